@@ -1,0 +1,1 @@
+"""What is computed on frames: detection, tracking, counting. No sockets, processes, threads or clocks."""

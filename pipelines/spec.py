@@ -1,0 +1,147 @@
+"""What a pipeline is made of and the rules that one camera gives it, as validated data.
+
+`PipelineSpec` names the parts (a preset in `presets/*.yaml`, loaded by `preset()`); `CameraRules` holds one
+camera's lines, zones, masks and class limits. Both are frozen and JSON-serialisable.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+Point = tuple[Unit, Unit]
+Anchor = Literal["auto", "foot", "center", "top"]
+MIN_LENGTH = 0.005  # a line shorter than 0.5 % of the picture is a slip of the hand
+
+
+class Rules(BaseModel):
+    """Frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LineSpec(Rules):
+    """A directed counting line of two or more points.
+
+    `left_to_right` names what happens when an object goes from the left to the right side as seen walking
+    from the first point to the second (ONVIF). `rev` is the config revision that last moved the line: a
+    moved line starts a new total. `anchor` "auto" is the foot for people and the centre otherwise.
+    """
+
+    name: Name
+    points: tuple[Point, ...] = Field(min_length=2, max_length=32)
+    left_to_right: Name = "left-to-right"
+    right_to_left: Name = "right-to-left"
+    classes: tuple[str, ...] = ()
+    anchor: Anchor = "auto"
+    rev: int = 0
+
+    @field_validator("points")
+    @classmethod
+    def _long_enough(cls, points: tuple[Point, ...]) -> tuple[Point, ...]:
+        for a, b in zip(points, points[1:], strict=False):
+            if math.dist(a, b) < MIN_LENGTH:
+                raise ValueError(f"the points {a} and {b} are (almost) the same: a line needs a length")
+        return points
+
+    @model_validator(mode="after")
+    def _two_directions(self) -> LineSpec:
+        if self.left_to_right == self.right_to_left:
+            raise ValueError(f"both directions are called {self.left_to_right!r}: give them two names")
+        return self
+
+
+class ZoneSpec(Rules):
+    """A polygon that objects enter and leave."""
+
+    name: Name
+    points: tuple[Point, ...] = Field(min_length=3, max_length=64)
+    classes: tuple[str, ...] = ()
+    anchor: Anchor = "auto"
+    rev: int = 0
+
+    @field_validator("points")
+    @classmethod
+    def _simple(cls, points: tuple[Point, ...]) -> tuple[Point, ...]:
+        n = len(points)
+        area = sum(
+            points[i][0] * points[(i + 1) % n][1] - points[(i + 1) % n][0] * points[i][1] for i in range(n)
+        )
+        if abs(area) / 2 < 1e-5:
+            raise ValueError("the polygon has no area")
+        for i in range(n):
+            for j in range(i + 2, n):
+                if (i, j) == (0, n - 1):
+                    continue
+                if _segments_cross(points[i], points[i + 1], points[j], points[(j + 1) % n]):
+                    raise ValueError(f"edges {i + 1} and {j + 1} cross: give the corners in order around it")
+        return points
+
+
+class MaskSpec(Rules):
+    """A polygon in which detections (of `classes`, or all) are ignored, judged by the box's centre."""
+
+    name: Name
+    points: tuple[Point, ...] = Field(min_length=3, max_length=64)
+    classes: tuple[str, ...] = ()
+
+
+class ClassLimit(Rules):
+    """Detections of a class (or group) below these are ignored; sizes are shares of the picture."""
+
+    min_score: Unit | None = None
+    min_width: Unit = 0.0
+    min_height: Unit = 0.0
+
+
+class CameraRules(Rules):
+    """All that one camera asks of its pipeline; changing it resets no track."""
+
+    classes: tuple[str, ...] = ()  # classes or groups wanted; empty: all that the model's groups name
+    limits: dict[str, ClassLimit] = Field(default_factory=dict)
+    lines: tuple[LineSpec, ...] = ()
+    zones: tuple[ZoneSpec, ...] = ()
+    masks: tuple[MaskSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _unique(self) -> CameraRules:
+        for kind, items in (("line", self.lines), ("zone", self.zones), ("mask", self.masks)):
+            names = [item.name for item in items]
+            twice = {n for n in names if names.count(n) > 1}
+            if twice:
+                raise ValueError(f"{kind} {sorted(twice)[0]!r} is defined twice")
+        return self
+
+
+class PipelineSpec(Rules):
+    """Which parts a pipeline is made of. `detector` is an engine of the registry or "auto"."""
+
+    name: Name
+    description: str = ""
+    detector: str = "auto"
+    model: str | None = None  # a name in the model store; None: the store's default, else motion
+    score: Unit | None = None  # None: the model's own default
+    classes: tuple[str, ...] = ()
+
+
+def _segments_cross(
+    a: tuple[float, float], b: tuple[float, float], c: tuple[float, float], d: tuple[float, float]
+) -> bool:
+    def turn(p: tuple[float, float], q: tuple[float, float], r: tuple[float, float]) -> float:
+        return (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
+
+    return turn(a, b, c) * turn(a, b, d) < 0 and turn(c, d, a) * turn(c, d, b) < 0
+
+
+def check_name(text: str, what: str = "name") -> str:
+    """Return `text` if it is a legal name; raise ValueError with the rule otherwise."""
+    if not re.fullmatch(NAME_PATTERN[1:-1], text):
+        shown = text if len(text) <= 40 else text[:40] + "…"
+        raise ValueError(f"{what} {shown!r}: use 1 to 63 of a-z, 0-9 and '-', not starting with '-'")
+    return text

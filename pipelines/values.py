@@ -1,0 +1,181 @@
+"""The values that travel through a pipeline: frozen, with shapes checked once at birth.
+
+Coordinates are normalised to the camera image: x right, y down, in [0, 1], float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+Longs = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+def _check(name: str, array: npt.NDArray[Any], shape: tuple[int | None, ...], dtype: type) -> None:
+    good = array.ndim == len(shape) and all(
+        want is None or have == want for have, want in zip(array.shape, shape, strict=True)
+    )
+    if not good:
+        wanted = "(" + ", ".join("N" if n is None else str(n) for n in shape) + ")"
+        raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}")
+    if array.dtype != dtype:
+        raise ValueError(f"{name}: expected dtype {np.dtype(dtype)}, got {array.dtype}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Which frame of which camera, and its times.
+
+    `epoch` counts the camera's opens and scopes track ids; `frame_id` rises by one per decoded frame of
+    an epoch. `media_ns` rises within an epoch and is what intervals use; `captured_ns` is the box's wall
+    clock for the frame; `received_mono_ns` is CLOCK_MONOTONIC when it was decoded, for its age.
+    `clock_source` is "rtp", "pts" or "arrival".
+    """
+
+    camera: str
+    epoch: int
+    frame_id: int
+    media_ns: int
+    captured_ns: int
+    received_mono_ns: int
+    clock_source: str = "pts"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """A picture at analysis size: `image` is (H, W, 3) uint8, BGR, C-contiguous in rows."""
+
+    stamp: Stamp
+    image: Image
+
+    def __post_init__(self) -> None:
+        _check("image", self.image, (None, None, 3), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """A model's classes: `names[i]` and `groups[i]` belong to class id i (groups: person, vehicle, …)."""
+
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.groups):
+            raise ValueError(f"labels: {len(self.names)} names but {len(self.groups)} groups")
+
+    def group_ids(self) -> Ints:
+        """(C,) int32: for each class id a small number that is equal for classes of one group."""
+        order = {name: i for i, name in enumerate(dict.fromkeys(self.groups))}
+        return np.array([order[g] for g in self.groups], dtype=np.int32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """What a detector found in one frame.
+
+    boxes_xyxyn (N, 4) float32; scores (N,) float32 in [0, 1]; class_ids (N,) int32;
+    embeddings (N, D) float32 or None, one appearance vector a box where the user has such a model.
+    """
+
+    boxes_xyxyn: Floats
+    scores: Floats
+    class_ids: Ints
+    embeddings: Floats | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.boxes_xyxyn)
+        _check("boxes_xyxyn", self.boxes_xyxyn, (None, 4), np.float32)
+        _check("scores", self.scores, (n,), np.float32)
+        _check("class_ids", self.class_ids, (n,), np.int32)
+        if self.embeddings is not None:
+            _check("embeddings", self.embeddings, (n, None), np.float32)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def empty(cls) -> Detections:
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
+
+    def take(self, index: npt.NDArray[Any]) -> Detections:
+        """The rows that `index` (a mask or positions) names, in its order."""
+        return Detections(
+            self.boxes_xyxyn[index],
+            self.scores[index],
+            self.class_ids[index],
+            None if self.embeddings is None else self.embeddings[index],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tracks:
+    """The live tracks of one camera at one frame.
+
+    track_ids (N,) int64, unique per camera and epoch; boxes_xyxyn (N, 4) float32, the tracker's own
+    estimate at this frame; scores (N,) float32 of the last matched box; class_ids (N,) int32, the class
+    with most votes so far; observed (N,) bool, whether a box of this frame was matched (else the box is
+    a prediction); jitter_xyn (N, 2) float32, the track's measured standard deviation of its box's
+    position noise, normalised.
+    """
+
+    track_ids: Longs
+    boxes_xyxyn: Floats
+    scores: Floats
+    class_ids: Ints
+    observed: Bools
+    jitter_xyn: Floats
+
+    def __post_init__(self) -> None:
+        n = len(self.track_ids)
+        _check("track_ids", self.track_ids, (n,), np.int64)
+        _check("boxes_xyxyn", self.boxes_xyxyn, (n, 4), np.float32)
+        _check("scores", self.scores, (n,), np.float32)
+        _check("class_ids", self.class_ids, (n,), np.int32)
+        _check("observed", self.observed, (n,), np.bool_)
+        _check("jitter_xyn", self.jitter_xyn, (n, 2), np.float32)
+
+    def __len__(self) -> int:
+        return len(self.track_ids)
+
+    @classmethod
+    def empty(cls) -> Tracks:
+        return cls(
+            np.zeros(0, np.int64),
+            np.zeros((0, 4), np.float32),
+            np.zeros(0, np.float32),
+            np.zeros(0, np.int32),
+            np.zeros(0, np.bool_),
+            np.zeros((0, 2), np.float32),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened: `type` as in DESIGN section 4 (for example "streamer.line.crossed.v1").
+
+    `stamp` is the frame at which it was decided; `subject` names the line, zone or track it is about;
+    `data` is plain JSON (str, int, float, bool, None, list, dict) and never holds numpy scalars.
+    """
+
+    type: str
+    stamp: Stamp
+    subject: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameResult:
+    """All that a pipeline has to say about one frame."""
+
+    stamp: Stamp
+    detections: Detections
+    tracks: Tracks
+    events: tuple[Event, ...]

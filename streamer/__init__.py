@@ -1,0 +1,1 @@
+"""How it runs: the daemon, its workers, its command line."""

@@ -1,0 +1,313 @@
+"""Every message between processes, every Redis key, and the version of each event's schema.
+
+Messages are frozen msgspec structs in one tagged union; `encode` and `decode` are the only doors.
+
+    worker     -> supervisor   Hello, Ready, OpenRing, SourceState, Picture, Trouble
+    supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, RingGrant, Reclaim,
+                               TakePicture, Stop
+    capture    -> inference    FrameReady, SourceState
+    inference  -> capture      Demand
+    inference  -> delivery     ResumeRequest, Batch
+    delivery   -> inference    Resume, Ack
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+CameraState = Literal["connecting", "live", "auth_failed", "unreachable", "stalled", "ended", "disabled"]
+
+
+class MessageError(ValueError):
+    """Raised when bytes are not one of our messages."""
+
+
+class _Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    pass
+
+
+# ---- worker <-> supervisor
+
+
+class Hello(_Message):
+    """A worker has started and asks for its assignment; repeated until one comes."""
+
+    worker: str
+    pid: int
+
+
+class Ready(_Message):
+    """A worker serves its assignment `rev` (models loaded, sockets open)."""
+
+    worker: str
+    rev: int
+
+
+class Trouble(_Message):
+    """Something a person should read in `status`; `text` is one line and holds no secret."""
+
+    worker: str
+    camera: str
+    text: str
+
+
+class CaptureCamera(_Message):
+    """One camera of a capture worker. `url` may hold credentials: it never leaves the bus."""
+
+    name: str
+    url: str
+    infer_worker: str
+    analysis_width: int
+    fps: float  # frames a second wanted; 0: every frame
+    loop: bool
+    realtime: bool  # files: paced by their own timestamps, else as fast as they are wanted
+    open_timeout_s: float
+    read_timeout_s: float
+
+
+class CaptureAssignment(_Message):
+    """Everything a capture worker should be doing. It keeps what is unchanged untouched."""
+
+    rev: int
+    cameras: tuple[CaptureCamera, ...]
+
+
+class InferCamera(_Message):
+    """One camera of an inference worker; `rules` and `pipeline` are the JSON of pipelines.spec models."""
+
+    name: str
+    row: int  # this camera's row in the books
+    pipeline: str
+    rules: str
+    bucket_s: int
+
+
+class InferAssignment(_Message):
+    rev: int
+    config_rev: int
+    engine: str
+    threads: int
+    cameras: tuple[InferCamera, ...]
+
+
+class DeliverAssignment(_Message):
+    """`redis_url` may hold credentials; empty: no Redis at all."""
+
+    rev: int
+    config_rev: int
+    redis_url: str
+    ledger_path: str
+    ledger_max_bytes: int
+    retention_days: float
+    stream_max_len: int
+    node: str
+    config_json: str = ""  # kept in the ledger under config_rev, without secrets
+
+
+class OpenRing(_Message):
+    """A source is open: asks for slots of `width` x `height` x 3 bytes and the camera's next epoch."""
+
+    worker: str
+    camera: str
+    width: int
+    height: int
+
+
+class RingGrant(_Message):
+    camera: str
+    path: str
+    generation: int
+    epoch: int
+    slots: int
+    width: int
+    height: int
+    row: int
+
+
+class Reclaim(_Message):
+    """The reader of this camera's ring died: all its slots are free again, under a new generation."""
+
+    camera: str
+    generation: int
+
+
+class TakePicture(_Message):
+    """Asks a capture worker for the camera's next frame as a JPEG, at most `width` wide (0: full size)."""
+
+    request: int
+    camera: str
+    width: int
+
+
+class Picture(_Message):
+    """The answer to TakePicture; `jpeg` is empty and `error` says why when there is none."""
+
+    request: int
+    camera: str
+    jpeg: bytes
+    error: str = ""
+
+
+class Stop(_Message):
+    """Finish what is in hand, write it down, and leave within the stop time."""
+
+
+# ---- capture <-> inference
+
+
+class FrameReady(_Message):
+    """A slot now belongs to the reader (ring.py, clause 3)."""
+
+    camera: str
+    path: str
+    generation: int
+    slot: int
+    epoch: int
+    frame_id: int
+    width: int
+    height: int
+    media_ns: int
+    captured_ns: int
+    received_mono_ns: int
+    clock_source: str
+
+
+class Demand(_Message):
+    """The reader is ready for the newest frame of `camera`, and gives back `slots` of `generation`."""
+
+    camera: str
+    generation: int
+    slots: tuple[int, ...]
+    want: bool = True
+
+
+class SourceState(_Message):
+    """A camera's state changed. `detail` is one line for people, `at_ns` the wall clock."""
+
+    camera: str
+    state: CameraState
+    detail: str
+    at_ns: int
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    codec: str = ""
+    media_ns: int = 0
+    epoch: int = 0
+
+
+# ---- inference <-> delivery
+
+
+class EventRecord(_Message):
+    """An event with its place in the camera's sequence. `data` is plain JSON."""
+
+    camera: str
+    seq: int
+    type: str
+    subject: str
+    epoch: int
+    frame_id: int
+    media_ns: int
+    captured_ns: int
+    age_ms: float
+    config_rev: int
+    data: dict[str, Any]
+
+
+class Batch(_Message):
+    """Events of one inference step, kept by the sender until `number` is acknowledged."""
+
+    worker: str
+    number: int
+    events: tuple[EventRecord, ...]
+
+
+class Ack(_Message):
+    """All batches up to and including `number` are committed to the ledger."""
+
+    number: int
+
+
+class ResumeRequest(_Message):
+    """A new inference worker asks where each camera stands before its first event."""
+
+    worker: str
+    cameras: tuple[str, ...]
+
+
+class CameraResume(_Message):
+    """Where one camera stands in the ledger.
+
+    `bucket_start_ns` is the end of the last closed bucket (0: none); `bucket_events` are the data of the
+    counting events after it, so that a restarted worker closes its bucket with all that was counted.
+    """
+
+    camera: str
+    last_seq: int
+    bucket_start_ns: int
+    bucket_events: tuple[EventRecord, ...]
+
+
+class Resume(_Message):
+    cameras: tuple[CameraResume, ...]
+
+
+Message = (
+    Hello
+    | Ready
+    | Trouble
+    | CaptureAssignment
+    | InferAssignment
+    | DeliverAssignment
+    | OpenRing
+    | RingGrant
+    | Reclaim
+    | TakePicture
+    | Picture
+    | Stop
+    | FrameReady
+    | Demand
+    | SourceState
+    | Batch
+    | Ack
+    | ResumeRequest
+    | Resume
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def encode(message: Message) -> bytes:
+    return _encoder.encode(message)
+
+
+def decode(raw: bytes | memoryview) -> Message:
+    """Raise MessageError if `raw` is not one of our messages."""
+    try:
+        return _decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MessageError(f"not a message of this version: {error}") from error
+
+
+# ---- Redis keys (DESIGN section 4): the braces keep one camera's keys in one Cluster slot
+
+
+def events_key(node: str, camera: str) -> str:
+    return f"streamer:{{{node}/{camera}}}:events"
+
+
+def totals_key(node: str, camera: str) -> str:
+    return f"streamer:{{{node}/{camera}}}:totals"
+
+
+def state_key(node: str, camera: str) -> str:
+    return f"streamer:{{{node}/{camera}}}:state"
+
+
+CAMERAS_KEY = "streamer:cameras"
