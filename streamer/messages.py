@@ -26,28 +26,28 @@ class MessageError(ValueError):
     """Raised when bytes are not one of our messages."""
 
 
-class _Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
+class _Message(msgspec.Struct, frozen=True, tag=True, tag_field="_", array_like=True):
     pass
 
 
 # ---- worker <-> supervisor
 
 
-class Hello(_Message):
+class Hello(_Message, frozen=True):
     """A worker has started and asks for its assignment; repeated until one comes."""
 
     worker: str
     pid: int
 
 
-class Ready(_Message):
+class Ready(_Message, frozen=True):
     """A worker serves its assignment `rev` (models loaded, sockets open)."""
 
     worker: str
     rev: int
 
 
-class Trouble(_Message):
+class Trouble(_Message, frozen=True):
     """Something a person should read in `status`; `text` is one line and holds no secret."""
 
     worker: str
@@ -55,7 +55,7 @@ class Trouble(_Message):
     text: str
 
 
-class CaptureCamera(_Message):
+class CaptureCamera(_Message, frozen=True):
     """One camera of a capture worker. `url` may hold credentials: it never leaves the bus."""
 
     name: str
@@ -69,14 +69,14 @@ class CaptureCamera(_Message):
     read_timeout_s: float
 
 
-class CaptureAssignment(_Message):
+class CaptureAssignment(_Message, frozen=True):
     """Everything a capture worker should be doing. It keeps what is unchanged untouched."""
 
     rev: int
     cameras: tuple[CaptureCamera, ...]
 
 
-class InferCamera(_Message):
+class InferCamera(_Message, frozen=True):
     """One camera of an inference worker; `rules` and `pipeline` are the JSON of pipelines.spec models."""
 
     name: str
@@ -86,7 +86,7 @@ class InferCamera(_Message):
     bucket_s: int
 
 
-class InferAssignment(_Message):
+class InferAssignment(_Message, frozen=True):
     rev: int
     config_rev: int
     engine: str
@@ -94,7 +94,7 @@ class InferAssignment(_Message):
     cameras: tuple[InferCamera, ...]
 
 
-class DeliverAssignment(_Message):
+class DeliverAssignment(_Message, frozen=True):
     """`redis_url` may hold credentials; empty: no Redis at all."""
 
     rev: int
@@ -108,7 +108,7 @@ class DeliverAssignment(_Message):
     config_json: str = ""  # kept in the ledger under config_rev, without secrets
 
 
-class OpenRing(_Message):
+class OpenRing(_Message, frozen=True):
     """A source is open: asks for slots of `width` x `height` x 3 bytes and the camera's next epoch."""
 
     worker: str
@@ -117,7 +117,7 @@ class OpenRing(_Message):
     height: int
 
 
-class RingGrant(_Message):
+class RingGrant(_Message, frozen=True):
     camera: str
     path: str
     generation: int
@@ -128,14 +128,14 @@ class RingGrant(_Message):
     row: int
 
 
-class Reclaim(_Message):
+class Reclaim(_Message, frozen=True):
     """The reader of this camera's ring died: all its slots are free again, under a new generation."""
 
     camera: str
     generation: int
 
 
-class TakePicture(_Message):
+class TakePicture(_Message, frozen=True):
     """Asks a capture worker for the camera's next frame as a JPEG, at most `width` wide (0: full size)."""
 
     request: int
@@ -143,7 +143,7 @@ class TakePicture(_Message):
     width: int
 
 
-class Picture(_Message):
+class Picture(_Message, frozen=True):
     """The answer to TakePicture; `jpeg` is empty and `error` says why when there is none."""
 
     request: int
@@ -152,14 +152,14 @@ class Picture(_Message):
     error: str = ""
 
 
-class Stop(_Message):
+class Stop(_Message, frozen=True):
     """Finish what is in hand, write it down, and leave within the stop time."""
 
 
 # ---- capture <-> inference
 
 
-class FrameReady(_Message):
+class FrameReady(_Message, frozen=True):
     """A slot now belongs to the reader (ring.py, clause 3)."""
 
     camera: str
@@ -176,7 +176,7 @@ class FrameReady(_Message):
     clock_source: str
 
 
-class Demand(_Message):
+class Demand(_Message, frozen=True):
     """The reader is ready for the newest frame of `camera`, and gives back `slots` of `generation`."""
 
     camera: str
@@ -185,7 +185,7 @@ class Demand(_Message):
     want: bool = True
 
 
-class SourceState(_Message):
+class SourceState(_Message, frozen=True):
     """A camera's state changed. `detail` is one line for people, `at_ns` the wall clock."""
 
     camera: str
@@ -203,7 +203,7 @@ class SourceState(_Message):
 # ---- inference <-> delivery
 
 
-class EventRecord(_Message):
+class EventRecord(_Message, frozen=True):
     """An event with its place in the camera's sequence. `data` is plain JSON."""
 
     camera: str
@@ -219,7 +219,7 @@ class EventRecord(_Message):
     data: dict[str, Any]
 
 
-class Batch(_Message):
+class Batch(_Message, frozen=True):
     """Events of one inference step, kept by the sender until `number` is acknowledged."""
 
     worker: str
@@ -227,20 +227,20 @@ class Batch(_Message):
     events: tuple[EventRecord, ...]
 
 
-class Ack(_Message):
+class Ack(_Message, frozen=True):
     """All batches up to and including `number` are committed to the ledger."""
 
     number: int
 
 
-class ResumeRequest(_Message):
+class ResumeRequest(_Message, frozen=True):
     """A new inference worker asks where each camera stands before its first event."""
 
     worker: str
     cameras: tuple[str, ...]
 
 
-class CameraResume(_Message):
+class CameraResume(_Message, frozen=True):
     """Where one camera stands in the ledger.
 
     `bucket_start_ns` is the end of the last closed bucket (0: none); `bucket_events` are the data of the
@@ -253,7 +253,7 @@ class CameraResume(_Message):
     bucket_events: tuple[EventRecord, ...]
 
 
-class Resume(_Message):
+class Resume(_Message, frozen=True):
     cameras: tuple[CameraResume, ...]
 
 
