@@ -6,6 +6,7 @@ camera's lines, zones, masks and class limits. Both are frozen and JSON-serialis
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from typing import Annotated, Literal
@@ -45,7 +46,7 @@ class LineSpec(Rules):
     @field_validator("points")
     @classmethod
     def _long_enough(cls, points: tuple[Point, ...]) -> tuple[Point, ...]:
-        for a, b in zip(points, points[1:], strict=False):
+        for a, b in itertools.pairwise(points):
             if math.dist(a, b) < MIN_LENGTH:
                 raise ValueError(f"the points {a} and {b} are (almost) the same: a line needs a length")
         return points

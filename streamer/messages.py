@@ -2,7 +2,8 @@
 
 Messages are frozen msgspec structs in one tagged union; `encode` and `decode` are the only doors.
 
-    worker     -> supervisor   Hello, Ready, OpenRing, SourceState, Picture, Trouble
+    worker     -> supervisor   Hello, Ready, OpenRing, SourceState, Picture, Trouble,
+                               WorkerStatus
     supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, RingGrant, Reclaim,
                                TakePicture, Stop
     capture    -> inference    FrameReady, SourceState
@@ -53,6 +54,13 @@ class Trouble(_Message, frozen=True):
     worker: str
     camera: str
     text: str
+
+
+class WorkerStatus(_Message, frozen=True):
+    """Once a second, what `streamer status` shows of a worker: plain JSON, no secrets."""
+
+    worker: str
+    status: dict[str, Any]
 
 
 class CaptureCamera(_Message, frozen=True):
@@ -261,6 +269,7 @@ Message = (
     Hello
     | Ready
     | Trouble
+    | WorkerStatus
     | CaptureAssignment
     | InferAssignment
     | DeliverAssignment
