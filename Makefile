@@ -1,0 +1,68 @@
+# Everything a person does with this checkout. `make` alone lists it.
+#
+#   make install            .venv with the package (EXTRAS=torch adds that extra; PYTHON=… names the interpreter)
+#   make demo               the whole system on a built-in scene (DEMO_S=60 seconds; CLIP=file.mp4 for your own)
+#   make test               all tests, with lint, types and import rules among them (ARGS='-k ring' for some)
+#   make lint               ruff, mypy and import-linter alone
+#   make bench              lists the benches; NAME=… runs one
+#   make clean              removes .venv, caches and build output
+#
+# What is done is remembered in stamps, so that a second run starts at once.
+
+VENV := .venv
+EXTRAS ?=
+DEMO_S ?= 60
+CLIP ?=
+ARGS ?=
+NAME ?=
+PYTHON ?=
+
+comma := ,
+STAMPS := build/stamps
+INSTALLED := $(VENV)/.installed$(if $(EXTRAS),-$(subst $(comma),-,$(EXTRAS)))
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+
+export PYTHON
+
+.PHONY: help install demo test lint bench clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+install: $(INSTALLED)
+	@echo "ready: $(VENV)/bin/streamer (next: make demo, or $(VENV)/bin/streamer --help)"
+
+$(STAMPS)/system: deploy/setup.sh deploy/find-python.sh
+	@deploy/setup.sh
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/test-system: deploy/setup.sh $(STAMPS)/system
+	@deploy/setup.sh --tests
+	@touch $@
+
+$(INSTALLED): pyproject.toml $(STAMPS)/system
+	@$(PIP) --version >/dev/null 2>&1 || { \
+		echo "making $(VENV)"; "$$(deploy/find-python.sh)" -m venv --clear $(VENV); }
+	@echo "installing the package and what it needs into $(VENV) (a few minutes the first time)"
+	@$(PIP) install --quiet --editable '.[dev$(if $(EXTRAS),$(comma)$(EXTRAS))]'
+	@$(VENV)/bin/python -c 'import av, cv2, onnxruntime, openvino, streamer'
+	@touch $@
+
+demo: $(INSTALLED)
+	@$(VENV)/bin/streamer demo --duration $(DEMO_S) $(if $(CLIP),--clip '$(CLIP)')
+
+test: $(INSTALLED) $(STAMPS)/test-system
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(INSTALLED)
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+bench: $(INSTALLED)
+	@$(VENV)/bin/python -m tests.bench $(or $(NAME),--list)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find pipelines streamer tests -name __pycache__ -type d -prune -exec rm -rf {} +
