@@ -5,7 +5,7 @@ Messages are frozen msgspec structs in one tagged union; `encode` and `decode` a
     worker     -> supervisor   Hello, Ready, OpenRing, SourceState, Picture, Trouble,
                                WorkerStatus
     supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, RingGrant, Reclaim,
-                               TakePicture, Stop
+                               TakePicture, CameraStatus, Stop
     capture    -> inference    FrameReady, SourceState
     inference  -> capture      Demand
     inference  -> delivery     ResumeRequest, Batch
@@ -160,6 +160,13 @@ class Picture(_Message, frozen=True):
     error: str = ""
 
 
+class CameraStatus(_Message, frozen=True):
+    """For the delivery worker: what subscribers may see of a camera in its state hash; plain JSON."""
+
+    camera: str
+    status: dict[str, Any]
+
+
 class Stop(_Message, frozen=True):
     """Finish what is in hand, write it down, and leave within the stop time."""
 
@@ -228,11 +235,16 @@ class EventRecord(_Message, frozen=True):
 
 
 class Batch(_Message, frozen=True):
-    """Events of one inference step, kept by the sender until `number` is acknowledged."""
+    """Events of one inference step, kept by the sender until `number` is acknowledged.
+
+    `oldest` is the sender's lowest number that is not acknowledged. A delivery worker takes a batch only
+    as the oldest or next to one it has, so that what was lost with its predecessor is never overtaken.
+    """
 
     worker: str
     number: int
     events: tuple[EventRecord, ...]
+    oldest: int = 0  # 0: no claim, taken in the order of arrival
 
 
 class Ack(_Message, frozen=True):
@@ -277,6 +289,7 @@ Message = (
     | RingGrant
     | Reclaim
     | TakePicture
+    | CameraStatus
     | Picture
     | Stop
     | FrameReady
