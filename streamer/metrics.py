@@ -1,0 +1,214 @@
+"""The books: counters in shared memory that outlive any worker, and the heartbeats beside them.
+
+The supervisor creates the file, workers map it. A camera owns one row; a row has one block a writer, each
+under its own sequence lock, so that a reader gets a consistent picture of all writers without ever making
+one of them wait:
+
+1. A block's first word is its version: odd while its writer is inside, even otherwise.
+2. Only one process writes a block, under a lock of its own where it has threads.
+3. A reader copies the row, and keeps the copy only if no version was odd or has changed meanwhile.
+4. When a worker has died, its successor of the same block (or the supervisor) closes a version left odd.
+
+For every camera, at every moment:
+    decoded = inferred + gated + dropped (every reason) + in flight
+where in flight = held in the capture worker + handed over and not yet answered for.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from streamer.errors import CapacityError, StorageError
+
+MAX_CAMERAS: Final = 512
+MAX_WORKERS: Final = 512
+
+# The words of each block. "drop_" words are the reasons a frame was not looked at.
+CAPTURE: Final = (
+    "version",
+    "decoded",
+    "held",  # 1 while the newest frame waits for a demand
+    "handed",  # given to an inference worker
+    "drop_not_due",  # above the rate this camera asked for
+    "drop_busy",  # replaced by a newer one before inference had time
+    "drop_no_slot",  # every slot of the ring was out on lease
+    "drop_closed",  # still held when the source closed
+    "drop_worker_died",  # in the hands of a worker that died
+)
+INFER: Final = (
+    "version",
+    "inferred",
+    "gated",
+    "drop_refused",  # the detector's output was not usable (NaN, infinite, too many)
+    "drop_stopped",  # in hand when the worker was told to stop
+    "drop_unassigned",  # of a camera this worker no longer has
+)
+ROW_WORDS: Final = len(CAPTURE) + len(INFER)
+_CAPTURE_AT: Final = {name: i for i, name in enumerate(CAPTURE)}
+_INFER_AT: Final = {name: len(CAPTURE) + i for i, name in enumerate(INFER)}
+_BYTES: Final = (MAX_CAMERAS * ROW_WORDS + MAX_WORKERS) * 8
+_TRIES: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """One camera's books, taken at one moment."""
+
+    decoded: int
+    inferred: int
+    gated: int
+    dropped: dict[str, int]
+    in_flight: int
+
+    @property
+    def off_by(self) -> int:
+        """0 when the books balance."""
+        return self.decoded - self.inferred - self.gated - sum(self.dropped.values()) - self.in_flight
+
+
+class Block:
+    """One writer's words of one row. Use `with block.writing() as words:` around every change."""
+
+    def __init__(self, row: npt.NDArray[np.int64], names: tuple[str, ...], start: int) -> None:
+        self._words = row[start : start + len(names)]
+        self.at = {name: i for i, name in enumerate(names)}
+        if self._words[0] % 2:  # clause 4
+            self._words[0] += 1
+
+    @contextmanager
+    def writing(self) -> Iterator[npt.NDArray[np.int64]]:
+        self._words[0] += 1
+        try:
+            yield self._words
+        finally:
+            self._words[0] += 1
+
+    def add(self, **changes: int) -> None:
+        with self.writing() as words:
+            for name, change in changes.items():
+                words[self.at[name]] += change
+
+    def get(self, name: str) -> int:
+        return int(self._words[self.at[name]])
+
+
+class Books:
+    """The mapped file. `Books.create` is the supervisor's, `Books.attach` a worker's."""
+
+    def __init__(self, path: Path, memory: mmap.mmap) -> None:
+        self.path = path
+        self._memory = memory
+        words = np.frombuffer(memory, dtype=np.int64)
+        self._rows = words[: MAX_CAMERAS * ROW_WORDS].reshape(MAX_CAMERAS, ROW_WORDS)
+        self._beats = words[MAX_CAMERAS * ROW_WORDS :]
+
+    @classmethod
+    def create(cls, path: Path) -> Books:
+        """Make the file, zeroed and 0600. Raises StorageError when there is no room for it."""
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, _BYTES)
+                return cls(path, mmap.mmap(fd, _BYTES))
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise StorageError(
+                f"cannot reserve {_BYTES} bytes of shared memory at {path}: {error.strerror}"
+            ) from error
+
+    @classmethod
+    def attach(cls, path: Path) -> Books:
+        """Map an existing file. Raises StorageError when it is not there or not of this version."""
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                if os.fstat(fd).st_size != _BYTES:
+                    raise StorageError(f"{path} is not the books of this version: restart the daemon")
+                return cls(path, mmap.mmap(fd, _BYTES))
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise StorageError(f"cannot map {path}: {error.strerror}") from error
+
+    def capture(self, row: int) -> Block:
+        return Block(self._row(row), CAPTURE, 0)
+
+    def infer(self, row: int) -> Block:
+        return Block(self._row(row), INFER, len(CAPTURE))
+
+    def clear(self, row: int) -> None:
+        """Forget a removed camera's counters (supervisor only, with no worker on the row)."""
+        self._row(row)[:] = 0
+
+    def balance(self, row: int) -> Balance:
+        """A consistent picture of one camera's books (clause 3)."""
+        words = self._row(row)
+        copy = words.copy()
+        for attempt in range(_TRIES):
+            copy = words.copy()
+            versions = copy[0], copy[len(CAPTURE)]
+            if versions[0] % 2 == 0 and versions[1] % 2 == 0:
+                again = words[0], words[len(CAPTURE)]
+                if again == versions:
+                    break
+            if attempt % 10 == 9:
+                time.sleep(0.0002)  # the writer was preempted inside its block
+        value = {n: int(copy[i]) for n, i in (_CAPTURE_AT | _INFER_AT).items() if n != "version"}
+        dropped = {n[5:]: v for n, v in value.items() if n.startswith("drop_") and v}
+        answered = value["inferred"] + value["gated"] + sum(value[n] for n in INFER if n.startswith("drop_"))
+        out = value["handed"] - answered
+        return Balance(value["decoded"], value["inferred"], value["gated"], dropped, value["held"] + out)
+
+    def bury_capture(self, row: int) -> int:
+        """After a capture worker died: its held frame, and one it was in the middle of, are lost."""
+        block = self.capture(row)
+        with block.writing() as words:
+            told = sum(int(words[i]) for n, i in block.at.items() if n.startswith("drop_"))
+            lost = int(words[block.at["decoded"]]) - told - int(words[block.at["handed"]])
+            words[block.at["held"]] = 0
+            if lost >= 0:
+                words[block.at["drop_worker_died"]] += lost
+            else:  # died between two words: the frame was handed or dropped, and is decoded now
+                words[block.at["decoded"]] -= lost
+        return lost
+
+    def bury_handed(self, row: int) -> int:
+        """After an inference worker died: what was handed to it and never answered for is lost.
+
+        Called by the capture worker (or by the supervisor when that has died too), which alone writes
+        `handed`, at the moment it takes all slots back.
+        """
+        infer = self.infer(row)
+        capture = self.capture(row)
+        answered = sum(infer.get(n) for n in INFER if n != "version")
+        lost = capture.get("handed") - answered
+        if lost > 0:
+            # The frames count as dropped, no longer as handed over.
+            capture.add(handed=-lost, drop_worker_died=lost)
+        return max(0, lost)
+
+    def beat(self, worker: int) -> None:
+        self._beats[worker] = time.monotonic_ns()
+
+    def last_beat_ns(self, worker: int) -> int:
+        return int(self._beats[worker])
+
+    def start_beat(self, worker: int) -> None:
+        """The supervisor sets the first beat, so that a child that never comes up is noticed too."""
+        self._beats[worker] = time.monotonic_ns()
+
+    def _row(self, row: int) -> npt.NDArray[np.int64]:
+        if not 0 <= row < MAX_CAMERAS:
+            raise CapacityError(f"camera row {row}: at most {MAX_CAMERAS} cameras a daemon")
+        return self._rows[row]
