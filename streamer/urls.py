@@ -1,0 +1,175 @@
+"""URLs of sources: what is allowed, where their credentials are, and how to print one without them.
+
+A person types `rtsp://admin:p@ss:w/rd@10.0.0.7/live` and means it, though RFC 3986 asks for percent
+encoding; split_credentials() copes with the raw form and with the encoded one. What cannot be told apart
+(a password of digits followed by a raw `/`) is read as the RFC reads it: the user name and the password
+may always be given apart from the URL.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, unquote
+
+from streamer.errors import ConfigError
+
+ALLOWED = "allowed are rtsp://HOST/PATH, rtsps://HOST/PATH, a file path, file:///PATH and synthetic:NAME"
+HIDDEN = "***"
+# FFmpeg keeps user:password, still percent-encoded, in a buffer of 128 bytes and cuts what is longer.
+MAX_CREDENTIALS_BYTES = 127
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)")
+_URL_START = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s/?#@:\[\]]+)(?::\d{1,5})?"
+_HOST_ONLY = re.compile(_HOST)
+# A host that nobody takes for a part of a path: an address, a dotted name, localhost, or with a port.
+_SURE_HOST = re.compile(
+    r"(?:\[[0-9A-Fa-f:.%]+\]|localhost|[\w-]+(?:\.[\w-]+)+|[\w.-]+(?=:\d))(?::\d{1,5})?(?=[/?#]|$)"
+)
+_SECRET_QUERY = re.compile(
+    r"(?i)\b((?:user|usr|username|login|pass|passwd|password|pwd|psw|token|auth|key|secret|sig)=)[^&#;/\s]+"
+)
+_BLANK = re.compile(r"\s")
+_LINE_OR_URL = re.compile(rf"\n|{_URL_START.pattern}")
+_NETWORK_SCHEMES = ("rtsp", "rtsps")
+_SAFE = "!$&'()*+,;=-._~"  # sub-delims and unreserved of RFC 3986: need no encoding, which saves room
+
+
+def scheme_of(url: str) -> str:
+    """The lower-case scheme; "file" also for a bare path."""
+    if url.startswith(("/", "./", "../", "~")):
+        return "file"
+    found = _SCHEME.match(url)
+    return found.group().lower() if found else "file"
+
+
+def _authority_end(rest: str) -> int:
+    return min((i for i in map(rest.find, "/?#") if i >= 0), default=len(rest))
+
+
+def _userinfo_end(rest: str) -> int:
+    """The position of the `@` that ends the credentials in `rest` (a URL after `://`), or -1."""
+    end = _authority_end(rest)
+    at = rest.rfind("@", 0, end)
+    later = [i for i in range(end, len(rest)) if rest[i] == "@" and _SURE_HOST.match(rest, i + 1)]
+    if at >= 0:
+        # user:p@a/b@10.0.0.7/live: the last @ of the path that a host surely follows. A query is left alone.
+        query = min((i for i in (rest.find(c, end) for c in "?#") if i >= 0), default=len(rest))
+        return max([at, *(i for i in later if i < query)])
+    if _HOST_ONLY.fullmatch(rest, 0, end):
+        return -1  # host or host:port, so there are no credentials
+    return later[-1] if later else rest.rfind("@")
+
+
+def split_credentials(url: str) -> tuple[str, str | None, str | None]:
+    """(URL without credentials, user or None, password or None); both percent-decoded.
+
+    Raw `@ : / ? # %` in a password are understood as far as they can be told from the rest.
+    """
+    start = _URL_START.match(url)
+    if start is None:
+        return url, None, None
+    rest = url[start.end() :]
+    at = _userinfo_end(rest)
+    if at < 0:
+        return url, None, None
+    user, colon, password = rest[:at].partition(":")
+    clean = start.group() + rest[at + 1 :]
+    return clean, unquote(user) or None, unquote(password) if colon else None
+
+
+def join_credentials(url: str, user: str | None, password: str | None) -> str:
+    """`url` with `user` and `password` percent-encoded into it, in place of any it has.
+
+    With both None the URL comes back without credentials. Raise ConfigError if they cannot be sent.
+    """
+    clean, _, _ = split_credentials(url)
+    if user is None and password is None:
+        return clean
+    start = _URL_START.match(clean)
+    if start is None:
+        raise ConfigError("user and password belong to rtsp:// and rtsps:// URLs only: leave them out")
+    if ":" in (user or ""):
+        raise ConfigError("a user name cannot contain ':' (RFC 7617): check the user name")
+    userinfo = quote(user or "", safe=_SAFE) + ":" + quote(password or "", safe=_SAFE)
+    if len(userinfo) > MAX_CREDENTIALS_BYTES:
+        raise ConfigError(
+            f"user name and password take {len(userinfo)} bytes when percent-encoded, at most "
+            f"{MAX_CREDENTIALS_BYTES} can be sent: choose a shorter password"
+        )
+    return start.group() + userinfo + "@" + clean[start.end() :]
+
+
+def redact(text: str) -> str:
+    """`text` (a URL, or a line with URLs in it) with every credential replaced by `***`.
+
+    Rather too much is hidden than too little: up to the last `@` of the URL.
+    """
+    out: list[str] = []
+    place = 0
+    for start in _URL_START.finditer(text):
+        if start.start() < place:
+            continue
+        begin = start.end()
+        line_end = _first_of(text, begin, _LINE_OR_URL)
+        word_end = _first_of(text, begin, _BLANK)
+        at = text.rfind("@", begin, word_end)
+        if at < 0 and not _HOST_ONLY.fullmatch(text, begin, begin + _authority_end(text[begin:word_end])):
+            at = text.rfind("@", begin, line_end)  # a password with a space in it
+        if at >= 0:
+            out += [text[place:begin], HIDDEN]
+            place = at
+    out.append(text[place:])
+    return _SECRET_QUERY.sub(rf"\g<1>{HIDDEN}", "".join(out))
+
+
+def _first_of(text: str, begin: int, pattern: re.Pattern[str]) -> int:
+    found = pattern.search(text, begin)
+    return found.start() if found else len(text)
+
+
+def check_source_url(url: str) -> str:
+    """`url` without surrounding blanks, if a source can be made of it. Raise ConfigError otherwise."""
+    url = url.strip()
+    if not url:
+        raise ConfigError(f"the source URL is empty: {ALLOWED}")
+    if any(ord(c) < 32 or ord(c) == 127 for c in url):
+        raise ConfigError("the source URL contains a control character or line break: type it again")
+    scheme = scheme_of(url)
+    if scheme in _NETWORK_SCHEMES:
+        _check_network_url(url, scheme)
+    elif scheme == "file":
+        if url.startswith("file:") and not url.startswith("file:///"):
+            raise ConfigError(f"{redact(url)}: a file URL is file:/// and an absolute path; {ALLOWED}")
+    elif scheme != "synthetic":
+        raise ConfigError(f"{redact(url)}: sources of scheme '{scheme}:' are not supported; {ALLOWED}")
+    return url
+
+
+def _check_network_url(url: str, scheme: str) -> None:
+    clean, _, _ = split_credentials(url)
+    start = _URL_START.match(clean)
+    if start is None:
+        raise ConfigError(f"{redact(url)}: after '{scheme}:' comes '//' and the host; {ALLOWED}")
+    rest = clean[start.end() :]
+    authority = rest[: _authority_end(rest)]
+    if not _HOST_ONLY.fullmatch(authority):
+        raise ConfigError(f"{redact(url)}: no host, or no valid port, after '{scheme}://'; {ALLOWED}")
+    _, port = host_and_port(clean)
+    if not 0 < port < 65536:
+        raise ConfigError(f"{redact(url)}: port {port} does not exist, ports are 1 to 65535")
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """The host (without brackets) and port of an rtsp or rtsps URL; 554 or 322 where none is given."""
+    clean, _, _ = split_credentials(url)
+    start = _URL_START.match(clean)
+    if start is None:
+        raise ConfigError(f"{redact(url)}: not a URL with a host")
+    rest = clean[start.end() :]
+    authority = rest[: _authority_end(rest)]
+    found = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d+))?", authority)
+    if found is None:
+        raise ConfigError(f"{redact(url)}: no host, or no valid port")
+    default = 322 if scheme_of(url) == "rtsps" else 554
+    return found.group(1).strip("[]"), int(found.group(2) or default)
