@@ -44,7 +44,7 @@ $(INSTALLED): pyproject.toml $(STAMPS)/system
 	@$(PIP) --version >/dev/null 2>&1 || { \
 		echo "making $(VENV)"; "$$(deploy/find-python.sh)" -m venv --clear $(VENV); }
 	@echo "installing the package and what it needs into $(VENV) (a few minutes the first time)"
-	@$(PIP) install --quiet --editable '.[dev$(if $(EXTRAS),$(comma)$(EXTRAS))]'
+	@$(PIP) install -qq --editable '.[dev$(if $(EXTRAS),$(comma)$(EXTRAS))]'
 	@$(VENV)/bin/python -c 'import av, cv2, onnxruntime, openvino, streamer'
 	@touch $@
 

@@ -1,0 +1,94 @@
+"""What systemd wants to hear from a service: sd_notify(3) over NOTIFY_SOCKET, in plain Python.
+
+Outside systemd (no NOTIFY_SOCKET) every call does nothing, so the daemon calls them always. A message that
+systemd does not take is counted, never raised: a daemon must not die because its supervisor is restarting.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from types import TracebackType
+
+from streamer.errors import ConfigError
+
+
+class Notifier:
+    """Sends READY=1, WATCHDOG=1 and their like; `enabled` says whether anyone listens.
+
+    `watchdog_interval_s` is how often to call `alive()`: half of the time systemd allows (WATCHDOG_USEC), or
+    None where the unit has no watchdog or it is meant for another process (WATCHDOG_PID).
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        """Raise ConfigError when NOTIFY_SOCKET or WATCHDOG_USEC is set to something that cannot be."""
+        env = os.environ if environ is None else environ
+        self._address = _address(env.get("NOTIFY_SOCKET", ""))
+        self.watchdog_interval_s = _interval_s(env.get("WATCHDOG_USEC", ""), env.get("WATCHDOG_PID", ""))
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if self._address else None
+        if self._socket is not None:
+            self._socket.setblocking(False)
+        self.unsent = 0  # messages that systemd did not take
+
+    @property
+    def enabled(self) -> bool:
+        return self._socket is not None
+
+    def ready(self, status: str = "") -> None:
+        """All workers and models are up; systemd starts what waits for this unit."""
+        self._send(READY="1", MAINPID=str(os.getpid()), **({"STATUS": status} if status else {}))
+
+    def alive(self) -> None:
+        """Feed the watchdog; call it from the loop whose death it is to notice, never from a timer thread."""
+        self._send(WATCHDOG="1")
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`."""
+        self._send(STATUS=text)
+
+    def stopping(self, status: str = "") -> None:
+        self._send(STOPPING="1", **({"STATUS": status} if status else {}))
+
+    def extend_start(self, seconds: float) -> None:
+        """A slow start (a model is compiled): systemd waits this much longer, counted from now."""
+        self._send(EXTEND_TIMEOUT_USEC=str(int(seconds * 1e6)))
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def __enter__(self) -> Notifier:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _send(self, **fields: str) -> None:
+        if self._socket is None:
+            return
+        lines = (f"{key}={' '.join(value.split())}" for key, value in fields.items())
+        try:
+            self._socket.sendto("\n".join(lines).encode(), self._address)
+        except OSError:
+            self.unsent += 1
+
+
+def _address(path: str) -> str:
+    """The socket address that `path` means; '@' starts an abstract one."""
+    if not path:
+        return ""
+    if path[0] not in "/@":
+        raise ConfigError(f"NOTIFY_SOCKET={path!r} is neither a path nor an abstract socket: unset it")
+    return "\0" + path[1:] if path[0] == "@" else path
+
+
+def _interval_s(usec: str, pid: str) -> float | None:
+    if not usec or (pid and pid != str(os.getpid())):
+        return None
+    if not usec.isdecimal() or int(usec) == 0:
+        raise ConfigError(f"WATCHDOG_USEC={usec!r} is not a number of microseconds: unset it")
+    return int(usec) / 2e6

@@ -1,0 +1,126 @@
+"""sd_notify as systemd hears it: a real datagram socket, by path and in the abstract namespace."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamer.errors import ConfigError
+from streamer.systemd import Notifier
+
+
+@pytest.fixture(params=["path", "abstract"])
+def listener(request: pytest.FixtureRequest, short_dir: Path) -> Iterator[tuple[str, socket.socket]]:
+    """(NOTIFY_SOCKET, the socket systemd would hold)."""
+    own = f"{short_dir}/notify"
+    name, address = (own, own) if request.param == "path" else (f"@{own}", f"\0{own}")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(address)
+        sock.settimeout(5)
+        yield name, sock
+
+
+def test_ready_tells_the_main_process_and_a_status(listener: tuple[str, socket.socket]) -> None:
+    name, sock = listener
+    with Notifier({"NOTIFY_SOCKET": name}) as notifier:
+        notifier.ready("3 cameras, 1 inference worker")
+    lines = sock.recv(4096).decode().splitlines()
+    assert lines == ["READY=1", f"MAINPID={os.getpid()}", "STATUS=3 cameras, 1 inference worker"]
+
+
+def test_each_message_is_one_datagram_in_order(listener: tuple[str, socket.socket]) -> None:
+    name, sock = listener
+    with Notifier({"NOTIFY_SOCKET": name}) as notifier:
+        notifier.alive()
+        notifier.status("2 of 3 cameras live")
+        notifier.extend_start(20)
+        notifier.stopping("draining")
+    assert [sock.recv(4096).decode() for _ in range(4)] == [
+        "WATCHDOG=1",
+        "STATUS=2 of 3 cameras live",
+        "EXTEND_TIMEOUT_USEC=20000000",
+        "STOPPING=1\nSTATUS=draining",
+    ]
+
+
+def test_a_line_break_in_a_status_cannot_forge_another_field(listener: tuple[str, socket.socket]) -> None:
+    name, sock = listener
+    with Notifier({"NOTIFY_SOCKET": name}) as notifier:
+        notifier.status("camera says:\nWATCHDOG=trigger")
+    assert sock.recv(4096) == b"STATUS=camera says: WATCHDOG=trigger"
+
+
+def test_without_systemd_every_call_does_nothing() -> None:
+    with Notifier({}) as notifier:
+        assert not notifier.enabled
+        assert notifier.watchdog_interval_s is None
+        notifier.ready()
+        notifier.alive()
+        notifier.stopping()
+        assert notifier.unsent == 0
+
+
+def test_a_systemd_that_went_away_is_counted_and_not_fatal(short_dir: Path) -> None:
+    with Notifier({"NOTIFY_SOCKET": f"{short_dir}/gone"}) as notifier:
+        notifier.alive()
+        notifier.alive()
+        assert notifier.unsent == 2
+
+
+def test_a_systemd_that_does_not_read_never_blocks_the_daemon(short_dir: Path) -> None:
+    path = str(short_dir / "notify")
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock,
+        Notifier({"NOTIFY_SOCKET": path}) as notifier,
+    ):
+        sock.bind(path)
+        for _ in range(5000):  # far more than a datagram queue holds
+            notifier.alive()
+        assert notifier.unsent > 0
+
+
+@pytest.mark.parametrize(
+    ("environ", "interval_s"),
+    [
+        ({"WATCHDOG_USEC": "30000000"}, 15.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 15.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),  # meant for another process
+        ({}, None),
+    ],
+)
+def test_the_watchdog_is_fed_twice_in_its_time(environ: dict[str, str], interval_s: float | None) -> None:
+    with Notifier(environ) as notifier:
+        assert notifier.watchdog_interval_s == interval_s
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"NOTIFY_SOCKET": "relative"},
+        {"WATCHDOG_USEC": "soon"},
+        {"WATCHDOG_USEC": "0"},
+        {"WATCHDOG_USEC": "-1"},
+    ],
+)
+def test_an_impossible_environment_is_refused(environ: dict[str, str]) -> None:
+    with pytest.raises(ConfigError):
+        Notifier(environ)
+
+
+def test_a_process_names_itself_as_the_main_one(short_dir: Path) -> None:
+    path = str(short_dir / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(path)
+        sock.settimeout(10)
+        code = "from streamer.systemd import Notifier\nwith Notifier() as n: n.ready()"
+        with subprocess.Popen(
+            [sys.executable, "-c", code], env={**os.environ, "NOTIFY_SOCKET": path}
+        ) as child:
+            said = sock.recv(4096).decode()
+    assert said == f"READY=1\nMAINPID={child.pid}"
