@@ -1,0 +1,132 @@
+"""Plane geometry on arrays: overlap of boxes, sides of lines, points in polygons.
+
+Pure functions of numpy arrays; coordinates are normalised (x right, y down) but any unit works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+AnyFloats = npt.NDArray[np.floating[Any]]
+
+
+def iou(first_xyxy: AnyFloats, second_xyxy: AnyFloats) -> Array:
+    """Intersection over union of every pair: (N, 4) and (M, 4) boxes give (N, M); empty boxes give 0."""
+    a = np.asarray(first_xyxy, np.float64)
+    b = np.asarray(second_xyxy, np.float64)
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    width = np.maximum(high - low, 0.0)
+    shared = width[..., 0] * width[..., 1]
+    area_a = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1])
+    area_b = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
+    union = area_a[:, None] + area_b[None, :] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def good_boxes(boxes_xyxy: AnyFloats) -> npt.NDArray[np.bool_]:
+    """(N,) which of (N, 4) boxes are finite and have a positive width and height."""
+    boxes = np.asarray(boxes_xyxy)
+    with np.errstate(invalid="ignore"):
+        sized = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return np.asarray(sized & np.isfinite(boxes).all(axis=1))
+
+
+def anchor_points(boxes_xyxyn: AnyFloats, anchor: str) -> Array:
+    """(N, 2) the point that stands for each box: "foot" (bottom centre), "top" (top centre) or "center"."""
+    boxes = np.asarray(boxes_xyxyn, np.float64)
+    x = (boxes[:, 0] + boxes[:, 2]) / 2
+    if anchor == "foot":
+        return np.column_stack([x, boxes[:, 3]])
+    if anchor == "top":
+        return np.column_stack([x, boxes[:, 1]])
+    if anchor == "center":
+        return np.column_stack([x, (boxes[:, 1] + boxes[:, 3]) / 2])
+    raise ValueError(f"anchor {anchor!r}: use foot, center or top")
+
+
+def point_in_polygon(points_xy: AnyFloats, polygon_xy: AnyFloats) -> npt.NDArray[np.bool_]:
+    """(N,) which of (N, 2) points lie in the polygon (P, 2), by the even-odd rule; on an edge may be either."""
+    points = np.asarray(points_xy, np.float64)
+    corners = np.asarray(polygon_xy, np.float64)
+    following = np.roll(corners, -1, axis=0)
+    x, y = points[:, 0:1], points[:, 1:2]
+    spans = (corners[:, 1] > y) != (following[:, 1] > y)
+    rise = np.where(following[:, 1] == corners[:, 1], 1.0, following[:, 1] - corners[:, 1])
+    at_x = corners[:, 0] + (y - corners[:, 1]) / rise * (following[:, 0] - corners[:, 0])
+    return np.asarray(np.count_nonzero(spans & (x < at_x), axis=1) % 2 == 1)
+
+
+class Polyline:
+    """A directed line of two or more points that parts the plane, its first and last piece going on forever.
+
+    Left and right are as seen walking from the first point to the second, with y pointing down::
+
+             first
+               |      left is the greater x here (walking down the picture, the left hand
+        right  |      points to the right edge), so the signed distance is positive
+               v      on the right-hand side of the walker
+             second
+
+    A point's side is that of the nearest piece; where the nearest place is a corner, the mean of the two
+    normals decides (Baerentzen and Aanaes, "Signed distance computation using the angle weighted
+    pseudonormal", 2005, in the plane).
+    """
+
+    def __init__(self, points_xy: Sequence[tuple[float, float]]) -> None:
+        self.points = np.asarray(points_xy, np.float64)
+        if self.points.ndim != 2 or self.points.shape[1] != 2 or len(self.points) < 2:
+            raise ValueError(f"a line needs two or more points (x, y), got shape {self.points.shape}")
+        steps = np.diff(self.points, axis=0)
+        lengths = np.hypot(steps[:, 0], steps[:, 1])
+        if not (lengths > 0).all():
+            raise ValueError("a line's neighbouring points must differ")
+        self.lengths = lengths
+        self.units = steps / lengths[:, None]
+        # With y down, turning the walking direction by +90 degrees points to the walker's right.
+        self.normals = np.column_stack([-self.units[:, 1], self.units[:, 0]])
+
+    def locate(self, points_xy: AnyFloats) -> tuple[Array, Array, Array]:
+        """For (N, 2) points: signed distance (N,), positive on the right; the normal there (N, 2); and how
+        far beyond the line's ends the nearest place lies (N,), 0 within the drawn line."""
+        points = np.asarray(points_xy, np.float64)
+        pieces = len(self.lengths)
+        offset = points[:, None, :] - self.points[None, :-1, :]
+        along = (offset * self.units).sum(axis=2)
+        low = np.zeros(pieces)
+        high = self.lengths.copy()
+        low[0], high[-1] = -np.inf, np.inf
+        place = np.clip(along, low, high)
+        away = offset - place[..., None] * self.units
+        near = np.argmin((away**2).sum(axis=2), axis=1)
+        rows = np.arange(len(points))
+        normal = self.normals[near]
+        if pieces > 1:
+            normal = self._at_corners(normal, near, along[rows, near])
+        gap = away[rows, near]
+        side = (gap * normal).sum(axis=1)
+        distance = np.copysign(np.hypot(gap[:, 0], gap[:, 1]), side)
+        beyond = np.zeros(len(points))
+        first, last = near == 0, near == pieces - 1
+        beyond = np.where(first, np.maximum(beyond, -along[rows, near]), beyond)
+        beyond = np.where(last, np.maximum(beyond, along[rows, near] - self.lengths[-1]), beyond)
+        return distance, normal, beyond
+
+    def _at_corners(self, normal: Array, near: npt.NDArray[np.intp], along: Array) -> Array:
+        before = (along <= 0) & (near > 0)
+        after = (along >= self.lengths[near]) & (near < len(self.lengths) - 1)
+        mixed = normal.copy()
+        mixed[before] += self.normals[near[before] - 1]
+        mixed[after] += self.normals[near[after] + 1]
+        size = np.hypot(mixed[:, 0], mixed[:, 1])[:, None]
+        return np.where(size > 1e-9, mixed / np.maximum(size, 1e-9), normal)
+
+
+def side_of_line(points_xy: AnyFloats, line_xy: Sequence[tuple[float, float]]) -> Array:
+    """(N,) signed distance of (N, 2) points from a line: positive on the right, negative on the left."""
+    return Polyline(line_xy).locate(points_xy)[0]
