@@ -1,0 +1,50 @@
+"""What every detector is: frames go in by submit(), detections come out by collect().
+
+Two calls, so that the pre- and post-processing of one frame overlaps the inference of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from pipelines.values import Detections, Frame, Labels
+
+
+class Ticket:
+    """Stands for one submitted batch; good for one collect() of the detector that gave it."""
+
+    __slots__ = ("cameras",)
+
+    def __init__(self, cameras: tuple[str, ...]) -> None:
+        self.cameras = cameras
+
+
+class Detector(Protocol):
+    """Finds objects in frames of any number of cameras; not for use by several threads at once.
+
+    `labels` names the classes; `max_batch` is how many frames one submit() may take; `depth` is how many
+    tickets may be open at once (collect them in any order).
+    """
+
+    labels: Labels
+    max_batch: int
+    depth: int
+
+    def submit(self, frames: Sequence[Frame]) -> Ticket:
+        """Preprocess 1 to `max_batch` frames and start; their memory may be reused when this returns.
+
+        Raises ValueError for a wrong number of frames, RuntimeError when `depth` tickets are open.
+        """
+
+    def collect(self, ticket: Ticket) -> list[Detections]:
+        """Wait and give one Detections a frame: above the minimum score, suppressed within groups.
+
+        Raises FrameRefused when the answer is not a set of boxes. The ticket is spent either way.
+        """
+
+    def forget(self, camera: str) -> None:
+        """Drop what is kept for `camera` (the motion detector's background)."""
+
+    def describe(self) -> dict[str, Any]:
+        """Plain JSON: engine, model, sha256, input (width, height), precision, warnings …"""

@@ -1,0 +1,80 @@
+"""What a decode head is: it turns a model's raw answer to one frame into candidate boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from pipelines.detect.errors import AnswerRefused
+from pipelines.detect.letterbox import Pixels
+from pipelines.values import Floats, Ints
+
+Shape = tuple[int | None, ...]  # None: free
+STRIDES = (8, 16, 32)  # pixels of the input between two cells, per level
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A model from outside: input size in pixels, output shapes in the model's order, and its own words."""
+
+    width: int
+    height: int
+    outputs: tuple[Shape, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    operators: frozenset[str] = frozenset()
+
+    def cells(self, strides: Sequence[int] = STRIDES) -> int:
+        """How many cells the grids of `strides` have together."""
+        return sum(_grid(self.width, s) * _grid(self.height, s) for s in strides)
+
+    def __str__(self) -> str:
+        def show(shape: Shape) -> str:
+            return "[" + ",".join("?" if n is None else str(n) for n in shape) + "]"
+
+        return f"input {self.width}x{self.height}, outputs {', '.join(show(s) for s in self.outputs)}"
+
+
+class Candidates(NamedTuple):
+    """Boxes at or above the asked score, not yet suppressed, in pixels of the model's input."""
+
+    boxes_xyxy: Floats  # (N, 4)
+    scores: Floats  # (N,)
+    class_ids: Ints  # (N,)
+
+
+class Head(Protocol):
+    """`classes` is how many classes it tells apart, `pixels` how it wants its picture."""
+
+    name: str
+    classes: int
+    pixels: Pixels
+
+    def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:
+        """`outputs`: one frame's share of each output, without the batch axis.
+
+        Raises AnswerRefused where scores are not numbers from 0 to 1.
+        """
+
+
+def check_scores(top: float) -> None:
+    """`top` is the highest score of a frame; a maximum carries any NaN of its scores with it."""
+    if not top <= 1.001:  # also true for NaN; bf16 rounds to 1.0
+        raise AnswerRefused(f"a score of {top:.3g}, where 0 to 1 is possible")
+
+
+def centres(width: int, height: int, strides: Sequence[int] = STRIDES) -> tuple[Floats, Floats, Floats]:
+    """x and y index of each cell in its grid and the cell's stride, three (cells,) float32, level by level."""
+    xs, ys, ss = [], [], []
+    for stride in strides:
+        y, x = np.mgrid[: _grid(height, stride), : _grid(width, stride)]
+        xs.append(x.ravel())
+        ys.append(y.ravel())
+        ss.append(np.full(x.size, stride))
+    return tuple(np.concatenate(a).astype(np.float32) for a in (xs, ys, ss))  # type: ignore[return-value]
+
+
+def _grid(size: int, stride: int) -> int:
+    return -(-size // stride)

@@ -1,0 +1,86 @@
+"""NanoDet: for each stride 8, 16, 32 an output of class scores and one of distance distributions.
+
+[cells, classes] (scores 0 to 1) and [cells, 4 * bins]: for left, top, right and bottom a distribution over
+`bins` whole strides whose mean is the distance from the cell's centre to that side. With a batch axis of
+one or without; outputs are told apart by their shapes, in any order. Source: RangiLyu, NanoDet (2020);
+distances: Li et al., "Generalized Focal Loss", arXiv 2006.04388.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import permutations
+
+import numpy as np
+
+from pipelines.detect.heads.base import STRIDES, Candidates, Shape, Signature, centres, check_scores
+from pipelines.detect.letterbox import Pixels
+from pipelines.values import Floats
+
+BINS = 8  # reg_max 7, as in all published weights
+
+
+class NanoDet:
+    name = "nanodet"
+    pixels = Pixels(rgb=False, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
+
+    def __init__(self, model: Signature, classes: int, scores: list[int], distances: list[int]) -> None:
+        """`scores` and `distances`: positions of the outputs, by rising stride."""
+        self.classes = classes
+        self._scores, self._distances = scores, distances
+        x, y, self._stride = centres(model.width, model.height)
+        # Centres lie half a pixel before the middle of the cell, as in NanoDet's own anchors.
+        self._x, self._y = (x + 0.5) * self._stride - 0.5, (y + 0.5) * self._stride - 0.5
+
+    @classmethod
+    def match(cls, model: Signature) -> NanoDet | None:
+        shapes = [_plain(shape) for shape in model.outputs]
+        if len(shapes) != 2 * len(STRIDES) or any(len(shape) != 2 for shape in shapes):
+            return None
+        cells = [model.cells((stride,)) for stride in STRIDES]
+        columns = {shape[1] for shape in shapes}
+        if len(columns) != 2 or 4 * BINS not in columns:
+            return None
+        classes = next(n for n in columns if n != 4 * BINS)
+        scores = _positions(shapes, cells, classes)
+        distances = _positions(shapes, cells, 4 * BINS)
+        if classes is None or scores is None or distances is None:
+            return None
+        return cls(model, classes, scores, distances)
+
+    def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:
+        flat = [output.reshape(-1, output.shape[-1]) for output in outputs]
+        scores = np.concatenate([flat[i] for i in self._scores])  # (cells, classes)
+        best = scores.max(axis=1)
+        check_scores(float(best.max()))
+        found = np.flatnonzero(best >= min_score)
+        logits = self._gather(flat, found).reshape(-1, 4, BINS)
+        logits = np.exp(logits - logits.max(axis=2, keepdims=True))
+        mean = (logits @ np.arange(BINS, dtype=np.float32)) / logits.sum(axis=2)  # (N, 4) strides
+        distance = mean * self._stride[found, None]
+        x, y = self._x[found], self._y[found]
+        left, top, right, bottom = distance.T
+        boxes = np.stack((x - left, y - top, x + right, y + bottom), axis=1)
+        return Candidates(boxes, best[found], scores[found].argmax(axis=1).astype(np.int32))
+
+    def _gather(self, flat: Sequence[Floats], found: np.ndarray) -> Floats:  # type: ignore[type-arg]
+        """The distance rows of the cells `found`, which rise: level by level, without joining them all."""
+        parts, start = [], 0
+        for i in self._distances:
+            end = start + len(flat[i])
+            parts.append(flat[i][found[(found >= start) & (found < end)] - start])
+            start = end
+        return np.concatenate(parts)
+
+
+def _plain(shape: Shape) -> Shape:
+    return shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
+
+
+def _positions(shapes: Sequence[Shape], cells: Sequence[int], columns: int | None) -> list[int] | None:
+    """Where the outputs of `columns` columns with these numbers of rows stand, or None."""
+    mine = [i for i, shape in enumerate(shapes) if shape[1] == columns]
+    for order in permutations(mine, len(cells)):
+        if [shapes[i][0] for i in order] == list(cells):
+            return list(order)
+    return None

@@ -1,0 +1,35 @@
+"""Class names and the groups they belong to.
+
+A group is what a rule counts and what suppresses itself: a van seen as car and truck is one vehicle. A
+bicycle is a group of its own and no vehicle, since vehicle counts of roads leave it out; a motorcycle is a
+vehicle. Every other class is its own group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pipelines.values import Labels
+
+VEHICLES = frozenset({"car", "motorcycle", "motorbike", "bus", "truck", "van"})
+
+# COCO 2017's 80 detection classes in the order of all models trained on it (Lin et al., 2014).
+COCO_80 = tuple(
+    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,"
+    "parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,"
+    "tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,"
+    "tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,"
+    "hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,"
+    "keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,"
+    "hair drier,toothbrush".split(",")
+)
+
+
+def group_of(name: str) -> str:
+    """The group of a class of which no sidecar says anything else."""
+    return "vehicle" if name in VEHICLES else name
+
+
+def labels_of(names: Iterable[str]) -> Labels:
+    names = tuple(names)
+    return Labels(names, tuple(group_of(name) for name in names))

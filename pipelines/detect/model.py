@@ -1,0 +1,178 @@
+"""What all engines that run a weights file share: the file, its head and labels, and its answers' meaning."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.detect.card import ModelCard
+from pipelines.detect.errors import AnswerRefused, FrameRefused, ModelRefused
+from pipelines.detect.heads import Head, Signature, find_head
+from pipelines.detect.heads.base import Shape
+from pipelines.detect.labels import COCO_80, group_of, labels_of
+from pipelines.detect.letterbox import Placement
+from pipelines.detect.nms import suppress
+from pipelines.detect.onnx_file import OnnxFile, read_onnx
+from pipelines.values import Detections, Floats, Labels
+
+MAX_CANDIDATES = 5000  # boxes above the score before suppression; a picture of a dense crowd has some hundred
+DEFAULT_SIZE = (640, 640)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A weights file that was looked at but not yet loaded by an engine."""
+
+    path: Path
+    card: ModelCard
+    onnx: OnnxFile
+    sha256: str
+
+    @classmethod
+    def read(cls, path: Path, card: ModelCard | None) -> ModelFile:
+        """Raise ModelRefused if it is no ONNX file or not the one its card was written for."""
+        card = card or ModelCard()
+        onnx = read_onnx(path)
+        digest = sha256_of(path)
+        if card.sha256 and card.sha256 != digest:
+            raise ModelRefused(
+                f"{path}: changed since it was added (SHA-256 {digest[:12]}…, expected {card.sha256[:12]}…):"
+                " put the original back, or remove the model and add it again"
+            )
+        return cls(path, card, onnx, digest)
+
+    def input_size(self, shape: Shape) -> tuple[int, int]:
+        """(width, height) for an input of `shape` [B, 3, H, W]; raise ModelRefused if it takes no picture."""
+        if len(shape) != 4 or shape[1] not in (3, None):
+            shown = ",".join("?" if n is None else str(n) for n in shape)
+            raise ModelRefused(f"{self.path}: input [{shown}] is not a picture [B,3,H,W]: not a detector?")
+        height, width = shape[2:]
+        if width is not None and height is not None:
+            return width, height
+        return self.card.input_size or _exported_size(self.onnx.metadata) or DEFAULT_SIZE
+
+    def head(self, size: tuple[int, int], outputs: Sequence[Shape]) -> Head:
+        model = Signature(*size, tuple(outputs), self.onnx.metadata, self.onnx.operators)
+        try:
+            return find_head(model, self.card.head)
+        except ModelRefused as error:
+            raise ModelRefused(f"{self.path}: {error}") from error
+
+    def labels(self, head: Head) -> Labels:
+        """From the card, else the file's metadata, else COCO-80 where there are 80 classes."""
+        if self.card.classes:
+            labels = Labels(tuple(self.card.classes), tuple(self.card.classes.values()))
+            source = "its sidecar"
+        else:
+            names = _exported_names(self.onnx.metadata)
+            labels, source = labels_of(names or COCO_80), "its metadata" if names else "COCO"
+        if len(labels.names) != head.classes:
+            raise ModelRefused(
+                f"{self.path}: the model has {head.classes} classes, but {source} names {len(labels.names)}:"
+                " list all its classes with their groups in its sidecar"
+            )
+        return labels
+
+    def check_answer(self, head: Head, answer: Sequence[Floats]) -> None:
+        """Raise ModelRefused if the answer to a plain grey frame is not one that `head` can read."""
+        try:
+            head.decode(answer, self.card.score)
+        except AnswerRefused as error:
+            raise ModelRefused(
+                f"{self.path}: its answer to a grey picture has {error}: wrong head?"
+            ) from error
+
+    def warnings(self) -> list[str]:
+        if self.onnx.dynamic_int8:
+            return ["dynamic int8 model: slower than its float32 original on every CPU; prefer that one"]
+        return []
+
+    @property
+    def licence(self) -> str:
+        return self.card.licence or self.onnx.metadata.get("license", "")
+
+
+def sha256_of(path: Path) -> str:
+    """Raise ModelRefused if the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelRefused(f"{path}: {error.strerror or error}: give the path of an .onnx file") from error
+
+
+class Answers:
+    """Turns a model's raw answers into Detections: decode, check, suppress within groups, normalise."""
+
+    def __init__(
+        self, head: Head, labels: Labels, size: tuple[int, int], score: float, nms_iou: float
+    ) -> None:
+        self._head = head
+        self._group_ids = labels.group_ids()
+        self._farthest = 10.0 * max(size)  # pixels; a box beyond is no box
+        self._score = score
+        self._nms_iou = nms_iou
+
+    def read(self, outputs: Sequence[Sequence[Floats]], placements: Sequence[Placement]) -> list[Detections]:
+        """`outputs[i]` is frame i's share of each output. Raises FrameRefused, the good frames inside."""
+        found: list[Detections | None] = []
+        reasons: dict[int, str] = {}
+        for i, (answer, placement) in enumerate(zip(outputs, placements, strict=True)):
+            try:
+                found.append(self._one(answer, placement))
+            except AnswerRefused as error:
+                reasons[i] = str(error)
+                found.append(None)
+        if reasons:
+            raise FrameRefused(reasons, tuple(found))
+        return [detections for detections in found if detections is not None]
+
+    def _one(self, answer: Sequence[Floats], placement: Placement) -> Detections:
+        boxes, scores, class_ids = self._head.decode(answer, self._score)
+        if not len(scores):
+            return Detections.empty()
+        self._check(boxes)
+        kept = suppress(boxes, scores, self._group_ids[class_ids], self._nms_iou)
+        units = placement.to_unit(boxes[kept])
+        inside = (units[:, 2] > units[:, 0]) & (units[:, 3] > units[:, 1])  # else all in the border
+        if not inside.all():
+            kept, units = kept[inside], units[inside]
+        return Detections(units, scores[kept], class_ids[kept])
+
+    def _check(self, boxes: Floats) -> None:
+        if len(boxes) > MAX_CANDIDATES:
+            raise AnswerRefused(f"{len(boxes)} boxes, where {MAX_CANDIDATES} are possible")
+        if not np.abs(boxes).max() <= self._farthest:  # also true for NaN
+            raise AnswerRefused("a box that is infinite, not a number or far outside the picture")
+        if (boxes[:, 2:] < boxes[:, :2]).any():
+            raise AnswerRefused("a box of negative size")
+
+
+def default_groups(names: Sequence[str]) -> dict[str, str]:
+    return {name: group_of(name) for name in names}
+
+
+def _exported_names(metadata: dict[str, str]) -> tuple[str, ...]:
+    """Class names as Ultralytics writes them, "{0: 'person', …}"; empty if there are none to be read."""
+    try:
+        names = ast.literal_eval(metadata.get("names", ""))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ()
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or sorted(names) != list(range(len(names))):
+        return ()
+    return tuple(str(names[i]) for i in range(len(names)))
+
+
+def _exported_size(metadata: dict[str, str]) -> tuple[int, int] | None:
+    """(width, height) from Ultralytics' "imgsz", which is "[height, width]"."""
+    numbers = metadata.get("imgsz", "").strip("[] ").split(",")
+    if len(numbers) != 2 or not all(n.strip().isdecimal() for n in numbers):
+        return None
+    return int(numbers[1]), int(numbers[0])

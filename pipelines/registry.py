@@ -1,0 +1,53 @@
+"""Engines by name, as "module:Class", imported only when asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipelines.detect.card import ModelCard
+from pipelines.detect.detector import Detector
+from pipelines.detect.errors import ModelRefused
+
+DETECTORS: Mapping[str, str] = {
+    "openvino": "pipelines.detect.openvino:OpenVinoDetector",
+    "onnx": "pipelines.detect.onnx:OnnxDetector",
+    "motion": "pipelines.detect.motion:MotionDetector",
+}
+
+
+def create_detector(
+    engine: str,
+    model_path: Path | None = None,
+    *,
+    threads: int = 0,
+    cache_dir: Path | None = None,
+    score: float | None = None,
+    sidecar: ModelCard | None = None,
+) -> Detector:
+    """The detector of an engine of the table, or of "auto": openvino with a model, motion without.
+
+    `threads` 0: all cores; `cache_dir`: where an engine may keep compiled models; `score`: instead of the
+    card's minimum score. Raises ModelRefused for an unknown engine, and where the model cannot be used.
+    """
+    if engine == "auto":
+        engine = "motion" if model_path is None else "openvino"
+    if engine not in DETECTORS:
+        raise ModelRefused(f"unknown engine {engine!r}: use one of auto, {', '.join(DETECTORS)}")
+    if engine == "motion":
+        made: Detector = _load(engine)()
+        return made
+    if model_path is None:
+        raise ModelRefused(f"engine {engine!r} needs a model: add one with `streamer model add FILE`")
+    detector: Detector = _load(engine)(model_path, sidecar, threads=threads, cache_dir=cache_dir, score=score)
+    return detector
+
+
+def _load(engine: str) -> type:
+    module, _, name = DETECTORS[engine].partition(":")
+    try:
+        found: type = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise ModelRefused(f"engine {engine!r} is not installed ({error}): choose another") from error
+    return found
