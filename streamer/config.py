@@ -5,12 +5,15 @@ Models are frozen pydantic models; a wrong value ends in ConfigError with file, 
 
 from __future__ import annotations
 
+import zoneinfo
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipelines.spec import CameraRules, Name
+from streamer.errors import ConfigError
+from streamer.urls import check_source_url, split_credentials
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -31,14 +34,32 @@ class SourceOptions(_Section):
 
 
 class CameraConfig(_Section):
-    """`cameras.d/NAME.yaml`. The URL holds no credentials: those live in the secrets file."""
+    """`cameras.d/NAME.yaml`. The URL holds no credentials: those live in the secrets file.
+
+    `model` names a model of the store; None leaves the choice to the pipeline.
+    """
 
     name: Name
     url: str = Field(min_length=1, max_length=2048)
     enabled: bool = True
     pipeline: Name = "default"
+    model: str | None = Field(default=None, min_length=1, max_length=255)
     source: SourceOptions = SourceOptions()
     rules: CameraRules = CameraRules()
+
+    @field_validator("url")
+    @classmethod
+    def _readable_and_clean(cls, url: str) -> str:
+        try:
+            url = check_source_url(url)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        if split_credentials(url)[1:] != (None, None):
+            raise ValueError(
+                "holds a user name or password: leave them out and put them into secrets.yaml, "
+                "or use `streamer camera set`, which does it for you"
+            )
+        return url
 
 
 class InferenceConfig(_Section):
@@ -60,6 +81,15 @@ class RedisConfig(_Section):
     stream_max_len: int = Field(default=100_000, ge=1000)
     max_memory_mb: int = Field(default=256, ge=16)
 
+    @field_validator("url")
+    @classmethod
+    def _clean(cls, url: str) -> str:
+        if url and not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("a Redis URL begins with redis://, rediss:// or unix://")
+        if split_credentials(url)[2] is not None:
+            raise ValueError("holds a password: put it into secrets.yaml (redis: {password: …}) instead")
+        return url
+
 
 class LedgerConfig(_Section):
     max_mb: int = Field(default=2048, ge=16)
@@ -71,9 +101,12 @@ class CountsConfig(_Section):
 
 
 class Config(_Section):
-    """The whole configuration. `rev` and `paths` are not read from the file."""
+    """The whole configuration. `cameras` are read from `cameras.d`, not from streamer.yaml.
 
-    display_name: str = ""
+    ConfigStore.load() fills in the two folders where the file names none.
+    """
+
+    display_name: str = Field(default="", max_length=255)
     timezone: str = "UTC"
     state_dir: Path | None = None
     runtime_dir: Path | None = None
@@ -83,6 +116,37 @@ class Config(_Section):
     ledger: LedgerConfig = LedgerConfig()
     counts: CountsConfig = CountsConfig()
     cameras: tuple[CameraConfig, ...] = ()
+
+    @field_validator("state_dir", "runtime_dir")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_absolute():
+            raise ValueError("must be an absolute path (beginning with /)")
+        return path
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(name)
+        except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
+            raise ValueError("is not a timezone name such as Europe/Berlin") from error
+        return name
+
+    @property
+    def state_path(self) -> Path:
+        """Where the ledger, the models and the node's identity live."""
+        return self.state_dir or Path("/var/lib/streamer")
+
+    @property
+    def runtime_path(self) -> Path:
+        """Where the sockets live while the daemon runs."""
+        return self.runtime_dir or Path("/run/streamer")
+
+    @property
+    def control_path(self) -> Path:
+        """The socket on which a running daemon takes changes."""
+        return self.runtime_path / "control.sock"
 
     def camera(self, name: str) -> CameraConfig | None:
         return next((c for c in self.cameras if c.name == name), None)

@@ -1,0 +1,143 @@
+"""The `streamer` command: its table of subcommands, and how an error becomes one line and an exit code.
+
+A subcommand's module is imported when the subcommand is called, so that `streamer status` starts without
+OpenVINO, and a module that cannot be imported breaks one subcommand alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, NamedTuple
+
+import click
+
+from streamer import logs
+from streamer.config_store import ConfigStore
+from streamer.errors import Exit, StreamerError
+from streamer.urls import redact
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+BROKEN_PIPE = 141  # 128 + SIGPIPE: `streamer events | head` has read enough
+
+
+class Entry(NamedTuple):
+    target: str  # module:attribute of a click command
+    help: str
+
+
+COMMANDS = {
+    "init": Entry("streamer.cli.init:init", "Write a commented configuration."),
+    "demo": Entry("streamer.cli.demo:demo", "Show the whole system on a built-in scene or a clip."),
+    "run": Entry("streamer.cli.run:run", "Run the daemon in the foreground."),
+    "status": Entry("streamer.cli.status:status", "Show cameras, workers, ledger and Redis of the daemon."),
+    "camera": Entry("streamer.cli.camera:camera", "Add, show, test, change and remove cameras."),
+    "line": Entry("streamer.cli.rules:line", "Counting lines of a camera."),
+    "zone": Entry("streamer.cli.rules:zone", "Zones of a camera."),
+    "mask": Entry("streamer.cli.rules:mask", "Areas of a camera's picture in which nothing is detected."),
+    "events": Entry("streamer.cli.events:events", "Print events, as they come or from the past."),
+    "counts": Entry("streamer.cli.counts:counts", "Print counts by time, line, direction and class."),
+    "analyze": Entry("streamer.cli.analyze:analyze", "Count in a clip, without a daemon."),
+    "model": Entry("streamer.cli.model:model", "List, add and verify models."),
+    "ledger": Entry("streamer.cli.ledger:ledger", "Status and backup of the durable record."),
+    "schema": Entry("streamer.cli.schema:schema", "Print the JSON Schemas of the events."),
+    "doctor": Entry("streamer.cli.doctor:doctor", "Check this machine, and say what to mend."),
+    "service": Entry("streamer.cli.service:service", "Install the systemd service."),
+}
+
+
+class Failure(click.ClickException):
+    """A StreamerError on its way out: one red line and its exit code."""
+
+    def __init__(self, error: StreamerError) -> None:
+        super().__init__(redact(" ".join(str(error).split())))
+        self.exit_code = int(error.exit_code)  # type: ignore[misc]  # click reads it from the instance
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.secho(f"error: {self.format_message()}", fg="red", err=file is None, file=file)
+
+
+class LazyGroup(click.Group):
+    """Takes its commands from COMMANDS when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        try:
+            command = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            if os.environ.get("STREAMER_DEBUG"):
+                raise
+            raise Failure(StreamerError(f"`streamer {cmd_name}` is not installed here: {error}")) from error
+        if not isinstance(command, click.Command):
+            raise Failure(StreamerError(f"`streamer {cmd_name}`: {entry.target} is not a command"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StreamerError as error:
+            if os.environ.get("STREAMER_DEBUG"):
+                traceback.print_exc()
+            raise Failure(error) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    help="Folder with streamer.yaml and cameras.d, or a streamer.yaml. "
+    "Else $STREAMER_CONFIG, /etc/streamer, ~/.config/streamer.",
+)
+@click.version_option(version("streamer"), prog_name="streamer")
+@click.pass_context
+def cli(ctx: click.Context, config_path: Path | None) -> None:
+    """Turns cameras into counts and events that survive restarts, reconnects and a dead Redis."""
+    logs.setup_command_line()
+    ctx.obj = ConfigStore(config_path)
+
+
+def main(args: list[str] | None = None) -> None:
+    """The console script: run, and leave with the exit code (docs/reference/exit-codes.md)."""
+    sys.excepthook = _report
+    try:
+        result = cli.main(args=args, prog_name="streamer", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush into it
+        sys.exit(BROKEN_PIPE)
+    sys.exit(result if isinstance(result, int) else Exit.OK)
+
+
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An error that is ours: one line for the user, the traceback for who asks for it."""
+    if os.environ.get("STREAMER_DEBUG"):
+        sys.__excepthook__(kind, error, trace)
+        return
+    text = redact(" ".join(f"{kind.__name__}: {error}".split()))
+    click.secho(f"error: {text} (not expected: STREAMER_DEBUG=1 shows where)", fg="red", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""Where the configuration lies, reading it, and writing its files so that none is ever half-written.
+
+FOLDER/streamer.yaml            written by a person, never by a program
+FOLDER/secrets.yaml             0600, written by a person (streamer/secrets.py)
+FOLDER/cameras.d/NAME.yaml      one camera a file, written by programs and people
+FOLDER/cameras.d/.secrets.yaml  0600, written by programs
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pipelines.spec import LineSpec, ZoneSpec, check_name
+from streamer.config import CameraConfig, Config
+from streamer.config_file import read
+from streamer.errors import ConfigError, StorageError
+
+log = logging.getLogger(__name__)
+
+FILE_NAME = "streamer.yaml"
+SYSTEM_FOLDER = Path("/etc/streamer")
+ENVIRONMENT = "STREAMER_CONFIG"
+REVISIONS_FILE = "revisions.json"
+
+
+def user_folder() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "streamer"
+
+
+class ConfigStore:
+    """The configuration's folder. Finds it; load() reads it anew each time.
+
+    `path` is a folder or a streamer.yaml; None looks at $STREAMER_CONFIG, /etc/streamer and
+    ~/.config/streamer, in this order. Nothing needs to be there until load().
+    """
+
+    def __init__(self, path: Path | str | None = None) -> None:
+        given = path if path is not None else os.environ.get(ENVIRONMENT) or None
+        self.file = _file_of(Path(given)) if given is not None else _find()
+        self.folder = self.file.parent
+        self.cameras_dir = self.folder / "cameras.d"
+
+    def exists(self) -> bool:
+        return self.file.exists()
+
+    def camera_file(self, name: str) -> Path:
+        """Raises ConfigError for a name that could reach another path."""
+        try:
+            return self.cameras_dir / f"{check_name(name, 'camera name')}.yaml"
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+    def load(self) -> Config:
+        """Parse and validate all files. Raises ConfigError with file, line and key."""
+        if not self.exists():
+            raise ConfigError(
+                f"no configuration at {self.file}: write one with `streamer init`, or use --config"
+            )
+        document = read(self.file)
+        if "cameras" in document.data:
+            raise document.error(("cameras",), f"cameras live in {self.cameras_dir}/NAME.yaml, one file each")
+        config = document.check(Config)
+        return config.model_copy(
+            update={
+                "state_dir": config.state_dir or self.default_state_dir(),
+                "runtime_dir": config.runtime_dir or self.default_runtime_dir(),
+                "cameras": tuple(self._cameras()),
+            }
+        )
+
+    def _cameras(self) -> list[CameraConfig]:
+        try:
+            paths = sorted(self.cameras_dir.iterdir())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise ConfigError(f"{self.cameras_dir}: cannot be read: {error.strerror}") from error
+        return [self.load_camera(path) for path in paths if not path.name.startswith(".")]
+
+    def load_camera(self, path: Path) -> CameraConfig:
+        """One file of cameras.d. Raises ConfigError; its name and the name inside must agree."""
+        if path.suffix != ".yaml":
+            raise ConfigError(f"{path}: only NAME.yaml files belong into {self.cameras_dir}: move it away")
+        if path != self.camera_file(path.stem):
+            raise ConfigError(f"{path}: not a camera file of {self.cameras_dir}")
+        document = read(path)
+        camera = document.check(CameraConfig)
+        if camera.name != path.stem:
+            raise document.error(
+                ("name",), f"is {camera.name!r} but the file is {path.name}: make them agree"
+            )
+        return camera
+
+    # The daemon of a system and its group's members find the same folders, whoever they are.
+
+    def default_state_dir(self) -> Path:
+        if self._is_system():
+            return Path("/var/lib/streamer")
+        return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "streamer"
+
+    def default_runtime_dir(self) -> Path:
+        if self._is_system():
+            return Path("/run/streamer")
+        runtime = os.environ.get("XDG_RUNTIME_DIR")
+        return Path(runtime) / "streamer" if runtime else self.default_state_dir() / "run"
+
+    def _is_system(self) -> bool:
+        return os.geteuid() == 0 or self.folder == SYSTEM_FOLDER
+
+
+def _file_of(path: Path) -> Path:
+    path = Path(os.path.abspath(path.expanduser()))
+    return path if path.suffix in (".yaml", ".yml") and not path.is_dir() else path / FILE_NAME
+
+
+def _find() -> Path:
+    """The first that is there; else the one that `streamer init` would write."""
+    candidates = [SYSTEM_FOLDER / FILE_NAME, user_folder() / FILE_NAME]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    return candidates[0] if os.geteuid() == 0 else candidates[1]
+
+
+def write_atomically(path: Path, text: str, mode: int) -> None:
+    """Replace `path` by `text` or leave it as it was: never half, also over a power loss.
+
+    A file made by root in another user's folder is given to that user, whose daemon must read it.
+    Raises StorageError.
+    """
+    try:
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with open(handle, "w", encoding="utf-8") as file:
+                os.fchmod(file.fileno(), mode)
+                if os.geteuid() == 0:
+                    owner = path.parent.stat()
+                    os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror}; nothing was changed") from error
+
+
+def sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# ---- revisions
+
+
+def revise(config: Config, state_dir: Path, floor: int = 0) -> tuple[Config, int]:
+    """`config` with the revision of each line and zone set, and the revision of the whole.
+
+    Both rise when the content changes and are kept in `state_dir`: a line's revision is that of the
+    configuration that last moved it. `floor` is the highest revision known elsewhere (the ledger's), which
+    a lost file must not fall behind. Raises StorageError.
+    """
+    path = state_dir / REVISIONS_FILE
+    known = _read_revisions(path)
+    digest = _digest(config.model_dump(mode="json", exclude={"state_dir", "runtime_dir"}))
+    if known["digest"] == digest and known["rev"] >= floor:
+        rev = known["rev"]
+    else:
+        rev = max(known["rev"], floor) + 1
+    rules: dict[str, dict[str, Any]] = {}
+
+    def stamped(camera: str, kind: str, item: Any) -> Any:
+        key, content = f"{camera}/{kind}/{item.name}", _digest(item.model_dump(mode="json", exclude={"rev"}))
+        before = known["rules"].get(key)
+        rules[key] = before if before and before["digest"] == content else {"rev": rev, "digest": content}
+        return item.model_copy(update={"rev": rules[key]["rev"]})
+
+    cameras = []
+    for camera in config.cameras:
+        lines: tuple[LineSpec, ...] = tuple(stamped(camera.name, "line", x) for x in camera.rules.lines)
+        zones: tuple[ZoneSpec, ...] = tuple(stamped(camera.name, "zone", x) for x in camera.rules.zones)
+        ruled = camera.rules.model_copy(update={"lines": lines, "zones": zones})
+        cameras.append(camera.model_copy(update={"rules": ruled}))
+    fresh = {"rev": rev, "digest": digest, "rules": rules}
+    if fresh != known:
+        write_atomically(path, json.dumps(fresh, indent=1) + "\n", 0o640)
+    return config.model_copy(update={"cameras": tuple(cameras)}), rev
+
+
+def _read_revisions(path: Path) -> dict[str, Any]:
+    nothing: dict[str, Any] = {"rev": 0, "digest": "", "rules": {}}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        whole = (
+            isinstance(found["rev"], int)
+            and isinstance(found["digest"], str)
+            and all(
+                isinstance(r["rev"], int) and isinstance(r["digest"], str) for r in found["rules"].values()
+            )
+        )
+    except FileNotFoundError:
+        return nothing
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        log.warning("%s is damaged: lines and zones start new totals under a new revision", path)
+        return nothing
+    return dict(found)
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

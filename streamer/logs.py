@@ -1,0 +1,103 @@
+"""Logging for the daemon's processes and the command line: one line a record, no credentials, no floods.
+
+Under systemd each line begins with its syslog level (`<3>`, sd-daemon(3)), and the journal keeps time and
+process; elsewhere the line carries both itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from streamer.urls import redact
+
+PLAIN = "%(asctime)s.%(msecs)03d %(levelname).1s {process}: %(message)s"
+SYSLOG_LEVELS = {
+    logging.DEBUG: 7,
+    logging.INFO: 6,
+    logging.WARNING: 4,
+    logging.ERROR: 3,
+    logging.CRITICAL: 2,
+}
+
+
+class RedactingFormatter(logging.Formatter):
+    """Hides credentials in the finished line, whatever way they came in: arguments or tracebacks."""
+
+    def __init__(self, fmt: str, journal: bool = False) -> None:
+        super().__init__(fmt, datefmt="%Y-%m-%dT%H:%M:%S")
+        self._journal = journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = redact(super().format(record))
+        if not self._journal:
+            return text
+        prefix = f"<{SYSLOG_LEVELS.get(record.levelno, 6)}>"
+        return "\n".join(prefix + line for line in text.split("\n"))
+
+
+def setup_daemon(process: str, level: int = logging.INFO) -> None:
+    """Log to standard error as `process` (supervisor, capture-0, …)."""
+    journal = under_systemd()
+    fmt = "{process}: %(message)s" if journal else PLAIN
+    _install(RedactingFormatter(fmt.replace("{process}", process), journal), level)
+
+
+def setup_command_line() -> None:
+    """Warnings of a command go to standard error as bare lines."""
+    _install(RedactingFormatter("%(levelname)s: %(message)s"), logging.WARNING)
+
+
+def under_systemd() -> bool:
+    """Whether standard error is the journal's: $JOURNAL_STREAM holds its device and inode (systemd.exec)."""
+    try:
+        device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+        found = os.fstat(sys.stderr.fileno())
+        return (int(device), int(inode)) == (found.st_dev, found.st_ino)
+    except (ValueError, OSError):
+        return False
+
+
+def _install(formatter: logging.Formatter, level: int) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    logging.captureWarnings(True)
+
+
+class Tally:
+    """Counts what happens often and reports it once a second, never once a frame.
+
+    `report` gets the key and how many there were since its last report: "discarding 31 frames".
+    """
+
+    def __init__(
+        self,
+        report: Callable[[str, int], None],
+        interval_s: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._report = report
+        self._interval_s = interval_s
+        self._clock = clock
+        self._counts: dict[str, int] = {}
+        self._due_s = clock()
+
+    def add(self, key: str, n: int = 1) -> None:
+        self._counts[key] = self._counts.get(key, 0) + n
+        self.tick()
+
+    def tick(self) -> None:
+        """Report what is due; call it now and then, so that the last of a burst is told too."""
+        now_s = self._clock()
+        if not self._counts or now_s < self._due_s:
+            return
+        self._due_s = now_s + self._interval_s
+        counts, self._counts = self._counts, {}
+        for key, n in counts.items():
+            self._report(key, n)
