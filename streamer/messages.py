@@ -67,6 +67,7 @@ class CaptureCamera(_Message, frozen=True):
     """One camera of a capture worker. `url` may hold credentials: it never leaves the bus."""
 
     name: str
+    row: int  # this camera's row in the books
     url: str
     infer_worker: str
     analysis_width: int
@@ -89,6 +90,7 @@ class InferCamera(_Message, frozen=True):
 
     name: str
     row: int  # this camera's row in the books
+    generation: int  # frames of an older one are not this worker's
     pipeline: str
     rules: str
     bucket_s: int
@@ -123,6 +125,7 @@ class OpenRing(_Message, frozen=True):
     camera: str
     width: int
     height: int
+    opening: int  # the worker's own count, to match the answer
 
 
 class RingGrant(_Message, frozen=True):
@@ -133,7 +136,7 @@ class RingGrant(_Message, frozen=True):
     slots: int
     width: int
     height: int
-    row: int
+    opening: int
 
 
 class Reclaim(_Message, frozen=True):
@@ -232,6 +235,8 @@ class EventRecord(_Message, frozen=True):
     age_ms: float
     config_rev: int
     data: dict[str, Any]
+    emitted_ns: int = 0  # the box's wall clock when the event left the pipeline
+    inference_ms: float = 0.0  # what the detector took for the batch with this frame
 
 
 class Batch(_Message, frozen=True):

@@ -37,7 +37,7 @@ MAX_WORKERS: Final = 512
 CAPTURE: Final = (
     "version",
     "decoded",
-    "held",  # 1 while the newest frame waits for a demand
+    "held",  # the newest frame, waiting for a demand, and one that is being converted
     "handed",  # given to an inference worker
     "drop_not_due",  # above the rate this camera asked for
     "drop_busy",  # replaced by a newer one before inference had time

@@ -5,7 +5,7 @@ Two calls, so that the pre- and post-processing of one frame overlaps the infere
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from pipelines.values import Detections, Frame, Labels
@@ -31,8 +31,10 @@ class Detector(Protocol):
     max_batch: int
     depth: int
 
-    def submit(self, frames: Sequence[Frame]) -> Ticket:
+    def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:
         """Preprocess 1 to `max_batch` frames and start; their memory may be reused when this returns.
+
+        `notify` is called once, from whatever thread, when collect() would no longer wait.
 
         Raises ValueError for a wrong number of frames, RuntimeError when `depth` tickets are open.
         """

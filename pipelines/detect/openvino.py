@@ -8,7 +8,7 @@ turn while the first computes, so that the pre- and post-processing of one overl
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class OpenVinoDetector:
         self._made = 1
         self._try_out()
 
-    def submit(self, frames: Sequence[Frame]) -> Ticket:
+    def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:
         if not 1 <= len(frames) <= self.max_batch:
             raise ValueError(f"{len(frames)} frames, where one submit takes 1 to {self.max_batch}")
         if not self._free:
@@ -74,7 +74,7 @@ class OpenVinoDetector:
             self._free.append(_Request(self._compiled, self._head, self._size, self.max_batch))
             self._made += 1
         request = self._free.pop()
-        placements = request.start([frame.image for frame in frames])
+        placements = request.start([frame.image for frame in frames], notify)
         return _OpenVinoTicket(tuple(frame.stamp.camera for frame in frames), request, placements)
 
     def collect(self, ticket: Ticket) -> list[Detections]:
@@ -162,12 +162,19 @@ class _Request:
         self._boxes = [Letterbox(canvas, head.pixels) for canvas in self._canvases]
         self._batched = len(compiled.outputs[0].partial_shape) == 3
         self._count = 0
+        self._notify: Callable[[], None] | None = None
+        self._request.set_callback(self._done, None)
 
-    def start(self, images: Sequence[Image]) -> list[Placement]:
+    def _done(self, _: object) -> None:
+        if self._notify is not None:
+            self._notify()
+
+    def start(self, images: Sequence[Image], notify: Callable[[], None] | None = None) -> list[Placement]:
         placements = [box.put(image) for box, image in zip(self._boxes, images, strict=False)]
         if len(images) != self._count:
             self._count = len(images)
             self._request.set_input_tensor(ov.Tensor(self._canvases[: self._count], shared_memory=True))
+        self._notify = notify
         self._request.start_async()
         return placements
 

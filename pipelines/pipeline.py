@@ -1,0 +1,129 @@
+"""A detector shared by cameras, and for each camera its tracker and analytics.
+
+`step(frames)` is `collect(submit(frames))`: apart, the pre- and post-processing of one batch run while the
+detector is busy with another. Every state is per camera; it can be saved and restored, so that another
+process can go on where this one was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.count import Analytics, create_analytics
+from pipelines.detect.detector import Detector, Ticket
+from pipelines.detect.filter import DetectionFilter
+from pipelines.spec import CameraRules
+from pipelines.track import Tracker, create_tracker
+from pipelines.values import Detections, Event, Frame, FrameResult, Labels, Stamp
+
+
+@dataclass(slots=True, eq=False)
+class _Camera:
+    rules: CameraRules
+    filter: DetectionFilter
+    tracker: Tracker
+    analytics: Analytics
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pending:
+    """A batch that the detector has; `stamps` in the order of its frames."""
+
+    stamps: tuple[Stamp, ...]
+    ticket: Ticket
+
+
+class Pipeline:
+    """Runs frames of many cameras through one detector. Used by one thread."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+        self._cameras: dict[str, _Camera] = {}
+
+    @property
+    def labels(self) -> Labels:
+        return self.detector.labels
+
+    @property
+    def max_batch(self) -> int:
+        return self.detector.max_batch
+
+    def open_camera(self, camera: str, rules: CameraRules) -> None:
+        """Start a camera with no history. Raises ValueError when a rule names a class the model lacks."""
+        self._cameras[camera] = _Camera(
+            rules=rules,
+            filter=DetectionFilter(rules, self.labels),
+            tracker=create_tracker(),
+            analytics=create_analytics(rules, self.labels),
+        )
+
+    def set_rules(self, camera: str, rules: CameraRules) -> None:
+        """Apply new rules; tracks, and the state of rules that are unchanged, stay.
+
+        Raises ValueError when a rule names a class the model lacks; the old rules then go on.
+        """
+        state = self._cameras[camera]
+        chosen = DetectionFilter(rules, self.labels)
+        state.analytics.with_rules(rules)
+        state.filter = chosen
+        state.rules = rules
+
+    def end_tracks(self, camera: str, stamp: Stamp) -> list[Event]:
+        """The camera has closed: every track ends, and with it what is open in zones."""
+        state = self._cameras[camera]
+        state.tracker.reset()
+        self.detector.forget(camera)
+        return state.analytics.close(stamp)
+
+    def close_camera(self, camera: str) -> None:
+        self._cameras.pop(camera, None)
+        self.detector.forget(camera)
+
+    def has(self, camera: str) -> bool:
+        return camera in self._cameras
+
+    def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Pending:
+        """Hand at most `max_batch` frames to the detector; their memory is free again on return.
+
+        `notify` is called, from whatever thread, when collect() would no longer wait.
+        """
+        ticket = self.detector.submit(frames, notify)
+        return Pending(tuple(frame.stamp for frame in frames), ticket)
+
+    def collect(self, pending: Pending) -> list[FrameResult]:
+        """Wait for the detector, then track and count. One result a frame, in order.
+
+        Raises FrameRefused when the detector's output is not usable; no camera's state has changed then.
+        """
+        found = self.detector.collect(pending.ticket)
+        return [self.advance(stamp, boxes) for stamp, boxes in zip(pending.stamps, found, strict=True)]
+
+    def advance(self, stamp: Stamp, detections: Detections) -> FrameResult:
+        """What follows the detector, for one frame: filter, tracker, analytics. The door for replays too.
+
+        A new epoch in the stamp ends the tracks of the one before, there and in the analytics.
+        """
+        state = self._cameras[stamp.camera]
+        kept = state.filter.apply(detections)
+        tracks = state.tracker.update(stamp, kept, self.labels)
+        events = state.analytics.update(stamp, tracks)
+        return FrameResult(stamp, kept, tracks, tuple(events))
+
+    def step(self, frames: Sequence[Frame]) -> list[FrameResult]:
+        return self.collect(self.submit(frames))
+
+    def save(self, camera: str) -> dict[str, Any]:
+        """Plain data from which restore() goes on: the tracks and the sides of lines they are on."""
+        state = self._cameras[camera]
+        return {
+            "tracker": state.tracker.save(),
+            "analytics": state.analytics.save(),
+        }
+
+    def restore(self, camera: str, saved: dict[str, Any]) -> None:
+        """Raises KeyError, TypeError or ValueError when `saved` is not from save()."""
+        state = self._cameras[camera]
+        state.tracker.restore(saved["tracker"])
+        state.analytics.restore(saved["analytics"])

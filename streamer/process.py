@@ -1,0 +1,89 @@
+"""One child process: start, ask to stop, kill. It never outlives its parent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from streamer.errors import CapacityError
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(parent_pid: int, signum: signal.Signals) -> Callable[[], None]:
+    """For use in the child: deliver `signum` when the parent dies, also when it has died already."""
+
+    def arrange() -> None:
+        _libc.prctl(PR_SET_PDEATHSIG, int(signum))
+        if os.getppid() != parent_pid:
+            os._exit(1)
+
+    return arrange
+
+
+def worker_command(role: str, name: str, runtime_dir: Path, state_dir: Path, shared_dir: Path) -> list[str]:
+    """The command line of a Python worker. No secret is ever part of it."""
+    paths = [str(runtime_dir), str(state_dir), str(shared_dir)]
+    return [sys.executable, "-m", "streamer.workers.main", role, name, *paths]
+
+
+class Child:
+    """A started process, with what a person may ask about it."""
+
+    def __init__(self, name: str, command: Sequence[str], parting: signal.Signals = signal.SIGKILL) -> None:
+        """Start it; `parting` is what it gets when this process dies first.
+
+        Raises CapacityError when the system gives no process or descriptor for it.
+        """
+        self.name = name
+        self.started_mono_s = time.monotonic()
+        try:
+            self._popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                preexec_fn=die_with_parent(os.getpid(), parting),  # noqa: PLW1509 - the parent has one thread
+                start_new_session=True,  # a Ctrl-C at the terminal is the supervisor's to handle
+            )
+        except OSError as error:
+            raise CapacityError(f"cannot start {name}: {error.strerror}") from error
+        self.pid = self._popen.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative: the signal that ended it."""
+        return self._popen.poll()
+
+    def terminate(self) -> None:
+        if self.exit_code is None:
+            self._popen.terminate()
+
+    def kill(self) -> None:
+        if self.exit_code is None:
+            self._popen.kill()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return whether it has ended within the time."""
+        try:
+            self._popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+
+def describe_exit(code: int) -> str:
+    """An exit code as a person would say it."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"{name} (out of memory?)" if name == "SIGKILL" else name
