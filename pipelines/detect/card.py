@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from pipelines.detect.errors import ModelRefused
+
+_MAX_BYTES = 256 * 1024
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -40,3 +45,23 @@ class ModelCard(BaseModel):
         if size is not None and not all(32 <= n <= 4096 and n % 32 == 0 for n in size):
             raise ValueError("width and height must be multiples of 32 from 32 to 4096")
         return size
+
+
+def read_card(path: Path) -> ModelCard:
+    """Raise ModelRefused, with file and key, if `path` cannot be read or is not a card."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ModelRefused(f"{path}: larger than {_MAX_BYTES} bytes: not a model's sidecar")
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelRefused(f"{path}: {error.strerror or error}: the sidecar cannot be read") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ModelRefused(f"{path}: not YAML: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(data, dict):
+        raise ModelRefused(f"{path}: expected keys such as classes and score")
+    try:
+        return ModelCard.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ModelRefused(f"{path}: {key}: {first['msg']}") from error

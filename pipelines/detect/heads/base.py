@@ -66,7 +66,7 @@ def check_scores(top: float) -> None:
 
 
 def centres(width: int, height: int, strides: Sequence[int] = STRIDES) -> tuple[Floats, Floats, Floats]:
-    """x and y index of each cell in its grid and the cell's stride, three (cells,) float32, level by level."""
+    """x and y index of each cell in its grid and its stride: three (cells,) float32, level by level."""
     xs, ys, ss = [], [], []
     for stride in strides:
         y, x = np.mgrid[: _grid(height, stride), : _grid(width, stride)]

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipelines.detect.heads.base import STRIDES, Candidates, Shape, Signature, centres, check_scores
 from pipelines.detect.letterbox import Pixels
-from pipelines.values import Floats
+from pipelines.values import Floats, Longs
 
 BINS = 8  # reg_max 7, as in all published weights
 
@@ -63,7 +63,7 @@ class NanoDet:
         boxes = np.stack((x - left, y - top, x + right, y + bottom), axis=1)
         return Candidates(boxes, best[found], scores[found].argmax(axis=1).astype(np.int32))
 
-    def _gather(self, flat: Sequence[Floats], found: np.ndarray) -> Floats:  # type: ignore[type-arg]
+    def _gather(self, flat: Sequence[Floats], found: Longs) -> Floats:
         """The distance rows of the cells `found`, which rise: level by level, without joining them all."""
         parts, start = [], 0
         for i in self._distances:

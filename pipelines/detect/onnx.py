@@ -1,0 +1,171 @@
+"""Detection by ONNX Runtime, the portable engine: slower than OpenVINO here, at home on every processor.
+
+The runtime has no way to wait for a started run without a thread of our own, so submit() only preprocesses
+and collect() computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from pipelines.detect.card import ModelCard
+from pipelines.detect.detector import Ticket
+from pipelines.detect.errors import ModelRefused
+from pipelines.detect.heads.base import Shape
+from pipelines.detect.letterbox import Letterbox, Pixels, Placement
+from pipelines.detect.model import Answers, ModelFile
+from pipelines.values import Detections, Floats, Frame, Image
+
+DEPTH = 3  # as many as the other engine, so that a caller need not care
+BATCH = 8  # frames a submit, where the graph's batch is free
+
+# What ONNX Runtime raises for a model it cannot load or run; they share no base but Exception.
+_REFUSALS = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NoSuchFile,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+
+
+class OnnxDetector:
+    """Raises ModelRefused if the file cannot be loaded and run on one frame. `threads` 0: all cores.
+
+    `cache_dir` is taken for the sake of one signature; this engine keeps nothing.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        card: ModelCard | None = None,
+        *,
+        threads: int = 0,
+        cache_dir: Path | None = None,  # noqa: ARG002
+        score: float | None = None,
+    ) -> None:
+        file = ModelFile.read(path, card)
+        self._file = file
+        try:
+            self._session = ort.InferenceSession(
+                str(path), _options(threads), providers=["CPUExecutionProvider"]
+            )
+            inputs = self._session.get_inputs()
+            if len(inputs) != 1:
+                raise ModelRefused(f"{path}: {len(inputs)} inputs, where a detector has one")
+            self._input = inputs[0].name
+            shape: Shape = tuple(n if isinstance(n, int) else None for n in inputs[0].shape)
+            self._size = file.input_size(shape)
+            grey: Floats = np.full((1, 3, self._size[1], self._size[0]), 0.5, np.float32)
+            answer = self._session.run(None, {self._input: grey})
+        except _REFUSALS as error:
+            raise ModelRefused(f"{path}: ONNX Runtime cannot load it: {_one_line(error)}") from error
+        self._head = file.head(self._size, [output.shape for output in answer])
+        self._batched = answer[0].ndim == 3
+        file.check_answer(self._head, self._shares(answer, 1)[0])
+        self.labels = file.labels(self._head)
+        self.max_batch = BATCH if shape[0] is None and self._batched else 1
+        self.depth = DEPTH
+        self._score = file.card.score if score is None else score
+        self._answers = Answers(self._head, self.labels, self._size, self._score, file.card.nms_iou)
+        self._free = [_Slot(self._head.pixels, self._size, self.max_batch) for _ in range(self.depth)]
+
+    def submit(self, frames: Sequence[Frame]) -> Ticket:
+        if not 1 <= len(frames) <= self.max_batch:
+            raise ValueError(f"{len(frames)} frames, where one submit takes 1 to {self.max_batch}")
+        if not self._free:
+            raise RuntimeError(f"{self.depth} tickets are open: collect one first")
+        slot = self._free.pop()
+        placements = slot.fill([frame.image for frame in frames])
+        return _OnnxTicket(tuple(frame.stamp.camera for frame in frames), slot, placements)
+
+    def collect(self, ticket: Ticket) -> list[Detections]:
+        if not isinstance(ticket, _OnnxTicket) or ticket.slot is None:
+            raise ValueError("this ticket is spent or another detector's")
+        slot, ticket.slot = ticket.slot, None
+        count = len(ticket.placements)
+        try:
+            outputs = self._session.run(None, {self._input: slot.blob[:count]})
+        finally:
+            self._free.append(slot)
+        return self._answers.read(self._shares(outputs, count), ticket.placements)
+
+    def forget(self, camera: str) -> None:
+        """Nothing is kept per camera."""
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "engine": "onnx",
+            "engine_version": ort.__version__,
+            "model": str(self._file.path),
+            "sha256": self._file.sha256,
+            "head": self._head.name,
+            "input": list(self._size),
+            "precision": "f32",
+            "max_batch": self.max_batch,
+            "score": self._score,
+            "licence": self._file.licence,
+            "warnings": self._file.warnings(),
+        }
+
+    def _shares(self, outputs: Sequence[Floats], count: int) -> list[list[Floats]]:
+        """Each frame's share of each output; NanoDet's have no batch axis."""
+        if self._batched:
+            return [[output[i] for output in outputs] for i in range(count)]
+        return [list(outputs)]
+
+
+class _OnnxTicket(Ticket):
+    __slots__ = ("placements", "slot")
+
+    def __init__(self, cameras: tuple[str, ...], slot: _Slot, placements: list[Placement]) -> None:
+        super().__init__(cameras)
+        self.slot: _Slot | None = slot
+        self.placements = placements
+
+
+class _Slot:
+    """A batch's canvases (B, H, W, 3) uint8 and the blob (B, 3, H, W) float32 made of them."""
+
+    def __init__(self, pixels: Pixels, size: tuple[int, int], batch: int) -> None:
+        self._canvases: Image = np.zeros((batch, size[1], size[0], 3), np.uint8)
+        self.blob: Floats = np.zeros((batch, 3, size[1], size[0]), np.float32)
+        self._boxes = [Letterbox(canvas, pixels) for canvas in self._canvases]
+        self._mean = np.array(pixels.mean, np.float32)
+        self._gain = (1.0 / np.array(pixels.std)).astype(np.float32)
+
+    def fill(self, images: Sequence[Image]) -> list[Placement]:
+        placements = [box.put(image) for box, image in zip(self._boxes, images, strict=False)]
+        for canvas, planes in zip(self._canvases[: len(images)], self.blob, strict=False):
+            for channel, plane in enumerate(planes):
+                # A plane at a time: four times as fast as cv2.dnn.blobFromImage.
+                source = cv2.extractChannel(canvas, channel)
+                if self._mean[channel]:
+                    np.subtract(source, self._mean[channel], out=plane)
+                    plane *= self._gain[channel]
+                else:
+                    np.multiply(source, self._gain[channel], out=plane)
+        return placements
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; warnings about a model are not for the daemon's log
+    # Idle threads sleep: they would otherwise spin for what capture and delivery need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
