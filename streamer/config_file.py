@@ -48,7 +48,7 @@ class Document:
         return self.lines.get(place, 1)
 
     def error(self, place: Place, text: str) -> ConfigError:
-        key = show_place(place)
+        key = redact(show_place(place))
         return ConfigError(f"{self.path}:{self.line_of(place)}: {key + ': ' if key else ''}{text}")
 
     def check(self, model: type[Model]) -> Model:
@@ -70,9 +70,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[Place, str]
         text = first["msg"].removeprefix("Value error, ")
         text = text[:1].lower() + text[1:]
         value = first["input"]
-        if isinstance(value, str | int | float) and first["type"] != "value_error":
-            shown = "" if set(place) & set(SECRET_KEYS) else redact(repr(value))
-            text += f", got {shown[:80]}" if shown else ""
+        secret = model.model_config.get("hide_input_in_errors") or set(place) & set(SECRET_KEYS)
+        if isinstance(value, str | int | float) and first["type"] != "value_error" and not secret:
+            text += f", got {redact(repr(value))[:80]}"
     return place, text + (f" (and {len(others)} more)" if others else "")
 
 
@@ -120,12 +120,15 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"{path}:{line}: is not UTF-8 text") from error
 
 
-def read(path: Path) -> Document:
-    """Parse a file whose top level is a mapping. Raises ConfigError with file and line."""
-    return parse(path, read_text(path))
+def read(path: Path, as_text: bool = False, may_be_empty: bool = False) -> Document:
+    """Parse a file whose top level is a mapping. Raises ConfigError with file and line.
+
+    `as_text`: every value stays as it is written, so that the password 0123 is not the number 83.
+    """
+    return parse(path, read_text(path), as_text, may_be_empty)
 
 
-def parse(path: Path, text: str) -> Document:
+def parse(path: Path, text: str, as_text: bool = False, may_be_empty: bool = False) -> Document:
     """Parse `text` as the content of `path`. Raises ConfigError with file and line."""
     try:
         composer = _Composer(text)
@@ -141,11 +144,13 @@ def parse(path: Path, text: str) -> Document:
         raise ConfigError(f"{path}{where}: is not YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:  # the reader's: characters that YAML does not allow
         raise ConfigError(f"{path}: is not YAML: it holds control characters") from error
+    if root is None and may_be_empty:
+        return Document(path, {}, {})
     if root is None:
         raise ConfigError(f"{path}: is empty; `streamer init` writes a commented streamer.yaml")
     lines: dict[Place, int] = {}
     try:
-        data = _build(root, (), lines)
+        data = _Builder(lines, as_text).build(root, ())
     except _Refused as error:
         raise ConfigError(f"{path}:{error.line}: {error.text}") from error
     if not isinstance(data, dict):
@@ -188,35 +193,39 @@ class _Composer(yaml.SafeLoader):
 _values = yaml.constructor.SafeConstructor()
 
 
-def _build(node: Node, place: Place, lines: dict[Place, int]) -> Any:
-    lines.setdefault(place, _line(node))
-    if isinstance(node, MappingNode):
-        return _build_mapping(node, place, lines)
-    if isinstance(node, SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
-        return [_build(item, (*place, i), lines) for i, item in enumerate(node.value)]
-    if isinstance(node, ScalarNode):
-        return _scalar(node)
-    raise _Refused(_line(node), f"{show_place(place)}: this kind of YAML value is not used here")
+class _Builder:
+    """Turns YAML nodes into plain values and notes the line of each."""
 
+    def __init__(self, lines: dict[Place, int], as_text: bool) -> None:
+        self._lines = lines
+        self._as_text = as_text
 
-def _build_mapping(node: MappingNode, place: Place, lines: dict[Place, int]) -> dict[str, Any]:
-    if node.tag != "tag:yaml.org,2002:map":
-        raise _Refused(_line(node), f"{show_place(place)}: YAML tags (!) are not used here")
-    result: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        key = _scalar(key_node) if isinstance(key_node, ScalarNode) else None
-        if not isinstance(key, str):
-            raise _Refused(
-                _line(key_node), f"{show_place(place)}: a key must be a word; quote it if it is one"
-            )
-        here = (*place, key)
-        if key in result:
-            raise _Refused(
-                _line(key_node), f"{show_place(here)}: is given twice (first on line {lines[here]})"
-            )
-        lines[here] = _line(key_node)
-        result[key] = _build(value_node, here, lines)
-    return result
+    def build(self, node: Node, place: Place) -> Any:
+        self._lines.setdefault(place, _line(node))
+        if isinstance(node, MappingNode):
+            return self._mapping(node, place)
+        if isinstance(node, SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+            return [self.build(item, (*place, i)) for i, item in enumerate(node.value)]
+        if isinstance(node, ScalarNode):
+            return node.value if self._as_text and node.tag in PLAIN_TAGS else _scalar(node)
+        raise _Refused(_line(node), f"{show_place(place)}: this kind of YAML value is not used here")
+
+    def _mapping(self, node: MappingNode, place: Place) -> dict[str, Any]:
+        if node.tag != "tag:yaml.org,2002:map":
+            raise _Refused(_line(node), f"{show_place(place)}: YAML tags (!) are not used here")
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = _line(key_node)
+            key = _scalar(key_node) if isinstance(key_node, ScalarNode) else None
+            if not isinstance(key, str):
+                raise _Refused(line, f"{show_place(place)}: a key must be a word; quote it if it is one")
+            here = (*place, key)
+            if key in result:
+                first = self._lines[here]
+                raise _Refused(line, f"{show_place(here)}: is given twice (first on line {first})")
+            self._lines[here] = line
+            result[key] = self.build(value_node, here)
+        return result
 
 
 def _scalar(node: ScalarNode) -> Hashable:
@@ -224,9 +233,7 @@ def _scalar(node: ScalarNode) -> Hashable:
     if node.tag not in PLAIN_TAGS:
         if node.tag == "tag:yaml.org,2002:timestamp":
             return str(node.value)
-        raise _Refused(
-            _line(node), "YAML tags (!) and << are not used here; quote a value that begins with !"
-        )
+        raise _Refused(_line(node), "YAML tags (!), << and = are not used here; quote a value with them")
     with suppress(ValueError, OverflowError):
         value: Hashable = _values.yaml_constructors[node.tag](_values, node)
         return value

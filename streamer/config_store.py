@@ -1,4 +1,4 @@
-"""Where the configuration lies, reading it, and writing its files so that none is ever half-written.
+"""Where the configuration lies, and reading it; changes.py writes it.
 
 FOLDER/streamer.yaml            written by a person, never by a program
 FOLDER/secrets.yaml             0600, written by a person (streamer/secrets.py)
@@ -12,12 +12,11 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pipelines.spec import LineSpec, ZoneSpec, check_name
+from streamer.atomic import write_atomically
 from streamer.config import CameraConfig, Config
 from streamer.config_file import read
 from streamer.errors import ConfigError, StorageError
@@ -127,42 +126,6 @@ def _find() -> Path:
         if candidate.exists():
             return candidate
     return candidates[0] if os.geteuid() == 0 else candidates[1]
-
-
-def write_atomically(path: Path, text: str, mode: int) -> None:
-    """Replace `path` by `text` or leave it as it was: never half, also over a power loss.
-
-    A file made by root in another user's folder is given to that user, whose daemon must read it.
-    Raises StorageError.
-    """
-    try:
-        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with open(handle, "w", encoding="utf-8") as file:
-                os.fchmod(file.fileno(), mode)
-                if os.geteuid() == 0:
-                    owner = path.parent.stat()
-                    os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
-        sync_folder(path.parent)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror}; nothing was changed") from error
-
-
-def sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 # ---- revisions

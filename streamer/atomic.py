@@ -1,0 +1,81 @@
+"""Replacing files whole: all of a set or none, and never half a file, also over a power loss."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from streamer.errors import StorageError
+
+
+class Write(NamedTuple):
+    """`path` gets `text` with `mode`; text None takes the file away."""
+
+    path: Path
+    text: str | None
+    mode: int = 0o640
+
+
+def write_atomically(path: Path, text: str, mode: int) -> None:
+    """Replace one file. Raises StorageError; then it is as it was."""
+    write_together([Write(path, text, mode)])
+
+
+def write_together(writes: Iterable[Write]) -> None:
+    """Replace several files: what can fail (room, rights) is done for all before the first is replaced.
+
+    A file made by root in another user's folder is given to that user, whose daemon must read it.
+    Raises StorageError; then all are as they were.
+    """
+    wanted = list(writes)
+    ready: dict[Path, Path] = {}
+    try:
+        for write in wanted:
+            if write.text is not None:
+                ready[write.path] = _prepare(write.path, write.text, write.mode)
+        for path, temporary in ready.items():
+            os.replace(temporary, path)
+        for write in wanted:
+            if write.text is None:
+                write.path.unlink(missing_ok=True)
+        for folder in {write.path.parent for write in wanted}:
+            sync_folder(folder)
+    except OSError as error:
+        place = error.filename or ", ".join(str(write.path) for write in wanted)
+        raise StorageError(f"{place}: cannot be written: {error.strerror}; nothing was changed") from error
+    finally:
+        for temporary in ready.values():
+            temporary.unlink(missing_ok=True)
+
+
+def _prepare(path: Path, text: str, mode: int) -> Path:
+    """The text on disk beside `path`, complete, under another name."""
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), mode)
+            if os.geteuid() == 0:
+                owner = path.parent.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+    return Path(name)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` last over a power loss (fsync(2) on the directory)."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
