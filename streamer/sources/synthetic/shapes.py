@@ -1,0 +1,138 @@
+"""What a picture of the synthetic scene is drawn from: a few flat shapes in pixels, each with its own extent.
+
+The same shapes are painted, measured for the truth's box, and rasterised for the visible share, so that
+the truth cannot part from the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.values import Image
+
+Colour = tuple[int, int, int]  # B, G, R
+Box = tuple[float, float, float, float]  # x1, y1, x2, y2 in pixels, not clipped to the picture
+
+SHIFT = 3  # fractional bits of the coordinates given to cv2
+ONE = 1 << SHIFT
+LIMIT = 30_000.0  # pixels; cv2's fixed point must not overflow on what is nearly behind the lens
+
+
+@dataclass(frozen=True, slots=True)
+class Poly:
+    """A filled polygon; points (N, 2) in pixels. `convex` ones are drawn by the faster routine."""
+
+    points: npt.NDArray[np.float64]
+    colour: Colour
+    convex: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limb:
+    """A thick line with round ends from a to b; `width` in pixels."""
+
+    ax: float
+    ay: float
+    bx: float
+    by: float
+    width: float
+    colour: Colour
+
+
+@dataclass(frozen=True, slots=True)
+class Oval:
+    """A filled ellipse with half axes rx, ry in pixels, turned by `angle_deg`."""
+
+    x: float
+    y: float
+    rx: float
+    ry: float
+    angle_deg: float
+    colour: Colour
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """An open or closed outline through points (N, 2), `width` pixels thick."""
+
+    points: npt.NDArray[np.float64]
+    width: float
+    colour: Colour
+    closed: bool = False
+
+
+Shape = Poly | Limb | Oval | Wire
+
+
+def paint(image: Image, shapes: Iterable[Shape]) -> None:
+    """Draw `shapes` in order, with smooth edges."""
+    for shape in shapes:
+        _draw(image, shape, shape.colour, cv2.LINE_AA)
+
+
+def stamp(mask: Image, shapes: Iterable[Shape], value: int) -> None:
+    """Fill the silhouettes of `shapes` with `value` in a (H, W) uint8 picture, without smooth edges."""
+    for shape in shapes:
+        _draw(mask, shape, (value, value, value), cv2.LINE_8)
+
+
+def box_of(shapes: Sequence[Shape]) -> Box:
+    """The extent of all `shapes`, in pixels; it may reach outside of the picture."""
+    low = np.array([np.inf, np.inf])
+    high = -low
+    for shape in shapes:
+        a, b = _extent(shape)
+        low = np.minimum(low, a)
+        high = np.maximum(high, b)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _extent(shape: Shape) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    if isinstance(shape, Poly):
+        return shape.points.min(axis=0), shape.points.max(axis=0)
+    if isinstance(shape, Wire):
+        half = max(1, round(shape.width)) / 2
+        return shape.points.min(axis=0) - half, shape.points.max(axis=0) + half
+    if isinstance(shape, Limb):
+        half = max(1, round(shape.width)) / 2
+        xs, ys = (shape.ax, shape.bx), (shape.ay, shape.by)
+        return np.array([min(xs) - half, min(ys) - half]), np.array([max(xs) + half, max(ys) + half])
+    turn = np.radians(shape.angle_deg)
+    dx = np.hypot(shape.rx * np.cos(turn), shape.ry * np.sin(turn))
+    dy = np.hypot(shape.rx * np.sin(turn), shape.ry * np.cos(turn))
+    return np.array([shape.x - dx, shape.y - dy]), np.array([shape.x + dx, shape.y + dy])
+
+
+def _draw(image: Image, shape: Shape, colour: Colour, line_type: int) -> None:
+    if isinstance(shape, Poly):
+        fixed = _fixed_points(shape.points)
+        if shape.convex:
+            cv2.fillConvexPoly(image, fixed, colour, line_type, SHIFT)
+        else:
+            cv2.fillPoly(image, [fixed], colour, line_type, SHIFT)
+    elif isinstance(shape, Wire):
+        width = max(1, round(shape.width))
+        cv2.polylines(
+            image, [_fixed_points(shape.points)], shape.closed, colour, width, line_type, SHIFT
+        )
+    elif isinstance(shape, Limb):
+        a, b = _fixed(shape.ax, shape.ay), _fixed(shape.bx, shape.by)
+        cv2.line(image, a, b, colour, max(1, round(shape.width)), line_type, SHIFT)
+    else:
+        axes = (max(1, round(shape.rx * ONE)), max(1, round(shape.ry * ONE)))
+        cv2.ellipse(
+            image, _fixed(shape.x, shape.y), axes, shape.angle_deg, 0, 360, colour, -1, line_type, SHIFT
+        )
+
+
+def _fixed(x: float, y: float) -> tuple[int, int]:
+    return round(min(max(x - 0.5, -LIMIT), LIMIT) * ONE), round(min(max(y - 0.5, -LIMIT), LIMIT) * ONE)
+
+
+def _fixed_points(points: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+    return np.round(np.clip(points - 0.5, -LIMIT, LIMIT) * ONE).astype(np.int32)
