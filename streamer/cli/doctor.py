@@ -1,0 +1,44 @@
+"""`streamer doctor`: check this machine, and say what to mend."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+
+import click
+
+from streamer.config_store import ConfigStore
+from streamer.doctor import Check, examine
+from streamer.errors import Exit
+
+COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool) -> None:
+    """Check this machine and its configuration, and say what to mend.
+
+    Ends in exit code 1 if something is found with which the daemon cannot work.
+    """
+    store: ConfigStore = ctx.obj
+    checks = examine(store)
+    failed = sum(check.level == "fail" for check in checks)
+    if as_json:
+        found = [check.as_json() for check in checks]
+        click.echo(json.dumps({"version": version("streamer"), "ok": failed == 0, "checks": found}, indent=2))
+    else:
+        _print(checks, failed)
+    ctx.exit(Exit.FAILED if failed else Exit.OK)
+
+
+def _print(checks: list[Check], failed: int) -> None:
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        level = click.style(f"{check.level.upper():<4}", fg=COLOURS[check.level])
+        click.echo(f"{level}  {check.name:<{width}}  {check.text}")
+        if check.advice:
+            click.echo(f"{'':<{width + 8}}-> {check.advice}")
+    warned = sum(check.level == "warn" for check in checks)
+    click.echo(f"{len(checks)} checks: {failed} failed, {warned} warnings")
