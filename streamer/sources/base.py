@@ -1,0 +1,152 @@
+"""What every source of pictures is: it opens, reads and raises. Retry lives once, in the capture worker.
+
+A new kind of source is one module with `create(url, options)` and one line in FACTORIES.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import numpy as np
+
+from pipelines.values import Image
+from streamer.errors import ConfigError
+from streamer.urls import ALLOWED, check_source_url, redact, scheme_of
+
+FACTORIES = {
+    "file": "streamer.sources.file:create",
+    "rtsp": "streamer.sources.rtsp:create",
+    "rtsps": "streamer.sources.rtsp:create",
+    "synthetic": "streamer.sources.synthetic:create",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How a source is read. `loop` and `realtime` mean nothing to a camera, which is live by nature.
+
+    realtime: frames come when they are due by their own timestamps; else as fast as they are read.
+    open_timeout_s bounds open(), and read() for the first frame; read_timeout_s bounds any other read().
+    """
+
+    loop: bool = False
+    realtime: bool = True
+    open_timeout_s: float = 10.0
+    read_timeout_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of a source once it is open. `fps` is 0 where the stream does not say.
+
+    `clock_source`: "rtp" (the camera's RTP time), "pts" (a file's timestamps) or "arrival".
+    """
+
+    width: int
+    height: int
+    fps: float
+    codec: str
+    clock_source: str
+    duration_s: float | None = None
+    frames: int | None = None
+    pixel_format: str = ""
+
+
+class Decoded(ABC):
+    """One decoded picture, at full size, with its times (pipelines.values.Stamp says what they mean).
+
+    `loop` is the number of the pass over a file that repeats, from 0: when it changes the picture jumps,
+    and a new epoch must begin. It may be used from another thread than the one that reads.
+    """
+
+    __slots__ = (
+        "captured_ns",
+        "clock_source",
+        "height",
+        "key_frame",
+        "loop",
+        "media_ns",
+        "received_mono_ns",
+        "width",
+    )
+
+    def __init__(
+        self,
+        width: int,
+        height: int,
+        *,
+        media_ns: int,
+        captured_ns: int,
+        received_mono_ns: int,
+        clock_source: str = "pts",
+        loop: int = 0,
+        key_frame: bool = False,
+    ) -> None:
+        self.width = width
+        self.height = height
+        self.media_ns = media_ns
+        self.captured_ns = captured_ns
+        self.received_mono_ns = received_mono_ns
+        self.clock_source = clock_source
+        self.loop = loop
+        self.key_frame = key_frame
+
+    @abstractmethod
+    def write_bgr(self, out: Image) -> None:
+        """Scale the picture to the shape of `out`, (H, W, 3) uint8 BGR with rows in one piece, into it."""
+
+    def image(self, max_width: int = 0) -> Image:
+        """The picture as (H, W, 3) uint8 BGR, at most `max_width` wide (0: full size), aspect kept."""
+        width, height = fit(self.width, self.height, max_width)
+        out = np.empty((height, width, 3), np.uint8)
+        self.write_bgr(out)
+        return out
+
+
+def fit(width: int, height: int, max_width: int) -> tuple[int, int]:
+    """(width, height) shrunk to at most `max_width` (0: no limit), aspect kept, both even where shrunk."""
+    if max_width <= 0 or width <= max_width:
+        return width, height
+    return max_width, max(2, round(height * max_width / width / 2) * 2)
+
+
+class Source(Protocol):
+    """A camera or clip. Every step ends within its deadline, in a result or a SourceError.
+
+    open() once, then read() again and again by one thread. close() may be called from any thread, more
+    than once, and returns at once; it wakes an open() or a paced read(), and a read() that waits for a
+    camera ends with its next packet or its deadline. What was woken raises SourceError.
+    """
+
+    def open(self) -> SourceInfo:
+        """Raise SourceError if it cannot be opened within the open timeout."""
+
+    def read(self) -> Decoded:
+        """The next picture. Raise SourceEnded, SourceStalled, SourceDamaged or another SourceError."""
+
+    def close(self) -> None: ...
+
+
+class _Create(Protocol):
+    def __call__(self, url: str, options: ReadOptions) -> Source: ...
+
+
+def create_source(
+    url: str,
+    *,
+    loop: bool = False,
+    realtime: bool = True,
+    open_timeout_s: float = 10.0,
+    read_timeout_s: float = 5.0,
+) -> Source:
+    """The source for `url`, not yet open. Raise ConfigError if no source can be made of the URL."""
+    url = check_source_url(url)
+    factory = FACTORIES.get(scheme_of(url))
+    if factory is None:
+        raise ConfigError(f"{redact(url)}: no such source; {ALLOWED}")
+    module, _, name = factory.partition(":")
+    create = cast(_Create, getattr(importlib.import_module(module), name))
+    return create(url, ReadOptions(loop, realtime, open_timeout_s, read_timeout_s))

@@ -1,0 +1,215 @@
+"""One opened FFmpeg input and its video decoder, with a deadline on every step.
+
+PyAV interrupts FFmpeg's waiting for the network, but not name resolution, and an open in progress cannot
+be woken; so the opening runs in a thread of its own, which is left behind when the deadline passes or the
+source is closed, and which then closes what it may still have opened. A read is bounded by PyAV's timeout
+per packet, and here per picture: a stream of packets that never make a picture ends as well.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from streamer.errors import SourceDamaged, SourceError, SourceStalled
+from streamer.sources.ffmpeg_errors import explain
+
+# Pictures larger than 8K are refused by the decoder before it takes memory for them.
+MAX_PIXELS = 8192 * 4320
+MAX_DAMAGED_PACKETS = 250  # in a row: some ten seconds of a stream of which nothing can be decoded
+_CLOSED = "closed while it was in use"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """`url` goes to FFmpeg and may hold credentials; `shown` is what errors call the source."""
+
+    url: str
+    shown: str
+    format: str | None
+    options: dict[str, str] = field(default_factory=dict, repr=False)
+    open_timeout_s: float = 10.0
+    read_timeout_s: float = 5.0
+
+
+class _Opening(threading.Thread):
+    """Opens an input; gives it to whoever still wants it, else closes it."""
+
+    def __init__(self, request: OpenRequest, done: threading.Event) -> None:
+        super().__init__(name="source-open", daemon=True)
+        self._request = request
+        self._done = done
+        self._lock = threading.Lock()
+        self._wanted = True
+        self._input: InputContainer | None = None
+        self._error: SourceError | None = None
+
+    def run(self) -> None:
+        request = self._request
+        opened: InputContainer | None = None
+        try:
+            opened = av.open(
+                request.url,
+                format=request.format,
+                options=request.options,
+                timeout=(request.open_timeout_s, request.read_timeout_s),
+                metadata_errors="replace",
+            )
+        except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
+            self._error = explain(error, request.shown, request.open_timeout_s)
+        with self._lock:
+            if self._wanted:
+                self._input = opened
+            elif opened is not None:
+                opened.close()
+        self._done.set()
+
+    def take(self) -> InputContainer:
+        """The opened input. Raise SourceError if there is none."""
+        with self._lock:
+            self._wanted = False
+            if self._input is not None:
+                taken, self._input = self._input, None
+                return taken
+        raise self._error or SourceStalled(
+            f"{self._request.shown}: no answer within {self._request.open_timeout_s:g} s: "
+            "check that it is switched on and reachable"
+        )
+
+
+class VideoInput:
+    """The video of one input: open() once, next_frame() by one thread, close() from any.
+
+    `frames` counts the decoded pictures, `damaged` the packets that could not be decoded.
+    """
+
+    def __init__(self, request: OpenRequest) -> None:
+        self._request = request
+        self.closed = threading.Event()  # waiting on it is how a paced read sleeps
+        self._wake = threading.Event()  # opening done, or closed
+        self._reading = threading.Lock()  # held while FFmpeg is inside the container
+        self._container: InputContainer | None = None
+        self._packets: Iterator[Packet[Stream]] = iter(())
+        self._pending: list[VideoFrame] = []
+        self._stream: VideoStream | None = None
+        self.frames = 0
+        self.damaged = 0
+        self.last_packet: Packet[Stream] | None = None
+
+    @property
+    def container(self) -> InputContainer:
+        assert self._container is not None, "open() comes first"
+        return self._container
+
+    @property
+    def stream(self) -> VideoStream:
+        assert self._stream is not None, "open() comes first"
+        return self._stream
+
+    def open(self) -> None:
+        opening = _Opening(self._request, self._wake)
+        opening.start()
+        self._wake.wait(self._request.open_timeout_s)
+        try:
+            container = opening.take()
+        except SourceError:
+            self._raise_if_closed()
+            raise
+        with self._reading:
+            self._container = container
+            if not self.closed.is_set():
+                self._start(container)
+        self._raise_if_closed()
+
+    def _raise_if_closed(self) -> None:
+        if self.closed.is_set():
+            self._release()
+            raise SourceError(f"{self._request.shown}: {_CLOSED}")
+
+    def _start(self, container: InputContainer) -> None:
+        if not container.streams.video:
+            container.close()
+            kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+            raise SourceDamaged(
+                f"{self._request.shown}: no video in it, only {kinds}: give a source with video"
+            )
+        stream = container.streams.video[0]
+        codec = stream.codec_context
+        codec.thread_count = 1  # one thread costs the least CPU and memory; cameras run side by side
+        codec.options = {"max_pixels": str(MAX_PIXELS)}
+        self._stream = stream
+        # All streams: the deadline of a read counts packets of any, and one that is not ours must end it.
+        self._packets = container.demux()
+
+    def next_frame(self, timeout_s: float) -> VideoFrame | None:
+        """The next picture, None at the end. Raise SourceStalled after `timeout_s`, or SourceDamaged."""
+        if not self._pending:
+            with self._reading:
+                if not self.closed.is_set():
+                    self._decode_until_frame(time.monotonic() + timeout_s, timeout_s)
+        self._raise_if_closed()
+        if not self._pending:
+            return None
+        self.frames += 1
+        return self._pending.pop(0)
+
+    def _decode_until_frame(self, deadline: float, timeout_s: float) -> None:
+        damaged_in_a_row = 0
+        while not self._pending and not self.closed.is_set():
+            packet = self._next_packet(timeout_s)
+            if packet is None:
+                return
+            if packet.stream_index == self.stream.index:
+                self.last_packet = packet
+                try:
+                    self._pending = self.stream.decode(packet)
+                    damaged_in_a_row = 0
+                except (av.error.FFmpegError, ValueError, MemoryError) as error:
+                    self.damaged += 1
+                    damaged_in_a_row += 1
+                    if damaged_in_a_row >= MAX_DAMAGED_PACKETS:
+                        raise self._undecodable(error) from None
+            if not self._pending and time.monotonic() > deadline:
+                raise SourceStalled(
+                    f"{self._request.shown}: data comes, but made no picture for {timeout_s:g} s"
+                )
+
+    def _undecodable(self, error: Exception) -> SourceDamaged:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        return SourceDamaged(
+            f"{self._request.shown}: {self.damaged} packets in a row could not be decoded ({reason})"
+        )
+
+    def _next_packet(self, timeout_s: float) -> Packet[Stream] | None:
+        try:
+            return next(self._packets, None)
+        except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
+            raise explain(error, self._request.shown, timeout_s) from None
+
+    def close(self) -> None:
+        """Return at once; FFmpeg's memory is freed now, or by the reading thread on its way out."""
+        self.closed.set()
+        self._wake.set()
+        self._release()
+
+    def _release(self) -> None:
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            self._packets = iter(())
+            self._pending = []
+            self.last_packet = None
+            if self._container is not None:
+                self._container.close()
+                self._container = None
+        finally:
+            self._reading.release()

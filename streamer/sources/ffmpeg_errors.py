@@ -1,0 +1,46 @@
+"""From FFmpeg's errors to ours: one clear line, never FFmpeg's own text, which holds the URL as given."""
+
+from __future__ import annotations
+
+import av
+
+from streamer.errors import AuthFailed, SourceDamaged, SourceError, SourceStalled
+
+_NOT_A_VIDEO = "not a video, or damaged at its start: check that it plays elsewhere"
+
+
+def explain(error: Exception, shown: str, timeout_s: float) -> SourceError:
+    """The SourceError that a PyAV error `error` of the source called `shown` means."""
+    for kinds, make, text in _MEANINGS:
+        if isinstance(error, kinds):
+            return make(f"{shown}: {text.format(timeout_s=timeout_s)}")
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return SourceError(f"{shown}: {reason}")
+
+
+_e = av.error
+_MEANINGS: list[tuple[type[Exception] | tuple[type[Exception], ...], type[SourceError], str]] = [
+    (_e.HTTPUnauthorizedError, AuthFailed, "the camera refuses user name or password (401): check them"),
+    (_e.HTTPForbiddenError, AuthFailed, "the camera forbids this user the stream (403): check its rights"),
+    (
+        _e.HTTPNotFoundError,
+        SourceError,
+        "the camera has no stream at this path (404): `streamer camera test` lists common paths",
+    ),
+    (_e.HTTPError, SourceError, "the camera refuses the stream: check the path and the number of viewers"),
+    (
+        (_e.ExitError, _e.TimeoutError),
+        SourceStalled,
+        "nothing came within {timeout_s:g} s: check that it is switched on and reachable",
+    ),
+    (
+        _e.ConnectionRefusedError,
+        SourceError,
+        "connection refused: check address and port (RTSP is often 554)",
+    ),
+    (_e.FileNotFoundError, SourceError, "no such file: check the path"),
+    (_e.PermissionError, SourceError, "may not be read: check the file's permissions and owner"),
+    (_e.IsADirectoryError, SourceError, "is a folder: give one video file"),
+    ((_e.MemoryError, MemoryError), SourceError, "not enough memory to open it"),
+    ((_e.InvalidDataError, _e.EOFError, _e.DecoderNotFoundError), SourceDamaged, _NOT_A_VIDEO),
+]

@@ -1,0 +1,148 @@
+"""Video files: paced by their own timestamps as if live, or as fast as they are read; looping by choice.
+
+Paced, a frame is due at the time of the first one plus its media time, so that nothing drifts; a reader
+that is late gets the next frames at once until it has caught up. A loop opens the file again: the picture
+jumps, which `Decoded.loop` says, while media time goes on rising.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+from urllib.parse import unquote
+
+from streamer.errors import SourceDamaged, SourceEnded, SourceError
+from streamer.sources.base import Decoded, ReadOptions, SourceInfo
+from streamer.sources.container import OpenRequest, VideoInput
+from streamer.sources.stream import VideoDecoded, describe, frames_per_second, pts_ns
+from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
+
+# What FFmpeg may take a file for. Playlists are absent: they name other files and URLs to open.
+_FORMATS = (
+    "mov,mp4,m4a,3gp,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,live_flv,asf,h264,hevc,m4v,mjpeg,mxf,ogg,"
+    "ivf,yuv4mpegpipe,av1,obu,gif,dv,rm,nut,wtv"
+)
+_WHOLE = 0.95  # of the frames a file states; an edit list may leave out a few
+
+
+def create(url: str, options: ReadOptions) -> FileSource:
+    return FileSource(url, options)
+
+
+def path_of(url: str) -> Path:
+    """The path that a file URL or a bare path means."""
+    return Path(unquote(url[len("file://") :]) if url.startswith("file://") else url).expanduser()
+
+
+class FileSource:
+    """One video file. Reads raise SourceEnded after its last frame, unless it loops."""
+
+    def __init__(self, url: str, options: ReadOptions) -> None:
+        self._path = path_of(url)
+        self._options = options
+        self._input = self._new_input()
+        self._closed = False
+        self._clock = MediaClock(0, live=False)
+        self._interval_ns = FALLBACK_INTERVAL_NS
+        self._media_ns = 0  # of the last frame, over all passes
+        self._pass_start_ns = 0
+        self._start_mono_ns = 0
+        self._start_wall_ns = 0
+        self.loop_count = 0
+
+    def _new_input(self) -> VideoInput:
+        return VideoInput(
+            OpenRequest(
+                url="file:" + os.path.abspath(self._path),
+                shown=str(self._path),
+                format=None,
+                options={"protocol_whitelist": "file", "format_whitelist": _FORMATS},
+                open_timeout_s=self._options.open_timeout_s,
+                read_timeout_s=self._options.read_timeout_s,
+            )
+        )
+
+    def open(self) -> SourceInfo:
+        self._check_file()
+        self._input.open()
+        stream = self._input.stream
+        fps = frames_per_second(stream)
+        self._interval_ns = round(1e9 / fps) if fps else FALLBACK_INTERVAL_NS
+        self._clock = MediaClock(self._interval_ns, live=False)
+        return describe(self._input, clock_source="pts", shown=str(self._path))
+
+    def _check_file(self) -> None:
+        """What FFmpeg would say less clearly, or wait for: a pipe or device may never answer."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            raise SourceError(f"{self._path}: no such file: check the path") from None
+        except OSError as error:
+            raise SourceError(f"{self._path}: cannot be opened ({error.strerror})") from None
+        if stat.S_ISDIR(found.st_mode):
+            raise SourceError(f"{self._path}: is a folder: give one video file")
+        if not stat.S_ISREG(found.st_mode):
+            raise SourceError(f"{self._path}: is no regular file: give a video file")
+        if found.st_size == 0:
+            raise SourceDamaged(f"{self._path}: is empty (0 bytes): copy it again")
+        if not os.access(self._path, os.R_OK):
+            raise SourceError(f"{self._path}: may not be read: check the file's permissions and owner")
+
+    def read(self) -> Decoded:
+        first = self._input.frames == 0
+        frame = self._input.next_frame(
+            self._options.open_timeout_s if first else self._options.read_timeout_s
+        )
+        if frame is None:
+            self._end_of_pass()
+            return self.read()
+        now_ns = time.monotonic_ns()
+        media_ns, used = self._clock.next(pts_ns(frame), now_ns)
+        self._media_ns = self._pass_start_ns + media_ns
+        if self._start_mono_ns == 0:
+            self._start_mono_ns, self._start_wall_ns = now_ns, time.time_ns()
+        captured_ns = self._start_wall_ns + self._media_ns
+        if self._options.realtime:
+            captured_ns = self._wait_until_due(self._start_mono_ns + self._media_ns)
+        return VideoDecoded(
+            frame,
+            media_ns=self._media_ns,
+            captured_ns=captured_ns,
+            received_mono_ns=time.monotonic_ns(),
+            clock_source="pts" if used else "arrival",
+            loop=self.loop_count,
+        )
+
+    def _wait_until_due(self, due_mono_ns: int) -> int:
+        """Sleep until then; returns the wall clock of the box at that moment."""
+        wait_s = (due_mono_ns - time.monotonic_ns()) / 1e9
+        if wait_s > 0 and self._input.closed.wait(wait_s):
+            raise SourceError(f"{self._path}: closed while it was in use")
+        return time.time_ns() - (time.monotonic_ns() - due_mono_ns)
+
+    def _end_of_pass(self) -> None:
+        """Begin the next pass. Raise SourceEnded without one, SourceDamaged if this one had no picture."""
+        frames = self._input.frames
+        if frames == 0:
+            raise SourceDamaged(f"{self._path}: not one picture could be decoded: it is damaged")
+        if not self._options.loop:
+            raise SourceEnded(f"{self._path}: ended after {frames} frames{self._cut_short(frames)}")
+        self._input.close()
+        self._input = self._new_input()
+        if self._closed:  # close() may have met the old input
+            raise SourceError(f"{self._path}: closed while it was in use")
+        self._pass_start_ns = self._media_ns + self._interval_ns
+        self.loop_count += 1
+        self.open()
+
+    def _cut_short(self, frames: int) -> str:
+        stated = self._input.stream.frames
+        if frames >= _WHOLE * stated:
+            return ""
+        return f" of the {stated} it states: it is cut short or damaged"
+
+    def close(self) -> None:
+        self._closed = True
+        self._input.close()

@@ -1,0 +1,64 @@
+"""What files and cameras have in common once FFmpeg has them open: facts, timestamps and pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from pipelines.values import Image
+from streamer.errors import SourceDamaged
+from streamer.sources.base import Decoded, SourceInfo
+from streamer.sources.container import VideoInput
+from streamer.sources.picture import upright_size, write_bgr
+
+_SANE_FPS = (0.05, 300.0)  # a container may claim anything, for example its time base
+
+
+class VideoDecoded(Decoded):
+    """A picture that FFmpeg decoded; it holds the decoder's own memory until it is dropped."""
+
+    __slots__ = ("frame",)
+
+    def __init__(self, frame: VideoFrame, **times: Any) -> None:
+        width, height = upright_size(frame)
+        super().__init__(width, height, key_frame=bool(frame.key_frame), **times)
+        self.frame = frame
+
+    def write_bgr(self, out: Image) -> None:
+        write_bgr(self.frame, out)
+
+
+def frames_per_second(stream: VideoStream) -> float:
+    """As the stream states it; 0 where it states nothing that can be."""
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and _SANE_FPS[0] <= float(rate) <= _SANE_FPS[1]:
+            return float(rate)
+    return 0.0
+
+
+def pts_ns(frame: VideoFrame) -> int | None:
+    """The presentation timestamp in nanoseconds, as the stream counts them; None where there is none."""
+    if frame.pts is None or not frame.time_base:
+        return None
+    base = frame.time_base
+    return int(frame.pts * 1_000_000_000 * base.numerator // base.denominator)
+
+
+def describe(video: VideoInput, *, clock_source: str, shown: str) -> SourceInfo:
+    """SourceInfo of an open input. Raise SourceDamaged if its picture has no size."""
+    stream, codec = video.stream, video.stream.codec_context
+    if codec.width <= 0 or codec.height <= 0:
+        raise SourceDamaged(f"{shown}: its video has no picture size: it is damaged, or no picture came yet")
+    duration = video.container.duration
+    return SourceInfo(
+        width=codec.width,
+        height=codec.height,
+        fps=frames_per_second(stream),
+        codec=codec.name,
+        clock_source=clock_source,
+        duration_s=duration / 1e6 if duration is not None and duration > 0 else None,
+        frames=stream.frames or None,
+        pixel_format=codec.pix_fmt or "",
+    )
