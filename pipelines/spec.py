@@ -9,8 +9,11 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from functools import cache
+from importlib import resources
 from typing import Annotated, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
@@ -129,6 +132,21 @@ class PipelineSpec(Rules):
     model: str | None = None  # a name in the model store; None: the store's default, else motion
     score: Unit | None = None  # None: the model's own default
     classes: tuple[str, ...] = ()
+
+
+@cache
+def preset(name: str) -> PipelineSpec:
+    """The spec in presets/NAME.yaml of this package. Raises ValueError with the names that exist."""
+    if name not in preset_names():
+        raise ValueError(f"unknown pipeline {name!r}: known are {', '.join(preset_names())}")
+    text = (resources.files("pipelines") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+    return PipelineSpec.model_validate({"name": name, **yaml.safe_load(text)})
+
+
+@cache
+def preset_names() -> tuple[str, ...]:
+    files = (resources.files("pipelines") / "presets").iterdir()
+    return tuple(sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml")))
 
 
 def _segments_cross(

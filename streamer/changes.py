@@ -1,0 +1,338 @@
+"""Changes to the configuration, as data: the same from the command line, the control socket and the page.
+
+    {"op": "camera.put", "camera": {...}, "username": …, "password": …, "replace": false}
+    {"op": "camera.set", "name": …, "values": {"source.fps": 5, "rules.classes": [...]}, "username": …}
+    {"op": "camera.rename", "name": …, "to": …}
+    {"op": "camera.remove" | "camera.enable" | "camera.disable", "name": …}
+    {"op": "line.put", "camera": …, "line": {...}, "replace": false}      likewise zone.put, mask.put
+    {"op": "line.remove", "camera": …, "name": …}                         likewise zone.remove, mask.remove
+
+Everything is validated before anything is written, and the files of a change are replaced together: a
+change happens whole or not at all. Only files of cameras.d are written.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from pipelines.spec import CameraRules, LineSpec, MaskSpec, PipelineSpec, Rules, ZoneSpec, preset
+from streamer.atomic import Write, write_together
+from streamer.config import CameraConfig, Config
+from streamer.config_file import explain, show_place
+from streamer.config_store import ConfigStore
+from streamer.errors import ConfigError, ModelError, StorageError
+from streamer.models import ModelStore
+from streamer.secrets import Credentials, SecretStore
+from streamer.urls import redact, split_credentials
+
+HEADER = "# Written by streamer: comments are not kept. Keys: docs/reference/configuration.md\n"
+MOTION_CLASSES = frozenset({"object"})  # of the motion detector, which has no model card
+
+
+class _Change(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class _WithCredentials(_Change):
+    username: str | None = Field(default=None, repr=False)
+    password: str | None = Field(default=None, repr=False)
+
+
+class CameraPut(_WithCredentials):
+    op: Literal["camera.put"]
+    camera: dict[str, Any] = Field(repr=False)
+    replace: bool = False
+
+
+class CameraSet(_WithCredentials):
+    op: Literal["camera.set"]
+    name: str
+    values: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+
+class CameraRename(_Change):
+    op: Literal["camera.rename"]
+    name: str
+    to: str
+
+
+class CameraSwitch(_Change):
+    op: Literal["camera.remove", "camera.enable", "camera.disable"]
+    name: str
+
+
+class LinePut(_Change):
+    op: Literal["line.put"]
+    camera: str
+    line: LineSpec
+    replace: bool = False
+
+
+class ZonePut(_Change):
+    op: Literal["zone.put"]
+    camera: str
+    zone: ZoneSpec
+    replace: bool = False
+
+
+class MaskPut(_Change):
+    op: Literal["mask.put"]
+    camera: str
+    mask: MaskSpec
+    replace: bool = False
+
+
+class RuleRemove(_Change):
+    op: Literal["line.remove", "zone.remove", "mask.remove"]
+    camera: str
+    name: str
+
+
+Change = Annotated[
+    CameraPut | CameraSet | CameraRename | CameraSwitch | LinePut | ZonePut | MaskPut | RuleRemove,
+    Field(discriminator="op"),
+]
+_adapter: TypeAdapter[Change] = TypeAdapter(Change)
+
+
+def apply_change(store: ConfigStore, change: Mapping[str, Any]) -> Config:
+    """Validate `change` against the configuration as it is now, write it, and return the new one.
+
+    Raises ConfigError, ModelError or StorageError; then no file has changed.
+    """
+    wanted = _parse(change)
+    with _locked(store):
+        return _Editor(store).apply(wanted)
+
+
+def check_camera(config: Config, camera: CameraConfig) -> None:
+    """What a file cannot know: is there such a pipeline, model and class?
+
+    Raises ConfigError or ModelError.
+    """
+    spec = pipeline_of(camera)
+    engine = spec.detector if spec.detector != "auto" else config.inference.engine
+    installed = None
+    if engine != "motion":
+        installed = ModelStore(config.state_path / "models").resolve(camera.model or spec.model)
+        if installed is None and engine != "auto":
+            raise ModelError(f"engine {engine!r} needs a model: add one with `streamer model add FILE`")
+    elif camera.model:
+        raise ConfigError(
+            f"camera {camera.name}: the motion detector takes no model; choose another pipeline"
+        )
+    if installed is None:
+        known, whose = MOTION_CLASSES, "the motion detector, used where no model is chosen,"
+    elif installed.card.classes:
+        known = frozenset(installed.card.classes) | frozenset(installed.card.classes.values())
+        whose = f"model {installed.name or installed.path}"
+    else:
+        return
+    for word, where in _classes_named(camera.rules):
+        if word not in known:
+            shown = ", ".join(sorted(known)[:12]) + (", …" if len(known) > 12 else "")
+            raise ConfigError(f"camera {camera.name}: {where}: unknown class {word!r}; {whose} has {shown}")
+
+
+def pipeline_of(camera: CameraConfig) -> PipelineSpec:
+    """The camera's preset. Raises ConfigError with the names that exist."""
+    try:
+        return preset(camera.pipeline)
+    except ValueError as error:
+        raise ConfigError(f"camera {camera.name}: {error}") from error
+
+
+def _classes_named(rules: CameraRules) -> Iterator[tuple[str, str]]:
+    for word in rules.classes:
+        yield word, "classes"
+    for word in rules.limits:
+        yield word, "limits"
+    for kind, items in (("line", rules.lines), ("zone", rules.zones), ("mask", rules.masks)):
+        for item in items:
+            for word in item.classes:
+                yield word, f"{kind} {item.name}"
+
+
+def _parse(change: Mapping[str, Any]) -> Change:
+    try:
+        return _adapter.validate_python(dict(change))
+    except ValidationError as error:
+        place, text = explain(error, _Change)
+        raise ConfigError(f"{redact(show_place(place[1:]))}: {text}" if place[1:] else text) from None
+
+
+class _Editor:
+    """One change, from the configuration as it is to the files to write."""
+
+    def __init__(self, store: ConfigStore) -> None:
+        self._store = store
+        self._config = store.load()
+        self._secrets = SecretStore(store)
+
+    def apply(self, change: Change) -> Config:
+        match change:
+            case CameraPut():
+                self._put(change)
+            case CameraSet():
+                self._set(change)
+            case CameraRename():
+                self._rename(change)
+            case CameraSwitch(op="camera.remove"):
+                self._remove(change.name)
+            case CameraSwitch():
+                camera = self._camera(change.name)
+                self._save(camera.model_copy(update={"enabled": change.op == "camera.enable"}))
+            case LinePut():
+                self._put_rule(change.camera, "lines", change.line, change.replace)
+            case ZonePut():
+                self._put_rule(change.camera, "zones", change.zone, change.replace)
+            case MaskPut():
+                self._put_rule(change.camera, "masks", change.mask, change.replace)
+            case RuleRemove():
+                self._remove_rule(change.camera, change.op.partition(".")[0] + "s", change.name)
+        return self._store.load()
+
+    def _camera(self, name: str) -> CameraConfig:
+        found = self._config.camera(name)
+        if found is None:
+            self._store.camera_file(name)  # a name that is none says so
+            known = ", ".join(c.name for c in self._config.cameras) or "there is none yet"
+            raise ConfigError(f"no camera {name!r}; known: {known}")
+        return found
+
+    def _put(self, change: CameraPut) -> None:
+        data = dict(change.camera)
+        credentials = _take_credentials(data, change)
+        camera = _validated(data)
+        if self._config.camera(camera.name) is not None and not change.replace:
+            raise ConfigError(
+                f"camera {camera.name!r} exists: choose another name, or use `streamer camera set`"
+            )
+        self._save(camera, credentials)
+
+    def _set(self, change: CameraSet) -> None:
+        data = self._camera(change.name).model_dump(mode="json")
+        for key, value in change.values.items():
+            _set_key(data, key, value)
+        credentials = _take_credentials(data, change)
+        self._save(_validated(data), credentials)
+
+    def _rename(self, change: CameraRename) -> None:
+        camera = self._camera(change.name)
+        if self._config.camera(change.to) is not None:
+            raise ConfigError(f"camera {change.to!r} exists: choose another name")
+        path, old_path = self._store.camera_file(change.to), self._store.camera_file(change.name)
+        renamed = camera.model_copy(update={"name": change.to})
+        writes = [Write(path, _text(renamed)), Write(old_path, None)]
+        place, fixed = self._secrets.fixed(change.name)
+        if fixed:
+            raise ConfigError(
+                f"camera {change.name}: its credentials are in {place}: rename them there first"
+            )
+        if self._secrets.knows(change.name):
+            credentials = self._secrets.credentials(change.name)
+            writes.insert(0, self._secrets.write_for({change.name: None, change.to: credentials}))
+        write_together(writes)
+
+    def _remove(self, name: str) -> None:
+        self._camera(name)
+        writes = [Write(self._store.camera_file(name), None)]
+        if self._secrets.knows(name):
+            writes.append(self._secrets.write_for({name: None}))
+        write_together(writes)
+
+    def _put_rule(self, name: str, kind: str, item: Rules, replace: bool) -> None:
+        camera = self._camera(name)
+        items = list(getattr(camera.rules, kind))
+        known = [other.name for other in items]
+        wanted = getattr(item, "name", "")
+        if wanted in known and not replace:
+            raise ConfigError(f"camera {name}: {kind[:-1]} {wanted!r} exists: use --replace, or another name")
+        if wanted in known:
+            items[known.index(wanted)] = item
+        else:
+            items.append(item)
+        self._save(camera.model_copy(update={"rules": camera.rules.model_copy(update={kind: tuple(items)})}))
+
+    def _remove_rule(self, camera_name: str, kind: str, name: str) -> None:
+        camera = self._camera(camera_name)
+        items = getattr(camera.rules, kind)
+        left = tuple(item for item in items if item.name != name)
+        if len(left) == len(items):
+            known = ", ".join(item.name for item in items) or "there is none"
+            raise ConfigError(f"camera {camera_name}: no {kind[:-1]} {name!r}; known: {known}")
+        self._save(camera.model_copy(update={"rules": camera.rules.model_copy(update={kind: left})}))
+
+    def _save(self, camera: CameraConfig, credentials: Credentials | None = None) -> None:
+        check_camera(self._config, camera)
+        writes = [Write(self._store.camera_file(camera.name), _text(camera))]
+        if credentials:
+            place, _ = self._secrets.fixed(camera.name)
+            if place:
+                raise ConfigError(f"camera {camera.name}: its credentials are in {place}: change them there")
+            writes.insert(0, self._secrets.write_for({camera.name: credentials}))
+        write_together(writes)
+
+
+def _take_credentials(data: dict[str, Any], given: _WithCredentials) -> Credentials | None:
+    """Move what a URL holds out of it; what is given apart from the URL wins."""
+    user, password = given.username, given.password
+    if isinstance(data.get("url"), str):
+        data["url"], url_user, url_password = split_credentials(data["url"])
+        user = url_user if user is None else user
+        password = url_password if password is None else password
+    if user is None and password is None:
+        return None
+    return Credentials(username=user, password=password)
+
+
+def _validated(data: dict[str, Any]) -> CameraConfig:
+    try:
+        return CameraConfig.model_validate(data)
+    except ValidationError as error:
+        place, text = explain(error, CameraConfig)
+        raise ConfigError(f"{redact(show_place(place))}: {text}" if place else text) from None
+
+
+def _set_key(data: dict[str, Any], key: str, value: Any) -> None:
+    *way, last = key.split(".")
+    if key == "name":
+        raise ConfigError("name: use `streamer camera rename`")
+    for step in way:
+        data = data.setdefault(step, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"{key}: there is nothing below {step!r}")
+    data[last] = value
+
+
+def _text(camera: CameraConfig) -> str:
+    """The file of a camera: what differs from the defaults. Revisions are kept elsewhere (revise())."""
+    data = camera.model_dump(mode="json", exclude_defaults=True)
+    for kind in ("lines", "zones"):
+        for item in data.get("rules", {}).get(kind, ()):
+            item.pop("rev", None)
+    return HEADER + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+
+
+@contextmanager
+def _locked(store: ConfigStore) -> Iterator[None]:
+    """One change at a time, also of two commands at once."""
+    if not store.exists():
+        store.load()  # says what is missing
+    try:
+        store.cameras_dir.mkdir(mode=0o750, exist_ok=True)
+        handle = os.open(store.cameras_dir, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise StorageError(f"{store.cameras_dir}: cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
