@@ -1,0 +1,102 @@
+"""`streamer model` on real weights, and on files that are none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from streamer.cli.main import cli
+from streamer.errors import Exit
+
+NANODET = "weights/nanodet_320.onnx"
+YOLO11 = "weights/yolo11n_320.onnx"
+
+
+@pytest.fixture
+def home(short_dir: Path) -> Path:
+    (short_dir / "streamer.yaml").write_text(f"state_dir: {short_dir}/state\nruntime_dir: {short_dir}/run\n")
+    return short_dir
+
+
+def model(home: Path, *words: str | Path) -> Result:
+    return CliRunner().invoke(cli, ["--config", str(home), "model", *map(str, words)])
+
+
+def listed(home: Path) -> dict[str, dict[str, object]]:
+    return {item["name"]: item for item in json.loads(model(home, "list", "--json").output)}
+
+
+def test_an_empty_store_says_what_is_used_instead(home: Path) -> None:
+    done = model(home, "list")
+    assert done.exit_code == 0
+    assert "motion" in done.output
+    assert "streamer model add" in done.output
+    assert listed(home) == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no model\n", b"\x08\x07" * 500])
+def test_a_file_that_is_no_model_is_refused_in_one_line_and_leaves_nothing(
+    home: Path, content: bytes
+) -> None:
+    file = home / "not-a-model.onnx"
+    file.write_bytes(content)
+    done = model(home, "add", file)
+    assert done.exit_code == Exit.MODEL
+    assert len(done.output.strip().splitlines()) == 1, done.output
+    assert str(file) in done.output
+    assert listed(home) == {}
+
+
+def test_a_missing_file_and_an_unknown_name_are_named(home: Path) -> None:
+    for words in (("add", home / "gone.onnx"), ("verify", "gone"), ("remove", "gone"), ("default", "gone")):
+        done = model(home, *words)
+        assert done.exit_code == Exit.MODEL
+        assert "gone" in done.output
+
+
+@pytest.mark.corpus
+def test_the_first_model_added_is_the_default_until_another_is_chosen(home: Path, corpus: Path) -> None:
+    assert model(home, "add", corpus / YOLO11, "--name", "people").exit_code == 0
+    assert model(home, "add", corpus / NANODET).exit_code == 0
+    assert {name: item["default"] for name, item in listed(home).items()} == {
+        "people": True,
+        "nanodet-320": False,
+    }
+    assert model(home, "default", "nanodet-320").exit_code == 0
+    assert listed(home)["nanodet-320"]["default"] is True
+    assert model(home, "remove", "nanodet-320").exit_code == 0
+    assert list(listed(home)) == ["people"]
+
+
+@pytest.mark.corpus
+def test_the_digest_of_the_file_is_pinned_and_a_wrong_one_refused(home: Path, corpus: Path) -> None:
+    digest = hashlib.sha256((corpus / NANODET).read_bytes()).hexdigest()
+    assert model(home, "add", corpus / NANODET, "--sha256", "0" * 64).exit_code == Exit.MODEL
+    assert listed(home) == {}
+    assert model(home, "add", corpus / NANODET, "--sha256", digest).exit_code == 0
+    assert listed(home)["nanodet-320"]["sha256"] == digest
+
+
+@pytest.mark.corpus
+def test_a_model_changed_on_disk_fails_verification(home: Path, corpus: Path) -> None:
+    model(home, "add", corpus / NANODET)
+    sound = model(home, "verify")
+    assert (sound.exit_code, sound.output) == (0, "nanodet-320: ok\n")
+    path = Path(str(listed(home)["nanodet-320"]["path"]))
+    weights = bytearray(path.read_bytes())
+    weights[len(weights) // 2] ^= 1
+    path.write_bytes(weights)
+    changed = model(home, "verify")
+    assert changed.exit_code == Exit.MODEL
+    assert "1 of 1" in changed.output
+    assert json.loads(model(home, "verify", "--json").output.splitlines()[0])[0]["ok"] is False
+
+
+@pytest.mark.corpus
+def test_weights_under_the_agpl_say_so_when_they_are_added(home: Path, corpus: Path) -> None:
+    done = model(home, "add", corpus / YOLO11)
+    assert "AGPL-3.0" in done.output
