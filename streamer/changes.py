@@ -200,12 +200,8 @@ class _Editor:
         return self._store.load()
 
     def _camera(self, name: str) -> CameraConfig:
-        found = self._config.camera(name)
-        if found is None:
-            self._store.camera_file(name)  # a name that is none says so
-            known = ", ".join(c.name for c in self._config.cameras) or "there is none yet"
-            raise ConfigError(f"no camera {name!r}; known: {known}")
-        return found
+        self._store.camera_file(name)  # a name that is none says so
+        return self._config.known_camera(name)
 
     def _put(self, change: CameraPut) -> None:
         data = dict(change.camera)

@@ -150,3 +150,11 @@ class Config(_Section):
 
     def camera(self, name: str) -> CameraConfig | None:
         return next((c for c in self.cameras if c.name == name), None)
+
+    def known_camera(self, name: str) -> CameraConfig:
+        """Raises ConfigError with the names that exist."""
+        found = self.camera(name)
+        if found is None:
+            known = ", ".join(c.name for c in self.cameras) or "there is none yet"
+            raise ConfigError(f"no camera {name[:64]!r}; known: {known}")
+        return found
