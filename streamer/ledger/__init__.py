@@ -1,0 +1,9 @@
+"""The durable record: every event once, with its running totals, in one SQLite file (WAL, FULL).
+
+`Ledger` is the one writer, in the delivery worker. `LedgerReader` opens the same file read-only beside it.
+"""
+
+from streamer.ledger.ledger import Committed, Ledger, LedgerFull
+from streamer.ledger.reader import LedgerReader
+
+__all__ = ["Committed", "Ledger", "LedgerFull", "LedgerReader"]

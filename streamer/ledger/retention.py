@@ -1,0 +1,97 @@
+"""What makes room in the ledger: a budget of bytes, an age, and the order in which events go.
+
+Only delivered events are pruned, oldest first. The file's size is capped by SQLite itself
+(max_page_count); pages that pruning frees are used again, so the file never shrinks and never passes it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from streamer.ledger.database import PAGE_BYTES
+
+NS_PER_DAY = 86_400_000_000_000
+NS_PER_MINUTE = 60_000_000_000
+_WAL_BYTES = 8 << 20  # what the WAL may take of the budget ...
+_WAL_SHARE = 4  # ... but at most this part of it
+_HIGH = 0.90  # from this share of its pages on, each commit prunes about twice what it adds
+_CHUNK = 500  # rows pruned in one go, so that no commit waits long
+_ROLLUP_EVERY_NS = 3_600_000_000_000
+
+
+class Retention:
+    """Prunes on the writer's connection, inside its transactions where the caller has one open."""
+
+    def __init__(self, db: sqlite3.Connection, max_bytes: int, retention_days: float) -> None:
+        self.pruned = 0
+        self._db = db
+        self._rollups_at_ns = 0
+        self.set_limits(max_bytes, retention_days)
+
+    def set_limits(self, max_bytes: int, retention_days: float) -> None:
+        """`max_bytes` is for the file and its WAL together. A larger file stays and is pruned."""
+        self.max_bytes = max_bytes
+        self.retention_days = retention_days
+        wal_bytes = min(_WAL_BYTES, max_bytes // _WAL_SHARE)
+        self._max_pages = max(64, (max_bytes - wal_bytes) // PAGE_BYTES)
+        self._db.execute(f"PRAGMA max_page_count={self._max_pages}")
+        self._db.execute(f"PRAGMA wal_autocheckpoint={max(16, wal_bytes // PAGE_BYTES // 2)}")
+        self._db.execute(f"PRAGMA journal_size_limit={wal_bytes}")
+
+    def prune_ahead(self, coming: int) -> None:
+        """In the transaction that adds `coming` events: prune more than that if the file is nearly full."""
+        if self._used_share() >= _HIGH:
+            self._prune(min(_CHUNK, 2 * coming + 16))
+
+    def prune_now(self) -> bool:
+        """In a transaction of its own; return whether anything went."""
+        self._db.execute("BEGIN IMMEDIATE")
+        gone = self._prune(_CHUNK)
+        self._db.execute("COMMIT")
+        return gone > 0
+
+    def prune_old(self, now_ns: int) -> None:
+        """Prune what is older than the retention, a chunk a call; rollups and coverage once an hour."""
+        before_ns = now_ns - int(self.retention_days * NS_PER_DAY)
+        oldest = self._oldest_delivered()
+        if oldest is not None and oldest[2] < before_ns:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._prune(_CHUNK, before_ns)
+            self._db.execute("COMMIT")
+        if now_ns - self._rollups_at_ns >= _ROLLUP_EVERY_NS:
+            self._rollups_at_ns = now_ns
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("DELETE FROM rollups WHERE minute < ?", (before_ns // NS_PER_MINUTE,))
+            self._db.execute("DELETE FROM coverage WHERE start_ns < ?", (before_ns,))
+            self._db.execute("COMMIT")
+
+    def _used_share(self) -> float:
+        (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+        (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        return float((pages - free) / self._max_pages)
+
+    def _oldest_delivered(self) -> tuple[int, int, int] | None:
+        """(camera, delivered, captured_ns) of the delivered event that was committed first."""
+        rows = []
+        for camera, delivered in self._db.execute("SELECT id, delivered FROM cameras").fetchall():
+            row = self._db.execute(
+                "SELECT id, captured_ns FROM events WHERE camera=? AND seq<=? ORDER BY seq LIMIT 1",
+                (camera, delivered),
+            ).fetchone()
+            if row:
+                rows.append((row[0], (camera, delivered, row[1])))
+        return min(rows)[1] if rows else None
+
+    def _prune(self, count: int, before_ns: int | None = None) -> int:
+        """Delete up to `count` delivered events of the camera whose are oldest; return how many went."""
+        oldest = self._oldest_delivered()
+        if oldest is None:
+            return 0
+        camera, delivered, _ = oldest
+        gone = self._db.execute(
+            "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE camera=? AND seq<=?"
+            " AND captured_ns<? ORDER BY seq LIMIT ?)",
+            (camera, delivered, before_ns if before_ns is not None else 1 << 62, count),
+        ).rowcount
+        self.pruned += gone
+        return gone

@@ -1,0 +1,257 @@
+"""The only file that imports redis: events to Redis Streams, and from them for those who subscribe.
+
+One camera's keys share a Cluster slot and are written by one script. A Lua script is not rolled back, so it
+checks types and places before its first write and then advances entry by entry: an error in the middle
+leaves a clean prefix, and sending again is harmless, since explicit ids refuse a repeat by themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from streamer.cloudevents import EventId, StoredEvent
+from streamer.errors import RedisError
+from streamer.messages import CAMERAS_KEY, events_key, state_key, totals_key
+from streamer.sinks.sink import Behind, Kind, SinkError
+
+CONNECT_TIMEOUT_S = 1.0
+REPLY_TIMEOUT_S = 2.0
+
+# KEYS: events, totals. ARGV: most entries kept, place before the first entry as lineage and seq (-1 -1: any),
+# then lineage, seq, type, body, total key (may be empty), total value of each entry.
+# Returns the stream's last id; "BEHIND id" where it stands before the place; "AHEAD id" for a later lineage.
+# Numbers are doubles in Lua: exact to 2^53, where a millisecond of today is 2^41.
+_WRITE = """
+for i, want in ipairs({'stream', 'hash'}) do
+  local have = redis.call('TYPE', KEYS[i]).ok
+  if have ~= 'none' and have ~= want then
+    return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. have)
+  end
+end
+local lineage, seq = -1, -1
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  local info = redis.call('XINFO', 'STREAM', KEYS[1])
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then
+      local a, b = string.match(info[i + 1], '(%d+)-(%d+)')
+      lineage, seq = tonumber(a), tonumber(b)
+    end
+  end
+end
+local function place() return string.format('%.0f-%.0f', lineage, seq) end
+local after_lineage, after_seq = tonumber(ARGV[2]), tonumber(ARGV[3])
+if lineage < after_lineage or (lineage == after_lineage and seq < after_seq) then
+  return 'BEHIND ' .. place()
+end
+if lineage > tonumber(ARGV[4]) then return 'AHEAD ' .. place() end
+for i = 4, #ARGV, 6 do
+  local l, s = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+  if l > lineage or (l == lineage and s > seq) then
+    local id = ARGV[i] .. '-' .. ARGV[i + 1]
+    if ARGV[i + 4] ~= '' then
+      redis.call('HSET', KEYS[2], ARGV[i + 4], ARGV[i + 5], 'lineage', ARGV[i], 'seq', ARGV[i + 1])
+    else
+      redis.call('HSET', KEYS[2], 'lineage', ARGV[i], 'seq', ARGV[i + 1])
+    end
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], id, 'type', ARGV[i + 2], 'event', ARGV[i + 3])
+    lineage, seq = l, s
+  end
+end
+return place()
+"""
+
+# KEYS: totals. ARGV: fields and values.
+_TOTALS = """
+local have = redis.call('TYPE', KEYS[1]).ok
+if have ~= 'none' and have ~= 'hash' then
+  return redis.error_reply('WRONGTYPE ' .. KEYS[1] .. ' is a ' .. have)
+end
+redis.call('DEL', KEYS[1])
+for i = 1, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+return 'OK'
+"""
+
+
+class RedisSink:
+    """The writer of one node's streams. Does not connect before it is used."""
+
+    def __init__(self, url: str, node: str, max_len: int) -> None:
+        """Raise RedisError if `url` is none that Redis knows."""
+        self._node = node
+        self._max_len = max_len
+        self._redis = connect(url)
+        self._write = self._redis.register_script(_WRITE)
+        self._totals = self._redis.register_script(_TOTALS)
+
+    def positions(self, cameras: Sequence[str]) -> dict[str, EventId | None]:
+        with _failures():
+            pipe = self._redis.pipeline(transaction=False)
+            for camera in cameras:
+                pipe.xinfo_stream(events_key(self._node, camera))
+            replies = pipe.execute(raise_on_error=False)
+            return {c: _position(reply) for c, reply in zip(cameras, replies, strict=True)}
+
+    def write(self, camera: str, after: EventId | None, events: Sequence[StoredEvent]) -> EventId:
+        arguments: list[str | int] = [self._max_len, *(after or (-1, -1))]
+        for event in events:
+            total = (event.total_key or "", event.total_value or 0)
+            arguments.extend((*event.id, event.type, event.body, *total))
+        keys = [events_key(self._node, camera), totals_key(self._node, camera)]
+        with _failures():
+            reply = _text(self._write(keys=keys, args=arguments))
+        verdict, _, place = reply.rpartition(" ")
+        if verdict == "BEHIND":
+            raise Behind(None if place.startswith("-") else EventId.parse(place))
+        if verdict == "AHEAD":
+            raise SinkError(
+                "ahead",
+                f"camera {camera}: Redis holds {place}, a later lineage than this ledger's "
+                f"{events[0].id.lineage}; if this ledger is the right one: streamer ledger new-lineage",
+            )
+        return EventId.parse(place)
+
+    def replace_totals(self, camera: str, totals: Mapping[str, int], at: EventId | None) -> None:
+        fields: list[str | int] = [item for pair in totals.items() for item in pair]
+        if at is not None:
+            fields += ["lineage", at.lineage, "seq", at.seq]
+        with _failures():
+            self._totals(keys=[totals_key(self._node, camera)], args=fields)
+
+    def publish(self, states: Mapping[str, Mapping[str, str]]) -> None:
+        if not states:
+            return
+        with _failures():
+            pipe = self._redis.pipeline(transaction=False)
+            for camera, fields in states.items():
+                pipe.hset(state_key(self._node, camera), mapping=dict(fields))
+            pipe.hset(CAMERAS_KEY, mapping={f"{self._node}/{c}": self._where(c) for c in states})
+            pipe.execute()
+
+    def close(self) -> None:
+        self._redis.close()
+
+    def _where(self, camera: str) -> str:
+        keys = {
+            "node": self._node,
+            "camera": camera,
+            "events": events_key(self._node, camera),
+            "totals": totals_key(self._node, camera),
+            "state": state_key(self._node, camera),
+        }
+        return json.dumps(keys)
+
+
+class Subscriber:
+    """Reads what RedisSink wrote, for the command line. Raises RedisError."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = connect(url)
+
+    def cameras(self) -> dict[str, dict[str, str]]:
+        """Where each camera's keys are, by `NODE/CAMERA`."""
+        with _failures_for_people():
+            return {_text(k): json.loads(v) for k, v in self._redis.hgetall(CAMERAS_KEY).items()}
+
+    def last(self, key: str) -> str:
+        """The id of the newest entry of the stream `key`, or "0-0"."""
+        with _failures_for_people():
+            newest = self._redis.xrevrange(key, count=1)
+        return _text(newest[0][0]) if newest else "0-0"
+
+    def read(self, cursors: Mapping[str, str], block_ms: int | None) -> list[tuple[str, str, str]]:
+        """(stream key, id, CloudEvent as JSON) of what comes after `cursors`; waits up to `block_ms`."""
+        with _failures_for_people():
+            streams: dict[Any, Any] = dict(cursors)
+            reply: Any = self._redis.xread(streams, count=500, block=block_ms)
+        return [
+            (_text(key), _text(entry_id), _text(fields[b"event"]))
+            for key, entries in reply or []
+            for entry_id, fields in entries
+        ]
+
+    def totals(self, key: str) -> dict[str, int]:
+        """The running totals with the fields `lineage` and `seq`, which say up to which event."""
+        with _failures_for_people():
+            return {_text(k): int(v) for k, v in self._redis.hgetall(key).items()}
+
+    def close(self) -> None:
+        self._redis.close()
+
+
+def connect(url: str) -> Any:
+    """A client that gives up soon and tries nothing twice. Raise RedisError for a URL that is none.
+
+    Untyped, since redis-py types every reply as one that may be awaited.
+    """
+    try:
+        return redis.Redis.from_url(
+            url,
+            socket_timeout=REPLY_TIMEOUT_S,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+    except ValueError as error:
+        raise RedisError(
+            "redis.url is not understood: use redis://HOST:PORT/0, rediss://… or unix:///path/to/socket"
+        ) from error
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn redis-py's errors into SinkError by class."""
+    try:
+        yield
+    except redis.RedisError as error:
+        raise _classified(error) from error
+    except OSError as error:
+        raise SinkError("down", f"Redis is not reached: {error}") from error
+
+
+@contextmanager
+def _failures_for_people() -> Iterator[None]:
+    try:
+        with _failures():
+            yield
+    except SinkError as error:
+        raise RedisError(str(error)) from error
+
+
+def _classified(error: redis.RedisError) -> SinkError:
+    text = " ".join(str(error).split())[:200]
+    refused = (redis.AuthenticationError, redis.exceptions.NoPermissionError)
+    kind: Kind
+    if isinstance(error, refused) or text.startswith(("NOAUTH", "WRONGPASS", "NOPERM")):
+        kind, said = "auth", f"Redis refuses the user or password: {text}; mend redis.url or the ACL"
+    elif isinstance(error, redis.exceptions.OutOfMemoryError) or text.startswith("OOM"):
+        kind, said = "full", "Redis is out of memory: raise its maxmemory or lower redis.stream_max_len"
+    elif isinstance(error, redis.exceptions.ReadOnlyError) or text.startswith("READONLY"):
+        kind, said = "readonly", "this Redis is a read-only replica: let redis.url name the primary"
+    elif text.startswith("WRONGTYPE"):
+        kind, said = "wrong_type", f"a key of ours holds something else: {text}; remove or rename it"
+    elif text.startswith(("MISCONF", "NOREPLICAS")):
+        kind, said = "full", f"Redis cannot write: {text}"
+    elif isinstance(error, redis.ConnectionError | redis.TimeoutError):
+        kind, said = "down", f"Redis is not reached: {text}"
+    else:
+        kind, said = "refused", f"Redis refuses: {text}"
+    return SinkError(kind, said)
+
+
+def _position(reply: Any) -> EventId | None:
+    if isinstance(reply, redis.ResponseError) and "no such key" in str(reply):
+        return None
+    if isinstance(reply, redis.RedisError):
+        raise reply
+    return EventId.parse(_text(reply["last-generated-id"]))
+
+
+def _text(raw: Any) -> str:
+    return raw.decode() if isinstance(raw, bytes) else str(raw)
