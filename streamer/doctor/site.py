@@ -12,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pipelines.detect.model import sha256_of
 from streamer import control
 from streamer.config import Config
 from streamer.config_store import ConfigStore
 from streamer.doctor.check import Check, fail, ok, warn
 from streamer.errors import ConfigError, StreamerError
+from streamer.models import ModelStore
 from streamer.urls import host_and_port, scheme_of
 
 LONGEST_SOCKET = "supervisor.ipc"  # the longest name that the daemon binds in its runtime folder
@@ -99,6 +101,27 @@ def check_runtime_folder(store: ConfigStore, config: Config) -> list[Check]:  # 
         advice = f"set runtime_dir to a path at least {length - control.MAX_PATH} bytes shorter"
         return [fail("runtime folder", f"{folder} is too long for a socket path", advice)]
     return [ok("runtime folder", str(folder))]
+
+
+def check_models(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
+    """Whether there are models and their files are the ones that were added; none is loaded."""
+    models = ModelStore(config.state_path / "models")
+    try:
+        installed = models.installed()
+        changed = [item.name for item in installed if sha256_of(item.path) != item.card.sha256]
+        default = models.default_name()
+    except (StreamerError, OSError) as error:
+        return [fail("models", str(error), "`streamer model verify` says more")]
+    if changed:
+        advice = "`streamer model remove NAME`, then add it again from where it came"
+        return [fail("models", f"changed since they were added: {', '.join(changed)}", advice)]
+    if not installed:
+        advice = "the motion detector is used, which knows one class: `streamer model add FILE.onnx`"
+        return [warn("models", f"none in {models.folder}", advice)]
+    text = f"{', '.join(item.name for item in installed)}; default: {default or 'none'}"
+    if default is None:
+        return [fail("models", text, f"`streamer model default {installed[0].name}`")]
+    return [ok("models", text)]
 
 
 def check_redis(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
@@ -191,6 +214,7 @@ SITE_CHECKS: tuple[Callable[[ConfigStore, Config], list[Check]], ...] = (
     check_secret_files,
     check_state_folder,
     check_runtime_folder,
+    check_models,
     check_redis,
     check_camera_hosts,
     check_daemon,

@@ -14,6 +14,7 @@ from streamer.cli.main import cli
 from streamer.config import Config
 from streamer.config_store import ConfigStore
 from streamer.doctor import machine, site
+from streamer.models import ModelStore
 
 
 def write_config(folder: Path, text: str = "") -> ConfigStore:
@@ -115,6 +116,18 @@ def test_a_wheel_that_dies_of_an_illegal_instruction_is_a_finding_and_not_our_de
     assert checks["package cv2"].level == "fail"
     assert "deploy/setup.sh" in checks["package cv2"].advice
     assert checks["package openvino"].level == "ok"
+
+
+@pytest.mark.corpus
+def test_a_model_that_was_changed_on_disk_is_a_failure(short_dir: Path, corpus: Path) -> None:
+    store = write_config(short_dir)
+    assert by_name(store)["models"].level == "warn"
+    added = ModelStore(short_dir / "state/models").add(corpus / "weights/nanodet_320.onnx")
+    assert by_name(store)["models"].level == "ok"
+    with added.path.open("ab") as file:
+        file.write(b"x")
+    check = by_name(store)["models"]
+    assert (check.level, "nanodet-320" in check.text) == ("fail", True)
 
 
 @pytest.mark.integration
