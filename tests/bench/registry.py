@@ -1,0 +1,60 @@
+"""Finding the benches: a module of this folder with a literal NAME is one."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+
+
+class Unavailable(Exception):
+    """Raised by a bench that cannot run here; the text says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """`module` is imported when it is run: a listing needs neither OpenVINO nor a corpus."""
+
+    name: str
+    description: str
+    module: str
+
+    def load(self) -> tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any]], str]]:
+        """Its (run, render)."""
+        module = importlib.import_module(self.module)
+        return module.run, module.render
+
+
+def find() -> dict[str, Bench]:
+    """All benches by name. Raises ValueError when two have the same one or one lacks its DESCRIPTION."""
+    found: dict[str, Bench] = {}
+    for path in sorted(FOLDER.glob("*.py")):
+        constants = _literals(path)
+        name = constants.get("NAME")
+        if name is None:
+            continue
+        if "DESCRIPTION" not in constants:
+            raise ValueError(f"{path.name}: a bench needs a literal DESCRIPTION")
+        if name in found:
+            raise ValueError(f"{path.name}: {found[name].module} has the name {name!r} already")
+        found[name] = Bench(name, constants["DESCRIPTION"], f"tests.bench.{path.stem}")
+    return found
+
+
+def _literals(path: Path) -> dict[str, str]:
+    """The module's top-level `NAME = "…"` assignments of literal strings."""
+    found = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            try:
+                value = ast.literal_eval(node.value)
+            except ValueError:
+                continue
+            if isinstance(value, str):
+                found[node.targets[0].id] = value
+    return found
