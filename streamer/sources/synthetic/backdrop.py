@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.values import Image
-from streamer.sources.synthetic.shapes import Limb, Oval, Poly, Shape, paint, stamp
+from streamer.sources.synthetic.shapes import Limb, Oval, Shape, paint, stamp
 from streamer.sources.synthetic.view import (
     FACADE,
     FAR_PAVEMENT,
@@ -61,7 +61,7 @@ def build(view: View, seed: int) -> Backdrop:
     _paint_houses(canvas, rays, view, noise, random.Random(f"houses {seed}"))
     _paint_ground(canvas, rays, view, noise)
     image = np.clip(canvas, 0, 255).astype(np.uint8)
-    image = cv2.GaussianBlur(image, (3, 3), 0.6)
+    image = np.asarray(cv2.GaussianBlur(image, (3, 3), 0.6), np.uint8)
     occluders = []
     for y, shapes in _furniture(view, random.Random(f"furniture {seed}")):
         paint(image, shapes)
@@ -145,9 +145,7 @@ def _house(u: Array, z: Array, wide: float, storeys: int, noise: _Noise, dice: r
     return out
 
 
-def _shop_front(
-    out: Array, u: Array, z: Array, wide: float, noise: _Noise, dice: random.Random
-) -> None:
+def _shop_front(out: Array, u: Array, z: Array, wide: float, noise: _Noise, dice: random.Random) -> None:
     colour = np.array(dice.choice(SHOPS), float)
     ground = z < STOREY_M
     out[ground] = colour * 0.9 + (noise.rough(u, z, 0.8) * 6)[ground][:, None]
@@ -230,7 +228,9 @@ def _furniture(view: View, dice: random.Random) -> list[tuple[float, list[Shape]
     return sorted((item for item in items if item[1]), key=lambda item: -item[0])
 
 
-def _post(view: View, x: float, y: float, z0: float, z1: float, width_m: float, colour: tuple[int, int, int]) -> list[Shape]:
+def _post(
+    view: View, x: float, y: float, z0: float, z1: float, width_m: float, colour: tuple[int, int, int]
+) -> list[Shape]:
     pixels, depth = view.project(np.array([[x, y, z0], [x, y, z1]]))
     if depth.min() < 2:
         return []
@@ -273,6 +273,3 @@ def _occluder(view: View, y: float, shapes: list[Shape]) -> Occluder | None:
     if wide == 0 or tall == 0 or y > FACADE or y < NEAR_PAVEMENT[0] or y > FAR_PAVEMENT[1]:
         return None
     return Occluder(y, y0, x0, mask[y0 : y0 + tall, x0 : x0 + wide].copy())
-
-
-__all__ = ["Backdrop", "Occluder", "Poly", "build"]

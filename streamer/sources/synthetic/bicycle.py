@@ -1,4 +1,4 @@
-"""The bicycles of the synthetic street: two wheels and a frame of wires; the rider is a person of people.py."""
+"""The bicycles of the synthetic street: wheels and a frame of wires; the rider is a person of people.py."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -33,10 +34,21 @@ class Drawn:
     y: float
 
 
+@dataclass(frozen=True)
+class Picture:
+    """What there is to paint of one frame."""
+
+    t_s: float
+    frame_id: int
+    actors: tuple[Actor, ...]
+
+
 class Painter:
     """Draws one world at one size. Holds the backdrop and the noise; the world moves on its own."""
 
-    def __init__(self, world: World, width: int, height: int, *, noise: float = 2.5, light: bool = True) -> None:
+    def __init__(
+        self, world: World, width: int, height: int, *, noise: float = 2.5, light: bool = True
+    ) -> None:
         self.world = world
         self.view = world.view(width, height)
         self._backdrop = backdrop.build(self.view, world.seed)
@@ -45,10 +57,14 @@ class Painter:
         self._noise_shape = (height + 64, width + 64)
         self._noise = [self._grain(dice, noise) for _ in range(NOISE_FRAMES)] if noise > 0 else []
 
-    def draw(self, t_s: float, frame_id: int, *, shadows: bool = True, skip: frozenset[int] = frozenset()) -> Image:
-        """The picture at `t_s`; `frame_id` picks the noise; actors in `skip` (idents) are left out."""
+    def picture(self, t_s: float, frame_id: int) -> Picture:
+        """Who is where at `t_s`; `frame_id` picks the noise."""
+        return Picture(t_s, frame_id, tuple(self.world.at(t_s)))
+
+    def paint(self, picture: Picture, *, shadows: bool = True, skip: frozenset[int] = frozenset()) -> Image:
+        """(H, W, 3) uint8 BGR. Parts in `skip` (idents) are left out. May be called from any thread."""
         image = self._backdrop.image.copy()
-        drawn = [d for d in placed(self.world, self.view, t_s) if d.ident not in skip]
+        drawn = [d for d in placed(picture.actors, self.view) if d.ident not in skip]
         if shadows:
             self._cast(image, drawn)
         waiting = list(self._backdrop.occluders)
@@ -58,7 +74,7 @@ class Painter:
             paint(image, item.shapes)
             for post in waiting:
                 _restore(image, self._backdrop.image, post, item.box)
-        return self._expose(image, t_s, frame_id)
+        return self._expose(image, picture.t_s, picture.frame_id)
 
     def _cast(self, image: Image, drawn: list[Drawn]) -> None:
         height, width = image.shape[:2]
@@ -80,20 +96,20 @@ class Painter:
         soft = cv2.GaussianBlur(mask[low:high], (5, 5), 0)
         rows = image[low * SHADOW_SCALE : min(height, high * SHADOW_SCALE)]
         large = cv2.resize(soft, None, fx=SHADOW_SCALE, fy=SHADOW_SCALE, interpolation=cv2.INTER_LINEAR)
-        keep = cv2.convertScaleAbs(large[: rows.shape[0], :width], alpha=-SHADOW, beta=255)
         keep = cv2.bitwise_not(cv2.convertScaleAbs(large[: rows.shape[0], :width], alpha=SHADOW))
         cv2.multiply(rows, cv2.merge((keep, keep, keep)), dst=rows, scale=1 / 255)
 
     def _expose(self, image: Image, t_s: float, frame_id: int) -> Image:
         gain = light_at(self.world.seed, t_s) if self._light else 1.0
         if not self._noise:
-            return cv2.convertScaleAbs(image, alpha=gain) if gain != 1.0 else image
+            return np.asarray(cv2.convertScaleAbs(image, alpha=gain), np.uint8)
         mix = (frame_id * 2654435761 + self.world.seed * 40503) & 0xFFFFFFFF
         grain = self._noise[mix % NOISE_FRAMES]
         dy, dx = (mix >> 8) % 64, (mix >> 16) % 64
         height, width = image.shape[:2]
         part = grain[dy : dy + height, dx : dx + width]
-        return cv2.addWeighted(image, gain, part, 1.0, -128.0, dst=image)
+        cv2.addWeighted(image, gain, part, 1.0, -128.0, dst=image)
+        return image
 
     def _grain(self, dice: np.random.Generator, sigma: float) -> npt.NDArray[np.uint8]:
         height, width = self._noise_shape
@@ -108,10 +124,10 @@ def light_at(seed: int, t_s: float) -> float:
     return 1.0 + 0.05 * math.sin(t_s * math.tau / 61 + a) + 0.035 * math.sin(t_s * math.tau / 23 + b)
 
 
-def placed(world: World, view: View, t_s: float) -> list[Drawn]:
-    """Everything that has a part in the picture at `t_s`, from far to near."""
+def placed(actors: Iterable[Actor], view: View) -> list[Drawn]:
+    """Everything that has a part in the picture, from far to near."""
     items: list[Drawn] = []
-    for actor in world.at(t_s):
+    for actor in actors:
         forward = 1 if math.cos(actor.heading) > 0 else -1
         parts: list[tuple[int, str, list[Shape]]]
         if actor.kind == "person":

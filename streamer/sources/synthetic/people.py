@@ -1,4 +1,4 @@
-"""The people of the synthetic street: jointed figures that walk, run, stand and ride, with clothes of their own.
+"""The people of the synthetic street: jointed figures that walk, run, stand and ride, each in own clothes.
 
 The gait is a sine of the way walked: hips swing, knees flex while a leg comes forward, arms swing against
 the legs (proportions after Winter, Biomechanics and Motor Control of Human Movement, in shares of height).
@@ -73,7 +73,9 @@ def look_of(seed: int) -> Look:
     )
 
 
-def walking(view: View, look: Look, x: float, y: float, heading: float, speed: float, moved_m: float) -> list[Shape]:
+def walking(
+    view: View, look: Look, x: float, y: float, heading: float, speed: float, moved_m: float
+) -> list[Shape]:
     """A person on foot at (x, y), standing where `speed` is 0."""
     h = look.height_m
     step = h * (0.38 + 0.07 * min(speed, 3.0))  # metres a step
@@ -81,7 +83,10 @@ def walking(view: View, look: Look, x: float, y: float, heading: float, speed: f
     width = min(1.0, speed / 0.9)
     swing = 0.42 * width * (1.25 if speed > 2.2 else 1.0)
     bend = (0.95 if speed > 2.2 else 0.6) * width
-    legs = [_leg(h, swing * math.sin(p), bend * max(0.0, math.cos(p)) ** 1.5 + 0.05) for p in (phase, phase + math.pi)]
+    legs = [
+        _leg(h, swing * math.sin(p), bend * max(0.0, math.cos(p)) ** 1.5 + 0.05)
+        for p in (phase, phase + math.pi)
+    ]
     hip_z = max(0.0, *(drop for _, _, drop in legs)) + 0.025 * h
     elbow = 1.4 if speed > 2.2 else 0.35
     arms = [_arm(h, -0.55 * swing * math.sin(p) / 0.42 * 0.55, elbow) for p in (phase, phase + math.pi)]
@@ -151,7 +156,11 @@ def _figure(
     for side, (elbow, hand) in zip((1, -1), arms, strict=True):
         root = neck + left * side * SHOULDER_HALF * h * look.build - up * 0.02 * h
         out = left * side * 0.03 * h
-        joints += [root, root + out + ahead * elbow[0] + up * elbow[1], root + out + ahead * hand[0] + up * hand[1]]
+        joints += [
+            root,
+            root + out + ahead * elbow[0] + up * elbow[1],
+            root + out + ahead * hand[0] + up * hand[1],
+        ]
     pixels, depth = view.project(np.array(joints))
     if depth.min() < 1.0:
         return []
@@ -212,13 +221,41 @@ def _trunk(look: Look, p: Array, body: float, facing: float) -> list[Shape]:
     flare = 1.25 if look.skirt else 1.12 if look.coat else 1.0
     top = neck + axis * 0.012 * body
     belly = hip + (neck - hip) * 0.35
-    lower = Poly(np.array([belly + across * waist, hem + across * seat * flare, hem - across * seat * flare,
-                           belly - across * waist]), look.bottom if look.skirt else _light(look.top, 0.88))
-    upper = Poly(np.array([top + across * shoulder * 0.55, neck - axis * 0.03 * body + across * shoulder,
-                           belly + across * waist * 1.04, belly - across * waist * 1.04,
-                           neck - axis * 0.03 * body - across * shoulder, top - across * shoulder * 0.55]), look.top)
-    lit = Poly(np.array([neck - axis * 0.04 * body - across * shoulder * 0.9, neck - axis * 0.03 * body - across * shoulder * 0.3,
-                         belly - across * waist * 0.3, belly - across * waist * 0.95]), _light(look.top, 1.14))
+    lower = Poly(
+        np.array(
+            [
+                belly + across * waist,
+                hem + across * seat * flare,
+                hem - across * seat * flare,
+                belly - across * waist,
+            ]
+        ),
+        look.bottom if look.skirt else _light(look.top, 0.88),
+    )
+    upper = Poly(
+        np.array(
+            [
+                top + across * shoulder * 0.55,
+                neck - axis * 0.03 * body + across * shoulder,
+                belly + across * waist * 1.04,
+                belly - across * waist * 1.04,
+                neck - axis * 0.03 * body - across * shoulder,
+                top - across * shoulder * 0.55,
+            ]
+        ),
+        look.top,
+    )
+    lit = Poly(
+        np.array(
+            [
+                neck - axis * 0.04 * body - across * shoulder * 0.9,
+                neck - axis * 0.03 * body - across * shoulder * 0.3,
+                belly - across * waist * 0.3,
+                belly - across * waist * 0.95,
+            ]
+        ),
+        _light(look.top, 1.14),
+    )
     return [lower, upper, lit]
 
 
@@ -233,7 +270,16 @@ def _head(look: Look, p: Array, body: float, facing: float) -> list[Shape]:
         shapes.append(Oval(x - turn * rx * 0.5, y + ry * 0.45, rx * 1.1, ry * 1.15, 0, look.hair))
     shapes.append(Oval(x, y - ry * 0.1, rx * 1.08, ry * 1.02, 0, look.hair))
     if facing > -0.55:
-        shapes.append(Oval(x + turn * rx * 0.32, y + ry * 0.16, rx * (0.62 + 0.25 * max(0.0, facing)), ry * 0.80, 0, look.skin))
+        shapes.append(
+            Oval(
+                x + turn * rx * 0.32,
+                y + ry * 0.16,
+                rx * (0.62 + 0.25 * max(0.0, facing)),
+                ry * 0.80,
+                0,
+                look.skin,
+            )
+        )
     return shapes
 
 

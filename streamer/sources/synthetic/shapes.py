@@ -117,9 +117,7 @@ def _draw(image: Image, shape: Shape, colour: Colour, line_type: int) -> None:
             cv2.fillPoly(image, [fixed], colour, line_type, SHIFT)
     elif isinstance(shape, Wire):
         width = max(1, round(shape.width))
-        cv2.polylines(
-            image, [_fixed_points(shape.points)], shape.closed, colour, width, line_type, SHIFT
-        )
+        cv2.polylines(image, [_fixed_points(shape.points)], shape.closed, colour, width, line_type, SHIFT)
     elif isinstance(shape, Limb):
         a, b = _fixed(shape.ax, shape.ay), _fixed(shape.bx, shape.by)
         cv2.line(image, a, b, colour, max(1, round(shape.width)), line_type, SHIFT)

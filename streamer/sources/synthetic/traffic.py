@@ -1,4 +1,4 @@
-"""How the vehicles of the synthetic street drive: two lanes with car-following, a traffic light, a cycle lane.
+"""How the vehicles of the synthetic street drive: two lanes, a traffic light, a cycle lane.
 
 Car-following is the Intelligent Driver Model (Treiber, Hennecke, Helbing 2000), stepped at a fixed rate, so
 that a lane's state depends on the seed and the time alone.

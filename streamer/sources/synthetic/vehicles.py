@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import colorsys
 import functools
+import itertools
 import math
 import random
 from collections.abc import Sequence
@@ -78,11 +79,7 @@ def shapes(view: View, kind: str, look: int, x: float, y: float, forward: int) -
     if depth.min() < 1.0:
         return []
     seen = np.einsum("ij,ij->i", solid.normals, view.position - at - solid.middles) > 0
-    return [
-        Poly(pixels[a:b], solid.colours[i])
-        for i, (a, b) in enumerate(solid.mesh.spans)
-        if seen[i]
-    ]
+    return [Poly(pixels[a:b], solid.colours[i]) for i, (a, b) in enumerate(solid.mesh.spans) if seen[i]]
 
 
 def footprint(kind: str, look: int, x: float, y: float, forward: int) -> Array:
@@ -122,18 +119,19 @@ def _paint(dice: random.Random) -> Colour:
     return round(b * 255), round(g * 255), round(r * 255)
 
 
-def _strip(mesh: Mesh, a: tuple[float, float], b: tuple[float, float], va: float, vb: float,
-           colour: Colour) -> None:
+def _strip(
+    mesh: Mesh, a: tuple[float, float], b: tuple[float, float], va: float, vb: float, colour: Colour
+) -> None:
     """The face across the vehicle between profile points a and b, half widths va and vb."""
     du, dz = b[0] - a[0], b[1] - a[1]
     length = math.hypot(du, dz)
     normal = np.array([dz, 0.0, -du]) / length  # the profile runs from the front over the top to the rear
-    mesh.face(
-        [(a[0], -va, a[1]), (a[0], va, a[1]), (b[0], vb, b[1]), (b[0], -vb, b[1])], colour, normal
-    )
+    mesh.face([(a[0], -va, a[1]), (a[0], va, a[1]), (b[0], vb, b[1]), (b[0], -vb, b[1])], colour, normal)
 
 
-def _sides(mesh: Mesh, outline: Profile, v: float, colour: Colour, lean: float = 0.0, low: float = 0.0) -> None:
+def _sides(
+    mesh: Mesh, outline: Profile, v: float, colour: Colour, lean: float = 0.0, low: float = 0.0
+) -> None:
     """A polygon on both sides at half width v; above `low` it leans inwards by `lean` per metre."""
     for side in (1, -1):
         corners = [(u, side * (v - lean * max(0.0, z - low)), z) for u, z in outline]
@@ -142,9 +140,16 @@ def _sides(mesh: Mesh, outline: Profile, v: float, colour: Colour, lean: float =
 
 def _wheels(mesh: Mesh, at: Sequence[float], radius: float, v: float) -> None:
     for u in at:
-        for r, colour in ((radius * 1.16, TRIM), (radius, RUBBER), (radius * 0.62, RIM), (radius * 0.2, TRIM)):
-            ring = [(u + r * math.cos(k * math.tau / 14), radius + r * math.sin(k * math.tau / 14))
-                    for k in range(14)]
+        for r, colour in (
+            (radius * 1.16, TRIM),
+            (radius, RUBBER),
+            (radius * 0.62, RIM),
+            (radius * 0.2, TRIM),
+        ):
+            ring = [
+                (u + r * math.cos(k * math.tau / 14), radius + r * math.sin(k * math.tau / 14))
+                for k in range(14)
+            ]
             ring = [(a, max(0.0, b)) for a, b in ring]
             _sides(mesh, ring, v + 0.01, colour)
 
@@ -157,8 +162,12 @@ def _bands(mesh: Mesh, profile: Profile, v: float, paint: Colour, bottom: float,
     for share_a, share_b, factor in ((0.0, 0.2, 0.55), (0.2, 0.45, 0.84), (0.78, 0.9, 1.18)):
         a, b = bottom + span * share_a, bottom + span * share_b
         inset = 0.05
-        _sides(mesh, [(u_front - inset, a), (u_front - inset, b), (u_rear + inset, b), (u_rear + inset, a)],
-               v + 0.002, _times(paint, factor))
+        _sides(
+            mesh,
+            [(u_front - inset, a), (u_front - inset, b), (u_rear + inset, b), (u_rear + inset, a)],
+            v + 0.002,
+            _times(paint, factor),
+        )
 
 
 def _front_and_rear(mesh: Mesh, u: float, v: float, z: float, tall: float, lights: float) -> None:
@@ -174,12 +183,21 @@ def _front_and_rear(mesh: Mesh, u: float, v: float, z: float, tall: float, light
             (v * 0.60, v * 0.97, z, z + lights, lamp),
         ):
             if colour is not None:
-                mesh.face([(where, a, low), (where, b, low), (where, b, high), (where, a, high)], colour, normal)
+                mesh.face(
+                    [(where, a, low), (where, b, low), (where, b, high), (where, a, high)], colour, normal
+                )
         for side in (1, -1):
             edge = u - 0.02 if sign > 0 else -u + 0.02
-            mesh.face([(edge, side * (v + 0.004), z), (edge - sign * 0.28, side * (v + 0.004), z + 0.02),
-                       (edge - sign * 0.22, side * (v + 0.004), z + lights), (edge, side * (v + 0.004), z + lights)],
-                      lamp, np.array([0.0, side, 0.0]))
+            mesh.face(
+                [
+                    (edge, side * (v + 0.004), z),
+                    (edge - sign * 0.28, side * (v + 0.004), z + 0.02),
+                    (edge - sign * 0.22, side * (v + 0.004), z + lights),
+                    (edge, side * (v + 0.004), z + lights),
+                ],
+                lamp,
+                np.array([0.0, side, 0.0]),
+            )
 
 
 # ---- the kinds
@@ -191,14 +209,28 @@ def _car(dice: random.Random) -> Mesh:
     mesh = Mesh(length, width, height + tall)
     paint, u, v = _paint(dice), length / 2, width / 2
     belt, roof = 0.93 + tall * 0.5, height + tall
-    lower = [(u - 0.03, 0.22), (u, 0.5), (u - 0.06, 0.70), (u - 0.28, 0.80), (u - 1.15, belt), (-u + 0.35, belt + 0.04),
-             (-u + 0.04, belt - 0.06), (-u, 0.5), (-u + 0.05, 0.22)]
-    for a, b in zip(lower, lower[1:], strict=False):
+    lower = [
+        (u - 0.03, 0.22),
+        (u, 0.5),
+        (u - 0.06, 0.70),
+        (u - 0.28, 0.80),
+        (u - 1.15, belt),
+        (-u + 0.35, belt + 0.04),
+        (-u + 0.04, belt - 0.06),
+        (-u, 0.5),
+        (-u + 0.05, 0.22),
+    ]
+    for a, b in itertools.pairwise(lower):
         _strip(mesh, a, b, v * 0.98, v * 0.98, paint)
     _bands(mesh, lower, v, paint, 0.2, belt)
     back = -u + (0.12 if estate else 0.5)
-    cabin = [(u - 1.12, belt), (u - 1.85, roof - 0.05), (-0.2, roof), (back + (0.25 if estate else 0.85), roof - 0.05),
-             (back, belt)]
+    cabin = [
+        (u - 1.12, belt),
+        (u - 1.85, roof - 0.05),
+        (-0.2, roof),
+        (back + (0.25 if estate else 0.85), roof - 0.05),
+        (back, belt),
+    ]
     lean = 0.38
     inner = [v - lean * (z - belt) - 0.02 for _, z in cabin]
     for k, colour in enumerate((GLASS_SKY, paint, paint, GLASS)):
@@ -206,31 +238,54 @@ def _car(dice: random.Random) -> Mesh:
     _sides(mesh, cabin, v - 0.02, paint, lean, belt)
     middle = -0.15
     for pane in (
-        [(u - 1.38, belt + 0.03), (u - 1.90, roof - 0.13), (middle + 0.06, roof - 0.10), (middle + 0.06, belt + 0.03)],
-        [(middle - 0.06, belt + 0.03), (middle - 0.06, roof - 0.10), (cabin[3][0] + 0.1, roof - 0.14),
-         (back + 0.3, belt + 0.05)],
+        [
+            (u - 1.38, belt + 0.03),
+            (u - 1.90, roof - 0.13),
+            (middle + 0.06, roof - 0.10),
+            (middle + 0.06, belt + 0.03),
+        ],
+        [
+            (middle - 0.06, belt + 0.03),
+            (middle - 0.06, roof - 0.10),
+            (cabin[3][0] + 0.1, roof - 0.14),
+            (back + 0.3, belt + 0.05),
+        ],
     ):
         _sides(mesh, pane, v - 0.012, GLASS, lean, belt)
-        shine = [pane[1], pane[2], ((pane[2][0] + pane[3][0]) / 2, (pane[2][1] + pane[3][1]) / 2),
-                 ((pane[1][0] + pane[0][0]) / 2, (pane[1][1] + pane[0][1]) / 2)]
+        shine = [
+            pane[1],
+            pane[2],
+            ((pane[2][0] + pane[3][0]) / 2, (pane[2][1] + pane[3][1]) / 2),
+            ((pane[1][0] + pane[0][0]) / 2, (pane[1][1] + pane[0][1]) / 2),
+        ]
         _sides(mesh, shine, v - 0.01, _times(GLASS, 1.5), lean, belt)
     for door in (u - 1.4, middle, -u + 1.0):
-        _sides(mesh, [(door, 0.3), (door + 0.025, 0.3), (door + 0.025, belt), (door, belt)], v + 0.004, _times(paint, 0.5))
+        _sides(
+            mesh,
+            [(door, 0.3), (door + 0.025, 0.3), (door + 0.025, belt), (door, belt)],
+            v + 0.004,
+            _times(paint, 0.5),
+        )
     _wheels(mesh, (u - 0.82, -u + 0.80), 0.315, v)
     _front_and_rear(mesh, u, v * 0.98, 0.58, 0.5, 0.15)
-    _sides(mesh, [(u - 1.45, belt), (u - 1.45, belt + 0.12), (u - 1.65, belt + 0.12), (u - 1.65, belt)], v + 0.12, paint)
+    _sides(
+        mesh,
+        [(u - 1.45, belt), (u - 1.45, belt + 0.12), (u - 1.65, belt + 0.12), (u - 1.65, belt)],
+        v + 0.12,
+        paint,
+    )
     return mesh
 
 
 def _box(mesh: Mesh, profile: Profile, v: float, paint: Colour, glass: Sequence[int], bottom: float) -> None:
     """A one-volume body: `profile` from the lower front over the roof to the lower rear."""
-    for k, (a, b) in enumerate(zip(profile, profile[1:], strict=False)):
+    for k, (a, b) in enumerate(itertools.pairwise(profile)):
         _strip(mesh, a, b, v * 0.98, v * 0.98, GLASS_SKY if k in glass else paint)
     top = max(z for _, z in profile)
     _sides(mesh, profile, v, paint)
     u_a, u_b = profile[0][0] - 0.05, profile[-1][0] + 0.05
-    for a, b, factor in ((0.0, 0.12, 0.5), (0.12, 0.26, 0.85)):
-        low, high = bottom + (top - bottom) * a, bottom + (top - bottom) * b
+    for share_a, share_b, factor in ((0.0, 0.12, 0.5), (0.12, 0.26, 0.85)):
+        low, high = bottom + (top - bottom) * share_a, bottom + (top - bottom) * share_b
         _sides(mesh, [(u_a, low), (u_a, high), (u_b, high), (u_b, low)], v + 0.002, _times(paint, factor))
 
 
@@ -238,15 +293,40 @@ def _van(dice: random.Random) -> Mesh:
     length, width, height = VEHICLES["van"][0]
     mesh, u, v = Mesh(length, width, height), length / 2, width / 2
     paint: Colour = (232, 234, 234) if dice.random() < 0.6 else _paint(dice)
-    profile = [(u, 0.25), (u, 0.85), (u - 0.65, 1.12), (u - 1.35, height - 0.18), (u - 1.75, height), (-u + 0.1, height),
-               (-u, height - 0.15), (-u, 0.25)]
+    profile = [
+        (u, 0.25),
+        (u, 0.85),
+        (u - 0.65, 1.12),
+        (u - 1.35, height - 0.18),
+        (u - 1.75, height),
+        (-u + 0.1, height),
+        (-u, height - 0.15),
+        (-u, 0.25),
+    ]
     _box(mesh, profile, v, paint, (2,), 0.22)
-    _sides(mesh, [(u - 0.85, 1.15), (u - 1.42, height - 0.36), (u - 2.0, height - 0.36), (u - 2.0, 1.12)], v + 0.004, GLASS)
+    _sides(
+        mesh,
+        [(u - 0.85, 1.15), (u - 1.42, height - 0.36), (u - 2.0, height - 0.36), (u - 2.0, 1.12)],
+        v + 0.004,
+        GLASS,
+    )
     for door in (u - 2.08, 0.1):
-        _sides(mesh, [(door, 0.3), (door + 0.03, 0.3), (door + 0.03, height - 0.2), (door, height - 0.2)], v + 0.004,
-               _times(paint, 0.6))
-    mesh.face([(-u - 0.01, -v * 0.8, 1.25), (-u - 0.01, v * 0.8, 1.25), (-u - 0.01, v * 0.8, 1.85),
-               (-u - 0.01, -v * 0.8, 1.85)], GLASS, np.array([-1.0, 0, 0]))
+        _sides(
+            mesh,
+            [(door, 0.3), (door + 0.03, 0.3), (door + 0.03, height - 0.2), (door, height - 0.2)],
+            v + 0.004,
+            _times(paint, 0.6),
+        )
+    mesh.face(
+        [
+            (-u - 0.01, -v * 0.8, 1.25),
+            (-u - 0.01, v * 0.8, 1.25),
+            (-u - 0.01, v * 0.8, 1.85),
+            (-u - 0.01, -v * 0.8, 1.85),
+        ],
+        GLASS,
+        np.array([-1.0, 0, 0]),
+    )
     _wheels(mesh, (u - 0.95, -u + 1.0), 0.34, v)
     _front_and_rear(mesh, u, v, 0.68, 0.6, 0.2)
     return mesh
@@ -256,20 +336,52 @@ def _bus(dice: random.Random) -> Mesh:
     length, width, height = VEHICLES["bus"][0]
     mesh, u, v = Mesh(length, width, height), length / 2, width / 2
     paint: Colour = dice.choice(((40, 60, 200), (200, 205, 205), (60, 190, 225), (130, 120, 40)))
-    profile = [(u, 0.3), (u, 1.05), (u - 0.12, height - 0.4), (u - 0.2, height), (-u + 0.1, height), (-u, height - 0.2),
-               (-u, 0.3)]
+    profile = [
+        (u, 0.3),
+        (u, 1.05),
+        (u - 0.12, height - 0.4),
+        (u - 0.2, height),
+        (-u + 0.1, height),
+        (-u, height - 0.2),
+        (-u, 0.3),
+    ]
     _box(mesh, profile, v, paint, (1,), 0.28)
     edges = np.linspace(u - 0.4, -u + 0.4, 8)
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in itertools.pairwise(edges):
         _sides(mesh, [(a - 0.06, 1.2), (a - 0.06, 2.45), (b + 0.06, 2.45), (b + 0.06, 1.2)], v + 0.004, GLASS)
-        _sides(mesh, [(a - 0.06, 2.0), (a - 0.06, 2.45), (b + 0.06, 2.45), (b + 0.06, 2.0)], v + 0.006, _times(GLASS, 1.6))
+        _sides(
+            mesh,
+            [(a - 0.06, 2.0), (a - 0.06, 2.45), (b + 0.06, 2.45), (b + 0.06, 2.0)],
+            v + 0.006,
+            _times(GLASS, 1.6),
+        )
     for door in (u - 1.0, -0.6):
-        _sides(mesh, [(door, 0.42), (door, 2.45), (door - 1.1, 2.45), (door - 1.1, 0.42)], v + 0.008, _times(GLASS, 0.8))
-    mesh.face([(u + 0.01 - 0.16, -v * 0.8, height - 0.42), (u + 0.01 - 0.16, v * 0.8, height - 0.42),
-               (u + 0.01 - 0.2, v * 0.8, height - 0.1), (u + 0.01 - 0.2, -v * 0.8, height - 0.1)], (30, 40, 45),
-              np.array([1.0, 0, 0]))
-    mesh.face([(u - 0.12, -v * 0.5, height - 0.34), (u - 0.12, v * 0.4, height - 0.34), (u - 0.15, v * 0.4, height - 0.2),
-               (u - 0.15, -v * 0.5, height - 0.2)], (40, 170, 240), np.array([1.0, 0, 0]))
+        _sides(
+            mesh,
+            [(door, 0.42), (door, 2.45), (door - 1.1, 2.45), (door - 1.1, 0.42)],
+            v + 0.008,
+            _times(GLASS, 0.8),
+        )
+    mesh.face(
+        [
+            (u + 0.01 - 0.16, -v * 0.8, height - 0.42),
+            (u + 0.01 - 0.16, v * 0.8, height - 0.42),
+            (u + 0.01 - 0.2, v * 0.8, height - 0.1),
+            (u + 0.01 - 0.2, -v * 0.8, height - 0.1),
+        ],
+        (30, 40, 45),
+        np.array([1.0, 0, 0]),
+    )
+    mesh.face(
+        [
+            (u - 0.12, -v * 0.5, height - 0.34),
+            (u - 0.12, v * 0.4, height - 0.34),
+            (u - 0.15, v * 0.4, height - 0.2),
+            (u - 0.15, -v * 0.5, height - 0.2),
+        ],
+        (40, 170, 240),
+        np.array([1.0, 0, 0]),
+    )
     _wheels(mesh, (u - 2.4, -u + 2.9), 0.48, v)
     _front_and_rear(mesh, u, v, 0.65, 0.6, 0.2)
     return mesh
@@ -286,7 +398,9 @@ def _truck(dice: random.Random) -> Mesh:
     box = [(u - 1.85, 0.85), (u - 1.85, height), (-u, height), (-u, 0.85)]
     _box(mesh, box, v, cargo, (), 0.85)
     _box(mesh, cab, v * 0.96, paint, (1,), 0.4)
-    _sides(mesh, [(u - 0.25, 1.3), (u - 0.45, 2.15), (u - 1.25, 2.15), (u - 1.25, 1.25)], v * 0.96 + 0.004, GLASS)
+    _sides(
+        mesh, [(u - 0.25, 1.3), (u - 0.45, 2.15), (u - 1.25, 2.15), (u - 1.25, 1.25)], v * 0.96 + 0.004, GLASS
+    )
     _wheels(mesh, (u - 0.95, -u + 1.5), 0.44, v * 0.97)
     _front_and_rear(mesh, u, v * 0.95, 0.68, 0.6, 0.18)
     return mesh

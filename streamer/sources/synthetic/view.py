@@ -14,6 +14,7 @@ pole stands at x = y = 0. Pixels are x right, y down.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ LANES = (13.0, 16.5)  # y of the two lanes' middles; lane 0 drives to +x, lane 1
 CYCLE_LANE = 11.7  # y of the cyclists of lane 0
 ZEBRA = (-17.5, -14.0)  # x of its two edges
 STOP_LINES = (-18.7, -12.8)  # x at which the fronts of lane 0 and lane 1 stand at red
-COUNT_X = -9.0  # x of the scene's own counting line
+COUNT_SLOPE = -0.4557  # the scene's own counting line lies in x = slope * y, seen upright
 VERTICAL_FOV = math.radians(41.0)
 NEAREST_M = 0.5  # points closer to the lens than this are not projected
 
@@ -59,6 +60,10 @@ class View:
         # Wider than 16:9 keeps the horizontal angle of 16:9, so that a wide picture is not a telescope.
         focal = max(height, width * 9 / 16) / 2 / math.tan(VERTICAL_FOV / 2)
         return cls(width, height, np.array([0.0, 0.0, height_m]), right, up, forward, focal)
+
+    def padded(self, dx: int, dy: int) -> View:
+        """The same camera with a larger sensor: `dx` and `dy` more pixels on every side."""
+        return dataclasses.replace(self, width=self.width + 2 * dx, height=self.height + 2 * dy)
 
     def project(self, points: Array) -> tuple[Array, Array]:
         """Return pixels (N, 2) and depth (N,) in metres of `points` (N, 3).

@@ -12,7 +12,7 @@ import random
 from dataclasses import dataclass
 
 from streamer.sources.synthetic.traffic import next_walk_s
-from streamer.sources.synthetic.view import COUNT_X, FAR_PAVEMENT, NEAR_PAVEMENT, ROAD, ZEBRA
+from streamer.sources.synthetic.view import COUNT_SLOPE, FAR_PAVEMENT, NEAR_PAVEMENT, ROAD, ZEBRA
 
 LEFT_X, RIGHT_X = -52.0, 9.0  # where walks begin and end, out of sight
 NEAR_Y = (NEAR_PAVEMENT[0] + 1.0, NEAR_PAVEMENT[1] - 0.7)
@@ -77,7 +77,9 @@ class Walk:
         if own is not None:
             return own
         before = next((h for k in range(i - 1, -1, -1) if (h := self._leg(k)) is not None), 0.0)
-        after = next((h for k in range(i + 1, len(self.knots) - 1) if (h := self._leg(k)) is not None), before)
+        after = next(
+            (h for k in range(i + 1, len(self.knots) - 1) if (h := self._leg(k)) is not None), before
+        )
         turn = (after - before + math.pi) % math.tau - math.pi
         return before + turn * min(1.0, max(0.0, share - 0.7) / 0.3)
 
@@ -143,9 +145,10 @@ def _cross(way: _Way, dice: random.Random, near: bool, light_offset_s: float) ->
 
 def _stand(way: _Way, dice: random.Random, end: float, calm: bool) -> None:
     """Along the way, stop somewhere in sight for a while; sometimes on the counting line itself."""
-    spot = COUNT_X + dice.gauss(0, 0.15) if dice.random() < 0.4 else dice.uniform(-20.0, -4.0)
-    if calm and abs(spot - COUNT_X) < 2.0:
-        spot = COUNT_X + math.copysign(2.0, spot - COUNT_X)
+    line = COUNT_SLOPE * way.y
+    spot = line + dice.gauss(0, 0.15) if dice.random() < 0.4 else dice.uniform(-20.0, -3.0)
+    if calm and abs(spot - line) < 2.0:
+        spot = line + math.copysign(2.0, spot - line)
     on_the_way = min(way.x, end) < spot < max(way.x, end)
     way.go(spot if on_the_way else (way.x + end) / 2, way.y)
     way.stand(dice.uniform(3.0, 9.0))

@@ -138,7 +138,5 @@ class World:
             if dice.random() < 0.75:
                 look = dice.randrange(1 << 30)
                 shift = dice.uniform(-0.5, 0.5)
-                parked.append(
-                    Actor(place * 8 + 3, "car", x + shift, y, math.pi, 0.0, 0.0, look, parked=True)
-                )
+                parked.append(Actor(place * 8 + 3, "car", x + shift, y, math.pi, 0.0, 0.0, look, parked=True))
         return parked
