@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import av
-from av.container import InputContainer
+from av.container import Flags, InputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import VideoFrame
@@ -147,6 +147,8 @@ class VideoInput:
         codec.thread_count = 1  # one thread costs the least CPU and memory; cameras run side by side
         codec.options = {"max_pixels": str(MAX_PIXELS)}
         self._stream = stream
+        # FFmpeg's guess of missing timestamps puts the pictures of an AVI with B frames out of order.
+        container.flags &= ~Flags.gen_pts.value
         # All streams: the deadline of a read counts packets of any, and one that is not ours must end it.
         self._packets = container.demux()
 

@@ -15,8 +15,9 @@ from streamer.sources.stream import VideoDecoded, describe, frames_per_second, p
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
 from streamer.urls import join_credentials, redact, split_credentials
 
-# How much of the stream FFmpeg may look at before it says what it is; a camera says most of it in its SDP.
-_ANALYZE_S = 2.0
+# Where the SDP does not hold the picture's size, FFmpeg reads on for the first key frame: this part of the
+# open timeout.
+_ANALYZE_SHARE = 0.8
 
 
 def create(url: str, options: ReadOptions) -> RtspSource:
@@ -76,6 +77,7 @@ def _ffmpeg_options(options: ReadOptions) -> dict[str, str]:
         "rtsp_transport": "tcp",
         "allowed_media_types": "video",  # no audio: less to carry, and FFmpeg need not align the two clocks
         "timeout": str(round(options.read_timeout_s * 1e6)),  # µs, of one wait on the socket; default: none
-        "analyzeduration": str(round(_ANALYZE_S * 1e6)),
+        "analyzeduration": str(round(options.open_timeout_s * _ANALYZE_SHARE * 1e6)),
+        "fpsprobesize": "0",  # else an open waits for 20 pictures, which then come in one late burst
         "protocol_whitelist": "rtsp,rtp,tcp,tls,crypto",
     }

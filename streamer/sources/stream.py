@@ -39,11 +39,14 @@ def frames_per_second(stream: VideoStream) -> float:
 
 
 def pts_ns(frame: VideoFrame) -> int | None:
-    """The presentation timestamp in nanoseconds, as the stream counts them; None where there is none."""
-    if frame.pts is None or not frame.time_base:
+    """The presentation timestamp in nanoseconds, as the stream counts them; None where there is none.
+
+    AVI has decoding timestamps only. They rise as well, and the decoder puts them out in order.
+    """
+    ticks, base = frame.dts if frame.pts is None else frame.pts, frame.time_base
+    if ticks is None or not base:
         return None
-    base = frame.time_base
-    return int(frame.pts * 1_000_000_000 * base.numerator // base.denominator)
+    return int(ticks * 1_000_000_000 * base.numerator // base.denominator)
 
 
 def describe(video: VideoInput, *, clock_source: str, shown: str) -> SourceInfo:

@@ -5,7 +5,8 @@ from __future__ import annotations
 STEP_NS = 1_000  # 1 µs: how far media time moves for a frame whose timestamp does not rise
 STANDING_FRAMES = 3  # so many in a row that do not rise, and the timestamps are no longer believed
 SMALL_STEP_BACK_NS = 1_000_000_000  # 1 s: frames out of order; further back is a reset
-MAX_GAP_NS = 60_000_000_000  # 60 s: a longer step forward is a broken timestamp, not a pause
+MAX_GAP_NS = 60_000_000_000  # 60 s: a longer step forward in a file is a broken timestamp, not a pause
+MAX_LEAD_NS = 5_000_000_000  # 5 s: no camera is further ahead of the time that passed
 FALLBACK_INTERVAL_NS = 40_000_000  # 25 frames a second
 
 
@@ -13,12 +14,12 @@ class MediaClock:
     """Media time of one epoch: starts at 0, rises strictly, follows the timestamps while they make sense.
 
     A missing timestamp moves it by one interval (a file) or by the time since the last frame arrived (a
-    camera); so does a reset, a jump of more than a minute, or a timestamp that stands. Frames slightly out
-    of order move it by a microsecond.
+    camera); so does a reset, a jump too far forward, or a timestamp that stands. Frames slightly out of
+    order move it by a microsecond.
     """
 
     def __init__(self, interval_ns: int, *, live: bool) -> None:
-        self._interval_ns = interval_ns if interval_ns > 0 else FALLBACK_INTERVAL_NS
+        self._interval_ns = interval_ns if interval_ns >= STEP_NS else FALLBACK_INTERVAL_NS
         self._live = live
         self._media_ns = -1
         self._offset_ns: int | None = None  # media time = timestamp + offset
@@ -37,8 +38,8 @@ class MediaClock:
         used = False
         if pts_ns is None:
             self._media_ns += step
-        elif self._offset_ns is None:
-            self._rebase(pts_ns, step)
+        elif self._offset_ns is None:  # RTSP gives its first picture no timestamp
+            self._rebase(pts_ns, max(step, self._interval_ns))
         else:
             used = self._follow(pts_ns, step)
         return self._media_ns, used
@@ -55,7 +56,7 @@ class MediaClock:
     def _follow(self, pts_ns: int, step: int) -> bool:
         assert self._offset_ns is not None
         delta = pts_ns + self._offset_ns - self._media_ns
-        if STEP_NS <= delta <= max(MAX_GAP_NS, 2 * step):
+        if STEP_NS <= delta <= (step + MAX_LEAD_NS if self._live else MAX_GAP_NS):
             self._media_ns += delta
             self._standing = 0
             return True

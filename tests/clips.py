@@ -1,0 +1,101 @@
+"""Video clips that tests encode for themselves: small, and every picture tells its own number.
+
+The upper half is a row of 12 black or white cells, the frame's number in binary, highest bit first; the
+lower half a grey that moves, so that the encoder has something to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from pipelines.values import Image
+
+BITS = 12
+
+
+def numbered_picture(number: int, width: int, height: int) -> Image:
+    """(height, width, 3) uint8 BGR."""
+    picture = np.empty((height, width, 3), np.uint8)
+    shade = (np.arange(width) + 4 * number) % 160 + 40
+    picture[:] = shade[None, :, None]
+    for bit in range(BITS):
+        left, right = width * bit // BITS, width * (bit + 1) // BITS
+        picture[: height // 2, left:right] = 235 if number >> (BITS - 1 - bit) & 1 else 16
+    return picture
+
+
+def number_of(picture: Image) -> int:
+    """The number that numbered_picture() drew, read back from a decoded and scaled picture."""
+    height, width = picture.shape[:2]
+    row = picture[height // 8 : height * 3 // 8, :, 1].mean(axis=0)
+    cells = [
+        row[int(width * (bit + 0.3) / BITS) : int(width * (bit + 0.7) / BITS)].mean() for bit in range(BITS)
+    ]
+    return sum(1 << (BITS - 1 - bit) for bit, cell in enumerate(cells) if cell > 126)
+
+
+def make_clip(
+    path: Path,
+    *,
+    frames: int = 50,
+    width: int = 320,
+    height: int = 180,
+    fps: int = 25,
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    options: Mapping[str, str] | None = None,
+    draw: Callable[[int, int, int], Image] = numbered_picture,
+    pts: Iterable[int] | None = None,
+    key_frame_gap: int = 25,
+) -> Path:
+    """Encode `frames` pictures to `path`; `pts`, in frames, where they shall not rise by one."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=fps, options=dict(options or {}))
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+        stream.codec_context.gop_size = key_frame_gap
+        stream.codec_context.thread_count = 1
+        for number, ticks in zip(range(frames), pts or range(frames), strict=False):
+            frame = av.VideoFrame.from_ndarray(draw(number, width, height), format="bgr24")
+            frame.pts, frame.time_base = ticks, Fraction(1, fps)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+def repeat_clip(clip: Path, path: Path, times: int) -> Path:
+    """The packets of `clip`, `times` over, without encoding again."""
+    with av.open(str(path), "w") as output:
+        stream, offset = None, 0
+        for _ in range(times):
+            with av.open(str(clip)) as source:
+                video = source.streams.video[0]
+                stream = stream or output.add_stream_from_template(video)
+                end = 0
+                for packet in source.demux(video):
+                    if packet.dts is None:
+                        continue
+                    end = max(end, (packet.pts or 0) + (packet.duration or 0))
+                    packet.pts = (packet.pts or 0) + offset
+                    packet.dts += offset
+                    packet.stream = stream
+                    output.mux(packet)
+                offset += end
+    return path
+
+
+def make_audio(path: Path, seconds: float = 1.0) -> Path:
+    """A sound and no picture."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("aac", rate=48000, layout="mono")
+        samples = np.zeros((1, 1024), np.float32)
+        for start in range(0, int(48000 * seconds), 1024):
+            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48000, start
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
