@@ -85,7 +85,7 @@ class MotionDetector:
 
     def _find(self, frame: Frame) -> Detections:
         small = _shrink(frame.image)
-        background = self._background(frame, small)
+        background = self._background(frame)
         rate = _learning_rate(frame.stamp.media_ns - background.media_ns, background.frames)
         background.media_ns = frame.stamp.media_ns
         background.frames += 1
@@ -97,7 +97,7 @@ class MotionDetector:
         found = _blobs(mask, small.shape)
         return found.take(found.scores >= self._score) if self._score else found
 
-    def _background(self, frame: Frame, small: Image) -> _Background:
+    def _background(self, frame: Frame) -> _Background:
         stamp = frame.stamp
         known = self._backgrounds.get(stamp.camera)
         if (
@@ -145,7 +145,7 @@ def _even_out(picture: Image, background: Image) -> Image:
 
 
 def _learning_rate(elapsed_ns: int, frames: int) -> float:
-    """Weight of the newest frame: by time, so that any frame rate forgets alike; the first frames count most."""
+    """Weight of the newest frame: by time, alike at any frame rate; the first frames count most."""
     by_time = max(elapsed_ns, 0) / _SECOND / MEMORY_S
     return min(1.0, max(by_time, 1.0 / (frames + 1) if frames < LEARN_FRAMES else 0.0, 1e-4))
 

@@ -12,6 +12,6 @@ A bench is a module here with four names:
                                           "ratio"; "target", what is asked for; "method", one line
     def render(result: dict) -> str       the result for a person
 
-It raises registry.Unavailable where it cannot run (no corpus, no redis-server). Two things are compared in turn,
-round by round, and by medians (rounds.py): the machine's mood falls on both alike.
+It raises registry.Unavailable where it cannot run (no corpus, no redis-server). Two things are compared in
+turn, round by round, and by medians (rounds.py): the machine's mood falls on both alike.
 """

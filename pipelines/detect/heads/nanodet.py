@@ -22,15 +22,15 @@ BINS = 8  # reg_max 7, as in all published weights
 
 class NanoDet:
     name = "nanodet"
-    pixels = Pixels(rgb=False, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
+    # At the top left: centred in its border the same weights give 20 % more false boxes at 0.3 on PETS09.
+    pixels = Pixels(rgb=False, centred=False, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
 
     def __init__(self, model: Signature, classes: int, scores: list[int], distances: list[int]) -> None:
         """`scores` and `distances`: positions of the outputs, by rising stride."""
         self.classes = classes
         self._scores, self._distances = scores, distances
         x, y, self._stride = centres(model.width, model.height)
-        # Centres lie half a pixel before the middle of the cell, as in NanoDet's own anchors.
-        self._x, self._y = (x + 0.5) * self._stride - 0.5, (y + 0.5) * self._stride - 0.5
+        self._x, self._y = (x + 0.5) * self._stride, (y + 0.5) * self._stride
 
     @classmethod
     def match(cls, model: Signature) -> NanoDet | None:
