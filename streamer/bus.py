@@ -11,6 +11,7 @@ Connecting again after a restart of the other end is ZeroMQ's business.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,7 +133,7 @@ class Bus:
 
     def poll(self, timeout_s: float) -> Iterator[Received]:
         """Wait until something arrives or the time is up, then yield all that is there (bounded)."""
-        ready = self._poller.poll(max(0, int(timeout_s * 1000)))
+        ready = self._poller.poll(max(0, math.ceil(timeout_s * 1000)))
         for key, _ in ready:
             socket = self._sockets.get(key)
             if socket is None:

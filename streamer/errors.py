@@ -6,6 +6,7 @@ One root exception. The text of an error is one line that says what is wrong and
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Literal
 
 
 class Exit(IntEnum):
@@ -40,7 +41,7 @@ class SourceError(StreamerError):
     """Raised when a source cannot be opened or read. `state` is the camera state it leads to."""
 
     exit_code = Exit.SOURCE
-    state = "unreachable"
+    state: Literal["unreachable", "auth_failed", "stalled", "ended"] = "unreachable"
 
 
 class AuthFailed(SourceError):

@@ -36,6 +36,7 @@ MAX_WORKERS: Final = 512
 # The words of each block. "drop_" words are the reasons a frame was not looked at.
 CAPTURE: Final = (
     "version",
+    "generation",  # of the ring that frames are handed over in; no count
     "decoded",
     "held",  # the newest frame, waiting for a demand, and one that is being converted
     "handed",  # given to an inference worker
@@ -164,11 +165,15 @@ class Books:
                     break
             if attempt % 10 == 9:
                 time.sleep(0.0002)  # the writer was preempted inside its block
-        value = {n: int(copy[i]) for n, i in (_CAPTURE_AT | _INFER_AT).items() if n != "version"}
+        value = {n: int(copy[i]) for n, i in (_CAPTURE_AT | _INFER_AT).items() if n not in ("version", "generation")}
         dropped = {n[5:]: v for n, v in value.items() if n.startswith("drop_") and v}
         answered = value["inferred"] + value["gated"] + sum(value[n] for n in INFER if n.startswith("drop_"))
         out = value["handed"] - answered
         return Balance(value["decoded"], value["inferred"], value["gated"], dropped, value["held"] + out)
+
+    def dropped_busy(self, row: int) -> int:
+        """How many frames of a camera were replaced by newer ones while inference was busy."""
+        return int(self._row(row)[_CAPTURE_AT["drop_busy"]])
 
     def bury_capture(self, row: int) -> int:
         """After a capture worker died: its held frame, and one it was in the middle of, are lost."""
@@ -198,6 +203,10 @@ class Books:
             capture.add(handed=-lost, drop_worker_died=lost)
         return max(0, lost)
 
+    def reclaimed(self, row: int) -> int:
+        """The ring generation that the camera's capture worker has last taken note of."""
+        return int(self._row(row)[_CAPTURE_AT["generation"]])
+
     def beat(self, worker: int) -> None:
         self._beats[worker] = time.monotonic_ns()
 
@@ -211,4 +220,5 @@ class Books:
     def _row(self, row: int) -> npt.NDArray[np.int64]:
         if not 0 <= row < MAX_CAMERAS:
             raise CapacityError(f"camera row {row}: at most {MAX_CAMERAS} cameras a daemon")
-        return self._rows[row]
+        words: npt.NDArray[np.int64] = self._rows[row]
+        return words

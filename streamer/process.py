@@ -28,10 +28,12 @@ def die_with_parent(parent_pid: int, signum: signal.Signals) -> Callable[[], Non
     return arrange
 
 
-def worker_command(role: str, name: str, runtime_dir: Path, state_dir: Path, shared_dir: Path) -> list[str]:
+def worker_command(
+    role: str, name: str, runtime_dir: Path, state_dir: Path, shared_dir: Path, beat: int
+) -> list[str]:
     """The command line of a Python worker. No secret is ever part of it."""
     paths = [str(runtime_dir), str(state_dir), str(shared_dir)]
-    return [sys.executable, "-m", "streamer.workers.main", role, name, *paths]
+    return [sys.executable, "-m", "streamer.workers.main", role, name, *paths, str(beat)]
 
 
 class Child:

@@ -83,7 +83,8 @@ class RingMemory:
             raise StorageError(f"cannot map shared memory {path}: {error.strerror}") from error
 
     def slot(self, index: int) -> Image:
-        return self._view[index]
+        pixels: Image = self._view[index]
+        return pixels
 
 
 class RingWriter:

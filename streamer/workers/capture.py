@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import cv2
+import msgspec
 
 from streamer.bus import Bus, Client
 from streamer.errors import StreamerError
@@ -161,9 +162,12 @@ class CaptureWorker:
             self._supervisor.send(Trouble(self.name, grant.camera, str(error)))
             return
         camera.ring = RingWriter(memory, grant.generation)
+        camera.reader.set_generation(grant.generation)
         camera.ring_path = grant.path
         camera.epoch = grant.epoch
         camera.opening = grant.opening
+        if camera.state is not None:
+            camera.state = msgspec.structs.replace(camera.state, epoch=grant.epoch)
         self._tell_infer(camera)
 
     def _reclaim(self, message: Reclaim) -> None:
@@ -173,6 +177,7 @@ class CaptureWorker:
         self._books.bury_handed(camera.row)
         if camera.ring is not None:
             camera.ring.reclaim(message.generation)
+        camera.reader.set_generation(message.generation)
         demand = camera.demand
         if demand is not None and demand.generation < message.generation:
             camera.demand = None
@@ -291,3 +296,7 @@ def analysis_size(width: int, height: int, wanted: int) -> tuple[int, int]:
     if width <= wanted:
         return width, height
     return wanted // 2 * 2, max(2, round(height * wanted / width / 2) * 2)
+
+
+def create(name: str, runtime_dir: Path, _state_dir: Path, shared_dir: Path) -> CaptureWorker:
+    return CaptureWorker(name, runtime_dir, shared_dir)

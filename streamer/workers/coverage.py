@@ -6,7 +6,6 @@ second after it happened. Every nanosecond of it is put down as seen, gated, dro
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +49,14 @@ class Coverage:
         self._ages_ms: list[float] = []
         self._bucket(now_ns).spent_ns["unknown"] += now_ns - self._start_of(now_ns)
 
+    def begin_after(self, closed_ns: int) -> None:
+        """A predecessor closed a bucket at `closed_ns`, before its end: ours begins there."""
+        start_ns = self._start_of(closed_ns)
+        bucket = self._open.get(start_ns)
+        if bucket is not None and bucket.start_ns < closed_ns:
+            bucket.spent_ns["unknown"] = max(0, bucket.spent_ns["unknown"] - (closed_ns - bucket.start_ns))
+            bucket.start_ns = closed_ns
+
     # ---- what happens
 
     def looked(self, captured_ns: int, age_ms: float, dropped_busy: int, gated: bool = False) -> None:
@@ -85,11 +92,13 @@ class Coverage:
 
     # ---- what comes out
 
-    def close_due(self, now_ns: int, books: Balance, stopping: bool = False) -> Iterable[tuple[int, dict[str, Any]]]:
+    def close_due(
+        self, now_ns: int, books: Balance, stopping: bool = False
+    ) -> list[tuple[int, dict[str, Any]]]:
         """The buckets that are over (all of them when stopping), oldest first: (end_ns, event data)."""
         if now_ns < self._closed_until_ns - self._size_ns:  # the clock was set back: start anew
             self._restart_clock(now_ns)
-        closed = []
+        closed: list[tuple[int, dict[str, Any]]] = []
         while True:
             end_ns = self._closed_until_ns + self._size_ns
             if now_ns < end_ns + CLOSE_DELAY_NS and not (stopping and self._closed_until_ns <= now_ns):
@@ -108,7 +117,7 @@ class Coverage:
         return {
             "at_ns": self._at_ns,
             "closed_until_ns": self._closed_until_ns,
-            "spent": [[b.start_ns, b.spent_ns, b.marks] for b in self._open.values()],
+            "spent": [[at, b.spent_ns, b.marks] for at, b in self._open.items()],
         }
 
     def restore(self, saved: dict[str, Any], now_ns: int) -> None:
@@ -163,7 +172,7 @@ class Coverage:
         ages, self._ages_ms = sorted(self._ages_ms), []
         dropped = {k: v - before.dropped.get(k, 0) for k, v in books.dropped.items()}
         return {
-            "start_ns": start_ns,
+            "start_ns": bucket.start_ns,
             "end_ns": end_ns,
             "bucket_s": self._size_ns // 1_000_000_000,
             "lines": bucket.lines,

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamer.errors import SourceEnded, SourceError
 from streamer.messages import CameraState, CaptureCamera
@@ -58,6 +58,7 @@ class CameraReader(threading.Thread):
         self._stop = threading.Event()
         self._source: Source | None = None
         self._opening = 0
+        self._live_since_s: float | None = None
         self._next_due_ns: int | None = None
 
     # ---- for the main thread
@@ -89,6 +90,10 @@ class CameraReader(threading.Thread):
             words[self._books.at[f"drop_{reason}" if reason else "handed"]] += 1
         return True
 
+    def set_generation(self, generation: int) -> None:
+        with self._lock, self._books.writing() as words:
+            words[self._books.at["generation"]] = generation
+
     def newest(self) -> Decoded | None:
         """The last decoded frame, taken or not, for pictures."""
         return self._newest
@@ -107,21 +112,23 @@ class CameraReader(threading.Thread):
         backoff = Backoff()
         while not self._stop.is_set():
             self._say("connecting", "")
+            self._live_since_s = None
             try:
-                self._watch(backoff)
+                self._watch()
             except SourceEnded as end:
                 self._say("ended", str(end))
                 return
             except SourceError as error:
                 if self._stop.is_set():
                     return
-                pause_s = backoff.failed(auth=error.state == "auth_failed", now_s=time.monotonic())
+                live_s = time.monotonic() - self._live_since_s if self._live_since_s is not None else 0.0
+                pause_s = backoff.after(error, live_s)
                 self._say(error.state, f"{error}; next try in {pause_s:.0f} s")
                 self._stop.wait(pause_s)
             finally:
                 self._let_go("closed")
 
-    def _watch(self, backoff: Backoff) -> None:
+    def _watch(self) -> None:
         """One opening of the source, until it fails or ends."""
         camera = self.camera
         source = create_source(
@@ -135,29 +142,30 @@ class CameraReader(threading.Thread):
         try:
             info = source.open()
             first = source.read()
-            backoff.opened(now_s=time.monotonic())
-            self._begin(info, first)
-            frame_id = 0
+            self._live_since_s = time.monotonic()
+            info = replace(info, width=first.width, height=first.height)
+            self._begin(info)
+            frame_id, loop = 0, first.loop
             self._offer(first, frame_id)
             while not self._stop.is_set():
                 decoded = source.read()
-                if decoded.restarted or (decoded.width, decoded.height) != (info.width, info.height):
-                    info = source.info
-                    frame_id = -1
+                if decoded.loop != loop or (decoded.width, decoded.height) != (info.width, info.height):
+                    info = replace(info, width=decoded.width, height=decoded.height)
+                    loop, frame_id = decoded.loop, -1
                     self._let_go("closed")
-                    self._begin(info, decoded)
+                    self._begin(info)
                 frame_id += 1
                 self._offer(decoded, frame_id)
         finally:
             self._source = None
             source.close()
 
-    def _begin(self, info: SourceInfo, first: Decoded) -> None:
+    def _begin(self, info: SourceInfo) -> None:
         """A new epoch: announce it. Its frames are handed over once it has its ring."""
         with self._lock:
             self._opening += 1
             self._next_due_ns = None
-        sized = f"{first.width}x{first.height}"
+        sized = f"{info.width}x{info.height}"
         self._say("live", f"{info.codec} {sized}" if info.codec else sized, info)
 
     def _offer(self, decoded: Decoded, frame_id: int) -> None:

@@ -1,0 +1,89 @@
+"""What each worker is told to do, worked out from the configuration in force."""
+
+from __future__ import annotations
+
+import json
+
+from streamer import redis_server
+from streamer.changes import pipeline_of
+from streamer.config import CameraConfig, Config
+from streamer.messages import (
+    CaptureAssignment,
+    CaptureCamera,
+    DeliverAssignment,
+    InferAssignment,
+    InferCamera,
+)
+from streamer.secrets import SecretStore
+from streamer.shared import SharedState
+from streamer.topology import Plan, WorkerSpec
+
+LEDGER_FILE = "ledger.sqlite"
+
+
+def capture_assignment(
+    spec: WorkerSpec, config: Config, plan: Plan, shared: SharedState, secrets: SecretStore
+) -> CaptureAssignment:
+    """Cameras with the credentials in their URLs: for the bus alone."""
+    cameras = []
+    for camera in _cameras(spec, config):
+        source = camera.source
+        cameras.append(
+            CaptureCamera(
+                name=camera.name,
+                row=shared.row(camera.name),
+                url=secrets.url(camera).reveal(),
+                infer_worker=plan.infer_of[camera.name],
+                analysis_width=source.analysis_width,
+                fps=source.fps,
+                loop=source.loop,
+                realtime=source.realtime,
+                open_timeout_s=source.open_timeout_s,
+                read_timeout_s=source.read_timeout_s,
+            )
+        )
+    return CaptureAssignment(0, tuple(cameras))
+
+
+def infer_assignment(spec: WorkerSpec, rev: int, config: Config, shared: SharedState) -> InferAssignment:
+    """Rules, pipelines and rows; `rev` goes into every event."""
+    cameras = []
+    for camera in _cameras(spec, config):
+        pipeline = pipeline_of(camera)
+        if camera.model is not None:
+            pipeline = pipeline.model_copy(update={"model": camera.model})
+        cameras.append(
+            InferCamera(
+                name=camera.name,
+                row=shared.row(camera.name),
+                generation=shared.last_reclaim(camera.name),
+                pipeline=pipeline.model_dump_json(),
+                rules=camera.rules.model_dump_json(),
+                bucket_s=config.counts.bucket_s,
+            )
+        )
+    inference = config.inference
+    return InferAssignment(rev, rev, inference.engine, inference.threads, tuple(cameras))
+
+
+def deliver_assignment(rev: int, config: Config, node: str, secrets: SecretStore) -> DeliverAssignment:
+    url = ""
+    if config.redis.enabled:
+        url = secrets.redis_url(config).reveal() or redis_server.writer_url(
+            config.runtime_path, config.state_path
+        )
+    return DeliverAssignment(
+        rev=rev,
+        config_rev=rev,
+        redis_url=url,
+        ledger_path=str(config.state_path / LEDGER_FILE),
+        ledger_max_bytes=config.ledger.max_mb << 20,
+        retention_days=config.ledger.retention_days,
+        stream_max_len=config.redis.stream_max_len,
+        node=node,
+        config_json=json.dumps(config.model_dump(mode="json"), sort_keys=True),
+    )
+
+
+def _cameras(spec: WorkerSpec, config: Config) -> list[CameraConfig]:
+    return [camera for camera in config.cameras if camera.name in spec.cameras]

@@ -1,0 +1,88 @@
+"""Pipelines by their specification, loaded on a thread so that other cameras go on meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from pipelines.pipeline import Pipeline
+from pipelines.registry import create_detector
+from pipelines.spec import PipelineSpec
+from streamer.errors import ModelError
+from streamer.models import ModelStore
+
+
+class PipelineLoader:
+    """Hands out the pipeline of a specification, the same one to every camera that asks for it.
+
+    `wake` is called from the loading thread when something has finished; `done` then says what.
+    """
+
+    def __init__(self, state_dir: Path, engine: str, threads: int, wake: Callable[[], None]) -> None:
+        self._store = ModelStore(state_dir / "models")
+        self._cache_dir = state_dir / "cache"
+        self._engine = engine
+        self._threads = threads
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._loaded: dict[str, Pipeline] = {}
+        self._failed: dict[str, str] = {}
+        self._thread: threading.Thread | None = None
+        self._queue: list[str] = []
+
+    def want(self, spec_json: str) -> None:
+        """Begin to load unless it is loaded or being loaded; a failed one is tried anew."""
+        with self._lock:
+            self._failed.pop(spec_json, None)
+            if spec_json in self._loaded or spec_json in self._queue:
+                return
+            self._queue.append(spec_json)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="model loader", daemon=True)
+                self._thread.start()
+
+    def get(self, spec_json: str) -> Pipeline | str | None:
+        """The pipeline, or why there is none, or None while it is being loaded."""
+        with self._lock:
+            return self._loaded.get(spec_json) or self._failed.get(spec_json)
+
+    def keep_only(self, used: set[str]) -> None:
+        """Let go of what no camera uses any more."""
+        with self._lock:
+            for spec_json in set(self._loaded) - used:
+                del self._loaded[spec_json]
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._queue:
+                    self._thread = None
+                    return
+                spec_json = self._queue[0]
+            try:
+                outcome: Pipeline | str = self._load(spec_json)
+            except (ModelError, ValueError, OSError, MemoryError) as error:
+                outcome = str(error) or type(error).__name__
+            with self._lock:
+                self._queue.pop(0)
+                if isinstance(outcome, str):
+                    self._failed[spec_json] = outcome
+                else:
+                    self._loaded[spec_json] = outcome
+            self._wake()
+
+    def _load(self, spec_json: str) -> Pipeline:
+        spec = PipelineSpec.model_validate_json(spec_json)
+        engine = self._engine if spec.detector == "auto" else spec.detector
+        installed = None if engine == "motion" else self._store.resolve(spec.model)
+        return Pipeline(
+            create_detector(
+                engine,
+                installed.path if installed else None,
+                threads=self._threads,
+                cache_dir=self._cache_dir,
+                score=spec.score,
+                sidecar=installed.card if installed else None,
+            )
+        )

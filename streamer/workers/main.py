@@ -1,0 +1,35 @@
+"""Where a worker process begins: `python -m streamer.workers.main ROLE NAME RUNTIME STATE SHARED BEAT`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+from streamer.logs import setup_daemon
+from streamer.metrics import Books
+from streamer.workers.loop import Worker, run
+
+# role -> "module:function"; a capture process never imports a detector, a delivery process no decoder
+ROLES = {
+    "capture": "streamer.workers.capture:create",
+    "infer": "streamer.workers.infer:create",
+    "deliver": "streamer.workers.deliver:create",
+}
+
+
+def main(argv: list[str]) -> int:
+    role, name = argv[0], argv[1]
+    runtime_dir, state_dir, shared_dir = (Path(text) for text in argv[2:5])
+    beat = int(argv[5])
+    setup_daemon(name)
+    books = Books.attach(shared_dir / "books")
+    books.beat(beat)
+    module, _, function = ROLES[role].partition(":")
+    create = getattr(importlib.import_module(module), function)
+    worker: Worker = create(name, runtime_dir, state_dir, shared_dir)
+    return run(worker, lambda: books.beat(beat))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
