@@ -50,7 +50,7 @@ class Child:
             self._popen = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=2,  # a child that talks talks to our log
                 preexec_fn=die_with_parent(os.getpid(), parting),  # noqa: PLW1509 - the parent has one thread
                 start_new_session=True,  # a Ctrl-C at the terminal is the supervisor's to handle
             )

@@ -55,7 +55,7 @@ class CameraReader(threading.Thread):
         self._newest: Decoded | None = None
         self._wanted = False
         self._changes: list[StateChange] = []
-        self._stop = threading.Event()
+        self._ending = threading.Event()
         self._source: Source | None = None
         self._opening = 0
         self._live_since_s: float | None = None
@@ -99,7 +99,7 @@ class CameraReader(threading.Thread):
         return self._newest
 
     def stop(self) -> None:
-        self._stop.set()
+        self._ending.set()
         with self._lock:
             self._taken.notify_all()
         source = self._source
@@ -110,7 +110,7 @@ class CameraReader(threading.Thread):
 
     def run(self) -> None:
         backoff = Backoff()
-        while not self._stop.is_set():
+        while not self._ending.is_set():
             self._say("connecting", "")
             self._live_since_s = None
             try:
@@ -119,12 +119,12 @@ class CameraReader(threading.Thread):
                 self._say("ended", str(end))
                 return
             except SourceError as error:
-                if self._stop.is_set():
+                if self._ending.is_set():
                     return
                 live_s = time.monotonic() - self._live_since_s if self._live_since_s is not None else 0.0
                 pause_s = backoff.after(error, live_s)
                 self._say(error.state, f"{error}; next try in {pause_s:.0f} s")
-                self._stop.wait(pause_s)
+                self._ending.wait(pause_s)
             finally:
                 self._let_go("closed")
 
@@ -147,7 +147,7 @@ class CameraReader(threading.Thread):
             self._begin(info)
             frame_id, loop = 0, first.loop
             self._offer(first, frame_id)
-            while not self._stop.is_set():
+            while not self._ending.is_set():
                 decoded = source.read()
                 if decoded.loop != loop or (decoded.width, decoded.height) != (info.width, info.height):
                     info = replace(info, width=decoded.width, height=decoded.height)
@@ -193,7 +193,7 @@ class CameraReader(threading.Thread):
     def _wait_until_taken(self) -> None:
         """A source that is not live waits for inference instead of dropping."""
         with self._lock:
-            while self._held is not None and not self._stop.is_set():
+            while self._held is not None and not self._ending.is_set():
                 self._taken.wait(0.5)
 
     def _due(self, media_ns: int) -> bool:
