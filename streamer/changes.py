@@ -298,6 +298,7 @@ def _validated(data: dict[str, Any]) -> CameraConfig:
 
 
 def _set_key(data: dict[str, Any], key: str, value: Any) -> None:
+    """Put `value` at the dotted `key`; None goes back to the default."""
     *way, last = key.split(".")
     if key == "name":
         raise ConfigError("name: use `streamer camera rename`")
@@ -305,7 +306,10 @@ def _set_key(data: dict[str, Any], key: str, value: Any) -> None:
         data = data.setdefault(step, {})
         if not isinstance(data, dict):
             raise ConfigError(f"{key}: there is nothing below {step!r}")
-    data[last] = value
+    if value is None:
+        data.pop(last, None)
+    else:
+        data[last] = value
 
 
 def _text(camera: CameraConfig) -> str:

@@ -187,10 +187,8 @@ class ControlServer:
         return Request(op, args, self, connection)
 
     def _refuse(self, connection: _Connection, text: str) -> None:
-        connection.waiting = True
+        connection.waiting = connection.closing = True
         self._answer(connection, _failure(ControlError(text)))
-        connection.closing = True
-        self._watch(connection)
 
     def _answer(self, connection: _Connection, answer: Mapping[str, Any]) -> None:
         if self._connections.get(connection.socket.fileno()) is not connection or not connection.waiting:

@@ -89,14 +89,14 @@ class SecretStore:
     """The secrets that belong to a configuration's folder, read once. Raises ConfigError."""
 
     def __init__(self, store: ConfigStore) -> None:
-        self._own_path = store.cameras_dir / OWN_FILE_NAME
+        self.own_path = store.cameras_dir / OWN_FILE_NAME
         credentials = os.environ.get("CREDENTIALS_DIRECTORY")
         given = Path(credentials) / CREDENTIAL if credentials else None
         self._given = _read(given, own=False) if given else _File()
         # A service that is handed its secrets need not be able to read the file they come from.
         self._person_path = store.folder / FILE_NAME
         self._person = _File() if given and given.exists() else _read(self._person_path)
-        self._own = _read(self._own_path)
+        self._own = _read(self.own_path)
 
     def url(self, camera: CameraConfig) -> Secret:
         """The camera's URL with its credentials in it. Raises ConfigError if they cannot be sent."""
@@ -151,10 +151,10 @@ class SecretStore:
                 cameras[name] = credentials
             else:
                 cameras.pop(name, None)
-        _check_owner(self._own_path.parent)
+        _check_owner(self.own_path.parent)
         data: dict[str, Any] = {"cameras": {n: c.model_dump(exclude_none=True) for n, c in cameras.items()}}
         text = "# Written by streamer; your own secrets belong into ../secrets.yaml\n"
-        return Write(self._own_path, text + yaml.safe_dump(data, allow_unicode=True, width=4096), 0o600)
+        return Write(self.own_path, text + yaml.safe_dump(data, allow_unicode=True, width=4096), 0o600)
 
     def knows(self, camera: str) -> bool:
         """Whether the program's own file has credentials for `camera`."""

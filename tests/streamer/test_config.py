@@ -1,0 +1,211 @@
+"""The configuration: found, read with suspicion, and refused with file, line and key."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from streamer.config_file import MAX_BYTES
+from streamer.config_store import ConfigStore
+from streamer.errors import ConfigError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "cameras.d").mkdir()
+    (tmp_path / "streamer.yaml").write_text("timezone: Europe/Berlin\n")
+    return tmp_path
+
+
+LINE = "name: gate\nurl: synthetic:a\nrules:\n  lines:\n  - name: door\n    points: "
+
+
+def write_camera(folder: Path, text: str, name: str = "gate") -> Path:
+    path = folder / "cameras.d" / f"{name}.yaml"
+    path.write_text(text)
+    return path
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        ConfigStore(folder).load()
+    text = str(caught.value)
+    assert "\n" not in text, "a refusal is one line"
+    return text
+
+
+def test_a_folder_and_its_file_name_the_same_configuration(folder: Path) -> None:
+    assert ConfigStore(folder).load() == ConfigStore(folder / "streamer.yaml").load()
+
+
+def test_the_environment_names_the_configuration_where_no_path_is_given(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMER_CONFIG", str(folder))
+    assert ConfigStore().load().timezone == "Europe/Berlin"
+
+
+def test_what_is_missing_is_said_with_the_command_that_writes_it(tmp_path: Path) -> None:
+    assert "streamer init" in refusal(tmp_path / "nowhere")
+
+
+def test_cameras_come_from_their_files_in_the_order_of_their_names(folder: Path) -> None:
+    write_camera(folder, "name: yard\nurl: synthetic:street\n", "yard")
+    write_camera(folder, "name: gate\nurl: rtsp://10.0.0.5/live\nsource: {fps: 5}\n")
+    config = ConfigStore(folder).load()
+    assert [c.name for c in config.cameras] == ["gate", "yard"]
+    assert config.cameras[0].source.fps == 5
+
+
+def test_hidden_files_in_the_cameras_folder_are_no_cameras(folder: Path) -> None:
+    (folder / "cameras.d" / ".secrets.yaml").write_text("nonsense")
+    assert ConfigStore(folder).load().cameras == ()
+
+
+def test_folders_not_named_are_filled_in_and_those_named_are_kept(folder: Path) -> None:
+    (folder / "streamer.yaml").write_text("state_dir: /srv/streamer\n")
+    config = ConfigStore(folder).load()
+    assert config.state_path == Path("/srv/streamer")
+    assert config.runtime_path.is_absolute()
+
+
+def test_who_is_not_root_gets_folders_of_his_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_STATE_HOME", "/home/someone/state")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+    config = ConfigStore(folder).load()
+    assert config.state_path == Path("/home/someone/state/streamer")
+    assert config.runtime_path == Path("/run/user/1000/streamer")
+
+
+def test_members_of_the_group_find_the_sockets_of_the_system_s_daemon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert ConfigStore("/etc/streamer").default_runtime_dir() == Path("/run/streamer")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("name: gate\nurl: synthetic:a\nsorce: {}\n", 3, "sorce: unknown key: did you mean 'source'?"),
+        (
+            "name: gate\nurl: synthetic:a\nsource:\n  fsp: 5\n",
+            4,
+            "source.fsp: unknown key: did you mean 'fps'?",
+        ),
+        (
+            "name: gate\nurl: synthetic:a\nsource:\n  fps: fast\n",
+            4,
+            "source.fps: input should be a valid number",
+        ),
+        ("name: gate\nurl: synthetic:a\nsource:\n  fps: .nan\n", 4, "source.fps: input should be"),
+        ("name: gate\nurl: synthetic:a\nsource: 5\n", 3, "source: input should be a valid dictionary"),
+        ("name: gate\n\n\nname: gate\n", 4, "name: is given twice (first on line 1)"),
+        ("name: yard\nurl: synthetic:a\n", 1, "name: is 'yard' but the file is gate.yaml"),
+        ("url: synthetic:a\n", 1, "name: field required"),
+        ("name: no\nurl: synthetic:a\n", 1, "name: input should be a valid string"),
+        ("name: gate\nurl: ftp://host/x\n", 2, "'ftp:' are not supported"),
+        ("name: gate\nurl: 5\n", 2, "url: input should be a valid string"),
+        (
+            LINE + "[[0.1, 0.5], [1.5, 0.5]]\n",
+            6,
+            "rules.lines[0].points[1][0]: input should be less than or equal to 1, got 1.5",
+        ),
+        (
+            LINE + "[[0.1, 0.5], [0.1, 0.5]]\n",
+            6,
+            "a line needs a length",
+        ),
+        ("- a\n- b\n", 1, "expected `key: value` lines"),
+        ("5\n", 1, "expected `key: value` lines"),
+        ("name: &n gate\nurl: *n\n", 1, "anchors and aliases"),
+        ("name: gate\nurl: !!python/object/apply:os.system [ls]\n", 2, "url"),
+        ("name: !x gate\n", 1, "tags"),
+        ("1: gate\n", 1, "a key must be a word"),
+        ("? [a, b]\n: gate\n", 1, "a key must be a word"),
+        ("name: gate\nurl: {<<: {a: 1}}\n", 2, "<<"),
+        ("name: gate\nurl: [1, 2\n", 3, "is not YAML"),
+        ("name: gate\n\turl: x\n", 2, "is not YAML"),
+        ("name: gate\n---\nname: b\n", 2, "is not YAML"),
+        ("name: gate\nurl: " + "[" * 5000, 2, "nested more than"),
+        ("name: gate\nurl: " + "{a: " * 5000, 2, "nested more than"),
+        (f"name: gate\nsource: {{fps: {'9' * 5000}}}\n", 2, "not a number that can be used"),
+    ],
+)
+def test_a_bad_camera_file_is_refused_with_file_line_and_key(
+    folder: Path, text: str, line: int, words: str
+) -> None:
+    path = write_camera(folder, text)
+    message = refusal(folder)
+    assert message.startswith(f"{path}:{line}: ")
+    assert words in message
+
+
+def test_an_empty_file_is_refused(folder: Path) -> None:
+    for text in ("", "# only a comment\n"):
+        (folder / "streamer.yaml").write_text(text)
+        assert "is empty" in refusal(folder)
+
+
+def test_files_that_are_too_large_binary_or_no_files_are_refused(folder: Path) -> None:
+    path = folder / "streamer.yaml"
+    path.write_bytes(b"# " + b"x" * MAX_BYTES)
+    assert "larger than 1 MiB" in refusal(folder)
+    path.write_bytes(b"a: 1\nb: \xff\xfe\n")
+    assert f"{path}:2: is not UTF-8" in refusal(folder)
+    path.write_bytes(b"a: \x00\x01\n")
+    assert "is not YAML" in refusal(folder)
+    path.unlink()
+    path.mkdir()
+    assert "not a regular file" in refusal(folder) or "is a directory" in refusal(folder).lower()
+    path.rmdir()
+    os.mkfifo(path)
+    assert "not a regular file" in refusal(folder)
+
+
+def test_an_exponential_document_is_refused_before_it_is_expanded(folder: Path) -> None:
+    bomb = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60))
+    (folder / "streamer.yaml").write_text(bomb)
+    assert "anchors and aliases" in refusal(folder)
+
+
+def test_cameras_do_not_belong_into_the_main_file(folder: Path) -> None:
+    (folder / "streamer.yaml").write_text("cameras:\n- {name: gate, url: synthetic:a}\n")
+    assert "cameras.d/NAME.yaml" in refusal(folder)
+
+
+def test_strange_files_among_the_cameras_are_pointed_out(folder: Path) -> None:
+    stray = folder / "cameras.d" / "gate.yaml.bak"
+    stray.write_text("x")
+    assert str(stray) in refusal(folder)
+    stray.unlink()
+    write_camera(folder, "name: Gate\nurl: synthetic:a\n", "Gate")
+    assert "use 1 to 63 of a-z" in refusal(folder)
+
+
+def test_a_password_in_a_url_is_refused_without_being_shown(folder: Path) -> None:
+    write_camera(folder, "name: gate\nurl: rtsp://admin:canary@10.0.0.5/live\n")
+    message = refusal(folder)
+    assert "secrets.yaml" in message
+    assert "canary" not in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "timezone: Mars/Olympus\n",
+        "state_dir: relative/path\n",
+        "counts: {bucket_s: 0}\n",
+        "inference: {engine: tensorrt}\n",
+        "redis: {url: 'http://host'}\n",
+        "redis: {url: 'redis://:canary@host/0'}\n",
+    ],
+)
+def test_settings_out_of_their_range_are_refused_on_their_line(folder: Path, text: str) -> None:
+    (folder / "streamer.yaml").write_text("display_name: box\n" + text)
+    message = refusal(folder)
+    assert message.startswith(f"{folder}/streamer.yaml:2: {text.partition(':')[0]}")
+    assert "canary" not in message

@@ -1,0 +1,281 @@
+"""The control socket: one line each way, and no client that can hold up the daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from streamer import control
+from streamer.control import ControlServer, Request, call
+from streamer.errors import ConfigError, ControlError, Exit, RunningError
+
+Answer = Callable[[Request], None]
+
+
+@pytest.fixture
+def path(runtime_dir: Path) -> Path:
+    return runtime_dir / "control.sock"
+
+
+def echo(request: Request) -> None:
+    request.reply({"op": request.op, **request.args})
+
+
+@contextmanager
+def serving(path: Path, answer: Answer = echo) -> Iterator[ControlServer]:
+    """A server polled by a thread, as the supervisor's loop does it."""
+    server = ControlServer(path)
+    ended = threading.Event()
+
+    def loop() -> None:
+        while not ended.is_set():
+            select.select(server.filenos(), [], [], 0.05)
+            for request in server.poll():
+                answer(request)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        yield server
+    finally:
+        ended.set()
+        thread.join()
+        server.close()
+
+
+def connected(path: Path) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(5)
+    client.connect(str(path))
+    return client
+
+
+def read_answer(client: socket.socket) -> dict[str, object]:
+    with client.makefile("rb") as file:
+        answer = json.loads(file.readline())
+    assert isinstance(answer, dict)
+    return answer
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline_s, "it never came"
+        time.sleep(0.01)
+
+
+def test_a_question_gets_its_answer(path: Path) -> None:
+    with serving(path):
+        assert call(path, "ping", {"text": "ä\n"}) == {"op": "ping", "text": "ä\n"}
+
+
+def test_a_refusal_brings_its_text_and_exit_code(path: Path) -> None:
+    with serving(path, lambda request: request.fail(ConfigError("no such camera"))):
+        with pytest.raises(ControlError, match="no such camera") as caught:
+            call(path, "change")
+        assert caught.value.exit_code is Exit.CONFIG
+
+
+def test_an_answer_larger_than_the_socket_s_buffer_arrives_whole(path: Path) -> None:
+    picture = "x" * 8_000_000
+    with serving(path, lambda request: request.reply({"jpeg": picture})):
+        assert call(path, "snapshot")["jpeg"] == picture
+
+
+def test_without_a_daemon_the_caller_is_told_how_to_start_one(path: Path) -> None:
+    with pytest.raises(RunningError, match="streamer run"):
+        call(path, "ping")
+
+
+def test_a_socket_left_by_a_killed_daemon_is_no_daemon_and_is_replaced(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with pytest.raises(RunningError):
+        call(path, "ping")
+    with serving(path):
+        assert call(path, "ping") == {"op": "ping"}
+
+
+def test_a_second_daemon_is_refused_and_the_first_goes_on(path: Path) -> None:
+    with serving(path):
+        with pytest.raises(RunningError, match="another daemon"):
+            ControlServer(path)
+        assert call(path, "ping") == {"op": "ping"}
+
+
+def test_the_socket_is_for_owner_and_group_and_goes_with_its_server(path: Path) -> None:
+    with serving(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    assert not path.exists()
+
+
+def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
+    path.write_text("mine")
+    with pytest.raises(ControlError, match="no socket"):
+        ControlServer(path)
+    assert path.read_text() == "mine"
+
+
+def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ControlError, match="runtime_dir"):
+        ControlServer(tmp_path / ("x" * 110))
+
+
+def test_a_request_may_come_in_pieces_and_be_answered_later(path: Path) -> None:
+    kept: list[Request] = []
+    with serving(path, kept.append), connected(path) as client:
+        for byte in b'{"op": "snapshot"}\n':
+            client.send(bytes([byte]))
+        until(lambda: bool(kept))
+        kept[0].reply({"late": True})
+        assert read_answer(client) == {"ok": True, "result": {"late": True}}
+
+
+def test_several_requests_on_one_connection_are_answered_in_order(path: Path) -> None:
+    with serving(path), connected(path) as client:
+        client.sendall(b'{"op": "a"}\n{"op": "b"}\n')
+        with client.makefile("rb") as file:
+            assert [json.loads(file.readline())["result"]["op"] for _ in range(2)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"\xff\xfe", b"{", b"[]", b"3", b"null", b'{"op": 3}', b'{"op": "x", "args": []}', b"[" * 100_000, b""],
+)
+def test_what_is_no_request_is_refused_and_the_next_client_served(path: Path, line: bytes) -> None:
+    with serving(path):
+        with connected(path) as client:
+            client.sendall(line + b"\n")
+            answer = read_answer(client)
+            assert answer["ok"] is False
+            assert client.recv(1) == b"", "the connection ends"
+        assert call(path, "ping") == {"op": "ping"}
+
+
+def test_a_request_without_end_is_cut_off(path: Path) -> None:
+    with serving(path) as server, connected(path) as client:
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            client.sendall(b"x" * (control.MAX_REQUEST * 8))
+        until(lambda: not server._connections)
+        assert call(path, "ping") == {"op": "ping"}
+
+
+def test_a_client_that_never_reads_holds_up_nobody(path: Path) -> None:
+    big = "x" * 4_000_000
+
+    def answer(request: Request) -> None:
+        request.reply({"x": big if request.op == "big" else ""})
+
+    with serving(path, answer), connected(path) as lazy:
+        lazy.sendall(b'{"op": "big"}\n')
+        for _ in range(20):
+            assert call(path, "small", timeout_s=2) == {"x": ""}
+
+
+def test_a_client_that_leaves_before_its_answer_is_forgotten(path: Path) -> None:
+    kept: list[Request] = []
+    with serving(path, kept.append) as server:
+        with connected(path) as client:
+            client.sendall(b'{"op": "slow"}\n')
+            until(lambda: bool(kept))
+        until(lambda: not server._connections)
+        kept[0].reply({})
+
+
+def test_answers_after_the_first_are_ignored(path: Path) -> None:
+    def twice(request: Request) -> None:
+        request.reply({"n": 1})
+        request.reply({"n": 2})
+
+    with serving(path, twice), connected(path) as client:
+        for _ in range(2):
+            client.sendall(b'{"op": "x"}\n')
+            assert read_answer(client)["result"] == {"n": 1}
+
+
+def test_silent_clients_lose_their_places(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "REQUEST_TIMEOUT_S", 0.2)
+    with serving(path):
+        clients = [connected(path) for _ in range(control.MAX_CLIENTS)]
+        for client in clients:
+            assert client.recv(1) == b"", "hung up on"
+            client.close()
+        assert call(path, "ping") == {"op": "ping"}
+
+
+def test_more_clients_than_places_are_told_so(path: Path) -> None:
+    with serving(path) as server:
+        clients = [connected(path) for _ in range(control.MAX_CLIENTS)]
+        until(lambda: len(server._connections) == control.MAX_CLIENTS)
+        with pytest.raises(ControlError) as caught:
+            call(path, "ping")
+        assert "too many" in str(caught.value) or "hung up" in str(caught.value)
+        for client in clients:
+            client.close()
+        until(lambda: not server._connections)
+        assert call(path, "ping") == {"op": "ping"}
+
+
+def test_without_descriptors_clients_wait_and_the_loop_does_not_spin(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(control, "PAUSE_S", 0.2)
+    server = ControlServer(path)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with connected(path) as client:
+        lowest_free = os.dup(client.fileno())
+        os.close(lowest_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+        try:
+            assert server.poll() == []
+            assert not select.select(server.filenos(), [], [], 0)[0], "the loop may sleep"
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert "Too many open files" in caplog.text
+        client.sendall(b'{"op": "ping"}\n')
+        until(lambda: [request.op for request in server.poll()] == ["ping"])
+    server.close()
+
+
+def test_the_caller_waits_no_longer_than_it_says(path: Path) -> None:
+    with serving(path, lambda request: None), pytest.raises(ControlError, match=r"0\.2 s"):  # noqa: ARG005
+        call(path, "ping", timeout_s=0.2)
+
+
+def test_an_answer_that_is_none_of_ours_is_said_so(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def answer() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(100)
+                client.sendall(b"HTTP/1.1 400 Bad Request\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(ControlError, match="not this version"):
+            call(path, "ping")
+        thread.join()
+
+
+def test_no_descriptor_is_left_open(path: Path) -> None:
+    with serving(path):
+        call(path, "ping")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with serving(path):
+            call(path, "ping")
+    assert len(os.listdir("/proc/self/fd")) == before

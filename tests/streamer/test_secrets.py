@@ -1,0 +1,166 @@
+"""Secrets: found in the right order, with any characters, and never shown."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from streamer.atomic import write_together
+from streamer.config import CameraConfig, Config, RedisConfig
+from streamer.config_store import ConfigStore
+from streamer.errors import ConfigError
+from streamer.secrets import Credentials, Secret, SecretStore
+from streamer.urls import split_credentials
+
+GATE = CameraConfig(name="gate", url="rtsp://10.0.0.5/live")
+HARD = [
+    "p@ss:w/rd?#%",
+    "ümläut 漢字",
+    "  spaces  ",
+    "0123",
+    "null",
+    "*alias",
+    "&a",
+    "!t",
+    "'\"\\",
+    "a: b # c",
+    "\t\x07",
+    "-",
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ConfigStore:
+    (tmp_path / "streamer.yaml").write_text("timezone: UTC\n")
+    (tmp_path / "cameras.d").mkdir()
+    return ConfigStore(tmp_path)
+
+
+def write_secrets(store: ConfigStore, data: object, mode: int = 0o600) -> Path:
+    path = store.folder / "secrets.yaml"
+    path.write_text(data if isinstance(data, str) else yaml.safe_dump(data))
+    path.chmod(mode)
+    return path
+
+
+def test_a_secret_shows_itself_only_on_request() -> None:
+    secret = Secret("canary")
+    shown = [
+        str(secret),
+        repr(secret),
+        f"{secret}",
+        f"{secret!r:>10}",
+        f"{secret:>10}",
+        repr([secret]),
+    ]
+    assert all("canary" not in text and "***" in text for text in shown)
+    assert secret.reveal() == "canary"
+    with pytest.raises(TypeError):
+        pickle.dumps(secret)
+    with pytest.raises(TypeError):
+        json.dumps(secret)
+
+
+def test_credentials_do_not_show_in_their_model() -> None:
+    assert "canary" not in repr(Credentials(username="canary", password="canary"))
+
+
+@pytest.mark.parametrize("password", HARD)
+def test_any_characters_survive_the_file_and_the_url(store: ConfigStore, password: str) -> None:
+    write_together([SecretStore(store).write_for({"gate": Credentials(username="user", password=password)})])
+    assert split_credentials(SecretStore(store).url(GATE).reveal()) == (GATE.url, "user", password)
+    write_secrets(store, {"cameras": {"gate": {"username": "user", "password": password}}})
+    assert SecretStore(store).fixed("gate")[1].password == password
+
+
+def test_a_password_of_digits_stays_as_it_is_written(store: ConfigStore) -> None:
+    write_secrets(store, "cameras:\n  gate: {username: admin, password: 0123}\n")
+    assert SecretStore(store).credentials("gate").password == "0123"
+
+
+def test_the_environment_wins_over_the_person_s_file_and_that_over_the_program_s(
+    store: ConfigStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_together([SecretStore(store).write_for({"gate": Credentials(password="program")})])
+    assert SecretStore(store).credentials("gate").password == "program"
+    write_secrets(store, {"cameras": {"gate": {"password": "person"}}})
+    assert SecretStore(store).credentials("gate").password == "person"
+    monkeypatch.setenv("STREAMER_CAMERA_GATE_PASSWORD", "environment")
+    assert SecretStore(store).credentials("gate").password == "environment"
+
+
+def test_a_systemd_credential_stands_in_for_a_file_that_the_service_cannot_read(
+    store: ConfigStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_secrets(store, "not to be looked at", mode=0o644)
+    given = tmp_path / "credentials"
+    given.mkdir()
+    (given / "streamer.secrets").write_text(
+        "cameras: {gate: {username: a, password: b}}\nredis: {password: c}\n"
+    )
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(given))
+    secrets = SecretStore(store)
+    assert secrets.url(GATE).reveal() == "rtsp://a:b@10.0.0.5/live"
+    redis = Config(redis=RedisConfig(url="redis://db:6379/0"))
+    assert secrets.redis_url(redis).reveal() == "redis://:c@db:6379/0"
+
+
+def test_without_an_outside_redis_there_is_no_url(store: ConfigStore) -> None:
+    assert not SecretStore(store).redis_url(Config())
+
+
+def test_the_environment_gives_the_whole_redis_url(
+    store: ConfigStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMER_REDIS_URL", "rediss://user:canary@db:6380/1")
+    assert SecretStore(store).redis_url(Config()).reveal() == "rediss://user:canary@db:6380/1"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_a_file_that_others_may_read_is_refused(store: ConfigStore, mode: int) -> None:
+    path = write_secrets(store, {"cameras": {}}, mode)
+    with pytest.raises(ConfigError, match="chmod 600") as caught:
+        SecretStore(store)
+    assert str(path) in str(caught.value)
+
+
+def test_the_program_s_file_is_for_its_owner_alone(store: ConfigStore) -> None:
+    write = SecretStore(store).write_for({"gate": Credentials(password="x")})
+    write_together([write])
+    assert stat.S_IMODE(write.path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cameras:\n  gate: canary\n",
+        "cameras:\n  gate: [canary]\n",
+        "cameras:\n  gate: {password: [canary]}\n",
+        "cameras:\n  gate: {password: {a: canary}}\n",
+        "cameras:\n  gate: {password: *canary}\n",
+        "cameras:\n  gate: {password: !canary x}\n",
+        "cameras:\n  gate: {password: @canary}\n",
+        'cameras:\n  gate: {password: "canary}\n',
+        "canary\n",
+        "redis: canary\n",
+    ],
+)
+def test_a_bad_secrets_file_is_refused_without_a_word_of_it(store: ConfigStore, text: str) -> None:
+    path = write_secrets(store, text)
+    with pytest.raises(ConfigError) as caught:
+        SecretStore(store)
+    assert str(path) in str(caught.value)
+    assert "canary" not in str(caught.value)
+    assert "canary" not in repr(caught.value.__cause__)
+
+
+def test_a_log_line_never_holds_a_password(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        logging.getLogger("x").info("opening %s", Secret("rtsp://a:canary@h/"))
+    assert "canary" not in caplog.text
