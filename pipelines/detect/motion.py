@@ -20,12 +20,14 @@ import numpy as np
 
 from pipelines.detect.detector import Ticket
 from pipelines.detect.labels import labels_of
-from pipelines.values import Detections, Frame, Image
+from pipelines.values import Bools, Detections, Floats, Frame, Image
 
 WIDTH = 320  # pixels of the picture that motion is looked for in; a person of 3 % height is 5 of them high
 MEMORY_S = 20.0  # what stands still this long becomes background
+LIGHT_EVERY = 10  # frames between two looks at the background's light
 LEARN_FRAMES = 10  # frames of a new camera that only teach the background
 MIN_AREA = 0.0008  # smallest blob as share of the picture; below is noise and leaves
+PART = 0.7  # a box with this share of itself in a larger one is a part of that
 FLOOD = 0.6  # more of the picture moving than this is a moved camera or a switched light, not objects
 _SECOND = 1_000_000_000
 
@@ -37,6 +39,7 @@ class _Background:
     epoch: int
     media_ns: int
     frames: int = 0
+    light: Image | None = None  # a sparse sample of the learnt background, renewed now and then
 
 
 class MotionDetector:
@@ -89,12 +92,14 @@ class MotionDetector:
         rate = _learning_rate(frame.stamp.media_ns - background.media_ns, background.frames)
         background.media_ns = frame.stamp.media_ns
         background.frames += 1
-        if background.frames > 1:
-            small = _even_out(small, background.model.getBackgroundImage())
-        mask = background.model.apply(small, learningRate=rate)
+        if background.light is not None:
+            small = _even_out(small, background.light)
+        mask = np.asarray(background.model.apply(small, learningRate=rate), np.uint8)
+        if background.light is None or background.frames % LIGHT_EVERY == 0:
+            background.light = _sample(np.asarray(background.model.getBackgroundImage(), np.uint8))
         if background.frames <= LEARN_FRAMES:
             return Detections.empty()
-        found = _blobs(mask, small.shape)
+        found = _blobs(mask)
         return found.take(found.scores >= self._score) if self._score else found
 
     def _background(self, frame: Frame) -> _Background:
@@ -122,26 +127,32 @@ class _MotionTicket(Ticket):
 
 
 def _shrink(image: Image) -> Image:
-    """(H, W, 3) BGR -> at most WIDTH wide, grey, slightly blurred against sensor noise."""
+    """(H, W, 3) BGR -> at most WIDTH wide, slightly blurred against sensor noise."""
     height, width = image.shape[:2]
     scale = min(1.0, WIDTH / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    grey = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
-    blurred: Image = cv2.GaussianBlur(grey, (3, 3), 0)
-    return blurred
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(small, (3, 3), 0), np.uint8)
 
 
-def _even_out(picture: Image, background: Image) -> Image:
-    """`picture` with the light of `background`: scaled by the median ratio, which few objects cannot move."""
-    sample, base = picture[::4, ::4].ravel(), background[::4, ::4].ravel()
+def _sample(picture: Image) -> Image:
+    """Every fourth pixel's green, in both directions: enough for the light of the whole."""
+    return picture[::4, ::4, 1].ravel()
+
+
+def _even_out(picture: Image, base: Image) -> Image:
+    """`picture` with the light of the background: scaled by the median ratio, which few objects can move.
+
+    `base` is the background's `_sample`.
+    """
+    sample = _sample(picture)
     lit = (base > 16) & (base < 240) & (sample < 250)  # black and white do not follow the light
     if np.count_nonzero(lit) < 100:
         return picture
     gain = float(np.median(sample[lit].astype(np.float32) / base[lit]))
     if not 0.3 < gain < 3.0 or abs(gain - 1.0) < 0.01:
         return picture
-    evened: Image = cv2.convertScaleAbs(picture, alpha=1.0 / gain)
-    return evened
+    return np.asarray(cv2.convertScaleAbs(picture, alpha=1.0 / gain), np.uint8)
 
 
 def _learning_rate(elapsed_ns: int, frames: int) -> float:
@@ -150,9 +161,9 @@ def _learning_rate(elapsed_ns: int, frames: int) -> float:
     return min(1.0, max(by_time, 1.0 / (frames + 1) if frames < LEARN_FRAMES else 0.0, 1e-4))
 
 
-def _blobs(mask: Image, shape: tuple[int, ...]) -> Detections:
-    height, width = shape[:2]
-    moving = cv2.compare(mask, 200, cv2.CMP_GT)  # 127 is a shadow
+def _blobs(mask: Image) -> Detections:
+    height, width = mask.shape
+    moving: Any = (mask == 255).view(np.uint8)  # 127 is a shadow
     moving = cv2.morphologyEx(moving, cv2.MORPH_OPEN, _DOT)
     if cv2.countNonZero(moving) > FLOOD * width * height:
         return Detections.empty()
@@ -162,6 +173,8 @@ def _blobs(mask: Image, shape: tuple[int, ...]) -> Detections:
     stats = stats[stats[:, cv2.CC_STAT_AREA] >= MIN_AREA * width * height]
     left, top, wide, high, area = (stats[:, i].astype(np.float32) for i in range(5))
     boxes = np.stack((left / width, top / height, (left + wide) / width, (top + high) / height), axis=1)
+    alone = ~_inside_another(boxes)
+    boxes, area, wide, high = boxes[alone], area[alone], wide[alone], high[alone]
     filled = area / np.maximum(wide * high, 1.0)  # a blob that fills its box is one thing
     return Detections(
         boxes.astype(np.float32),
@@ -170,5 +183,14 @@ def _blobs(mask: Image, shape: tuple[int, ...]) -> Detections:
     )
 
 
+def _inside_another(boxes: Floats) -> Bools:
+    """Which boxes lie mostly within a larger one: parts of one thing that the closing did not join."""
+    low, high = np.maximum(boxes[:, None, :2], boxes[:, :2]), np.minimum(boxes[:, None, 2:], boxes[:, 2:])
+    shared = (high - low).clip(0.0).prod(axis=2)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    inside: Bools = ((shared > PART * area[:, None]) & (area[:, None] < area)).any(axis=1)
+    return inside
+
+
 _DOT = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-_UPRIGHT = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 9))  # joins head, trunk and legs
+_UPRIGHT = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 7))  # joins head, trunk and legs

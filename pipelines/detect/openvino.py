@@ -50,18 +50,18 @@ class OpenVinoDetector:
         self._core = ov.Core()
         self._precision = self._choose_precision()
         try:
-            graph, self._size = self._read(file)
-            self._head = file.head(self._size, [_shape(output) for output in graph.outputs])
-            self.labels = file.labels(self._head)
+            graph, self.size = self._read(file)
+            self.head = file.head(self.size, [_shape(output) for output in graph.outputs])
+            self.labels = file.labels(self.head)
             self.max_batch = BATCH if graph.input().partial_shape[0].is_dynamic else 1
-            _fold_preprocessing(graph, self._head)
+            _fold_preprocessing(graph, self.head)
             self._compiled = self._core.compile_model(graph, "CPU", self._settings(threads, cache_dir))
         except RuntimeError as error:
             raise ModelRefused(f"{path}: OpenVINO cannot load it: {_first_line(error)}") from error
         self.depth = DEPTH
         self._score = file.card.score if score is None else score
-        self._answers = Answers(self._head, self.labels, self._size, self._score, file.card.nms_iou)
-        self._free = [_Request(self._compiled, self._head, self._size, self.max_batch)]
+        self._answers = Answers(self.head, self.labels, self.size, self._score, file.card.nms_iou)
+        self._free = [_Request(self._compiled, self.head, self.size, self.max_batch)]
         self._made = 1
         self._try_out()
 
@@ -71,7 +71,7 @@ class OpenVinoDetector:
         if not self._free:
             if self._made == self.depth:
                 raise RuntimeError(f"{self.depth} tickets are open: collect one first")
-            self._free.append(_Request(self._compiled, self._head, self._size, self.max_batch))
+            self._free.append(_Request(self._compiled, self.head, self.size, self.max_batch))
             self._made += 1
         request = self._free.pop()
         placements = request.start([frame.image for frame in frames], notify)
@@ -95,8 +95,8 @@ class OpenVinoDetector:
             "engine_version": ov.__version__,
             "model": str(self._file.path),
             "sha256": self._file.sha256,
-            "head": self._head.name,
-            "input": list(self._size),
+            "head": self.head.name,
+            "input": list(self.size),
             "precision": self._precision,
             "max_batch": self.max_batch,
             "score": self._score,
@@ -133,15 +133,19 @@ class OpenVinoDetector:
             graph.reshape([batch, 3, size[1], size[0]])
         return graph, size
 
+    def raw_answer(self, image: Image) -> list[Floats]:
+        """The model's own outputs for one picture, good until the next call: for benches and doubts."""
+        request = self._free[-1]
+        request.start([image])
+        return request.finish(1)[0]
+
     def _try_out(self) -> None:
         """One grey frame, so that a model that cannot run is refused now; it also warms the engine up."""
-        request = self._free[0]
         try:
-            request.start([np.full((self._size[1], self._size[0], 3), 114, np.uint8)])
-            shares = request.finish(1)[0]
+            answer = self.raw_answer(np.full((self.size[1], self.size[0], 3), 114, np.uint8))
         except RuntimeError as error:
             raise ModelRefused(f"{self._file.path}: OpenVINO cannot run it: {_first_line(error)}") from error
-        self._file.check_answer(self._head, shares)
+        self._file.check_answer(self.head, answer)
 
 
 class _OpenVinoTicket(Ticket):

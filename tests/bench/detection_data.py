@@ -26,7 +26,7 @@ def images(clip: Path, every: int = 1) -> Iterator[tuple[int, Image]]:
             good, image = capture.retrieve()
             if not good:
                 raise ValueError(f"{clip}: frame {index} cannot be decoded")
-            yield index, image
+            yield index, np.asarray(image, np.uint8)
         index += 1
     capture.release()
 

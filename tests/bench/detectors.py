@@ -72,8 +72,9 @@ def render(result: dict[str, Any]) -> str:
         f"{'engine':10}{'model':20}{'precision':>10}{'stated':>8}{'recall':>8}{'stated':>8}  worst difference"
     ]
     for row in result["models"]:
+        verdict = "ok" if row["reached"] else "BELOW"
         lines.append(
             f"{row['engine']:10}{row['model']:20}{row['precision']:10.3f}{row['stated_precision']:8.2f}"
-            f"{row['recall']:8.3f}{row['stated_recall']:8.2f}  {row['worst']:+.3f} {'ok' if row['reached'] else 'BELOW'}"
+            f"{row['recall']:8.3f}{row['stated_recall']:8.2f}  {row['worst']:+.3f} {verdict}"
         )
     return "\n".join(lines)
