@@ -1,0 +1,222 @@
+"""`streamer camera`: add, change, rename, switch and remove cameras. Looking at them is in camera_show.py."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from streamer.changes import check_camera
+from streamer.cli import daemon
+from streamer.cli.camera_show import LOOKING, check_stream
+from streamer.config import CameraConfig
+from streamer.config_file import explain, show_place
+from streamer.config_store import ConfigStore
+from streamer.errors import ConfigError, SourceError
+from streamer.urls import check_source_url, join_credentials, scheme_of, split_credentials
+
+# What `camera set` calls a key, and where it lies in the camera's file.
+SETTABLE = {
+    "url": "url",
+    "pipeline": "pipeline",
+    "model": "model",
+    "fps": "source.fps",
+    "analysis_width": "source.analysis_width",
+    "loop": "source.loop",
+    "realtime": "source.realtime",
+    "open_timeout_s": "source.open_timeout_s",
+    "read_timeout_s": "source.read_timeout_s",
+    "classes": "rules.classes",
+}
+LIMITS = ("min_score", "min_width", "min_height")
+
+
+@click.group()
+def camera() -> None:
+    """Add, look at, test, change and remove cameras."""
+
+
+for _command in LOOKING:
+    camera.add_command(_command)
+
+
+def _read_password(stdin: bool) -> str | None:
+    """The first line of standard input, all of it but the line's end."""
+    if not stdin:
+        return None
+    try:
+        return sys.stdin.buffer.readline().decode().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise ConfigError("the password on standard input is not UTF-8 text") from error
+
+
+def _absolute(url: str) -> str:
+    """A clip's path as the daemon, which runs elsewhere, finds it. Raises ConfigError."""
+    url = check_source_url(url)
+    if scheme_of(url) == "file" and not url.startswith("file:"):
+        return str(Path(url).expanduser().absolute())
+    return url
+
+
+@camera.command()
+@click.argument("name")
+@click.argument("url")
+@click.option("--pipeline", default="default", show_default=True, help="What is computed: a preset's name.")
+@click.option("--model", help="A model of the store, instead of the pipeline's.")
+@click.option("--fps", type=float, default=0.0, help="Analysed frames a second; 0: as many as fit.")
+@click.option("--width", type=int, default=640, show_default=True, help="Width of the analysed picture.")
+@click.option("--class", "--classes", "classes", help="Only these classes or groups: person,vehicle")
+@click.option("--loop", is_flag=True, help="A file: start again at its end.")
+@click.option("--no-realtime", is_flag=True, help="A file: as fast as it can be read.")
+@click.option("--username", help="The camera's user name.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option("--no-probe", is_flag=True, help="Save without looking whether the camera can be read.")
+@click.option("--force", is_flag=True, help="Save even if the camera cannot be read now.")
+@click.option("--disabled", is_flag=True, help="Save it switched off.")
+@click.pass_obj
+def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
+    """Probe a camera and add it: an rtsp:// address, a video file, or synthetic:NAME.
+
+    Credentials in the URL are kept in a file of their own; --username and --password-stdin keep them out of
+    the shell's history too.
+    """
+    url, user, password = split_credentials(_absolute(url))
+    user = options["username"] if options["username"] is not None else user
+    typed = _read_password(options["password_stdin"])
+    password = typed if typed is not None else password
+    wanted = {
+        "name": name,
+        "url": url,
+        "enabled": not options["disabled"],
+        "pipeline": options["pipeline"],
+        "model": options["model"],
+        "source": {
+            "fps": options["fps"],
+            "analysis_width": options["width"],
+            "loop": options["loop"],
+            "realtime": not options["no_realtime"],
+        },
+        "rules": {"classes": [w.strip() for w in (options["classes"] or "").split(",") if w.strip()]},
+    }
+    _refuse_early(store, wanted)
+    full_url = join_credentials(url, user, password)
+    if not options["no_probe"]:
+        try:
+            check_stream(full_url)
+        except SourceError as error:
+            if not options["force"]:
+                click.echo("not saved; --force saves it as it is, and the daemon keeps trying", err=True)
+                raise
+            click.secho(f"warning: {error}; saved all the same", fg="yellow", err=True)
+    change = {"op": "camera.put", "camera": wanted, "username": user, "password": password}
+    daemon.change(store, change, f"camera {name} saved")
+    click.echo(
+        "next:\n"
+        f"  streamer camera snapshot {name} --overlay       a picture with a grid, to draw by\n"
+        f"  streamer line add {name} door 0.1,0.5 0.9,0.5   count what crosses a line\n"
+        f"  streamer events --camera {name} --follow        see it happen"
+    )
+
+
+def _refuse_early(store: ConfigStore, wanted: dict[str, Any]) -> None:
+    """What can be said without opening the camera. Raises ConfigError or ModelError."""
+    config = store.load()
+    store.camera_file(wanted["name"])
+    if config.camera(wanted["name"]) is not None:
+        raise ConfigError(
+            f"camera {wanted['name']!r} exists: choose another name, or use `streamer camera set`"
+        )
+    try:
+        made = CameraConfig.model_validate(wanted)
+    except ValidationError as error:
+        place, text = explain(error, CameraConfig)
+        raise ConfigError(f"{show_place(place)}: {text}") from None
+    check_camera(config, made)
+
+
+@camera.command("set")
+@click.argument("name")
+@click.argument("settings", nargs=-1, metavar="KEY=VALUE...")
+@click.option("--username", help="The camera's user name.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.pass_obj
+def set_(
+    store: ConfigStore, name: str, settings: tuple[str, ...], username: str | None, password_stdin: bool
+) -> None:
+    """Change settings of a camera.
+
+    Keys: url, fps, analysis_width, loop, realtime, open_timeout_s, read_timeout_s, pipeline, model, classes,
+    and limits.CLASS.min_score, .min_width and .min_height. An empty value goes back to the default.
+    """
+    if not settings and username is None and not password_stdin:
+        raise click.UsageError("say what to set, as KEY=VALUE")
+    values = dict(_setting(text) for text in settings)
+    password = _read_password(password_stdin)
+    change = {
+        "op": "camera.set",
+        "name": name,
+        "values": values,
+        "username": username,
+        "password": password,
+    }
+    daemon.change(store, change, f"camera {name} changed")
+    if "url" in values:
+        click.echo(f"see whether it can be read: streamer camera test {name}")
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """ "fps=5" as ("source.fps", "5"). Raises ConfigError for an unknown key."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise click.UsageError(f"{key[:40]!r}: settings are KEY=VALUE")
+    where = SETTABLE.get(key)
+    first, _, rest = key.partition(".")
+    if first == "limits" and rest.rpartition(".")[0] and rest.rpartition(".")[2] in LIMITS:
+        where = f"rules.{key}"
+    if where is None:
+        near = difflib.get_close_matches(key, SETTABLE, n=1)
+        hint = (
+            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(SETTABLE)}, limits.CLASS.min_score"
+        )
+        raise ConfigError(f"unknown key {key[:40]!r}: {hint}")
+    if key == "classes":
+        return where, [word.strip() for word in value.split(",") if word.strip()]
+    return where, (_absolute(value) if key == "url" else value or None)
+
+
+@camera.command()
+@click.argument("name")
+@click.argument("to")
+@click.pass_obj
+def rename(store: ConfigStore, name: str, to: str) -> None:
+    """Give a camera another name. Its counts so far stay under the old one."""
+    change = {"op": "camera.rename", "name": name, "to": to}
+    daemon.change(store, change, f"camera {name} is now {to}")
+
+
+@camera.command()
+@click.argument("name")
+@click.pass_obj
+def enable(store: ConfigStore, name: str) -> None:
+    """Switch a camera on."""
+    daemon.change(store, {"op": "camera.enable", "name": name}, f"camera {name} enabled")
+
+
+@camera.command()
+@click.argument("name")
+@click.pass_obj
+def disable(store: ConfigStore, name: str) -> None:
+    """Switch a camera off, and keep its settings and counts."""
+    daemon.change(store, {"op": "camera.disable", "name": name}, f"camera {name} disabled")
+
+
+@camera.command()
+@click.argument("name")
+@click.pass_obj
+def remove(store: ConfigStore, name: str) -> None:
+    """Remove a camera, its rules and its credentials. Its counts stay in the ledger."""
+    daemon.change(store, {"op": "camera.remove", "name": name}, f"camera {name} removed")

@@ -1,0 +1,160 @@
+"""`streamer camera list|show|test|snapshot`: looking at cameras without changing them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.values import Image
+from streamer import render
+from streamer.cli import daemon
+from streamer.config import CameraConfig
+from streamer.config_store import ConfigStore
+from streamer.errors import ConfigError, StorageError
+from streamer.secrets import SecretStore
+from streamer.sources.base import create_source
+from streamer.urls import HIDDEN
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def check_stream(url: str, as_json: bool = False) -> None:
+    """Open `url`, print what it is and what to know about it. Raises SourceError if it cannot be read."""
+    source = create_source(url, realtime=False)
+    try:
+        info = source.open()
+        source.read()
+    finally:
+        source.close()
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(info), indent=2))
+    else:
+        click.echo(f"{info.codec} {info.width}x{info.height} {info.fps:g} fps")
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def list_(store: ConfigStore, as_json: bool) -> None:
+    """List the cameras, with their states where a daemon runs."""
+    config = store.load()
+    running = {c.get("name"): c for c in (daemon.status(config) or {}).get("cameras", ())}
+    found = [_row(camera, running.get(camera.name, {})) for camera in config.cameras]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    if not found:
+        click.echo("no cameras; add one: streamer camera add NAME URL")
+        return
+    table = Table("camera", "state", "source", "pipeline", "lines", "zones", "masks")
+    for row in found:
+        cells = (
+            row["name"],
+            row["state"],
+            row["url"],
+            row["pipeline"],
+            row["lines"],
+            row["zones"],
+            row["masks"],
+        )
+        table.add_row(*(Text(str(cell)) for cell in cells))
+    Console().print(table)
+
+
+def _row(camera: CameraConfig, running: dict[str, Any]) -> dict[str, Any]:
+    state = running.get("state") or ("not running" if camera.enabled else "disabled")
+    return {
+        "name": camera.name,
+        "state": state,
+        "enabled": camera.enabled,
+        "url": camera.url,
+        "pipeline": camera.pipeline,
+        "lines": len(camera.rules.lines),
+        "zones": len(camera.rules.zones),
+        "masks": len(camera.rules.masks),
+    }
+
+
+@click.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def show(store: ConfigStore, name: str, as_json: bool) -> None:
+    """Show all settings of a camera; never its password."""
+    config, camera = daemon.known_camera(store, name)
+    found = camera.model_dump(mode="json")
+    for kind in ("lines", "zones"):
+        for item in found["rules"][kind]:
+            del item["rev"]  # of the daemon's records, not of the file
+    found["credentials"] = _credentials(store, name)
+    found["running"] = daemon.camera_status(config, name)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    if not found["running"]:
+        found["running"] = "no daemon is running"
+    click.echo(yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=100).rstrip())
+
+
+def _credentials(store: ConfigStore, name: str) -> dict[str, str]:
+    try:
+        known = SecretStore(store)
+    except ConfigError as error:  # not for this user's eyes, or a file to be mended
+        return {"error": str(error)}
+    place, fixed = known.fixed(name)
+    found = fixed or known.credentials(name)
+    if not found:
+        return {}
+    shown = {key: HIDDEN for key in ("username", "password") if getattr(found, key) is not None}
+    return {**shown, "from": place or str(known.own_path)}
+
+
+@click.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def test(store: ConfigStore, name: str, as_json: bool) -> None:
+    """Open a camera and say what it sends: codec, size, rate, keyframes; and what to mend."""
+    _, camera = daemon.known_camera(store, name)
+    check_stream(SecretStore(store).url(camera).reveal(), as_json)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--overlay", is_flag=True, help="Draw grid, lines with their directions, zones and masks.")
+@click.option("--width", type=int, default=0, help="At most this many pixels wide; 0: full size.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A .jpg or .png; else NAME.jpg."
+)
+@click.pass_obj
+def snapshot(store: ConfigStore, name: str, overlay: bool, width: int, output: Path | None) -> None:
+    """Write the camera's next picture to a file."""
+    config, camera = daemon.known_camera(store, name)
+    path = output or Path(f"{name}.jpg")
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        raise ConfigError(f"{path}: a picture's name ends in .jpg or .png")
+    image = daemon.picture(store, config, camera, width)
+    if overlay:
+        render.draw_rules(image, camera.rules)
+    _write_picture(path, image)
+    click.echo(f"wrote {path} ({image.shape[1]}x{image.shape[0]})")
+
+
+def _write_picture(path: Path, image: Image) -> None:
+    _, raw = cv2.imencode(path.suffix.lower(), image)
+    try:
+        path.write_bytes(raw.tobytes())
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+LOOKING = (list_, show, test, snapshot)
