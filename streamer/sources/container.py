@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import av
-from av.container import Flags, InputContainer
+from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import VideoFrame
@@ -26,6 +26,7 @@ from streamer.sources.ffmpeg_errors import explain
 # Pictures larger than 8K are refused by the decoder before it takes memory for them.
 MAX_PIXELS = 8192 * 4320
 MAX_DAMAGED_PACKETS = 250  # in a row: some ten seconds of a stream of which nothing can be decoded
+GENERATE_PTS = 0x0001  # AVFMT_FLAG_GENPTS, which PyAV sets
 _CLOSED = "closed while it was in use"
 
 
@@ -148,21 +149,25 @@ class VideoInput:
         codec.options = {"max_pixels": str(MAX_PIXELS)}
         self._stream = stream
         # FFmpeg's guess of missing timestamps puts the pictures of an AVI with B frames out of order.
-        container.flags &= ~Flags.gen_pts.value
+        container.flags &= ~GENERATE_PTS
         # All streams: the deadline of a read counts packets of any, and one that is not ours must end it.
         self._packets = container.demux()
 
     def next_frame(self, timeout_s: float) -> VideoFrame | None:
         """The next picture, None at the end. Raise SourceStalled after `timeout_s`, or SourceDamaged."""
+        if self.peek_frame(timeout_s) is None:
+            return None
+        self.frames += 1
+        return self._pending.pop(0)
+
+    def peek_frame(self, timeout_s: float) -> VideoFrame | None:
+        """The picture that next_frame() will return."""
         if not self._pending:
             with self._reading:
                 if not self.closed.is_set():
                     self._decode_until_frame(time.monotonic() + timeout_s, timeout_s)
         self._raise_if_closed()
-        if not self._pending:
-            return None
-        self.frames += 1
-        return self._pending.pop(0)
+        return self._pending[0] if self._pending else None
 
     def _decode_until_frame(self, deadline: float, timeout_s: float) -> None:
         damaged_in_a_row = 0

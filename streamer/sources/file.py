@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from streamer.errors import SourceDamaged, SourceEnded, SourceError
 from streamer.sources.base import Decoded, ReadOptions, SourceInfo
 from streamer.sources.container import OpenRequest, VideoInput
+from streamer.sources.picture import upright_size
 from streamer.sources.stream import VideoDecoded, describe, frames_per_second, pts_ns
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
 
@@ -71,7 +72,10 @@ class FileSource:
         fps = frames_per_second(stream)
         self._interval_ns = round(1e9 / fps) if fps else FALLBACK_INTERVAL_NS
         self._clock = MediaClock(self._interval_ns, live=False)
-        return describe(self._input, clock_source="pts", shown=str(self._path))
+        frame = self._input.peek_frame(self._options.open_timeout_s)
+        if frame is None:
+            raise SourceDamaged(f"{self._path}: not one picture could be decoded: it is damaged")
+        return describe(self._input, clock_source="pts", size=upright_size(frame))
 
     def _check_file(self) -> None:
         """What FFmpeg would say less clearly, or wait for: a pipe or device may never answer."""
@@ -91,10 +95,7 @@ class FileSource:
             raise SourceError(f"{self._path}: may not be read: check the file's permissions and owner")
 
     def read(self) -> Decoded:
-        first = self._input.frames == 0
-        frame = self._input.next_frame(
-            self._options.open_timeout_s if first else self._options.read_timeout_s
-        )
+        frame = self._input.next_frame(self._options.read_timeout_s)
         if frame is None:
             self._end_of_pass()
             return self.read()
@@ -123,10 +124,8 @@ class FileSource:
         return time.time_ns() - (time.monotonic_ns() - due_mono_ns)
 
     def _end_of_pass(self) -> None:
-        """Begin the next pass. Raise SourceEnded without one, SourceDamaged if this one had no picture."""
+        """Begin the next pass. Raise SourceEnded without one."""
         frames = self._input.frames
-        if frames == 0:
-            raise SourceDamaged(f"{self._path}: not one picture could be decoded: it is damaged")
         if not self._options.loop:
             raise SourceEnded(f"{self._path}: ended after {frames} frames{self._cut_short(frames)}")
         self._input.close()

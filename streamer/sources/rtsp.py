@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from streamer.errors import SourceDamaged, SourceError
+from streamer.errors import SourceDamaged, SourceError, SourceStalled
 from streamer.sources.base import Decoded, ReadOptions, SourceInfo
 from streamer.sources.container import OpenRequest, VideoInput
 from streamer.sources.stream import VideoDecoded, describe, frames_per_second, pts_ns
@@ -45,9 +45,15 @@ class RtspSource:
 
     def open(self) -> SourceInfo:
         self._input.open()
+        codec = self._input.stream.codec_context
+        if codec.width <= 0 or codec.height <= 0:
+            raise SourceStalled(
+                f"{self.shown}: no picture size and no key frame within {self._options.open_timeout_s:g} s: "
+                "set a shorter key frame gap in the camera"
+            )
         fps = frames_per_second(self._input.stream)
         self._clock = MediaClock(round(1e9 / fps) if fps else FALLBACK_INTERVAL_NS, live=True)
-        return describe(self._input, clock_source="rtp", shown=self.shown)
+        return describe(self._input, clock_source="rtp", size=(codec.width, codec.height))
 
     def read(self) -> Decoded:
         first = self._input.frames == 0

@@ -8,7 +8,6 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipelines.values import Image
-from streamer.errors import SourceDamaged
 from streamer.sources.base import Decoded, SourceInfo
 from streamer.sources.container import VideoInput
 from streamer.sources.picture import upright_size, write_bgr
@@ -49,15 +48,13 @@ def pts_ns(frame: VideoFrame) -> int | None:
     return int(ticks * 1_000_000_000 * base.numerator // base.denominator)
 
 
-def describe(video: VideoInput, *, clock_source: str, shown: str) -> SourceInfo:
-    """SourceInfo of an open input. Raise SourceDamaged if its picture has no size."""
+def describe(video: VideoInput, *, clock_source: str, size: tuple[int, int]) -> SourceInfo:
+    """SourceInfo of an open input with pictures of `size`."""
     stream, codec = video.stream, video.stream.codec_context
-    if codec.width <= 0 or codec.height <= 0:
-        raise SourceDamaged(f"{shown}: its video has no picture size: it is damaged, or no picture came yet")
     duration = video.container.duration
     return SourceInfo(
-        width=codec.width,
-        height=codec.height,
+        width=size[0],
+        height=size[1],
         fps=frames_per_second(stream),
         codec=codec.name,
         clock_source=clock_source,
