@@ -6,14 +6,15 @@ Sizes of strokes and letters follow the picture's height, so that 360p and 1080p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.spec import CameraRules, LineSpec, Point
-from pipelines.values import Image
+from pipelines.spec import CameraRules, LineSpec
+from pipelines.values import FrameResult, Image, Labels, Tracks
 
 Colour = tuple[int, int, int]  # B, G, R
 Pixels = npt.NDArray[np.int32]
@@ -114,7 +115,7 @@ def write(
     cv2.putText(image, text, (left, bottom), FONT, scale, colour, thick, cv2.LINE_AA)
 
 
-def _pixels(image: Image, points: Sequence[Point]) -> Pixels:
+def _pixels(image: Image, points: Sequence[tuple[float, float]]) -> Pixels:
     height, width = image.shape[:2]
     return np.round(np.array(points, np.float64) * (width, height)).astype(np.int32)
 
@@ -148,3 +149,96 @@ def _middle(points: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], n
     rest = half - lengths[:index].sum()
     unit = steps[index] / lengths[index]
     return points[index] + unit * rest, unit
+
+
+# ---- what a pipeline found
+
+GROUP_COLOURS: dict[str, Colour] = {
+    "person": (90, 200, 255),
+    "vehicle": (255, 190, 60),
+    "object": (120, 230, 160),
+}
+OTHER_GROUP: Colour = (210, 160, 230)
+Trail = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Flash:
+    """A count that has just been made, shown at its place with its reason; `freshness` falls from 1 to 0."""
+
+    point_xyn: tuple[float, float]
+    text: str
+    to_right: bool
+    freshness: float
+
+
+def draw_result(
+    image: Image,
+    result: FrameResult,
+    labels: Labels,
+    *,
+    rules: CameraRules | None = None,
+    totals: Mapping[str, tuple[int, int]] | None = None,
+    trails: Mapping[int, Trail] | None = None,
+    flashes: Sequence[Flash] = (),
+) -> Image:
+    """Draw tracks with ids and trails, the lines with their totals, and fresh counts; returns `image`.
+
+    `totals` are by line (left to right, right to left); `trails` by track id, normalised, oldest first.
+    """
+    for track_id, trail in (trails or {}).items():
+        _trail(image, trail, _id_colour(track_id))
+    _boxes(image, result.tracks, labels)
+    if rules is not None:
+        for zone in rules.zones:
+            cv2.polylines(image, [_pixels(image, zone.points)], True, ZONE, _stroke(image), cv2.LINE_AA)
+        for line in rules.lines:
+            draw_line(image, line, (totals or {}).get(line.name, (0, 0)))
+    for flash in flashes:
+        _flash(image, flash)
+    return image
+
+
+def _boxes(image: Image, tracks: Tracks, labels: Labels) -> None:
+    height, width = image.shape[:2]
+    corners = np.round(tracks.boxes_xyxyn * (width, height, width, height)).astype(int)
+    for row, (x1, y1, x2, y2) in enumerate(corners.tolist()):
+        name = int(tracks.class_ids[row])
+        colour = GROUP_COLOURS.get(labels.groups[name], OTHER_GROUP)
+        stroke = _stroke(image)
+        if tracks.observed[row]:
+            cv2.rectangle(image, (x1, y1), (x2, y2), INK, stroke + 2, cv2.LINE_AA)
+            cv2.rectangle(image, (x1, y1), (x2, y2), colour, stroke, cv2.LINE_AA)
+        else:  # a prediction: corners only
+            _corners(image, (x1, y1, x2, y2), colour)
+        text = f"{labels.names[name]} {int(tracks.track_ids[row])}"
+        write(image, text, (x1 + stroke + 2, y1 - stroke - 4), colour, size=0.8)
+
+
+def _corners(image: Image, box: tuple[int, int, int, int], colour: Colour) -> None:
+    x1, y1, x2, y2 = box
+    reach = max(3, min(x2 - x1, y2 - y1) // 4)
+    for x, y, dx, dy in ((x1, y1, 1, 1), (x2, y1, -1, 1), (x1, y2, 1, -1), (x2, y2, -1, -1)):
+        cv2.line(image, (x, y), (x + dx * reach, y), colour, _stroke(image), cv2.LINE_AA)
+        cv2.line(image, (x, y), (x, y + dy * reach), colour, _stroke(image), cv2.LINE_AA)
+
+
+def _trail(image: Image, trail: Trail, colour: Colour) -> None:
+    if len(trail) > 1:
+        cv2.polylines(image, [_pixels(image, trail)], False, colour, _stroke(image), cv2.LINE_AA)
+
+
+def _flash(image: Image, flash: Flash) -> None:
+    height, width = image.shape[:2]
+    colour = LEFT_TO_RIGHT if flash.to_right else RIGHT_TO_LEFT
+    x, y = flash.point_xyn[0] * width, flash.point_xyn[1] * height
+    radius = max(4, round(height * (0.015 + 0.045 * (1 - flash.freshness))))
+    cv2.circle(image, (round(x), round(y)), radius, colour, _stroke(image) + 1, cv2.LINE_AA)
+    write(image, flash.text, (x, y - height * 0.05), colour, centred=True)
+
+
+def _id_colour(track_id: int) -> Colour:
+    """A colour of its own for each id: hues a golden angle apart."""
+    hue = int(track_id * 137.508) % 180
+    b, g, r = cv2.cvtColor(np.array([[[hue, 170, 255]]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0].tolist()
+    return b, g, r

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
-import av
-
 from pipelines.spec import LineSpec
+from streamer.clip_writer import ClipWriter
 from streamer.sources.synthetic.backdrop import build
 from streamer.sources.synthetic.scene import Scene
 from streamer.sources.synthetic.truth import CrossingTruth, Measurer, TrueCrossing
@@ -21,7 +19,6 @@ from streamer.sources.synthetic.truth import CrossingTruth, Measurer, TrueCrossi
 # MOTChallenge class numbers: 1 pedestrian, 2 person on vehicle, 3 car, 4 bicycle, 6 other vehicle
 MOT_CLASSES = {"person": 1, "car": 3, "van": 3, "bicycle": 4, "bus": 6, "truck": 6}
 RIDER_CLASS = 2
-TIME_BASE = Fraction(1, 90_000)
 
 
 def write_clip(scene: Scene, path: Path, *, crf: int = 23, gop_s: float = 2.0) -> int:
@@ -30,16 +27,9 @@ def write_clip(scene: Scene, path: Path, *, crf: int = 23, gop_s: float = 2.0) -
     if not frames:
         raise ValueError("a clip needs an end: give the scene its seconds")
     painter = scene.painter()
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(scene.fps).limit_denominator(1001))
-        stream.width, stream.height, stream.pix_fmt = scene.width, scene.height, "yuv420p"
-        stream.options = {"preset": "veryfast", "crf": str(crf), "g": str(max(1, round(gop_s * scene.fps)))}
-        stream.codec_context.time_base = TIME_BASE
+    with ClipWriter(path, scene.width, scene.height, scene.fps, crf=crf, gop_s=gop_s) as writer:
         for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(scene.picture(painter, number), format="bgr24")
-            frame.pts, frame.time_base = round(number / scene.fps / TIME_BASE), TIME_BASE
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+            writer.add(scene.picture(painter, number), scene.media_ns(number))
     return frames
 
 

@@ -1,0 +1,329 @@
+"""The whole path in one process on one clip: every frame, as fast as it goes, with the clip's own time.
+
+A thread decodes and scales ahead; the main thread keeps the detector's pipe full and runs the tracker and
+the analytics of one frame while the detector works on the next. It is the same Pipeline as the daemon's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from pipelines.count.analytics import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
+from pipelines.detect.detector import Detector, Ticket
+from pipelines.pipeline import Pending, Pipeline
+from pipelines.spec import CameraRules
+from pipelines.values import Detections, Event, Frame, FrameResult, Image, Labels, Stamp
+from streamer.clip_writer import ClipWriter
+from streamer.detections import DetectionLog, StoredDetections, replacing
+from streamer.errors import ConfigError, SourceDamaged, SourceEnded, SourceError
+from streamer.overlay import Overlay
+from streamer.sources.base import Decoded, Source, SourceInfo, fit
+
+CAMERA = "clip"
+AHEAD = 4  # frames decoded and scaled before the detector wants them
+SHORT = 0.9  # fewer than this share of the frames that a clip says it has: it is truncated
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What to write besides the counts; each file appears when it is complete."""
+
+    render: Path | None = None
+    events: Path | None = None
+    detections: Path | None = None
+
+
+@dataclass
+class LineCount:
+    left_to_right: int = 0
+    right_to_left: int = 0
+    by_class: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def add(self, side: str, name: str) -> None:
+        kinds = self.by_class.setdefault(name, {"left_to_right": 0, "right_to_left": 0})
+        kinds[side] += 1
+        if side == "left_to_right":
+            self.left_to_right += 1
+        else:
+            self.right_to_left += 1
+
+
+@dataclass
+class ZoneCount:
+    entered: int = 0
+    exited: int = 0
+    by_class: dict[str, int] = field(default_factory=dict)  # entered
+    dwell_s: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Analysis:
+    """What came out. `duration_s` is the media time covered, the last frame's own length included."""
+
+    rules: CameraRules
+    frames: int = 0
+    duration_s: float = 0.0
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    lines: dict[str, LineCount] = field(default_factory=dict)
+    zones: dict[str, ZoneCount] = field(default_factory=dict)
+    detector: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.lines = {line.name: LineCount() for line in self.rules.lines}
+        self.zones = {zone.name: ZoneCount() for zone in self.rules.zones}
+
+    def count(self, event: Event) -> None:
+        data = event.data
+        if event.type == LINE_CROSSED:
+            self.lines[event.subject].add(data["side"], data["class"])
+        elif event.type == ZONE_ENTERED:
+            zone = self.zones[event.subject]
+            zone.entered += 1
+            zone.by_class[data["class"]] = zone.by_class.get(data["class"], 0) + 1
+        elif event.type == ZONE_EXITED:
+            zone = self.zones[event.subject]
+            zone.exited += 1
+            if "dwell_s" in data:
+                zone.dwell_s.append(float(data["dwell_s"]))
+
+
+class _Sink:
+    """Takes the results in order: counts them, writes them, draws them."""
+
+    def __init__(
+        self, analysis: Analysis, labels: Labels, events: IO[str] | None, clip: ClipWriter | None
+    ) -> None:
+        self._analysis = analysis
+        self._events = events
+        self._clip = clip
+        self._overlay = Overlay(analysis.rules, labels)
+
+    def take(self, result: FrameResult, image: Image | None) -> None:
+        self._analysis.frames += 1
+        for event in result.events:
+            self.event(event)
+        if self._clip is not None and image is not None:
+            self._clip.add(self._overlay.draw(image, result), result.stamp.media_ns)
+
+    def event(self, event: Event) -> None:
+        self._analysis.count(event)
+        if self._events is not None:
+            record = {
+                "type": event.type,
+                "subject": event.subject,
+                "time_s": round(event.stamp.media_ns / 1e9, 6),
+                "frame": event.stamp.frame_id,
+                "data": dict(event.data),
+            }
+            self._events.write(json.dumps(record) + "\n")
+
+
+def analyze(
+    source: Source,
+    info: SourceInfo,
+    detector: Detector,
+    rules: CameraRules,
+    *,
+    clip: str,
+    width: int = 640,
+    outputs: Outputs | None = None,
+    partial: bool = False,
+    progress: Progress | None = None,
+) -> Analysis:
+    """Run every frame of `source` (open; closed by the caller) through `detector`, tracker and analytics.
+
+    `width` is the analysis width. `partial` accepts a clip that ends before its stated length, which else
+    raises SourceDamaged. Raises ConfigError for a class that the model does not have.
+    """
+    outputs = outputs or Outputs()
+    pipeline = Pipeline(detector)
+    _open(pipeline, rules)
+    analysis = Analysis(
+        rules, width=info.width, height=info.height, fps=info.fps, detector=detector.describe()
+    )
+    log = DetectionLog() if outputs.detections is not None else None
+    with contextlib.ExitStack() as stack:
+        events = None
+        if outputs.events is not None:
+            path = stack.enter_context(replacing(outputs.events))
+            events = stack.enter_context(path.open("w", encoding="utf-8"))
+        writer = None
+        if outputs.render is not None:
+            writer = stack.enter_context(ClipWriter(outputs.render, info.width, info.height, info.fps))
+        sink = _Sink(analysis, detector.labels, events, writer)
+        last: Stamp | None = None
+        for item, result, found in _results(source, pipeline, fit(info.width, info.height, width)[::-1]):
+            sink.take(result, item.image() if writer is not None else None)
+            if log is not None:
+                log.add(result.stamp.media_ns, found)
+            last = result.stamp
+            if progress is not None:
+                progress(1)
+        _finish(analysis, pipeline, sink, last)
+        if not partial:
+            _check_complete(clip, info, analysis)
+        if log is not None and outputs.detections is not None:
+            log.write(
+                outputs.detections,
+                clip=clip,
+                size=(info.width, info.height),
+                fps=info.fps,
+                labels=detector.labels,
+                detector=analysis.detector,
+            )
+    return analysis
+
+
+def replay(
+    stored: StoredDetections,
+    rules: CameraRules,
+    *,
+    outputs: Outputs | None = None,
+    progress: Progress | None = None,
+) -> Analysis:
+    """The same from stored detections: no pixels, no model. Raises ConfigError for an unknown class."""
+    outputs = outputs or Outputs()
+    pipeline = Pipeline(_Replayed(stored.labels))
+    _open(pipeline, rules)
+    analysis = Analysis(
+        rules, width=stored.width, height=stored.height, fps=stored.fps, detector=dict(stored.detector)
+    )
+    with contextlib.ExitStack() as stack:
+        events = None
+        if outputs.events is not None:
+            path = stack.enter_context(replacing(outputs.events))
+            events = stack.enter_context(path.open("w", encoding="utf-8"))
+        sink = _Sink(analysis, stored.labels, events, None)
+        last: Stamp | None = None
+        for number, (media_ns, found) in enumerate(stored.frames()):
+            last = _stamp(number, media_ns)
+            sink.take(pipeline.advance(last, found), None)
+            if progress is not None:
+                progress(1)
+        _finish(analysis, pipeline, sink, last)
+    return analysis
+
+
+class _Replayed:
+    """Stands where a detector would; its answers are in the file."""
+
+    max_batch, depth = 1, 1
+
+    def __init__(self, labels: Labels) -> None:
+        self.labels = labels
+
+    def submit(self, frames: Any, notify: Any = None) -> Ticket:  # noqa: ARG002
+        raise RuntimeError("stored detections are replayed by Pipeline.advance")
+
+    def collect(self, ticket: Ticket) -> list[Detections]:  # noqa: ARG002
+        raise RuntimeError("stored detections are replayed by Pipeline.advance")
+
+    def forget(self, camera: str) -> None:
+        """Nothing is kept."""
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+def _open(pipeline: Pipeline, rules: CameraRules) -> None:
+    try:
+        pipeline.open_camera(CAMERA, rules)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _finish(analysis: Analysis, pipeline: Pipeline, sink: _Sink, last: Stamp | None) -> None:
+    if last is None:
+        return
+    for event in pipeline.end_tracks(CAMERA, last):
+        sink.event(event)
+    frame_s = 1 / analysis.fps if analysis.fps > 0 else 0.0
+    analysis.duration_s = last.media_ns / 1e9 + frame_s
+
+
+def _check_complete(clip: str, info: SourceInfo, analysis: Analysis) -> None:
+    if info.frames and analysis.frames < SHORT * info.frames:
+        raise SourceDamaged(
+            f"{clip}: truncated: {analysis.frames} of {info.frames} frames could be decoded; "
+            "copy it again, or count what there is with --partial"
+        )
+
+
+def _stamp(number: int, media_ns: int) -> Stamp:
+    """In a clip the wall clock plays no part: captured and received times are the media time."""
+    return Stamp(CAMERA, 0, number, media_ns, media_ns, media_ns)
+
+
+# ---- decode ahead, keep the detector busy
+
+
+def _results(
+    source: Source, pipeline: Pipeline, shape: tuple[int, int]
+) -> Iterator[tuple[Decoded, FrameResult, Detections]]:
+    """Every frame in order with its result and what the detector found before any rule was applied."""
+    detector = pipeline.detector
+    waiting: deque[tuple[Decoded, Frame, Pending]] = deque()
+    with _Ahead(source, shape) as ahead:
+        ended = False
+        while not ended or waiting:
+            while not ended and len(waiting) < detector.depth:
+                item = ahead.take()
+                if item is None:
+                    ended = True
+                else:
+                    waiting.append((*item, pipeline.submit([item[1]])))
+            if waiting:
+                decoded, frame, pending = waiting.popleft()
+                found = detector.collect(pending.ticket)[0]
+                yield decoded, pipeline.advance(frame.stamp, found), found
+
+
+class _Ahead:
+    """A thread that reads and scales the next frames. What the source raises, take() raises."""
+
+    def __init__(self, source: Source, shape: tuple[int, int]) -> None:
+        self._source = source
+        self._width = shape[1]
+        self._number = 0
+        self._over = False
+        self._pool = ThreadPoolExecutor(1, "decode")
+        self._futures = deque(self._pool.submit(self._read) for _ in range(AHEAD))
+
+    def __enter__(self) -> _Ahead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        self._pool.shutdown(cancel_futures=True)
+
+    def take(self) -> tuple[Decoded, Frame] | None:
+        """The next frame; None at the end. Raises the SourceErrors of read()."""
+        future = self._futures.popleft()
+        try:
+            item = future.result()
+        except SourceEnded:
+            return None
+        self._futures.append(self._pool.submit(self._read))
+        return item
+
+    def _read(self) -> tuple[Decoded, Frame]:
+        if self._over:
+            raise SourceEnded("the clip is over")
+        try:
+            decoded = self._source.read()
+        except SourceError:
+            self._over = True  # the reads that are queued behind this one come too late
+            raise
+        frame = Frame(_stamp(self._number, decoded.media_ns), decoded.image(self._width))
+        self._number += 1
+        return decoded, frame

@@ -1,0 +1,155 @@
+"""Detections of a whole clip in one .npz file, so that counting can be run again without pixels and model.
+
+format        2-character magic and version, "SD1"
+camera, clip  where they come from; width, height, fps of the clip
+media_ns      (F,) int64, one per frame
+offsets       (F + 1,) int64: frame i has the boxes offsets[i] to offsets[i + 1]
+boxes         (N, 4) float32 xyxy, normalised;  scores (N,) float32;  class_ids (N,) int32
+names, groups the classes;  detector: what the detector says of itself, as JSON
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.values import Detections, Labels, Longs
+from streamer.errors import SourceDamaged, SourceError, StorageError
+
+FORMAT = "SD1"
+_KEYS = ("format", "clip", "size", "media_ns", "offsets", "boxes", "scores", "class_ids", "names", "groups")
+
+
+@dataclass(frozen=True)
+class StoredDetections:
+    """What load_detections() gives; `frames()` walks through it."""
+
+    clip: str
+    width: int
+    height: int
+    fps: float
+    labels: Labels
+    media_ns: Longs
+    offsets: Longs
+    boxes: Detections
+    detector: Mapping[str, Any] = field(default_factory=dict)
+
+    def frames(self) -> Iterator[tuple[int, Detections]]:
+        """(media_ns, detections) of every frame in order."""
+        for i, media_ns in enumerate(self.media_ns.tolist()):
+            yield media_ns, self.boxes.take(np.arange(self.offsets[i], self.offsets[i + 1]))
+
+
+class DetectionLog:
+    """Gathers a clip's detections in memory (about 24 bytes a box) and writes them at the end."""
+
+    def __init__(self) -> None:
+        self._media_ns: list[int] = []
+        self._found: list[Detections] = []
+
+    def add(self, media_ns: int, found: Detections) -> None:
+        self._media_ns.append(media_ns)
+        self._found.append(found)
+
+    def write(
+        self,
+        path: Path,
+        *,
+        clip: str,
+        size: tuple[int, int],
+        fps: float,
+        labels: Labels,
+        detector: Mapping[str, Any],
+    ) -> None:
+        """Write the file whole or not at all. Raises StorageError."""
+        counts = np.array([0, *map(len, self._found)], np.int64)
+        empty = Detections.empty()
+        found = [*self._found, empty]
+        arrays = {
+            "format": np.array(FORMAT),
+            "clip": np.array(clip),
+            "size": np.array([*size, fps], np.float64),
+            "media_ns": np.array(self._media_ns, np.int64),
+            "offsets": np.cumsum(counts),
+            "boxes": np.concatenate([d.boxes_xyxyn for d in found]),
+            "scores": np.concatenate([d.scores for d in found]),
+            "class_ids": np.concatenate([d.class_ids for d in found]),
+            "names": np.array(labels.names),
+            "groups": np.array(labels.groups),
+            "detector": np.array(json.dumps(dict(detector))),
+        }
+        with replacing(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its name when the block ends well, and goes when not.
+
+    Raises StorageError where it cannot be written.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        partial.chmod(0o644)
+        partial.replace(path)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_detections(path: Path) -> StoredDetections:
+    """Raises SourceError when there is no such file, SourceDamaged when it is not one of these."""
+    if not path.is_file():
+        raise SourceError(f"{path}: no such file: check the path")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            data = {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise SourceDamaged(f"{path}: not a file of stored detections ({error})") from error
+    missing = [key for key in _KEYS if key not in data]
+    if missing or str(data["format"]) != FORMAT:
+        raise SourceDamaged(f"{path}: not a file of stored detections of this version ({FORMAT})")
+    try:
+        return _stored(data)
+    except (ValueError, IndexError, TypeError) as error:
+        raise SourceDamaged(f"{path}: stored detections do not fit together: {error}") from error
+
+
+def _stored(data: dict[str, Any]) -> StoredDetections:
+    offsets, media_ns = data["offsets"], data["media_ns"]
+    boxes = Detections(data["boxes"], data["scores"], data["class_ids"])
+    labels = Labels(tuple(data["names"].tolist()), tuple(data["groups"].tolist()))
+    if len(offsets) != len(media_ns) + 1 or offsets[-1] != len(boxes) or (np.diff(offsets) < 0).any():
+        raise ValueError("frames and boxes differ in number")
+    if len(boxes) and not 0 <= boxes.class_ids.min() <= boxes.class_ids.max() < len(labels.names):
+        raise ValueError("a box has a class that is not listed")
+    if not np.isfinite(boxes.boxes_xyxyn).all():
+        raise ValueError("a box is not finite")
+    width, height, fps = data["size"].tolist()
+    return StoredDetections(
+        clip=str(data["clip"]),
+        width=int(width),
+        height=int(height),
+        fps=float(fps),
+        labels=labels,
+        media_ns=media_ns,
+        offsets=offsets,
+        boxes=boxes,
+        detector=json.loads(str(data.get("detector", "{}"))),
+    )
