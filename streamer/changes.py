@@ -318,7 +318,18 @@ def _text(camera: CameraConfig) -> str:
     for kind in ("lines", "zones"):
         for item in data.get("rules", {}).get(kind, ()):
             item.pop("rev", None)
-    return HEADER + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    return HEADER + yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes points and lists of words on one line, as a person would."""
+
+    def represent_sequence(
+        self, tag: str, sequence: Any, flow_style: bool | None = None
+    ) -> yaml.SequenceNode:  # noqa: ARG002
+        flow = not any(isinstance(item, dict) for item in sequence)
+        node: yaml.SequenceNode = super().represent_sequence(tag, sequence, flow)
+        return node
 
 
 @contextmanager

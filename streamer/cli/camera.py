@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def _absolute(url: str) -> str:
     """A clip's path as the daemon, which runs elsewhere, finds it. Raises ConfigError."""
     url = check_source_url(url)
     if scheme_of(url) == "file" and not url.startswith("file:"):
-        return str(Path(url).expanduser().absolute())
+        return os.path.abspath(Path(url).expanduser())
     return url
 
 
