@@ -167,7 +167,7 @@ class Books:
                 time.sleep(0.0002)  # the writer was preempted inside its block
         value = {n: int(copy[i]) for n, i in (_CAPTURE_AT | _INFER_AT).items() if n not in ("version", "generation")}
         dropped = {n[5:]: v for n, v in value.items() if n.startswith("drop_") and v}
-        answered = value["inferred"] + value["gated"] + sum(value[n] for n in INFER if n.startswith("drop_"))
+        answered = sum(value[n] for n in INFER if n != "version")
         out = value["handed"] - answered
         return Balance(value["decoded"], value["inferred"], value["gated"], dropped, value["held"] + out)
 

@@ -118,7 +118,8 @@ class Supervisor:
         for fileno in control.filenos():
             self._bus.watch(fileno)
         self._take_signals()
-        log.info("config_rev %d, %d cameras, state in %s", self._rev, len(self._config.cameras), self._config.state_path)
+        cameras, state_dir = len(self._config.cameras), self._config.state_path
+        log.info("config_rev %d, %d cameras, state in %s", self._rev, cameras, state_dir)
         try:
             self._apply(self._config)
             while not self._stopping:
@@ -244,13 +245,14 @@ class Supervisor:
                 self._send_camera(camera, Reclaim(camera, generation))
 
     def _consider_quarantine(self, spec: WorkerSpec) -> None:
-        """A capture process that keeps dying is split, so that the camera at fault takes only itself along."""
+        """A capture process that keeps dying is split: the camera at fault then takes only itself along."""
         now_s = time.monotonic()
         past = self._past.setdefault(spec.name, _Past())
         past.deaths_s = [s for s in past.deaths_s if now_s - s < QUARANTINE_WINDOW_S] + [now_s]
         if len(past.deaths_s) < QUARANTINE_DEATHS or len(spec.cameras) < 2:
             return
-        log.warning("%s died %d times: each of its cameras gets a process of its own", spec.name, len(past.deaths_s))
+        deaths = len(past.deaths_s)
+        log.warning("%s died %d times: each of its cameras gets a process of its own", spec.name, deaths)
         self._alone |= set(spec.cameras)
         self._replan()
 

@@ -74,11 +74,8 @@ def _place_capture(cameras: list[str], before: Plan, alone: frozenset[str], most
     for camera in cameras:
         if camera in placed:
             continue
-        open_to = [w for w, mates in load.items() if mates and len(mates) < most and not alone.intersection(mates)]
-        if camera in alone or not open_to:
-            worker = _unused(load)
-        else:
-            worker = min(open_to, key=_index)
+        open_to = [w for w, mates in load.items() if 0 < len(mates) < most and not alone.intersection(mates)]
+        worker = _unused(load) if camera in alone or not open_to else min(open_to, key=_index)
         load.setdefault(worker, []).append(camera)
         placed[camera] = worker
     return placed

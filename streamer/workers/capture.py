@@ -269,9 +269,10 @@ class CaptureWorker:
         newest = camera.reader.newest() if camera else None
         if newest is None:
             state = camera.state.state if camera and camera.state else "not captured here"
-            self._supervisor.send(Picture(request.request, request.camera, b"", f"no picture: camera is {state}"))
+            self._supervisor.send(Picture(request.request, request.camera, b"", f"the camera is {state}"))
             return
-        ok, jpeg = cv2.imencode(".jpg", newest.image(request.width), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        ok, jpeg = cv2.imencode(".jpg", newest.image(request.width), quality)
         error = "" if ok else "the picture could not be encoded"
         self._supervisor.send(Picture(request.request, request.camera, jpeg.tobytes() if ok else b"", error))
 
@@ -284,7 +285,8 @@ class CaptureWorker:
             if since_s > 0:
                 camera.fps = (decoded - camera.decoded_before) / since_s
             camera.decoded_before = decoded
-            cameras[name] = {"fps_decoded": round(camera.fps, 2), "leased": camera.ring.leased if camera.ring else 0}
+            leased = camera.ring.leased if camera.ring else 0
+            cameras[name] = {"fps_decoded": round(camera.fps, 2), "leased": leased}
         self._supervisor.send(WorkerStatus(self.name, {"cameras": cameras}))
 
     def _wake(self) -> None:

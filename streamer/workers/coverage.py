@@ -75,7 +75,8 @@ class Coverage:
 
     def lost(self, at_ns: int) -> None:
         """The source is no longer live."""
-        self._advance(at_ns, "seen" if self._live and at_ns - self._at_ns <= SEEN_GAP_NS else self._blind(None))
+        near = self._live and at_ns - self._at_ns <= SEEN_GAP_NS
+        self._advance(at_ns, "seen" if near else self._blind(None))
         self._live = False
 
     def counted(self, event: Event) -> None:

@@ -1,0 +1,52 @@
+"""What an inference worker keeps for one camera."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from pipelines.pipeline import Pipeline
+from pipelines.values import Stamp
+from streamer.messages import FrameReady, InferCamera, SourceState
+from streamer.metrics import Block
+from streamer.workers.coverage import Coverage
+
+RECENT = 512  # latencies kept for the status
+STATES_WAITING = 64  # state changes that wait until the camera's place in its sequence is known
+
+
+@dataclass(slots=True, eq=False)
+class InferredCamera:
+    """Its assignment, its pipeline, its frame in waiting and what it owes the capture worker."""
+
+    config: InferCamera
+    block: Block
+    coverage: Coverage
+    generation: int  # of the ring its frames come in; older ones are not ours
+    worker: str = ""  # the capture worker it comes from
+    pipeline: Pipeline | None = None
+    spec: str = ""  # of `pipeline`
+    trouble: str = ""
+    ready: FrameReady | None = None
+    demanded_s: float = 0.0  # 0: no demand is out
+    owed: list[tuple[int, int]] = field(default_factory=list)  # (generation, slot) to give back
+    served_s: float = 0.0
+    inferred: int = 0
+    states: deque[SourceState] = field(default_factory=lambda: deque(maxlen=STATES_WAITING))
+    last_state: tuple[str, int] = ("", 0)
+    stamp: Stamp | None = None  # of the last frame that was inferred
+    ages_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+    saved_s: float = 0.0
+    fps_mark: tuple[float, int] = (0.0, 0)
+    fps: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    def measure(self, now_s: float) -> None:
+        """Bring `fps` up to date; called about once a second."""
+        since_s, inferred = self.fps_mark
+        if since_s:
+            self.fps = (self.inferred - inferred) / (now_s - since_s)
+        self.fps_mark = (now_s, self.inferred)
