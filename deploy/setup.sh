@@ -38,7 +38,7 @@ print("python3-venv" if own else "python%d.%d-venv" % sys.version_info[:2])')" f
     fi
     loads libGL.so.1 || need libgl1 fatal
     loads libglib-2.0.so.0 || need libglib2.0-0 fatal
-    command -v redis-server >/dev/null || need redis-server
+    command -v redis-server >/dev/null || command -v valkey-server >/dev/null || need redis-server
     if [ "$tests" = yes ]; then look_for_test_parts; fi
 }
 

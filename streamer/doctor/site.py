@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import stat
 import subprocess
@@ -13,11 +12,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipelines.detect.model import sha256_of
-from streamer import control
+from streamer import control, redis_server
 from streamer.config import Config
 from streamer.config_store import ConfigStore
 from streamer.doctor.check import Check, fail, ok, warn
-from streamer.errors import ConfigError, StreamerError
+from streamer.errors import ConfigError, RedisError, StreamerError
 from streamer.models import ModelStore
 from streamer.urls import host_and_port, scheme_of
 
@@ -132,10 +131,11 @@ def check_redis(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG
 
 
 def _redis_binary() -> Check:
-    found = shutil.which("redis-server")
-    if found is None:
-        advice = "apt-get install redis-server (its own service is not needed), or set redis.url"
-        return fail("redis", "no redis-server for the private Redis", advice)
+    try:
+        found = redis_server.binary()
+    except RedisError as error:
+        text, _, advice = str(error).partition(": ")
+        return fail("redis", text, advice)
     try:
         done = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
