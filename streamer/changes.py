@@ -326,8 +326,8 @@ class _Dumper(yaml.SafeDumper):
 
     def represent_sequence(
         self, tag: str, sequence: Any, flow_style: bool | None = None
-    ) -> yaml.SequenceNode:  # noqa: ARG002
-        flow = not any(isinstance(item, dict) for item in sequence)
+    ) -> yaml.SequenceNode:
+        flow = flow_style or not any(isinstance(item, dict) for item in sequence)
         node: yaml.SequenceNode = super().represent_sequence(tag, sequence, flow)
         return node
 

@@ -1,0 +1,163 @@
+"""The tables of `streamer status`: readable in 80 columns, and with every reason a frame was dropped for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+Json = Mapping[str, Any]
+
+STATE_STYLES = {
+    **dict.fromkeys(("live", "ready", "ok", "up"), "green"),
+    **dict.fromkeys(("connecting", "starting", "waiting"), "yellow"),
+    **dict.fromkeys(("disabled", "ended", "off"), "dim"),
+}
+QUIET_STATES = ("live", "ready", "disabled")  # whose detail says nothing that a person must act on
+
+
+def page(found: Json) -> RenderableType:
+    """All of one status answer."""
+    parts = [_headline(found), _cameras(found), *_notes(found.get("cameras", ())), _workers(found)]
+    if found.get("ledger"):
+        parts.append(_ledger(found["ledger"]))
+    if found.get("redis"):
+        parts.append(_redis(found["redis"]))
+    parts += [Text(f"warning: {text}", style="yellow") for text in found.get("warnings", ())]
+    return Group(*parts)
+
+
+def _headline(found: Json) -> Text:
+    name = found.get("display_name") or str(found.get("node", ""))[:8]
+    return Text(
+        f"{name}  streamer {found.get('version', '?')}  pid {found.get('pid', '?')}  "
+        f"up {duration(found.get('uptime_s', 0))}  config_rev {found.get('config_rev', '?')}"
+    )
+
+
+def _table(*left: str, right: tuple[str, ...], last: str) -> Table:
+    table = Table(*left, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for title in right:
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column(last, overflow="fold")
+    return table
+
+
+def _cameras(found: Json) -> RenderableType:
+    cameras = found.get("cameras", ())
+    if not cameras:
+        return Text("no cameras; add one: streamer camera add NAME URL", style="dim")
+    table = _table(
+        "camera", "state", "picture", right=("fps", "inferred", "age p50", "p99 ms"), last="dropped"
+    )
+    for camera in cameras:
+        age = camera.get("age_ms") or {}
+        table.add_row(
+            Text(str(camera.get("name"))),
+            _state(camera),
+            _picture(camera),
+            _number(camera.get("fps_decoded")),
+            _number(camera.get("fps_inferred")),
+            _number(age.get("p50"), digits=0),
+            _number(age.get("p99"), digits=0),
+            _dropped(camera),
+        )
+    return table
+
+
+def _state(item: Json) -> Text:
+    state = str(item.get("state", "?"))
+    return Text(state, style=STATE_STYLES.get(state, "red"))
+
+
+def _notes(cameras: Iterable[Json]) -> list[RenderableType]:
+    """What a person should read of cameras, below their table: too long for its cells."""
+    notes: list[RenderableType] = []
+    for camera in cameras:
+        detail = camera.get("trouble") or (
+            "" if camera.get("state") in QUIET_STATES else camera.get("detail")
+        )
+        if detail:
+            notes.append(Text(f"{camera.get('name')}: {detail}", style="yellow"))
+    return notes
+
+
+def _picture(camera: Json) -> Text:
+    if not camera.get("width"):
+        return Text("-")
+    return Text(f"{camera['width']}x{camera.get('height')}\n{camera.get('codec', '')}".strip())
+
+
+def _dropped(camera: Json) -> Text:
+    """A reason a line; nothing is dropped in silence."""
+    dropped = (camera.get("books") or {}).get("dropped") or {}
+    return Text("\n".join(f"{reason} {n}" for reason, n in dropped.items() if n) or "-")
+
+
+def _workers(found: Json) -> RenderableType:
+    table = _table(
+        "worker", "state", right=("pid", "restarts", "beat s", "cpu s", "MB"), last="cameras / last error"
+    )
+    for worker in found.get("workers", ()):
+        said = Text(" ".join(worker.get("cameras") or ()))
+        if worker.get("last_error"):
+            said.append(("\n" if said else "") + str(worker["last_error"]), style="red")
+        table.add_row(
+            Text(str(worker.get("name"))),
+            _state(worker),
+            str(worker.get("pid") or "-"),
+            str(worker.get("restarts", 0)),
+            _number(worker.get("beat_age_s")),
+            _number(worker.get("cpu_s")),
+            _number(worker.get("rss_mb"), digits=0),
+            said,
+        )
+    return table
+
+
+def _ledger(ledger: Json) -> Text:
+    used, limit = ledger.get("bytes", 0) / 1e6, ledger.get("max_bytes", 0) / 1e6
+    return _store(
+        "ledger",
+        ledger,
+        f"{ledger.get('committed', 0)} committed, {ledger.get('undelivered', 0)} undelivered, "
+        f"{used:.1f} of {limit:.0f} MB, commit p99 {_number(ledger.get('commit_ms_p99'))} ms",
+    )
+
+
+def _redis(redis: Json) -> Text:
+    blocked = ", ".join(redis.get("blocked") or ())
+    return _store(
+        "redis",
+        redis,
+        f"{redis.get('written', 0)} written, visible p50 {_number(redis.get('visible_ms_p50'))} ms"
+        + (f", blocked: {blocked}" if blocked else ""),
+    )
+
+
+def _store(name: str, found: Json, text: str) -> Text:
+    line = Text(f"{name:7} ")
+    state = str(found.get("state", "?"))
+    line.append(state, style=STATE_STYLES.get(state, "red"))
+    line.append(f"  {text}")
+    if found.get("last_error"):
+        line.append(f"  {found['last_error']}", style="red")
+    return line
+
+
+def duration(seconds: float) -> str:
+    """93784 as 1d 2h 3m; below an hour with seconds."""
+    minutes, left_s = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours}h {minutes}m"
+    return f"{hours}h {minutes}m" if hours else f"{minutes}m {left_s}s"
+
+
+def _number(value: Any, digits: int = 1) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
