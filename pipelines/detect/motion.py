@@ -11,7 +11,7 @@ for lines with well separated passers-by, and for a first look before a model is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,11 +52,13 @@ class MotionDetector:
         self._score = 0.0 if score is None else score
         self._backgrounds: dict[str, _Background] = {}
 
-    def submit(self, frames: Sequence[Frame]) -> Ticket:
+    def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:
         """All the work is done here: the order of a camera's frames matters."""
         if not 1 <= len(frames) <= self.max_batch:
             raise ValueError(f"{len(frames)} frames, where one submit takes 1 to {self.max_batch}")
         found = [self._find(frame) for frame in frames]
+        if notify is not None:
+            notify()
         return _MotionTicket(tuple(frame.stamp.camera for frame in frames), found)
 
     def collect(self, ticket: Ticket) -> list[Detections]:

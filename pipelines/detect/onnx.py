@@ -6,7 +6,7 @@ and collect() computes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +79,16 @@ class OnnxDetector:
         self._answers = Answers(self._head, self.labels, self._size, self._score, file.card.nms_iou)
         self._free = [_Slot(self._head.pixels, self._size, self.max_batch) for _ in range(self.depth)]
 
-    def submit(self, frames: Sequence[Frame]) -> Ticket:
+    def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:
+        """The work is done in collect(): nothing is gained by waiting, so `notify` is called at once."""
         if not 1 <= len(frames) <= self.max_batch:
             raise ValueError(f"{len(frames)} frames, where one submit takes 1 to {self.max_batch}")
         if not self._free:
             raise RuntimeError(f"{self.depth} tickets are open: collect one first")
         slot = self._free.pop()
         placements = slot.fill([frame.image for frame in frames])
+        if notify is not None:
+            notify()
         return _OnnxTicket(tuple(frame.stamp.camera for frame in frames), slot, placements)
 
     def collect(self, ticket: Ticket) -> list[Detections]:
