@@ -218,6 +218,10 @@ class _Editor:
         for key, value in change.values.items():
             _set_key(data, key, value)
         credentials = _take_credentials(data, change)
+        if credentials:  # a new password alone keeps the user name
+            before = self._secrets.credentials(change.name)
+            given = credentials.model_dump(exclude_none=True)
+            credentials = before.model_copy(update=given)
         self._save(_validated(data), credentials)
 
     def _rename(self, change: CameraRename) -> None:
