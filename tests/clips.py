@@ -52,9 +52,10 @@ def make_clip(
     draw: Callable[[int, int, int], Image] = numbered_picture,
     pts: Iterable[int] | None = None,
     key_frame_gap: int = 25,
+    container_options: Mapping[str, str] | None = None,
 ) -> Path:
     """Encode `frames` pictures to `path`; `pts`, in frames, where they shall not rise by one."""
-    with av.open(str(path), "w") as output:
+    with av.open(str(path), "w", options=dict(container_options or {})) as output:
         stream = output.add_stream(codec, rate=fps, options=dict(options or {}))
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         stream.codec_context.gop_size = key_frame_gap

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import av
@@ -27,19 +27,26 @@ from streamer.sources.ffmpeg_errors import explain
 MAX_PIXELS = 8192 * 4320
 MAX_DAMAGED_PACKETS = 250  # in a row: some ten seconds of a stream of which nothing can be decoded
 GENERATE_PTS = 0x0001  # AVFMT_FLAG_GENPTS, which PyAV sets
+AFTER_S = 0.5  # FFmpeg's own timeout of an open comes after ours: interrupted, it names any error
+EARLY_S = 0.05  # an error this close to a deadline is the deadline
+_FFMPEG_ERRORS = (av.error.FFmpegError, OSError, ValueError, MemoryError)
 _CLOSED = "closed while it was in use"
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRequest:
-    """`url` goes to FFmpeg and may hold credentials; `shown` is what errors call the source."""
+    """`url` goes to FFmpeg and may hold credentials; `shown` is what errors call the source.
 
-    url: str
+    `prepare` runs first, within the same deadline, and may raise SourceError.
+    """
+
+    url: str = field(repr=False)
     shown: str
     format: str | None
     options: dict[str, str] = field(default_factory=dict, repr=False)
     open_timeout_s: float = 10.0
     read_timeout_s: float = 5.0
+    prepare: Callable[[], None] | None = None
 
 
 class _Opening(threading.Thread):
@@ -58,14 +65,18 @@ class _Opening(threading.Thread):
         request = self._request
         opened: InputContainer | None = None
         try:
+            if request.prepare is not None:
+                request.prepare()
             opened = av.open(
                 request.url,
                 format=request.format,
                 options=request.options,
-                timeout=(request.open_timeout_s, request.read_timeout_s),
+                timeout=(request.open_timeout_s + AFTER_S, request.read_timeout_s),
                 metadata_errors="replace",
             )
-        except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
+        except SourceError as error:
+            self._error = error
+        except _FFMPEG_ERRORS as error:
             self._error = explain(error, request.shown, request.open_timeout_s)
         with self._lock:
             if self._wanted:
@@ -137,13 +148,15 @@ class VideoInput:
             raise SourceError(f"{self._request.shown}: {_CLOSED}")
 
     def _start(self, container: InputContainer) -> None:
-        if not container.streams.video:
+        stream = next((s for s in container.streams.video if getattr(s, "codec_context", None)), None)
+        if stream is None:
+            kinds = "only " + (", ".join(sorted({s.type for s in container.streams})) or "nothing")
+            what = "its codec is not known" if container.streams.video else kinds
             container.close()
-            kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+            self._container = None
             raise SourceDamaged(
-                f"{self._request.shown}: no video in it, only {kinds}: give a source with video"
+                f"{self._request.shown}: no video in it that can be decoded ({what}): give another source"
             )
-        stream = container.streams.video[0]
         codec = stream.codec_context
         codec.thread_count = 1  # one thread costs the least CPU and memory; cameras run side by side
         codec.options = {"max_pixels": str(MAX_PIXELS)}
@@ -172,7 +185,7 @@ class VideoInput:
     def _decode_until_frame(self, deadline: float, timeout_s: float) -> None:
         damaged_in_a_row = 0
         while not self._pending and not self.closed.is_set():
-            packet = self._next_packet(timeout_s)
+            packet = self._next_packet()
             if packet is None:
                 return
             if packet.stream_index == self.stream.index:
@@ -180,7 +193,7 @@ class VideoInput:
                 try:
                     self._pending = self.stream.decode(packet)
                     damaged_in_a_row = 0
-                except (av.error.FFmpegError, ValueError, MemoryError) as error:
+                except _FFMPEG_ERRORS as error:
                     self.damaged += 1
                     damaged_in_a_row += 1
                     if damaged_in_a_row >= MAX_DAMAGED_PACKETS:
@@ -196,11 +209,20 @@ class VideoInput:
             f"{self._request.shown}: {self.damaged} packets in a row could not be decoded ({reason})"
         )
 
-    def _next_packet(self, timeout_s: float) -> Packet[Stream] | None:
+    def _next_packet(self) -> Packet[Stream] | None:
+        begun = time.monotonic()
+        failed: Exception | None = None
         try:
-            return next(self._packets, None)
-        except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
-            raise explain(error, self._request.shown, timeout_s) from None
+            packet = next(self._packets, None)
+        except IndexError:  # PyAV at the end of a damaged file in which streams appeared underway
+            packet = None
+        except _FFMPEG_ERRORS as error:
+            packet, failed = None, error
+        if packet is None and time.monotonic() - begun >= self._request.read_timeout_s - EARLY_S:
+            failed = TimeoutError()
+        if failed is not None:
+            raise explain(failed, self._request.shown, self._request.read_timeout_s) from None
+        return packet
 
     def close(self) -> None:
         """Return at once; FFmpeg's memory is freed now, or by the reading thread on its way out."""

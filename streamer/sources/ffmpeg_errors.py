@@ -7,12 +7,15 @@ import av
 from streamer.errors import AuthFailed, SourceDamaged, SourceError, SourceStalled
 
 _NOT_A_VIDEO = "not a video, or damaged at its start: check that it plays elsewhere"
+_NO_STREAM = "what it sends is no video stream: check address and path, and that it plays elsewhere"
 
 
 def explain(error: Exception, shown: str, timeout_s: float) -> SourceError:
     """The SourceError that a PyAV error `error` of the source called `shown` means."""
     for kinds, make, text in _MEANINGS:
         if isinstance(error, kinds):
+            if text is _NOT_A_VIDEO and "://" in shown:
+                text = _NO_STREAM
             return make(f"{shown}: {text.format(timeout_s=timeout_s)}")
     reason = getattr(error, "strerror", None) or type(error).__name__
     return SourceError(f"{shown}: {reason}")
@@ -29,7 +32,7 @@ _MEANINGS: list[tuple[type[Exception] | tuple[type[Exception], ...], type[Source
     ),
     (_e.HTTPError, SourceError, "the camera refuses the stream: check the path and the number of viewers"),
     (
-        (_e.ExitError, _e.TimeoutError),
+        (_e.ExitError, TimeoutError),
         SourceStalled,
         "nothing came within {timeout_s:g} s: check that it is switched on and reachable",
     ),
@@ -42,5 +45,9 @@ _MEANINGS: list[tuple[type[Exception] | tuple[type[Exception], ...], type[Source
     (_e.PermissionError, SourceError, "may not be read: check the file's permissions and owner"),
     (_e.IsADirectoryError, SourceError, "is a folder: give one video file"),
     ((_e.MemoryError, MemoryError), SourceError, "not enough memory to open it"),
-    ((_e.InvalidDataError, _e.EOFError, _e.DecoderNotFoundError), SourceDamaged, _NOT_A_VIDEO),
+    (
+        (_e.InvalidDataError, _e.EOFError, _e.ArgumentError, _e.DecoderNotFoundError),
+        SourceDamaged,
+        _NOT_A_VIDEO,
+    ),
 ]

@@ -91,7 +91,7 @@ class FileSource:
             raise SourceError(f"{self._path}: is no regular file: give a video file")
         if found.st_size == 0:
             raise SourceDamaged(f"{self._path}: is empty (0 bytes): copy it again")
-        if not os.access(self._path, os.R_OK):
+        if not os.access(self._path, os.R_OK, effective_ids=True):
             raise SourceError(f"{self._path}: may not be read: check the file's permissions and owner")
 
     def read(self) -> Decoded:

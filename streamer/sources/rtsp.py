@@ -6,6 +6,7 @@ camera's clock is evidence and not authority. A stream that ends is an error her
 
 from __future__ import annotations
 
+import socket
 import time
 
 from streamer.errors import SourceDamaged, SourceError, SourceStalled
@@ -13,7 +14,7 @@ from streamer.sources.base import Decoded, ReadOptions, SourceInfo
 from streamer.sources.container import OpenRequest, VideoInput
 from streamer.sources.stream import VideoDecoded, describe, frames_per_second, pts_ns
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
-from streamer.urls import join_credentials, redact, split_credentials
+from streamer.urls import host_and_port, join_credentials, redact, split_credentials
 
 # Where the SDP does not hold the picture's size, FFmpeg reads on for the first key frame: this part of the
 # open timeout.
@@ -30,6 +31,7 @@ class RtspSource:
     def __init__(self, url: str, options: ReadOptions) -> None:
         clean, user, password = split_credentials(url)
         self.shown = redact(clean)
+        self._host, self._port = host_and_port(clean)
         self._options = options
         self._clock = MediaClock(0, live=True)
         self._input = VideoInput(
@@ -40,8 +42,18 @@ class RtspSource:
                 options=_ffmpeg_options(options),
                 open_timeout_s=options.open_timeout_s,
                 read_timeout_s=options.read_timeout_s,
+                prepare=self._resolve,
             )
         )
+
+    def _resolve(self) -> None:
+        """FFmpeg would call an unknown host an input/output error."""
+        try:
+            socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            raise SourceError(
+                f"{self.shown}: no host of the name {host}: check it, or use its address"
+            ) from None
 
     def open(self) -> SourceInfo:
         self._input.open()
@@ -82,7 +94,8 @@ def _ffmpeg_options(options: ReadOptions) -> dict[str, str]:
     return {
         "rtsp_transport": "tcp",
         "allowed_media_types": "video",  # no audio: less to carry, and FFmpeg need not align the two clocks
-        "timeout": str(round(options.read_timeout_s * 1e6)),  # µs, of one wait on the socket; default: none
+        # µs, of one wait on the socket; the default is none. Longer than our own deadlines, which say more.
+        "timeout": str(round((options.open_timeout_s + options.read_timeout_s) * 1e6)),
         "analyzeduration": str(round(options.open_timeout_s * _ANALYZE_SHARE * 1e6)),
         "fpsprobesize": "0",  # else an open waits for 20 pictures, which then come in one late burst
         "protocol_whitelist": "rtsp,rtp,tcp,tls,crypto",
