@@ -14,6 +14,7 @@ import click
 import pytest
 
 from streamer.cli.main import COMMANDS, cli
+from streamer.config_store import ConfigStore
 from tests.conftest import REPO
 
 TOP_LEVEL = {
@@ -224,6 +225,11 @@ def test_every_command_of_the_table_explains_itself(name: str) -> None:
 
 
 # ---- packaging
+
+
+def test_the_example_configuration_is_valid(tmp_path: Path) -> None:
+    (tmp_path / "streamer.yaml").write_text((REPO / "deploy/streamer.yaml").read_text())
+    assert ConfigStore(tmp_path).load().display_name == "shop-entrance"
 
 
 @pytest.mark.slow
