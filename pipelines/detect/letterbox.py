@@ -78,10 +78,14 @@ class Letterbox:
         self._placement, self._shape = place, image.shape
 
 
-def _place(width: int, height: int, canvas_width: int, canvas_height: int, centred: bool) -> Placement:
+def fit(width: int, height: int, canvas_width: int, canvas_height: int) -> tuple[int, int]:
+    """(width, height) of a picture scaled to fit a canvas with its aspect kept."""
     scale = min(canvas_width / width, canvas_height / height)
-    wide = min(canvas_width, max(1, round(width * scale)))
-    high = min(canvas_height, max(1, round(height * scale)))
+    return min(canvas_width, max(1, round(width * scale))), min(canvas_height, max(1, round(height * scale)))
+
+
+def _place(width: int, height: int, canvas_width: int, canvas_height: int, centred: bool) -> Placement:
+    wide, high = fit(width, height, canvas_width, canvas_height)
     left = (canvas_width - wide) // 2 if centred else 0
     top = (canvas_height - high) // 2 if centred else 0
     return Placement(

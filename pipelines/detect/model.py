@@ -133,7 +133,8 @@ class Answers:
         return [detections for detections in found if detections is not None]
 
     def _one(self, answer: Sequence[Floats], placement: Placement) -> Detections:
-        boxes, scores, class_ids = self._head.decode(answer, self._score)
+        with np.errstate(over="ignore", invalid="ignore"):  # absurd numbers are refused below, as boxes
+            boxes, scores, class_ids = self._head.decode(answer, self._score)
         if not len(scores):
             return Detections.empty()
         self._check(boxes)

@@ -1,40 +1,43 @@
 """Detection by OpenVINO, the default engine on Intel and AMD processors.
 
-Frames are letterboxed straight into the input tensors of a few infer requests; scaling and layout are part
-of the compiled graph. The graph runs as one stream (LATENCY) on all its threads: a second request waits its
-turn while the first computes, so that the pre- and post-processing of one overlaps the other.
+Frames are letterboxed straight into the input tensors of a few infer requests. The graph runs as one stream
+(LATENCY) on all its threads: a second request waits its turn while the first computes, so that the pre- and
+post-processing of one overlaps the other. One compiled program for each shape of picture (graph.py).
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# OpenVINO's conversion tools report each import to a web server. We have no use for them, and OpenVINO does
-# without: it takes this ImportError for "not installed". It also halves the time of the import.
-sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
+import numpy as np
 
-import numpy as np  # noqa: E402
-import openvino as ov  # noqa: E402
-from openvino.preprocess import PrePostProcessor  # noqa: E402
-
-from pipelines.detect.card import ModelCard  # noqa: E402
-from pipelines.detect.detector import Ticket  # noqa: E402
-from pipelines.detect.errors import ModelRefused  # noqa: E402
-from pipelines.detect.heads import Head  # noqa: E402
-from pipelines.detect.heads.base import Shape  # noqa: E402
-from pipelines.detect.letterbox import Letterbox, Placement  # noqa: E402
-from pipelines.detect.model import Answers, ModelFile  # noqa: E402
-from pipelines.values import Detections, Floats, Frame, Image  # noqa: E402
+from pipelines.detect.card import ModelCard
+from pipelines.detect.detector import Ticket
+from pipelines.detect.errors import ModelRefused
+from pipelines.detect.graph import Graph, cut_decoder, fold_preprocessing, ov, resize, shape_of
+from pipelines.detect.heads import Head
+from pipelines.detect.heads.yolov8 import YoloV8Cut
+from pipelines.detect.letterbox import Letterbox, Placement, fit
+from pipelines.detect.model import Answers, ModelFile
+from pipelines.values import Detections, Floats, Frame, Image
 
 DEPTH = 3  # one computing, one waiting its turn, one being read
 BATCH = 8  # frames a submit, where the graph's batch is free
+CELL = 32  # pixels; inputs are multiples of the widest stride
+PROGRAMS = 4  # shapes of picture with a program of their own; each costs a compilation and some memory
+USUAL = (16, 9)  # the shape that is compiled at the start; others are when their first frame comes
+
+Size = tuple[int, int]
 
 
 class OpenVinoDetector:
-    """Raises ModelRefused if the file cannot be loaded and run on one frame. `threads` 0: all cores."""
+    """Raises ModelRefused if the file cannot be loaded and run on one frame. `threads` 0: all cores.
+
+    The first frame of a new shape of picture (4:3 after 16:9) waits for a compilation, a second or so, or a
+    third of that from `cache_dir`.
+    """
 
     def __init__(
         self,
@@ -45,46 +48,53 @@ class OpenVinoDetector:
         cache_dir: Path | None = None,
         score: float | None = None,
     ) -> None:
-        file = ModelFile.read(path, card)
-        self._file = file
+        self._file = file = ModelFile.read(path, card)
         self._core = ov.Core()
-        self._precision = self._choose_precision()
-        try:
-            graph, self.size = self._read(file)
-            self.head = file.head(self.size, [_shape(output) for output in graph.outputs])
-            self.labels = file.labels(self.head)
-            self.max_batch = BATCH if graph.input().partial_shape[0].is_dynamic else 1
-            _fold_preprocessing(graph, self.head)
-            self._compiled = self._core.compile_model(graph, "CPU", self._settings(threads, cache_dir))
-        except RuntimeError as error:
-            raise ModelRefused(f"{path}: OpenVINO cannot load it: {_first_line(error)}") from error
-        self.depth = DEPTH
+        self._settings = _settings(self._precision(), threads, cache_dir)
         self._score = file.card.score if score is None else score
-        self._answers = Answers(self.head, self.labels, self.size, self._score, file.card.nms_iou)
-        self._free = [_Request(self._compiled, self.head, self.size, self.max_batch)]
-        self._made = 1
-        self._try_out()
+        try:
+            graph = self._core.read_model(path)
+            if len(graph.inputs) != 1:
+                raise ModelRefused(f"{path}: {len(graph.inputs)} inputs, where a detector has one")
+            shape = shape_of(graph.input())
+            self._batch = shape[0]
+            self.size = file.input_size(shape)
+            if self._batch is not None and self._batch > 1:
+                raise ModelRefused(f"{path}: a fixed batch of {self._batch}: export it with batch 1 or free")
+            if None in shape:
+                resize(graph, self._batch, self.size)
+            self.head = file.head(self.size, [shape_of(output) for output in graph.outputs])
+            self.labels = file.labels(self.head)
+            self.max_batch = BATCH if self._batch is None else 1
+            self.depth = DEPTH
+            self._open = 0
+            self._programs: dict[Size, _Program] = {}
+            self._rectangles = True
+            self._try_out()
+        except RuntimeError as error:
+            raise ModelRefused(f"{path}: OpenVINO cannot load or run it: {_reason(error)}") from error
 
-    def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:
+    def submit(self, frames: Sequence[Frame]) -> Ticket:
         if not 1 <= len(frames) <= self.max_batch:
             raise ValueError(f"{len(frames)} frames, where one submit takes 1 to {self.max_batch}")
-        if not self._free:
-            if self._made == self.depth:
-                raise RuntimeError(f"{self.depth} tickets are open: collect one first")
-            self._free.append(_Request(self._compiled, self.head, self.size, self.max_batch))
-            self._made += 1
-        request = self._free.pop()
-        placements = request.start([frame.image for frame in frames], notify)
-        return _OpenVinoTicket(tuple(frame.stamp.camera for frame in frames), request, placements)
+        if self._open == self.depth:
+            raise RuntimeError(f"{self.depth} tickets are open: collect one first")
+        images = [frame.image for frame in frames]
+        program = self._program(images)
+        request = program.take()
+        placements = request.start(images)
+        self._open += 1
+        return _OpenVinoTicket(tuple(frame.stamp.camera for frame in frames), program, request, placements)
 
     def collect(self, ticket: Ticket) -> list[Detections]:
         if not isinstance(ticket, _OpenVinoTicket) or ticket.request is None:
             raise ValueError("this ticket is spent or another detector's")
         request, ticket.request = ticket.request, None
+        self._open -= 1
         try:
-            return self._answers.read(request.finish(len(ticket.placements)), ticket.placements)
+            return ticket.program.answers.read(request.finish(len(ticket.placements)), ticket.placements)
         finally:
-            self._free.append(request)
+            ticket.program.free.append(request)
 
     def forget(self, camera: str) -> None:
         """Nothing is kept per camera."""
@@ -97,92 +107,121 @@ class OpenVinoDetector:
             "sha256": self._file.sha256,
             "head": self.head.name,
             "input": list(self.size),
-            "precision": self._precision,
+            "compiled": [list(size) for size in self._programs],
+            "precision": self._precision(),
             "max_batch": self.max_batch,
             "score": self._score,
             "licence": self._file.licence,
             "warnings": self._file.warnings(),
         }
 
-    def _choose_precision(self) -> str:
+    def _precision(self) -> str:
         able = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return "bf16" if able and self._file.card.precision == "auto" else "f32"
 
-    def _settings(self, threads: int, cache_dir: Path | None) -> dict[str, Any]:
-        settings: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
-            "INFERENCE_PRECISION_HINT": self._precision,
-        }
-        if threads:
-            settings["INFERENCE_NUM_THREADS"] = threads
-        if cache_dir is not None:
-            settings["CACHE_DIR"] = str(cache_dir)
-        return settings
+    def _program(self, images: Sequence[Image]) -> _Program:
+        """The program of the smallest input that holds all `images` at the model's scale."""
+        wide, high = 0, 0
+        for image in images:
+            width, height = fit(image.shape[1], image.shape[0], *self.size)
+            wide, high = max(wide, width), max(high, height)
+        size = (min(-(-wide // CELL) * CELL, self.size[0]), min(-(-high // CELL) * CELL, self.size[1]))
+        program = self._programs.get(size)
+        if program is not None:
+            return program
+        if not self._rectangles or len(self._programs) >= PROGRAMS:
+            size = self.size
+        return self._programs.get(size) or self._compile(size)
 
-    def _read(self, file: ModelFile) -> tuple[ov.Model, tuple[int, int]]:
-        graph = self._core.read_model(file.path)
-        if len(graph.inputs) != 1:
-            raise ModelRefused(f"{file.path}: {len(graph.inputs)} inputs, where a detector has one")
-        shape = _shape(graph.input())
-        size = file.input_size(shape)
-        batch = -1 if shape[0] is None else shape[0]
-        if batch > 1:
-            raise ModelRefused(f"{file.path}: a fixed batch of {batch}: export it with batch 1 or a free one")
-        if None in shape:
-            graph.reshape([batch, 3, size[1], size[0]])
-        return graph, size
+    def _compile(self, size: Size) -> _Program:
+        """Where the graph cannot take a rectangle, all pictures go through the square's program."""
+        prepared = self._prepare(size)
+        if prepared is None:
+            self._rectangles = False
+            return self._programs.get(self.size) or self._compile(self.size)
+        graph, head = prepared
+        fold_preprocessing(graph, head.pixels)
+        compiled = self._core.compile_model(graph, "CPU", self._settings)
+        answers = Answers(head, self.labels, size, self._score, self._file.card.nms_iou)
+        self._programs[size] = _Program(compiled, head, size, self.max_batch, answers)
+        return self._programs[size]
 
-    def raw_answer(self, image: Image) -> list[Floats]:
-        """The model's own outputs for one picture, good until the next call: for benches and doubts."""
-        request = self._free[-1]
-        request.start([image])
-        return request.finish(1)[0]
+    def _prepare(self, size: Size) -> tuple[Graph, Head] | None:
+        """The graph for this input size and its head; None if its inner shapes are fixed to another size."""
+        graph = self._core.read_model(self._file.path)
+        cut = cut_decoder(graph) if self.head.name == "yolov8" else None
+        graph = graph if cut is None else cut
+        rectangle = size != self.size
+        if (rectangle or graph.is_dynamic()) and not resize(graph, self._batch, size):
+            return None
+        shapes = [shape_of(output) for output in graph.outputs]
+        if cut is not None:
+            return graph, YoloV8Cut(self.head.classes, *size)
+        try:
+            return graph, self._file.head(size, shapes)
+        except ModelRefused:
+            if rectangle:
+                return None
+            raise
 
     def _try_out(self) -> None:
         """One grey frame, so that a model that cannot run is refused now; it also warms the engine up."""
-        try:
-            answer = self.raw_answer(np.full((self.size[1], self.size[0], 3), 114, np.uint8))
-        except RuntimeError as error:
-            raise ModelRefused(f"{self._file.path}: OpenVINO cannot run it: {_first_line(error)}") from error
-        self._file.check_answer(self.head, answer)
+        height = min(self.size[1], self.size[0] * USUAL[1] // USUAL[0])
+        image: Image = np.full((height, self.size[0], 3), 114, np.uint8)
+        program = self._program([image])
+        request = program.take()
+        request.start([image])
+        self._file.check_answer(program.head, request.finish(1)[0])
+        program.free.append(request)
 
 
 class _OpenVinoTicket(Ticket):
-    __slots__ = ("placements", "request")
+    __slots__ = ("placements", "program", "request")
 
-    def __init__(self, cameras: tuple[str, ...], request: _Request, placements: list[Placement]) -> None:
+    def __init__(
+        self, cameras: tuple[str, ...], program: _Program, request: _Request, placements: list[Placement]
+    ) -> None:
         super().__init__(cameras)
+        self.program = program
         self.request: _Request | None = request
         self.placements = placements
+
+
+class _Program:
+    """A compiled graph for one input size, what its answers mean, and its idle requests."""
+
+    def __init__(
+        self, compiled: ov.CompiledModel, head: Head, size: Size, batch: int, answers: Answers
+    ) -> None:
+        self.head = head
+        self.answers = answers
+        self.free: list[_Request] = []
+        self._make = lambda: _Request(compiled, head, size, batch)
+
+    def take(self) -> _Request:
+        return self.free.pop() if self.free else self._make()
 
 
 class _Request:
     """An infer request with the canvases (B, H, W, 3) it reads from."""
 
-    def __init__(self, compiled: ov.CompiledModel, head: Head, size: tuple[int, int], batch: int) -> None:
+    def __init__(self, compiled: ov.CompiledModel, head: Head, size: Size, batch: int) -> None:
         self._request = compiled.create_infer_request()
         self._canvases: Image = np.zeros((batch, size[1], size[0], 3), np.uint8)
         self._boxes = [Letterbox(canvas, head.pixels) for canvas in self._canvases]
         self._batched = len(compiled.outputs[0].partial_shape) == 3
         self._count = 0
-        self._notify: Callable[[], None] | None = None
-        self._request.set_callback(self._done, None)
 
-    def _done(self, _: object) -> None:
-        if self._notify is not None:
-            self._notify()
-
-    def start(self, images: Sequence[Image], notify: Callable[[], None] | None = None) -> list[Placement]:
+    def start(self, images: Sequence[Image]) -> list[Placement]:
         placements = [box.put(image) for box, image in zip(self._boxes, images, strict=False)]
         if len(images) != self._count:
             self._count = len(images)
             self._request.set_input_tensor(ov.Tensor(self._canvases[: self._count], shared_memory=True))
-        self._notify = notify
         self._request.start_async()
         return placements
 
     def finish(self, count: int) -> list[list[Floats]]:
+        """Each frame's share of each output, good until the next start()."""
         self._request.wait()
         outputs = [tensor.data for tensor in self._request.output_tensors]
         if self._batched:
@@ -190,26 +229,20 @@ class _Request:
         return [outputs]
 
 
-def _fold_preprocessing(graph: ov.Model, head: Head) -> None:
-    """Make the graph take (B, H, W, 3) uint8 in the model's channel order."""
-    steps = PrePostProcessor(graph)
-    picture = steps.input()
-    picture.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
-    picture.model().set_layout(ov.Layout("NCHW"))
-    picture.preprocess().convert_element_type(ov.Type.f32)
-    if any(head.pixels.mean):
-        picture.preprocess().mean(list(head.pixels.mean))
-    picture.preprocess().scale(list(head.pixels.std))
-    for i in range(len(graph.outputs)):
-        steps.output(i).tensor().set_element_type(ov.Type.f32)
-    steps.build()
+def _settings(precision: str, threads: int, cache_dir: Path | None) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": precision,
+    }
+    if threads:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    if cache_dir is not None:
+        settings["CACHE_DIR"] = str(cache_dir)
+    return settings
 
 
-def _shape(port: Any) -> Shape:
-    return tuple(None if n.is_dynamic else n.get_length() for n in port.partial_shape)
-
-
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """The last line that says something: OpenVINO puts source positions first."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:300] if lines else "no reason given"

@@ -76,5 +76,12 @@ def centres(width: int, height: int, strides: Sequence[int] = STRIDES) -> tuple[
     return tuple(np.concatenate(a).astype(np.float32) for a in (xs, ys, ss))  # type: ignore[return-value]
 
 
+def distances(logits: Floats) -> Floats:
+    """(N, 4, bins) logits -> (N, 4): the mean of each side's distribution over 0, 1, 2 … strides."""
+    weights = np.exp(logits - logits.max(axis=2, keepdims=True))
+    mean: Floats = (weights @ np.arange(logits.shape[2], dtype=np.float32)) / weights.sum(axis=2)
+    return mean
+
+
 def _grid(size: int, stride: int) -> int:
     return -(-size // stride)

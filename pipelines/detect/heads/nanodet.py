@@ -13,7 +13,15 @@ from itertools import permutations
 
 import numpy as np
 
-from pipelines.detect.heads.base import STRIDES, Candidates, Shape, Signature, centres, check_scores
+from pipelines.detect.heads.base import (
+    STRIDES,
+    Candidates,
+    Shape,
+    Signature,
+    centres,
+    check_scores,
+    distances,
+)
 from pipelines.detect.letterbox import Pixels
 from pipelines.values import Floats, Longs
 
@@ -54,12 +62,9 @@ class NanoDet:
         best = scores.max(axis=1)
         check_scores(float(best.max()))
         found = np.flatnonzero(best >= min_score)
-        logits = self._gather(flat, found).reshape(-1, 4, BINS)
-        logits = np.exp(logits - logits.max(axis=2, keepdims=True))
-        mean = (logits @ np.arange(BINS, dtype=np.float32)) / logits.sum(axis=2)  # (N, 4) strides
-        distance = mean * self._stride[found, None]
+        rows = self._gather(flat, found).reshape(-1, 4, BINS)
+        left, top, right, bottom = (distances(rows) * self._stride[found, None]).T
         x, y = self._x[found], self._y[found]
-        left, top, right, bottom = distance.T
         boxes = np.stack((x - left, y - top, x + right, y + bottom), axis=1)
         return Candidates(boxes, best[found], scores[found].argmax(axis=1).astype(np.int32))
 

@@ -1,18 +1,23 @@
 """YOLOv8 and YOLO11 detection: one output [B, 4 + classes, cells], boxes decoded by the graph.
 
 Anchor-free; rows are centre x, centre y, width, height in input pixels, then a score a class, 0 to 1.
-Source: Ultralytics YOLOv8 (2023), `Detect` with export.
+Source: Ultralytics YOLOv8 (2023), `Detect` with export; distances: Li et al., "Generalized Focal Loss",
+arXiv 2006.04388.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.detect.heads.base import Candidates, Signature, check_scores
+from pipelines.detect.errors import AnswerRefused
+from pipelines.detect.heads.base import Candidates, Signature, centres, check_scores, distances
 from pipelines.detect.letterbox import Pixels
 from pipelines.values import Floats
+
+BINS = 16  # reg_max in all published weights
 
 
 class YoloV8:
@@ -40,3 +45,39 @@ class YoloV8:
         x, y, half_w, half_h = columns[0], columns[1], columns[2] / 2, columns[3] / 2
         boxes = np.stack((x - half_w, y - half_h, x + half_w, y + half_h), axis=1)
         return Candidates(boxes, best[found], columns[4:].argmax(axis=0).astype(np.int32))
+
+
+class YoloV8Cut:
+    """The same model without its decoder: class logits (classes, cells) and distances (4 * BINS, cells).
+
+    Only what passes the score is decoded: sigmoid of the best logit; the mean of each side's distribution
+    over the bins is its distance from the cell's centre in strides.
+    """
+
+    name = "yolov8"
+    pixels = YoloV8.pixels
+
+    def __init__(self, classes: int, width: int, height: int) -> None:
+        self.classes = classes
+        x, y, self._stride = centres(width, height)
+        self._x, self._y = (x + 0.5) * self._stride, (y + 0.5) * self._stride
+
+    def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:
+        logits, distributions = outputs
+        best = logits.max(axis=0)
+        if not np.isfinite(best.max()):
+            raise AnswerRefused("a score that is infinite or not a number")
+        found = np.flatnonzero(best >= _logit(min_score))
+        scores = 1.0 / (1.0 + np.exp(-best[found]))
+        rows = distributions[:, found].T.reshape(-1, 4, BINS)
+        left, top, right, bottom = (distances(rows) * self._stride[found, None]).T
+        x, y = self._x[found], self._y[found]
+        boxes = np.stack((x - left, y - top, x + right, y + bottom), axis=1)
+        return Candidates(boxes, scores, logits[:, found].argmax(axis=0).astype(np.int32))
+
+
+def _logit(score: float) -> float:
+    """The inverse of the sigmoid."""
+    if not 0.0 < score < 1.0:
+        return -math.inf if score <= 0.0 else math.inf
+    return math.log(score / (1.0 - score))

@@ -56,8 +56,7 @@ class YoloX:
         if not self._decoded:
             stride = self._stride[found, None]
             middle = (middle + np.stack((self._x[found], self._y[found]), axis=1)) * stride
-            with np.errstate(over="ignore"):  # an absurd size is refused as a box, with its number
-                size = np.exp(size) * stride
+            size = np.exp(size) * stride
         boxes = np.concatenate((middle - size / 2, middle + size / 2), axis=1)
         return Candidates(boxes, best[good], scores[good].argmax(axis=1).astype(np.int32))
 

@@ -1,0 +1,98 @@
+"""What is done to a model's OpenVINO graph before it is compiled.
+
+Three things, each for speed and none for the result: the preprocessing becomes part of the graph; a YOLOv8
+or YOLO11 graph ends where its last convolutions end, since decoding all 8400 boxes and 672,000 scores to
+throw most away costs more than decoding the few that count; and a graph takes a rectangle instead of a
+square where it can, since a 16:9 picture leaves 40 % of a square grey.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+# OpenVINO's conversion tools report each import to a web server. We have no use for them, and OpenVINO does
+# without: it takes this for "not installed". It also makes the import four times as fast.
+sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
+
+import openvino as ov  # noqa: E402
+from openvino import opset13 as ops  # noqa: E402
+from openvino.preprocess import PrePostProcessor  # noqa: E402
+
+from pipelines.detect.heads.base import Shape  # noqa: E402
+from pipelines.detect.heads.yolov8 import BINS  # noqa: E402
+from pipelines.detect.letterbox import Pixels  # noqa: E402
+
+__all__ = ["Graph", "cut_decoder", "fold_preprocessing", "ov", "resize", "shape_of"]
+
+Graph = ov.Model
+_LOOK_BACK = 40  # nodes; a decoder of boxes has about 20
+
+
+def shape_of(port: Any) -> Shape:
+    """The shape of an input or output, None for free axes."""
+    return tuple(None if n.is_dynamic else n.get_length() for n in port.partial_shape)
+
+
+def fold_preprocessing(graph: ov.Model, pixels: Pixels) -> None:
+    """Make the graph take (B, H, W, 3) uint8 in the model's channel order."""
+    steps = PrePostProcessor(graph)
+    picture = steps.input()
+    picture.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    picture.model().set_layout(ov.Layout("NCHW"))
+    todo = picture.preprocess().convert_element_type(ov.Type.f32)
+    if any(pixels.mean):
+        todo.mean(list(pixels.mean))
+    if pixels.std != (1.0, 1.0, 1.0):
+        todo.scale(list(pixels.std))
+    todo.convert_layout(ov.Layout("NCHW"))  # last: the first convolution wants NHWC inside again
+    for i in range(len(graph.outputs)):
+        steps.output(i).tensor().set_element_type(ov.Type.f32)
+    steps.build()
+
+
+def cut_decoder(graph: ov.Model) -> ov.Model | None:
+    """A YOLOv8 graph with outputs class logits (B, classes, cells) and distances (B, 4 * bins, cells).
+
+    None if the graph does not end in Concat(boxes, Sigmoid(logits)) with a distribution (Softmax over the
+    bins) behind the boxes, as Ultralytics exports it.
+    """
+    joined = graph.outputs[0].get_node().input_value(0).get_node()
+    if joined.get_type_name() != "Concat" or joined.get_input_size() != 2:
+        return None
+    boxes, scores = joined.input_value(0).get_node(), joined.input_value(1).get_node()
+    if scores.get_type_name() != "Sigmoid":
+        return None
+    distances = _distances(boxes)
+    if distances is None:
+        return None
+    outputs = [ops.result(scores.input_value(0)), ops.result(distances)]
+    return ov.Model(outputs, graph.get_parameters(), graph.get_friendly_name())
+
+
+def _distances(boxes: Any) -> Any | None:
+    """The nearest Concat of 4 * bins rows before `boxes`, if a Softmax lies between."""
+    seen: set[str] = set()
+    todo, softmax = [boxes], False
+    while todo and len(seen) < _LOOK_BACK:
+        node = todo.pop(0)
+        if node.get_friendly_name() in seen:
+            continue
+        seen.add(node.get_friendly_name())
+        kind = node.get_type_name()
+        softmax = softmax or kind == "Softmax"
+        if kind == "Concat":
+            shape = shape_of(node.output(0))
+            if len(shape) == 3 and shape[1] == 4 * BINS:
+                return node.output(0) if softmax else None
+        todo.extend(port.get_source_output().get_node() for port in node.inputs())
+    return None
+
+
+def resize(graph: ov.Model, batch: int | None, size: tuple[int, int]) -> bool:
+    """Give the graph an input of `size` (width, height); False if its inner shapes are fixed."""
+    try:
+        graph.reshape([-1 if batch is None else batch, 3, size[1], size[0]])
+    except RuntimeError:  # what OpenVINO raises for a Reshape to a constant that no longer fits
+        return False
+    return True
