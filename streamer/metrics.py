@@ -165,7 +165,11 @@ class Books:
                     break
             if attempt % 10 == 9:
                 time.sleep(0.0002)  # the writer was preempted inside its block
-        value = {n: int(copy[i]) for n, i in (_CAPTURE_AT | _INFER_AT).items() if n not in ("version", "generation")}
+        value = {
+            n: int(copy[i])
+            for n, i in (_CAPTURE_AT | _INFER_AT).items()
+            if n not in ("version", "generation")
+        }
         dropped = {n[5:]: v for n, v in value.items() if n.startswith("drop_") and v}
         answered = sum(value[n] for n in INFER if n != "version")
         out = value["handed"] - answered

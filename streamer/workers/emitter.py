@@ -105,6 +105,14 @@ class Emitter:
         except OSError as error:
             log.warning("camera %s: no checkpoint could be written: %s", camera.name, error.strerror)
 
+    def last_state(self, camera: str) -> tuple[str, int]:
+        """The camera's state that a predecessor has told already, and since when it holds."""
+        saved = self._checkpoints.read(camera) or {}
+        try:
+            return str(saved["state"][0]), int(saved["state"][1])
+        except (KeyError, TypeError, ValueError, IndexError):
+            return "", 0
+
     def take_over(self, camera: InferredCamera) -> bool:
         """Go on from a predecessor's checkpoint. False: its pipeline must be opened anew."""
         saved = self._checkpoints.read(camera.name)
@@ -112,7 +120,6 @@ class Emitter:
             return True
         now_ns = time.time_ns()
         try:
-            camera.last_state = (str(saved["state"][0]), int(saved["state"][1]))
             fresh = 0 <= time.monotonic() - saved["at_s"] < CHECKPOINT_GOOD_S
             if saved["spec"] == camera.spec and fresh:
                 camera.pipeline.restore(camera.name, saved["pipeline"])

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import time
+from collections import deque
 from pathlib import Path
 
 import cv2
@@ -35,7 +36,7 @@ from streamer.metrics import Books
 from streamer.workers.checkpoint import Checkpoints
 from streamer.workers.coverage import Coverage, percentile
 from streamer.workers.emitter import Emitted, Emitter
-from streamer.workers.inferred import InferredCamera
+from streamer.workers.inferred import STATES_WAITING, InferredCamera
 from streamer.workers.journal import Journal
 from streamer.workers.loading import PipelineLoader
 from streamer.workers.turns import Running, Turns
@@ -59,7 +60,7 @@ class InferWorker:
         self._shared_dir = shared_dir
         self._books = Books.attach(shared_dir / "books")
         self._cameras: dict[str, InferredCamera] = {}
-        self._told: dict[str, tuple[str, SourceState]] = {}  # what capture workers said last
+        self._early: dict[str, deque[tuple[str, SourceState]]] = {}  # of cameras not assigned yet
         self._assignment: InferAssignment | None = None
         self._loader: PipelineLoader | None = None
         self._told_ready = -1
@@ -111,7 +112,6 @@ class InferWorker:
         elif isinstance(message, Ack):
             self._journal.acknowledged(message)
         elif isinstance(message, SourceState):
-            self._told[message.camera] = (peer, message)
             self._source_state(peer, message)
         elif isinstance(message, InferAssignment):
             self._assign(message)
@@ -125,6 +125,7 @@ class InferWorker:
     def _source_state(self, peer: str, state: SourceState) -> None:
         camera = self._cameras.get(state.camera)
         if camera is None:
+            self._early.setdefault(state.camera, deque(maxlen=STATES_WAITING)).append((peer, state))
             return
         camera.worker = peer
         camera.demanded_s = 0.0  # told again: its ring, or its side of our demand, may be new
@@ -153,15 +154,18 @@ class InferWorker:
             elif config != camera.config:
                 self._change(camera, config)
             self._loader.want(config.pipeline)
+        self._early.clear()
         self._journal.ask([name for name in wanted if not self._journal.knows(name)])
         self._settle()
 
     def _add(self, config: InferCamera) -> None:
         coverage = Coverage(config.bucket_s, time.time_ns(), self._books.balance(config.row))
         block = self._books.infer(config.row)
-        self._cameras[config.name] = InferredCamera(config, block, coverage, config.generation)
-        if config.name in self._told:
-            self._source_state(*self._told[config.name])
+        camera = InferredCamera(config, block, coverage, config.generation)
+        camera.last_state = self._emitter.last_state(config.name)
+        self._cameras[config.name] = camera
+        for peer, state in self._early.pop(config.name, ()):
+            self._source_state(peer, state)
 
     def _change(self, camera: InferredCamera, config: InferCamera) -> None:
         old, camera.config = camera.config, config
@@ -184,7 +188,6 @@ class InferWorker:
         if camera.pipeline is not None:
             camera.pipeline.close_camera(camera.name)
         self._emitter.forget(camera)
-        self._told.pop(camera.name, None)
 
     # ---- pipelines
 

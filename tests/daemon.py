@@ -1,0 +1,134 @@
+"""A real daemon for tests: its own folders, its own Redis, real processes; ended by its pid."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import redis
+import yaml
+
+from streamer import control
+from streamer.redis_server import subscriber_url
+
+START_LIMIT_S = 40.0
+
+
+class Daemon:
+    """`streamer run` on folders below `base` (a short path: sockets live there)."""
+
+    def __init__(self, base: Path, cameras: list[dict[str, Any]] | None = None, **settings: Any) -> None:
+        self.base = base
+        self.config_dir, self.state_dir, self.runtime_dir = base / "cfg", base / "state", base / "run"
+        (self.config_dir / "cameras.d").mkdir(parents=True)
+        document = {"state_dir": str(self.state_dir), "runtime_dir": str(self.runtime_dir), **settings}
+        (self.config_dir / "streamer.yaml").write_text(yaml.safe_dump(document))
+        for camera in cameras or []:
+            self.write_camera(camera)
+        self.log_path = base / "log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def write_camera(self, camera: Mapping[str, Any]) -> None:
+        path = self.config_dir / "cameras.d" / f"{camera['name']}.yaml"
+        path.write_text(yaml.safe_dump(dict(camera)))
+
+    def start(self, wait: bool = True, env: Mapping[str, str] | None = None) -> Daemon:
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command("run"), stdout=log, stderr=log, env={**os.environ, **(env or {})}
+            )
+        if wait:
+            self.wait_for(lambda s: self._serves(s), START_LIMIT_S, "the daemon to serve")
+        return self
+
+    def command(self, *args: str) -> list[str]:
+        return [sys.executable, "-m", "streamer.cli.main", "--config", str(self.config_dir), *args]
+
+    def cli(self, *args: str, check: bool = True, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(self.command(*args), capture_output=True, text=True, timeout=60, **kwargs)
+        if check and done.returncode:
+            raise AssertionError(
+                f"streamer {' '.join(args)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+            )
+        return done
+
+    def status(self) -> dict[str, Any]:
+        return control.call(self.runtime_dir / "control.sock", "status", timeout_s=5.0)
+
+    def camera(self, name: str) -> dict[str, Any]:
+        return next(c for c in self.status()["cameras"] if c["name"] == name)
+
+    def worker(self, name: str) -> dict[str, Any]:
+        return next(w for w in self.status()["workers"] if w["name"] == name)
+
+    def wait_for(
+        self, condition: Callable[[dict[str, Any]], Any], limit_s: float, what: str
+    ) -> dict[str, Any]:
+        """Poll the status until `condition` holds; fail with the log's end."""
+        deadline_s = time.monotonic() + limit_s
+        while time.monotonic() < deadline_s:
+            assert self.process is not None
+            if self.process.poll() is not None:
+                raise AssertionError(f"the daemon ended ({self.process.returncode}):\n{self.log()}")
+            try:
+                status = self.status()
+                if condition(status):
+                    return status
+            except (control.RunningError, control.ControlError, KeyError, StopIteration):
+                pass
+            time.sleep(0.05)
+        raise AssertionError(f"waited {limit_s} s for {what}:\n{self.log()}")
+
+    def kill_worker(self, name: str, signum: signal.Signals = signal.SIGKILL) -> int:
+        pid = self.worker(name)["pid"]
+        if pid is not None:
+            os.kill(pid, signum)
+        return int(pid or 0)
+
+    def redis(self) -> redis.Redis:
+        """As a subscriber sees it."""
+        return redis.Redis.from_url(subscriber_url(self.runtime_dir), decode_responses=True)
+
+    def events(self, camera: str) -> list[dict[str, Any]]:
+        """Every event on the camera's stream, oldest first, with its stream id as `_id`."""
+        key = f"streamer:{{{self.status()['node']}/{camera}}}:events"
+        with self.redis() as client:
+            return [{**json.loads(f["event"]), "_id": i} for i, f in client.xrange(key)]
+
+    def wait_for_events(
+        self, camera: str, wanted: Callable[[dict[str, Any]], bool], limit_s: float
+    ) -> list[dict[str, Any]]:
+        """The camera's events, once there is one that is `wanted`."""
+        deadline_s = time.monotonic() + limit_s
+        while time.monotonic() < deadline_s:
+            events = self.events(camera)
+            if any(wanted(e) for e in events):
+                return events
+            time.sleep(0.1)
+        raise AssertionError(f"waited {limit_s} s for an event of {camera}:\n{self.log()}")
+
+    def stop(self, limit_s: float = 12.0) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(limit_s)
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(5)
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")[-6000:]
+
+    @staticmethod
+    def _serves(status: Mapping[str, Any]) -> bool:
+        return all(w["state"] == "ready" for w in status["workers"] if w["role"] in ("infer", "deliver"))
