@@ -1,0 +1,237 @@
+"""The delivery worker as a real process with a real private Redis, and a sender that follows the protocol."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from redis import RedisError as RedisClientError
+
+from streamer import redis_server
+from streamer.bus import Bus
+from streamer.cloudevents import EventId
+from streamer.config import RedisConfig
+from streamer.ledger import LedgerReader
+from streamer.messages import (
+    Ack,
+    CameraStatus,
+    DeliverAssignment,
+    EventRecord,
+    Hello,
+    Resume,
+    WorkerStatus,
+    events_key,
+    totals_key,
+)
+from streamer.sinks.redis import connect
+from streamer.workers.journal import Journal
+
+NODE = "b7a4d7cf-6f0b-4dbb-9a3a-4d4c0a1f7c11"
+WORKER = """
+import sys
+from pathlib import Path
+from streamer.workers.deliver import DeliverWorker
+from streamer.workers.loop import run
+sys.exit(run(DeliverWorker("deliver", Path(sys.argv[1]), Path(sys.argv[2])), lambda: None))
+"""
+
+
+class Rig:
+    """Plays supervisor and inference worker. `count(camera)` makes and sends the camera's next event."""
+
+    def __init__(self, folder: Path, *, cameras: tuple[str, ...] = ("gate", "yard"), **limits: Any) -> None:
+        self.runtime_dir, self.state_dir = folder / "run", folder / "state"
+        for path in (self.runtime_dir, self.state_dir):
+            path.mkdir(mode=0o700, exist_ok=True)
+        self.cameras = cameras
+        self.sent = dict.fromkeys(cameras, 0)
+        self.status: dict[str, Any] = {}
+        self.redis_url = redis_server.writer_url(self.runtime_dir, self.state_dir)
+        self.limits = {"ledger_max_bytes": 1 << 28, "retention_days": 30.0, "stream_max_len": 1_000_000}
+        self.limits |= limits
+        self.ledger_path = self.state_dir / "ledger.db"
+        self._redis: subprocess.Popen[bytes] | None = None
+        self._delivery: subprocess.Popen[bytes] | None = None
+        self._bus = Bus(self.runtime_dir)
+        self._server = self._bus.serve("supervisor")
+        self._client = self._bus.connect("deliver", "infer-0")
+        self.journal = Journal("infer-0", self._client, self.runtime_dir)
+
+    # ---- processes
+
+    def start_redis(self, **settings: Any) -> None:
+        """The private server as it is, but for one more user who may do everything."""
+        command = redis_server.command(self.runtime_dir, self.state_dir, RedisConfig(**settings))
+        with open(self.state_dir / "redis" / "users.acl", "a") as users:
+            users.write("user admin on nopass ~* &* +@all\n")
+        self._redis = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        self.until(lambda: redis_server.ping(self.runtime_dir))
+
+    def kill_redis(self) -> None:
+        _kill(self._redis)
+        self._redis = None
+
+    def start_delivery(self) -> None:
+        self._delivery = subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(self.runtime_dir), str(self.state_dir)]
+        )
+
+    def kill_delivery(self) -> None:
+        _kill(self._delivery)
+        self._delivery = None
+
+    def stop_delivery(self) -> int:
+        """SIGTERM, and the exit status."""
+        assert self._delivery is not None
+        self._delivery.terminate()
+        status = self._delivery.wait(15)
+        self._delivery = None
+        return status
+
+    def redis_pid(self) -> int:
+        assert self._redis is not None
+        return self._redis.pid
+
+    def delivery_pid(self) -> int:
+        assert self._delivery is not None
+        return self._delivery.pid
+
+    def close(self) -> None:
+        self.kill_delivery()
+        self.kill_redis()
+        self.journal.close()
+        self._bus.close()
+
+    # ---- the supervisor's and the sender's part
+
+    def resume(self) -> None:
+        self.journal.ask(self.cameras)
+        self.until(lambda: all(self.journal.knows(camera) for camera in self.cameras))
+
+    def replace_sender(self) -> None:
+        """As after a kill: a new connection and a new journal over the spool that was left."""
+        self.journal.close()
+        self._bus.disconnect(self._client)
+        self._client = self._bus.connect("deliver", "infer-0")
+        self.journal = Journal("infer-0", self._client, self.runtime_dir)
+
+    def count(self, camera: str, steps: int = 1) -> None:
+        """Send `steps` crossings in one batch."""
+        records = [crossing(camera, self.sent[camera] + n + 1) for n in range(steps)]
+        if self.journal.write(records):
+            self.sent[camera] += steps
+
+    def pump(self, timeout_s: float = 0.0) -> None:
+        for received in self._bus.poll(timeout_s):
+            message = received.message
+            if isinstance(message, Hello):
+                self._server.send(received.peer, self.assignment())
+            elif isinstance(message, Ack):
+                self.journal.acknowledged(message)
+            elif isinstance(message, Resume):
+                self.journal.resumed(message)
+            elif isinstance(message, WorkerStatus):
+                self.status = message.status
+        self.journal.tick(time.monotonic())
+
+    def assignment(self, rev: int = 1) -> DeliverAssignment:
+        return DeliverAssignment(
+            rev=rev,
+            config_rev=1,
+            redis_url=self.redis_url,
+            ledger_path=str(self.ledger_path),
+            node=NODE,
+            config_json='{"cameras": []}',
+            **self.limits,
+        )
+
+    def tell(self, message: DeliverAssignment | CameraStatus) -> None:
+        self._server.send("deliver", message)
+
+    def until(self, true: Callable[[], bool], timeout_s: float = 30.0) -> None:
+        """Pump until `true()`; AssertionError with the last status when it does not come."""
+        end_s = time.monotonic() + timeout_s
+        while not true():
+            self.pump(0.01)
+            if time.monotonic() > end_s:
+                raise AssertionError(f"did not happen in {timeout_s} s; status: {self.status}")
+
+    def settle(self) -> None:
+        """Until all is acknowledged and Redis has the last event of each camera."""
+        self.until(lambda: not self.journal.unacknowledged)
+        self.until(lambda: all(self.in_redis(c)[-1:] == [self.sent[c]] for c in self.cameras if self.sent[c]))
+
+    # ---- what came of it
+
+    def admin(self) -> Any:
+        return connect(redis_server.subscriber_url(self.runtime_dir).replace("subscriber:", "admin:", 1))
+
+    def client(self) -> Any:
+        return connect(redis_server.subscriber_url(self.runtime_dir))
+
+    def entries(self, camera: str) -> list[tuple[EventId, bytes]]:
+        """(id, CloudEvent) of every entry of the camera's stream; empty while Redis is away."""
+        client = self.client()
+        try:
+            raw = client.xrange(events_key(NODE, camera))
+        except RedisClientError:
+            return []
+        finally:
+            client.close()
+        return [(EventId.parse(entry_id.decode()), fields[b"event"]) for entry_id, fields in raw]
+
+    def in_redis(self, camera: str) -> list[int]:
+        return [place.seq for place, _ in self.entries(camera)]
+
+    def totals(self, camera: str) -> dict[str, int]:
+        client = self.client()
+        raw = client.hgetall(totals_key(NODE, camera))
+        client.close()
+        return {key.decode(): int(value) for key, value in raw.items()}
+
+    def in_ledger(self, camera: str) -> list[int]:
+        reader = LedgerReader(self.ledger_path)
+        events = reader.after(camera, None, 1_000_000)
+        reader.close()
+        return [event.id.seq for event in events]
+
+    def assert_each_once(self) -> None:
+        """Every event that was handed over is in the ledger and in Redis exactly once, in order."""
+        for camera in self.cameras:
+            wanted = list(range(1, self.sent[camera] + 1))
+            for place, have in (("ledger", self.in_ledger(camera)), ("Redis", self.in_redis(camera))):
+                lost = sorted(set(wanted) - set(have))
+                assert (lost, len(have)) == ([], len(wanted)), f"{camera}, {place}: {self.status}"
+                assert have == wanted
+            if wanted:
+                totals = self.totals(camera)
+                assert totals["line/door/in/1/person"] == len(wanted)
+                assert totals["seq"] == len(wanted)
+
+
+def crossing(camera: str, number: int) -> EventRecord:
+    """The data name the event itself, so that another one in its place would be seen."""
+    data = {"line": "door", "direction": "in", "class": "person", "rule_rev": 1, "track_id": number}
+    return EventRecord(
+        camera=camera,
+        seq=0,
+        type="streamer.line.crossed.v1",
+        subject="door",
+        epoch=1,
+        frame_id=number,
+        media_ns=number * 40_000_000,
+        captured_ns=time.time_ns(),
+        age_ms=12.5,
+        config_rev=1,
+        data=data,
+    )
+
+
+def _kill(process: subprocess.Popen[bytes] | None) -> None:
+    if process is not None:
+        process.kill()
+        process.wait()
