@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from rich.table import Table
 
 from pipelines.detect.detector import Detector
 from pipelines.registry import DETECTORS
-from pipelines.spec import CameraRules, LineSpec, PipelineSpec, ZoneSpec, check_name, preset
+from pipelines.spec import Anchor, CameraRules, LineSpec, PipelineSpec, ZoneSpec, check_name, preset
 from streamer import analyze as analysis
 from streamer.analyze import Analysis, Outputs
 from streamer.cli.rules import normalised
@@ -34,6 +35,16 @@ Pair = tuple[float, float]
 Drawn = tuple[str, list[Pair]]  # a name and the points as typed
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """The lines and zones of the command line."""
+
+    lines: list[Drawn]
+    zones: list[Drawn]
+    pixels: bool
+    anchor: Anchor
+
+
 @click.command("analyze")
 @click.argument("clip")
 @click.option("--model", help="Model file (.onnx), or the name of an installed model.")
@@ -46,6 +57,13 @@ Drawn = tuple[str, list[Pair]]  # a name and the points as typed
 )
 @click.option("--zone", "zones", multiple=True, metavar="NAME=x1,y1,x2,y2,x3,y3,…", help="Zone.")
 @click.option("--pixels", is_flag=True, help="Points are pixels of the clip, not shares of it.")
+@click.option(
+    "--anchor",
+    type=click.Choice(["center", "foot", "top", "auto"]),
+    default="center",
+    show_default=True,
+    help="The point of a box that crosses; auto: the foot of a person, else the center.",
+)
 @click.option("--classes", "--class", "classes", help="Only these classes or groups: person,vehicle")
 @click.option("--pipeline", "pipeline_name", default="default", show_default=True, help="Preset.")
 @click.option("--engine", type=click.Choice(["auto", *DETECTORS]), help="Instead of the preset's own.")
@@ -72,6 +90,7 @@ def analyze(
     lines: tuple[str, ...],
     zones: tuple[str, ...],
     pixels: bool,
+    anchor: Anchor,
     classes: str | None,
     pipeline_name: str,
     engine: str | None,
@@ -89,19 +108,23 @@ def analyze(
     \b
     streamer analyze street.mp4 --line 'road=0.1,0.6,0.9,0.6' --classes vehicle
     """
-    drawn = [_parse(text, "line", 2) for text in lines], [_parse(text, "zone", 3) for text in zones]
+    drawn = Drawing(
+        [_parse(text, "line", 2) for text in lines],
+        [_parse(text, "zone", 3) for text in zones],
+        pixels,
+        anchor,
+    )
     spec = _spec(pipeline_name, engine, score)
     wanted = tuple(word.strip() for word in (classes or "").split(",") if word.strip()) or spec.classes
     outputs = Outputs(render, events, detections)
     _check_outputs(outputs)
     if clip.endswith(".npz"):
-        result = _replay(Path(clip), drawn, pixels, wanted, outputs)
+        result = _replay(Path(clip), drawn, wanted, outputs)
     else:
         result = _analyze(
             store,
             clip,
             drawn,
-            pixels,
             wanted,
             spec,
             model,
@@ -119,8 +142,7 @@ def analyze(
 def _analyze(
     store: ConfigStore,
     clip: str,
-    drawn: tuple[list[Drawn], list[Drawn]],
-    pixels: bool,
+    drawn: Drawing,
     classes: tuple[str, ...],
     spec: PipelineSpec,
     model: str | None,
@@ -135,8 +157,7 @@ def _analyze(
         info = source.open()
         if clip.startswith("synthetic:") and info.frames is None:
             raise ConfigError(f"{clip}: this scene has no end: add seconds=60 to its URL")
-        size = (info.width, info.height)
-        rules = _rules(drawn, size if pixels else None, classes)
+        rules = _rules(drawn, (info.width, info.height), classes)
         detector = _detector(store, spec, model, threads)
         with _progress(info.frames) as advance:
             return analysis.analyze(
@@ -154,8 +175,7 @@ def _analyze(
 
 def _replay(
     path: Path,
-    drawn: tuple[list[Drawn], list[Drawn]],
-    pixels: bool,
+    drawn: Drawing,
     classes: tuple[str, ...],
     outputs: Outputs,
 ) -> Analysis:
@@ -164,8 +184,7 @@ def _replay(
             f"{path}: stored detections have no pictures: --render and --detections need a video"
         )
     stored = load_detections(path)
-    size = (stored.width, stored.height) if pixels else None
-    return analysis.replay(stored, _rules(drawn, size, classes), outputs=outputs)
+    return analysis.replay(stored, _rules(drawn, (stored.width, stored.height), classes), outputs=outputs)
 
 
 # ---- what was asked for
@@ -191,14 +210,20 @@ def _parse(text: str, kind: str, least: int) -> Drawn:
     return name, list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-def _rules(
-    drawn: tuple[list[Drawn], list[Drawn]], size: tuple[int, int] | None, classes: tuple[str, ...]
-) -> CameraRules:
+def _rules(drawn: Drawing, clip_size: tuple[int, int], classes: tuple[str, ...]) -> CameraRules:
+    """`clip_size` is (width, height), which points in pixels are shares of. Raises ConfigError."""
+    size = clip_size if drawn.pixels else None
     try:
         return CameraRules(
             classes=classes,
-            lines=tuple(LineSpec(name=name, points=_unit(points, size)) for name, points in drawn[0]),
-            zones=tuple(ZoneSpec(name=name, points=_unit(points, size)) for name, points in drawn[1]),
+            lines=tuple(
+                LineSpec(name=name, points=_unit(points, size), anchor=drawn.anchor)
+                for name, points in drawn.lines
+            ),
+            zones=tuple(
+                ZoneSpec(name=name, points=_unit(points, size), anchor=drawn.anchor)
+                for name, points in drawn.zones
+            ),
         )
     except ValidationError as error:
         first = error.errors()[0]

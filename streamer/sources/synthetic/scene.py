@@ -82,9 +82,10 @@ class Scene:
     def line(self, name: str = "street") -> LineSpec:
         """The scene's own counting line: over both pavements and the road, from the near side to the far."""
         view = self.world().view(self.width, self.height)
-        # The near end is where the line leaves the picture at the bottom.
-        path = np.array([[COUNT_SLOPE * y, y, 0.0] for y in np.linspace(3.0, FACADE - 0.3, 400)])
-        pixels, _ = view.project(path)
+        # The near end is where the line leaves the picture at the bottom, the far end a man's height up
+        # the facade, so that the middle of whoever walks there passes it too.
+        path = [[COUNT_SLOPE * y, y, 0.0] for y in np.linspace(3.0, FACADE, 400)]
+        pixels, _ = view.project(np.array([*path, [COUNT_SLOPE * FACADE, FACADE, 1.6]]))
         inside = pixels[(pixels[:, 1] <= self.height) & (pixels[:, 0] >= 0) & (pixels[:, 0] <= self.width)]
         near, far = inside[0], inside[-1]
         points: tuple[Point, Point] = (self._unit(near), self._unit(far))
