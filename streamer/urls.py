@@ -29,7 +29,6 @@ _SURE_HOST = re.compile(
 _SECRET_QUERY = re.compile(
     r"(?i)\b((?:user|usr|username|login|pass|passwd|password|pwd|psw|token|auth|key|secret|sig)=)[^&#;/\s]+"
 )
-_BLANK = re.compile(r"\s")
 _LINE_OR_URL = re.compile(rf"\n|{_URL_START.pattern}")
 _NETWORK_SCHEMES = ("rtsp", "rtsps")
 _SAFE = "!$&'()*+,;=-._~"  # sub-delims and unreserved of RFC 3986: need no encoding, which saves room
@@ -52,7 +51,7 @@ def _userinfo_end(rest: str) -> int:
     end = _authority_end(rest)
     at = rest.rfind("@", 0, end)
     later = [i for i in range(end, len(rest)) if rest[i] == "@" and _SURE_HOST.match(rest, i + 1)]
-    if at >= 0:
+    if at >= 0 and _HOST_ONLY.fullmatch(rest, at + 1, end):
         # user:p@a/b@10.0.0.7/live: the last @ of the path that a host surely follows. A query is left alone.
         query = min((i for i in (rest.find(c, end) for c in "?#") if i >= 0), default=len(rest))
         return max([at, *(i for i in later if i < query)])
@@ -103,29 +102,21 @@ def join_credentials(url: str, user: str | None, password: str | None) -> str:
 def redact(text: str) -> str:
     """`text` (a URL, or a line with URLs in it) with every credential replaced by `***`.
 
-    Rather too much is hidden than too little: up to the last `@` of the URL.
+    Rather too much is hidden than too little: from `://` to the last `@` of the line, or of the part of it
+    before the next URL, since a password may hold blanks.
     """
     out: list[str] = []
     place = 0
     for start in _URL_START.finditer(text):
         if start.start() < place:
             continue
-        begin = start.end()
-        line_end = _first_of(text, begin, _LINE_OR_URL)
-        word_end = _first_of(text, begin, _BLANK)
-        at = text.rfind("@", begin, word_end)
-        if at < 0 and not _HOST_ONLY.fullmatch(text, begin, begin + _authority_end(text[begin:word_end])):
-            at = text.rfind("@", begin, line_end)  # a password with a space in it
+        end = _LINE_OR_URL.search(text, start.end())
+        at = text.rfind("@", start.end(), end.start() if end else len(text))
         if at >= 0:
-            out += [text[place:begin], HIDDEN]
+            out += [text[place : start.end()], HIDDEN]
             place = at
     out.append(text[place:])
     return _SECRET_QUERY.sub(rf"\g<1>{HIDDEN}", "".join(out))
-
-
-def _first_of(text: str, begin: int, pattern: re.Pattern[str]) -> int:
-    found = pattern.search(text, begin)
-    return found.start() if found else len(text)
 
 
 def check_source_url(url: str) -> str:

@@ -39,6 +39,11 @@ class RtspServer:
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.pid
+
     def url(self, path: str, userinfo: str = "") -> str:
         return f"rtsp://{userinfo + '@' if userinfo else ''}127.0.0.1:{self.port}{path}"
 

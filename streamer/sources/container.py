@@ -101,7 +101,8 @@ class _Opening(threading.Thread):
 class VideoInput:
     """The video of one input: open() once, next_frame() by one thread, close() from any.
 
-    `frames` counts the decoded pictures, `damaged` the packets that could not be decoded.
+    `frames` counts the decoded pictures, `damaged` the packets that could not be decoded, `video_bytes`
+    what the packets of the video held.
     """
 
     def __init__(self, request: OpenRequest) -> None:
@@ -115,7 +116,7 @@ class VideoInput:
         self._stream: VideoStream | None = None
         self.frames = 0
         self.damaged = 0
-        self.last_packet: Packet[Stream] | None = None
+        self.video_bytes = 0
 
     @property
     def container(self) -> InputContainer:
@@ -189,7 +190,7 @@ class VideoInput:
             if packet is None:
                 return
             if packet.stream_index == self.stream.index:
-                self.last_packet = packet
+                self.video_bytes += packet.size
                 try:
                     self._pending = self.stream.decode(packet)
                     damaged_in_a_row = 0
@@ -236,7 +237,6 @@ class VideoInput:
         try:
             self._packets = iter(())
             self._pending = []
-            self.last_packet = None
             if self._container is not None:
                 self._container.close()
                 self._container = None

@@ -30,7 +30,12 @@ _MEANINGS: list[tuple[type[Exception] | tuple[type[Exception], ...], type[Source
         SourceError,
         "the camera has no stream at this path (404): `streamer camera test` lists common paths",
     ),
-    (_e.HTTPError, SourceError, "the camera refuses the stream: check the path and the number of viewers"),
+    (
+        _e.HTTPClientError,
+        SourceError,
+        "the camera refuses the stream: there may be no video at this path, or too many viewers",
+    ),
+    (_e.HTTPServerError, SourceError, "the camera reports an error of its own (5xx): restart it if it stays"),
     (
         (_e.ExitError, TimeoutError),
         SourceStalled,

@@ -142,6 +142,11 @@ class FileSource:
             return ""
         return f" of the {stated} it states: it is cut short or damaged"
 
+    @property
+    def video_bytes(self) -> int:
+        """Encoded bytes read so far."""
+        return self._input.video_bytes
+
     def close(self) -> None:
         self._closed = True
         self._input.close()

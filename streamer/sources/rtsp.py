@@ -52,7 +52,7 @@ class RtspSource:
             socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             raise SourceError(
-                f"{self.shown}: no host of the name {host}: check it, or use its address"
+                f"{self.shown}: no host of the name {self._host}: check it, or use its address"
             ) from None
 
     def open(self) -> SourceInfo:
@@ -84,6 +84,11 @@ class RtspSource:
             received_mono_ns=now_ns,
             clock_source="rtp" if used else "arrival",
         )
+
+    @property
+    def video_bytes(self) -> int:
+        """Encoded bytes read so far."""
+        return self._input.video_bytes
 
     def close(self) -> None:
         self._input.close()

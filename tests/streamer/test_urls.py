@@ -31,6 +31,7 @@ SPLITS = [
     ("rtsp://admin:p s@cam/1", "rtsp://cam/1", "admin", "p s"),
     ("rtsp://admin:100%@cam/1", "rtsp://cam/1", "admin", "100%"),
     ("rtsp://admin:пароль@cam/1", "rtsp://cam/1", "admin", "пароль"),
+    ("rtsp://ad min:c4@:/%?# ü&=@127.0.0.1:554/1", "rtsp://127.0.0.1:554/1", "ad min", "c4@:/%?# ü&="),
     ("rtsp://user@mail.org:pw@cam/1", "rtsp://cam/1", "user@mail.org", "pw"),
     ("rtsp://admin:pw@[fe80::1]:554/1", "rtsp://[fe80::1]:554/1", "admin", "pw"),
     # an @ that belongs to the path or the query
