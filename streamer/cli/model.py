@@ -11,16 +11,26 @@ from rich.console import Console
 from rich.table import Table
 
 from streamer.config_store import ConfigStore
-from streamer.errors import ModelError
+from streamer.errors import ModelError, StorageError
 from streamer.models import Installed, ModelStore
 
 SHOWN_CLASSES = 6  # groups named in the listing before it says how many more there are
 
 
 def model_store(store: ConfigStore) -> ModelStore:
-    """The store in the configured state folder, or in the usual one where nothing is configured yet."""
+    """The store in the configured state folder, or in the usual one where nothing is configured yet.
+
+    Raises ConfigError, or StorageError where this user may not see it.
+    """
     state = store.load().state_path if store.exists() else store.default_state_dir()
-    return ModelStore(state / "models")
+    folder = state / "models"
+    try:
+        folder.stat()
+    except FileNotFoundError:
+        pass  # it is made when the first model is added
+    except PermissionError as error:
+        raise StorageError(f"{folder}: only the daemon's user and root may look into it: use sudo") from error
+    return ModelStore(folder)
 
 
 @click.group()

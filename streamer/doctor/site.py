@@ -72,10 +72,9 @@ def check_secret_files(store: ConfigStore, config: Config) -> list[Check]:  # no
 def check_state_folder(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
     folder = config.state_path
     place = _nearest(folder)
-    who = "this user" if os.geteuid() else "root"
     if not os.access(place, os.W_OK | os.X_OK):
-        advice = "run doctor as the daemon's user, or set state_dir to a folder of its own"
-        return [warn("state folder", f"{folder} is not writable by {who}", advice)]
+        advice = "if it is the service's, run doctor with sudo; else set state_dir to a folder of your own"
+        return [warn("state folder", f"{folder} is not writable by this user", advice)]
     room = os.statvfs(place)
     free = room.f_bavail * room.f_frsize
     text = f"{folder}, {free >> 20} MiB free"
@@ -106,6 +105,8 @@ def check_models(store: ConfigStore, config: Config) -> list[Check]:  # noqa: AR
     """Whether there are models and their files are the ones that were added; none is loaded."""
     models = ModelStore(config.state_path / "models")
     try:
+        if _hidden(models.folder):
+            return [warn("models", f"{models.folder} cannot be seen by this user", "run doctor with sudo")]
         installed = models.installed()
         changed = [item.name for item in installed if sha256_of(item.path) != item.card.sha256]
         default = models.default_name()
@@ -121,6 +122,17 @@ def check_models(store: ConfigStore, config: Config) -> list[Check]:  # noqa: AR
     if default is None:
         return [fail("models", text, f"`streamer model default {installed[0].name}`")]
     return [ok("models", text)]
+
+
+def _hidden(path: Path) -> bool:
+    """Whether this user may not even know if `path` is there."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return True
+    return not os.access(path, os.R_OK | os.X_OK)
 
 
 def check_redis(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,16 @@ def test_a_model_changed_on_disk_fails_verification(home: Path, corpus: Path) ->
 def test_weights_under_the_agpl_say_so_when_they_are_added(home: Path, corpus: Path) -> None:
     done = model(home, "add", corpus / YOLO11)
     assert "AGPL-3.0" in done.output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: becomes another user")
+def test_a_user_who_may_not_see_the_store_is_told_so(home: Path) -> None:
+    (home / "state").mkdir(mode=0o700)
+    home.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        done = model(home, "list")
+    finally:
+        os.seteuid(0)
+    assert done.exit_code == Exit.STORAGE
+    assert "use sudo" in done.output
