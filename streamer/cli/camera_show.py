@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +20,41 @@ from streamer import render
 from streamer.cli import daemon
 from streamer.config import CameraConfig
 from streamer.config_store import ConfigStore
-from streamer.errors import ConfigError, StorageError
+from streamer.errors import ConfigError, SourceError, StorageError
 from streamer.secrets import SecretStore
-from streamer.sources.base import create_source
+from streamer.sources.probe import ProbeReport, probe
 from streamer.urls import HIDDEN
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def check_stream(url: str, as_json: bool = False) -> None:
-    """Open `url`, print what it is and what to know about it. Raises SourceError if it cannot be read."""
-    source = create_source(url, realtime=False)
-    try:
-        info = source.open()
-        source.read()
-    finally:
-        source.close()
-    if as_json:
-        click.echo(json.dumps(dataclasses.asdict(info), indent=2))
-    else:
-        click.echo(f"{info.codec} {info.width}x{info.height} {info.fps:g} fps")
+    """Open `url`, print what it sends and what to know about it. Raises SourceError if it cannot be read."""
+    report = probe(url)
+    click.echo(json.dumps(_as_data(report), indent=2) if as_json else "\n".join(_lines(report)))
+    if not report.ok:
+        raise SourceError(report.problem)
+
+
+def _as_data(report: ProbeReport) -> dict[str, Any]:
+    return {"ok": report.ok, **dataclasses.asdict(report)}
+
+
+def _lines(report: ProbeReport) -> Iterator[str]:
+    for step in report.steps:
+        if step.ok:  # the one that failed is the error at the end
+            yield f"{step.name:6} ok    {step.detail} ({step.took_s:.1f} s)"
+        else:
+            yield f"{step.name:6} failed ({step.took_s:.1f} s)"
+    if report.info and report.frames:
+        gap = f"{'more than ' if report.keyframe_gap_open else ''}{report.keyframe_gap_s:.1f} s"
+        yield (
+            f"video  {report.info.codec} {report.info.width}x{report.info.height}, "
+            f"{report.fps_measured:.1f} frames/s, key frame every {gap}, {report.bitrate_kbps:.0f} kbit/s, "
+            f"{report.decode_cpu_ms:.1f} ms of CPU a picture"
+        )
+    for advice in report.advice:
+        yield f"{'note' if report.ok else 'try'}: {advice}"
 
 
 @click.command("list")

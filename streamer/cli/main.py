@@ -23,7 +23,6 @@ from streamer.errors import Exit, StreamerError
 from streamer.urls import redact
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-BROKEN_PIPE = 141  # 128 + SIGPIPE: `streamer events | head` has read enough
 
 
 class Entry(NamedTuple):
@@ -125,8 +124,10 @@ def main(args: list[str] | None = None) -> None:
         click.echo(err=True)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush into it
-        sys.exit(BROKEN_PIPE)
+        # `streamer events | head` has read enough: nothing is left to flush, and nothing to say. click ends
+        # with the same code where it sees the broken pipe first.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.FAILED)
     sys.exit(result if isinstance(result, int) else Exit.OK)
 
 

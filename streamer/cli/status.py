@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +36,25 @@ def status(store: ConfigStore, watch: bool, as_json: bool) -> None:
         return
     if as_json:
         while True:
-            click.echo(json.dumps(ask(path), separators=(",", ":")))
+            click.echo(json.dumps(ask(path), separators=(",", ":")))  # which flushes
             time.sleep(INTERVAL_S)
-    with Live(screen=False, auto_refresh=False) as live:
+    _watch(path)
+
+
+def _watch(path: Path) -> None:
+    """In a terminal the page is drawn in place; elsewhere one page follows the other."""
+    console = Console()
+    with Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live:
         while True:
             try:
                 shown: RenderableType = page(ask(path))
             except RunningError as error:  # a restart ends no watch
                 shown = Text(str(error), style="red")
-            live.update(shown, refresh=True)
+            if live is None:
+                console.print(shown)
+                console.file.flush()
+            else:
+                live.update(shown, refresh=True)
             time.sleep(INTERVAL_S)
 
 

@@ -1,0 +1,105 @@
+"""The command itself: its table, its exit codes, and how errors end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from streamer.cli.main import COMMANDS, Entry, cli
+from tests.streamer.cli.conftest import Run
+
+STREAMER = [sys.executable, "-m", "streamer.cli.main"]
+
+
+def test_help_names_every_command_and_imports_none() -> None:
+    script = (
+        "import sys; from streamer.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "finally: print([m for m in sys.modules if m in ('openvino', 'cv2', 'av', 'redis', 'zmq')])"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert all(f"\n  {name} " in found.stdout for name in COMMANDS)
+    assert found.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_of_the_table_has_a_help_of_its_own(name: str) -> None:
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0, result.output
+    assert f"streamer {name}" in result.output.replace("cli ", "streamer ")
+
+
+def test_a_command_that_is_not_installed_says_so_when_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(COMMANDS, "ghost", Entry("streamer.cli.ghost:ghost", "Not there."))
+    result = CliRunner().invoke(cli, ["ghost"])
+    assert result.exit_code == 1
+    assert "`streamer ghost` is not installed here" in result.stderr
+
+
+def test_a_mistyped_command_line_ends_in_code_2(run: Run) -> None:
+    for args in (
+        ["nope"],
+        ["status", "--nope"],
+        ["camera", "add"],
+        ["camera", "set", "gate"],
+        ["camera", "set", "gate", "fps"],
+    ):
+        result = run(*args)
+        assert result.exit_code == 2
+        assert "Usage:" in result.stderr
+
+
+def test_a_refusal_is_one_line_on_standard_error_with_its_code(tmp_path: Path) -> None:
+    found = subprocess.run([*STREAMER, "--config", str(tmp_path), "status"], capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (3, "")
+    assert found.stderr.startswith("error: no configuration at ")
+    assert found.stderr.count("\n") == 1
+
+
+def test_an_unexpected_error_is_one_line_too_and_a_traceback_only_on_request() -> None:
+    script = (
+        "import streamer.cli.main as m, click\n"
+        "@m.cli.command('boom')\n"
+        "def boom(): raise ZeroDivisionError('rtsp://admin:canary@host/')\n"
+        "m.LazyGroup.get_command = lambda self, ctx, name: boom\n"
+        "m.main(['boom'])"
+    )
+    args = [sys.executable, "-c", script]
+    found = subprocess.run(args, capture_output=True, text=True)
+    assert found.returncode == 1
+    assert found.stderr.count("\n") == 1
+    assert "canary" not in found.stderr
+    debugged = subprocess.run(args, capture_output=True, text=True, env={**os.environ, "STREAMER_DEBUG": "1"})
+    assert "Traceback" in debugged.stderr
+
+
+def test_a_reader_that_has_enough_gets_no_complaint() -> None:
+    script = "from streamer.cli.main import main; main(['--help'])"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        assert child.stderr.read() == b""
+    assert child.returncode == 1
+
+
+def test_ctrl_c_ends_in_130_without_a_word(short_dir: Path) -> None:
+    (short_dir / "streamer.yaml").write_text(f"runtime_dir: {short_dir}\n")
+    args = [*STREAMER, "--config", str(short_dir), "status", "--watch"]
+    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        while "no daemon answers" not in child.stdout.readline():
+            time.sleep(0.01)
+        child.send_signal(signal.SIGINT)
+        assert "Traceback" not in child.stderr.read()
+    assert child.returncode == 130
