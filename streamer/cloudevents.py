@@ -23,7 +23,10 @@ COUNTS = "streamer.counts.v1"
 COUNTING_TYPES = (LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED)
 
 # Every event's data says which frame and which rules it rests on.
-_PLACE = ("camera", "seq", "config_rev", "epoch", "frame_id", "media_ns", "age_ms")
+_PLACE = (
+    *("camera", "seq", "config_rev", "epoch", "frame_id"),
+    *("media_ns", "age_ms", "emitted_ns", "inference_ms"),
+)
 
 
 class EventId(NamedTuple):
@@ -62,6 +65,9 @@ class StoredEvent(NamedTuple):
 def body(record: EventRecord, node: str, lineage: int) -> str:
     """The CloudEvent of `record` as JSON text; the same record always gives the same text."""
     data: dict[str, Any] = {name: getattr(record, name) for name in _PLACE}
+    if record.type == COUNTS and "start_ns" in record.data:
+        data["start"] = rfc3339(record.data["start_ns"])
+        data["end"] = rfc3339(record.data["end_ns"])
     data.update(record.data)
     event = {
         "specversion": "1.0",

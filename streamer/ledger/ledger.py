@@ -132,7 +132,8 @@ class Ledger:
         key = cloudevents.total_key(record.type, record.data)
         value = None
         if key is not None:
-            value = self._count(camera, key, record.captured_ns)
+            # A line is crossed a little before that is decided.
+            value = self._count(camera, key, record.data.get("crossed_captured_ns", record.captured_ns))
         self._db.execute(
             "INSERT INTO events (camera, seq, lineage, type, captured_ns, total_key, total_value, body)"
             " VALUES (?,?,?,?,?,?,?,?)",

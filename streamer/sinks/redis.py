@@ -159,11 +159,11 @@ class Subscriber:
         with _failures_for_people():
             return {_text(k): json.loads(v) for k, v in self._redis.hgetall(CAMERAS_KEY).items()}
 
-    def last(self, key: str) -> str:
-        """The id of the newest entry of the stream `key`, or "0-0"."""
+    def tail(self, key: str, count: int) -> list[tuple[str, str]]:
+        """(id, CloudEvent as JSON) of the newest `count` entries of the stream `key`, oldest first."""
         with _failures_for_people():
-            newest = self._redis.xrevrange(key, count=1)
-        return _text(newest[0][0]) if newest else "0-0"
+            newest: Any = self._redis.xrevrange(key, count=max(1, count))
+        return [(_text(entry_id), _text(fields[b"event"])) for entry_id, fields in reversed(newest)]
 
     def read(self, cursors: Mapping[str, str], block_ms: int | None) -> list[tuple[str, str, str]]:
         """(stream key, id, CloudEvent as JSON) of what comes after `cursors`; waits up to `block_ms`."""

@@ -1,0 +1,142 @@
+"""`streamer counts`: what was counted, from the ledger, beside how much of the time was seen."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+import time
+from collections import defaultdict
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from streamer.cli.ledger import ledger_path
+from streamer.config_store import ConfigStore
+from streamer.ledger import LedgerReader
+from streamer.ledger.reader import Count, Coverage
+
+BY = ("camera", "name", "direction", "class", "rev", "minute", "hour", "day")
+DEFAULT_BY = "camera,name,direction,class"
+_UNIT_S = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
+_FORMATS = {"minute": "%Y-%m-%d %H:%M", "hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d"}
+NS_PER_S = 1_000_000_000
+_BLIND = ("dropped_s", "offline_s", "unknown_s")
+
+Row = dict[str, Any]
+
+
+@click.command()
+@click.option("--camera", help="Only this camera.")
+@click.option(
+    "--since",
+    default="24h",
+    show_default=True,
+    help="How far back: 30m, 12h, 7d, 4w, all, or a time such as 2026-05-01 or 2026-05-01T08:00.",
+)
+@click.option("--by", default=DEFAULT_BY, show_default=True, help=f"Columns, of {', '.join(BY)}.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object with rows and coverage.")
+@click.pass_obj
+def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: bool, as_json: bool) -> None:
+    """Print counts of lines and zones by time, direction and class.
+
+    Times are in the configured timezone. Time in which a camera was not seen is unknown, not zero, and is
+    shown as such.
+    """
+    zone = ZoneInfo(store.load().timezone) if store.exists() else ZoneInfo("UTC")
+    columns = _columns(by)
+    since_s = _since(since, zone)
+    reader = LedgerReader(ledger_path(store))
+    try:
+        rows = _grouped(list(reader.counts(since_s=since_s, camera=camera)), columns, zone)
+        coverage = _coverage(list(reader.coverage(since_ns=since_s * NS_PER_S, camera=camera)))
+    finally:
+        reader.close()
+    if as_json:
+        click.echo(json.dumps({"since_s": since_s, "counts": rows, "coverage": coverage}, indent=2))
+    elif as_csv:
+        writer = csv.DictWriter(sys.stdout, [*columns, "count"])
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        _print(columns, rows, coverage)
+
+
+def _columns(by: str) -> list[str]:
+    columns = [name.strip() for name in by.split(",") if name.strip()]
+    unknown = [name for name in columns if name not in BY]
+    if unknown or not columns:
+        raise click.BadParameter(f"{(unknown or [by])[0]!r}: use some of {', '.join(BY)}", param_hint="--by")
+    return columns
+
+
+def _since(text: str, zone: ZoneInfo) -> int:
+    """Unix seconds."""
+    if text == "all":
+        return 0
+    if found := re.fullmatch(r"(\d{1,6})([mhdw])", text):
+        return int(time.time()) - int(found[1]) * _UNIT_S[found[2]]
+    try:
+        given = datetime.fromisoformat(text)
+        return int((given if given.tzinfo else given.replace(tzinfo=zone)).timestamp())
+    except (ValueError, OverflowError) as error:
+        raise click.BadParameter(
+            f"{text!r}: use 30m, 12h, 7d, all, or a time such as 2026-05-01T08:00", param_hint="--since"
+        ) from error
+
+
+def _grouped(found: list[Count], columns: list[str], zone: ZoneInfo) -> list[Row]:
+    """Sums over all that `columns` do not tell apart, in the columns' order."""
+    sums: dict[tuple[Any, ...], int] = defaultdict(int)
+    for count in found:
+        sums[tuple(_field(count, column, zone) for column in columns)] += count.n
+    ordered = sorted(sums.items(), key=lambda item: tuple(map(str, item[0])))
+    return [{**dict(zip(columns, key, strict=True)), "count": n} for key, n in ordered]
+
+
+def _field(count: Count, column: str, zone: ZoneInfo) -> str | int:
+    if column in _FORMATS:
+        return datetime.fromtimestamp(count.start_s, zone).strftime(_FORMATS[column])
+    fields: dict[str, str | int] = {
+        "camera": count.camera,
+        "name": count.name,
+        "direction": count.direction,
+        "class": count.class_name,
+        "rev": count.rule_rev,
+    }
+    return fields[column]
+
+
+def _coverage(buckets: list[Coverage]) -> dict[str, dict[str, float]]:
+    """Per camera the seconds of closed buckets by how they were spent."""
+    sums: dict[str, dict[str, float]] = {}
+    for bucket in buckets:
+        camera = sums.setdefault(bucket.camera, {})
+        for kind, seconds in bucket.seconds.items():
+            camera[kind] = round(camera.get(kind, 0.0) + seconds, 3)
+    return sums
+
+
+def _print(columns: list[str], rows: list[Row], coverage: dict[str, dict[str, float]]) -> None:
+    if not rows:
+        click.echo("nothing was counted in this time")
+    else:
+        table = Table(box=None, pad_edge=False)
+        for column in columns:
+            table.add_column(column.upper())
+        table.add_column("COUNT", justify="right")
+        for row in rows:
+            table.add_row(*(str(row[column]) for column in columns), str(row["count"]))
+        Console(highlight=False).print(table)
+    for camera, seconds in coverage.items():
+        total_s = sum(seconds.values())
+        blind_s = sum(seconds.get(kind, 0.0) for kind in _BLIND)
+        if total_s:
+            share = 100 * (total_s - blind_s) / total_s
+            click.echo(f"{camera}: seen {share:.1f} % of {total_s:.0f} s in closed buckets", err=True)

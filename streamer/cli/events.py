@@ -1,0 +1,226 @@
+"""`streamer events`: what happened last, and what happens now.
+
+Events are read from Redis as any subscriber reads them, or from the ledger where no Redis answers.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+from zoneinfo import ZoneInfo
+
+import click
+
+from streamer import redis_server, schemas
+from streamer.assignments import LEDGER_FILE
+from streamer.cloudevents import EventId
+from streamer.config import Config
+from streamer.config_store import ConfigStore
+from streamer.errors import RedisError
+from streamer.ledger import LedgerReader
+from streamer.secrets import SecretStore
+from streamer.sinks.redis import Subscriber
+
+WAIT_S = 1.0  # how long a follower waits before it looks for new cameras
+LEDGER_POLL_S = 0.2
+
+
+class Shown(NamedTuple):
+    camera: str
+    id: EventId
+    body: str
+
+
+class Feed(Protocol):
+    """Where events come from. Raises StreamerError."""
+
+    def past(self, count: int) -> list[Shown]:
+        """The newest `count` events of each camera, in order of time; later ones come from new()."""
+
+    def new(self) -> list[Shown]:
+        """What came since the last call; waits a while for it."""
+
+
+@click.command()
+@click.option("--follow", "-f", is_flag=True, help="Go on with events as they come.")
+@click.option("--camera", help="Only this camera.")
+@click.option("--type", "event_type", help="Only this type: line.crossed, or streamer.line.crossed.v1.")
+@click.option("--last", "-n", type=click.IntRange(0, 100_000), help="Past events to begin with [20; -f: 0].")
+@click.option("--json", "as_json", is_flag=True, help="Print each event as one line of CloudEvents JSON.")
+@click.pass_obj
+def events(
+    store: ConfigStore,
+    follow: bool,
+    camera: str | None,
+    event_type: str | None,
+    last: int | None,
+    as_json: bool,
+) -> None:
+    """Print events: the last ones, or with --follow those that come."""
+    config = store.load()
+    wanted_type = _full_type(event_type) if event_type else None
+    count = last if last is not None else (0 if follow else 20)
+    gaps = _Gaps()
+    zone = ZoneInfo(config.timezone)
+    for shown in _stream(_open(store, config, camera), count, follow):
+        if missing := gaps.before(shown):
+            click.echo(
+                f"{shown.camera}: {missing} events are missing here (trimmed from the stream)", err=True
+            )
+        event = json.loads(shown.body)
+        if wanted_type is None or event["type"] == wanted_type:
+            click.echo(shown.body if as_json else _line(event, shown.camera, zone))
+
+
+def _stream(feed: Feed, count: int, follow: bool) -> Iterator[Shown]:
+    yield from feed.past(count)[-count:] if count else feed.past(1)[:0]
+    while follow:
+        yield from feed.new()
+
+
+def _open(store: ConfigStore, config: Config, camera: str | None) -> Feed:
+    """Redis if it answers, else the ledger; says so on standard error."""
+    if config.redis.enabled:
+        url = SecretStore(store).redis_url(config).reveal() or redis_server.subscriber_url(
+            config.runtime_path
+        )
+        try:
+            return _RedisFeed(Subscriber(url), camera)
+        except RedisError as error:
+            click.echo(f"{error}; reading the ledger instead", err=True)
+    return _LedgerFeed(config.state_path / LEDGER_FILE, camera)
+
+
+class _RedisFeed:
+    """Every camera's stream, with a cursor each; a camera that appears later is read from its start."""
+
+    def __init__(self, subscriber: Subscriber, camera: str | None) -> None:
+        self._subscriber = subscriber
+        self._camera = camera
+        self._cursors: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+        self._lost = False
+        self._look()
+
+    def _look(self) -> None:
+        for where in self._subscriber.cameras().values():
+            if self._camera in (None, where["camera"]) and where["events"] not in self._names:
+                self._names[where["events"]] = where["camera"]
+                self._cursors[where["events"]] = "0-0"
+
+    def past(self, count: int) -> list[Shown]:
+        found = []
+        for key, name in self._names.items():
+            for entry_id, body in self._subscriber.tail(key, count):
+                found.append(Shown(name, EventId.parse(entry_id), body))
+                self._cursors[key] = entry_id
+        return sorted(found, key=lambda shown: json.loads(shown.body)["time"])
+
+    def new(self) -> list[Shown]:
+        """A Redis that goes away is waited for: the cursors hold, so nothing is passed over."""
+        try:
+            found = self._read()
+        except RedisError as error:
+            if not self._lost:
+                click.echo(f"{error}; waiting for it", err=True)
+            self._lost = True
+            time.sleep(WAIT_S)
+            return []
+        self._lost = False
+        return found
+
+    def _read(self) -> list[Shown]:
+        self._look()
+        if not self._cursors:
+            time.sleep(WAIT_S)
+            return []
+        found = []
+        for key, entry_id, body in self._subscriber.read(self._cursors, int(WAIT_S * 1000)):
+            self._cursors[key] = entry_id
+            found.append(Shown(self._names[key], EventId.parse(entry_id), body))
+        return found
+
+
+class _LedgerFeed:
+    """The ledger's events in the order of their commit."""
+
+    def __init__(self, path: Path, camera: str | None) -> None:
+        self._reader = LedgerReader(path)
+        self._camera = camera
+        self._row = self._reader.last_row()
+
+    def past(self, count: int) -> list[Shown]:
+        return [Shown(e.camera, e.id, e.body) for e in self._reader.last_events(count, self._camera)]
+
+    def new(self) -> list[Shown]:
+        found = self._wanted(self._row)
+        if not found:
+            time.sleep(LEDGER_POLL_S)
+        return found
+
+    def _wanted(self, after_row: int) -> list[Shown]:
+        rows = self._reader.tail(after_row, 1000)
+        self._row = max(self._row, rows[-1][0] if rows else 0)
+        return [Shown(e.camera, e.id, e.body) for _, e in rows if self._camera in (None, e.camera)]
+
+
+class _Gaps:
+    """Arithmetic on sequence numbers: within a lineage each is one more than that before."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, EventId] = {}
+
+    def before(self, shown: Shown) -> int:
+        """How many events are missing just before this one."""
+        last = self._last.get(shown.camera)
+        self._last[shown.camera] = shown.id
+        if last is None or last.lineage != shown.id.lineage:
+            return 0
+        return max(0, shown.id.seq - last.seq - 1)
+
+
+def _full_type(text: str) -> str:
+    """Raise ConfigError, with the types there are, for one that there is not."""
+    full = text if text.startswith("streamer.") else f"streamer.{text}"
+    if full not in schemas.names() and f"{full}.v1" in schemas.names():
+        full = f"{full}.v1"
+    schemas.get(full)
+    return full
+
+
+def _line(event: dict[str, Any], camera: str, zone: ZoneInfo) -> str:
+    """One event for people: local time, camera, what, and what is worth knowing of it."""
+    at = datetime.fromisoformat(event["time"]).astimezone(zone)
+    kind = event["type"].removeprefix("streamer.").rpartition(".v")[0]
+    return (
+        f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}  {camera:<16} {kind:<15} {_gist(kind, event)}"
+    )
+
+
+def _gist(kind: str, event: dict[str, Any]) -> str:
+    data = event["data"]
+    if kind == "counts":
+        crossed = [
+            f"{line} {direction} {class_name} {n}"
+            for line, directions in data["lines"].items()
+            for direction, classes in directions.items()
+            for class_name, n in classes.items()
+        ]
+        seen_s = data["coverage"]["seen_s"] + data["coverage"]["gated_s"]
+        length_s = (data["end_ns"] - data["start_ns"]) / 1e9
+        return f"{', '.join(crossed) or 'no crossing'}; seen {seen_s:.1f} of {length_s:.1f} s"
+    told = {
+        "line.crossed": ("line", "direction", "class", "track_id"),
+        "zone.entered": ("zone", "class", "track_id"),
+        "zone.exited": ("zone", "class", "track_id", "dwell_s"),
+        "zone.occupancy": ("zone", "count", "by_class"),
+        "track.ended": ("track_id", "class"),
+        "camera.state": ("state", "detail"),
+    }
+    return "  ".join(
+        f"{name}={data[name]}" for name in told.get(kind, ()) if data.get(name) not in (None, "")
+    )

@@ -1,0 +1,99 @@
+"""`streamer ledger`: how the durable record stands, a verified copy of it, and a way out after a restore."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from streamer import control
+from streamer.assignments import LEDGER_FILE
+from streamer.config_store import ConfigStore
+from streamer.errors import RunningError
+from streamer.ledger import Ledger, LedgerReader, damage
+
+
+def ledger_path(store: ConfigStore) -> Path:
+    """Where the configured daemon keeps its ledger, or would."""
+    state = store.load().state_path if store.exists() else store.default_state_dir()
+    return state / LEDGER_FILE
+
+
+@click.group()
+def ledger() -> None:
+    """Status and backup of the durable record."""
+
+
+@ledger.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.pass_obj
+def status(store: ConfigStore, as_json: bool) -> None:
+    """Show what the ledger holds and what Redis has not got yet."""
+    reader = LedgerReader(ledger_path(store))
+    try:
+        found = reader.status()
+    finally:
+        reader.close()
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    click.echo(f"{found['path']}: {found['bytes'] / 1e6:.1f} MB, lineage {found['lineage']}")
+    click.echo(f"{found['committed']} events committed, {found['undelivered']} of them not in Redis yet")
+    click.echo(f"the oldest that is kept is of {found['oldest'] or 'no time: none is kept'}")
+    table = Table(box=None, pad_edge=False)
+    for title in ("CAMERA", "LAST", "NOT IN REDIS"):
+        table.add_column(title, justify="left" if title == "CAMERA" else "right")
+    for name, camera in found["cameras"].items():
+        table.add_row(name, str(camera["last_seq"]), str(camera["undelivered"]))
+    if found["cameras"]:
+        Console(highlight=False).print(table)
+
+
+@ledger.command()
+@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+@click.pass_obj
+def backup(store: ConfigStore, target: Path) -> None:
+    """Copy the ledger to TARGET, also while the daemon runs, and verify the copy.
+
+    After a copy is put back in the ledger's place, run `streamer ledger new-lineage` once.
+    """
+    size = damage.backup(ledger_path(store), target)
+    click.echo(f"{target}: {size / 1e6:.1f} MB, verified")
+
+
+@ledger.command("new-lineage")
+@click.pass_obj
+def new_lineage(store: ConfigStore) -> None:
+    """Give events a new lineage, after an older copy of the ledger was put in its place.
+
+    Numbers that the lost ledger gave out may be on the stream already; with a new lineage no id is used
+    twice. The daemon must be stopped.
+    """
+    path = ledger_path(store)
+    config = store.load()
+    try:
+        control.call(config.control_path, "ping", timeout_s=2.0)
+    except RunningError:
+        pass
+    else:
+        raise RunningError("the daemon is running: stop it first, then try again")
+    before = LedgerReader(path)
+    found = before.status()
+    before.close()
+    opened = Ledger(
+        path,
+        found["node"],
+        max_bytes=config.ledger.max_mb << 20,
+        retention_days=config.ledger.retention_days,
+    )
+    lineage = opened.new_lineage("asked for")
+    opened.close()
+    click.echo(f"lineage {lineage} begins with the next event")
