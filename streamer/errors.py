@@ -50,6 +50,14 @@ class AuthFailed(SourceError):
     state = "auth_failed"
 
 
+class StreamNotFound(SourceError):
+    """Raised when a camera answers, but has no video at the path that was asked for."""
+
+
+class PortClosed(SourceError):
+    """Raised when a host answers, but nothing that speaks RTSP listens on the port."""
+
+
 class SourceStalled(SourceError):
     """Raised when a source passes its deadline without a frame."""
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import av
 
-from streamer.errors import AuthFailed, SourceDamaged, SourceError, SourceStalled
+from streamer.errors import (
+    AuthFailed,
+    PortClosed,
+    SourceDamaged,
+    SourceError,
+    SourceStalled,
+    StreamNotFound,
+)
 
 _NOT_A_VIDEO = "not a video, or damaged at its start: check that it plays elsewhere"
 _NO_STREAM = "what it sends is no video stream: check address and path, and that it plays elsewhere"
@@ -27,12 +34,12 @@ _MEANINGS: list[tuple[type[Exception] | tuple[type[Exception], ...], type[Source
     (_e.HTTPForbiddenError, AuthFailed, "the camera forbids this user the stream (403): check its rights"),
     (
         _e.HTTPNotFoundError,
-        SourceError,
+        StreamNotFound,
         "the camera has no stream at this path (404): `streamer camera test` lists common paths",
     ),
     (
         _e.HTTPClientError,
-        SourceError,
+        StreamNotFound,
         "the camera refuses the stream: there may be no video at this path, or too many viewers",
     ),
     (_e.HTTPServerError, SourceError, "the camera reports an error of its own (5xx): restart it if it stays"),
@@ -43,7 +50,7 @@ _MEANINGS: list[tuple[type[Exception] | tuple[type[Exception], ...], type[Source
     ),
     (
         _e.ConnectionRefusedError,
-        SourceError,
+        PortClosed,
         "connection refused: check address and port (RTSP is often 554)",
     ),
     (_e.FileNotFoundError, SourceError, "no such file: check the path"),

@@ -7,57 +7,16 @@ from __future__ import annotations
 
 import socket
 import time
-from dataclasses import dataclass, field
 
-from streamer.errors import AuthFailed, SourceEnded, SourceError, SourceStalled
-from streamer.sources.base import Decoded, Source, SourceInfo, create_source
-from streamer.sources.camera_paths import COMMON_PATHS
+from streamer.errors import PortClosed, SourceEnded, SourceError, SourceStalled
+from streamer.sources.advice import advise, what_to_try
+from streamer.sources.base import Decoded, Source, create_source
+from streamer.sources.report import ProbeReport, Step
 from streamer.urls import check_source_url, host_and_port, redact, scheme_of, split_credentials
 
 CONNECT_SHARE = 0.3  # of the deadline, for the TCP connection
 MEASURE_S = 3.0  # at least so much video is watched, and on until two key frames were seen
 FILE_MEASURE_S = 10.0  # of the clip's own time
-SMALL_BOX_WIDTH = 1280
-SMALL_BOX_FPS = 15.0
-SLOW_RECONNECT_S = 4.0
-HIGH_BITRATE_KBPS = 8000
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that was tried: "reach", "open" or "watch"."""
-
-    name: str
-    ok: bool
-    detail: str
-    took_s: float
-
-
-@dataclass(slots=True)
-class ProbeReport:
-    """What was found. `problem` is empty where everything worked; `advice` is worth reading either way.
-
-    `keyframe_gap_s` is the longest gap between two key frames, and only a lower bound where
-    `keyframe_gap_open` is true, since the second was not waited for. `decode_cpu_ms` is the CPU time of
-    reading and decoding one picture on this box.
-    """
-
-    url: str  # without credentials
-    state: str = "unreachable"  # the camera state it leads to; "live" where everything worked
-    problem: str = ""
-    steps: list[Step] = field(default_factory=list)
-    advice: list[str] = field(default_factory=list)
-    info: SourceInfo | None = None
-    fps_measured: float = 0.0
-    keyframe_gap_s: float = 0.0
-    keyframe_gap_open: bool = True
-    bitrate_kbps: float = 0.0
-    decode_cpu_ms: float = 0.0
-    frames: int = 0
-
-    @property
-    def ok(self) -> bool:
-        return not self.problem
 
 
 def probe(url: str, deadline_s: float = 15.0) -> ProbeReport:
@@ -76,9 +35,9 @@ def probe(url: str, deadline_s: float = 15.0) -> ProbeReport:
         report.state = "live"
     except SourceError as error:
         report.problem, report.state = str(error), error.state
-        report.advice += _what_to_try(url, error, camera)
+        report.advice += what_to_try(url, error) if camera else []
     else:
-        report.advice += _advise(report, camera)
+        report.advice += advise(report) if camera else []
     return report
 
 
@@ -86,23 +45,19 @@ def probe(url: str, deadline_s: float = 15.0) -> ProbeReport:
 
 
 def _reach(url: str, timeout_s: float, report: ProbeReport) -> None:
-    """Raise SourceError unless something on the other end speaks RTSP."""
+    """Raise SourceError unless something listens there that may be RTSP."""
     begun = time.monotonic()
     host, port = host_and_port(url)
     try:
-        with socket.create_connection((host, port), timeout=timeout_s) as connection:
-            if scheme_of(url) == "rtsp":
-                answer = _ask_options(connection, f"rtsp://{host}:{port}/", begun + timeout_s)
-                if answer.startswith(b"HTTP/"):
-                    raise SourceError(
-                        f"{report.url}: a web server listens on port {port}: RTSP is often on 554 or 8554"
-                    )
+        _knock(url, begun + timeout_s, report.url)
     except TimeoutError:
         error: SourceError = SourceStalled(
             f"{report.url}: no answer from {host}:{port} within {timeout_s:g} s"
         )
     except ConnectionRefusedError:
-        error = SourceError(f"{report.url}: {host} is there, but refuses connections to port {port}")
+        error = PortClosed(f"{report.url}: {host} is there, but refuses connections to port {port}")
+    except PortClosed as failure:
+        error = failure
     except (OSError, UnicodeError) as failure:
         reason = getattr(failure, "strerror", None) or "unknown host"
         error = SourceError(f"{report.url}: {host} cannot be reached ({reason})")
@@ -111,6 +66,17 @@ def _reach(url: str, timeout_s: float, report: ProbeReport) -> None:
         return
     report.steps.append(Step("reach", False, str(error), time.monotonic() - begun))
     raise error
+
+
+def _knock(url: str, end: float, shown: str) -> None:
+    """Connect, and ask for the options of the server. Raise OSError, or PortClosed for another service."""
+    host, port = host_and_port(url)
+    with socket.create_connection((host, port), timeout=max(0.05, end - time.monotonic())) as connection:
+        if scheme_of(url) != "rtsp":
+            return
+        answer = _ask_options(connection, f"rtsp://{host}:{port}/", end)
+        if answer and not answer.startswith(b"RTSP/"):
+            raise PortClosed(f"{shown}: a web server or another service listens on port {port}, not RTSP")
 
 
 def _ask_options(connection: socket.socket, url: str, end: float) -> bytes:
@@ -175,67 +141,3 @@ def _watch(source: Source, end: float, enough_s: float, camera: bool, report: Pr
         report.fps_measured = (report.frames - 1) / media_s
         report.bitrate_kbps = getattr(source, "video_bytes", 0) * 8 / media_s / 1000
     return media_s
-
-
-# ---- what to say about it
-
-
-def _what_to_try(url: str, error: SourceError, camera: bool) -> list[str]:
-    if not camera:
-        return []
-    host, port = host_and_port(url)
-    text = str(error)
-    if isinstance(error, AuthFailed):
-        return [
-            "give the user name and password of the camera itself, as its own web page takes them",
-            "some cameras want RTSP switched on, or a user of their own for it (ONVIF or RTSP user)",
-            "many cameras lock a user out after a few attempts: wait some minutes before the next one",
-        ]
-    if "(404)" in text or "no video" in text or "no video stream" in text:
-        paths = [f"{paths.maker}: {paths.main} (substream {paths.sub})" for paths in COMMON_PATHS]
-        return ["the path after the port is the maker's choice; common ones:", *paths]
-    if "refuses connections" in text or "refused" in text:
-        return [
-            f"RTSP may be switched off in {host}, or on another port than {port}: often 554, else 8554 or 10554",
-            "the camera's web page says it under Network, Ports or Integration",
-        ]
-    if "web server" in text:
-        return [f"leave the port away, or give the one for RTSP: rtsp://{host}:554/…"]
-    return [
-        f"is the camera on, and in a network that this box reaches? Try: ping {host}",
-        "is the address still the same? Cameras with DHCP may get another one: reserve it in the router",
-        f"does a firewall or another VLAN stand between? TCP port {port} must be open",
-    ]
-
-
-def _advise(report: ProbeReport, camera: bool) -> list[str]:
-    info = report.info
-    if info is None or not camera:
-        return []
-    fps = report.fps_measured or info.fps
-    core = report.decode_cpu_ms * fps / 1000
-    advice = []
-    if info.width > SMALL_BOX_WIDTH or fps > SMALL_BOX_FPS:
-        advice.append(
-            f"decoding {info.width}x{info.height} at {fps:.0f} frames a second takes about {core:.2f} of a core of "
-            "this box; the camera's substream (about 640x360, 10 to 15 frames a second) is enough for counting"
-        )
-    if info.codec == "hevc":
-        advice.append("H.265 costs more to decode than H.264: where CPU is scarce, set this stream to H.264")
-    if info.codec == "mjpeg":
-        advice.append("motion JPEG fills the network: where the camera has an H.264 stream, use that")
-    if report.keyframe_gap_s > SLOW_RECONNECT_S:
-        least = "more than " if report.keyframe_gap_open else ""
-        advice.append(
-            f"key frames come {least}{report.keyframe_gap_s:.1f} s apart, and a reconnect waits for one: set the "
-            "I-frame interval to 1 or 2 s, and switch off H.264+, H.265+ or 'smart codec'"
-        )
-    if info.fps and fps < 0.8 * info.fps:
-        advice.append(
-            f"it says {info.fps:.0f} frames a second and sends {fps:.1f}: low light (slow shutter), or a weak network"
-        )
-    if 0 < fps < 5:
-        advice.append(f"{fps:.1f} frames a second are few to follow people and cars by: 8 to 15 are good")
-    if report.bitrate_kbps > HIGH_BITRATE_KBPS:
-        advice.append(f"{report.bitrate_kbps / 1000:.0f} Mbit/s is much for the network: 1 to 4 are enough")
-    return advice

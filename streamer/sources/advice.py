@@ -1,0 +1,84 @@
+"""What to tell a person about a camera: what to try when it fails, what to set when it works."""
+
+from __future__ import annotations
+
+from streamer.errors import AuthFailed, PortClosed, SourceError, StreamNotFound
+from streamer.sources.camera_paths import COMMON_PATHS
+from streamer.sources.report import ProbeReport
+from streamer.urls import host_and_port
+
+SMALL_BOX_WIDTH = 1280
+SMALL_BOX_FPS = 15.0
+FEW_FPS = 5.0
+SLOW_RECONNECT_S = 4.0
+HIGH_BITRATE_KBPS = 8000
+
+
+def what_to_try(url: str, error: SourceError) -> list[str]:
+    """For a camera at `url` that failed with `error`: most likely first."""
+    host, port = host_and_port(url)
+    if isinstance(error, AuthFailed):
+        return [
+            "give the user name and password of the camera itself, as its own web page takes them",
+            "some cameras want RTSP switched on, or a user of their own for it (ONVIF or RTSP user)",
+            "many cameras lock a user out after a few attempts: wait some minutes before the next one",
+        ]
+    if isinstance(error, StreamNotFound):
+        paths = [f"{paths.maker}: {paths.main} (substream {paths.sub})" for paths in COMMON_PATHS]
+        return ["the path after the port is the maker's choice; common ones:", *paths]
+    if isinstance(error, PortClosed):
+        return [
+            f"RTSP may be switched off in {host}, or on another port than {port}: 554, else 8554 or 10554",
+            "the camera's web page says it under Network, Ports or Integration",
+        ]
+    return [
+        f"is the camera on, and in a network that this box reaches? Try: ping {host}",
+        "is the address still the same? Cameras with DHCP may get another one: reserve it in the router",
+        f"does a firewall or another VLAN stand between? TCP port {port} must be open",
+    ]
+
+
+def advise(report: ProbeReport) -> list[str]:
+    """For a camera that works: what would make it cheaper, quicker to come back, or better to count by."""
+    return [*_cost(report), *_stream(report)]
+
+
+def _cost(report: ProbeReport) -> list[str]:
+    info = report.info
+    if info is None:
+        return []
+    fps = report.fps_measured or info.fps
+    core = report.decode_cpu_ms * fps / 1000
+    advice = []
+    if info.width > SMALL_BOX_WIDTH or fps > SMALL_BOX_FPS:
+        advice.append(
+            f"decoding {info.width}x{info.height} at {fps:.0f} frames a second takes {core:.2f} of a core of "
+            "this box; the camera's substream, about 640x360 at 10 to 15, is enough for counting"
+        )
+    if info.codec == "hevc":
+        advice.append("H.265 costs more to decode than H.264: where CPU is scarce, set this stream to H.264")
+    if info.codec == "mjpeg":
+        advice.append("motion JPEG fills the network: where the camera has an H.264 stream, use that")
+    if report.bitrate_kbps > HIGH_BITRATE_KBPS:
+        advice.append(f"{report.bitrate_kbps / 1000:.0f} Mbit/s is much for the network: 1 to 4 are enough")
+    return advice
+
+
+def _stream(report: ProbeReport) -> list[str]:
+    stated = report.info.fps if report.info else 0.0
+    fps = report.fps_measured
+    advice = []
+    if report.keyframe_gap_s > SLOW_RECONNECT_S:
+        least = "more than " if report.keyframe_gap_open else ""
+        advice.append(
+            f"key frames come {least}{report.keyframe_gap_s:.1f} s apart, and a reconnect waits for one: set "
+            "the I-frame interval to 1 or 2 s, and switch off H.264+, H.265+ or 'smart codec'"
+        )
+    if 0 < fps < 0.8 * stated:
+        advice.append(
+            f"it says {stated:.0f} frames a second and sends {fps:.1f}: low light (slow shutter), or a weak "
+            "network"
+        )
+    if 0 < fps < FEW_FPS:
+        advice.append(f"{fps:.1f} frames a second are few to follow people and cars by: 8 to 15 are good")
+    return advice
