@@ -110,7 +110,7 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
             check_stream(full_url)
         except SourceError as error:
             if not options["force"]:
-                click.echo("not saved; --force saves it as it is, and the daemon keeps trying", err=True)
+                error.args = (f"{error}; not saved (--force saves it, and the daemon keeps trying)",)
                 raise
             click.secho(f"warning: {error}; saved all the same", fg="yellow", err=True)
     change = {"op": "camera.put", "camera": wanted, "username": user, "password": password}

@@ -1,0 +1,231 @@
+"""`streamer camera`: probed before it is saved, changed by name, and its password never shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from streamer.config_store import ConfigStore
+from streamer.errors import Exit
+from streamer.secrets import SecretStore
+from tests.clips import make_clip
+from tests.rtsp_server import RtspServer
+from tests.streamer.cli.conftest import Daemon, Run
+
+PASSWORD = "c@nary:p/w?#%"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", frames=250)
+
+
+def listed(run: Run) -> list[dict[str, object]]:
+    found = json.loads(run("camera", "list", "--json").stdout)
+    assert isinstance(found, list)
+    return found
+
+
+def test_a_clip_is_probed_described_and_saved_with_its_whole_path(
+    run: Run, store: ConfigStore, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    result = run(
+        "camera", "add", "gate", clip.name, "--fps", "5", "--width", "320", "--loop", "--no-realtime"
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "h264 320x180, 25.0 frames/s" in result.stdout
+    assert "streamer line add gate" in result.stdout
+    (camera,) = store.load().cameras
+    source = camera.source
+    assert camera.url == str(clip)
+    assert (source.fps, source.analysis_width, source.loop, source.realtime) == (5, 320, True, False)
+
+
+@pytest.mark.parametrize("content", [b"", b"just text, renamed\n" * 100])
+def test_a_clip_that_is_none_is_not_saved_but_on_request(run: Run, short_dir: Path, content: bytes) -> None:
+    path = short_dir / "clip.mp4"
+    path.write_bytes(content)
+    result = run("camera", "add", "gate", str(path))
+    assert result.exit_code == Exit.SOURCE
+    assert "not saved" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert listed(run) == []
+    assert run("camera", "add", "gate", str(path), "--force").exit_code == 0
+    assert [c["name"] for c in listed(run)] == ["gate"]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (("../gate", "synthetic:street"), Exit.CONFIG, "use 1 to 63 of a-z"),
+        (("Gate", "synthetic:street"), Exit.CONFIG, "use 1 to 63 of a-z"),
+        (("gate", ""), Exit.CONFIG, "URL is empty"),
+        (("gate", "http://host/x.mjpg"), Exit.CONFIG, "'http:' are not supported"),
+        (("gate", "rtsp://"), Exit.CONFIG, "no host"),
+        (("gate", "rtsp://host:99999/x"), Exit.CONFIG, "99999"),
+        (("gate", "synthetic:street\nname: x"), Exit.CONFIG, "line break"),
+        (("gate", "synthetic:street", "--pipeline", "nope"), Exit.CONFIG, "unknown pipeline 'nope'"),
+        (("gate", "synthetic:street", "--class", "unicorn"), Exit.CONFIG, "unknown class 'unicorn'"),
+        (("gate", "synthetic:street", "--model", "nope"), Exit.MODEL, "no model 'nope'"),
+        (("gate", "synthetic:street", "--fps", "-1"), Exit.CONFIG, "source.fps"),
+        (("gate", "synthetic:street", "--fps", "nan"), Exit.CONFIG, "source.fps"),
+        (("gate", "synthetic:street", "--width", "3"), Exit.CONFIG, "source.analysis_width"),
+        (("gate", "synthetic:nowhere"), Exit.CONFIG, "nowhere"),
+        (("gate", "/nonexistent/clip.mp4"), Exit.SOURCE, "no such file"),
+        (("gate", "synthetic:street", "--username", "u"), Exit.CONFIG, "belong to rtsp://"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_one_line_and_a_code(
+    run: Run, args: tuple[str, ...], code: Exit, words: str
+) -> None:
+    result = run("camera", "add", *args)
+    assert result.exit_code == code
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert listed(run) == []
+
+
+def test_a_name_is_taken_only_once(run: Run) -> None:
+    assert run("camera", "add", "gate", "synthetic:street").exit_code == 0
+    result = run("camera", "add", "gate", "synthetic:street")
+    assert result.exit_code == Exit.CONFIG
+    assert "exists" in result.stderr
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("way", ["url", "stdin"])
+def test_a_camera_with_a_hard_password_is_added_read_and_never_given_away(
+    run: Run, store: ConfigStore, clip: Path, rtsp_python: str, way: str
+) -> None:
+    with RtspServer(rtsp_python, {"/live": clip}, auth=("digest", "admin", PASSWORD)) as server:
+        if way == "url":
+            added = run("camera", "add", "gate", server.url("/live", f"admin:{PASSWORD}"))
+        else:
+            args = ("--username", "admin", "--password-stdin")
+            added = run("camera", "add", "gate", server.url("/live"), *args, stdin=PASSWORD + "\n")
+        assert added.exit_code == 0, added.stderr
+        tested = run("camera", "test", "gate")
+        assert tested.exit_code == 0, tested.stderr
+        url = store.load().cameras[0]
+        assert SecretStore(store).url(url).reveal() != url.url
+        picture = store.folder / "picture.jpg"
+        assert run("camera", "snapshot", "gate", "-o", str(picture)).exit_code == 0
+        results = [
+            added,
+            tested,
+            *(run("camera", *a) for a in (("list",), ("show", "gate"), ("show", "gate", "--json"))),
+        ]
+        results.append(
+            run("camera", "set", "gate", "--username", "admin", "--password-stdin", stdin="wrong\n")
+        )
+        refused = run("camera", "test", "gate")
+        results.append(refused)
+    assert refused.exit_code == Exit.SOURCE
+    assert "try: give the user name and password" in refused.stdout
+    for result in results:
+        assert PASSWORD not in result.output
+        assert "c@nary" not in result.output
+        assert "c%40nary" not in result.output
+
+
+def test_settings_are_changed_by_their_names(run: Run, store: ConfigStore) -> None:
+    run("camera", "add", "gate", "synthetic:street", "--no-probe")
+    settings = ("fps=7.5", "loop=true", "classes=object", "limits.object.min_height=0.1", "read_timeout_s=2")
+    result = run("camera", "set", "gate", *settings)
+    assert result.exit_code == 0, result.stderr
+    camera = store.load().cameras[0]
+    assert (camera.source.fps, camera.source.loop, camera.source.read_timeout_s) == (7.5, True, 2)
+    assert (camera.rules.classes, camera.rules.limits["object"].min_height) == (("object",), 0.1)
+    assert run("camera", "set", "gate", "fps=", "classes=").exit_code == 0
+    camera = store.load().cameras[0]
+    assert (camera.source.fps, camera.rules.classes) == (0, ())
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("fsp=5", "did you mean 'fps'?"),
+        ("color=red", "known: url"),
+        ("fps=fast", "source.fps"),
+        ("limits.object.min=1", "unknown key"),
+        ("limits.object.min_score=2", "min_score"),
+        ("pipeline=nope", "unknown pipeline"),
+        ("model=nope", "no model 'nope'"),
+        ("url=nope://x", "'nope:' are not supported"),
+    ],
+)
+def test_a_bad_setting_changes_nothing(run: Run, store: ConfigStore, setting: str, words: str) -> None:
+    run("camera", "add", "gate", "synthetic:street", "--no-probe")
+    before = store.camera_file("gate").read_bytes()
+    result = run("camera", "set", "gate", "loop=true", setting)
+    assert result.exit_code in (Exit.CONFIG, Exit.MODEL)
+    assert words in result.stderr
+    assert store.camera_file("gate").read_bytes() == before
+
+
+def test_a_camera_is_disabled_renamed_and_removed(run: Run) -> None:
+    run("camera", "add", "gate", "synthetic:street", "--no-probe")
+    assert run("camera", "disable", "gate").exit_code == 0
+    assert listed(run)[0]["state"] == "disabled"
+    assert run("camera", "enable", "gate").exit_code == 0
+    assert listed(run)[0]["state"] == "not running"
+    assert run("camera", "rename", "gate", "yard").exit_code == 0
+    assert [c["name"] for c in listed(run)] == ["yard"]
+    assert run("camera", "remove", "yard").exit_code == 0
+    assert "no cameras" in run("camera", "list").stdout
+
+
+def test_an_unknown_camera_is_answered_with_those_that_exist(run: Run) -> None:
+    run("camera", "add", "gate", "synthetic:street", "--no-probe")
+    for args in (
+        ("show", "gat"),
+        ("test", "gat"),
+        ("remove", "gat"),
+        ("rename", "gat", "x"),
+        ("snapshot", "gat"),
+    ):
+        result = run("camera", *args)
+        assert result.exit_code == Exit.CONFIG
+        assert "no camera 'gat'; known: gate" in result.stderr
+
+
+def test_a_running_daemon_makes_the_change_and_its_refusal_is_the_command_s(
+    run: Run, store: ConfigStore, daemon: Daemon
+) -> None:
+    from streamer.errors import ModelError
+
+    daemon.answers["change"] = lambda request: request.reply({"config_rev": 3})
+    result = run("camera", "add", "gate", "synthetic:street", "--no-probe")
+    assert "applied by the running daemon, config_rev 3" in result.stdout
+    assert daemon.asked[0][1]["op"] == "camera.put"
+    assert store.load().cameras == (), "the files are the daemon's to write"
+    daemon.answers["change"] = lambda request: request.fail(ModelError("that model is broken"))
+    result = run("camera", "add", "gate", "synthetic:street", "--no-probe")
+    assert (result.exit_code, result.stderr) == (Exit.MODEL, "error: that model is broken\n")
+
+
+def test_a_snapshot_needs_a_place_to_write_and_a_known_suffix(run: Run, short_dir: Path) -> None:
+    run("camera", "add", "gate", "synthetic:street", "--no-probe")
+    assert run("camera", "snapshot", "gate", "-o", "picture.gif").exit_code == Exit.CONFIG
+    result = run("camera", "snapshot", "gate", "-o", str(short_dir / "no" / "picture.jpg"))
+    assert result.exit_code == Exit.STORAGE
+    assert "No such file or directory" in result.stderr
+
+
+def test_a_password_that_is_no_text_is_refused(run: Run) -> None:
+    args = (
+        "camera",
+        "add",
+        "gate",
+        "rtsp://127.0.0.1:9/x",
+        "--no-probe",
+        "--username",
+        "u",
+        "--password-stdin",
+    )
+    result = run(*args, stdin=b"\xff\xfe\n")
+    assert result.exit_code == Exit.CONFIG
+    assert "not UTF-8" in result.stderr
