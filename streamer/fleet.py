@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 BEAT_LIMIT_S = 10.0  # without a heartbeat a worker counts as hung
 START_LIMIT_S = 60.0  # until the first one after its start
-GOOD_LIFE_S = 3.0  # a worker that lived so long is started again at once
+GOOD_LIFE_S = 1.0  # a worker that lived so long is started again at once
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.25, 30.0
 # What a child gets when the supervisor is killed: Redis may write its file, the others have nothing to lose.
 _PARTING: dict[Role, signal.Signals] = {

@@ -149,7 +149,7 @@ def _password(state_dir: Path) -> str:
 def _users(password: str) -> str:
     digest = hashlib.sha256(password.encode()).hexdigest()
     return (
-        "user default off resetkeys resetchannels -@all\n"
+        "user default off ~* &* +@all\n"  # nobody logs in as it; Redis itself does, to load its file
         f"user {WRITER} on #{digest} resetchannels ~streamer:* -@all {_WRITER_MAY}\n"
         f"user {SUBSCRIBER} on nopass resetchannels %R~streamer:* -@all {_SUBSCRIBER_MAY}\n"
     )

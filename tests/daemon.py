@@ -16,7 +16,7 @@ import redis
 import yaml
 
 from streamer import control
-from streamer.redis_server import subscriber_url
+from streamer.redis_server import subscriber_url, writer_url
 
 START_LIMIT_S = 40.0
 
@@ -101,6 +101,20 @@ class Daemon:
         key = f"streamer:{{{self.status()['node']}/{camera}}}:events"
         with self.redis() as client:
             return [{**json.loads(f["event"]), "_id": i} for i, f in client.xrange(key)]
+
+    def totals(self, camera: str) -> dict[str, str]:
+        with self.redis() as client:
+            return dict(client.hgetall(f"streamer:{{{self.status()['node']}/{camera}}}:totals"))
+
+    def flush_redis(self) -> None:
+        """Delete every key. (FLUSHALL itself is forbidden to our users; its effect on us is the same.)"""
+        for key in self.redis_keys():
+            with redis.Redis.from_url(writer_url(self.runtime_dir, self.state_dir)) as client:
+                client.delete(key)
+
+    def redis_keys(self) -> list[str]:
+        with self.redis() as client:
+            return [str(key) for key in client.scan_iter("streamer:*")]
 
     def wait_for_events(
         self, camera: str, wanted: Callable[[dict[str, Any]], bool], limit_s: float

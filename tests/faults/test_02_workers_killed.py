@@ -1,0 +1,154 @@
+"""Kill -9 of workers in the running daemon: what was counted stays, nothing is counted twice, books balance.
+
+The clip is read at its own pace and its true crossings are known, so that a loss cannot hide.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon import Daemon
+from tests.moving import camera, crossings, write_moving_clip
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("redis_binary"),
+]
+CLIP_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_moving_clip(tmp_path_factory.mktemp("clips") / "moving.mp4", CLIP_S)
+
+
+@pytest.fixture
+def daemon(short_dir: Path) -> Iterator[Daemon]:
+    daemon = Daemon(short_dir, inference={"engine": "motion"}, counts={"bucket_s": 5})
+    yield daemon
+    daemon.kill()
+
+
+def off_by(books: dict[str, Any]) -> int:
+    told = books["inferred"] + books["gated"] + sum(books["dropped"].values()) + books["in_flight"]
+    return int(books["decoded"] - told)
+
+
+def finished(status: dict[str, Any]) -> bool:
+    ledger = status["ledger"].get("cameras", {})
+    return all(c["state"] == "ended" for c in status["cameras"]) and all(
+        ledger.get(c["name"], {"undelivered": 1})["undelivered"] == 0 for c in status["cameras"]
+    )
+
+
+def sequence(events: list[dict[str, Any]]) -> list[int]:
+    return [e["data"]["seq"] for e in events]
+
+
+def crossing_times(events: list[dict[str, Any]]) -> list[float]:
+    crossed = [e["data"] for e in events if e["type"] == "streamer.line.crossed.v1"]
+    return [data["crossed_media_ns"] / 1e9 for data in crossed]
+
+
+def repeated(events: list[dict[str, Any]]) -> int:
+    """Crossings of the same lane at the same time of the clip: counted twice."""
+    crossed = [e["data"] for e in events if e["type"] == "streamer.line.crossed.v1"]
+    keys = [(round(d["point_xyn"][1], 1), round(d["crossed_media_ns"] / 1e9)) for d in crossed]
+    return len(keys) - len(set(keys))
+
+
+def kill_in_turn(
+    daemon: Daemon, names: list[str], times: int, pause_s: tuple[float, float], seed: int
+) -> int:
+    """Kill the named workers one after another at random moments; returns how many kills hit a process."""
+    moments = random.Random(seed)
+    hits = 0
+    for turn in range(times * len(names)):
+        time.sleep(moments.uniform(*pause_s))
+        name = names[turn % len(names)]
+        daemon.wait_for(lambda s, n=name: any(w["name"] == n and w["pid"] for w in s["workers"]), 20, name)
+        hits += bool(daemon.kill_worker(name))
+    return hits
+
+
+def test_killing_delivery_and_redis_twenty_times_each_loses_nothing_and_repeats_nothing(
+    daemon: Daemon, clip: Path
+) -> None:
+    daemon.write_camera(camera("door", clip))
+    daemon.start()
+    assert kill_in_turn(daemon, ["deliver", "redis"], 20, (0.5, 1.5), seed=1) == 40
+    status = daemon.wait_for(finished, 120, "the clip's end and its delivery")
+    events = daemon.events("door")
+    assert sequence(events) == list(range(1, len(events) + 1))
+    assert len(events) >= status["ledger"]["cameras"]["door"]["last_seq"]
+    assert len(crossing_times(events)) == crossings(CLIP_S)
+    assert repeated(events) == 0
+    books = daemon.camera("door")["books"]
+    assert off_by(books) == 0
+    assert daemon.stop() == 0
+
+
+def test_flushall_is_followed_by_the_same_stream(daemon: Daemon, clip: Path) -> None:
+    daemon.write_camera(camera("door", clip, realtime=False))
+    daemon.start()
+    daemon.wait_for(finished, 120, "the clip's end and its delivery")
+    before = daemon.events("door")
+    totals = daemon.totals("door")
+    daemon.flush_redis()
+    last = before[-1]["_id"]
+    after = daemon.wait_for_events("door", lambda e: e["_id"] == last, 20)
+    assert after[: len(before)] == before
+    counted = {k: v for k, v in totals.items() if k.startswith("line/")}
+    assert counted
+    assert {k: v for k, v in daemon.totals("door").items() if k.startswith("line/")} == counted
+
+
+def test_killing_inference_repeats_nothing_and_loses_at_most_the_batch_in_hand(
+    daemon: Daemon, clip: Path
+) -> None:
+    daemon.write_camera(camera("door", clip))
+    daemon.start()
+    kills = kill_in_turn(daemon, ["infer-0"], 8, (3.0, 6.0), seed=2)
+    daemon.wait_for(finished, 120, "the clip's end and its delivery")
+    events = daemon.events("door")
+    assert sequence(events) == list(range(1, len(events) + 1))
+    assert repeated(events) == 0
+    # A crossing while the worker was being started is not seen by anybody: that time is not "seen".
+    buckets = [e["data"] for e in events if e["type"] == "streamer.counts.v1"]
+    blind_s = CLIP_S - sum(b["coverage"]["seen_s"] for b in buckets)
+    rate = crossings(CLIP_S) / CLIP_S
+    assert crossings(CLIP_S) - len(crossing_times(events)) <= kills + rate * blind_s + 1
+    assert sum("restarted" in b["marks"] for b in buckets) >= 1
+    assert off_by(daemon.camera("door")["books"]) == 0
+
+
+def test_killing_capture_brings_frames_back_within_its_time_and_keeps_the_books(
+    daemon: Daemon, clip: Path
+) -> None:
+    for name in ("a", "b"):
+        daemon.write_camera(camera(name, clip, loop=True))
+    daemon.start()
+    for turn in range(5):
+        before = {c["name"]: c for c in daemon.status()["cameras"]}
+        daemon.kill_worker(before["a"]["worker"])
+        daemon.wait_for(
+            lambda s, b=before: (
+                s["cameras"][0]["epoch"] > b["a"]["epoch"]
+                and s["cameras"][0]["books"]["inferred"] > b["a"]["books"]["inferred"]
+            ),
+            20,
+            f"frames after kill {turn}",
+        )
+        for found in daemon.status()["cameras"]:
+            assert off_by(found["books"]) == 0, found["books"]
+    status = daemon.status()
+    assert status["cameras"][0]["worker"] != status["cameras"][1]["worker"]  # in quarantine, each alone
+    assert daemon.stop() == 0
