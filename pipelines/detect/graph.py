@@ -1,9 +1,9 @@
 """What is done to a model's OpenVINO graph before it is compiled.
 
-Three things, each for speed and none for the result: the preprocessing becomes part of the graph; a YOLOv8
-or YOLO11 graph ends where its last convolutions end, since decoding all 8400 boxes and 672,000 scores to
-throw most away costs more than decoding the few that count; and a graph takes a rectangle instead of a
-square where it can, since a 16:9 picture leaves 40 % of a square grey.
+The preprocessing becomes part of it. A YOLOv8 or YOLO11 graph ends where its last convolutions end: to
+decode all 8400 boxes and 672,000 scores and throw most away costs more than to decode the few that count;
+the result is the same. Where the card asks for it, a graph takes the shape of the picture instead of a
+square, of which a 16:9 picture leaves 40 % grey.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Frames are letterboxed straight into the input tensors of a few infer requests. The graph runs as one stream
 (LATENCY) on all its threads: a second request waits its turn while the first computes, so that the pre- and
-post-processing of one overlaps the other. One compiled program for each shape of picture (graph.py).
+post-processing of one overlaps the other. What is done to the graph first: graph.py.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ Size = tuple[int, int]
 class OpenVinoDetector:
     """Raises ModelRefused if the file cannot be loaded and run on one frame. `threads` 0: all cores.
 
-    The first frame of a new shape of picture (4:3 after 16:9) waits for a compilation, a second or so, or a
-    third of that from `cache_dir`.
+    With the card's `input_shape: picture` the first frame of a new shape (4:3 after 16:9) waits for a
+    compilation: a second or so, or a third of that from `cache_dir`.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class OpenVinoDetector:
             self.depth = DEPTH
             self._open = 0
             self._programs: dict[Size, _Program] = {}
-            self._rectangles = True
+            self._rectangles = file.card.input_shape == "picture"
             self._try_out()
         except RuntimeError as error:
             raise ModelRefused(f"{path}: OpenVINO cannot load or run it: {_reason(error)}") from error
@@ -121,6 +121,8 @@ class OpenVinoDetector:
 
     def _program(self, images: Sequence[Image]) -> _Program:
         """The program of the smallest input that holds all `images` at the model's scale."""
+        if not self._rectangles:
+            return self._programs.get(self.size) or self._compile(self.size)
         wide, high = 0, 0
         for image in images:
             width, height = fit(image.shape[1], image.shape[0], *self.size)
@@ -129,7 +131,7 @@ class OpenVinoDetector:
         program = self._programs.get(size)
         if program is not None:
             return program
-        if not self._rectangles or len(self._programs) >= PROGRAMS:
+        if len(self._programs) >= PROGRAMS:
             size = self.size
         return self._programs.get(size) or self._compile(size)
 
@@ -199,7 +201,7 @@ class _Program:
         self._make = lambda: _Request(compiled, head, size, batch)
 
     def take(self) -> _Request:
-        return self.free.pop() if self.free else self._make()
+        return self.free.pop() if self.free else self._make()  # type: ignore[no-untyped-call]
 
 
 class _Request:

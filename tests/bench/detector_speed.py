@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
 from pipelines.detect.graph import ov
+from pipelines.registry import create_detector
 from pipelines.values import Detections, Frame
 from tests.bench import detection_data as data
 from tests.bench.detectors import open_model
@@ -31,6 +33,12 @@ def run() -> dict[str, Any]:
     frames = [data.frame(image, i) for i, image in data.images(CORPUS / CLIP, 10)][:FRAMES]
     detectors = {
         "openvino bf16/auto": open_model("openvino", MODEL, CORPUS),
+        "openvino, picture shape": create_detector(
+            "openvino",
+            CORPUS / "weights" / f"{MODEL}.onnx",
+            threads=2,
+            sidecar=ModelCard(input_shape="picture"),
+        ),
         "openvino f32": open_model("openvino", MODEL, CORPUS, "f32"),
         "onnx f32": open_model("onnx", MODEL, CORPUS),
     }
