@@ -62,7 +62,9 @@ class Document:
 
 def explain(error: ValidationError, model: type[BaseModel]) -> tuple[Place, str]:
     """The place and one line about the first of the errors, with the nearest key that does exist."""
-    first, *others = error.errors(include_url=False, include_context=False)
+    errors = error.errors(include_url=False, include_context=False)
+    # A mistyped key is told before the one that is missing for it.
+    first, *others = sorted(errors, key=lambda e: e["type"] != "extra_forbidden")
     place: Place = tuple(first["loc"])
     if first["type"] == "extra_forbidden":
         text = "unknown key" + _suggest(str(place[-1]), _fields_at(model, place[:-1]))
