@@ -1,0 +1,154 @@
+"""How a model's head is found, and what each makes of a raw answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.detect.errors import AnswerRefused, ModelRefused
+from pipelines.detect.heads import HEADS, Signature, find_head
+from pipelines.detect.heads.nanodet import NanoDet
+from pipelines.detect.heads.yolov8 import YoloV8, YoloV8Cut
+from pipelines.detect.heads.yolox import YoloX
+
+NANODET = ((1600, 80), (400, 80), (100, 80), (1600, 32), (400, 32), (100, 32))
+
+
+def model(size: int, *outputs: tuple[int | None, ...], operators: frozenset[str] = frozenset()) -> Signature:
+    return Signature(size, size, outputs, {}, operators)
+
+
+@pytest.mark.parametrize(
+    ("signature", "head", "classes"),
+    [
+        (model(640, (1, 84, 8400)), "yolov8", 80),
+        (model(320, (1, 84, 2100)), "yolov8", 80),
+        (model(640, (None, 5, 8400)), "yolov8", 1),  # free batch, one class
+        (model(416, (1, 3549, 85)), "yolox", 80),
+        (model(416, (1, 3549, 85), operators=frozenset({"Exp"})), "yolox-decoded", 80),
+        (model(640, (None, 8400, 7)), "yolox", 2),
+        (model(320, *NANODET), "nanodet", 80),
+        (model(320, *reversed(NANODET)), "nanodet", 80),
+        (model(320, *((1, *shape) for shape in NANODET)), "nanodet", 80),
+    ],
+)
+def test_a_head_is_found_by_its_shapes(signature: Signature, head: str, classes: int) -> None:
+    found = find_head(signature)
+    assert (found.name, found.classes) == (head, classes)
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        model(640, (1, 1000)),  # a classifier
+        model(640, (1, 300, 6)),  # boxes after suppression
+        model(640, (1, 25200, 85)),  # YOLOv5: three boxes a cell
+        model(640, (1, 84, 2100)),  # cells of another size
+        model(640, (1, 84, None)),
+        model(640, (1, 116, 8400), (1, 32, 160, 160)),  # segmentation
+        model(320, *NANODET[:5]),
+        model(320, *NANODET[:5], (100, 33)),
+        model(640),
+    ],
+)
+def test_an_unknown_head_is_refused_with_its_shapes_named(signature: Signature) -> None:
+    with pytest.raises(ModelRefused) as refusal:
+        find_head(signature)
+    text = str(refusal.value)
+    for shape in signature.outputs:
+        assert "[" + ",".join("?" if n is None else str(n) for n in shape) + "]" in text
+    assert all(name in text for name in HEADS)
+
+
+def test_an_override_is_taken_where_it_fits_and_refused_where_not() -> None:
+    raw = model(416, (1, 3549, 85))
+    assert find_head(raw, "yolox-decoded").name == "yolox-decoded"
+    with pytest.raises(ModelRefused, match=r"'nanodet' does not fit .*\[1,3549,85\]"):
+        find_head(raw, "nanodet")
+    with pytest.raises(ModelRefused, match="unknown head 'yolo99'"):
+        find_head(raw, "yolo99")
+
+
+def test_yolov8_decodes_centre_and_size() -> None:
+    answer = np.zeros((7, 84), np.float32)
+    answer[:, 10] = [30, 20, 10, 8, 0.1, 0.9, 0.2]
+    answer[:, 11] = [30, 20, 10, 8, 0.1, 0.24, 0.2]
+    found = YoloV8(3).decode([answer], 0.25)
+    assert found.boxes_xyxy.tolist() == [[25, 16, 35, 24]]
+    assert found.class_ids.tolist() == [1]
+    assert found.scores == pytest.approx([0.9])
+
+
+def test_the_cut_yolov8_decodes_what_the_whole_one_would() -> None:
+    head = YoloV8Cut(2, 64, 64)
+    logits = np.full((2, 84), -9.0, np.float32)
+    logits[1, 64 + 5] = 2.0  # stride 16, row 1, column 1: centre (24, 24)
+    distances = np.zeros((64, 84), np.float32)
+    distances[[0, 16 + 1, 32 + 2, 48 + 3], 64 + 5] = 99.0  # left 0, top 1, right 2, bottom 3 strides
+    found = head.decode([logits, distances], 0.25)
+    assert np.allclose(found.boxes_xyxy, [[24, 8, 56, 72]])
+    assert found.scores == pytest.approx([1 / (1 + np.exp(-2.0))])
+    assert found.class_ids.tolist() == [1]
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_the_cut_yolov8_takes_the_ends_of_the_score_scale(score: float) -> None:
+    found = YoloV8Cut(2, 64, 64).decode([np.zeros((2, 84), np.float32), np.zeros((64, 84), np.float32)], score)
+    assert len(found.scores) == (84 if score == 0.0 else 0)
+
+
+def test_yolox_decodes_raw_and_decoded_rows() -> None:
+    raw = np.zeros((84, 7), np.float32)
+    raw[64 + 6] = [0.5, 0.25, np.log(2.0), 0.0, 0.8, 0.0, 0.9]  # stride 16, row 1, column 2
+    decoded = raw.copy()
+    decoded[64 + 6, :4] = [40, 20, 32, 16]
+    signature = model(64, (1, 84, 7))
+    for head, answer in ((YoloX.raw(signature), raw), (YoloX.decoded(signature), decoded)):
+        assert head is not None
+        found = head.decode([answer], 0.3)
+        assert np.allclose(found.boxes_xyxy, [[24, 12, 56, 28]])
+        assert found.scores == pytest.approx([0.72])
+        assert found.class_ids.tolist() == [1]
+
+
+def test_yolox_drops_a_box_whose_class_makes_its_objectness_too_little() -> None:
+    answer = np.zeros((84, 7), np.float32)
+    answer[3, 4:] = [0.9, 0.2, 0.3]
+    head = YoloX.raw(model(64, (1, 84, 7)))
+    assert head is not None
+    assert len(head.decode([answer], 0.3).scores) == 0
+
+
+def test_nanodet_takes_the_mean_of_each_sides_distribution() -> None:
+    shapes = ((64, 3), (16, 3), (4, 3), (64, 32), (16, 32), (4, 32))
+    head = NanoDet.match(model(64, *shapes))
+    assert head is not None
+    outputs = [np.zeros(shape, np.float32) for shape in shapes]
+    outputs[1][6, 2] = 0.9  # stride 16, row 1, column 2: centre (40, 24)
+    outputs[4][6] = -50.0
+    outputs[4][6, [1, 8 + 2, 16 + 0, 24 + 1]] = 50.0
+    outputs[4][6, 24 + 2] = 50.0  # bottom: 1 and 2 alike, so 1.5 strides
+    found = head.decode(outputs, 0.3)
+    assert np.allclose(found.boxes_xyxy, [[24, -8, 40, 48]])
+    assert found.class_ids.tolist() == [2]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 7.0])
+def test_a_score_that_is_none_is_refused(value: float) -> None:
+    answer = np.zeros((7, 84), np.float32)
+    answer[5, 40] = value
+    with pytest.raises(AnswerRefused, match="score"):
+        YoloV8(3).decode([answer], 0.25)
+    rows = np.zeros((84, 7), np.float32)
+    rows[40, 4] = value
+    head = YoloX.raw(model(64, (1, 84, 7)))
+    assert head is not None
+    with pytest.raises(AnswerRefused, match="score"):
+        head.decode([rows], 0.25)
+
+
+def test_a_logit_that_is_none_is_refused() -> None:
+    logits = np.zeros((2, 84), np.float32)
+    logits[1, 3] = np.nan
+    with pytest.raises(AnswerRefused, match="score"):
+        YoloV8Cut(2, 64, 64).decode([logits, np.zeros((64, 84), np.float32)], 0.25)
