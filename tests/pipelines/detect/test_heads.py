@@ -93,7 +93,9 @@ def test_the_cut_yolov8_decodes_what_the_whole_one_would() -> None:
 
 @pytest.mark.parametrize("score", [0.0, 1.0])
 def test_the_cut_yolov8_takes_the_ends_of_the_score_scale(score: float) -> None:
-    found = YoloV8Cut(2, 64, 64).decode([np.zeros((2, 84), np.float32), np.zeros((64, 84), np.float32)], score)
+    found = YoloV8Cut(2, 64, 64).decode(
+        [np.zeros((2, 84), np.float32), np.zeros((64, 84), np.float32)], score
+    )
     assert len(found.scores) == (84 if score == 0.0 else 0)
 
 

@@ -58,7 +58,10 @@ def test_a_van_seen_as_car_and_truck_is_one_vehicle() -> None:
 
 def test_a_person_before_a_van_is_not_suppressed_by_it() -> None:
     boxes = np.array([VAN, VAN], np.float32)
-    assert suppress(boxes, np.array([0.9, 0.4], np.float32), np.array([1, 0], np.int32), 0.5).tolist() == [0, 1]
+    assert suppress(boxes, np.array([0.9, 0.4], np.float32), np.array([1, 0], np.int32), 0.5).tolist() == [
+        0,
+        1,
+    ]
 
 
 def test_of_equal_scores_the_first_is_kept() -> None:

@@ -54,12 +54,12 @@ def table(
     lit_columns: slice | None = None,
     divisor: float = 1.0,
 ) -> Path:
-    """A model that answers `answer` (R, C), of which the lit part is multiplied by the mean pixel/divisor."""
-    light = np.zeros_like(answer)
-    light[lit_rows or slice(None), lit_columns or slice(None)] = 1.0
+    """A model that answers `answer` (R, C), the lit part times the mean pixel / divisor."""
+    lit = np.zeros(answer.shape, np.bool_)
+    lit[lit_rows or slice(None), lit_columns or slice(None)] = True
     constants = {
-        "lit": (answer * light)[None],
-        "unlit": (answer * (1 - light))[None],
+        "lit": np.where(lit, answer, np.float32(0))[None],
+        "unlit": np.where(lit, np.float32(0), answer)[None],
         "divisor": np.array(divisor, np.float32),
     }
     nodes = [
