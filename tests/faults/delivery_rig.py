@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from redis import RedisError as RedisClientError
+from redis import ConnectionError as RedisConnectionError
 
 from streamer import redis_server
 from streamer.bus import Bus
@@ -178,7 +178,7 @@ class Rig:
         client = self.client()
         try:
             raw = client.xrange(events_key(NODE, camera))
-        except RedisClientError:
+        except RedisConnectionError:
             return []
         finally:
             client.close()

@@ -77,7 +77,7 @@ def test_what_an_append_only_file_lost_is_sent_again(running: Rig) -> None:
     for file in (running.state_dir / "redis" / "appendonlydir").glob("*.incr.aof"):
         os.truncate(file, file.stat().st_size // 2)
     running.start_redis()
-    assert 0 < len(running.in_redis("gate")) < 200
+    running.until(lambda: 0 < len(running.in_redis("gate")) < 200)
     os.kill(running.delivery_pid(), signal.SIGCONT)
     running.settle()
     running.assert_each_once()

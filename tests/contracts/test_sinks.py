@@ -1,0 +1,145 @@
+"""The contract of sinks/sink.py, clause by clause, over every sink there is."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamer import redis_server
+from streamer.cloudevents import EventId, StoredEvent
+from streamer.config import RedisConfig
+from streamer.messages import events_key, totals_key
+from streamer.sinks.memory import MemorySink
+from streamer.sinks.redis import RedisSink, Subscriber
+from streamer.sinks.sink import Behind, Sink, SinkError
+
+NODE = "n-1"
+LINEAGE = 1_700_000_000_000
+
+
+def event(seq: int, lineage: int = LINEAGE, total: int | None = None) -> StoredEvent:
+    key = "line/door/in/1/person" if total is not None else None
+    return StoredEvent(
+        "gate", EventId(lineage, seq), "streamer.line.crossed.v1", f'{{"n":{seq}}}', key, total
+    )
+
+
+class MemoryRig:
+    """What a test asks of a sink, and how it looks at what the sink holds."""
+
+    def __init__(self) -> None:
+        self.sink: Sink = MemorySink()
+
+    def places(self) -> list[EventId]:
+        assert isinstance(self.sink, MemorySink)
+        return [e.id for e in self.sink.events.get("gate", [])]
+
+    def totals(self) -> dict[str, int]:
+        assert isinstance(self.sink, MemorySink)
+        return self.sink.totals.get("gate", {})
+
+    def close(self) -> None:
+        self.sink.close()
+
+
+class RedisRig:
+    def __init__(self, folder: Path) -> None:
+        for path in (folder / "run", folder / "state"):
+            path.mkdir()
+        self.runtime_dir = folder / "run"
+        self._process = subprocess.Popen(
+            redis_server.command(folder / "run", folder / "state", RedisConfig()), stdout=subprocess.DEVNULL
+        )
+        while not redis_server.ping(folder / "run"):
+            assert self._process.poll() is None
+            time.sleep(0.01)
+        self.sink: Sink = RedisSink(redis_server.writer_url(folder / "run", folder / "state"), NODE, 100_000)
+        self._subscriber = Subscriber(redis_server.subscriber_url(folder / "run"))
+
+    def places(self) -> list[EventId]:
+        return [EventId.parse(i) for i, _ in self._subscriber.tail(events_key(NODE, "gate"), 1000)]
+
+    def totals(self) -> dict[str, int]:
+        known = self._subscriber.totals(totals_key(NODE, "gate"))
+        return {key: value for key, value in known.items() if "/" in key}
+
+    def close(self) -> None:
+        self.sink.close()
+        self._subscriber.close()
+        self._process.terminate()
+        self._process.wait()
+
+
+SINKS: dict[str, Callable[[Path], Any]] = {"memory": lambda _: MemoryRig(), "redis": RedisRig}
+
+
+@pytest.fixture(params=SINKS)
+def rig(request: pytest.FixtureRequest, short_dir: Path) -> Iterator[Any]:
+    if request.param == "redis":
+        request.getfixturevalue("redis_binary")
+    rig = SINKS[request.param](short_dir)
+    yield rig
+    rig.close()
+
+
+def test_events_are_added_in_order_with_their_totals(rig: Any) -> None:
+    at = rig.sink.write("gate", None, [event(1, total=1), event(2), event(3, total=2)])
+    assert at == EventId(LINEAGE, 3)
+    assert rig.places() == [EventId(LINEAGE, n) for n in (1, 2, 3)]
+    assert rig.totals() == {"line/door/in/1/person": 2}
+    assert rig.sink.positions(["gate", "yard"]) == {"gate": at, "yard": None}
+
+
+def test_a_repeat_is_skipped_and_takes_no_total_back(rig: Any) -> None:
+    rig.sink.write("gate", None, [event(1, total=1), event(2, total=2), event(3, total=3)])
+    at = rig.sink.write("gate", None, [event(2, total=2), event(3, total=3), event(4, total=4)])
+    assert at == EventId(LINEAGE, 4)
+    assert [place.seq for place in rig.places()] == [1, 2, 3, 4]
+    assert rig.totals() == {"line/door/in/1/person": 4}
+    assert rig.sink.write("gate", None, [event(1, total=1)]) == EventId(LINEAGE, 4)
+    assert rig.totals() == {"line/door/in/1/person": 4}
+
+
+def test_a_sink_that_lost_events_says_where_it_stands_and_takes_nothing(rig: Any) -> None:
+    with pytest.raises(Behind) as empty:
+        rig.sink.write("gate", EventId(LINEAGE, 5), [event(6)])
+    assert empty.value.at is None
+    rig.sink.write("gate", None, [event(1)])
+    with pytest.raises(Behind) as short:
+        rig.sink.write("gate", EventId(LINEAGE, 5), [event(6)])
+    assert short.value.at == EventId(LINEAGE, 1)
+    assert [place.seq for place in rig.places()] == [1]
+
+
+def test_a_later_lineage_goes_on_after_an_earlier_one(rig: Any) -> None:
+    rig.sink.write("gate", None, [event(8), event(9)])
+    at = rig.sink.write("gate", EventId(LINEAGE, 9), [event(5, LINEAGE + 1), event(6, LINEAGE + 1)])
+    assert at == EventId(LINEAGE + 1, 6)
+    assert [place.seq for place in rig.places()] == [8, 9, 5, 6]
+
+
+def test_an_earlier_lineage_is_an_alarm_and_never_a_skip(rig: Any) -> None:
+    rig.sink.write("gate", None, [event(1)])
+    with pytest.raises(SinkError) as alarm:
+        rig.sink.write("gate", None, [event(2, LINEAGE - 1)])
+    assert alarm.value.kind == "ahead"
+    assert [place.seq for place in rig.places()] == [1]
+
+
+def test_totals_become_exactly_what_is_given(rig: Any) -> None:
+    rig.sink.write("gate", None, [event(1, total=1)])
+    rig.sink.replace_totals("gate", {"line/door/out/1/car": 7}, EventId(LINEAGE, 1))
+    assert rig.totals() == {"line/door/out/1/car": 7}
+    rig.sink.write("gate", EventId(LINEAGE, 1), [event(2, total=8)])
+    assert rig.totals() == {"line/door/out/1/car": 7, "line/door/in/1/person": 8}
+
+
+def test_a_sink_that_was_closed_serves_again(rig: Any) -> None:
+    rig.sink.write("gate", None, [event(1)])
+    rig.sink.close()
+    assert rig.sink.positions(["gate"]) == {"gate": EventId(LINEAGE, 1)}
