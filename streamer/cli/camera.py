@@ -17,7 +17,7 @@ from streamer.cli.camera_show import LOOKING, check_stream
 from streamer.config import CameraConfig
 from streamer.config_file import explain, show_place
 from streamer.config_store import ConfigStore
-from streamer.errors import ConfigError, SourceError
+from streamer.errors import ConfigError, SourceError, StorageError
 from streamer.urls import check_source_url, join_credentials, scheme_of, split_credentials
 
 # What `camera set` calls a key, and where it lies in the camera's file.
@@ -136,7 +136,12 @@ def _refuse_early(store: ConfigStore, wanted: dict[str, Any]) -> None:
     except ValidationError as error:
         place, text = explain(error, CameraConfig)
         raise ConfigError(f"{show_place(place)}: {text}") from None
-    check_camera(config, made)
+    try:
+        check_camera(config, made)
+    except (StorageError, PermissionError):
+        # Its models are the service's alone to read; where it runs, it judges the change itself.
+        if not config.control_path.exists():
+            raise
 
 
 @camera.command("set")

@@ -19,7 +19,7 @@ import click
 
 from streamer import logs
 from streamer.config_store import ConfigStore
-from streamer.errors import Exit, StreamerError
+from streamer.errors import Exit, StorageError, StreamerError
 from streamer.urls import redact
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -89,10 +89,18 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except StreamerError as error:
+        except (StreamerError, PermissionError) as error:
             if os.environ.get("STREAMER_DEBUG"):
                 traceback.print_exc()
-            raise Failure(error) from error
+            raise Failure(_refused(error) if isinstance(error, PermissionError) else error) from error
+
+
+def _refused(error: PermissionError) -> StreamerError:
+    """Wherever a command meets a file of the service: what it is, and who may read it."""
+    return StorageError(
+        f"{error.filename or error}: this user may not: use sudo; for the daemon's sockets it is enough to "
+        "be in the group streamer (`sudo adduser NAME streamer`, then log in again)"
+    )
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
