@@ -25,7 +25,7 @@ COUNTING_TYPES = (LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED)
 # Every event's data says which frame and which rules it rests on.
 _PLACE = (
     *("camera", "seq", "config_rev", "epoch", "frame_id"),
-    *("media_ns", "age_ms", "emitted_ns", "inference_ms"),
+    *("media_ns", "age_ms", "emitted_ns", "inference_ms", "taken_ms"),
 )
 
 

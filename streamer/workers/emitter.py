@@ -13,6 +13,7 @@ from streamer.metrics import Books
 from streamer.workers.checkpoint import Checkpoints
 from streamer.workers.inferred import InferredCamera
 from streamer.workers.journal import Journal
+from streamer.workers.turns import Running
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,14 @@ class Emitter:
         self._checkpoints = checkpoints
         self._books = books
 
-    def emit(self, events: Sequence[Emitted], inference_ms: float = 0.0) -> None:
-        """Checkpoint, then hand over: what was sent is never counted again after a restart."""
+    def emit(self, events: Sequence[Emitted], running: Running | None = None) -> None:
+        """Checkpoint, then hand over: what was sent is never counted again after a restart.
+
+        `running` is the batch that the events rest on, where they rest on frames.
+        """
         if not events:
             return
-        records = [self._record(camera, event, inference_ms) for camera, event in events]
+        records = [self._record(camera, event, running) for camera, event in events]
         for camera in {id(c): c for c, _ in events}.values():
             self.checkpoint(camera)
         if not self._journal.write(records):
@@ -135,8 +139,10 @@ class Emitter:
         self._journal.forget(camera.name)
         self._checkpoints.forget(camera.name)
 
-    def _record(self, camera: InferredCamera, event: Event, inference_ms: float) -> EventRecord:
+    def _record(self, camera: InferredCamera, event: Event, running: Running | None) -> EventRecord:
         stamp = event.stamp
+        inference_ms = running.took_s * 1e3 if running else 0.0
+        taken_ms = running.started_s * 1e3 - stamp.received_mono_ns / 1e6 if running else 0.0
         return EventRecord(
             camera=camera.name,
             seq=0,  # the journal's to give
@@ -151,6 +157,7 @@ class Emitter:
             data=dict(event.data),
             emitted_ns=time.time_ns(),
             inference_ms=round(inference_ms, 3),
+            taken_ms=round(taken_ms, 3),
         )
 
 

@@ -273,12 +273,12 @@ class InferWorker:
                 camera.block.add(drop_refused=1)
                 self._complain(camera, f"frame not used: {error}")
             return
-        took_s = self._turns.took(running)
+        self._turns.note(running)
         events: list[Emitted] = []
         for camera, result in zip(running.cameras, results, strict=True):
             self._emitter.looked(camera, result)
             events += [(camera, event) for event in result.events]
-        self._emitter.emit(events, took_s * 1e3)
+        self._emitter.emit(events, running)
 
     # ---- once in a while
 

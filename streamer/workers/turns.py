@@ -37,6 +37,10 @@ class Running:
     finished: bool = False
     finished_s: float = 0.0
 
+    @property
+    def took_s(self) -> float:
+        return (self.finished_s or time.monotonic()) - self.started_s
+
 
 class Turns:
     """One detector's time, shared fairly. The detector's thread calls `wake` when a batch is done."""
@@ -53,12 +57,10 @@ class Turns:
         self._inference_s = 0.03  # smoothed: how long a batch takes
         self._turnaround_s = 0.005  # smoothed: from a demand to its frame
 
-    def took(self, running: Running) -> float:
-        """Note how long a batch was in the detector; seconds."""
-        took_s = (running.finished_s or time.monotonic()) - running.started_s
-        self._inference_s += SMOOTHING * (took_s - self._inference_s)
-        self.inference_ms.append(took_s * 1e3)
-        return took_s
+    def note(self, running: Running) -> None:
+        """Learn from a batch that is done how long the next will take."""
+        self._inference_s += SMOOTHING * (running.took_s - self._inference_s)
+        self.inference_ms.append(running.took_s * 1e3)
 
     # ---- frames
 
