@@ -58,6 +58,23 @@ class ConfigStore:
 
     def load(self) -> Config:
         """Parse and validate all files. Raises ConfigError with file, line and key."""
+        return self.settings().model_copy(update={"cameras": tuple(self._cameras())})
+
+    def control_path(self) -> Path:
+        """The daemon's socket, also while a camera's file, or all of it, is being mended.
+
+        Raises ConfigError where streamer.yaml is broken and no daemon is where it usually is.
+        """
+        try:
+            return self.settings().control_path
+        except ConfigError:
+            usual = Config(runtime_dir=self.default_runtime_dir()).control_path
+            if usual.exists():
+                return usual
+            raise
+
+    def settings(self) -> Config:
+        """streamer.yaml alone, without cameras. Raises ConfigError with file, line and key."""
         if not self.exists():
             raise ConfigError(
                 f"no configuration at {self.file}: write one with `streamer init`, or use --config"
@@ -70,7 +87,6 @@ class ConfigStore:
             update={
                 "state_dir": config.state_dir or self.default_state_dir(),
                 "runtime_dir": config.runtime_dir or self.default_runtime_dir(),
-                "cameras": tuple(self._cameras()),
             }
         )
 

@@ -29,7 +29,7 @@ INTERVAL_S = 1.0
 @click.pass_obj
 def status(store: ConfigStore, watch: bool, as_json: bool) -> None:
     """Show cameras, frames, ages, drops by reason, workers, ledger and Redis."""
-    path = store.load().control_path
+    path = store.control_path()
     if not watch:
         found = ask(path)
         click.echo(json.dumps(found, indent=2)) if as_json else Console().print(page(found))

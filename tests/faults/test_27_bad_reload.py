@@ -1,0 +1,73 @@
+"""Fault 27: a bad configuration is read anew by a running daemon: the old one keeps running, all of it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamer.errors import Exit
+from tests.daemon import Daemon
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("redis_binary")]
+CAMERA = {"name": "street", "url": "synthetic:street"}
+BAD_FILES = {
+    "not YAML": "name: street\nurl: [\n",
+    "an unknown key": "name: street\nurl: synthetic:street\nspeed: 5\n",
+    "a line of no length": (
+        "name: street\nurl: synthetic:street\nrules: {lines: [{name: a, points: [[0.5, 0.5], [0.5, 0.5]]}]}\n"
+    ),
+    "an unknown class": "name: street\nurl: synthetic:street\nrules: {classes: [unicorn]}\n",
+    "an unknown pipeline": "name: street\nurl: synthetic:street\npipeline: nope\n",
+}
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    base = Path(tempfile.mkdtemp(prefix="st-", dir="/tmp"))
+    found = Daemon(base, [CAMERA], inference={"engine": "motion"})
+    found.start()
+    found.wait_for(lambda s: s["cameras"][0]["state"] == "live", 20, "the scene to be live")
+    yield found
+    found.kill()
+    shutil.rmtree(base)
+
+
+def in_force(status: dict[str, Any]) -> tuple[Any, ...]:
+    """What a disturbed camera or worker would change."""
+    cameras = [(c["name"], c["state"], c["epoch"], c["generation"], c["opens"]) for c in status["cameras"]]
+    workers = [(w["name"], w["pid"], w["restarts"]) for w in status["workers"]]
+    return status["config_rev"], cameras, workers
+
+
+@pytest.mark.parametrize("text", BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_the_old_configuration_goes_on_and_the_reason_is_shown(daemon: Daemon, text: str) -> None:
+    path = daemon.config_dir / "cameras.d" / "street.yaml"
+    good = path.read_text()
+    before = in_force(daemon.status())
+    other = daemon.config_dir / "cameras.d" / "another.yaml"
+    other.write_text("name: another\nurl: synthetic:street\n")  # good in itself: all or nothing
+    path.write_text(text)
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGHUP)
+    try:
+        status = daemon.wait_for(lambda s: s["warnings"], 5, "the refusal to be shown")
+        assert "street" in status["warnings"][0]
+        assert in_force(status) == before
+        shown = daemon.cli("status").stdout
+        assert "not in force" in " ".join(shown.split())
+        refused = daemon.cli("camera", "disable", "street", check=False)
+        assert refused.returncode == Exit.CONFIG
+        assert in_force(daemon.status()) == before
+        assert path.read_text() == text, "a refused change writes nothing"
+    finally:
+        path.write_text(good)
+        other.unlink()
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for(lambda s: not s["warnings"], 5, "the good configuration to be taken again")
+    assert in_force(daemon.status()) == before, "equal content is no change"

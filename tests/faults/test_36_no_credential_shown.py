@@ -1,0 +1,119 @@
+"""Fault 36: a canary in every credential; nobody who may not see it finds it anywhere.
+
+Looked through: what every command prints, the daemon's log, its status, the command lines of all its
+processes, every event and key in Redis, and every file of configuration, state and runtime folder but the
+two that are there to hold secrets.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from streamer import control
+from tests.clips import make_clip
+from tests.daemon import Daemon
+from tests.rtsp_server import RtspServer
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("redis_binary")]
+
+# In a form that a URL must encode: both forms are looked for.
+CANARY = "c@nary/42"
+FORMS = ("c@nary", "c%40nary", "nary/42", "nary%2F42")
+SECRET_FILES = (".secrets.yaml", "secrets.yaml")
+
+
+@pytest.fixture
+def daemon(short_dir: Path) -> Iterator[Daemon]:
+    found = Daemon(short_dir, inference={"engine": "motion"}, counts={"bucket_s": 1})
+    yield found
+    found.kill()
+
+
+def hits(where: str, text: str) -> list[str]:
+    return [f"{where}: {form}" for form in FORMS if form in text]
+
+
+def command_lines(daemon: Daemon) -> str:
+    assert daemon.process is not None
+    root = psutil.Process(daemon.process.pid)
+    lines = []
+    for process in (root, *root.children(recursive=True)):
+        try:
+            lines.append(" ".join(process.cmdline()))
+        except psutil.NoSuchProcess:
+            continue
+    return "\n".join(lines)
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    return done.stdout + done.stderr
+
+
+def test_no_credential_shows_anywhere(daemon: Daemon, rtsp_python: str, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=1500)
+    shown: dict[str, str] = {}
+    with RtspServer(rtsp_python, {"/live": clip}, auth=("digest", CANARY, CANARY)) as server:
+        (daemon.config_dir / "secrets.yaml").touch(mode=0o600)
+        (daemon.config_dir / "secrets.yaml").write_text(json.dumps({"cameras": {"by-file": _pair()}}))
+        daemon.write_camera({"name": "by-file", "url": server.url("/live")})
+        daemon.write_camera({"name": "by-environment", "url": server.url("/live")})
+        env = {f"STREAMER_CAMERA_BY_ENVIRONMENT_{k.upper()}": v for k, v in _pair().items()}
+        daemon.start(env=env)
+        args = ("--username", CANARY, "--password-stdin")
+        shown["add"] = said(
+            daemon.cli("camera", "add", "by-command", server.url("/live"), *args, input=CANARY)
+        )
+        shown["add wrong"] = said(
+            daemon.cli(
+                "camera",
+                "add",
+                "wrong",
+                server.url("/live", "c%40nary%2F42:c%40nary%2F42x"),
+                "--force",
+                check=False,
+            )
+        )
+        for name in ("by-file", "by-environment", "by-command"):
+            daemon.wait_for(lambda s, n=name: _state(s, n) == "live", 20, f"{name} to be live")
+        daemon.wait_for(lambda s: _state(s, "wrong") == "auth_failed", 20, "the wrong password to be refused")
+        for command in (
+            ("camera", "list"), ("camera", "list", "--json"), ("camera", "show", "by-command"),
+            ("camera", "show", "by-file", "--json"), ("camera", "show", "wrong"), ("camera", "test", "wrong"),
+            ("status",), ("status", "--json"), ("run", "--check"), ("doctor",), ("run",),
+            ("camera", "set", "by-file", "--username", "x", "--password-stdin"),
+        ):  # fmt: skip
+            shown[" ".join(command)] = said(daemon.cli(*command, check=False, input=CANARY))
+        for name in ("by-command", "by-file"):
+            shown[f"snapshot of {name}"] = said(
+                daemon.cli("camera", "snapshot", name, "-o", str(tmp_path / f"{name}.jpg"))
+            )
+        shown["raw status"] = json.dumps(control.call(daemon.runtime_dir / "control.sock", "status"))
+        shown["command lines"] = command_lines(daemon)
+        shown["events"] = json.dumps([daemon.events(n) for n in ("by-file", "by-command", "wrong")])
+        with daemon.redis() as client:
+            shown["cameras in Redis"] = json.dumps(client.hgetall("streamer:cameras"))
+        assert daemon.stop() == 0
+    shown["log"] = daemon.log_path.read_text(errors="replace")
+    for path in daemon.base.rglob("*"):
+        if path.is_file() and path.name not in SECRET_FILES:
+            shown[str(path)] = path.read_bytes().decode("latin-1")
+    found = [hit for where, text in shown.items() for hit in hits(where, text)]
+    assert found == []
+    assert len(shown["events"]) > 100, "there was something to look through"
+    assert "by-command" in shown["status"]
+
+
+def _pair() -> dict[str, str]:
+    return {"username": CANARY, "password": CANARY}
+
+
+def _state(status: dict[str, object], name: str) -> object:
+    cameras = status["cameras"]
+    assert isinstance(cameras, list)
+    return next((c["state"] for c in cameras if c["name"] == name), None)
