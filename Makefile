@@ -49,7 +49,7 @@ $(INSTALLED): pyproject.toml $(STAMPS)/system
 	@touch $@
 
 demo: $(INSTALLED)
-	@$(VENV)/bin/streamer demo --duration $(DEMO_S) $(if $(CLIP),--clip '$(CLIP)')
+	@$(VENV)/bin/streamer demo --seconds $(DEMO_S) $(if $(CLIP),--clip '$(CLIP)')
 
 test: $(INSTALLED) $(STAMPS)/test-system
 	@$(VENV)/bin/python -m pytest $(ARGS)
