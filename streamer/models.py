@@ -1,7 +1,7 @@
 """The model store: weights files, each in a folder of its own with a sidecar that pins its SHA-256.
 
     models/
-        default                 the name of the model used where none is named
+        .default                the name of the model used where none is named
         yolov8n-640/
             model.onnx
             model.yaml          the sidecar: a pipelines.detect.card.ModelCard, free to edit
@@ -32,7 +32,7 @@ from pipelines.registry import create_detector
 from pipelines.spec import check_name
 from streamer.errors import ModelError, StorageError
 
-_WEIGHTS, _SIDECAR, _DEFAULT, _PARTIAL = "model.onnx", "model.yaml", "default", ".partial-"
+_WEIGHTS, _SIDECAR, _DEFAULT, _PARTIAL = "model.onnx", "model.yaml", ".default", ".partial-"
 _HEADER = "# Edit freely: groups (what is counted together), score, nms_iou, precision. Not: sha256.\n"
 
 
