@@ -56,7 +56,7 @@ def _cost(report: ProbeReport) -> list[str]:
             "this box; the camera's substream, about 640x360 at 10 to 15, is enough for counting"
         )
     if info.codec == "hevc":
-        advice.append("H.265 costs more to decode than H.264: where CPU is scarce, set this stream to H.264")
+        advice.append("H.265 takes about 1.7 times the CPU of H.264 to decode: where it is scarce, set H.264")
     if info.codec == "mjpeg":
         advice.append("motion JPEG fills the network: where the camera has an H.264 stream, use that")
     if report.bitrate_kbps > HIGH_BITRATE_KBPS:

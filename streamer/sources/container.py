@@ -25,6 +25,7 @@ from streamer.sources.ffmpeg_errors import explain
 
 # Pictures larger than 8K are refused by the decoder before it takes memory for them.
 MAX_PIXELS = 8192 * 4320
+_DECODER_OPTIONS = {"max_pixels": str(MAX_PIXELS)}
 MAX_DAMAGED_PACKETS = 250  # in a row: some ten seconds of a stream of which nothing can be decoded
 GENERATE_PTS = 0x0001  # AVFMT_FLAG_GENPTS, which PyAV sets
 AFTER_S = 0.5  # FFmpeg's own timeout of an open comes after ours: interrupted, it names any error
@@ -62,28 +63,32 @@ class _Opening(threading.Thread):
         self._error: SourceError | None = None
 
     def run(self) -> None:
-        request = self._request
         opened: InputContainer | None = None
         try:
-            if request.prepare is not None:
-                request.prepare()
-            opened = av.open(
-                request.url,
-                format=request.format,
-                options=request.options,
-                timeout=(request.open_timeout_s + AFTER_S, request.read_timeout_s),
-                metadata_errors="replace",
-            )
+            opened = self._open()
         except SourceError as error:
             self._error = error
         except _FFMPEG_ERRORS as error:
-            self._error = explain(error, request.shown, request.open_timeout_s)
-        with self._lock:
-            if self._wanted:
-                self._input = opened
-            elif opened is not None:
-                opened.close()
-        self._done.set()
+            self._error = explain(error, self._request.shown, self._request.open_timeout_s)
+        finally:
+            with self._lock:
+                if self._wanted:
+                    self._input = opened
+                elif opened is not None:
+                    opened.close()
+            self._done.set()
+
+    def _open(self) -> InputContainer:
+        request = self._request
+        if request.prepare is not None:
+            request.prepare()
+        return av.open(
+            request.url,
+            format=request.format,
+            options={**request.options, **_DECODER_OPTIONS},  # finding out what it is decodes as well
+            timeout=(request.open_timeout_s + AFTER_S, request.read_timeout_s),
+            metadata_errors="replace",
+        )
 
     def take(self) -> InputContainer:
         """The opened input. Raise SourceError if there is none."""
@@ -93,7 +98,7 @@ class _Opening(threading.Thread):
                 taken, self._input = self._input, None
                 return taken
         raise self._error or SourceStalled(
-            f"{self._request.shown}: no answer within {self._request.open_timeout_s:g} s: "
+            f"{self._request.shown}: no stream within {self._request.open_timeout_s:g} s: "
             "check that it is switched on and reachable"
         )
 
@@ -160,7 +165,7 @@ class VideoInput:
             )
         codec = stream.codec_context
         codec.thread_count = 1  # one thread costs the least CPU and memory; cameras run side by side
-        codec.options = {"max_pixels": str(MAX_PIXELS)}
+        codec.options = _DECODER_OPTIONS
         self._stream = stream
         # FFmpeg's guess of missing timestamps puts the pictures of an AVI with B frames out of order.
         container.flags &= ~GENERATE_PTS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import time
 from contextlib import suppress
 from itertools import pairwise
@@ -135,6 +136,21 @@ def test_a_picture_is_shrunk_in_its_own_shape(tmp_path: Path) -> None:
     assert picture.image(1000).shape == (240, 320, 3)
 
 
+@pytest.mark.parametrize("kind", ["h264", "ts"])
+def test_a_change_of_size_in_mid_stream_is_followed(tmp_path: Path, kind: str) -> None:
+    """Two recordings in one: other size, timestamps that start again."""
+    small = make_clip(tmp_path / f"small.{kind}", frames=20, width=320, height=180)
+    large = make_clip(tmp_path / f"large.{kind}", frames=20, width=640, height=480)
+    both = tmp_path / f"both.{kind}"
+    both.write_bytes(small.read_bytes() + large.read_bytes())
+    pictures = read_all(create_source(str(both), realtime=False))
+    assert [(p.width, p.height) for p in pictures] == [(320, 180)] * 20 + [(640, 480)] * 20
+    assert numbers(pictures) == [*range(20), *range(20)]
+    steps_ms = np.diff([picture.media_ns for picture in pictures]) / 1e6
+    assert steps_ms.min() > 0
+    assert steps_ms.max() < 100
+
+
 # ---- what is no clip, or no longer one
 
 
@@ -248,17 +264,19 @@ def test_damage_ends_in_a_short_result_or_an_error_never_a_hang(tmp_path: Path, 
         assert time.monotonic() - begun < 10
 
 
-def test_a_picture_of_65535_by_65535_takes_no_memory(tmp_path: Path) -> None:
-    """The header of an MJPEG frame claims it; nothing of that size is there."""
+@pytest.mark.parametrize("side", [65535, 16000])  # FFmpeg itself stops at the first, we at the second
+def test_a_picture_that_claims_to_be_huge_takes_no_memory(tmp_path: Path, side: int) -> None:
+    """The headers of MJPEG frames claim it; nothing of that size is there."""
     clip = make_clip(tmp_path / "a.mjpeg", frames=5, codec="mjpeg", pixel_format="yuvj420p")
     data = bytearray(clip.read_bytes())
-    place = data.index(b"\xff\xc0") + 5
-    while place > 4:
-        data[place : place + 4] = b"\xff\xff\xff\xff"
-        found = data.find(b"\xff\xc0", place)
-        place = found + 5
+    place = data.find(b"\xff\xc0")
+    while place >= 0:
+        data[place + 5 : place + 9] = side.to_bytes(2, "big") * 2
+        place = data.find(b"\xff\xc0", place + 9)
     clip.write_bytes(data)
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refused(clip, SourceDamaged)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 100_000  # 16000² are 384 MB
 
 
 @pytest.mark.corpus
