@@ -88,9 +88,9 @@ class LedgerReader:
         ).fetchone()
         return EventId(*row) if row else None
 
-    def newest(self, camera: str) -> EventId | None:
-        """The place of the last event of `camera`."""
-        return self.before(camera, EventId(0, 1 << 62))
+    def lineage(self) -> int:
+        """The lineage that new events get."""
+        return int(self._db.execute("SELECT max(lineage) FROM lineages").fetchone()[0])
 
     def totals_at(self, camera: str, at: EventId | None) -> dict[str, int]:
         """The running totals as they stood just after the event at `at` (None: before the first kept one)."""

@@ -228,11 +228,14 @@ class Projector:
                 place.failure.note(error, time.monotonic())
                 place.known = False
             return False
+        if at != events[-1].id:  # it has more than was ever sent: ask who it belongs to
+            place.known = False
+            return True
         with self._lock:
             self._write_ms.append((time.perf_counter() - began_s) * 1000)
             self._written += len(events)
             place.at = place.read_after = at
-            place.delivered = max(seq for lineage, seq in (e.id for e in events) if (lineage, seq) <= at)
+            place.delivered = at.seq
             place.failure.clear()
         return len(events) == BATCH
 
@@ -241,11 +244,11 @@ class Projector:
     ) -> None:
         """Ask the sink where it stands with `camera` and put its totals right for that place."""
         at = sink.positions([camera])[camera]
-        newest = reader.newest(camera)
-        if at is not None and newest is not None and at > newest:
+        end = EventId(reader.lineage(), last_seq)
+        if at is not None and at > end:
             raise SinkError(
                 "ahead",
-                f"camera {camera}: Redis holds {at} and this ledger ends at {newest}: an older ledger was "
+                f"camera {camera}: Redis holds {at} and this ledger ends at {end}: another ledger was "
                 "put in its place; if it is the right one: streamer ledger new-lineage",
             )
         first = reader.after(camera, at, 1)
