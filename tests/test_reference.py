@@ -1,0 +1,75 @@
+"""The configuration reference and the code say the same, in both directions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from pipelines.spec import ClassLimit
+from streamer.cli.camera import LIMITS, SETTABLE
+from streamer.config import CameraConfig, Config
+from streamer.errors import Exit
+
+REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
+ROW = re.compile(r"^\| `(?P<key>[\w.\[\]]+)` \| (?P<default>[^|]+?) \| (?P<rest>.*) \|$", re.MULTILINE)
+NOT_ABSOLUTE = {"state_dir": "/var/lib/streamer", "runtime_dir": "/run/streamer"}  # filled in by the store
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of a model with its default, a list's item as `key[]` and a class's limit as `.CLASS`."""
+    for name, field in model.model_fields.items():
+        inner = [a for a in (field.annotation, *get_args(field.annotation)) if isinstance(a, type)]
+        section = next((a for a in inner if issubclass(a, BaseModel)), None)
+        if section is ClassLimit:
+            yield from keys(section, f"{prefix}{name}.CLASS.")
+        elif section is not None and section is field.annotation:
+            yield from keys(section, f"{prefix}{name}.")
+        else:
+            default = field.get_default(call_default_factory=True)
+            yield f"{prefix}{name}", default
+            if section is not None:
+                yield from keys(section, f"{prefix}{name}[].")
+
+
+def shown(key: str, default: Any) -> str:
+    """A default as the reference writes it."""
+    if key in NOT_ABSOLUTE:
+        return f"`{NOT_ABSOLUTE[key]}`"
+    if default is PydanticUndefined:
+        return "required"
+    if isinstance(default, str) and default:
+        return f"`{default}`"
+    text = json.dumps(default)
+    return f"`{text.removesuffix('.0')}`"
+
+
+def documented(page: str) -> dict[str, tuple[str, str]]:
+    text = (REFERENCE / page).read_text()
+    text = text[text.index("## streamer.yaml") : text.index("## Secrets")]
+    return {m["key"]: (m["default"], m["rest"]) for m in ROW.finditer(text)}
+
+
+def test_every_key_is_documented_with_its_default_and_none_that_does_not_exist() -> None:
+    expected = {key: shown(key, default) for key, default in keys(Config) if not key.startswith("cameras")}
+    expected |= {key: shown(key, default) for key, default in keys(CameraConfig)}
+    assert {key: default for key, (default, _) in documented("configuration.md").items()} == expected
+
+
+def test_what_camera_set_calls_a_key_is_documented_beside_it() -> None:
+    rows = documented("configuration.md")
+    for short, key in SETTABLE.items():
+        assert rows[key][1].startswith(f"`{short}` | "), key
+    for limit in LIMITS:
+        assert rows[f"rules.limits.CLASS.{limit}"][1].startswith(f"`limits.CLASS.{limit}` | ")
+
+
+def test_every_exit_code_is_documented_with_its_name() -> None:
+    text = (REFERENCE / "exit-codes.md").read_text()
+    rows = dict(re.findall(r"^\| (\d+) \| (\w+) \|", text, re.MULTILINE))
+    assert rows == {str(int(code)): code.name for code in Exit}
