@@ -124,6 +124,11 @@ class Tracks:
     with most votes so far; observed (N,) bool, whether a box of this frame was matched (else the box is
     a prediction); jitter_xyn (N, 2) float32, the track's measured standard deviation of its box's
     position noise, normalised.
+
+    Optional, for analytics that smooth with hindsight: measured_xyxyn (N, 4) float32, the matched box as
+    the detector gave it (where `observed`); evidence (N,) float32, how much that box's score speaks for
+    a real object (below 0: against); history, for each track shown for the first time, its earlier boxes
+    as (K, 6) float64 rows of age in seconds, x1, y1, x2, y2, evidence, oldest first.
     """
 
     track_ids: Longs
@@ -132,6 +137,9 @@ class Tracks:
     class_ids: Ints
     observed: Bools
     jitter_xyn: Floats
+    measured_xyxyn: Floats | None = None
+    evidence: Floats | None = None
+    history: Mapping[int, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.track_ids)
@@ -141,6 +149,10 @@ class Tracks:
         _check("class_ids", self.class_ids, (n,), np.int32)
         _check("observed", self.observed, (n,), np.bool_)
         _check("jitter_xyn", self.jitter_xyn, (n, 2), np.float32)
+        if self.measured_xyxyn is not None:
+            _check("measured_xyxyn", self.measured_xyxyn, (n, 4), np.float32)
+        if self.evidence is not None:
+            _check("evidence", self.evidence, (n,), np.float32)
 
     def __len__(self) -> int:
         return len(self.track_ids)

@@ -7,21 +7,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TrackerSettings:
-    """Sizes (accelerations, speeds, noise) are in widths (x) and heights (y) of the object's own box."""
+    """Accelerations, speeds and noise are in widths (x) and heights (y) of the object's own box.
 
-    high_score: float = 0.5  # from here a box takes part in the first association and may start a track
-    low_score: float = 0.1  # below this a box is ignored
-    birth_score: float = 0.5
-    confirm_hits: int = 2  # boxes that a track needs before it is shown
-    confirm_within_s: float = 1.0
-    lost_s: float = 1.5  # how long a track that is not seen can be found again
-    coast_s: float = 0.25  # how long a track that is not seen is still shown, as a prediction
-    speed_prior: float = 1.5  # standard deviation of a new track's speed, sizes a second
-    acceleration: float = 1.5  # white-noise acceleration, sizes / s^1.5
-    size_noise: float = 0.05  # assumed measurement noise of a box's sides before any was measured
-    buffer: float = 0.1  # boxes are grown by this share of their size before they are compared
+    Evidence is in spreads of this camera's usual scores above a border, see evidence.py.
+    """
+
+    low_score: float = 0.1  # boxes below this are ignored
+    border_sigmas: float = 1.5  # how far the border lies below the usual score
+    confirm_hits: int = 3  # boxes that a track needs before it is shown,
+    confirm_evidence: float = 2.0  # and their evidence in sum
+    tentative_s: float = 0.25  # how long a track that is not shown yet may miss its box
+    lost_s: float = 2.0  # how long a track that is not seen can be found again
+    coast_s: float = 0.1  # how long a track that is not seen is still shown, as a prediction
+    speed_prior: float = 1.5  # standard deviation of a new track's speed, sizes / s
+    acceleration: float = 0.8  # white-noise acceleration, sizes / s^1.5
+    maneuver_rate: float = 0.1  # how fast the acceleration follows surprises,
+    maneuver_least: float = 0.03  # and the least and most that it is multiplied with
+    maneuver_most: float = 10.0
+    size_noise: float = 0.05  # noise of a box's sides before any was measured
+    noise_weight: float = 6.0  # boxes that the camera's mean noise counts for in a track's own
+    buffer: float = 0.1  # boxes are grown by this share of their size before they are compared,
     buffer_sigmas: float = 1.0  # and by this many standard deviations of the prediction
-    min_similarity: float = 0.15
-    min_similarity_low: float = 0.4
-    max_tracks: int = 1000
-    max_detections: int = 1000
+    min_similarity: float = 0.3  # least overlap of grown boxes, for boxes above the border
+    min_similarity_low: float = 0.4  # and for those below it
+    max_tracks: int = 500
+    max_boxes: int = 1000

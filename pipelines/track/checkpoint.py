@@ -1,0 +1,39 @@
+"""A tracker's state as plain data, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.track import table as t
+
+Array = npt.NDArray[np.float64]
+
+FORMAT = 1
+
+
+def save(state: Array, votes: Array, rest: dict[str, Any]) -> dict[str, Any]:
+    """Numbers are cut to 7 significant digits; of the votes only those that were cast are kept."""
+    cast = np.argwhere(votes > 0)
+    return {
+        **rest,
+        "format": FORMAT,
+        "tracks": [[float(f"{v:.7g}") for v in row] for row in state.tolist()],
+        "votes": [[int(r), int(c), round(float(votes[r, c]), 3)] for r, c in cast],
+        "classes": int(votes.shape[1]),
+    }
+
+
+def restore(saved: dict[str, Any]) -> tuple[Array, Array, dict[str, Any]]:
+    """The state table, the votes and the rest. Raises ValueError where it cannot be understood."""
+    if saved.get("format") != FORMAT:
+        raise ValueError(f"a tracker state of format {saved.get('format')!r} cannot be restored")
+    state = np.array(saved["tracks"], np.float64).reshape(-1, t.COLUMNS)
+    if not np.isfinite(state).all():
+        raise ValueError("the saved tracker state is damaged: it holds numbers that are not finite")
+    votes = np.zeros((len(state), int(saved["classes"])))
+    for row, column, count in saved["votes"]:
+        votes[int(row), int(column)] = count
+    return state, votes, saved
