@@ -139,8 +139,11 @@ def _find() -> Path:
     """The first that is there; else the one that `streamer init` would write."""
     candidates = [SYSTEM_FOLDER / FILE_NAME, user_folder() / FILE_NAME]
     for candidate in candidates:
-        if candidate.exists():
-            return candidate
+        try:
+            if candidate.exists():
+                return candidate
+        except PermissionError:
+            return candidate  # the service's: a command that needs it says that this user may not
     return candidates[0] if os.geteuid() == 0 else candidates[1]
 
 
