@@ -19,6 +19,8 @@ from streamer.sources.synthetic.world import Actor, World
 SHADOW = 0.42  # share of the light that a shadow takes
 SHADOW_SCALE = 4  # shadows are drawn this much smaller: they are soft
 NOISE_FRAMES = 7  # pictures of noise, shifted at random
+REACH_M = 9.0  # farther than this from its middle no vehicle reaches, nor its shadow
+SMALL_REACH_M = 3.0  # the same for people and bicycles
 RIDER = 4  # added to a bicycle's ident
 
 
@@ -128,6 +130,8 @@ def placed(actors: Iterable[Actor], view: View) -> list[Drawn]:
     """Everything that has a part in the picture, from far to near."""
     items: list[Drawn] = []
     for actor in actors:
+        if not view.may_see(actor.x, actor.y, REACH_M if actor.kind in vehicles.BUILDERS else SMALL_REACH_M):
+            continue
         forward = 1 if math.cos(actor.heading) > 0 else -1
         parts: list[tuple[int, str, list[Shape]]]
         if actor.kind == "person":

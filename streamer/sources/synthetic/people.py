@@ -143,32 +143,40 @@ def _figure(
     lean: float,
 ) -> list[Shape]:
     h = look.height_m
-    ahead = np.array([math.cos(heading), math.sin(heading), 0.0])
-    left = np.array([-ahead[1], ahead[0], 0.0])
-    up = np.array([0.0, 0.0, 1.0])
+    rows = _joints(look, legs, arms, lean)
+    cos, sin = math.cos(heading), math.sin(heading)
+    axes = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
     hip = np.array([spot[0], spot[1], hip_z])
-    neck = hip + ahead * math.sin(lean) * TRUNK * h + up * math.cos(lean) * TRUNK * h
-    joints: list[Array] = [hip, neck, neck + ahead * 0.02 * h + up * HEAD_UP * h]
-    for side, (knee, ankle) in zip((1, -1), legs, strict=True):
-        root = hip + left * side * HIP_HALF * h * look.build
-        joints += [root, *(root + ahead * j[0] + up * j[1] for j in (knee, ankle))]
-        joints.append(joints[-1] + ahead * 0.085 * h - up * 0.012 * h)
-    for side, (elbow, hand) in zip((1, -1), arms, strict=True):
-        root = neck + left * side * SHOULDER_HALF * h * look.build - up * 0.02 * h
-        out = left * side * 0.03 * h
-        joints += [
-            root,
-            root + out + ahead * elbow[0] + up * elbow[1],
-            root + out + ahead * hand[0] + up * hand[1],
-        ]
-    pixels, depth = view.project(np.array(joints))
+    pixels, depth = view.project(np.array(rows) @ axes + hip)
     if depth.min() < 1.0:
         return []
     metre = view.focal / float(depth[0])
-    to_camera = view.position - hip
-    left_is_far = float(left @ to_camera) < 0
-    facing = float(ahead @ to_camera) / float(np.linalg.norm(to_camera[:2]))
+    dx, dy = float(view.position[0]) - spot[0], float(view.position[1]) - spot[1]
+    left_is_far = cos * dy - sin * dx < 0
+    facing = (cos * dx + sin * dy) / math.hypot(dx, dy)
     return _dress(look, pixels, metre * h, left_is_far, facing)
+
+
+Row = tuple[float, float, float]  # forward, left, up from the hip, in metres
+
+
+def _joints(
+    look: Look, legs: list[tuple[Joint2, Joint2]], arms: list[tuple[Joint2, Joint2]], lean: float
+) -> list[Row]:
+    """Hip, neck, head; for both legs hip, knee, ankle, toe; for both arms shoulder, elbow, hand."""
+    h = look.height_m
+    neck_x, neck_z = math.sin(lean) * TRUNK * h, math.cos(lean) * TRUNK * h
+    rows: list[Row] = [(0.0, 0.0, 0.0), (neck_x, 0.0, neck_z), (neck_x + 0.02 * h, 0.0, neck_z + HEAD_UP * h)]
+    for side, (knee, ankle) in zip((1, -1), legs, strict=True):
+        out = side * HIP_HALF * h * look.build
+        rows += [(0.0, out, 0.0), (knee[0], out, knee[1]), (ankle[0], out, ankle[1])]
+        rows.append((ankle[0] + 0.085 * h, out, ankle[1] - 0.012 * h))
+    for side, (elbow, hand) in zip((1, -1), arms, strict=True):
+        out = side * SHOULDER_HALF * h * look.build
+        top = neck_z - 0.02 * h
+        rows.append((neck_x, out, top))
+        rows += [(neck_x + j[0], out + side * 0.03 * h, top + j[1]) for j in (elbow, hand)]
+    return rows
 
 
 def _dress(look: Look, p: Array, body: float, left_is_far: bool, facing: float) -> list[Shape]:
@@ -293,6 +301,7 @@ def _limb(a: Array, b: Array, width: float, colour: Colour) -> Limb:
     return Limb(float(a[0]), float(a[1]), float(b[0]), float(b[1]), width, colour)
 
 
+@functools.lru_cache(maxsize=4096)
 def _light(colour: Colour, factor: float) -> Colour:
     b, g, r = (min(255, round(channel * factor)) for channel in colour)
     return b, g, r

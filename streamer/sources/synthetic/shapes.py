@@ -6,6 +6,7 @@ the truth cannot part from the picture.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -83,29 +84,26 @@ def stamp(mask: Image, shapes: Iterable[Shape], value: int) -> None:
 
 def box_of(shapes: Sequence[Shape]) -> Box:
     """The extent of all `shapes`, in pixels; it may reach outside of the picture."""
-    low = np.array([np.inf, np.inf])
-    high = -low
+    xs: list[float] = []
+    ys: list[float] = []
     for shape in shapes:
-        a, b = _extent(shape)
-        low = np.minimum(low, a)
-        high = np.maximum(high, b)
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
-
-
-def _extent(shape: Shape) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    if isinstance(shape, Poly):
-        return shape.points.min(axis=0), shape.points.max(axis=0)
-    if isinstance(shape, Wire):
-        half = max(1, round(shape.width)) / 2
-        return shape.points.min(axis=0) - half, shape.points.max(axis=0) + half
-    if isinstance(shape, Limb):
-        half = max(1, round(shape.width)) / 2
-        xs, ys = (shape.ax, shape.bx), (shape.ay, shape.by)
-        return np.array([min(xs) - half, min(ys) - half]), np.array([max(xs) + half, max(ys) + half])
-    turn = np.radians(shape.angle_deg)
-    dx = np.hypot(shape.rx * np.cos(turn), shape.ry * np.sin(turn))
-    dy = np.hypot(shape.rx * np.sin(turn), shape.ry * np.cos(turn))
-    return np.array([shape.x - dx, shape.y - dy]), np.array([shape.x + dx, shape.y + dy])
+        if isinstance(shape, Limb):
+            half = max(1, round(shape.width)) / 2
+            xs += (shape.ax - half, shape.ax + half, shape.bx - half, shape.bx + half)
+            ys += (shape.ay - half, shape.ay + half, shape.by - half, shape.by + half)
+        elif isinstance(shape, Oval):
+            turn = math.radians(shape.angle_deg)
+            dx = math.hypot(shape.rx * math.cos(turn), shape.ry * math.sin(turn))
+            dy = math.hypot(shape.rx * math.sin(turn), shape.ry * math.cos(turn))
+            xs += (shape.x - dx, shape.x + dx)
+            ys += (shape.y - dy, shape.y + dy)
+        else:
+            half = max(1, round(shape.width)) / 2 if isinstance(shape, Wire) else 0.0
+            x1, y1 = shape.points.min(axis=0).tolist()
+            x2, y2 = shape.points.max(axis=0).tolist()
+            xs += (x1 - half, x2 + half)
+            ys += (y1 - half, y2 + half)
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def _draw(image: Image, shape: Shape, colour: Colour, line_type: int) -> None:

@@ -78,6 +78,12 @@ class View:
         pixels[:, 1] = self.height / 2 - (rel @ self.up) * scale
         return pixels, depth
 
+    def may_see(self, x: float, y: float, reach_m: float) -> bool:
+        """Whether something at (x, y) on the ground that reaches so far can have a part in the picture."""
+        away = x * float(self.forward[0]) + y * float(self.forward[1])
+        aside = abs(x * float(self.right[0]) + y * float(self.right[1]))
+        return away > -reach_m and aside < max(away, 0.0) * self.width / self.focal / 2 * 1.2 + reach_m
+
     def rays(self) -> Array:
         """(H, W, 3): the direction of every pixel's ray."""
         xs = (np.arange(self.width) + 0.5 - self.width / 2) / self.focal
