@@ -76,8 +76,13 @@ class ConfigStore:
     def settings(self) -> Config:
         """streamer.yaml alone, without cameras. Raises ConfigError with file, line and key."""
         if not self.exists():
+            hint = (
+                f"; the service's, in {SYSTEM_FOLDER}, is for sudo and the group streamer"
+                if _closed(SYSTEM_FOLDER)
+                else ""
+            )
             raise ConfigError(
-                f"no configuration at {self.file}: write one with `streamer init`, or use --config"
+                f"no configuration at {self.file}: write one with `streamer init`, or use --config{hint}"
             )
         document = read(self.file)
         if "cameras" in document.data:
@@ -139,12 +144,14 @@ def _find() -> Path:
     """The first that is there; else the one that `streamer init` would write."""
     candidates = [SYSTEM_FOLDER / FILE_NAME, user_folder() / FILE_NAME]
     for candidate in candidates:
-        try:
-            if candidate.exists():
-                return candidate
-        except PermissionError:
-            return candidate  # the service's: a command that needs it says that this user may not
+        if not _closed(candidate.parent) and candidate.exists():
+            return candidate
     return candidates[0] if os.geteuid() == 0 else candidates[1]
+
+
+def _closed(folder: Path) -> bool:
+    """Whether `folder` is there and shut to this user, as the service's is to who is not in its group."""
+    return folder.is_dir() and not os.access(folder, os.X_OK, effective_ids=True)
 
 
 # ---- revisions

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipelines.spec import preset
+from streamer import config_store
 from streamer.cli.main import cli
-from streamer.errors import Exit
+from streamer.errors import ConfigError, Exit
 from tests.streamer.cli.conftest import Daemon
 
 NOBODY = 65534
@@ -77,3 +78,20 @@ def test_a_camera_is_added_through_the_daemon_whose_models_the_user_may_not_see(
     assert done.exit_code == 0, done.output
     assert "config_rev 7" in done.output
     assert [op for op, _ in daemon.asked] == ["change"]
+
+
+def test_a_stranger_to_the_service_still_has_a_configuration_of_its_own(
+    installed: Path, short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = short_dir / "service"
+    service.mkdir(mode=0o700)
+    (service / "streamer.yaml").write_text("timezone: UTC\n")
+    monkeypatch.setattr(config_store, "SYSTEM_FOLDER", service)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(installed / "home"))
+    monkeypatch.delenv("STREAMER_CONFIG", raising=False)
+    with as_nobody():
+        store = config_store.ConfigStore()
+        assert store.folder == installed / "home/streamer"
+        with pytest.raises(ConfigError, match="for sudo and the group streamer"):
+            store.load()
+    assert config_store.ConfigStore().folder == service
