@@ -1,0 +1,165 @@
+"""Events in their public form, each checked against the envelope and its type's schema."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from pipelines.count import create_analytics
+from pipelines.spec import CameraRules, LineSpec, ZoneSpec
+from pipelines.values import Event, Labels, Stamp, Tracks
+from streamer import cloudevents, schemas
+from streamer.cloudevents import EventId
+from streamer.errors import ConfigError
+from streamer.messages import EventRecord
+from streamer.metrics import Balance
+from streamer.schemas import reference
+from streamer.workers.coverage import Coverage
+
+NOW_NS = 1_795_000_000_123_456_789
+LABELS = Labels(("person", "car"), ("person", "vehicle"))
+RULES = CameraRules(
+    lines=(LineSpec(name="door", points=((0.5, 0.0), (0.5, 1.0)), rev=3),),
+    zones=(ZoneSpec(name="hall", points=((0.5, 0.0), (0.9, 0.0), (0.9, 1.0), (0.5, 1.0)), rev=3),),
+)
+
+
+def validate(text: str) -> dict[str, Any]:
+    """Raise jsonschema's error unless `text` is an event as the schemas say."""
+    event: dict[str, Any] = json.loads(text)
+    checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
+    jsonschema.Draft202012Validator(schemas.envelope(), format_checker=checker).validate(event)
+    jsonschema.Draft202012Validator(schemas.get(event["type"]), format_checker=checker).validate(
+        event["data"]
+    )
+    assert event["dataschema"] == schemas.get(event["type"])["$id"]
+    return event
+
+
+def record(event: Event, seq: int = 1) -> EventRecord:
+    stamp = event.stamp
+    return EventRecord(
+        camera=stamp.camera,
+        seq=seq,
+        type=event.type,
+        subject=event.subject,
+        epoch=stamp.epoch,
+        frame_id=stamp.frame_id,
+        media_ns=stamp.media_ns,
+        captured_ns=stamp.captured_ns,
+        age_ms=12.5,
+        config_rev=3,
+        data=dict(event.data),
+        emitted_ns=NOW_NS,
+        inference_ms=40.25,
+    )
+
+
+def walk() -> list[Event]:
+    """What the analytics say of a person who walks over the line, through the zone and away."""
+    analytics = create_analytics(RULES, LABELS)
+    events: list[Event] = []
+    for n in range(160):
+        left = 0.1 + 0.01 * min(n, 88)
+        box = np.array([[left - 0.02, 0.3, left + 0.02, 0.6]], np.float32)
+        tracks = Tracks(
+            np.array([7], np.int64),
+            box,
+            np.array([0.9], np.float32),
+            np.array([0], np.int32),
+            np.array([True]),
+            np.full((1, 2), 0.001, np.float32),
+        )
+        t = n * 40_000_000
+        stamp = Stamp("gate", 1, n, t, NOW_NS + t, t)
+        events += analytics.update(stamp, tracks if n < 100 else Tracks.empty())
+    for n in range(160, 1200):
+        t = n * 40_000_000
+        events += analytics.update(Stamp("gate", 1, n, t, NOW_NS + t, t), Tracks.empty())
+    return events
+
+
+def closed_bucket(events: list[Event]) -> Event:
+    coverage = Coverage(1, NOW_NS, Balance(0, 0, 0, {}, 0))
+    for event in events:
+        coverage.counted(event)
+    for n in range(100):
+        coverage.looked(NOW_NS + n * 40_000_000, 5.0, 0)
+    end_ns, data = coverage.close_due(NOW_NS + 4_000_000_000, Balance(100, 100, 0, {"busy": 3}, 0))[0]
+    return Event(cloudevents.COUNTS, Stamp("gate", 1, -1, 0, end_ns, 0, "arrival"), "gate", data)
+
+
+def state(name: str) -> Event:
+    data = {"state": name, "detail": "no answer", "width": 1280, "height": 720, "fps": 25.0, "codec": "h264"}
+    return Event("streamer.camera.state.v1", Stamp("gate", 1, -1, 0, NOW_NS, 0, "arrival"), "gate", data)
+
+
+def test_every_type_that_the_analytics_make_fits_its_schema() -> None:
+    walked = walk()
+    events = [*walked, closed_bucket(walked), state("live")]
+    bodies = [cloudevents.body(record(e, n + 1), "node-1", 5) for n, e in enumerate(events)]
+    seen = {validate(body)["type"] for body in bodies}
+    assert seen == set(schemas.names())  # no schema is without an event, and no event without a schema
+
+
+def test_an_event_says_what_it_is_and_where_it_belongs() -> None:
+    crossed = next(e for e in walk() if e.type == cloudevents.LINE_CROSSED)
+    event = validate(cloudevents.body(record(crossed, 41), "node-1", 1_795_000_000_000))
+    assert event["id"] == "node-1/gate/1795000000000/41"
+    assert event["source"] == "/streamer/node-1/gate"
+    assert event["subject"] == "door"
+    assert (event["data"]["camera"], event["data"]["seq"], event["data"]["config_rev"]) == ("gate", 41, 3)
+    assert event["data"]["direction"] == "right-to-left"  # walking down the line, the left is on the right
+    assert cloudevents.parse_rfc3339_ns(event["time"]) == crossed.stamp.captured_ns
+
+
+def test_a_schema_refuses_what_is_missing_or_of_another_type() -> None:
+    text = cloudevents.body(record(state("live")), "node-1", 5)
+    for broken in (text.replace('"state":"live"', '"state":"asleep"'), text.replace('"seq":1', '"seq":"1"')):
+        assert broken != text
+        with pytest.raises(jsonschema.ValidationError):
+            validate(broken)
+
+
+def test_a_counting_event_can_be_read_back() -> None:
+    crossed = record(next(e for e in walk() if e.type == cloudevents.LINE_CROSSED), 41)
+    assert cloudevents.record_of(cloudevents.body(crossed, "node-1", 5)) == crossed
+
+
+@pytest.mark.parametrize("at_ns", [0, 999_999_999, NOW_NS, -1, 4_102_444_800_000_000_001])
+def test_times_lose_no_nanosecond(at_ns: int) -> None:
+    text = cloudevents.rfc3339(at_ns)
+    assert cloudevents.parse_rfc3339_ns(text) == at_ns
+    assert datetime.fromisoformat(text).timestamp() == pytest.approx(at_ns / 1e9, abs=1e-5)
+
+
+def test_places_are_ordered_as_redis_orders_them() -> None:
+    assert EventId(5, 10) > EventId(5, 9)
+    assert EventId(6, 1) > EventId(5, 10)
+    assert EventId.parse(str(EventId(5, 10))) == EventId(5, 10)
+    with pytest.raises(ValueError, match="not an event id"):
+        EventId.parse("12")
+
+
+def test_an_unknown_type_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"streamer\.line\.crossed\.v1"):
+        schemas.get("../../etc/passwd")
+
+
+@pytest.mark.parametrize("name", [*schemas.names(), None])
+def test_every_schema_is_a_schema(name: str | None) -> None:
+    schema = schemas.get(name) if name else schemas.envelope()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for meaning in schema["properties"].values():
+        assert meaning["description"]
+
+
+def test_the_reference_page_is_what_the_schemas_say(repo: Path) -> None:
+    page = (repo / "docs/reference/events.md").read_text()
+    assert page == reference.text(), "run: python -m streamer.schemas.reference > docs/reference/events.md"
