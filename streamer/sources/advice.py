@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamer.errors import AuthFailed, PortClosed, SourceError, StreamNotFound
-from streamer.sources.camera_paths import COMMON_PATHS
+from streamer.sources.camera_paths import COMMON_PATHS, CameraPaths, substream_of
 from streamer.sources.report import ProbeReport
 from streamer.urls import host_and_port
 
@@ -24,8 +24,7 @@ def what_to_try(url: str, error: SourceError) -> list[str]:
             "many cameras lock a user out after a few attempts: wait some minutes before the next one",
         ]
     if isinstance(error, StreamNotFound):
-        paths = [f"{paths.maker}: {paths.main} (substream {paths.sub})" for paths in COMMON_PATHS]
-        return ["the path after the port is the maker's choice; common ones:", *paths]
+        return ["the path after the port is the maker's choice; common ones:", *map(_told, COMMON_PATHS)]
     if isinstance(error, PortClosed):
         return [
             f"RTSP may be switched off in {host}, or on another port than {port}: 554, else 8554 or 10554",
@@ -36,6 +35,11 @@ def what_to_try(url: str, error: SourceError) -> list[str]:
         "is the address still the same? Cameras with DHCP may get another one: reserve it in the router",
         f"does a firewall or another VLAN stand between? TCP port {port} must be open",
     ]
+
+
+def _told(paths: CameraPaths) -> str:
+    sub = f" (substream {paths.sub})" if paths.sub else ""
+    return f"{paths.maker}: {paths.main}{sub}"
 
 
 def advise(report: ProbeReport) -> list[str]:
@@ -55,6 +59,9 @@ def _cost(report: ProbeReport) -> list[str]:
             f"decoding {info.width}x{info.height} at {fps:.0f} frames a second takes {core:.2f} of a core of "
             "this box; the camera's substream, about 640x360 at 10 to 15, is enough for counting"
         )
+        sub = substream_of(report.url)
+        if sub:
+            advice.append(f"its substream is probably at the path {sub}")
     if info.codec == "hevc":
         advice.append("H.265 takes about 1.7 times the CPU of H.264 to decode: where it is scarce, set H.264")
     if info.codec == "mjpeg":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 class CameraPaths:
     maker: str
     main: str
-    sub: str
+    sub: str  # "" where it has none of its own
 
 
 COMMON_PATHS = (
@@ -32,5 +32,10 @@ COMMON_PATHS = (
     CameraPaths("Vivotek", "/live1s1.sdp", "/live1s2.sdp"),
     CameraPaths("Foscam", "/videoMain", "/videoSub"),
     CameraPaths("Panasonic i-PRO", "/MediaInput/stream_1", "/MediaInput/stream_2"),
-    CameraPaths("many others", "/live", "/live/ch01_1"),
+    CameraPaths("many others", "/live, /live.sdp, /stream, /h264 or /0", ""),
 )
+
+
+def substream_of(url: str) -> str:
+    """The path of the substream beside the main stream that `url` names; "" where it is no known one."""
+    return next((paths.sub for paths in COMMON_PATHS if url.endswith(paths.main)), "")

@@ -92,7 +92,8 @@ def test_paced_frames_come_when_they_are_due_and_do_not_drift(tmp_path: Path) ->
     ]
     assert len(pictures) == 40
     assert min(late_ms) > -5
-    assert np.median(late_ms[-10:]) < 20  # of 1600: waits that add up would show here
+    # 1.6 s of video: waits that add up would show between its beginning and its end
+    assert np.median(late_ms[-10:]) - np.median(late_ms[:10]) < 20
 
 
 def test_a_late_reader_catches_up_at_once(tmp_path: Path) -> None:

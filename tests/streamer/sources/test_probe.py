@@ -157,6 +157,14 @@ def test_a_good_substream_needs_no_advice() -> None:
     assert advise(report) == []
 
 
+def test_the_substream_beside_a_known_main_stream_is_named() -> None:
+    report = ProbeReport("rtsp://cam:554/Streaming/Channels/101", fps_measured=25, decode_cpu_ms=4)
+    report.info = SourceInfo(1920, 1080, 25, "h264", "rtp")
+    told = " ".join(advise(report))
+    assert "0.10 of a core" in told
+    assert "/Streaming/Channels/102" in told
+
+
 @pytest.mark.parametrize(
     ("codec", "fps", "stated", "kbps", "word"),
     [

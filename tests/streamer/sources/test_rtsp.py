@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -206,6 +207,18 @@ def test_an_error_keeps_no_password_in_its_chain() -> None:
 
 
 # ---- going away
+
+
+def test_closing_ends_a_read_with_the_next_packet(camera: RtspServer) -> None:
+    source = create_source(camera.url("/live"), read_timeout_s=5)
+    play(source, 3)
+    closer = threading.Timer(0.3, source.close)
+    closer.start()
+    begun = time.monotonic()
+    with pytest.raises(SourceError, match="closed"):
+        drain(source)
+    assert time.monotonic() - begun < 1.3
+    closer.join()
 
 
 def test_a_camera_that_loses_power_is_noticed_and_comes_back(
