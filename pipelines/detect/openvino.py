@@ -7,7 +7,7 @@ post-processing of one overlaps the other. What is done to the graph first: grap
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ class OpenVinoDetector:
         except RuntimeError as error:
             raise ModelRefused(f"{path}: OpenVINO cannot load or run it: {_reason(error)}") from error
 
-    def submit(self, frames: Sequence[Frame]) -> Ticket:
+    def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:
         if not 1 <= len(frames) <= self.max_batch:
             raise ValueError(f"{len(frames)} frames, where one submit takes 1 to {self.max_batch}")
         if self._open == self.depth:
@@ -82,7 +82,7 @@ class OpenVinoDetector:
         images = [frame.image for frame in frames]
         program = self._program(images)
         request = program.take()
-        placements = request.start(images)
+        placements = request.start(images, notify)
         self._open += 1
         return _OpenVinoTicket(tuple(frame.stamp.camera for frame in frames), program, request, placements)
 
@@ -204,6 +204,16 @@ class _Program:
         return self.free.pop() if self.free else self._make()  # type: ignore[no-untyped-call]
 
 
+class _Bell:
+    """Rings when a request is done; apart from it, since the engine would keep a cycle alive for ever."""
+
+    notify: Callable[[], None] | None = None
+
+    def ring(self, _: object) -> None:
+        if self.notify is not None:
+            self.notify()
+
+
 class _Request:
     """An infer request with the canvases (B, H, W, 3) it reads from."""
 
@@ -213,12 +223,15 @@ class _Request:
         self._boxes = [Letterbox(canvas, head.pixels) for canvas in self._canvases]
         self._batched = len(compiled.outputs[0].partial_shape) == 3
         self._count = 0
+        self._bell = _Bell()
+        self._request.set_callback(self._bell.ring, None)
 
-    def start(self, images: Sequence[Image]) -> list[Placement]:
+    def start(self, images: Sequence[Image], notify: Callable[[], None] | None = None) -> list[Placement]:
         placements = [box.put(image) for box, image in zip(self._boxes, images, strict=False)]
         if len(images) != self._count:
             self._count = len(images)
             self._request.set_input_tensor(ov.Tensor(self._canvases[: self._count], shared_memory=True))
+        self._bell.notify = notify
         self._request.start_async()
         return placements
 

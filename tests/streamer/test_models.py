@@ -215,7 +215,7 @@ def test_a_removed_model_is_gone_and_a_removed_default_leaves_none(store: ModelS
     store.add(weights, "two")
     store.remove("one")
     assert store.names() == ["two"]
-    with pytest.raises(ModelError, match="no default model is set.*two"):
+    with pytest.raises(ModelError, match=r"no default model is set.*two"):
         store.resolve(None)
     with pytest.raises(ModelError, match="no model 'one'"):
         store.remove("one")
@@ -270,7 +270,7 @@ def test_the_written_sidecar_reads_back_as_it_was(store: ModelStore, weights: Pa
     assert list(data["classes"]) == ["person", "car", "truck"]  # the order is the class ids
 
 
-def test_an_unknown_engine_is_a_model_error(store: ModelStore) -> None:
+def test_an_unknown_engine_is_a_model_error() -> None:
     with pytest.raises(ModelError, match="unknown engine"):
         open_detector("tpu", None)
     assert issubclass(ModelRefused, ValueError)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,28 @@ def test_frame_memory_may_be_reused_as_soon_as_submit_returns(engine: str, tmp_p
         tickets.append(detector.submit([shared]))
     shared.image[:] = 0
     assert [len(detector.collect(ticket)[0]) for ticket in reversed(tickets)] == [1, 0, 1]
+
+
+@pytest.mark.parametrize("engine", [*ENGINES, "motion"])
+def test_every_submit_notifies_once(engine: str, tmp_path: Path) -> None:
+    model = None if engine == "motion" else tiny.yolov8(tmp_path / "m.onnx", [])
+    detector = create_detector(engine, model)
+    rung: list[int] = []
+    tickets = [detector.submit([frame()], lambda i=i: rung.append(i)) for i in range(2)]  # type: ignore[misc]
+    tickets.append(detector.submit([frame()]))  # without
+    for ticket in tickets:
+        detector.collect(ticket)
+    detect(detector, [frame()])
+    assert sorted(rung) == [0, 1]
+
+
+def test_a_detector_that_is_let_go_frees_its_memory(tmp_path: Path) -> None:
+    detector = create_detector("openvino", tiny.yolov8(tmp_path / "m.onnx", []))
+    detect(detector, [frame()])
+    gone = weakref.ref(detector._programs[(64, 64)].free[0])  # type: ignore[attr-defined]
+    del detector
+    gc.collect()
+    assert gone() is None
 
 
 @both
