@@ -21,7 +21,7 @@ next:
 @click.pass_obj
 def init(store: ConfigStore) -> None:
     """Write a commented streamer.yaml with the defaults, and a folder for the cameras."""
-    if store.file.exists() or store.file.is_symlink():
+    if os.path.lexists(store.file):
         raise ConfigError(f"{store.file} exists and is left as it is: edit it, or remove it first")
     try:
         store.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -30,8 +30,6 @@ def init(store: ConfigStore) -> None:
         raise StorageError(f"{store.folder}: cannot be made: {error.strerror}") from error
     write_atomically(store.file, template(), 0o640)
     click.echo(f"wrote {store.file}")
-    if os.geteuid() != 0 and store.default_state_dir().is_relative_to("/var"):
-        click.echo("the daemon of this configuration runs as a service; run it as its user")
     click.echo(NEXT)
 
 

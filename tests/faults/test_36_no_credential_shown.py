@@ -20,7 +20,7 @@ from tests.clips import make_clip
 from tests.daemon import Daemon
 from tests.rtsp_server import RtspServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("redis_binary")]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.usefixtures("redis_binary")]
 
 # In a form that a URL must encode: both forms are looked for.
 CANARY = "c@nary/42"

@@ -1,0 +1,161 @@
+"""`streamer status` and `streamer run`: what a daemon does, and whether one could."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from streamer.cli.status_page import duration, page
+from streamer.config_store import ConfigStore
+from streamer.errors import Exit
+from tests.streamer.cli.conftest import Daemon, Run
+
+GATE = {
+    "name": "gate",
+    "enabled": True,
+    "state": "live",
+    "detail": "h264 640x352",
+    "width": 640,
+    "height": 352,
+    "codec": "h264",
+    "fps_decoded": 24.66,
+    "fps_inferred": 11.9,
+    "age_ms": {"p50": 31.4, "p99": 88.0},
+    "restarts": 0,
+    "trouble": "",
+    "books": {"decoded": 523, "inferred": 250, "dropped": {"busy": 271, "not_due": 0}, "in_flight": 2},
+}
+YARD = {
+    "name": "yard",
+    "state": "unreachable",
+    "detail": "rtsp://admin:canary@10.0.0.5/live: [refused] next try in 3 s",
+    "age_ms": {"p50": None, "p99": None},
+    "books": {"dropped": {}},
+}
+INFER = {
+    "name": "infer-0",
+    "state": "ready",
+    "pid": 4712,
+    "restarts": 1,
+    "beat_age_s": 0.1,
+    "cpu_s": 12.5,
+    "rss_mb": 210.0,
+    "cameras": ["gate", "yard"],
+    "last_error": "exit code 1",
+}
+STATUS: dict[str, Any] = {
+    "node": "af4cc2fc-ec89-4b55-a73f-3a8c77412d4d",
+    "display_name": "lobby box",
+    "version": "0.1.0",
+    "pid": 4711,
+    "uptime_s": 93784.5,
+    "config_rev": 12,
+    "cameras": [GATE, YARD],
+    "workers": [INFER, {"name": "capture-0", "state": "waiting", "pid": None, "beat_age_s": None}],
+    "ledger": {"state": "ok", "committed": 17, "undelivered": 3, "bytes": 300_000, "max_bytes": 2 << 30},
+    "redis": {"state": "down", "last_error": "connection refused", "written": 14, "blocked": {}},
+    "warnings": ["the configuration on disk is not in force"],
+}
+
+
+def text_of(status: dict[str, Any], width: int = 80) -> str:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    with console.file:
+        console.print(page(status))
+    return console.export_text()
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_page_shows_what_matters_in_a_terminal_s_width(width: int) -> None:
+    text = text_of(STATUS, width)
+    identity = ("lobby box", "config_rev 12", "up 1d 2h 3m")
+    cameras = ("gate", "live", "24.7", "11.9", "31", "88", "busy 271", "yard", "unreachable", "[refused]")
+    workers = ("infer-0", "4712", "exit code 1")
+    stores = ("17 committed, 3 undelivered", "down", "connection refused", "not in force")
+    for word in identity + cameras + workers + stores:
+        assert word in text, word
+    assert "not_due" not in text, "a reason for which nothing was dropped"
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_daemon_that_has_only_begun_is_shown_too() -> None:
+    assert "no cameras" in text_of({"cameras": [], "workers": []})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0m 0s"), (61.9, "1m 1s"), (3600, "1h 0m"), (93784, "1d 2h 3m")]
+)
+def test_durations_are_short(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_json_is_the_daemon_s_own_answer_without_credentials(run: Run, daemon: Daemon) -> None:
+    daemon.answers["status"] = lambda request: request.reply(STATUS)
+    found = json.loads(run("status", "--json").stdout)
+    assert "canary" not in json.dumps(found)
+    assert found["cameras"][0] == STATUS["cameras"][0]
+    assert "canary" not in run("status").output
+
+
+def test_without_a_daemon_status_says_so_with_its_code(run: Run) -> None:
+    result = run("status")
+    assert result.exit_code == Exit.RUNNING
+    assert "streamer run" in result.stderr
+
+
+def test_watch_prints_one_object_a_line_for_programs(store: ConfigStore, daemon: Daemon) -> None:
+    daemon.answers["status"] = lambda request: request.reply({"n": len(daemon.asked)})
+    args = [
+        sys.executable,
+        "-m",
+        "streamer.cli.main",
+        "--config",
+        str(store.folder),
+        "status",
+        "--watch",
+        "--json",
+    ]
+    with subprocess.Popen(args, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert [json.loads(child.stdout.readline()) for _ in range(2)] == [{"n": 1}, {"n": 2}]
+        child.terminate()
+
+
+def test_run_check_prints_the_topology_and_opens_nothing(run: Run, store: ConfigStore) -> None:
+    run("camera", "add", "gate", "synthetic:street", "--no-probe")
+    run("camera", "add", "yard", "synthetic:street", "--no-probe", "--disabled")
+    run("line", "add", "gate", "door", "0.1,0.5", "0.9,0.5")
+    result = run("run", "--check")
+    assert result.exit_code == 0, result.stderr
+    for line in (
+        "worker  infer-0      infer    gate",
+        "worker  capture-0    capture  gate",
+        "1 lines",
+        "disabled",
+    ):
+        assert line in result.stdout
+    assert not store.load().state_path.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("name: gate\nurl: synthetic:street\npipeline: nope\n", Exit.CONFIG, "unknown pipeline"),
+        ("name: gate\nurl: synthetic:street\nrules: {classes: [cat]}\n", Exit.CONFIG, "unknown class 'cat'"),
+        ("name: gate\nurl: synthetic:street\nmodel: nope\n", Exit.MODEL, "no model 'nope'"),
+        ("name: gate\nurl: synthetic:street\nspeed: 1\n", Exit.CONFIG, "gate.yaml:3: speed"),
+    ],
+)
+def test_run_and_its_check_refuse_what_cannot_run(
+    run: Run, store: ConfigStore, text: str, code: Exit, words: str
+) -> None:
+    store.cameras_dir.mkdir()
+    store.camera_file("gate").write_text(text)
+    result = run("run", "--check")
+    assert result.exit_code == code
+    assert words in result.stderr

@@ -1,0 +1,79 @@
+"""Log lines: levels the journal understands, no credentials, and no floods."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+
+from streamer.logs import PLAIN, RedactingFormatter, Tally
+
+SCRIPT = """
+import logging, sys
+from streamer.logs import setup_daemon
+setup_daemon("capture-0")
+log = logging.getLogger("x")
+log.info("opening %s", "rtsp://admin:canary@10.0.0.5/live")
+try:
+    raise OSError("rtsp://admin:canary@10.0.0.5/live: refused")
+except OSError:
+    log.exception("failed")
+import warnings
+warnings.warn("odd")
+"""
+
+
+def record(text: str, *args: object, level: int = logging.INFO) -> logging.LogRecord:
+    return logging.LogRecord("x", level, "f.py", 1, text, args, None)
+
+
+def test_a_credential_is_hidden_in_arguments_and_text() -> None:
+    formatter = RedactingFormatter(PLAIN.replace("{process}", "capture-0"))
+    text = formatter.format(record("%s and rtsp://u:canary@h/x", "rtsp://admin:canary@10.0.0.5/live"))
+    assert "canary" not in text
+    assert "10.0.0.5/live" in text
+
+
+def test_the_journal_gets_a_level_on_every_line() -> None:
+    formatter = RedactingFormatter("%(message)s", journal=True)
+    assert formatter.format(record("a\nb", level=logging.ERROR)) == "<3>a\n<3>b"
+    assert formatter.format(record("a", level=logging.WARNING)) == "<4>a"
+
+
+@pytest.mark.parametrize("journal", [False, True])
+def test_a_process_logs_to_standard_error_as_its_place_asks(journal: bool) -> None:
+    read_end, write_end = os.pipe()
+    found = os.fstat(write_end)
+    env = {**os.environ, "JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}" if journal else "1:2"}
+    subprocess.run([sys.executable, "-c", SCRIPT], stderr=write_end, env=env, check=True)
+    os.close(write_end)
+    with open(read_end, encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    assert "canary" not in "\n".join(lines)
+    assert any("OSError" in line for line in lines)
+    assert any("odd" in line for line in lines), "warnings are logged too"
+    if journal:
+        assert lines[0] == "<6>capture-0: opening rtsp://***@10.0.0.5/live"
+        assert all(line[0] == "<" for line in lines)
+    else:
+        assert lines[0].endswith(" I capture-0: opening rtsp://***@10.0.0.5/live")
+
+
+def test_what_happens_often_is_told_once_a_second_with_its_number() -> None:
+    now_s = [100.0]
+    told: list[tuple[str, int]] = []
+    tally = Tally(lambda key, n: told.append((key, n)), clock=lambda: now_s[0])
+    for _ in range(31):
+        tally.add("discarding")
+    assert told == [("discarding", 1)], "the first at once"
+    now_s[0] = 101.0
+    tally.add("discarding")
+    tally.add("torn", 2)
+    assert told[1:] == [("discarding", 31)]
+    now_s[0] = 102.0
+    tally.tick()
+    tally.tick()
+    assert told[2:] == [("torn", 2)], "and the last of a burst too"
