@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from streamer.errors import SourceEnded, SourceError
+from streamer.errors import ConfigError, SourceEnded, SourceError
 from streamer.messages import CameraState, CaptureCamera
 from streamer.metrics import Block
 from streamer.sources.base import Decoded, Source, SourceInfo, create_source
@@ -125,6 +125,9 @@ class CameraReader(threading.Thread):
                 pause_s = backoff.after(error, live_s)
                 self._say(error.state, f"{error}; next try in {pause_s:.0f} s")
                 self._ending.wait(pause_s)
+            except ConfigError as error:  # nothing that another try could mend
+                self._say("unreachable", str(error))
+                return
             finally:
                 self._let_go("closed")
 

@@ -1,0 +1,110 @@
+"""The books: what one process writes another reads whole, also when the writer dies in the middle."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from streamer.errors import CapacityError, StorageError
+from streamer.metrics import MAX_CAMERAS, Books
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Books:
+    return Books.create(tmp_path / "books")
+
+
+def busy_writer(path: str, row: int) -> None:
+    """Decodes, hands over and answers for frames for ever, as fast as it can."""
+    books = Books.attach(Path(path))
+    capture, infer = books.capture(row), books.infer(row)
+    while True:
+        capture.add(decoded=1, held=1)
+        capture.add(held=-1, handed=1)
+        infer.add(inferred=1)
+        capture.add(decoded=1, drop_not_due=1)
+
+
+def start(target: object, books: Books) -> multiprocessing.process.BaseProcess:
+    process = SPAWN.Process(target=target, args=(str(books.path), 0))  # type: ignore[arg-type]
+    process.start()
+    deadline_s = time.monotonic() + 20
+    while books.balance(0).decoded == 0 and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    return process
+
+
+def test_the_file_is_private_and_an_alien_one_is_refused(books: Books, tmp_path: Path) -> None:
+    assert books.path.stat().st_mode & 0o777 == 0o600
+    alien = tmp_path / "alien"
+    alien.write_bytes(b"x")
+    with pytest.raises(StorageError, match="not the books of this version"):
+        Books.attach(alien)
+    with pytest.raises(StorageError, match="cannot map"):
+        Books.attach(tmp_path / "none")
+
+
+def test_a_reader_never_sees_a_frame_in_two_places_or_in_none(books: Books) -> None:
+    writer = start(busy_writer, books)
+    try:
+        for _ in range(3000):
+            balance = books.balance(0)
+            assert balance.off_by == 0
+            assert 0 <= balance.in_flight <= 1
+    finally:
+        writer.kill()
+        writer.join()
+
+
+def test_a_writer_killed_at_any_moment_leaves_books_that_can_be_closed(books: Books) -> None:
+    for _ in range(5):
+        writer = start(busy_writer, books)
+        time.sleep(0.02)
+        assert writer.pid is not None
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+        books.bury_capture(0)
+        books.bury_handed(0)
+        balance = books.balance(0)
+        assert balance.off_by == 0
+        assert balance.in_flight == 0
+
+
+def test_a_held_frame_of_a_dead_capture_worker_counts_as_lost_with_it(books: Books) -> None:
+    capture = books.capture(0)
+    capture.add(decoded=1, held=1)
+    assert books.balance(0).in_flight == 1
+    books.bury_capture(0)
+    balance = books.balance(0)
+    assert balance.dropped == {"worker_died": 1}
+    assert (balance.in_flight, balance.off_by) == (0, 0)
+
+
+def test_frames_in_the_hands_of_a_dead_inference_worker_count_as_lost_with_it(books: Books) -> None:
+    capture, infer = books.capture(0), books.infer(0)
+    capture.add(decoded=3, handed=3)
+    infer.add(inferred=1)
+    assert books.bury_handed(0) == 2
+    balance = books.balance(0)
+    assert balance.inferred == 1
+    assert balance.dropped == {"worker_died": 2}
+    assert (balance.in_flight, balance.off_by) == (0, 0)
+
+
+def test_a_row_beyond_the_last_is_refused(books: Books) -> None:
+    with pytest.raises(CapacityError, match="at most"):
+        books.capture(MAX_CAMERAS)
+
+
+def test_a_cleared_row_starts_from_nothing(books: Books) -> None:
+    books.capture(3).add(decoded=7, drop_busy=7)
+    books.clear(3)
+    assert books.balance(3).decoded == 0
+    assert books.balance(3).dropped == {}

@@ -1,0 +1,142 @@
+"""Time buckets: every second of a bucket is accounted for, and blind time is never called seen."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.values import Event, Stamp
+from streamer.metrics import Balance
+from streamer.workers.coverage import LINE_CROSSED, Coverage
+
+S = 1_000_000_000
+T0 = 1_700_000_040 * S  # a full minute
+EMPTY = Balance(0, 0, 0, {}, 0)
+
+
+def crossing(at_ns: int, crossed_ns: int | None = None) -> Event:
+    data = {
+        "direction": "in",
+        "class": "person",
+        "crossed_captured_ns": at_ns if crossed_ns is None else crossed_ns,
+    }
+    return Event(LINE_CROSSED, Stamp("cam", 1, 1, 0, at_ns, 0), "door", data)
+
+
+def look(coverage: Coverage, start_s: float, end_s: float, every_s: float = 0.1, busy: int = 0) -> None:
+    steps = round((end_s - start_s) / every_s)
+    for step in range(steps + 1):
+        coverage.looked(T0 + int((start_s + step * every_s) * S), 20.0, busy)
+
+
+def spent(data: dict[str, dict[str, float]]) -> dict[str, float]:
+    return {kind: s for kind, s in data["coverage"].items() if s}
+
+
+def closed(coverage: Coverage, now_s: float, books: Balance = EMPTY, stopping: bool = False) -> list[dict]:  # type: ignore[type-arg]
+    return [data for _, data in coverage.close_due(T0 + int(now_s * S), books, stopping)]
+
+
+def test_a_minute_watched_from_end_to_end_is_seen() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 62)
+    (bucket,) = closed(coverage, 63)
+    assert bucket["coverage"]["seen_s"] == pytest.approx(60, abs=0.2)
+    assert sum(bucket["coverage"].values()) == pytest.approx(60)
+
+
+def test_time_before_the_start_of_the_daemon_is_unknown() -> None:
+    coverage = Coverage(60, T0 + 20 * S, EMPTY)
+    look(coverage, 20, 62)
+    (bucket,) = closed(coverage, 63)
+    assert bucket["coverage"]["unknown_s"] == pytest.approx(20, abs=0.2)
+
+
+def test_an_offline_camera_is_offline_and_not_empty() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 10)
+    coverage.lost(T0 + 10 * S)
+    look(coverage, 40, 62)
+    (bucket,) = closed(coverage, 63)
+    assert bucket["coverage"]["offline_s"] == pytest.approx(30, abs=0.2)
+    assert bucket["coverage"]["seen_s"] == pytest.approx(30, abs=0.2)
+
+
+def test_a_camera_that_never_came_is_offline_for_the_whole_bucket() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    (bucket,) = closed(coverage, 63)
+    assert spent(bucket) == {"offline_s": 60}
+
+
+def test_a_gap_in_which_frames_were_dropped_is_dropped_and_one_without_is_unknown() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 10)
+    look(coverage, 15, 30, busy=50)
+    look(coverage, 37, 62, busy=50)
+    (bucket,) = closed(coverage, 63, Balance(0, 0, 0, {"busy": 50}, 0))
+    assert bucket["coverage"]["dropped_s"] == pytest.approx(5, abs=0.2)
+    assert bucket["coverage"]["unknown_s"] == pytest.approx(7, abs=0.2)
+
+
+def test_a_crossing_decided_late_belongs_to_the_bucket_in_which_it_happened() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 62)
+    coverage.counted(crossing(T0 + int(60.5 * S), T0 + int(59.9 * S)))
+    (bucket,) = closed(coverage, 63)
+    assert bucket["lines"] == {"door": {"in": {"person": 1}}}
+
+
+def test_a_crossing_that_comes_after_its_bucket_closed_is_put_into_the_open_one() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 63)
+    assert closed(coverage, 63)[0]["lines"] == {}
+    coverage.counted(crossing(T0 + 64 * S, T0 + 59 * S))
+    look(coverage, 63, 123)
+    assert closed(coverage, 123)[0]["lines"] == {"door": {"in": {"person": 1}}}
+
+
+def test_frames_are_told_bucket_by_bucket() -> None:
+    coverage = Coverage(60, T0, Balance(100, 80, 0, {"busy": 20}, 0))
+    (first,) = closed(coverage, 63, Balance(200, 170, 0, {"busy": 30}, 0))
+    assert first["frames"] == {"decoded": 100, "inferred": 90, "gated": 0, "dropped": {"busy": 10}}
+    (second,) = closed(coverage, 123, Balance(200, 170, 0, {"busy": 30}, 0))
+    assert second["frames"] == {"decoded": 0, "inferred": 0, "gated": 0, "dropped": {}}
+
+
+def test_a_stop_closes_the_open_bucket_at_the_stop() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 30)
+    (bucket,) = closed(coverage, 30, stopping=True)
+    assert bucket["end_ns"] == T0 + 30 * S
+    assert sum(bucket["coverage"].values()) == pytest.approx(30)
+
+
+def test_a_successor_begins_where_the_bucket_was_closed_early() -> None:
+    coverage = Coverage(60, T0 + 35 * S, EMPTY)
+    coverage.begin_after(T0 + 30 * S)
+    look(coverage, 35, 62)
+    (bucket,) = closed(coverage, 63)
+    assert bucket["start_ns"] == T0 + 30 * S
+    assert sum(bucket["coverage"].values()) == pytest.approx(30)
+
+
+def test_a_checkpoint_carries_the_times_over() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 30)
+    coverage.mark("restarted", T0 + 30 * S)
+    heir = Coverage(60, T0 + 31 * S, EMPTY)
+    heir.restore(coverage.save(), T0 + 31 * S)
+    look(heir, 31, 62)
+    (bucket,) = closed(heir, 63)
+    assert bucket["coverage"]["seen_s"] == pytest.approx(59, abs=0.3)
+    assert bucket["marks"] == ["restarted"]
+
+
+@pytest.mark.parametrize("jump_s", [-3600, 3600, -1_700_000_000])
+def test_a_clock_that_jumps_is_marked_and_makes_no_flood(jump_s: int) -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 30)
+    now_ns = max(0, T0 + (30 + jump_s) * S)
+    closed_now = list(coverage.close_due(now_ns, EMPTY))
+    assert len(closed_now) <= 2
+    later = [data for _, data in coverage.close_due(now_ns + 63 * S, EMPTY)]
+    assert any("clock_jumped" in data["marks"] for data in later)
