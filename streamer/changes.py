@@ -1,11 +1,4 @@
-"""Changes to the configuration, as data: the same from the command line, the control socket and the page.
-
-    {"op": "camera.put", "camera": {...}, "username": …, "password": …, "replace": false}
-    {"op": "camera.set", "name": …, "values": {"source.fps": 5, "rules.classes": [...]}, "username": …}
-    {"op": "camera.rename", "name": …, "to": …}
-    {"op": "camera.remove" | "camera.enable" | "camera.disable", "name": …}
-    {"op": "line.put", "camera": …, "line": {...}, "replace": false}      likewise zone.put, mask.put
-    {"op": "line.remove", "camera": …, "name": …}                         likewise zone.remove, mask.remove
+"""Changes to the configuration (change_kinds.py): validated, written, all or nothing.
 
 Everything is validated before anything is written, and the files of a change are replaced together: a
 change happens whole or not at all. Only files of cameras.d are written.
@@ -17,15 +10,27 @@ import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from pipelines.spec import CameraRules, LineSpec, MaskSpec, PipelineSpec, Rules, ZoneSpec, preset
+from pipelines.spec import CameraRules, PipelineSpec, Rules, preset
 from streamer.atomic import Write, write_together
+from streamer.change_kinds import (
+    AnyChange,
+    CameraPut,
+    CameraRename,
+    CameraSet,
+    CameraSwitch,
+    Change,
+    LinePut,
+    MaskPut,
+    RuleRemove,
+    WithCredentials,
+    ZonePut,
+)
 from streamer.config import CameraConfig, Config
-from streamer.config_file import explain, show_place
+from streamer.config_file import dump, explain, show_place
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, ModelError, StorageError
 from streamer.models import ModelStore
@@ -36,69 +41,6 @@ HEADER = "# Written by streamer: comments are not kept. Keys: docs/reference/con
 MOTION_CLASSES = frozenset({"object"})  # of the motion detector, which has no model card
 
 
-class _Change(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
-
-
-class _WithCredentials(_Change):
-    username: str | None = Field(default=None, repr=False)
-    password: str | None = Field(default=None, repr=False)
-
-
-class CameraPut(_WithCredentials):
-    op: Literal["camera.put"]
-    camera: dict[str, Any] = Field(repr=False)
-    replace: bool = False
-
-
-class CameraSet(_WithCredentials):
-    op: Literal["camera.set"]
-    name: str
-    values: dict[str, Any] = Field(default_factory=dict, repr=False)
-
-
-class CameraRename(_Change):
-    op: Literal["camera.rename"]
-    name: str
-    to: str
-
-
-class CameraSwitch(_Change):
-    op: Literal["camera.remove", "camera.enable", "camera.disable"]
-    name: str
-
-
-class LinePut(_Change):
-    op: Literal["line.put"]
-    camera: str
-    line: LineSpec
-    replace: bool = False
-
-
-class ZonePut(_Change):
-    op: Literal["zone.put"]
-    camera: str
-    zone: ZoneSpec
-    replace: bool = False
-
-
-class MaskPut(_Change):
-    op: Literal["mask.put"]
-    camera: str
-    mask: MaskSpec
-    replace: bool = False
-
-
-class RuleRemove(_Change):
-    op: Literal["line.remove", "zone.remove", "mask.remove"]
-    camera: str
-    name: str
-
-
-Change = Annotated[
-    CameraPut | CameraSet | CameraRename | CameraSwitch | LinePut | ZonePut | MaskPut | RuleRemove,
-    Field(discriminator="op"),
-]
 _adapter: TypeAdapter[Change] = TypeAdapter(Change)
 
 
@@ -164,7 +106,7 @@ def _parse(change: Mapping[str, Any]) -> Change:
     try:
         return _adapter.validate_python(dict(change))
     except ValidationError as error:
-        place, text = explain(error, _Change)
+        place, text = explain(error, AnyChange)
         raise ConfigError(f"{redact(show_place(place[1:]))}: {text}" if place[1:] else text) from None
 
 
@@ -281,7 +223,7 @@ class _Editor:
         write_together(writes)
 
 
-def _take_credentials(data: dict[str, Any], given: _WithCredentials) -> Credentials | None:
+def _take_credentials(data: dict[str, Any], given: WithCredentials) -> Credentials | None:
     """Move what a URL holds out of it; what is given apart from the URL wins."""
     user, password = given.username, given.password
     if isinstance(data.get("url"), str):
@@ -322,18 +264,7 @@ def _text(camera: CameraConfig) -> str:
     for kind in ("lines", "zones"):
         for item in data.get("rules", {}).get(kind, ()):
             item.pop("rev", None)
-    return HEADER + yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes points and lists of words on one line, as a person would."""
-
-    def represent_sequence(
-        self, tag: str, sequence: Any, flow_style: bool | None = None
-    ) -> yaml.SequenceNode:
-        flow = flow_style or not any(isinstance(item, dict) for item in sequence)
-        node: yaml.SequenceNode = super().represent_sequence(tag, sequence, flow)
-        return node
+    return HEADER + dump(data)
 
 
 @contextmanager

@@ -244,3 +244,19 @@ def _scalar(node: ScalarNode) -> Hashable:
 
 def _line(node: Node) -> int:
     return int(node.start_mark.line) + 1
+
+
+def dump(data: dict[str, Any]) -> str:
+    """`data` as YAML in the order of its keys; points and lists of words as a person writes them."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Dumper(yaml.SafeDumper):
+    """A list that holds no mapping stays on one line."""
+
+    def represent_sequence(
+        self, tag: str, sequence: Any, flow_style: bool | None = None
+    ) -> yaml.SequenceNode:
+        flow = flow_style or not any(isinstance(item, dict) for item in sequence)
+        node: yaml.SequenceNode = super().represent_sequence(tag, sequence, flow)
+        return node

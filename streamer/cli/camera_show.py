@@ -22,7 +22,8 @@ from streamer.config import CameraConfig
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, SourceError, StorageError
 from streamer.secrets import SecretStore
-from streamer.sources.probe import ProbeReport, probe
+from streamer.sources.probe import probe
+from streamer.sources.report import ProbeReport
 from streamer.urls import HIDDEN
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")

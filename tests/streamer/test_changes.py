@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from pipelines.registry import create_detector
 from streamer import atomic
-from streamer.changes import apply_change
+from streamer.changes import MOTION_CLASSES, apply_change
 from streamer.config import Config
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, ModelError, StorageError, StreamerError
@@ -251,6 +252,11 @@ def test_a_full_disk_leaves_every_file_as_it_was(store: ConfigStore, monkeypatch
         apply_change(store, {"op": "camera.rename", "name": "gate", "to": "yard"})
     assert len(synced) == 2
     assert files(store) == before
+
+
+def test_the_classes_of_motion_are_those_of_its_detector() -> None:
+    labels = create_detector("motion").labels
+    assert set(labels.names) | set(labels.groups) == MOTION_CLASSES
 
 
 def test_two_changes_at_once_are_both_made(store: ConfigStore) -> None:
