@@ -32,8 +32,8 @@ _WRITER_MAY = (
 )
 _SUBSCRIBER_MAY = (
     "+ping +hello +auth +select +reset +quit +client|setname +client|id"
-    " +xread +xrange +xrevrange +xlen +xinfo +hget +hmget +hgetall +hlen +hkeys +hexists +type +exists +scan"
-    " +info +command"
+    " +xread +xrange +xrevrange +xlen +xinfo +hget +hmget +hgetall +hlen +hkeys +hvals +hexists +hscan"
+    " +type +exists +scan +info +command"
 )
 
 _CONFIG = """\

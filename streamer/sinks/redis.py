@@ -228,7 +228,8 @@ def _classified(error: redis.RedisError) -> SinkError:
     text = " ".join(str(error).split())[:200]
     refused = (redis.AuthenticationError, redis.exceptions.NoPermissionError)
     kind: Kind
-    said_no = text.startswith(("NOAUTH", "WRONGPASS", "NOPERM")) or "unauthenticated" in text
+    said_no = text.startswith(("NOAUTH", "WRONGPASS", "NOPERM", "The user executing the script"))
+    said_no = said_no or "unauthenticated" in text
     if isinstance(error, refused) or said_no:
         kind, said = "auth", f"Redis refuses the user or password: {text}; mend redis.url or the ACL"
     elif isinstance(error, redis.exceptions.OutOfMemoryError) or text.startswith("OOM"):

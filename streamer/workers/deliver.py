@@ -176,8 +176,10 @@ class DeliverWorker:
         try:
             done = self._ledger.commit(records)
         except LedgerFull as error:
-            self._counts["refused"] += len(batches)
+            self._counts["refused"] += 1
             self._note_ledger(str(error))
+            if len(batches) > 1:
+                self._take(batches[:1])  # all together found no room; one may
             return
         self._note_ledger("")
         self._commit_ms.append((time.perf_counter() - began_s) * 1000)

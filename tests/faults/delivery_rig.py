@@ -17,6 +17,7 @@ from streamer.cloudevents import EventId
 from streamer.config import RedisConfig
 from streamer.ledger import LedgerReader
 from streamer.messages import (
+    CAMERAS_KEY,
     Ack,
     CameraStatus,
     DeliverAssignment,
@@ -151,6 +152,13 @@ class Rig:
 
     def tell(self, message: DeliverAssignment | CameraStatus) -> None:
         self._server.send("deliver", message)
+
+    def publish_state(self, camera: str) -> None:
+        """Wait until the directory of cameras names `camera`."""
+        client = self.client()
+        self.tell(CameraStatus(camera, {"state": "live"}))
+        self.until(lambda: bool(client.hexists(CAMERAS_KEY, f"{NODE}/{camera}")))
+        client.close()
 
     def until(self, true: Callable[[], bool], timeout_s: float = 30.0) -> None:
         """Pump until `true()`; AssertionError with the last status when it does not come."""

@@ -1,0 +1,237 @@
+"""`events`, `counts`, `ledger` and `schema`: what was counted, read back on the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from streamer import schemas
+from streamer.assignments import LEDGER_FILE
+from streamer.config_store import ConfigStore
+from streamer.errors import Exit
+from streamer.ledger import Ledger, LedgerReader
+from streamer.messages import EventRecord
+from tests.faults.delivery_rig import Rig
+from tests.streamer.cli.conftest import Daemon, Run
+
+NS_PER_S = 1_000_000_000
+HOUR_NS = 3600 * NS_PER_S
+NOON_NS = 1_795_003_200 * NS_PER_S  # 2026-11-18 12:00 UTC
+
+
+def crossing(seq: int, at_ns: int, class_name: str = "person", camera: str = "gate") -> EventRecord:
+    data = {"line": "door", "direction": "in", "class": class_name, "rule_rev": 1, "track_id": seq}
+    return EventRecord(camera, seq, "streamer.line.crossed.v1", "door", 1, seq, seq, at_ns, 3.0, 1, data)
+
+
+def counts_event(seq: int, start_ns: int, seen_s: float) -> EventRecord:
+    coverage = {
+        "seen_s": seen_s,
+        "gated_s": 0.0,
+        "dropped_s": 0.0,
+        "offline_s": 60 - seen_s,
+        "unknown_s": 0.0,
+    }
+    data = {"start_ns": start_ns, "end_ns": start_ns + 60 * NS_PER_S, "lines": {}, "coverage": coverage}
+    return EventRecord("gate", seq, "streamer.counts.v1", "gate", 1, -1, 0, start_ns, 0.0, 1, data)
+
+
+@pytest.fixture
+def ledger(store: ConfigStore) -> Iterator[Ledger]:
+    config = store.load()
+    path = config.state_path / LEDGER_FILE
+    ledger = Ledger(path, "node-1", max_bytes=1 << 26, retention_days=9999, now_ns=lambda: NOON_NS)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def counted(ledger: Ledger) -> Ledger:
+    """Two hours: 2 people and a car, then 1 person; half a minute of a minute was not seen."""
+    ledger.commit(
+        [
+            crossing(1, NOON_NS),
+            crossing(2, NOON_NS + NS_PER_S, "traffic light"),
+            crossing(3, NOON_NS + 61 * NS_PER_S),
+            counts_event(4, NOON_NS, 30.0),
+            crossing(5, NOON_NS + HOUR_NS),
+            crossing(1, NOON_NS, camera="yard"),
+        ]
+    )
+    return ledger
+
+
+@pytest.mark.usefixtures("counted")
+def test_counts_are_summed_by_what_is_asked_for(run: Run) -> None:
+    result = run("counts", "--since", "all", "--by", "camera,class", "--csv")
+    rows = list(csv.reader(io.StringIO(result.stdout)))
+    assert rows == [
+        ["camera", "class", "count"],
+        ["gate", "person", "3"],
+        ["gate", "traffic light", "1"],
+        ["yard", "person", "1"],
+    ]
+
+
+@pytest.mark.usefixtures("counted")
+def test_hours_are_those_of_the_sites_timezone(run: Run, store: ConfigStore) -> None:
+    with open(store.file, "a") as file:
+        file.write("timezone: Asia/Kolkata\n")  # half an hour off the hours of UTC
+    found = json.loads(run("counts", "--since", "all", "--camera", "gate", "--by", "hour", "--json").stdout)
+    assert found["counts"] == [
+        {"hour": "2026-11-18 17:00", "count": 3},
+        {"hour": "2026-11-18 18:00", "count": 1},
+    ]
+    assert found["coverage"]["gate"]["seen_s"] == 30.0
+
+
+@pytest.mark.usefixtures("counted")
+def test_counts_say_how_much_was_seen(run: Run) -> None:
+    result = run("counts", "--since", "2026-11-18")
+    assert "person" in result.stdout
+    assert "gate: seen 50.0 % of 60 s in closed buckets" in result.stderr
+
+
+@pytest.mark.usefixtures("counted")
+@pytest.mark.parametrize(
+    "args", [("--since", "yesterday"), ("--since", "9999999999d"), ("--by", "colour"), ("--by", ",")]
+)
+def test_counts_refuse_what_they_do_not_understand(run: Run, args: tuple[str, ...]) -> None:
+    result = run("counts", *args)
+    assert result.exit_code == Exit.USAGE
+    assert result.stdout == ""
+
+
+def test_without_a_ledger_each_command_says_so_in_one_line(run: Run) -> None:
+    for args in (("counts",), ("ledger", "status"), ("ledger", "backup", "x"), ("ledger", "new-lineage")):
+        result = run(*args)
+        assert result.exit_code == Exit.STORAGE, args
+        assert result.stderr.count("\n") == 1
+        assert "no ledger at" in result.stderr
+
+
+@pytest.mark.usefixtures("counted")
+def test_ledger_status_tells_what_redis_lacks(run: Run) -> None:
+    found = json.loads(run("ledger", "status", "--json").stdout)
+    assert (found["committed"], found["undelivered"]) == (6, 6)
+    assert found["cameras"]["gate"] == {"last_seq": 5, "delivered": 0, "undelivered": 5}
+    assert "6 events committed" in run("ledger", "status").stdout
+
+
+@pytest.mark.usefixtures("counted")
+def test_a_backup_is_verified_and_never_overwrites(run: Run, short_dir: Path) -> None:
+    target = short_dir / "copy.sqlite"
+    assert "verified" in run("ledger", "backup", str(target)).stdout
+    reader = LedgerReader(target)
+    assert reader.cameras() == {"gate": 5, "yard": 1}
+    reader.close()
+    result = run("ledger", "backup", str(target))
+    assert result.exit_code == Exit.STORAGE
+
+
+def test_a_new_lineage_is_made_only_while_no_daemon_runs(run: Run, counted: Ledger, daemon: Daemon) -> None:
+    daemon.answers["ping"] = lambda request: request.reply({})
+    assert run("ledger", "new-lineage").exit_code == Exit.RUNNING
+    daemon.close()
+    counted.close()
+    assert run("ledger", "new-lineage").exit_code == 0
+    found = json.loads(run("ledger", "status", "--json").stdout)
+    assert found["lineage"] > counted.lineage
+
+
+@pytest.mark.usefixtures("counted")
+def test_events_come_from_the_ledger_where_no_redis_answers(run: Run) -> None:
+    result = run("events", "--json", "--camera", "gate", "--last", "3")
+    assert [json.loads(line)["data"]["seq"] for line in result.stdout.splitlines()] == [3, 4, 5]
+    assert "reading the ledger instead" in result.stderr
+    people = run("events", "--type", "line.crossed").stdout.splitlines()
+    assert len(people) == 5
+    assert people[0].startswith("2026-11-18 12:00:00.000  gate ")
+    assert "line=door  direction=in  class=person  track_id=1" in people[0]
+
+
+def test_an_unknown_event_type_is_refused_with_those_there_are(run: Run) -> None:
+    result = run("events", "--type", "line.jumped")
+    assert result.exit_code == Exit.CONFIG
+    assert "streamer.line.crossed.v1" in result.stderr
+
+
+def test_schema_lists_and_prints(run: Run) -> None:
+    assert [line.split()[0] for line in run("schema").stdout.splitlines()] == schemas.names()
+    assert json.loads(run("schema", "streamer.counts.v1").stdout) == schemas.get("streamer.counts.v1")
+    assert json.loads(run("schema", "--envelope").stdout) == schemas.envelope()
+    assert run("schema", "nothing").exit_code == Exit.CONFIG
+
+
+@pytest.fixture
+def follower(
+    store: ConfigStore, short_dir: Path
+) -> Iterator[Callable[..., Callable[[], list[dict[str, object]]]]]:
+    """Start `streamer events --follow` as a process; returns what reads the events it has printed."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def begin(*args: str) -> Callable[[], list[dict[str, object]]]:
+        output = short_dir / f"follow{len(started)}"
+        with open(output, "w") as file:
+            command = [sys.executable, "-m", "streamer.cli.main", "--config", str(store.folder)]
+            command += ["events", "--follow", "--json", *args]
+            started.append(
+                subprocess.Popen(command, stdout=file, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+            )
+        return lambda: [json.loads(line) for line in output.read_text().splitlines()]
+
+    yield begin
+    for process in started:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+
+
+@pytest.mark.integration
+def test_followers_see_events_as_they_come_and_outlive_redis(
+    follower: Callable[..., Callable[[], list[dict[str, object]]]],
+    short_dir: Path,
+    redis_binary: str,  # noqa: ARG001
+) -> None:
+    rig = Rig(short_dir, cameras=("gate",))
+    try:
+        rig.start_redis()
+        rig.start_delivery()
+        rig.resume()
+        rig.publish_state("gate")
+        rig.count("gate", 2)
+        rig.settle()
+        printed = follower("--last", "1")
+        rig.until(lambda: len(printed()) == 1)
+        rig.count("gate", 3)
+        rig.until(lambda: len(printed()) == 4)
+        rig.kill_redis()
+        rig.count("gate", 2)
+        rig.start_redis()
+        rig.until(lambda: len(printed()) == 6)
+        assert [event["data"]["seq"] for event in printed()] == [2, 3, 4, 5, 6, 7]  # type: ignore[index]
+    finally:
+        rig.close()
+
+
+@pytest.mark.integration
+def test_followers_of_the_ledger_see_events_as_they_come(
+    follower: Callable[..., Callable[[], list[dict[str, object]]]], counted: Ledger
+) -> None:
+    printed = follower("--camera", "gate", "--last", "2")
+    end_s = time.monotonic() + 20
+    while len(printed()) < 2 and time.monotonic() < end_s:
+        time.sleep(0.05)
+    counted.commit([crossing(6, NOON_NS), crossing(2, NOON_NS, camera="yard")])
+    while len(printed()) < 3 and time.monotonic() < end_s:
+        time.sleep(0.05)
+    assert [event["data"]["seq"] for event in printed()] == [4, 5, 6]  # type: ignore[index]
