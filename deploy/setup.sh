@@ -46,6 +46,7 @@ loads() { "$python" -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$1" >/dev
 
 look_for_test_parts() {
     command -v ffmpeg >/dev/null || need ffmpeg
+    command -v systemd-analyze >/dev/null || need systemd  # judges the unit; it does not become init by this
     # The RTSP server of the tests runs under the system's Python, where python3-gi lives.
     if ! /usr/bin/python3 - >/dev/null 2>&1 <<'PYTHON'
 import sys
