@@ -54,6 +54,7 @@ class Painter:
         self.world = world
         self.view = world.view(width, height)
         self._backdrop = backdrop.build(self.view, world.seed)
+        self.occluders = self._backdrop.occluders
         self._light = light
         dice = np.random.default_rng(world.seed + 5)
         self._noise_shape = (height + 64, width + 64)
