@@ -6,6 +6,7 @@ change happens whole or not at all. Only files of cameras.d are written.
 
 from __future__ import annotations
 
+import difflib
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
@@ -38,7 +39,7 @@ from streamer.secrets import Credentials, SecretStore
 from streamer.urls import redact, split_credentials
 
 HEADER = "# Written by streamer: comments are not kept. Keys: docs/reference/configuration.md\n"
-MOTION_CLASSES = frozenset({"object"})  # of the motion detector, which has no model card
+MOTION_CLASSES: tuple[str, ...] = ("object",)  # of the motion detector, which has no model card
 
 
 _adapter: TypeAdapter[Change] = TypeAdapter(Change)
@@ -73,14 +74,17 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
     if installed is None:
         known, whose = MOTION_CLASSES, "the motion detector, used where no model is chosen,"
     elif installed.card.classes:
-        known = frozenset(installed.card.classes) | frozenset(installed.card.classes.values())
+        classes = installed.card.classes
+        known = tuple(dict.fromkeys((*classes.values(), *classes)))  # groups first
         whose = f"model {installed.name or installed.path}"
     else:
         return
     for word, where in _classes_named(camera.rules):
         if word not in known:
-            shown = ", ".join(sorted(known)[:12]) + (", …" if len(known) > 12 else "")
-            raise ConfigError(f"camera {camera.name}: {where}: unknown class {word!r}; {whose} has {shown}")
+            near = difflib.get_close_matches(word, known, n=1)
+            shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
+            hint = f"did you mean {near[0]!r}?" if near else f"{whose} has {shown}"
+            raise ConfigError(f"camera {camera.name}: {where}: unknown class {word[:40]!r}: {hint}")
 
 
 def pipeline_of(camera: CameraConfig) -> PipelineSpec:
@@ -159,6 +163,8 @@ class _Editor:
         data = self._camera(change.name).model_dump(mode="json")
         for key, value in change.values.items():
             _set_key(data, key, value)
+        limits = data["rules"]["limits"]
+        data["rules"]["limits"] = {word: limit for word, limit in limits.items() if _says_something(limit)}
         credentials = _take_credentials(data, change)
         if credentials:  # a new password alone keeps the user name
             before = self._secrets.credentials(change.name)
@@ -241,6 +247,10 @@ def _validated(data: dict[str, Any]) -> CameraConfig:
     except ValidationError as error:
         place, text = explain(error, CameraConfig)
         raise ConfigError(f"{redact(show_place(place))}: {text}" if place else text) from None
+
+
+def _says_something(limit: Any) -> bool:
+    return not isinstance(limit, dict) or any(value not in (None, 0.0) for value in limit.values())
 
 
 def _set_key(data: dict[str, Any], key: str, value: Any) -> None:

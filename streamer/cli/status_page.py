@@ -75,13 +75,11 @@ def _state(item: Json) -> Text:
 
 
 def _notes(cameras: Iterable[Json]) -> list[RenderableType]:
-    """What a person should read of cameras, below their table: too long for its cells."""
+    """What cameras say of their state, below their table: too long for its cells."""
     notes: list[RenderableType] = []
     for camera in cameras:
-        detail = camera.get("trouble") or (
-            "" if camera.get("state") in QUIET_STATES else camera.get("detail")
-        )
-        if detail:
+        detail = camera.get("detail")
+        if detail and camera.get("state") not in QUIET_STATES:
             notes.append(Text(f"{camera.get('name')}: {detail}", style="yellow"))
     return notes
 

@@ -256,7 +256,7 @@ def test_a_full_disk_leaves_every_file_as_it_was(store: ConfigStore, monkeypatch
 
 def test_the_classes_of_motion_are_those_of_its_detector() -> None:
     labels = create_detector("motion").labels
-    assert set(labels.names) | set(labels.groups) == MOTION_CLASSES
+    assert set(labels.names) | set(labels.groups) == set(MOTION_CLASSES)
 
 
 def test_two_changes_at_once_are_both_made(store: ConfigStore) -> None:

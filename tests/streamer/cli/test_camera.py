@@ -139,9 +139,9 @@ def test_settings_are_changed_by_their_names(run: Run, store: ConfigStore) -> No
     camera = store.load().cameras[0]
     assert (camera.source.fps, camera.source.loop, camera.source.read_timeout_s) == (7.5, True, 2)
     assert (camera.rules.classes, camera.rules.limits["object"].min_height) == (("object",), 0.1)
-    assert run("camera", "set", "gate", "fps=", "classes=").exit_code == 0
+    assert run("camera", "set", "gate", "fps=", "classes=", "limits.object.min_height=").exit_code == 0
     camera = store.load().cameras[0]
-    assert (camera.source.fps, camera.rules.classes) == (0, ())
+    assert (camera.source.fps, camera.rules.classes, camera.rules.limits) == (0, (), {})
 
 
 @pytest.mark.parametrize(
