@@ -59,6 +59,22 @@ def test_cameras_come_from_their_files_in_the_order_of_their_names(folder: Path)
     assert config.cameras[0].source.fps == 5
 
 
+def test_a_file_that_changed_is_read_again_and_a_broken_one_is_never_taken_for_what_it_was(
+    folder: Path,
+) -> None:
+    path = write_camera(folder, "name: gate\nurl: synthetic:a\n")
+    store = ConfigStore(folder)
+    assert store.load().cameras[0].url == "synthetic:a"
+    path.write_text("name: gate\nurl: synthetic:b\n")  # of the same length
+    assert store.load().cameras[0].url == "synthetic:b"
+    path.write_text("name: gate\nurl: [\n")
+    for _ in range(2):
+        with pytest.raises(ConfigError):
+            store.load()
+    path.unlink()
+    assert store.load().cameras == ()
+
+
 def test_hidden_files_in_the_cameras_folder_are_no_cameras(folder: Path) -> None:
     (folder / "cameras.d" / ".secrets.yaml").write_text("nonsense")
     assert ConfigStore(folder).load().cameras == ()
