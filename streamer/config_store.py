@@ -103,6 +103,7 @@ class ConfigStore:
             return []
         except OSError as error:
             raise ConfigError(f"{self.cameras_dir}: cannot be read: {error.strerror}") from error
+        self._parsed = {path: known for path, known in self._parsed.items() if path in paths}
         return [self._camera(path) for path in paths if not path.name.startswith(".")]
 
     def _camera(self, path: Path) -> CameraConfig:
