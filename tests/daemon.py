@@ -140,6 +140,16 @@ class Daemon:
             self.process.kill()
             self.process.wait(5)
 
+    @staticmethod
+    def wait_until_gone(pid: int, limit_s: float) -> None:
+        """Fail when the process `pid` still runs after the time."""
+        deadline_s = time.monotonic() + limit_s
+        while Path(f"/proc/{pid}").exists():
+            if "State:\tZ" in Path(f"/proc/{pid}/status").read_text():
+                return
+            assert time.monotonic() < deadline_s, f"process {pid} is still there"
+            time.sleep(0.05)
+
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")[-6000:]
 

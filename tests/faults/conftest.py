@@ -1,0 +1,25 @@
+"""The daemon and the clip that the fault tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import Daemon
+from tests.moving import write_moving_clip
+
+
+@pytest.fixture(scope="session")
+def moving_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 s of squares that cross a line (tests/moving.py)."""
+    return write_moving_clip(tmp_path_factory.mktemp("clips") / "moving.mp4", 20.0)
+
+
+@pytest.fixture
+def daemon(short_dir: Path, redis_binary: str) -> Iterator[Daemon]:  # noqa: ARG001 - it runs one
+    """Not started; motion detection, so that no model is needed."""
+    daemon = Daemon(short_dir, inference={"engine": "motion"}, counts={"bucket_s": 5})
+    yield daemon
+    daemon.kill()
