@@ -7,6 +7,7 @@ post-processing of one overlaps the other. What is done to the graph first: grap
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -199,9 +200,23 @@ class _Program:
         self.answers = answers
         self.free: list[_Request] = []
         self._make = lambda: _Request(compiled, head, size, batch)
+        weakref.finalize(self, _quiet, compiled, self.free)
 
     def take(self) -> _Request:
         return self.free.pop() if self.free else self._make()  # type: ignore[no-untyped-call]
+
+
+def _quiet(compiled: ov.CompiledModel, requests: list[_Request]) -> None:
+    """See to it that the engine's thread is done with Python before `compiled` is let go.
+
+    A compiled model joins its thread when it goes and holds Python's lock meanwhile. After wait() that thread
+    may still have a request's Python callback to dispose of, which needs the lock: both would wait for ever.
+    One more run, without a callback and on the same thread, comes after all of that.
+    """
+    requests.clear()
+    last = compiled.create_infer_request()
+    last.start_async()
+    last.wait()
 
 
 class _Bell:
@@ -223,15 +238,18 @@ class _Request:
         self._boxes = [Letterbox(canvas, head.pixels) for canvas in self._canvases]
         self._batched = len(compiled.outputs[0].partial_shape) == 3
         self._count = 0
-        self._bell = _Bell()
-        self._request.set_callback(self._bell.ring, None)
+        self._bell: _Bell | None = None
 
     def start(self, images: Sequence[Image], notify: Callable[[], None] | None = None) -> list[Placement]:
         placements = [box.put(image) for box, image in zip(self._boxes, images, strict=False)]
         if len(images) != self._count:
             self._count = len(images)
             self._request.set_input_tensor(ov.Tensor(self._canvases[: self._count], shared_memory=True))
-        self._bell.notify = notify
+        if notify is not None and self._bell is None:
+            self._bell = _Bell()
+            self._request.set_callback(self._bell.ring, None)
+        if self._bell is not None:
+            self._bell.notify = notify
         self._request.start_async()
         return placements
 

@@ -100,6 +100,27 @@ def test_a_detector_that_is_let_go_frees_its_memory(tmp_path: Path) -> None:
     assert gone() is None
 
 
+@pytest.mark.parametrize("how", ["collected", "in mid-run", "at exit"])
+def test_a_detector_can_go_at_any_moment_and_nothing_hangs(how: str, tmp_path: Path) -> None:
+    """OpenVINO's thread and the one that lets go could each wait for the other: 5 of 5 runs hung."""
+    model = tiny.yolov8(tmp_path / "m.onnx", [])
+    script = f"""
+from pathlib import Path
+from tests.pipelines.detect.test_detectors import create_detector, frame
+for i in range(15):
+    detector = create_detector("openvino", Path({str(model)!r}))
+    ticket = detector.submit([frame()], lambda: None)
+    if {how!r} == "collected":
+        detector.collect(ticket)
+    if {how!r} != "at exit":
+        del detector, ticket
+print("gone")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "gone\n", done.stderr
+    assert done.returncode == 0
+
+
 @both
 def test_more_than_depth_open_tickets_are_refused_and_a_spent_one_too(engine: str, tmp_path: Path) -> None:
     detector = create_detector(engine, tiny.yolov8(tmp_path / "m.onnx", []))
