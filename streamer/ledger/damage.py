@@ -15,12 +15,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from streamer.cloudevents import COUNTS
 from streamer.errors import StorageError
 from streamer.ledger import database
 
 log = logging.getLogger(__name__)
 
 ALWAYS_CHECKED_BYTES = 256 << 20
+_MOST_PADDED_BYTES = 1 << 40  # a header that states more than this is damaged itself
+_PIECE_ROWS = 64
+_NOTHING_PIECES = 50  # pieces in a row without a readable row: the end, where nothing tells it better
 _TABLES = (
     *("meta", "lineages", "lineage_starts", "cameras", "events"),
     *("totals", "rollups", "coverage", "config_revisions"),
@@ -32,7 +36,10 @@ def check_and_salvage(path: Path, now_ms: int) -> str:
 
     Raise StorageError if the folder does not allow it.
     """
-    asked = _asked(path)
+    asked, salvaged = _beside(path, "check"), _beside(path, "salvaged")
+    kept = _beside(path, f"damaged-{now_ms}")
+    if salvaged.exists():  # killed between the two renames
+        _swap(path, salvaged, kept)
     if not path.exists() or path.stat().st_size == 0:
         return ""
     if path.stat().st_size > ALWAYS_CHECKED_BYTES and not asked.exists():
@@ -41,21 +48,31 @@ def check_and_salvage(path: Path, now_ms: int) -> str:
     if not found:
         asked.unlink(missing_ok=True)
         return ""
-    kept = path.with_name(f"{path.name}.damaged-{now_ms}")
     try:
-        for suffix in ("", "-wal", "-shm"):
-            if (part := Path(f"{path}{suffix}")).exists():
-                os.rename(part, f"{kept}{suffix}")
-        saved = _salvage(kept, path, now_ms)
+        partial = _beside(path, "salvaging")
+        for left in path.parent.glob(f"{partial.name}*"):
+            left.unlink()  # by a predecessor that was killed: begun anew
+        _pad(path)
+        saved = _salvage(path, partial, now_ms)
+        os.rename(partial, salvaged)
+        _swap(path, salvaged, kept)
         asked.unlink(missing_ok=True)
     except (sqlite3.Error, OSError) as error:
         raise StorageError(
             f"the ledger {path} is damaged ({found}) and cannot be salvaged: {error}; "
-            f"restore a backup over it (the damaged file is {kept})"
+            "move it away and restore a backup, or begin a new one"
         ) from error
     text = f"damaged ({found}): {saved} events saved, the damaged file kept as {kept.name}"
     log.error("the ledger was %s", text)
     return text
+
+
+def _swap(path: Path, salvaged: Path, kept: Path) -> None:
+    """Put `salvaged` in the place of `path`, which becomes `kept` with its -wal and -shm."""
+    for suffix in ("", "-wal", "-shm"):
+        if (part := Path(f"{path}{suffix}")).exists():
+            os.rename(part, f"{kept}{suffix}")
+    os.rename(salvaged, path)
 
 
 def fault(path: Path) -> str:
@@ -77,7 +94,7 @@ def fault(path: Path) -> str:
 
 def ask_for_check(path: Path) -> None:
     """Let the next open check the file, however large it is."""
-    _asked(path).touch(mode=0o600)
+    _beside(path, "check").touch(mode=0o600)
 
 
 def backup(path: Path, target: Path) -> int:
@@ -108,13 +125,13 @@ def backup(path: Path, target: Path) -> int:
     return target.stat().st_size
 
 
-def _asked(path: Path) -> Path:
-    return path.with_name(f"{path.name}.check")
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(f"{path.name}.{ending}")
 
 
-def _salvage(damaged: Path, path: Path, now_ms: int) -> int:
-    """Copy what can be read of `damaged` into a new ledger at `path`; return the number of events."""
-    fresh = database.connect(path)
+def _salvage(damaged: Path, target: Path, now_ms: int) -> int:
+    """Copy what can be read of `damaged` into a new ledger at `target`; return the number of events."""
+    fresh = database.connect(target)
     old = sqlite3.connect(damaged, isolation_level=None)
     try:
         database.migrate(fresh)
@@ -132,9 +149,12 @@ def _salvage(damaged: Path, path: Path, now_ms: int) -> int:
 
 
 def _readable(db: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
-    """The rows of `table` from both ends up to the first page that cannot be read."""
+    """The rows of `table` that can be read: of events all, of others from both ends up to the damage."""
+    if table == "events":
+        yield from _readable_events(db)
+        return
+    key = "rowid" if table in ("lineages", "cameras", "config_revisions") else "1"
     for order in ("ASC", "DESC"):
-        key = "rowid" if table in ("lineages", "cameras", "events", "config_revisions") else "1"
         try:
             yield from db.execute(f"SELECT * FROM {table} ORDER BY {key} {order}")
             return
@@ -142,10 +162,77 @@ def _readable(db: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
             log.error("ledger table %s, read %s: %s", table, order, error)
 
 
+def _readable_events(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
+    """Piece by piece, and row by row where a piece cannot be read."""
+    first = nothing = lost = 0
+    end = _most_events(db)
+    while first <= end if end else nothing < _NOTHING_PIECES:
+        rows, failed = _piece(db, first, first + _PIECE_ROWS)
+        lost += failed
+        nothing = 0 if rows else nothing + 1
+        yield from rows
+        if not rows and not failed:  # a stretch of numbers that were pruned: on to the next row
+            first = _next_row(db, first) or first + _PIECE_ROWS
+        else:
+            first += _PIECE_ROWS
+    if lost:
+        log.error("the ledger's events: %d places could not be read", lost)
+
+
+def _piece(db: sqlite3.Connection, first: int, end: int) -> tuple[list[tuple[Any, ...]], int]:
+    """The rows numbered from `first` up to `end`, and how many of these numbers could not be read."""
+    try:
+        return db.execute("SELECT * FROM events WHERE id>=? AND id<? ORDER BY id", (first, end)).fetchall(), 0
+    except sqlite3.Error:
+        if end - first == 1:
+            return [], 1
+    middle = (first + end) // 2
+    low, low_lost = _piece(db, first, middle)
+    high, high_lost = _piece(db, middle, end)
+    return low + high, low_lost + high_lost
+
+
+def _most_events(db: sqlite3.Connection) -> int:
+    """No row's number is above this: each event took one number of a camera's sequence. 0: not known."""
+    try:
+        return int(db.execute("SELECT coalesce(sum(last_seq), 0) FROM cameras").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
+def _next_row(db: sqlite3.Connection, after: int) -> int | None:
+    try:
+        row = db.execute("SELECT id FROM events WHERE id>=? ORDER BY id LIMIT 1", (after,)).fetchone()
+    except sqlite3.Error:
+        return None
+    return int(row[0]) if row else None
+
+
+def _pad(path: Path) -> None:
+    """Give a file that was cut off the size that its header states: SQLite reads nothing of a shorter one.
+
+    https://www.sqlite.org/fileformat2.html: page size at byte 16, number of pages at byte 28, big-endian.
+    """
+    with open(path, "rb") as file:
+        header = file.read(100)
+    if len(header) < 100 or not header.startswith(b"SQLite format 3"):
+        return
+    page_bytes = int.from_bytes(header[16:18], "big")
+    stated = (65536 if page_bytes == 1 else page_bytes) * int.from_bytes(header[28:32], "big")
+    if path.stat().st_size < stated <= _MOST_PADDED_BYTES:
+        os.truncate(path, stated)
+
+
 def _mend(db: sqlite3.Connection, now_ms: int) -> None:
     """Make the tables agree with the events that were saved, and begin a new lineage."""
     (newest,) = db.execute("SELECT coalesce(max(lineage), 0) FROM lineages").fetchone()
     db.execute("INSERT INTO lineages VALUES (?, 'salvaged')", (max(now_ms, newest + 1),))
+    db.execute(  # cameras whose row was lost: their events know the name
+        "INSERT OR IGNORE INTO cameras (id, name, bucket_seq)"
+        " SELECT camera, json_extract(body, '$.data.camera'), max(iif(type = ?, seq, 0)) FROM events"
+        " WHERE camera NOT IN (SELECT id FROM cameras) GROUP BY camera",
+        (COUNTS,),
+    )
     db.execute(
         "UPDATE cameras SET last_seq = max(last_seq,"
         " coalesce((SELECT max(seq) FROM events e WHERE e.camera = cameras.id), 0))"

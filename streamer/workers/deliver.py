@@ -53,24 +53,22 @@ DRAIN_S = 3.0  # how long close() lets the projector send what is committed
 class DeliverWorker:
     """Implements workers.loop.Worker."""
 
-    def __init__(self, name: str, runtime_dir: Path, state_dir: Path) -> None:
+    def __init__(self, name: str, runtime_dir: Path, state_dir: Path) -> None:  # noqa: ARG002
         self.stopping = False
         self._name = name
-        self._runtime_dir = runtime_dir
-        self._state_dir = state_dir
         self._assignment: DeliverAssignment | None = None
         self._ledger: Ledger | None = None
         self._projector: Projector | None = None
         self._server: bus.Server | None = None
         self._taken: dict[str, int] = {}  # per sender the last batch that is in the ledger
         self._counts = dict.fromkeys(("batches", "events", "repeated", "conflicts", "missing"), 0)
-        self._counts |= {"out_of_turn": 0, "refused": 0}
+        self._counts |= dict.fromkeys(("out_of_turn", "refused", "marks_refused"), 0)
         self._commit_ms: deque[float] = deque(maxlen=500)
         self._ledger_error = ""
         self._hello_s = self._status_s = 0.0
+        self._bus = bus.Bus(runtime_dir)
 
     def open(self) -> None:
-        self._bus = bus.Bus(self._runtime_dir)
         self._supervisor = self._bus.connect("supervisor", self._name)
 
     def step(self) -> None:
@@ -233,8 +231,8 @@ class DeliverWorker:
         """Run a write that may as well be done a second later."""
         try:
             write(self._ledger)
-        except LedgerFull as error:
-            self._note_ledger(str(error))
+        except LedgerFull:
+            self._counts["marks_refused"] += 1  # what is wrong is said where events are refused
 
     def _note_ledger(self, error: str) -> None:
         if error and not self._ledger_error:
