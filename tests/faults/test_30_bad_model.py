@@ -1,0 +1,74 @@
+"""Case 30: a model that is missing, damaged or changed is refused before the swap; the old one serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import Daemon
+from tests.moving import camera
+from tests.pipelines.detect.tiny_models import yolov8_with_decoder
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def serving(daemon: Daemon, moving_clip: Path, tmp_path: Path) -> Daemon:
+    """A daemon whose camera runs on the model `good`; `other` is installed too."""
+    for name in ("good", "other"):
+        model = yolov8_with_decoder(tmp_path / f"{name}.onnx")
+        daemon.cli("model", "add", str(model), "--name", name)
+    (daemon.config_dir / "streamer.yaml").write_text(
+        (daemon.config_dir / "streamer.yaml").read_text().replace("engine: motion", "engine: openvino")
+    )
+    daemon.write_camera({**camera("a", moving_clip, loop=True), "model": "good"})
+    daemon.start()
+    daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > 5, 40, "frames")
+    return daemon
+
+
+def serves(daemon: Daemon, model: str) -> bool:
+    return model in daemon.camera("a")["detector"]["model"]
+
+
+def goes_on(daemon: Daemon) -> None:
+    before = daemon.camera("a")
+    daemon.wait_for(
+        lambda s: s["cameras"][0]["books"]["inferred"] > before["books"]["inferred"] + 5, 20, "more frames"
+    )
+    assert daemon.camera("a")["opens"] == before["opens"]
+
+
+def test_a_model_that_is_not_installed_is_refused_and_the_old_one_serves(serving: Daemon) -> None:
+    refused = serving.cli("camera", "set", "a", "model=nowhere", check=False)
+    assert refused.returncode == 5
+    assert "nowhere" in refused.stderr
+    assert serves(serving, "/good/")
+    goes_on(serving)
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a model", None], ids=["empty", "text", "one byte changed"])
+def test_a_model_changed_on_disk_is_refused_at_the_swap_and_the_old_one_serves(
+    serving: Daemon, damage: bytes | None
+) -> None:
+    path = serving.state_dir / "models" / "other" / "model.onnx"
+    path.chmod(0o644)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]) if damage is None else damage)
+    done = serving.cli("camera", "set", "a", "model=other", check=False)
+    if done.returncode == 0:  # the change was taken; the worker refused the file
+        status = serving.wait_for(lambda s: s["cameras"][0]["trouble"], 20, "the refusal")
+        assert "the old model serves" in status["cameras"][0]["trouble"]
+    else:
+        assert done.returncode == 5
+    assert serves(serving, "/good/")
+    goes_on(serving)
+
+
+def test_a_sound_model_is_swapped_in_without_opening_the_camera_anew(serving: Daemon) -> None:
+    opens = serving.camera("a")["opens"]
+    serving.cli("camera", "set", "a", "model=other")
+    serving.wait_for(lambda _: serves(serving, "/other/"), 20, "the other model")
+    goes_on(serving)
+    assert serving.camera("a")["opens"] == opens
