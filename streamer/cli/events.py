@@ -118,7 +118,7 @@ class _RedisFeed:
             for entry_id, body in self._subscriber.tail(key, count):
                 found.append(Shown(name, EventId.parse(entry_id), body))
                 self._cursors[key] = entry_id
-        return sorted(found, key=lambda shown: json.loads(shown.body)["time"])
+        return sorted(found, key=_emitted)
 
     def new(self) -> list[Shown]:
         """A Redis that goes away is waited for: the cursors hold, so nothing is passed over."""
@@ -143,6 +143,11 @@ class _RedisFeed:
             self._cursors[key] = entry_id
             found.append(Shown(self._names[key], EventId.parse(entry_id), body))
         return found
+
+
+def _emitted(shown: Shown) -> tuple[int, EventId]:
+    """Rises with a camera's sequence; an event's `time` does not, since a bucket is told after its end."""
+    return int(json.loads(shown.body)["data"].get("emitted_ns", 0)), shown.id
 
 
 class _LedgerFeed:

@@ -235,3 +235,27 @@ def test_followers_of_the_ledger_see_events_as_they_come(
     while len(printed()) < 3 and time.monotonic() < end_s:
         time.sleep(0.05)
     assert [event["data"]["seq"] for event in printed()] == [4, 5, 6]  # type: ignore[index]
+
+
+@pytest.mark.integration
+def test_a_bucket_that_is_told_after_its_end_is_no_gap(run: Run, short_dir: Path, redis_binary: str) -> None:  # noqa: ARG001
+    rig = Rig(short_dir, cameras=("gate",))
+    try:
+        rig.start_redis()
+        rig.start_delivery()
+        rig.resume()
+        rig.publish_state("gate")
+        rig.count("gate", 1)
+        rig.journal.write([counts_event(0, NOON_NS, 60.0)])  # of a time before the crossing's
+        rig.sent["gate"] += 1
+        rig.count("gate", 1)
+        rig.settle()
+        result = run("events", "--last", "3")
+    finally:
+        rig.close()
+    assert [line.split()[3] for line in result.stdout.splitlines()] == [
+        "line.crossed",
+        "counts",
+        "line.crossed",
+    ]
+    assert "missing" not in result.stderr
