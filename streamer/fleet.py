@@ -58,6 +58,9 @@ class Member:
             return "stopping"
         if self.child is None:
             return "waiting"
+        if self.spec.role == "redis":  # it sends no messages: delivery says whether it answers
+            lived_s = time.monotonic() - self.child.started_mono_s
+            return "ready" if lived_s > GOOD_LIFE_S else "starting"
         return "ready" if self.ready_rev >= 0 else "starting"
 
 
