@@ -20,7 +20,7 @@ class ModelCard(BaseModel):
     Empty or None means: take it from the file's own metadata and shapes. `input_size` (width, height) in
     pixels is for graphs of free size only. `input_shape` "picture" lets OpenVINO run the graph at the shape
     of the picture instead of its own square, where the graph can: 40 % less work for 16:9, at slightly lower
-    scores (docs/decisions/008-detector-input.md).
+    scores (docs/decisions/009-detector-input.md).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
