@@ -141,9 +141,7 @@ def test_after_a_restored_ledger_a_new_lineage_goes_on_in_the_stream(setting: Se
     setting.until_sent(5)
     assert setting.projector.stop(5.0)
     stream = setting.sink.events["gate"]
-    stream.append(
-        stream[-1]._replace(id=EventId(setting.ledger.lineage, 9))
-    )  # 6 to 9: lost with the disk
+    stream.append(stream[-1]._replace(id=EventId(setting.ledger.lineage, 9)))  # 6 to 9: lost with the disk
     setting.ledger.mark({"gate": 5})
     setting.ledger.commit([crossing(6)])
     setting.clock.now_ns += 1_000_000_000
