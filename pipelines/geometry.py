@@ -26,7 +26,7 @@ def iou(first_xyxy: AnyFloats, second_xyxy: AnyFloats) -> Array:
     area_a = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1])
     area_b = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
     union = area_a[:, None] + area_b[None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
 def good_boxes(boxes_xyxy: AnyFloats) -> npt.NDArray[np.bool_]:
@@ -51,7 +51,7 @@ def anchor_points(boxes_xyxyn: AnyFloats, anchor: str) -> Array:
 
 
 def point_in_polygon(points_xy: AnyFloats, polygon_xy: AnyFloats) -> npt.NDArray[np.bool_]:
-    """(N,) which of (N, 2) points lie in the polygon (P, 2), by the even-odd rule; on an edge may be either."""
+    """(N,) which of (N, 2) points lie in the polygon (P, 2), by the even-odd rule; an edge may be either."""
     points = np.asarray(points_xy, np.float64)
     corners = np.asarray(polygon_xy, np.float64)
     following = np.roll(corners, -1, axis=0)
@@ -91,31 +91,41 @@ class Polyline:
         # With y down, turning the walking direction by +90 degrees points to the walker's right.
         self.normals = np.column_stack([-self.units[:, 1], self.units[:, 0]])
 
-    def locate(self, points_xy: AnyFloats) -> tuple[Array, Array, Array]:
-        """For (N, 2) points: signed distance (N,), positive on the right; the normal there (N, 2); and how
-        far beyond the line's ends the nearest place lies (N,), 0 within the drawn line."""
+    def locate(self, points_xy: AnyFloats) -> tuple[Array, Array]:
+        """For (N, 2) points: signed distance (N,), positive on the right, and the normal there (N, 2)."""
         points = np.asarray(points_xy, np.float64)
-        pieces = len(self.lengths)
-        offset = points[:, None, :] - self.points[None, :-1, :]
-        along = (offset * self.units).sum(axis=2)
-        low = np.zeros(pieces)
+        if len(self.lengths) == 1:
+            offset = points - self.points[0]
+            return offset @ self.normals[0], np.broadcast_to(self.normals[0], points.shape)
+        offset, along = self._along(points)
+        low = np.zeros(len(self.lengths))
         high = self.lengths.copy()
         low[0], high[-1] = -np.inf, np.inf
         place = np.clip(along, low, high)
         away = offset - place[..., None] * self.units
         near = np.argmin((away**2).sum(axis=2), axis=1)
         rows = np.arange(len(points))
-        normal = self.normals[near]
-        if pieces > 1:
-            normal = self._at_corners(normal, near, along[rows, near])
+        normal = self._at_corners(self.normals[near], near, along[rows, near])
         gap = away[rows, near]
         side = (gap * normal).sum(axis=1)
-        distance = np.copysign(np.hypot(gap[:, 0], gap[:, 1]), side)
-        beyond = np.zeros(len(points))
-        first, last = near == 0, near == pieces - 1
-        beyond = np.where(first, np.maximum(beyond, -along[rows, near]), beyond)
-        beyond = np.where(last, np.maximum(beyond, along[rows, near] - self.lengths[-1]), beyond)
-        return distance, normal, beyond
+        return np.copysign(np.hypot(gap[:, 0], gap[:, 1]), side), normal
+
+    def beyond(self, points_xy: AnyFloats) -> tuple[Array, Array]:
+        """For (N, 2) points: how far before the line's first point and how far after its last point the
+        nearest place lies (N,) each, 0 where it lies within the drawn line."""
+        points = np.asarray(points_xy, np.float64)
+        offset, along = self._along(points)
+        place = np.clip(along, 0.0, self.lengths)
+        near = np.argmin(((offset - place[..., None] * self.units) ** 2).sum(axis=2), axis=1)
+        at = along[np.arange(len(points)), near]
+        before = np.where(near == 0, np.maximum(-at, 0.0), 0.0)
+        after = np.where(near == len(self.lengths) - 1, np.maximum(at - self.lengths[-1], 0.0), 0.0)
+        return before, after
+
+    def _along(self, points: Array) -> tuple[Array, Array]:
+        """(N, P, 2) offsets from the start of each piece, and (N, P) how far along it they are."""
+        offset = points[:, None, :] - self.points[None, :-1, :]
+        return offset, (offset * self.units).sum(axis=2)
 
     def _at_corners(self, normal: Array, near: npt.NDArray[np.intp], along: Array) -> Array:
         before = (along <= 0) & (near > 0)

@@ -1,4 +1,4 @@
-"""Counting: tracks in, events out. One analytic a file; `create_analytics` joins those a camera's rules ask for."""
+"""Counting: tracks in, events out; one analytic a file, joined by `create_analytics` as the rules ask."""
 
 from pipelines.count.analytics import Analytics, RuleError, create_analytics
 

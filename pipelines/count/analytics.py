@@ -1,4 +1,8 @@
-"""All analytics of one camera behind one call: tracks in, events out."""
+"""All analytics of one camera behind one call: tracks in, events out.
+
+Decisions are held back by up to about half a second (smoothing.py, line.py): events carry the moment that
+they tell of beside the frame at which they were decided.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.count.line import LineCounter, LineCrossing
+from pipelines.count import events as ev
+from pipelines.count.line import LineCounter
 from pipelines.count.paths import PathRecorder, TrackPath
+from pipelines.count.smoothing import Places, Smoother
 from pipelines.count.zone import ZoneChange, ZoneCounter
 from pipelines.geometry import anchor_points
 from pipelines.spec import CameraRules, LineSpec, ZoneSpec
 from pipelines.values import Event, Labels, Stamp, Tracks
 
-LINE_CROSSED = "streamer.line.crossed.v1"
-ZONE_ENTERED = "streamer.zone.entered.v1"
-ZONE_EXITED = "streamer.zone.exited.v1"
-ZONE_OCCUPANCY = "streamer.zone.occupancy.v1"
-TRACK_ENDED = "streamer.track.ended.v1"
-
-FORMAT = 1
+FORMAT = 2
 FOOT_GROUPS = ("person",)  # "auto" anchors: people stand on their feet, the rest is counted by the centre
+BACKWARDS_S = 1.0  # media time that falls back by more ends all tracks; by less, the frame is ignored
 
 
 class RuleError(ValueError):
@@ -29,22 +30,31 @@ class RuleError(ValueError):
 
 
 class Analytics:
-    """The lines and zones of one camera. `update` must be called once a frame, in order of media time."""
+    """The lines and zones of one camera. `update` is called once a frame, in order of media time."""
 
     def __init__(self, rules: CameraRules, labels: Labels) -> None:
         self.labels = labels
         self._auto_foot = np.array([g in FOOT_GROUPS for g in labels.groups], np.bool_)
-        self._recorder = PathRecorder()
         self._lines: dict[str, LineCounter] = {}
         self._zones: dict[str, ZoneCounter] = {}
         self._occupancy: dict[str, dict[int, int]] = {}
         self._wanted: dict[tuple[str, ...], npt.NDArray[np.bool_]] = {}
-        self._epoch: int | None = None
+        self._start()
         self.with_rules(rules)
 
+    def _start(self) -> None:
+        self._smoother = Smoother()
+        self._recorder = PathRecorder()
+        self._epoch: int | None = None
+        self._base_ns = 0  # seconds count from here: float64 seconds keep nanoseconds only near 0
+        self._now_s = 0.0
+
     def with_rules(self, rules: CameraRules) -> None:
-        """Take new rules; lines and zones that did not change keep what they know of the tracks."""
-        self._wanted = {
+        """Take new rules; lines and zones that did not change keep what they know of the tracks.
+
+        Raises RuleError, and changes nothing, where a rule names a class the model does not have.
+        """
+        wanted = {
             spec.classes: self._class_mask(spec.name, spec.classes) for spec in (*rules.lines, *rules.zones)
         }
         lines, zones = self._lines, self._zones
@@ -57,123 +67,136 @@ class Analytics:
             for s in rules.zones
         }
         self._occupancy = {
-            name: self._occupancy.get(name, {}) if self._zones[name] is zones.get(name) else {}
-            for name in self._zones
+            name: self._occupancy.get(name, {}) if zone is zones.get(name) else {}
+            for name, zone in self._zones.items()
         }
+        self._wanted = wanted
         self.rules = rules
 
     def _class_mask(self, name: str, classes: tuple[str, ...]) -> npt.NDArray[np.bool_]:
-        known = {*self.labels.names, *self.labels.groups}
+        names, groups = self.labels.names, self.labels.groups
+        known = {*names, *groups}
         for wanted in classes:
             if wanted not in known:
                 raise RuleError(
                     f"{name}: the model has no class or group {wanted!r}; it has {', '.join(sorted(known))}"
                 )
         if not classes:
-            return np.ones(len(self.labels.names), np.bool_)
-        return np.array(
-            [n in classes or g in classes for n, g in zip(self.labels.names, self.labels.groups, strict=True)]
-        )
+            return np.ones(len(names), np.bool_)
+        return np.array([n in classes or g in classes for n, g in zip(names, groups, strict=True)])
 
     # ---- a frame
 
     def update(self, stamp: Stamp, tracks: Tracks) -> list[Event]:
-        """What happened at this frame, as events in a fixed order."""
+        """What was decided at this frame, as events in a fixed order."""
         events: list[Event] = []
-        if self._epoch is not None and stamp.epoch != self._epoch:
-            events.extend(self.close(stamp))
+        if self._epoch is None or stamp.epoch != self._epoch:
+            events.extend(self._begin(stamp))
+        now_s = (stamp.media_ns - self._base_ns) / 1e9
+        if now_s < self._now_s - BACKWARDS_S:
+            events.extend(self._begin(stamp))
+            now_s = 0.0
+        elif now_s <= self._now_s:
+            return events
+        self._now_s = now_s
+        self._smoother.add(now_s, tracks)
+        events.extend(self._decide(stamp, flush=False))
+        events.extend(self._forget(stamp))
+        return events
+
+    def _begin(self, stamp: Stamp) -> list[Event]:
+        events = self.close(stamp) if self._epoch is not None else []
         self._epoch = stamp.epoch
-        time_s = stamp.media_ns / 1e9
+        self._base_ns = stamp.media_ns
+        self._now_s = -1e-9
+        return events
+
+    def _decide(self, stamp: Stamp, flush: bool) -> list[Event]:
+        events: list[Event] = []
+        while (places := self._smoother.next_places(self._now_s, flush)) is not None:
+            self._recorder.update(places, self._smoother)
+            for line in self._lines.values():
+                line.update(
+                    places,
+                    self._wanted[line.spec.classes][places.class_ids],
+                    self._anchors(line.spec, places),
+                )
+            for zone in self._zones.values():
+                chosen = self._wanted[zone.spec.classes][places.class_ids]
+                changes = zone.update(places, chosen, self._anchors(zone.spec, places), self._smoother)
+                events.extend(self._zone_events(stamp, zone, changes))
         for line in self._lines.values():
-            rows, anchors = self._select(line.spec, tracks)
-            for crossing in line.update(time_s, tracks, anchors, rows):
-                events.append(self._line_event(stamp, line.spec, tracks, crossing))
-        for name, zone in self._zones.items():
-            rows, anchors = self._select(zone.spec, tracks)
-            for change in zone.update(time_s, tracks, anchors, rows):
-                events.append(self._zone_event(stamp, zone.spec, change))
-            occupancy = zone.occupancy
-            if occupancy != self._occupancy[name]:
-                self._occupancy[name] = occupancy
-                events.append(self._occupancy_event(stamp, zone.spec, occupancy))
-        for track_id, path in self._recorder.update(stamp.media_ns, tracks):
-            events.append(self._ended_event(stamp, track_id, path))
+            events.extend(self._line_events(stamp, line, flush))
+        return events
+
+    def _anchors(self, spec: LineSpec | ZoneSpec, places: Places) -> npt.NDArray[np.float64]:
+        boxes = places.boxes_xyxyn
+        if spec.anchor != "auto":
+            return anchor_points(boxes, spec.anchor)
+        anchors = anchor_points(boxes, "center")
+        foot = self._auto_foot[places.class_ids]
+        anchors[foot, 1] = boxes[foot, 3]
+        return anchors
+
+    def _forget(self, stamp: Stamp) -> list[Event]:
+        rows = self._smoother.forget(self._now_s)
+        if not len(rows):
+            return []
+        events: list[Event] = []
+        for line in self._lines.values():
+            line.forget(rows)
+        for zone in self._zones.values():
+            events.extend(self._zone_events(stamp, zone, zone.forget(rows)))
+        events.extend(self._ended(stamp, path) for path in self._recorder.forget(rows))
         return events
 
     def close(self, stamp: Stamp) -> list[Event]:
-        """End all tracks: the camera was closed or its epoch is over."""
-        events = [self._ended_event(stamp, k, path) for k, path in self._recorder.close()]
+        """Decide what was held back and end all tracks: the camera was closed or its epoch is over."""
+        events = self._decide(stamp, flush=True)
+        for zone in self._zones.values():
+            events.extend(self._zone_events(stamp, zone, zone.close()))
+        events.extend(self._ended(stamp, path) for path in self._recorder.close())
         self._lines = {name: LineCounter(line.spec) for name, line in self._lines.items()}
         self._zones = {name: ZoneCounter(zone.spec) for name, zone in self._zones.items()}
-        for name, before in self._occupancy.items():
-            if before:
-                events.append(self._occupancy_event(stamp, self._zones[name].spec, {}))
         self._occupancy = {name: {} for name in self._zones}
-        self._epoch = None
+        self._start()
         return events
-
-    def _select(self, spec: LineSpec | ZoneSpec, tracks: Tracks) -> tuple[npt.NDArray[np.intp], Any]:
-        boxes = tracks.boxes_xyxyn
-        if spec.anchor == "auto":
-            anchors = anchor_points(boxes, "center")
-            foot = self._auto_foot[tracks.class_ids]
-            anchors[foot, 1] = boxes[foot, 3]
-        else:
-            anchors = anchor_points(boxes, spec.anchor)
-        return np.flatnonzero(self._wanted[spec.classes][tracks.class_ids]), anchors
 
     # ---- events
 
-    def _names(self, class_id: int) -> dict[str, str]:
-        return {"class": self.labels.names[class_id], "group": self.labels.groups[class_id]}
+    def _ns(self, time_s: float) -> int:
+        return self._base_ns + round(time_s * 1e9)
 
-    def _line_event(self, stamp: Stamp, spec: LineSpec, tracks: Tracks, crossing: LineCrossing) -> Event:
-        row = crossing.row
-        right = crossing.side > 0
-        crossed_ns = int(crossing.time_s * 1e9)
-        data: dict[str, Any] = {
-            "line": spec.name,
-            "direction": spec.left_to_right if right else spec.right_to_left,
-            "side": "left_to_right" if right else "right_to_left",
-            **self._names(int(tracks.class_ids[row])),
-            "track_id": int(tracks.track_ids[row]),
-            "point_xyn": [round(v, 5) for v in crossing.point_xyn],
-            "box_xyxyn": [round(float(v), 5) for v in tracks.boxes_xyxyn[row]],
-            "score": round(float(tracks.scores[row]), 4),
-            "margin": round(crossing.margin, 5),
-            "crossed_media_ns": crossed_ns,
-            "crossed_captured_ns": stamp.captured_ns - (stamp.media_ns - crossed_ns),
-            "rule_rev": spec.rev,
-        }
-        return Event(LINE_CROSSED, stamp, spec.name, data)
+    def _line_events(self, stamp: Stamp, line: LineCounter, flush: bool) -> list[Event]:
+        events = []
+        table = self._smoother
+        for crossing in line.decide(self._now_s, table, flush):
+            self._recorder.counted(crossing.row)
+            events.append(
+                ev.line_crossed(
+                    stamp,
+                    self.labels,
+                    line.spec,
+                    crossing,
+                    track_id=int(table.ids[crossing.row]),
+                    class_id=int(table.class_ids[crossing.row]),
+                    score=float(table.scores[crossing.row]),
+                    crossed_ns=self._ns(crossing.time_s),
+                )
+            )
+        return events
 
-    def _zone_event(self, stamp: Stamp, spec: ZoneSpec, change: ZoneChange) -> Event:
-        data: dict[str, Any] = {
-            "zone": spec.name,
-            **self._names(change.class_id),
-            "track_id": change.track_id,
-            "rule_rev": spec.rev,
-            "changed_media_ns": int(change.time_s * 1e9),
-        }
-        if change.dwell_s is not None:
-            data["dwell_s"] = round(change.dwell_s, 3)
-        return Event(ZONE_ENTERED if change.entered else ZONE_EXITED, stamp, spec.name, data)
+    def _zone_events(self, stamp: Stamp, zone: ZoneCounter, changes: list[ZoneChange]) -> list[Event]:
+        events = [ev.zone_changed(stamp, self.labels, zone.spec, c, self._ns(c.time_s)) for c in changes]
+        if changes:
+            counts = zone.occupancy
+            if counts != self._occupancy[zone.spec.name]:
+                self._occupancy[zone.spec.name] = counts
+                events.append(ev.zone_occupancy(stamp, self.labels, zone.spec, counts))
+        return events
 
-    def _occupancy_event(self, stamp: Stamp, spec: ZoneSpec, counts: dict[int, int]) -> Event:
-        by_class = {self.labels.names[c]: n for c, n in sorted(counts.items())}
-        data = {"zone": spec.name, "count": sum(counts.values()), "by_class": by_class, "rule_rev": spec.rev}
-        return Event(ZONE_OCCUPANCY, stamp, spec.name, data)
-
-    def _ended_event(self, stamp: Stamp, track_id: int, path: TrackPath) -> Event:
-        data = {
-            **self._names(path.class_id),
-            "track_id": track_id,
-            "votes": {self.labels.names[c]: n for c, n in sorted(path.votes.items())},
-            "first_media_ns": path.first_ns,
-            "last_media_ns": path.last_ns,
-            "path": path.points,
-        }
-        return Event(TRACK_ENDED, stamp, str(track_id), data)
+    def _ended(self, stamp: Stamp, path: TrackPath) -> Event:
+        return ev.track_ended(stamp, self.labels, path, self._ns(path.first_s), self._ns(path.last_s))
 
     # ---- checkpoints
 
@@ -182,18 +205,25 @@ class Analytics:
         return {
             "format": FORMAT,
             "epoch": self._epoch,
+            "base_ns": self._base_ns,
+            "now_s": self._now_s,
+            "smoother": self._smoother.save(),
+            "paths": self._recorder.save(),
             "lines": {n: [c.spec.model_dump(mode="json"), c.save()] for n, c in self._lines.items()},
             "zones": {n: [c.spec.model_dump(mode="json"), c.save()] for n, c in self._zones.items()},
             "occupancy": {n: [[c, k] for c, k in v.items()] for n, v in self._occupancy.items()},
-            "tracks": self._recorder.save(),
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from `save`; a line or zone that was changed meanwhile starts anew. Raises ValueError where
         another version saved it."""
         if saved.get("format") != FORMAT:
-            raise ValueError(f"analytics state of format {saved.get('format')!r} cannot be restored")
+            raise ValueError(f"an analytics state of format {saved.get('format')!r} cannot be restored")
         self._epoch = saved["epoch"]
+        self._base_ns = int(saved["base_ns"])
+        self._now_s = float(saved["now_s"])
+        self._smoother.restore(saved["smoother"])
+        self._recorder.restore(saved["paths"])
         for name, (spec, state) in saved["lines"].items():
             if name in self._lines and self._lines[name].spec.model_dump(mode="json") == spec:
                 self._lines[name].restore(state)
@@ -201,7 +231,6 @@ class Analytics:
             if name in self._zones and self._zones[name].spec.model_dump(mode="json") == spec:
                 self._zones[name].restore(state)
                 self._occupancy[name] = {int(c): int(k) for c, k in saved["occupancy"].get(name, [])}
-        self._recorder.restore(saved["tracks"])
 
 
 def create_analytics(rules: CameraRules, labels: Labels) -> Analytics:

@@ -1,4 +1,14 @@
-"""Crossings of one directed line by tracks."""
+"""Crossings of one directed line, decided on places that were smoothed with hindsight (smoothing.py).
+
+A track is on a side when its anchor point has been farther from the line than a band; it has crossed when it
+was on one side and then stays on the other: beyond the band, for `SETTLE_S` and `SETTLE_FRAMES`. The band is
+a few standard errors of the place and never less than a share of the box, so that standing on the line or
+walking along it counts nothing, while a steady vehicle needs no room at all. The moment and the point of the
+crossing are where the path cuts the line, interpolated; where that lies beyond the line's ends it is none (an end at the picture's edge is no end).
+
+Last, the object must have been really there: the evidence of its boxes within `EVIDENCE_S` of the crossing
+(evidence.py), over all frames of that time, must reach `EVIDENCE`.
+"""
 
 from __future__ import annotations
 
@@ -8,101 +18,197 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.count.smoothing import Places, Smoother
 from pipelines.geometry import Polyline
 from pipelines.spec import LineSpec
-from pipelines.values import Tracks
 
 Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
 
-
-@dataclass(slots=True)
-class _Path:
-    """What a line remembers of one track: its settled side and the last place there."""
-
-    side: int  # -1 left, +1 right, 0 not settled yet
-    distance: float  # at `time_s`, the last moment it was beyond the band on `side`
-    time_s: float
-    x: float
-    y: float
-    seen_s: float
+ERRORS = 1.0  # standard errors of the place that the band is wide,
+BAND = 0.01  # and the least share of the box's extent across the line
+SETTLE_S = 0.15
+SETTLE_FRAMES = 2
+EVIDENCE_S = 0.5
+EVIDENCE = 0.2
+EDGE = 0.02  # of the picture: a line's end this near to its border is at the border
+EVIDENCE_FRAMES = 2.0  # the time of the evidence holds at least so many frames on each side
 
 
 @dataclass(frozen=True, slots=True)
 class LineCrossing:
-    """A track went over the line: `row` in the Tracks given, `side` +1 to the right, -1 to the left."""
+    """Track `row` of the tables went over the line; `side` +1 to the right, -1 to the left.
+
+    `margin` is how far beyond the line it was when that was settled, over the band; `evidence` see above.
+    """
 
     row: int
     side: int
     time_s: float
     point_xyn: tuple[float, float]
     margin: float
+    evidence: float
+    box_xyxyn: tuple[float, float, float, float]
+
+
+# Columns of a line's table over the rows of the tracks.
+_SIDE = 0  # settled: -1 left, +1 right, 0 not yet
+_RUN = 1  # the sign of the present run of places, 0 before the first
+_RUN_N = 2  # places in it
+_RUN_S = 3  # its first moment
+_BEYOND = 4  # 1 where a place of the run was beyond the band
+_CUT_S = 5  # the moment, point and whether the line was met when the run began
+_CUT_X = 6
+_CUT_Y = 7
+_CUT_ON = 8
+_LAST_D = 9  # the last place: signed distance, moment, point
+_LAST_S = 10
+_LAST_X = 11
+_LAST_Y = 12
+_COLUMNS = 13
 
 
 class LineCounter:
-    """Counts a track when its anchor point has settled on one side of the line and then on the other.
-
-    Settled means farther from the line than a band, which is a share of the box's extent across the line
-    and not less than the measured jitter of the box; so that standing on the line counts nothing.
-    """
-
-    BAND = 0.05
-    JITTERS = 1.0
-    FORGET_S = 10.0
+    """The crossings of one line by all tracks of a camera."""
 
     def __init__(self, spec: LineSpec) -> None:
         self.spec = spec
         self._line = Polyline(spec.points)
-        self._paths: dict[int, _Path] = {}
+        self._open = tuple(_at_the_edge(point) for point in (spec.points[0], spec.points[-1]))
+        self._table: Array = np.zeros((0, _COLUMNS))
+        self._waiting: list[LineCrossing] = []
 
-    def update(
-        self, time_s: float, tracks: Tracks, anchors: Array, rows: npt.NDArray[np.intp]
-    ) -> list[LineCrossing]:
-        """Look at the tracks in `rows`; `anchors` (N, 2) are the anchor points of all tracks."""
-        found: list[LineCrossing] = []
-        if len(rows):
-            points = anchors[rows]
-            distance, normal, beyond = self._line.locate(points)
-            boxes = tracks.boxes_xyxyn[rows].astype(np.float64)
-            extent = np.abs(normal * (boxes[:, 2:] - boxes[:, :2])).sum(axis=1)
-            jitter = np.abs(normal * tracks.jitter_xyn[rows]).sum(axis=1)
-            band = np.maximum(self.BAND * extent, self.JITTERS * jitter)
-            for i, row in enumerate(rows.tolist()):
-                crossing = self._step(
-                    row, int(tracks.track_ids[row]), float(distance[i]), float(band[i]), points[i], time_s
+    def update(self, places: Places, chosen: npt.NDArray[np.bool_], anchors: Array) -> None:
+        """Take the places of one frame; `chosen` (N,) are the tracks that this line counts and `anchors`
+        (N, 2) their points."""
+        index = np.flatnonzero(chosen)
+        if not len(index):
+            return
+        rows, points = places.rows[index], anchors[index]
+        if len(self._table) <= rows.max():
+            self._table = np.pad(self._table, ((0, int(rows.max()) + 8 - len(self._table)), (0, 0)))
+        distance, normal = self._line.locate(points)
+        boxes = places.boxes_xyxyn[index]
+        extent = np.abs(normal * (boxes[:, 2:] - boxes[:, :2])).sum(axis=1)
+        error = np.abs(normal * places.jitter_xyn[index]).sum(axis=1) * places.error[index]
+        band = np.maximum(ERRORS * error, BAND * extent)
+        state = self._table[rows]
+        self._follow(state, distance, points, band, places.time_s)
+        settled = (state[:, _BEYOND] > 0) & (state[:, _RUN] != state[:, _SIDE])
+        first = settled & (state[:, _SIDE] == 0)
+        state[first, _SIDE] = state[first, _RUN]
+        stays = (state[:, _RUN_N] >= SETTLE_FRAMES) & (places.time_s - state[:, _RUN_S] >= SETTLE_S - 1e-6)
+        for i in np.flatnonzero(settled & ~first & stays).tolist():
+            state[i, _SIDE] = state[i, _RUN]
+            if state[i, _CUT_ON]:
+                self._waiting.append(_crossing(int(rows[i]), state[i], abs(distance[i]) / band[i], boxes[i]))
+        self._table[rows] = state
+
+    def _follow(self, state: Array, distance: Array, points: Array, band: Array, time_s: float) -> None:
+        """Carry the runs on, in place: where the distance changes its sign, a new run begins at the cut."""
+        sign = np.where(distance > 0, 1.0, -1.0)
+        turn = np.flatnonzero(sign != state[:, _RUN])
+        if len(turn):
+            before = state[turn, _LAST_D]
+            seen = state[turn, _RUN] != 0
+            share = np.where(
+                seen, before / np.where(before == distance[turn], 1.0, before - distance[turn]), 1.0
+            )
+            past = state[turn][:, _LAST_X : _LAST_Y + 1]
+            cut = past + share[:, None] * (points[turn] - past)
+            cut[~seen] = points[turn][~seen]
+            on = self._met(cut)
+            state[turn, _CUT_S] = np.where(
+                seen, state[turn, _LAST_S] + share * (time_s - state[turn, _LAST_S]), time_s
+            )
+            state[turn, _CUT_X], state[turn, _CUT_Y] = cut[:, 0], cut[:, 1]
+            state[turn, _CUT_ON] = on
+            state[turn, _RUN] = sign[turn]
+            state[turn, _RUN_N] = 0
+            state[turn, _RUN_S] = time_s
+            state[turn, _BEYOND] = 0
+        state[:, _RUN_N] += 1
+        state[:, _BEYOND] = np.maximum(state[:, _BEYOND], np.abs(distance) > band)
+        state[:, _LAST_D] = distance
+        state[:, _LAST_S] = time_s
+        state[:, _LAST_X : _LAST_Y + 1] = points
+
+    def _met(self, points: Array) -> npt.NDArray[np.bool_]:
+        """Which points (N, 2) lie beside the drawn line. A line that ends at the picture's edge goes on
+        beyond it: the feet of someone near may be out of the picture."""
+        before, after = self._line.beyond(points)
+        on = np.ones(len(points), np.bool_)
+        if not self._open[0]:
+            on &= before <= 0
+        if not self._open[1]:
+            on &= after <= 0
+        return on
+
+    def decide(self, now_s: float, smoother: Smoother, flush: bool = False) -> list[LineCrossing]:
+        """The crossings whose evidence suffices; others wait until its time is over (or not, to `flush`)."""
+        if not self._waiting:
+            return []
+        within = max(EVIDENCE_S, EVIDENCE_FRAMES * smoother.frame_s)
+        counted, waiting = [], []
+        for crossing in self._waiting:
+            evidence = smoother.evidence_near(crossing.row, crossing.time_s, within)
+            if evidence < EVIDENCE and not flush and now_s < crossing.time_s + within - 1e-6:
+                waiting.append(crossing)
+                continue
+            if evidence >= EVIDENCE:
+                counted.append(
+                    LineCrossing(
+                        crossing.row,
+                        crossing.side,
+                        crossing.time_s,
+                        crossing.point_xyn,
+                        crossing.margin,
+                        evidence,
+                        crossing.box_xyxyn,
+                    )
                 )
-                if crossing is not None:
-                    found.append(crossing)
-        self._forget(time_s)
-        return found
+        self._waiting = waiting
+        return counted
 
-    def _step(
-        self, row: int, track_id: int, distance: float, band: float, point: Array, time_s: float
-    ) -> LineCrossing | None:
-        x, y = float(point[0]), float(point[1])
-        path = self._paths.get(track_id)
-        if path is None:
-            path = self._paths[track_id] = _Path(0, distance, time_s, x, y, time_s)
-        path.seen_s = time_s
-        if abs(distance) <= band:
-            return None
-        side = 1 if distance > 0 else -1
-        crossing = None
-        if path.side and side != path.side:
-            share = path.distance / (path.distance - distance)
-            at = (path.x + share * (x - path.x), path.y + share * (y - path.y))
-            if self._line.locate(np.array([at]))[2][0] <= band:
-                when = path.time_s + share * (time_s - path.time_s)
-                crossing = LineCrossing(row, side, when, at, abs(distance))
-        path.side, path.distance, path.time_s, path.x, path.y = side, distance, time_s, x, y
-        return crossing
+    def forget(self, rows: Index) -> None:
+        """These rows now belong to nobody."""
+        self._table[rows[rows < len(self._table)]] = 0.0
 
-    def _forget(self, time_s: float) -> None:
-        old = [k for k, p in self._paths.items() if time_s - p.seen_s > self.FORGET_S]
-        for key in old:
-            del self._paths[key]
+    def save(self) -> dict[str, Any]:
+        used = np.flatnonzero(self._table[:, _RUN])
+        return {
+            "rows": [[r, *(float(f"{v:.9g}") for v in self._table[r].tolist())] for r in used.tolist()],
+            "waiting": [
+                [c.row, c.side, c.time_s, list(c.point_xyn), c.margin, list(c.box_xyxyn)]
+                for c in self._waiting
+            ],
+        }
 
-    def save(self) -> list[list[float]]:
-        return [[k, p.side, p.distance, p.time_s, p.x, p.y, p.seen_s] for k, p in self._paths.items()]
+    def restore(self, saved: dict[str, Any]) -> None:
+        rows = saved["rows"]
+        self._table = np.zeros((max((int(r[0]) for r in rows), default=-1) + 1, _COLUMNS))
+        for row, *values in rows:
+            self._table[int(row)] = values
+        self._waiting = [
+            LineCrossing(
+                int(row), int(side), float(time_s), (point[0], point[1]), float(margin), 0.0, tuple(box)
+            )
+            for row, side, time_s, point, margin, box in saved["waiting"]
+        ]
 
-    def restore(self, saved: list[list[Any]]) -> None:
-        self._paths = {int(k): _Path(int(side), *map(float, rest)) for k, side, *rest in saved}
+
+def _at_the_edge(point: tuple[float, float]) -> bool:
+    return min(*point, 1 - point[0], 1 - point[1]) <= EDGE
+
+
+def _crossing(row: int, state: Array, margin: float, box: Array) -> LineCrossing:
+    x1, y1, x2, y2 = box.tolist()
+    return LineCrossing(
+        row,
+        int(state[_RUN]),
+        float(state[_CUT_S]),
+        (float(state[_CUT_X]), float(state[_CUT_Y])),
+        float(margin),
+        0.0,
+        (x1, y1, x2, y2),
+    )
