@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from pipelines.count.analytics import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.pipeline import Pending, Pipeline
 from pipelines.spec import CameraRules
 from pipelines.values import Detections, Event, Frame, FrameResult, Image, Labels, Stamp
 from streamer.clip_writer import ClipWriter
+from streamer.cloudevents import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
 from streamer.detections import DetectionLog, StoredDetections, replacing
 from streamer.errors import ConfigError, SourceDamaged, SourceEnded, SourceError
 from streamer.overlay import Overlay

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from pipelines.count.analytics import LINE_CROSSED
 from pipelines.spec import CameraRules
 from pipelines.values import Event, FrameResult, Image, Labels
+from streamer.cloudevents import LINE_CROSSED
 from streamer.render import Flash, draw_result
 
 TRAIL_NS = 2_000_000_000
@@ -59,10 +59,10 @@ class Overlay:
 
 
 def _flash(event: Event, freshness: float) -> Flash:
-    """The reason in a line: what went which way, and how far beyond the line it was when it was sure."""
+    """The reason in a line: what went which way, and the margin by which it was sure (count/line.py)."""
     data = event.data
     text = f"+1 {data['direction']}: {data['class']} {data['track_id']}"
     if "margin" in data:
-        text += f", {100 * float(data['margin']):.1f} % past the line"
+        text += f", margin {float(data['margin']):.1f}"
     x, y = data["point_xyn"]
     return Flash((float(x), float(y)), text, data["side"] == "left_to_right", max(0.0, freshness))

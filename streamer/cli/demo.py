@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -24,7 +25,7 @@ from streamer.models import ModelStore
 from streamer.sources.synthetic import Scene
 
 CAMERA = "demo"
-SCENE = Scene(seed=1, width=640, height=360, fps=15.0, density=0.5)
+SCENE = Scene(seed=3, width=640, height=360, fps=15.0, density=0.7, mast=8.0)
 SETTLE_S = 2.0  # after the first inferred frame: the background is learnt, the first tracks are sure
 DRAIN_S = 2.5  # at the end, for what has just happened to be counted and to arrive
 FIRST_FRAME_S = 60.0  # a model may have to be compiled first
@@ -56,11 +57,7 @@ def demo(store: ConfigStore, seconds: float, clip: Path | None, model: str | Non
     """Show the whole system at work: scene or clip, daemon, counts, Redis. Needs no configuration."""
     if clip is not None and not clip.is_file():
         raise SourceError(f"{clip}: no such file: check the path")
-    scene = (
-        None
-        if clip is not None
-        else Scene(seed=seed, width=SCENE.width, height=SCENE.height, fps=SCENE.fps, density=SCENE.density)
-    )
+    scene = replace(SCENE, seed=seed) if clip is None else None
     models = None if model is not None and Path(model).is_file() else user_models(store)
     if model is not None and models is None and not Path(model).is_file():
         raise StreamerError(f"--model {model}: no such file, and no model of this name is installed")

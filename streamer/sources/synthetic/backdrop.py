@@ -58,6 +58,7 @@ def build(view: View, seed: int) -> Backdrop:
     canvas = np.zeros((view.height, view.width, 3), np.float32)
     rays = view.rays()
     _paint_sky(canvas, rays)
+    _paint_green(canvas, rays, view, noise)
     _paint_houses(canvas, rays, view, noise, random.Random(f"houses {seed}"))
     _paint_ground(canvas, rays, view, noise)
     image = np.clip(canvas, 0, 255).astype(np.uint8)
@@ -98,6 +99,15 @@ class _Noise:
 def _paint_sky(canvas: npt.NDArray[np.float32], rays: Array) -> None:
     rise = np.clip(rays[..., 2] * 3, 0, 1)[..., None]
     canvas[:] = SKY_LOW * (1 - rise) + SKY_TOP * rise
+
+
+def _paint_green(canvas: npt.NDArray[np.float32], rays: Array, view: View, noise: _Noise) -> None:
+    """A park behind the houses, seen through the gaps between them, with a row of trees at its end."""
+    low = rays[..., 2] < 0.045 + 0.02 * noise.rough(rays[..., 0] * 40, rays[..., 1] * 40, 1.5)
+    reach = np.where(rays[..., 2] < -1e-3, view.position[2] / np.maximum(-rays[..., 2], 1e-3), 400.0)[low]
+    x, y = rays[low][:, 0] * reach, rays[low][:, 1] * reach
+    tone = 0.8 + 0.25 * noise.rough(x, y, 4.0) + 0.2 * noise.rough(rays[low][:, 0], rays[low][:, 2], 0.012)
+    canvas[low] = tone[:, None] * np.where((reach >= 400)[:, None], (52, 78, 60), (70, 128, 100))
 
 
 # ---- the houses

@@ -16,6 +16,7 @@ from streamer.sources.synthetic.view import COUNT_SLOPE, FAR_PAVEMENT, NEAR_PAVE
 
 LEFT_X, RIGHT_X = -52.0, 9.0  # where walks begin and end, out of sight
 NEAR_Y = (NEAR_PAVEMENT[0] + 1.0, NEAR_PAVEMENT[1] - 0.7)
+CALM_Y = 9.4  # nearer to the kerb a walker stands before the cars, as the camera sees it
 FAR_Y = (FAR_PAVEMENT[0] + 0.5, FAR_PAVEMENT[1] - 0.5)
 
 
@@ -91,12 +92,14 @@ class Walk:
 
 
 def plan(number: int, seed: int, begin_s: float, light_offset_s: float, calm: bool) -> Walk:
-    """Plan the walk of person `number`; `calm` scenes have no one who stands on the counting line."""
+    """Plan the walk of person `number`; in `calm` scenes no one stands on the line or walks at the kerb."""
     dice = random.Random(f"walk {seed} {number}")
     right = dice.random() < 0.5
     near = dice.random() < 0.6
     speed = dice.uniform(2.4, 3.2) if dice.random() < 0.05 else dice.uniform(0.95, 1.7)
     y = dice.uniform(*(NEAR_Y if near else FAR_Y))
+    if calm and near:
+        y = min(y, CALM_Y)
     x, end = (LEFT_X, RIGHT_X) if right else (RIGHT_X, LEFT_X)
     way = _Way(begin_s, x, y, speed)
     habit = dice.random()

@@ -10,9 +10,10 @@ import random
 from dataclasses import dataclass
 
 from streamer.sources.synthetic import traffic, walkers
-from streamer.sources.synthetic.view import PARKING, View
+from streamer.sources.synthetic.view import PARKING, VERTICAL_FOV, View
 
 WARM_UP_S = 70.0  # simulated before time 0, so that the street is not empty when the camera opens
+NEAREST_GROUND_M = 7.5  # from the mast's foot, straight ahead
 PARKED_AT = (-27.5, -21.0, -4.0)
 
 
@@ -51,14 +52,16 @@ class Density:
 class World:
     """The street's life for one seed."""
 
-    def __init__(self, seed: int, density: Density | None = None) -> None:
+    def __init__(self, seed: int, density: Density | None = None, mast_m: float = 0.0) -> None:
+        """`mast_m` is the camera's height; 0: the seed chooses one of an ordinary lamp post."""
         self.seed = seed
         self.density = density or Density()
         dice = random.Random(f"world {seed}")
         self.light_offset_s = dice.uniform(0, traffic.CYCLE_S)
         self.yaw_deg = dice.uniform(28.0, 36.0)
-        self.pitch_deg = dice.uniform(14.5, 17.0)
-        self.height_m = dice.uniform(5.2, 5.8)
+        self.height_m = mast_m or dice.uniform(5.2, 5.8)
+        # The picture's lower edge lies as far from the mast at any height.
+        self.pitch_deg = math.degrees(math.atan(self.height_m / NEAREST_GROUND_M) - VERTICAL_FOV / 2)
         self.parked = self._park(dice)
         self._restart()
 

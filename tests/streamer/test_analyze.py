@@ -1,0 +1,307 @@
+"""`streamer analyze`: right counts on clips with known truth, one JSON object, one line for what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from streamer.analyze import Analysis, Outputs, analyze, replay
+from streamer.detections import load_detections
+from streamer.errors import Exit, SourceDamaged
+from streamer.models import open_detector
+from streamer.sources.base import ReadOptions
+from streamer.sources.synthetic import Scene, create
+from streamer.sources.synthetic.clip import write_clip
+from streamer.sources.synthetic.truth import CrossingTruth
+from tests.clips import make_clip
+
+SCENE = Scene(seed=3, width=640, height=360, fps=15.0, density=0.7, mast=8.0, seconds=40)
+LINE = "street=" + ",".join(f"{v:g}" for point in SCENE.line().points for v in point)
+
+
+def run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """`streamer analyze` as its own process, with a state folder of its own."""
+    environment = {**os.environ, "XDG_STATE_HOME": str(folder), "STREAMER_CONFIG": str(folder / "none")}
+    command = [sys.executable, "-m", "streamer.cli.main", "analyze", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def analyze_scene(outputs: Outputs) -> Analysis:
+    source = create(SCENE.url, ReadOptions(realtime=False))
+    info = source.open()
+    detector = open_detector("motion", None)
+    return analyze(source, info, detector, SCENE.rules(), clip="street", outputs=outputs)
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Analysis, Path]:
+    """The scene analysed once, with everything written that can be."""
+    folder = tmp_path_factory.mktemp("analysed")
+    outputs = Outputs(folder / "out.mp4", folder / "out.jsonl", folder / "out.npz")
+    return analyze_scene(outputs), folder
+
+
+def crossings_of(path: Path) -> list[dict[str, Any]]:
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    return [e for e in events if e["type"] == "streamer.line.crossed.v1"]
+
+
+# ---- counts
+
+
+def test_motion_counts_what_the_scene_says(analysed: tuple[Analysis, Path]) -> None:
+    result, folder = analysed
+    truth = [c for c in CrossingTruth(SCENE, [SCENE.line()]).until(SCENE.seconds) if not c.rides]
+    expected = [sum(c.side == side for c in truth) for side in ("left_to_right", "right_to_left")]
+    assert min(expected) >= 4
+    line = result.lines["street"]
+    assert [line.left_to_right, line.right_to_left] == expected
+    events = crossings_of(folder / "out.jsonl")
+    for event, true in zip(sorted(events, key=lambda e: e["data"]["crossed_media_ns"]), truth, strict=True):
+        assert event["data"]["side"] == true.side
+        assert abs(event["data"]["crossed_media_ns"] / 1e9 - true.time_s) < 1.0
+
+
+def test_frames_and_duration_are_the_clips(analysed: tuple[Analysis, Path]) -> None:
+    result, _ = analysed
+    assert result.frames == 600
+    assert result.duration_s == pytest.approx(40.0, abs=0.01)
+
+
+def test_stored_detections_give_the_same_events_again(
+    analysed: tuple[Analysis, Path], tmp_path: Path
+) -> None:
+    result, folder = analysed
+    again = replay(
+        load_detections(folder / "out.npz"), SCENE.rules(), outputs=Outputs(events=tmp_path / "again.jsonl")
+    )
+    assert again.lines == result.lines
+    assert (tmp_path / "again.jsonl").read_text() == (folder / "out.jsonl").read_text()
+
+
+def test_the_rendered_clip_has_every_frame_and_shows_the_line(analysed: tuple[Analysis, Path]) -> None:
+    _, folder = analysed
+    plain = SCENE.painter()
+    (x1, y1), (x2, y2) = SCENE.line().points
+    with av.open(str(folder / "out.mp4")) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == "h264"
+        frames = [f.to_ndarray(format="bgr24") for f in container.decode(stream)]
+    assert len(frames) == 600
+    x, y = round((x1 * 0.8 + x2 * 0.2) * 640), round((y1 * 0.8 + y2 * 0.2) * 360)
+    drawn, bare = frames[300][y, x - 2 : x + 3], SCENE.picture(plain, 300)[y, x - 2 : x + 3]
+    assert (drawn[:, 2].astype(int) - drawn[:, 0]).max() > 100  # orange
+    assert (bare[:, 2].astype(int) - bare[:, 0]).max() < 60
+
+
+def test_the_command_prints_one_json_object_and_nothing_else(tmp_path: Path) -> None:
+    clip = tmp_path / "street.mp4"
+    write_clip(Scene(seed=3, density=0.7, mast=8.0, seconds=20), clip)
+    done = run(tmp_path, clip, "--engine", "motion", "--line", LINE, "--json")
+    assert done.returncode == Exit.OK, done.stderr
+    found = json.loads(done.stdout)
+    assert found["frames"] == 300
+    assert found["duration_s"] == pytest.approx(20.0, abs=0.1)
+    line = found["lines"]["street"]
+    assert set(line) == {"left_to_right", "right_to_left", "by_class"}
+    assert line["by_class"] == {
+        "object": {"left_to_right": line["left_to_right"], "right_to_left": line["right_to_left"]}
+    }
+    assert line["left_to_right"] + line["right_to_left"] > 3
+    assert "object" in done.stderr  # that motion did it is said
+
+
+def test_pixels_and_shares_draw_the_same_line(tmp_path: Path) -> None:
+    stored = tmp_path / "d.npz"
+    analyze_arguments = ["synthetic:street?seconds=12", "--engine", "motion", "--json"]
+    shares = run(tmp_path, *analyze_arguments, "--line", "l=0.5,0,0.5,1", "--detections", stored)
+    pixels = run(tmp_path, stored, "--json", "--pixels", "--line", "l=320,0,320,360")
+    assert json.loads(shares.stdout)["lines"] == json.loads(pixels.stdout)["lines"]
+    assert json.loads(shares.stdout)["lines"]["l"]["by_class"]
+
+
+def test_without_json_it_prints_a_table(tmp_path: Path) -> None:
+    done = run(tmp_path, "synthetic:street?seconds=8", "--engine", "motion", "--line", LINE)
+    assert done.returncode == Exit.OK
+    assert "left to right" in done.stdout
+    assert "120 frames" in done.stdout
+
+
+# ---- what is wrong
+
+
+def truncated(path: Path) -> Path:
+    """An MPEG-4 file whose index comes first, cut in the middle."""
+    whole = make_clip(path.with_suffix(".whole.mp4"), frames=100, container_options={"movflags": "faststart"})
+    raw = whole.read_bytes()
+    path.write_bytes(raw[: len(raw) // 2])
+    whole.unlink()
+    return path
+
+
+def audio_only(path: Path) -> Path:
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("aac", rate=48000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 2048), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 48000
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+def bad_clip(kind: str, folder: Path) -> Path:
+    path = folder / "clip.mp4"
+    if kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "text":
+        path.write_text("this is no video\n" * 50)
+    elif kind == "truncated":
+        truncated(path)
+    elif kind == "headless":
+        path.write_bytes(make_clip(folder / "whole.mp4").read_bytes()[:3000])
+        (folder / "whole.mp4").unlink()
+    elif kind == "audio":
+        audio_only(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "truncated", "headless", "audio", "missing"])
+def test_a_clip_that_is_none_ends_in_one_line_and_writes_nothing(kind: str, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    clip = bad_clip(kind, folder)
+    before = sorted(folder.iterdir())
+    outputs = ["--render", folder / "o.mp4", "--events", folder / "o.jsonl", "--detections", folder / "o.npz"]
+    done = run(tmp_path, clip, "--engine", "motion", "--line", LINE, "--json", *outputs)
+    assert done.returncode == Exit.SOURCE, done.stderr
+    assert_one_error(done)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_truncated_clip_is_counted_as_far_as_it_goes_when_asked(tmp_path: Path) -> None:
+    clip = truncated(tmp_path / "clip.mp4")
+    done = run(tmp_path, clip, "--engine", "motion", "--json", "--partial")
+    assert done.returncode == Exit.OK
+    assert 10 < json.loads(done.stdout)["frames"] < 90
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--line", "door"], Exit.CONFIG, "NAME=x1,y1,x2,y2"),
+        (["--line", "door=0.1,0.2,0.3"], Exit.CONFIG, "3 numbers"),
+        (["--line", "door=0.1,0.2"], Exit.CONFIG, "2 points or more"),
+        (["--line", "door=a,b,c,d"], Exit.CONFIG, "numbers"),
+        (["--line", "door=nan,0,1,1"], Exit.CONFIG, "finite"),
+        (["--line", "../door=0,0,1,1"], Exit.CONFIG, "name"),
+        (["--line", "door=0,0,1,1", "--line", "door=0,0,1,0.5"], Exit.CONFIG, "twice"),
+        (["--line", "door=0,0,640,360"], Exit.CONFIG, "--pixels"),
+        (["--line", "door=0,0,641,360", "--pixels"], Exit.CONFIG, "640x360"),
+        (["--line", "door=-0.1,0,1,1"], Exit.CONFIG, "outside"),
+        (["--line", "door=0.5,0.5,0.5,0.5"], Exit.CONFIG, "length"),
+        (["--zone", "shop=0,0,1,1"], Exit.CONFIG, "3 points"),
+        (["--zone", "shop=0,0,1,1,1,0,0,0.8"], Exit.CONFIG, "cross"),
+        (["--classes", "unicorn"], Exit.CONFIG, "unicorn"),
+        (["--pipeline", "nothing"], Exit.CONFIG, "default"),
+        (["--model", "no-such-model"], Exit.CONFIG, "no model"),
+        (["--events", "/no/such/folder/e.jsonl"], Exit.STORAGE, "folder"),
+        (["--render", "/proc/out.mp4"], Exit.STORAGE, "cannot be written"),
+        (["--events", "/tmp"], Exit.STORAGE, "is a folder"),
+        (["--events", "/tmp/x", "--detections", "/tmp/x"], Exit.CONFIG, "one name"),
+    ],
+)
+def test_a_wrong_argument_ends_in_one_line(
+    arguments: Sequence[str], code: Exit, said: str, tmp_path: Path
+) -> None:
+    done = run(tmp_path, "synthetic:street?seconds=1", "--engine", "motion", "--json", *arguments)
+    assert done.returncode == code, done.stderr
+    assert_one_error(done)
+    assert said in done.stderr
+
+
+def test_a_model_that_is_none_ends_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_text("not a model")
+    done = run(tmp_path, "synthetic:street?seconds=1", "--json", "--model", tmp_path / "model.onnx")
+    assert done.returncode == Exit.MODEL
+    assert_one_error(done)
+
+
+def test_a_scene_without_end_is_refused(tmp_path: Path) -> None:
+    done = run(tmp_path, "synthetic:street", "--json")
+    assert done.returncode == Exit.CONFIG
+    assert "seconds=" in done.stderr
+
+
+def test_damaged_stored_detections_are_refused(tmp_path: Path) -> None:
+    for name, content in (("text.npz", b"not a zip"), ("empty.npz", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(SourceDamaged, match="not a file of stored detections"):
+            load_detections(tmp_path / name)
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    with pytest.raises(SourceDamaged, match="this version"):
+        load_detections(tmp_path / "other.npz")
+
+
+def assert_one_error(done: subprocess.CompletedProcess[str]) -> None:
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("note:")]
+    assert len(errors) == 1, done.stderr
+    assert errors[0].startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+# ---- real footage
+
+
+@pytest.mark.corpus
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("clip", "lines", "classes", "expected", "off"),
+    [
+        ("overpass-cars.mp4", ["up=120,240,640,240"], "vehicle", {"up": (0, 33)}, 2),
+        ("street-cars.mp4", ["down=0,160,640,160"], "vehicle", {"down": (8, 0)}, 1),
+        (
+            "one-by-one-person.mp4",
+            ["in=0,330,768,330", "out=600,0,600,432"],
+            "person",
+            {"in": (0, 6), "out": (0, 6)},
+            0,
+        ),
+    ],
+)
+def test_real_clips_are_counted_right(
+    clip: str,
+    lines: list[str],
+    classes: str,
+    expected: dict[str, tuple[int, int]],
+    off: int,
+    corpus: Path,
+    tmp_path: Path,
+) -> None:
+    asked = [word for line in lines for word in ("--line", line)]
+    model = corpus / "weights" / "yolov8n_640.onnx"
+    done = run(
+        tmp_path,
+        corpus / "videos" / clip,
+        "--model",
+        model,
+        *asked,
+        "--pixels",
+        "--classes",
+        classes,
+        "--json",
+    )
+    assert done.returncode == Exit.OK, done.stderr
+    found = json.loads(done.stdout)["lines"]
+    for name, (to_right, to_left) in expected.items():
+        assert abs(found[name]["left_to_right"] - to_right) <= off, found
+        assert abs(found[name]["right_to_left"] - to_left) <= off, found
