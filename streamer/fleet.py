@@ -20,7 +20,7 @@ from streamer.topology import START_ORDER, STOP_ORDER, Role, WorkerSpec
 log = logging.getLogger(__name__)
 
 BEAT_LIMIT_S = 10.0  # without a heartbeat a worker counts as hung
-START_LIMIT_S = 60.0  # until the first one after its start
+START_LIMIT_S = 120.0  # until it is ready: a large ledger is checked, a model compiled
 GOOD_LIFE_S = 1.0  # a worker that lived so long is started again at once
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.25, 30.0
 # What a child gets when the supervisor is killed: Redis may write its file, the others have nothing to lose.
@@ -47,7 +47,6 @@ class Member:
     short_lives: int = 0
     next_start_s: float = 0.0
     stop_by_s: float | None = None  # set: it is to go
-    first_beat_ns: int = 0
     last_error: str = ""
     status: dict[str, Any] = field(default_factory=dict)
     cpu: psutil.Process | None = None
@@ -159,7 +158,6 @@ class Fleet:
 
     def _start(self, member: Member) -> None:
         self._books.beat(member.beat_index)
-        member.first_beat_ns = self._books.last_beat_ns(member.beat_index)
         try:
             command = self._command(member.spec, member.beat_index)
             child = Child(member.spec.name, command, _PARTING[member.spec.role])
@@ -171,8 +169,7 @@ class Fleet:
         member.cpu = psutil.Process(child.pid)
 
     def _hangs(self, member: Member) -> bool:
-        started = self._books.last_beat_ns(member.beat_index) != member.first_beat_ns
-        return self.beat_age_s(member) > (BEAT_LIMIT_S if started else START_LIMIT_S)
+        return self.beat_age_s(member) > (BEAT_LIMIT_S if member.ready_rev >= 0 else START_LIMIT_S)
 
     def _plan_restart(self, member: Member, why: str, lived_s: float) -> None:
         member.restarts += 1

@@ -194,9 +194,15 @@ class Supervisor:
     def _take(self, config: Config) -> None:
         secrets = SecretStore(self._store)
         config, rev = revise(config, self._config.state_path)
-        # Folders are where this process stands: they change at a restart.
+        # Folders are where this process stands, and a camera that changed its inference worker could have
+        # its numbers given out by two for a moment: these change at the next start.
+        workers = self._config.inference.workers
         config = config.model_copy(
-            update={"state_dir": self._config.state_path, "runtime_dir": self._config.runtime_path}
+            update={
+                "state_dir": self._config.state_path,
+                "runtime_dir": self._config.runtime_path,
+                "inference": config.inference.model_copy(update={"workers": workers}),
+            }
         )
         self._secrets, self._rev, self._refused = secrets, rev, ""
         self._apply(config)

@@ -144,8 +144,8 @@ class InferWorker:
         engine = (assignment.engine, assignment.threads)
         if self._loader is None or before is None or (before.engine, before.threads) != engine:
             self._loader = PipelineLoader(self._state_dir, *engine, self._wake)
-            for camera in self._cameras.values():
-                camera.spec = ""  # its pipeline is another one now
+            for equipped in self._cameras.values():
+                equipped.spec = ""  # its pipeline is another one now
         wanted = {camera.name: camera for camera in assignment.cameras}
         for name in [n for n in self._cameras if n not in wanted]:
             self._remove(self._cameras.pop(name))

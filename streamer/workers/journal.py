@@ -35,6 +35,8 @@ class Journal:
         self._progress_s = time.monotonic()
         self.lost_events = 0  # the window was full
         self.resends = 0
+        # What a killed predecessor left goes first: the answer to our first question then includes it.
+        self._send_window()
 
     def knows(self, camera: str) -> bool:
         """Whether events of `camera` can be numbered."""
@@ -90,9 +92,12 @@ class Journal:
         if len(self._outbox) and now_s - self._progress_s > RESEND_AFTER_S:
             self._progress_s = now_s
             self.resends += 1
-            for batch in self._outbox.pending()[:RESEND_MOST]:
-                if not self._delivery.send(batch):
-                    break
+            self._send_window()
+
+    def _send_window(self) -> None:
+        for batch in self._outbox.pending()[:RESEND_MOST]:
+            if not self._delivery.send(batch):
+                break
 
     @property
     def unacknowledged(self) -> int:
