@@ -216,8 +216,12 @@ def start_daemon(base: Path, clip: Path, streams: int, fps: float) -> Daemon:
         (daemon.state_dir / "models").rename(store)
     daemon.state_dir.mkdir(exist_ok=True)
     (daemon.state_dir / "models").symlink_to(store)
-    daemon.start()
-    daemon.wait_for(lambda s: all(c["books"]["inferred"] > 0 for c in s["cameras"]), 30, "first frames")
+    try:
+        daemon.start()
+        daemon.wait_for(lambda s: all(c["books"]["inferred"] > 0 for c in s["cameras"]), 30, "first frames")
+    except AssertionError:
+        daemon.kill()
+        raise
     return daemon
 
 
