@@ -1,14 +1,19 @@
 """The shared memory that a daemon owns: the books, every camera's ring, and the numbers that name them.
 
-Everything lies in one 0700 folder of /dev/shm, named after the runtime folder, whose lock the daemon
-holds: what a killed predecessor left there is taken away at the start.
+Everything lies in one 0700 folder of /dev/shm, named after the runtime folder. The daemon holds a lock on
+a file in it; a folder whose lock nobody holds was left by a daemon that was killed, and is taken away when
+the next one starts.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
+import os
 import shutil
+import tempfile
 from collections import deque
 from pathlib import Path
 
@@ -20,6 +25,7 @@ from streamer.ring import RingMemory
 
 SHARED_ROOT = Path("/dev/shm")
 EPOCHS_FILE = "epochs.json"
+LOCK_FILE = "lock"
 
 
 class SharedState:
@@ -30,9 +36,10 @@ class SharedState:
         digest = hashlib.sha256(str(runtime_dir).encode()).hexdigest()[:12]
         self.folder = SHARED_ROOT / f"streamer-{digest}"
         try:
+            _clear_abandoned()
             if self.folder.exists():
                 shutil.rmtree(self.folder)
-            self.folder.mkdir(mode=0o700)
+            self._lock = _make_locked(self.folder)
         except OSError as error:
             raise StorageError(f"cannot use shared memory at {self.folder}: {error.strerror}") from error
         self.books = Books.create(self.folder / "books")
@@ -109,6 +116,32 @@ class SharedState:
 
     def close(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._lock)
+
+
+def _make_locked(folder: Path) -> int:
+    """Make `folder` with its lock held, whole or not at all; returns the lock's descriptor."""
+    fresh = Path(tempfile.mkdtemp(prefix=".streamer-", dir=SHARED_ROOT))  # 0700
+    fd = os.open(fresh / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    fresh.rename(folder)
+    return fd
+
+
+def _clear_abandoned() -> None:
+    """Take away the folders of this user's daemons that were killed."""
+    for folder in SHARED_ROOT.glob("streamer-*"):
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            if folder.stat().st_uid != os.geteuid():
+                continue
+            fd = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            except BlockingIOError:
+                continue  # it lives
+            finally:
+                os.close(fd)
 
 
 def _read_epochs(path: Path) -> dict[str, int]:

@@ -54,3 +54,20 @@ def test_a_killed_supervisor_leaves_no_process_and_its_segments_go_at_the_next_s
     status = daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > 5, 30, "frames again")
     assert status["cameras"][0]["epoch"] == 2
     assert daemon.stop() == 0
+
+
+def test_what_a_killed_daemon_left_is_taken_away_by_any_that_starts_after_it(
+    daemon: Daemon, short_dir: Path
+) -> None:
+    before = set(SHARED_ROOT.glob("streamer-*"))
+    daemon.start()
+    (left,) = set(SHARED_ROOT.glob("streamer-*")) - before
+    daemon.kill()
+    assert left.exists()
+    other = Daemon(short_dir / "other", inference={"engine": "motion"})
+    try:
+        other.start()
+        assert not left.exists()
+        assert other.stop() == 0
+    finally:
+        other.kill()
