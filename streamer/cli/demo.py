@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from pipelines.spec import LineSpec
 from streamer.cli.demo_board import Board, Truth
 from streamer.cli.demo_stage import EventReader, Stage, follow, user_models
 from streamer.config_store import ConfigStore
-from streamer.errors import Exit, SourceError, StreamerError
+from streamer.errors import Exit, ModelError, SourceError, StreamerError
 from streamer.models import ModelStore
 from streamer.sources.synthetic import Scene
 
@@ -60,7 +61,8 @@ def demo(store: ConfigStore, seconds: float, clip: Path | None, model: str | Non
     scene = replace(SCENE, seed=seed) if clip is None else None
     models = None if model is not None and Path(model).is_file() else user_models(store)
     if model is not None and models is None and not Path(model).is_file():
-        raise StreamerError(f"--model {model}: no such file, and no model of this name is installed")
+        raise ModelError(f"--model {model}: no such file, and no model of this name is installed")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then the daemon is stopped
     with Stage(bucket_s=5 if seconds >= 20 else 1, models=models) as stage:
         try:
             return _play(stage, scene, clip, model, models, seconds)
@@ -152,7 +154,7 @@ def _watch(stage: Stage, reader: EventReader, board: Board, seconds: float) -> N
     console = Console()
     until_s = time.monotonic() + seconds
     if console.is_terminal:
-        with Live(console=console, auto_refresh=False) as live:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
             for bodies in follow(reader, until_s, stage):
                 _take(board, bodies)
                 live.update(board.table(time.time_ns(), until_s - time.monotonic()), refresh=True)

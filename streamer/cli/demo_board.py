@@ -32,28 +32,30 @@ class Truth:
         self._known: list[TrueCrossing] = []
 
     def counts(self, from_s: float, until_s: float) -> Counter[Cell]:
-        self._known.extend(self._truth.until(until_s + CLEAR_S))
         return Counter(
             (c.line, self._group(c), c.direction)
-            for c in self._known
+            for c in self.crossings_until(until_s + CLEAR_S)
             if from_s <= c.time_s < until_s and not (self._motion and c.rides)
         )
 
     def clear_after(self, media_s: float) -> float:
         """The first moment from `media_s` on that is CLEAR_S away from any crossing."""
-        self._known.extend(self._truth.until(media_s + 30))
-        for crossing in sorted(self._known, key=lambda c: c.time_s):
+        for crossing in sorted(self.crossings_until(media_s + 30), key=lambda c: c.time_s):
             if abs(crossing.time_s - media_s) < CLEAR_S:
                 media_s = crossing.time_s + CLEAR_S
         return media_s
 
     def clear_before(self, media_s: float) -> float:
         """The last moment up to `media_s` that is CLEAR_S away from any crossing."""
-        self._known.extend(self._truth.until(media_s + CLEAR_S))
-        for crossing in sorted(self._known, key=lambda c: -c.time_s):
+        for crossing in sorted(self.crossings_until(media_s + CLEAR_S), key=lambda c: -c.time_s):
             if abs(crossing.time_s - media_s) < CLEAR_S:
                 media_s = crossing.time_s - CLEAR_S
         return media_s
+
+    def crossings_until(self, media_s: float) -> list[TrueCrossing]:
+        """All that is known; at least what has happened up to `media_s`."""
+        self._known.extend(self._truth.until(media_s))
+        return self._known
 
     def _group(self, crossing: TrueCrossing) -> str:
         if self._motion:

@@ -1,0 +1,131 @@
+"""`streamer demo`: the whole system for a moment, right in its counts, and gone without a trace."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from streamer.cli.demo_board import Board, Truth
+from streamer.errors import Exit
+from streamer.sources.synthetic import Scene
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("redis_binary")]
+SCENE = Scene(seed=3, width=640, height=360, fps=15.0, density=0.7, mast=8.0)
+
+
+def begin(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """`streamer demo` as its own process, for a user without a configuration or a model."""
+    environment = {
+        **os.environ,
+        "XDG_STATE_HOME": str(folder),
+        "STREAMER_CONFIG": str(folder / "none"),
+        "HOME": str(folder),
+    }
+    command = [sys.executable, "-m", "streamer.cli.main", "demo", *arguments]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder
+    )
+
+
+def left_behind(since_s: float) -> list[str]:
+    """Folders of demos and daemons of them that began since then and are still there."""
+    folders = [str(p) for p in Path("/tmp").glob("streamer-demo-*") if p.stat().st_mtime >= since_s]
+    daemons = [
+        str(p.info["cmdline"])
+        for p in psutil.process_iter(["cmdline", "create_time"])
+        if p.info["create_time"] >= since_s
+        and any(word.startswith("/tmp/streamer-demo-") for word in p.info["cmdline"] or ())
+    ]
+    return folders + daemons
+
+
+@pytest.mark.slow
+def test_it_shows_frames_and_counts_from_the_stream_and_cleans_up(tmp_path: Path) -> None:
+    began_s = time.time()
+    demo = begin(tmp_path, "--seconds", "12")
+    out, errors = demo.communicate(timeout=120)
+    assert demo.returncode == Exit.OK, errors
+    assert "$ streamer camera add demo 'synthetic:street" in out
+    assert "$ streamer line add demo street" in out
+    rows = re.findall(r"│ street │ object │ (\w+) +│ +(\d+) │ +(\d+) │", out)
+    assert rows
+    for direction, counted, true in rows:
+        assert abs(int(counted) - int(true)) <= 1, (direction, out)  # a motion detector on a loaded machine
+    assert "daemon stopped with exit code 0" in out
+    assert "streamer camera add door rtsp://" in out
+    assert left_behind(began_s) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked_by", [signal.SIGINT, signal.SIGTERM])
+def test_it_stops_its_daemon_when_it_is_stopped(asked_by: signal.Signals, tmp_path: Path) -> None:
+    began_s = time.time()
+    demo = begin(tmp_path, "--seconds", "60")
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if line.startswith("$ streamer line add"):
+            break
+    assert left_behind(began_s) != []  # it was there
+    demo.send_signal(asked_by)
+    _, errors = demo.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert "Traceback" not in errors
+    assert left_behind(began_s) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--clip", "no-such.mp4"], Exit.SOURCE, "no such file"),
+        (["--clip", "text.mp4"], Exit.SOURCE, "not a video"),
+        (["--model", "text.mp4"], Exit.MODEL, "text.mp4"),
+        (["--model", "none"], Exit.MODEL, "no model"),
+        (["--seconds", "0"], Exit.USAGE, "--seconds"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_stays(
+    arguments: list[str], code: Exit, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "text.mp4").write_text("no video, and no model")
+    began_s = time.time()
+    demo = begin(tmp_path, *arguments)
+    _, errors = demo.communicate(timeout=90)
+    assert demo.returncode == code, errors
+    assert said in errors
+    assert "Traceback" not in errors
+    assert left_behind(began_s) == []
+
+
+# ---- the comparison with the truth
+
+
+def test_riders_are_persons_to_a_model_and_part_of_their_bicycle_to_motion() -> None:
+    busy = Scene(seed=7, width=640, height=360, fps=15.0, density=0.5, bicycles=4.0)
+    seen = {motion: Truth(busy, busy.line(), motion).counts(0.0, 60.0).total() for motion in (True, False)}
+    groups = {group for _, group, _ in Truth(busy, busy.line(), False).counts(0.0, 60.0)}
+    assert seen[False] > seen[True]
+    assert groups == {"person", "vehicle", "bicycle"}
+
+
+def test_the_compared_span_begins_and_ends_away_from_any_crossing() -> None:
+    truth = Truth(SCENE, SCENE.line(), motion=True)
+    times = [c.time_s for c in Truth(SCENE, SCENE.line(), motion=True).crossings_until(60)]
+    assert len(times) > 10
+    for asked in range(2, 50):
+        for found in (truth.clear_after(asked), truth.clear_before(asked)):
+            assert min(abs(t - found) for t in times) >= 0.999
+
+
+def test_a_board_without_truth_shows_counts_alone() -> None:
+    board = Board()
+    board.crossings.append({"line": "l", "group": "person", "direction": "in", "crossed_media_ns": 0})
+    assert board.counted() == {("l", "person", "in"): 1}
+    assert "truth" not in board.line(0, 5.0)
