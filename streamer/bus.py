@@ -100,7 +100,7 @@ class Bus:
         self.damaged = 0  # messages that could not be decoded, counted and dropped
 
     def serve(self, endpoint: str) -> Server:
-        """Bind `endpoint`. The socket of a dead process is replaced; the daemon's lock keeps out live ones."""
+        """Bind `endpoint`. A dead process's socket is replaced; the daemon's lock keeps out a live one's."""
         path = self._path(endpoint)
         socket = self._context.socket(zmq.ROUTER)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)

@@ -65,8 +65,8 @@ def render(result: dict[str, Any]) -> str:
     s = result["saturation"]
     lines = [
         f"saturation, {STREAMS} x 1080p{FPS} H.264, YOLOv8n 640, {s['rounds']} rounds in turn (medians)",
-        f"  ceiling  {s['ceiling_fps']:6.2f} frames/s  {s['ceiling_cpu_ms']:6.2f} CPU ms a frame, decoding too",
-        f"  daemon   {s['daemon_fps']:6.2f} frames/s  {s['daemon_cpu_ms']:6.2f} CPU ms a frame, all processes",
+        f"  ceiling {s['ceiling_fps']:6.2f} frames/s, {s['ceiling_cpu_ms']:6.2f} CPU ms a frame (with decoding)",
+        f"  daemon  {s['daemon_fps']:6.2f} frames/s, {s['daemon_cpu_ms']:6.2f} CPU ms a frame (all processes)",
         f"  frames/s ratio {s['fps_ratio']:.3f} (goal 0.90)   CPU ratio {s['cpu_ratio']:.3f} (goal 1.12)",
         "times in ms: median / p99            taken at age     taken to Redis*  decoded to Redis*   events",
     ]

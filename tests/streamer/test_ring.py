@@ -31,7 +31,7 @@ def test_clause_1_memory_is_reserved_when_the_ring_is_made_and_private(ring: Pat
     assert found.st_mode & 0o777 == 0o600
 
 
-def test_clause_1_no_room_is_an_error_that_names_the_size_and_leaves_nothing(tmp_path: Path) -> None:
+def test_clause_1_no_room_is_an_error_that_names_the_size_and_leaves_nothing() -> None:
     full = Path("/dev/shm") / f"streamer-test-{os.getpid()}"
     with pytest.raises(StorageError, match=r"a ring of 1000000 frames of 3840x2160 needs 24883200\.0 MB"):
         RingMemory.create(full, 1_000_000, 3840, 2160)

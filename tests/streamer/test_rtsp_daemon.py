@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import Daemon
-from tests.moving import camera, crossings, write_moving_clip
+from tests.moving import crossings, write_moving_clip
 from tests.rtsp_server import RtspServer
 
 pytestmark = pytest.mark.integration
