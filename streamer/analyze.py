@@ -206,7 +206,7 @@ def replay(
         sink = _Sink(analysis, stored.labels, events, None)
         last: Stamp | None = None
         for number, (media_ns, found) in enumerate(stored.frames()):
-            last = _stamp(number, media_ns)
+            last = stamp_of(number, media_ns)
             sink.take(pipeline.advance(last, found), None)
             if progress is not None:
                 progress(1)
@@ -259,7 +259,7 @@ def _check_complete(clip: str, info: SourceInfo, analysis: Analysis) -> None:
         )
 
 
-def _stamp(number: int, media_ns: int) -> Stamp:
+def stamp_of(number: int, media_ns: int) -> Stamp:
     """In a clip the wall clock plays no part: captured and received times are the media time."""
     return Stamp(CAMERA, 0, number, media_ns, media_ns, media_ns)
 
@@ -324,6 +324,6 @@ class _Ahead:
         except SourceError:
             self._over = True  # the reads that are queued behind this one come too late
             raise
-        frame = Frame(_stamp(self._number, decoded.media_ns), decoded.image(self._width))
+        frame = Frame(stamp_of(self._number, decoded.media_ns), decoded.image(self._width))
         self._number += 1
         return decoded, frame
