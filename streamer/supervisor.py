@@ -7,12 +7,10 @@ watchdog from this very loop, so that a supervisor that hangs is noticed.
 
 from __future__ import annotations
 
-import base64
 import logging
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -41,7 +39,9 @@ from streamer.messages import (
     WorkerStatus,
 )
 from streamer.node import DaemonLock, node_id
+from streamer.pictures import Pictures
 from streamer.process import worker_command
+from streamer.quarantine import Quarantine
 from streamer.secrets import SecretStore
 from streamer.shared import SharedState
 from streamer.status import CameraNote, camera_status, daemon_status
@@ -53,24 +53,6 @@ log = logging.getLogger(__name__)
 POLL_S = 0.1
 STATUS_EVERY_S = 1.0
 STOP_LIMIT_S = 9.5  # SIGTERM to exit, within systemd's and a person's ten seconds
-PICTURE_LIMIT_S = 8.0
-QUARANTINE_DEATHS = 2  # of one capture worker within QUARANTINE_WINDOW_S: its cameras are separated
-QUARANTINE_WINDOW_S = 600.0
-
-
-@dataclass(slots=True)
-class _Asked:
-    """A picture that somebody on the control socket waits for."""
-
-    request: Request
-    until_s: float
-
-
-@dataclass(slots=True)
-class _Past:
-    """When a capture worker died by itself, lately."""
-
-    deaths_s: list[float] = field(default_factory=list)
 
 
 class Supervisor:
@@ -81,9 +63,8 @@ class Supervisor:
         self._stopping = False
         self._started_s = time.monotonic()
         self._cameras: dict[str, CameraNote] = {}
-        self._pictures: dict[int, _Asked] = {}
-        self._past: dict[str, _Past] = {}
-        self._alone: frozenset[str] = frozenset()
+        self._pictures = Pictures()
+        self._quarantine = Quarantine()
         self._plan: Plan = NOTHING
         self._rev = 0
         self._next_status_s = 0.0
@@ -165,7 +146,7 @@ class Supervisor:
             self._shared.forget(name)
 
     def _replan(self) -> None:
-        self._plan = plan(self._config, self._plan, self._alone)
+        self._plan = plan(self._config, self._plan, self._quarantine.cameras)
         self._fleet.reconcile(self._plan.workers)
         for name in self._plan.workers:
             self._assign(name)
@@ -251,16 +232,9 @@ class Supervisor:
                 self._send_camera(camera, Reclaim(camera, generation))
 
     def _consider_quarantine(self, spec: WorkerSpec) -> None:
-        """A capture process that keeps dying is split: the camera at fault then takes only itself along."""
-        now_s = time.monotonic()
-        past = self._past.setdefault(spec.name, _Past())
-        past.deaths_s = [s for s in past.deaths_s if now_s - s < QUARANTINE_WINDOW_S] + [now_s]
-        if len(past.deaths_s) < QUARANTINE_DEATHS or len(spec.cameras) < 2:
-            return
-        deaths = len(past.deaths_s)
-        log.warning("%s died %d times: each of its cameras gets a process of its own", spec.name, deaths)
-        self._alone |= set(spec.cameras)
-        self._replan()
+        if self._quarantine.died(spec.name, spec.cameras, time.monotonic()):
+            log.warning("%s keeps dying: each of its cameras gets a process of its own", spec.name)
+            self._replan()
 
     # ---- messages
 
@@ -284,7 +258,7 @@ class Supervisor:
         elif isinstance(message, Trouble):
             self._note(message.camera).trouble = message.text
         elif isinstance(message, Picture):
-            self._picture(message)
+            self._pictures.arrived(message)
 
     def _grant(self, worker: str, message: OpenRing) -> None:
         note = self._note(message.camera)
@@ -329,19 +303,9 @@ class Supervisor:
     def _take_picture(self, request: Request) -> None:
         camera = str(request.args.get("camera", ""))
         self._config.known_camera(camera)
-        number = max(self._pictures, default=0) + 1
+        number = self._pictures.expect(request, time.monotonic())
         if not self._send_camera(camera, TakePicture(number, camera, int(request.args.get("width", 0)))):
-            raise SourceError(f"camera {camera} is not being captured: enable it first")
-        self._pictures[number] = _Asked(request, time.monotonic() + PICTURE_LIMIT_S)
-
-    def _picture(self, picture: Picture) -> None:
-        asked = self._pictures.pop(picture.request, None)
-        if asked is None:
-            return
-        if picture.error:
-            asked.request.fail(SourceError(f"camera {picture.camera}: {picture.error}"))
-        else:
-            asked.request.reply({"jpeg_base64": base64.b64encode(picture.jpeg).decode()})
+            self._pictures.give_up(number, SourceError(f"camera {camera} is not captured: enable it first"))
 
     # ---- status
 
@@ -360,10 +324,7 @@ class Supervisor:
         )
 
     def _once_a_second(self, now_s: float) -> None:
-        for number, asked in list(self._pictures.items()):
-            if now_s > asked.until_s:
-                del self._pictures[number]
-                asked.request.fail(SourceError("the camera gave no picture in time"))
+        self._pictures.expire(now_s)
         for camera in self._config.cameras:
             row = camera_status(camera, self._plan, self._fleet, self._shared, self._note(camera.name))
             self._server.send("deliver", CameraStatus(camera.name, row))
