@@ -48,7 +48,7 @@ def test_a_restart_at_any_moment_changes_no_crossing() -> None:
 
 
 def crossings_with_restarts(every: int) -> list[tuple[str, int, float]]:
-    """(side, track, ms) of all crossings, the state being saved, dropped and restored every so many frames."""
+    """(side, track, ms) of all crossings, the state being saved and restored every so many frames."""
     stored = load_detections(DETECTIONS)
     pipeline = fresh_pipeline()
     crossings: list[Event] = []
