@@ -86,7 +86,9 @@ def draw_line(image: Image, line: LineSpec, totals: Sequence[int] | None = None)
         tip = start + right * reach * sign
         _arrow(image, start, tip, colour)
         text = name if totals is None else f"{name} {totals[place]}"
-        write(image, text, tuple(tip + right * sign * 0.32 * reach), colour, centred=True)
+        # The plate lies beyond the tip: its half width away where the arrow points sideways.
+        beyond = 0.32 * reach + abs(float(right[0])) * _text_size(image, text, 1.0)[0] / 2
+        write(image, text, tuple(tip + right * sign * beyond), colour, centred=True)
     corner = points[0] + np.array([0.6, -0.6]) * reach * 0.4
     write(image, line.name, (float(corner[0]), float(corner[1])), LINE)
 
@@ -102,9 +104,8 @@ def write(
 ) -> None:
     """Write `text` on a dark plate inside the picture; `at` is its lower left or its middle, in pixels."""
     height, width = image.shape[:2]
-    scale = size * max(0.38, height / 1150)
-    thick = 1 if height * size < 900 else 2
-    (w, h), base = cv2.getTextSize(text, FONT, scale, thick)
+    scale, thick = _letters(image, size)
+    w, h, base = _text_size(image, text, size)
     pad = max(2, h // 3)
     x = at[0] - w / 2 if centred else at[0]
     y = at[1] + h / 2 if centred else at[1]
@@ -113,6 +114,18 @@ def write(
     plate = image[max(0, bottom - h - pad) : bottom + pad, max(0, left - pad) : left + w + pad]
     plate[:] = (plate * 0.3).astype(np.uint8)
     cv2.putText(image, text, (left, bottom), FONT, scale, colour, thick, cv2.LINE_AA)
+
+
+def _letters(image: Image, size: float) -> tuple[float, int]:
+    """The font's scale and stroke for letters of `size` on a picture of this height."""
+    height = image.shape[0]
+    return size * max(0.38, height / 1150), 1 if height * size < 900 else 2
+
+
+def _text_size(image: Image, text: str, size: float) -> tuple[int, int, int]:
+    """Width, height above the base line and depth below it, in pixels."""
+    (w, h), base = cv2.getTextSize(text, FONT, *_letters(image, size))
+    return w, h, base
 
 
 def _pixels(image: Image, points: Sequence[tuple[float, float]]) -> Pixels:

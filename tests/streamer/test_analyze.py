@@ -180,7 +180,14 @@ def test_a_clip_that_is_none_ends_in_one_line_and_writes_nothing(kind: str, tmp_
     folder.mkdir()
     clip = bad_clip(kind, folder)
     before = sorted(folder.iterdir())
-    outputs = ["--render", folder / "o.mp4", "--events", folder / "o.jsonl", "--detections", folder / "o.npz"]
+    outputs: list[str | Path] = [
+        "--render",
+        folder / "o.mp4",
+        "--events",
+        folder / "o.jsonl",
+        "--detections",
+        folder / "o.npz",
+    ]
     done = run(tmp_path, clip, "--engine", "motion", "--line", LINE, "--json", *outputs)
     assert done.returncode == Exit.SOURCE, done.stderr
     assert_one_error(done)
