@@ -114,12 +114,13 @@ class Bus:
         return self._register(Server(socket, endpoint), socket)
 
     def connect(self, endpoint: str, name: str) -> Client:
+        path = self._path(endpoint)
         socket = self._context.socket(zmq.DEALER)
         socket.setsockopt(zmq.IDENTITY, name.encode())
         socket.setsockopt(zmq.RECONNECT_IVL, 20)  # ms
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)  # ms
         self._tune(socket)
-        socket.connect(f"ipc://{self._path(endpoint)}")
+        socket.connect(f"ipc://{path}")
         return self._register(Client(socket, endpoint), socket)
 
     def watch(self, fileno: int) -> None:

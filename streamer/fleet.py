@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 BEAT_LIMIT_S = 10.0  # without a heartbeat a worker counts as hung
 START_LIMIT_S = 120.0  # until it is ready: a large ledger is checked, a model compiled
-GOOD_LIFE_S = 1.0  # a worker that lived so long is started again at once
+GOOD_LIFE_S = 3.0  # a worker that lived so long is started again at once, a shorter-lived one after a pause
+SHORT_LIFE_S = 1.0  # below this the pauses double each time
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.25, 30.0
 # What a child gets when the supervisor is killed: Redis may write its file, the others have nothing to lose.
 _PARTING: dict[Role, signal.Signals] = {
@@ -59,7 +60,7 @@ class Member:
             return "waiting"
         if self.spec.role == "redis":  # it sends no messages: delivery says whether it answers
             lived_s = time.monotonic() - self.child.started_mono_s
-            return "ready" if lived_s > GOOD_LIFE_S else "starting"
+            return "ready" if lived_s > SHORT_LIFE_S else "starting"
         return "ready" if self.ready_rev >= 0 else "starting"
 
 
@@ -173,8 +174,8 @@ class Fleet:
 
     def _plan_restart(self, member: Member, why: str, lived_s: float) -> None:
         member.restarts += 1
-        member.short_lives = 0 if lived_s >= GOOD_LIFE_S else member.short_lives + 1
-        pause_s = 0.0
+        member.short_lives = 0 if lived_s >= SHORT_LIFE_S else member.short_lives + 1
+        pause_s = max(0.0, (GOOD_LIFE_S - lived_s) / 2)
         if member.short_lives:
             pause_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** (member.short_lives - 1))
         member.next_start_s = time.monotonic() + pause_s
