@@ -6,6 +6,7 @@ from typing import Any
 
 from pipelines.count.line import LineCrossing
 from pipelines.count.paths import TrackPath
+from pipelines.count.trace import encode
 from pipelines.count.zone import ZoneChange
 from pipelines.spec import LineSpec, ZoneSpec
 from pipelines.values import Event, Labels, Stamp
@@ -78,7 +79,12 @@ def zone_occupancy(stamp: Stamp, labels: Labels, spec: ZoneSpec, counts: dict[in
 
 
 def track_ended(stamp: Stamp, labels: Labels, path: TrackPath, first_ns: int, last_ns: int) -> Event:
-    """The whole track: `path` points are [ms since first_media_ns, x1, y1, x2, y2 in 1/10000]."""
+    """The whole track: `path` has some points of it, [ms since first_media_ns, x1, y1, x2, y2 in 1/10000];
+    `trace` is all of it (trace.py), which the ledger keeps apart and does not send on."""
+    rows = path.rows
+    known = {class_id: i for i, class_id in enumerate(dict.fromkeys(row[-1] for row in rows))}
+    knots = [[*row[:-1], known[row[-1]]] for row in rows]
+    classes = [(labels.names[c], labels.groups[c]) for c in known]
     data = {
         **_names(labels, path.class_id),
         "track_id": path.track_id,
@@ -87,5 +93,6 @@ def track_ended(stamp: Stamp, labels: Labels, path: TrackPath, first_ns: int, la
         "last_media_ns": last_ns,
         "crossings": path.crossings,
         "path": path.points,
+        "trace": encode(knots, classes, path.frame_s, path.evidence_before),
     }
     return Event(TRACK_ENDED, stamp, str(path.track_id), data)

@@ -197,6 +197,15 @@ class Smoother:
         frames = 2 * within_s / self.frame_s if self.frame_s else 1.0
         return float(self._evidence[row, near].sum()) / max(frames, 1.0)
 
+    def evidence_at(self, rows: Index, time_s: float) -> Array:
+        """The evidence (N,) of the boxes of tracks in the frame of `time_s`, 0 where they had none."""
+        return np.asarray(self._evidence[rows, int(np.abs(self._times - time_s).argmin())])
+
+    def evidence_before(self, row: int, time_s: float, within_s: float) -> float:
+        """The sum of the evidence of a track's boxes in the time before a moment."""
+        before = (self._times < time_s) & (self._times >= time_s - within_s)
+        return float(self._evidence[row, before].sum())
+
     def forget(self, now_s: float) -> Index:
         """Give back the rows of tracks not seen for long; return them."""
         old = np.flatnonzero((self.ids != 0) & (now_s - self.last_s > FORGET_S))

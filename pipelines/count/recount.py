@@ -1,0 +1,114 @@
+"""Crossings of a line by paths that were stored: the rule of line.py on the places of trace.py.
+
+A track is taken alone, since no track's crossing depends on another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.count.line import LineCounter, LineCrossing
+from pipelines.count.smoothing import Places
+from pipelines.count.trace import Places as StoredPlaces
+from pipelines.count.trace import Trace
+from pipelines.geometry import Polyline, anchor_points
+from pipelines.spec import LineSpec
+
+Array = npt.NDArray[np.float64]
+
+FOOT_GROUPS = ("person",)  # as analytics.py has it for "auto" anchors
+ROW = np.zeros(1, np.intp)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredEvidence:
+    """What LineCounter asks of a smoother, from one stored track."""
+
+    times_s: Array
+    evidence: Array
+    frame_s: float
+    before: float
+    before_s: float = 0.5
+
+    def evidence_near(self, row: int, time_s: float, within_s: float) -> float:  # noqa: ARG002
+        """As Smoother.evidence_near; what lies before the first place counts by the share that is near."""
+        near = np.abs(self.times_s - time_s) <= within_s
+        early = np.clip((self.times_s[0] - (time_s - within_s)) / self.before_s, 0.0, 1.0)
+        frames = 2 * within_s / self.frame_s if self.frame_s else 1.0
+        return float(self.evidence[near].sum() + early * self.before) / max(frames, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Recounted:
+    """A crossing of a stored track: its own time since the track's first place, and its class."""
+
+    time_s: float
+    side: int
+    class_name: str
+    crossing: LineCrossing
+
+
+def recount(trace: Trace, spec: LineSpec) -> list[Recounted]:
+    """The crossings of `spec` by one track, as live counting would have had them, in order of time."""
+    if not may_cross(trace, spec):
+        return []
+    places = trace.each_place()
+    names = [name for name, _ in trace.classes]
+    evidence = StoredEvidence(places.times_s, places.evidence, trace.frame_s, trace.evidence_before)
+    counter = LineCounter(spec)
+    for frame, chosen, anchor in _frames(trace, places, spec):
+        counter.update(frame, chosen, anchor)
+    found = counter.decide(float(places.times_s[-1]), evidence, flush=True)  # type: ignore[arg-type]
+    at = np.searchsorted(places.times_s, [c.time_s for c in found], side="right")
+    classes = places.class_index[np.minimum(at, len(places.class_index) - 1)]
+    return [
+        Recounted(crossing.time_s, crossing.side, names[class_index], crossing)
+        for crossing, class_index in zip(found, classes.tolist(), strict=True)
+    ]
+
+
+def may_cross(trace: Trace, spec: LineSpec) -> bool:
+    """Whether the track was on both sides of the line at all: most tracks need no closer look."""
+    if not any(_wanted(spec, kind) for kind in trace.classes):
+        return False
+    anchors = stored_anchors(trace.boxes_xyxyn, trace.class_index, trace, spec.anchor)
+    distance, _ = Polyline(spec.points).locate(anchors)
+    return bool(distance.min() <= 0 < distance.max())
+
+
+def stored_anchors(
+    boxes_xyxyn: Array, class_index: npt.NDArray[np.int64], trace: Trace, anchor: str
+) -> Array:
+    """(N, 2) the points that stand for a stored track's boxes (N, 4), by the line's or zone's `anchor`."""
+    if anchor != "auto":
+        return anchor_points(boxes_xyxyn, anchor)
+    foot = np.array([group in FOOT_GROUPS for _, group in trace.classes])[class_index]
+    return np.where(
+        foot[:, None], anchor_points(boxes_xyxyn, "foot"), anchor_points(boxes_xyxyn, "center")
+    )
+
+
+def _wanted(spec: LineSpec, kind: tuple[str, str]) -> bool:
+    return not spec.classes or kind[0] in spec.classes or kind[1] in spec.classes
+
+
+def _frames(
+    trace: Trace, places: StoredPlaces, spec: LineSpec
+) -> Iterator[tuple[Places, npt.NDArray[np.bool_], Array]]:
+    anchors = stored_anchors(places.boxes_xyxyn, places.class_index, trace, spec.anchor)
+    wanted = np.array([_wanted(spec, kind) for kind in trace.classes])[places.class_index]
+    one = np.ones(1)
+    for i, time_s in enumerate(places.times_s.tolist()):
+        place = Places(
+            time_s,
+            ROW,
+            places.boxes_xyxyn[i : i + 1],
+            one,
+            places.noise_xyn[i : i + 1],
+            places.class_index[i : i + 1],
+        )
+        yield place, wanted[i : i + 1], anchors[i : i + 1]
