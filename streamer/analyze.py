@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.pipeline import Pending, Pipeline
@@ -97,12 +97,26 @@ class Analysis:
                 zone.dwell_s.append(float(data["dwell_s"]))
 
 
+class Watcher(Protocol):
+    """Sees what passes, in order: every frame's result, then the events of its end."""
+
+    def frame(self, result: FrameResult) -> None: ...
+
+    def event(self, event: Event) -> None: ...
+
+
 class _Sink:
-    """Takes the results in order: counts them, writes them, draws them."""
+    """Takes the results in order: counts them, writes them, draws them, shows them to the watcher."""
 
     def __init__(
-        self, analysis: Analysis, labels: Labels, events: IO[str] | None, clip: ClipWriter | None
+        self,
+        analysis: Analysis,
+        labels: Labels,
+        events: IO[str] | None,
+        clip: ClipWriter | None,
+        watcher: Watcher | None,
     ) -> None:
+        self._watcher = watcher
         self._analysis = analysis
         self._events = events
         self._clip = clip
@@ -110,6 +124,8 @@ class _Sink:
 
     def take(self, result: FrameResult, image: Image | None) -> None:
         self._analysis.frames += 1
+        if self._watcher is not None:
+            self._watcher.frame(result)
         for event in result.events:
             self.event(event)
         if self._clip is not None and image is not None:
@@ -117,6 +133,8 @@ class _Sink:
 
     def event(self, event: Event) -> None:
         self._analysis.count(event)
+        if self._watcher is not None:
+            self._watcher.event(event)
         if self._events is not None:
             record = {
                 "type": event.type,
@@ -139,6 +157,7 @@ def analyze(
     outputs: Outputs | None = None,
     partial: bool = False,
     progress: Progress | None = None,
+    watcher: Watcher | None = None,
 ) -> Analysis:
     """Run every frame of `source` (open; closed by the caller) through `detector`, tracker and analytics.
 
@@ -160,7 +179,7 @@ def analyze(
         writer = None
         if outputs.render is not None:
             writer = stack.enter_context(ClipWriter(outputs.render, info.width, info.height, info.fps))
-        sink = _Sink(analysis, detector.labels, events, writer)
+        sink = _Sink(analysis, detector.labels, events, writer, watcher)
         last: Stamp | None = None
         for item, result, found in _results(source, pipeline, fit(info.width, info.height, width)[::-1]):
             sink.take(result, item.image() if writer is not None else None)
@@ -190,6 +209,7 @@ def replay(
     *,
     outputs: Outputs | None = None,
     progress: Progress | None = None,
+    watcher: Watcher | None = None,
 ) -> Analysis:
     """The same from stored detections: no pixels, no model. Raises ConfigError for an unknown class."""
     outputs = outputs or Outputs()
@@ -203,7 +223,7 @@ def replay(
         if outputs.events is not None:
             path = stack.enter_context(replacing(outputs.events))
             events = stack.enter_context(path.open("w", encoding="utf-8"))
-        sink = _Sink(analysis, stored.labels, events, None)
+        sink = _Sink(analysis, stored.labels, events, None, watcher)
         last: Stamp | None = None
         for number, (media_ns, found) in enumerate(stored.frames()):
             last = stamp_of(number, media_ns)

@@ -1,0 +1,131 @@
+"""What `streamer analyze` and `streamer evaluate` are asked with: lines, zones, preset, model; their progress."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pipelines.detect.detector import Detector
+from pipelines.spec import Anchor, CameraRules, LineSpec, PipelineSpec, ZoneSpec, check_name, preset
+from streamer.cli.rules import normalised
+from streamer.config import Config
+from streamer.config_store import ConfigStore
+from streamer.errors import ConfigError
+from streamer.models import ModelStore, open_detector
+
+Pair = tuple[float, float]
+Drawn = tuple[str, list[Pair]]  # a name and the points as typed
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The lines and zones of the command line."""
+
+    lines: list[Drawn]
+    zones: list[Drawn]
+    pixels: bool
+    anchor: Anchor
+
+
+def parse_drawn(text: str, kind: str, least: int) -> Drawn:
+    """ "door=0.1,0.5,0.9,0.5" as its name and points. Raises ConfigError."""
+    name, equals, rest = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--{kind} {text[:60]!r}: give NAME=x1,y1,x2,y2")
+    try:
+        check_name(name, f"{kind} name")
+        numbers = [float(part) for part in rest.split(",")]
+    except ValueError as error:
+        reason = str(error) if "name" in str(error) else "points are numbers: x1,y1,x2,y2"
+        raise ConfigError(f"--{kind} {text[:60]!r}: {reason}") from error
+    if any(n != n or n in (float("inf"), float("-inf")) for n in numbers):
+        raise ConfigError(f"--{kind} {text[:60]!r}: points must be finite numbers")
+    if len(numbers) % 2 or len(numbers) < 2 * least:
+        raise ConfigError(
+            f"--{kind} {text[:60]!r}: {len(numbers)} numbers, where {least} points or more of x,y are needed"
+        )
+    return name, list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def drawn_rules(drawn: Drawing, clip_size: tuple[int, int], classes: tuple[str, ...]) -> CameraRules:
+    """`clip_size` is (width, height), which points in pixels are shares of. Raises ConfigError."""
+    size = clip_size if drawn.pixels else None
+    try:
+        return CameraRules(
+            classes=classes,
+            lines=tuple(
+                LineSpec(name=name, points=_unit(points, size), anchor=drawn.anchor)
+                for name, points in drawn.lines
+            ),
+            zones=tuple(
+                ZoneSpec(name=name, points=_unit(points, size), anchor=drawn.anchor)
+                for name, points in drawn.zones
+            ),
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(str(first["msg"]).removeprefix("Value error, ")) from error
+
+
+def _unit(points: Sequence[Pair], size: tuple[int, int] | None) -> tuple[Pair, ...]:
+    return tuple(normalised(points, size))
+
+
+def chosen_spec(name: str, engine: str | None, score: float | None) -> PipelineSpec:
+    try:
+        spec = preset(name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return spec.model_copy(
+        update={"detector": engine or spec.detector, "score": spec.score if score is None else score}
+    )
+
+
+def chosen_detector(store: ConfigStore, spec: PipelineSpec, model: str | None, threads: int) -> Detector:
+    """The model named, else the preset's, else the store's default, else motion: then say so."""
+    config = store.load() if store.exists() else Config()
+    state_dir = config.state_dir or store.default_state_dir()
+    models = ModelStore(state_dir / "models")
+    engine = spec.detector
+    if engine == "motion" and model is not None:
+        raise ConfigError("--engine motion uses no model: leave --model out")
+    if engine == "auto":
+        engine = config.inference.engine
+    installed = None if engine == "motion" and model is None else models.resolve(model or spec.model)
+    detector = open_detector(
+        "auto" if engine == "motion" and model is not None else engine,
+        installed,
+        threads=threads,
+        cache_dir=_cache_dir(state_dir),
+        score=spec.score,
+    )
+    for warning in detector.describe().get("warnings", []):
+        click.secho(f"note: {warning}", fg="yellow", err=True)
+    return detector
+
+
+def _cache_dir(state_dir: Path) -> Path | None:
+    """Where compiled models are kept, if this user may write there."""
+    folder = state_dir / "cache"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder
+
+
+@contextlib.contextmanager
+def frames_progress(frames: int | None) -> Iterator[Any]:
+    console = Console(stderr=True)
+    columns = (TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("frames", total=frames)
+        yield lambda n: bar.advance(task, n)
