@@ -1,4 +1,4 @@
-"""What `streamer analyze` and `streamer evaluate` are asked with: lines, zones, preset, model; their progress."""
+"""What commands on clips are asked with: lines, zones, preset and model; and the bar of their progress."""
 
 from __future__ import annotations
 
