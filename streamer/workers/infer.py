@@ -7,6 +7,7 @@ frame is next is decided in turns.py, what is sent and kept in emitter.py.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import time
@@ -213,6 +214,8 @@ class InferWorker:
         self._loader.keep_only(in_use | {c.config.pipeline for c in self._cameras.values()})
         if not waiting and self._told_ready != self._assignment.rev:
             self._told_ready = self._assignment.rev
+            gc.collect()
+            gc.freeze()  # models and modules are here to stay: the collector need not look at them again
             self._supervisor.send(Ready(self.name, self._assignment.rev))
 
     def _equip(self, camera: InferredCamera, pipeline: Pipeline) -> None:

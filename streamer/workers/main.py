@@ -10,6 +10,9 @@ from streamer.logs import setup_daemon
 from streamer.metrics import Books
 from streamer.workers.loop import Worker, run
 
+# How long a thread may keep the interpreter while another waits for it: frames pass between threads.
+SWITCH_S = 0.0005
+
 # role -> "module:function"; a capture process never imports a detector, a delivery process no decoder
 ROLES = {
     "capture": "streamer.workers.capture:create",
@@ -23,6 +26,7 @@ def main(argv: list[str]) -> int:
     runtime_dir, state_dir, shared_dir = (Path(text) for text in argv[2:5])
     beat = int(argv[5])
     setup_daemon(name)
+    sys.setswitchinterval(SWITCH_S)
     books = Books.attach(shared_dir / "books")
     books.beat(beat)
     module, _, function = ROLES[role].partition(":")

@@ -198,14 +198,17 @@ def decode(path: str, stop: Flag) -> None:
         offset_s += last_s + 1 / FPS
 
 
-def start_daemon(base: Path, clip: Path, streams: int, fps: float) -> Daemon:
-    """A daemon of `streams` cameras on the clip, its model installed and warm."""
+def start_daemon(base: Path, clip: Path, streams: int, fps: float, zones: bool = False) -> Daemon:
+    """A daemon of `streams` cameras with two lines each on the clip, its model installed and warm.
+
+    `zones`: also a zone over the whole picture, which gives many more events.
+    """
     cameras = [
         {
             "name": f"cam-{i}",
             "url": str(clip),
             "source": {"loop": True, "fps": fps},
-            "rules": {"lines": LINES, "zones": [ZONE]},
+            "rules": {"lines": LINES, "zones": [ZONE] if zones else []},
         }
         for i in range(streams)
     ]
@@ -231,7 +234,7 @@ def inferred(daemon: Daemon) -> int:
 
 def latency(base: Path, clip: Path, seconds: float, streams: int, fps: float = 0.0) -> dict[str, Any]:
     """What a subscriber of the Redis streams sees, event by event."""
-    daemon = start_daemon(base / f"l{streams}-{int(fps * 10)}", clip, streams, fps)
+    daemon = start_daemon(base / f"l{streams}-{int(fps * 10)}", clip, streams, fps, zones=True)
     found: list[tuple[int, dict[str, Any]]] = []
     stop = threading.Event()
     try:
