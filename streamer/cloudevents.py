@@ -20,6 +20,8 @@ LINE_CROSSED = "streamer.line.crossed.v1"
 ZONE_ENTERED = "streamer.zone.entered.v1"
 ZONE_EXITED = "streamer.zone.exited.v1"
 COUNTS = "streamer.counts.v1"
+TRACK_ENDED = "streamer.track.ended.v1"
+TRACE = "trace"  # in a track's data: its whole path (pipelines/count/trace.py)
 COUNTING_TYPES = (LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED)
 
 # Every event's data says which frame and which rules it rests on.
@@ -69,6 +71,7 @@ def body(record: EventRecord, node: str, lineage: int) -> str:
         data["start"] = rfc3339(record.data["start_ns"])
         data["end"] = rfc3339(record.data["end_ns"])
     data.update(record.data)
+    data.pop(TRACE, None)  # the ledger keeps it apart, and nobody else is sent it
     event = {
         "specversion": "1.0",
         "id": f"{node}/{record.camera}/{lineage}/{record.seq}",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.count.line import LineCounter, LineCrossing
+from pipelines.count.line import SETTLE_S, LineCounter, LineCrossing
 from pipelines.count.smoothing import Places
 from pipelines.count.trace import Places as StoredPlaces
 from pipelines.count.trace import Trace
@@ -63,7 +63,8 @@ def recount(trace: Trace, spec: LineSpec) -> list[Recounted]:
     for frame, chosen, anchor in _frames(trace, places, spec):
         counter.update(frame, chosen, anchor)
     found = counter.decide(float(places.times_s[-1]), evidence, flush=True)  # type: ignore[arg-type]
-    at = np.searchsorted(places.times_s, [c.time_s for c in found], side="right")
+    at = np.searchsorted(places.times_s, [c.time_s + SETTLE_S for c in found])  # a crossing's class is
+    # that of the moment it was settled
     classes = places.class_index[np.minimum(at, len(places.class_index) - 1)]
     return [
         Recounted(crossing.time_s, crossing.side, names[class_index], crossing)
@@ -87,9 +88,7 @@ def stored_anchors(
     if anchor != "auto":
         return anchor_points(boxes_xyxyn, anchor)
     foot = np.array([group in FOOT_GROUPS for _, group in trace.classes])[class_index]
-    return np.where(
-        foot[:, None], anchor_points(boxes_xyxyn, "foot"), anchor_points(boxes_xyxyn, "center")
-    )
+    return np.where(foot[:, None], anchor_points(boxes_xyxyn, "foot"), anchor_points(boxes_xyxyn, "center"))
 
 
 def _wanted(spec: LineSpec, kind: tuple[str, str]) -> bool:

@@ -26,8 +26,8 @@ Counts = npt.NDArray[np.int64]
 VERSION = 1
 SCALE = 10_000  # sides are whole numbers in 1/10000 of the picture,
 TICKS = 10_000  # and times in 1/10000 s
-EVIDENCE_SCALE = 20
-NOISE_STEPS = 8  # of the noise's size per factor of two
+EVIDENCE_SCALE = 8
+NOISE_STEPS = 4  # of the noise's size per factor of two
 COLUMNS = 10  # ticks, places, x1, width, y1, height, noise x, noise y (all as differences), evidence, class
 
 
@@ -87,7 +87,7 @@ class Places:
 
 
 def noise_code(noise: float) -> int:
-    """The logarithm of a standard error in steps of 9 %."""
+    """The logarithm of a standard error in steps of 19 %."""
     return round(NOISE_STEPS * math.log2(1 + max(noise, 0.0) * SCALE))
 
 
@@ -123,12 +123,16 @@ def encode(
     evidence_before: float,
 ) -> str:
     """Knots as rows of COLUMNS differences, the class as an index into `classes`, to text."""
+    frame_ticks = round(frame_s * TICKS)
     words = "\n".join(part for name_and_group in classes for part in name_and_group).encode()
     out = bytearray()
     put(out, (VERSION, len(words), len(knots)))
-    put(out, (round(frame_s * TICKS), round(evidence_before * EVIDENCE_SCALE)))
+    put(out, (frame_ticks, round(evidence_before * EVIDENCE_SCALE)))
     out += words
-    for column in zip(*knots, strict=True):
+    columns = [list(column) for column in zip(*knots, strict=True)]
+    # Frames mostly come evenly: what is left of the time are small numbers.
+    columns[0] = [ticks - n * frame_ticks for ticks, n in zip(columns[0], columns[1], strict=True)]
+    for column in columns:
         put(out, column)
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     return base64.b64encode(packer.compress(bytes(out)) + packer.flush()).decode()
@@ -159,6 +163,7 @@ def decode(packed: bytes | str) -> Trace:
     if len(values) != n_knots * COLUMNS or not n_knots or len(words) % 2:
         raise TraceError("a track's path is cut off")
     table = np.array(values, np.int64).reshape(COLUMNS, n_knots)
+    table[0] += table[1] * frame_ticks
     return _trace(table, tuple(zip(words[::2], words[1::2], strict=True)), frame_ticks / TICKS, before)
 
 

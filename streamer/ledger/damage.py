@@ -27,7 +27,7 @@ _PIECE_ROWS = 64
 _NOTHING_PIECES = 50  # pieces in a row without a readable row: the end, where nothing tells it better
 _TABLES = (
     *("meta", "lineages", "lineage_starts", "cameras", "events"),
-    *("totals", "rollups", "coverage", "config_revisions"),
+    *("totals", "rollups", "coverage", "config_revisions", "paths"),
 )
 
 

@@ -56,6 +56,19 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE TABLE config_revisions (rev INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, json TEXT NOT NULL);
     """,
+    """
+    CREATE TABLE paths (                           -- of tracks that ended (pipelines/count/trace.py)
+        camera INTEGER NOT NULL,
+        seq INTEGER NOT NULL,                      -- of the track's event, with which it is pruned
+        epoch INTEGER NOT NULL,
+        track_id INTEGER NOT NULL,
+        first_ns INTEGER NOT NULL,                 -- of its first and last place, by the box's clock
+        last_ns INTEGER NOT NULL,
+        trace BLOB NOT NULL,
+        PRIMARY KEY (camera, seq)
+    );
+    CREATE INDEX paths_by_time ON paths (camera, last_ns);
+    """,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

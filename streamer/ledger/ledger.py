@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pipelines.count.trace import TraceError, unpack
 from streamer import cloudevents
 from streamer.errors import StorageError
 from streamer.ledger import damage, database, reader
@@ -149,8 +150,24 @@ class Ledger:
             ),
         )
         camera.last_seq = record.seq
+        if record.type == cloudevents.TRACK_ENDED and cloudevents.TRACE in record.data:
+            self._keep_path(camera, record)
         if record.type == cloudevents.COUNTS:
             self._close_bucket(camera, record)
+
+    def _keep_path(self, camera: _Camera, record: EventRecord) -> None:
+        data = record.data
+        captured_ns = record.captured_ns - record.media_ns
+        first_ns, last_ns = captured_ns + data["first_media_ns"], captured_ns + data["last_media_ns"]
+        try:
+            trace = unpack(data[cloudevents.TRACE])
+        except TraceError as error:
+            log.warning("camera %s: the path of track %s is lost: %s", record.camera, data["track_id"], error)
+            return
+        self._db.execute(
+            "INSERT INTO paths VALUES (?,?,?,?,?,?,?)",
+            (camera.id, record.seq, record.epoch, data["track_id"], first_ns, last_ns, trace),
+        )
 
     def _count(self, camera: _Camera, key: str, captured_ns: int) -> int:
         """Raise the running total and the minute's rollup by one; return the total."""

@@ -44,6 +44,23 @@ class Coverage(NamedTuple):
     seconds: dict[str, float]
 
 
+class StoredPath(NamedTuple):
+    """The path of a track that ended; `seq` is its event's, the times are Unix time in nanoseconds."""
+
+    seq: int
+    epoch: int
+    track_id: int
+    first_ns: int
+    last_ns: int
+    trace: bytes  # pipelines.count.trace.decode
+
+
+_PATHS = (
+    "SELECT p.seq, p.epoch, p.track_id, p.first_ns, p.last_ns, p.trace FROM paths p"
+    " WHERE p.camera=(SELECT id FROM cameras WHERE name=?)"
+)
+
+
 class LedgerReader:
     """The ledger, read-only, beside its writer. For one thread. Raises StorageError."""
 
@@ -157,6 +174,61 @@ class LedgerReader:
         )
         for name, start_ns, end_ns, text in rows:
             yield Coverage(name, start_ns, end_ns, msgspec.json.decode(text))
+
+    def event(self, camera: str, seq: int) -> StoredEvent | None:
+        """The event of that number, or None where it is not kept."""
+        row = self._db.execute(
+            "SELECT e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value FROM events e"
+            " WHERE e.camera=(SELECT id FROM cameras WHERE name=?) AND e.seq=?",
+            (camera, seq),
+        ).fetchone()
+        return StoredEvent(camera, EventId(row[0], row[1]), *row[2:]) if row else None
+
+    def first_seq(self, camera: str) -> int | None:
+        """The number of the oldest event of `camera` that is kept."""
+        row = self._db.execute(
+            "SELECT min(seq) FROM events WHERE camera=(SELECT id FROM cameras WHERE name=?)", (camera,)
+        ).fetchone()
+        return int(row[0]) if row[0] is not None else None
+
+    def revision(self, rev: int) -> tuple[int, dict[str, Any]] | None:
+        """When a configuration revision came into force (Unix ns), and its document."""
+        row = self._db.execute("SELECT at_ns, json FROM config_revisions WHERE rev=?", (rev,)).fetchone()
+        return (row[0], msgspec.json.decode(row[1])) if row else None
+
+    def of_track(self, camera: str, event_type: str, epoch: int, track_id: int) -> list[StoredEvent]:
+        """The events of one type that are about one track, in their order."""
+        rows = self._db.execute(
+            "SELECT e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value FROM events e"
+            " WHERE e.camera=(SELECT id FROM cameras WHERE name=?) AND e.type=?"
+            " AND json_extract(e.body, '$.data.track_id')=? AND json_extract(e.body, '$.data.epoch')=?"
+            " ORDER BY e.seq",
+            (camera, event_type, track_id, epoch),
+        )
+        return [StoredEvent(camera, EventId(r[0], r[1]), *r[2:]) for r in rows]
+
+    def path_of(self, camera: str, epoch: int, track_id: int) -> StoredPath | None:
+        """The path of a track that has ended, or None."""
+        row = self._db.execute(
+            f"{_PATHS} AND p.epoch=? AND p.track_id=? ORDER BY p.seq DESC LIMIT 1", (camera, epoch, track_id)
+        ).fetchone()
+        return StoredPath(*row) if row else None
+
+    def paths(self, camera: str, since_ns: int, until_ns: int) -> Iterator[StoredPath]:
+        """The paths of tracks that were there in that time, by the end of them."""
+        rows = self._db.execute(
+            f"{_PATHS} AND p.last_ns>=? AND p.first_ns<? ORDER BY p.last_ns", (camera, since_ns, until_ns)
+        )
+        return (StoredPath(*row) for row in rows)
+
+    def path_span(self, camera: str) -> tuple[int, int] | None:
+        """From when to when (Unix ns) paths of `camera` are kept, or None where there is none."""
+        row = self._db.execute(
+            "SELECT min(p.last_ns), max(p.last_ns) FROM paths p"
+            " WHERE p.camera=(SELECT id FROM cameras WHERE name=?)",
+            (camera,),
+        ).fetchone()
+        return (row[0], row[1]) if row[0] is not None else None
 
     def status(self) -> dict[str, Any]:
         return status(self._db, self.path)

@@ -93,5 +93,10 @@ class Retention:
             " AND captured_ns<? ORDER BY seq LIMIT ?)",
             (camera, delivered, before_ns if before_ns is not None else 1 << 62, count),
         ).rowcount
+        self._db.execute(  # a track's path goes with its event
+            "DELETE FROM paths WHERE camera=?1 AND seq <"
+            " coalesce((SELECT min(seq) FROM events WHERE camera=?1), 1 << 62)",
+            (camera,),
+        )
         self.pruned += gone
         return gone
