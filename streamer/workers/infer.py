@@ -65,6 +65,7 @@ class InferWorker:
         self._assignment: InferAssignment | None = None
         self._loader: PipelineLoader | None = None
         self._told_ready = -1
+        self._settled = False  # every camera has the pipeline it was assigned, or a complaint instead
         self._next_hello_s = self._next_status_s = self._next_checkpoint_s = 0.0
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
@@ -140,6 +141,7 @@ class InferWorker:
     def _assign(self, assignment: InferAssignment) -> None:
         """Become what is asked. What is the same as before is not touched."""
         self._drain()
+        self._settled = False
         before, self._assignment = self._assignment, assignment
         self._emitter.config_rev = assignment.config_rev
         engine = (assignment.engine, assignment.threads)
@@ -196,7 +198,7 @@ class InferWorker:
 
     def _settle(self) -> None:
         """Give cameras the pipelines that have been loaded; say Ready when nothing is outstanding."""
-        if self._assignment is None or self._loader is None:
+        if self._assignment is None or self._loader is None or self._settled:
             return
         waiting = False
         for camera in self._cameras.values():
@@ -212,6 +214,7 @@ class InferWorker:
                 self._equip(camera, found)
         in_use = {c.spec for c in self._cameras.values()}
         self._loader.keep_only(in_use | {c.config.pipeline for c in self._cameras.values()})
+        self._settled = not waiting
         if not waiting and self._told_ready != self._assignment.rev:
             self._told_ready = self._assignment.rev
             gc.collect()
