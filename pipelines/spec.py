@@ -11,23 +11,30 @@ import math
 import re
 from functools import cache
 from importlib import resources
-from typing import Annotated, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-Unit = Annotated[float, Field(ge=0.0, le=1.0)]
-Point = tuple[Unit, Unit]
-Anchor = Literal["auto", "foot", "center", "top"]
+from pipelines.spec_analytics import (
+    CalibrationSpec,
+    DwellSpec,
+    FlowSpec,
+    HeatmapSpec,
+    OccupancySpec,
+    QueueSpec,
+    SpeedSpec,
+    UniqueSpec,
+    WrongWaySpec,
+)
+from pipelines.spec_base import NAME_PATTERN as NAME_PATTERN
+from pipelines.spec_base import Anchor as Anchor
+from pipelines.spec_base import Name as Name
+from pipelines.spec_base import Point as Point
+from pipelines.spec_base import Rules as Rules
+from pipelines.spec_base import Unit as Unit
+
 MIN_LENGTH = 0.005  # a line shorter than 0.5 % of the picture is a slip of the hand
-
-
-class Rules(BaseModel):
-    """Frozen, and unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class LineSpec(Rules):
@@ -104,6 +111,20 @@ class ClassLimit(Rules):
     min_height: Unit = 0.0
 
 
+# The fields of CameraRules with analytics beyond lines and zones, and the word for one of each.
+ANALYTICS = {
+    "dwells": "dwell",
+    "occupancies": "occupancy",
+    "queues": "queue",
+    "flows": "flow",
+    "speeds": "speed",
+    "wrong_ways": "wrong way",
+    "heatmaps": "heatmap",
+    "uniques": "unique",
+}
+REVISED = {"lines": "line", "zones": "zone", **ANALYTICS}  # the fields whose items have a `rev`
+
+
 class CameraRules(Rules):
     """All that one camera asks of its pipeline; changing it resets no track."""
 
@@ -112,15 +133,66 @@ class CameraRules(Rules):
     lines: tuple[LineSpec, ...] = ()
     zones: tuple[ZoneSpec, ...] = ()
     masks: tuple[MaskSpec, ...] = ()
+    dwells: tuple[DwellSpec, ...] = Field(default=(), max_length=32)
+    occupancies: tuple[OccupancySpec, ...] = Field(default=(), max_length=32)
+    queues: tuple[QueueSpec, ...] = Field(default=(), max_length=32)
+    flows: tuple[FlowSpec, ...] = Field(default=(), max_length=32)
+    calibration: CalibrationSpec | None = None
+    speeds: tuple[SpeedSpec, ...] = Field(default=(), max_length=32)
+    wrong_ways: tuple[WrongWaySpec, ...] = Field(default=(), max_length=32)
+    heatmaps: tuple[HeatmapSpec, ...] = Field(default=(), max_length=8)
+    uniques: tuple[UniqueSpec, ...] = Field(default=(), max_length=32)
 
     @model_validator(mode="after")
     def _unique(self) -> CameraRules:
-        for kind, items in (("line", self.lines), ("zone", self.zones), ("mask", self.masks)):
+        for kind, items in self.named():
             names = [item.name for item in items]
             twice = {n for n in names if names.count(n) > 1}
             if twice:
                 raise ValueError(f"{kind} {sorted(twice)[0]!r} is defined twice")
         return self
+
+    @model_validator(mode="after")
+    def _rest_on_something(self) -> CameraRules:
+        lines, zones = {x.name: x for x in self.lines}, {x.name: x for x in self.zones}
+        for kind, items in self.named()[3:]:
+            for item in items:
+                what = f"{kind} {item.name!r}"
+                for word in (*getattr(item, "lines", ()), getattr(item, "line", None)):
+                    _check_known(what, "line", word, lines)
+                for word in (*getattr(item, "zones", ()), getattr(item, "zone", None)):
+                    _check_known(what, "zone", word, zones)
+        for occupancy in self.occupancies:
+            for name in occupancy.lines:
+                _check_direction(f"occupancy {occupancy.name!r}: inward", occupancy.inward, lines[name])
+        for rule in self.wrong_ways:
+            if rule.line is not None:
+                _check_direction(f"wrong way {rule.name!r}: allowed", str(rule.allowed), lines[rule.line])
+        if self.speeds and self.calibration is None:
+            raise ValueError(f"speed {self.speeds[0].name!r} needs a calibration: four points with distances")
+        return self
+
+    def named(self) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+        """All rules that have a name, by the word for one of them; lines, zones and masks first."""
+        return (
+            ("line", self.lines),
+            ("zone", self.zones),
+            ("mask", self.masks),
+            *((word, getattr(self, kind)) for kind, word in ANALYTICS.items()),
+        )
+
+
+def _check_known(what: str, kind: str, word: str | None, known: dict[str, Any]) -> None:
+    if word is not None and word not in known:
+        raise ValueError(f"{what}: there is no {kind} {word!r}; known: {', '.join(known) or 'none'}")
+
+
+def _check_direction(what: str, word: str, line: LineSpec) -> None:
+    known = (line.left_to_right, line.right_to_left)
+    if word not in known:
+        raise ValueError(
+            f"{what}: line {line.name!r} has no direction {word!r}; it has {' and '.join(known)}"
+        )
 
 
 class PipelineSpec(Rules):

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines.spec import CameraRules, PipelineSpec, Rules, preset
+from pipelines.spec import REVISED, CameraRules, PipelineSpec, Rules, preset
 from streamer.atomic import Write, write_together
 from streamer.change_kinds import (
     AnyChange,
@@ -100,7 +100,7 @@ def _classes_named(rules: CameraRules) -> Iterator[tuple[str, str]]:
         yield word, "classes"
     for word in rules.limits:
         yield word, "limits"
-    for kind, items in (("line", rules.lines), ("zone", rules.zones), ("mask", rules.masks)):
+    for kind, items in rules.named():
         for item in items:
             for word in item.classes:
                 yield word, f"{kind} {item.name}"
@@ -219,6 +219,7 @@ class _Editor:
         self._save(camera.model_copy(update={"rules": camera.rules.model_copy(update={kind: left})}))
 
     def _save(self, camera: CameraConfig, credentials: Credentials | None = None) -> None:
+        camera = _validated(camera.model_dump(mode="json"))  # rules may rest on what a change takes away
         check_camera(self._config, camera)
         writes = [Write(self._store.camera_file(camera.name), _text(camera))]
         if credentials:
@@ -271,7 +272,7 @@ def _set_key(data: dict[str, Any], key: str, value: Any) -> None:
 def _text(camera: CameraConfig) -> str:
     """The file of a camera: what differs from the defaults. Revisions are kept elsewhere (revise())."""
     data = camera.model_dump(mode="json", exclude_defaults=True)
-    for kind in ("lines", "zones"):
+    for kind in REVISED:
         for item in data.get("rules", {}).get(kind, ()):
             item.pop("rev", None)
     return HEADER + dump(data)

@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pipelines.spec import LineSpec, ZoneSpec, check_name
+from pipelines.spec import REVISED, check_name
 from streamer.atomic import write_atomically
 from streamer.config import CameraConfig, Config
 from streamer.config_file import read
@@ -195,9 +195,11 @@ def revise(config: Config, state_dir: Path, floor: int = 0) -> tuple[Config, int
 
     cameras = []
     for camera in config.cameras:
-        lines: tuple[LineSpec, ...] = tuple(stamped(camera.name, "line", x) for x in camera.rules.lines)
-        zones: tuple[ZoneSpec, ...] = tuple(stamped(camera.name, "zone", x) for x in camera.rules.zones)
-        ruled = camera.rules.model_copy(update={"lines": lines, "zones": zones})
+        revised = {
+            kind: tuple(stamped(camera.name, word, item) for item in getattr(camera.rules, kind))
+            for kind, word in REVISED.items()
+        }
+        ruled = camera.rules.model_copy(update=revised)
         cameras.append(camera.model_copy(update={"rules": ruled}))
     fresh = {"rev": rev, "digest": digest, "rules": rules}
     if fresh != known:

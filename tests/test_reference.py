@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from pipelines.spec import ClassLimit
+from pipelines.spec_analytics import CalibrationSpec
 from streamer.cli.camera import LIMITS, SETTABLE
 from streamer.config import CameraConfig, Config
 from streamer.errors import Exit
@@ -26,6 +27,10 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, field in model.model_fields.items():
         inner = [a for a in (field.annotation, *get_args(field.annotation)) if isinstance(a, type)]
         section = next((a for a in inner if issubclass(a, BaseModel)), None)
+        if section is CalibrationSpec:
+            yield f"{prefix}{name}", None
+            yield from keys(section, f"{prefix}{name}.")
+            continue
         if section is ClassLimit:
             yield from keys(section, f"{prefix}{name}.CLASS.")
         elif section is not None and section is field.annotation:

@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.count import events as ev
+from pipelines.count.further import Further
 from pipelines.count.line import LineCounter
 from pipelines.count.paths import PathRecorder, TrackPath
 from pipelines.count.smoothing import Places, Smoother
 from pipelines.count.zone import ZoneChange, ZoneCounter
 from pipelines.geometry import anchor_points
-from pipelines.spec import CameraRules, LineSpec, ZoneSpec
+from pipelines.spec import Anchor, CameraRules, LineSpec, ZoneSpec
 from pipelines.values import Event, Labels, Stamp, Tracks
 
 FORMAT = 2
@@ -38,6 +39,7 @@ class Analytics:
         self._lines: dict[str, LineCounter] = {}
         self._zones: dict[str, ZoneCounter] = {}
         self._occupancy: dict[str, dict[int, int]] = {}
+        self._further = Further(labels)
         self._wanted: dict[tuple[str, ...], npt.NDArray[np.bool_]] = {}
         self._start()
         self.with_rules(rules)
@@ -54,9 +56,12 @@ class Analytics:
 
         Raises RuleError, and changes nothing, where a rule names a class the model does not have.
         """
-        wanted = {
-            spec.classes: self._class_mask(spec.name, spec.classes) for spec in (*rules.lines, *rules.zones)
-        }
+        counted: tuple[LineSpec | ZoneSpec, ...] = (*rules.lines, *rules.zones)
+        wanted = {spec.classes: self._class_mask(spec.name, spec.classes) for spec in counted}
+        for word, items in rules.named()[3:]:
+            for rule in items:
+                self._class_mask(f"{word} {rule.name}", rule.classes)
+        self._further.with_rules(rules)
         lines, zones = self._lines, self._zones
         self._lines = {
             s.name: lines[s.name] if s.name in lines and lines[s.name].spec == s else LineCounter(s)
@@ -119,20 +124,27 @@ class Analytics:
                 line.update(
                     places,
                     self._wanted[line.spec.classes][places.class_ids],
-                    self._anchors(line.spec, places),
+                    self._anchors(line.spec.anchor, places),
                 )
             for zone in self._zones.values():
                 chosen = self._wanted[zone.spec.classes][places.class_ids]
-                changes = zone.update(places, chosen, self._anchors(zone.spec, places), self._smoother)
-                events.extend(self._zone_events(stamp, zone, changes))
+                changes = zone.update(places, chosen, self._anchors(zone.spec.anchor, places), self._smoother)
+                decided = self._zone_events(stamp, zone, changes)
+                events.extend((*decided, *self._further.hear(decided, stamp, self._base_ns)))
+            if self._further:
+                anchors = self._anchors("auto", places)
+                events.extend(
+                    self._further.see(places, self._smoother.ids, anchors, self._zones, stamp, self._base_ns)
+                )
         for line in self._lines.values():
-            events.extend(self._line_events(stamp, line, flush))
+            decided = self._line_events(stamp, line, flush)
+            events.extend((*decided, *self._further.hear(decided, stamp, self._base_ns)))
         return events
 
-    def _anchors(self, spec: LineSpec | ZoneSpec, places: Places) -> npt.NDArray[np.float64]:
+    def _anchors(self, anchor: Anchor, places: Places) -> npt.NDArray[np.float64]:
         boxes = places.boxes_xyxyn
-        if spec.anchor != "auto":
-            return anchor_points(boxes, spec.anchor)
+        if anchor != "auto":
+            return anchor_points(boxes, anchor)
         anchors = anchor_points(boxes, "center")
         foot = self._auto_foot[places.class_ids]
         anchors[foot, 1] = boxes[foot, 3]
@@ -146,15 +158,20 @@ class Analytics:
         for line in self._lines.values():
             line.forget(rows)
         for zone in self._zones.values():
-            events.extend(self._zone_events(stamp, zone, zone.forget(rows)))
-        events.extend(self._ended(stamp, path) for path in self._recorder.forget(rows))
+            decided = self._zone_events(stamp, zone, zone.forget(rows))
+            events.extend((*decided, *self._further.hear(decided, stamp, self._base_ns)))
+        paths = self._recorder.forget(rows)
+        events.extend(self._further.forget([path.track_id for path in paths], stamp, self._base_ns))
+        events.extend(self._ended(stamp, path) for path in paths)
         return events
 
     def close(self, stamp: Stamp) -> list[Event]:
         """Decide what was held back and end all tracks: the camera was closed or its epoch is over."""
         events = self._decide(stamp, flush=True)
         for zone in self._zones.values():
-            events.extend(self._zone_events(stamp, zone, zone.close()))
+            decided = self._zone_events(stamp, zone, zone.close())
+            events.extend((*decided, *self._further.hear(decided, stamp, self._base_ns)))
+        events.extend(self._further.close(self._now_s, stamp, self._base_ns))
         events.extend(self._ended(stamp, path) for path in self._recorder.close())
         self._lines = {name: LineCounter(line.spec) for name, line in self._lines.items()}
         self._zones = {name: ZoneCounter(zone.spec) for name, zone in self._zones.items()}
@@ -211,6 +228,7 @@ class Analytics:
             "paths": self._recorder.save(),
             "lines": {n: [c.spec.model_dump(mode="json"), c.save()] for n, c in self._lines.items()},
             "zones": {n: [c.spec.model_dump(mode="json"), c.save()] for n, c in self._zones.items()},
+            "further": self._further.save(),
             "occupancy": {n: [[c, k] for c, k in v.items()] for n, v in self._occupancy.items()},
         }
 
@@ -224,6 +242,7 @@ class Analytics:
         self._now_s = float(saved["now_s"])
         self._smoother.restore(saved["smoother"])
         self._recorder.restore(saved["paths"])
+        self._further.restore(saved.get("further", {}))
         for name, (spec, state) in saved["lines"].items():
             if name in self._lines and self._lines[name].spec.model_dump(mode="json") == spec:
                 self._lines[name].restore(state)

@@ -57,6 +57,11 @@ class ZoneCounter:
                 counts[visit.class_id] = counts.get(visit.class_id, 0) + 1
         return counts
 
+    @property
+    def inside(self) -> dict[int, float]:
+        """Who is inside: track id -> since when, in seconds."""
+        return {v.track_id: v.since_s for v in self._visits.values() if v.inside}
+
     def update(
         self, places: Places, chosen: npt.NDArray[np.bool_], anchors: Array, smoother: Smoother
     ) -> list[ZoneChange]:
