@@ -25,11 +25,12 @@ def serving(daemon: Daemon, moving_clip: Path, tmp_path: Path) -> Daemon:
     daemon.write_camera({**camera("a", moving_clip, loop=True), "model": "good"})
     daemon.start()
     daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > 5, 40, "frames")
+    daemon.wait_for(lambda _: serves(daemon, "/good/"), 10, "the model to be told")
     return daemon
 
 
 def serves(daemon: Daemon, model: str) -> bool:
-    return model in daemon.camera("a")["detector"]["model"]
+    return model in daemon.camera("a")["detector"].get("model", "")
 
 
 def goes_on(daemon: Daemon) -> None:
