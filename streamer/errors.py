@@ -23,6 +23,7 @@ class Exit(IntEnum):
     RUNNING = 8  # another daemon runs already, or none does where one is needed
     CONTROL = 9  # the daemon refused a change
     CAPACITY = 10  # out of descriptors, processes or memory
+    GATE = 11  # an evaluation did not reach what --gate asks for
 
 
 class StreamerError(Exception):
@@ -104,6 +105,12 @@ class ControlError(StreamerError):
     """Raised when the daemon refuses a change; nothing was changed."""
 
     exit_code = Exit.CONTROL
+
+
+class GateNotMet(StreamerError):
+    """Raised when an evaluation does not reach its gate; its tables and report are there all the same."""
+
+    exit_code = Exit.GATE
 
 
 class CapacityError(StreamerError):

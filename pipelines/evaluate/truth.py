@@ -84,19 +84,22 @@ def keep_classes(
     kept = []
     left_out: Counter[str] = Counter()
     for crossing in truth.crossings:
-        kind = crossing.class_name
-        asked = not wanted or not kind or kind in wanted or groups.get(kind, kind) in wanted
-        # A group in the truth (vehicle) holds for each class of it that is asked for (car).
-        asked = asked or any(groups.get(w) == kind for w in wanted)
-        if asked:
+        if is_asked(crossing.class_name, wanted, groups):
             kept.append(crossing)
         else:
-            left_out[kind] += 1
+            left_out[crossing.class_name] += 1
     for kind, n in sorted(left_out.items()):
         warnings.append(
             f"{name}: {n} crossings of class {kind!r} left out: it is not among the classes asked for"
         )
     return replace(truth, crossings=tuple(kept), warnings=(*truth.warnings, *warnings))
+
+
+def is_asked(kind: str, wanted: Sequence[str], groups: Mapping[str, str]) -> bool:
+    """Whether true objects of a class or group `kind` ("": not given) are among those wanted."""
+    if not wanted or not kind or kind in wanted or groups.get(kind, kind) in wanted:
+        return True
+    return any(groups.get(w) == kind for w in wanted)  # a car is wanted, and the truth says vehicle
 
 
 def _rows(text: str) -> Iterator[Row]:

@@ -1,0 +1,368 @@
+"""`streamer evaluate CLIP --truth FILE`: how right the counts are, with pictures of what is wrong.
+
+Tables go to standard output (or one JSON object with --json), everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from pipelines.evaluate.gate import Gate, GateError, Verdict, judge, parse_gates
+from pipelines.evaluate.report import Section, render_report
+from pipelines.evaluate.summary import Difference, as_dict, differences, measures
+from pipelines.evaluate.truth import parse_time
+from pipelines.registry import DETECTORS
+from pipelines.spec import Anchor, CameraRules, LineSpec, PipelineSpec, preset_names
+from streamer.cli.clip_arguments import (
+    Drawing,
+    chosen_detector,
+    chosen_spec,
+    drawn_rules,
+    frames_progress,
+    parse_drawn,
+)
+from streamer.cli.evaluate_tables import print_differences, print_evaluation, print_verdicts
+from streamer.config_store import ConfigStore
+from streamer.detections import load_detections, replacing
+from streamer.errors import ConfigError, GateNotMet, StorageError
+from streamer.evaluation import (
+    Judged,
+    Run,
+    TruthFile,
+    check_truth,
+    judge_run,
+    load_truth,
+    run_clip,
+    run_stored,
+)
+from streamer.evaluation_pictures import take_pictures
+from streamer.sources.base import create_source
+
+RulesOf = Callable[[tuple[int, int]], CameraRules]  # for a picture of (width, height)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One configuration to run: a name for it, what is read, and with what."""
+
+    name: str
+    clip: str
+    spec: PipelineSpec
+    model: str | None
+    width: int
+    threads: int
+    partial: bool
+    video: str | None
+
+
+@click.command("evaluate")
+@click.argument("clip", required=False)
+@click.option(
+    "--truth",
+    "truth_path",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="CSV of crossings (time,line,direction,class) or MOT text.",
+)
+@click.option("--truth-size", metavar="WxH", help="Picture size that the true boxes are measured in.")
+@click.option(
+    "--truth-fps", type=click.FloatRange(0, 1000, min_open=True), help="Frame rate of the true boxes."
+)
+@click.option("--camera", help="Use the lines and classes of this camera of the configuration.")
+@click.option("--line", "lines", multiple=True, metavar="NAME=x1,y1,x2,y2", help="Counting line.")
+@click.option(
+    "--directions",
+    multiple=True,
+    metavar="NAME=LEFT_TO_RIGHT,RIGHT_TO_LEFT",
+    help="Names of a line's two directions: door=in,out",
+)
+@click.option("--pixels", is_flag=True, help="Points are pixels of the clip, not shares of it.")
+@click.option(
+    "--anchor",
+    type=click.Choice(["center", "foot", "top", "auto"]),
+    default="center",
+    show_default=True,
+    help="The point of a box that crosses.",
+)
+@click.option("--classes", "--class", "classes", help="Only these classes or groups: person,vehicle")
+@click.option("--model", help="Model file (.onnx), or the name of an installed model.")
+@click.option("--pipeline", "pipeline_name", default="default", show_default=True, help="Preset.")
+@click.option("--engine", type=click.Choice(["auto", *DETECTORS]), help="Instead of the preset's own.")
+@click.option("--score", type=click.FloatRange(0, 1), help="Least score of a box, instead of the model's.")
+@click.option(
+    "--width", type=click.IntRange(64, 3840), default=640, show_default=True, help="Analysis width."
+)
+@click.option("--threads", type=click.IntRange(0, 256), default=0, help="0: all cores.")
+@click.option("--partial", is_flag=True, help="Take a truncated clip as far as it goes.")
+@click.option(
+    "--compare",
+    nargs=2,
+    metavar="A B",
+    help="Two models, presets, engines, or files of stored detections.",
+)
+@click.option(
+    "--within",
+    "within_s",
+    type=click.FloatRange(0, 60, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="How many seconds a count may be away from its true crossing.",
+)
+@click.option("--start", metavar="HH:MM", help="Time of day at which the clip begins, for the table by hour.")
+@click.option("--gate", "gates", multiple=True, metavar="'gross<=5%'", help="Exit code 11 if it is not met.")
+@click.option("--report", type=click.Path(path_type=Path), metavar="OUT.html", help="Write the report.")
+@click.option(
+    "--pictures", type=click.IntRange(0), default=500, show_default=True, help="Most in the report."
+)
+@click.option("--video", metavar="CLIP", help="Where pictures come from when CLIP is stored detections.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.pass_obj
+def evaluate(
+    store: ConfigStore, /, truth_path: Path, report: Path | None, as_json: bool, **asked: Any
+) -> None:
+    """Compare the counts in CLIP (a video, a synthetic: scene, or stored detections .npz) with the truth.
+
+    \b
+    streamer evaluate door.mp4 --truth door.csv --line 'door=0.1,0.6,0.9,0.6' \\
+        --directions door=in,out --report door.html --gate 'gross<=5%'
+    """
+    gates = _gates(asked["gates"])
+    if report is not None:
+        _check_report(report)
+    start_s = _start(asked["start"])
+    rules_of = _rules(store, asked)
+    setups = _setups(asked)
+    truth = load_truth(truth_path, size=_size(asked["truth_size"]), fps=asked["truth_fps"])
+    judged = []
+    for setup in setups:
+        run = _run(store, setup, rules_of, truth)
+        judged.append(judge_run(run, truth, within_s=asked["within_s"], start_s=start_s))
+    compared = differences(judged[0].evaluation, judged[1].evaluation) if len(judged) > 1 else None
+    verdicts = _verdicts(gates, judged[-1])
+    if report is not None:
+        _write(report, judged, asked["pictures"], compared, verdicts)
+    if as_json:
+        click.echo(json.dumps(_as_dict(judged, compared, verdicts)))
+    else:
+        _print(judged, compared, verdicts)
+    failed = [v for v in verdicts if not v.met]
+    if failed:
+        raise GateNotMet("gate not met: " + "; ".join(map(str, failed)))
+
+
+# ---- what was asked for
+
+
+def _gates(texts: Sequence[str]) -> list[Gate]:
+    try:
+        return [gate for text in texts for gate in parse_gates(text)]
+    except GateError as error:
+        raise ConfigError(f"--{error}") from error
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise ConfigError(f"--truth-size {text[:40]!r}: write WIDTHxHEIGHT, such as 1920x1080")
+    return int(width), int(height)
+
+
+def _start(text: str | None) -> float:
+    if text is None:
+        return 0.0
+    parts = text.count(":")
+    try:
+        time_s = parse_time(text if parts == 2 else f"{text}:00")
+    except ValueError as error:
+        raise ConfigError(f"--start {text[:40]!r}: write a time of day, such as 07:30") from error
+    if parts not in (1, 2) or time_s >= 86400:
+        raise ConfigError(f"--start {text[:40]!r}: write a time of day, such as 07:30")
+    return time_s
+
+
+def _rules(store: ConfigStore, asked: dict[str, Any]) -> RulesOf:
+    """What makes the rules for a picture's size: those drawn, or a camera's own."""
+    classes = tuple(word.strip() for word in (asked["classes"] or "").split(",") if word.strip())
+    names = dict(map(_directions, asked["directions"]))
+    if asked["camera"] is not None:
+        if asked["lines"] or asked["pixels"]:
+            raise ConfigError("--camera brings its own lines: leave --line and --pixels out")
+        rules: CameraRules = store.load().known_camera(asked["camera"]).rules
+        fixed = _named(rules.model_copy(update={"classes": classes or rules.classes}), names)
+        return lambda _: fixed
+    anchor: Anchor = asked["anchor"]
+    drawn = Drawing([parse_drawn(text, "line", 2) for text in asked["lines"]], [], asked["pixels"], anchor)
+    spec = chosen_spec(asked["pipeline_name"], None, None)
+    return lambda size: _named(drawn_rules(drawn, size, classes or spec.classes), names)
+
+
+def _directions(text: str) -> tuple[str, tuple[str, str]]:
+    name, _, both = text.partition("=")
+    parts = tuple(part.strip() for part in both.split(","))
+    if len(parts) != 2:
+        raise ConfigError(
+            f"--directions {text[:60]!r}: give NAME=LEFT_TO_RIGHT,RIGHT_TO_LEFT, such as door=in,out"
+        )
+    return name.strip(), (parts[0], parts[1])
+
+
+def _named(rules: CameraRules, names: dict[str, tuple[str, str]]) -> CameraRules:
+    """The rules with the directions' names of the command line. Raises ConfigError."""
+    strange = sorted(set(names) - {line.name for line in rules.lines})
+    if strange:
+        raise ConfigError(f"--directions {strange[0]}: there is no such line")
+    lines = []
+    for line in rules.lines:
+        right, left = names.get(line.name, (line.left_to_right, line.right_to_left))
+        try:
+            lines.append(
+                LineSpec.model_validate(line.model_dump() | {"left_to_right": right, "right_to_left": left})
+            )
+        except ValidationError as error:
+            said = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+            raise ConfigError(f"--directions {line.name}={right},{left}: {said}") from error
+    return rules.model_copy(update={"lines": tuple(lines)})
+
+
+def _setups(asked: dict[str, Any]) -> list[Setup]:
+    clip = asked["clip"]
+    base = Setup(
+        name=Path(clip or "").name,
+        clip=clip or "",
+        spec=chosen_spec(asked["pipeline_name"], asked["engine"], asked["score"]),
+        model=asked["model"],
+        width=asked["width"],
+        threads=asked["threads"],
+        partial=asked["partial"],
+        video=asked["video"],
+    )
+    if not asked["compare"]:
+        if clip is None:
+            raise ConfigError("give a CLIP, or two files of stored detections with --compare")
+        return [base]
+    if asked["model"] is not None:
+        raise ConfigError("--compare names the models: leave --model out")
+    both = [_compared(base, which) for which in asked["compare"]]
+    if both[0] == both[1]:
+        raise ConfigError(f"--compare {asked['compare'][0]} twice: name two that differ")
+    for setup in both:
+        if not setup.clip:
+            raise ConfigError(f"--compare {setup.name}: give the CLIP that it shall run on")
+    return both
+
+
+def _compared(base: Setup, which: str) -> Setup:
+    """A file of stored detections, a preset, an engine, or else a model."""
+    if which.endswith(".npz"):
+        return replace(base, name=which, clip=which, model=None)
+    if base.clip.endswith(".npz"):
+        raise ConfigError(f"--compare {which}: {base.clip} holds detections already: give the video")
+    if which in preset_names():
+        return replace(base, name=which, spec=chosen_spec(which, None, base.spec.score))
+    if which in DETECTORS:
+        return replace(base, name=which, spec=base.spec.model_copy(update={"detector": which}))
+    return replace(base, name=which, model=which)
+
+
+def _check_report(path: Path) -> None:
+    """Refuse at once what could not be written after a long clip."""
+    if path.is_dir():
+        raise StorageError(f"{path}: is a folder: give a file")
+    if not path.parent.is_dir():
+        raise StorageError(f"{path}: there is no folder {path.parent}: make it first")
+
+
+# ---- the run
+
+
+def _run(store: ConfigStore, setup: Setup, rules_of: RulesOf, truth: TruthFile) -> Run:
+    if setup.clip.endswith(".npz"):
+        stored = load_detections(Path(setup.clip))
+        rules = rules_of((stored.width, stored.height))
+        check_truth(truth, rules)
+        with frames_progress(len(stored.media_ns)) as advance:
+            return run_stored(setup.name, stored, rules, video=setup.video, progress=advance)
+    if setup.video is not None:
+        raise ConfigError("--video is for stored detections: a video has its own pictures")
+    source = create_source(setup.clip, loop=False, realtime=False)
+    with contextlib.closing(source):
+        info = source.open()
+        if setup.clip.startswith("synthetic:") and info.frames is None:
+            raise ConfigError(f"{setup.clip}: this scene has no end: add seconds=60 to its URL")
+        rules = rules_of((info.width, info.height))
+        check_truth(truth, rules)
+        detector = chosen_detector(store, setup.spec, setup.model, setup.threads)
+        with frames_progress(info.frames) as advance:
+            return run_clip(
+                setup.name,
+                setup.clip,
+                source,
+                info,
+                detector,
+                rules,
+                width=setup.width,
+                partial=setup.partial,
+                progress=advance,
+            )
+
+
+# ---- what came out
+
+
+def _verdicts(gates: Sequence[Gate], judged: Judged) -> list[Verdict]:
+    result = judged.evaluation
+    try:
+        return [judge(gate, measures(result), result.overall.true) for gate in gates]
+    except GateError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _write(
+    path: Path,
+    judged: Sequence[Judged],
+    pictures: int,
+    compared: dict[str, Difference] | None,
+    verdicts: Sequence[Verdict],
+) -> None:
+    sections = [Section(each.evaluation, *take_pictures(each, pictures)) for each in judged]
+    page = render_report(sections, differences=compared, verdicts=verdicts)
+    with replacing(path) as partial:
+        partial.write_text(page, encoding="utf-8")
+    click.echo(f"report: {path}", err=True)
+
+
+def _as_dict(
+    judged: Sequence[Judged], compared: dict[str, Difference] | None, verdicts: Sequence[Verdict]
+) -> dict[str, Any]:
+    found = [as_dict(each.evaluation) for each in judged]
+    gates = [
+        {"gate": str(v.gate), "value": None if v.value == float("inf") else v.value, "met": v.met}
+        for v in verdicts
+    ]
+    if compared is None:
+        return {**found[0], "gates": gates}
+    changes = {
+        name: {"a": d.a, "b": d.b, "difference": d.difference, "difference_95": d.interval}
+        for name, d in compared.items()
+    }
+    return {"a": found[0], "b": found[1], "differences": changes, "gates": gates}
+
+
+def _print(
+    judged: Sequence[Judged], compared: dict[str, Difference] | None, verdicts: Sequence[Verdict]
+) -> None:
+    for each in judged:
+        print_evaluation(each.evaluation)
+    if compared is not None:
+        print_differences(judged[0].evaluation.name, judged[1].evaluation.name, compared)
+    print_verdicts(verdicts)
