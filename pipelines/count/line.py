@@ -89,9 +89,7 @@ class LineCounter:
             self._table = np.pad(self._table, ((0, int(rows.max()) + 8 - len(self._table)), (0, 0)))
         distance, normal = self._line.locate(points)
         boxes = places.boxes_xyxyn[index]
-        extent = np.abs(normal * (boxes[:, 2:] - boxes[:, :2])).sum(axis=1)
-        error = np.abs(normal * places.jitter_xyn[index]).sum(axis=1) * places.error[index]
-        band = np.maximum(ERRORS * error, BAND * extent)
+        band = band_width(normal, boxes, places.jitter_xyn[index] * places.error[index][:, None])
         state = self._table[rows]
         self._follow(state, distance, points, band, places.time_s)
         settled = (state[:, _BEYOND] > 0) & (state[:, _RUN] != state[:, _SIDE])
@@ -195,6 +193,14 @@ class LineCounter:
             )
             for row, side, time_s, point, margin, box in saved["waiting"]
         ]
+
+
+def band_width(normal_xy: Array, boxes_xyxyn: Array, noise_xyn: Array) -> Array:
+    """(N,) how far from the line a place must be to be on a side: by the noise (N, 2), its standard error,
+    and the box (N, 4), both across the line, whose normals there are (N, 2)."""
+    extent = np.abs(normal_xy * (boxes_xyxyn[:, 2:] - boxes_xyxyn[:, :2])).sum(axis=1)
+    error = np.abs(normal_xy * noise_xyn).sum(axis=1)
+    return np.asarray(np.maximum(ERRORS * error, BAND * extent))
 
 
 def _at_the_edge(point: tuple[float, float]) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.count.analytics import FOOT_GROUPS
 from pipelines.count.line import SETTLE_S, LineCounter, LineCrossing
 from pipelines.count.smoothing import Places
 from pipelines.count.trace import Places as StoredPlaces
@@ -20,7 +21,6 @@ from pipelines.spec import LineSpec
 
 Array = npt.NDArray[np.float64]
 
-FOOT_GROUPS = ("person",)  # as analytics.py has it for "auto" anchors
 ROW = np.zeros(1, np.intp)
 
 
@@ -74,7 +74,7 @@ def recount(trace: Trace, spec: LineSpec) -> list[Recounted]:
 
 def may_cross(trace: Trace, spec: LineSpec) -> bool:
     """Whether the track was on both sides of the line at all: most tracks need no closer look."""
-    if not any(_wanted(spec, kind) for kind in trace.classes):
+    if not any(counts_class(spec, kind) for kind in trace.classes):
         return False
     anchors = stored_anchors(trace.boxes_xyxyn, trace.class_index, trace, spec.anchor)
     distance, _ = Polyline(spec.points).locate(anchors)
@@ -91,7 +91,8 @@ def stored_anchors(
     return np.where(foot[:, None], anchor_points(boxes_xyxyn, "foot"), anchor_points(boxes_xyxyn, "center"))
 
 
-def _wanted(spec: LineSpec, kind: tuple[str, str]) -> bool:
+def counts_class(spec: LineSpec, kind: tuple[str, str]) -> bool:
+    """Whether a line counts a class, given as (name, group)."""
     return not spec.classes or kind[0] in spec.classes or kind[1] in spec.classes
 
 
@@ -99,7 +100,7 @@ def _frames(
     trace: Trace, places: StoredPlaces, spec: LineSpec
 ) -> Iterator[tuple[Places, npt.NDArray[np.bool_], Array]]:
     anchors = stored_anchors(places.boxes_xyxyn, places.class_index, trace, spec.anchor)
-    wanted = np.array([_wanted(spec, kind) for kind in trace.classes])[places.class_index]
+    wanted = np.array([counts_class(spec, kind) for kind in trace.classes])[places.class_index]
     one = np.ones(1)
     for i, time_s in enumerate(places.times_s.tolist()):
         place = Places(

@@ -51,7 +51,7 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
     """
     zone = ZoneInfo(store.load().timezone) if store.exists() else ZoneInfo("UTC")
     columns = _columns(by)
-    since_s = _since(since, zone)
+    since_s = unix_s(since, zone)
     reader = LedgerReader(ledger_path(store))
     try:
         rows = _grouped(list(reader.counts(since_s=since_s, camera=camera)), columns, zone)
@@ -76,8 +76,8 @@ def _columns(by: str) -> list[str]:
     return columns
 
 
-def _since(text: str, zone: ZoneInfo) -> int:
-    """Unix seconds."""
+def unix_s(text: str, zone: ZoneInfo, option: str = "--since") -> int:
+    """Unix seconds of 30m, 7d, all (0) or a time. Raise click.BadParameter for anything else."""
     if text == "all":
         return 0
     if found := re.fullmatch(r"(\d{1,6})([mhdw])", text):
@@ -87,7 +87,7 @@ def _since(text: str, zone: ZoneInfo) -> int:
         return int((given if given.tzinfo else given.replace(tzinfo=zone)).timestamp())
     except (ValueError, OverflowError) as error:
         raise click.BadParameter(
-            f"{text!r}: use 30m, 12h, 7d, all, or a time such as 2026-05-01T08:00", param_hint="--since"
+            f"{text!r}: use 30m, 12h, 7d, all, or a time such as 2026-05-01T08:00", param_hint=option
         ) from error
 
 

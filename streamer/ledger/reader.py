@@ -221,14 +221,23 @@ class LedgerReader:
         )
         return (StoredPath(*row) for row in rows)
 
-    def path_span(self, camera: str) -> tuple[int, int] | None:
-        """From when to when (Unix ns) paths of `camera` are kept, or None where there is none."""
+    def count_paths(self, camera: str, since_ns: int, until_ns: int) -> int:
+        """How many paths there are whose track's event is of that time."""
         row = self._db.execute(
-            "SELECT min(p.last_ns), max(p.last_ns) FROM paths p"
-            " WHERE p.camera=(SELECT id FROM cameras WHERE name=?)",
-            (camera,),
+            "SELECT count(*) FROM paths p JOIN events e ON e.camera=p.camera AND e.seq=p.seq"
+            " WHERE p.camera=(SELECT id FROM cameras WHERE name=?) AND e.captured_ns>=? AND e.captured_ns<?",
+            (camera, since_ns, until_ns),
         ).fetchone()
-        return (row[0], row[1]) if row[0] is not None else None
+        return int(row[0])
+
+    def count_events(self, camera: str, event_type: str, since_ns: int, until_ns: int) -> int:
+        """How many events of one type there are of that time."""
+        row = self._db.execute(
+            "SELECT count(*) FROM events WHERE camera=(SELECT id FROM cameras WHERE name=?) AND type=?"
+            " AND captured_ns>=? AND captured_ns<?",
+            (camera, event_type, since_ns, until_ns),
+        ).fetchone()
+        return int(row[0])
 
     def status(self) -> dict[str, Any]:
         return status(self._db, self.path)

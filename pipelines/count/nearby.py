@@ -1,0 +1,136 @@
+"""What nearly happened: passages of a stored track over a line that were not counted and why, and how near
+it came to lines and zones that it never reached."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.count.line import EVIDENCE, EVIDENCE_FRAMES, EVIDENCE_S, SETTLE_S, band_width
+from pipelines.count.recount import StoredEvidence, counts_class, recount, stored_anchors
+from pipelines.count.trace import Trace
+from pipelines.geometry import Polyline, point_in_polygon
+from pipelines.spec import LineSpec, ZoneSpec
+
+Array = npt.NDArray[np.float64]
+
+SAME_S = 0.002  # a stored crossing and its passage differ by rounding alone
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The track's point went over a line at `time_s` since its first place; `side` +1 to the right.
+
+    `reached` is how far beyond the line it came, over the band that it has to leave; `lasted_s` how long it
+    stayed there. `refused` says in a few words why it was not counted, and is empty where it was.
+    """
+
+    time_s: float
+    side: int
+    point_xyn: tuple[float, float]
+    reached: float
+    lasted_s: float
+    refused: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Where the track's point was nearest to a line or zone; `distance` in shares of the picture."""
+
+    distance: float
+    time_s: float
+    point_xyn: tuple[float, float]
+
+
+def passages(trace: Trace, spec: LineSpec) -> list[Passage]:
+    """Every time the track's point was on the other side of the line, counted or not, but for its returns
+    from passages that were not."""
+    places = trace.each_place()
+    points = stored_anchors(places.boxes_xyxyn, places.class_index, trace, spec.anchor)
+    line = Polyline(spec.points)
+    distance, normal = line.locate(points)
+    reach = np.abs(distance) / band_width(normal, places.boxes_xyxyn, places.noise_xyn)
+    evidence = StoredEvidence(places.times_s, places.evidence, trace.frame_s, trace.evidence_before)
+    counted = [c.time_s for c in recount(trace, spec)]
+    settled, found = 0, []
+    for start, end in _runs(distance > 0):
+        side = 1 if distance[start] > 0 else -1
+        reached = float(reach[start:end].max())
+        if settled in (0, side) or not start:
+            settled = side if reached > 1 or not start else settled
+            continue
+        share = float(distance[start - 1] / (distance[start - 1] - distance[start]))
+        time_s = float(places.times_s[start - 1] + share * np.diff(places.times_s[start - 1 : start + 1])[0])
+        point = points[start - 1] + share * (points[start] - points[start - 1])
+        lasted_s = float(places.times_s[end - 1] - places.times_s[start])
+        refused = ""
+        if not any(abs(time_s - at) <= SAME_S for at in counted):
+            kind = trace.classes[int(places.class_index[start])]
+            refused = _reason(spec, kind, line, point, reached, lasted_s, time_s, evidence)
+        if reached > 1 and (not refused or lasted_s >= SETTLE_S):
+            settled = side
+        found.append(Passage(time_s, side, (float(point[0]), float(point[1])), reached, lasted_s, refused))
+    return found
+
+
+def _runs(sides: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    turns = np.flatnonzero(sides[1:] != sides[:-1]) + 1
+    edges = [0, *turns.tolist(), len(sides)]
+    yield from itertools.pairwise(edges)
+
+
+def _reason(
+    spec: LineSpec,
+    kind: tuple[str, str],
+    line: Polyline,
+    point: Array,
+    reached: float,
+    lasted_s: float,
+    time_s: float,
+    evidence: StoredEvidence,
+) -> str:
+    if not counts_class(spec, kind):
+        return f"the line does not count {kind[0]}"
+    if reached <= 1:
+        return f"it stayed within the line's band ({reached:.2f} of 1)"
+    if lasted_s < SETTLE_S:
+        return f"it came back after {lasted_s:.2f} s ({SETTLE_S:g} are needed)"
+    within_s = max(EVIDENCE_S, EVIDENCE_FRAMES * evidence.frame_s)
+    weight = evidence.evidence_near(0, time_s, within_s)
+    if weight < EVIDENCE:
+        return f"the evidence of its boxes was {weight:.2f} ({EVIDENCE:g} is needed)"
+    before, after = line.beyond(point[None])
+    if before[0] > 0 or after[0] > 0:
+        return f"it passed {max(before[0], after[0]):.3f} of the picture beyond the line's end"
+    return "it had not left the line's band before"
+
+
+def nearest_to_line(trace: Trace, spec: LineSpec) -> Nearest:
+    points = stored_anchors(trace.boxes_xyxyn, trace.class_index, trace, spec.anchor)
+    return _nearest(trace, points, spec.points)
+
+
+def nearest_to_zone(trace: Trace, spec: ZoneSpec) -> Nearest:
+    """Distance 0 where it was inside."""
+    points = stored_anchors(trace.boxes_xyxyn, trace.class_index, trace, spec.anchor)
+    inside = np.flatnonzero(point_in_polygon(points, np.array(spec.points)))
+    if len(inside):
+        i = int(inside[0])
+        return Nearest(0.0, float(trace.times_s[i]), (float(points[i, 0]), float(points[i, 1])))
+    return _nearest(trace, points, (*spec.points, spec.points[0]))
+
+
+def _nearest(trace: Trace, points: Array, corners: Sequence[tuple[float, float]]) -> Nearest:
+    """By the knots: between them the way is straight to within the tolerance."""
+    at = np.asarray(corners, np.float64)
+    steps = np.diff(at, axis=0)
+    offset = points[:, None] - at[None, :-1]
+    share = np.clip((offset * steps).sum(axis=2) / (steps**2).sum(axis=1), 0.0, 1.0)
+    gap = offset - share[..., None] * steps
+    distance = np.hypot(gap[..., 0], gap[..., 1]).min(axis=1)
+    i = int(distance.argmin())
+    return Nearest(float(distance[i]), float(trace.times_s[i]), (float(points[i, 0]), float(points[i, 1])))

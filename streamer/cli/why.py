@@ -1,0 +1,149 @@
+"""`streamer why EVENT_ID`: what an event rests on, and what nearly happened."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from streamer.cli.ledger import ledger_path
+from streamer.config_store import ConfigStore
+from streamer.ledger import LedgerReader
+from streamer.why import explain, parse_id
+from streamer.why_picture import draw
+
+
+@click.command()
+@click.argument("event_id")
+@click.option("--camera", help="The camera, for an id of its stream (LINEAGE-SEQ).")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="OUT.png",
+    help="Draw lines, zones, the track's way and the crossing.",
+)
+@click.pass_obj
+def why(store: ConfigStore, event_id: str, camera: str | None, as_json: bool, picture: Path | None) -> None:
+    """Tell why the event EVENT_ID was made: its track, its rule, its frames, and what nearly happened.
+
+    EVENT_ID is an event's id (NODE/CAMERA/LINEAGE/SEQ), CAMERA/SEQ, or with --camera the id of an entry of
+    the camera's Redis stream (LINEAGE-SEQ). The ledger is read; a daemon may run or not.
+
+    \b
+    streamer why gate/4711
+    """
+    asked = parse_id(event_id, camera)
+    zone = ZoneInfo(store.load().timezone) if store.exists() else ZoneInfo("UTC")
+    reader = LedgerReader(ledger_path(store))
+    try:
+        found = explain(reader, asked)
+    finally:
+        reader.close()
+    if picture is not None:
+        draw(found, picture)
+    if as_json:
+        click.echo(json.dumps(found.as_dict, indent=2))
+    else:
+        for line in _text(found.as_dict, zone):
+            click.echo(line)
+    if picture is not None:
+        click.echo(f"drawn: {picture}", err=True)
+
+
+def _text(told: dict[str, Any], zone: ZoneInfo) -> list[str]:
+    kind = told["type"].removeprefix("streamer.").rpartition(".v")[0]
+    what = [told["camera"], kind, told["subject"]]
+    what += [str(told[name]) for name in ("direction", "class") if name in told]
+    lines = ["  ".join(word for word in what if word), *_row("id", told["id"])]
+    lines += [*_frames(told["frames"], zone), *_margins(told["margins"]), *_rule(told["rule"], zone)]
+    if "track" not in told:
+        return [*lines, *_row("track", "this event is about no single track")]
+    lines += _track(told["track"], zone)
+    nearly = told["nearly"] or [{"text": "nothing: no other line or zone was near, no crossing was refused"}]
+    for number, moment in enumerate(nearly):
+        at = f"{_clock(moment['time'], zone)}  " if "time" in moment else ""
+        lines += _row("nearly" if not number else "", at + moment["text"])
+    return lines
+
+
+def _row(title: str, text: str) -> list[str]:
+    return [f"  {title:<8} {text}"]
+
+
+def _clock(text: str, zone: ZoneInfo) -> str:
+    at = datetime.fromisoformat(text).astimezone(zone)
+    return f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}"
+
+
+def _day(text: str, zone: ZoneInfo) -> str:
+    return f"{datetime.fromisoformat(text).astimezone(zone):%Y-%m-%d} {_clock(text, zone)}"
+
+
+def _frames(frames: dict[str, Any], zone: ZoneInfo) -> list[str]:
+    decided, lines = frames["decided"], []
+    if "happened" in frames:
+        happened = frames["happened"]
+        lines += _row("happened", f"{_day(happened['time'], zone)}, interpolated between frames")
+    on = f"on frame {decided['frame_id']} of epoch {decided['epoch']}"
+    if decided["frame_id"] < 0:
+        on = "resting on no frame"
+    lines += _row("decided", f"{_day(decided['time'], zone)}, {on}")
+    if decided["frame_id"] >= 0:
+        later = f", {happened['before_decision_s']:.2f} s after it happened" if "happened" in frames else ""
+        taken = f"{decided['taken_ms']:.0f} ms when inference took it"
+        ages = f"its frame was {decided['age_ms']:.0f} ms old ({taken})"
+        lines += _row("", ages + later)
+    return lines
+
+
+def _margins(margins: dict[str, Any]) -> list[str]:
+    if "margin" not in margins:
+        return []
+    text = f"{margins['margin']:.1f} bands beyond the line ({margins['margin_needed']:g} needed)"
+    if "evidence" in margins:
+        text += f", evidence of its boxes {margins['evidence']:.2f} ({margins['evidence_needed']:g} needed)"
+    if "score" in margins:
+        text += f", last score {margins['score']:.2f}"
+    return _row("margins", text)
+
+
+def _rule(rule: dict[str, Any], zone: ZoneInfo) -> list[str]:
+    rev = f"configuration revision {rule['config_rev']}"
+    if "in_force_since" in rule:
+        rev += f", in force since {_day(rule['in_force_since'], zone)[:19]}"
+    lines = []
+    for kind in ("line", "zone"):
+        if kind in rule:
+            spec = rule[kind]
+            points = " ".join(f"{x:g},{y:g}" for x, y in spec["points"])
+            wanted = ", ".join(spec["classes"]) or "all classes"
+            lines += _row("rule", f"{kind} {spec['name']} {points}, by {spec['anchor']}, {wanted}")
+    lines += _row("" if lines else "rule", rev)
+    return lines + (_row("", rule["note"]) if "note" in rule else [])
+
+
+def _track(track: dict[str, Any], zone: ZoneInfo) -> list[str]:
+    text = f"{track['track_id']} of epoch {track['epoch']}, {track['state']}"
+    if "seconds" not in track:
+        return _row("track", ": ".join(part for part in (text, track.get("note", "")) if part))
+    text += f", {_clock(track['first'], zone)} to {_clock(track['last'], zone)} ({track['seconds']:.1f} s)"
+    lines = _row("track", text)
+    votes = sum(track["votes"].values()) or 1
+    shares = ", ".join(
+        f"{name} {n} of {votes}" for name, n in sorted(track["votes"].items(), key=lambda item: -item[1])
+    )
+    lines += _row("votes", f"{shares} places; counted {track['crossings']} times in all")
+    if track.get("path"):
+        first, last = track["path"][0], track["path"][-1]
+        way = f"{len(track['path'])} knots, from {_middle(first)} to {_middle(last)}"
+        lines += _row("path", way)
+    return lines
+
+
+def _middle(knot: list[float]) -> str:
+    return f"{(knot[1] + knot[3]) / 2:.2f},{(knot[2] + knot[4]) / 2:.2f}"
