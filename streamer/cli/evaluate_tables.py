@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.evaluate.gate import Verdict
-from pipelines.evaluate.report import clock, difference_interval, percent
+from pipelines.evaluate.report import clock, difference_interval
 from pipelines.evaluate.summary import Difference, Evaluation, Row
 
-HEADS = ("true", "counted", "missed", "false", "gross", "of true", "95 %", "net", "GEH")
+HEADS = ("true", "counted", "missed", "false", "gross", "%", "95 %", "net", "GEH")
 SHOWN = 20  # misses and false counts that are listed; the report and --json have all
 
 
@@ -24,7 +24,9 @@ def print_evaluation(result: Evaluation) -> None:
         f"[bold]{escape(result.name)}[/bold] against {escape(facts['truth'])}: {facts['frames']} frames, "
         f"{result.duration_s:.1f} s, {facts['picture']}, {escape(facts['detector'])}"
     )
-    table = Table("", *HEADS, box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table("", *HEADS, box=None, padding=(0, 0, 0, 2), pad_edge=False)
+    for column in table.columns:
+        column.no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
     for key, rows in result.tables.items():
@@ -56,9 +58,10 @@ def _cells(row: Row) -> tuple[str, ...]:
     data = row.as_dict()
     counts = (str(data[key]) for key in ("true", "counted", "missed", "false", "gross"))
     limits = data["gross_share_95"]
-    between = "–" if limits is None else f"{100 * limits[0]:.0f} to {100 * limits[1]:.0f} %"
+    between = "–" if limits is None else f"{100 * limits[0]:.0f} to {100 * limits[1]:.0f}"
+    share = "–" if data["gross_share"] is None else f"{100 * data['gross_share']:.1f}"
     geh = "–" if row.geh is None else f"{row.geh:.1f}"
-    return (*counts, percent(data["gross_share"]), between, f"{row.net:+d}", geh)
+    return (*counts, share, between, f"{row.net:+d}", geh)
 
 
 def _list(console: Console, result: Evaluation) -> None:
