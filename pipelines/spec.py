@@ -195,8 +195,24 @@ def _check_direction(what: str, word: str, line: LineSpec) -> None:
         )
 
 
+class RuleDefaults(Rules):
+    """What a preset adds to a camera's rules where they leave it open (defaults.py).
+
+    `anchor` replaces "auto" of lines and zones. `occupancy`: lines with directions called `in` and `out`
+    give one, unless the rules have any. `speed`: a calibrated camera's lines measure it, unless the rules
+    say where.
+    """
+
+    anchor: Anchor = "auto"
+    occupancy: bool = False
+    speed: bool = False
+
+
 class PipelineSpec(Rules):
-    """Which parts a pipeline is made of. `detector` is an engine of the registry or "auto"."""
+    """Which parts a pipeline is made of. `detector` is an engine of the registry or "auto".
+
+    `classes` are those that a camera without any of its own is asked for.
+    """
 
     name: Name
     description: str = ""
@@ -204,6 +220,7 @@ class PipelineSpec(Rules):
     model: str | None = None  # a name in the model store; None: the store's default, else motion
     score: Unit | None = None  # None: the model's own default
     classes: tuple[str, ...] = ()
+    defaults: RuleDefaults = RuleDefaults()
 
 
 @cache

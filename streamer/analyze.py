@@ -27,6 +27,14 @@ from streamer.overlay import Overlay
 from streamer.sources.base import Decoded, Source, SourceInfo, fit
 
 CAMERA = "clip"
+# Events of the analytics beyond lines and zones, of which the number and the last are kept.
+FURTHER = frozenset(
+    f"streamer.{kind}.v1"
+    for kind in (
+        *("dwell.exceeded", "occupancy.changed", "queue.changed", "flow.moved", "flow.matrix"),
+        *("speed.measured", "wrongway.detected", "heatmap.measured", "unique.counted"),
+    )
+)
 AHEAD = 4  # frames decoded and scaled before the detector wants them
 SHORT = 0.9  # fewer than this share of the frames that a clip says it has: it is truncated
 Progress = Callable[[int], None]
@@ -77,6 +85,9 @@ class Analysis:
     lines: dict[str, LineCount] = field(default_factory=dict)
     zones: dict[str, ZoneCount] = field(default_factory=dict)
     detector: dict[str, Any] = field(default_factory=dict)
+    further: dict[str, dict[str, Any]] = field(
+        default_factory=dict
+    )  # last data by type and rule, and how many
 
     def __post_init__(self) -> None:
         self.lines = {line.name: LineCount() for line in self.rules.lines}
@@ -95,6 +106,11 @@ class Analysis:
             zone.exited += 1
             if "dwell_s" in data:
                 zone.dwell_s.append(float(data["dwell_s"]))
+        elif event.type in FURTHER:
+            kind = event.type.removeprefix("streamer.").removesuffix(".v1")
+            told = self.further.setdefault(kind, {}).setdefault(event.subject, {"events": 0})
+            told["events"] += 1
+            told["last"] = dict(data)
 
 
 class Watcher(Protocol):

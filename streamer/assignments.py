@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from pipelines.defaults import with_defaults
+from pipelines.spec import PipelineSpec
 from streamer import redis_server
 from streamer.changes import pipeline_of
 from streamer.config import CameraConfig, Config
@@ -50,15 +52,20 @@ def infer_assignment(spec: WorkerSpec, rev: int, config: Config, shared: SharedS
     cameras = []
     for camera in _cameras(spec, config):
         pipeline = pipeline_of(camera)
-        if camera.model is not None:
-            pipeline = pipeline.model_copy(update={"model": camera.model})
+        # Presets that differ in their rules alone share one loaded model: only what loading needs is sent.
+        loaded = PipelineSpec(
+            name="default",
+            detector=pipeline.detector,
+            model=camera.model or pipeline.model,
+            score=pipeline.score,
+        )
         cameras.append(
             InferCamera(
                 name=camera.name,
                 row=shared.row(camera.name),
                 generation=shared.last_reclaim(camera.name),
-                pipeline=pipeline.model_dump_json(),
-                rules=camera.rules.model_dump_json(),
+                pipeline=loaded.model_dump_json(),
+                rules=with_defaults(camera.rules, pipeline).model_dump_json(),
                 bucket_s=config.counts.bucket_s,
             )
         )

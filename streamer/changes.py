@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipelines.defaults import with_defaults
 from pipelines.spec import REVISED, CameraRules, PipelineSpec, Rules, preset
 from streamer.atomic import Write, write_together
 from streamer.change_kinds import (
@@ -79,7 +80,7 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
         whose = f"model {installed.name or installed.path}"
     else:
         return
-    for word, where in _classes_named(camera.rules):
+    for word, where in _classes_named(with_defaults(camera.rules, spec)):
         if word not in known:
             near = difflib.get_close_matches(word, known, n=1)
             shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")

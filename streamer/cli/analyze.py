@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.registry import DETECTORS
-from pipelines.spec import Anchor, PipelineSpec
+from pipelines.spec import Anchor, CameraRules, PipelineSpec
 from streamer import analyze as analysis
 from streamer.analyze import Analysis, Outputs
 from streamer.cli.clip_arguments import (
@@ -25,7 +25,9 @@ from streamer.cli.clip_arguments import (
     drawn_rules,
     frames_progress,
     parse_drawn,
+    read_rules,
 )
+from streamer.cli.gist import gist
 from streamer.config_store import ConfigStore
 from streamer.detections import load_detections
 from streamer.errors import ConfigError, StorageError
@@ -43,13 +45,22 @@ from streamer.sources.base import create_source
     help="Counting line; more points: a poly-line.",
 )
 @click.option("--zone", "zones", multiple=True, metavar="NAME=x1,y1,x2,y2,x3,y3,…", help="Zone.")
+@click.option(
+    "--rules",
+    "rules_file",
+    type=click.Path(path_type=Path),
+    metavar="RULES.yaml",
+    help="Rules as in a camera's file: lines, zones, queues, flows, speeds, …",
+)
+@click.option(
+    "--in", "inward", type=click.Choice(["left", "right"]), help="The side of each --line that is inside."
+)
 @click.option("--pixels", is_flag=True, help="Points are pixels of the clip, not shares of it.")
 @click.option(
     "--anchor",
     type=click.Choice(["center", "foot", "top", "auto"]),
-    default="center",
-    show_default=True,
-    help="The point of a box that crosses; auto: the foot of a person, else the center.",
+    help="The point of a box that crosses; auto: the preset's, else the foot of a person and the center of "
+    "all else.  [default: center, with another preset than default: auto]",
 )
 @click.option("--classes", "--class", "classes", help="Only these classes or groups: person,vehicle")
 @click.option("--pipeline", "pipeline_name", default="default", show_default=True, help="Preset.")
@@ -76,8 +87,10 @@ def analyze(
     model: str | None,
     lines: tuple[str, ...],
     zones: tuple[str, ...],
+    rules_file: Path | None,
+    inward: str | None,
     pixels: bool,
-    anchor: Anchor,
+    anchor: Anchor | None,
     classes: str | None,
     pipeline_name: str,
     engine: str | None,
@@ -95,14 +108,17 @@ def analyze(
     \b
     streamer analyze street.mp4 --line 'road=0.1,0.6,0.9,0.6' --classes vehicle
     """
+    spec = chosen_spec(pipeline_name, engine, score)
     drawn = Drawing(
         [parse_drawn(text, "line", 2) for text in lines],
         [parse_drawn(text, "zone", 3) for text in zones],
         pixels,
-        anchor,
+        anchor or ("center" if pipeline_name == "default" else "auto"),
+        inward,
+        CameraRules() if rules_file is None else read_rules(rules_file),
+        spec,
     )
-    spec = chosen_spec(pipeline_name, engine, score)
-    wanted = tuple(word.strip() for word in (classes or "").split(",") if word.strip()) or spec.classes
+    wanted = tuple(word.strip() for word in (classes or "").split(",") if word.strip())
     outputs = Outputs(render, events, detections)
     _check_outputs(outputs)
     if clip.endswith(".npz"):
@@ -215,6 +231,7 @@ def as_dict(result: Analysis) -> dict[str, Any]:
             }
             for name, zone in result.zones.items()
         },
+        "analytics": result.further,
         "detector": result.detector,
     }
 
@@ -238,5 +255,11 @@ def _print(result: Analysis) -> None:
             mean = f"{sum(zone.dwell_s) / len(zone.dwell_s):.1f}" if zone.dwell_s else ""
             table.add_row(name, str(zone.entered), str(zone.exited), mean)
         console.print(table)
-    if not result.lines and not result.zones:
+    if result.further:
+        table = Table("analytic", "rule", "events", "the last one")
+        for kind, rules in sorted(result.further.items()):
+            for name, told in rules.items():
+                table.add_row(kind, name, str(told["events"]), gist(kind, told["last"]))
+        console.print(table)
+    if not any(items for _, items in result.rules.named()):
         console.print("nothing was asked for: add --line NAME=x1,y1,x2,y2 or --zone NAME=x1,y1,x2,y2,x3,y3")

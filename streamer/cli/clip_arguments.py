@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipelines.defaults import with_defaults
 from pipelines.detect.detector import Detector
 from pipelines.spec import Anchor, CameraRules, LineSpec, PipelineSpec, ZoneSpec, check_name, preset
 from streamer.cli.rules import normalised
 from streamer.config import Config
+from streamer.config_file import read
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError
 from streamer.models import ModelStore, open_detector
@@ -33,6 +35,23 @@ class Drawing:
     zones: list[Drawn]
     pixels: bool
     anchor: Anchor
+    inward: str | None = None  # the side of every line that is inside: "left" or "right"
+    rules: CameraRules = field(default_factory=CameraRules)  # of a file, to which those are added
+    spec: PipelineSpec | None = None  # whose defaults complete them
+
+
+class _RulesFile(BaseModel):
+    """A camera's file, of which the rules alone are wanted."""
+
+    rules: CameraRules = CameraRules()
+
+
+def read_rules(path: Path) -> CameraRules:
+    """The rules of a YAML file: a camera's file, or what stands under its `rules`. Raises ConfigError."""
+    document = read(path)
+    if "rules" in document.data:
+        return document.check(_RulesFile).rules
+    return document.check(CameraRules)
 
 
 def parse_drawn(text: str, kind: str, least: int) -> Drawn:
@@ -58,21 +77,32 @@ def parse_drawn(text: str, kind: str, least: int) -> Drawn:
 def drawn_rules(drawn: Drawing, clip_size: tuple[int, int], classes: tuple[str, ...]) -> CameraRules:
     """`clip_size` is (width, height), which points in pixels are shares of. Raises ConfigError."""
     size = clip_size if drawn.pixels else None
+    ways = _ways(drawn.inward)
     try:
-        return CameraRules(
-            classes=classes,
-            lines=tuple(
-                LineSpec(name=name, points=_unit(points, size), anchor=drawn.anchor)
-                for name, points in drawn.lines
-            ),
-            zones=tuple(
-                ZoneSpec(name=name, points=_unit(points, size), anchor=drawn.anchor)
-                for name, points in drawn.zones
-            ),
+        lines = tuple(
+            LineSpec(name=name, points=_unit(points, size), anchor=drawn.anchor, **ways)
+            for name, points in drawn.lines
         )
+        zones = tuple(
+            ZoneSpec(name=name, points=_unit(points, size), anchor=drawn.anchor)
+            for name, points in drawn.zones
+        )
+        update: dict[str, Any] = {"lines": drawn.rules.lines + lines, "zones": drawn.rules.zones + zones}
+        if classes:
+            update["classes"] = classes
+        rules = CameraRules.model_validate(drawn.rules.model_copy(update=update).model_dump())
+        return rules if drawn.spec is None else with_defaults(rules, drawn.spec)
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(str(first["msg"]).removeprefix("Value error, ")) from error
+
+
+def _ways(inward: str | None) -> dict[str, str]:
+    """The names of a line's directions, where a side of it is inside."""
+    if inward is None:
+        return {}
+    names = ("in", "out") if inward == "right" else ("out", "in")
+    return dict(zip(("left_to_right", "right_to_left"), names, strict=True))
 
 
 def _unit(points: Sequence[Pair], size: tuple[int, int] | None) -> tuple[Pair, ...]:

@@ -17,6 +17,7 @@ import click
 
 from streamer import redis_server, schemas
 from streamer.assignments import LEDGER_FILE
+from streamer.cli.gist import gist
 from streamer.cloudevents import EventId
 from streamer.config import Config
 from streamer.config_store import ConfigStore
@@ -218,6 +219,9 @@ def _gist(kind: str, event: dict[str, Any]) -> str:
         seen_s = data["coverage"]["seen_s"] + data["coverage"]["gated_s"]
         length_s = (data["end_ns"] - data["start_ns"]) / 1e9
         return f"{', '.join(crossed) or 'no crossing'}; seen {seen_s:.1f} of {length_s:.1f} s"
+    further = gist(kind, data)
+    if further is not None:
+        return f"{event.get('subject', '')}  {further}"
     told = {
         "line.crossed": ("line", "direction", "class", "track_id"),
         "zone.entered": ("zone", "class", "track_id"),

@@ -37,17 +37,17 @@ EVERY_RULE = CameraRules.model_validate(
             {"name": "porch", "points": [[0.0, 0.0], [0.4, 0.0], [0.4, 1.0], [0.0, 1.0]]},
         ],
         "dwells": [{"name": "long", "zone": "hall", "after_s": [1.0]}],
-        "occupancies": [{"name": "inside", "lines": ["door"], "inward": "left-to-right"}],
+        "occupancies": [{"name": "inside", "lines": ["door"], "inward": "right-to-left"}],
         "queues": [{"name": "till", "zone": "hall", "slow_heights_s": 10, "join_s": 0.5, "settle_s": 0}],
-        "flows": [{"name": "through", "zones": ["porch", "hall"]}],
+        "flows": [{"name": "through", "zones": ["porch", "hall"], "every_s": 10}],
         "calibration": {
             "points": [[0, 0], [1, 0], [1, 1], [0, 1]],
             "metres": [[0, 0], [9, 0], [9, 9], [0, 9]],
         },
         "speeds": [{"name": "pace", "line": "door"}],
-        "wrong_ways": [{"name": "against", "line": "door", "allowed": "right-to-left"}],
-        "heatmaps": [{"name": "heat"}],
-        "uniques": [{"name": "visitors"}],
+        "wrong_ways": [{"name": "against", "line": "door", "allowed": "left-to-right"}],
+        "heatmaps": [{"name": "heat", "every_s": 10}],
+        "uniques": [{"name": "visitors", "every_s": 10}],
     }
 )
 

@@ -24,7 +24,7 @@ Walk = Callable[[float], Place]
 
 
 def rules(**kinds: Any) -> CameraRules:
-    """Rules with a left and a right zone and a line through the middle, walked upwards: right is to the right."""
+    """Rules with a left and a right zone, and a line up the middle whose right is on the right."""
     base = {
         "lines": [
             {
