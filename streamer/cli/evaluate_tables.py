@@ -24,7 +24,7 @@ def print_evaluation(result: Evaluation) -> None:
         f"[bold]{escape(result.name)}[/bold] against {escape(facts['truth'])}: {facts['frames']} frames, "
         f"{result.duration_s:.1f} s, {facts['picture']}, {escape(facts['detector'])}"
     )
-    table = Table("", *HEADS, box=None, padding=(0, 0, 0, 2), pad_edge=False)
+    table = Table("", *HEADS, box=None, padding=(0, 0, 0, 1), pad_edge=False)
     for column in table.columns:
         column.no_wrap = True
     for column in table.columns[1:]:
