@@ -3,7 +3,8 @@
 The rule, the lines and the detections are those of the corpus's CROSSINGS.md: a vertical line at half the
 width and a horizontal one at 0.6 of the height, crossed by the foot point; a true track has crossed when it
 was seen 2 or more times in a row on one side and then 2 or more times in a row on the other (`>=` is the
-greater side); the crossing's time is the first observation of the new run.
+greater side); the crossing's time is the first observation of the new run. Lines are called "V" and "H",
+directions "greater" (to the right, downwards) and "lesser".
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.evaluate.crossings import Crossing
+
 Array = npt.NDArray[np.float64]
 
 MOT15 = ("PETS09-S2L1", "TUD-Campus", "ETH-Bahnhof", "ADL-Rundle-6", "KITTI-17")
@@ -28,15 +31,6 @@ KITTI_FPS = 10.0
 VERTICAL_AT = 0.5
 HORIZONTAL_AT = 0.6
 RUN = 2  # observations in a row that make a side
-
-
-@dataclass(frozen=True, slots=True)
-class Crossing:
-    """One crossing of a line: `line` is "V" or "H", `direction` +1 to the greater side, -1 to the lesser."""
-
-    line: str
-    direction: int
-    time_s: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +144,8 @@ def true_crossings(
             ("H", foot_y, horizontal * sequence.height),
         ):
             for index, direction in run_crossings(place >= at):
-                found.append(Crossing(line, direction, sequence.time_s(rows[index, 0])))
+                name = "greater" if direction > 0 else "lesser"
+                found.append(Crossing(line, name, sequence.time_s(rows[index, 0])))
     return sorted(found, key=lambda c: c.time_s)
 
 

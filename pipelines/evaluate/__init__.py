@@ -1,0 +1,1 @@
+"""How right the counts are: counted crossings against true ones, and tracks against true boxes."""
