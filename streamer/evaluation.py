@@ -257,11 +257,11 @@ def _facts(run: Run, truth: TruthFile) -> dict[str, str]:
     detector = run.analysis.detector
     what = detector.get("model") or detector.get("engine") or "stored detections"
     return {
-        "clip": run.clip or run.name,
+        "clip": Path(run.clip or run.name).name,
         "truth": truth.name,
         "frames": str(len(run.recording.results)),
         "picture": f"{run.analysis.width}x{run.analysis.height}",
-        "detector": str(what),
+        "detector": Path(str(what)).name,
         "classes": ", ".join(run.rules.classes) or "all",
     }
 

@@ -30,7 +30,8 @@ th { color: var(--soft); font-weight: 600; font-size: .85rem; }
 th:first-child, td:first-child { text-align: left; }
 .wide { overflow-x: auto; } .bad { color: var(--bad); } .good { color: var(--good); }
 ul.warnings { background: var(--tile); border-left: 4px solid #d69a00; padding: .6rem 1rem .6rem 2rem; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 1rem; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(440px, 100%), 1fr));
+  gap: 1rem; }
 figure { margin: 0; background: var(--tile); border-radius: 8px; overflow: hidden; }
 figure img { width: 100%; display: block; } figcaption { padding: .5rem .8rem .7rem; font-size: .88rem; }
 figcaption b { display: block; font-size: .95rem; }

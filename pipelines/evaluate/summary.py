@@ -131,7 +131,7 @@ def evaluate(
         for a, b in comparison.matched
         if a.class_name and b.class_name and a.class_name != b.class_name
     )
-    filled = replace(comparison, matched=tuple((_with_class(a, b), b) for a, b in comparison.matched))
+    filled = _with_classes(comparison)
 
     def table(key: Callable[[Crossing], str]) -> dict[str, Row]:
         return {k: _row(v, duration_s) for k, v in grouped(filled, key).items()}
@@ -162,9 +162,21 @@ def evaluate(
     )
 
 
-def _with_class(true: Crossing, counted: Crossing) -> Crossing:
-    """A true crossing without a class is listed under the class that it was counted as."""
-    return true if true.class_name else replace(true, class_name=counted.class_name)
+def _with_classes(comparison: Comparison) -> Comparison:
+    """True crossings without a class are listed under the one that they were counted as.
+
+    A missed one can be told only where the truth names no class at all and one alone was counted.
+    """
+    counted = {c.class_name for c in (*(b for _, b in comparison.matched), *comparison.false)}
+    named = any(c.class_name for c in (*(a for a, _ in comparison.matched), *comparison.missed))
+    only = next(iter(counted)) if len(counted) == 1 and not named else ""
+    return replace(
+        comparison,
+        matched=tuple(
+            (a if a.class_name else replace(a, class_name=b.class_name), b) for a, b in comparison.matched
+        ),
+        missed=tuple(replace(c, class_name=c.class_name or only) for c in comparison.missed),
+    )
 
 
 def _row(figures: Mapping[str, int], seconds: float) -> Row:

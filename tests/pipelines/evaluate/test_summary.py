@@ -98,3 +98,11 @@ def test_two_runs_are_compared_error_by_error() -> None:
     assert found["net"].difference == 30
     same = differences(result(true, worse), result(true, worse))
     assert same["gross"].interval == (0.0, 0.0)
+
+
+def test_misses_of_truth_without_classes_belong_to_the_only_class_that_was_counted() -> None:
+    true = crossings("door", 10, 20)
+    one = result(true, crossings("door", 10, kind="person"))
+    assert {k: (r.true, r.missed) for k, r in one.tables["class"].items()} == {"person": (2, 1)}
+    two = result(true, crossings("door", 10, kind="person") + crossings("door", 50, kind="car"))
+    assert {k: r.missed for k, r in two.tables["class"].items()} == {"(not given)": 1, "car": 0, "person": 0}
