@@ -73,7 +73,7 @@ def _event(image: Image, data: dict[str, Any]) -> None:
         )
     cv2.circle(image, (x, y), 13, colour, 3, cv2.LINE_AA)
     text = f"{data['direction']}: margin {data.get('margin', 0):.1f}"
-    render.write(image, text, (x, y - 30), colour, centred=True)
+    render.write(image, text, (x, y - 70), colour, centred=True)
 
 
 def _title(told: dict[str, Any]) -> str:

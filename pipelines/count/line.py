@@ -4,7 +4,8 @@ A track is on a side when its anchor point has been farther from the line than a
 was on one side and then stays on the other: beyond the band, for `SETTLE_S` and `SETTLE_FRAMES`. The band is
 a few standard errors of the place and never less than a share of the box, so that standing on the line or
 walking along it counts nothing, while a steady vehicle needs no room at all. The moment and the point of the
-crossing are where the path cuts the line, interpolated; where that lies beyond the line's ends it is none (an end at the picture's edge is no end).
+crossing are where the path cuts the line, interpolated; where that lies beyond the line's ends it is none
+(an end at the picture's edge is no end).
 
 Last, the object must have been really there: the evidence of its boxes within `EVIDENCE_S` of the crossing
 (evidence.py), over all frames of that time, must reach `EVIDENCE`.

@@ -70,7 +70,8 @@ def passages(trace: Trace, spec: LineSpec) -> list[Passage]:
         refused = ""
         if not any(abs(time_s - at) <= SAME_S for at in counted):
             kind = trace.classes[int(places.class_index[start])]
-            refused = _reason(spec, kind, line, point, reached, lasted_s, time_s, evidence)
+            last = end == len(points)
+            refused = _reason(spec, kind, line, point, reached, (lasted_s, last), time_s, evidence)
         if reached > 1 and (not refused or lasted_s >= SETTLE_S):
             settled = side
         found.append(Passage(time_s, side, (float(point[0]), float(point[1])), reached, lasted_s, refused))
@@ -89,7 +90,7 @@ def _reason(
     line: Polyline,
     point: Array,
     reached: float,
-    lasted_s: float,
+    lasted: tuple[float, bool],
     time_s: float,
     evidence: StoredEvidence,
 ) -> str:
@@ -97,8 +98,10 @@ def _reason(
         return f"the line does not count {kind[0]}"
     if reached <= 1:
         return f"it stayed within the line's band ({reached:.2f} of 1)"
+    lasted_s, was_last = lasted
     if lasted_s < SETTLE_S:
-        return f"it came back after {lasted_s:.2f} s ({SETTLE_S:g} are needed)"
+        what = "the track ended" if was_last else "it came back"
+        return f"{what} {lasted_s:.2f} s beyond the line ({SETTLE_S:g} are needed)"
     within_s = max(EVIDENCE_S, EVIDENCE_FRAMES * evidence.frame_s)
     weight = evidence.evidence_near(0, time_s, within_s)
     if weight < EVIDENCE:

@@ -84,7 +84,8 @@ def recount(
     until_ns = unix_s(until, zone, "--until") * NS_PER_S if until else time.time_ns()
     reader = LedgerReader(ledger_path(store))
     try:
-        with Progress(console=Console(stderr=True), transient=True) as bar:
+        console = Console(stderr=True)
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("tracks", total=1.0)
             found = recount_camera(
                 reader, camera, spec, since_ns, until_ns, lambda share: bar.update(task, completed=share)

@@ -90,12 +90,16 @@ class InferWorker:
         self._once_a_while(now_s)
 
     def close(self) -> None:
-        """Finish the batch in hand, close the buckets, and wait for the acknowledgements."""
+        """Finish the batch in hand, end the tracks, close the buckets, and wait for the acknowledgements.
+
+        A crossing that was not decided yet is counted so, and no track's path is lost.
+        """
         self._drain()
         for camera in self._cameras.values():
             if camera.ready is not None:
                 camera.block.add(drop_stopped=1)
                 camera.ready = None
+            self._end_tracks(camera)
             self._emitter.close_buckets(camera, stopping=True)
         deadline_s = time.monotonic() + DRAIN_S
         while self._journal.unacknowledged and time.monotonic() < deadline_s:
