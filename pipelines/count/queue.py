@@ -21,6 +21,7 @@ QUEUE_CHANGED = "streamer.queue.changed.v1"
 OVER_S = 1.0  # speed is measured over this time,
 LEAST_S = 0.4  # and never over less
 EVERY_S = 0.1  # places kept
+LOST_S = 4.0  # who is not seen for longer (a jump of the stream's time) has not been waiting meanwhile
 
 
 @dataclass(slots=True)
@@ -52,6 +53,9 @@ class Queue:
             row = sight.row_of.get(track_id)
             if row is not None and self._chosen.wanted[sight.class_ids[row]]:
                 person = self._people.get(track_id)
+                if person is not None and sight.time_s - person.places[-1][0] > LOST_S:
+                    self._leave(track_id, sight.time_s)
+                    person = None
                 if person is None:
                     person = self._people[track_id] = _Person(sight.class_ids[row])
                 person.class_id = sight.class_ids[row]

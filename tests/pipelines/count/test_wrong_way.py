@@ -10,15 +10,17 @@ from tests.pipelines.count.walks import Walk, of, play, rules, still, straight, 
 
 LINE = rules(wrong_ways=[{"name": "ramp", "line": "middle", "allowed": "in", "min_distance": 0.1}])
 ZONE = rules(wrong_ways=[{"name": "ramp", "zone": "left", "towards": [[0, 0.5], [1, 0.5]]}])
+STOPS = through((0, 0.8, 0.5), (3, 0.45, 0.5), (9, 0.45, 0.5))
+AGAIN = through((0, 0.8, 0.5), (3, 0.45, 0.5), (6, 0.8, 0.5), (10, 0.2, 0.5))
 
 AT_LINE: list[tuple[str, Walk, int]] = [
     ("the allowed way", straight(0.2, 0.8, 6), 0),
     ("the wrong way", straight(0.8, 0.2, 6), 1),
-    ("over the line the wrong way, but it stops 0.05 beyond", through((0, 0.8, 0.5), (3, 0.45, 0.5), (9, 0.45, 0.5)), 0),
+    ("over the line the wrong way, but it stops 0.05 beyond", STOPS, 0),
     ("it turns back 0.05 beyond", through((0, 0.8, 0.5), (3, 0.45, 0.5), (6, 0.8, 0.5)), 0),
-    ("wrong, back, and wrong again for good", through((0, 0.8, 0.5), (3, 0.45, 0.5), (6, 0.8, 0.5), (10, 0.2, 0.5)), 1),
+    ("wrong, back, and wrong again for good", AGAIN, 1),
     ("it stands on the line", still(0.5), 0),
-]  # fmt: skip
+]
 IN_ZONE: list[tuple[str, Walk, int]] = [
     ("along the arrow", straight(0.02, 0.38, 5), 0),
     ("against it", straight(0.38, 0.02, 5), 1),

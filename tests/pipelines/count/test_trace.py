@@ -1,0 +1,144 @@
+"""A track's stored path: what comes back is what was put in, near enough, and damage is noticed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from pipelines.count.analytics import Analytics
+from pipelines.count.paths import LEAST, MOST_BYTES, TOLERANCE, PathRecorder
+from pipelines.count.smoothing import Places, Smoother
+from pipelines.count.trace import SCALE, Trace, TraceError, decode, encode, put, take, unpack
+from pipelines.spec import CameraRules
+from pipelines.values import Event, Labels, Stamp, Tracks
+
+LABELS = Labels(("person", "car"), ("person", "vehicle"))
+
+
+def boxes_at(time_s: float) -> np.ndarray:
+    """A box that swings to and fro and grows, (1, 4)."""
+    x, y = 0.3 + 0.2 * np.sin(time_s), 0.4 + 0.1 * np.cos(1.7 * time_s)
+    half = 0.03 + 0.003 * time_s
+    return np.array([[x - half, y - 2 * half, x + half, y + 2 * half]])
+
+
+def record(recorder: PathRecorder, times_s: np.ndarray, class_id: int = 0) -> Smoother:
+    smoother = Smoother()
+    smoother.ids[0], smoother.frame_s = 7, 0.04
+    for time_s in times_s.tolist():
+        places = Places(
+            time_s,
+            np.zeros(1, np.intp),
+            boxes_at(time_s),
+            np.ones(1),
+            np.full((1, 2), 0.002),
+            np.array([class_id]),
+        )
+        recorder.update(places, smoother)
+    return smoother
+
+
+def stored(recorder: PathRecorder) -> Trace:
+    (path,) = recorder.close()
+    return decode(encode(path.rows, [("person", "person")], path.frame_s, path.evidence_before))
+
+
+def test_every_place_comes_back_within_the_tolerance() -> None:
+    recorder, times_s = PathRecorder(), np.arange(250) * 0.04
+    record(recorder, times_s)
+    trace = stored(recorder)
+    places = trace.each_place()
+    assert len(trace.times_s) < len(times_s) / 3
+    assert np.abs(places.times_s - times_s).max() < 1e-3
+    true = np.concatenate([boxes_at(t) for t in times_s.tolist()])
+    extent = (true[:, [2, 3, 2, 3]] - true[:, [0, 1, 0, 1]]) * SCALE
+    allowed = np.maximum(LEAST, TOLERANCE * extent) + 1.0  # and what rounding to whole numbers adds
+    assert (np.abs(places.boxes_xyxyn - true) * SCALE <= allowed).all()
+    assert np.abs(places.noise_xyn / 0.002 - 1).max() < 0.1
+
+
+def test_a_gap_in_a_track_is_not_filled_with_places() -> None:
+    recorder = PathRecorder()
+    times_s = np.concatenate([np.arange(20) * 0.04, 3.0 + np.arange(20) * 0.04])
+    record(recorder, times_s)
+    places = stored(recorder).each_place()
+    assert len(places.times_s) == len(times_s)
+    assert np.abs(places.times_s - times_s).max() < 1e-3
+
+
+def test_what_was_saved_goes_on_as_if_nothing_had_been() -> None:
+    times_s = np.arange(200) * 0.04
+    whole, parts = PathRecorder(), PathRecorder()
+    record(whole, times_s)
+    record(parts, times_s[:77])
+    again = PathRecorder()
+    again.restore(json.loads(json.dumps(parts.save())))
+    record(again, times_s[77:])
+    assert again.close()[0].rows == whole.close()[0].rows
+
+
+def test_a_track_that_stays_for_a_day_takes_bounded_memory() -> None:
+    recorder = PathRecorder()
+    record(recorder, np.arange(40_000) * 0.5)  # swings all the time: the worst case
+    (path,) = recorder.close()
+    assert len(path.knots) <= MOST_BYTES
+    assert len(path.points) <= 24
+    assert sum(row[1] for row in path.rows) == 40_000  # no place is lost
+
+
+def test_a_parked_car_costs_almost_nothing() -> None:
+    recorder, smoother = PathRecorder(), Smoother()
+    smoother.ids[0], smoother.frame_s = 7, 0.04
+    box = np.array([[0.2, 0.2, 0.4, 0.3]])
+    for n in range(10_000):
+        places = Places(
+            n * 0.04, np.zeros(1, np.intp), box, np.ones(1), np.zeros((1, 2)), np.ones(1, np.int64)
+        )
+        recorder.update(places, smoother)
+    (path,) = recorder.close()
+    assert len(unpack(encode(path.rows, [("car", "vehicle")], 0.04, 0.0))) < 100  # of 400 s
+
+
+def test_a_change_of_class_is_kept_with_its_moment() -> None:
+    """The analytics as a whole: 2 s taken for a person, then for a car."""
+    analytics = Analytics(CameraRules(), LABELS)
+    ended: list[Event] = []
+    for n in range(100):
+        boxes = boxes_at(n * 0.04).astype(np.float32)
+        tracks = Tracks(
+            np.array([1]),
+            boxes,
+            np.array([0.9], np.float32),
+            np.array([int(n >= 50)], np.int32),
+            np.array([True]),
+            np.full((1, 2), 0.001, np.float32),
+        )
+        stamp = Stamp("gate", 1, n, n * 40_000_000, n * 40_000_000, 0)
+        ended += analytics.update(stamp, tracks)
+    ended += analytics.close(stamp)
+    (event,) = [e for e in ended if e.type == "streamer.track.ended.v1"]
+    trace = decode(event.data["trace"])
+    assert trace.classes == (("person", "person"), ("car", "vehicle"))
+    counts = np.bincount(trace.each_place().class_index)
+    assert counts.sum() == 100
+    assert event.data["votes"] == {"person": int(counts[0]), "car": int(counts[1])}
+
+
+@pytest.mark.parametrize("value", [0, 1, -1, 63, 64, -64, -65, 8191, 8192, 10**12, -(10**12)])
+def test_whole_numbers_come_back(value: int) -> None:
+    out = bytearray()
+    put(out, (value, 5))
+    assert take(out) == [value, 5]
+
+
+def test_damaged_text_is_refused() -> None:
+    recorder = PathRecorder()
+    record(recorder, np.arange(50) * 0.04)
+    (path,) = recorder.close()
+    text = encode(path.rows, [("person", "person")], 0.04, 0.0)
+    packed = unpack(text)
+    for bad in ("?", "", b"", packed[: len(packed) // 2], packed[3:], bytes(len(packed))):
+        with pytest.raises(TraceError):
+            decode(bad)
