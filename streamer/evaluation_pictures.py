@@ -9,13 +9,16 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
+from pipelines.evaluate.boxes import crossing_box
 from pipelines.evaluate.crossings import Crossing
 from pipelines.evaluate.report import Picture, clock
+from pipelines.spec import LineSpec
 from pipelines.values import Event, Image
 from streamer.errors import SourceDamaged, SourceEnded
 from streamer.evaluation import Judged
-from streamer.render import PAPER, Flash, draw_line, draw_result
+from streamer.render import PAPER, Flash, draw_line, draw_result, write
 from streamer.sources.base import create_source, fit
 
 WIDTH = 640
@@ -23,6 +26,7 @@ ANOTHER = "is it the video of these detections?"
 _Take = Callable[[int, Image], None]
 BEFORE_S, AFTER_S = 2.0, 0.7  # of the trails around the moment
 SAME_S = 0.1  # a frame of the video this far from that of the detections is another one
+MISSED = (80, 80, 255)  # B, G, R
 BACKGROUND = 48  # grey of a drawing
 QUALITY = 82
 
@@ -97,9 +101,8 @@ def _read_frames(judged: Judged, clip: str, wanted: set[int], take: _Take) -> No
 def _picture(judged: Judged, moment: _Moment, image: Image) -> Picture:
     run, crossing = judged.run, moment.crossing
     _true_boxes(judged, moment.frame, image)
-    for line in run.rules.lines:
-        if line.name == crossing.line:
-            draw_line(image, line)
+    line = next(each for each in run.rules.lines if each.name == crossing.line)
+    draw_line(image, line)
     flashes = []
     if moment.event is not None:
         data = moment.event.data
@@ -113,6 +116,8 @@ def _picture(judged: Judged, moment: _Moment, image: Image) -> Picture:
         trails=_trails(judged, moment.frame),
         flashes=flashes,
     )
+    if moment.kind == "missed":
+        _missed_box(judged, crossing, line, image)
     done, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not done:
         raise RuntimeError("OpenCV could not encode a JPEG")
@@ -131,11 +136,11 @@ def _note(judged: Judged, moment: _Moment) -> str:
         )
     comparison = judged.evaluation.comparison
     if moment.kind == "missed":
-        others = [counted for _, counted in comparison.matched] + list(comparison.false)
+        taken, free = [counted for _, counted in comparison.matched], comparison.false
     else:
-        others = [true for true, _ in comparison.matched] + list(comparison.missed)
+        taken, free = [true for true, _ in comparison.matched], comparison.missed
     near = min(
-        (c for c in others if c.line == crossing.line),
+        (c for c in (*taken, *free) if c.line == crossing.line),
         key=lambda c: abs(c.time_s - crossing.time_s),
         default=None,
     )
@@ -143,7 +148,8 @@ def _note(judged: Judged, moment: _Moment) -> str:
     if near is None:
         words.append(f"nothing {verb} on this line")
     else:
-        words.append(f"nearest {verb}: {near.direction}, {near.time_s - crossing.time_s:+.1f} s")
+        apart = f"nearest {verb}: {near.direction}, {near.time_s - crossing.time_s:+.1f} s"
+        words.append(apart + ("" if any(near is c for c in free) else ", which belongs to another"))
     return "; ".join(words)
 
 
@@ -165,13 +171,30 @@ def _trails(judged: Judged, frame: int) -> dict[int, list[tuple[float, float]]]:
     return trails
 
 
+def _missed_box(judged: Judged, crossing: Crossing, line: LineSpec, image: Image) -> None:
+    """Who was missed, where the truth has boxes."""
+    if judged.true_boxes is None:
+        return
+    times_s = judged.run.recording.times_s
+    box = crossing_box(judged.true_boxes, crossing, line, judged.box_size, times_s)
+    if box is None:
+        raise RuntimeError(f"no true box makes the crossing {crossing}")
+    x1, y1, x2, y2 = np.round(box * _scale(judged, image)).astype(int).tolist()
+    cv2.rectangle(image, (x1 - 2, y1 - 2), (x2 + 2, y2 + 2), MISSED, 2, cv2.LINE_AA)
+    write(image, "missed", (x1, y2 + 16), MISSED)
+
+
+def _scale(judged: Judged, image: Image) -> npt.NDArray[np.float64]:
+    height, width = image.shape[:2]
+    size = np.array([width, height, width, height], np.float64)
+    return np.asarray(size / np.array([*judged.box_size, *judged.box_size]))
+
+
 def _true_boxes(judged: Judged, frame: int, image: Image) -> None:
     """Thin and pale below the tracks; only where the truth's frames are the clip's."""
     boxes = judged.true_boxes
     if boxes is None:
         return
-    height, width = image.shape[:2]
     low, high = np.searchsorted(boxes.frames, (frame + 1, frame + 2))
-    scale = np.array([width, height, width, height]) / np.array([*judged.box_size, *judged.box_size])
-    for x1, y1, x2, y2 in np.round(boxes.boxes_xyxy[low:high] * scale).astype(int).tolist():
+    for x1, y1, x2, y2 in np.round(boxes.boxes_xyxy[low:high] * _scale(judged, image)).astype(int).tolist():
         cv2.rectangle(image, (x1, y1), (x2, y2), PAPER, 1, cv2.LINE_AA)

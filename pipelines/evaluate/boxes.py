@@ -165,6 +165,19 @@ def box_crossings(
     return Truth(tuple(sorted(found, key=lambda c: c.time_s)), truth.warnings)
 
 
+def crossing_box(
+    truth: TrueBoxes, crossing: Crossing, line: LineSpec, size: tuple[int, int], times_s: Sequence[float]
+) -> Array | None:
+    """The (4,) true box, in pixels, of the track that made a crossing of `line`, at its moment."""
+    for row in np.flatnonzero(np.array(times_s)[truth.frames - 1] == crossing.time_s).tolist():
+        of_it = truth.ids == truth.ids[row]
+        kinds = tuple(kind for kind, its in zip(truth.class_names, of_it.tolist(), strict=True) if its)
+        alone = TrueBoxes(truth.frames[of_it], truth.ids[of_it], truth.boxes_xyxy[of_it], kinds)
+        if crossing in box_crossings(alone, [line], size, times_s).crossings:
+            return np.asarray(truth.boxes_xyxy[row])
+    return None
+
+
 def anchors(boxes_xyxy: Array, anchor: str, kind: str) -> Array:
     """(N, 2) the points of (N, 4) boxes that cross."""
     if anchor == "auto":

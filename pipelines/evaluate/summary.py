@@ -233,7 +233,8 @@ def differences(a: Evaluation, b: Evaluation) -> dict[str, Difference]:
             [missed * errors[unit][0] + false * errors[unit][1] for unit in units]
             for errors in (errors_a, errors_b)
         ]
-        interval = bootstrap_sum([y - x for x, y in zip(*sums, strict=True)])
+        apart = [y - x for x, y in zip(*sums, strict=True)]
+        interval = bootstrap_sum(apart) if any(apart) else None  # nothing to draw: that is no certainty
         found[name] = Difference(float(sum(sums[0])), float(sum(sums[1])), interval)
     values_a, values_b = measures(a), measures(b)
     for name in ("hota", "idf1", "mota"):

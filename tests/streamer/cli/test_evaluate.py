@@ -95,6 +95,17 @@ def write_boxes(path: Path, scale: float = 1.0) -> Path:
     return path
 
 
+def blind_after(stored: Path, frame: int, path: Path) -> Path:
+    """The stored detections without any box from `frame` on."""
+    with np.load(stored) as file:
+        data = dict(file)
+    data["offsets"] = np.minimum(data["offsets"], data["offsets"][frame])
+    for key in ("boxes", "scores", "class_ids"):
+        data[key] = data[key][: data["offsets"][frame]]
+    np.savez(path, **data)
+    return path
+
+
 def found(result: Result) -> dict[str, Any]:
     assert result.exit_code == Exit.OK, result.stderr
     data: dict[str, Any] = json.loads(result.stdout)
@@ -187,13 +198,7 @@ def test_without_the_extra_the_crossings_are_compared_and_it_is_said_what_to_ins
 
 
 def test_two_files_of_detections_are_compared_error_by_error(run: Run, stored: Path, tmp_path: Path) -> None:
-    with np.load(stored) as file:
-        data = dict(file)
-    data["offsets"] = np.minimum(data["offsets"], data["offsets"][150])  # blind after 6 s
-    for key in ("boxes", "scores", "class_ids"):
-        data[key] = data[key][: data["offsets"][150]]
-    blind = tmp_path / "blind.npz"
-    np.savez(blind, **data)
+    blind = blind_after(stored, 150, tmp_path / "blind.npz")  # 6 s
     truth = write_truth(tmp_path / "t.csv", true_times())
     report = tmp_path / "r.html"
     compare = ("--compare", str(blind), str(stored), "--report", str(report))
@@ -266,6 +271,20 @@ def test_stored_detections_are_drawn_without_a_clip_and_shown_on_it_when_it_is_n
         shown.append(pictures(report.read_text())[0])
     assert np.median(shown[0]) == pytest.approx(48, abs=3)  # the ground of a drawing
     assert np.median(shown[1]) > 60  # the clip's
+
+
+def test_who_was_missed_is_framed_where_the_truth_has_boxes(run: Run, stored: Path, tmp_path: Path) -> None:
+    blind = blind_after(stored, 150, tmp_path / "blind.npz")
+    truth, report = write_boxes(tmp_path / "gt.txt"), tmp_path / "r.html"
+    done = run("evaluate", str(blind), "--truth", str(truth), *LINE, "--report", str(report), "--json")
+    shown = pictures(report.read_text())
+    assert len(shown) == found(done)["overall"]["missed"] >= 7
+    for picture in shown:
+        blue, green, red = (picture[:, :, i].astype(int) for i in range(3))
+        _, columns = np.nonzero((red > 200) & (green < 130) & (blue < 130))
+        assert len(columns) > 4 * moving.SIDE
+        # Its right edge passes the middle of the picture with the square's own half.
+        assert abs(columns.max() - moving.WIDTH / 2) < moving.SIDE + 30
 
 
 def test_pictures_of_another_video_are_refused(run: Run, stored: Path, tmp_path: Path) -> None:
