@@ -113,22 +113,23 @@ def _reason(
 
 
 def nearest_to_line(trace: Trace, spec: LineSpec) -> Nearest:
-    points = stored_anchors(trace.boxes_xyxyn, trace.class_index, trace, spec.anchor)
-    return _nearest(trace, points, spec.points)
+    places = trace.each_place()
+    points = stored_anchors(places.boxes_xyxyn, places.class_index, trace, spec.anchor)
+    return _nearest(places.times_s, points, spec.points)
 
 
 def nearest_to_zone(trace: Trace, spec: ZoneSpec) -> Nearest:
     """Distance 0 where it was inside."""
-    points = stored_anchors(trace.boxes_xyxyn, trace.class_index, trace, spec.anchor)
+    places = trace.each_place()
+    points = stored_anchors(places.boxes_xyxyn, places.class_index, trace, spec.anchor)
     inside = np.flatnonzero(point_in_polygon(points, np.array(spec.points)))
     if len(inside):
         i = int(inside[0])
-        return Nearest(0.0, float(trace.times_s[i]), (float(points[i, 0]), float(points[i, 1])))
-    return _nearest(trace, points, (*spec.points, spec.points[0]))
+        return Nearest(0.0, float(places.times_s[i]), (float(points[i, 0]), float(points[i, 1])))
+    return _nearest(places.times_s, points, (*spec.points, spec.points[0]))
 
 
-def _nearest(trace: Trace, points: Array, corners: Sequence[tuple[float, float]]) -> Nearest:
-    """By the knots: between them the way is straight to within the tolerance."""
+def _nearest(times_s: Array, points: Array, corners: Sequence[tuple[float, float]]) -> Nearest:
     at = np.asarray(corners, np.float64)
     steps = np.diff(at, axis=0)
     offset = points[:, None] - at[None, :-1]
@@ -136,4 +137,4 @@ def _nearest(trace: Trace, points: Array, corners: Sequence[tuple[float, float]]
     gap = offset - share[..., None] * steps
     distance = np.hypot(gap[..., 0], gap[..., 1]).min(axis=1)
     i = int(distance.argmin())
-    return Nearest(float(distance[i]), float(trace.times_s[i]), (float(points[i, 0]), float(points[i, 1])))
+    return Nearest(float(distance[i]), float(times_s[i]), (float(points[i, 0]), float(points[i, 1])))

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.count.analytics import FOOT_GROUPS
-from pipelines.count.line import SETTLE_S, LineCounter, LineCrossing
+from pipelines.count.line import EDGE, SETTLE_S, LineCounter, LineCrossing
 from pipelines.count.smoothing import Places
 from pipelines.count.trace import Places as StoredPlaces
 from pipelines.count.trace import Trace
@@ -56,7 +56,7 @@ def recount(trace: Trace, spec: LineSpec) -> list[Recounted]:
     """The crossings of `spec` by one track, as live counting would have had them, in order of time."""
     if not may_cross(trace, spec):
         return []
-    places = trace.each_place()
+    places = trace.each_place()  # a bend of a poly-line may lie between two knots
     names = [name for name, _ in trace.classes]
     evidence = StoredEvidence(places.times_s, places.evidence, trace.frame_s, trace.evidence_before)
     counter = LineCounter(spec)
@@ -73,12 +73,24 @@ def recount(trace: Trace, spec: LineSpec) -> list[Recounted]:
 
 
 def may_cross(trace: Trace, spec: LineSpec) -> bool:
-    """Whether the track was on both sides of the line at all: most tracks need no closer look."""
+    """Whether the track may have been on both sides of the line: most tracks need no closer look.
+
+    The way between two knots is straight, so that of a straight line the knots tell all.
+    """
     if not any(counts_class(spec, kind) for kind in trace.classes):
         return False
+    if len(spec.points) > 2:
+        return _reaches(trace, spec)
     anchors = stored_anchors(trace.boxes_xyxyn, trace.class_index, trace, spec.anchor)
     distance, _ = Polyline(spec.points).locate(anchors)
     return bool(distance.min() <= 0 < distance.max())
+
+
+def _reaches(trace: Trace, spec: LineSpec) -> bool:
+    """Whether the track's and the poly-line's surroundings meet at all."""
+    points = np.array(spec.points)
+    low, high = trace.boxes_xyxyn[:, :2].min(axis=0), trace.boxes_xyxyn[:, 2:].max(axis=0)
+    return bool((low <= points.max(axis=0) + EDGE).all() and (high >= points.min(axis=0) - EDGE).all())
 
 
 def stored_anchors(

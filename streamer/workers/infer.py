@@ -243,6 +243,8 @@ class InferWorker:
     def _end_tracks(self, camera: InferredCamera) -> None:
         if camera.pipeline is not None and camera.stamp is not None and self._journal.knows(camera.name):
             ended = camera.pipeline.end_tracks(camera.name, camera.stamp)
+            for event in ended:
+                camera.coverage.counted(event)
             self._emitter.emit([(camera, event) for event in ended])
 
     def _complain(self, camera: InferredCamera, text: str) -> None:
