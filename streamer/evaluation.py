@@ -232,8 +232,8 @@ def judge_run(run: Run, truth: TruthFile, *, within_s: float = WITHIN_S, start_s
         if not run.rules.lines:
             warnings.append("no line is drawn: only tracks are compared")
     true = keep_classes(true, run.rules.classes, groups, name=truth.name)
-    counted = {_crossing(event): event for event in run.recording.crossings}
-    found = compare(true.crossings, list(counted), within_s)
+    counted = [_crossing(event) for event in run.recording.crossings]  # two may be equal, and are two
+    found = compare(true.crossings, counted, within_s)
     shown = boxes if truth.fps is None else None
     evaluation = evaluate(
         run.name,
@@ -245,7 +245,8 @@ def judge_run(run: Run, truth: TruthFile, *, within_s: float = WITHIN_S, start_s
         tracking=tracking,
         warnings=(*true.warnings, *warnings),
     )
-    return Judged(run, evaluation, {id(c): e for c, e in counted.items()}, shown, size)
+    events = {id(c): e for c, e in zip(counted, run.recording.crossings, strict=True)}
+    return Judged(run, evaluation, events, shown, size)
 
 
 def _crossing(event: Event) -> Crossing:

@@ -36,6 +36,11 @@ figure { margin: 0; background: var(--tile); border-radius: 8px; overflow: hidde
 figure img { width: 100%; display: block; } figcaption { padding: .5rem .8rem .7rem; font-size: .88rem; }
 figcaption b { display: block; font-size: .95rem; }
 """
+PICTURES = (
+    "The pictures: tracks in their class's colour with the trail of the seconds around the moment; a ring "
+    "where a count was made; true boxes, where the truth has them, thin and pale, and in red the one that "
+    "was missed."
+)
 HEADS = ("true", "counted", "missed", "false", "gross", "95 %", "net", "95 %", "GEH")
 
 
@@ -191,6 +196,8 @@ def difference_interval(difference: Difference) -> str:
 
 def _pictures(section: Section) -> str:
     parts = []
+    if section.pictures:
+        parts.append(f'<p class="soft">{PICTURES}</p>')
     for kind, title in (("missed", "Misses"), ("false", "False counts")):
         chosen = [picture for picture in section.pictures if picture.kind == kind]
         if chosen:

@@ -128,6 +128,9 @@ def setups_for(asked: dict[str, Any]) -> list[Setup]:
     both = [_compared(base, which) for which in asked["compare"]]
     if both[0] == both[1]:
         raise ConfigError(f"--compare {asked['compare'][0]} twice: name two that differ")
+    short = [Path(setup.name).name for setup in both]
+    if short[0] != short[1]:
+        both = [replace(setup, name=name) for setup, name in zip(both, short, strict=True)]
     for setup in both:
         if not setup.clip:
             raise ConfigError(f"--compare {setup.name}: give the CLIP that it shall run on")

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
+from streamer.config_store import ConfigStore
 from streamer.errors import Exit
 from tests import moving
 from tests.streamer.cli.conftest import Run
@@ -195,6 +196,37 @@ def test_without_the_extra_the_crossings_are_compared_and_it_is_said_what_to_ins
     gated = run("evaluate", str(stored), "--truth", str(truth), *LINE, "--gate", "hota>=1")
     assert gated.exit_code == Exit.CONFIG
     assert "streamer[evaluate]" in gated.stderr
+
+
+def test_two_that_cross_at_the_same_moment_are_two(run: Run, stored: Path, tmp_path: Path) -> None:
+    with np.load(stored) as file:
+        data = dict(file)
+    data["boxes"] = np.repeat(data["boxes"], 2, axis=0)  # each square again, in a lane at the top
+    data["boxes"][1::2, [1, 3]] = np.array([0.01, 0.10], np.float32)
+    for key in ("scores", "class_ids"):
+        data[key] = np.repeat(data[key], 2)
+    data["offsets"] = data["offsets"] * 2
+    doubled = tmp_path / "doubled.npz"
+    np.savez(doubled, **data)
+    truth = write_truth(tmp_path / "t.csv", true_times())
+    data = found(run("evaluate", str(doubled), "--truth", str(truth), *LINE, "--json"))
+    analysed = found(run("analyze", str(doubled), "--line", "middle=0.5,1,0.5,0", "--json"))
+    assert data["overall"]["counted"] == analysed["lines"]["middle"]["left_to_right"] == 34
+
+
+def test_a_cameras_own_lines_and_directions_are_used(
+    run: Run, store: ConfigStore, stored: Path, tmp_path: Path
+) -> None:
+    folder = store.folder / "cameras.d"
+    folder.mkdir()
+    (folder / "lanes.yaml").write_text(json.dumps(moving.camera("lanes", tmp_path / "clip.mp4")))
+    truth = write_truth(tmp_path / "t.csv", true_times())
+    data = found(run("evaluate", str(stored), "--truth", str(truth), "--camera", "lanes", "--json"))
+    assert data["by_direction"]["middle right"]["true"] == 17
+    assert data["overall"]["gross"] == 0
+    unknown = run("evaluate", str(stored), "--truth", str(truth), "--camera", "nobody")
+    assert unknown.exit_code == Exit.CONFIG
+    assert "nobody" in unknown.stderr
 
 
 def test_two_files_of_detections_are_compared_error_by_error(run: Run, stored: Path, tmp_path: Path) -> None:
