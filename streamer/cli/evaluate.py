@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from pipelines.evaluate.gate import Gate, GateError, Verdict, judge
+from pipelines.evaluate.gate import SCORES, Gate, GateError, Verdict, judge
 from pipelines.evaluate.report import Section, render_report
 from pipelines.evaluate.summary import Difference, as_dict, differences, measures
 from pipelines.registry import DETECTORS
@@ -127,6 +127,9 @@ def evaluate(
     rules_of = rules_for(store, asked)
     setups = setups_for(asked)
     truth = load_truth(truth_path, size=size_of(asked["truth_size"]), fps=asked["truth_fps"])
+    for gate in gates:
+        if truth.boxes is None and gate.measure in SCORES:
+            raise ConfigError(f"--gate {gate}: {gate.measure} needs truth with boxes (MOT text)")
     judged = []
     for setup in setups:
         run = _run(store, setup, rules_of, truth)
