@@ -27,7 +27,7 @@ STILL_S = 30.0  # and of one that stands
 GAP = 1.8  # frame intervals without a place end an interval
 BEFORE_S = 0.5  # of boxes older than the first place, whose evidence is kept
 MOST_BYTES = 32_768  # of a track in memory: of the older half of a longer one every second knot goes
-MOST_POINTS = 24  # of the readable path
+MOST_POINTS = 12  # of the readable path
 
 
 @dataclass(slots=True)

@@ -84,7 +84,7 @@ def test_a_track_that_stays_for_a_day_takes_bounded_memory() -> None:
     record(recorder, np.arange(40_000) * 0.5)  # swings all the time: the worst case
     (path,) = recorder.close()
     assert len(path.knots) <= MOST_BYTES
-    assert len(path.points) <= 24
+    assert len(path.points) <= 12
     assert sum(row[1] for row in path.rows) == 40_000  # no place is lost
 
 

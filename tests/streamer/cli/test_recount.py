@@ -85,7 +85,7 @@ def test_classes_that_the_line_does_not_want_are_not_counted(counted: Counted) -
 def test_consumers_are_not_sent_the_stored_path(counted: Counted) -> None:
     ended = [e for e in counted.events if e["type"] == "streamer.track.ended.v1"]
     assert ended
-    assert all("trace" not in e["data"] and len(e["data"]["path"]) <= 24 for e in ended)
+    assert all("trace" not in e["data"] and len(e["data"]["path"]) <= 12 for e in ended)
 
 
 @pytest.fixture
