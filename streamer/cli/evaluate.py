@@ -153,7 +153,7 @@ def evaluate(
 def _run(store: ConfigStore, setup: Setup, rules_of: RulesOf, truth: TruthFile) -> Run:
     if setup.clip.endswith(".npz"):
         stored = load_detections(Path(setup.clip))
-        rules = rules_of((stored.width, stored.height))
+        rules = rules_of((stored.width, stored.height), setup.spec)
         check_truth(truth, rules)
         with frames_progress(len(stored.media_ns)) as advance:
             return run_stored(setup.name, stored, rules, video=setup.video, progress=advance)
@@ -164,7 +164,7 @@ def _run(store: ConfigStore, setup: Setup, rules_of: RulesOf, truth: TruthFile) 
         info = source.open()
         if setup.clip.startswith("synthetic:") and info.frames is None:
             raise ConfigError(f"{setup.clip}: this scene has no end: add seconds=60 to its URL")
-        rules = rules_of((info.width, info.height))
+        rules = rules_of((info.width, info.height), setup.spec)
         check_truth(truth, rules)
         detector = chosen_detector(store, setup.spec, setup.model, setup.threads)
         with frames_progress(info.frames) as advance:

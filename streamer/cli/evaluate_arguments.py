@@ -17,7 +17,7 @@ from streamer.cli.clip_arguments import Drawing, chosen_spec, drawn_rules, parse
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, StorageError
 
-RulesOf = Callable[[tuple[int, int]], CameraRules]  # for a picture of (width, height)
+RulesOf = Callable[[tuple[int, int], PipelineSpec], CameraRules]  # for a picture's (width, height)
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,10 @@ def rules_for(store: ConfigStore, asked: dict[str, Any]) -> RulesOf:
             raise ConfigError("--camera brings its own lines: leave --line and --pixels out")
         rules: CameraRules = store.load().known_camera(asked["camera"]).rules
         fixed = _named(rules.model_copy(update={"classes": classes or rules.classes}), names)
-        return lambda _: fixed
+        return lambda _size, _spec: fixed
     anchor: Anchor = asked["anchor"]
     drawn = Drawing([parse_drawn(text, "line", 2) for text in asked["lines"]], [], asked["pixels"], anchor)
-    spec = chosen_spec(asked["pipeline_name"], None, None)
-    return lambda size: _named(drawn_rules(drawn, size, classes or spec.classes), names)
+    return lambda size, spec: _named(drawn_rules(drawn, size, classes or spec.classes), names)
 
 
 def _directions(text: str) -> tuple[str, tuple[str, str]]:
