@@ -70,13 +70,15 @@ from streamer.sources.base import create_source
     metavar="NAME=LEFT_TO_RIGHT,RIGHT_TO_LEFT",
     help="Names of a line's two directions: door=in,out",
 )
+@click.option(
+    "--in", "inward", type=click.Choice(["left", "right"]), help="The side of each --line that is inside."
+)
 @click.option("--pixels", is_flag=True, help="Points are pixels of the clip, not shares of it.")
 @click.option(
     "--anchor",
     type=click.Choice(["center", "foot", "top", "auto"]),
-    default="center",
-    show_default=True,
-    help="The point of a box that crosses.",
+    help="The point of a box that crosses; auto: the preset's, else the foot of a person and the center of "
+    "all else.  [default: center, with another preset than default: auto]",
 )
 @click.option("--classes", "--class", "classes", help="Only these classes or groups: person,vehicle")
 @click.option("--model", help="Model file (.onnx), or the name of an installed model.")

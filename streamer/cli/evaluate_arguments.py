@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pipelines.defaults import with_defaults
 from pipelines.evaluate.gate import Gate, GateError, parse_gates
 from pipelines.evaluate.truth import parse_time
 from pipelines.registry import DETECTORS
@@ -68,14 +69,19 @@ def rules_for(store: ConfigStore, asked: dict[str, Any]) -> RulesOf:
     classes = tuple(word.strip() for word in (asked["classes"] or "").split(",") if word.strip())
     names = dict(map(_directions, asked["directions"]))
     if asked["camera"] is not None:
-        if asked["lines"] or asked["pixels"]:
-            raise ConfigError("--camera brings its own lines: leave --line and --pixels out")
+        if asked["lines"] or asked["pixels"] or asked["inward"]:
+            raise ConfigError("--camera brings its own lines: leave --line, --in and --pixels out")
         rules: CameraRules = store.load().known_camera(asked["camera"]).rules
         fixed = _named(rules.model_copy(update={"classes": classes or rules.classes}), names)
-        return lambda _size, _spec: fixed
-    anchor: Anchor = asked["anchor"]
-    drawn = Drawing([parse_drawn(text, "line", 2) for text in asked["lines"]], [], asked["pixels"], anchor)
-    return lambda size, spec: _named(drawn_rules(drawn, size, classes or spec.classes), names)
+        return lambda _, spec: with_defaults(fixed, spec)
+    lines = [parse_drawn(text, "line", 2) for text in asked["lines"]]
+
+    def rules_of(size: tuple[int, int], spec: PipelineSpec) -> CameraRules:
+        anchor: Anchor = asked["anchor"] or ("center" if spec.name == "default" else "auto")
+        drawn = Drawing(lines, [], asked["pixels"], anchor, asked["inward"], spec=spec)
+        return _named(drawn_rules(drawn, size, classes), names)
+
+    return rules_of
 
 
 def _directions(text: str) -> tuple[str, tuple[str, str]]:
