@@ -30,6 +30,8 @@ EVIDENCE_SCALE = 8
 NOISE_STEPS = 4  # of the noise's size per factor of two
 COLUMNS = 10  # ticks, places, x1, width, y1, height, noise x, noise y (all as differences), evidence, class
 
+_MOST_PLACES = 8  # of seven bits: as far as 64 bits hold them
+
 
 class TraceError(ValueError):
     """Raised when text is not a trace of this version."""
@@ -102,18 +104,23 @@ def put(target: bytearray, values: Iterable[int]) -> None:
 
 
 def take(source: bytes | bytearray) -> list[int]:
-    """The inverse of `put`. Raises TraceError where the last number is cut off."""
-    values, value, shift = [], 0, 0
-    for byte in source:
-        value |= (byte & 0x7F) << shift
-        if byte & 0x80:
-            shift += 7
-        else:
-            values.append(value >> 1 if not value & 1 else -((value + 1) >> 1))
-            value = shift = 0
-    if shift:
+    """The inverse of `put`. Raises TraceError where the last number is cut off or one is too large."""
+    return [int(value) for value in _numbers(source).tolist()]
+
+
+def _numbers(source: bytes | bytearray) -> Counts:
+    raw = np.frombuffer(source, np.uint8)
+    if not len(raw):
+        return np.zeros(0, np.int64)
+    ends = np.flatnonzero(raw < 0x80)
+    if not len(ends) or ends[-1] != len(raw) - 1:
         raise TraceError("a track's path is cut off")
-    return values
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    place = np.arange(len(raw)) - np.repeat(starts, ends - starts + 1)
+    if place.max() > _MOST_PLACES:
+        raise TraceError("a track's path is damaged")
+    zigzag = np.add.reduceat((raw & 0x7F).astype(np.int64) << (7 * place), starts)
+    return np.asarray((zigzag >> 1) ^ -(zigzag & 1), np.int64)
 
 
 def encode(
@@ -158,11 +165,11 @@ def decode(packed: bytes | str) -> Trace:
     if len(head) != 5 or head[0] != VERSION:
         raise TraceError("a track's path is of another version")
     _, n_words, n_knots, frame_ticks, before = head
-    words = raw[head_bytes : head_bytes + n_words].decode().split("\n")
-    values = take(raw[head_bytes + n_words :])
+    words = raw[head_bytes : head_bytes + n_words].decode(errors="replace").split("\n")
+    values = _numbers(raw[head_bytes + n_words :])
     if len(values) != n_knots * COLUMNS or not n_knots or len(words) % 2:
         raise TraceError("a track's path is cut off")
-    table = np.array(values, np.int64).reshape(COLUMNS, n_knots)
+    table = values.reshape(COLUMNS, n_knots).copy()
     table[0] += table[1] * frame_ticks
     return _trace(table, tuple(zip(words[::2], words[1::2], strict=True)), frame_ticks / TICKS, before)
 
