@@ -62,7 +62,7 @@ from streamer.sources.base import create_source
 @click.option(
     "--truth-fps", type=click.FloatRange(0, 1000, min_open=True), help="Frame rate of the true boxes."
 )
-@click.option("--camera", help="Use the lines and classes of this camera of the configuration.")
+@click.option("--camera", help="Use the lines, classes and preset of this camera.")
 @click.option("--line", "lines", multiple=True, metavar="NAME=x1,y1,x2,y2", help="Counting line.")
 @click.option(
     "--directions",
@@ -82,7 +82,7 @@ from streamer.sources.base import create_source
 )
 @click.option("--classes", "--class", "classes", help="Only these classes or groups: person,vehicle")
 @click.option("--model", help="Model file (.onnx), or the name of an installed model.")
-@click.option("--pipeline", "pipeline_name", default="default", show_default=True, help="Preset.")
+@click.option("--pipeline", "pipeline_name", help="Preset.  [default: the camera's, else default]")
 @click.option("--engine", type=click.Choice(["auto", *DETECTORS]), help="Instead of the preset's own.")
 @click.option("--score", type=click.FloatRange(0, 1), help="Least score of a box, instead of the model's.")
 @click.option(
@@ -125,6 +125,9 @@ def evaluate(
     gates = gates_of(asked["gates"])
     if report is not None:
         check_report(report)
+    if asked["pipeline_name"] is None:
+        camera = None if asked["camera"] is None else store.load().known_camera(asked["camera"])
+        asked["pipeline_name"] = "default" if camera is None else camera.pipeline
     start_s = start_of(asked["start"])
     rules_of = rules_for(store, asked)
     setups = setups_for(asked)
