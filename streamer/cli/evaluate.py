@@ -125,11 +125,11 @@ def evaluate(
     gates = gates_of(asked["gates"])
     if report is not None:
         check_report(report)
+    start_s = start_of(asked["start"])
+    rules_of = rules_for(store, asked)
     if asked["pipeline_name"] is None:
         camera = None if asked["camera"] is None else store.load().known_camera(asked["camera"])
         asked["pipeline_name"] = "default" if camera is None else camera.pipeline
-    start_s = start_of(asked["start"])
-    rules_of = rules_for(store, asked)
     setups = setups_for(asked)
     truth = load_truth(truth_path, size=size_of(asked["truth_size"]), fps=asked["truth_fps"])
     for gate in gates:
