@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 from pipelines.spec import CameraRules
 from pipelines.values import Event, FrameResult, Image, Labels
 from streamer.cloudevents import LINE_CROSSED
+from streamer.heat_picture import draw_heat
 from streamer.render import Flash, draw_result
 
+HEATMAP = "streamer.heatmap.measured.v1"
 TRAIL_NS = 2_000_000_000
 FLASH_NS = 1_600_000_000
 Place = tuple[int, float, float]  # media_ns, x, y
@@ -23,6 +27,7 @@ class Overlay:
         self._trails: dict[int, deque[Place]] = {}
         self._totals = {line.name: [0, 0] for line in rules.lines}
         self._counts: deque[tuple[int, Event]] = deque()
+        self._heat: dict[str, Mapping[str, Any]] = {}  # of each heat map the last period
 
     def draw(self, image: Image, result: FrameResult) -> Image:
         """Take `result` in and draw it on `image` (H, W, 3) BGR."""
@@ -32,6 +37,10 @@ class Overlay:
             if event.type == LINE_CROSSED:
                 self._totals[event.subject][event.data["side"] != "left_to_right"] += 1
                 self._counts.append((now_ns, event))
+            elif event.type == HEATMAP:
+                self._heat[event.subject] = event.data
+        for heat in self._heat.values():
+            draw_heat(image, heat)
         while self._counts and now_ns - self._counts[0][0] > FLASH_NS:
             self._counts.popleft()
         return draw_result(

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.spec import REVISED
 from pipelines.values import Image
 from streamer import render
 from streamer.cli import daemon
@@ -109,7 +110,7 @@ def show(store: ConfigStore, name: str, as_json: bool) -> None:
     """Show all settings of a camera; never its password."""
     config, camera = daemon.known_camera(store, name)
     found = camera.model_dump(mode="json")
-    for kind in ("lines", "zones"):
+    for kind in REVISED:
         for item in found["rules"][kind]:
             del item["rev"]  # of the daemon's records, not of the file
     found["credentials"] = _credentials(store, name)
