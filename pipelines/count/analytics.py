@@ -104,7 +104,8 @@ class Analytics:
         elif now_s <= self._now_s:
             return events
         self._now_s = now_s
-        self._smoother.add(now_s, tracks)
+        for places in self._smoother.past_places(self._smoother.add(now_s, tracks)):
+            events.extend(self._take(stamp, places))
         events.extend(self._decide(stamp, flush=False))
         events.extend(self._forget(stamp))
         return events
@@ -116,21 +117,24 @@ class Analytics:
         self._now_s = -1e-9
         return events
 
+    def _take(self, stamp: Stamp, places: Places) -> list[Event]:
+        """Show the places of one frame to the paths, lines and zones."""
+        events: list[Event] = []
+        self._recorder.update(places, self._smoother)
+        for line in self._lines.values():
+            chosen = self._wanted[line.spec.classes][places.class_ids]
+            line.update(places, chosen, self._anchors(line.spec.anchor, places))
+        for zone in self._zones.values():
+            chosen = self._wanted[zone.spec.classes][places.class_ids]
+            changes = zone.update(places, chosen, self._anchors(zone.spec.anchor, places), self._smoother)
+            decided = self._zone_events(stamp, zone, changes)
+            events.extend((*decided, *self._further.hear(decided, stamp, self._base_ns)))
+        return events
+
     def _decide(self, stamp: Stamp, flush: bool) -> list[Event]:
         events: list[Event] = []
         while (places := self._smoother.next_places(self._now_s, flush)) is not None:
-            self._recorder.update(places, self._smoother)
-            for line in self._lines.values():
-                line.update(
-                    places,
-                    self._wanted[line.spec.classes][places.class_ids],
-                    self._anchors(line.spec.anchor, places),
-                )
-            for zone in self._zones.values():
-                chosen = self._wanted[zone.spec.classes][places.class_ids]
-                changes = zone.update(places, chosen, self._anchors(zone.spec.anchor, places), self._smoother)
-                decided = self._zone_events(stamp, zone, changes)
-                events.extend((*decided, *self._further.hear(decided, stamp, self._base_ns)))
+            events.extend(self._take(stamp, places))
             if self._further:
                 anchors = self._anchors("auto", places)
                 events.extend(

@@ -26,12 +26,12 @@ from pipelines.spec import LineSpec
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
-ERRORS = 1.0  # standard errors of the place that the band is wide,
-BAND = 0.01  # and the least share of the box's extent across the line
+ERRORS = 0.8  # standard errors of the place that the band is wide,
+BAND = 0.015  # and the least share of the box's extent across the line
 SETTLE_S = 0.15
 SETTLE_FRAMES = 2
 EVIDENCE_S = 0.5
-EVIDENCE = 0.2
+EVIDENCE = 0.1
 EDGE = 0.02  # of the picture: a line's end this near to its border is at the border
 EVIDENCE_FRAMES = 2.0  # the time of the evidence holds at least so many frames on each side
 

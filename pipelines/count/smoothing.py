@@ -66,6 +66,7 @@ class Smoother:
         self._mask: Array = np.zeros((ROWS, FRAMES))
         self._evidence: Array = np.zeros((ROWS, FRAMES))
         self._slot = -1
+        self._given_s = -np.inf  # the last frame whose places were given
         self._due: deque[float] = deque()  # times of frames whose places were not given yet
 
     @property
@@ -91,7 +92,8 @@ class Smoother:
         boxes = tracks.boxes_xyxyn if tracks.measured_xyxyn is None else tracks.measured_xyxyn
         self._boxes[at, slot] = boxes[seen]
         self._mask[at, slot] = 1.0
-        self._evidence[at, slot] = 1.0 if tracks.evidence is None else tracks.evidence[seen]
+        # A weak box counts nothing rather than against: a missing one would not either.
+        self._evidence[at, slot] = 1.0 if tracks.evidence is None else np.maximum(tracks.evidence[seen], 0.0)
         self.last_s[at] = time_s
         for i, row in zip(fresh, new, strict=True):
             if ids[i] in tracks.history:
@@ -156,7 +158,7 @@ class Smoother:
             if abs(self._times[slot] - (time_s - age_s)) < 1e-3:
                 self._boxes[row, slot] = x1, y1, x2, y2
                 self._mask[row, slot] = 1.0
-                self._evidence[row, slot] = evidence
+                self._evidence[row, slot] = max(evidence, 0.0)
                 self.first_s[row] = min(self.first_s[row], time_s - age_s)
 
     # ---- places out
@@ -165,10 +167,23 @@ class Smoother:
         """The places at the next frame that is old enough (or at any, to `flush`); None where none is."""
         if not self._due or not (flush or now_s - self._due[0] >= self.lag_s - 1e-6):
             return None
-        return self._places(self._due.popleft())
+        self._given_s = self._due.popleft()
+        return self._places(self._given_s)
 
-    def _places(self, time_s: float) -> Places:
+    def past_places(self, rows: Index) -> list[Places]:
+        """What was given without the tracks of `rows`: their places at frames that came before they were
+        shown. A track that was long in doubt may have crossed a line meanwhile."""
+        late = rows[self.first_s[rows] <= self._given_s]
+        if not len(late):
+            return []
+        since = float(self.first_s[late].min())
+        times = np.sort(self._times[(self._times >= since) & (self._times <= self._given_s)])
+        return [self._places(float(time_s), late) for time_s in times]
+
+    def _places(self, time_s: float, among: Index | None = None) -> Places:
         rows = np.flatnonzero((self.ids != 0) & (self.first_s <= time_s) & (self.last_s >= time_s))
+        if among is not None:
+            rows = np.intersect1d(rows, among)
         tau = max(TAU_S, self.frame_s)
         u = self._times - time_s
         near = np.flatnonzero(np.abs(u) <= REACH * tau)
@@ -192,7 +207,7 @@ class Smoother:
         return Places(time_s, rows, boxes, error, self._jitter[rows], self.class_ids[rows])
 
     def evidence_near(self, row: int, time_s: float, within_s: float) -> float:
-        """The evidence of a track's boxes within some seconds of a moment, over the frames there could be."""
+        """The evidence for a track within some seconds of a moment, over the frames there could be."""
         near = np.abs(self._times - time_s) <= within_s
         frames = 2 * within_s / self.frame_s if self.frame_s else 1.0
         return float(self._evidence[row, near].sum()) / max(frames, 1.0)
@@ -240,6 +255,7 @@ class Smoother:
         return {
             "times": self._times[order].tolist(),
             "due": list(self._due),
+            "given_s": self._given_s if np.isfinite(self._given_s) else None,
             "frame_s": self.frame_s,
             "rows": len(self.ids),
             "tracks": tracks,
@@ -256,6 +272,7 @@ class Smoother:
         self._times[: len(times)] = times
         self._slot = len(times) - 1
         self._due = deque(float(v) for v in saved["due"])
+        self._given_s = -np.inf if saved["given_s"] is None else float(saved["given_s"])
         self.frame_s = float(saved["frame_s"])
         for track_id, row, class_id, score, about, seen, boxes, evidence in saved["tracks"]:
             self._row_of[int(track_id)] = row

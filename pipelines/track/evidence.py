@@ -14,7 +14,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 CAP = 0.99  # scores nearer to 1 say no more: detectors saturate at different places
-LEAST_SIGMA = 0.5  # of the logits, so that equal scores do not make a border of themselves
+LEAST_SIGMA = 1.0  # of the logits, so that equal scores do not make a border of themselves
 OUTLIER = 4.0  # a logit farther off counts as this far
 
 

@@ -28,7 +28,8 @@ CONFIRMED = 36
 EVIDENCE = 37  # sum over the boxes, see evidence.py
 LAST_EVIDENCE = 38
 MANEUVER = 39  # factor on the process noise
-COLUMNS = 40
+SURE_HITS = 40  # boxes with evidence of 0 or more
+COLUMNS = 41
 
 LEAST_SIZE = 1e-4  # of the picture; thinner boxes are taken as this thin where lengths are compared
 

@@ -20,7 +20,8 @@ Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
 MOST_EVIDENCE = 3.0  # of one box
-EVIDENCE_FROM_HITS = 5  # tracks with this many boxes teach the camera's usual score
+TEACH_FROM, TEACH_TO = 5, 60  # boxes of a track, by number, that teach the usual score:
+# not all, lest one person who stands for an hour sets it
 BACKWARDS_S = 1.0  # media time that falls back by more begins anew; by less, the frame is dropped
 HISTORY = 32  # boxes kept of a track that is not shown yet
 OUTSIDE = 0.02  # a predicted centre this far out of the picture has left it
@@ -55,13 +56,17 @@ class Tracker:
         self._dt = 0.0
 
     def update(
-        self, stamp: Stamp, detections: Detections, labels: Labels, image: Image | None = None
+        self,
+        stamp: Stamp,
+        detections: Detections,
+        labels: Labels,
+        image: Image | None = None,  # noqa: ARG002
     ) -> Tracks:
         """Take one frame's boxes and return the live tracks at that frame.
 
         Boxes that are not finite or have no area are dropped and counted, and so is a frame whose media
         time does not advance. Raises ValueError where the frame is another camera's: each camera has a
-        tracker of its own.
+        tracker of its own. `image` is part of the protocol; this tracker looks at boxes alone.
         """
         if not self._advance(stamp):
             return Tracks.empty()
@@ -73,7 +78,7 @@ class Tracker:
             self._motion.predict(self._state, self._dt)
         free = self._associate(boxes, scores, classes, evidence, labels.group_ids())
         self._forget()
-        born = np.flatnonzero(free & (evidence >= 0))
+        born = np.flatnonzero(free)
         self._give_birth(boxes[born], scores[born], classes[born], evidence[born])
         return self._shown()
 
@@ -137,8 +142,10 @@ class Tracker:
         evidence: Array,
         groups: npt.NDArray[np.int32],
     ) -> npt.NDArray[np.bool_]:
-        """Match in two stages, sure boxes first (ByteTrack: Zhang et al., ECCV 2022); return (D,) who is
-        left over. A track is matched only by boxes of its own group of classes."""
+        """Match sure boxes before unsure ones (ByteTrack: Zhang et al., ECCV 2022) and tracks that ever had
+        a sure box before those that never had; return (D,) who is left over. A track is matched only by
+        boxes of its own group of classes. Every box left over begins a track, but only sure ones get it
+        shown: the rest is its history, should it turn out to be an object that came in badly seen."""
         free = np.ones(len(boxes), np.bool_)
         if not len(boxes) or not len(self._state):
             return free
@@ -149,12 +156,9 @@ class Tracker:
         if own.min() != own.max() or other.min() != other.max() or own[0] != other[0]:
             alike[own[:, None] != other] = -1.0
         sure = evidence >= 0
-        rows, columns = mutual_best(np.where(sure, alike, -1.0), s.min_similarity)
-        if not sure.all():
-            alike[rows] = -1.0
-            more_rows, more_columns = mutual_best(np.where(sure, -1.0, alike), s.min_similarity_low)
-            rows = np.concatenate([rows, more_rows])
-            columns = np.concatenate([columns, more_columns])
+        least = np.where(sure, s.min_similarity, s.min_similarity_low)
+        first = alike + np.where(sure, 2.0, 0.0) + (self._state[:, t.SURE_HITS] > 0)[:, None]
+        rows, columns = mutual_best(np.where(alike >= least, first, -1.0), 0.0)
         free[columns] = False
         if len(rows):
             self._correct(rows, boxes[columns], scores[columns], classes[columns], evidence[columns])
@@ -178,13 +182,16 @@ class Tracker:
         state[:, t.HITS] += 1
         state[:, t.SCORE] = scores
         state[:, t.LAST_EVIDENCE] = evidence
-        state[:, t.EVIDENCE] += np.minimum(evidence, MOST_EVIDENCE)
+        state[:, t.SURE_HITS] += evidence >= 0
+        state[:, t.EVIDENCE] += np.where(state[:, t.SURE_HITS] > 0, np.minimum(evidence, MOST_EVIDENCE), 0.0)
         s = self.settings
-        proven = (state[:, t.HITS] >= s.confirm_hits) & (state[:, t.EVIDENCE] >= s.confirm_evidence)
+        proven = (state[:, t.SURE_HITS] >= s.confirm_hits) & (state[:, t.EVIDENCE] >= s.confirm_evidence)
         state[:, t.CONFIRMED] = np.maximum(state[:, t.CONFIRMED], proven)
         self._state[rows] = state
         self._votes[rows, classes] += scores
-        taught = (state[:, t.CONFIRMED] > 0) & (state[:, t.HITS] >= EVIDENCE_FROM_HITS)
+        taught = (
+            (state[:, t.CONFIRMED] > 0) & (state[:, t.HITS] >= TEACH_FROM) & (state[:, t.HITS] <= TEACH_TO)
+        )
         self._scale.learn(scores[taught])
         if self._early:
             self._remember(state)
@@ -233,7 +240,8 @@ class Tracker:
         fresh[:, t.SEEN_S] = self._now_s
         fresh[:, t.HITS] = 1
         fresh[:, t.SCORE] = scores
-        fresh[:, t.EVIDENCE] = np.minimum(evidence, MOST_EVIDENCE)
+        fresh[:, t.EVIDENCE] = np.clip(evidence, 0.0, MOST_EVIDENCE)
+        fresh[:, t.SURE_HITS] = evidence >= 0
         fresh[:, t.LAST_EVIDENCE] = evidence
         fresh[:, t.MANEUVER] = 1.0
         fresh[:, t.CONFIRMED] = (s.confirm_hits <= 1) & (fresh[:, t.EVIDENCE] >= s.confirm_evidence)

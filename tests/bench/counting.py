@@ -82,8 +82,8 @@ def render(result: dict[str, Any]) -> str:
     for group, row in result["sets"].items():
         ours = row["ours"]
         lines.append(
-            f"{group:<6} {ours['gross']:>4} of {row['true']} ({ours['missed']} missed, {ours['false']} false; "
-            f"goal {row['goal']}); by decision time {ours['gross_by_decision']}; "
+            f"{group:<6} {ours['gross']:>4} of {row['true']} ({ours['missed']} missed, "
+            f"{ours['false']} false; goal {row['goal']}); by decision time {ours['gross_by_decision']}; "
             f"HOTA {ours['hota']:.1f} IDF1 {ours['idf1']:.1f}; "
             f"decided {ours['delay_p50_s']:.2f} s after the crossing (p90 {ours['delay_p90_s']:.2f})"
         )

@@ -1,4 +1,4 @@
-"""The peers of the counting bench: trackers of `trackers` with the line counter of `supervision`, as they come.
+"""The peers of the counting bench: trackers of `trackers` with the line counter of `supervision`.
 
 Both are optional (extra `peers`). Each peer gets the same detections in pixels, its defaults and the true
 frame rate; ids of -1 (not confirmed yet) are left out.

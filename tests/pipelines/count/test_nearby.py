@@ -53,7 +53,7 @@ def test_a_walk_over_the_line_is_counted_and_nothing_is_refused() -> None:
         (track(walk(0.4, 0.512, 0.4)), "it came back 0."),
         (track(walk(0.4, 0.53)), "the track ended 0."),
         (track(walk(0.3, 0.7), y=0.9), "beyond the line's end"),
-        (track(walk(0.3, 0.7), evidence=0.1), "evidence"),
+        (track(walk(0.3, 0.7), evidence=0.05), "evidence"),
         (track(walk(0.3, 0.7), kind=(("car", "vehicle"),)), "does not count car"),
     ],
     ids=[
