@@ -20,7 +20,7 @@ from pipelines.count.trace import COLUMNS, EVIDENCE_SCALE, SCALE, TICKS, noise_c
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
-TOLERANCE = 0.006  # of the box's extent: a knot's interval leaves no place farther from its straight way,
+TOLERANCE = 0.005  # of the box's extent: a knot's interval leaves no place farther from its straight way,
 LEAST = 1.0  # and never less than this many 1/SCALE
 MOST_S = 1.0  # longest interval of a track that moves,
 STILL_S = 30.0  # and of one that stands

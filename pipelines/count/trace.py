@@ -26,7 +26,7 @@ Counts = npt.NDArray[np.int64]
 VERSION = 1
 SCALE = 10_000  # sides are whole numbers in 1/10000 of the picture,
 TICKS = 10_000  # and times in 1/10000 s
-EVIDENCE_SCALE = 8
+EVIDENCE_SCALE = 64
 NOISE_STEPS = 4  # of the noise's size per factor of two
 COLUMNS = 10  # ticks, places, x1, width, y1, height, noise x, noise y (all as differences), evidence, class
 
