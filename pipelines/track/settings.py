@@ -15,7 +15,7 @@ class TrackerSettings:
     low_score: float = 0.1  # boxes below this are ignored
     border_sigmas: float = 1.5  # how far the border lies below the usual score
     confirm_hits: int = 3  # boxes above the border that a track needs before it is shown,
-    confirm_evidence: float = 2.0  # and their evidence in sum
+    confirm_evidence: float = 3.5  # and their evidence in sum
     tentative_s: float = 0.25  # how long a track that is not shown yet may miss its box
     lost_s: float = 2.0  # how long a track that is not seen can be found again
     coast_s: float = 0.1  # how long a track that is not seen is still shown, as a prediction
