@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -73,8 +74,15 @@ class Labels:
 
     def group_ids(self) -> Ints:
         """(C,) int32: for each class id a small number that is equal for classes of one group."""
-        order = {name: i for i, name in enumerate(dict.fromkeys(self.groups))}
-        return np.array([order[g] for g in self.groups], dtype=np.int32)
+        return _group_ids(self.groups)
+
+
+@cache
+def _group_ids(groups: tuple[str, ...]) -> Ints:
+    order = {name: i for i, name in enumerate(dict.fromkeys(groups))}
+    ids = np.array([order[g] for g in groups], dtype=np.int32)
+    ids.flags.writeable = False  # shared by all who ask
+    return ids
 
 
 @dataclass(frozen=True, slots=True, eq=False)

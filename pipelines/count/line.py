@@ -176,7 +176,7 @@ class LineCounter:
     def save(self) -> dict[str, Any]:
         used = np.flatnonzero(self._table[:, _RUN])
         return {
-            "rows": [[r, *(float(f"{v:.9g}") for v in self._table[r].tolist())] for r in used.tolist()],
+            "rows": [[r, *v] for r, v in zip(used.tolist(), self._table[used].tolist(), strict=True)],
             "waiting": [
                 [c.row, c.side, c.time_s, list(c.point_xyn), c.margin, list(c.box_xyxyn)]
                 for c in self._waiting

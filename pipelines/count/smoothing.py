@@ -233,23 +233,26 @@ class Smoother:
 
     def save(self) -> dict[str, Any]:
         """Plain data; sides in 1/100000 of the picture."""
-        order = [i for i in np.argsort(self._times).tolist() if np.isfinite(self._times[i])]
+        order = np.argsort(self._times)
+        order = order[np.isfinite(self._times[order])]
+        rows = np.array(list(self._row_of.values()), np.intp)
+        there = self._mask[np.ix_(rows, order)] > 0
+        boxes = np.rint(self._boxes[np.ix_(rows, order)] * 1e5).astype(np.int64)
+        evidence = self._evidence[np.ix_(rows, order)].round(2)
+        about = np.column_stack((self.first_s[rows], self.last_s[rows], self._jitter[rows])).tolist()
         tracks = []
-        for track_id, row in self._row_of.items():
-            seen = [n for n, i in enumerate(order) if self._mask[row, i]]
-            boxes = np.rint(self._boxes[row, [order[n] for n in seen]] * 1e5).astype(int).tolist()
-            evidence = [round(float(self._evidence[row, order[n]]), 2) for n in seen]
-            about = [float(self.first_s[row]), float(self.last_s[row]), *self._jitter[row].tolist()]
+        for n, (track_id, row) in enumerate(self._row_of.items()):
+            seen = np.flatnonzero(there[n])
             tracks.append(
                 [
                     track_id,
                     row,
                     int(self.class_ids[row]),
                     float(self.scores[row]),
-                    about,
-                    seen,
-                    boxes,
-                    evidence,
+                    about[n],
+                    seen.tolist(),
+                    boxes[n, seen].tolist(),
+                    evidence[n, seen].tolist(),
                 ]
             )
         return {

@@ -20,6 +20,9 @@ from streamer.sources.retry import Backoff
 
 log = logging.getLogger(__name__)
 
+# Cameras that begin together do not all come due together: their turns are spread by the golden ratio.
+SPREAD = 0.618
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -204,7 +207,8 @@ class CameraReader(threading.Thread):
             return True
         step_ns = int(1e9 / self.camera.fps)
         if self._next_due_ns is None or media_ns > self._next_due_ns + 2 * step_ns:
-            self._next_due_ns = media_ns
+            self._next_due_ns = media_ns + int(step_ns * (self.camera.row * SPREAD % 1.0 or 1.0))
+            return True
         if media_ns < self._next_due_ns - step_ns // 10:
             return False
         self._next_due_ns += step_ns
