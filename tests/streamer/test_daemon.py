@@ -99,7 +99,7 @@ def test_closed_buckets_say_what_was_counted_and_how_much_of_the_time_was_seen(
     assert json.loads(counted.stdout)
     events = [
         json.loads(line)
-        for line in daemon.cli(*"events --camera door -n 1000 --json".split()).stdout.splitlines()
+        for line in daemon.cli(*["events", "--camera", "door", "-n", "1000", "--json"]).stdout.splitlines()
     ]
     buckets = [e["data"] for e in events if e["type"] == "streamer.counts.v1"]
     total = sum(n for b in buckets for d in b["lines"].values() for c in d.values() for n in c.values())

@@ -26,7 +26,8 @@ def track(
     boxes = np.column_stack([x - 0.05, np.full(n, y - 0.2), x + 0.05, np.full(n, y)])
     ones = np.ones(n, np.int64)
     noise = np.full((n, 2), 0.002)
-    return Trace(kind, FRAME_S, 0.0, np.arange(0.0, n) * FRAME_S, ones, boxes, noise, ones * evidence, 0 * ones)
+    times = np.arange(0.0, n) * FRAME_S
+    return Trace(kind, FRAME_S, 0.0, times, ones, boxes, noise, ones * evidence, 0 * ones)
 
 
 def walk(*places: float, step: float = 0.01) -> list[float]:
