@@ -67,8 +67,8 @@ def render(result: dict[str, Any]) -> str:
     lines = [
         f"saturation, {s['streams']} x 1080p{FPS} H.264, YOLOv8n 640, {s['rounds']} rounds in turn (medians)",
         *(
-            f"  {side} {s[f'{side}_fps']:6.2f} frames/s, {s[f'{side}_cpu_ms']:6.2f} CPU ms a frame, decoding too"
-            for side in ("ceiling", "daemon")
+            f"  {who} {s[f'{who}_fps']:6.2f} frames/s, {s[f'{who}_cpu_ms']:6.2f} CPU ms a frame with decoding"
+            for who in ("ceiling", "daemon")
         ),
         f"  frames/s ratio {s['fps_ratio']:.3f} (goal 0.90)   CPU ratio {s['cpu_ratio']:.3f} (goal 1.12)",
         "times in ms: median / p99            taken at age     taken to Redis*  decoded to Redis*   events",
