@@ -88,8 +88,17 @@ def deliver_assignment(rev: int, config: Config, node: str, secrets: SecretStore
         retention_days=config.ledger.retention_days,
         stream_max_len=config.redis.stream_max_len,
         node=node,
-        config_json=json.dumps(config.model_dump(mode="json"), sort_keys=True),
+        config_json=json.dumps(_as_applied(config).model_dump(mode="json"), sort_keys=True),
     )
+
+
+def _as_applied(config: Config) -> Config:
+    """With the rules that the cameras' pipelines complete: the ledger keeps what was in force."""
+    cameras = tuple(
+        camera.model_copy(update={"rules": with_defaults(camera.rules, pipeline_of(camera))})
+        for camera in config.cameras
+    )
+    return config.model_copy(update={"cameras": cameras})
 
 
 def _cameras(spec: WorkerSpec, config: Config) -> list[CameraConfig]:

@@ -113,7 +113,7 @@ def analyze(
         [parse_drawn(text, "line", 2) for text in lines],
         [parse_drawn(text, "zone", 3) for text in zones],
         pixels,
-        anchor or ("center" if pipeline_name == "default" else "auto"),
+        anchor or "auto",
         inward,
         CameraRules() if rules_file is None else read_rules(rules_file),
         spec,

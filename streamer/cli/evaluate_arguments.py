@@ -77,7 +77,7 @@ def rules_for(store: ConfigStore, asked: dict[str, Any]) -> RulesOf:
     lines = [parse_drawn(text, "line", 2) for text in asked["lines"]]
 
     def rules_of(size: tuple[int, int], spec: PipelineSpec) -> CameraRules:
-        anchor: Anchor = asked["anchor"] or ("center" if spec.name == "default" else "auto")
+        anchor: Anchor = asked["anchor"] or "auto"
         drawn = Drawing(lines, [], asked["pixels"], anchor, asked["inward"], spec=spec)
         return _named(drawn_rules(drawn, size, classes), names)
 

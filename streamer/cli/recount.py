@@ -18,6 +18,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from pipelines.spec import Anchor, LineSpec
+from streamer.changes import pipeline_of
 from streamer.cli.clip_arguments import parse_drawn
 from streamer.cli.counts import unix_s
 from streamer.cli.ledger import ledger_path
@@ -79,7 +80,7 @@ def recount(
     streamer recount gate --line door=0.4,0.9,0.6,0.9 --since 7d
     """
     zone = ZoneInfo(store.load().timezone) if store.exists() else ZoneInfo("UTC")
-    spec = _line(line, anchor, classes, names)
+    spec = _line(line, _anchor_of(store, camera) if anchor == "auto" else anchor, classes, names)
     since_ns = unix_s(since, zone) * NS_PER_S
     until_ns = unix_s(until, zone, "--until") * NS_PER_S if until else time.time_ns()
     reader = LedgerReader(ledger_path(store))
@@ -102,6 +103,12 @@ def recount(
         _print_missing(found)
     else:
         _print(found, rows)
+
+
+def _anchor_of(store: ConfigStore, camera: str) -> Anchor:
+    """What the camera's pipeline counts by, so that the past is counted as the present is."""
+    known = store.load().camera(camera) if store.exists() else None
+    return pipeline_of(known).defaults.anchor if known is not None else "auto"
 
 
 def _line(text: str, anchor: Anchor, classes: str | None, names: str | None) -> LineSpec:

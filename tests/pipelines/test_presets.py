@@ -29,9 +29,9 @@ def test_the_presets_that_there_are() -> None:
         assert preset(name).description
 
 
-def test_the_default_adds_nothing() -> None:
+def test_the_default_adds_nothing_but_what_it_counts_by() -> None:
     assert made("default", lines=[DOOR], calibration=GROUND) == CameraRules.model_validate(
-        {"lines": [DOOR], "calibration": GROUND}
+        {"lines": [{**DOOR, "anchor": "center"}], "calibration": GROUND}
     )
 
 
