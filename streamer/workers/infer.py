@@ -65,6 +65,7 @@ class InferWorker:
         self._assignment: InferAssignment | None = None
         self._loader: PipelineLoader | None = None
         self._told_ready = -1
+        self._gone: set[str] = set()  # cameras whose source has closed; their tracks end after the last frame
         self._settled = False  # every camera has the pipeline it was assigned, or a complaint instead
         self._next_hello_s = self._next_status_s = self._next_checkpoint_s = 0.0
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -140,6 +141,8 @@ class InferWorker:
         camera.last_state = (state.state, state.at_ns)
         if state.state != "live":
             camera.coverage.lost(state.at_ns)
+            if state.state != "connecting":
+                self._gone.add(state.camera)
         self._emitter.state(camera, state)
 
     def _assign(self, assignment: InferAssignment) -> None:
@@ -270,6 +273,18 @@ class InferWorker:
             self._complain(camera, text)
         if finished is not None:
             self._finish(finished)
+        if self._gone and turns.running is None:
+            self._end_gone()
+
+    def _end_gone(self) -> None:
+        """Nothing more comes of these tracks: what was held back about them is decided now."""
+        for name in list(self._gone):
+            camera = self._cameras.get(name)
+            if camera is None:
+                self._gone.discard(name)
+            elif camera.ready is None and self._journal.knows(name):
+                self._gone.discard(name)
+                self._end_tracks(camera)
 
     def _drain(self) -> None:
         """Finish the batch in hand, so that no camera changes or goes while it is in the detector."""
