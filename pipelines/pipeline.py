@@ -81,9 +81,6 @@ class Pipeline:
         self._cameras.pop(camera, None)
         self.detector.forget(camera)
 
-    def has(self, camera: str) -> bool:
-        return camera in self._cameras
-
     def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Pending:
         """Hand at most `max_batch` frames to the detector; their memory is free again on return.
 

@@ -217,10 +217,6 @@ class Books:
     def last_beat_ns(self, worker: int) -> int:
         return int(self._beats[worker])
 
-    def start_beat(self, worker: int) -> None:
-        """The supervisor sets the first beat, so that a child that never comes up is noticed too."""
-        self._beats[worker] = time.monotonic_ns()
-
     def _row(self, row: int) -> npt.NDArray[np.int64]:
         if not 0 <= row < MAX_CAMERAS:
             raise CapacityError(f"camera row {row}: at most {MAX_CAMERAS} cameras a daemon")

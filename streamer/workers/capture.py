@@ -36,6 +36,7 @@ from streamer.messages import (
 )
 from streamer.metrics import Books
 from streamer.ring import RingMemory, RingWriter
+from streamer.sources.base import fit
 from streamer.workers.reader import CameraReader, Held, StateChange
 
 log = logging.getLogger(__name__)
@@ -256,7 +257,7 @@ class CaptureWorker:
             self._tell_infer(camera)
             return
         camera.asked_opening = change.opening
-        width, height = analysis_size(info.width, info.height, camera.config.analysis_width)
+        width, height = fit(info.width, info.height, camera.config.analysis_width)
         self._supervisor.send(OpenRing(self.name, camera.config.name, width, height, change.opening))
 
     def _tell_infer(self, camera: _Camera) -> None:
@@ -291,13 +292,6 @@ class CaptureWorker:
 
     def _wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)
-
-
-def analysis_size(width: int, height: int, wanted: int) -> tuple[int, int]:
-    """The picture scaled to at most `wanted` wide, aspect kept, both sides even."""
-    if width <= wanted:
-        return width, height
-    return wanted // 2 * 2, max(2, round(height * wanted / width / 2) * 2)
 
 
 def create(name: str, runtime_dir: Path, _state_dir: Path, shared_dir: Path) -> CaptureWorker:

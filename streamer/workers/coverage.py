@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.values import Event
+from streamer.cloudevents import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
 from streamer.metrics import Balance
 
 SEEN_GAP_NS = 1_000_000_000  # two looks at most this far apart see what happens between them
 CLOSE_DELAY_NS = 2_000_000_000
 MAX_AGES = 4096
-LINE_CROSSED = "streamer.line.crossed.v1"
-ZONE_ENTERED = "streamer.zone.entered.v1"
-ZONE_EXITED = "streamer.zone.exited.v1"
 KINDS = ("seen", "gated", "dropped", "offline", "unknown")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines.values import Event, FrameResult, Stamp
+from streamer.cloudevents import COUNTS
 from streamer.messages import CameraResume, EventRecord, SourceState
 from streamer.metrics import Books
 from streamer.workers.checkpoint import Checkpoints
@@ -18,7 +19,6 @@ from streamer.workers.turns import Running
 log = logging.getLogger(__name__)
 
 CAMERA_STATE = "streamer.camera.state.v1"
-COUNTS = "streamer.counts.v1"
 CHECKPOINT_GOOD_S = 30.0  # an older one says nothing about where things are now
 
 Emitted = tuple[InferredCamera, Event]
