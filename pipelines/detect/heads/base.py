@@ -77,9 +77,9 @@ def centres(width: int, height: int, strides: Sequence[int] = STRIDES) -> tuple[
 
 
 def distances(logits: Floats) -> Floats:
-    """(N, 4, bins) logits -> (N, 4): the mean of each side's distribution over 0, 1, 2 … strides."""
-    weights = np.exp(logits - logits.max(axis=2, keepdims=True))
-    mean: Floats = (weights @ np.arange(logits.shape[2], dtype=np.float32)) / weights.sum(axis=2)
+    """(4, bins, N) logits -> (4, N): the mean of each side's distribution over 0, 1, 2 … strides."""
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    mean: Floats = (np.arange(logits.shape[1], dtype=np.float32) @ weights) / weights.sum(axis=1)
     return mean
 
 

@@ -62,8 +62,8 @@ class NanoDet:
         best = scores.max(axis=1)
         check_scores(float(best.max()))
         found = np.flatnonzero(best >= min_score)
-        rows = self._gather(flat, found).reshape(-1, 4, BINS)
-        left, top, right, bottom = (distances(rows) * self._stride[found, None]).T
+        sides = distances(self._gather(flat, found).T.reshape(4, BINS, -1))
+        left, top, right, bottom = sides * self._stride[found]
         x, y = self._x[found], self._y[found]
         boxes = np.stack((x - left, y - top, x + right, y + bottom), axis=1)
         return Candidates(boxes, best[found], scores[found].argmax(axis=1).astype(np.int32))

@@ -69,8 +69,9 @@ class YoloV8Cut:
             raise AnswerRefused("a score that is infinite or not a number")
         found = np.flatnonzero(best >= _logit(min_score))
         scores = 1.0 / (1.0 + np.exp(-best[found]))
-        rows = distributions[:, found].T.reshape(-1, 4, BINS)
-        left, top, right, bottom = (distances(rows) * self._stride[found, None]).T
+        bins = np.ascontiguousarray(distributions[:, found])
+        sides = distances(bins.reshape(4, BINS, -1))
+        left, top, right, bottom = sides * self._stride[found]
         x, y = self._x[found], self._y[found]
         boxes = np.stack((x - left, y - top, x + right, y + bottom), axis=1)
         return Candidates(boxes, scores, logits[:, found].argmax(axis=0).astype(np.int32))

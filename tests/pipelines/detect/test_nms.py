@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.detect import nms
 from pipelines.detect.nms import suppress
 from pipelines.values import Floats, Ints
 
@@ -40,11 +39,17 @@ def test_it_keeps_what_the_definition_keeps(count: int, seed: int) -> None:
     assert suppress(boxes, scores, groups, 0.5).tolist() == by_definition(boxes, scores, groups, 0.5)
 
 
-def test_both_ways_of_counting_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("iou", [0.0, 0.3, 1.0])
+def test_groups_stay_apart_wherever_their_boxes_lie(iou: float) -> None:
+    """Left of and above the picture too, where the border of a letterbox is."""
     boxes, scores, groups = some(200, 7)
-    by_matrix = suppress(boxes, scores, groups, 0.4).tolist()
-    monkeypatch.setattr(nms, "_MATRIX_LIMIT", 0)
-    assert suppress(boxes, scores, groups, 0.4).tolist() == by_matrix
+    boxes -= 700
+    assert suppress(boxes, scores, groups, iou).tolist() == by_definition(boxes, scores, groups, iou)
+
+
+def test_a_score_of_zero_is_a_score() -> None:
+    boxes = np.array([[0.0, 0.0, 5.0, 5.0], [50.0, 0.0, 55.0, 5.0]], np.float32)
+    assert suppress(boxes, np.array([0.0, 1.0], np.float32), np.zeros(2, np.int32), 0.5).tolist() == [1, 0]
 
 
 VAN = [100.0, 100.0, 200.0, 180.0]
@@ -69,7 +74,7 @@ def test_of_equal_scores_the_first_is_kept() -> None:
     assert suppress(boxes, np.array([0.5, 0.5], np.float32), np.zeros(2, np.int32), 0.5).tolist() == [0]
 
 
-def test_boxes_without_area_suppress_nothing_and_raise_nothing() -> None:
-    boxes = np.array([[5.0, 5.0, 5.0, 5.0], [5.0, 5.0, 5.0, 5.0]], np.float32)
+def test_a_box_without_area_suppresses_none_that_has_one() -> None:
+    boxes = np.array([[5.0, 5.0, 5.0, 5.0], [4.0, 4.0, 6.0, 6.0]], np.float32)
     kept = suppress(boxes, np.array([0.5, 0.4], np.float32), np.zeros(2, np.int32), 0.5)
     assert kept.tolist() == [0, 1]
