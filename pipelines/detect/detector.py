@@ -23,12 +23,13 @@ class Ticket:
 class Detector(Protocol):
     """Finds objects in frames of any number of cameras; not for use by several threads at once.
 
-    `labels` names the classes; `max_batch` is how many frames one submit() may take; `depth` is how many
-    tickets may be open at once (collect them in any order).
+    `labels` names the classes; `max_batch` is how many frames one submit() may take; `parallel` is how many
+    batches compute side by side, `depth` how many tickets may be open at once (collect them in any order).
     """
 
     labels: Labels
     max_batch: int
+    parallel: int
     depth: int
 
     def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:

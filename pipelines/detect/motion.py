@@ -48,6 +48,7 @@ class MotionDetector:
     def __init__(self, score: float | None = None) -> None:
         self.labels = labels_of(["object"])
         self.max_batch = 8
+        self.parallel = 1
         self.depth = 3
         self._score = 0.0 if score is None else score
         self._backgrounds: dict[str, _Background] = {}

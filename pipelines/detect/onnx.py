@@ -74,6 +74,7 @@ class OnnxDetector:
         file.check_answer(self._head, self._shares(answer, 1)[0])
         self.labels = file.labels(self._head)
         self.max_batch = BATCH if shape[0] is None and self._batched else 1
+        self.parallel = 1
         self.depth = DEPTH
         self._score = file.card.score if score is None else score
         self._answers = Answers(self._head, self.labels, self._size, self._score, file.card.nms_iou)

@@ -237,6 +237,7 @@ class InferWorker:
             return
         before, first = camera.pipeline, camera.pipeline is None
         if before is not None:
+            self._drain()
             self._end_tracks(camera)
             before.close_camera(camera.name)
         camera.pipeline, camera.spec, camera.trouble = pipeline, camera.config.pipeline, ""
@@ -262,18 +263,15 @@ class InferWorker:
         return bool(camera.worker) and camera.pipeline is not None and self._journal.knows(camera.name)
 
     def _advance(self) -> None:
-        """Start the next batch as soon as the detector is free, then see to the results of the last."""
+        """Start what can be started as soon as the detector has room, then see to the results of the last."""
         turns = self._turns
-        finished = turns.running
-        if finished is not None and not finished.finished:
-            return
-        turns.running = None
         self._settle()
-        for camera, text in turns.start_next():
+        finished = turns.done()
+        for camera, text in turns.start():
             self._complain(camera, text)
-        if finished is not None:
-            self._finish(finished)
-        if self._gone and turns.running is None:
+        for running in finished:
+            self._finish(running)
+        if self._gone:
             self._end_gone()
 
     def _end_gone(self) -> None:
@@ -282,14 +280,14 @@ class InferWorker:
             camera = self._cameras.get(name)
             if camera is None:
                 self._gone.discard(name)
-            elif camera.ready is None and self._journal.knows(name):
+            elif camera.ready is None and not self._turns.has(camera) and self._journal.knows(name):
                 self._gone.discard(name)
                 self._end_tracks(camera)
 
     def _drain(self) -> None:
-        """Finish the batch in hand, so that no camera changes or goes while it is in the detector."""
-        running, self._turns.running = self._turns.running, None
-        if running is not None:
+        """Finish the batches in hand, so that no camera changes or goes while it is in the detector."""
+        in_hand, self._turns.running = self._turns.running, []
+        for running in in_hand:
             self._finish(running)
 
     def _finish(self, running: Running) -> None:

@@ -1,8 +1,9 @@
 """Whose frame is next: demands to the capture workers, and batches into the detector.
 
-An idle detector has a demand out for every camera; a busy one asks, shortly before the running batch will
-be done, for the frame of the camera it has not looked at for longest. So nothing is converted for nobody,
-and a frame is at most one frame interval old when it is taken.
+A detector computes one batch or a few side by side. While it could take another there is a demand out for
+every camera; a busy one asks, shortly before the next batch will be done, for the frame of the camera it has
+not looked at for longest. So nothing is converted for nobody, and a frame is at most one frame interval old
+when it is taken. The batches of one camera are finished in the order of its frames.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Turns:
     def __init__(
         self, server: Server, cameras: Mapping[str, InferredCamera], wake: Callable[[], None]
     ) -> None:
-        self.running: Running | None = None
+        self.running: list[Running] = []  # in the order of their start
         self.inference_ms: deque[float] = deque(maxlen=RECENT)
         self._server = server
         self._cameras = cameras
@@ -70,7 +71,7 @@ class Turns:
             return  # its books were closed when the camera was taken from us, or its worker died
         camera.worker, camera.generation = worker, frame.generation
         if camera.demanded_s:
-            if self.running is not None:
+            if self.running:
                 took_s = min(time.monotonic() - camera.demanded_s, LEAD_MAX_S)
                 self._turnaround_s += SMOOTHING * (took_s - self._turnaround_s)
             camera.demanded_s = 0.0
@@ -79,15 +80,44 @@ class Turns:
             camera.owed.append((camera.ready.generation, camera.ready.slot))
         camera.ready = frame
 
-    def start_next(self) -> Iterable[tuple[InferredCamera, str]]:
-        """Give the detector the next batch, if there is one; returns frames that could not be read."""
-        ready = [c for c in self._cameras.values() if c.ready is not None and c.pipeline is not None]
-        if not ready:
-            return ()
-        ready.sort(key=lambda c: c.served_s)
-        pipeline = ready[0].pipeline
-        assert pipeline is not None
-        batch = [c for c in ready if c.pipeline is pipeline][: pipeline.max_batch]
+    def done(self) -> list[Running]:
+        """Take out the batches to finish now: they are done, and so is any older one of their cameras."""
+        finished: list[Running] = []
+        waiting: list[Running] = []
+        for running in self.running:
+            held_up = any(camera in older.cameras for older in waiting for camera in running.cameras)
+            (finished if running.finished and not held_up else waiting).append(running)
+        if finished:
+            self.running = waiting
+        return finished
+
+    def has(self, camera: InferredCamera) -> bool:
+        """Whether a frame of `camera` is in a detector or not yet finished."""
+        return any(camera in running.cameras for running in self.running)
+
+    def start(self) -> Iterable[tuple[InferredCamera, str]]:
+        """Give the detectors all the batches that there are frames and room for.
+
+        Returns the frames that could not be read.
+        """
+        refused: list[tuple[InferredCamera, str]] = []
+        while True:
+            ready = [c for c in self._cameras.values() if c.ready is not None and c.pipeline is not None]
+            if not ready:
+                return refused
+            ready.sort(key=lambda c: c.served_s)
+            pipeline = ready[0].pipeline
+            assert pipeline is not None
+            if not self._room(pipeline):
+                return refused
+            batch = [c for c in ready if c.pipeline is pipeline][: pipeline.max_batch]
+            refused += self._start(pipeline, batch)
+
+    def _room(self, pipeline: Pipeline) -> bool:
+        computing = sum(not running.finished for running in self.running)
+        return computing < pipeline.detector.parallel and len(self.running) < pipeline.detector.depth
+
+    def _start(self, pipeline: Pipeline, batch: list[InferredCamera]) -> Iterable[tuple[InferredCamera, str]]:
         taken: list[InferredCamera] = []
         frames: list[Frame] = []
         refused: list[tuple[InferredCamera, str]] = []
@@ -119,32 +149,39 @@ class Turns:
             self._wake()
 
         running.pending = pipeline.submit(frames, done)
-        self.running = running
+        self.running.append(running)
 
     # ---- demands
 
     def ask(self, open_to: list[InferredCamera]) -> None:
         """Send the demands that are due to cameras of `open_to`, and give slots back with them."""
         now_s = time.monotonic()
-        running = self.running
-        if running is not None and not running.finished:
-            if now_s < self._ask_at_s(running) or any(c.ready is not None for c in open_to):
+        first = self._first_to_end()
+        if first is not None:
+            if now_s < self._ask_at_s(first) or any(c.ready is not None for c in open_to):
                 return
             idle = sorted((c for c in open_to if not c.demanded_s), key=lambda c: c.served_s)
-            open_to = idle[: running.pipeline.max_batch]
+            open_to = idle[: first.pipeline.max_batch]
         for camera in open_to:
             if not camera.demanded_s and camera.ready is None:
                 self._demand(camera, now_s)
 
     def patience_s(self) -> float:
         """How long to wait for messages: until the next demand is due."""
-        running = self.running
-        if running is None:
-            return PATIENCE_S
-        if running.finished:
+        if any(running.finished for running in self.running):
             return 0.0
-        left_s = self._ask_at_s(running) - time.monotonic()
+        first = self._first_to_end()
+        if first is None:
+            return PATIENCE_S
+        left_s = self._ask_at_s(first) - time.monotonic()
         return PATIENCE_S if left_s <= 0 else min(left_s, PATIENCE_S)
+
+    def _first_to_end(self) -> Running | None:
+        """The batch that will be done first, if the detector has no room for another before."""
+        computing = [running for running in self.running if not running.finished]
+        if not computing or self._room(computing[0].pipeline):
+            return None
+        return computing[0]
 
     def _demand(self, camera: InferredCamera, now_s: float) -> None:
         slots = tuple(slot for generation, slot in camera.owed if generation == camera.generation)

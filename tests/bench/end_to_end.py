@@ -1,7 +1,9 @@
 """The daemon against its ceiling: frames a second at saturation, CPU a frame, and the times on the way.
 
-Ceiling: the model alone, on the same engine and threads, while bare decoders of the same two streams run
-beside it at their own pace. Rounds in turn; medians over rounds; CPU seconds of all processes beside.
+Ceiling: the model alone, on the same engine and threads, while bare decoders of the same streams run beside at
+their own pace: the loop that everybody writes, one request after another, which the goals are about; and, since
+the daemon computes several requests side by side, the best that the engine does by itself that way.
+Rounds in turn; medians over rounds; CPU seconds of all processes beside.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.synchronize import Event as Flag
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,9 @@ MODEL = "weights/yolov8n_640.onnx"
 CLIP = "videos/towncentre-1080p.mp4"
 STREAMS = 2
 FPS = 25
+THREADS = 2  # of inference
+LOOP, SIDE_BY_SIDE = "one request at a time", "requests side by side"
+Ceiling = dict[str, dict[str, float]]  # by LOOP and SIDE_BY_SIDE
 WARM_S, MEASURED_S = 4.0, 8.0
 ZONE = {"name": "all", "points": [[0.02, 0.05], [0.98, 0.05], [0.98, 0.98], [0.02, 0.98]]}
 LINES = [
@@ -66,13 +72,17 @@ def render(result: dict[str, Any]) -> str:
     s = result["saturation"]
     lines = [
         f"saturation, {s['streams']} x 1080p{FPS} H.264, YOLOv8n 640, {s['rounds']} rounds in turn (medians)",
-        *(
-            f"  {who} {s[f'{who}_fps']:6.2f} frames/s, {s[f'{who}_cpu_ms']:6.2f} CPU ms a frame with decoding"
-            for who in ("ceiling", "daemon")
-        ),
-        f"  frames/s ratio {s['fps_ratio']:.3f} (goal 0.90)   CPU ratio {s['cpu_ratio']:.3f} (goal 1.12)",
-        "times in ms: median / p99            taken at age     taken to Redis*  decoded to Redis*   events",
+        f"  daemon                      {s['daemon_fps']:6.2f} frames/s, {s['daemon_cpu_ms']:.2f} CPU ms a frame",
     ]
+    for way, c in s["ceilings"].items():
+        goal = ", goals 0.90 and 1.12" if way == LOOP else ""
+        lines.append(
+            f"  bare, {way:21} {c['fps']:6.2f} frames/s; daemon / bare: frames/s {c['fps_ratio']:.3f}, "
+            f"CPU {c['cpu_ratio']:.3f}{goal}"
+        )
+    lines.append(
+        "times in ms: median / p99            taken at age     taken to Redis*  decoded to Redis*   events"
+    )
     for load, t in result["latency"].items():
         lines.append(
             f"  {load:16} {t['cameras']} cameras, {t['fps']:5.1f} fps "
@@ -87,21 +97,28 @@ def _pair(values: dict[str, float]) -> str:
     return f"{values['p50']:.1f} / {values['p99']:.1f}"
 
 
-def _saturation(pairs: list[tuple[dict[str, float], dict[str, float]]], measured_s: float) -> dict[str, Any]:
+def _saturation(pairs: list[tuple[Ceiling, dict[str, float]]], measured_s: float) -> dict[str, Any]:
+    return {
+        "rounds": len(pairs),
+        "seconds_a_round": measured_s,
+        "daemon_fps": statistics.median(d["fps"] for _, d in pairs),
+        "daemon_cpu_ms": statistics.median(d["cpu_s"] / d["frames"] for _, d in pairs) * 1e3,
+        "ceilings": {way: _against([(ceiling[way], d) for ceiling, d in pairs]) for way in pairs[0][0]},
+        "per_round": [{"ceiling": c, "daemon": d} for c, d in pairs],
+    }
+
+
+def _against(pairs: list[tuple[dict[str, float], dict[str, float]]]) -> dict[str, float]:
+    """The daemon over a ceiling; the CPU of the same number of bare inferences and of the same decoding."""
     cpu_ratios = []
     for ceiling, daemon in pairs:
         bare_s = ceiling["infer_cpu_s"] * daemon["frames"] + ceiling["decode_cpu_s_per_s"] * daemon["seconds"]
         cpu_ratios.append(daemon["cpu_s"] / bare_s)
     return {
-        "rounds": len(pairs),
-        "seconds_a_round": measured_s,
-        "ceiling_fps": statistics.median(c["fps"] for c, _ in pairs),
-        "daemon_fps": statistics.median(d["fps"] for _, d in pairs),
+        "fps": statistics.median(c["fps"] for c, _ in pairs),
+        "infer_cpu_ms": statistics.median(c["infer_cpu_s"] for c, _ in pairs) * 1e3,
         "fps_ratio": rounds.median_ratio((d["fps"], c["fps"]) for c, d in pairs),
-        "ceiling_cpu_ms": statistics.median(c["cpu_s"] / c["frames"] for c, _ in pairs) * 1e3,
-        "daemon_cpu_ms": statistics.median(d["cpu_s"] / d["frames"] for _, d in pairs) * 1e3,
         "cpu_ratio": statistics.median(cpu_ratios),
-        "per_round": [{"ceiling": c, "daemon": d} for c, d in pairs],
     }
 
 
@@ -125,17 +142,21 @@ class Saturated:
         self._measured_s = measured_s
         self._number = 0
         self._streams = STREAMS
-        settings = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": 2}
-        self._request = ov.compile_model(str(CORPUS / MODEL), "CPU", settings).create_infer_request()
-        self._request.infer([np.full(tuple(self._request.get_input_tensor().shape), 0.4, np.float32)])
+        model, threads = str(CORPUS / MODEL), {"INFERENCE_NUM_THREADS": THREADS}
+        one = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+        self._loop = ov.compile_model(model, "CPU", one | threads).create_infer_request()
+        self._picture = np.full(tuple(self._loop.get_input_tensor().shape), 0.4, np.float32)
+        self._loop.infer([self._picture])
+        several = ov.compile_model(model, "CPU", {"NUM_STREAMS": THREADS} | threads)
+        self._queue = ov.AsyncInferQueue(several, THREADS + 1)
 
     def enough_streams(self) -> int:
         """STREAMS, or more where the chip takes all their frames: nothing is saturated then."""
-        while self.ceiling()["fps"] * 1.1 > self._streams * FPS:
+        while max(way["fps"] for way in self.ceiling().values()) * 1.1 > self._streams * FPS:
             self._streams += 1
         return self._streams
 
-    def ceiling(self) -> dict[str, float]:
+    def ceiling(self) -> Ceiling:
         """Inferences a second of the bare engine, with bare decoders beside it."""
         context = multiprocessing.get_context("spawn")
         stop = context.Event()
@@ -147,26 +168,30 @@ class Saturated:
         try:
             time.sleep(WARM_S)
             pids = [d.pid for d in decoders if d.pid]
-            decode_before, own_before = rounds.cpu_seconds(pids), time.process_time()
-            started_s = time.perf_counter()
-            frames = 0
-            while time.perf_counter() - started_s < self._measured_s:
-                self._request.infer()
-                frames += 1
-            seconds = time.perf_counter() - started_s
-            infer_cpu_s = time.process_time() - own_before
-            decode_cpu_s = rounds.cpu_seconds(pids) - decode_before
+            return {
+                LOOP: self._measure(self._loop.infer, pids),
+                SIDE_BY_SIDE: self._measure(lambda: self._queue.start_async({0: self._picture}), pids),
+            }
         finally:
+            self._queue.wait_all()
             stop.set()
             for decoder in decoders:
                 decoder.join(5)
+
+    def _measure(self, infer: Callable[[], object], decoders: list[int]) -> dict[str, float]:
+        decode_before, own_before = rounds.cpu_seconds(decoders), time.process_time()
+        started_s = time.perf_counter()
+        frames = 0
+        while time.perf_counter() - started_s < self._measured_s:
+            infer()
+            frames += 1
+        seconds = time.perf_counter() - started_s
         return {
             "fps": frames / seconds,
             "frames": frames,
             "seconds": seconds,
-            "cpu_s": infer_cpu_s + decode_cpu_s,
-            "infer_cpu_s": infer_cpu_s / frames,
-            "decode_cpu_s_per_s": decode_cpu_s / seconds,
+            "infer_cpu_s": (time.process_time() - own_before) / frames,
+            "decode_cpu_s_per_s": (rounds.cpu_seconds(decoders) - decode_before) / seconds,
         }
 
     def daemon(self) -> dict[str, float]:
@@ -224,7 +249,7 @@ def start_daemon(base: Path, clip: Path, streams: int, fps: float, zones: bool =
         }
         for i in range(streams)
     ]
-    daemon = Daemon(base, cameras, inference={"threads": 2})
+    daemon = Daemon(base, cameras, inference={"threads": THREADS})
     store = base.parent / "models"
     if not store.exists():
         daemon.cli("model", "add", str(CORPUS / MODEL), "--name", "yolov8n")
