@@ -1,0 +1,132 @@
+"""The sidecar of an exported action model: all that the graph does not say. YAML, beside the .onnx file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipelines.actions.inputs import BOX_VALUES, Kind
+from pipelines.detect.errors import ModelRefused
+
+_MAX_BYTES = 256 * 1024
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class HeadCard(_Frozen):
+    """`thresholds`: for each label the probability from which it is believed, chosen on validation data.
+
+    `silent` labels are no events: what is usual ("stand", "normal").
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    labels: tuple[str, ...] = Field(min_length=2, max_length=1000)
+    kind: Literal["softmax", "sigmoid"] = "softmax"
+    thresholds: tuple[Share, ...] = ()
+    silent: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits(self) -> HeadCard:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"head {self.name!r} names a label twice")
+        if self.thresholds and len(self.thresholds) != len(self.labels):
+            raise ValueError(
+                f"head {self.name!r} has {len(self.labels)} labels and {len(self.thresholds)} thresholds"
+            )
+        unknown = set(self.silent) - set(self.labels)
+        if unknown:
+            raise ValueError(f"head {self.name!r}: silent label {sorted(unknown)[0]!r} is none of its labels")
+        return self
+
+    def threshold(self, index: int) -> float:
+        return self.thresholds[index] if self.thresholds else 0.5
+
+
+class EmbedderCard(_Frozen):
+    """What makes a frame's values out of a picture.
+
+    crops: the backbone's file beside this one, fed with `input_size` (width, height) pixels of the track's
+    box, `margin` of its size around it. features: the detector whose maps the model was trained on, by its
+    SHA-256, and the `strides` of those maps.
+    """
+
+    file: str = ""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    name: str = ""
+    input_size: tuple[int, int] = (112, 112)
+    margin: float = Field(default=0.1, ge=0, le=2)
+    strides: tuple[int, ...] = ()
+
+
+class ActionCard(_Frozen):
+    """`size`: joints of a pose, else values a frame. `rate_hz` None: whole clips stretched to the window."""
+
+    format: Literal[1] = 1
+    kind: Kind
+    size: int = Field(ge=1, le=8192)
+    window: int = Field(ge=2, le=256)
+    rate_hz: float | None = Field(default=None, gt=0, le=60)
+    lag_s: float = Field(default=0.0, ge=0, le=30)  # a window tells of so long before its end
+    heads: tuple[HeadCard, ...] = Field(min_length=1, max_length=8)
+    joints: tuple[str, ...] = ()
+    embedder: EmbedderCard | None = None
+    whole_picture: bool = False  # one window a camera instead of one a track
+    groups: tuple[str, ...] = ()  # of tracks it is for, such as person; empty: all
+    min_duration_s: float = Field(default=0.5, ge=0, le=60)
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    description: str = ""
+    licence: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> ActionCard:
+        if self.kind == "pose" and self.joints and len(self.joints) != self.size:
+            raise ValueError(f"{len(self.joints)} joints are named, the model takes {self.size}")
+        if self.kind == "boxes" and self.size != BOX_VALUES:
+            raise ValueError(f"a box has {BOX_VALUES} values, not {self.size}")
+        if self.kind in ("features", "crops") and self.embedder is None:
+            raise ValueError(f"a model of {self.kind} needs an embedder")
+        names = [head.name for head in self.heads]
+        if len(set(names)) < len(names):
+            raise ValueError("two heads have one name")
+        return self
+
+    def frame_shape(self) -> tuple[int, ...]:
+        """The shape of one frame's raw values."""
+        return (self.size, 3) if self.kind == "pose" else (self.size,)
+
+
+def read_action_card(path: Path) -> ActionCard:
+    """Raise ModelRefused, with file and key, if `path` cannot be read or is not an action model's card."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ModelRefused(f"{path}: larger than {_MAX_BYTES} bytes: not a model's sidecar")
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelRefused(
+            f"{path}: {error.strerror or error}: an action model is a .onnx file and its .yaml beside it"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ModelRefused(f"{path}: not YAML: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(data, dict):
+        raise ModelRefused(f"{path}: expected keys such as kind, window and heads")
+    try:
+        return ActionCard.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the card"
+        raise ModelRefused(f"{path}: {key}: {first['msg']}: export the model again") from error
+
+
+def write_action_card(path: Path, card: ActionCard) -> None:
+    """As YAML that read_action_card() takes. Raises OSError."""
+    head = (
+        "# Of an action model. May be edited: thresholds, silent, groups, min_duration_s.\n"
+        "# The rest belongs to the graph.\n"
+    )
+    path.write_text(head + yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False), encoding="utf-8")

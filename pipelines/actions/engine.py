@@ -1,0 +1,288 @@
+"""Actions of live tracks: the windows of all tracks and cameras through one model, its answers as events.
+
+A frame of a track is embedded once and kept in the track's ring; a window is classified when the model's own
+rate says so. What a camera has is bounded by its live tracks, and goes with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pipelines.actions.decide import Action, Decider
+from pipelines.actions.embed import CropEmbedder
+from pipelines.actions.inputs import boxes_to_values
+from pipelines.actions.runtime import ActionModel
+from pipelines.actions.windows import Ring, stack
+from pipelines.values import Event, Floats, Image, Labels, Stamp, Tracks
+
+ACTION_DETECTED = "streamer.action.detected.v1"
+KEEP_S = 3.0  # a track that was not among the frame's tracks for so long is forgotten
+MOST_TRACKS = 256  # of a camera; more are not looked at
+WHOLE = 0  # the track id under which a whole picture's window is kept
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """One frame of one camera, after the tracker.
+
+    `aspect` is the picture's width over height. What a model of that kind needs: `image` (H, W, 3) BGR for
+    crops; `poses` by track id, (J, 3) x, y normalised to the picture and a score; `features` by track id
+    (WHOLE for the whole picture), (F,).
+    """
+
+    stamp: Stamp
+    tracks: Tracks
+    aspect: float
+    image: Image | None = None
+    poses: Mapping[int, Floats] = field(default_factory=dict)
+    features: Mapping[int, Floats] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """`labels`: those that become events, of any head; empty: all that the model does not call silent.
+
+    `every`: a window is classified at each so many-th step of the model's rate. `min_duration_s` None: the
+    model's own. `groups`: of tracks that are looked at; empty: the model's own.
+    """
+
+    labels: tuple[str, ...] = ()
+    min_duration_s: float | None = None
+    every: int = 1
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class _Track:
+    ring: Ring
+    deciders: list[Decider]
+    class_id: int = 0
+    seen_s: float = 0.0
+    look_s: float = -np.inf  # when its next window is classified
+    box: tuple[float, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class _Camera:
+    epoch: int | None = None
+    base_ns: int = 0
+    tracks: dict[int, _Track] = field(default_factory=dict)
+    dropped: int = 0
+
+
+class ActionEngine:
+    """One model for all cameras. Not for use by several threads at once.
+
+    Raises ValueError where a label that is asked for is none of the model's, or the model has no rate.
+    """
+
+    def __init__(
+        self,
+        model: ActionModel,
+        labels: Labels,
+        settings: EngineSettings | None = None,
+        embedder: CropEmbedder | None = None,
+    ) -> None:
+        self.model = model
+        self.card = card = model.card
+        self.settings = settings = settings or EngineSettings()
+        if card.rate_hz is None:
+            raise ValueError(
+                f"{model.path}: trained on whole clips, without a rate: a stream has no ends to stretch; "
+                "train it with --rate"
+            )
+        self._rate_hz = card.rate_hz
+        known = {label for head in card.heads for label in head.labels}
+        if strange := [label for label in settings.labels if label not in known]:
+            raise ValueError(f"action {strange[0]!r} is none of the model's: {', '.join(sorted(known))}")
+        if card.kind == "crops" and embedder is None:
+            raise ValueError(f"{model.path}: a model of crops needs its backbone beside it")
+        self._embedder = embedder
+        self._labels = labels
+        wanted = settings.groups or card.groups
+        self._watched = np.array([not wanted or group in wanted for group in labels.groups], np.bool_)
+        if settings.min_duration_s is None:
+            self._min_duration_s = card.min_duration_s
+        else:
+            self._min_duration_s = settings.min_duration_s
+        self._cameras: dict[str, _Camera] = {}
+
+    # ---- cameras
+
+    def open_camera(self, camera: str) -> None:
+        self._cameras[camera] = _Camera()
+
+    def close_camera(self, camera: str) -> None:
+        self._cameras.pop(camera, None)
+
+    def end_tracks(self, camera: str) -> None:
+        """The camera's source has closed: what its tracks did is over."""
+        state = self._cameras.get(camera)
+        if state is not None:
+            state.tracks.clear()
+
+    # ---- frames
+
+    def update(self, frames: Sequence[Seen]) -> list[list[Event]]:
+        """The events of each frame. All windows that are due, of all the frames, are classified at once."""
+        due: list[tuple[int, int, _Track]] = []
+        for index, seen in enumerate(frames):
+            due += [(index, track_id, track) for track_id, track in self._take(seen)]
+        events: list[list[Event]] = [[] for _ in frames]
+        if not due:
+            return events
+        shape = (self.card.window, *self.card.frame_shape())
+        taken = [track.ring.take() for _, _, track in due]
+        answers, attention = self.model.classify(stack((values for values, _ in taken), shape))
+        for row, ((index, track_id, track), (_, moments_s)) in enumerate(zip(due, taken, strict=True)):
+            weights = list(zip(moments_s.tolist(), attention[row].tolist(), strict=True))
+            now_s = moments_s[-1] - self.card.lag_s
+            for decider, answer in zip(track.deciders, answers, strict=True):
+                for action in decider.see(now_s, answer[row].tolist(), weights):
+                    events[index].append(self._event(frames[index].stamp, track_id, track, action))
+        return events
+
+    def _take(self, seen: Seen) -> list[tuple[int, _Track]]:
+        """Keep what is new of a frame; return the tracks whose window is due."""
+        camera = self._cameras[seen.stamp.camera]
+        if camera.epoch != seen.stamp.epoch:
+            camera.epoch, camera.base_ns = seen.stamp.epoch, seen.stamp.media_ns
+            camera.tracks.clear()
+        now_s = (seen.stamp.media_ns - camera.base_ns) / NS_PER_S
+        wanting = self._wanting(camera, seen, now_s)
+        values = self._values(seen, wanting)
+        due = []
+        for track_id, value in values.items():
+            track = camera.tracks[track_id]
+            track.ring.add(now_s, value)
+            if now_s >= track.look_s and track.ring.ready():
+                track.look_s = now_s + (self.settings.every - 0.5) / self._rate_hz
+                due.append((track_id, track))
+        for track_id in [k for k, t in camera.tracks.items() if not 0 <= now_s - t.seen_s <= KEEP_S]:
+            del camera.tracks[track_id]
+        return due
+
+    def _wanting(self, camera: _Camera, seen: Seen, now_s: float) -> dict[int, int]:
+        """Track id -> row of the tracks whose ring wants this frame. WHOLE has no row: -1."""
+        if self.card.whole_picture:
+            track = self._track(camera, WHOLE, now_s)
+            track.box = (0.0, 0.0, 1.0, 1.0)
+            return {WHOLE: -1} if track.ring.wants(now_s) else {}
+        tracks = seen.tracks
+        rows = np.flatnonzero(tracks.observed & self._watched[tracks.class_ids])
+        wanting = {}
+        for row in rows.tolist():
+            track_id = int(tracks.track_ids[row])
+            if track_id not in camera.tracks and len(camera.tracks) >= MOST_TRACKS:
+                camera.dropped += 1
+                continue
+            track = self._track(camera, track_id, now_s)
+            track.class_id = int(tracks.class_ids[row])
+            track.box = tuple(tracks.boxes_xyxyn[row].tolist())
+            if track.ring.wants(now_s):
+                wanting[track_id] = row
+        return wanting
+
+    def _track(self, camera: _Camera, track_id: int, now_s: float) -> _Track:
+        track = camera.tracks.get(track_id)
+        if track is None:
+            track = camera.tracks[track_id] = self._new_track()
+        track.seen_s = now_s
+        return track
+
+    def _new_track(self) -> _Track:
+        card, wanted = self.card, self.settings.labels
+        steady = card.kind in ("pose", "boxes")
+        ring = Ring(card.frame_shape(), card.window, self._rate_hz, interpolate=steady)
+        heads = card.heads
+        if wanted:
+            heads = tuple(
+                head.model_copy(update={"silent": tuple(x for x in head.labels if x not in wanted)})
+                for head in heads
+            )
+        return _Track(ring, [Decider(head, self._min_duration_s) for head in heads])
+
+    def _values(self, seen: Seen, wanting: dict[int, int]) -> dict[int, Floats]:
+        """Each wanting track's values in this frame; a track without (no pose was found) is left out."""
+        if not wanting:
+            return {}
+        kind = self.card.kind
+        if kind == "features":
+            return {k: seen.features[k] for k in wanting if k in seen.features}
+        if kind == "pose":
+            scale = np.array([seen.aspect, 1.0, 1.0], np.float32)
+            return {k: seen.poses[k] * scale for k in wanting if k in seen.poses}
+        if self.card.whole_picture:
+            boxes = np.array([[0.0, 0.0, 1.0, 1.0]], np.float32)
+        else:
+            boxes = seen.tracks.boxes_xyxyn[list(wanting.values())]
+        if kind == "boxes":
+            values = boxes_to_values(boxes, seen.aspect)
+        elif seen.image is None or self._embedder is None:
+            return {}
+        else:
+            values = self._embedder.embed(seen.image, boxes)
+        return dict(zip(wanting, values, strict=True))
+
+    def _event(self, stamp: Stamp, track_id: int, track: _Track, action: Action) -> Event:
+        base_ns = self._cameras[stamp.camera].base_ns
+
+        def at_ns(time_s: float) -> int:
+            return base_ns + round(time_s * NS_PER_S)
+
+        data: dict[str, Any] = {
+            "action": action.label,
+            "head": action.head,
+            "probability": round(action.probability, 4),
+            "start_media_ns": at_ns(action.start_s),
+            "end_media_ns": at_ns(action.end_s),
+            "start_captured_ns": stamp.captured_ns - (stamp.media_ns - at_ns(action.start_s)),
+            "box_xyxyn": [round(v, 5) for v in track.box],
+            "attention": [
+                {"media_ns": at_ns(moment_s), "weight": round(weight, 4)}
+                for moment_s, weight in action.weights
+            ],
+            "model_sha256": self.model.sha256,
+        }
+        subject = action.label
+        if not self.card.whole_picture:
+            data["track_id"] = track_id
+            data["class"] = self._labels.names[track.class_id]
+            data["group"] = self._labels.groups[track.class_id]
+        return Event(ACTION_DETECTED, stamp, subject, data)
+
+    # ---- checkpoints
+
+    def save(self, camera: str) -> dict[str, Any]:
+        """Plain data from which restore() goes on. Rings of embeddings are not kept: they fill again."""
+        state = self._cameras[camera]
+        return {
+            "epoch": state.epoch,
+            "base_ns": state.base_ns,
+            "tracks": {
+                str(track_id): {
+                    "ring": track.ring.save(),
+                    "heads": [decider.save() for decider in track.deciders],
+                    "class_id": track.class_id,
+                    "seen_s": track.seen_s,
+                }
+                for track_id, track in state.tracks.items()
+            },
+        }
+
+    def restore(self, camera: str, saved: Mapping[str, Any]) -> None:
+        """Raises KeyError, TypeError or ValueError where `saved` is not from save() of such a model."""
+        state = _Camera(saved["epoch"], int(saved["base_ns"]))
+        for key, kept in saved["tracks"].items():
+            track = self._new_track()
+            track.ring.restore(kept["ring"])
+            for decider, head in zip(track.deciders, kept["heads"], strict=True):
+                decider.restore(head)
+            track.class_id, track.seen_s = int(kept["class_id"]), float(kept["seen_s"])
+            state.tracks[int(key)] = track
+        self._cameras[camera] = state

@@ -1,0 +1,236 @@
+"""The network: what a window of frames shows, as a class. One family for every kind of input.
+
+Each frame is encoded; a bidirectional LSTM reads the frames in order; temporal attention pools its states
+(Bahdanau et al., ICLR 2015), and the pooled state beside the LSTM's last one goes to one or more heads. For
+poses the encoder takes what DD-Net takes (Yang et al., ACM MM Asia 2019): joints, velocities at two time
+scales, and the collection of distances between joints. All of it is in the graph, so that an export is whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.actions.inputs import BOX_FEATURES, Kind
+
+Temporal = Literal["lstm", "attention", "mean", "tcn"]
+TEMPORALS: tuple[Temporal, ...] = ("lstm", "attention", "mean", "tcn")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One question that the network answers. "softmax": one label; "sigmoid": several at once."""
+
+    name: str
+    labels: tuple[str, ...]
+    kind: Literal["softmax", "sigmoid"] = "softmax"
+
+
+@dataclass(frozen=True, slots=True)
+class NetConfig:
+    """`size` is the number of joints of a pose, else of values a frame has."""
+
+    kind: Kind
+    size: int
+    window: int
+    heads: tuple[Head, ...]
+    temporal: Temporal = "lstm"
+    hidden: int = 64
+    dropout: float = 0.3
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> NetConfig:
+        """Raises KeyError, TypeError or ValueError for data that is not from to_json()."""
+        heads = tuple(Head(h["name"], tuple(h["labels"]), h["kind"]) for h in data["heads"])
+        return cls(**{**data, "heads": heads})
+
+
+class PoseStreams(nn.Module):
+    """(B, T, J, 3) -> (B, T, F): joints about the body's middle, where that is, speeds, and distances."""
+
+    def __init__(self, joints: int) -> None:
+        super().__init__()
+        first, second = torch.triu_indices(joints, joints, 1)
+        self.register_buffer("first", first, persistent=False)
+        self.register_buffer("second", second, persistent=False)
+        self.sizes = (3 * joints + 2, 2 * joints, 2 * joints, len(first))
+
+    def forward(self, poses: Tensor) -> list[Tensor]:
+        places, scores = poses[..., :2], poses[..., 2]
+        middle = places.mean(dim=2, keepdim=True)
+        local = places - middle
+        joints = torch.cat((local.flatten(2), scores, middle.flatten(2)), dim=2)
+        slow = _speed(places, 1).flatten(2)
+        fast = _speed(places, 2).flatten(2)
+        apart = places[:, :, self.first] - places[:, :, self.second]
+        distances = (apart.square().sum(dim=3) + 1e-6).sqrt()
+        return [joints, 4 * slow, 2 * fast, distances - 1]
+
+
+class PlainStream(nn.Module):
+    """(B, T, F) as it is, and its change from frame to frame."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.sizes = (size, size)
+
+    def forward(self, values: Tensor) -> list[Tensor]:
+        return [values, _speed(values, 1)]
+
+
+def _speed(values: Tensor, step: int) -> Tensor:
+    """Change over `step` frames; 0 at the first ones."""
+    change = values[:, step:] - values[:, :-step]
+    return torch.cat((torch.zeros_like(values[:, :step]), change), dim=1)
+
+
+class ConvNorm(nn.Module):
+    """Over time: convolution, batch norm, activation. (B, C, T) -> (B, D, T)."""
+
+    def __init__(self, inside: int, outside: int, kernel: int, dilation: int = 1) -> None:
+        super().__init__()
+        pad = dilation * (kernel - 1) // 2
+        self.conv = nn.Conv1d(inside, outside, kernel, padding=pad, dilation=dilation, bias=False)
+        self.norm = nn.BatchNorm1d(outside)
+        self.act = nn.SiLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.norm(self.conv(x)))
+
+
+class FrameEncoder(nn.Module):
+    """The streams of a frame and of its neighbours -> (B, hidden, T)."""
+
+    def __init__(self, streams: PoseStreams | PlainStream, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.streams = streams
+        each = hidden // 2 if len(streams.sizes) > 2 else hidden
+        self.enter = nn.ModuleList(
+            nn.Sequential(ConvNorm(size, hidden, 1), nn.Dropout1d(dropout / 2), ConvNorm(hidden, each, 3))
+            for size in streams.sizes
+        )
+        self.mix = ConvNorm(each * len(streams.sizes), hidden, 1)
+        self.near = ConvNorm(hidden, hidden, 3)
+
+    def forward(self, values: Tensor) -> Tensor:
+        entered = [
+            enter(stream.transpose(1, 2))
+            for enter, stream in zip(self.enter, self.streams(values), strict=True)
+        ]
+        mixed = self.mix(torch.cat(entered, dim=1))
+        return mixed + self.near(mixed)
+
+
+class AttentionPool(nn.Module):
+    """(B, T, D) -> (B, D) and the weights (B, T) that sum to 1."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.score = nn.Sequential(nn.Linear(size, size // 2), nn.Tanh(), nn.Linear(size // 2, 1))
+
+    def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        weights = self.score(states).squeeze(2).softmax(dim=1)
+        return (weights.unsqueeze(2) * states).sum(dim=1), weights
+
+
+class LstmReader(nn.Module):
+    """A bidirectional LSTM, attention over its states, and its last states."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(hidden, hidden, batch_first=True, bidirectional=True)
+        self.pool = AttentionPool(2 * hidden)
+        self.size = 4 * hidden
+        self.hidden = hidden
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        states, _ = self.lstm(frames)
+        pooled, weights = self.pool(states)
+        last = torch.cat((states[:, -1, : self.hidden], states[:, 0, self.hidden :]), dim=1)
+        return torch.cat((pooled, last), dim=1), weights
+
+
+class AttentionReader(nn.Module):
+    """Attention over the frames, without an LSTM."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.pool = AttentionPool(hidden)
+        self.size = hidden
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        pooled: tuple[Tensor, Tensor] = self.pool(frames)
+        return pooled
+
+
+class MeanReader(nn.Module):
+    """The mean of the frames."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.size = hidden
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        weights = torch.full_like(frames[:, :, 0], 1.0) / frames.shape[1]
+        return frames.mean(dim=1), weights
+
+
+class TcnReader(nn.Module):
+    """Residual dilated convolutions (Bai et al., 2018) and the greatest value over time.
+
+    Three blocks of width hidden with kernel 7 have about as many weights as the LSTM and its attention.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(ConvNorm(hidden, hidden, 7, d) for d in (1, 2, 3))
+        self.pool = AttentionPool(hidden)
+        self.size = 2 * hidden
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        x = frames.transpose(1, 2)
+        for block in self.blocks:
+            x = x + block(x)
+        pooled, weights = self.pool(x.transpose(1, 2))
+        return torch.cat((pooled, x.amax(dim=2)), dim=1), weights
+
+
+READERS: dict[Temporal, type[Any]] = {
+    "lstm": LstmReader,
+    "attention": AttentionReader,
+    "mean": MeanReader,
+    "tcn": TcnReader,
+}
+
+
+class ActionNet(nn.Module):
+    """(B, T, …) prepared windows -> logits (B, C) for each head, and attention (B, T)."""
+
+    def __init__(self, config: NetConfig) -> None:
+        super().__init__()
+        self.config = config
+        streams = PoseStreams(config.size) if config.kind == "pose" else PlainStream(_width(config))
+        self.encoder = FrameEncoder(streams, config.hidden, config.dropout)
+        self.reader = READERS[config.temporal](config.hidden)
+        self.drop = nn.Dropout(config.dropout)
+        self.heads = nn.ModuleList(nn.Linear(self.reader.size, len(h.labels)) for h in config.heads)
+
+    def forward(self, windows: Tensor) -> tuple[list[Tensor], Tensor]:
+        frames = self.encoder(windows).transpose(1, 2)
+        summary, weights = self.reader(frames)
+        summary = self.drop(summary)
+        return [head(summary) for head in self.heads], weights
+
+
+def _width(config: NetConfig) -> int:
+    return BOX_FEATURES if config.kind == "boxes" else config.size
+
+
+def count_weights(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())

@@ -1,0 +1,81 @@
+"""How an action model is trained: every number that may be chosen, in one place, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from pipelines.actions.inputs import Kind
+from pipelines.actions.model import Head, NetConfig, Temporal
+from pipelines.train.actions_augment import AugmentSettings
+from pipelines.train.actions_data import ActionData
+
+Precision = Literal["auto", "f32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """`rate_hz` None: whole clips, stretched to the window. `lag_s`: a window's label is that of so long
+    before its end. `val_share`: of the groups, held back for early stopping, thresholds and calibration.
+    `refit`: when these are known, train once more on everything. `precision` auto: bf16 where a CNN is
+    trained on a chip that has it, else f32.
+    """
+
+    window: int = 16
+    rate_hz: float | None = 8.0
+    stride_s: float = 0.125
+    lag_s: float = 0.0
+    temporal: Temporal = "lstm"
+    hidden: int = 64
+    dropout: float = 0.4
+    epochs: int = 100
+    batch: int = 32
+    lr: float = 2e-3
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.1
+    mixup: float = 0.3
+    average: float = 0.99
+    patience: int = 30
+    class_weights: bool = True
+    val_share: float = 0.2
+    refit: bool = False
+    precision: Precision = "auto"
+    seed: int = 0
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TrainSettings:
+        """Raises KeyError or TypeError for data that is not from to_json()."""
+        return cls(**{**data, "augment": AugmentSettings(**data["augment"])})
+
+    def net(self, data: ActionData) -> NetConfig:
+        heads = tuple(Head(h.name, h.labels, "sigmoid" if h.several else "softmax") for h in data.heads)
+        return NetConfig(data.kind, data.size, self.window, heads, self.temporal, self.hidden, self.dropout)
+
+
+def usual_settings(kind: Kind) -> TrainSettings:
+    """What is a good start for an input of this kind; found by --search on validation parts."""
+    if kind == "boxes":
+        return TrainSettings(
+            hidden=48,
+            dropout=0.2,
+            epochs=40,
+            batch=128,
+            label_smoothing=0.05,
+            mixup=0.0,
+            augment=AugmentSettings(warp=0.0, jitter=0.02),
+        )
+    if kind in ("features", "crops"):
+        return TrainSettings(
+            hidden=48,
+            dropout=0.5,
+            epochs=40,
+            lr=1e-3,
+            weight_decay=0.1,
+            mixup=0.3,
+            augment=AugmentSettings(warp=0.2, drop=0.3, scale=0.1),
+        )
+    return TrainSettings()
