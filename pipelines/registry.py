@@ -13,8 +13,11 @@ from pipelines.detect.errors import ModelRefused
 DETECTORS: Mapping[str, str] = {
     "openvino": "pipelines.detect.openvino:OpenVinoDetector",
     "onnx": "pipelines.detect.onnx:OnnxDetector",
+    "torch": "pipelines.detect.torch:TorchDetector",
     "motion": "pipelines.detect.motion:MotionDetector",
 }
+
+INSTALL_TORCH = "install the extra torch: `make install EXTRAS=torch`, or `pip install 'streamer[torch]'`"
 
 
 def create_detector(
@@ -26,13 +29,14 @@ def create_detector(
     score: float | None = None,
     sidecar: ModelCard | None = None,
 ) -> Detector:
-    """The detector of an engine of the table, or of "auto": openvino with a model, motion without.
+    """The detector of an engine of the table, or of "auto": torch for a `.pt`, openvino for any other model,
+    motion without one.
 
     `threads` 0: all cores; `cache_dir`: where an engine may keep compiled models; `score`: instead of the
     card's minimum score. Raises ModelRefused for an unknown engine, and where the model cannot be used.
     """
     if engine == "auto":
-        engine = "motion" if model_path is None else "openvino"
+        engine = _usual(model_path)
     if engine not in DETECTORS:
         raise ModelRefused(f"unknown engine {engine!r}: use one of auto, {', '.join(DETECTORS)}")
     if engine == "motion":
@@ -44,10 +48,17 @@ def create_detector(
     return detector
 
 
+def _usual(model_path: Path | None) -> str:
+    if model_path is None:
+        return "motion"
+    return "torch" if model_path.suffix.lower() == ".pt" else "openvino"
+
+
 def _load(engine: str) -> type:
     module, _, name = DETECTORS[engine].partition(":")
     try:
         found: type = getattr(importlib.import_module(module), name)
     except ImportError as error:
-        raise ModelRefused(f"engine {engine!r} is not installed ({error}): choose another") from error
+        advice = INSTALL_TORCH if engine == "torch" else "choose another"
+        raise ModelRefused(f"engine {engine!r} is not installed ({error}): {advice}") from error
     return found

@@ -3,7 +3,7 @@
     models/
         .default                the name of the model used where none is named
         yolov8n-640/
-            model.onnx
+            model.onnx          or model.pt, for the engine torch
             model.yaml          the sidecar: a pipelines.detect.card.ModelCard, free to edit
 
 A model is added by building its folder under another name and renaming it: it is there whole or not at all.
@@ -32,7 +32,8 @@ from pipelines.registry import create_detector
 from pipelines.spec import check_name
 from streamer.errors import ModelError, StorageError
 
-_WEIGHTS, _SIDECAR, _DEFAULT, _PARTIAL = "model.onnx", "model.yaml", ".default", ".partial-"
+SUFFIXES = (".onnx", ".pt")  # of weights: for OpenVINO and ONNX Runtime, and for torch
+_SIDECAR, _DEFAULT, _PARTIAL = "model.yaml", ".default", ".partial-"
 _HEADER = "# Edit freely: groups (what is counted together), score, nms_iou, precision. Not: sha256.\n"
 
 
@@ -77,12 +78,11 @@ class ModelStore:
         without it a file `STEM.yaml` beside the model is used, else the model's own metadata.
         Raises ModelError or StorageError, and leaves nothing behind then.
         """
-        name = _check(name if name is not None else _name_from(file))
+        name = _check(name if name is not None else name_from(file))
         card = _card(sidecar) if sidecar is not None else _beside(file)
         if sha256 is not None:
-            card = _pinned(card, sha256)
-        detector = _create("openvino", file, card)
-        card = _complete(card, detector)
+            card = card.model_copy(update={"sha256": check_digest(sha256)})
+        card = _complete(card, _create("auto", file, card))
         with self._locked():
             if (self.folder / name).exists():
                 raise ModelError(
@@ -100,12 +100,13 @@ class ModelStore:
     def names(self) -> list[str]:
         if not self.folder.is_dir():
             return []
-        return sorted(p.parent.name for p in self.folder.glob(f"[!.]*/{_WEIGHTS}"))
+        return sorted(p.name for p in self.folder.glob("[!.]*") if _weights(p) is not None)
 
     def get(self, name: str) -> Installed:
         """Raises ModelError if no model has this name or its sidecar cannot be read."""
         folder = self.folder / _check(name)
-        if not (folder / _WEIGHTS).is_file():
+        weights = _weights(folder)
+        if weights is None:
             known = ", ".join(self.names()) or "none is installed"
             raise ModelError(
                 f"no model {name!r} (known: {known}): add one with `streamer model add FILE --name {name}`"
@@ -113,10 +114,10 @@ class ModelStore:
         card = _card(folder / _SIDECAR)
         if not card.sha256:
             raise ModelError(f"{folder / _SIDECAR}: sha256 is missing: remove the model and add it again")
-        return Installed(name, folder / _WEIGHTS, card, name == self.default_name())
+        return Installed(name, weights, card, name == self.default_name())
 
     def resolve(self, which: str | Path | None) -> Installed | None:
-        """The model meant by a store name, a path (with a slash or `.onnx`), or None: the default.
+        """The model meant by a store name, a path (with a slash, `.onnx` or `.pt`), or None: the default.
 
         None comes back only for None where the store is empty. Raises ModelError.
         """
@@ -128,7 +129,7 @@ class ModelStore:
                 known = ", ".join(self.names())
                 raise ModelError(f"no default model is set: `streamer model default NAME`, one of {known}")
             return None
-        if isinstance(which, Path) or "/" in which or which.endswith(".onnx"):
+        if isinstance(which, Path) or "/" in which or which.endswith(SUFFIXES):
             path = Path(which)
             if not path.is_file():
                 raise ModelError(f"{path}: no such model file")
@@ -170,7 +171,7 @@ class ModelStore:
     def _problem(self, name: str) -> str:
         try:
             installed = self.get(name)
-            open_detector("openvino", installed)
+            open_detector("auto", installed)
         except ModelError as error:
             return str(error)
         return ""
@@ -193,7 +194,7 @@ class ModelStore:
     def _install(self, file: Path, name: str, card: ModelCard) -> None:
         partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self.folder))
         try:
-            weights = partial / _WEIGHTS
+            weights = partial / f"model{suffix_of(file)}"
             shutil.copyfile(file, weights)
             if sha256_of(weights) != card.sha256:
                 raise ModelError(f"{file}: changed while it was copied: add it again")
@@ -212,6 +213,16 @@ class ModelStore:
         fresh = self.folder / ".default-new"
         _write(fresh, name + "\n")
         fresh.replace(self.folder / _DEFAULT)
+
+
+def suffix_of(file: Path) -> str:
+    """`.pt` for what torch runs, else `.onnx`, whatever the file is called."""
+    return ".pt" if file.suffix.lower() == ".pt" else ".onnx"
+
+
+def _weights(folder: Path) -> Path | None:
+    """The weights in a model's folder, if they are there."""
+    return next((p for p in (folder / f"model{suffix}" for suffix in SUFFIXES) if p.is_file()), None)
 
 
 def open_detector(
@@ -252,10 +263,11 @@ def _complete(card: ModelCard, detector: Detector) -> ModelCard:
     )
 
 
-def _pinned(card: ModelCard, sha256: str) -> ModelCard:
+def check_digest(sha256: str) -> str:
+    """In lower case. Raises ModelError where it is none."""
     if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ModelError(f"SHA-256 {sha256[:70]!r}: expected 64 hex digits, as `sha256sum FILE` prints them")
-    return card.model_copy(update={"sha256": sha256.lower()})
+    return sha256.lower()
 
 
 def _beside(file: Path) -> ModelCard:
@@ -270,7 +282,7 @@ def _card(path: Path) -> ModelCard:
         raise ModelError(str(error)) from error
 
 
-def _name_from(file: Path) -> str:
+def name_from(file: Path) -> str:
     """A legal name made of the file's: yolov8n_640.onnx -> yolov8n-640."""
     name = re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-")[:63]
     if not name:

@@ -18,10 +18,11 @@ from pipelines.detect.labels import COCO_80, group_of, labels_of
 from pipelines.detect.letterbox import Placement
 from pipelines.detect.nms import suppress
 from pipelines.detect.onnx_file import OnnxFile, read_onnx
-from pipelines.values import Detections, Floats, Labels
+from pipelines.values import Detections, Floats, Ints, Labels
 
 MAX_CANDIDATES = 5000  # boxes above the score before suppression; a picture of a dense crowd has some hundred
 DEFAULT_SIZE = (640, 640)
+FARTHEST = 10.0  # inputs; a box beyond is no box
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,7 @@ class ModelFile:
     def read(cls, path: Path, card: ModelCard | None) -> ModelFile:
         """Raise ModelRefused if it is no ONNX file or not the one its card was written for."""
         card = card or ModelCard()
-        onnx = read_onnx(path)
-        digest = sha256_of(path)
-        if card.sha256 and card.sha256 != digest:
-            raise ModelRefused(
-                f"{path}: changed since it was added (SHA-256 {digest[:12]}…, expected {card.sha256[:12]}…):"
-                " put the original back, or remove the model and add it again"
-            )
-        return cls(path, card, onnx, digest)
+        return cls(path, card, read_onnx(path), check_pinned(path, card))
 
     def input_size(self, shape: Shape) -> tuple[int, int]:
         """(width, height) for an input of `shape` [B, 3, H, W]; raise ModelRefused if it takes no picture."""
@@ -106,6 +100,26 @@ def sha256_of(path: Path) -> str:
         raise ModelRefused(f"{path}: {error.strerror or error}: give the path of an .onnx file") from error
 
 
+def check_pinned(path: Path, card: ModelCard) -> str:
+    """The file's SHA-256. Raise ModelRefused if it is not the one its card was written for."""
+    digest = sha256_of(path)
+    if card.sha256 and card.sha256 != digest:
+        raise ModelRefused(
+            f"{path}: changed since it was added (SHA-256 {digest[:12]}…, expected {card.sha256[:12]}…):"
+            " put the original back, or remove the model and add it again"
+        )
+    return digest
+
+
+def in_picture(boxes_xyxy: Floats, scores: Floats, class_ids: Ints, placement: Placement) -> Detections:
+    """Boxes in pixels of the model's input, normalised to the picture; those all in the border go."""
+    units = placement.to_unit(boxes_xyxy)
+    inside = (units[:, 2] > units[:, 0]) & (units[:, 3] > units[:, 1])
+    if not inside.all():
+        units, scores, class_ids = units[inside], scores[inside], class_ids[inside]
+    return Detections(units, scores, class_ids)
+
+
 class Answers:
     """Turns a model's raw answers into Detections: decode, check, suppress within groups, normalise."""
 
@@ -114,7 +128,7 @@ class Answers:
     ) -> None:
         self._head = head
         self._group_ids = labels.group_ids()
-        self._farthest = 10.0 * max(size)  # pixels; a box beyond is no box
+        self._farthest = FARTHEST * max(size)
         self._score = score
         self._nms_iou = nms_iou
 
@@ -139,19 +153,20 @@ class Answers:
             return Detections.empty()
         self._check(boxes)
         kept = suppress(boxes, scores, self._group_ids[class_ids], self._nms_iou)
-        units = placement.to_unit(boxes[kept])
-        inside = (units[:, 2] > units[:, 0]) & (units[:, 3] > units[:, 1])  # else all in the border
-        if not inside.all():
-            kept, units = kept[inside], units[inside]
-        return Detections(units, scores[kept], class_ids[kept])
+        return in_picture(boxes[kept], scores[kept], class_ids[kept], placement)
 
     def _check(self, boxes: Floats) -> None:
         if len(boxes) > MAX_CANDIDATES:
             raise AnswerRefused(f"{len(boxes)} boxes, where {MAX_CANDIDATES} are possible")
-        if not np.abs(boxes).max() <= self._farthest:  # also true for NaN
-            raise AnswerRefused("a box that is infinite, not a number or far outside the picture")
-        if (boxes[:, 2:] < boxes[:, :2]).any():
-            raise AnswerRefused("a box of negative size")
+        check_boxes(boxes, self._farthest)
+
+
+def check_boxes(boxes_xyxy: Floats, farthest: float) -> None:
+    """Raise AnswerRefused for what is no box within `farthest` pixels of the picture's corner."""
+    if not np.abs(boxes_xyxy).max() <= farthest:  # also true for NaN
+        raise AnswerRefused("a box that is infinite, not a number or far outside the picture")
+    if (boxes_xyxy[:, 2:] < boxes_xyxy[:, :2]).any():
+        raise AnswerRefused("a box of negative size")
 
 
 def default_groups(names: Sequence[str]) -> dict[str, str]:

@@ -1,9 +1,8 @@
-"""`streamer model`: the weights that detectors use, each pinned by its SHA-256."""
+"""`streamer model`: the store; list, verify, remove, choose the default."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import click
@@ -35,7 +34,7 @@ def model_store(store: ConfigStore) -> ModelStore:
 
 @click.group()
 def model() -> None:
-    """List, add and verify the models that detectors use."""
+    """Get, list, verify, measure and adapt the models that detectors use."""
 
 
 @model.command("list")
@@ -49,7 +48,8 @@ def list_models(store: ConfigStore, as_json: bool) -> None:
         click.echo(json.dumps([_as_json(item) for item in installed], indent=2))
     elif not installed:
         click.echo(
-            f"no model in {models.folder}: add one with `streamer model add FILE.onnx`; "
+            f"no model in {models.folder}: add one with `streamer model add FILE.onnx`, or fetch one of "
+            "`streamer model pull --list`; "
             "until then the motion detector is used, which knows one class, object"
         )
     else:
@@ -63,11 +63,13 @@ def _print_table(installed: list[Installed]) -> None:
     for item in installed:
         mark = "default" if item.default else ""
         card = item.card
-        table.add_row(item.name, mark, card.head or "?", _groups(item), card.licence or "?", card.sha256[:12])
+        table.add_row(
+            item.name, mark, card.head or "?", groups_of(item), card.licence or "?", card.sha256[:12]
+        )
     Console(highlight=False).print(table)
 
 
-def _groups(item: Installed) -> str:
+def groups_of(item: Installed) -> str:
     groups = list(dict.fromkeys(item.card.classes.values()))
     rest = len(groups) - SHOWN_CLASSES
     return ", ".join(groups[:SHOWN_CLASSES]) + (f" and {rest} more" if rest > 0 else "")
@@ -76,38 +78,6 @@ def _groups(item: Installed) -> str:
 def _as_json(item: Installed) -> dict[str, Any]:
     card = item.card.model_dump(mode="json")
     return {"name": item.name, "default": item.default, "path": str(item.path), **card}
-
-
-@model.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--name", help="Its name in the store; without it one is made of the file's name.")
-@click.option("--sha256", help="What the file must have, as `sha256sum FILE` prints it.")
-@click.option("--sidecar", type=click.Path(path_type=Path), help="YAML with classes, groups, score or head.")
-@click.option("--default", "as_default", is_flag=True, help="Make it the default.")
-@click.pass_obj
-def add(
-    store: ConfigStore,
-    file: Path,
-    name: str | None,
-    sha256: str | None,
-    sidecar: Path | None,
-    as_default: bool,
-) -> None:
-    """Load FILE (ONNX), run it once, and install it. The first one becomes the default."""
-    if not file.is_file():
-        raise ModelError(f"{file}: no such file")
-    models = model_store(store)
-    added = models.add(file, name, sha256=sha256, sidecar=sidecar)
-    if as_default:
-        models.set_default(added.name)
-        added = models.get(added.name)
-    click.echo(f"added {added.name}: head {added.card.head}, SHA-256 {added.card.sha256}")
-    click.echo(f"counts {_groups(added)}; to change that, edit {added.path.with_suffix('.yaml')}")
-    for note in added.notes():
-        click.echo(f"note: {note}")
-    click.echo(
-        "it is the default" if added.default else f"make it the default: streamer model default {added.name}"
-    )
 
 
 @model.command()
