@@ -50,16 +50,27 @@ def anchor_points(boxes_xyxyn: AnyFloats, anchor: str) -> Array:
     raise ValueError(f"anchor {anchor!r}: use foot, center or top")
 
 
+class Polygon:
+    """A polygon (P, 2) that is asked again and again which points it holds."""
+
+    def __init__(self, corners_xy: AnyFloats) -> None:
+        corners = np.asarray(corners_xy, np.float64)
+        (self._x, self._y), (following_x, self._following_y) = corners.T, np.roll(corners, -1, axis=0).T
+        level = self._following_y == self._y
+        self._rise = np.where(level, 1.0, self._following_y - self._y)
+        self._run = following_x - self._x
+
+    def holds(self, points_xy: AnyFloats) -> npt.NDArray[np.bool_]:
+        """(N,) which of (N, 2) points lie in it, by the even-odd rule; an edge may be either."""
+        x, y = points_xy[:, 0:1], points_xy[:, 1:2]
+        spans = (self._y > y) != (self._following_y > y)
+        at_x = self._x + (y - self._y) / self._rise * self._run
+        return np.asarray(np.logical_xor.reduce(spans & (x < at_x), axis=1))
+
+
 def point_in_polygon(points_xy: AnyFloats, polygon_xy: AnyFloats) -> npt.NDArray[np.bool_]:
     """(N,) which of (N, 2) points lie in the polygon (P, 2), by the even-odd rule; an edge may be either."""
-    points = np.asarray(points_xy, np.float64)
-    corners = np.asarray(polygon_xy, np.float64)
-    following = np.roll(corners, -1, axis=0)
-    x, y = points[:, 0:1], points[:, 1:2]
-    spans = (corners[:, 1] > y) != (following[:, 1] > y)
-    rise = np.where(following[:, 1] == corners[:, 1], 1.0, following[:, 1] - corners[:, 1])
-    at_x = corners[:, 0] + (y - corners[:, 1]) / rise * (following[:, 0] - corners[:, 0])
-    return np.asarray(np.count_nonzero(spans & (x < at_x), axis=1) % 2 == 1)
+    return Polygon(polygon_xy).holds(np.asarray(points_xy, np.float64))
 
 
 class Polyline:
@@ -90,6 +101,12 @@ class Polyline:
         self.units = steps / lengths[:, None]
         # With y down, turning the walking direction by +90 degrees points to the walker's right.
         self.normals = np.column_stack([-self.units[:, 1], self.units[:, 0]])
+
+    def distance(self, points_xy: AnyFloats) -> Array:
+        """(N,) the signed distance of (N, 2) points, positive on the right."""
+        if len(self.lengths) > 1:
+            return self.locate(points_xy)[0]
+        return np.asarray((points_xy - self.points[0]) @ self.normals[0])
 
     def locate(self, points_xy: AnyFloats) -> tuple[Array, Array]:
         """For (N, 2) points: signed distance (N,), positive on the right, and the normal there (N, 2)."""

@@ -76,6 +76,21 @@ class Labels:
         """(C,) int32: for each class id a small number that is equal for classes of one group."""
         return _group_ids(self.groups)
 
+    def mask(self, wanted: tuple[str, ...]) -> Bools:
+        """(C,) bool: the class ids that `wanted` names by class or group; all when it names none.
+
+        Raises ValueError for a name that is neither, with what there is.
+        """
+        if not wanted:
+            return np.ones(len(self.names), np.bool_)
+        known = {*self.names, *self.groups}
+        for name in wanted:
+            if name not in known:
+                shown = ", ".join(sorted(known))
+                shown = shown if len(shown) < 200 else ", ".join(dict.fromkeys(self.groups))
+                raise ValueError(f"the model has no class or group {name!r}; it has {shown}")
+        return np.array([n in wanted or g in wanted for n, g in zip(self.names, self.groups, strict=True)])
+
 
 @cache
 def _group_ids(groups: tuple[str, ...]) -> Ints:

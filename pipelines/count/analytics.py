@@ -8,21 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from pipelines.count import events as ev
 from pipelines.count.further import Further
 from pipelines.count.line import LineCounter
 from pipelines.count.paths import PathRecorder, TrackPath
+from pipelines.count.selection import Selection
 from pipelines.count.smoothing import Places, Smoother
 from pipelines.count.zone import ZoneChange, ZoneCounter
-from pipelines.geometry import anchor_points
-from pipelines.spec import Anchor, CameraRules, LineSpec, ZoneSpec
+from pipelines.spec import CameraRules, LineSpec, ZoneSpec
 from pipelines.values import Event, Labels, Stamp, Tracks
 
-FORMAT = 2
-FOOT_GROUPS = ("person",)  # "auto" anchors: people stand on their feet, the rest is counted by the centre
+FORMAT = 3
 BACKWARDS_S = 1.0  # media time that falls back by more ends all tracks; by less, the frame is ignored
 
 
@@ -35,18 +31,17 @@ class Analytics:
 
     def __init__(self, rules: CameraRules, labels: Labels) -> None:
         self.labels = labels
-        self._auto_foot = np.array([g in FOOT_GROUPS for g in labels.groups], np.bool_)
         self._lines: dict[str, LineCounter] = {}
         self._zones: dict[str, ZoneCounter] = {}
         self._occupancy: dict[str, dict[int, int]] = {}
         self._further = Further(labels)
-        self._wanted: dict[tuple[str, ...], npt.NDArray[np.bool_]] = {}
         self._start()
         self.with_rules(rules)
 
     def _start(self) -> None:
         self._smoother = Smoother()
         self._recorder = PathRecorder()
+        self._selection = Selection(self.labels)
         self._epoch: int | None = None
         self._base_ns = 0  # seconds count from here: float64 seconds keep nanoseconds only near 0
         self._now_s = 0.0
@@ -57,10 +52,11 @@ class Analytics:
         Raises RuleError, and changes nothing, where a rule names a class the model does not have.
         """
         counted: tuple[LineSpec | ZoneSpec, ...] = (*rules.lines, *rules.zones)
-        wanted = {spec.classes: self._class_mask(spec.name, spec.classes) for spec in counted}
+        for spec in counted:
+            self._check_classes(spec.name, spec.classes)
         for word, items in rules.named()[3:]:
             for rule in items:
-                self._class_mask(f"{word} {rule.name}", rule.classes)
+                self._check_classes(f"{word} {rule.name}", rule.classes)
         self._further.with_rules(rules)
         lines, zones = self._lines, self._zones
         self._lines = {
@@ -75,20 +71,15 @@ class Analytics:
             name: self._occupancy.get(name, {}) if zone is zones.get(name) else {}
             for name, zone in self._zones.items()
         }
-        self._wanted = wanted
+        self._line_bases = {line.name: line.model_dump(mode="json") for line in rules.lines}
+        self._zone_bases = {zone.name: zone.model_dump(mode="json") for zone in rules.zones}
         self.rules = rules
 
-    def _class_mask(self, name: str, classes: tuple[str, ...]) -> npt.NDArray[np.bool_]:
-        names, groups = self.labels.names, self.labels.groups
-        known = {*names, *groups}
-        for wanted in classes:
-            if wanted not in known:
-                raise RuleError(
-                    f"{name}: the model has no class or group {wanted!r}; it has {', '.join(sorted(known))}"
-                )
-        if not classes:
-            return np.ones(len(names), np.bool_)
-        return np.array([n in classes or g in classes for n, g in zip(names, groups, strict=True)])
+    def _check_classes(self, name: str, classes: tuple[str, ...]) -> None:
+        try:
+            self.labels.mask(classes)
+        except ValueError as error:
+            raise RuleError(f"{name}: {error}") from error
 
     # ---- a frame
 
@@ -121,14 +112,15 @@ class Analytics:
         """Show the places of one frame to the paths, lines and zones."""
         events: list[Event] = []
         self._recorder.update(places, self._smoother)
+        self._selection.show(places)
         for line in self._lines.values():
-            chosen = self._wanted[line.spec.classes][places.class_ids]
-            line.update(places, chosen, self._anchors(line.spec.anchor, places))
+            line.update(*self._selection.of(line.spec.classes, line.spec.anchor))
         for zone in self._zones.values():
-            chosen = self._wanted[zone.spec.classes][places.class_ids]
-            changes = zone.update(places, chosen, self._anchors(zone.spec.anchor, places), self._smoother)
-            decided = self._zone_events(stamp, zone, changes)
-            events.extend((*decided, *self._further.hear(decided, stamp, self._base_ns)))
+            chosen, anchors = self._selection.of(zone.spec.classes, zone.spec.anchor)
+            changes = zone.update(chosen, anchors, self._smoother)
+            if changes:
+                decided = self._zone_events(stamp, zone, changes)
+                events.extend((*decided, *self._further.hear(decided, stamp, self._base_ns)))
         return events
 
     def _decide(self, stamp: Stamp, flush: bool) -> list[Event]:
@@ -136,23 +128,14 @@ class Analytics:
         while (places := self._smoother.next_places(self._now_s, flush)) is not None:
             events.extend(self._take(stamp, places))
             if self._further:
-                anchors = self._anchors("auto", places)
+                _, anchors = self._selection.of((), "auto")
                 events.extend(
                     self._further.see(places, self._smoother.ids, anchors, self._zones, stamp, self._base_ns)
                 )
         for line in self._lines.values():
-            decided = self._line_events(stamp, line, flush)
-            events.extend((*decided, *self._further.hear(decided, stamp, self._base_ns)))
+            if decided := self._line_events(stamp, line, flush):
+                events.extend((*decided, *self._further.hear(decided, stamp, self._base_ns)))
         return events
-
-    def _anchors(self, anchor: Anchor, places: Places) -> npt.NDArray[np.float64]:
-        boxes = places.boxes_xyxyn
-        if anchor != "auto":
-            return anchor_points(boxes, anchor)
-        anchors = anchor_points(boxes, "center")
-        foot = self._auto_foot[places.class_ids]
-        anchors[foot, 1] = boxes[foot, 3]
-        return anchors
 
     def _forget(self, stamp: Stamp) -> list[Event]:
         rows = self._smoother.forget(self._now_s)
@@ -230,8 +213,8 @@ class Analytics:
             "now_s": self._now_s,
             "smoother": self._smoother.save(),
             "paths": self._recorder.save(),
-            "lines": {n: [c.spec.model_dump(mode="json"), c.save()] for n, c in self._lines.items()},
-            "zones": {n: [c.spec.model_dump(mode="json"), c.save()] for n, c in self._zones.items()},
+            "lines": {name: [self._line_bases[name], line.save()] for name, line in self._lines.items()},
+            "zones": {name: [self._zone_bases[name], zone.save()] for name, zone in self._zones.items()},
             "further": self._further.save(),
             "occupancy": {n: [[c, k] for c, k in v.items()] for n, v in self._occupancy.items()},
         }
@@ -248,10 +231,10 @@ class Analytics:
         self._recorder.restore(saved["paths"])
         self._further.restore(saved.get("further", {}))
         for name, (spec, state) in saved["lines"].items():
-            if name in self._lines and self._lines[name].spec.model_dump(mode="json") == spec:
+            if self._line_bases.get(name) == spec:
                 self._lines[name].restore(state)
         for name, (spec, state) in saved["zones"].items():
-            if name in self._zones and self._zones[name].spec.model_dump(mode="json") == spec:
+            if self._zone_bases.get(name) == spec:
                 self._zones[name].restore(state)
                 self._occupancy[name] = {int(c): int(k) for c, k in saved["occupancy"].get(name, [])}
 

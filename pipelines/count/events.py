@@ -41,8 +41,8 @@ def line_crossed(
         "side": "left_to_right" if right else "right_to_left",
         **_names(labels, class_id),
         "track_id": track_id,
-        "point_xyn": [round(v, 5) for v in crossing.point_xyn],
-        "box_xyxyn": [round(v, 5) for v in crossing.box_xyxyn],
+        "point_xyn": [round(v, 5) + 0.0 for v in crossing.point_xyn],  # never -0.0
+        "box_xyxyn": [round(v, 5) + 0.0 for v in crossing.box_xyxyn],
         "score": round(score, 4),
         "margin": round(crossing.margin, 3),
         "evidence": round(crossing.evidence, 3),

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.count.rows import RowTable
 from pipelines.count.smoothing import Places, Smoother
 from pipelines.geometry import Polyline
 from pipelines.spec import LineSpec
@@ -55,8 +56,8 @@ class LineCrossing:
 # Columns of a line's table over the rows of the tracks.
 _SIDE = 0  # settled: -1 left, +1 right, 0 not yet
 _RUN = 1  # the sign of the present run of places, 0 before the first
-_RUN_N = 2  # places in it
-_RUN_S = 3  # its first moment
+_RUN_N = 2  # places in it,
+_RUN_S = 3  # and its first moment: of use while it is not settled
 _BEYOND = 4  # 1 where a place of the run was beyond the band
 _CUT_S = 5  # the moment, point and whether the line was met when the run began
 _CUT_X = 6
@@ -66,7 +67,8 @@ _LAST_D = 9  # the last place: signed distance, moment, point
 _LAST_S = 10
 _LAST_X = 11
 _LAST_Y = 12
-_COLUMNS = 13
+_CALM = 13  # the sign of places that change nothing: the run is settled; 0 where any place matters
+_COLUMNS = 14
 
 
 class LineCounter:
@@ -76,61 +78,60 @@ class LineCounter:
         self.spec = spec
         self._line = Polyline(spec.points)
         self._open = tuple(_at_the_edge(point) for point in (spec.points[0], spec.points[-1]))
-        self._table: Array = np.zeros((0, _COLUMNS))
+        self._table = RowTable(_COLUMNS)
         self._waiting: list[LineCrossing] = []
 
-    def update(self, places: Places, chosen: npt.NDArray[np.bool_], anchors: Array) -> None:
-        """Take the places of one frame; `chosen` (N,) are the tracks that this line counts and `anchors`
-        (N, 2) their points."""
-        index = np.flatnonzero(chosen)
-        if not len(index):
+    def update(self, places: Places, anchors: Array) -> None:
+        """Take the places of one frame of the tracks that this line counts, and their points (N, 2)."""
+        if not len(places.rows):
             return
-        rows, points = places.rows[index], anchors[index]
-        if len(self._table) <= rows.max():
-            self._table = np.pad(self._table, ((0, int(rows.max()) + 8 - len(self._table)), (0, 0)))
-        distance, normal = self._line.locate(points)
-        boxes = places.boxes_xyxyn[index]
-        band = band_width(normal, boxes, places.jitter_xyn[index] * places.error[index][:, None])
-        state = self._table[rows]
-        self._follow(state, distance, points, band, places.time_s)
-        settled = (state[:, _BEYOND] > 0) & (state[:, _RUN] != state[:, _SIDE])
-        first = settled & (state[:, _SIDE] == 0)
-        state[first, _SIDE] = state[first, _RUN]
-        stays = (state[:, _RUN_N] >= SETTLE_FRAMES) & (places.time_s - state[:, _RUN_S] >= SETTLE_S - 1e-6)
-        for i in np.flatnonzero(settled & ~first & stays).tolist():
-            state[i, _SIDE] = state[i, _RUN]
-            if state[i, _CUT_ON]:
-                self._waiting.append(_crossing(int(rows[i]), state[i], abs(distance[i]) / band[i], boxes[i]))
-        self._table[rows] = state
+        state = self._table.at(places.rows)
+        distance = self._line.distance(anchors)
+        calm = distance * state[_CALM] > 0
+        if not calm.all():  # else all are where they were: most frames of most lines
+            self._follow(state, np.flatnonzero(~calm), distance, anchors, places)
+        state[_LAST_D] = distance
+        state[_LAST_S] = places.time_s
+        state[_LAST_X : _LAST_Y + 1] = anchors.T
 
-    def _follow(self, state: Array, distance: Array, points: Array, band: Array, time_s: float) -> None:
-        """Carry the runs on, in place: where the distance changes its sign, a new run begins at the cut."""
-        sign = np.where(distance > 0, 1.0, -1.0)
-        turn = np.flatnonzero(sign != state[:, _RUN])
-        if len(turn):
-            before = state[turn, _LAST_D]
-            seen = state[turn, _RUN] != 0
-            share = np.where(
-                seen, before / np.where(before == distance[turn], 1.0, before - distance[turn]), 1.0
-            )
-            past = state[turn][:, _LAST_X : _LAST_Y + 1]
-            cut = past + share[:, None] * (points[turn] - past)
-            cut[~seen] = points[turn][~seen]
-            on = self._met(cut)
-            state[turn, _CUT_S] = np.where(
-                seen, state[turn, _LAST_S] + share * (time_s - state[turn, _LAST_S]), time_s
-            )
-            state[turn, _CUT_X], state[turn, _CUT_Y] = cut[:, 0], cut[:, 1]
-            state[turn, _CUT_ON] = on
-            state[turn, _RUN] = sign[turn]
-            state[turn, _RUN_N] = 0
-            state[turn, _RUN_S] = time_s
-            state[turn, _BEYOND] = 0
-        state[:, _RUN_N] += 1
-        state[:, _BEYOND] = np.maximum(state[:, _BEYOND], np.abs(distance) > band)
-        state[:, _LAST_D] = distance
-        state[:, _LAST_S] = time_s
-        state[:, _LAST_X : _LAST_Y + 1] = points
+    def _follow(self, state: Array, index: Index, distance: Array, anchors: Array, places: Places) -> None:
+        """Carry the runs of the tracks `index` on, one by one: there are few, and what each needs differs."""
+        points, boxes = anchors[index], places.boxes_xyxyn[index]
+        _, normal = self._line.locate(points)
+        band = band_width(normal, boxes, places.noise_xyn[index])
+        time_s = places.time_s
+        for n, i in enumerate(index.tolist()):
+            track: list[float] = state[:, i].tolist()
+            d, width = float(distance[i]), float(band[n])
+            if track[_RUN] != (1.0 if d > 0 else -1.0):
+                self._turn(track, d, points[n].tolist(), time_s)
+            track[_RUN_N] += 1
+            if abs(d) > width:
+                track[_BEYOND] = 1.0
+            if track[_BEYOND] and track[_RUN] != track[_SIDE]:
+                stays = track[_RUN_N] >= SETTLE_FRAMES and time_s - track[_RUN_S] >= SETTLE_S - 1e-6
+                if stays and track[_SIDE] and track[_CUT_ON]:
+                    self._waiting.append(_crossing(int(places.rows[i]), track, abs(d) / width, boxes[n]))
+                if stays or not track[_SIDE]:
+                    track[_SIDE] = track[_RUN]
+            track[_CALM] = track[_RUN] if track[_BEYOND] and track[_RUN] == track[_SIDE] else 0.0
+            state[:, i] = track
+
+    def _turn(self, track: list[float], distance: float, point: list[float], time_s: float) -> None:
+        """The distance has changed its sign: a new run begins where the way from the last place cuts the
+        line."""
+        x, y = point
+        cut_s = time_s
+        if track[_RUN]:
+            share = track[_LAST_D] / (track[_LAST_D] - distance) if track[_LAST_D] != distance else 1.0
+            x = track[_LAST_X] + share * (x - track[_LAST_X])
+            y = track[_LAST_Y] + share * (y - track[_LAST_Y])
+            cut_s = track[_LAST_S] + share * (time_s - track[_LAST_S])
+        track[_CUT_S], track[_CUT_X], track[_CUT_Y] = cut_s, x, y
+        track[_CUT_ON] = float(self._met(np.array([[x, y]]))[0])
+        track[_RUN] = 1.0 if distance > 0 else -1.0
+        track[_RUN_N] = track[_BEYOND] = 0.0
+        track[_RUN_S] = time_s
 
     def _met(self, points: Array) -> npt.NDArray[np.bool_]:
         """Which points (N, 2) lie beside the drawn line. A line that ends at the picture's edge goes on
@@ -171,12 +172,11 @@ class LineCounter:
 
     def forget(self, rows: Index) -> None:
         """These rows now belong to nobody."""
-        self._table[rows[rows < len(self._table)]] = 0.0
+        self._table.clear(rows)
 
     def save(self) -> dict[str, Any]:
-        used = np.flatnonzero(self._table[:, _RUN])
         return {
-            "rows": [[r, *v] for r, v in zip(used.tolist(), self._table[used].tolist(), strict=True)],
+            "table": self._table.save(),
             "waiting": [
                 [c.row, c.side, c.time_s, list(c.point_xyn), c.margin, list(c.box_xyxyn)]
                 for c in self._waiting
@@ -184,10 +184,8 @@ class LineCounter:
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        rows = saved["rows"]
-        self._table = np.zeros((max((int(r[0]) for r in rows), default=-1) + 1, _COLUMNS))
-        for row, *values in rows:
-            self._table[int(row)] = values
+        """Go on from `save`. Raises ValueError where it is damaged."""
+        self._table.restore(saved["table"])
         self._waiting = [
             LineCrossing(
                 int(row), int(side), float(time_s), (point[0], point[1]), float(margin), 0.0, tuple(box)
@@ -208,14 +206,7 @@ def _at_the_edge(point: tuple[float, float]) -> bool:
     return min(*point, 1 - point[0], 1 - point[1]) <= EDGE
 
 
-def _crossing(row: int, state: Array, margin: float, box: Array) -> LineCrossing:
+def _crossing(row: int, track: list[float], margin: float, box: Array) -> LineCrossing:
     x1, y1, x2, y2 = box.tolist()
-    return LineCrossing(
-        row,
-        int(state[_RUN]),
-        float(state[_CUT_S]),
-        (float(state[_CUT_X]), float(state[_CUT_Y])),
-        float(margin),
-        0.0,
-        (x1, y1, x2, y2),
-    )
+    point = (track[_CUT_X], track[_CUT_Y])
+    return LineCrossing(row, int(track[_RUN]), track[_CUT_S], point, margin, 0.0, (x1, y1, x2, y2))

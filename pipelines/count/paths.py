@@ -8,12 +8,14 @@ place before it becomes the next knot.
 from __future__ import annotations
 
 import base64
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.count.rows import RowTable
 from pipelines.count.smoothing import Places, Smoother
 from pipelines.count.trace import COLUMNS, EVIDENCE_SCALE, SCALE, TICKS, noise_code, put, take
 
@@ -63,11 +65,11 @@ class TrackPath:
         return [[int(v) for v in row] for row in whole]
 
 
-# Columns of the table over the rows of the tracks; four each: left, right, top, bottom in 1/SCALE.
+# Columns of the table over the rows of the tracks; four each: x1, y1, x2, y2 in 1/SCALE.
 _KNOT, _PLACE, _LOW, _HIGH = slice(0, 4), slice(4, 8), slice(8, 12), slice(12, 16)
 _KNOT_S, _PLACE_S, _N, _EVIDENCE, _NOISE_X, _NOISE_Y, _CLASS, _KNOT_TICKS, _CODE_X, _CODE_Y = range(16, 26)
 _WIDTH = 26
-_SIDES = (0, 2, 1, 3)  # from x1, y1, x2, y2 to left, right, top, bottom: its own inverse
+_OPEN = [-math.inf] * 4 + [math.inf] * 4  # _LOW and _HIGH after a knot: any slope will do
 
 
 class PathRecorder:
@@ -75,136 +77,145 @@ class PathRecorder:
 
     def __init__(self) -> None:
         self._paths: dict[int, TrackPath] = {}  # by row
-        self._table: Array = np.zeros((0, _WIDTH))
+        self._table = RowTable(_WIDTH)
+        self._rows: Index | None = None  # of the last frame's tracks,
+        self._time_s = 0.0  # and its time
 
     def update(self, places: Places, smoother: Smoother) -> None:
         """Take the places of one frame."""
-        rows = places.rows
+        rows, time_s = places.rows, places.time_s
         if not len(rows):
             return
-        if len(self._table) <= rows.max():
-            self._table = np.pad(self._table, ((0, int(rows.max()) + 8 - len(self._table)), (0, 0)))
-        fresh = np.array([row not in self._paths for row in rows.tolist()])
-        sides = places.boxes_xyxyn[:, _SIDES] * SCALE
-        noise = places.jitter_xyn * places.error[:, None]
-        evidence = smoother.evidence_at(rows, places.time_s)
-        self._follow(places, np.flatnonzero(~fresh), sides, smoother.frame_s)
-        for i in np.flatnonzero(fresh).tolist():
-            self._begin(int(rows[i]), places, i, sides[i], smoother)
-        state = self._table[rows]
-        state[:, _PLACE] = sides
-        state[:, _PLACE_S] = places.time_s
-        state[:, _N] += 1
-        state[:, _EVIDENCE] += evidence
-        state[:, _NOISE_X : _NOISE_Y + 1] = noise
-        state[:, _CLASS] = places.class_ids
-        self._table[rows] = state
-        for row in rows[fresh].tolist():  # the first place is the first knot
-            self._knot(row, self._table[row, _PLACE])
+        state = self._table.at(rows)
+        sides = places.boxes_xyxyn.T * SCALE
+        same = rows is self._rows and time_s - self._time_s <= GAP * max(smoother.frame_s, 1e-3)
+        fresh = [] if same else self._begin(state, places, smoother)
+        self._follow(state, sides, places, 0.0 if same else max(smoother.frame_s, 1e-3))
+        state[_PLACE] = sides
+        state[_PLACE_S] = time_s
+        state[_N] += 1
+        state[_EVIDENCE] += places.evidence
+        state[_NOISE_X : _NOISE_Y + 1] = places.noise_xyn.T
+        state[_CLASS] = places.class_ids
+        for i in fresh:  # the first place is the first knot
+            state[:, i] = self._knot(self._paths[int(rows[i])], state[:, i].tolist(), sides[:, i].tolist())
+        self._rows, self._time_s = rows, time_s
 
-    def _follow(self, places: Places, index: Index, sides: Array, frame_s: float) -> None:
-        """Narrow the doors of the tracks `index`; where one is shut, set a knot at its last place."""
-        if not len(index):
-            return
-        rows, time_s, sides = places.rows[index], places.time_s, sides[index]
-        state = self._table[rows]
+    def _begin(self, state: Array, places: Places, smoother: Smoother) -> list[int]:
+        """Start the paths of tracks without one; return their columns."""
+        time_s = places.time_s
+        fresh = [i for i, row in enumerate(places.rows.tolist()) if row not in self._paths]
+        for i in fresh:
+            row, class_id = int(places.rows[i]), int(places.class_ids[i])
+            path = self._paths[row] = TrackPath(int(smoother.ids[row]), time_s, time_s, class_id)
+            path.evidence_before = smoother.evidence_before(row, time_s, BEFORE_S)
+            path.frame_s = smoother.frame_s
+            state[:, i] = 0.0
+            state[_KNOT_S, i] = state[_PLACE_S, i] = time_s
+        return fresh
+
+    def _follow(self, state: Array, sides: Array, places: Places, frame_s: float) -> None:
+        """Narrow the doors of all tracks; where one is shut, set a knot at its last place. With `frame_s`
+        a change of class or a gap in time shuts it too; 0 where there is neither."""
+        time_s = places.time_s
         low, high = _narrow(state, sides, time_s)
-        still = ((state[:, _LOW] <= 0) & (state[:, _HIGH] >= 0)).all(axis=1)
-        longest = np.where(still, STILL_S, MOST_S)
-        shut = (low > high).any(axis=1) | (time_s - state[:, _KNOT_S] > longest)
-        shut |= state[:, _CLASS] != places.class_ids[index]
-        shut |= time_s - state[:, _PLACE_S] > GAP * max(frame_s, 1e-3)
-        shut &= state[:, _N] > 0  # a knot has just been set here
-        state[:, _LOW], state[:, _HIGH] = low, high
-        keep = ~shut
-        self._table[rows[keep]] = state[keep]
-        for i in np.flatnonzero(shut).tolist():
-            self._shut(int(rows[i]))
-        state = self._table[rows[shut]]
-        state[:, _LOW], state[:, _HIGH] = _narrow(state, sides[shut], time_s)
-        self._table[rows[shut]] = state
+        shut = (low > high).any(axis=0)
+        long = time_s - state[_KNOT_S] > MOST_S
+        if long.any():
+            still = ((state[_LOW] <= 0) & (state[_HIGH] >= 0)).all(axis=0)
+            shut |= long & ~(still & (time_s - state[_KNOT_S] <= STILL_S))
+        if frame_s:
+            shut |= (state[_CLASS] != places.class_ids) | (time_s - state[_PLACE_S] > GAP * frame_s)
+        if shut.any():
+            index = np.flatnonzero(shut & (state[_N] > 0))  # none where a knot has just been set
+            for i in index.tolist():
+                path = self._paths[int(places.rows[i])]
+                state[:, i] = self._shut(path, state[:, i].tolist())
+            low[:, index], high[:, index] = _narrow(state[:, index], sides[:, index], time_s)
+        state[_LOW], state[_HIGH] = low, high
 
-    def _begin(self, row: int, places: Places, i: int, sides: Array, smoother: Smoother) -> None:
-        time_s, class_id = places.time_s, int(places.class_ids[i])
-        path = self._paths[row] = TrackPath(int(smoother.ids[row]), time_s, time_s, class_id)
-        path.evidence_before = smoother.evidence_before(row, time_s, BEFORE_S)
-        path.frame_s = smoother.frame_s
-        self._table[row] = 0.0
-        self._table[row, _KNOT_S] = self._table[row, _PLACE_S] = time_s
-        self._table[row, _PLACE] = sides
-
-    def _shut(self, row: int) -> None:
+    def _shut(self, path: TrackPath, track: list[float]) -> list[float]:
         """Set a knot at the last place, on the way that keeps all places of the interval near."""
-        state = self._table[row]
-        passed_s = state[_PLACE_S] - state[_KNOT_S]
-        slope = np.clip((state[_PLACE] - state[_KNOT]) / passed_s, state[_LOW], state[_HIGH])
-        self._knot(row, state[_KNOT] + slope * passed_s)
+        passed_s = track[_PLACE_S] - track[_KNOT_S]
+        doors = zip(track[_KNOT], track[_PLACE], track[_LOW], track[_HIGH], strict=True)
+        sides = [
+            knot + min(max((place - knot) / passed_s, low), high) * passed_s
+            for knot, place, low, high in doors
+        ]
+        return self._knot(path, track, sides)
 
-    def _knot(self, row: int, sides: Array) -> None:
-        state, path = self._table[row], self._paths[row]
-        n, class_id = int(state[_N]), int(state[_CLASS])
-        path.last_s, path.class_id = float(state[_PLACE_S]), class_id
+    def _knot(self, path: TrackPath, track: list[float], sides: list[float]) -> list[float]:
+        """Add a knot at these sides to the path; what the track's column holds after it."""
+        n, class_id = int(track[_N]), int(track[_CLASS])
+        path.last_s, path.class_id = track[_PLACE_S], class_id
         path.votes[class_id] = path.votes.get(class_id, 0) + n
-        left, right, top, bottom = np.rint(sides).astype(np.int64).tolist()
-        old_left, old_right, old_top, old_bottom = state[_KNOT].astype(np.int64).tolist()
+        x1, y1, x2, y2 = (round(side) for side in sides)
+        old_x1, old_y1, old_x2, old_y2 = (int(side) for side in track[_KNOT])
         ticks = round((path.last_s - path.first_s) * TICKS)
-        codes = noise_code(float(state[_NOISE_X])), noise_code(float(state[_NOISE_Y]))
+        codes = noise_code(track[_NOISE_X]), noise_code(track[_NOISE_Y])
         put(
             path.knots,
             (
-                ticks - int(state[_KNOT_TICKS]),
+                ticks - int(track[_KNOT_TICKS]),
                 n,
-                left - old_left,
-                (right - left) - (old_right - old_left),
-                top - old_top,
-                (bottom - top) - (old_bottom - old_top),
-                codes[0] - int(state[_CODE_X]),
-                codes[1] - int(state[_CODE_Y]),
-                round(state[_EVIDENCE] / n * EVIDENCE_SCALE),
+                x1 - old_x1,
+                (x2 - x1) - (old_x2 - old_x1),
+                y1 - old_y1,
+                (y2 - y1) - (old_y2 - old_y1),
+                codes[0] - int(track[_CODE_X]),
+                codes[1] - int(track[_CODE_Y]),
+                round(track[_EVIDENCE] / n * EVIDENCE_SCALE),
                 class_id,
             ),
         )
-        state[_KNOT] = left, right, top, bottom
-        state[_LOW], state[_HIGH] = -np.inf, np.inf
-        state[_KNOT_S], state[_KNOT_TICKS] = path.last_s, ticks
-        state[_N] = state[_EVIDENCE] = 0.0
-        state[_CODE_X], state[_CODE_Y] = codes
         if len(path.knots) > MOST_BYTES:
             path.knots = _thinned(path.rows)
+        track[_KNOT] = [float(x1), float(y1), float(x2), float(y2)]
+        track[_LOW.start : _HIGH.stop] = _OPEN
+        track[_KNOT_S], track[_KNOT_TICKS] = path.last_s, ticks
+        track[_N] = track[_EVIDENCE] = 0.0
+        track[_CODE_X], track[_CODE_Y] = codes
+        return track
 
     def counted(self, row: int) -> None:
         """The track of this row was counted on a line."""
         if row in self._paths:
             self._paths[row].crossings += 1
 
-    def _end(self, row: int) -> TrackPath:
-        if self._table[row, _N] > 0:
-            self._shut(row)
-        return self._paths.pop(row)
-
     def forget(self, rows: Index) -> list[TrackPath]:
         """These tracks are over: their paths."""
-        return [self._end(row) for row in rows.tolist() if row in self._paths]
+        table = self._table.all()
+        found = []
+        for row in rows.tolist():
+            path = self._paths.pop(row, None)
+            if path is not None:
+                if table[_N, row] > 0:
+                    self._shut(path, table[:, row].tolist())
+                found.append(path)
+        self._rows = None
+        return found
 
     def close(self) -> list[TrackPath]:
         """All tracks are over: their paths."""
-        return [self._end(row) for row in list(self._paths)]
+        return self.forget(np.array(list(self._paths), np.intp))
 
-    def save(self) -> list[list[Any]]:
-        return [
+    def save(self) -> dict[str, Any]:
+        """Plain data."""
+        paths = [
             [
                 *(row, p.track_id, p.first_s, p.last_s, p.class_id, p.crossings, list(p.votes.items())),
                 *(base64.b64encode(p.knots).decode(), p.frame_s, p.evidence_before),
-                # An open door is not a JSON number.
-                np.clip(self._table[row], -1e300, 1e300).tolist(),
             ]
             for row, p in self._paths.items()
         ]
+        return {"paths": paths, "table": self._table.save()}
 
-    def restore(self, saved: list[list[Any]]) -> None:
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from `save`. Raises ValueError where it is damaged."""
         self._paths = {}
-        self._table = np.zeros((max((int(s[0]) for s in saved), default=-1) + 1, _WIDTH))
-        for row, track_id, first_s, last_s, class_id, crossings, votes, knots, *of_time, state in saved:
+        self._table.restore(saved["table"])
+        self._rows = None
+        for row, track_id, first_s, last_s, class_id, crossings, votes, knots, *of_time in saved["paths"]:
             self._paths[int(row)] = TrackPath(
                 int(track_id),
                 float(first_s),
@@ -215,16 +226,15 @@ class PathRecorder:
                 bytearray(base64.b64decode(knots)),
                 *of_time,
             )
-            self._table[int(row)] = state
 
 
 def _narrow(state: Array, sides: Array, time_s: float) -> tuple[Array, Array]:
-    """The slopes (N, 4) that stay within the tolerance of these sides too."""
-    extent = sides[:, [1, 1, 3, 3]] - sides[:, [0, 0, 2, 2]]
-    tolerance = np.maximum(LEAST, TOLERANCE * extent)
-    passed_s = np.maximum(time_s - state[:, _KNOT_S], 1e-9)[:, None]
-    low = np.maximum(state[:, _LOW], (sides - tolerance - state[:, _KNOT]) / passed_s)
-    high = np.minimum(state[:, _HIGH], (sides + tolerance - state[:, _KNOT]) / passed_s)
+    """The slopes (4, N) from the last knots that stay within the tolerance of these sides (4, N) too."""
+    tolerance = np.maximum(LEAST, TOLERANCE * (sides[2:] - sides[:2]))
+    tolerance = np.concatenate((tolerance, tolerance))
+    passed_s = np.maximum(time_s - state[_KNOT_S], 1e-9)
+    low = np.maximum(state[_LOW], (sides - tolerance - state[_KNOT]) / passed_s)
+    high = np.minimum(state[_HIGH], (sides + tolerance - state[_KNOT]) / passed_s)
     return low, high
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.count.analytics import FOOT_GROUPS
 from pipelines.count.line import EDGE, SETTLE_S, LineCounter, LineCrossing
+from pipelines.count.selection import FOOT_GROUPS
 from pipelines.count.smoothing import Places
 from pipelines.count.trace import Places as StoredPlaces
 from pipelines.count.trace import Trace
@@ -60,8 +60,8 @@ def recount(trace: Trace, spec: LineSpec) -> list[Recounted]:
     names = [name for name, _ in trace.classes]
     evidence = StoredEvidence(places.times_s, places.evidence, trace.frame_s, trace.evidence_before)
     counter = LineCounter(spec)
-    for frame, chosen, anchor in _frames(trace, places, spec):
-        counter.update(frame, chosen, anchor)
+    for frame, anchor in _frames(trace, places, spec):
+        counter.update(frame, anchor)
     found = counter.decide(float(places.times_s[-1]), evidence, flush=True)  # type: ignore[arg-type]
     at = np.searchsorted(places.times_s, [c.time_s + SETTLE_S for c in found])  # a crossing's class is
     # that of the moment it was settled
@@ -108,19 +108,18 @@ def counts_class(spec: LineSpec, kind: tuple[str, str]) -> bool:
     return not spec.classes or kind[0] in spec.classes or kind[1] in spec.classes
 
 
-def _frames(
-    trace: Trace, places: StoredPlaces, spec: LineSpec
-) -> Iterator[tuple[Places, npt.NDArray[np.bool_], Array]]:
+def _frames(trace: Trace, places: StoredPlaces, spec: LineSpec) -> Iterator[tuple[Places, Array]]:
+    """The places that the line counts, one by one, and their anchors."""
     anchors = stored_anchors(places.boxes_xyxyn, places.class_index, trace, spec.anchor)
     wanted = np.array([counts_class(spec, kind) for kind in trace.classes])[places.class_index]
-    one = np.ones(1)
-    for i, time_s in enumerate(places.times_s.tolist()):
+    for i in np.flatnonzero(wanted).tolist():
+        one = slice(i, i + 1)
         place = Places(
-            time_s,
+            float(places.times_s[i]),
             ROW,
-            places.boxes_xyxyn[i : i + 1],
-            one,
-            places.noise_xyn[i : i + 1],
-            places.class_index[i : i + 1],
+            places.boxes_xyxyn[one],
+            places.noise_xyn[one],
+            places.class_index[one],
+            places.evidence[one],
         )
-        yield place, wanted[i : i + 1], anchors[i : i + 1]
+        yield place, anchors[one]

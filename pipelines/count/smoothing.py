@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.count.frames import BOX, EVIDENCE, SEEN, FrameTable
+from pipelines.count.rows import pack, unpack
 from pipelines.values import Tracks
 
 Array = npt.NDArray[np.float64]
@@ -23,27 +25,28 @@ TAU_S = 0.15  # standard deviation of the weights in time; at least one frame in
 REACH = 2.5  # the weights end at so many standard deviations
 LAG_S = REACH * TAU_S  # how long after a frame its places are given,
 LAG_FRAMES = 1.5  # and at least so many frame intervals
-KEEP_S = 1.6  # of boxes: the lag, the reach and the evidence before a crossing
 FORGET_S = 4.0  # a track that is not seen for so long is over
-FRAMES = 64  # kept at first; a faster camera gets more
-MOST_FRAMES = 512
-ROWS = 16
+ROWS = 16  # at first
+_KNOWN = 4  # sets of tracks whose rows are kept
+
+_NOBODY: Index = np.zeros(0, np.intp)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Places:
     """Where the tracks were at `time_s`, for the N tracks that were there.
 
-    rows (N,): their places in the tables; boxes_xyxyn (N, 4); error (N,): the standard error of a side
-    over that of one measured box; jitter_xyn (N, 2) and class_ids (N,) as in Tracks.
+    rows (N,): their places in the tables; boxes_xyxyn (N, 4); noise_xyn (N, 2): the standard error of a
+    place; class_ids (N,); evidence (N,) of the boxes of that very frame, 0 where there was none. While the
+    same tracks are there, of the same classes, `rows` and `class_ids` are the same arrays, not to be changed.
     """
 
     time_s: float
     rows: Index
     boxes_xyxyn: Array
-    error: Array
-    jitter_xyn: Array
+    noise_xyn: Array
     class_ids: npt.NDArray[np.int64]
+    evidence: Array
 
 
 class Smoother:
@@ -57,17 +60,23 @@ class Smoother:
         self.class_ids = np.zeros(ROWS, np.int64)
         self.scores: Array = np.zeros(ROWS)
         self.first_s: Array = np.zeros(ROWS)
-        self.last_s: Array = np.full(ROWS, -np.inf)
+        self.last_s: Array = np.full(ROWS, -np.inf)  # -inf where a row is free
         self.frame_s = 0.0  # usual time between frames
+        self._jitter: Array = np.zeros((2, ROWS))
         self._row_of: dict[int, int] = {}
-        self._jitter: Array = np.zeros((ROWS, 2))
-        self._times: Array = np.full(FRAMES, -np.inf)
-        self._boxes: Array = np.zeros((ROWS, FRAMES, 4))
-        self._mask: Array = np.zeros((ROWS, FRAMES))
-        self._evidence: Array = np.zeros((ROWS, FRAMES))
-        self._slot = -1
+        self._frames = FrameTable(ROWS)
         self._given_s = -np.inf  # the last frame whose places were given
         self._due: deque[float] = deque()  # times of frames whose places were not given yet
+        self._oldest_s = np.inf  # no track was last seen before
+        self._change_cast()
+
+    def _change_cast(self) -> None:
+        """Tracks have come or gone, or changed their class."""
+        self._latest: tuple[bytes, bytes] = (b"", b"")  # ids and classes of the last frame's tracks,
+        self._latest_rows = _NOBODY  # and their rows
+        self._known: dict[
+            bytes, tuple[Index, npt.NDArray[np.int64]]
+        ] = {}  # rows and classes of who was there
 
     @property
     def lag_s(self) -> float:
@@ -77,66 +86,54 @@ class Smoother:
 
     def add(self, time_s: float, tracks: Tracks) -> Index:
         """Take a frame's tracks; return the rows of those never seen before."""
-        slot = self._next_slot(time_s)
-        ids = tracks.track_ids.tolist()
-        fresh = [i for i, track_id in enumerate(ids) if track_id not in self._row_of]
-        new = [self._admit(ids[i], time_s) for i in fresh]
-        if not ids:
-            return np.zeros(0, np.intp)
-        rows = np.array([self._row_of[k] for k in ids], np.intp)
-        self.class_ids[rows] = tracks.class_ids
-        self.scores[rows] = tracks.scores
-        self._jitter[rows] = tracks.jitter_xyn
-        seen = tracks.observed
-        at = rows[seen]
-        boxes = tracks.boxes_xyxyn if tracks.measured_xyxyn is None else tracks.measured_xyxyn
-        self._boxes[at, slot] = boxes[seen]
-        self._mask[at, slot] = 1.0
-        # A weak box counts nothing rather than against: a missing one would not either.
-        self._evidence[at, slot] = 1.0 if tracks.evidence is None else np.maximum(tracks.evidence[seen], 0.0)
-        self.last_s[at] = time_s
-        for i, row in zip(fresh, new, strict=True):
-            if ids[i] in tracks.history:
-                self._add_past(row, time_s, tracks.history[ids[i]])
-        return np.array(new, np.intp)
-
-    def _next_slot(self, time_s: float) -> int:
-        if self._slot >= 0:
-            gap = time_s - float(self._times[self._slot])
-            if gap < 1.0:
-                self.frame_s = 0.9 * self.frame_s + 0.1 * gap if self.frame_s else gap
-        slot = (self._slot + 1) % len(self._times)
-        if time_s - self._times[slot] < KEEP_S and len(self._times) < MOST_FRAMES:
-            self._more_frames()
-            slot = self._slot + 1
-        self._slot = slot
-        self._times[slot] = time_s
-        self._mask[:, slot] = 0.0
-        self._evidence[:, slot] = 0.0
+        frame = self._frames.begin(time_s)
+        self.frame_s = self._frames.frame_s
         self._due.append(time_s)
-        return slot
+        fresh = _NOBODY
+        latest = (tracks.track_ids.tobytes(), tracks.class_ids.tobytes())
+        if latest != self._latest:
+            fresh = self._align(time_s, tracks)
+            frame = self._frames.latest  # a row more may have moved it
+            self._latest = latest
+        rows = self._latest_rows
+        if not len(rows):
+            return fresh
+        self.scores[rows] = tracks.scores
+        self._jitter[:, rows] = tracks.jitter_xyn.T
+        boxes = tracks.boxes_xyxyn if tracks.measured_xyxyn is None else tracks.measured_xyxyn
+        evidence = np.ones(len(rows), np.float32) if tracks.evidence is None else tracks.evidence
+        if not tracks.observed.all():
+            seen = tracks.observed
+            rows, boxes, evidence = rows[seen], boxes[seen], evidence[seen]
+        frame[BOX, rows] = boxes.T
+        frame[SEEN, rows] = 1.0
+        # A weak box counts nothing rather than against: a missing one would not either.
+        frame[EVIDENCE, rows] = np.maximum(evidence, 0.0)
+        self.last_s[rows] = time_s
+        if tracks.history:
+            self._add_past(time_s, tracks, fresh)
+        return fresh
 
-    def _more_frames(self) -> None:
-        """Double the ring, oldest frame first."""
-        order = np.argsort(self._times, kind="stable")
-        n = len(order)
-        self._times = np.concatenate([self._times[order], np.full(n, -np.inf)])
-        self._mask = np.pad(self._mask[:, order], ((0, 0), (0, n)))
-        self._evidence = np.pad(self._evidence[:, order], ((0, 0), (0, n)))
-        self._boxes = np.pad(self._boxes[:, order], ((0, 0), (0, n), (0, 0)))
-        self._slot = n - 1
+    def _align(self, time_s: float, tracks: Tracks) -> Index:
+        """Find the rows of these tracks; give one to each that is new, and return the new ones."""
+        self._change_cast()
+        ids = tracks.track_ids.tolist()
+        fresh = [self._admit(k, time_s) for k in ids if k not in self._row_of]
+        self._latest_rows = np.array([self._row_of[k] for k in ids], np.intp)
+        self.class_ids[self._latest_rows] = tracks.class_ids
+        return np.array(fresh, np.intp)
 
     def _admit(self, track_id: int, time_s: float) -> int:
         free = np.flatnonzero(self.ids == 0)
         if not len(free):
+            free = np.arange(len(self.ids), 2 * len(self.ids))
             self._more_rows()
-            free = np.flatnonzero(self.ids == 0)
         row = int(free[0])
         self._row_of[track_id] = row
         self.ids[row] = track_id
         self.first_s[row] = self.last_s[row] = time_s
-        self._mask[row] = 0.0
-        self._evidence[row] = 0.0
+        self._oldest_s = min(self._oldest_s, time_s)
+        self._frames.clear(row)
         return row
 
     def _more_rows(self) -> None:
@@ -146,20 +143,17 @@ class Smoother:
         self.scores = np.pad(self.scores, (0, n))
         self.first_s = np.pad(self.first_s, (0, n))
         self.last_s = np.pad(self.last_s, (0, n), constant_values=-np.inf)
-        self._jitter = np.pad(self._jitter, ((0, n), (0, 0)))
-        self._mask = np.pad(self._mask, ((0, n), (0, 0)))
-        self._evidence = np.pad(self._evidence, ((0, n), (0, 0)))
-        self._boxes = np.pad(self._boxes, ((0, n), (0, 0), (0, 0)))
+        self._jitter = np.pad(self._jitter, ((0, 0), (0, n)))
+        self._frames.more_rows(n)
 
-    def _add_past(self, row: int, time_s: float, past: Array) -> None:
-        """Put the boxes that a track had before it was shown into the frames they belong to."""
-        for age_s, x1, y1, x2, y2, evidence in past.tolist():
-            slot = int(np.abs(self._times - (time_s - age_s)).argmin())
-            if abs(self._times[slot] - (time_s - age_s)) < 1e-3:
-                self._boxes[row, slot] = x1, y1, x2, y2
-                self._mask[row, slot] = 1.0
-                self._evidence[row, slot] = max(evidence, 0.0)
-                self.first_s[row] = min(self.first_s[row], time_s - age_s)
+    def _add_past(self, time_s: float, tracks: Tracks, fresh: Index) -> None:
+        """Put the boxes that new tracks had before they were shown into the frames they belong to."""
+        for row in fresh.tolist():
+            for age_s, *box, evidence in tracks.history.get(int(self.ids[row]), np.zeros((0, 6))).tolist():
+                frame = self._frames.at(time_s - age_s)
+                if frame is not None:
+                    frame[:, row] = (*box, 1.0, max(evidence, 0.0))
+                    self.first_s[row] = min(self.first_s[row], time_s - age_s)
 
     # ---- places out
 
@@ -173,116 +167,110 @@ class Smoother:
     def past_places(self, rows: Index) -> list[Places]:
         """What was given without the tracks of `rows`: their places at frames that came before they were
         shown. A track that was long in doubt may have crossed a line meanwhile."""
-        late = rows[self.first_s[rows] <= self._given_s]
+        late = rows[self.first_s[rows] <= self._given_s] if len(rows) else rows
         if not len(late):
             return []
-        since = float(self.first_s[late].min())
-        times = np.sort(self._times[(self._times >= since) & (self._times <= self._given_s)])
-        return [self._places(float(time_s), late) for time_s in times]
+        among = np.zeros(len(self.ids), np.bool_)
+        among[late] = True
+        times = self._frames.times
+        times = times[(times >= self.first_s[late].min()) & (times <= self._given_s)]
+        return [self._places(time_s, among) for time_s in times.tolist()]
 
-    def _places(self, time_s: float, among: Index | None = None) -> Places:
-        rows = np.flatnonzero((self.ids != 0) & (self.first_s <= time_s) & (self.last_s >= time_s))
-        if among is not None:
-            rows = np.intersect1d(rows, among)
+    def _places(self, time_s: float, among: npt.NDArray[np.bool_] | None = None) -> Places:
         tau = max(TAU_S, self.frame_s)
-        u = self._times - time_s
-        near = np.flatnonzero(np.abs(u) <= REACH * tau)
-        u = u[near]
+        u, frames, frame = self._frames.near(time_s, REACH * tau)
         w = np.exp(-0.5 * (u / tau) ** 2)
-        mask = self._mask[np.ix_(rows, near)]
-        powers = np.stack([w, w * u, w * u * u, w * w, w * w * u, w * w * u * u], axis=1)
-        s0, s1, s2, v0, v1, v2 = (mask @ powers).T
-        there = s0 > 1e-3
-        if not there.all():
-            rows, mask = rows[there], mask[there]
-            s0, s1, s2, v0, v1, v2 = (column[there] for column in (s0, s1, s2, v0, v1, v2))
+        wu = w * u
+        powers = np.stack((w, wu, wu * u, w * w, w * wu, wu * wu))
+        # (6, 5, R): summed over the frames, of each side and of 1 where there is a box
+        sums = (powers @ frames[:, :EVIDENCE].reshape(len(u), -1)).reshape(6, EVIDENCE, -1)
+        there = (self.first_s <= time_s) & (self.last_s >= time_s) & (sums[0, SEEN] > 1e-3)
+        if among is not None:
+            there &= among
+        rows, class_ids = self._who(there)
+        s0, s1, s2, v0, v1, v2 = sums[:, SEEN].take(rows, axis=1)
         spread = s0 * s2 - s1 * s1
         line = spread > 1e-9
-        spread = np.where(line, spread, 1.0)
-        a = np.where(line, s2 / spread, 1.0 / s0)
-        b = np.where(line, s1 / spread, 0.0)
-        weights = mask * w * (a[:, None] - b[:, None] * u)
-        boxes = np.matmul(weights[:, None, :], self._boxes[rows[:, None], near[None, :]])[:, 0]
+        if line.all():
+            a, b = s2 / spread, s1 / spread
+        else:  # boxes of one moment have no slope
+            spread = np.where(line, spread, 1.0)
+            a, b = np.where(line, s2 / spread, 1.0 / s0), np.where(line, s1 / spread, 0.0)
+        held = frames.take(rows, axis=2)
+        weights = held[:, SEEN].T * w * (a[:, None] - b[:, None] * u)
+        boxes = np.matmul(weights[:, None, :], np.ascontiguousarray(held[:, BOX].transpose(2, 0, 1)))[:, 0].T
         error = np.sqrt(a * a * v0 - 2 * a * b * v1 + b * b * v2)
-        return Places(time_s, rows, boxes, error, self._jitter[rows], self.class_ids[rows])
+        noise = self._jitter.take(rows, axis=1) * error
+        return Places(time_s, rows, boxes.T, noise.T, class_ids, frame[EVIDENCE].take(rows))
+
+    def _who(self, there: npt.NDArray[np.bool_]) -> tuple[Index, npt.NDArray[np.int64]]:
+        """The rows and classes of the tracks that were `there` (R,)."""
+        key = there.tobytes()
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            rows = np.flatnonzero(there)
+            found = self._known[key] = (rows, self.class_ids[rows])
+        return found
 
     def evidence_near(self, row: int, time_s: float, within_s: float) -> float:
         """The evidence for a track within some seconds of a moment, over the frames there could be."""
-        near = np.abs(self._times - time_s) <= within_s
-        frames = 2 * within_s / self.frame_s if self.frame_s else 1.0
-        return float(self._evidence[row, near].sum()) / max(frames, 1.0)
-
-    def evidence_at(self, rows: Index, time_s: float) -> Array:
-        """The evidence (N,) of the boxes of tracks in the frame of `time_s`, 0 where they had none."""
-        return np.asarray(self._evidence[rows, int(np.abs(self._times - time_s).argmin())])
+        _, frames, _ = self._frames.near(time_s, within_s)
+        possible = 2 * within_s / self.frame_s if self.frame_s else 1.0
+        return float(frames[:, EVIDENCE, row].sum()) / max(possible, 1.0)
 
     def evidence_before(self, row: int, time_s: float, within_s: float) -> float:
         """The sum of the evidence of a track's boxes in the time before a moment."""
-        before = (self._times < time_s) & (self._times >= time_s - within_s)
-        return float(self._evidence[row, before].sum())
+        return self._frames.evidence_between(row, time_s - within_s, time_s)
 
     def forget(self, now_s: float) -> Index:
         """Give back the rows of tracks not seen for long; return them."""
-        old = np.flatnonzero((self.ids != 0) & (now_s - self.last_s > FORGET_S))
+        if now_s - self._oldest_s <= FORGET_S:
+            return _NOBODY
+        lives = self.ids != 0
+        old = np.flatnonzero(lives & (now_s - self.last_s > FORGET_S))
         for row in old.tolist():
             del self._row_of[int(self.ids[row])]
-        self.ids[old] = 0
+        if len(old):
+            self.ids[old] = 0
+            self.last_s[old] = -np.inf
+            lives[old] = False
+            self._change_cast()
+        self._oldest_s = float(self.last_s[lives].min(initial=np.inf))
         return old
 
     # ---- checkpoints
 
     def save(self) -> dict[str, Any]:
-        """Plain data; sides in 1/100000 of the picture."""
-        order = np.argsort(self._times)
-        order = order[np.isfinite(self._times[order])]
+        """Plain data."""
         rows = np.array(list(self._row_of.values()), np.intp)
-        there = self._mask[np.ix_(rows, order)] > 0
-        boxes = np.rint(self._boxes[np.ix_(rows, order)] * 1e5).astype(np.int64)
-        evidence = self._evidence[np.ix_(rows, order)].round(2)
-        about = np.column_stack((self.first_s[rows], self.last_s[rows], self._jitter[rows])).tolist()
-        tracks = []
-        for n, (track_id, row) in enumerate(self._row_of.items()):
-            seen = np.flatnonzero(there[n])
-            tracks.append(
-                [
-                    track_id,
-                    row,
-                    int(self.class_ids[row]),
-                    float(self.scores[row]),
-                    about[n],
-                    seen.tolist(),
-                    boxes[n, seen].tolist(),
-                    evidence[n, seen].tolist(),
-                ]
-            )
+        numbers = (self.scores[rows], self.first_s[rows], self.last_s[rows], *self._jitter[:, rows])
         return {
-            "times": self._times[order].tolist(),
+            "rows": len(self.ids),
+            "tracks": [[k, row, int(self.class_ids[row])] for k, row in self._row_of.items()],
+            "numbers": pack(np.array(numbers)),
             "due": list(self._due),
             "given_s": self._given_s if np.isfinite(self._given_s) else None,
-            "frame_s": self.frame_s,
-            "rows": len(self.ids),
-            "tracks": tracks,
+            "frames": self._frames.save(rows),
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Go on from `save`."""
+        """Go on from `save`. Raises ValueError where it is damaged."""
         self.__init__()  # type: ignore[misc]
         while len(self.ids) < int(saved["rows"]):
             self._more_rows()
-        times = [float(v) for v in saved["times"]]
-        while len(self._times) < len(times):
-            self._more_frames()
-        self._times[: len(times)] = times
-        self._slot = len(times) - 1
+        tracks = np.array(saved["tracks"], np.int64).reshape(-1, 3)
+        ids, rows, class_ids = tracks.T
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self.ids)):
+            raise ValueError("a saved track has a row that is none")
+        self._row_of = dict(zip(ids.tolist(), rows.tolist(), strict=True))
+        self.ids[rows], self.class_ids[rows] = ids, class_ids
+        numbers = unpack(saved["numbers"], np.float64, (5, len(rows)))
+        self.scores[rows], self.first_s[rows], self.last_s[rows] = numbers[:3]
+        self._jitter[:, rows] = numbers[3:]
+        self._oldest_s = float(self.last_s[rows].min(initial=np.inf))
         self._due = deque(float(v) for v in saved["due"])
         self._given_s = -np.inf if saved["given_s"] is None else float(saved["given_s"])
-        self.frame_s = float(saved["frame_s"])
-        for track_id, row, class_id, score, about, seen, boxes, evidence in saved["tracks"]:
-            self._row_of[int(track_id)] = row
-            self.ids[row], self.class_ids[row], self.scores[row] = track_id, class_id, score
-            self.first_s[row], self.last_s[row] = about[0], about[1]
-            self._jitter[row] = about[2:]
-            if seen:
-                self._boxes[row, seen] = np.array(boxes, np.float64) / 1e5
-                self._mask[row, seen] = 1.0
-                self._evidence[row, seen] = evidence
+        self._frames.restore(saved["frames"], rows)
+        self.frame_s = self._frames.frame_s

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.count.rows import RowTable
 from pipelines.count.smoothing import Places, Smoother
-from pipelines.geometry import point_in_polygon
+from pipelines.geometry import Polygon
 from pipelines.spec import ZoneSpec
 
 Array = npt.NDArray[np.float64]
@@ -17,16 +18,6 @@ Index = npt.NDArray[np.intp]
 
 SETTLE_S = 0.2  # a track changes between inside and outside when its point has said so for this long
 LOST_S = 2.0  # a track lost inside has left when it was last seen; that is known so much later
-
-
-@dataclass(slots=True)
-class _Visit:
-    track_id: int
-    inside: bool
-    since_s: float  # when the present state of `inside` began
-    against_s: float | None  # since when the point says otherwise
-    seen_s: float
-    class_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,91 +31,127 @@ class ZoneChange:
     dwell_s: float | None
 
 
+# Columns of the table over the rows of the tracks, 0 where a track has not been seen in this zone's classes.
+_VISIT = 0  # numbers the tracks in the order in which they were first seen, from 1
+_ID = 1
+_CLASS = 2
+_INSIDE = 3  # 1 inside, 0 outside
+_SINCE_S = 4  # when the present state began
+_DOUBT = 5  # 1 while the point says otherwise,
+_DOUBT_S = 6  # and since when it does
+_SEEN_S = 7
+_CALM = 8  # what a point says that changes nothing: 1 outside, 2 inside; 0 where any matters
+_COLUMNS = 9
+
+
 class ZoneCounter:
     """The visits of one zone. A track that is seen inside from its first moment entered at that moment."""
 
     def __init__(self, spec: ZoneSpec) -> None:
         self.spec = spec
-        self._polygon = np.asarray(spec.points, np.float64)
-        self._visits: dict[int, _Visit] = {}  # by row
+        self._polygon = Polygon(np.asarray(spec.points))
+        self._table = RowTable(_COLUMNS)
+        self._visits = 0
+        self._oldest_s = -np.inf  # no track of the table was last seen before
 
     @property
     def occupancy(self) -> dict[int, int]:
         """How many are inside, by class id."""
         counts: dict[int, int] = {}
-        for visit in self._visits.values():
-            if visit.inside:
-                counts[visit.class_id] = counts.get(visit.class_id, 0) + 1
+        table = self._table.all()
+        for class_id in table[_CLASS, table[_INSIDE] > 0].astype(int).tolist():
+            counts[class_id] = counts.get(class_id, 0) + 1
         return counts
 
     @property
     def inside(self) -> dict[int, float]:
         """Who is inside: track id -> since when, in seconds."""
-        return {v.track_id: v.since_s for v in self._visits.values() if v.inside}
+        table = self._table.all()
+        rows = self._in_order(table[_INSIDE] > 0)
+        return dict(zip(table[_ID, rows].astype(int).tolist(), table[_SINCE_S, rows].tolist(), strict=True))
 
-    def update(
-        self, places: Places, chosen: npt.NDArray[np.bool_], anchors: Array, smoother: Smoother
-    ) -> list[ZoneChange]:
-        """Take the places of one frame; `chosen` (N,) are the tracks that this zone counts and `anchors`
-        (N, 2) their points."""
+    def _in_order(self, which: npt.NDArray[np.bool_]) -> Index:
+        """The rows that `which` tells, in the order in which their tracks were first seen."""
+        rows = np.flatnonzero(which)
+        order = self._table.all()[_VISIT, rows].argsort()
+        return np.asarray(rows[order])
+
+    def update(self, places: Places, anchors: Array, smoother: Smoother) -> list[ZoneChange]:
+        """Take the places of one frame of the tracks that this zone counts, and their points (N, 2)."""
         found: list[ZoneChange] = []
-        index = np.flatnonzero(chosen)
-        if len(index):
-            inside = point_in_polygon(anchors[index], self._polygon).tolist()
-            rows = places.rows[index].tolist()
-            classes = places.class_ids[index].tolist()
-            for row, class_id, now_inside in zip(rows, classes, inside, strict=True):
-                change = self._step(row, int(smoother.ids[row]), class_id, now_inside, places.time_s)
-                if change is not None:
-                    found.append(change)
-        found.extend(self._lose(places.time_s))
+        time_s = places.time_s
+        if len(places.rows):
+            state = self._table.at(places.rows)
+            inside = self._polygon.holds(anchors)
+            state[_SEEN_S] = time_s
+            state[_CLASS] = places.class_ids
+            news = inside + 1 != state[_CALM]
+            if news.any():
+                for i in np.flatnonzero(news).tolist():
+                    track: list[float] = state[:, i].tolist()
+                    if not track[_VISIT]:
+                        self._begin(track, int(smoother.ids[places.rows[i]]), time_s)
+                    change = _step(track, bool(inside[i]), time_s)
+                    state[:, i] = track
+                    if change is not None:
+                        found.append(change)
+        if time_s - self._oldest_s > LOST_S:
+            found.extend(self._lose(time_s))
         return found
 
-    def _step(self, row: int, track_id: int, class_id: int, inside: bool, time_s: float) -> ZoneChange | None:
-        visit = self._visits.get(row)
-        if visit is None:
-            visit = self._visits[row] = _Visit(track_id, False, time_s, None, time_s, class_id)
-        visit.seen_s = time_s
-        visit.class_id = class_id
-        if inside == visit.inside:
-            visit.against_s = None
-            return None
-        if visit.against_s is None:
-            visit.against_s = time_s
-        if time_s - visit.against_s < SETTLE_S - 1e-6:
-            return None
-        began = visit.against_s
-        dwell = None if inside else began - visit.since_s
-        visit.inside, visit.since_s, visit.against_s = inside, began, None
-        return ZoneChange(track_id, class_id, inside, began, dwell)
+    def _begin(self, track: list[float], track_id: int, time_s: float) -> None:
+        self._visits += 1
+        track[_VISIT], track[_ID], track[_SINCE_S] = self._visits, track_id, time_s
+        self._oldest_s = min(self._oldest_s, time_s)
 
     def _lose(self, time_s: float) -> list[ZoneChange]:
-        late = [row for row, visit in self._visits.items() if time_s - visit.seen_s > LOST_S]
-        return [change for row in late if (change := self._leave(row)) is not None]
+        table = self._table.all()
+        late = (table[_VISIT] > 0) & (time_s - table[_SEEN_S] > LOST_S)
+        found = self._leave(self._in_order(late))
+        self._oldest_s = float(table[_SEEN_S, table[_VISIT] > 0].min(initial=time_s))
+        return found
 
-    def _leave(self, row: int) -> ZoneChange | None:
-        visit = self._visits.pop(row, None)
-        if visit is None or not visit.inside:
-            return None
-        dwell = visit.seen_s - visit.since_s
-        return ZoneChange(visit.track_id, visit.class_id, False, visit.seen_s, dwell)
+    def _leave(self, rows: Index) -> list[ZoneChange]:
+        """These tracks are gone; those that were inside left when they were last seen."""
+        table = self._table.all()
+        found = []
+        for row in rows.tolist():
+            track: list[float] = table[:, row].tolist()
+            if track[_INSIDE]:
+                dwell_s = track[_SEEN_S] - track[_SINCE_S]
+                found.append(ZoneChange(int(track[_ID]), int(track[_CLASS]), False, track[_SEEN_S], dwell_s))
+        self._table.clear(rows)
+        return found
 
     def close(self) -> list[ZoneChange]:
         """All that are inside leave when they were last seen."""
-        return [change for row in list(self._visits) if (change := self._leave(row)) is not None]
+        return self._leave(self._in_order(self._table.all()[_VISIT] > 0))
 
     def forget(self, rows: Index) -> list[ZoneChange]:
         """These rows now belong to nobody."""
-        return [change for row in rows.tolist() if (change := self._leave(row)) is not None]
+        return self._leave(rows[rows < self._table.all().shape[1]])
 
-    def save(self) -> list[list[Any]]:
-        return [
-            [row, v.track_id, v.inside, v.since_s, v.against_s, v.seen_s, v.class_id]
-            for row, v in self._visits.items()
-        ]
+    def save(self) -> list[Any]:
+        return [self._visits, self._table.save()]
 
-    def restore(self, saved: list[list[Any]]) -> None:
-        self._visits = {
-            int(row): _Visit(int(k), bool(i), float(s), None if a is None else float(a), float(t), int(c))
-            for row, k, i, s, a, t, c in saved
-        }
+    def restore(self, saved: list[Any]) -> None:
+        """Go on from `save`. Raises ValueError where it is damaged."""
+        visits, table = saved
+        self._table.restore(table)
+        self._visits, self._oldest_s = int(visits), -np.inf
+
+
+def _step(track: list[float], inside: bool, time_s: float) -> ZoneChange | None:
+    """What one place of a track changes, if it has said so for long enough."""
+    if inside == bool(track[_INSIDE]):
+        track[_DOUBT], track[_CALM] = 0.0, 1.0 + inside
+        return None
+    if not track[_DOUBT]:
+        track[_DOUBT], track[_DOUBT_S], track[_CALM] = 1.0, time_s, 0.0
+    began_s = track[_DOUBT_S]
+    if time_s - began_s < SETTLE_S - 1e-6:
+        return None
+    dwell_s = None if inside else began_s - track[_SINCE_S]
+    track[_INSIDE], track[_SINCE_S], track[_DOUBT] = float(inside), began_s, 0.0
+    track[_CALM] = 1.0 + inside
+    return ZoneChange(int(track[_ID]), int(track[_CLASS]), inside, began_s, dwell_s)

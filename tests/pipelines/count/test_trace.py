@@ -32,9 +32,9 @@ def record(recorder: PathRecorder, times_s: np.ndarray, class_id: int = 0) -> Sm
             time_s,
             np.zeros(1, np.intp),
             boxes_at(time_s),
-            np.ones(1),
             np.full((1, 2), 0.002),
             np.array([class_id]),
+            np.zeros(1),
         )
         recorder.update(places, smoother)
     return smoother
@@ -94,7 +94,7 @@ def test_a_parked_car_costs_almost_nothing() -> None:
     box = np.array([[0.2, 0.2, 0.4, 0.3]])
     for n in range(10_000):
         places = Places(
-            n * 0.04, np.zeros(1, np.intp), box, np.ones(1), np.zeros((1, 2)), np.ones(1, np.int64)
+            n * 0.04, np.zeros(1, np.intp), box, np.zeros((1, 2)), np.ones(1, np.int64), np.zeros(1)
         )
         recorder.update(places, smoother)
     (path,) = recorder.close()
