@@ -83,16 +83,10 @@ def pool(maps: Sequence[Floats], boxes_xyxyn: Floats, place: Placement, size: tu
         cells = boxes * scale
         low = np.floor(cells[:, :2]).astype(int).clip(0, [wide - 1, high - 1])
         top = np.ceil(cells[:, 2:]).astype(int).clip(low + 1, [wide, high])
-        columns.append(
-            np.stack(
-                [
-                    values[:, y1:y2, x1:x2].mean(axis=(1, 2))
-                    for (x1, y1), (x2, y2) in zip(low.tolist(), top.tolist(), strict=True)
-                ]
-            )
-            if len(boxes)
-            else np.zeros((0, len(values)), np.float32)
-        )
+        share = np.zeros((len(boxes), high, wide), np.float32)
+        for row, (x1, y1), (x2, y2) in zip(share, low.tolist(), top.tolist(), strict=True):
+            row[y1:y2, x1:x2] = 1.0 / ((y2 - y1) * (x2 - x1))
+        columns.append(share.reshape(len(boxes), -1) @ values.reshape(len(values), -1).T)
     return np.concatenate(columns, axis=1).astype(np.float32)
 
 

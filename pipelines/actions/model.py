@@ -31,7 +31,11 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class NetConfig:
-    """`size` is the number of joints of a pose, else of values a frame has."""
+    """`size` is the number of joints of a pose, else of values a frame has.
+
+    `mirrored`: for each joint the one that it becomes in a mirror. Where it is given, an answer is the mean
+    of that for the pose and for its mirror image.
+    """
 
     kind: Kind
     size: int
@@ -40,6 +44,7 @@ class NetConfig:
     temporal: Temporal = "lstm"
     hidden: int = 64
     dropout: float = 0.3
+    mirrored: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -48,7 +53,7 @@ class NetConfig:
     def from_json(cls, data: dict[str, Any]) -> NetConfig:
         """Raises KeyError, TypeError or ValueError for data that is not from to_json()."""
         heads = tuple(Head(h["name"], tuple(h["labels"]), h["kind"]) for h in data["heads"])
-        return cls(**{**data, "heads": heads})
+        return cls(**{**data, "heads": heads, "mirrored": tuple(data["mirrored"])})
 
 
 class PoseStreams(nn.Module):
@@ -74,13 +79,15 @@ class PoseStreams(nn.Module):
 
 
 class PlainStream(nn.Module):
-    """(B, T, F) as it is, and its change from frame to frame."""
+    """(B, T, F) in units of its own spread over the training set, and its change from frame to frame."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
+        self.norm = nn.BatchNorm1d(size, affine=False)
         self.sizes = (size, size)
 
     def forward(self, values: Tensor) -> list[Tensor]:
+        values = self.norm(values.transpose(1, 2)).transpose(1, 2)
         return [values, _speed(values, 1)]
 
 
@@ -222,6 +229,15 @@ class ActionNet(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(self.reader.size, len(h.labels)) for h in config.heads)
 
     def forward(self, windows: Tensor) -> tuple[list[Tensor], Tensor]:
+        logits, weights = self._read(windows)
+        if self.training or not self.config.mirrored:
+            return logits, weights
+        flipped = windows[:, :, list(self.config.mirrored)]
+        flipped = torch.cat((-flipped[..., :1], flipped[..., 1:]), dim=3)
+        other, others = self._read(flipped)
+        return [(a + b) / 2 for a, b in zip(logits, other, strict=True)], (weights + others) / 2
+
+    def _read(self, windows: Tensor) -> tuple[list[Tensor], Tensor]:
         frames = self.encoder(windows).transpose(1, 2)
         summary, weights = self.reader(frames)
         summary = self.drop(summary)

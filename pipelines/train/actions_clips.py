@@ -163,14 +163,14 @@ def embed_clips(
         values = _cached(entry.file, f"{key}-{rate_hz:g}", cache, embed, rate_hz)
         if values.shape[1:] != (size,):
             raise DataRefused(f"{entry.file}: gave values of shape {values.shape}: expected (frames, {size})")
-        found.append(_labelled(entry, path, heads, values, rate_hz))
+        found.append(labelled(entry, path, heads, values, rate_hz))
         if progress is not None:
             progress(number + 1, len(entries))
     grouped = all(entry.group for entry in entries)
     return ActionData(kind, size, heads, tuple(found), (), grouped, whole_picture=True)
 
 
-def _labelled(
+def labelled(
     entry: ClipEntry, path: Path, heads: tuple[HeadTargets, ...], values: Floats, rate_hz: float
 ) -> Labelled:
     targets = []

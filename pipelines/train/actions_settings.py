@@ -28,7 +28,7 @@ class TrainSettings:
     temporal: Temporal = "lstm"
     hidden: int = 64
     dropout: float = 0.4
-    epochs: int = 100
+    epochs: int = 80
     batch: int = 32
     lr: float = 2e-3
     weight_decay: float = 0.02
@@ -60,9 +60,12 @@ def usual_settings(kind: Kind) -> TrainSettings:
     """What is a good start for an input of this kind; found by --search on validation parts."""
     if kind == "boxes":
         return TrainSettings(
+            window=18,
+            rate_hz=6.0,
+            stride_s=0.4,
             hidden=48,
             dropout=0.2,
-            epochs=40,
+            epochs=14,
             batch=128,
             label_smoothing=0.05,
             mixup=0.0,

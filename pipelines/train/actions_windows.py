@@ -17,8 +17,8 @@ MOST = 200_000  # windows of one set: more do not fit into memory
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windows:
-    """`values` (M, T, …) prepared for the network, `targets` one (M, C) a head, `sequence` (M,) which of the
-    data's sequences each is from, `moments_s` (M,) the moment that its label is of."""
+    """`values` (M, T, …) raw, or prepared for the network; `targets` one (M, C) a head; `sequence` (M,) which
+    of the data's sequences each is from; `moments_s` (M,) the moment that its label is of."""
 
     values: Floats
     targets: tuple[Floats, ...]
@@ -30,12 +30,19 @@ class Windows:
 
 
 def cut_windows(
-    data: ActionData, window: int, rate_hz: float | None, *, stride_s: float = 0.125, lag_s: float = 0.0
+    data: ActionData,
+    window: int,
+    rate_hz: float | None,
+    *,
+    stride_s: float = 0.125,
+    lag_s: float = 0.0,
+    raw: bool = False,
 ) -> Windows:
     """Windows of `window` frames at `rate_hz`, one every `stride_s`, as the live engine would see them.
 
     A window's label is that of `lag_s` before its end: what happened can then be seen. `rate_hz` None: each
-    sequence is one window, stretched. Raises DataRefused where nothing is left.
+    sequence is one window, stretched. `raw`: not prepared, as an exported model takes them.
+    Raises DataRefused where nothing is left.
     """
     values, targets, sequence, moments = [], [], [], []
     for number, item in enumerate(data.sequences):
@@ -58,9 +65,9 @@ def cut_windows(
             raise DataRefused(f"more than {MOST} windows: take a longer --stride or fewer clips")
     if not values:
         raise DataRefused("no window can be cut: every sequence is shorter than half a window")
-    raw = np.stack(values)
+    stacked = np.stack(values)
     return Windows(
-        prepare(data.kind, raw),
+        stacked if raw else prepare(data.kind, stacked),
         tuple(np.stack([row[h] for row in targets]) for h in range(len(data.heads))),
         np.array(sequence),
         np.array(moments),

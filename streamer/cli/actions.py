@@ -1,0 +1,314 @@
+"""`streamer actions`: train, evaluate and export models of what people do. Training needs torch."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pipelines.detect.errors import ModelRefused
+from pipelines.train.actions_data import DataRefused
+from pipelines.train.actions_score import Score
+from pipelines.train.actions_sources import Source
+from streamer.errors import ModelError
+
+TEMPORALS = ("lstm", "attention", "mean", "tcn")
+SHOWN_TRIALS = 20
+
+
+@click.group()
+def actions() -> None:
+    """Train, evaluate and export models of what people do."""
+
+
+def data_options(command: Any) -> Any:
+    """What says how DATA is read; the same for all commands that take it."""
+    path = click.Path(path_type=Path)
+    for option in (
+        click.option("--labels", default="", help="All labels, with commas; else those that occur."),
+        click.option("--group-by", default="", help="Regular expression on a clip's path; its first group."),
+        click.option("--detector", type=path, help="ONNX detector whose feature maps embed clips."),
+        click.option("--cache", type=path, help="Folder in which embedded clips are kept."),
+        click.option("--fps", default=30.0, show_default=True, help="Of files of keypoints."),
+        click.option("--threads", default=1, show_default=True, help="Of the CPU."),
+    ):
+        command = option(command)
+    return command
+
+
+def _source(data: str, given: dict[str, Any]) -> Source:
+    labels = tuple(word.strip() for word in given.pop("labels").split(",") if word.strip())
+    return Source(
+        Path(data),
+        labels,
+        given.pop("group_by"),
+        given.pop("detector"),
+        given.pop("cache"),
+        given.pop("fps"),
+        threads=given.pop("threads"),
+    )
+
+
+@actions.command()
+@click.argument("data")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for what comes of it.")
+@click.option("--apart", is_flag=True, help="Every clip is a scene of its own: none belongs to another.")
+@click.option("--window", type=click.IntRange(4, 256), help="Frames of a window.")
+@click.option("--rate", type=click.FloatRange(0.5, 60), help="Frames a second of a window.")
+@click.option("--whole-clips", is_flag=True, help="Stretch each clip to one window; not for live cameras.")
+@click.option("--stride", type=click.FloatRange(0.02, 60), help="Seconds from window to window.")
+@click.option("--lag", type=click.FloatRange(0, 30), help="A window tells of so many seconds before its end.")
+@click.option("--temporal", type=click.Choice(TEMPORALS), help="What reads the frames.")
+@click.option("--hidden", type=click.IntRange(8, 512), help="Width of the network.")
+@click.option("--epochs", type=click.IntRange(1, 10_000))
+@click.option("--batch", type=click.IntRange(2, 4096))
+@click.option("--lr", type=click.FloatRange(1e-6, 1))
+@click.option("--dropout", type=click.FloatRange(0, 0.9))
+@click.option("--mixup", type=click.FloatRange(0, 2))
+@click.option("--patience", type=click.IntRange(1), help="Epochs without progress until it stops.")
+@click.option("--val-share", type=click.FloatRange(0, 0.5), help="Held back; 0: none, and no thresholds.")
+@click.option("--refit", is_flag=True, help="Train once more on everything when thresholds are known.")
+@click.option("--precision", type=click.Choice(("auto", "f32", "bf16", "fp16")))
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--silent", default="", help="Labels that are no events, with commas.")
+@click.option("--backbone", help="CNN on the pixels: mobilenet_v3_small, resnet18, resnet50, …")
+@click.option("--weights", type=click.Path(path_type=Path), help="State dict of the backbone.")
+@click.option("--freeze", is_flag=True, help="The backbone does not learn.")
+@click.option("--folds", type=click.IntRange(2, 50), help="Only cross-validate, by group, over everything.")
+@click.option("--search", type=click.IntRange(2, 1000), help="Try so many settings first, at random.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@data_options
+def train(data: str, **given: Any) -> None:
+    """Train on DATA: a folder of clips by class, a CSV of clips, keypoints (.csv, .npz), or `synthetic`.
+
+    A run that was stopped goes on when it is called again with the same options.
+    """
+    session = need_torch("pipelines.train.actions_session")
+    with refusals():
+        _train(session, data, given)
+
+
+def _train(session: ModuleType, data: str, given: dict[str, Any]) -> None:
+    out, apart, as_json = given.pop("out"), given.pop("apart"), given.pop("as_json")
+    folds, trials = given.pop("folds"), given.pop("search")
+    silent = tuple(word.strip() for word in given.pop("silent").split(",") if word.strip())
+    session.use_threads(given["threads"])
+    source = _source(data, given)
+    backbone = _backbone(session, given)
+    settings = _settings(source, given, backbone is not None)
+    with progress_bar(as_json) as bar:
+        opened = session.open_data(source, settings, backbone, bar.step)
+        checks = importlib.import_module("pipelines.train.actions_split")
+        checks.check_apart(opened.data, apart)
+        checks.check_classes(opened.data)
+        if folds:
+            score = session.cross_validate(
+                opened, settings, folds, lambda k, _: bar.step("fold", k + 1, folds)
+            )
+            result = {"folds": folds, "settings": settings.to_json(), "test": score.to_json()}
+        else:
+            tried: list[Any] = []
+            if trials:
+                settings, tried = _search(session, opened, settings, trials, bar)
+            trained = session.fit(
+                opened,
+                settings,
+                checkpoint=out / session.CHECKPOINT,
+                progress=lambda e, n: bar.step(_line(e), e.number, n),
+            )
+            held = session.part(opened.data, "test")
+            tested = session.test(trained, held) if held.sequences else None
+            result = session.write_results(out, opened, trained, tested, silent)
+            result["search"] = tried
+    _print_result(result, out, as_json)
+
+
+def _backbone(session: ModuleType, given: dict[str, Any]) -> Any:
+    name, weights, frozen = given.pop("backbone"), given.pop("weights"), given.pop("freeze")
+    if name is None:
+        if weights is not None or frozen:
+            raise DataRefused("--weights and --freeze are for a --backbone: name one")
+        return None
+    return session.BackboneChoice(name, weights, frozen)
+
+
+def _settings(source: Source, given: dict[str, Any], crops: bool) -> Any:
+    """The usual settings for the kind of data, and over them what was given."""
+    usual = importlib.import_module("pipelines.train.actions_settings")
+    if source.is_clips():
+        settings = usual.usual_settings("crops" if crops else "features")
+    else:
+        boxes = str(source.path) == "synthetic" or source.path.suffix == ".boxes"
+        settings = usual.usual_settings("boxes" if boxes else "pose")
+    names = {"rate": "rate_hz", "stride": "stride_s", "lag": "lag_s"}
+    whole = given.pop("whole_clips")
+    chosen = {names.get(k, k): v for k, v in given.items() if v is not None}
+    if not chosen.get("refit"):
+        chosen.pop("refit", None)
+    settings = replace(settings, **chosen)
+    return replace(settings, rate_hz=None) if whole else settings
+
+
+def _search(
+    session: ModuleType, opened: Any, settings: Any, trials: int, bar: _Bar
+) -> tuple[Any, list[dict[str, Any]]]:
+    module = importlib.import_module("pipelines.train.actions_search")
+    done = 0
+
+    def run(candidate: Any) -> tuple[float, float]:
+        nonlocal done
+        trained = session.fit(opened, replace(candidate, refit=False))
+        done += 1
+        bar.step("searching", done, trials)
+        return trained.validation.accuracy, min(e.val_loss for e in trained.history)
+
+    ranked = module.search(module.draw_trials(settings, trials), run)
+    rows = [
+        {"trial": t.number, "accuracy": round(t.accuracy, 4), "loss": round(t.loss, 4), **t.chosen}
+        for t in ranked
+    ]
+    return ranked[0].settings, rows
+
+
+@actions.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data")
+@click.option("--split", default="test", show_default=True, help="train, val, test or all.")
+@click.option("--engine", default="onnx", show_default=True, help="onnx or openvino.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@data_options
+def evaluate(model: Path, data: str, **given: Any) -> None:
+    """Hold an exported MODEL (.onnx) against DATA, as it runs in the daemon; needs no torch."""
+    split, engine, as_json = given.pop("split"), given.pop("engine"), given.pop("as_json")
+    module = importlib.import_module("pipelines.train.actions_evaluate")
+    source = _source(data, given)
+    with refusals(), progress_bar(as_json) as bar:
+        score = module.evaluate(model, source, split, engine, bar.step)
+    if as_json:
+        click.echo(json.dumps(score.to_json(), indent=2))
+    else:
+        print_score(score)
+
+
+@actions.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--to", type=click.Path(path_type=Path), help="The .onnx file; else FOLDER/model.onnx.")
+@click.option("--silent", default="", help="Labels that are no events, with commas.")
+def export(folder: Path, to: Path | None, silent: str) -> None:
+    """Write the model trained in FOLDER as ONNX with its sidecar, checked against torch on both engines."""
+    session = need_torch("pipelines.train.actions_session")
+    target = to or folder / "model.onnx"
+    if target.suffix != ".onnx":
+        raise ModelError(f"{target}: name a file that ends in .onnx")
+    quiet = tuple(word.strip() for word in silent.split(",") if word.strip())
+    with refusals():
+        opened, trained = session.load_model(folder / session.MODEL)
+        session.export_model(opened, trained, target, quiet)
+    click.echo(f"wrote {target} and {target.with_suffix('.yaml')}")
+
+
+# ---- what they share
+
+
+def need_torch(module: str) -> ModuleType:
+    """A module that trains. Raises ModelError where torch is not installed."""
+    try:
+        importlib.import_module("torch")
+    except ImportError as error:
+        raise ModelError(
+            "training needs torch, which is not installed: `make install EXTRAS=torch`, or install the "
+            "package with its extra [torch]; running a trained model does not need it"
+        ) from error
+    return importlib.import_module(module)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What data or a model is refused for, as an error of the command line."""
+    try:
+        yield
+    except (DataRefused, ModelRefused, ValueError) as error:
+        raise ModelError(str(error)) from error
+    except OSError as error:
+        raise ModelError(f"{error.filename or 'file'}: {error.strerror or error}") from error
+
+
+class _Bar:
+    """One line of progress that is redrawn; nothing where output is for a program."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._task: Any = None
+
+    def step(self, what: str, done: int, total: int) -> None:
+        if self._progress is None:
+            return
+        if self._task is None:
+            self._task = self._progress.add_task(what, total=total)
+        self._progress.update(self._task, description=what, completed=done, total=total)
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[_Bar]:
+    if quiet:
+        yield _Bar(None)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield _Bar(progress)
+
+
+def _line(epoch: Any) -> str:
+    held = "" if epoch.val_loss is None else f", held back {epoch.val_loss:.3f} ({epoch.val_accuracy:.1%})"
+    return f"loss {epoch.train_loss:.3f}{held}"
+
+
+def _print_result(result: dict[str, Any], out: Path, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    if result.get("search"):
+        _print_trials(result["search"])
+    for name in ("validation", "test"):
+        if result.get(name):
+            low, high = result[name]["interval_95"]
+            click.echo(
+                f"{name}: accuracy {result[name]['accuracy']:.1%} ({low:.1%} to {high:.1%}), "
+                f"macro F1 {result[name]['macro_f1']:.1%}, of {result[name]['n']}"
+            )
+    if "folds" not in result:
+        click.echo(f"wrote {out}/model.onnx, model.yaml, model.pt, result.json and pictures")
+
+
+def _print_trials(rows: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    for name in names:
+        table.add_column(name.removeprefix("augment."))
+    for row in rows[:SHOWN_TRIALS]:
+        table.add_row(*(str(row.get(name, "")) for name in names))
+    Console(highlight=False).print(table)
+
+
+def print_score(score: Score) -> None:
+    low, high = score.interval
+    click.echo(
+        f"accuracy {score.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}), "
+        f"macro F1 {score.macro_f1:.1%}, of {score.n}"
+    )
+    table = Table(box=None, pad_edge=False)
+    for title in ("LABEL", "N", "PRECISION", "RECALL", "F1"):
+        table.add_column(title)
+    for row in score.per_class():
+        table.add_row(row["label"], str(row["n"]), *(f"{row[k]:.1%}" for k in ("precision", "recall", "f1")))
+    Console(highlight=False).print(table)

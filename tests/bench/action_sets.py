@@ -1,0 +1,219 @@
+"""The sets of the actions bench: JHMDB poses, UR Fall poses and CCTV fights, each trained and tested anew."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.actions.card import HeadCard
+from pipelines.actions.decide import Decider
+from pipelines.actions.model import ActionNet, count_weights
+from pipelines.train import actions_session as session
+from pipelines.train.actions_data import ActionData, read_keypoints
+from pipelines.train.actions_score import Score, match_events, score, wilson
+from pipelines.train.actions_settings import TrainSettings, usual_settings
+from pipelines.train.actions_sources import Source
+from pipelines.train.actions_split import fold_of, part
+from pipelines.train.actions_train import predict, to_probabilities, train
+from pipelines.train.actions_windows import cut_windows
+
+Row = dict[str, Any]
+Say = Callable[[str], None]
+VARIANTS = {
+    "lstm": "LSTM with attention",
+    "attention": "attention without LSTM",
+    "mean": "mean pooling",
+    "tcn": "temporal convolution of equal size",
+}
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    """No progress."""
+
+
+# ---- JHMDB: 14 classes of whole clips, split 1
+
+
+def jhmdb_settings() -> TrainSettings:
+    """Chosen on folds of the training part alone: `streamer actions train … --folds 5`."""
+    return replace(usual_settings("pose"), window=32, rate_hz=None, val_share=0.0, epochs=60)
+
+
+def jhmdb(corpus: Path, seeds: int, variants: tuple[str, ...], say: Say) -> list[Row]:
+    data = session.open_data(Source(corpus / "actions/jhmdb"), jhmdb_settings(), None, quiet).data
+    learn, held = part(data, "train"), part(data, "test")
+    rows = [_nearest(learn, held)]
+    say(f"nearest neighbour {rows[0]['accuracy']}")
+    for name in variants:
+        settings = replace(jhmdb_settings(), temporal=name)
+        scores = []
+        for seed in range(seeds):
+            trained = train(learn, None, replace(settings, seed=seed))
+            scores.append(session.test(trained, held))
+            say(f"{name} seed {seed}: {scores[-1].accuracy:.4f}")
+        rows.append(_row(VARIANTS[name], scores, count_weights(ActionNet(settings.net(data)))))
+    return rows
+
+
+def _nearest(learn: ActionData, held: ActionData) -> Row:
+    """The label of the nearest training clip: mean distance of joints of the normalised, stretched clips."""
+    a, b = (cut_windows(each, 32, None) for each in (learn, held))
+    flat = a.values[..., :2].reshape(len(a), -1)
+    told = [int(np.abs(flat - row).mean(axis=1).argmin()) for row in b.values[..., :2].reshape(len(b), -1)]
+    return _row("nearest neighbour", [score(learn.heads[0].labels, a.targets[0][told], b.targets[0])], 0)
+
+
+def _row(name: str, scores: list[Score], weights: int) -> Row:
+    """The mean over seeds; the interval is that of the mean share over one test set."""
+    accuracy = float(np.mean([s.accuracy for s in scores]))
+    low, high = wilson(round(accuracy * scores[0].n), scores[0].n)
+    return {
+        "name": name,
+        "accuracy": round(accuracy, 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "worst": round(min(s.accuracy for s in scores), 4),
+        "best": round(max(s.accuracy for s in scores), 4),
+        "macro_f1": round(float(np.mean([s.macro_f1 for s in scores])), 4),
+        "n": scores[0].n,
+        "seeds": len(scores),
+        "weights": weights,
+    }
+
+
+# ---- UR Fall: every frame normal (0), falling (1) or fallen (2); videos left out
+
+
+def urfd_settings() -> TrainSettings:
+    return replace(
+        usual_settings("pose"),
+        window=16,
+        rate_hz=12.0,
+        stride_s=1 / 15,
+        lag_s=0.25,
+        val_share=0.0,
+        epochs=12,
+        batch=64,
+        mixup=0.0,
+        augment=replace(usual_settings("pose").augment, warp=0.15),
+    )
+
+
+def urfd(corpus: Path, folds: int, temporal: str, say: Say) -> Row:
+    """Leave videos out: each video's frames are judged by a net that never saw it."""
+    data = read_keypoints(corpus / "actions/urfd/poses_fall01-20.csv")
+    settings = replace(urfd_settings(), temporal=temporal)
+    index = fold_of(data.sequences, folds, 0)
+    total: Score | None = None
+    found = false = true_falls = 0
+    for fold in range(folds):
+        learn = data.subset(s for s, f in zip(data.sequences, index, strict=True) if f != fold)
+        held = data.subset(s for s, f in zip(data.sequences, index, strict=True) if f == fold)
+        trained = train(learn, None, settings)
+        every = replace(settings, stride_s=1 / 30)
+        windows = session.cut(held, every)
+        said = to_probabilities(predict(trained.net, windows)[0][0], several=False)
+        one = score(data.heads[0].labels, said, windows.targets[0])
+        total = one if total is None else Score(one.labels, total.confusion + one.confusion)
+        for number in range(len(held.sequences)):
+            mine = windows.sequence == number
+            hits, wrong, there = _falls(windows.moments_s[mine], said[mine], windows.targets[0][mine])
+            found, false, true_falls = found + hits, false + wrong, true_falls + there
+        say(f"fold {fold}: macro F1 {one.macro_f1:.3f}, falls found {found} of {true_falls}, false {false}")
+    assert total is not None
+    return {
+        **total.to_json(),
+        "name": VARIANTS[temporal],
+        "folds": folds,
+        "falls": true_falls,
+        "found": found,
+        "false": false,
+    }
+
+
+def _falls(times_s: Any, said: Any, true: Any) -> tuple[int, int, int]:
+    """A video's falls by the live engine's own rules: (found, false, there)."""
+    down = np.stack([said[:, 0], said[:, 1] + said[:, 2]], axis=1)
+    decider = Decider(HeadCard(name="fall", labels=("normal", "fall"), silent=("normal",)), 0.3)
+    told = []
+    for time_s, row in zip(times_s.tolist(), down.tolist(), strict=True):
+        told += [(a.start_s, a.end_s) for a in decider.see(time_s, row, [])]
+    is_down = true.argmax(axis=1) > 0
+    spans = _spans(times_s, is_down)
+    hits, wrong = match_events(told, spans)
+    return hits, wrong, len(spans)
+
+
+def _spans(times_s: Any, flags: Any, join_s: float = 1.0) -> list[tuple[float, float]]:
+    """Runs of true flags, joined over short gaps; of half a second at least."""
+    spans: list[list[float]] = []
+    for time_s in times_s[flags].tolist():
+        if spans and time_s - spans[-1][1] <= join_s:
+            spans[-1][1] = time_s
+        else:
+            spans.append([time_s, time_s])
+    return [(a, b) for a, b in spans if b - a >= 0.5]
+
+
+# ---- CCTV fights: clips of two seconds, by scene
+
+
+def fight_settings() -> TrainSettings:
+    return replace(
+        usual_settings("features"), window=16, rate_hz=8.0, stride_s=0.25, val_share=0.0, epochs=20
+    )
+
+
+def fight(
+    corpus: Path, cache: Path, folds: int, variants: tuple[str, ...], seeds: int, say: Say
+) -> list[Row]:
+    """The given split by scene, and cross-validation by scene over all clips."""
+    source = Source(
+        corpus / "actions/fight/clips.csv", detector=corpus / "weights/yolov8n_640.onnx", cache=cache
+    )
+    opened = session.open_data(
+        source, fight_settings(), None, lambda w, i, n: say(f"{w} {i} of {n}") if i % 32 == 0 else None
+    )
+    rows = []
+    for name in variants:
+        settings = replace(fight_settings(), temporal=name)
+        learn, held = part(opened.data, "train"), part(opened.data, "test")
+        scores = []
+        for seed in range(seeds):
+            scores.append(session.test(train(learn, None, replace(settings, seed=seed)), held))
+            say(f"fight {name} seed {seed}: {scores[-1].accuracy:.4f}")
+        row = _row(VARIANTS[name], scores, count_weights(ActionNet(settings.net(opened.data))))
+        if folds:
+            crossed = session.cross_validate(
+                opened, settings, folds, lambda k, s: say(f"fold {k}: {s.accuracy:.3f}")
+            )
+            row["crossed"] = crossed.to_json()
+        rows.append(row)
+    return rows
+
+
+def fight_crops(corpus: Path, epochs: int, say: Say) -> Row:
+    """MobileNetV3-small from nothing on the pixels: what the same command gives without published weights."""
+    backbone = session.BackboneChoice("mobilenet_v3_small", size=(112, 112))
+    settings = replace(
+        usual_settings("crops"), window=12, rate_hz=6.0, stride_s=0.5, val_share=0.0, epochs=epochs, batch=8
+    )
+    opened = session.open_data(Source(corpus / "actions/fight/clips.csv"), settings, backbone, quiet)
+    learn, held = part(opened.data, "train"), part(opened.data, "test")
+    trained = train(
+        learn, None, settings, make_net=opened.net_maker(settings),
+        progress=lambda e, n: say(f"crops epoch {e.number} of {n}: loss {e.train_loss:.3f}"),
+    )  # fmt: skip
+    return _row(
+        "crops, MobileNetV3-small from nothing", [session.test(trained, held)], count_weights(trained.net)
+    )
+
+
+def scratch() -> Path:
+    """Where embedded clips are kept between runs."""
+    return Path(tempfile.gettempdir()) / "streamer-bench-actions"

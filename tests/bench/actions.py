@@ -1,0 +1,91 @@
+"""Actions: accuracy on the corpus's three sets beside simpler ways, and what live windows cost.
+
+python -m tests.bench actions                     everything (an hour on one slow core)
+python -m tests.bench actions -o part=jhmdb       one part: jhmdb, urfd, fight, crops or cost
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tests.bench import registry
+from tests.conftest import CORPUS
+
+NAME = "actions"
+DESCRIPTION = "accuracy of action models on three sets beside simpler ways, and the cost of live windows"
+PARTS = ("jhmdb", "urfd", "fight", "crops", "cost")
+
+
+def say(text: str) -> None:
+    """Progress, apart from the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def run(
+    part: str = "all", seeds: int = 5, variants: str = "lstm,attention,mean,tcn", epochs: int = 15
+) -> dict[str, Any]:
+    if part not in ("all", *PARTS):
+        raise registry.Unavailable(f"no part {part!r}: use all, {', '.join(PARTS)}")
+    found: dict[str, Any] = {}
+    wanted = PARTS if part == "all" else (part,)
+    if "cost" in wanted:
+        from tests.bench import action_cost
+
+        found["cost"] = action_cost.measure(CORPUS)
+    if set(wanted) - {"cost"}:
+        found.update(_trained(wanted, seeds, tuple(variants.split(",")), epochs))
+    return found
+
+
+def _trained(wanted: tuple[str, ...], seeds: int, variants: tuple[str, ...], epochs: int) -> dict[str, Any]:
+    if not CORPUS.is_dir():
+        raise registry.Unavailable(f"no corpus at {CORPUS}")
+    try:
+        import torch
+    except ImportError as error:
+        raise registry.Unavailable("torch is not installed (the extra [torch])") from error
+    from tests.bench import action_sets as sets
+
+    torch.set_num_threads(1)
+    found: dict[str, Any] = {}
+    if "jhmdb" in wanted:
+        found["jhmdb"] = sets.jhmdb(CORPUS, seeds, variants, say)
+    if "urfd" in wanted:
+        found["urfd"] = [sets.urfd(CORPUS, 5, name, say) for name in variants]
+    if "fight" in wanted:
+        found["fight"] = sets.fight(CORPUS, sets.scratch(), 5, variants, seeds, say)
+    if "crops" in wanted:
+        found["crops"] = [sets.fight_crops(CORPUS, epochs, say)]
+    return found
+
+
+def render(result: dict[str, Any]) -> str:
+    lines = []
+    for name in ("jhmdb", "fight", "crops"):
+        if name in result:
+            lines += [f"{name}: test accuracy, mean over seeds, 95 % interval, worst and best seed", ""]
+            lines += [_line(row) for row in result[name]] + [""]
+    if "urfd" in result:
+        lines += ["urfd: videos left out; macro F1 and accuracy by frame; falls found and false", ""]
+        lines += [
+            f"| {r['name']} | {r['macro_f1']:.3f} | {r['accuracy']:.3f} | {r['found']} of {r['falls']} | "
+            f"{r['false']} |"
+            for r in result["urfd"]
+        ] + [""]
+    if "cost" in result:
+        lines += ["cost: share of the detector's own time, 5 tracks a camera", ""]
+        lines += [f"| {r['name']} | {r['ms']:.3f} ms a frame | {r['share']:.1%} |" for r in result["cost"]]
+    return "\n".join(lines)
+
+
+def _line(row: dict[str, Any]) -> str:
+    crossed = row.get("crossed")
+    more = ""
+    if crossed:
+        low, high = crossed["interval_95"]
+        more = f" {crossed['accuracy']:.1%} ({low:.1%} to {high:.1%}) of {crossed['n']} |"
+    return (
+        f"| {row['name']} | {row['accuracy']:.1%} | {row['low']:.1%} to {row['high']:.1%} | "
+        f"{row['worst']:.1%} to {row['best']:.1%} | {row['macro_f1']:.1%} | {row['weights']:,} |{more}"
+    )
