@@ -67,6 +67,7 @@ def infer_assignment(spec: WorkerSpec, rev: int, config: Config, shared: SharedS
                 pipeline=loaded.model_dump_json(),
                 rules=with_defaults(camera.rules, pipeline).model_dump_json(),
                 bucket_s=config.counts.bucket_s,
+                newest=camera.source.realtime and not camera.source.fps,
             )
         )
     inference = config.inference

@@ -94,6 +94,7 @@ class InferCamera(_Message, frozen=True):
     pipeline: str
     rules: str
     bucket_s: int
+    newest: bool = False  # every frame is wanted while it is new: one that waited may be let go for the next
 
 
 class InferAssignment(_Message, frozen=True):

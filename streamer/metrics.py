@@ -52,6 +52,7 @@ INFER: Final = (
     "gated",
     "drop_refused",  # the detector's output was not usable (NaN, infinite, too many)
     "drop_stopped",  # in hand when the worker was told to stop
+    "drop_stale",  # waited for its turn until there was a newer one
     "drop_unassigned",  # of a camera this worker no longer has
 )
 ROW_WORDS: Final = len(CAPTURE) + len(INFER)

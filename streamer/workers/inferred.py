@@ -10,6 +10,7 @@ from pipelines.values import Stamp
 from streamer.messages import FrameReady, InferCamera, SourceState
 from streamer.metrics import Block
 from streamer.workers.coverage import Coverage
+from streamer.workers.rhythm import Rhythm
 
 RECENT = 512  # latencies kept for the status
 STATES_WAITING = 64  # state changes that wait until the camera's place in its sequence is known
@@ -28,9 +29,11 @@ class InferredCamera:
     spec: str = ""  # of `pipeline`
     trouble: str = ""
     ready: FrameReady | None = None
+    exchanged: bool = False  # its last frame in waiting was too old; the next is taken as it is
     demanded_s: float = 0.0  # 0: no demand is out
     owed: list[tuple[int, int]] = field(default_factory=list)  # (generation, slot) to give back
     served_s: float = 0.0
+    rhythm: Rhythm = field(default_factory=Rhythm)
     inferred: int = 0
     states: deque[SourceState] = field(default_factory=lambda: deque(maxlen=STATES_WAITING))
     last_state: tuple[str, int] = ("", 0)

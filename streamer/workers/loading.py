@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from pipelines.registry import create_detector
 from pipelines.spec import PipelineSpec
 from streamer.errors import ModelError
 from streamer.models import ModelStore
+
+NICE = 10  # of the threads that compute; the kernel gives each a tenth of what it gives to others
 
 
 class PipelineLoader:
@@ -54,6 +57,9 @@ class PipelineLoader:
                 del self._loaded[spec_json]
 
     def _run(self) -> None:
+        # The engine's threads take it over from this one. They compute all the time when there is much to do:
+        # what decodes, tracks and delivers must not wait for its share of a core behind them.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while True:
             with self._lock:
                 if not self._queue:

@@ -1,9 +1,9 @@
 """Whose frame is next: demands to the capture workers, and batches into the detector.
 
-A detector computes one batch or a few side by side. While it could take another there is a demand out for
-every camera; a busy one asks, shortly before the next batch will be done, for the frame of the camera it has
-not looked at for longest. So nothing is converted for nobody, and a frame is at most one frame interval old
-when it is taken. The batches of one camera are finished in the order of its frames.
+A detector computes one batch or a few side by side. While it has nothing to do a demand is out for every
+camera; a busy one asks, shortly before a batch will be done, for one frame: of a camera it has not looked
+at for long, and of those rather one that has just decoded one. So nothing is converted for nobody, and a
+frame is young when it is taken. The batches of one camera are finished in the order of its frames.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from streamer.workers.inferred import RECENT, InferredCamera
 
 LEAD_MIN_S, LEAD_MAX_S = 0.002, 0.030  # how long before the end of a batch the next frame is asked for
 LEAD_SPARE_S = 0.001
+LATE_S = 0.006  # a frame may be decoded so much later than its rhythm says: the one before is taken then
+FRESH = 2.0  # turns that a camera whose newest frame is about to be replaced waits longer for a fresh one
 SMOOTHING = 0.1  # of the two times that decide it
 PATIENCE_S = 0.2  # how long a worker may wait for messages when nothing is due
 
@@ -70,10 +72,13 @@ class Turns:
         if camera is None or frame.generation < camera.generation:
             return  # its books were closed when the camera was taken from us, or its worker died
         camera.worker, camera.generation = worker, frame.generation
+        if camera.config.newest:
+            camera.rhythm.note(frame)
         if camera.demanded_s:
-            if self.running:
-                took_s = min(time.monotonic() - camera.demanded_s, LEAD_MAX_S)
-                self._turnaround_s += SMOOTHING * (took_s - self._turnaround_s)
+            # One that was made after it was asked for has taken only the rest of the way.
+            since_s = max(camera.demanded_s, frame.received_mono_ns / 1e9)
+            took_s = min(time.monotonic() - since_s, LEAD_MAX_S)
+            self._turnaround_s += SMOOTHING * (took_s - self._turnaround_s)
             camera.demanded_s = 0.0
         if camera.ready is not None:
             camera.block.add(drop_unassigned=1)
@@ -110,8 +115,24 @@ class Turns:
             assert pipeline is not None
             if not self._room(pipeline):
                 return refused
+            if self._exchange(ready):
+                continue
             batch = [c for c in ready if c.pipeline is pipeline][: pipeline.max_batch]
             refused += self._start(pipeline, batch)
+
+    def _exchange(self, ready: list[InferredCamera]) -> bool:
+        """Ask anew for frames that grew old in waiting: there is a newer one. Once, then any will do."""
+        now_s = time.monotonic()
+        old = [
+            c for c in ready if c.ready and not c.exchanged and c.rhythm.is_over(c.ready, int(now_s * 1e9))
+        ]
+        for camera in old:
+            assert camera.ready is not None
+            camera.block.add(drop_stale=1)
+            camera.owed.append((camera.ready.generation, camera.ready.slot))
+            camera.ready, camera.exchanged = None, True
+            self._demand(camera, now_s)
+        return bool(old)
 
     def _room(self, pipeline: Pipeline) -> bool:
         computing = sum(not running.finished for running in self.running)
@@ -134,6 +155,7 @@ class Turns:
 
     def _take(self, camera: InferredCamera) -> Frame:
         message, camera.ready = camera.ready, None
+        camera.exchanged = False
         assert message is not None
         camera.served_s = time.monotonic()
         camera.owed.append((message.generation, message.slot))
@@ -154,34 +176,53 @@ class Turns:
     # ---- demands
 
     def ask(self, open_to: list[InferredCamera]) -> None:
-        """Send the demands that are due to cameras of `open_to`, and give slots back with them."""
+        """Send the demands that are due to cameras of `open_to`, and give slots back with them.
+
+        No more than there is room for: a frame that waits here grows old, while one that is not asked for is
+        replaced by a newer one. A demand that is not answered soon waits for a frame yet to be made; others
+        are sent beside it, so that a detector with room has one out for every camera before long.
+        """
         now_s = time.monotonic()
-        first = self._first_to_end()
-        if first is not None:
-            if now_s < self._ask_at_s(first) or any(c.ready is not None for c in open_to):
-                return
-            idle = sorted((c for c in open_to if not c.demanded_s), key=lambda c: c.served_s)
-            open_to = idle[: first.pipeline.max_batch]
-        for camera in open_to:
-            if not camera.demanded_s and camera.ready is None:
-                self._demand(camera, now_s)
+        asked = self._by_turn([c for c in open_to if not c.demanded_s and c.ready is None], now_s)
+        if not asked or asked[0].pipeline is None:
+            return
+        pipeline = asked[0].pipeline
+        computing = [running for running in self.running if not running.finished]
+        room = max(pipeline.detector.parallel - len(computing), 0)
+        room += sum(now_s >= self._ask_at_s(running) for running in computing)
+        room -= sum(c.ready is not None or self._is_coming(c, now_s) for c in self._cameras.values())
+        for camera in asked[: max(room, 0) * pipeline.max_batch]:
+            self._demand(camera, now_s)
 
     def patience_s(self) -> float:
         """How long to wait for messages: until the next demand is due."""
-        if any(running.finished for running in self.running):
-            return 0.0
-        first = self._first_to_end()
-        if first is None:
-            return PATIENCE_S
-        left_s = self._ask_at_s(first) - time.monotonic()
-        return PATIENCE_S if left_s <= 0 else min(left_s, PATIENCE_S)
+        now_s = time.monotonic()
+        due_s = now_s + PATIENCE_S
+        for running in self.running:
+            if running.finished:
+                return 0.0
+            if now_s < (at_s := self._ask_at_s(running)) < due_s:
+                due_s = at_s
+        for camera in self._cameras.values():
+            if self._is_coming(camera, now_s):
+                due_s = min(due_s, camera.demanded_s + self._soon_s)
+        return due_s - now_s
 
-    def _first_to_end(self) -> Running | None:
-        """The batch that will be done first, if the detector has no room for another before."""
-        computing = [running for running in self.running if not running.finished]
-        if not computing or self._room(computing[0].pipeline):
-            return None
-        return computing[0]
+    def _by_turn(self, cameras: list[InferredCamera], now_s: float) -> list[InferredCamera]:
+        """Who has waited long goes first, and who has a fresh frame, which counts as much as FRESH turns."""
+        if len(cameras) < 2:
+            return cameras
+        mean_s = max(sum(now_s - c.served_s for c in cameras) / len(cameras), 1e-3)
+        sure_ns = int((now_s - LATE_S) * 1e9)
+        return sorted(cameras, key=lambda c: FRESH * c.rhythm.age(sure_ns) - (now_s - c.served_s) / mean_s)
+
+    def _is_coming(self, camera: InferredCamera, now_s: float) -> bool:
+        """Whether its demand will be answered soon; later it waits for a frame that is yet to be made."""
+        return now_s - camera.demanded_s < self._soon_s
+
+    @property
+    def _soon_s(self) -> float:
+        return 2 * self._turnaround_s + LEAD_SPARE_S
 
     def _demand(self, camera: InferredCamera, now_s: float) -> None:
         slots = tuple(slot for generation, slot in camera.owed if generation == camera.generation)
