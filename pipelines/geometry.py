@@ -40,14 +40,14 @@ def good_boxes(boxes_xyxy: AnyFloats) -> npt.NDArray[np.bool_]:
 def anchor_points(boxes_xyxyn: AnyFloats, anchor: str) -> Array:
     """(N, 2) the point that stands for each box: "foot" (bottom centre), "top" (top centre) or "center"."""
     boxes = np.asarray(boxes_xyxyn, np.float64)
-    x = (boxes[:, 0] + boxes[:, 2]) / 2
+    points = (boxes[:, :2] + boxes[:, 2:]) / 2
     if anchor == "foot":
-        return np.column_stack([x, boxes[:, 3]])
-    if anchor == "top":
-        return np.column_stack([x, boxes[:, 1]])
-    if anchor == "center":
-        return np.column_stack([x, (boxes[:, 1] + boxes[:, 3]) / 2])
-    raise ValueError(f"anchor {anchor!r}: use foot, center or top")
+        points[:, 1] = boxes[:, 3]
+    elif anchor == "top":
+        points[:, 1] = boxes[:, 1]
+    elif anchor != "center":
+        raise ValueError(f"anchor {anchor!r}: use foot, center or top")
+    return np.asarray(points)
 
 
 class Polygon:
@@ -113,7 +113,7 @@ class Polyline:
         points = np.asarray(points_xy, np.float64)
         if len(self.lengths) == 1:
             offset = points - self.points[0]
-            return offset @ self.normals[0], np.broadcast_to(self.normals[0], points.shape)
+            return offset @ self.normals[0], self.normals.repeat(len(points), axis=0)
         offset, along = self._along(points)
         low = np.zeros(len(self.lengths))
         high = self.lengths.copy()

@@ -13,6 +13,7 @@ Last, the object must have been really there: the evidence of its boxes within `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,22 +97,21 @@ class LineCounter:
 
     def _follow(self, state: Array, index: Index, distance: Array, anchors: Array, places: Places) -> None:
         """Carry the runs of the tracks `index` on, one by one: there are few, and what each needs differs."""
-        points, boxes = anchors[index], places.boxes_xyxyn[index]
-        _, normal = self._line.locate(points)
-        band = band_width(normal, boxes, places.noise_xyn[index])
         time_s = places.time_s
-        for n, i in enumerate(index.tolist()):
+        _, normals = self._line.locate(anchors[index])
+        for i, normal in zip(index.tolist(), normals.tolist(), strict=True):
             track: list[float] = state[:, i].tolist()
-            d, width = float(distance[i]), float(band[n])
+            d, box = float(distance[i]), places.boxes_xyxyn[i].tolist()
+            width = band_width(normal, box, places.noise_xyn[i].tolist())
             if track[_RUN] != (1.0 if d > 0 else -1.0):
-                self._turn(track, d, points[n].tolist(), time_s)
+                self._turn(track, d, anchors[i].tolist(), time_s)
             track[_RUN_N] += 1
             if abs(d) > width:
                 track[_BEYOND] = 1.0
             if track[_BEYOND] and track[_RUN] != track[_SIDE]:
                 stays = track[_RUN_N] >= SETTLE_FRAMES and time_s - track[_RUN_S] >= SETTLE_S - 1e-6
                 if stays and track[_SIDE] and track[_CUT_ON]:
-                    self._waiting.append(_crossing(int(places.rows[i]), track, abs(d) / width, boxes[n]))
+                    self._waiting.append(_crossing(int(places.rows[i]), track, abs(d) / width, box))
                 if stays or not track[_SIDE]:
                     track[_SIDE] = track[_RUN]
             track[_CALM] = track[_RUN] if track[_BEYOND] and track[_RUN] == track[_SIDE] else 0.0
@@ -194,19 +194,21 @@ class LineCounter:
         ]
 
 
-def band_width(normal_xy: Array, boxes_xyxyn: Array, noise_xyn: Array) -> Array:
-    """(N,) how far from the line a place must be to be on a side: by the noise (N, 2), its standard error,
-    and the box (N, 4), both across the line, whose normals there are (N, 2)."""
-    extent = np.abs(normal_xy * (boxes_xyxyn[:, 2:] - boxes_xyxyn[:, :2])).sum(axis=1)
-    error = np.abs(normal_xy * noise_xyn).sum(axis=1)
-    return np.asarray(np.maximum(ERRORS * error, BAND * extent))
+def band_width(normal_xy: Sequence[float], box_xyxyn: Sequence[float], noise_xyn: Sequence[float]) -> float:
+    """How far from the line a place must be to be on a side: by its noise, the standard error, and its box,
+    both across the line, whose normal there is given."""
+    x, y = abs(normal_xy[0]), abs(normal_xy[1])
+    x1, y1, x2, y2 = box_xyxyn
+    extent = x * (x2 - x1) + y * (y2 - y1)
+    error = x * noise_xyn[0] + y * noise_xyn[1]
+    return max(ERRORS * error, BAND * extent)
 
 
 def _at_the_edge(point: tuple[float, float]) -> bool:
     return min(*point, 1 - point[0], 1 - point[1]) <= EDGE
 
 
-def _crossing(row: int, track: list[float], margin: float, box: Array) -> LineCrossing:
-    x1, y1, x2, y2 = box.tolist()
+def _crossing(row: int, track: list[float], margin: float, box: Sequence[float]) -> LineCrossing:
+    x1, y1, x2, y2 = box
     point = (track[_CUT_X], track[_CUT_Y])
     return LineCrossing(row, int(track[_RUN]), track[_CUT_S], point, margin, 0.0, (x1, y1, x2, y2))

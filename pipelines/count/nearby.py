@@ -53,7 +53,8 @@ def passages(trace: Trace, spec: LineSpec) -> list[Passage]:
     points = stored_anchors(places.boxes_xyxyn, places.class_index, trace, spec.anchor)
     line = Polyline(spec.points)
     distance, normal = line.locate(points)
-    reach = np.abs(distance) / band_width(normal, places.boxes_xyxyn, places.noise_xyn)
+    each = zip(normal.tolist(), places.boxes_xyxyn.tolist(), places.noise_xyn.tolist(), strict=True)
+    reach = np.abs(distance) / [band_width(*of_place) for of_place in each]
     evidence = StoredEvidence(places.times_s, places.evidence, trace.frame_s, trace.evidence_before)
     counted = [c.time_s for c in recount(trace, spec)]
     settled, found = 0, []

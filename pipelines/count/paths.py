@@ -127,11 +127,10 @@ class PathRecorder:
         if frame_s:
             shut |= (state[_CLASS] != places.class_ids) | (time_s - state[_PLACE_S] > GAP * frame_s)
         if shut.any():
-            index = np.flatnonzero(shut & (state[_N] > 0))  # none where a knot has just been set
-            for i in index.tolist():
+            for i in np.flatnonzero(shut & (state[_N] > 0)).tolist():  # not where a knot has just been set
                 path = self._paths[int(places.rows[i])]
-                state[:, i] = self._shut(path, state[:, i].tolist())
-            low[:, index], high[:, index] = _narrow(state[:, index], sides[:, index], time_s)
+                state[:, i] = track = self._shut(path, state[:, i].tolist())
+                low[:, i], high[:, i] = _opened(track, sides[:, i].tolist(), time_s)
         state[_LOW], state[_HIGH] = low, high
 
     def _shut(self, path: TrackPath, track: list[float]) -> list[float]:
@@ -235,6 +234,17 @@ def _narrow(state: Array, sides: Array, time_s: float) -> tuple[Array, Array]:
     passed_s = np.maximum(time_s - state[_KNOT_S], 1e-9)
     low = np.maximum(state[_LOW], (sides - tolerance - state[_KNOT]) / passed_s)
     high = np.minimum(state[_HIGH], (sides + tolerance - state[_KNOT]) / passed_s)
+    return low, high
+
+
+def _opened(track: list[float], sides: list[float], time_s: float) -> tuple[list[float], list[float]]:
+    """As _narrow, for one track whose door is open."""
+    x1, y1, x2, y2 = sides
+    tolerance = [max(LEAST, TOLERANCE * (x2 - x1)), max(LEAST, TOLERANCE * (y2 - y1))] * 2
+    passed_s = max(time_s - track[_KNOT_S], 1e-9)
+    each = list(zip(sides, tolerance, track[_KNOT], strict=True))
+    low = [(side - within - knot) / passed_s for side, within, knot in each]
+    high = [(side + within - knot) / passed_s for side, within, knot in each]
     return low, high
 
 

@@ -181,14 +181,13 @@ class Smoother:
         u, frames, frame = self._frames.near(time_s, REACH * tau)
         w = np.exp(-0.5 * (u / tau) ** 2)
         wu = w * u
-        powers = np.stack((w, wu, wu * u, w * w, w * wu, wu * wu))
-        # (6, 5, R): summed over the frames, of each side and of 1 where there is a box
-        sums = (powers @ frames[:, :EVIDENCE].reshape(len(u), -1)).reshape(6, EVIDENCE, -1)
-        there = (self.first_s <= time_s) & (self.last_s >= time_s) & (sums[0, SEEN] > 1e-3)
+        powers = np.concatenate((w, wu, wu * u, w * w, w * wu, wu * wu)).reshape(6, -1)
+        sums = powers @ frames[:, SEEN]  # (6, R): over the frames in which there is a box
+        there = (self.first_s <= time_s) & (self.last_s >= time_s) & (sums[0] > 1e-3)
         if among is not None:
             there &= among
         rows, class_ids = self._who(there)
-        s0, s1, s2, v0, v1, v2 = sums[:, SEEN].take(rows, axis=1)
+        s0, s1, s2, v0, v1, v2 = sums.take(rows, axis=1)
         spread = s0 * s2 - s1 * s1
         line = spread > 1e-9
         if line.all():
