@@ -28,7 +28,7 @@ from pipelines.train.paste import Cutouts
 from pipelines.train.schedule import PLAIN, Schedule, parse_sizes
 from pipelines.train.state import CheckpointError, Run, take_weights
 
-CHUNK = 100  # steps between two rows of the curves; the size may change there
+CHUNK = 50  # steps between two rows of the curves; the size may change there
 SAVE_EVERY_S = 180.0
 CLIP_NORM = 10.0
 
@@ -75,6 +75,8 @@ def train(plan: Plan, run: Run, show: Progress) -> None:
         run.history.append(row)
         note = f"step {run.steps} at {size}: loss {row['loss']:.3f}, {row['per_s']:.0f} pictures/s"
         show.update(bar, completed=min(1.0, plan.progress(run)), note=note)
+        if not show.console.is_terminal:
+            show.console.print(f"{plan.progress(run):.1%} {note}")
         if time.monotonic() - saved > SAVE_EVERY_S or plan.progress(run) >= 1.0:
             save(plan, run)
             saved = time.monotonic()
