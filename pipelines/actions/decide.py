@@ -76,8 +76,8 @@ class Decider:
             now.last_s = time_s
             if mean > now.best:
                 now.best, now.weights = mean, tuple(weights)
-        elif time_s - now.last_s > RELEASE_S:
-            del self._open[label]
+        elif not now.told or time_s - now.last_s > RELEASE_S:
+            del self._open[label]  # what was not sure for long enough never was
             return None
         if now.told or now.last_s - now.start_s < self._min_duration_s:
             return None

@@ -6,7 +6,7 @@ rate says so. What a camera has is bounded by its live tracks, and goes with the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,8 +31,8 @@ class Seen:
     """One frame of one camera, after the tracker.
 
     `aspect` is the picture's width over height. What a model of that kind needs: `image` (H, W, 3) BGR for
-    crops; `poses` by track id, (J, 3) x, y normalised to the picture and a score; `features` by track id
-    (WHOLE for the whole picture), (F,).
+    crops; `poses` by track id, (J, 3) x, y normalised to the picture and a score; `features`, which is called
+    with the boxes (N, 4) whose values (N, F) are wanted, and not for frames of which none are.
     """
 
     stamp: Stamp
@@ -40,7 +40,7 @@ class Seen:
     aspect: float
     image: Image | None = None
     poses: Mapping[int, Floats] = field(default_factory=dict)
-    features: Mapping[int, Floats] = field(default_factory=dict)
+    features: Callable[[Floats], Floats] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +212,6 @@ class ActionEngine:
         if not wanting:
             return {}
         kind = self.card.kind
-        if kind == "features":
-            return {k: seen.features[k] for k in wanting if k in seen.features}
         if kind == "pose":
             scale = np.array([seen.aspect, 1.0, 1.0], np.float32)
             return {k: seen.poses[k] * scale for k in wanting if k in seen.poses}
@@ -223,6 +221,10 @@ class ActionEngine:
             boxes = seen.tracks.boxes_xyxyn[list(wanting.values())]
         if kind == "boxes":
             values = boxes_to_values(boxes, seen.aspect)
+        elif kind == "features":
+            if seen.features is None:
+                return {}
+            values = seen.features(boxes)
         elif seen.image is None or self._embedder is None:
             return {}
         else:

@@ -70,31 +70,42 @@ def _varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
-def pool(maps: Sequence[Floats], boxes_xyxyn: Floats, place: Placement, size: tuple[int, int]) -> Floats:
-    """Maps (C, H, W) of one picture -> (N, sum of C): each box's mean over the cells that it covers.
+def pool(
+    maps: Sequence[Floats],
+    before: Sequence[Floats],
+    boxes_xyxyn: Floats,
+    place: Placement,
+    size: tuple[int, int],
+) -> Floats:
+    """Maps (C, H, W) of one picture -> (N, 2 * sum of C): over the cells that each box covers the mean of the
+    maps, and the mean of how much they changed since those of the frame `before`: what moves, without optical
+    flow.
 
     `place` is where the picture lies in the input of `size` (width, height).
     """
     boxes = boxes_xyxyn / place.per_pixel + place.offset
-    columns = []
-    for values in maps:
-        _, high, wide = values.shape
-        scale = np.array([wide / size[0], high / size[1]] * 2, np.float32)
-        cells = boxes * scale
+    channels = [len(values) for values in maps]
+    out = np.zeros((len(boxes), 2, sum(channels)), np.float32)
+    first = 0
+    for now, then, count in zip(maps, before, channels, strict=True):
+        high, wide = now.shape[1:]
+        cells = boxes * np.array([wide / size[0], high / size[1]] * 2, np.float32)
         low = np.floor(cells[:, :2]).astype(int).clip(0, [wide - 1, high - 1])
         top = np.ceil(cells[:, 2:]).astype(int).clip(low + 1, [wide, high])
-        share = np.zeros((len(boxes), high, wide), np.float32)
-        for row, (x1, y1), (x2, y2) in zip(share, low.tolist(), top.tolist(), strict=True):
-            row[y1:y2, x1:x2] = 1.0 / ((y2 - y1) * (x2 - x1))
-        columns.append(share.reshape(len(boxes), -1) @ values.reshape(len(values), -1).T)
-    return np.concatenate(columns, axis=1).astype(np.float32)
+        for row, (x1, y1), (x2, y2) in zip(out, low.tolist(), top.tolist(), strict=True):
+            inside = now[:, y1:y2, x1:x2].reshape(count, -1)
+            row[0, first : first + count] = inside.mean(axis=1)
+            if then is not now:
+                moved = np.abs(inside - then[:, y1:y2, x1:x2].reshape(count, -1))
+                row[1, first : first + count] = moved.mean(axis=1)
+        first += count
+    return out.reshape(len(boxes), -1)
 
 
 class MapEmbedder:
     """A picture's frames in order -> values of the whole picture or of boxes, from the maps alone.
 
-    A frame's values are its maps' means, and the means of how much they changed since the frame before: what
-    moves, without optical flow. The graph is cut behind the maps. Raises ModelRefused.
+    The graph is cut behind the maps. Raises ModelRefused.
     """
 
     def __init__(self, detector: Path, *, strides: Sequence[int] = STRIDES, threads: int = 1) -> None:
@@ -134,7 +145,6 @@ class MapEmbedder:
         whole = np.array([[0.0, 0.0, 1.0, 1.0]], np.float32)
         for image in images:
             maps, place = self.maps(image)
-            change = [np.abs(now - then) for now, then in zip(maps, before or maps, strict=True)]
-            rows.append(np.concatenate([pool(m, whole, place, self.size)[0] for m in (maps, change)]))
+            rows.append(pool(maps, before or maps, whole, place, self.size)[0])
             before = maps
         return np.stack(rows) if rows else np.zeros((0, self.values), np.float32)

@@ -34,7 +34,8 @@ class NetConfig:
     """`size` is the number of joints of a pose, else of values a frame has.
 
     `mirrored`: for each joint the one that it becomes in a mirror. Where it is given, an answer is the mean
-    of that for the pose and for its mirror image.
+    of that for the pose and for its mirror image. `members`: so many nets learn side by side, and their
+    answers are averaged (Lakshminarayanan et al., NeurIPS 2017).
     """
 
     kind: Kind
@@ -45,6 +46,7 @@ class NetConfig:
     hidden: int = 64
     dropout: float = 0.3
     mirrored: tuple[int, ...] = ()
+    members: int = 1
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -216,12 +218,11 @@ READERS: dict[Temporal, type[Any]] = {
 }
 
 
-class ActionNet(nn.Module):
-    """(B, T, …) prepared windows -> logits (B, C) for each head, and attention (B, T)."""
+class Member(nn.Module):
+    """Encoder, reader and heads: (B, T, …) -> logits (B, C) for each head, and attention (B, T)."""
 
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
-        self.config = config
         streams = PoseStreams(config.size) if config.kind == "pose" else PlainStream(_width(config))
         self.encoder = FrameEncoder(streams, config.hidden, config.dropout)
         self.reader = READERS[config.temporal](config.hidden)
@@ -229,19 +230,36 @@ class ActionNet(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(self.reader.size, len(h.labels)) for h in config.heads)
 
     def forward(self, windows: Tensor) -> tuple[list[Tensor], Tensor]:
-        logits, weights = self._read(windows)
-        if self.training or not self.config.mirrored:
-            return logits, weights
-        flipped = windows[:, :, list(self.config.mirrored)]
-        flipped = torch.cat((-flipped[..., :1], flipped[..., 1:]), dim=3)
-        other, others = self._read(flipped)
-        return [(a + b) / 2 for a, b in zip(logits, other, strict=True)], (weights + others) / 2
-
-    def _read(self, windows: Tensor) -> tuple[list[Tensor], Tensor]:
         frames = self.encoder(windows).transpose(1, 2)
         summary, weights = self.reader(frames)
         summary = self.drop(summary)
         return [head(summary) for head in self.heads], weights
+
+
+class ActionNet(nn.Module):
+    """(B, T, …) prepared windows -> logits (B, C) for each head, and attention (B, T).
+
+    While it learns, the members' answers stand one after the other in the batch, (members * B, C), so that
+    each learns for itself.
+    """
+
+    def __init__(self, config: NetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.members = nn.ModuleList(Member(config) for _ in range(config.members))
+
+    def forward(self, windows: Tensor) -> tuple[list[Tensor], Tensor]:
+        answers = [member(windows) for member in self.members]
+        if self.training:
+            heads = [torch.cat(column) for column in zip(*(logits for logits, _ in answers), strict=True)]
+            return heads, torch.cat([weights for _, weights in answers])
+        if self.config.mirrored:
+            flipped = windows[:, :, list(self.config.mirrored)]
+            flipped = torch.cat((-flipped[..., :1], flipped[..., 1:]), dim=3)
+            answers += [member(flipped) for member in self.members]
+        n = len(answers)
+        heads = [sum(column) / n for column in zip(*(logits for logits, _ in answers), strict=True)]
+        return heads, sum(weights for _, weights in answers) / n
 
 
 def _width(config: NetConfig) -> int:

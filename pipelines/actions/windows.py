@@ -51,9 +51,8 @@ class Ring:
         self._times_s[at] = time_s
         self._count += 1
         step_s = 1.0 / (self.rate_hz * (FASTEST / 2 if self.interpolate else 1.0))
-        fresh = self._count == 1 or not np.isfinite(self.due_s)
         # The grid of due times stays: a camera of 10 frames a second still gives 8 a second, not 5.
-        self.due_s = time_s + step_s if fresh else max(self.due_s + step_s, time_s + step_s / 2)
+        self.due_s = self.due_s + step_s if self.due_s + step_s > time_s else time_s + step_s
 
     def ready(self) -> bool:
         """Whether enough of a window was seen."""

@@ -14,7 +14,7 @@ from pipelines.values import Floats
 
 Z_95 = 1.959964
 TARGET_PRECISION = 0.9  # of a label's events on held-back data, where its threshold is chosen
-LEAST_THRESHOLD, MOST_THRESHOLD = 0.3, 0.95
+LEAST_THRESHOLD, MOST_THRESHOLD = 0.5, 0.95
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +106,7 @@ def temperature(logits: Floats, targets: Floats, several: bool) -> float:
     known = np.isfinite(targets).all(axis=1)
     if not known.any():
         return 1.0
-    grid = np.geomspace(0.3, 5.0, 60)
+    grid = np.geomspace(0.3, 10.0, 80)
     losses = [_log_loss(logits[known] / t, targets[known], several) for t in grid]
     return float(grid[int(np.argmin(losses))])
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pipelines.actions.inputs import Kind
 from pipelines.actions.model import Head, NetConfig, Temporal
+from pipelines.actions.skeleton import Skeleton
 from pipelines.train.actions_augment import AugmentSettings
 from pipelines.train.actions_data import ActionData
 
@@ -27,6 +28,7 @@ class TrainSettings:
     lag_s: float = 0.0
     temporal: Temporal = "lstm"
     hidden: int = 64
+    members: int = 1
     dropout: float = 0.4
     epochs: int = 80
     batch: int = 32
@@ -53,7 +55,20 @@ class TrainSettings:
 
     def net(self, data: ActionData) -> NetConfig:
         heads = tuple(Head(h.name, h.labels, "sigmoid" if h.several else "softmax") for h in data.heads)
-        return NetConfig(data.kind, data.size, self.window, heads, self.temporal, self.hidden, self.dropout)
+        mirrored: tuple[int, ...] = ()
+        if data.kind == "pose" and data.joints and self.augment.flip:
+            mirrored = Skeleton(data.joints).mirrored()
+        return NetConfig(
+            data.kind,
+            data.size,
+            self.window,
+            heads,
+            self.temporal,
+            self.hidden,
+            self.dropout,
+            mirrored,
+            self.members,
+        )
 
 
 def usual_settings(kind: Kind) -> TrainSettings:

@@ -187,6 +187,7 @@ class _Run:
     def _loss(self, logits: list[Tensor], targets: list[Tensor]) -> Tensor:
         total = logits[0].new_zeros(())
         for head, told, true, weight in zip(self.data.heads, logits, targets, self.weights, strict=True):
+            true = true.repeat(len(told) // len(true), 1)  # for each member
             known = torch.isfinite(true).all(dim=1)
             if not known.any():
                 continue

@@ -70,6 +70,7 @@ def _source(data: str, given: dict[str, Any]) -> Source:
 @click.option("--lag", type=click.FloatRange(0, 30), help="A window tells of so many seconds before its end.")
 @click.option("--temporal", type=click.Choice(TEMPORALS), help="What reads the frames.")
 @click.option("--hidden", type=click.IntRange(8, 512), help="Width of the network.")
+@click.option("--members", type=click.IntRange(1, 16), help="Nets that learn side by side, averaged.")
 @click.option("--epochs", type=click.IntRange(1, 10_000))
 @click.option("--batch", type=click.IntRange(2, 4096))
 @click.option("--lr", type=click.FloatRange(1e-6, 1))

@@ -1,0 +1,89 @@
+"""A ring keeps each frame once, at its own rate, and a window is what was there at the window's moments."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.actions.windows import FASTEST, SLACK, Ring, resample
+
+
+def line(time_s: float) -> np.ndarray:
+    return np.array([time_s, 2 * time_s], np.float32)
+
+
+@pytest.mark.parametrize("fps", [6.0, 8.0, 10.0, 25.0, 60.0])
+def test_a_window_shows_the_same_movement_at_every_frame_rate(fps: float) -> None:
+    ring = Ring((2,), 16, 8.0)
+    for time_s in np.arange(0, 4, 1 / fps):
+        if ring.wants(time_s):
+            ring.add(time_s, line(time_s))
+    values, moments_s = ring.take()
+    assert ring.ready()
+    assert np.allclose(values[:, 0], moments_s, atol=1e-5)
+    assert np.allclose(np.diff(moments_s), 1 / 8)
+
+
+@pytest.mark.parametrize("fps", [10.0, 25.0, 60.0])
+def test_what_is_embedded_is_embedded_at_the_models_rate_and_not_at_the_cameras(fps: float) -> None:
+    ring = Ring((2,), 16, 8.0, interpolate=False)
+    taken = 0
+    for time_s in np.arange(0, 10, 1 / fps):
+        if ring.wants(time_s):
+            taken += 1
+            ring.add(time_s, line(time_s))
+    assert 78 <= taken <= 82
+
+
+def test_a_ring_has_a_bound_however_long_a_track_lives() -> None:
+    ring = Ring((2,), 16, 8.0)
+    for i in range(5000):
+        ring.add(i / 100, line(i / 100))
+    assert len(ring) == 16 * FASTEST + SLACK
+
+
+def test_half_a_window_must_have_been_seen_and_its_beginning_stands_still() -> None:
+    ring = Ring((2,), 16, 8.0)
+    ring.add(0.0, line(0.0))
+    ring.add(0.5, line(0.5))
+    assert not ring.ready()
+    ring.add(1.0, line(1.0))
+    assert ring.ready()
+    values, _ = ring.take()
+    assert values[0].tolist() == [0, 0]
+    assert values[-1].tolist() == [1, 2]
+
+
+def test_a_track_that_was_away_for_long_begins_a_new_window() -> None:
+    ring = Ring((2,), 8, 8.0)
+    for i in range(10):
+        ring.add(i / 8, line(i / 8))
+    ring.add(9.0, line(9.0))
+    assert len(ring) == 1
+    assert not ring.ready()
+
+
+def test_a_ring_goes_on_from_its_checkpoint() -> None:
+    ring = Ring((2,), 8, 8.0)
+    for i in range(20):
+        ring.add(i / 10, line(i / 10))
+    other = Ring((2,), 8, 8.0)
+    other.restore(ring.save())
+    for each in (ring, other):
+        each.add(2.0, line(2.0))
+    assert np.array_equal(ring.take()[0], other.take()[0])
+    with pytest.raises(ValueError, match="holds"):
+        Ring((2,), 2, 8.0).restore({**(ring.save() or {})})
+
+
+def test_rings_of_embeddings_are_too_large_to_keep() -> None:
+    ring = Ring((512,), 16, 8.0, interpolate=False)
+    for i in range(16):
+        ring.add(i / 8, np.zeros(512, np.float32))
+    assert ring.save() is None
+
+
+def test_before_the_first_sample_is_the_first_and_after_the_last_the_last() -> None:
+    times_s, values = np.array([1.0, 2.0]), np.array([[10.0], [20.0]], np.float32)
+    assert resample(times_s, values, np.array([0.0, 1.25, 3.0]))[:, 0].tolist() == [10, 12.5, 20]
+    assert resample(times_s, values, np.array([1.4, 1.6]), interpolate=False)[:, 0].tolist() == [10, 20]
