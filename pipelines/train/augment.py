@@ -30,7 +30,7 @@ class Recipe:
     mosaic: float = 0.6
     paste: float = 0.65
     degrade: float = 0.5
-    zoom: tuple[float, float] = (0.35, 1.6)  # of a picture that would fill the input
+    zoom: tuple[float, float] = (0.5, 1.6)  # of a picture that would fill the input
     tile_zoom: tuple[float, float] = (0.25, 1.3)
 
 

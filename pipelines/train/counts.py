@@ -29,7 +29,7 @@ class CountedClip:
 def _horizontal(name: str, y: float, left: float = 0.0) -> LineSpec:
     """Walked from left to right, its left side is above."""
     return LineSpec(
-        name=name, points=((left, y), (1.0, y)), left_to_right="down", right_to_left="up", anchor="centre"
+        name=name, points=((left, y), (1.0, y)), left_to_right="down", right_to_left="up", anchor="center"
     )
 
 
@@ -40,7 +40,7 @@ def _vertical(name: str, x: float) -> LineSpec:
         points=((x, 0.0), (x, 1.0)),
         left_to_right="leftwards",
         right_to_left="rightwards",
-        anchor="centre",
+        anchor="center",
     )
 
 

@@ -20,7 +20,7 @@ from pipelines.detect.errors import ModelRefused
 from pipelines.registry import create_detector
 from pipelines.train.dataset import CLASSES, DatasetError, DatasetWriter, Labelled, bits_of
 from pipelines.train.paste import cut_out, worth_cutting, write_cutouts
-from pipelines.train.recipe import DataRecipe, Stills, read_recipe
+from pipelines.train.recipe import DataRecipe, Stills, class_ids, read_recipe
 from pipelines.train.teachers import SEEN, agree, complete, look
 from pipelines.train.yolo_text import read_stills
 from pipelines.values import Image
@@ -62,6 +62,8 @@ def entries(recipe: DataRecipe, ensemble: Ensemble | None, options: argparse.Nam
         assert ensemble is not None
         for number, image in enumerate(frames(options.clips / clip.name)):
             labels = ensemble.complete(image, Labelled.of(), frozenset(), False)
+            if clip.doubted:
+                labels = labels.joined(everywhere(image, bits_of(sorted(class_ids(clip.doubted)))))
             yield Entry(clip.name, clip.weight, image, labels, number % CLIP_CUTS_EVERY == 0)
     if recipe.drawn is not None and options.drawn is not None:
         for _, image, labels in read_stills(options.drawn):
@@ -69,17 +71,21 @@ def entries(recipe: DataRecipe, ensemble: Ensemble | None, options: argparse.Nam
 
 
 def still_entries(stills: Stills, ensemble: Ensemble | None, folder: Path) -> Iterator[Entry]:
-    trusted = stills.class_ids
+    trusted = class_ids(stills.labelled)
     unknown = bits_of(sorted(set(range(len(CLASSES))) - trusted))
     for _, image, given in read_stills(folder):
         if ensemble is not None and len(trusted) < len(CLASSES):
             labels = ensemble.complete(image, given, trusted, stills.complete)
         elif unknown:
-            whole = [0, 0, image.shape[1], image.shape[0]]
-            labels = given.joined(Labelled.of([whole], [-1], [unknown]))
+            labels = given.joined(everywhere(image, unknown))
         else:
             labels = given
         yield Entry(stills.name, stills.weight, image, labels, True)
+
+
+def everywhere(image: Image, bits: int) -> Labelled:
+    """The whole picture as an area about which nothing is known for the classes of `bits`."""
+    return Labelled.of([[0, 0, image.shape[1], image.shape[0]]], [-1], [bits])
 
 
 def frames(path: Path) -> Iterator[Image]:

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.train.dataset import CLASSES, DatasetError
+
+
+def _known(names: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = sorted(set(names) - set(CLASSES))
+    if unknown:
+        raise ValueError(f"unknown class {unknown[0]!r}: there are {', '.join(CLASSES)}")
+    return names
+
+
+Names = Annotated[tuple[str, ...], AfterValidator(_known)]
+
+
+def class_ids(names: Names) -> frozenset[int]:
+    """Their places in CLASSES."""
+    return frozenset(CLASSES.index(name) for name in names)
 
 
 class _Part(BaseModel):
@@ -22,8 +38,11 @@ class Teacher(_Part):
 
 
 class Clip(_Part):
+    """`doubted`: classes that the teachers miss in this clip: what they do not see is no background."""
+
     name: str
     weight: float = Field(gt=0.0)
+    doubted: Names = ()
 
 
 class Drawn(_Part):
@@ -35,20 +54,8 @@ class Stills(_Part):
 
     name: str
     weight: float = Field(gt=0.0)
-    labelled: tuple[str, ...]
+    labelled: Names
     complete: bool = False
-
-    @field_validator("labelled")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = sorted(set(names) - set(CLASSES))
-        if unknown:
-            raise ValueError(f"unknown class {unknown[0]!r}: there are {', '.join(CLASSES)}")
-        return names
-
-    @property
-    def class_ids(self) -> frozenset[int]:
-        return frozenset(CLASSES.index(name) for name in self.labelled)
 
 
 class DataRecipe(BaseModel):

@@ -116,8 +116,8 @@ def complete(
 ) -> Labelled:
     """`given` labels with what the teachers add.
 
-    `trusted`: classes that the given labels name; `whole`: they name them all, so that what the teachers see
-    beyond them is doubtful and not an object.
+    `trusted`: classes that the given labels name; `whole`: they name them all, so that what both teachers see
+    beyond them is doubtful and no object, and what one alone sees is nothing.
     """
     result = given
     for box, kind in zip(objects.boxes, objects.classes, strict=True):
@@ -129,7 +129,7 @@ def complete(
             result = result.joined(_labelled([(box, int(kind))]))
     for box, bits in zip(areas.boxes, areas.ignore, strict=True):
         kind = int(np.flatnonzero([(int(bits) >> c) & 1 for c in range(len(CLASSES))])[0])
-        if not known(box, kind, given):
+        if not known(box, kind, given) and not (whole and kind in trusted):
             result = result.joined(Labelled.of([box], [-1], [int(bits)]))
     return result
 

@@ -67,3 +67,9 @@ def test_what_a_complete_set_left_out_is_unknown_not_an_object() -> None:
     assert result.ignore.tolist() == [1]
     incomplete = complete(Labelled.of(), objects, areas, frozenset({PERSON}), whole=False)
     assert incomplete.classes.tolist() == [PERSON]
+
+
+def test_what_one_teacher_sees_beyond_a_complete_set_is_background() -> None:
+    objects, areas = agree(seen(([0, 0, 10, 20], 0.9, PERSON), ([50, 0, 90, 20], 0.9, CAR)), seen())
+    result = complete(Labelled.of(), objects, areas, frozenset({PERSON}), whole=True)
+    assert result.ignore.tolist() == [VEHICLES]
