@@ -15,6 +15,7 @@ from typing import Any
 # without: it takes this for "not installed". It also makes the import four times as fast.
 sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
 
+import numpy as np  # noqa: E402
 import openvino as ov  # noqa: E402
 from openvino import opset13 as ops  # noqa: E402
 from openvino.preprocess import PrePostProcessor  # noqa: E402
@@ -52,7 +53,8 @@ def fold_preprocessing(graph: ov.Model, pixels: Pixels) -> None:
 
 
 def cut_decoder(graph: ov.Model) -> ov.Model | None:
-    """A YOLOv8 graph with outputs class logits (B, classes, cells) and distances (B, 4 * bins, cells).
+    """A YOLOv8 graph with outputs best logit (B, 1, cells), its class (B, 1, cells) and distances (B, cells,
+    4 * bins), as heads.yolov8.YoloV8Cut reads them.
 
     None if the graph does not end in Concat(boxes, Sigmoid(logits)) with a distribution (Softmax over the
     bins) behind the boxes, as Ultralytics exports it.
@@ -66,8 +68,40 @@ def cut_decoder(graph: ov.Model) -> ov.Model | None:
     distances = _distances(boxes)
     if distances is None:
         return None
-    outputs = [ops.result(scores.input_value(0)), ops.result(distances)]
-    return ov.Model(outputs, graph.get_parameters(), graph.get_friendly_name())
+    answers = [*_best_classes(scores.input_value(0)), _by_cell(distances)]
+    return ov.Model(
+        [ops.result(answer) for answer in answers], graph.get_parameters(), graph.get_friendly_name()
+    )
+
+
+def _best_classes(logits: Any) -> tuple[Any, Any]:
+    """Of logits (B, classes, cells) the highest of each cell and its class, of equal ones the first, both
+    (B, 1, cells). Taken level by level: to join the levels of all classes first means to copy 3 MB.
+    A class that is not a number is passed over where others of the cell are."""
+    tops = [ops.topk(part, 1, 1, "max", "value", stable=True) for part in _levels(logits)]
+    return ops.concat([t.output(0) for t in tops], 2).output(0), ops.concat([t.output(1) for t in tops], 2)
+
+
+def _by_cell(distances: Any) -> Any:
+    """(B, 4 * bins, cells) -> (B, cells, 4 * bins). A level's convolution has its answer in this order in
+    memory, so that it is the other one that costs a copy."""
+    parts = []
+    for part in _levels(distances):
+        before = part.get_node().input_value(0) if part.get_node().get_type_name() == "Reshape" else part
+        if len(shape_of(before)) == 4:  # (B, 4 * bins, H, W)
+            cells = ops.transpose(before, np.array([0, 2, 3, 1]))
+            parts.append(ops.reshape(cells, np.array([0, -1, 4 * BINS]), special_zero=True))
+        else:
+            parts.append(ops.transpose(part, np.array([0, 2, 1])))
+    return ops.concat(parts, 1)
+
+
+def _levels(answer: Any) -> list[Any]:
+    """The parts that (B, rows, cells) is joined from, itself where it is not."""
+    node = answer.get_node()
+    if node.get_type_name() == "Concat" and node.get_attributes()["axis"] in (2, -1):
+        return list(node.input_values())
+    return [answer]
 
 
 def _distances(boxes: Any) -> Any | None:

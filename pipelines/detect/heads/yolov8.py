@@ -48,9 +48,10 @@ class YoloV8:
 
 
 class YoloV8Cut:
-    """The same model without its decoder: class logits (classes, cells) and distances (4 * BINS, cells).
+    """The same model without its decoder: a cell's best logit (1, cells), its class (1, cells) and distances
+    (cells, 4 * BINS).
 
-    Only what passes the score is decoded: sigmoid of the best logit; the mean of each side's distribution
+    Only what passes the score is decoded: sigmoid of the logit; the mean of each side's distribution
     over the bins is its distance from the cell's centre in strides.
     """
 
@@ -63,18 +64,17 @@ class YoloV8Cut:
         self._x, self._y = (x + 0.5) * self._stride, (y + 0.5) * self._stride
 
     def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:
-        logits, distributions = outputs
-        best = logits.max(axis=0)
+        (best,), (class_ids,), distributions = outputs
         if not np.isfinite(best.max()):
             raise AnswerRefused("a score that is infinite or not a number")
         found = np.flatnonzero(best >= _logit(min_score))
         scores = 1.0 / (1.0 + np.exp(-best[found]))
-        bins = np.ascontiguousarray(distributions[:, found])
+        bins = np.ascontiguousarray(distributions[found].T)
         sides = distances(bins.reshape(4, BINS, -1))
         left, top, right, bottom = sides * self._stride[found]
         x, y = self._x[found], self._y[found]
         boxes = np.stack((x - left, y - top, x + right, y + bottom), axis=1)
-        return Candidates(boxes, scores, logits[:, found].argmax(axis=0).astype(np.int32))
+        return Candidates(boxes, scores, class_ids[found].astype(np.int32))
 
 
 def _logit(score: float) -> float:

@@ -10,6 +10,7 @@ from pipelines.detect.heads import HEADS, Signature, find_head
 from pipelines.detect.heads.nanodet import NanoDet
 from pipelines.detect.heads.yolov8 import YoloV8, YoloV8Cut
 from pipelines.detect.heads.yolox import YoloX
+from pipelines.values import Floats
 
 NANODET = ((1600, 80), (400, 80), (100, 80), (1600, 32), (400, 32), (100, 32))
 
@@ -79,13 +80,22 @@ def test_yolov8_decodes_centre_and_size() -> None:
     assert found.scores == pytest.approx([0.9])
 
 
+def cut_answer() -> list[Floats]:
+    """Best logits, classes and distances of a cut YOLOv8 at 64x64 that sees nothing."""
+    return [
+        np.full((1, 84), -9.0, np.float32),
+        np.zeros((1, 84), np.float32),
+        np.zeros((84, 64), np.float32),
+    ]
+
+
 def test_the_cut_yolov8_decodes_what_the_whole_one_would() -> None:
     head = YoloV8Cut(2, 64, 64)
-    logits = np.full((2, 84), -9.0, np.float32)
-    logits[1, 64 + 5] = 2.0  # stride 16, row 1, column 1: centre (24, 24)
-    distances = np.zeros((64, 84), np.float32)
-    distances[[0, 16 + 1, 32 + 2, 48 + 3], 64 + 5] = 99.0  # left 0, top 1, right 2, bottom 3 strides
-    found = head.decode([logits, distances], 0.25)
+    cell = 64 + 5  # stride 16, row 1, column 1: centre (24, 24)
+    best, class_ids, distances = cut_answer()
+    best[0, cell], class_ids[0, cell] = 2.0, 1.0
+    distances[cell, [0, 16 + 1, 32 + 2, 48 + 3]] = 99.0  # left 0, top 1, right 2, bottom 3 strides
+    found = head.decode([best, class_ids, distances], 0.25)
     assert np.allclose(found.boxes_xyxy, [[24, 8, 56, 72]])
     assert found.scores == pytest.approx([1 / (1 + np.exp(-2.0))])
     assert found.class_ids.tolist() == [1]
@@ -93,9 +103,9 @@ def test_the_cut_yolov8_decodes_what_the_whole_one_would() -> None:
 
 @pytest.mark.parametrize("score", [0.0, 1.0])
 def test_the_cut_yolov8_takes_the_ends_of_the_score_scale(score: float) -> None:
-    found = YoloV8Cut(2, 64, 64).decode(
-        [np.zeros((2, 84), np.float32), np.zeros((64, 84), np.float32)], score
-    )
+    best, class_ids, distances = cut_answer()
+    best[:] = 0.0
+    found = YoloV8Cut(2, 64, 64).decode([best, class_ids, distances], score)
     assert len(found.scores) == (84 if score == 0.0 else 0)
 
 
@@ -150,7 +160,7 @@ def test_a_score_that_is_none_is_refused(value: float) -> None:
 
 
 def test_a_logit_that_is_none_is_refused() -> None:
-    logits = np.zeros((2, 84), np.float32)
-    logits[1, 3] = np.nan
+    best, class_ids, distances = cut_answer()
+    best[0, 3] = np.nan
     with pytest.raises(AnswerRefused, match="score"):
-        YoloV8Cut(2, 64, 64).decode([logits, np.zeros((64, 84), np.float32)], 0.25)
+        YoloV8Cut(2, 64, 64).decode([best, class_ids, distances], 0.25)
