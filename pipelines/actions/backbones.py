@@ -7,6 +7,7 @@ MobileNetV3: Howard et al., ICCV 2019. Other names are taken from torchvision wh
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,7 +185,9 @@ def create_backbone(name: str, weights: Path | None = None) -> tuple[nn.Module, 
 def load_weights(net: nn.Module, path: Path, name: str) -> None:
     """Take a published state dict; the classifier's weights are left. Runs no code of the file."""
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles of other protocols: they are refused below
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         first = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise ModelRefused(f"{path}: not a file of weights alone ({first}): save a state_dict") from error

@@ -99,7 +99,7 @@ def pool(
                 moved = np.abs(inside - then[:, y1:y2, x1:x2].reshape(count, -1))
                 row[1, first : first + count] = moved.mean(axis=1)
         first += count
-    return out.reshape(len(boxes), -1)
+    return out.reshape(len(boxes), 2 * sum(channels))
 
 
 class MapEmbedder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,9 @@ def load_checkpoint(path: Path, identity: dict[str, Any] | None = None) -> Check
     A checkpoint is a pickle; only tensors and plain data are taken from it, so that none runs code.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles of other protocols: they are refused below
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
         first = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise DataRefused(

@@ -41,7 +41,7 @@ def quiet(what: str, done: int, total: int) -> None:
 
 def jhmdb_settings() -> TrainSettings:
     """Chosen on folds of the training part alone: `streamer actions train … --folds 5`."""
-    return replace(usual_settings("pose"), window=32, rate_hz=None, val_share=0.0, epochs=60)
+    return replace(usual_settings("pose"), window=32, rate_hz=None, val_share=0.0, epochs=60, members=3)
 
 
 def jhmdb(corpus: Path, seeds: int, variants: tuple[str, ...], say: Say) -> list[Row]:
