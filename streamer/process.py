@@ -55,7 +55,7 @@ class Child:
                 stdout=2,  # a child that talks talks to our log
                 preexec_fn=die_with_parent(os.getpid(), parting),  # the parent has one thread
                 env={**os.environ, **ENVIRONMENT},
-                start_new_session=True,  # a Ctrl-C at the terminal is the supervisor's to handle
+                process_group=0,  # a Ctrl-C at the terminal is the supervisor's to handle
             )
         except OSError as error:
             raise CapacityError(f"cannot start {name}: {error.strerror}") from error
