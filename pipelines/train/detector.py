@@ -28,7 +28,6 @@ from pipelines.train.paste import Cutouts
 from pipelines.train.schedule import PLAIN, Schedule, parse_sizes
 from pipelines.train.state import CheckpointError, Run, take_weights
 
-CHUNK = 50  # steps between two rows of the curves; the size may change there
 SAVE_EVERY_S = 180.0
 CLIP_NORM = 10.0
 
@@ -47,6 +46,7 @@ class Plan:
     seed: int
     device: str
     workers: int
+    chunk: int
     recipe: Recipe
 
     def progress(self, run: Run) -> float:
@@ -70,7 +70,7 @@ def train(plan: Plan, run: Run, show: Progress) -> None:
         augmenter = Augmenter(data, cutouts, recipe, plan.seed)
         size = plan.schedule.size_at(progress)
         row = train_chunk(
-            plan, run, batches(augmenter, run.samples, plan.batch, size, CHUNK, plan.workers), size
+            plan, run, batches(augmenter, run.samples, plan.batch, size, plan.chunk, plan.workers), size
         )
         run.history.append(row)
         note = f"step {run.steps} at {size}: loss {row['loss']:.3f}, {row['per_s']:.0f} pictures/s"
@@ -165,6 +165,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--workers", type=int, default=1, help="processes that make pictures; 0: none")
+    parser.add_argument("--chunk", type=int, default=50, help="steps a row of the curves (default: 50)")
     for name in ("mosaic", "paste", "degrade"):
         parser.add_argument(f"--{name}", type=float, default=getattr(Recipe(), name), help="chance, 0 to 1")
     return parser
@@ -183,6 +184,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
         seed=options.seed,
         device=options.device,
         workers=options.workers,
+        chunk=options.chunk,
         recipe=Recipe(options.mosaic, options.paste, options.degrade),
     )
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from pipelines.train.dataset import Dataset, DatasetError, DatasetWriter, Labelled, bits_of
+from pipelines.train.pack import main as pack
+from pipelines.train.paste import Cutouts, write_cutouts
 from pipelines.train.prepare import main as prepare
 from pipelines.train.recipe import read_recipe
 from pipelines.train.yolo_text import parse_rows, read_stills
@@ -118,3 +120,22 @@ def test_a_missing_set_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureF
     assert error.startswith("error: ")
     assert "no pictures" in error
     assert error.count("\n") == 1
+
+
+def test_a_set_travels_as_one_small_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ramp = np.tile(np.arange(120, dtype=np.uint8), (80, 1))
+    with DatasetWriter(tmp_path / "here", side=160) as writer:
+        writer.add(np.dstack([ramp] * 3), Labelled.of([[1, 2, 30, 40]], [3]), "one", 2.0)
+    piece = np.dstack([ramp[:40, :30]] * 3 + [np.full((40, 30), 255, np.uint8)])
+    write_cutouts(tmp_path / "here" / "cutouts.npz", [piece], [0])
+    file = tmp_path / "set.zip"
+    assert pack([str(tmp_path / "here"), str(file)]) == 0
+    assert pack([str(tmp_path / "there"), str(file), "--unpack"]) == 0
+    one, other = Dataset(tmp_path / "here"), Dataset(tmp_path / "there")
+    assert other.labels(0).boxes.tolist() == [[1, 2, 30, 40]]
+    assert np.abs(one.image(0).astype(int) - other.image(0)).max() < 12
+    assert Cutouts(tmp_path / "there" / "cutouts.npz").piece(0).shape == (40, 30, 4)
+    assert file.stat().st_size < 12_000
+    file.write_bytes(b"no archive")
+    assert pack([str(tmp_path / "there"), str(file), "--unpack"]) == 1
+    assert "not a packed data set" in capsys.readouterr().err

@@ -116,7 +116,20 @@ def squares(folder: Path) -> None:
 
 
 def teach(folder: Path, out: Path, *words: str) -> None:
-    fixed = ["--data", str(folder), "--out", str(out), "--sizes", str(SIZE), "--batch", "4", "--workers", "0"]
+    fixed = [
+        "--data",
+        str(folder),
+        "--out",
+        str(out),
+        "--sizes",
+        str(SIZE),
+        "--batch",
+        "4",
+        "--workers",
+        "0",
+        "--chunk",
+        "3",
+    ]
     assert main([*fixed, "--mosaic", "0", "--paste", "0", "--degrade", "0", *words]) == 0
 
 
@@ -124,7 +137,6 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipelines.train.detector.NetSettings", lambda **_: TINY)
-    monkeypatch.setattr("pipelines.train.detector.CHUNK", 3)
     torch.set_num_threads(1)
     squares(tmp_path / "data")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
