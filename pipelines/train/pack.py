@@ -32,6 +32,14 @@ def encoded(image: Image, kind: str, quality: int) -> bytes:
     return data.tobytes()
 
 
+def decoded(data: bytes, flag: int) -> Image:
+    """The picture of `data`. Raises DatasetError where it is none."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    if image is None:
+        raise DatasetError("a picture in the packed set is damaged: pack it again")
+    return np.asarray(image, np.uint8)
+
+
 def pack(folder: Path, path: Path, quality: int) -> None:
     """Raises DatasetError where `folder` holds no whole data set."""
     data = Dataset(folder)
@@ -60,16 +68,16 @@ def unpack(path: Path, folder: Path) -> None:
             for name in sorted(archive.namelist()):
                 if name.endswith(".jpg"):
                     canvas: Image = np.full((side, side, 3), 114, np.uint8)
-                    image = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_COLOR)
+                    image = decoded(archive.read(name), cv2.IMREAD_COLOR)
                     canvas[: image.shape[0], : image.shape[1]] = image
                     pictures.write(canvas.tobytes())
                 elif name.endswith(".webp"):
-                    piece = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_UNCHANGED)
+                    piece = decoded(archive.read(name), cv2.IMREAD_UNCHANGED)
                     if piece.shape[2] == 3:  # WebP leaves out an alpha channel that says nothing
-                        piece = cv2.cvtColor(piece, cv2.COLOR_BGR2BGRA)
-                    pieces.append(np.asarray(piece, np.uint8))
+                        piece = np.asarray(cv2.cvtColor(piece, cv2.COLOR_BGR2BGRA), np.uint8)
+                    pieces.append(piece)
                     kinds.append(int(Path(name).stem.rpartition("-")[2]))
-    except (OSError, KeyError, zipfile.BadZipFile, AttributeError) as error:
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise DatasetError(f"{path}: not a packed data set ({error}): pack it again") from error
     if pieces:
         write_cutouts(folder / "cutouts.npz", pieces, kinds)
