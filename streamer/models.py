@@ -198,9 +198,7 @@ class ModelStore:
             shutil.copyfile(file, weights)
             if sha256_of(weights) != card.sha256:
                 raise ModelError(f"{file}: changed while it was copied: add it again")
-            _write(
-                partial / _SIDECAR, _HEADER + yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False)
-            )
+            write_card(partial / _SIDECAR, card)
             _sync(weights)
             partial.chmod(0o755)
             partial.rename(self.folder / name)
@@ -213,6 +211,11 @@ class ModelStore:
         fresh = self.folder / ".default-new"
         _write(fresh, name + "\n")
         fresh.replace(self.folder / _DEFAULT)
+
+
+def write_card(path: Path, card: ModelCard) -> None:
+    """As a sidecar that a person can edit. Raises OSError."""
+    _write(path, _HEADER + yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False))
 
 
 def suffix_of(file: Path) -> str:

@@ -39,7 +39,7 @@ def export(
 
     The file is read as data: nothing in it is run. Needs the extra torch (AGPL-3.0 for Ultralytics).
     """
-    wanted = _pixels(size)
+    wanted = pixels_of(size)
     if output is not None:
         done = export_to_onnx(file, output, size=wanted, trust=trust)
         click.echo(f"wrote {done.path}: input {done.size[0]}x{done.size[1]}, {len(done.classes)} classes")
@@ -52,7 +52,7 @@ def export(
         report(install(models, done.path, name, None, None, as_default))
 
 
-def _pixels(text: str | None) -> tuple[int, int] | None:
+def pixels_of(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     found = re.fullmatch(r"(\d{2,4})(?:x(\d{2,4}))?", text)

@@ -1,0 +1,103 @@
+"""`streamer model bench`: what a model costs a frame on this box, and how many cameras that carries."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from streamer.cli.model.clips import opener, steps
+from streamer.cli.model.export import pixels_of
+from streamer.cli.model.group import model, model_store
+from streamer.config_store import ConfigStore
+from streamer.errors import ModelError
+from streamer.model_bench import DECODE_CORES, SPARE, Timing, bench, variants
+from streamer.model_frames import SCENE, samples
+
+
+@model.command("bench")
+@click.argument("name", required=False)
+@click.argument("clips", nargs=-1, metavar="[CLIP|CAMERA…]")
+@click.option(
+    "--fps", default=10.0, show_default=True, type=click.FloatRange(0.1), help="Analysed, of a camera."
+)
+@click.option("--engine", "engines", multiple=True, help="Only this engine; may be given again.")
+@click.option("--size", "sizes", multiple=True, metavar="N|WxH", help="Input, where the model takes any.")
+@click.option("--rounds", default=9, show_default=True, type=click.IntRange(1))
+@click.option("--pictures", default=24, show_default=True, type=click.IntRange(1), help="In a round.")
+@click.option("--threads", default=0, type=click.IntRange(0), help="0: all cores.")
+@click.option(
+    "--decode-cores", default=DECODE_CORES, show_default=True, help="Cores that decoding a camera takes."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.pass_obj
+def bench_command(
+    store: ConfigStore,
+    name: str | None,
+    clips: tuple[str, ...],
+    fps: float,
+    engines: tuple[str, ...],
+    sizes: tuple[str, ...],
+    rounds: int,
+    pictures: int,
+    threads: int,
+    decode_cores: float,
+    as_json: bool,
+) -> None:
+    """Time NAME (the default model without it) on every engine and precision, on clips or a rendered street.
+
+    Rounds take turns, so that other work on the machine slows all alike. Stop the daemon for honest figures.
+    """
+    chosen = model_store(store).resolve(name)
+    if chosen is None:
+        raise ModelError("no model is installed: `streamer model pull --list`, or `streamer model add FILE`")
+    wanted = variants(chosen, [s for text in sizes if (s := pixels_of(text)) is not None], engines)
+    with steps() as step:
+        found = list(samples(clips or (SCENE,), pictures, open_clip=opener(store)))
+        counted = step("rounds", (rounds + 1) * len(wanted))
+        timings = bench(
+            chosen,
+            wanted,
+            found,
+            rounds=rounds,
+            threads=threads,
+            camera_fps=fps,
+            decode_cores=decode_cores,
+            progress=counted,
+        )
+    load = os.getloadavg()[0]
+    if as_json:
+        rows = [{**asdict(t), "frames_per_s": round(t.fps, 2)} for t in timings]
+        document = {"model": chosen.name or str(chosen.path), "fps": fps, "decode_cores": decode_cores}
+        click.echo(json.dumps({**document, "load_average": load, "timings": rows}, indent=2))
+        return
+    _print(timings, fps, decode_cores, load)
+
+
+def _print(timings: list[Timing], fps: float, decode_cores: float, load: float) -> None:
+    table = Table(box=None, pad_edge=False)
+    for title in ("ENGINE", "PRECISION", "INPUT"):
+        table.add_column(title)
+    for title in ("MS/FRAME", "WORST ROUND", "FRAMES/S", "CPU MS/FRAME", f"CAMERAS AT {fps:g} FPS"):
+        table.add_column(title, justify="right", overflow="fold")
+    for t in timings:
+        table.add_row(
+            t.engine + (f" ({t.note})" if t.note else ""),
+            t.precision,
+            f"{t.size[0]}x{t.size[1]}",
+            f"{t.ms:.1f}",
+            f"{t.worst_ms:.1f}",
+            f"{t.fps:.1f}",
+            f"{t.cpu_ms:.1f}",
+            str(t.cameras),
+        )
+    Console(highlight=False).print(table)
+    cores = len(os.sched_getaffinity(0))
+    click.echo(
+        f"cameras: {SPARE:.0%} of {cores} cores, {decode_cores:g} of a core to decode each; "
+        f"the load average is {load:.1f}"
+    )

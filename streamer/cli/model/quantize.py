@@ -1,0 +1,109 @@
+"""`streamer model quantize`: int8, calibrated and measured on the user's own clips."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from streamer.cli.model.add import install, refuse_taken, report
+from streamer.cli.model.clips import opener, steps
+from streamer.cli.model.group import model, model_store
+from streamer.config_store import ConfigStore
+from streamer.errors import GateNotMet, ModelError
+from streamer.model_agreement import Agreement
+from streamer.model_frames import samples
+from streamer.model_quantize import Quantized, quantize
+from streamer.models import write_card
+
+
+@model.command("quantize")
+@click.argument("name")
+@click.argument("clips", nargs=-1, required=True, metavar="CLIP|CAMERA…")
+@click.option("--as", "stored_as", help="Its name in the store; without it NAME-int8.")
+@click.option("--limit", default=5.0, show_default=True, help="Percent of AP50 that may be lost.")
+@click.option(
+    "--pictures", default=120, show_default=True, type=click.IntRange(16), help="Of all clips together."
+)
+@click.option("--threads", default=0, type=click.IntRange(0), help="0: all cores.")
+@click.option("--default", "as_default", is_flag=True, help="Make it the default.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as a JSON object.")
+@click.pass_obj
+def quantize_command(
+    store: ConfigStore,
+    name: str,
+    clips: tuple[str, ...],
+    stored_as: str | None,
+    limit: float,
+    pictures: int,
+    threads: int,
+    as_default: bool,
+    as_json: bool,
+) -> None:
+    """Make an int8 model of NAME with pictures of your own clips or cameras, and measure what it loses.
+
+    The first 60 % of each clip calibrate, the rest measures. What NAME itself sees in float32 is the truth.
+    A model that loses more than --limit is not installed. Needs the package onnx.
+    """
+    models = model_store(store)
+    chosen = models.resolve(name)
+    if chosen is None or chosen.path.suffix != ".onnx":
+        raise ModelError(f"{name}: only ONNX models can be quantised: `streamer model export` first")
+    stored_as = stored_as or f"{chosen.name or 'model'}-int8"
+    refuse_taken(models, stored_as)
+    with tempfile.TemporaryDirectory(prefix="streamer-int8-") as folder:
+        with steps() as step:
+            counted = step("pictures", pictures)
+            found = []
+            for sample in samples(clips, pictures, open_clip=opener(store)):
+                found.append(sample)
+                counted(1)
+            done = quantize(chosen, found, Path(folder) / "model.onnx", threads=threads, step=step)
+        if as_json:
+            click.echo(json.dumps(_figures(done), indent=2))
+        else:
+            _print(done)
+        lost = 100 * done.int8.loss
+        if lost > limit:
+            raise GateNotMet(
+                f"{lost:.1f} % of AP50 are lost, where --limit allows {limit:g} %: not installed; more clips "
+                "to calibrate with may help, or keep the float model"
+            )
+        sidecar = Path(folder) / "card.yaml"
+        write_card(sidecar, done.card)
+        added = install(models, done.path, stored_as, None, sidecar, as_default)
+        if not as_json:
+            report(added)
+
+
+def _figures(done: Quantized) -> dict[str, object]:
+    figures = asdict(done)
+    del figures["path"], figures["card"]
+    return figures
+
+
+def _print(done: Quantized) -> None:
+    click.echo(
+        f"measured on {done.int8.pictures} other pictures of the same clips, {done.int8.boxes} objects:"
+    )
+    click.echo(f"  int8, {done.ranges} ranges: {_line(done.int8)}")
+    click.echo(f"  float model as it runs here ({done.usual_precision}): {_line(done.usual)}")
+    click.echo(
+        f"  {done.float_ms:.1f} ms a frame as {done.usual_precision}, {done.int8_ms:.1f} ms as int8", nl=False
+    )
+    click.echo(f"; {done.float_bytes / 1e6:.1f} MB, {done.int8_bytes / 1e6:.1f} MB")
+    if done.int8_ms > 0.95 * done.float_ms:
+        click.echo(
+            "note: int8 is not faster than the float model on this chip: there is no reason to use it here"
+        )
+
+
+def _line(found: Agreement) -> str:
+    return (
+        f"AP50 {found.ap50:.3f} (95 % {found.ap50_low:.3f} to {found.ap50_high:.3f}), lost "
+        f"{100 * found.loss:.1f} %; of its boxes {100 * found.precision:.1f} % are right, "
+        f"{100 * found.recall:.1f} % of the objects found"
+    )

@@ -1,0 +1,99 @@
+"""Pictures of clips and cameras for measuring and calibrating models: spread over time, at analysis size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipelines.values import Frame, Image, Stamp
+from streamer.errors import SourceEnded, SourceError
+from streamer.sources.base import Source, create_source
+
+WIDTH = 640  # pixels, as cameras are analysed unless told otherwise
+LIVE_EVERY_NS = 1_000_000_000  # between two pictures of what has no end
+SCENE = "synthetic:street?seconds=20&width=640&height=360"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """A picture (H, W, 3) BGR; `clip` is what it was asked for by, `part` 0 to 1 where in it it lies."""
+
+    image: Image
+    clip: str
+    part: float
+
+    def frame(self) -> Frame:
+        return Frame(Stamp(self.clip[:60] or "clip", 1, 0, 0, 0, 0), self.image)
+
+
+def clip_source(clip: str) -> Source:
+    """A clip's or scene's source without pacing. Raises SourceError where there is no such file."""
+    if not clip.startswith("synthetic:") and not Path(clip).is_file():
+        raise SourceError(f"{clip}: no such clip: give a video file, or the name of a camera")
+    return create_source(clip if ":" in clip or "/" in clip else f"./{clip}", realtime=False)
+
+
+def samples(
+    clips: Sequence[str],
+    count: int,
+    *,
+    open_clip: Callable[[str], Source] = clip_source,
+    width: int = WIDTH,
+) -> Iterator[Sample]:
+    """About `count` pictures, as many of each clip, evenly over its length. Raises SourceError."""
+    share = max(1, count // len(clips))
+    for clip in clips:
+        found = 0
+        for sample in _of_one(clip, open_clip(clip), share, width):
+            found += 1
+            yield sample
+        if not found:
+            raise SourceError(f"{clip}: not one picture could be read")
+
+
+def _of_one(clip: str, source: Source, share: int, width: int) -> Iterator[Sample]:
+    with closing(source):
+        info = source.open()
+        total = info.frames or round((info.duration_s or 0) * info.fps)
+        stride = max(1, total // share)
+        number, taken, next_ns = -1, 0, 0
+        while taken < share:
+            try:
+                decoded = source.read()
+            except SourceEnded:
+                return
+            number += 1
+            if number % stride if total else decoded.media_ns < next_ns:
+                continue
+            next_ns = decoded.media_ns + LIVE_EVERY_NS
+            taken += 1
+            part = number / total if total else (taken - 1) / share
+            yield Sample(decoded.image(width), clip, min(part, 1.0))
+
+
+def split(found: Sequence[Sample], share: float) -> tuple[list[Sample], list[Sample]]:
+    """The first `share` of each clip, and the rest: what is measured lies at another time than what is
+    learned.
+    """
+    clips = dict.fromkeys(sample.clip for sample in found)
+    first: list[Sample] = []
+    rest: list[Sample] = []
+    for clip in clips:
+        mine = [sample for sample in found if sample.clip == clip]
+        cut = max(1, round(len(mine) * share))
+        first += mine[:cut]
+        rest += mine[cut:]
+    return first, rest
+
+
+def shrunk(image: Image, width: int = WIDTH) -> Image:
+    """A still picture as a camera of that picture would be analysed."""
+    if image.shape[1] <= width:
+        return image
+    size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
