@@ -55,7 +55,7 @@ class OpenVinoDetector:
         self._core = ov.Core()
         threads = threads or len(os.sched_getaffinity(0))
         self.parallel = min(threads, STREAMS)
-        self.depth = 2 * self.parallel  # as many again to be read while the next compute
+        self.depth = 3 * self.parallel  # computing, done and waiting for an older one, being read
         self._settings = _settings(self._precision(), threads, self.parallel, cache_dir)
         self._score = file.card.score if score is None else score
         try:

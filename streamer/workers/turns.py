@@ -135,8 +135,10 @@ class Turns:
         return bool(old)
 
     def _room(self, pipeline: Pipeline) -> bool:
+        """Whether another batch can compute now. Those that are being finished have tickets open as well."""
+        detector = pipeline.detector
         computing = sum(not running.finished for running in self.running)
-        return computing < pipeline.detector.parallel and len(self.running) < pipeline.detector.depth
+        return computing < detector.parallel and len(self.running) < detector.depth - detector.parallel
 
     def _start(self, pipeline: Pipeline, batch: list[InferredCamera]) -> Iterable[tuple[InferredCamera, str]]:
         taken: list[InferredCamera] = []

@@ -1,0 +1,226 @@
+"""Whose frame is next, with a detector that is done when the test says so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.values import Frame
+from streamer.messages import Demand, FrameReady, InferCamera
+from streamer.metrics import Books
+from streamer.ring import RingMemory
+from streamer.workers.coverage import Coverage
+from streamer.workers.inferred import InferredCamera
+from streamer.workers.turns import Running, Turns
+
+STEP_NS = 40_000_000
+
+
+class SlowDetector:
+    """Two batches side by side, six open at once; a batch is done when its `notify` is called."""
+
+    parallel, depth = 2, 6
+
+    def __init__(self) -> None:
+        self.finish: list[Callable[[], None]] = []
+
+
+class FakePipeline:
+    max_batch = 1
+
+    def __init__(self) -> None:
+        self.detector = SlowDetector()
+        self.frames: list[str] = []
+
+    def submit(self, frames: Sequence[Frame], notify: Callable[[], None]) -> object:
+        self.frames += [f"{f.stamp.camera}{f.stamp.frame_id}" for f in frames]
+        self.detector.finish.append(notify)
+        return object()
+
+
+class Wire:
+    """Keeps the demands that are sent."""
+
+    def __init__(self) -> None:
+        self.demands: list[Demand] = []
+
+    def send(self, _peer: str, demand: Demand) -> bool:
+        self.demands.append(demand)
+        return True
+
+    def asked(self) -> list[str]:
+        names, self.demands = [d.camera for d in self.demands], []
+        return names
+
+
+class Scene:
+    def __init__(self, folder: Path, names: str, newest: bool = True) -> None:
+        self.wire, self.pipeline = Wire(), FakePipeline()
+        self.ring = folder / "ring"
+        RingMemory.create(self.ring, 4, 64, 36)
+        books = Books.create(folder / "books")
+        self.cameras: dict[str, InferredCamera] = {}
+        for row, name in enumerate(names):
+            config = InferCamera(name, row, 0, "", "", 60, newest)
+            coverage = Coverage(60, time.time_ns(), books.balance(row))
+            camera = InferredCamera(config, books.infer(row), coverage, 0, worker="capture-0")
+            camera.pipeline = self.pipeline  # type: ignore[assignment]
+            self.cameras[name] = camera
+        self.books = books
+        self.turns = Turns(self.wire, self.cameras, lambda: None)  # type: ignore[arg-type]
+
+    def arrive(self, name: str, number: int, age_ns: int = 0) -> None:
+        received_ns = time.monotonic_ns() - age_ns
+        path = str(self.ring)
+        self.turns.frame_ready(
+            "capture-0", FrameReady(name, path, 0, 0, 1, number, 64, 36, 0, 0, received_ns, "pts")
+        )
+
+    def ask(self) -> list[str]:
+        self.turns.ask(list(self.cameras.values()))
+        return self.wire.asked()
+
+    def started(self) -> list[str]:
+        assert list(self.turns.start()) == []
+        names, self.pipeline.frames = self.pipeline.frames, []
+        return names
+
+    def finished(self) -> list[str]:
+        return [camera.name for running in self.turns.done() for camera in running.cameras]
+
+    def dropped(self, name: str) -> dict[str, int]:
+        return dict(self.books.balance(self.cameras[name].config.row).dropped)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Callable[..., Scene]:
+    return lambda names, **kinds: Scene(tmp_path, names, **kinds)
+
+
+def test_a_detector_with_room_asks_for_as_many_frames_as_it_can_take(scene: Callable[..., Scene]) -> None:
+    five = scene("abcde")
+    assert len(five.ask()) == 2
+    assert five.ask() == []  # these two are on their way
+
+
+def test_demands_that_wait_for_a_frame_to_be_made_do_not_keep_others_back(
+    scene: Callable[..., Scene],
+) -> None:
+    five = scene("abcde")
+    out = five.ask()
+    for _ in range(3):
+        for camera in five.cameras.values():
+            camera.demanded_s -= 1.0 if camera.demanded_s else 0.0
+        out += five.ask()
+    assert sorted(out) == list("abcde")
+
+
+def test_a_busy_detector_asks_for_one_frame_when_a_batch_is_about_to_be_done(
+    scene: Callable[..., Scene],
+) -> None:
+    four = scene("abcd")
+    first, second = four.ask()
+    four.arrive(first, 0)
+    four.arrive(second, 0)
+    assert sorted(four.started()) == sorted([f"{first}0", f"{second}0"])
+    assert four.ask() == []
+    four.turns.running[0].started_s -= 0.029  # of 30 ms
+    (third,) = four.ask()
+    assert third not in (first, second)
+    four.arrive(third, 0)
+    assert four.started() == []  # there is no room yet
+    assert four.ask() == []
+
+
+def test_frames_of_one_camera_are_finished_in_their_order(scene: Callable[..., Scene]) -> None:
+    two = scene("ab")
+    two.arrive("a", 0)
+    assert two.started() == ["a0"]
+    two.arrive("a", 1)
+    assert two.started() == ["a1"]
+    two.pipeline.detector.finish[1]()
+    assert two.finished() == []  # a1 waits for a0
+    assert two.turns.has(two.cameras["a"])
+    two.arrive("b", 0)
+    assert two.started() == ["b0"]
+    two.pipeline.detector.finish[2]()
+    assert two.finished() == ["b"]
+    two.pipeline.detector.finish[0]()
+    assert two.finished() == ["a", "a"]
+
+
+def test_one_slow_frame_never_leads_to_more_open_tickets_than_the_detector_allows(
+    scene: Callable[..., Scene],
+) -> None:
+    one = scene("a")
+    for number in range(20):
+        one.arrive("a", number)
+        one.started()
+        for notify in one.pipeline.detector.finish[1:]:
+            notify()
+        one.finished()
+        assert len(one.turns.running) <= SlowDetector.depth - SlowDetector.parallel
+
+
+def busy_then_late(scene: Scene, names: str) -> None:
+    """Both places taken, and a frame of `a` in waiting that was new when it came and is old by now."""
+    for number in (0, 1):
+        scene.arrive("a", number, age_ns=(10 - number) * STEP_NS)
+    scene.cameras["a"].ready = None
+    for name in names:
+        scene.arrive(name, 0)
+    scene.started()
+    scene.arrive("a", 9, age_ns=2 * STEP_NS)
+
+
+def test_a_frame_that_waited_until_there_is_a_newer_one_is_exchanged_once(
+    scene: Callable[..., Scene],
+) -> None:
+    three = scene("abc")
+    busy_then_late(three, "bc")
+    three.wire.asked()
+    three.pipeline.detector.finish[0]()
+    three.finished()
+    assert three.started() == []
+    assert three.wire.asked() == ["a"]
+    assert three.dropped("a")["stale"] == 1
+    three.arrive("a", 11, age_ns=2 * STEP_NS)
+    assert three.started() == ["a11"]  # old again, but it is taken now
+    assert three.dropped("a")["stale"] == 1
+
+
+def test_no_frame_is_exchanged_where_every_frame_counts(scene: Callable[..., Scene]) -> None:
+    three = scene("abc", newest=False)
+    busy_then_late(three, "bc")
+    three.pipeline.detector.finish[0]()
+    three.finished()
+    assert three.started() == ["a9"]
+    assert "stale" not in three.dropped("a")
+
+
+def test_a_camera_with_a_fresh_frame_goes_before_one_whose_frame_is_about_to_be_replaced(
+    scene: Callable[..., Scene],
+) -> None:
+    three = scene("abc")
+    now_s = time.monotonic()
+    for name, age in (("a", 0.9), ("b", 0.3), ("c", 0.9)):
+        camera: Any = three.cameras[name]
+        for number in (0, 1):
+            three.arrive(name, number, age_ns=int((1 + age - number) * STEP_NS))
+        camera.ready, camera.served_s = None, now_s - 0.1
+    assert three.ask()[0] == "b"
+    for camera in three.cameras.values():
+        camera.demanded_s = 0.0
+    three.cameras["c"].served_s = now_s - 2.0  # nobody waits for ever
+    assert three.ask()[0] == "c"
+
+
+def test_what_a_batch_took_is_known_when_it_is_done() -> None:
+    running = Running(None, (), 10.0, finished=True, finished_s=10.025)  # type: ignore[arg-type]
+    assert running.took_s == pytest.approx(0.025)
+    assert np.isfinite(Running(None, (), time.monotonic()).took_s)  # type: ignore[arg-type]
