@@ -11,7 +11,7 @@ from pipelines.track import table as t
 
 Array = npt.NDArray[np.float64]
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save(state: Array, votes: Array, rest: dict[str, Any]) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def save(state: Array, votes: Array, rest: dict[str, Any]) -> dict[str, Any]:
     return {
         **rest,
         "format": FORMAT,
-        "tracks": state.tolist(),
+        "tracks": state.T.tolist(),
         "votes": [
             [r, c, count] for (r, c), count in zip(cast.tolist(), votes[votes > 0].tolist(), strict=True)
         ],
@@ -32,10 +32,10 @@ def restore(saved: dict[str, Any]) -> tuple[Array, Array, dict[str, Any]]:
     """The state table, the votes and the rest. Raises ValueError where it cannot be understood."""
     if saved.get("format") != FORMAT:
         raise ValueError(f"a tracker state of format {saved.get('format')!r} cannot be restored")
-    state = np.array(saved["tracks"], np.float64).reshape(-1, t.COLUMNS)
+    state = np.array(saved["tracks"], np.float64).reshape(-1, t.ROWS).T
     if not np.isfinite(state).all():
         raise ValueError("the saved tracker state is damaged: it holds numbers that are not finite")
-    votes = np.zeros((len(state), int(saved["classes"])))
+    votes = np.zeros((state.shape[1], int(saved["classes"])))
     for row, column, count in saved["votes"]:
         votes[int(row), int(column)] = count
     return state, votes, saved

@@ -19,8 +19,10 @@ class TrackerSettings:
     tentative_s: float = 0.25  # how long a track that is not shown yet may miss its box
     lost_s: float = 2.0  # how long a track that is not seen can be found again
     coast_s: float = 0.1  # how long a track that is not seen is still shown, as a prediction
-    speed_prior: float = 1.5  # standard deviation of a new track's speed, sizes / s
-    acceleration: float = 0.8  # white-noise acceleration, sizes / s^1.5
+    speed_prior: float = 1.06  # standard deviation of a new track's speed, sizes / s,
+    speed_prior_size: float = 2.12  # and of the growth of its size
+    acceleration: float = 0.566  # white-noise acceleration of its place, sizes / s^1.5,
+    acceleration_size: float = 1.13  # and of its size
     maneuver_rate: float = 0.1  # how fast the acceleration follows surprises,
     maneuver_least: float = 0.03  # and the least and most that it is multiplied with
     maneuver_most: float = 10.0

@@ -1,6 +1,7 @@
-"""The columns of the tracker's state table: one row a track, float64, so that a frame is a few array steps.
+"""The rows of the tracker's state table: a column is a track, and each quantity of all tracks lies together.
 
-A side is x1, y1, x2 or y2 of the box, normalised; speeds are per second.
+A track's box is held as a place (x and y of its centre) and an extent (width, height), normalised; speeds are
+per second. Where four rows belong together their order is centre x, centre y, width, height.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-SIDES = slice(0, 4)  # estimated position of each side
-SPEEDS = slice(4, 8)
-P_XX = slice(8, 12)  # variance of the position, covariance with the speed, variance of the speed
+BOX = slice(0, 4)  # the estimate
+SPEED = slice(4, 8)
+P_XX = slice(8, 12)  # variance of the estimate, covariance with the speed, variance of the speed
 P_XV = slice(12, 16)
 P_VV = slice(16, 20)
 SEEN_1 = slice(20, 24)  # the last matched box
@@ -29,12 +30,28 @@ EVIDENCE = 37  # sum over the boxes, see evidence.py
 LAST_EVIDENCE = 38
 MANEUVER = 39  # factor on the process noise
 SURE_HITS = 40  # boxes with evidence of 0 or more
-COLUMNS = 41
+ROWS = 41
 
 LEAST_SIZE = 1e-4  # of the picture; thinner boxes are taken as this thin where lengths are compared
 
 
-def sizes(sides: Array) -> Array:
-    """(N, 4) width, height, width, height of (N, 4) boxes."""
-    extent = np.maximum(sides[:, 2:4] - sides[:, 0:2], LEAST_SIZE)
-    return np.concatenate([extent, extent], axis=1)
+def from_sides(boxes_xyxyn: npt.NDArray[np.floating]) -> Array:
+    """(4, N) centres and extents of (N, 4) boxes given by their sides."""
+    low, high = boxes_xyxyn.T[:2], boxes_xyxyn.T[2:]
+    box = np.empty((4, len(boxes_xyxyn)))
+    np.add(low, high, out=box[:2])
+    box[:2] *= 0.5
+    np.subtract(high, low, out=box[2:])
+    return box
+
+
+def to_sides(box: Array, out: npt.NDArray[np.floating]) -> None:
+    """Write the sides of boxes (4, N) to `out` (N, 4)."""
+    half = 0.5 * box[2:]
+    np.subtract(box[:2], half, out=out.T[:2], casting="same_kind")
+    np.add(box[:2], half, out=out.T[2:], casting="same_kind")
+
+
+def paired(rows: Array) -> Array:
+    """(2, 2, N) view of four rows: place or extent, then x or y."""
+    return rows.reshape(2, 2, -1)

@@ -11,9 +11,12 @@ from pipelines.geometry import good_boxes
 from pipelines.track import checkpoint
 from pipelines.track import table as t
 from pipelines.track.association import mutual_best, similarity
+from pipelines.track.camera_motion import CameraMotion
+from pipelines.track.early import Early
 from pipelines.track.evidence import ScoreScale
 from pipelines.track.motion import Motion
 from pipelines.track.settings import TrackerSettings
+from pipelines.track.shown import shown
 from pipelines.values import Detections, Image, Labels, Stamp, Tracks
 
 Array = npt.NDArray[np.float64]
@@ -23,14 +26,13 @@ MOST_EVIDENCE = 3.0  # of one box
 TEACH_FROM, TEACH_TO = 5, 60  # boxes of a track, by number, that teach the usual score:
 # not all, lest one person who stands for an hour sets it
 BACKWARDS_S = 1.0  # media time that falls back by more begins anew; by less, the frame is dropped
-HISTORY = 32  # boxes kept of a track that is not shown yet
 OUTSIDE = 0.02  # a predicted centre this far out of the picture has left it
 
 
 class Tracker:
     """The tracker of one camera. Ids start at 1 in each epoch and are never used twice within it.
 
-    `dropped` counts what was refused, by reason.
+    `dropped` counts what was refused, by reason; `camera_motion` tells how far the view has moved.
     """
 
     def __init__(self, settings: TrackerSettings | None = None) -> None:
@@ -45,12 +47,16 @@ class Tracker:
         self._epoch: int | None = None
         self._motion = Motion(self.settings)
         self._scale = ScoreScale(self.settings.border_sigmas)
+        self.camera_motion = CameraMotion()
         self._clear()
 
     def _clear(self) -> None:
-        self._state: Array = np.zeros((0, t.COLUMNS))
-        self._votes: Array = np.zeros((0, 0))
-        self._early: dict[int, list[list[float]]] = {}
+        self._table: Array = np.zeros((t.ROWS, self.settings.max_tracks))
+        self._n = 0
+        self._state: Array = self._table[:, :0]  # the part of the table that is in use
+        self._votes: Array = np.zeros((self.settings.max_tracks, 1))
+        self._class: Index = np.zeros(0, np.intp)
+        self._early = Early()
         self._base_ns: int | None = None
         self._now_s = 0.0
         self._dt = 0.0
@@ -60,13 +66,14 @@ class Tracker:
         stamp: Stamp,
         detections: Detections,
         labels: Labels,
-        image: Image | None = None,  # noqa: ARG002
+        image: Image | None = None,
     ) -> Tracks:
         """Take one frame's boxes and return the live tracks at that frame.
 
         Boxes that are not finite or have no area are dropped and counted, and so is a frame whose media
         time does not advance. Raises ValueError where the frame is another camera's: each camera has a
-        tracker of its own. `image` is part of the protocol; this tracker looks at boxes alone.
+        tracker of its own. `image`, the frame or its small grey copy (camera_motion.py), is asked how the
+        view has moved; without it the view is taken to stand still.
         """
         if not self._advance(stamp):
             return Tracks.empty()
@@ -74,13 +81,20 @@ class Tracker:
         evidence = self._scale.evidence(scores)
         if self._votes.shape[1] < len(labels.names):
             self._votes = np.pad(self._votes, ((0, 0), (0, len(labels.names) - self._votes.shape[1])))
-        if len(self._state):
+        if self._n:
             self._motion.predict(self._state, self._dt)
+        if image is not None:
+            shift = self.camera_motion.follow(image, detections.boxes_xyxyn)
+            if shift is not None:
+                self._motion.shift(self._state, shift)
         free = self._associate(boxes, scores, classes, evidence, labels.group_ids())
         self._forget()
-        born = np.flatnonzero(free)
-        self._give_birth(boxes[born], scores[born], classes[born], evidence[born])
-        return self._shown()
+        if free is None:
+            self._give_birth(boxes, scores, classes, evidence)
+        elif len(free):
+            self._give_birth(boxes[:, free], scores[free], classes[free], evidence[free])
+        self._class = self._votes[: self._n].argmax(axis=1)
+        return shown(self._state, self._class, self._motion, self._early, self._now_s, self.settings.coast_s)
 
     # ---- what comes in
 
@@ -115,22 +129,20 @@ class Tracker:
         self.dropped[reason] = self.dropped.get(reason, 0) + n
 
     def _accept(self, detections: Detections) -> tuple[Array, Array, npt.NDArray[np.int32]]:
-        boxes = detections.boxes_xyxyn.astype(np.float64)
-        scores = detections.scores.astype(np.float64)
-        classes = detections.class_ids
-        if not len(boxes):
-            return boxes, scores, classes
-        sound = good_boxes(boxes) & np.isfinite(scores)
-        if not sound.all():
-            self._count("box not finite or without area", int((~sound).sum()))
-        keep = np.flatnonzero(sound & (scores >= self.settings.low_score))
-        if len(keep) > self.settings.max_boxes:
-            self._count("more boxes than a frame may have", len(keep) - self.settings.max_boxes)
-            best = np.argsort(-scores[keep], kind="stable")[: self.settings.max_boxes]
-            keep = keep[np.sort(best)]
-        if len(keep) == len(boxes):
-            return boxes, scores, classes
-        return boxes[keep], scores[keep], classes[keep]
+        """The usable boxes (4, N) as centres and extents, their scores and classes."""
+        boxes, scores, classes = detections.boxes_xyxyn, detections.scores, detections.class_ids
+        if len(boxes):
+            sound = good_boxes(boxes) & np.isfinite(scores)
+            keep = sound & (scores >= self.settings.low_score)
+            if not keep.all():
+                if not sound.all():
+                    self._count("box not finite or without area", int((~sound).sum()))
+                boxes, scores, classes = boxes[keep], scores[keep], classes[keep]
+            if len(boxes) > self.settings.max_boxes:
+                self._count("more boxes than a frame may have", len(boxes) - self.settings.max_boxes)
+                best = np.sort(np.argsort(-scores, kind="stable")[: self.settings.max_boxes])
+                boxes, scores, classes = boxes[best], scores[best], classes[best]
+        return t.from_sides(boxes.astype(np.float64)), scores.astype(np.float64), classes
 
     # ---- who is who
 
@@ -141,157 +153,137 @@ class Tracker:
         classes: npt.NDArray[np.int32],
         evidence: Array,
         groups: npt.NDArray[np.int32],
-    ) -> npt.NDArray[np.bool_]:
+    ) -> Index | None:
         """Match sure boxes before unsure ones (ByteTrack: Zhang et al., ECCV 2022) and tracks that ever had
-        a sure box before those that never had; return (D,) who is left over. A track is matched only by
-        boxes of its own group of classes. Every box left over begins a track, but only sure ones get it
-        shown: the rest is its history, should it turn out to be an object that came in badly seen."""
-        free = np.ones(len(boxes), np.bool_)
-        if not len(boxes) or not len(self._state):
-            return free
+        a sure box before those that never had; return which are left over, None for all. A track is matched
+        only by boxes of its own group of classes. Every box left over begins a track, but only sure ones get
+        it shown: the rest is its history, should it turn out to be an object that came in badly seen."""
+        if not len(scores) or not self._n:
+            return None
         s = self.settings
-        alike = similarity(self._state, boxes, s.buffer, s.buffer_sigmas)
-        own = groups[self._votes.argmax(axis=1)]
-        other = groups[classes]
-        if own.min() != own.max() or other.min() != other.max() or own[0] != other[0]:
-            alike[own[:, None] != other] = -1.0
+        state = self._state
+        alike = similarity(state, boxes, s.buffer, s.buffer_sigmas)
+        if len(groups) > 1:
+            alike[groups[self._class][:, None] != groups[classes]] = -1.0
         sure = evidence >= 0
-        least = np.where(sure, s.min_similarity, s.min_similarity_low)
-        first = alike + np.where(sure, 2.0, 0.0) + (self._state[:, t.SURE_HITS] > 0)[:, None]
-        rows, columns = mutual_best(np.where(alike >= least, first, -1.0), 0.0)
+        refused = alike < np.where(sure, s.min_similarity, s.min_similarity_low)
+        alike += 2.0 * sure
+        alike += (state[t.SURE_HITS] > 0)[:, None]
+        alike[refused] = -1.0
+        rows, columns = mutual_best(alike)
+        if not len(rows):
+            return None
+        self._correct(rows, columns, boxes, scores, classes, evidence)
+        free = np.ones(len(scores), np.bool_)
         free[columns] = False
-        if len(rows):
-            self._correct(rows, boxes[columns], scores[columns], classes[columns], evidence[columns])
-        return free
+        return free.nonzero()[0]
 
     def _correct(
         self,
         rows: Index,
+        columns: Index,
         boxes: Array,
         scores: Array,
         classes: npt.NDArray[np.int32],
         evidence: Array,
     ) -> None:
-        now = self._now_s
-        state = self._state[rows]
-        self._motion.correct(state, boxes, now)
-        state[:, t.SEEN_2] = state[:, t.SEEN_1]
-        state[:, t.SEEN_1] = boxes
-        state[:, t.SEEN_DT] = now - state[:, t.SEEN_S]
-        state[:, t.SEEN_S] = now
-        state[:, t.HITS] += 1
-        state[:, t.SCORE] = scores
-        state[:, t.LAST_EVIDENCE] = evidence
-        state[:, t.SURE_HITS] += evidence >= 0
-        state[:, t.EVIDENCE] += np.where(state[:, t.SURE_HITS] > 0, np.minimum(evidence, MOST_EVIDENCE), 0.0)
+        """Give the tracks `rows` the boxes `columns`. What is true of unmatched tracks is written anew to
+        them, so that no table has to be gathered and scattered."""
+        now, state = self._now_s, self._state
+        matched = np.zeros(self._n)
+        matched[rows] = 1.0
+        box = state[t.BOX].copy()
+        box[:, rows] = boxes[:, columns]
+        self._motion.correct(state, box, matched, now)
+        found = np.zeros((2, self._n))
+        scores, evidence = scores[columns], evidence[columns]
+        there = matched > 0
+        np.copyto(state[t.SEEN_2], state[t.SEEN_1], where=there)
+        np.copyto(state[t.SEEN_1], box, where=there)
+        np.copyto(state[t.SEEN_DT], now - state[t.SEEN_S], where=there)
+        np.copyto(state[t.SEEN_S], now, where=there)
+        state[t.HITS] += matched
+        state[t.SCORE, rows] = scores
+        state[t.LAST_EVIDENCE, rows] = evidence
+        found[0, rows] = evidence >= 0
+        found[1, rows] = np.minimum(evidence, MOST_EVIDENCE)
+        sure = state[t.SURE_HITS]
+        sure += found[0]
+        found[1] *= sure > 0
+        state[t.EVIDENCE] += found[1]
         s = self.settings
-        proven = (state[:, t.SURE_HITS] >= s.confirm_hits) & (state[:, t.EVIDENCE] >= s.confirm_evidence)
-        state[:, t.CONFIRMED] = np.maximum(state[:, t.CONFIRMED], proven)
-        self._state[rows] = state
-        self._votes[rows, classes] += scores
-        taught = (
-            (state[:, t.CONFIRMED] > 0) & (state[:, t.HITS] >= TEACH_FROM) & (state[:, t.HITS] <= TEACH_TO)
-        )
+        proven = state[t.EVIDENCE] >= s.confirm_evidence
+        proven &= sure >= s.confirm_hits
+        proven &= there
+        np.maximum(state[t.CONFIRMED], proven, out=state[t.CONFIRMED])
+        self._votes[rows, classes[columns]] += scores
+        hits = state[t.HITS, rows]
+        taught = state[t.CONFIRMED, rows] > 0
+        taught &= hits >= TEACH_FROM
+        taught &= hits <= TEACH_TO
         self._scale.learn(scores[taught])
-        if self._early:
-            self._remember(state)
+        self._early.remember(state, rows, now)
 
     # ---- life and death
 
     def _forget(self) -> None:
-        state = self._state
-        if not len(state):
+        if not self._n:
             return
-        s = self.settings
-        gap = self._now_s - state[:, t.SEEN_S]
-        unseen = gap > 0
-        if not unseen.any():
+        state, s = self._state, self.settings
+        gap = self._now_s - state[t.SEEN_S]
+        if gap.max() <= 0.0:
             return
-        patience = np.where(state[:, t.CONFIRMED] > 0, s.lost_s, max(s.tentative_s, 1.5 * self._dt))
-        twice = state[:, 0:2] + state[:, 2:4]
-        outside = ((twice < -2 * OUTSIDE) | (twice > 2 + 2 * OUTSIDE)).any(axis=1)
-        gone = unseen & ((gap > patience) | outside)
+        hasty = max(s.tentative_s, 1.5 * self._dt)
+        gone = gap > hasty + (s.lost_s - hasty) * state[t.CONFIRMED]
+        off = np.abs(state[:2] - 0.5)
+        gone |= (off[0] > 0.5 + OUTSIDE) & (gap > 0)
+        gone |= (off[1] > 0.5 + OUTSIDE) & (gap > 0)
         if gone.any():
-            for track_id in state[gone, t.ID].astype(np.int64).tolist():
-                self._early.pop(track_id, None)
-            self._state = state[~gone]
-            self._votes = self._votes[~gone]
+            self._early.forget(state[t.ID, gone].tolist())
+            keep = (~gone).nonzero()[0]
+            self._resize(len(keep))
+            self._state[:] = state[:, keep]
+            self._votes[: self._n] = self._votes[keep]
+
+    def _resize(self, n: int) -> None:
+        self._n = n
+        self._state = self._table[:, :n]
 
     def _give_birth(
         self, boxes: Array, scores: Array, classes: npt.NDArray[np.int32], evidence: Array
     ) -> None:
         s = self.settings
-        room = s.max_tracks - len(self._state)
-        if len(boxes) > room:
-            self._count("more tracks than a camera may have", len(boxes) - room)
+        room = s.max_tracks - self._n
+        if len(scores) > room:
+            self._count("more tracks than a camera may have", len(scores) - room)
             best = np.argsort(-scores, kind="stable")[:room]
-            boxes, scores, classes, evidence = boxes[best], scores[best], classes[best], evidence[best]
-        n = len(boxes)
+            boxes, scores, classes, evidence = boxes[:, best], scores[best], classes[best], evidence[best]
+        n = len(scores)
         if not n:
             return
-        fresh = np.zeros((n, t.COLUMNS))
-        size = t.sizes(boxes)
-        fresh[:, t.SIDES] = boxes
-        fresh[:, t.P_XX] = (self._motion.box_noise(fresh) * size) ** 2
-        fresh[:, t.P_VV] = (s.speed_prior * size) ** 2
-        fresh[:, t.SEEN_1] = boxes
-        fresh[:, t.SEEN_2] = boxes
-        fresh[:, t.ID] = np.arange(self._next_id, self._next_id + n)
-        fresh[:, t.SEEN_S] = self._now_s
-        fresh[:, t.HITS] = 1
-        fresh[:, t.SCORE] = scores
-        fresh[:, t.EVIDENCE] = np.clip(evidence, 0.0, MOST_EVIDENCE)
-        fresh[:, t.SURE_HITS] = evidence >= 0
-        fresh[:, t.LAST_EVIDENCE] = evidence
-        fresh[:, t.MANEUVER] = 1.0
-        fresh[:, t.CONFIRMED] = (s.confirm_hits <= 1) & (fresh[:, t.EVIDENCE] >= s.confirm_evidence)
+        old = self._n
+        self._resize(old + n)
+        fresh = self._state[:, old:]
+        fresh[:] = 0.0
+        size = np.maximum(boxes[2:], t.LEAST_SIZE)
+        fresh[t.BOX] = boxes
+        self._motion.begin(fresh, size)
+        self._motion.join(fresh, size, self._state[:, :old], self._now_s)
+        fresh[t.SEEN_1] = boxes
+        fresh[t.SEEN_2] = boxes
+        fresh[t.ID] = np.arange(self._next_id, self._next_id + n)
+        fresh[t.SEEN_S] = self._now_s
+        fresh[t.HITS] = 1
+        fresh[t.SCORE] = scores
+        fresh[t.EVIDENCE] = np.clip(evidence, 0.0, MOST_EVIDENCE)
+        fresh[t.SURE_HITS] = evidence >= 0
+        fresh[t.LAST_EVIDENCE] = evidence
+        fresh[t.MANEUVER] = 1.0
+        fresh[t.CONFIRMED] = (s.confirm_hits <= 1) & (fresh[t.EVIDENCE] >= s.confirm_evidence)
         self._next_id += n
-        votes = np.zeros((n, self._votes.shape[1]))
-        votes[np.arange(n), classes] = scores
-        self._state = np.concatenate([self._state, fresh])
-        self._votes = np.concatenate([self._votes, votes])
-        for row in fresh.tolist():
-            self._early[int(row[t.ID])] = [[self._now_s, *row[t.SEEN_1], row[t.LAST_EVIDENCE]]]
-
-    def _remember(self, state: Array) -> None:
-        """Keep the boxes of tracks that are not shown yet: a line may lie behind them already."""
-        for row in state.tolist():
-            boxes = self._early.get(int(row[t.ID]))
-            if boxes is not None and not row[t.CONFIRMED] and len(boxes) < HISTORY:
-                boxes.append([self._now_s, *row[t.SEEN_1], row[t.LAST_EVIDENCE]])
-
-    # ---- what goes out
-
-    def _shown(self) -> Tracks:
-        state = self._state
-        gap = self._now_s - state[:, t.SEEN_S]
-        index = np.flatnonzero((state[:, t.CONFIRMED] > 0) & (gap <= self.settings.coast_s))
-        if not len(index):
-            return Tracks.empty()
-        rows = state[index]
-        ids = rows[:, t.ID].astype(np.int64)
-        noise = self._motion.box_noise(rows)[:, :2] * t.sizes(rows[:, t.SIDES])[:, :2]
-        return Tracks(
-            ids,
-            rows[:, t.SIDES].astype(np.float32),
-            rows[:, t.SCORE].astype(np.float32),
-            self._votes[index].argmax(axis=1).astype(np.int32),
-            gap[index] == 0,
-            noise.astype(np.float32),
-            measured_xyxyn=rows[:, t.SEEN_1].astype(np.float32),
-            evidence=rows[:, t.LAST_EVIDENCE].astype(np.float32),
-            history=self._histories(ids) if self._early else {},
-        )
-
-    def _histories(self, ids: npt.NDArray[np.int64]) -> dict[int, Array]:
-        found: dict[int, Array] = {}
-        for track_id in ids.tolist():
-            boxes = self._early.pop(track_id, None)
-            if boxes:
-                table = np.array(boxes)
-                table[:, 0] = self._now_s - table[:, 0]
-                found[track_id] = table[table[:, 0] > 0]
-        return found
+        self._votes[old : old + n] = 0.0
+        self._votes[np.arange(old, old + n), classes] = scores
+        self._early.begin(self._state, range(old, old + n), self._now_s)
 
     # ---- checkpoints
 
@@ -299,7 +291,7 @@ class Tracker:
         """Plain data (numbers, lists, strings) from which `restore` goes on; about 0.5 KB a track."""
         return checkpoint.save(
             self._state,
-            self._votes,
+            self._votes[: self._n],
             {
                 "camera": self._camera,
                 "epoch": self._epoch,
@@ -308,23 +300,29 @@ class Tracker:
                 "next_id": self._next_id,
                 "motion": self._motion.save(),
                 "scale": self._scale.save(),
-                "early": [[k, rows] for k, rows in self._early.items()],
+                "early": self._early.save(),
             },
         )
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from `save`. Raises ValueError where it was saved by another version or is damaged."""
         state, votes, rest = checkpoint.restore(saved)
+        if state.shape[1] > self.settings.max_tracks:
+            raise ValueError(f"the saved tracker state holds {state.shape[1]} tracks, more than there may be")
+        self._clear()
         self._camera = rest["camera"]
         self._epoch = rest["epoch"]
         self._base_ns = rest["base_ns"]
         self._now_s = float(rest["now_s"])
-        self._dt = 0.0
         self._next_id = int(rest["next_id"])
         self._motion.restore(rest["motion"])
         self._scale.restore(rest["scale"])
-        self._early = {int(k): [list(map(float, row)) for row in rows] for k, rows in rest["early"]}
-        self._state, self._votes = state, votes
+        self._early.restore(rest["early"])
+        self._resize(state.shape[1])
+        self._state[:] = state
+        self._votes = np.zeros((self.settings.max_tracks, max(votes.shape[1], 1)))
+        self._votes[: self._n, : votes.shape[1]] = votes
+        self._class = self._votes[: self._n].argmax(axis=1)
 
 
 def create_tracker(settings: TrackerSettings | None = None) -> Tracker:
