@@ -8,15 +8,18 @@ process can go on where this one was.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from pipelines.actions.engine import ActionEngine, Seen
 from pipelines.count import Analytics, create_analytics
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.filter import DetectionFilter
 from pipelines.spec import CameraRules
 from pipelines.track import Tracker, create_tracker
-from pipelines.values import Detections, Event, Frame, FrameResult, Labels, Stamp
+from pipelines.values import Detections, Event, Frame, FrameResult, Image, Labels, Stamp
+
+USUAL_ASPECT = 16 / 9  # of a picture of which nothing is known
 
 
 @dataclass(slots=True, eq=False)
@@ -29,17 +32,23 @@ class _Camera:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pending:
-    """A batch that the detector has; `stamps` in the order of its frames."""
+    """A batch that the detector has; `stamps` and `aspects` (width over height) in the order of its frames.
+
+    `images` are copies for a model of actions that looks at pixels; else there are none.
+    """
 
     stamps: tuple[Stamp, ...]
     ticket: Ticket
+    aspects: tuple[float, ...]
+    images: tuple[Image, ...] = ()
 
 
 class Pipeline:
     """Runs frames of many cameras through one detector. Used by one thread."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector, actions: ActionEngine | None = None) -> None:
         self.detector = detector
+        self.actions = actions
         self._cameras: dict[str, _Camera] = {}
 
     @property
@@ -58,6 +67,8 @@ class Pipeline:
             tracker=create_tracker(),
             analytics=create_analytics(rules, self.labels),
         )
+        if self.actions is not None:
+            self.actions.open_camera(camera)
 
     def set_rules(self, camera: str, rules: CameraRules) -> None:
         """Apply new rules; tracks, and the state of rules that are unchanged, stay.
@@ -75,11 +86,15 @@ class Pipeline:
         state = self._cameras[camera]
         state.tracker.reset()
         self.detector.forget(camera)
+        if self.actions is not None:
+            self.actions.end_tracks(camera)
         return state.analytics.close(stamp)
 
     def close_camera(self, camera: str) -> None:
         self._cameras.pop(camera, None)
         self.detector.forget(camera)
+        if self.actions is not None:
+            self.actions.close_camera(camera)
 
     def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Pending:
         """Hand at most `max_batch` frames to the detector; their memory is free again on return.
@@ -87,21 +102,46 @@ class Pipeline:
         `notify` is called, from whatever thread, when collect() would no longer wait.
         """
         ticket = self.detector.submit(frames, notify)
-        return Pending(tuple(frame.stamp for frame in frames), ticket)
+        wanted = self.actions is not None and self.actions.needs_pixels
+        return Pending(
+            tuple(frame.stamp for frame in frames),
+            ticket,
+            tuple(frame.image.shape[1] / frame.image.shape[0] for frame in frames),
+            tuple(frame.image.copy() for frame in frames) if wanted else (),
+        )
 
     def collect(self, pending: Pending) -> list[FrameResult]:
         """Wait for the detector, then track and count. One result a frame, in order.
 
         Raises FrameRefused when the detector's output is not usable; no camera's state has changed then.
         """
-        found = self.detector.collect(pending.ticket)
-        return [self.advance(stamp, boxes) for stamp, boxes in zip(pending.stamps, found, strict=True)]
+        return self.follow(pending, self.detector.collect(pending.ticket))
 
-    def advance(self, stamp: Stamp, detections: Detections) -> FrameResult:
-        """What follows the detector, for one frame: filter, tracker, analytics. The door for replays too.
+    def follow(self, pending: Pending, found: Sequence[Detections]) -> list[FrameResult]:
+        """What follows the detector, for a batch; the windows of all its cameras are classified at once."""
+        results = [self._track(stamp, boxes) for stamp, boxes in zip(pending.stamps, found, strict=True)]
+        if self.actions is None:
+            return results
+        images = pending.images or (None,) * len(results)
+        seen = [
+            Seen(result.stamp, result.tracks, aspect, image)
+            for result, aspect, image in zip(results, pending.aspects, images, strict=True)
+        ]
+        done = self.actions.update(seen)
+        return [
+            replace(result, events=(*result.events, *more)) if more else result
+            for result, more in zip(results, done, strict=True)
+        ]
+
+    def advance(self, stamp: Stamp, detections: Detections, aspect: float = USUAL_ASPECT) -> FrameResult:
+        """What follows the detector, for one frame without its picture: the door for replays.
 
         A new epoch in the stamp ends the tracks of the one before, there and in the analytics.
         """
+        return self.follow(Pending((stamp,), Ticket((stamp.camera,)), (aspect,)), [detections])[0]
+
+    def _track(self, stamp: Stamp, detections: Detections) -> FrameResult:
+        """Filter, tracker, analytics."""
         state = self._cameras[stamp.camera]
         kept = state.filter.apply(detections)
         tracks = state.tracker.update(stamp, kept, self.labels)
@@ -114,13 +154,18 @@ class Pipeline:
     def save(self, camera: str) -> dict[str, Any]:
         """Plain data from which restore() goes on: the tracks and the sides of lines they are on."""
         state = self._cameras[camera]
-        return {
+        saved = {
             "tracker": state.tracker.save(),
             "analytics": state.analytics.save(),
         }
+        if self.actions is not None:
+            saved["actions"] = self.actions.save(camera)
+        return saved
 
     def restore(self, camera: str, saved: dict[str, Any]) -> None:
         """Raises KeyError, TypeError or ValueError when `saved` is not from save()."""
         state = self._cameras[camera]
         state.tracker.restore(saved["tracker"])
         state.analytics.restore(saved["analytics"])
+        if self.actions is not None and "actions" in saved:
+            self.actions.restore(camera, saved["actions"])

@@ -208,6 +208,20 @@ class RuleDefaults(Rules):
     speed: bool = False
 
 
+class ActionsSpec(Rules):
+    """What tracked people do, by a model of actions: the name of one that comes with the package, or the
+    path of an exported .onnx with its sidecar.
+
+    `labels`: those that become events; empty: all that the model does not call silent. `min_duration_s` None:
+    the model's own. `groups` of tracks that are looked at; empty: the model's own.
+    """
+
+    model: str = "motion"
+    labels: tuple[str, ...] = ()
+    min_duration_s: float | None = Field(default=None, ge=0, le=60)
+    groups: tuple[str, ...] = ()
+
+
 class PipelineSpec(Rules):
     """Which parts a pipeline is made of. `detector` is an engine of the registry or "auto".
 
@@ -221,6 +235,7 @@ class PipelineSpec(Rules):
     score: Unit | None = None  # None: the model's own default
     classes: tuple[str, ...] = ()
     defaults: RuleDefaults = RuleDefaults()
+    actions: ActionsSpec | None = None
 
 
 @cache

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from pipelines.actions.engine import ActionEngine
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.pipeline import Pending, Pipeline
 from pipelines.spec import CameraRules
@@ -33,6 +34,7 @@ FURTHER = frozenset(
     for kind in (
         *("dwell.exceeded", "occupancy.changed", "queue.changed", "flow.moved", "flow.matrix"),
         *("speed.measured", "wrongway.detected", "heatmap.measured", "unique.counted"),
+        "action.detected",
     )
 )
 AHEAD = 4  # frames decoded and scaled before the detector wants them
@@ -174,6 +176,7 @@ def analyze(
     partial: bool = False,
     progress: Progress | None = None,
     watcher: Watcher | None = None,
+    actions: ActionEngine | None = None,
 ) -> Analysis:
     """Run every frame of `source` (open; closed by the caller) through `detector`, tracker and analytics.
 
@@ -181,7 +184,7 @@ def analyze(
     raises SourceDamaged. Raises ConfigError for a class that the model does not have.
     """
     outputs = outputs or Outputs()
-    pipeline = Pipeline(detector)
+    pipeline = Pipeline(detector, actions)
     _open(pipeline, rules)
     analysis = Analysis(
         rules, width=info.width, height=info.height, fps=info.fps, detector=detector.describe()
@@ -226,10 +229,11 @@ def replay(
     outputs: Outputs | None = None,
     progress: Progress | None = None,
     watcher: Watcher | None = None,
+    actions: ActionEngine | None = None,
 ) -> Analysis:
     """The same from stored detections: no pixels, no model. Raises ConfigError for an unknown class."""
     outputs = outputs or Outputs()
-    pipeline = Pipeline(_Replayed(stored.labels))
+    pipeline = Pipeline(_Replayed(stored.labels), actions)
     _open(pipeline, rules)
     analysis = Analysis(
         rules, width=stored.width, height=stored.height, fps=stored.fps, detector=dict(stored.detector)
@@ -241,9 +245,10 @@ def replay(
             events = stack.enter_context(path.open("w", encoding="utf-8"))
         sink = _Sink(analysis, stored.labels, events, None, watcher)
         last: Stamp | None = None
+        aspect = stored.width / stored.height
         for number, (media_ns, found) in enumerate(stored.frames()):
             last = stamp_of(number, media_ns)
-            sink.take(pipeline.advance(last, found), None)
+            sink.take(pipeline.advance(last, found, aspect), None)
             if progress is not None:
                 progress(1)
         _finish(analysis, pipeline, sink, last)
@@ -253,7 +258,7 @@ def replay(
 class _Replayed:
     """Stands where a detector would; its answers are in the file."""
 
-    max_batch, depth = 1, 1
+    max_batch, parallel, depth = 1, 1, 1
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
@@ -319,9 +324,9 @@ def _results(
                 else:
                     waiting.append((*item, pipeline.submit([item[1]])))
             if waiting:
-                decoded, frame, pending = waiting.popleft()
+                decoded, _, pending = waiting.popleft()
                 found = detector.collect(pending.ticket)[0]
-                yield decoded, pipeline.advance(frame.stamp, found), found
+                yield decoded, pipeline.follow(pending, [found])[0], found
 
 
 class _Ahead:

@@ -58,6 +58,7 @@ def infer_assignment(spec: WorkerSpec, rev: int, config: Config, shared: SharedS
             detector=pipeline.detector,
             model=camera.model or pipeline.model,
             score=pipeline.score,
+            actions=pipeline.actions,
         )
         cameras.append(
             InferCamera(

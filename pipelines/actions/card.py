@@ -53,7 +53,7 @@ class EmbedderCard(_Frozen):
 
     crops: the backbone's file beside this one, fed with `input_size` (width, height) pixels of the track's
     box, `margin` of its size around it. features: the detector whose maps the model was trained on, by its
-    SHA-256, and the `strides` of those maps.
+    SHA-256, the `strides` of those maps, and whether how they `moved` is all that is taken of them.
     """
 
     file: str = ""
@@ -62,6 +62,7 @@ class EmbedderCard(_Frozen):
     input_size: tuple[int, int] = (112, 112)
     margin: float = Field(default=0.1, ge=0, le=2)
     strides: tuple[int, ...] = ()
+    moved: bool = False
 
 
 class ActionCard(_Frozen):

@@ -112,6 +112,11 @@ class ActionEngine:
             self._min_duration_s = settings.min_duration_s
         self._cameras: dict[str, _Camera] = {}
 
+    @property
+    def needs_pixels(self) -> bool:
+        """Whether frames must come with their image."""
+        return self._embedder is not None
+
     # ---- cameras
 
     def open_camera(self, camera: str) -> None:

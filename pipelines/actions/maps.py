@@ -78,8 +78,7 @@ def pool(
     size: tuple[int, int],
 ) -> Floats:
     """Maps (C, H, W) of one picture -> (N, 2 * sum of C): over the cells that each box covers the mean of the
-    maps, and the mean of how much they changed since those of the frame `before`: what moves, without optical
-    flow.
+    maps, and the most that they changed since those of the frame `before`: what moves, without optical flow.
 
     `place` is where the picture lies in the input of `size` (width, height).
     """
@@ -97,7 +96,7 @@ def pool(
             row[0, first : first + count] = inside.mean(axis=1)
             if then is not now:
                 moved = np.abs(inside - then[:, y1:y2, x1:x2].reshape(count, -1))
-                row[1, first : first + count] = moved.mean(axis=1)
+                row[1, first : first + count] = moved.max(axis=1)
         first += count
     return out.reshape(len(boxes), 2 * sum(channels))
 
@@ -105,10 +104,14 @@ def pool(
 class MapEmbedder:
     """A picture's frames in order -> values of the whole picture or of boxes, from the maps alone.
 
-    The graph is cut behind the maps. Raises ModelRefused.
+    `moved` alone leaves out what the maps hold and keeps how they change: it learns less of the place, which
+    is what few clips of few scenes need. The graph is cut behind the maps. Raises ModelRefused.
     """
 
-    def __init__(self, detector: Path, *, strides: Sequence[int] = STRIDES, threads: int = 1) -> None:
+    def __init__(
+        self, detector: Path, *, moved: bool = False, strides: Sequence[int] = STRIDES, threads: int = 1
+    ) -> None:
+        self.moved = moved
         file = ModelFile.read(detector, None)
         self.sha256 = file.sha256
         self.strides = tuple(strides)
@@ -130,7 +133,7 @@ class MapEmbedder:
     @property
     def values(self) -> int:
         """How many values a frame has."""
-        return 2 * self.channels
+        return self.channels if self.moved else 2 * self.channels
 
     def maps(self, image: Image) -> tuple[list[Floats], Placement]:
         """(H, W, 3) BGR -> the maps (C, h, w), and where the picture lies in the input."""
@@ -147,4 +150,5 @@ class MapEmbedder:
             maps, place = self.maps(image)
             rows.append(pool(maps, before or maps, whole, place, self.size)[0])
             before = maps
-        return np.stack(rows) if rows else np.zeros((0, self.values), np.float32)
+        whole_clip = np.stack(rows) if rows else np.zeros((0, 2 * self.channels), np.float32)
+        return whole_clip[:, self.channels :] if self.moved else whole_clip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +45,8 @@ def _data(model: ActionModel, source: Source, engine: str, said: Said) -> Action
     """With the model's own labels, so that one that it does not know is refused."""
     card = model.card
     labels = source.labels or card.heads[0].labels
-    named = Source(
-        source.path, labels, source.group_by, source.detector, source.cache, source.fps, source.aspect
-    )
+    moved = card.embedder is not None and card.embedder.moved
+    named = replace(source, labels=labels, moved=moved)
     if card.kind != "crops":
         return open_source(named, card.rate_hz, said)[0]
     embedder = CropEmbedder(model.path, card, engine=engine, threads=source.threads)

@@ -21,7 +21,7 @@ MADE_TRACKS, MADE_SEED = 2000, 1
 @dataclass(frozen=True, slots=True)
 class Source:
     """DATA and how to read it. `detector`: the ONNX file whose maps embed clips; `cache`: where embedded
-    clips are kept."""
+    clips are kept. `moved`: of maps only how they change."""
 
     path: Path
     labels: tuple[str, ...] = ()
@@ -31,6 +31,7 @@ class Source:
     fps: float = 30.0
     aspect: float = 4 / 3
     threads: int = 1
+    moved: bool = False
 
     def is_clips(self) -> bool:
         """Whether it is a folder or list of clips. Raises DataRefused where there is nothing."""
@@ -68,7 +69,7 @@ def _embedded(source: Source, rate_hz: float, said: Said) -> tuple[ActionData, E
             f"{source.path}: clips need something that embeds their frames: --detector FILE.onnx for a "
             "detector's own feature maps, or --backbone NAME for a CNN of their own"
         )
-    embedder = MapEmbedder(source.detector, threads=source.threads)
+    embedder = MapEmbedder(source.detector, moved=source.moved, threads=source.threads)
     data = embed_clips(
         source.path,
         source.clips(),
@@ -78,10 +79,10 @@ def _embedded(source: Source, rate_hz: float, said: Said) -> tuple[ActionData, E
         rate_hz=rate_hz,
         labels=source.labels,
         cache=source.cache,
-        key=f"{embedder.sha256[:16]}-{embedder.strides}",
+        key=f"{embedder.sha256[:16]}-{embedder.strides}-{embedder.moved}",
         progress=lambda i, n: said("embedding clips", i, n),
     )
-    return data, EmbedderCard(sha256=embedder.sha256, strides=embedder.strides)
+    return data, EmbedderCard(sha256=embedder.sha256, strides=embedder.strides, moved=embedder.moved)
 
 
 def _columns(path: Path) -> list[str]:

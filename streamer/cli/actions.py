@@ -38,6 +38,7 @@ def data_options(command: Any) -> Any:
         click.option("--labels", default="", help="All labels, with commas; else those that occur."),
         click.option("--group-by", default="", help="Regular expression on a clip's path; its first group."),
         click.option("--detector", type=path, help="ONNX detector whose feature maps embed clips."),
+        click.option("--moved", is_flag=True, help="Of a detector's maps only how they change."),
         click.option("--cache", type=path, help="Folder in which embedded clips are kept."),
         click.option("--fps", default=30.0, show_default=True, help="Of files of keypoints."),
         click.option("--threads", default=1, show_default=True, help="Of the CPU."),
@@ -56,6 +57,7 @@ def _source(data: str, given: dict[str, Any]) -> Source:
         given.pop("cache"),
         given.pop("fps"),
         threads=given.pop("threads"),
+        moved=given.pop("moved"),
     )
 
 

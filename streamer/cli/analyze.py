@@ -20,6 +20,7 @@ from streamer import analyze as analysis
 from streamer.analyze import Analysis, Outputs
 from streamer.cli.clip_arguments import (
     Drawing,
+    chosen_actions,
     chosen_detector,
     chosen_spec,
     drawn_rules,
@@ -64,6 +65,7 @@ from streamer.sources.base import create_source
 )
 @click.option("--classes", "--class", "classes", help="Only these classes or groups: person,vehicle")
 @click.option("--pipeline", "pipeline_name", default="default", show_default=True, help="Preset.")
+@click.option("--actions", metavar="MODEL", help="Tell what people do: motion, or an exported .onnx.")
 @click.option("--engine", type=click.Choice(["auto", *DETECTORS]), help="Instead of the preset's own.")
 @click.option("--score", type=click.FloatRange(0, 1), help="Least score of a box, instead of the model's.")
 @click.option(
@@ -93,6 +95,7 @@ def analyze(
     anchor: Anchor | None,
     classes: str | None,
     pipeline_name: str,
+    actions: str | None,
     engine: str | None,
     score: float | None,
     width: int,
@@ -108,7 +111,7 @@ def analyze(
     \b
     streamer analyze street.mp4 --line 'road=0.1,0.6,0.9,0.6' --classes vehicle
     """
-    spec = chosen_spec(pipeline_name, engine, score)
+    spec = chosen_spec(pipeline_name, engine, score, actions)
     drawn = Drawing(
         [parse_drawn(text, "line", 2) for text in lines],
         [parse_drawn(text, "zone", 3) for text in zones],
@@ -122,7 +125,7 @@ def analyze(
     outputs = Outputs(render, events, detections)
     _check_outputs(outputs)
     if clip.endswith(".npz"):
-        result = _replay(Path(clip), drawn, wanted, outputs)
+        result = _replay(Path(clip), drawn, wanted, spec, outputs)
     else:
         result = _analyze(
             store,
@@ -173,6 +176,7 @@ def _analyze(
                 outputs=outputs,
                 partial=partial,
                 progress=advance,
+                actions=chosen_actions(spec, detector.labels, threads),
             )
 
 
@@ -180,6 +184,7 @@ def _replay(
     path: Path,
     drawn: Drawing,
     classes: tuple[str, ...],
+    spec: PipelineSpec,
     outputs: Outputs,
 ) -> Analysis:
     if outputs.render is not None or outputs.detections is not None:
@@ -188,7 +193,10 @@ def _replay(
         )
     stored = load_detections(path)
     return analysis.replay(
-        stored, drawn_rules(drawn, (stored.width, stored.height), classes), outputs=outputs
+        stored,
+        drawn_rules(drawn, (stored.width, stored.height), classes),
+        outputs=outputs,
+        actions=chosen_actions(spec, stored.labels),
     )
 
 

@@ -13,14 +13,27 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipelines.actions.create import create_engine
+from pipelines.actions.engine import ActionEngine
 from pipelines.defaults import with_defaults
 from pipelines.detect.detector import Detector
-from pipelines.spec import Anchor, CameraRules, LineSpec, PipelineSpec, ZoneSpec, check_name, preset
+from pipelines.detect.errors import ModelRefused
+from pipelines.spec import (
+    ActionsSpec,
+    Anchor,
+    CameraRules,
+    LineSpec,
+    PipelineSpec,
+    ZoneSpec,
+    check_name,
+    preset,
+)
+from pipelines.values import Labels
 from streamer.cli.rules import normalised
 from streamer.config import Config
 from streamer.config_file import read
 from streamer.config_store import ConfigStore
-from streamer.errors import ConfigError
+from streamer.errors import ConfigError, ModelError
 from streamer.models import ModelStore, open_detector
 
 Pair = tuple[float, float]
@@ -109,14 +122,28 @@ def _unit(points: Sequence[Pair], size: tuple[int, int] | None) -> tuple[Pair, .
     return tuple(normalised(points, size))
 
 
-def chosen_spec(name: str, engine: str | None, score: float | None) -> PipelineSpec:
+def chosen_spec(
+    name: str, engine: str | None, score: float | None, actions: str | None = None
+) -> PipelineSpec:
     try:
         spec = preset(name)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    if actions is not None:
+        spec = spec.model_copy(update={"actions": ActionsSpec(model=actions)})
     return spec.model_copy(
         update={"detector": engine or spec.detector, "score": spec.score if score is None else score}
     )
+
+
+def chosen_actions(spec: PipelineSpec, labels: Labels, threads: int = 1) -> ActionEngine | None:
+    """The engine of the pipeline's actions, where it has any. Raises ModelError."""
+    if spec.actions is None:
+        return None
+    try:
+        return create_engine(spec.actions, labels, threads=max(1, threads))
+    except (ModelRefused, ValueError) as error:
+        raise ModelError(str(error)) from error
 
 
 def chosen_detector(store: ConfigStore, spec: PipelineSpec, model: str | None, threads: int) -> Detector:

@@ -14,6 +14,9 @@ def gist(kind: str, data: Mapping[str, Any]) -> str | None:
         case "occupancy.changed":
             below = f", {data['below_zero']} below zero" if data["below_zero"] else ""
             return f"{data['count']} inside ({data['in']['count']} in, {data['out']['count']} out{below})"
+        case "action.detected":
+            who = f", {data['class']} {data['track_id']}" if "track_id" in data else ""
+            return f"{data['action']} {data['probability']:.0%}{who}"
         case "queue.changed":
             waits = _seconds(data["waiting_s"]["max"])
             left = f", {data['left']} left after {_seconds(data['waited_s']['mean'])}" if data["left"] else ""

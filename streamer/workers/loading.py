@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from pipelines.actions.create import create_engine
 from pipelines.pipeline import Pipeline
 from pipelines.registry import create_detector
 from pipelines.spec import PipelineSpec
@@ -82,13 +83,13 @@ class PipelineLoader:
         spec = PipelineSpec.model_validate_json(spec_json)
         engine = self._engine if spec.detector == "auto" else spec.detector
         installed = None if engine == "motion" else self._store.resolve(spec.model)
-        return Pipeline(
-            create_detector(
-                engine,
-                installed.path if installed else None,
-                threads=self._threads,
-                cache_dir=self._cache_dir,
-                score=spec.score,
-                sidecar=installed.card if installed else None,
-            )
+        detector = create_detector(
+            engine,
+            installed.path if installed else None,
+            threads=self._threads,
+            cache_dir=self._cache_dir,
+            score=spec.score,
+            sidecar=installed.card if installed else None,
         )
+        actions = None if spec.actions is None else create_engine(spec.actions, detector.labels)
+        return Pipeline(detector, actions)

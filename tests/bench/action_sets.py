@@ -165,7 +165,7 @@ def _spans(times_s: Any, flags: Any, join_s: float = 1.0) -> list[tuple[float, f
 
 def fight_settings() -> TrainSettings:
     return replace(
-        usual_settings("features"), window=16, rate_hz=8.0, stride_s=0.25, val_share=0.0, epochs=20
+        usual_settings("features"), window=24, rate_hz=12.5, stride_s=0.5, val_share=0.0, epochs=15
     )
 
 
@@ -174,7 +174,10 @@ def fight(
 ) -> list[Row]:
     """The given split by scene, and cross-validation by scene over all clips."""
     source = Source(
-        corpus / "actions/fight/clips.csv", detector=corpus / "weights/yolov8n_640.onnx", cache=cache
+        corpus / "actions/fight/clips.csv",
+        detector=corpus / "weights/yolov8n_640.onnx",
+        cache=cache,
+        moved=True,
     )
     opened = session.open_data(
         source, fight_settings(), None, lambda w, i, n: say(f"{w} {i} of {n}") if i % 32 == 0 else None

@@ -24,7 +24,7 @@ def made(name: str, **given: Any) -> CameraRules:
 
 
 def test_the_presets_that_there_are() -> None:
-    assert preset_names() == ("default", "people-counting", "vehicle-counting")
+    assert preset_names() == ("actions", "default", "people-counting", "vehicle-counting")
     for name in preset_names():
         assert preset(name).description
 
