@@ -20,7 +20,12 @@ REPO = Path(__file__).resolve().parent.parent
 CORPUS = Path(os.environ.get("STREAMER_CORPUS") or REPO.parent / "shared" / "corpus")
 IN_CI = bool(os.environ.get("CI"))
 
-MAY_SKIP_IN_CI = ("needs root", "needs a GPU", "needs torch")  # how the reasons begin that are no missing part
+MAY_SKIP_IN_CI = (
+    "needs root",
+    "needs a GPU",
+    "needs torch",
+    "needs the extra torch",
+)  # how the reasons begin that are no missing part
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # where Debian's python3-gi lives
 RTSP_PARTS = """

@@ -1,0 +1,225 @@
+"""Labelled pictures of a user: folders of pictures or clips, with YOLO text or COCO JSON beside them.
+
+YOLO text: a folder of `STEM.txt`, rows `class cx cy w h` normalised to the picture, with the class names in
+`classes.txt` (a name a line) or in `data.yaml` (`names:`), in the folder or above it. COCO JSON: one file
+with images, annotations (`bbox` left, top, width, height in pixels) and categories.
+
+STEM is the picture's file name, or `CLIP_NUMBER` for frame NUMBER (from 0) of the clip CLIP.*. Pictures
+belong to the clip before their last number, else to their folder: what is validated on comes from other
+clips.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+
+from pipelines.values import Floats, Image, Ints
+from streamer.errors import ModelError, SourceEnded
+from streamer.model_frames import clip_source
+
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+CLIPS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".ts"})
+MAX_WIDTH = 1280  # pixels of a picture that is kept
+_NUMBERED = re.compile(r"(.*?)[_\-. ]?(\d+)")
+_SLACK = 0.02  # of a picture: boxes that leave it by less are cut
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boxes:
+    """boxes_xyxyn (N, 4), class_ids (N,) into `names` of the Labelling."""
+
+    boxes_xyxyn: Floats
+    class_ids: Ints
+
+    def __len__(self) -> int:
+        return len(self.class_ids)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledPicture:
+    image: Image
+    boxes: Boxes
+    clip: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """All rows by the stem of their picture."""
+
+    names: tuple[str, ...]
+    by_stem: Mapping[str, Boxes]
+
+
+def read_labels(path: Path, classes: Sequence[str]) -> Labelling:
+    """From a folder of YOLO text or a COCO JSON file; class ids are positions in `classes`, the model's.
+
+    Raises ModelError, with file and row, for what is no label or names a class that the model does not have.
+    """
+    if path.is_dir():
+        return Labelling(tuple(classes), _yolo(path, classes))
+    if path.is_file() and path.suffix.lower() == ".json":
+        return Labelling(tuple(classes), _coco(path, classes))
+    raise ModelError(f"{path}: neither a folder of YOLO text nor a COCO .json")
+
+
+def read_pictures(sources: Sequence[Path], labels: Labelling) -> Iterator[LabelledPicture]:
+    """The pictures that have labels, of folders and clips. Raises ModelError or SourceError."""
+    for source in sources:
+        if source.is_dir():
+            yield from _of_folder(source, labels)
+        elif source.is_file() and source.suffix.lower() in CLIPS:
+            yield from _of_clip(source, labels)
+        else:
+            raise ModelError(
+                f"{source}: neither a folder of pictures nor a clip ({', '.join(sorted(CLIPS))})"
+            )
+
+
+def clip_of(path: Path) -> str:
+    """Which clip a picture was taken from: door_000120.jpg -> door; 17.jpg in east/ -> east."""
+    found = _NUMBERED.fullmatch(path.stem)
+    return found[1] if found is not None and found[1] else path.parent.name
+
+
+def _of_folder(folder: Path, labels: Labelling) -> Iterator[LabelledPicture]:
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES):
+        boxes = labels.by_stem.get(path.stem)
+        if boxes is None:
+            continue
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ModelError(f"{path}: cannot be read as a picture: remove or replace it")
+        yield LabelledPicture(_limited(np.asarray(image, np.uint8)), boxes, clip_of(path), path.name)
+
+
+def _of_clip(clip: Path, labels: Labelling) -> Iterator[LabelledPicture]:
+    wanted = {}
+    for stem, boxes in labels.by_stem.items():
+        found = _NUMBERED.fullmatch(stem)
+        if found is not None and found[1] == clip.stem:
+            wanted[int(found[2])] = boxes
+    with closing(clip_source(str(clip))) as source:
+        source.open()
+        number = 0
+        while wanted:
+            try:
+                decoded = source.read()
+            except SourceEnded as error:
+                raise ModelError(
+                    f"{clip}: ends at frame {number - 1}, but there are labels for {max(wanted)}"
+                ) from error
+            if number in wanted:
+                name = f"{clip.name} frame {number}"
+                yield LabelledPicture(decoded.image(MAX_WIDTH), wanted.pop(number), clip.stem, name)
+            number += 1
+
+
+def _limited(image: Image) -> Image:
+    factor = MAX_WIDTH / image.shape[1]
+    if factor >= 1:
+        return image
+    size = (MAX_WIDTH, max(1, round(image.shape[0] * factor)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+# ---- YOLO text
+
+
+def _yolo(folder: Path, classes: Sequence[str]) -> dict[str, Boxes]:
+    files = sorted(p for p in folder.rglob("*.txt") if p.name != "classes.txt")
+    if not files:
+        raise ModelError(f"{folder}: holds no .txt: give the folder with the labels")
+    names = _yolo_names(folder)
+    ids = _class_ids(names, classes, folder) if names is not None else dict(enumerate(range(len(classes))))
+    return {path.stem: _yolo_file(path, ids) for path in files}
+
+
+def _yolo_names(folder: Path) -> list[str] | None:
+    for place in (folder, folder.parent):
+        if (place / "classes.txt").is_file():
+            return (place / "classes.txt").read_text(encoding="utf-8").split("\n")
+        if (place / "data.yaml").is_file():
+            try:
+                names = (yaml.safe_load((place / "data.yaml").read_text(encoding="utf-8")) or {}).get("names")
+            except (yaml.YAMLError, AttributeError, UnicodeDecodeError) as error:
+                raise ModelError(f"{place / 'data.yaml'}: cannot be read: {error}") from error
+            if isinstance(names, Mapping):
+                names = [names.get(i, "") for i in range(max(names, default=-1) + 1)]
+            return [str(name) for name in names] if isinstance(names, list) else None
+    return None
+
+
+def _yolo_file(path: Path, ids: Mapping[int, int]) -> Boxes:
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            words = line.split()
+            kind, (x, y, w, h) = int(words[0]), map(float, words[1:5])
+        except ValueError as error:
+            raise ModelError(f"{path}:{number}: {line[:60]!r} is not `class cx cy w h`") from error
+        if kind not in ids:
+            raise ModelError(f"{path}:{number}: class {kind}: known are {', '.join(map(str, ids))}")
+        rows.append((x - w / 2, y - h / 2, x + w / 2, y + h / 2, ids[kind]))
+    return _boxes(rows, str(path))
+
+
+# ---- COCO
+
+
+def _coco(path: Path, classes: Sequence[str]) -> dict[str, Boxes]:
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        categories = {int(c["id"]): str(c["name"]) for c in document["categories"]}
+        images = {
+            int(i["id"]): (Path(i["file_name"]).stem, float(i["width"]), float(i["height"]))
+            for i in document["images"]
+        }
+        used = sorted({int(a["category_id"]) for a in document["annotations"]})
+        ids = dict(zip(used, _ids(path, used, categories, classes), strict=True))
+        rows: dict[str, list[tuple[float, ...]]] = {stem: [] for stem, *_ in images.values()}
+        for annotation in document["annotations"]:
+            stem, wide, high = images[int(annotation["image_id"])]
+            left, top, w, h = map(float, annotation["bbox"])
+            box = (left / wide, top / high, (left + w) / wide, (top + h) / high)
+            rows[stem].append((*box, ids[int(annotation["category_id"])]))
+    except (ValueError, KeyError, TypeError, ZeroDivisionError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: not COCO detections ({type(error).__name__}: {error})") from error
+    return {stem: _boxes(found, f"{path}, {stem}") for stem, found in rows.items()}
+
+
+def _ids(path: Path, used: list[int], categories: Mapping[int, str], classes: Sequence[str]) -> list[int]:
+    return list(_class_ids([categories[c] for c in used], classes, path).values())
+
+
+def _class_ids(names: Sequence[str], classes: Sequence[str], where: Path) -> dict[int, int]:
+    """The model's class id of each of `names` by its position; blank names stand for nothing."""
+    given = {i: name.strip().lower() for i, name in enumerate(names) if name.strip()}
+    strange = [name for name in given.values() if name not in classes]
+    if strange:
+        raise ModelError(
+            f"{where}: class {strange[0]!r} is none of the model's ({', '.join(classes)}): name it as the "
+            "model does, or leave it out"
+        )
+    return {i: list(classes).index(name) for i, name in given.items()}
+
+
+def _boxes(rows: Sequence[Sequence[float]], where: str) -> Boxes:
+    table = np.array(rows, np.float64).reshape(-1, 5)
+    corners = table[:, :4]
+    sound = np.isfinite(corners).all() and (corners[:, 2:] > corners[:, :2]).all()
+    if not sound or (len(corners) and (corners.min() < -_SLACK or corners.max() > 1 + _SLACK)):
+        raise ModelError(f"{where}: a box outside its picture or without size: are the numbers normalised?")
+    return Boxes(corners.clip(0, 1).astype(np.float32), table[:, 4].astype(np.int32))

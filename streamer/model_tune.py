@@ -1,0 +1,159 @@
+"""Continues the training of our detector on a user's labelled pictures, and measures what came of it.
+
+Whole clips are held out; where there is only one, its end. The model as it was and the tuned one are measured
+on them by the same code. The training runs in a child process (extra `torch`).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.detect.card import ModelCard
+from pipelines.detect.detector import Detector
+from pipelines.detect.errors import ModelRefused
+from pipelines.registry import INSTALL_TORCH, create_detector
+from pipelines.train.dataset import CLASSES, DatasetWriter, Labelled
+from pipelines.values import Detections
+from streamer.errors import ModelError
+from streamer.model_agreement import LOW, Agreement, agreement, detect_all
+from streamer.model_export import has_torch
+from streamer.model_frames import Sample, shrunk
+from streamer.model_labels import LabelledPicture
+from streamer.models import Installed
+
+HELD_OUT = 0.25  # of the pictures, about
+FEWEST = 10  # pictures to learn from, and boxes to measure by
+SIDE = 640  # pixels of a stored picture's longer side
+PICTURES_A_STEP = 16
+EPOCHS = 30  # times that each picture is seen
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """`by_clip` is False where one clip had to be cut in two."""
+
+    learned: list[LabelledPicture]
+    held: list[LabelledPicture]
+    by_clip: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    path: Path
+    before: Agreement
+    after: Agreement
+
+    @property
+    def better(self) -> bool:
+        return self.after.ap50 > self.before.ap50
+
+
+def hold_out(found: Sequence[LabelledPicture], share: float = HELD_OUT) -> Split:
+    """Split by clip: the clips that together come nearest to `share` of the pictures, greedily.
+
+    Raises ModelError where too little is left on either side.
+    """
+    clips: dict[str, list[LabelledPicture]] = {}
+    for picture in found:
+        clips.setdefault(picture.clip, []).append(picture)
+    wanted = share * len(found)
+    held_names: list[str] = []
+    for name in sorted(clips, key=lambda name: (len(clips[name]), name)):
+        have = sum(len(clips[n]) for n in held_names)
+        if abs(have + len(clips[name]) - wanted) < abs(have - wanted) and len(held_names) + 1 < len(clips):
+            held_names.append(name)
+    if held_names:
+        learned = [p for name, part in clips.items() if name not in held_names for p in part]
+        split = Split(learned, [p for name in held_names for p in clips[name]], True)
+    elif len(clips) > 1:
+        smallest = min(clips, key=lambda name: len(clips[name]))
+        learned = [p for name, part in clips.items() if name != smallest for p in part]
+        split = Split(learned, clips[smallest], True)
+    else:
+        cut = len(found) - round(wanted)
+        split = Split(list(found[:cut]), list(found[cut:]), False)
+    boxes = sum(len(p.boxes) for p in split.held)
+    if len(split.learned) < FEWEST or boxes < FEWEST:
+        raise ModelError(
+            f"{len(found)} labelled pictures of {len(clips)} clips leave {len(split.learned)} to learn from "
+            f"and {boxes} objects to measure by: label more, of at least two clips"
+        )
+    return split
+
+
+def tune(
+    model: Installed,
+    split: Split,
+    folder: Path,
+    *,
+    steps: int | None,
+    threads: int,
+    device: str,
+) -> Tuned:
+    """Train in `folder` and measure. Raises ModelError. The child draws its own progress bar on the
+    terminal.
+    """
+    if not has_torch():
+        raise ModelError(f"training needs torch: {INSTALL_TORCH}")
+    before_detector = _open(model.path, model.card, threads)
+    if tuple(before_detector.labels.names) != CLASSES:
+        raise ModelError(f"{model.name or model.path}: only the detector of this project can be tuned")
+    before = measure(before_detector, split.held, model.card.score)
+    data, out = folder / "data", folder / "run"
+    write_data(split.learned, data)
+    size = (model.card.input_size or before_detector.describe()["input"])[0]
+    count = steps or max(60, EPOCHS * len(split.learned) // PICTURES_A_STEP)
+    words = ["--model", str(model.path), "--data", str(data), "--out", str(out), "--steps", str(count)]
+    words += ["--size", str(size), "--score", str(model.card.score), "--batch", str(PICTURES_A_STEP)]
+    words += ["--threads", str(threads), "--device", device]
+    _train(words)
+    card = model.card.model_copy(update={"sha256": ""})
+    after = measure(_open(out / "model.onnx", card, threads), split.held, model.card.score)
+    return Tuned(out / "model.onnx", before, after)
+
+
+def measure(detector: Detector, held: Sequence[LabelledPicture], score: float) -> Agreement:
+    """Against the labels: average precision at IoU 0.5, precision and recall at `score`. Raises ModelError.
+    """
+    found = [Sample(shrunk(p.image), p.clip, 0.0) for p in held]
+    truth = [
+        Detections(p.boxes.boxes_xyxyn, np.ones(len(p.boxes), np.float32), p.boxes.class_ids) for p in held
+    ]
+    sizes = [(p.image.shape[1], p.image.shape[0]) for p in held]
+    return agreement(truth, detect_all(detector, found), detector.labels, sizes, score)
+
+
+def write_data(learned: Sequence[LabelledPicture], folder: Path) -> None:
+    """The pictures as the training reads them; every clip counts alike."""
+    counts = {p.clip: 0 for p in learned}
+    with DatasetWriter(folder, side=SIDE) as writer:
+        for p in learned:
+            counts[p.clip] += 1
+            high, wide = p.image.shape[:2]
+            scale = np.array([wide, high, wide, high], np.float32)
+            writer.add(p.image, Labelled.of(p.boxes.boxes_xyxyn * scale, p.boxes.class_ids), p.clip)
+
+
+def _open(path: Path, card: ModelCard, threads: int) -> Detector:
+    try:
+        return create_detector("openvino", path, sidecar=card, threads=threads, score=LOW)
+    except ModelRefused as error:
+        raise ModelError(str(error)) from error
+
+
+def _train(words: list[str]) -> None:
+    command = [sys.executable, "-m", "pipelines.train.tune", *words]
+    root = str(Path(__file__).resolve().parent.parent)
+    path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
+        how = lines[-1].removeprefix("error: ") if lines else f"ended with {done.returncode}"
+        raise ModelError(f"the training failed: {how}")
