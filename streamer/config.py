@@ -63,7 +63,7 @@ class CameraConfig(_Section):
 
 
 class InferenceConfig(_Section):
-    engine: Literal["auto", "openvino", "onnx", "motion"] = "auto"
+    engine: Literal["auto", "openvino", "onnx", "torch", "motion"] = "auto"
     workers: int = Field(default=1, ge=1, le=16)
     threads: int = Field(default=0, ge=0, le=256)  # 0: all cores the process may use
 

@@ -120,8 +120,7 @@ def tune(
 
 
 def measure(detector: Detector, held: Sequence[LabelledPicture], score: float) -> Agreement:
-    """Against the labels: average precision at IoU 0.5, precision and recall at `score`. Raises ModelError.
-    """
+    """Against the labels: AP at IoU 0.5, precision and recall at `score`. Raises ModelError."""
     found = [Sample(shrunk(p.image), p.clip, 0.0) for p in held]
     truth = [
         Detections(p.boxes.boxes_xyxyn, np.ones(len(p.boxes), np.float32), p.boxes.class_ids) for p in held
@@ -152,7 +151,15 @@ def _train(words: list[str]) -> None:
     command = [sys.executable, "-m", "pipelines.train.tune", *words]
     root = str(Path(__file__).resolve().parent.parent)
     path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True)
+    # What the child says and draws is for the person; standard output is for figures.
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=sys.__stderr__,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
         how = lines[-1].removeprefix("error: ") if lines else f"ended with {done.returncode}"

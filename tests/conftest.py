@@ -24,7 +24,6 @@ MAY_SKIP_IN_CI = (
     "needs root",
     "needs a GPU",
     "needs torch",
-    "needs the extra torch",
 )  # how the reasons begin that are no missing part
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # where Debian's python3-gi lives

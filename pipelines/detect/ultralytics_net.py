@@ -17,7 +17,7 @@ import torch
 from pipelines.detect.checkpoint import Checkpoint
 from pipelines.detect.errors import ModelRefused
 
-STRIDES = (8.0, 16.0, 32.0)
+_own_folder: list[tempfile.TemporaryDirectory[str]] = []  # goes with the process
 
 
 def ultralytics_tasks() -> Any:
@@ -28,7 +28,8 @@ def ultralytics_tasks() -> Any:
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ.setdefault("YOLO_VERBOSE", "false")
     if "YOLO_CONFIG_DIR" not in os.environ:
-        os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="streamer-ultralytics-")
+        _own_folder.append(tempfile.TemporaryDirectory(prefix="streamer-ultralytics-"))
+        os.environ["YOLO_CONFIG_DIR"] = _own_folder[0].name
     try:
         from ultralytics.nn import tasks
     except (ImportError, OSError) as error:

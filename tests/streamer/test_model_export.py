@@ -88,7 +88,7 @@ def test_what_a_child_leaves_behind_becomes_one_line(tmp_path: Path, monkeypatch
     assert sorted(p.name for p in tmp_path.iterdir()) == ["best.pt"]
 
 
-needs_torch = pytest.mark.skipif(not has_torch(), reason="needs the extra torch")
+needs_torch = pytest.mark.skipif(not has_torch(), reason="needs torch (make install EXTRAS=torch)")
 
 
 @needs_torch

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="needs the extra torch")
-pytest.importorskip("ultralytics.nn.tasks", reason="needs the extra torch")
+pytest.importorskip("torch", reason="needs torch (make install EXTRAS=torch)")
+pytest.importorskip("ultralytics.nn.tasks", reason="needs torch (make install EXTRAS=torch)")
 
 import torch
 

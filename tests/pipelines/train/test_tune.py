@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="needs the extra torch")
+pytest.importorskip("torch", reason="needs torch (make install EXTRAS=torch)")
 
 import torch
 from torch import nn
