@@ -44,12 +44,11 @@ class Early:
         found: dict[int, Array] = {}
         if not self._rows:
             return found
-        for track_id in track_ids:
-            rows = self._rows.pop(track_id, None)
-            if rows:
-                table = np.array(rows)
-                table[:, 0] = now_s - table[:, 0]
-                found[track_id] = table[table[:, 0] > 0]
+        wanted = set(track_ids)
+        for track_id in [k for k in self._rows if k in wanted]:
+            table = np.array(self._rows.pop(track_id))
+            table[:, 0] = now_s - table[:, 0]
+            found[track_id] = table[table[:, 0] > 0]
         return found
 
     def save(self) -> list[Any]:

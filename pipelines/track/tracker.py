@@ -167,7 +167,7 @@ class Tracker:
             alike[groups[self._class][:, None] != groups[classes]] = -1.0
         sure = evidence >= 0
         refused = alike < np.where(sure, s.min_similarity, s.min_similarity_low)
-        alike += 2.0 * sure
+        alike += 2 * sure.astype(np.float32)
         alike += (state[t.SURE_HITS] > 0)[:, None]
         alike[refused] = -1.0
         rows, columns = mutual_best(alike)

@@ -41,6 +41,34 @@ def test_a_walker_keeps_one_id_and_brings_the_boxes_before_it_was_shown() -> Non
     assert shown[2].history[1][:, 0] == pytest.approx([0.2, 0.1])  # ages in seconds, oldest first
 
 
+def test_a_newcomer_moves_as_a_crowd_that_agrees() -> None:
+    """A view that turns: all shift by more than a box's width between two frames, so that a newcomer's second
+    box lies nowhere near its first."""
+    tracker = create_tracker()
+    ids: set[int] = set()
+    at = 0.0
+    for frame in range(18):
+        at += 0.005 * min(frame, 8)  # the view begins to turn
+        crowd = [(0.05 + 0.1 * i + at, 0.5) for i in range(4)]
+        newcomer = [(at - 0.42, 0.5)] if frame >= 12 else []
+        thin = [[x - 0.015, y - 0.1, x + 0.015, y + 0.1] for x, y in crowd + newcomer]
+        n = len(thin)
+        boxes = Detections(np.array(thin, np.float32), np.full(n, 0.9, np.float32), np.zeros(n, np.int32))
+        tracks = tracker.update(stamp(frame), boxes, LABELS)
+        if frame >= 15:
+            ids |= set(tracks.track_ids[tracks.boxes_xyxyn[:, 0] < at - 0.3].tolist())
+    assert len(ids) == 1
+
+
+def test_weak_boxes_must_be_more_before_a_track_is_shown() -> None:
+    tracker = create_tracker()
+    shown = [tracker.update(stamp(f), found((0.1 + 0.01 * f, 0.5), score=0.6), LABELS) for f in range(10)]
+    first = [len(t) for t in shown].index(1)
+    assert 3 < first < 9
+    ages = shown[first].history[1][:, 0]
+    assert ages == pytest.approx([age / FPS for age in range(first, 0, -1)])  # oldest first
+
+
 @pytest.mark.parametrize(
     ("missed", "same"),
     [
