@@ -97,8 +97,7 @@ def export(net: Net, target: Path, size: tuple[int, int]) -> None:
 
 
 def _describe(target: Path, metadata: Mapping[str, str]) -> None:
-    """Add metadata to an ONNX file. Protobuf lets a message grow at its end: fields of a list are added so.
-    """
+    """Add metadata to an ONNX file: protobuf lets a list grow at the end of a message."""
     with target.open("ab") as file:
         for key, value in metadata.items():
             entry = _field(_KEY, key.encode()) + _field(_VALUE, value.encode())

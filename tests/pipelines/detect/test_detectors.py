@@ -293,7 +293,9 @@ assert not [name for name in sys.modules if name.startswith("openvino_telemetry"
 
 
 def test_an_unknown_engine_and_a_missing_model_are_refused() -> None:
-    with pytest.raises(ModelRefused, match="unknown engine 'tpu': use one of auto, openvino, onnx, motion"):
+    with pytest.raises(
+        ModelRefused, match="unknown engine 'tpu': use one of auto, openvino, onnx, torch, motion"
+    ):
         create_detector("tpu")
     with pytest.raises(ModelRefused, match="needs a model"):
         create_detector("onnx")
