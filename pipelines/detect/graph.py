@@ -27,7 +27,7 @@ from pipelines.detect.letterbox import Pixels  # noqa: E402
 __all__ = ["Graph", "cut_decoder", "fold_preprocessing", "ov", "resize", "shape_of"]
 
 Graph = ov.Model
-_LOOK_BACK = 40  # nodes; a decoder of boxes has about 20
+_LOOK_BACK = 240  # nodes; a decoder of boxes has about 20, one that works at any size of picture 150
 
 
 def shape_of(port: Any) -> Shape:

@@ -38,22 +38,23 @@ class Deployed(nn.Module):
     def __init__(self, net: DetectorNet) -> None:
         super().__init__()
         self.net = net
-        self.register_buffer("bins", torch.arange(BINS, dtype=torch.float32).view(1, BINS, 1, 1))
+        self.register_buffer("bins", torch.arange(BINS, dtype=torch.float32).view(1, 1, BINS, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        logits, rows, centres, strides = [], [], [], []
+        logits, rows, places, strides = [], [], [], []
         for level, m in enumerate(self.net.levels(x)):
             answer = self.net.classes[level](m)
             one = torch.ones_like(answer[:, :1])
-            middle = torch.cat((one.cumsum(3), one.cumsum(2)), 1) - 0.5  # counted, so that any size will do
-            centres.append((middle * STRIDES[level]).flatten(2))
+            places.append(
+                torch.cat((one.cumsum(3), one.cumsum(2)), 1).flatten(2)
+            )  # counted: any size will do
             strides.append((one * STRIDES[level]).flatten(2))
             logits.append(answer.flatten(2))
             rows.append(self.net.distances[level](m).flatten(2))
-        parts = torch.cat(rows, 2).unflatten(1, (4, BINS)).transpose(1, 2).softmax(1)  # (1, BINS, 4, cells)
-        sides = (parts * self.bins).sum(1) * torch.cat(strides, 2)
-        low, high = torch.cat(centres, 2) - sides[:, :2], torch.cat(centres, 2) + sides[:, 2:]
-        boxes = torch.cat(((low + high) / 2, high - low), 1)
+        shares = torch.cat(rows, 2).view(1, 4, BINS, -1).softmax(2)
+        near, far = (shares * self.bins).sum(2).split(2, 1)  # (1, 2, cells), in strides
+        centres = torch.cat(places, 2) - 0.5
+        boxes = torch.cat((centres + (far - near) / 2, near + far), 1) * torch.cat(strides, 2)
         return torch.cat((boxes, torch.cat(logits, 2).sigmoid()), 1)
 
 
