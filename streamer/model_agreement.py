@@ -42,7 +42,7 @@ class Agreement:
 def detect_all(
     detector: Detector, found: Sequence[Sample], progress: Progress | None = None
 ) -> list[Detections]:
-    """One Detections a picture, as many at a time as the detector computes side by side. Raises ModelError."""
+    """One Detections a picture, as many at once as the detector takes tickets. Raises ModelError."""
     seen: list[Detections] = []
     for detections in _pipelined(detector, found):
         seen.append(detections)

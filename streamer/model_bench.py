@@ -148,7 +148,7 @@ def _timing(
 
 
 def cameras(ms: float, cpu_ms: float, cores: int, fps: float, decode_cores: float) -> int:
-    """How many cameras at `fps` analysed frames a second: what both the engine and the cores have room for."""
+    """How many cameras at `fps` analysed frames a second engine and cores both have room for."""
     by_engine = SPARE * 1000.0 / (ms * fps)
     by_cores = SPARE * cores / (fps * cpu_ms / 1000.0 + decode_cores)
     return int(min(by_engine, by_cores))
