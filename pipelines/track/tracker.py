@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pipelines.geometry import good_boxes
 from pipelines.track import checkpoint
 from pipelines.track import table as t
+from pipelines.track.appearance import Looks
 from pipelines.track.association import mutual_best, similarity
 from pipelines.track.camera_motion import CameraMotion
 from pipelines.track.early import Early
@@ -56,6 +57,8 @@ class Tracker:
         self._state: Array = self._table[:, :0]  # the part of the table that is in use
         self._votes: Array = np.zeros((self.settings.max_tracks, 1))
         self._class: Index = np.zeros(0, np.intp)
+        self._looks = Looks(self.settings.max_tracks)
+        self._units: npt.NDArray[np.float32] | None = None  # how this frame's boxes look
         self._early = Early()
         self._base_ns: int | None = None
         self._now_s = 0.0
@@ -90,9 +93,10 @@ class Tracker:
         free = self._associate(boxes, scores, classes, evidence, labels.group_ids())
         self._forget()
         if free is None:
-            self._give_birth(boxes, scores, classes, evidence)
+            self._give_birth(boxes, scores, classes, evidence, self._units)
         elif len(free):
-            self._give_birth(boxes[:, free], scores[free], classes[free], evidence[free])
+            units = None if self._units is None else self._units[free]
+            self._give_birth(boxes[:, free], scores[free], classes[free], evidence[free], units)
         self._class = self._votes[: self._n].argmax(axis=1)
         return shown(self._state, self._class, self._motion, self._early, self._now_s, self.settings.coast_s)
 
@@ -131,6 +135,7 @@ class Tracker:
     def _accept(self, detections: Detections) -> tuple[Array, Array, npt.NDArray[np.int32]]:
         """The usable boxes (4, N) as centres and extents, their scores and classes."""
         boxes, scores, classes = detections.boxes_xyxyn, detections.scores, detections.class_ids
+        units = self._looks.units(detections.embeddings)
         if len(boxes):
             sound = good_boxes(boxes) & np.isfinite(scores)
             keep = sound & (scores >= self.settings.low_score)
@@ -138,10 +143,13 @@ class Tracker:
                 if not sound.all():
                     self._count("box not finite or without area", int((~sound).sum()))
                 boxes, scores, classes = boxes[keep], scores[keep], classes[keep]
+                units = None if units is None else units[keep]
             if len(boxes) > self.settings.max_boxes:
                 self._count("more boxes than a frame may have", len(boxes) - self.settings.max_boxes)
                 best = np.sort(np.argsort(-scores, kind="stable")[: self.settings.max_boxes])
                 boxes, scores, classes = boxes[best], scores[best], classes[best]
+                units = None if units is None else units[best]
+        self._units = units
         return t.from_sides(boxes.astype(np.float64)), scores.astype(np.float64), classes
 
     # ---- who is who
@@ -163,6 +171,8 @@ class Tracker:
         s = self.settings
         state = self._state
         alike = similarity(state, boxes, s.buffer, s.buffer_sigmas)
+        if self._units is not None:
+            self._looks.weigh(alike, self._units)
         if len(groups) > 1:
             alike[groups[self._class][:, None] != groups[classes]] = -1.0
         sure = evidence >= 0
@@ -174,6 +184,8 @@ class Tracker:
         if not len(rows):
             return None
         self._correct(rows, columns, boxes, scores, classes, evidence)
+        if self._units is not None:
+            self._looks.learn(rows, self._units[columns])
         free = np.ones(len(scores), np.bool_)
         free[columns] = False
         return free.nonzero()[0]
@@ -244,13 +256,19 @@ class Tracker:
             self._resize(len(keep))
             self._state[:] = state[:, keep]
             self._votes[: self._n] = self._votes[keep]
+            self._looks.keep(keep)
 
     def _resize(self, n: int) -> None:
         self._n = n
         self._state = self._table[:, :n]
 
     def _give_birth(
-        self, boxes: Array, scores: Array, classes: npt.NDArray[np.int32], evidence: Array
+        self,
+        boxes: Array,
+        scores: Array,
+        classes: npt.NDArray[np.int32],
+        evidence: Array,
+        units: npt.NDArray[np.float32] | None,
     ) -> None:
         s = self.settings
         room = s.max_tracks - self._n
@@ -258,6 +276,7 @@ class Tracker:
             self._count("more tracks than a camera may have", len(scores) - room)
             best = np.argsort(-scores, kind="stable")[:room]
             boxes, scores, classes, evidence = boxes[:, best], scores[best], classes[best], evidence[best]
+            units = None if units is None else units[best]
         n = len(scores)
         if not n:
             return
@@ -283,12 +302,16 @@ class Tracker:
         self._next_id += n
         self._votes[old : old + n] = 0.0
         self._votes[np.arange(old, old + n), classes] = scores
+        self._looks.begin(slice(old, old + n), units)
         self._early.begin(self._state, range(old, old + n), self._now_s)
 
     # ---- checkpoints
 
     def save(self) -> dict[str, Any]:
-        """Plain data (numbers, lists, strings) from which `restore` goes on; about 0.5 KB a track."""
+        """Plain data (numbers, lists, strings) from which `restore` goes on; about 0.5 KB a track.
+
+        What tracks look like, and the last picture of the view, are learnt anew.
+        """
         return checkpoint.save(
             self._state,
             self._votes[: self._n],

@@ -1,0 +1,95 @@
+"""Looks decide where places do not, and never bring together what is far apart."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from pipelines.track import Tracker, create_tracker
+from pipelines.track.appearance import Looks
+from pipelines.values import Detections, Labels, Stamp, Tracks
+
+LABELS = Labels(("person",), ("person",))
+RED, BLUE = np.array([1.0, 0.1, 0.0]), np.array([0.0, 0.2, 3.0])  # lengths do not matter
+
+
+def feed(tracker: Tracker, frame: int, places: list[float], looks: list[np.ndarray] | None) -> Tracks:
+    """Boxes of 0.08 x 0.4 side by side, one a place."""
+    n = len(places)
+    boxes = np.array([[x - 0.04, 0.3, x + 0.04, 0.7] for x in places], np.float32).reshape(-1, 4)
+    seen = None if looks is None else np.array(looks, np.float32)
+    ns = frame * 100_000_000
+    found = Detections(boxes, np.full(n, 0.9, np.float32), np.zeros(n, np.int32), seen)
+    return tracker.update(Stamp("door", 1, frame, ns, ns, 0), found, LABELS)
+
+
+def id_at(tracks: Tracks, place: float) -> int:
+    middle = (tracks.boxes_xyxyn[:, 0] + tracks.boxes_xyxyn[:, 2]) / 2
+    return int(tracks.track_ids[np.abs(middle - place).argmin()])
+
+
+def turn_behind_a_post(tracker: Tracker, with_looks: bool) -> bool:
+    """Red and blue walk towards each other, meet behind a post, are seen again and turn back: same ids?"""
+    red, blue = 0.40, 0.60
+    before: tuple[int, int] = (0, 0)
+    for frame in range(35):
+        step = 0.006 if frame < 15 else -0.006 if frame >= 24 else 0.0
+        red, blue = red + step, blue - step
+        hidden = 14 <= frame < 21
+        looks = [RED, BLUE] if with_looks else None
+        tracks = feed(tracker, frame, [] if hidden else [red, blue], None if hidden else looks)
+        if frame == 13:
+            before = id_at(tracks, red), id_at(tracks, blue)
+    return (id_at(tracks, red), id_at(tracks, blue)) == before
+
+
+def test_two_who_meet_behind_a_post_and_turn_back_are_told_apart_by_their_looks() -> None:
+    assert turn_behind_a_post(create_tracker(), with_looks=True)
+    assert not turn_behind_a_post(create_tracker(), with_looks=False)
+
+
+def test_looks_bring_nobody_together_who_is_far_apart() -> None:
+    tracker = create_tracker()
+    for frame in range(6):
+        first = feed(tracker, frame, [0.2], [RED])
+    for frame in range(6, 12):
+        second = feed(tracker, frame, [0.8], [RED])
+    assert id_at(first, 0.2) != id_at(second, 0.8)
+
+
+@pytest.mark.parametrize("look", [np.zeros(3), np.full(3, np.nan), np.full(3, np.inf)])
+def test_an_embedding_that_says_nothing_is_as_none(look: np.ndarray) -> None:
+    plain, odd = create_tracker(), create_tracker()
+    for frame in range(10):
+        places = [0.3 + 0.01 * frame, 0.5]
+        a, b = feed(plain, frame, places, None), feed(odd, frame, places, [look, look])
+        assert a.track_ids.tolist() == b.track_ids.tolist()
+
+
+def test_a_model_of_another_length_begins_anew() -> None:
+    tracker = create_tracker()
+    for frame in range(6):
+        feed(tracker, frame, [0.2, 0.5], [RED, BLUE])
+    tracks = feed(tracker, 6, [0.2, 0.5], [np.ones(8), np.ones(8)])
+    assert sorted(tracks.track_ids.tolist()) == [1, 2]
+
+
+def test_a_restored_tracker_learns_the_looks_anew() -> None:
+    first, second = create_tracker(), create_tracker()
+    for frame in range(6):
+        feed(first, frame, [0.2, 0.5], [RED, BLUE])
+    second.restore(json.loads(json.dumps(first.save())))
+    assert sorted(feed(second, 6, [0.2, 0.5], [RED, BLUE]).track_ids.tolist()) == [1, 2]
+
+
+def test_looks_stay_with_their_tracks_when_others_go() -> None:
+    looks = Looks(4)
+    units = looks.units(np.array([RED, BLUE, RED], np.float32))
+    assert units is not None
+    looks.begin(slice(0, 3), units)
+    looks.keep(np.array([1], np.intp))
+    alike = np.ones((1, 2), np.float32)
+    looks.weigh(alike, units[:2])
+    assert alike[0] == pytest.approx([0.5, 1.5], abs=0.01)
