@@ -146,7 +146,7 @@ class ActionEngine:
         answers, attention = self.model.classify(stack((values for values, _ in taken), shape))
         for row, ((index, track_id, track), (_, moments_s)) in enumerate(zip(due, taken, strict=True)):
             weights = list(zip(moments_s.tolist(), attention[row].tolist(), strict=True))
-            now_s = moments_s[-1] - self.card.lag_s
+            now_s = float(moments_s[-1]) - self.card.lag_s
             for decider, answer in zip(track.deciders, answers, strict=True):
                 for action in decider.see(now_s, answer[row].tolist(), weights):
                     events[index].append(self._event(frames[index].stamp, track_id, track, action))

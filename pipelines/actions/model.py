@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from pipelines.actions.inputs import BOX_FEATURES, Kind
 
-Temporal = Literal["lstm", "attention", "mean", "tcn"]
-TEMPORALS: tuple[Temporal, ...] = ("lstm", "attention", "mean", "tcn")
+Temporal = Literal["lstm", "attention", "mean", "tcn", "stats"]
+TEMPORALS: tuple[Temporal, ...] = ("lstm", "attention", "mean", "tcn", "stats")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +236,27 @@ class Member(nn.Module):
         return [head(summary) for head in self.heads], weights
 
 
+class StatsMember(nn.Module):
+    """No encoder and no recurrence: the mean and the deviation of each value over the window, and one linear
+    layer. For embeddings of few clips, of which larger nets learn the scenes by heart."""
+
+    def __init__(self, config: NetConfig) -> None:
+        super().__init__()
+        if config.kind == "pose":
+            raise ValueError("stats is for embeddings and boxes: a pose needs an encoder")
+        width = _width(config)
+        self.norm = nn.BatchNorm1d(2 * width, affine=False)
+        self.drop = nn.Dropout(config.dropout)
+        self.heads = nn.ModuleList(nn.Linear(2 * width, len(h.labels)) for h in config.heads)
+
+    def forward(self, windows: Tensor) -> tuple[list[Tensor], Tensor]:
+        middle = windows.mean(dim=1)
+        spread = ((windows - middle[:, None]).square().mean(dim=1) + 1e-8).sqrt()
+        summary = self.drop(self.norm(torch.cat((middle, spread), dim=1)))
+        weights = torch.full_like(windows[:, :, 0], 1.0) / windows.shape[1]
+        return [head(summary) for head in self.heads], weights
+
+
 class ActionNet(nn.Module):
     """(B, T, …) prepared windows -> logits (B, C) for each head, and attention (B, T).
 
@@ -246,7 +267,8 @@ class ActionNet(nn.Module):
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
         self.config = config
-        self.members = nn.ModuleList(Member(config) for _ in range(config.members))
+        made = StatsMember if config.temporal == "stats" else Member
+        self.members = nn.ModuleList(made(config) for _ in range(config.members))
 
     def forward(self, windows: Tensor) -> tuple[list[Tensor], Tensor]:
         answers = [member(windows) for member in self.members]

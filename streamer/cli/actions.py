@@ -22,7 +22,7 @@ from pipelines.train.actions_score import Score
 from pipelines.train.actions_sources import Source
 from streamer.errors import ModelError
 
-TEMPORALS = ("lstm", "attention", "mean", "tcn")
+TEMPORALS = ("lstm", "attention", "mean", "tcn", "stats")
 SHOWN_TRIALS = 20
 
 
