@@ -86,7 +86,19 @@ def usual_settings(kind: Kind) -> TrainSettings:
             mixup=0.0,
             augment=AugmentSettings(warp=0.0, jitter=0.02),
         )
-    if kind in ("features", "crops"):
+    if kind == "features":
+        return TrainSettings(
+            temporal="stats",  # of few clips the LSTM learns the scenes by heart: docs/actions.md
+            stride_s=0.25,
+            dropout=0.5,
+            epochs=8,
+            lr=1e-3,
+            weight_decay=0.1,
+            label_smoothing=0.0,
+            mixup=0.0,
+            augment=AugmentSettings(warp=0.0, scale=0.0, drop=0.0),
+        )
+    if kind == "crops":
         return TrainSettings(
             hidden=48,
             dropout=0.5,

@@ -125,7 +125,7 @@ def _export(kind: Kind, folder: Path) -> Path:
     torch.manual_seed(0)
     sizes = {"boxes": 4, "pose": 17, "features": 2 * sum(CHANNELS), "crops": 576}
     data = ActionData(kind, sizes[kind], (HeadTargets("action", ("a", "b", "c")),), ())
-    settings = replace(usual_settings(kind), window=16, rate_hz=8.0)
+    settings = replace(usual_settings(kind), temporal="lstm", hidden=48, window=16, rate_hz=8.0)
     net = ActionNet(settings.net(data)).eval()
     trained = Trained(net, settings, data, [], [1.0], [])
     embedder = backbone = None

@@ -166,22 +166,10 @@ def _spans(times_s: Any, flags: Any, join_s: float = 1.0) -> list[tuple[float, f
 
 def fight_settings(temporal: str = "lstm") -> TrainSettings:
     """Chosen by cross-validation within the training scenes."""
-    settings = replace(
-        usual_settings("features"), window=24, rate_hz=12.5, stride_s=0.5, val_share=0.0, epochs=15
-    )
-    if temporal != "stats":
-        return replace(settings, temporal=temporal)
-    plain = replace(settings.augment, warp=0.0, scale=0.0, drop=0.0)
-    return replace(
-        settings,
-        temporal="stats",
-        window=26,
-        stride_s=0.25,
-        epochs=8,
-        mixup=0.0,
-        label_smoothing=0.0,
-        augment=plain,
-    )
+    if temporal == "stats":
+        return replace(usual_settings("features"), window=26, rate_hz=12.5, val_share=0.0)
+    settings = replace(usual_settings("crops"), window=24, rate_hz=12.5, stride_s=0.5, epochs=15)
+    return replace(settings, temporal=temporal, val_share=0.0)
 
 
 def fight(

@@ -44,7 +44,7 @@ def data(n: int = 24, seed: int = 0) -> ActionData:
 
 
 SETTINGS = replace(
-    usual_settings("features"), window=8, hidden=8, epochs=8, batch=8, stride_s=0.5, val_share=0.25, lr=5e-3
+    usual_settings("crops"), window=8, hidden=8, epochs=8, batch=8, stride_s=0.5, val_share=0.25, lr=5e-3
 )
 
 
@@ -105,7 +105,7 @@ def test_a_pickle_in_disguise_runs_nothing_and_is_refused(tmp_path: Path, conten
         create_backbone("resnet18", path)
 
 
-@pytest.mark.parametrize("temporal", ["lstm", "attention", "mean", "tcn"])
+@pytest.mark.parametrize("temporal", ["lstm", "attention", "mean", "tcn", "stats"])
 def test_what_is_exported_says_the_same_as_torch_on_both_engines(tmp_path: Path, temporal: str) -> None:
     settings = replace(SETTINGS, temporal=temporal, epochs=1, members=2)  # type: ignore[arg-type]
     net = session.fit(session.Opened(data()), settings)
