@@ -18,7 +18,7 @@ def write_tiny(
 ) -> Path:
     """A model of boxes: says the last label the more, the higher the box's relative place in the window ends
     above where it began."""
-    features, classes = 9, len(labels)
+    features, classes = 9 if card.get("kind", "boxes") == "boxes" else card["size"], len(labels)
     weights = np.zeros((window * features, classes), np.float32)
     weights[1, -1], weights[(window - 1) * features + 1, -1] = 5.0, -5.0  # relative y, first and last
     nodes = [
@@ -54,4 +54,14 @@ def write_tiny(
         **card,
     }
     write_action_card(path.with_suffix(".yaml"), ActionCard.model_validate(given))
+    return path
+
+
+def write_brightness(path: Path) -> Path:
+    """A backbone: a crop's mean colour, (N, 3, h, w) -> (N, 3)."""
+    nodes = [helper.make_node("ReduceMean", ["pictures"], ["embedding"], axes=[2, 3], keepdims=0)]
+    inputs = [helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["n", 3, 32, 32])]
+    outputs = [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 3])]
+    graph = helper.make_graph(nodes, "brightness", inputs, outputs, [])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
     return path
