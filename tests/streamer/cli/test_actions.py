@@ -1,0 +1,41 @@
+"""`streamer actions`: what it says where something is missing or wrong, in one line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from streamer.cli.main import cli
+from streamer.errors import Exit
+
+
+def call(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(cli, ["actions", *arguments])
+    return done.exit_code, done.output.strip()
+
+
+def test_training_without_torch_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, said = call("train", "synthetic", "--out", str(tmp_path / "out"))
+    assert code == Exit.MODEL
+    assert "make install EXTRAS=torch" in said
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "why"),
+    [
+        ("none.onnx", "synthetic", "none.yaml"),
+        ("", "/no/such/folder", "no such file or folder"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line(repo: Path, model: str, data: str, why: str) -> None:
+    path = model or str(repo / "pipelines/actions/models/motion.onnx")
+    code, said = call("evaluate", path, data, "--json")
+    assert code == Exit.MODEL
+    assert why in said
+    assert len(said.splitlines()) == 1
