@@ -40,7 +40,10 @@ class Feed(Protocol):
     """Where events come from. Raises StreamerError."""
 
     def past(self, count: int) -> list[Shown]:
-        """The newest `count` events of each camera, in order of time; later ones come from new()."""
+        """The newest `count` events of the wanted type, of each camera, in order of time.
+
+        Later ones, of every type, come from new().
+        """
 
     def new(self) -> list[Shown]:
         """What came since the last call; waits a while for it."""
@@ -65,43 +68,47 @@ def events(
     config = store.load()
     wanted_type = _full_type(event_type) if event_type else None
     count = last if last is not None else (0 if follow else 20)
-    gaps = _Gaps()
     zone = ZoneInfo(config.timezone)
-    for shown in _stream(_open(store, config, camera), count, follow):
-        if missing := gaps.before(shown):
-            click.echo(
-                f"{shown.camera}: {missing} events are missing here (trimmed from the stream)", err=True
-            )
+    for shown in _stream(_open(store, config, camera, wanted_type), count, follow, wanted_type):
         event = json.loads(shown.body)
         if wanted_type is None or event["type"] == wanted_type:
             click.echo(shown.body if as_json else _line(event, shown.camera, zone))
 
 
-def _stream(feed: Feed, count: int, follow: bool) -> Iterator[Shown]:
-    yield from feed.past(count)[-count:] if count else feed.past(1)[:0]
+def _stream(feed: Feed, count: int, follow: bool, wanted_type: str | None) -> Iterator[Shown]:
+    """The events; what is missing between two of them is said on standard error."""
+    gaps = _Gaps()
+    past = feed.past(count)[-count:] if count else feed.past(1)[:0]
+    for shown in past:
+        if wanted_type is None:  # of one type alone, the numbers between are the other types'
+            gaps.tell(shown)
+        yield shown
     while follow:
-        yield from feed.new()
+        for shown in feed.new():
+            gaps.tell(shown)
+            yield shown
 
 
-def _open(store: ConfigStore, config: Config, camera: str | None) -> Feed:
+def _open(store: ConfigStore, config: Config, camera: str | None, event_type: str | None) -> Feed:
     """Redis if it answers, else the ledger; says so on standard error."""
     if config.redis.enabled:
         url = SecretStore(store).redis_url(config).reveal() or redis_server.subscriber_url(
             config.runtime_path
         )
         try:
-            return _RedisFeed(Subscriber(url), camera)
+            return _RedisFeed(Subscriber(url), camera, event_type)
         except RedisError as error:
             click.echo(f"{error}; reading the ledger instead", err=True)
-    return _LedgerFeed(config.state_path / LEDGER_FILE, camera)
+    return _LedgerFeed(config.state_path / LEDGER_FILE, camera, event_type)
 
 
 class _RedisFeed:
     """Every camera's stream, with a cursor each; a camera that appears later is read from its start."""
 
-    def __init__(self, subscriber: Subscriber, camera: str | None) -> None:
+    def __init__(self, subscriber: Subscriber, camera: str | None, event_type: str | None) -> None:
         self._subscriber = subscriber
         self._camera = camera
+        self._type = event_type
         self._cursors: dict[str, str] = {}
         self._names: dict[str, str] = {}
         self._lost = False
@@ -116,9 +123,10 @@ class _RedisFeed:
     def past(self, count: int) -> list[Shown]:
         found = []
         for key, name in self._names.items():
-            for entry_id, body in self._subscriber.tail(key, count):
+            for newest, _ in self._subscriber.tail(key, 1):
+                self._cursors[key] = newest  # whatever its type: what comes after it is new
+            for entry_id, body in self._subscriber.tail(key, count, self._type, up_to=self._cursors[key]):
                 found.append(Shown(name, EventId.parse(entry_id), body))
-                self._cursors[key] = entry_id
         return sorted(found, key=_emitted)
 
     def new(self) -> list[Shown]:
@@ -154,13 +162,15 @@ def _emitted(shown: Shown) -> tuple[int, EventId]:
 class _LedgerFeed:
     """The ledger's events in the order of their commit."""
 
-    def __init__(self, path: Path, camera: str | None) -> None:
+    def __init__(self, path: Path, camera: str | None, event_type: str | None) -> None:
         self._reader = LedgerReader(path)
         self._camera = camera
+        self._type = event_type
         self._row = self._reader.last_row()
 
     def past(self, count: int) -> list[Shown]:
-        return [Shown(e.camera, e.id, e.body) for e in self._reader.last_events(count, self._camera)]
+        rows = self._reader.last_events(count, self._camera, self._type)
+        return [Shown(e.camera, e.id, e.body) for e in rows]
 
     def new(self) -> list[Shown]:
         found = self._wanted(self._row)
@@ -179,6 +189,13 @@ class _Gaps:
 
     def __init__(self) -> None:
         self._last: dict[str, EventId] = {}
+
+    def tell(self, shown: Shown) -> None:
+        """Say on standard error what is missing just before this one."""
+        if missing := self.before(shown):
+            click.echo(
+                f"{shown.camera}: {missing} events are missing here (trimmed from the stream)", err=True
+            )
 
     def before(self, shown: Shown) -> int:
         """How many events are missing just before this one."""

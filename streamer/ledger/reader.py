@@ -137,13 +137,13 @@ class LedgerReader:
         )
         return [(r[0], StoredEvent(r[1], EventId(r[2], r[3]), *r[4:])) for r in rows]
 
-    def last_events(self, count: int, camera: str | None) -> list[StoredEvent]:
-        """The newest `count` events (of `camera`), in the order of commit."""
+    def last_events(self, count: int, camera: str | None, event_type: str | None = None) -> list[StoredEvent]:
+        """The newest `count` events (of `camera`, of one type), in the order of commit."""
         rows = self._db.execute(
             "SELECT c.name, e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value"
-            " FROM events e JOIN cameras c ON c.id=e.camera WHERE ?2 IS NULL OR c.name=?2"
-            " ORDER BY e.id DESC LIMIT ?1",
-            (count, camera),
+            " FROM events e JOIN cameras c ON c.id=e.camera WHERE (?2 IS NULL OR c.name=?2)"
+            " AND (?3 IS NULL OR e.type=?3) ORDER BY e.id DESC LIMIT ?1",
+            (count, camera, event_type),
         ).fetchall()
         return [StoredEvent(r[0], EventId(r[1], r[2]), *r[3:]) for r in reversed(rows)]
 

@@ -23,6 +23,7 @@ from streamer.sinks.sink import Behind, Kind, SinkError
 
 CONNECT_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 2.0
+PAGE_ENTRIES = 1000  # of a stream read backwards
 
 # KEYS: events, totals. ARGV: most entries kept, place before the first entry as lineage and seq (-1 -1: any),
 # then lineage, seq, type, body, total key (may be empty), total value of each entry.
@@ -159,11 +160,27 @@ class Subscriber:
         with _failures_for_people():
             return {_text(k): json.loads(v) for k, v in self._redis.hgetall(CAMERAS_KEY).items()}
 
-    def tail(self, key: str, count: int) -> list[tuple[str, str]]:
-        """(id, CloudEvent as JSON) of the newest `count` entries of the stream `key`, oldest first."""
-        with _failures_for_people():
-            newest: Any = self._redis.xrevrange(key, count=max(1, count))
-        return [(_text(entry_id), _text(fields[b"event"])) for entry_id, fields in reversed(newest)]
+    def tail(
+        self, key: str, count: int, event_type: str | None = None, up_to: str = "+"
+    ) -> list[tuple[str, str]]:
+        """(id, CloudEvent as JSON) of the newest `count` entries of the stream `key`, oldest first.
+
+        Of `event_type` alone where one is given: read backwards in pages until `count` are found or the
+        stream begins. `up_to` is the newest id looked at.
+        """
+        count = max(1, count)
+        found: list[tuple[str, str]] = []  # newest first
+        size = count if event_type is None else PAGE_ENTRIES
+        while len(found) < count:
+            with _failures_for_people():
+                page: Any = self._redis.xrevrange(key, max=up_to, count=size)
+            for entry_id, fields in page:
+                if event_type is None or _text(fields[b"type"]) == event_type:
+                    found.append((_text(entry_id), _text(fields[b"event"])))
+            if len(page) < size:
+                break
+            up_to = f"({_text(page[-1][0])}"
+        return found[:count][::-1]
 
     def read(self, cursors: Mapping[str, str], block_ms: int | None) -> list[tuple[str, str, str]]:
         """(stream key, id, CloudEvent as JSON) of what comes after `cursors`; waits up to `block_ms`."""

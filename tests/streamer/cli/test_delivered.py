@@ -21,6 +21,7 @@ from streamer.config_store import ConfigStore
 from streamer.errors import Exit
 from streamer.ledger import Ledger, LedgerReader
 from streamer.messages import EventRecord
+from streamer.sinks import redis
 from tests.faults.delivery_rig import Rig
 from tests.streamer.cli.conftest import Daemon, Run
 
@@ -158,6 +159,46 @@ def test_events_come_from_the_ledger_where_no_redis_answers(run: Run) -> None:
     assert len(people) == 5
     assert people[0].startswith("2026-11-18 12:00:00.000  gate ")
     assert "line=door  direction=in  class=person  track_id=1" in people[0]
+
+
+@pytest.mark.usefixtures("counted")
+def test_the_last_of_a_type_are_found_behind_others(run: Run) -> None:
+    args = ("events", "--json", "--camera", "gate", "--type", "line.crossed")
+    assert [json.loads(line)["data"]["seq"] for line in run(*args, "-n", "3").stdout.splitlines()] == [
+        2,
+        3,
+        5,
+    ]
+    result = run("events", "--json", "--type", "counts", "--last", "1")
+    assert [json.loads(line)["data"]["seq"] for line in result.stdout.splitlines()] == [4]
+
+
+@pytest.mark.integration
+def test_redis_is_read_backwards_until_enough_of_a_type_are_found(
+    run: Run,
+    short_dir: Path,
+    redis_binary: str,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(redis, "PAGE_ENTRIES", 3)
+    rig = Rig(short_dir, cameras=("gate",))
+    try:
+        rig.start_redis()
+        rig.start_delivery()
+        rig.resume()
+        rig.publish_state("gate")
+        rig.count("gate", 1)
+        for seq in (2, 3):
+            rig.journal.write([counts_event(seq, NOON_NS, 60.0)])
+            rig.sent["gate"] += 1
+        rig.count("gate", 9)
+        rig.settle()
+        found = {n: run("events", "--type", "counts", "--last", str(n), "--json") for n in (1, 2, 5)}
+    finally:
+        rig.close()
+    seqs = {n: [json.loads(line)["data"]["seq"] for line in r.stdout.splitlines()] for n, r in found.items()}
+    assert seqs == {1: [3], 2: [2, 3], 5: [2, 3]}
+    assert all(r.stderr == "" for r in found.values()), "the other types between are no gap"
 
 
 def test_an_unknown_event_type_is_refused_with_those_there_are(run: Run) -> None:
