@@ -129,12 +129,20 @@ class ModelStore:
                 known = ", ".join(self.names())
                 raise ModelError(f"no default model is set: `streamer model default NAME`, one of {known}")
             return None
-        if isinstance(which, Path) or "/" in which or which.endswith(SUFFIXES):
+        if isinstance(which, Path) or is_path(which):
             path = Path(which)
             if not path.is_file():
                 raise ModelError(f"{path}: no such model file")
             return Installed("", path, _beside(path))
         return self.get(which)
+
+    def check_file(self, which: str) -> None:
+        """Load the model at the path `which` and run one frame, as add() does; it may take seconds.
+
+        A name is let through: what is in the store was loaded when it was added. Raises ModelError.
+        """
+        if is_path(which) and (installed := self.resolve(which)) is not None:
+            open_detector("auto", installed)
 
     def default_name(self) -> str | None:
         try:
@@ -211,6 +219,11 @@ class ModelStore:
         fresh = self.folder / ".default-new"
         _write(fresh, name + "\n")
         fresh.replace(self.folder / _DEFAULT)
+
+
+def is_path(which: str) -> bool:
+    """Whether a model is meant by its path, and not by its name in the store."""
+    return "/" in which or which.endswith(SUFFIXES)
 
 
 def write_card(path: Path, card: ModelCard) -> None:

@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from streamer.changes import check_camera
 from streamer.cli import daemon
 from streamer.cli.camera_show import LOOKING, check_stream
-from streamer.config import CameraConfig
+from streamer.config import CameraConfig, Config
 from streamer.config_file import explain, show_place
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, SourceError, StorageError
+from streamer.models import ModelStore, is_path
 from streamer.urls import check_source_url, join_credentials, scheme_of, split_credentials
 
 # What `camera set` calls a key, and where it lies in the camera's file.
@@ -63,11 +64,39 @@ def _absolute(url: str) -> str:
     return url
 
 
+def _whole_path(model: str | None) -> str | None:
+    """A model's path as the daemon, which runs elsewhere, finds it; a name of the store as it is."""
+    return os.path.abspath(Path(model).expanduser()) if model and is_path(model) else model
+
+
+def _check_model_file(config: Config, model: str | None) -> None:
+    """Load a model that is given by its path: here, since the daemon has no seconds to spare for it.
+
+    Raises ModelError.
+    """
+    if not model or not is_path(model):
+        return
+    if config.control_path.exists() and _shut(model):
+        return  # the service's alone to read: where it runs, it judges the change itself
+    ModelStore(config.state_path / "models").check_file(model)
+
+
+def _shut(path: str) -> bool:
+    """Whether a file, or a folder on the way to it, is closed to this user."""
+    try:
+        os.stat(path)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return not os.access(path, os.R_OK)
+
+
 @camera.command()
 @click.argument("name")
 @click.argument("url")
 @click.option("--pipeline", default="default", show_default=True, help="What is computed: a preset's name.")
-@click.option("--model", help="A model of the store, instead of the pipeline's.")
+@click.option("--model", help="A model of the store or a path, instead of the pipeline's.")
 @click.option("--fps", type=float, default=0.0, help="Analysed frames a second; 0: as many as fit.")
 @click.option("--width", type=int, default=640, show_default=True, help="Width of the analysed picture.")
 @click.option("--class", "--classes", "classes", help="Only these classes or groups: person,vehicle")
@@ -94,7 +123,7 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
         "url": url,
         "enabled": not options["disabled"],
         "pipeline": options["pipeline"],
-        "model": options["model"],
+        "model": _whole_path(options["model"]),
         "source": {
             "fps": options["fps"],
             "analysis_width": options["width"],
@@ -138,6 +167,7 @@ def _refuse_early(store: ConfigStore, wanted: dict[str, Any]) -> None:
         raise ConfigError(f"{show_place(place)}: {text}") from None
     try:
         check_camera(config, made)
+        _check_model_file(config, made.model)
     except (StorageError, PermissionError):
         # Its models are the service's alone to read; where it runs, it judges the change itself.
         if not config.control_path.exists():
@@ -169,6 +199,7 @@ def set_(
         "username": username,
         "password": password,
     }
+    _check_model_file(store.load(), values.get("model"))
     daemon.change(store, change, f"camera {name} changed")
     if "url" in values:
         click.echo(f"see whether it can be read: streamer camera test {name}")
@@ -191,6 +222,8 @@ def _setting(text: str) -> tuple[str, Any]:
         raise ConfigError(f"unknown key {key[:40]!r}: {hint}")
     if key == "classes":
         return where, [word.strip() for word in value.split(",") if word.strip()]
+    if key == "model":
+        return where, _whole_path(value) or None
     return where, (_absolute(value) if key == "url" else value or None)
 
 

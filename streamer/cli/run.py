@@ -9,6 +9,7 @@ from streamer.changes import check_camera, pipeline_of
 from streamer.config import Config
 from streamer.config_store import ConfigStore
 from streamer.errors import Exit
+from streamer.models import ModelStore
 from streamer.secrets import SecretStore
 
 
@@ -32,10 +33,13 @@ def _check(store: ConfigStore) -> int:
 
     config = store.load()
     secrets = SecretStore(store)
+    models = ModelStore(config.state_path / "models")
     secrets.redis_url(config)
     for camera in config.cameras:
         check_camera(config, camera)
         secrets.url(camera)
+    for model in sorted({camera.model for camera in config.cameras if camera.model}):
+        models.check_file(model)
     click.echo(f"configuration {store.file}: valid, {len(config.cameras)} cameras")
     _print_plan(config)
     failed = False

@@ -11,6 +11,7 @@ from streamer.config_store import ConfigStore
 from streamer.errors import Exit
 from streamer.secrets import SecretStore
 from tests.clips import make_clip
+from tests.pipelines.detect import tiny_models
 from tests.rtsp_server import RtspServer
 from tests.streamer.cli.conftest import Daemon, Run
 
@@ -229,3 +230,47 @@ def test_a_password_that_is_no_text_is_refused(run: Run) -> None:
     result = run(*args, stdin=b"\xff\xfe\n")
     assert result.exit_code == Exit.CONFIG
     assert "not UTF-8" in result.stderr
+
+
+@pytest.fixture
+def no_model(short_dir: Path) -> Path:
+    """A file that is no model."""
+    path = short_dir / "text.mp4"
+    path.write_text("just text\n")
+    return path
+
+
+def test_a_file_that_is_no_model_is_refused_at_the_door_in_the_words_of_model_add(
+    run: Run, store: ConfigStore, daemon: Daemon, no_model: Path
+) -> None:
+    camera = "name: gate\nurl: synthetic:street\n"
+    store.cameras_dir.mkdir()
+    store.camera_file("gate").write_text(camera)
+    daemon.answers["change"] = lambda request: request.reply({"config_rev": 3})
+    refused = run("model", "add", str(no_model))
+    assert "not an ONNX model" in refused.stderr
+    for args in (
+        ("camera", "set", "gate", f"model={no_model}"),
+        ("camera", "add", "yard", "synthetic:street", "--no-probe", "--model", str(no_model)),
+    ):
+        result = run(*args)
+        assert (result.exit_code, result.stdout, result.stderr) == (Exit.MODEL, "", refused.stderr)
+    assert "change" not in [op for op, _ in daemon.asked], "the daemon is not asked to load it"
+    daemon.close()
+    store.camera_file("gate").write_text(f"{camera}model: {no_model}\n")
+    result = run("run", "--check")
+    assert (result.exit_code, result.stderr) == (Exit.MODEL, refused.stderr)
+
+
+def test_a_model_given_by_path_is_loaded_and_kept_as_a_whole_path(
+    run: Run, store: ConfigStore, short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"names": "{0: 'person', 1: 'car', 2: 'truck'}"}
+    model = tiny_models.yolov8(short_dir / "tiny.onnx", [(10, 10, 8, 8, 1, 0.9)], classes=3, metadata=names)
+    monkeypatch.chdir(short_dir)
+    result = run("camera", "add", "gate", "synthetic:street", "--no-probe", "--model", "tiny.onnx")
+    assert result.exit_code == 0, result.stderr
+    assert store.load().cameras[0].model == str(model)
+    assert run("camera", "set", "gate", "model=").exit_code == 0
+    assert run("camera", "set", "gate", "model=./tiny.onnx").exit_code == 0
+    assert store.load().cameras[0].model == str(model)
