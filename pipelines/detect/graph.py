@@ -24,7 +24,7 @@ from pipelines.detect.heads.base import Shape  # noqa: E402
 from pipelines.detect.heads.yolov8 import BINS  # noqa: E402
 from pipelines.detect.letterbox import Pixels  # noqa: E402
 
-__all__ = ["Graph", "cut_decoder", "fold_preprocessing", "ov", "resize", "shape_of"]
+__all__ = ["Graph", "cut_decoder", "fold_preprocessing", "name_nodes", "ov", "resize", "shape_of"]
 
 Graph = ov.Model
 _LOOK_BACK = 240  # nodes; a decoder of boxes has about 20, one that works at any size of picture 150
@@ -130,3 +130,15 @@ def resize(graph: ov.Model, batch: int | None, size: tuple[int, int]) -> bool:
     except RuntimeError:  # what OpenVINO raises for a Reshape to a constant that no longer fits
         return False
     return True
+
+
+def name_nodes(graph: ov.Model) -> None:
+    """Give every node and output the name of its place, so that the engine's cache knows the graph again.
+
+    Nodes that we add are named by a counter of the process otherwise: each load would be another graph to the
+    cache, to be compiled and stored anew.
+    """
+    for place, node in enumerate(graph.get_ordered_ops()):
+        node.set_friendly_name(f"node{place}")
+    for place, output in enumerate(graph.outputs):
+        output.get_tensor().set_names({f"output{place}"})

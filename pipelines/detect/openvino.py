@@ -19,7 +19,7 @@ import numpy as np
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Ticket
 from pipelines.detect.errors import ModelRefused
-from pipelines.detect.graph import Graph, cut_decoder, fold_preprocessing, ov, resize, shape_of
+from pipelines.detect.graph import Graph, cut_decoder, fold_preprocessing, name_nodes, ov, resize, shape_of
 from pipelines.detect.heads import Head
 from pipelines.detect.heads.yolov8 import YoloV8Cut
 from pipelines.detect.letterbox import Letterbox, Placement, fit
@@ -99,6 +99,7 @@ class OpenVinoDetector:
         try:
             return ticket.program.answers.read(request.finish(len(ticket.placements)), ticket.placements)
         finally:
+            request.forget()
             ticket.program.free.append(request)
 
     def forget(self, camera: str) -> None:
@@ -148,6 +149,7 @@ class OpenVinoDetector:
             return self._programs.get(self.size) or self._compile(self.size)
         graph, head = prepared
         fold_preprocessing(graph, head.pixels)
+        name_nodes(graph)
         compiled = self._core.compile_model(graph, "CPU", self._settings)
         answers = Answers(head, self.labels, size, self._score, self._file.card.nms_iou)
         self._programs[size] = _Program(compiled, head, size, self.max_batch, answers)
@@ -288,6 +290,11 @@ class _Request:
             self._bell.notify = notify
         self._request.start_async()
         return placements
+
+    def forget(self) -> None:
+        """Let go of `notify`, which may hold the ticket, the program and so this request itself."""
+        if self._bell is not None:
+            self._bell.notify = None
 
     def finish(self, count: int) -> list[list[Floats]]:
         """Each frame's share of each output, good until the next start()."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,6 +99,29 @@ def test_a_detector_that_is_let_go_frees_its_memory(tmp_path: Path) -> None:
     del detector
     gc.collect()
     assert gone() is None
+
+
+def test_one_whose_caller_keeps_the_ticket_where_it_is_notified_is_let_go_too(tmp_path: Path) -> None:
+    """Memory and threads of every model that was replaced stayed for ever."""
+    def use() -> weakref.ref[Any]:
+        detector = create_detector("openvino", tiny.yolov8(tmp_path / "m.onnx", []))
+        kept: dict[str, Any] = {}
+        kept["ticket"] = detector.submit([frame()], lambda: kept.update(rung=True))
+        detector.collect(kept["ticket"])
+        assert kept["rung"]
+        return weakref.ref(detector._programs[(64, 64)])  # type: ignore[attr-defined]
+
+    gone = use()
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_model_that_is_loaded_again_comes_from_the_cache(tmp_path: Path) -> None:
+    """Each load was another graph to the cache, since nodes are named by a counter of the process."""
+    for seed in (1, 1, 2, 1):
+        model = tiny.yolov8_with_decoder(tmp_path / f"{seed}.onnx", seed)
+        create_detector("openvino", model, cache_dir=tmp_path / "cache")
+    assert len(list((tmp_path / "cache").glob("*.blob"))) == 2
 
 
 @pytest.mark.parametrize("how", ["collected", "in mid-run", "at exit"])
