@@ -11,14 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from pipelines.actions.engine import ActionEngine, Seen
 from pipelines.count import Analytics, create_analytics
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.filter import DetectionFilter
 from pipelines.spec import CameraRules
 from pipelines.track import Tracker, create_tracker
+from pipelines.track.camera_motion import small_grey
 from pipelines.values import Detections, Event, Frame, FrameResult, Image, Labels, Stamp
 
+VIEW_MOVED = 0.05  # of the picture: from here on a line is not where it was drawn
 USUAL_ASPECT = 16 / 9  # of a picture of which nothing is known
 
 
@@ -34,12 +38,14 @@ class _Camera:
 class Pending:
     """A batch that the detector has; `stamps` and `aspects` (width over height) in the order of its frames.
 
-    `images` are copies for a model of actions that looks at pixels; else there are none.
+    `greys` are small grey copies that tell whether the view has moved, and `images` copies for a model of
+    actions that looks at pixels; a replay has neither.
     """
 
     stamps: tuple[Stamp, ...]
     ticket: Ticket
     aspects: tuple[float, ...]
+    greys: tuple[Image, ...] = ()
     images: tuple[Image, ...] = ()
 
 
@@ -107,6 +113,7 @@ class Pipeline:
             tuple(frame.stamp for frame in frames),
             ticket,
             tuple(frame.image.shape[1] / frame.image.shape[0] for frame in frames),
+            tuple(small_grey(frame.image) for frame in frames),
             tuple(frame.image.copy() for frame in frames) if wanted else (),
         )
 
@@ -119,7 +126,11 @@ class Pipeline:
 
     def follow(self, pending: Pending, found: Sequence[Detections]) -> list[FrameResult]:
         """What follows the detector, for a batch; the windows of all its cameras are classified at once."""
-        results = [self._track(stamp, boxes) for stamp, boxes in zip(pending.stamps, found, strict=True)]
+        greys = pending.greys or (None,) * len(found)
+        results = [
+            self._track(stamp, boxes, grey)
+            for stamp, boxes, grey in zip(pending.stamps, found, greys, strict=True)
+        ]
         if self.actions is None:
             return results
         images = pending.images or (None,) * len(results)
@@ -140,13 +151,17 @@ class Pipeline:
         """
         return self.follow(Pending((stamp,), Ticket((stamp.camera,)), (aspect,)), [detections])[0]
 
-    def _track(self, stamp: Stamp, detections: Detections) -> FrameResult:
+    def _track(self, stamp: Stamp, detections: Detections, grey: Image | None) -> FrameResult:
         """Filter, tracker, analytics."""
         state = self._cameras[stamp.camera]
         kept = state.filter.apply(detections)
-        tracks = state.tracker.update(stamp, kept, self.labels)
+        tracks = state.tracker.update(stamp, kept, self.labels, grey)
         events = state.analytics.update(stamp, tracks)
         return FrameResult(stamp, kept, tracks, tuple(events))
+
+    def view_moved(self, camera: str) -> float:
+        """How far the view is from where it began, in shares of the picture; 0 for replays."""
+        return float(np.hypot(*self._cameras[camera].tracker.camera_motion.offset_xyn))
 
     def step(self, frames: Sequence[Frame]) -> list[FrameResult]:
         return self.collect(self.submit(frames))

@@ -84,6 +84,7 @@ class Analysis:
     width: int = 0
     height: int = 0
     fps: float = 0.0
+    view_moved: float = 0.0  # how far the view is from where it began, in shares of the picture
     lines: dict[str, LineCount] = field(default_factory=dict)
     zones: dict[str, ZoneCount] = field(default_factory=dict)
     detector: dict[str, Any] = field(default_factory=dict)
@@ -286,6 +287,7 @@ def _open(pipeline: Pipeline, rules: CameraRules) -> None:
 def _finish(analysis: Analysis, pipeline: Pipeline, sink: _Sink, last: Stamp | None) -> None:
     if last is None:
         return
+    analysis.view_moved = pipeline.view_moved(CAMERA)
     for event in pipeline.end_tracks(CAMERA, last):
         sink.event(event)
     frame_s = 1 / analysis.fps if analysis.fps > 0 else 0.0

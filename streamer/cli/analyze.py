@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.pipeline import VIEW_MOVED
 from pipelines.registry import DETECTORS
 from pipelines.spec import Anchor, CameraRules, PipelineSpec
 from streamer import analyze as analysis
@@ -139,6 +140,12 @@ def analyze(
             threads=threads,
             partial=partial,
         )
+    if result.view_moved > VIEW_MOVED:
+        click.echo(
+            f"the view moved by {result.view_moved:.0%} of the picture: lines and zones are not where they "
+            "were drawn, so do not trust these counts",
+            err=True,
+        )
     if as_json:
         click.echo(json.dumps(as_dict(result)))
     else:
@@ -240,6 +247,7 @@ def as_dict(result: Analysis) -> dict[str, Any]:
             for name, zone in result.zones.items()
         },
         "analytics": result.further,
+        "view_moved": round(result.view_moved, 4),
         "detector": result.detector,
     }
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 
 from pipelines.detect.errors import FrameRefused
-from pipelines.pipeline import Pipeline
+from pipelines.pipeline import VIEW_MOVED, Pipeline
 from pipelines.spec import CameraRules
 from streamer.bus import Bus
 from streamer.messages import (
@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 HELLO_EVERY_S = 0.5
 STATUS_EVERY_S = 1.0
 CHECKPOINT_EVERY_S = 0.4
+MOVED = "the view has moved: lines and zones are not where they were drawn; fix the camera or draw them anew"
 DRAIN_S = 3.0  # at the stop, for the delivery worker to acknowledge
 
 
@@ -327,6 +328,7 @@ class InferWorker:
         for name, camera in self._cameras.items():
             self._emitter.close_buckets(camera)
             camera.measure(now_s)
+            self._look_at_view(camera)
             ages = sorted(camera.ages_ms)
             cameras[name] = {
                 "fps_inferred": round(camera.fps, 2),
@@ -343,6 +345,14 @@ class InferWorker:
             "resends": self._journal.resends,
         }
         self._supervisor.send(WorkerStatus(self.name, status))
+
+    def _look_at_view(self, camera: InferredCamera) -> None:
+        if camera.pipeline is None:
+            return
+        if camera.pipeline.view_moved(camera.name) > VIEW_MOVED:
+            self._complain(camera, MOVED)
+        elif camera.trouble == MOVED:
+            camera.trouble = ""
 
     def _wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)

@@ -312,3 +312,13 @@ def test_real_clips_are_counted_right(
     for name, (to_right, to_left) in expected.items():
         assert abs(found[name]["left_to_right"] - to_right) <= off, found
         assert abs(found[name]["right_to_left"] - to_left) <= off, found
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize(("clip", "moves"), [("drifting-camera.mp4", True), ("highway.mp4", False)])
+def test_a_view_that_drifts_is_told(clip: str, moves: bool, corpus: Path, tmp_path: Path) -> None:
+    video, model = corpus / "videos" / clip, corpus / "weights" / "nanodet_320.onnx"
+    done = run(tmp_path, video, "--model", model, "--line", "a=0,0.5,1,0.5", "--json")
+    assert done.returncode == Exit.OK, done.stderr
+    assert (json.loads(done.stdout)["view_moved"] > 0.05) is moves
+    assert ("do not trust these counts" in done.stderr) is moves
