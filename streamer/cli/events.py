@@ -18,10 +18,11 @@ import click
 from streamer import redis_server, schemas
 from streamer.assignments import LEDGER_FILE
 from streamer.cli.gist import gist
+from streamer.cli.ledger import check_known
 from streamer.cloudevents import EventId
 from streamer.config import Config
 from streamer.config_store import ConfigStore
-from streamer.errors import RedisError
+from streamer.errors import RedisError, StorageError
 from streamer.ledger import LedgerReader
 from streamer.secrets import SecretStore
 from streamer.sinks.redis import Subscriber
@@ -90,16 +91,36 @@ def _stream(feed: Feed, count: int, follow: bool, wanted_type: str | None) -> It
 
 
 def _open(store: ConfigStore, config: Config, camera: str | None, event_type: str | None) -> Feed:
-    """Redis if it answers, else the ledger; says so on standard error."""
+    """Redis if it answers, else the ledger; says so on standard error.
+
+    Raises ConfigError for a camera that is not configured and of which nothing is recorded.
+    """
     if config.redis.enabled:
         url = SecretStore(store).redis_url(config).reveal() or redis_server.subscriber_url(
             config.runtime_path
         )
         try:
-            return _RedisFeed(Subscriber(url), camera, event_type)
+            feed = _RedisFeed(Subscriber(url), camera, event_type)
+            if camera is None or camera in feed.cameras() or config.camera(camera) is not None:
+                return feed
+            check_known(config, camera, [*feed.cameras(), *_in_ledger(config)])
+            click.echo(f"Redis has no camera {camera!r}; reading the ledger instead", err=True)
         except RedisError as error:
             click.echo(f"{error}; reading the ledger instead", err=True)
+    check_known(config, camera, _in_ledger(config))
     return _LedgerFeed(config.state_path / LEDGER_FILE, camera, event_type)
+
+
+def _in_ledger(config: Config) -> list[str]:
+    """The cameras that the ledger knows; none where it cannot be read, which who reads it will say."""
+    try:
+        reader = LedgerReader(config.state_path / LEDGER_FILE)
+    except (StorageError, PermissionError):
+        return []
+    try:
+        return list(reader.cameras())
+    finally:
+        reader.close()
 
 
 class _RedisFeed:
@@ -119,6 +140,10 @@ class _RedisFeed:
             if self._camera in (None, where["camera"]) and where["events"] not in self._names:
                 self._names[where["events"]] = where["camera"]
                 self._cursors[where["events"]] = "0-0"
+
+    def cameras(self) -> list[str]:
+        """Every camera that Redis knows, also one that was removed."""
+        return [where["camera"] for where in self._subscriber.cameras().values()]
 
     def past(self, count: int) -> list[Shown]:
         found = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from rich.table import Table
 
 from streamer import control
 from streamer.assignments import LEDGER_FILE
+from streamer.config import Config
 from streamer.config_store import ConfigStore
-from streamer.errors import RunningError
+from streamer.errors import ConfigError, RunningError
 from streamer.ledger import Ledger, LedgerReader, damage
 
 
@@ -21,6 +23,18 @@ def ledger_path(store: ConfigStore) -> Path:
     """Where the configured daemon keeps its ledger, or would."""
     state = store.load().state_path if store.exists() else store.default_state_dir()
     return state / LEDGER_FILE
+
+
+def check_known(config: Config | None, camera: str | None, recorded: Iterable[str]) -> None:
+    """Raise ConfigError, with the cameras there are, for one neither configured nor `recorded`.
+
+    A camera that was removed is still recorded.
+    """
+    known = {*recorded, *(c.name for c in (config.cameras if config else ()))}
+    if camera is not None and camera not in known:
+        raise ConfigError(
+            f"no camera {camera[:64]!r}; known: {', '.join(sorted(known)) or 'there is none yet'}"
+        )
 
 
 @click.group()

@@ -193,9 +193,13 @@ def test_redis_is_read_backwards_until_enough_of_a_type_are_found(
             rig.sent["gate"] += 1
         rig.count("gate", 9)
         rig.settle()
+        unknown, removed = run("events", "--camera", "nocam"), run("events", "--camera", "gate", "-n", "1")
         found = {n: run("events", "--type", "counts", "--last", str(n), "--json") for n in (1, 2, 5)}
     finally:
         rig.close()
+    assert (unknown.exit_code, removed.exit_code) == (Exit.CONFIG, 0)
+    assert "no camera 'nocam'; known: gate" in unknown.stderr
+    assert "gate" in removed.stdout, "no file of cameras.d names it, but its events are in Redis"
     seqs = {n: [json.loads(line)["data"]["seq"] for line in r.stdout.splitlines()] for n, r in found.items()}
     assert seqs == {1: [3], 2: [2, 3], 5: [2, 3]}
     assert all(r.stderr == "" for r in found.values()), "the other types between are no gap"
@@ -205,6 +209,22 @@ def test_an_unknown_event_type_is_refused_with_those_there_are(run: Run) -> None
     result = run("events", "--type", "line.jumped")
     assert result.exit_code == Exit.CONFIG
     assert "streamer.line.crossed.v1" in result.stderr
+
+
+@pytest.mark.usefixtures("counted")
+def test_a_camera_that_never_was_is_refused_and_one_that_was_removed_is_read(
+    run: Run, store: ConfigStore
+) -> None:
+    store.cameras_dir.mkdir()
+    store.camera_file("fresh").write_text("name: fresh\nurl: synthetic:street\n")
+    for command in ("events", "counts"):
+        result = run(command, "--camera", "nocam")
+        assert result.exit_code == Exit.CONFIG
+        assert result.stdout == ""
+        assert "no camera 'nocam'; known: fresh, gate, yard" in result.stderr
+        assert run(command, "--camera", "fresh").exit_code == 0, "configured, but nothing happened yet"
+    assert "class=person" in run("events", "--camera", "yard").stdout  # it is in the ledger alone
+    assert "person" in run("counts", "--since", "all", "--camera", "yard").stdout
 
 
 def test_schema_lists_and_prints(run: Run) -> None:
