@@ -1,8 +1,8 @@
 """The daemon against its ceiling: frames a second at saturation, CPU a frame, and the times on the way.
 
-Ceiling: the model alone, on the same engine and threads, while bare decoders of the same streams run beside at
-their own pace: the loop that everybody writes, one request after another, which the goals are about; and, since
-the daemon computes several requests side by side, the best that the engine does by itself that way.
+Ceiling: the model alone, on the same engine and threads, while bare decoders of the same streams run beside
+at their own pace: the loop that everybody writes, one request after another, which the goals are about; and,
+since the daemon computes several requests side by side, the best that the engine does by itself that way.
 Rounds in turn; medians over rounds; CPU seconds of all processes beside.
 """
 
@@ -72,7 +72,7 @@ def render(result: dict[str, Any]) -> str:
     s = result["saturation"]
     lines = [
         f"saturation, {s['streams']} x 1080p{FPS} H.264, YOLOv8n 640, {s['rounds']} rounds in turn (medians)",
-        f"  daemon                      {s['daemon_fps']:6.2f} frames/s, {s['daemon_cpu_ms']:.2f} CPU ms a frame",
+        f"  daemon {s['daemon_fps']:27.2f} frames/s, {s['daemon_cpu_ms']:.2f} CPU ms a frame",
     ]
     for way, c in s["ceilings"].items():
         goal = ", goals 0.90 and 1.12" if way == LOOP else ""

@@ -103,6 +103,7 @@ def test_a_detector_that_is_let_go_frees_its_memory(tmp_path: Path) -> None:
 
 def test_one_whose_caller_keeps_the_ticket_where_it_is_notified_is_let_go_too(tmp_path: Path) -> None:
     """Memory and threads of every model that was replaced stayed for ever."""
+
     def use() -> weakref.ref[Any]:
         detector = create_detector("openvino", tiny.yolov8(tmp_path / "m.onnx", []))
         kept: dict[str, Any] = {}
