@@ -28,6 +28,7 @@ from pipelines.spec_analytics import (
     WrongWaySpec,
 )
 from pipelines.spec_base import NAME_PATTERN as NAME_PATTERN
+from pipelines.spec_base import NAME_RULE as NAME_RULE
 from pipelines.spec_base import Anchor as Anchor
 from pipelines.spec_base import Name as Name
 from pipelines.spec_base import Point as Point
@@ -266,5 +267,5 @@ def check_name(text: str, what: str = "name") -> str:
     """Return `text` if it is a legal name; raise ValueError with the rule otherwise."""
     if not re.fullmatch(NAME_PATTERN[1:-1], text):
         shown = text if len(text) <= 40 else text[:40] + "…"
-        raise ValueError(f"{what} {shown!r}: use 1 to 63 of a-z, 0-9 and '-', not starting with '-'")
+        raise ValueError(f"{what} {shown!r}: {NAME_RULE}")
     return text

@@ -18,8 +18,10 @@ from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from pipelines.spec import NAME_PATTERN, NAME_RULE
 from streamer.errors import ConfigError
 from streamer.urls import redact
 
@@ -62,20 +64,32 @@ class Document:
 
 def explain(error: ValidationError, model: type[BaseModel]) -> tuple[Place, str]:
     """The place and one line about the first of the errors, with the nearest key that does exist."""
-    errors = error.errors(include_url=False, include_context=False)
+    errors = error.errors(include_url=False)
     # A mistyped key is told before the one that is missing for it.
     first, *others = sorted(errors, key=lambda e: e["type"] != "extra_forbidden")
     place: Place = tuple(first["loc"])
     if first["type"] == "extra_forbidden":
         text = "unknown key" + _suggest(str(place[-1]), _fields_at(model, place[:-1]))
     else:
-        text = first["msg"].removeprefix("Value error, ")
-        text = text[:1].lower() + text[1:]
+        text = _for_people(first)
         value = first["input"]
         secret = model.model_config.get("hide_input_in_errors") or set(place) & set(SECRET_KEYS)
         if isinstance(value, str | int | float) and first["type"] != "value_error" and not secret:
             text += f", got {redact(repr(value))[:80]}"
     return place, text + (f" (and {len(others)} more)" if others else "")
+
+
+def _for_people(error: ErrorDetails) -> str:
+    """What is wrong, where pydantic's own words are about patterns and tuples."""
+    told, place = error.get("ctx", {}), error["loc"]
+    if error["type"] == "string_pattern_mismatch" and told["pattern"] == NAME_PATTERN:
+        return NAME_RULE
+    if place and place[-1] == "points" and error["type"] in ("too_short", "too_long"):
+        least, most = told.get("min_length"), told.get("max_length")
+        wanted = f"at least {least}" if least is not None else f"at most {most}"
+        return f"needs {wanted} points, not {told['actual_length']}"
+    text = error["msg"].removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]
 
 
 def _suggest(word: str, known: list[str]) -> str:
@@ -122,15 +136,18 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"{path}:{line}: is not UTF-8 text") from error
 
 
-def read(path: Path, as_text: bool = False, may_be_empty: bool = False) -> Document:
+def read(path: Path, as_text: bool = False, may_be_empty: bool = False, advice: str = "") -> Document:
     """Parse a file whose top level is a mapping. Raises ConfigError with file and line.
 
     `as_text`: every value stays as it is written, so that the password 0123 is not the number 83.
+    `advice` is what to do about a file that is empty.
     """
-    return parse(path, read_text(path), as_text, may_be_empty)
+    return parse(path, read_text(path), as_text, may_be_empty, advice)
 
 
-def parse(path: Path, text: str, as_text: bool = False, may_be_empty: bool = False) -> Document:
+def parse(
+    path: Path, text: str, as_text: bool = False, may_be_empty: bool = False, advice: str = ""
+) -> Document:
     """Parse `text` as the content of `path`. Raises ConfigError with file and line."""
     try:
         composer = _Composer(text)
@@ -149,7 +166,7 @@ def parse(path: Path, text: str, as_text: bool = False, may_be_empty: bool = Fal
     if root is None and may_be_empty:
         return Document(path, {}, {})
     if root is None:
-        raise ConfigError(f"{path}: is empty; `streamer init` writes a commented streamer.yaml")
+        raise ConfigError(f"{path}: is empty" + (f": {advice}" if advice else ""))
     lines: dict[Place, int] = {}
     try:
         data = _Builder(lines, as_text).build(root, ())

@@ -85,7 +85,7 @@ class ConfigStore:
             raise ConfigError(
                 f"no configuration at {self.file}: write one with `streamer init`, or use --config{hint}"
             )
-        document = read(self.file)
+        document = read(self.file, advice="remove it, and `streamer init` writes a commented one")
         if "cameras" in document.data:
             raise document.error(("cameras",), f"cameras live in {self.cameras_dir}/NAME.yaml, one file each")
         config = document.check(Config)
@@ -124,7 +124,8 @@ class ConfigStore:
             raise ConfigError(f"{path}: only NAME.yaml files belong into {self.cameras_dir}: move it away")
         if path != self.camera_file(path.stem):
             raise ConfigError(f"{path}: not a camera file of {self.cameras_dir}")
-        document = read(path)
+        advice = f"a camera needs the lines `name: {path.stem}` and `url: …`; or remove the file"
+        document = read(path, advice=advice)
         camera = document.check(CameraConfig)
         if camera.name != path.stem:
             raise document.error(

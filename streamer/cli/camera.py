@@ -34,6 +34,7 @@ SETTABLE = {
     "read_timeout_s": "source.read_timeout_s",
     "classes": "rules.classes",
 }
+UNSET = ("", "null", "none")  # how a key is told to be unset; the two words where null is its default
 LIMITS = ("min_score", "min_width", "min_height")
 
 
@@ -186,7 +187,8 @@ def set_(
     """Change settings of a camera.
 
     Keys: url, fps, analysis_width, loop, realtime, open_timeout_s, read_timeout_s, pipeline, model, classes,
-    and limits.CLASS.min_score, .min_width and .min_height. An empty value goes back to the default.
+    and limits.CLASS.min_score, .min_width and .min_height. An empty value goes back to the default,
+    and so does null for model and min_score.
     """
     if not settings and username is None and not password_stdin:
         raise click.UsageError("say what to set, as KEY=VALUE")
@@ -222,8 +224,8 @@ def _setting(text: str) -> tuple[str, Any]:
         raise ConfigError(f"unknown key {key[:40]!r}: {hint}")
     if key == "classes":
         return where, [word.strip() for word in value.split(",") if word.strip()]
-    if key == "model":
-        return where, _whole_path(value) or None
+    if key == "model" or key.endswith(".min_score"):
+        return where, None if value.lower() in UNSET else _whole_path(value)
     return where, (_absolute(value) if key == "url" else value or None)
 
 

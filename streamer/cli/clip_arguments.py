@@ -31,7 +31,7 @@ from pipelines.spec import (
 from pipelines.values import Labels
 from streamer.cli.rules import normalised
 from streamer.config import Config
-from streamer.config_file import read
+from streamer.config_file import explain, read
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, ModelError
 from streamer.models import ModelStore, open_detector
@@ -61,7 +61,7 @@ class _RulesFile(BaseModel):
 
 def read_rules(path: Path) -> CameraRules:
     """The rules of a YAML file: a camera's file, or what stands under its `rules`. Raises ConfigError."""
-    document = read(path)
+    document = read(path, advice="write `lines:` or `zones:` as in a camera's file")
     if "rules" in document.data:
         return document.check(_RulesFile).rules
     return document.check(CameraRules)
@@ -106,8 +106,7 @@ def drawn_rules(drawn: Drawing, clip_size: tuple[int, int], classes: tuple[str, 
         rules = CameraRules.model_validate(drawn.rules.model_copy(update=update).model_dump())
         return rules if drawn.spec is None else with_defaults(rules, drawn.spec)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(str(first["msg"]).removeprefix("Value error, ")) from error
+        raise ConfigError(explain(error, CameraRules)[1]) from error
 
 
 def _ways(inward: str | None) -> dict[str, str]:

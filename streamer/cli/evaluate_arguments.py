@@ -15,6 +15,7 @@ from pipelines.evaluate.truth import parse_time
 from pipelines.registry import DETECTORS
 from pipelines.spec import Anchor, CameraRules, LineSpec, PipelineSpec, preset_names
 from streamer.cli.clip_arguments import Drawing, chosen_spec, drawn_rules, parse_drawn
+from streamer.config_file import explain
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, StorageError
 
@@ -107,7 +108,7 @@ def _named(rules: CameraRules, names: dict[str, tuple[str, str]]) -> CameraRules
                 LineSpec.model_validate(line.model_dump() | {"left_to_right": right, "right_to_left": left})
             )
         except ValidationError as error:
-            said = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+            said = explain(error, LineSpec)[1]
             raise ConfigError(f"--directions {line.name}={right},{left}: {said}") from error
     return rules.model_copy(update={"lines": tuple(lines)})
 

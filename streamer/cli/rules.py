@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.spec import check_name
 from streamer.cli import daemon
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError
@@ -80,11 +81,31 @@ def _add(
     store: ConfigStore, kind: str, camera_name: str, item: dict[str, Any], pixels: bool, replace: bool
 ) -> None:
     config, camera = daemon.known_camera(store, camera_name)
+    _refuse_early(kind, item)
     points = [parse_point(text) for text in item["points"]]
     size = daemon.picture_size(store, config, camera) if pixels else None
     item["points"] = normalised(points, size)
     change = {"op": f"{kind}.put", "camera": camera_name, kind: item, "replace": replace}
     daemon.change(store, change, f"{kind} {item['name']} saved for camera {camera_name}")
+
+
+def _refuse_early(kind: str, item: dict[str, Any]) -> None:
+    """Names and numbers of points, in the words of the command line. Raises ConfigError."""
+    names = {f"{kind} name": item["name"]}
+    names |= {
+        f"direction --{key.replace('_', '-')}": item[key]
+        for key in ("left_to_right", "right_to_left")
+        if key in item
+    }
+    try:
+        for what, name in names.items():
+            check_name(name, what)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if kind == "line" and len(item["points"]) < 2:
+        raise ConfigError("a line needs at least two points, as x1,y1 x2,y2")
+    if kind != "line" and len(item["points"]) < 3:
+        raise ConfigError(f"a {kind} needs at least three points, its corners in order, as x1,y1 x2,y2 x3,y3")
 
 
 def _remove(store: ConfigStore, kind: str, camera: str, name: str) -> None:

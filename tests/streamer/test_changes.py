@@ -160,14 +160,17 @@ def bad_line(**changed: Any) -> dict[str, Any]:
         ({"op": "camera.remove", "name": "nope"}, "known: gate, yard"),
         ({"op": "line.remove", "camera": "gate", "name": "nope"}, "no line 'nope'; known: door"),
         (bad_line(points=[[0.1, 0.5], [0.1, 0.5]]), "a line needs a length"),
-        (bad_line(points=[[0.1, 0.5]]), "line.points"),
+        (bad_line(points=[[0.1, 0.5]]), "line.points: needs at least 2 points, not 1"),
         (bad_line(points=[[0.1, 0.5], [0.2, float("nan")]]), "line.points[1][1]"),
         (bad_line(points=[[0.1, 0.5], [0.2, 1.01]]), "line.points[1][1]"),
         (bad_line(points=[[0.1, 0.5], [-0.2, 1]]), "line.points[1][0]"),
         (bad_line(left_to_right="out"), "both directions"),
-        (bad_line(name="A line"), "line.name"),
+        (bad_line(name="A line"), "line.name: use 1 to 63 of a-z"),
         (bad_line(classes=["unicorn"]), "line new: unknown class 'unicorn'"),
-        (bad_line(points=[[i / 100, 0.5] for i in range(50)]), "line.points"),
+        (
+            bad_line(points=[[i / 100, 0.5] for i in range(50)]),
+            "line.points: needs at most 32 points, not 50",
+        ),
         (
             {
                 "op": "zone.put",

@@ -166,6 +166,14 @@ def test_an_empty_file_is_refused(folder: Path) -> None:
         assert "is empty" in refusal(folder)
 
 
+def test_an_empty_camera_file_says_what_a_camera_needs(folder: Path) -> None:
+    path = write_camera(folder, "# nothing yet\n")
+    said = refusal(folder)
+    assert said.startswith(f"{path}: is empty: a camera needs the lines `name: {path.stem}` and `url: ")
+    assert "or remove the file" in said
+    assert "init" not in said
+
+
 def test_files_that_are_too_large_binary_or_no_files_are_refused(folder: Path) -> None:
     path = folder / "streamer.yaml"
     path.write_bytes(b"# " + b"x" * MAX_BYTES)

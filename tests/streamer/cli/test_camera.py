@@ -274,3 +274,17 @@ def test_a_model_given_by_path_is_loaded_and_kept_as_a_whole_path(
     assert run("camera", "set", "gate", "model=").exit_code == 0
     assert run("camera", "set", "gate", "model=./tiny.onnx").exit_code == 0
     assert store.load().cameras[0].model == str(model)
+
+
+@pytest.mark.parametrize("word", ["null", "none", ""])
+def test_null_unsets_what_is_null_by_default(
+    run: Run, store: ConfigStore, short_dir: Path, word: str
+) -> None:
+    names = {"names": "{0: 'person', 1: 'car', 2: 'truck'}"}
+    model = tiny_models.yolov8(short_dir / "tiny.onnx", [(10, 10, 8, 8, 1, 0.9)], classes=3, metadata=names)
+    run("camera", "add", "gate", "synthetic:street", "--no-probe", "--model", str(model))
+    limits = "limits.object.min_score"
+    assert run("camera", "set", "gate", "model=", f"{limits}=0.5").exit_code == 0
+    assert run("camera", "set", "gate", f"model={word}", f"{limits}={word}").exit_code == 0
+    assert (store.load().cameras[0].model, store.load().cameras[0].rules.limits) == (None, {})
+    assert run("camera", "set", "gate", "fps=null").exit_code == Exit.CONFIG, "its default is no null"

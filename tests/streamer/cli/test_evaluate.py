@@ -376,6 +376,7 @@ def test_a_truth_that_ends_early_is_said(run: Run, stored: Path, tmp_path: Path)
         (["--start", "noon"], Exit.CONFIG, "07:30"),
         (["--directions", "door=in,out"], Exit.CONFIG, "no such line"),
         (["--directions", "middle=in"], Exit.CONFIG, "door=in,out"),
+        (["--directions", "middle=left_to_right,left"], Exit.CONFIG, "use 1 to 63 of a-z, 0-9 and '-'"),
         (["--directions", "middle=in,in"], Exit.CONFIG, "both directions"),
         (["--camera", "nobody"], Exit.CONFIG, "leave --line"),
         (["--report", "/no/such/folder/r.html"], Exit.STORAGE, "no folder"),

@@ -74,7 +74,7 @@ def test_a_running_daemon_is_asked_for_the_size_and_makes_the_change(
     ("points", "words"),
     [
         (("0.1,0.5", "0.1,0.5"), "a line needs a length"),
-        (("0.1,0.5",), "line.points"),
+        (("0.1,0.5",), "a line needs at least two points, as x1,y1 x2,y2"),
         (("0.1,0.5", "1.2,0.5"), "outside the picture"),
         (("0.1,0.5", "-0.2,0.5"), "outside the picture"),
         (("-0.1,0.5", "0.2,0.5"), "outside the picture"),
@@ -96,6 +96,27 @@ def test_a_bad_line_is_refused_and_nothing_is_saved(
     assert words in result.stderr
     assert result.stderr.count("\n") == 1
     assert store.camera_file(camera).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("line", "add", "gate", "Bad Name", "0,0.5", "1,0.5"), "line name 'Bad Name': use 1 to 63 of a-z"),
+        (
+            ("line", "add", "gate", "door", "0,0.5", "1,0.5", "--left-to-right", "left_to_right"),
+            "direction --left-to-right 'left_to_right': use 1 to 63 of a-z",
+        ),
+        (("zone", "add", "gate", "area", "0,0.5", "1,0.5"), "a zone needs at least three points"),
+        (("mask", "add", "gate", "area", "0,0.5"), "a mask needs at least three points"),
+    ],
+)
+@pytest.mark.usefixtures("camera")
+def test_a_bad_name_or_too_few_points_are_told_without_patterns_and_tuples(
+    run: Run, args: tuple[str, ...], words: str
+) -> None:
+    result = run(*args)
+    assert (result.exit_code, result.stderr.count("\n")) == (3, 1)
+    assert words in result.stderr
 
 
 def test_zones_and_masks_are_added_listed_and_removed(run: Run, camera: str) -> None:
