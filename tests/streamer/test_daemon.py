@@ -81,7 +81,7 @@ def test_live_clips_keep_their_books_at_every_moment_and_tell_their_states(
     for _ in range(40):
         for found in daemon.status()["cameras"]:
             assert off_by(found["books"]) == 0, found["books"]
-            assert 0 <= found["books"]["in_flight"] <= 6
+            assert 0 <= found["books"]["in_flight"] <= 7  # four slots, one held, one being converted, one sent
     # A source has ended before its last frame has been looked at.
     status = daemon.wait_for(lambda s: ended(s) and idle(s) and delivered(s), 60, "the clips' end")
     for found in status["cameras"]:
@@ -137,7 +137,7 @@ def test_a_change_is_applied_within_two_seconds_and_touches_no_other_camera(
     daemon.cli("line", "add", "a", "second", "0.3,1", "0.3,0")
     daemon.cli("camera", "disable", "b")
     daemon.cli("camera", "enable", "b")
-    daemon.cli("camera", "remove", "b", "--yes", check=False)
+    daemon.cli("camera", "remove", "b")
     after = daemon.camera("a")
     assert (after["epoch"], after["generation"], after["opens"]) == (
         before["epoch"],
