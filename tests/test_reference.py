@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from pipelines.spec import ClassLimit
+from pipelines.spec import ClassLimit, LineSpec, check_name
 from pipelines.spec_analytics import CalibrationSpec
 from streamer.cli.camera import LIMITS, SETTABLE
 from streamer.config import CameraConfig, Config
@@ -78,3 +78,15 @@ def test_every_exit_code_is_documented_with_its_name() -> None:
     text = (REFERENCE / "exit-codes.md").read_text()
     rows = dict(re.findall(r"^\| (\d+) \| (\w+) \|", text, re.MULTILINE))
     assert rows == {str(int(code)): code.name for code in Exit}
+
+
+def test_directions_in_the_documents_have_legal_names_and_the_guide_tells_key_from_name() -> None:
+    pages = {page: page.read_text() for page in REFERENCE.parent.rglob("*.md")}
+    given = re.compile(r"(?:left_to_right: |right_to_left: |--left-to-right |--right-to-left )([\w-]+)")
+    names = [name for text in pages.values() for name in given.findall(text)]
+    assert len(names) >= 4
+    for name in names:
+        check_name(name, "direction")
+    guide = pages[REFERENCE.parent / "operator-guide.md"]
+    line = LineSpec(name="door", points=((0, 0), (1, 1)))
+    assert f"names are `{line.left_to_right}` and `{line.right_to_left}`" in " ".join(guide.split())
