@@ -81,7 +81,8 @@ def test_live_clips_keep_their_books_at_every_moment_and_tell_their_states(
     for _ in range(40):
         for found in daemon.status()["cameras"]:
             assert off_by(found["books"]) == 0, found["books"]
-            assert 0 <= found["books"]["in_flight"] <= 7  # four slots, one held, one being converted, one sent
+            # four slots, one held, one being converted, one sent
+            assert 0 <= found["books"]["in_flight"] <= 7
     # A source has ended before its last frame has been looked at.
     status = daemon.wait_for(lambda s: ended(s) and idle(s) and delivered(s), 60, "the clips' end")
     for found in status["cameras"]:
