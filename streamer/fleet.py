@@ -71,10 +71,15 @@ class Fleet:
         self.members: dict[str, Member] = {}
         self._books = books
         self._command = command
+        self._wanted: Mapping[str, WorkerSpec] = {}
         self._free_beats = list(range(MAX_WORKERS - 1, -1, -1))
 
     def reconcile(self, wanted: Mapping[str, WorkerSpec]) -> None:
-        """Take over the plan: new workers are started by tick(), those no longer in it are stopped."""
+        """Take over the plan: new workers are started by tick(), those no longer in it are stopped.
+
+        One that is wanted again while it still stops gets a successor when it has ended.
+        """
+        self._wanted = wanted
         now_s = time.monotonic()
         for name, member in self.members.items():
             if name not in wanted and member.stop_by_s is None:
@@ -83,10 +88,8 @@ class Fleet:
             known = self.members.get(name)
             if known is None:
                 self.members[name] = Member(spec, self._free_beats.pop())
-            else:
-                known.spec = spec
-                if known.stop_by_s is not None and known.child is None:
-                    known.stop_by_s = None
+            elif known.stop_by_s is None or known.child is None:
+                known.spec, known.stop_by_s = spec, None
 
     def tick(self) -> None:
         """Start what is due, kill what hangs."""
@@ -124,12 +127,15 @@ class Fleet:
             member.greeted, member.assignment, member.status = False, None, {}
             if member.stop_by_s is not None:
                 self._forget(name)
+                if name in self._wanted:
+                    self.members[name] = Member(self._wanted[name], self._free_beats.pop())
                 continue
             member.last_error = member.last_error or describe_exit(code)
             self._plan_restart(member, describe_exit(code), lived_s)
         return ended
 
     def stop_all(self, role: str) -> None:
+        self._wanted = {name: spec for name, spec in self._wanted.items() if spec.role != role}
         now_s = time.monotonic()
         for member in self.members.values():
             if member.spec.role == role and member.stop_by_s is None:

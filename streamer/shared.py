@@ -87,9 +87,7 @@ class SharedState:
         """A new ring, and the camera's next epoch. Raises StorageError when there is no room for it."""
         generation = self._next_generation(camera)
         path = self.folder / f"{camera}.{generation}"
-        old = self._rings.pop(camera, None)
-        if old is not None:
-            old.unlink(missing_ok=True)  # who still maps it may finish
+        self.release(camera)  # who still maps the old one may finish
         RingMemory.create(path, slots, width, height)
         self._rings[camera] = path
         self._epochs[camera] = self.epoch(camera) + 1
@@ -105,11 +103,15 @@ class SharedState:
             opening=opening,
         )
 
-    def forget(self, camera: str) -> None:
-        """The camera is gone: its ring and its row may be used anew (its epochs go on counting)."""
+    def release(self, camera: str) -> None:
+        """Nobody captures the camera now: its ring's memory goes back as soon as nobody maps it."""
         path = self._rings.pop(camera, None)
         if path is not None:
             path.unlink(missing_ok=True)
+
+    def forget(self, camera: str) -> None:
+        """The camera is gone: its ring and its row may be used anew (its epochs go on counting)."""
+        self.release(camera)
         row = self._rows.pop(camera, None)
         if row is not None:
             self._free_rows.append(row)

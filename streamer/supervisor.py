@@ -141,8 +141,9 @@ class Supervisor:
         for name in before - {c.name for c in config.cameras}:
             self._cameras.pop(name, None)
         self._replan()
-        kept = {c.name for c in config.cameras}
-        for name in before - kept:
+        for name in before - self._plan.capture_of.keys():
+            self._shared.release(name)
+        for name in before - {c.name for c in config.cameras}:
             self._shared.forget(name)
 
     def _replan(self) -> None:
@@ -200,7 +201,7 @@ class Supervisor:
     def _assign(self, name: str) -> None:
         """Send a worker its assignment, if it is there and it is news to it."""
         member = self._fleet.members.get(name)
-        if member is None or member.child is None or not member.greeted:
+        if member is None or member.child is None or not member.greeted or member.stop_by_s is not None:
             return
         message = self._assignment(self._plan.workers[name])
         if message != member.assignment and self._server.send(name, message):
@@ -224,7 +225,7 @@ class Supervisor:
                 if books.reclaimed(row) < self._shared.last_reclaim(camera):
                     books.bury_handed(row)  # its reader died too, and it had not been told
                 self._note(camera).state = None
-            if spec.name in self._fleet.members and not self._stopping:
+            if self._fleet.members.get(spec.name) is member and not self._stopping:
                 self._consider_quarantine(spec)
         elif spec.role == "infer" and not self._stopping:
             for camera in spec.cameras:
@@ -252,13 +253,21 @@ class Supervisor:
         elif isinstance(message, WorkerStatus):
             member.status = message.status
         elif isinstance(message, SourceState):
-            self._note(message.camera).state = message
+            if self._captures(member, message.camera):
+                self._note(message.camera).state = message
         elif isinstance(message, OpenRing):
-            self._grant(worker, message)
+            if self._captures(member, message.camera):
+                self._grant(worker, message)
         elif isinstance(message, Trouble):
-            self._note(message.camera).trouble = message.text
+            if message.camera in self._plan.capture_of:
+                self._note(message.camera).trouble = message.text
         elif isinstance(message, Picture):
             self._pictures.arrived(message)
+
+    def _captures(self, member: Member, camera: str) -> bool:
+        """Whether the camera is this worker's. One that is to go, or has lost the camera, may not know yet:
+        a ring that it got would be nobody's to remove."""
+        return member.stop_by_s is None and self._plan.capture_of.get(camera) == member.spec.name
 
     def _grant(self, worker: str, message: OpenRing) -> None:
         note = self._note(message.camera)

@@ -148,6 +148,8 @@ class CameraReader(threading.Thread):
         try:
             info = source.open()
             first = source.read()
+            if self._ending.is_set():
+                return  # nobody waits for it any more
             self._live_since_s = time.monotonic()
             info = replace(info, width=first.width, height=first.height)
             self._begin(info)
