@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -14,7 +15,9 @@ from pipelines.spec import PipelineSpec
 from streamer.errors import ModelError
 from streamer.models import ModelStore
 
-NICE = 10  # of the threads that compute; the kernel gives each a tenth of what it gives to others
+log = logging.getLogger(__name__)
+
+NICE = 10  # added for the threads that compute; the kernel gives them a tenth of what it gives to others
 
 
 class PipelineLoader:
@@ -58,9 +61,7 @@ class PipelineLoader:
                 del self._loaded[spec_json]
 
     def _run(self) -> None:
-        # The engine's threads take it over from this one. They compute all the time when there is much to do:
-        # what decodes, tracks and delivers must not wait for its share of a core behind them.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        _yield_to_others()
         while True:
             with self._lock:
                 if not self._queue:
@@ -93,3 +94,17 @@ class PipelineLoader:
         )
         actions = None if spec.actions is None else create_engine(spec.actions, detector.labels)
         return Pipeline(detector, actions)
+
+
+def _yield_to_others() -> None:
+    """Make this thread nicer, and with it those that an engine starts from here.
+
+    They compute all the time when there is much to do: what decodes, tracks and delivers must not wait for
+    its share of a core behind them.
+    """
+    thread = threading.get_native_id()
+    usual = os.getpriority(os.PRIO_PROCESS, thread)
+    try:
+        os.setpriority(os.PRIO_PROCESS, thread, min(usual + NICE, 19))
+    except PermissionError:
+        log.warning("the system does not let inference threads be nice: frames may wait longer to be decoded")
