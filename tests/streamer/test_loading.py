@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,10 +32,11 @@ print(type(loader.get(spec)) is Pipeline, found[0] - os.getpriority(os.PRIO_PROC
 """
 
 
-@pytest.mark.parametrize(("before", "more"), [(0, 10), (15, 4)])
+@pytest.mark.parametrize("before", [0, 15])
 def test_models_load_on_a_nicer_thread_also_in_a_process_that_is_nice_already(
-    before: int, more: int, tmp_path: Path
+    before: int, tmp_path: Path
 ) -> None:
+    usual = min(os.getpriority(os.PRIO_PROCESS, 0) + before, 19)
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), str(before)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout.split() == ["True", str(more)], done.stderr
+    assert done.stdout.split() == ["True", str(min(10, 19 - usual))], done.stderr
