@@ -34,6 +34,8 @@ LEAST_SHARE = 0.5  # of the followed corners must agree
 STILL_CORNER = 0.1  # pixels; a corner that moved less stands still,
 MOST_STILL = 0.3  # and where more than this share of them do, things move and not the view
 RANSAC_PIXELS = 1.5
+LEAST_PLACES, LEAST_ROWS = 8, 3  # parts of the picture, and rows and columns of parts, where corners agree:
+# on a plain floor the only corners are those of the things that move on it
 MOST_SCALE = 0.2  # a greater change of scale between two frames is a mistake
 
 
@@ -73,6 +75,7 @@ class CameraMotion:
         self.moving_frames = 0
         self._grey: Image | None = None
         self._thumb: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)
+        self._boxes: npt.NDArray[np.floating] = np.zeros((0, 4))
         self._age = 0
 
     def follow(self, image: Image, boxes_xyxyn: npt.NDArray[np.floating]) -> Shift | None:
@@ -84,16 +87,17 @@ class CameraMotion:
         thumb = _thumbnail(grey)
         before, old = self._grey, self._thumb
         if before is None or before.shape != grey.shape:
-            self._keep(grey, thumb)
+            self._keep(grey, thumb, boxes_xyxyn)
             return None
         self.frames += 1
         self._age += 1
         if not _moved(old, thumb, boxes_xyxyn):
             if self._age >= KEEP:
-                self._keep(grey, thumb)
+                self._keep(grey, thumb, boxes_xyxyn)
             return None
-        shift = _fit(before, grey, boxes_xyxyn)
-        self._keep(grey, thumb)
+        # Objects were elsewhere in the earlier picture: there are no corners to follow there either.
+        shift = _fit(before, grey, np.concatenate((self._boxes, boxes_xyxyn)))
+        self._keep(grey, thumb, boxes_xyxyn)
         if shift is not None:
             middle = np.full(2, 0.5)
             step = shift.linear @ middle + shift.offset - middle
@@ -102,8 +106,10 @@ class CameraMotion:
             self.moving_frames += 1
         return shift
 
-    def _keep(self, grey: Image, thumb: npt.NDArray[np.float32]) -> None:
-        self._grey, self._thumb, self._age = grey, thumb, 0
+    def _keep(
+        self, grey: Image, thumb: npt.NDArray[np.float32], boxes_xyxyn: npt.NDArray[np.floating]
+    ) -> None:
+        self._grey, self._thumb, self._boxes, self._age = grey, thumb, np.array(boxes_xyxyn), 0
 
 
 def _thumbnail(grey: Image) -> npt.NDArray[np.float32]:
@@ -186,9 +192,19 @@ def _fit(before: Image, after: Image, boxes_xyxyn: npt.NDArray[np.floating]) -> 
     )
     if matrix is None or np.count_nonzero(inliers) < max(LEAST_INLIERS, LEAST_SHARE * len(inliers)):
         return None
+    if not _spread(corners[good][inliers[:, 0] > 0][:, 0], before.shape):
+        return None
     height, width = before.shape
     size = np.array([width, height], np.float64)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if abs(scale - 1.0) > MOST_SCALE:
         return None
     return Shift(matrix[:, :2] * size[None, :] / size[:, None], matrix[:, 2] / size, scale)
+
+
+def _spread(places: npt.NDArray[np.floating], shape: tuple[int, ...]) -> bool:
+    """Whether (N, 2) pixels lie all over the picture, and not only where something moves through it."""
+    parts = (places * BLOCKS / np.array([shape[1], shape[0]])).astype(np.intp)
+    found = set(map(tuple, parts.tolist()))
+    columns, rows = {x for x, _ in found}, {y for _, y in found}
+    return len(found) >= LEAST_PLACES and min(len(columns), len(rows)) >= LEAST_ROWS

@@ -122,9 +122,28 @@ def state(name: str) -> Event:
     return Event("streamer.camera.state.v1", Stamp("gate", 1, -1, 0, NOW_NS, 0, "arrival"), "gate", data)
 
 
+def fall() -> Event:
+    """As pipelines/actions/engine.py makes it; test_actions_of_cameras.py has one of a running daemon."""
+    data = {
+        "action": "fall",
+        "head": "action",
+        "probability": 0.93,
+        "start_media_ns": 1_000_000_000,
+        "end_media_ns": 2_000_000_000,
+        "start_captured_ns": NOW_NS - 1_000_000_000,
+        "box_xyxyn": [0.1, 0.2, 0.3, 0.4],
+        "attention": [{"media_ns": 1_000_000_000, "weight": 0.4}, {"media_ns": 2_000_000_000, "weight": 0.6}],
+        "model_sha256": "a" * 64,
+        "track_id": 7,
+        "class": "person",
+        "group": "person",
+    }
+    return Event("streamer.action.detected.v1", Stamp("gate", 1, 50, 2_000_000_000, NOW_NS, 1), "fall", data)
+
+
 def test_every_type_that_the_analytics_make_fits_its_schema() -> None:
     walked = walk(EVERY_RULE)
-    events = [*walked, closed_bucket(walked), state("live")]
+    events = [*walked, closed_bucket(walked), state("live"), fall()]
     bodies = [cloudevents.body(record(e, n + 1), "node-1", 5) for n, e in enumerate(events)]
     seen = {validate(body)["type"] for body in bodies}
     assert seen == set(schemas.names())  # no schema is without an event, and no event without a schema

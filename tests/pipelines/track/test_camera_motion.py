@@ -12,6 +12,7 @@ import pytest
 from pipelines.track import Tracker, create_tracker
 from pipelines.track.camera_motion import WIDTH, CameraMotion, Shift, small_grey
 from pipelines.values import Detections, Image, Labels, Stamp
+from tests import moving
 
 HEIGHT, WIDE = 360, 640
 NOBODY = np.zeros((0, 4), np.float32)
@@ -153,3 +154,11 @@ def test_real_cameras_that_move_are_told_from_those_that_do_not(clip: str, moves
                 break
             motion.follow(small_grey(frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)), NOBODY)
     assert (motion.travelled > 0.01) is moves, (motion.travelled, motion.moving_frames)
+
+
+def test_things_that_all_move_alike_over_a_plain_floor_are_not_the_view() -> None:
+    motion = CameraMotion()
+    for number in range(150):
+        picture = moving.draw(number, moving.WIDTH, moving.HEIGHT)
+        assert motion.follow(picture, NOBODY) is None  # no detector has found the squares
+    assert motion.travelled == 0.0
