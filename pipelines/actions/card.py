@@ -9,9 +9,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipelines.actions.inputs import BOX_VALUES, Kind
+from pipelines.detect.card import read_sidecar
 from pipelines.detect.errors import ModelRefused
 
-_MAX_BYTES = 256 * 1024
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -104,18 +104,9 @@ class ActionCard(_Frozen):
 
 def read_action_card(path: Path) -> ActionCard:
     """Raise ModelRefused, with file and key, if `path` cannot be read or is not an action model's card."""
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ModelRefused(f"{path}: larger than {_MAX_BYTES} bytes: not a model's sidecar")
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelRefused(
-            f"{path}: {error.strerror or error}: an action model is a .onnx file and its .yaml beside it"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelRefused(f"{path}: not YAML: {' '.join(str(error).split())[:200]}") from error
-    if not isinstance(data, dict):
-        raise ModelRefused(f"{path}: expected keys such as kind, window and heads")
+    data = read_sidecar(
+        path, "an action model is a .onnx file and its .yaml beside it", "kind, window and heads"
+    )
     try:
         return ActionCard.model_validate(data)
     except ValidationError as error:

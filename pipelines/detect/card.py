@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -50,18 +50,27 @@ class ModelCard(BaseModel):
         return size
 
 
-def read_card(path: Path) -> ModelCard:
-    """Raise ModelRefused, with file and key, if `path` cannot be read or is not a card."""
+def read_sidecar(path: Path, unreadable: str, expected: str) -> dict[Any, Any]:
+    """What a model's YAML file holds; a card is made of it.
+
+    Raises ModelRefused, with `unreadable` or the keys that were `expected`, if there is nothing of the kind.
+    """
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise ModelRefused(f"{path}: larger than {_MAX_BYTES} bytes: not a model's sidecar")
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ModelRefused(f"{path}: {error.strerror or error}: the sidecar cannot be read") from error
+        raise ModelRefused(f"{path}: {error.strerror or error}: {unreadable}") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ModelRefused(f"{path}: not YAML: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(data, dict):
-        raise ModelRefused(f"{path}: expected keys such as classes and score")
+        raise ModelRefused(f"{path}: expected keys such as {expected}")
+    return data
+
+
+def read_card(path: Path) -> ModelCard:
+    """Raise ModelRefused, with file and key, if `path` cannot be read or is not a card."""
+    data = read_sidecar(path, "the sidecar cannot be read", "classes and score")
     try:
         return ModelCard.model_validate(data)
     except ValidationError as error:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from pipelines.values import Detections, Floats, Ints, Labels
 MAX_CANDIDATES = 5000  # boxes above the score before suppression; a picture of a dense crowd has some hundred
 DEFAULT_SIZE = (640, 640)
 FARTHEST = 10.0  # inputs; a box beyond is no box
+
+A = TypeVar("A")  # an engine's answer for one frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,23 @@ def in_picture(boxes_xyxy: Floats, scores: Floats, class_ids: Ints, placement: P
     return Detections(units, scores, class_ids)
 
 
+def each_frame(
+    read: Callable[[A, Placement], Detections], answers: Sequence[A], placements: Sequence[Placement]
+) -> list[Detections]:
+    """`read` every frame's answer. Raises FrameRefused, the good frames inside, where it refuses some."""
+    found: list[Detections | None] = []
+    reasons: dict[int, str] = {}
+    for i, (answer, placement) in enumerate(zip(answers, placements, strict=True)):
+        try:
+            found.append(read(answer, placement))
+        except AnswerRefused as error:
+            reasons[i] = str(error)
+            found.append(None)
+    if reasons:
+        raise FrameRefused(reasons, tuple(found))
+    return [detections for detections in found if detections is not None]
+
+
 class Answers:
     """Turns a model's raw answers into Detections: decode, check, suppress within groups, normalise."""
 
@@ -134,17 +154,7 @@ class Answers:
 
     def read(self, outputs: Sequence[Sequence[Floats]], placements: Sequence[Placement]) -> list[Detections]:
         """`outputs[i]` is frame i's share of each output. Raises FrameRefused, the good frames inside."""
-        found: list[Detections | None] = []
-        reasons: dict[int, str] = {}
-        for i, (answer, placement) in enumerate(zip(outputs, placements, strict=True)):
-            try:
-                found.append(self._one(answer, placement))
-            except AnswerRefused as error:
-                reasons[i] = str(error)
-                found.append(None)
-        if reasons:
-            raise FrameRefused(reasons, tuple(found))
-        return [detections for detections in found if detections is not None]
+        return each_frame(self._one, outputs, placements)
 
     def _one(self, answer: Sequence[Floats], placement: Placement) -> Detections:
         with np.errstate(over="ignore", invalid="ignore"):  # absurd numbers are refused below, as boxes

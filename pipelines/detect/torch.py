@@ -24,7 +24,15 @@ from pipelines.detect.detector import Ticket
 from pipelines.detect.errors import AnswerRefused, FrameRefused, ModelRefused
 from pipelines.detect.heads.yolov8 import YoloV8
 from pipelines.detect.letterbox import Letterbox, Placement
-from pipelines.detect.model import DEFAULT_SIZE, FARTHEST, ModelFile, check_boxes, check_pinned, in_picture
+from pipelines.detect.model import (
+    DEFAULT_SIZE,
+    FARTHEST,
+    ModelFile,
+    check_boxes,
+    check_pinned,
+    each_frame,
+    in_picture,
+)
 from pipelines.detect.onnx_file import OnnxFile
 from pipelines.detect.torch_boxes import COLUMNS, Cells, best_boxes
 from pipelines.detect.ultralytics_net import build_net, raw_answer
@@ -188,17 +196,7 @@ class TorchDetector:
     # ---- on the host
 
     def _read(self, tables: Sequence[Floats], placements: Sequence[Placement]) -> list[Detections]:
-        found: list[Detections | None] = []
-        reasons: dict[int, str] = {}
-        for i, (table, placement) in enumerate(zip(tables, placements, strict=True)):
-            try:
-                found.append(self._one(table, placement))
-            except AnswerRefused as error:
-                reasons[i] = str(error)
-                found.append(None)
-        if reasons:
-            raise FrameRefused(reasons, tuple(found))
-        return [detections for detections in found if detections is not None]
+        return each_frame(self._one, tables, placements)
 
     def _one(self, table: Floats, placement: Placement) -> Detections:
         """`table` (K, COLUMNS); its first row has the highest score."""
