@@ -17,6 +17,7 @@ DETECTORS: Mapping[str, str] = {
     "motion": "pipelines.detect.motion:MotionDetector",
 }
 
+PACKAGED_MODEL = Path(__file__).resolve().parent / "models" / "default.onnx"  # its card lies beside it
 INSTALL_TORCH = "install the extra torch: `make install EXTRAS=torch`, or `pip install 'streamer[torch]'`"
 
 

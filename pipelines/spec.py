@@ -232,7 +232,7 @@ class PipelineSpec(Rules):
     name: Name
     description: str = ""
     detector: str = "auto"
-    model: str | None = None  # a name in the model store; None: the store's default, else motion
+    model: str | None = None  # a name in the model store, or motion; None: the default
     score: Unit | None = None  # None: the model's own default
     classes: tuple[str, ...] = ()
     defaults: RuleDefaults = RuleDefaults()

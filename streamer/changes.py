@@ -63,21 +63,17 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
     """
     spec = pipeline_of(camera)
     engine = spec.detector if spec.detector != "auto" else config.inference.engine
-    installed = None
-    if engine != "motion":
-        installed = ModelStore(config.state_path / "models").resolve(camera.model or spec.model)
-        if installed is None and engine != "auto":
-            raise ModelError(f"engine {engine!r} needs a model: add one with `streamer model add FILE`")
-    elif camera.model:
-        raise ConfigError(
-            f"camera {camera.name}: the motion detector takes no model; choose another pipeline"
-        )
+    store = ModelStore(config.state_path / "models")
+    try:
+        _, installed = store.choose(engine, camera.model or spec.model)
+    except ModelError as error:
+        raise ModelError(f"camera {camera.name}: {error}") from error
     if installed is None:
-        known, whose = MOTION_CLASSES, "the motion detector, used where no model is chosen,"
+        known, whose = MOTION_CLASSES, "the motion detector"
     elif installed.card.classes:
         classes = installed.card.classes
         known = tuple(dict.fromkeys((*classes.values(), *classes)))  # groups first
-        whose = f"model {installed.name or installed.path}"
+        whose = f"model {installed.shown}"
     else:
         return
     for word, where in _classes_named(with_defaults(camera.rules, spec)):
@@ -85,6 +81,8 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
             near = difflib.get_close_matches(word, known, n=1)
             shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
             hint = f"did you mean {near[0]!r}?" if near else f"{whose} has {shown}"
+            if word in MOTION_CLASSES:
+                hint += f"; `streamer camera set {camera.name} model=motion` for the motion detector"
             raise ConfigError(f"camera {camera.name}: {where}: unknown class {word[:40]!r}: {hint}")
 
 

@@ -36,7 +36,8 @@ class SourceOptions(_Section):
 class CameraConfig(_Section):
     """`cameras.d/NAME.yaml`. The URL holds no credentials: those live in the secrets file.
 
-    `model` names a model of the store; None leaves the choice to the pipeline.
+    `model` names a model of the store, the one in the package (default) or motion; None leaves the choice to
+    the pipeline.
     """
 
     name: Name

@@ -19,9 +19,9 @@ from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
 from pipelines.registry import DETECTORS, create_detector
 from streamer.errors import ModelError
+from streamer.installed import Installed
 from streamer.model_agreement import detect_all
 from streamer.model_frames import Sample
-from streamer.models import Installed
 
 SPARE = 0.8  # of the cores: the rest is for tracking, delivery and whatever else happens
 DECODE_CORES = 0.045  # of one for a 1280x720 stream at 25 fps (docs/operator-guide.md)

@@ -20,9 +20,9 @@ from pipelines.detect.quantize import RANGES, Quantizer, quantisation_needs
 from pipelines.registry import create_detector
 from pipelines.values import Detections
 from streamer.errors import ModelError
+from streamer.installed import Installed
 from streamer.model_agreement import LOW, Agreement, agreement, detect_all
 from streamer.model_frames import Sample, split
-from streamer.models import Installed
 
 CALIBRATION_SHARE = 0.6
 FEWEST = 8  # pictures to calibrate with, and as many to measure by

@@ -22,11 +22,11 @@ from pipelines.registry import INSTALL_TORCH, create_detector
 from pipelines.train.dataset import CLASSES, DatasetWriter, Labelled
 from pipelines.values import Detections
 from streamer.errors import ModelError
+from streamer.installed import Installed
 from streamer.model_agreement import LOW, Agreement, agreement, detect_all
 from streamer.model_export import has_torch
 from streamer.model_frames import Sample, shrunk
 from streamer.model_labels import LabelledPicture
-from streamer.models import Installed
 
 HELD_OUT = 0.25  # of the pictures, about
 FEWEST = 10  # pictures to learn from, and boxes to measure by

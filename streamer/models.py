@@ -1,7 +1,7 @@
 """The model store: weights files, each in a folder of its own with a sidecar that pins its SHA-256.
 
     models/
-        .default                the name of the model used where none is named
+        .default                the name of the model used where none is named; none: the one in the package
         yolov8n-640/
             model.onnx          or model.pt, for the engine torch
             model.yaml          the sidecar: a pipelines.detect.card.ModelCard, free to edit
@@ -20,39 +20,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from pipelines.detect.card import ModelCard, read_card
-from pipelines.detect.detector import Detector
-from pipelines.detect.errors import ModelRefused
+from pipelines.detect.card import ModelCard
 from pipelines.detect.model import sha256_of
-from pipelines.registry import create_detector
 from pipelines.spec import check_name
 from streamer.errors import ModelError, StorageError
+from streamer.installed import (
+    MOTION,
+    PACKAGED,
+    RESERVED,
+    SUFFIXES,
+    Installed,
+    card_at,
+    card_beside,
+    check_digest,
+    completed,
+    create,
+    is_path,
+    open_detector,
+    packaged,
+    suffix_of,
+    write_card,
+    write_synced,
+)
 
-SUFFIXES = (".onnx", ".pt")  # of weights: for OpenVINO and ONNX Runtime, and for torch
 _SIDECAR, _DEFAULT, _PARTIAL = "model.yaml", ".default", ".partial-"
-_HEADER = "# Edit freely: groups (what is counted together), score, nms_iou, precision. Not: sha256.\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Installed:
-    """A model that can be loaded; `name` is empty for a file outside the store."""
-
-    name: str
-    path: Path
-    card: ModelCard
-    default: bool = False
-
-    def notes(self) -> list[str]:
-        """What a person should know of it, a line each."""
-        if "AGPL" in self.card.licence.upper():
-            return [
-                f"licence of these weights: {self.card.licence}; mind it when you pass them on or serve them"
-            ]
-        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +53,7 @@ class Verdict:
 
     name: str
     problem: str
+    in_package: bool = False
 
 
 class ModelStore:
@@ -70,26 +63,33 @@ class ModelStore:
         self.folder = folder
 
     def add(
-        self, file: Path, name: str | None = None, *, sha256: str | None = None, sidecar: Path | None = None
+        self,
+        file: Path,
+        name: str | None = None,
+        *,
+        sha256: str | None = None,
+        sidecar: Path | None = None,
+        first_is_default: bool = True,
     ) -> Installed:
-        """Check `file` by loading it and running one frame, then install it; the first becomes the default.
+        """Check `file` by loading it and running one frame, then install it.
 
-        `sha256` (64 hex digits) is what the file must have. `sidecar` gives classes, groups, score or head;
-        without it a file `STEM.yaml` beside the model is used, else the model's own metadata.
+        The first becomes the default where none was ever chosen, unless told otherwise. `sha256` (64 hex
+        digits) is what the file must have. `sidecar` gives classes, groups, score or head; without it a file
+        `STEM.yaml` beside the model is used, else the model's own metadata.
         Raises ModelError or StorageError, and leaves nothing behind then.
         """
-        name = _check(name if name is not None else name_from(file))
-        card = _card(sidecar) if sidecar is not None else _beside(file)
+        name = check_free(name if name is not None else name_from(file))
+        card = card_at(sidecar) if sidecar is not None else card_beside(file)
         if sha256 is not None:
             card = card.model_copy(update={"sha256": check_digest(sha256)})
-        card = _complete(card, _create("auto", file, card))
+        card = completed(card, create("auto", file, card))
         with self._locked():
             if (self.folder / name).exists():
                 raise ModelError(
                     f"model {name!r} exists: give another name, or `streamer model remove {name}` first"
                 )
             self._install(file, name, card)
-            if self.default_name() is None:
+            if first_is_default and self.default_name() is None:
                 self._write_default(name)
         return self.get(name)
 
@@ -111,30 +111,42 @@ class ModelStore:
             raise ModelError(
                 f"no model {name!r} (known: {known}): add one with `streamer model add FILE --name {name}`"
             )
-        card = _card(folder / _SIDECAR)
+        card = card_at(folder / _SIDECAR)
         if not card.sha256:
             raise ModelError(f"{folder / _SIDECAR}: sha256 is missing: remove the model and add it again")
-        return Installed(name, weights, card, name == self.default_name())
+        return Installed(name, weights, card, self._is_default(name))
 
     def resolve(self, which: str | Path | None) -> Installed | None:
-        """The model meant by a store name, a path (with a slash, `.onnx` or `.pt`), or None: the default.
+        """The model meant by a name, a path (with a slash, `.onnx` or `.pt`), or None: the default, which is
+        the detector in the package where none was chosen.
 
-        None comes back only for None where the store is empty. Raises ModelError.
+        None comes back where the motion detector is meant, which has no weights. Raises ModelError.
         """
-        if which is None:
-            default = self.default_name()
-            if default is not None:
-                return self.get(default)
-            if self.names():
-                known = ", ".join(self.names())
-                raise ModelError(f"no default model is set: `streamer model default NAME`, one of {known}")
-            return None
-        if isinstance(which, Path) or is_path(which):
+        if isinstance(which, Path) or (which is not None and is_path(which)):
             path = Path(which)
             if not path.is_file():
                 raise ModelError(f"{path}: no such model file")
-            return Installed("", path, _beside(path))
-        return self.get(which)
+            return Installed("", path, card_beside(path))
+        name = which if which is not None else self.default_name() or PACKAGED
+        if name in RESERVED and name not in self.names():
+            return packaged(self._is_default(name)) if name == PACKAGED else None
+        return self.get(name)
+
+    def choose(self, engine: str, which: str | Path | None) -> tuple[str, Installed | None]:
+        """The engine of the table to run, and the model for it. Raises ModelError.
+
+        The motion detector is chosen by either: as the engine, where no model is named, or as the model.
+        """
+        if engine == MOTION and which is None:
+            return MOTION, None
+        model = self.resolve(which)
+        if model is None:
+            return MOTION, None
+        if engine == MOTION:
+            raise ModelError(
+                f"the engine is motion, which takes no model: leave {which} out, or choose another engine"
+            )
+        return engine, model
 
     def check_file(self, which: str) -> None:
         """Load the model at the path `which` and run one frame, as add() does; it may take seconds.
@@ -152,17 +164,25 @@ class ModelStore:
         except (OSError, UnicodeDecodeError) as error:
             raise StorageError(f"{self.folder / _DEFAULT}: cannot be read: {error}") from error
 
+    def _is_default(self, name: str) -> bool:
+        return name == (self.default_name() or PACKAGED)
+
     def set_default(self, name: str) -> None:
-        """Raises ModelError if there is no such model."""
-        self.get(name)
+        """Of a model of the store, the one in the package, or motion. Raises ModelError for any other."""
+        self.resolve(_check(name))
         with self._locked():
             self._write_default(name)
 
     def remove(self, name: str) -> None:
-        """Raises ModelError if there is no such model. A removed default leaves none set."""
+        """Raises ModelError if there is no such model. After a removed default the package's one is used."""
         folder = self.folder / _check(name)
         with self._locked():
             if not folder.is_dir():
+                if name in RESERVED:
+                    raise ModelError(
+                        f"{name} comes with the package and stays: `streamer model default NAME` has another "
+                        "one used"
+                    )
                 raise ModelError(f"no model {name!r}: see `streamer model list`")
             if self.default_name() == name:
                 (self.folder / _DEFAULT).unlink()
@@ -171,15 +191,19 @@ class ModelStore:
             shutil.rmtree(doomed)
 
     def verify(self, name: str | None = None) -> list[Verdict]:
-        """Hash, load and run each model (or the one named); raises ModelError only for an unknown name."""
-        if name is not None and name not in self.names():
+        """Hash, load and run each model (or the one named), the package's first; raises ModelError only for
+        an unknown name.
+        """
+        names = self.names()
+        known = names if PACKAGED in names else [PACKAGED, *names]
+        if name is not None and name not in known:
             self.get(name)
-        return [Verdict(each, self._problem(each)) for each in ([name] if name is not None else self.names())]
+        wanted = [name] if name is not None else known
+        return [Verdict(each, self._problem(each), each not in names) for each in wanted]
 
     def _problem(self, name: str) -> str:
         try:
-            installed = self.get(name)
-            open_detector("auto", installed)
+            open_detector("auto", self.resolve(name))
         except ModelError as error:
             return str(error)
         return ""
@@ -217,23 +241,8 @@ class ModelStore:
 
     def _write_default(self, name: str) -> None:
         fresh = self.folder / ".default-new"
-        _write(fresh, name + "\n")
+        write_synced(fresh, name + "\n")
         fresh.replace(self.folder / _DEFAULT)
-
-
-def is_path(which: str) -> bool:
-    """Whether a model is meant by its path, and not by its name in the store."""
-    return "/" in which or which.endswith(SUFFIXES)
-
-
-def write_card(path: Path, card: ModelCard) -> None:
-    """As a sidecar that a person can edit. Raises OSError."""
-    _write(path, _HEADER + yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False))
-
-
-def suffix_of(file: Path) -> str:
-    """`.pt` for what torch runs, else `.onnx`, whatever the file is called."""
-    return ".pt" if file.suffix.lower() == ".pt" else ".onnx"
 
 
 def _weights(folder: Path) -> Path | None:
@@ -241,61 +250,11 @@ def _weights(folder: Path) -> Path | None:
     return next((p for p in (folder / f"model{suffix}" for suffix in SUFFIXES) if p.is_file()), None)
 
 
-def open_detector(
-    engine: str,
-    model: Installed | None,
-    *,
-    threads: int = 0,
-    cache_dir: Path | None = None,
-    score: float | None = None,
-) -> Detector:
-    """The detector for a resolved model; engine "auto" without a model is motion. Raises ModelError.
-
-    A file whose SHA-256 is not the one of its sidecar is refused.
-    """
-    path, card = (model.path, model.card) if model is not None else (None, None)
-    return _create(engine, path, card, threads=threads, cache_dir=cache_dir, score=score)
-
-
-def _create(engine: str, path: Path | None, card: ModelCard | None, **options: Any) -> Detector:
-    try:
-        return create_detector(engine, path, sidecar=card, **options)
-    except ModelRefused as error:
-        raise ModelError(str(error)) from error
-
-
-def _complete(card: ModelCard, detector: Detector) -> ModelCard:
-    """The card with all that loading the model told, so that a person can read and edit it."""
-    told = detector.describe()
-    classes = dict(zip(detector.labels.names, detector.labels.groups, strict=True))
-    return card.model_copy(
-        update={
-            "sha256": told["sha256"],
-            "head": told["head"],
-            "classes": classes,
-            "licence": told["licence"],
-            "input_size": card.input_size or (tuple(told["input"]) if told["max_batch"] > 1 else None),
-        }
-    )
-
-
-def check_digest(sha256: str) -> str:
-    """In lower case. Raises ModelError where it is none."""
-    if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise ModelError(f"SHA-256 {sha256[:70]!r}: expected 64 hex digits, as `sha256sum FILE` prints them")
-    return sha256.lower()
-
-
-def _beside(file: Path) -> ModelCard:
-    sidecar = file.with_suffix(".yaml")
-    return _card(sidecar) if sidecar.is_file() else ModelCard()
-
-
-def _card(path: Path) -> ModelCard:
-    try:
-        return read_card(path)
-    except ModelRefused as error:
-        raise ModelError(str(error)) from error
+def check_free(name: str) -> str:
+    """`name` if a model may be given it. Raises ModelError."""
+    if name in RESERVED:
+        raise ModelError(f"model name {name!r} is taken by what comes with the package: give another --name")
+    return _check(name)
 
 
 def name_from(file: Path) -> str:
@@ -311,13 +270,6 @@ def _check(name: str) -> str:
         return check_name(name, "model name")
     except ValueError as error:
         raise ModelError(str(error)) from error
-
-
-def _write(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _sync(path: Path) -> None:

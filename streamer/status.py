@@ -6,12 +6,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from streamer.config import CameraConfig, Config
 from streamer.fleet import Fleet, Member
+from streamer.installed import shown_as
 from streamer.messages import SourceState
 from streamer.shared import SharedState
 from streamer.topology import Plan
@@ -84,7 +86,7 @@ def camera_status(
         "worker": worker,
         "infer_worker": infer_worker,
         "pipeline": camera.pipeline,
-        "detector": {k: detector[k] for k in ("engine", "model", "precision", "warnings") if k in detector},
+        "detector": _detector(detector),
         "opens": note.opens,
         "trouble": inferred.get("trouble") or note.trouble,
     }
@@ -92,6 +94,15 @@ def camera_status(
     status["restarts"] = member.restarts if member else 0
     status["books"] = books_status(shared, name)
     return status
+
+
+def _detector(described: Mapping[str, Any]) -> dict[str, Any]:
+    """What a person wants to know of it; {} while none is loaded. `name` is what the model is known by."""
+    if not described:
+        return {}
+    path = described.get("model")
+    told = {k: described[k] for k in ("engine", "model", "precision", "warnings") if k in described}
+    return {"name": shown_as(Path(path)) if path else described.get("engine", ""), **told}
 
 
 def books_status(shared: SharedState, camera: str) -> dict[str, Any]:

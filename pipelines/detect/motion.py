@@ -6,7 +6,7 @@ to background), so that a flickering lamp or a camera's exposure moves nothing; 
 gaps that clothes of the background's colour leave.
 
 It knows no classes, joins people who walk side by side, and forgets what stands still for a while: it is
-for lines with well separated passers-by, and for a first look before a model is installed.
+for lines with well separated passers-by, for things that no model knows, and for processors without AVX2.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class MotionDetector:
             "score": self._score,
             "licence": "",
             "warnings": [
-                "no model: motion only, every moving thing is an `object`;"
-                " install one with `streamer model add FILE`"
+                "motion only: every moving thing is an `object`;"
+                " the default detector knows people and vehicles"
             ],
         }
 

@@ -18,7 +18,8 @@ from streamer.config import CameraConfig, Config
 from streamer.config_file import explain, show_place
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, SourceError, StorageError
-from streamer.models import ModelStore, is_path
+from streamer.installed import is_path
+from streamer.models import ModelStore
 from streamer.urls import check_source_url, join_credentials, scheme_of, split_credentials
 
 # What `camera set` calls a key, and where it lies in the camera's file.

@@ -34,7 +34,8 @@ from streamer.config import Config
 from streamer.config_file import explain, read
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, ModelError
-from streamer.models import ModelStore, open_detector
+from streamer.installed import MOTION, open_detector
+from streamer.models import ModelStore
 
 Pair = tuple[float, float]
 Drawn = tuple[str, list[Pair]]  # a name and the points as typed
@@ -146,18 +147,18 @@ def chosen_actions(spec: PipelineSpec, labels: Labels, threads: int = 1) -> Acti
 
 
 def chosen_detector(store: ConfigStore, spec: PipelineSpec, model: str | None, threads: int) -> Detector:
-    """The model named, else the preset's, else the store's default, else motion: then say so."""
+    """The model named, else the preset's, else the default: the store's, or the one in the package."""
     config = store.load() if store.exists() else Config()
     state_dir = config.state_dir or store.default_state_dir()
     models = ModelStore(state_dir / "models")
-    engine = spec.detector
-    if engine == "motion" and model is not None:
+    if spec.detector == MOTION and model not in (None, MOTION):
         raise ConfigError("--engine motion uses no model: leave --model out")
-    if engine == "auto":
-        engine = config.inference.engine
-    installed = None if engine == "motion" and model is None else models.resolve(model or spec.model)
+    wanted = spec.detector if spec.detector != "auto" else config.inference.engine
+    if wanted == MOTION != spec.detector and model is not None:
+        wanted = "auto"  # the model of the command line goes before the engine of the file
+    engine, installed = models.choose(wanted, model or spec.model)
     detector = open_detector(
-        "auto" if engine == "motion" and model is not None else engine,
+        engine,
         installed,
         threads=threads,
         cache_dir=_cache_dir(state_dir),

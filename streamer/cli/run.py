@@ -6,7 +6,7 @@ import click
 
 from streamer import topology
 from streamer.changes import check_camera, pipeline_of
-from streamer.config import Config
+from streamer.config import CameraConfig, Config
 from streamer.config_store import ConfigStore
 from streamer.errors import Exit
 from streamer.models import ModelStore
@@ -55,6 +55,13 @@ def _check(store: ConfigStore) -> int:
     return Exit.FAILED if failed else Exit.OK
 
 
+def _model_of(config: Config, camera: CameraConfig) -> str:
+    spec = pipeline_of(camera)
+    engine = spec.detector if spec.detector != "auto" else config.inference.engine
+    _, model = ModelStore(config.state_path / "models").choose(engine, camera.model or spec.model)
+    return f"model {model.shown}" if model is not None else "motion detector"
+
+
 def _print_plan(config: Config) -> None:
     plan = topology.plan(config)
     click.echo(f"state   {config.state_path}")
@@ -66,7 +73,7 @@ def _print_plan(config: Config) -> None:
             click.echo(f"camera  {camera.name:12} disabled")
             continue
         spec = pipeline_of(camera)
-        model = camera.model or spec.model or "the default model"
+        model = _model_of(config, camera)
         rules = camera.rules
         counted = f"{len(rules.lines)} lines, {len(rules.zones)} zones, {len(rules.masks)} masks"
         click.echo(f"camera  {camera.name:12} {camera.url}  pipeline {spec.name}, {model}, {counted}")

@@ -22,7 +22,8 @@ QUIET_STATES = ("live", "ready", "disabled")  # whose detail says nothing that a
 
 def page(found: Json) -> RenderableType:
     """All of one status answer."""
-    parts = [_headline(found), _cameras(found), *_notes(found.get("cameras", ())), _workers(found)]
+    cameras = found.get("cameras", ())
+    parts = [_headline(found), _cameras(found), *_detectors(cameras), *_notes(cameras), _workers(found)]
     if found.get("ledger"):
         parts.append(_ledger(found["ledger"]))
     if found.get("redis"):
@@ -82,6 +83,18 @@ def _notes(cameras: Iterable[Json]) -> list[RenderableType]:
         if detail and camera.get("state") not in QUIET_STATES:
             notes.append(Text(f"{camera.get('name')}: {detail}", style="yellow"))
     return notes
+
+
+def _detectors(cameras: Iterable[Json]) -> list[RenderableType]:
+    """Which model looks at which cameras, a line each."""
+    users: dict[str, list[str]] = {}
+    for camera in cameras:
+        detector = camera.get("detector") or {}
+        if detector.get("name"):
+            how = " ".join(str(detector.get(k) or "") for k in ("engine", "precision")).strip()
+            plain = detector["name"] == detector.get("engine")
+            users.setdefault(detector["name"] + ("" if plain else f", {how}"), []).append(str(camera["name"]))
+    return [Text(f"detector {model}: {' '.join(names)}") for model, names in users.items()]
 
 
 def _picture(camera: Json) -> Text:

@@ -102,26 +102,22 @@ def check_runtime_folder(store: ConfigStore, config: Config) -> list[Check]:  # 
 
 
 def check_models(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
-    """Whether there are models and their files are the ones that were added; none is loaded."""
+    """Whether the files of the models, and of the one in the package, are what they were; none is loaded."""
     models = ModelStore(config.state_path / "models")
     try:
         if _hidden(models.folder):
             return [warn("models", f"{models.folder} cannot be seen by this user", "run doctor with sudo")]
         installed = models.installed()
         changed = [item.name for item in installed if sha256_of(item.path) != item.card.sha256]
-        default = models.default_name()
+        _, default = models.choose(config.inference.engine, None)
     except (StreamerError, OSError) as error:
         return [fail("models", str(error), "`streamer model verify` says more")]
     if changed:
         advice = "`streamer model remove NAME`, then add it again from where it came"
         return [fail("models", f"changed since they were added: {', '.join(changed)}", advice)]
-    if not installed:
-        advice = "the motion detector is used, which knows one class: `streamer model add FILE.onnx`"
-        return [warn("models", f"none in {models.folder}", advice)]
-    text = f"{', '.join(item.name for item in installed)}; default: {default or 'none'}"
-    if default is None:
-        return [fail("models", text, f"`streamer model default {installed[0].name}`")]
-    return [ok("models", text)]
+    names = ", ".join(item.name for item in installed)
+    used = default.shown if default is not None else "motion, which knows one class, object"
+    return [ok("models", f"default: {used}" + (f"; installed: {names}" if names else ""))]
 
 
 def _hidden(path: Path) -> bool:

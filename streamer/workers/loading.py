@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pipelines.actions.create import create_engine
 from pipelines.pipeline import Pipeline
-from pipelines.registry import create_detector
 from pipelines.spec import PipelineSpec
 from streamer.errors import ModelError
+from streamer.installed import open_detector
 from streamer.models import ModelStore
 
 log = logging.getLogger(__name__)
@@ -82,15 +82,10 @@ class PipelineLoader:
 
     def _load(self, spec_json: str) -> Pipeline:
         spec = PipelineSpec.model_validate_json(spec_json)
-        engine = self._engine if spec.detector == "auto" else spec.detector
-        installed = None if engine == "motion" else self._store.resolve(spec.model)
-        detector = create_detector(
-            engine,
-            installed.path if installed else None,
-            threads=self._threads,
-            cache_dir=self._cache_dir,
-            score=spec.score,
-            sidecar=installed.card if installed else None,
+        wanted = self._engine if spec.detector == "auto" else spec.detector
+        engine, installed = self._store.choose(wanted, spec.model)
+        detector = open_detector(
+            engine, installed, threads=self._threads, cache_dir=self._cache_dir, score=spec.score
         )
         actions = None if spec.actions is None else create_engine(spec.actions, detector.labels)
         return Pipeline(detector, actions)

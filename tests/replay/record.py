@@ -13,7 +13,7 @@ from pathlib import Path
 
 from streamer.analyze import Outputs, analyze, replay
 from streamer.detections import load_detections
-from streamer.models import open_detector
+from streamer.installed import open_detector
 from streamer.sources.base import ReadOptions
 from streamer.sources.synthetic import Scene, create
 

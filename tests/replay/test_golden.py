@@ -11,7 +11,7 @@ from pipelines.pipeline import Pipeline
 from pipelines.values import Event
 from streamer.analyze import CAMERA, Outputs, replay, stamp_of
 from streamer.detections import load_detections
-from streamer.models import open_detector
+from streamer.installed import open_detector
 from streamer.sources.synthetic.truth import CrossingTruth
 from tests.replay.record import DETECTIONS, EVENTS, SCENE
 

@@ -17,7 +17,7 @@ import pytest
 from streamer.analyze import Analysis, Outputs, analyze, replay
 from streamer.detections import load_detections
 from streamer.errors import Exit, SourceDamaged
-from streamer.models import open_detector
+from streamer.installed import open_detector
 from streamer.sources.base import ReadOptions
 from streamer.sources.synthetic import Scene, create
 from streamer.sources.synthetic.clip import write_clip

@@ -76,9 +76,9 @@ def test_credentials_may_be_given_apart_from_the_url_and_outlive_a_new_one(store
 def test_set_changes_what_it_names_and_nothing_else(store: ConfigStore) -> None:
     put(store)
     apply_change(store, {"op": "line.put", "camera": "gate", "line": DOOR})
-    values = {"source.fps": "5", "source.loop": "true", "rules.limits.object.min_score": "0.4"}
+    values = {"source.fps": "5", "source.loop": "true", "rules.limits.person.min_score": "0.4"}
     camera = apply_change(store, {"op": "camera.set", "name": "gate", "values": values}).cameras[0]
-    assert (camera.source.fps, camera.source.loop, camera.rules.limits["object"].min_score) == (5, True, 0.4)
+    assert (camera.source.fps, camera.source.loop, camera.rules.limits["person"].min_score) == (5, True, 0.4)
     assert camera.rules.lines[0].name == "door"
     camera = apply_change(
         store, {"op": "camera.set", "name": "gate", "values": {"source.fps": None}}

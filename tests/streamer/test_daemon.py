@@ -148,3 +148,21 @@ def test_a_change_is_applied_within_two_seconds_and_touches_no_other_camera(
     assert after["worker"] == before["worker"]
     names = {e["subject"] for e in daemon.wait_for_events("a", lambda e: e["subject"] == "second", 10)}
     assert "second" in names
+
+
+def test_a_fresh_daemon_looks_with_the_detector_of_the_package_and_with_motion_where_told(
+    short_dir: Path, clip: Path
+) -> None:
+    daemon = Daemon(short_dir)
+    try:
+        daemon.write_camera(camera("a", clip, loop=True))
+        daemon.write_camera({**camera("b", clip, loop=True), "model": "motion"})
+        daemon.start()
+        status = daemon.wait_for(
+            lambda s: all(c["books"]["inferred"] and c["detector"] for c in s["cameras"]), 60, "frames"
+        )
+        names = {c["name"]: c["detector"]["name"] for c in status["cameras"]}
+        assert names == {"a": "default (in the package)", "b": "motion"}
+        assert daemon.stop() == 0
+    finally:
+        daemon.kill()

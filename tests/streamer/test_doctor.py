@@ -118,10 +118,21 @@ def test_a_wheel_that_dies_of_an_illegal_instruction_is_a_finding_and_not_our_de
     assert checks["package openvino"].level == "ok"
 
 
+def test_the_detector_in_use_is_named_and_a_damaged_package_is_a_failure(
+    short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = by_name(write_config(short_dir))["models"]
+    assert (check.level, check.text) == ("ok", "default: default (in the package)")
+    monkeypatch.setattr("streamer.installed.PACKAGED_MODEL", short_dir / "none.onnx")
+    check = by_name(write_config(short_dir))["models"]
+    assert (check.level, "install streamer again" in check.text) == ("fail", True)
+    check = by_name(write_config(short_dir, "inference: {engine: motion}\n"))["models"]
+    assert (check.level, "motion" in check.text) == ("ok", True)
+
+
 @pytest.mark.corpus
 def test_a_model_that_was_changed_on_disk_is_a_failure(short_dir: Path, corpus: Path) -> None:
     store = write_config(short_dir)
-    assert by_name(store)["models"].level == "warn"
     added = ModelStore(short_dir / "state/models").add(corpus / "weights/nanodet_320.onnx")
     assert by_name(store)["models"].level == "ok"
     with added.path.open("ab") as file:

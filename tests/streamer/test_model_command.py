@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -27,16 +28,27 @@ def model(home: Path, *words: str | Path) -> Result:
     return CliRunner().invoke(cli, ["--config", str(home), "model", *map(str, words)])
 
 
-def listed(home: Path) -> dict[str, dict[str, object]]:
+def everything(home: Path) -> dict[str, dict[str, object]]:
     return {item["name"]: item for item in json.loads(model(home, "list", "--json").output)}
 
 
-def test_an_empty_store_says_what_is_used_instead(home: Path) -> None:
+def listed(home: Path) -> dict[str, dict[str, object]]:
+    """What is in the store."""
+    return {name: item for name, item in everything(home).items() if not item["in_package"]}
+
+
+def test_the_detector_in_the_package_is_listed_verified_and_the_default(home: Path) -> None:
     done = model(home, "list")
     assert done.exit_code == 0
-    assert "motion" in done.output
-    assert "streamer model add" in done.output
-    assert listed(home) == {}
+    assert re.search(r"default \(in the +yes", done.output), done.output
+    (item,) = everything(home).values()
+    assert (item["in_package"], item["default"], item["licence"]) == (True, True, "Apache-2.0")
+    assert model(home, "verify").output == "default (in the package): ok\n"
+    assert model(home, "default", "motion").exit_code == 0
+    assert "the default is motion" in model(home, "list").output
+    assert everything(home)["default"]["default"] is False
+    assert model(home, "default", "default").exit_code == 0
+    assert everything(home)["default"]["default"] is True
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no model\n", b"\x08\x07" * 500])
@@ -85,7 +97,7 @@ def test_the_digest_of_the_file_is_pinned_and_a_wrong_one_refused(home: Path, co
 @pytest.mark.corpus
 def test_a_model_changed_on_disk_fails_verification(home: Path, corpus: Path) -> None:
     model(home, "add", corpus / NANODET)
-    sound = model(home, "verify")
+    sound = model(home, "verify", "nanodet-320")
     assert (sound.exit_code, sound.output) == (0, "nanodet-320: ok\n")
     path = Path(str(listed(home)["nanodet-320"]["path"]))
     weights = bytearray(path.read_bytes())
@@ -93,8 +105,9 @@ def test_a_model_changed_on_disk_fails_verification(home: Path, corpus: Path) ->
     path.write_bytes(weights)
     changed = model(home, "verify")
     assert changed.exit_code == Exit.MODEL
-    assert "1 of 1" in changed.output
-    assert json.loads(model(home, "verify", "--json").output.splitlines()[0])[0]["ok"] is False
+    assert "1 of 2" in changed.output
+    verdicts = json.loads(model(home, "verify", "--json").output.splitlines()[0])
+    assert {v["name"]: v["ok"] for v in verdicts} == {"default": True, "nanodet-320": False}
 
 
 @pytest.mark.corpus

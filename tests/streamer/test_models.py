@@ -10,9 +10,11 @@ import pytest
 import yaml
 
 from pipelines.detect.errors import ModelRefused
+from pipelines.registry import PACKAGED_MODEL
 from streamer import models
 from streamer.errors import Exit, ModelError, StorageError
-from streamer.models import ModelStore, open_detector
+from streamer.installed import open_detector
+from streamer.models import ModelStore
 from tests.pipelines.detect import tiny_models as tiny
 
 NAMES = "{0: 'person', 1: 'car', 2: 'truck'}"
@@ -62,11 +64,93 @@ def test_the_second_model_is_not_the_default_until_it_is_made_so(store: ModelSto
         store.set_default("three")
 
 
-def test_an_empty_store_resolves_to_nothing_and_gives_motion(store: ModelStore) -> None:
+def test_an_empty_store_gives_the_detector_in_the_package_and_motion_by_its_name(store: ModelStore) -> None:
     assert store.installed() == []
-    assert store.resolve(None) is None
+    found = store.resolve(None)
+    assert found is not None
+    assert (found.name, found.packaged, found.default) == ("default", True, True)
+    assert found.shown == "default (in the package)"
+    assert "person" in open_detector("auto", found).labels.names
+    assert store.resolve("motion") is None
     assert open_detector("auto", None).labels.names == ("object",)
+    assert [(v.name, v.problem, v.in_package) for v in store.verify()] == [("default", "", True)]
     assert not store.folder.exists()  # looking makes nothing
+
+
+@pytest.mark.parametrize(
+    ("engine", "which", "chosen"),
+    [
+        ("auto", None, ("auto", "default")),
+        ("onnx", None, ("onnx", "default")),
+        ("motion", None, ("motion", None)),
+        ("auto", "motion", ("motion", None)),
+        ("openvino", "motion", ("motion", None)),
+        ("auto", "default", ("auto", "default")),
+    ],
+)
+def test_the_engine_or_the_model_chooses_motion(
+    engine: str, which: str | None, chosen: tuple[str, str | None], store: ModelStore
+) -> None:
+    found, model = store.choose(engine, which)
+    assert (found, model.name if model is not None else None) == chosen
+
+
+def test_a_model_beside_the_engine_motion_is_a_contradiction(store: ModelStore, weights: Path) -> None:
+    with pytest.raises(ModelError, match="takes no model: leave default out"):
+        store.choose("motion", "default")
+    store.add(weights, "one")
+    assert store.choose("motion", None) == ("motion", None)
+
+
+def test_what_comes_with_the_package_is_chosen_but_neither_replaced_nor_removed(
+    store: ModelStore, weights: Path
+) -> None:
+    store.add(weights, "one")
+    store.set_default("default")
+    assert store.resolve(None) == store.resolve("default")
+    store.add(weights, "two")  # also where another was chosen on purpose, the first added changes nothing
+    assert store.default_name() == "default"
+    store.set_default("motion")
+    assert store.resolve(None) is None
+    for name in ("default", "motion"):
+        with pytest.raises(ModelError, match="is taken"):
+            store.add(weights, name)
+        with pytest.raises(ModelError, match="comes with the package"):
+            store.remove(name)
+
+
+def test_a_model_of_an_older_installation_that_is_called_default_is_kept(
+    store: ModelStore, weights: Path
+) -> None:
+    store.add(weights, "one")
+    (store.folder / "one").rename(store.folder / "default")
+    (store.folder / ".default").write_text("default\n")
+    found = store.resolve(None)
+    assert found is not None
+    assert (found.packaged, found.default) == (False, True)
+    assert [v.in_package for v in store.verify()] == [False]
+    store.remove("default")
+    again = store.resolve(None)
+    assert again is not None
+    assert again.packaged
+
+
+def test_a_missing_or_damaged_detector_in_the_package_is_one_line(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake = tmp_path / "default.onnx"
+    monkeypatch.setattr("streamer.installed.PACKAGED_MODEL", fake)
+    with pytest.raises(ModelError, match=r"default\.onnx: this part .* is missing: install streamer again"):
+        store.resolve(None)
+    fake.write_bytes(PACKAGED_MODEL.read_bytes()[:-1])
+    with pytest.raises(ModelError, match=r"default\.yaml: this part .* is missing"):
+        store.resolve(None)
+    shutil.copy(PACKAGED_MODEL.with_suffix(".yaml"), tmp_path)
+    with pytest.raises(ModelError, match=r"is damaged \(SHA-256 .*install streamer again") as refusal:
+        store.choose("auto", None)
+    assert "\n" not in str(refusal.value)
+    assert [(v.name, "damaged" in v.problem) for v in store.verify()] == [("default", True)]
+    assert store.choose("motion", None) == ("motion", None)  # which needs none of it
 
 
 def test_a_model_is_resolved_by_name_and_by_path(store: ModelStore, weights: Path) -> None:
@@ -104,7 +188,7 @@ def test_a_changed_file_is_refused(store: ModelStore, weights: Path, tmp_path: P
     for engine in ("openvino", "onnx"):
         with pytest.raises(ModelError, match="changed since it was added"):
             open_detector(engine, store.resolve(None))
-    (verdict,) = store.verify()
+    (verdict,) = store.verify(model.name)
     assert "changed since it was added" in verdict.problem
 
 
@@ -207,23 +291,21 @@ def test_a_name_in_use_is_refused_and_the_old_model_kept(store: ModelStore, weig
     store.add(weights, "one")
     with pytest.raises(ModelError, match="'one' exists"):
         store.add(weights, "one")
-    assert [v.problem for v in store.verify()] == [""]
+    assert [v.problem for v in store.verify("one")] == [""]
 
 
-def test_a_removed_model_is_gone_and_a_removed_default_leaves_none(store: ModelStore, weights: Path) -> None:
+def test_a_removed_model_is_gone_and_a_removed_default_leaves_the_one_in_the_package(
+    store: ModelStore, weights: Path
+) -> None:
     store.add(weights, "one")
     store.add(weights, "two")
     store.remove("one")
     assert store.names() == ["two"]
-    with pytest.raises(ModelError, match=r"no default model is set.*two"):
-        store.resolve(None)
+    default = store.resolve(None)
+    assert default is not None
+    assert default.packaged
     with pytest.raises(ModelError, match="no model 'one'"):
         store.remove("one")
-
-
-def test_a_model_may_be_called_default(store: ModelStore, weights: Path) -> None:
-    assert store.add(weights, "default").default
-    assert [model.name for model in store.installed()] == ["default"]
 
 
 def test_a_failure_while_copying_leaves_nothing(

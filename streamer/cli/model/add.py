@@ -21,10 +21,11 @@ from rich.table import Table
 from streamer.cli.model.group import groups_of, model, model_store
 from streamer.config_store import ConfigStore
 from streamer.errors import ModelError
+from streamer.installed import SUFFIXES, Installed, check_digest
 from streamer.model_catalogue import CATALOGUE, PublicModel, Recorded, by_hand, public_model
 from streamer.model_download import Downloaded, Limits, check_url, download, is_url
 from streamer.model_export import export_to_onnx
-from streamer.models import SUFFIXES, Installed, ModelStore, check_digest, name_from
+from streamer.models import ModelStore, check_free, name_from
 from streamer.urls import redact
 
 MEGABYTE = 1_000_000
@@ -160,8 +161,9 @@ def install(
     sha256: str | None,
     sidecar: Path | None,
     as_default: bool,
+    first_is_default: bool = True,
 ) -> Installed:
-    added = models.add(file, name, sha256=sha256, sidecar=sidecar)
+    added = models.add(file, name, sha256=sha256, sidecar=sidecar, first_is_default=first_is_default)
     if as_default:
         models.set_default(added.name)
         added = models.get(added.name)
@@ -180,7 +182,7 @@ def report(added: Installed) -> None:
 
 def refuse_taken(models: ModelStore, name: str) -> None:
     """Say so before a long download or conversion, not after it. Raises ModelError."""
-    if name in models.names():
+    if check_free(name) in models.names():
         raise ModelError(f"model {name!r} exists: give another name, or `streamer model remove {name}` first")
 
 

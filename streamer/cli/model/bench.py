@@ -54,7 +54,7 @@ def bench_command(
     """
     chosen = model_store(store).resolve(name)
     if chosen is None:
-        raise ModelError("no model is installed: `streamer model pull --list`, or `streamer model add FILE`")
+        raise ModelError("motion has no weights to time: name a model of `streamer model list`")
     wanted = variants(chosen, [s for text in sizes if (s := pixels_of(text)) is not None], engines)
     with steps() as step:
         found = list(samples(clips or (SCENE,), pictures, open_clip=opener(store)))

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from streamer.config_store import ConfigStore
 from streamer.errors import ModelError, StorageError
-from streamer.models import Installed, ModelStore
+from streamer.installed import MOTION, PACKAGED, Installed
+from streamer.models import ModelStore
 
 SHOWN_CLASSES = 6  # groups named in the listing before it says how many more there are
 
@@ -41,30 +42,29 @@ def model() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @click.pass_obj
 def list_models(store: ConfigStore, as_json: bool) -> None:
-    """List the installed models; the default is used where a pipeline names none."""
+    """List the detector in the package and the installed models; the default is used where none is named."""
     models = model_store(store)
-    installed = models.installed()
+    in_package = models.resolve(PACKAGED)
+    known = models.installed()
+    if in_package is not None and in_package.packaged:
+        known.insert(0, in_package)
     if as_json:
-        click.echo(json.dumps([_as_json(item) for item in installed], indent=2))
-    elif not installed:
-        click.echo(
-            f"no model in {models.folder}: add one with `streamer model add FILE.onnx`, or fetch one of "
-            "`streamer model pull --list`; "
-            "until then the motion detector is used, which knows one class, object"
-        )
-    else:
-        _print_table(installed)
+        click.echo(json.dumps([_as_json(item) for item in known], indent=2))
+        return
+    _print_table(known)
+    if models.default_name() == MOTION:
+        click.echo("the default is motion: no weights, everything that moves is an `object`")
 
 
 def _print_table(installed: list[Installed]) -> None:
     table = Table(box=None, pad_edge=False)
-    for title in ("NAME", "", "HEAD", "COUNTS", "LICENCE", "SHA-256"):
+    for title in ("NAME", "DEFAULT", "HEAD", "COUNTS", "LICENCE", "SHA-256"):
         table.add_column(title, overflow="fold")
     for item in installed:
-        mark = "default" if item.default else ""
+        mark = "yes" if item.default else ""
         card = item.card
         table.add_row(
-            item.name, mark, card.head or "?", groups_of(item), card.licence or "?", card.sha256[:12]
+            item.shown, mark, card.head or "?", groups_of(item), card.licence or "?", card.sha256[:12]
         )
     Console(highlight=False).print(table)
 
@@ -77,7 +77,8 @@ def groups_of(item: Installed) -> str:
 
 def _as_json(item: Installed) -> dict[str, Any]:
     card = item.card.model_dump(mode="json")
-    return {"name": item.name, "default": item.default, "path": str(item.path), **card}
+    told = {"name": item.name, "default": item.default, "in_package": item.packaged, "path": str(item.path)}
+    return {**told, **card}
 
 
 @model.command()
@@ -85,7 +86,9 @@ def _as_json(item: Installed) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @click.pass_obj
 def verify(store: ConfigStore, name: str | None, as_json: bool) -> None:
-    """Hash, load and run the model NAME, or all of them. Fails if one is damaged or changed."""
+    """Hash, load and run the model NAME, or all of them and the one in the package. Fails if one is damaged
+    or changed.
+    """
     verdicts = model_store(store).verify(name)
     if as_json:
         click.echo(
@@ -93,7 +96,8 @@ def verify(store: ConfigStore, name: str | None, as_json: bool) -> None:
         )
     else:
         for verdict in verdicts:
-            click.echo(f"{verdict.name}: {verdict.problem or 'ok'}")
+            where = " (in the package)" if verdict.in_package else ""
+            click.echo(f"{verdict.name}{where}: {verdict.problem or 'ok'}")
     broken = [verdict.name for verdict in verdicts if verdict.problem]
     if broken:
         raise ModelError(
@@ -107,14 +111,18 @@ def verify(store: ConfigStore, name: str | None, as_json: bool) -> None:
 @click.pass_obj
 def remove(store: ConfigStore, name: str) -> None:
     """Remove the model NAME from the store."""
-    model_store(store).remove(name)
-    click.echo(f"removed {name}")
+    models = model_store(store)
+    was_default = models.default_name() == name
+    models.remove(name)
+    click.echo(f"removed {name}" + (": the default is the one in the package now" if was_default else ""))
 
 
 @model.command()
 @click.argument("name")
 @click.pass_obj
 def default(store: ConfigStore, name: str) -> None:
-    """Use the model NAME where a pipeline names none. A running daemon takes it when it is started again."""
+    """Use the model NAME where a pipeline names none: of the store, `default` (the one in the package) or
+    `motion`. A running daemon takes it when it is started again.
+    """
     model_store(store).set_default(name)
     click.echo(f"{name} is the default; a running daemon takes it when it is started again")

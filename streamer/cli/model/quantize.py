@@ -14,10 +14,10 @@ from streamer.cli.model.clips import opener, steps
 from streamer.cli.model.group import model, model_store
 from streamer.config_store import ConfigStore
 from streamer.errors import GateNotMet, ModelError
+from streamer.installed import write_card
 from streamer.model_agreement import Agreement
 from streamer.model_frames import samples
 from streamer.model_quantize import Quantized, quantize
-from streamer.models import write_card
 
 
 @model.command("quantize")
@@ -74,7 +74,7 @@ def quantize_command(
             )
         sidecar = Path(folder) / "card.yaml"
         write_card(sidecar, done.card)
-        added = install(models, done.path, stored_as, None, sidecar, as_default)
+        added = install(models, done.path, stored_as, None, sidecar, as_default, False)
         if not as_json:
             report(added)
 

@@ -13,10 +13,10 @@ from streamer.cli.model.add import install, refuse_taken, report
 from streamer.cli.model.group import model, model_store
 from streamer.config_store import ConfigStore
 from streamer.errors import GateNotMet, ModelError
+from streamer.installed import write_card
 from streamer.model_agreement import Agreement
 from streamer.model_labels import read_labels, read_pictures
 from streamer.model_tune import Split, Tuned, hold_out, tune
-from streamer.models import write_card
 
 
 @model.command("tune")
@@ -52,7 +52,7 @@ def tune_command(
     models = model_store(store)
     chosen = models.resolve(name)
     if chosen is None or chosen.path.suffix != ".onnx":
-        raise ModelError("no model to go on with: install the detector of this project first")
+        raise ModelError("only ONNX of this project's detector can go on learning: `--model default`")
     stored_as = stored_as or f"{chosen.name or 'model'}-tuned"
     refuse_taken(models, stored_as)
     labels = read_labels(labels_path, list(chosen.card.classes))
@@ -72,7 +72,7 @@ def tune_command(
             )
         sidecar = Path(folder) / "card.yaml"
         write_card(sidecar, chosen.card.model_copy(update={"sha256": ""}))
-        added = install(models, done.path, stored_as, None, sidecar, as_default)
+        added = install(models, done.path, stored_as, None, sidecar, as_default, False)
         if not as_json:
             report(added)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -134,13 +135,13 @@ def test_a_camera_with_a_hard_password_is_added_read_and_never_given_away(
 
 def test_settings_are_changed_by_their_names(run: Run, store: ConfigStore) -> None:
     run("camera", "add", "gate", "synthetic:street", "--no-probe")
-    settings = ("fps=7.5", "loop=true", "classes=object", "limits.object.min_height=0.1", "read_timeout_s=2")
+    settings = ("fps=7.5", "loop=true", "classes=car", "limits.person.min_height=0.1", "read_timeout_s=2")
     result = run("camera", "set", "gate", *settings)
     assert result.exit_code == 0, result.stderr
     camera = store.load().cameras[0]
     assert (camera.source.fps, camera.source.loop, camera.source.read_timeout_s) == (7.5, True, 2)
-    assert (camera.rules.classes, camera.rules.limits["object"].min_height) == (("object",), 0.1)
-    assert run("camera", "set", "gate", "fps=", "classes=", "limits.object.min_height=").exit_code == 0
+    assert (camera.rules.classes, camera.rules.limits["person"].min_height) == (("car",), 0.1)
+    assert run("camera", "set", "gate", "fps=", "classes=", "limits.person.min_height=").exit_code == 0
     camera = store.load().cameras[0]
     assert (camera.source.fps, camera.rules.classes, camera.rules.limits) == (0, (), {})
 
@@ -283,8 +284,25 @@ def test_null_unsets_what_is_null_by_default(
     names = {"names": "{0: 'person', 1: 'car', 2: 'truck'}"}
     model = tiny_models.yolov8(short_dir / "tiny.onnx", [(10, 10, 8, 8, 1, 0.9)], classes=3, metadata=names)
     run("camera", "add", "gate", "synthetic:street", "--no-probe", "--model", str(model))
-    limits = "limits.object.min_score"
+    limits = "limits.person.min_score"
     assert run("camera", "set", "gate", "model=", f"{limits}=0.5").exit_code == 0
     assert run("camera", "set", "gate", f"model={word}", f"{limits}={word}").exit_code == 0
     assert (store.load().cameras[0].model, store.load().cameras[0].rules.limits) == (None, {})
     assert run("camera", "set", "gate", "fps=null").exit_code == Exit.CONFIG, "its default is no null"
+
+
+def test_a_fresh_camera_gets_the_detector_of_the_package_and_motion_where_it_is_asked_for(run: Run) -> None:
+    assert run("camera", "add", "gate", "synthetic:street", "--no-probe", "--class", "vehicle").exit_code == 0
+    assert run("camera", "add", "yard", "synthetic:street", "--no-probe", "--model", "motion").exit_code == 0
+    plan = run("run", "--check").stdout
+    assert re.search(r"camera +gate .* pipeline default, model default \(in the package\)", plan)
+    assert re.search(r"camera +yard .* pipeline default, motion detector", plan)
+
+
+def test_a_class_that_only_motion_has_says_how_to_get_it(run: Run) -> None:
+    run("camera", "add", "gate", "synthetic:street", "--no-probe")
+    done = run("camera", "set", "gate", "classes=object")
+    assert done.exit_code == Exit.CONFIG
+    assert "model default (in the package) has person, bicycle" in done.stderr
+    assert "`streamer camera set gate model=motion`" in done.stderr
+    assert run("camera", "set", "gate", "model=motion", "classes=object").exit_code == 0

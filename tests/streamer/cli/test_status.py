@@ -159,3 +159,12 @@ def test_run_and_its_check_refuse_what_cannot_run(
     result = run("run", "--check")
     assert result.exit_code == code
     assert words in result.stderr
+
+
+def test_the_page_names_the_detector_and_its_cameras() -> None:
+    packaged = {"name": "default (in the package)", "engine": "openvino", "precision": "bf16"}
+    motion = {"name": "motion", "engine": "motion", "precision": ""}
+    cameras = [{**GATE, "detector": packaged}, {**YARD, "detector": packaged}]
+    text = text_of({**STATUS, "cameras": [*cameras, {**GATE, "name": "lot", "detector": motion}]})
+    assert "detector default (in the package), openvino bf16: gate yard" in text
+    assert "detector motion: lot" in text
