@@ -17,10 +17,12 @@ from pipelines.actions.engine import ActionEngine, Seen
 from pipelines.count import Analytics, create_analytics
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.filter import DetectionFilter
+from pipelines.skeleton import MIN_SCORE
 from pipelines.spec import CameraRules
 from pipelines.track import Tracker, create_tracker
 from pipelines.track.camera_motion import small_grey
-from pipelines.values import Detections, Event, Frame, FrameResult, Image, Labels, Stamp
+from pipelines.track.matched import matched_rows
+from pipelines.values import Detections, Event, Floats, Frame, FrameResult, Image, Labels, Stamp
 
 VIEW_MOVED = 0.05  # of the picture: from here on a line is not where it was drawn
 USUAL_ASPECT = 16 / 9  # of a picture of which nothing is known
@@ -108,6 +110,7 @@ class Pipeline:
         `notify` is called, from whatever thread, when collect() would no longer wait.
         """
         ticket = self.detector.submit(frames, notify)
+        ticket.maps = self.actions is not None and self.actions.needs_maps
         wanted = self.actions is not None and self.actions.needs_pixels
         return Pending(
             tuple(frame.stamp for frame in frames),
@@ -135,8 +138,8 @@ class Pipeline:
             return results
         images = pending.images or (None,) * len(results)
         seen = [
-            Seen(result.stamp, result.tracks, aspect, image)
-            for result, aspect, image in zip(results, pending.aspects, images, strict=True)
+            Seen(result.stamp, result.tracks, aspect, image, _poses(result), boxes.maps)
+            for result, aspect, image, boxes in zip(results, pending.aspects, images, found, strict=True)
         ]
         done = self.actions.update(seen)
         return [
@@ -155,6 +158,8 @@ class Pipeline:
         """Filter, tracker, analytics."""
         state = self._cameras[stamp.camera]
         kept = state.filter.apply(detections)
+        if kept.maps is not None:
+            kept = replace(kept, maps=None)  # a megabyte a frame, and results are kept
         tracks = state.tracker.update(stamp, kept, self.labels, grey)
         events = state.analytics.update(stamp, tracks)
         return FrameResult(stamp, kept, tracks, tuple(events))
@@ -184,3 +189,16 @@ class Pipeline:
         state.analytics.restore(saved["analytics"])
         if self.actions is not None and "actions" in saved:
             self.actions.restore(camera, saved["actions"])
+
+
+def _poses(result: FrameResult) -> dict[int, Floats]:
+    """By track id the joints of the box that it was matched with; none where no joint of it is known."""
+    found = result.detections
+    if found.keypoints is None:
+        return {}
+    rows = matched_rows(result.tracks, found)
+    return {
+        track_id: found.keypoints[row]
+        for track_id, row in zip(result.tracks.track_ids.tolist(), rows.tolist(), strict=True)
+        if row >= 0 and (found.keypoints[row, :, 2] >= MIN_SCORE).any()
+    }

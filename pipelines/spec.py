@@ -239,6 +239,14 @@ class PipelineSpec(Rules):
     actions: ActionsSpec | None = None
 
 
+def with_actions(spec: PipelineSpec, model: str | None) -> PipelineSpec:
+    """The spec with this model of actions in place of its own; None: as it is."""
+    if model is None:
+        return spec
+    actions = (spec.actions or ActionsSpec()).model_copy(update={"model": model})
+    return spec.model_copy(update={"actions": actions})
+
+
 @cache
 def preset(name: str) -> PipelineSpec:
     """The spec in presets/NAME.yaml of this package. Raises ValueError with the names that exist."""

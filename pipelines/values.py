@@ -101,17 +101,41 @@ def _group_ids(groups: tuple[str, ...]) -> Ints:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class FeatureMaps:
+    """A detector's inner maps of one frame: for each of `strides` a map (C, h, w) float32.
+
+    Each covers all of the detector's input. The picture's corners 0 and 1 lie in it at `offset` and
+    `offset + scale` (x, y), in shares of the input.
+    """
+
+    strides: tuple[int, ...]
+    maps: tuple[Floats, ...]
+    offset: tuple[float, float]
+    scale: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        if len(self.strides) != len(self.maps):
+            raise ValueError(f"feature maps: {len(self.strides)} strides but {len(self.maps)} maps")
+        for each in self.maps:
+            _check("feature map", each, (None, None, None), np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Detections:
     """What a detector found in one frame.
 
     boxes_xyxyn (N, 4) float32; scores (N,) float32 in [0, 1]; class_ids (N,) int32;
-    embeddings (N, D) float32 or None, one appearance vector a box where the user has such a model.
+    embeddings (N, D) float32 or None, one appearance vector a box where the user has such a model;
+    keypoints (N, J, 3) float32 or None: of each box's joints x and y normalised to the picture and a score in
+    [0, 1], all finite; a joint of score 0 is unknown. `maps` are the frame's, where they were asked for.
     """
 
     boxes_xyxyn: Floats
     scores: Floats
     class_ids: Ints
     embeddings: Floats | None = None
+    keypoints: Floats | None = None
+    maps: FeatureMaps | None = None
 
     def __post_init__(self) -> None:
         n = len(self.boxes_xyxyn)
@@ -120,6 +144,8 @@ class Detections:
         _check("class_ids", self.class_ids, (n,), np.int32)
         if self.embeddings is not None:
             _check("embeddings", self.embeddings, (n, None), np.float32)
+        if self.keypoints is not None:
+            _check("keypoints", self.keypoints, (n, None, 3), np.float32)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -135,6 +161,8 @@ class Detections:
             self.scores[index],
             self.class_ids[index],
             None if self.embeddings is None else self.embeddings[index],
+            None if self.keypoints is None else self.keypoints[index],
+            self.maps,
         )
 
 

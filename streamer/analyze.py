@@ -17,6 +17,7 @@ from typing import IO, Any, Protocol
 
 from pipelines.actions.engine import ActionEngine
 from pipelines.detect.detector import Detector, Ticket
+from pipelines.detect.errors import ModelRefused
 from pipelines.pipeline import Pending, Pipeline
 from pipelines.spec import CameraRules
 from pipelines.values import Detections, Event, Frame, FrameResult, Image, Labels, Stamp
@@ -218,6 +219,7 @@ def analyze(
                 size=(info.width, info.height),
                 fps=info.fps,
                 labels=detector.labels,
+                joints=detector.joints,
                 detector=analysis.detector,
             )
     return analysis
@@ -234,7 +236,7 @@ def replay(
 ) -> Analysis:
     """The same from stored detections: no pixels, no model. Raises ConfigError for an unknown class."""
     outputs = outputs or Outputs()
-    pipeline = Pipeline(_Replayed(stored.labels), actions)
+    pipeline = Pipeline(Replayed(stored), actions)
     _open(pipeline, rules)
     analysis = Analysis(
         rules, width=stored.width, height=stored.height, fps=stored.fps, detector=dict(stored.detector)
@@ -256,13 +258,17 @@ def replay(
     return analysis
 
 
-class _Replayed:
+class Replayed:
     """Stands where a detector would; its answers are in the file."""
 
     max_batch, parallel, depth = 1, 1, 1
 
-    def __init__(self, labels: Labels) -> None:
-        self.labels = labels
+    def __init__(self, stored: StoredDetections) -> None:
+        self.labels = stored.labels
+        self.joints = stored.joints
+
+    def give_maps(self, strides: Any) -> int:  # noqa: ARG002
+        raise ModelRefused("stored detections have no feature maps: analyse the clip itself")
 
     def submit(self, frames: Any, notify: Any = None) -> Ticket:  # noqa: ARG002
         raise RuntimeError("stored detections are replayed by Pipeline.advance")

@@ -15,8 +15,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipelines.actions.card import model_path, read_action_card
 from pipelines.defaults import with_defaults
-from pipelines.spec import REVISED, CameraRules, PipelineSpec, Rules, preset
+from pipelines.detect.errors import ModelRefused
+from pipelines.spec import REVISED, ActionsSpec, CameraRules, PipelineSpec, Rules, preset, with_actions
 from streamer.atomic import Write, write_together
 from streamer.change_kinds import (
     AnyChange,
@@ -62,6 +64,8 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
     Raises ConfigError or ModelError.
     """
     spec = pipeline_of(camera)
+    if spec.actions is not None:
+        _check_actions(camera, spec.actions)
     engine = spec.detector if spec.detector != "auto" else config.inference.engine
     store = ModelStore(config.state_path / "models")
     try:
@@ -86,10 +90,18 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
             raise ConfigError(f"camera {camera.name}: {where}: unknown class {word[:40]!r}: {hint}")
 
 
-def pipeline_of(camera: CameraConfig) -> PipelineSpec:
-    """The camera's preset. Raises ConfigError with the names that exist."""
+def _check_actions(camera: CameraConfig, actions: ActionsSpec) -> None:
+    """The rest, such as whether it goes with the detector, is said when both are loaded."""
     try:
-        return preset(camera.pipeline)
+        read_action_card(model_path(actions.model).with_suffix(".yaml"))
+    except ModelRefused as error:
+        raise ModelError(f"camera {camera.name}: actions: {error}") from error
+
+
+def pipeline_of(camera: CameraConfig) -> PipelineSpec:
+    """The camera's preset with its own actions. Raises ConfigError with the names that exist."""
+    try:
+        return with_actions(preset(camera.pipeline), camera.actions)
     except ValueError as error:
         raise ConfigError(f"camera {camera.name}: {error}") from error
 

@@ -36,8 +36,8 @@ class SourceOptions(_Section):
 class CameraConfig(_Section):
     """`cameras.d/NAME.yaml`. The URL holds no credentials: those live in the secrets file.
 
-    `model` names a model of the store, the one in the package (default) or motion; None leaves the choice to
-    the pipeline.
+    `model` names a model of the store, the one in the package (default) or motion, `actions` a model of what
+    people do; None leaves the choice to the pipeline.
     """
 
     name: Name
@@ -45,6 +45,7 @@ class CameraConfig(_Section):
     enabled: bool = True
     pipeline: Name = "default"
     model: str | None = Field(default=None, min_length=1, max_length=255)
+    actions: str | None = Field(default=None, min_length=1, max_length=255)
     source: SourceOptions = SourceOptions()
     rules: CameraRules = CameraRules()
 

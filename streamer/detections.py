@@ -6,6 +6,7 @@ media_ns      (F,) int64, one per frame
 offsets       (F + 1,) int64: frame i has the boxes offsets[i] to offsets[i + 1]
 boxes         (N, 4) float32 xyxy, normalised;  scores (N,) float32;  class_ids (N,) int32
 names, groups the classes;  detector: what the detector says of itself, as JSON
+keypoints     (N, J, 3) float32 and joints, their J names, where the boxes have poses
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class StoredDetections:
     offsets: Longs
     boxes: Detections
     detector: Mapping[str, Any] = field(default_factory=dict)
+    joints: tuple[str, ...] = ()
 
     def frames(self) -> Iterator[tuple[int, Detections]]:
         """(media_ns, detections) of every frame in order."""
@@ -58,7 +60,7 @@ class DetectionLog:
 
     def add(self, media_ns: int, found: Detections) -> None:
         self._media_ns.append(media_ns)
-        self._found.append(found)
+        self._found.append(replace(found, maps=None))
 
     def write(
         self,
@@ -69,6 +71,7 @@ class DetectionLog:
         fps: float,
         labels: Labels,
         detector: Mapping[str, Any],
+        joints: tuple[str, ...] = (),
     ) -> None:
         """Write the file whole or not at all. Raises StorageError."""
         counts = np.array([0, *map(len, self._found)], np.int64)
@@ -87,6 +90,11 @@ class DetectionLog:
             "groups": np.array(labels.groups),
             "detector": np.array(json.dumps(dict(detector))),
         }
+        if joints:
+            none = np.zeros((0, len(joints), 3), np.float32)
+            poses = [none if each.keypoints is None else each.keypoints for each in found]
+            arrays["keypoints"] = np.concatenate(poses)
+            arrays["joints"] = np.array(joints)
         with replacing(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
@@ -133,7 +141,11 @@ def load_detections(path: Path) -> StoredDetections:
 
 def _stored(data: dict[str, Any]) -> StoredDetections:
     offsets, media_ns = data["offsets"], data["media_ns"]
-    boxes = Detections(data["boxes"], data["scores"], data["class_ids"])
+    poses = data.get("keypoints")
+    joints = tuple(map(str, data.get("joints", np.zeros(0)).tolist()))
+    if poses is not None and (poses.shape[1:2] != (len(joints),) or not np.isfinite(poses).all()):
+        raise ValueError("keypoints do not fit their joints, or are not finite")
+    boxes = Detections(data["boxes"], data["scores"], data["class_ids"], keypoints=poses)
     labels = Labels(tuple(data["names"].tolist()), tuple(data["groups"].tolist()))
     if len(offsets) != len(media_ns) + 1 or offsets[-1] != len(boxes) or (np.diff(offsets) < 0).any():
         raise ValueError("frames and boxes differ in number")
@@ -152,4 +164,5 @@ def _stored(data: dict[str, Any]) -> StoredDetections:
         offsets=offsets,
         boxes=boxes,
         detector=json.loads(str(data.get("detector", "{}"))),
+        joints=joints,
     )

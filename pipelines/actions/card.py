@@ -12,6 +12,7 @@ from pipelines.actions.inputs import BOX_VALUES, Kind
 from pipelines.detect.card import read_sidecar
 from pipelines.detect.errors import ModelRefused
 
+BUNDLED = Path(__file__).resolve().parent / "models"
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -100,6 +101,17 @@ class ActionCard(_Frozen):
     def frame_shape(self) -> tuple[int, ...]:
         """The shape of one frame's raw values."""
         return (self.size, 3) if self.kind == "pose" else (self.size,)
+
+
+def model_path(name: str) -> Path:
+    """Where a bundled model of this name is, or the path that it is itself. Raises ModelRefused."""
+    if "/" in name or name.endswith(".onnx"):
+        return Path(name)
+    path = BUNDLED / f"{name}.onnx"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in BUNDLED.glob("*.onnx")))
+        raise ModelRefused(f"no model of actions {name!r}: give {known}, or the path of an .onnx file")
+    return path
 
 
 def read_action_card(path: Path) -> ActionCard:

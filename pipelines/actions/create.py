@@ -4,39 +4,61 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipelines.actions.card import ActionCard, model_path
 from pipelines.actions.embed import CropEmbedder
 from pipelines.actions.engine import ActionEngine, EngineSettings
 from pipelines.actions.runtime import ActionModel
+from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
+from pipelines.skeleton import columns_of
 from pipelines.spec import ActionsSpec
-from pipelines.values import Labels
-
-BUNDLED = Path(__file__).resolve().parent / "models"
-WIRED = ("boxes", "crops")  # what a running pipeline has at hand for each track
 
 
-def create_engine(spec: ActionsSpec, labels: Labels, *, threads: int = 1) -> ActionEngine:
-    """Raises ModelRefused for a model that cannot be used, ValueError for a label that it does not know."""
+def create_engine(spec: ActionsSpec, detector: Detector, *, threads: int = 1) -> ActionEngine:
+    """The engine for what `detector` finds; where the model takes its feature maps, it is asked for them.
+
+    Raises ModelRefused for a model that cannot be used, or not with this detector, and ValueError for a label
+    that it does not know.
+    """
     model = ActionModel(model_path(spec.model), threads=threads)
     card = model.card
-    if card.kind not in WIRED:
-        raise ModelRefused(
-            f"{model.path}: a model of {card.kind} does not run in a pipeline yet (it takes "
-            f"{' and '.join(WIRED)}): use it with `streamer actions evaluate`"
-        )
-    embedder = None
+    embedder, joints = None, tuple[int, ...]()
     if card.kind == "crops":
         embedder = CropEmbedder(model.path, card, threads=threads)
-    settings = EngineSettings(spec.labels, spec.min_duration_s, groups=spec.groups)
-    return ActionEngine(model, labels, settings, embedder)
+    elif card.kind == "features":
+        _check_maps(model.path, card, detector)
+    elif card.kind == "pose":
+        joints = _joints(model.path, card, detector.joints)
+    settings = EngineSettings(spec.labels, spec.min_duration_s, groups=spec.groups, joints=joints)
+    return ActionEngine(model, detector.labels, settings, embedder)
 
 
-def model_path(name: str) -> Path:
-    """Where a bundled model of this name is, or the path that it is itself. Raises ModelRefused."""
-    if "/" in name or name.endswith(".onnx"):
-        return Path(name)
-    path = BUNDLED / f"{name}.onnx"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in BUNDLED.glob("*.onnx")))
-        raise ModelRefused(f"no model of actions {name!r}: give {known}, or the path of an .onnx file")
-    return path
+def _check_maps(path: Path, card: ActionCard, detector: Detector) -> None:
+    """Raise ModelRefused unless the maps are those that the model was trained on."""
+    embedder = card.embedder
+    assert embedder is not None  # the card is checked for it
+    digest = str(detector.describe().get("sha256", ""))
+    if digest and digest != embedder.sha256:
+        raise ModelRefused(
+            f"{path}: was trained on the feature maps of another detector (SHA-256 {embedder.sha256[:12]}…, "
+            f"this one has {digest[:12]}…): use that one, or train again with this as --detector"
+        )
+    channels = detector.give_maps(embedder.strides)
+    given = channels if embedder.moved else 2 * channels
+    if given != card.size:
+        raise ModelRefused(
+            f"{path}: takes {card.size} values a frame, the detector's maps at strides "
+            f"{', '.join(map(str, embedder.strides))} give {given}: its sidecar was changed; export it again"
+        )
+
+
+def _joints(path: Path, card: ActionCard, given: tuple[str, ...]) -> tuple[int, ...]:
+    """Which of the detector's joints are the model's. Raises ModelRefused where one is missing."""
+    if not given:
+        raise ModelRefused(
+            f"{path}: takes poses, and the detector gives none: choose a model such as YOLOv8-pose"
+        )
+    try:
+        return columns_of(given, card.joints, card.size)
+    except ValueError as error:
+        raise ModelRefused(f"{path}: {error}: train it on poses of this detector's joints") from error

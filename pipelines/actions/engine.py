@@ -6,7 +6,7 @@ rate says so. What a camera has is bounded by its live tracks, and goes with the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,11 @@ import numpy as np
 from pipelines.actions.decide import Action, Decider
 from pipelines.actions.embed import CropEmbedder
 from pipelines.actions.inputs import boxes_to_values
+from pipelines.actions.maps import WHOLE as WHOLE_PICTURE
+from pipelines.actions.maps import pool
 from pipelines.actions.runtime import ActionModel
-from pipelines.actions.windows import Ring, stack
-from pipelines.values import Event, Floats, Image, Labels, Stamp, Tracks
+from pipelines.actions.windows import Clock, Ring, stack
+from pipelines.values import Event, FeatureMaps, Floats, Image, Labels, Stamp, Tracks
 
 ACTION_DETECTED = "streamer.action.detected.v1"
 KEEP_S = 3.0  # a track that was not among the frame's tracks for so long is forgotten
@@ -31,8 +33,7 @@ class Seen:
     """One frame of one camera, after the tracker.
 
     `aspect` is the picture's width over height. What a model of that kind needs: `image` (H, W, 3) BGR for
-    crops; `poses` by track id, (J, 3) x, y normalised to the picture and a score; `features`, which is called
-    with the boxes (N, 4) whose values (N, F) are wanted, and not for frames of which none are.
+    crops; `poses` by track id, (J, 3) x, y normalised to the picture and a score; `maps` of the detector.
     """
 
     stamp: Stamp
@@ -40,7 +41,7 @@ class Seen:
     aspect: float
     image: Image | None = None
     poses: Mapping[int, Floats] = field(default_factory=dict)
-    features: Callable[[Floats], Floats] | None = None
+    maps: FeatureMaps | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,15 @@ class EngineSettings:
     """`labels`: those that become events, of any head; empty: all that the model does not call silent.
 
     `every`: a window is classified at each so many-th step of the model's rate. `min_duration_s` None: the
-    model's own. `groups`: of tracks that are looked at; empty: the model's own.
+    model's own. `groups`: of tracks that are looked at; empty: the model's own. `joints`: which of a pose's
+    joints are the model's, in its order; empty: they are the same.
     """
 
     labels: tuple[str, ...] = ()
     min_duration_s: float | None = None
     every: int = 1
     groups: tuple[str, ...] = ()
+    joints: tuple[int, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -73,12 +76,15 @@ class _Camera:
     base_ns: int = 0
     tracks: dict[int, _Track] = field(default_factory=dict)
     dropped: int = 0
+    clock: Clock | None = None  # of models that look at pixels or maps: one for all tracks
+    before: FeatureMaps | None = None  # of the last moment of that clock
 
 
 class ActionEngine:
     """One model for all cameras. Not for use by several threads at once.
 
-    Raises ValueError where a label that is asked for is none of the model's, or the model has no rate.
+    Raises ValueError where a label that is asked for is none of the model's, the model has no rate, or it
+    looks at things of which the detector knows none.
     """
 
     def __init__(
@@ -106,6 +112,11 @@ class ActionEngine:
         self._labels = labels
         wanted = settings.groups or card.groups
         self._watched = np.array([not wanted or group in wanted for group in labels.groups], np.bool_)
+        if not card.whole_picture and not self._watched.any():
+            raise ValueError(
+                f"{model.path}: looks at {', '.join(wanted)}, of which the detector knows nothing (it has "
+                f"{', '.join(dict.fromkeys(labels.groups))[:120]}): choose another detector"
+            )
         if settings.min_duration_s is None:
             self._min_duration_s = card.min_duration_s
         else:
@@ -116,6 +127,11 @@ class ActionEngine:
     def needs_pixels(self) -> bool:
         """Whether frames must come with their image."""
         return self._embedder is not None
+
+    @property
+    def needs_maps(self) -> bool:
+        """Whether frames must come with the detector's feature maps."""
+        return self.card.kind == "features"
 
     # ---- cameras
 
@@ -130,6 +146,7 @@ class ActionEngine:
         state = self._cameras.get(camera)
         if state is not None:
             state.tracks.clear()
+            state.clock = state.before = None
 
     # ---- frames
 
@@ -158,13 +175,17 @@ class ActionEngine:
         if camera.epoch != seen.stamp.epoch:
             camera.epoch, camera.base_ns = seen.stamp.epoch, seen.stamp.media_ns
             camera.tracks.clear()
+            camera.clock = camera.before = None
         now_s = (seen.stamp.media_ns - camera.base_ns) / NS_PER_S
+        moment_s = self._moment_s(camera, now_s)
         wanting = self._wanting(camera, seen, now_s)
-        values = self._values(seen, wanting)
+        values = self._values(camera, seen, wanting) if moment_s is not None else {}
+        if moment_s is not None and seen.maps is not None:
+            camera.before = seen.maps
         due = []
         for track_id, value in values.items():
             track = camera.tracks[track_id]
-            track.ring.add(now_s, value)
+            track.ring.add(now_s if moment_s is None else moment_s, value)
             if now_s >= track.look_s and track.ring.ready():
                 track.look_s = now_s + (self.settings.every - 0.5) / self._rate_hz
                 due.append((track_id, track))
@@ -172,12 +193,21 @@ class ActionEngine:
             del camera.tracks[track_id]
         return due
 
+    def _moment_s(self, camera: _Camera, now_s: float) -> float | None:
+        """When the frame is, for the rings; None where it is not looked at. What is embedded is taken at the
+        moments at which clips were for training; boxes and joints at those that each track's ring wants."""
+        if self.card.kind in ("pose", "boxes"):
+            return now_s
+        if camera.clock is None:
+            camera.clock = Clock(self._rate_hz)
+        return camera.clock.tick(now_s)
+
     def _wanting(self, camera: _Camera, seen: Seen, now_s: float) -> dict[int, int]:
         """Track id -> row of the tracks whose ring wants this frame. WHOLE has no row: -1."""
         if self.card.whole_picture:
             track = self._track(camera, WHOLE, now_s)
             track.box = (0.0, 0.0, 1.0, 1.0)
-            return {WHOLE: -1} if track.ring.wants(now_s) else {}
+            return {WHOLE: -1} if self._wants(track, now_s) else {}
         tracks = seen.tracks
         rows = np.flatnonzero(tracks.observed & self._watched[tracks.class_ids])
         wanting = {}
@@ -189,9 +219,12 @@ class ActionEngine:
             track = self._track(camera, track_id, now_s)
             track.class_id = int(tracks.class_ids[row])
             track.box = tuple(tracks.boxes_xyxyn[row].tolist())
-            if track.ring.wants(now_s):
+            if self._wants(track, now_s):
                 wanting[track_id] = row
         return wanting
+
+    def _wants(self, track: _Track, now_s: float) -> bool:
+        return self.card.kind not in ("pose", "boxes") or track.ring.wants(now_s)
 
     def _track(self, camera: _Camera, track_id: int, now_s: float) -> _Track:
         track = camera.tracks.get(track_id)
@@ -212,24 +245,24 @@ class ActionEngine:
             )
         return _Track(ring, [Decider(head, self._min_duration_s) for head in heads])
 
-    def _values(self, seen: Seen, wanting: dict[int, int]) -> dict[int, Floats]:
+    def _values(self, camera: _Camera, seen: Seen, wanting: dict[int, int]) -> dict[int, Floats]:
         """Each wanting track's values in this frame; a track without (no pose was found) is left out."""
         if not wanting:
             return {}
         kind = self.card.kind
         if kind == "pose":
             scale = np.array([seen.aspect, 1.0, 1.0], np.float32)
-            return {k: seen.poses[k] * scale for k in wanting if k in seen.poses}
-        if self.card.whole_picture:
-            boxes = np.array([[0.0, 0.0, 1.0, 1.0]], np.float32)
-        else:
-            boxes = seen.tracks.boxes_xyxyn[list(wanting.values())]
+            joints = list(self.settings.joints) or slice(None)
+            return {k: seen.poses[k][joints] * scale for k in wanting if k in seen.poses}
+        whole = self.card.whole_picture
+        boxes = WHOLE_PICTURE if whole else seen.tracks.boxes_xyxyn[list(wanting.values())]
         if kind == "boxes":
             values = boxes_to_values(boxes, seen.aspect)
         elif kind == "features":
-            if seen.features is None:
+            embedder = self.card.embedder
+            if seen.maps is None or embedder is None:
                 return {}
-            values = seen.features(boxes)
+            values = pool(seen.maps, camera.before, boxes, embedder.strides, moved=embedder.moved)
         elif seen.image is None or self._embedder is None:
             return {}
         else:

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.actions.skeleton import fill_missing
+from pipelines.skeleton import fill_missing
 from pipelines.values import Floats
 
 Kind = Literal["pose", "boxes", "features", "crops"]

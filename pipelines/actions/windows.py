@@ -17,6 +17,7 @@ MIN_FILL = 0.5  # of a window that must have been seen; before that its first fr
 SLACK = 4  # frames kept beyond the window
 FASTEST = 4.0  # samples kept for each sample of a window, at most
 GAP_S = 1.5  # unseen for longer: the window begins anew
+SAME_S = 1e-6  # moments so near are one
 KEPT_BYTES = 8192  # of a ring in a checkpoint; larger ones (embeddings) fill again in a window's time
 
 
@@ -99,8 +100,34 @@ class Ring:
         self.due_s = float(saved["due_s"])
 
 
+class Clock:
+    """At a model's rate the frames of a camera that are nearest to a grid, and their moments on it.
+
+    The pictures of a clip that a model learns from are chosen so, and those of a live camera.
+    """
+
+    def __init__(self, rate_hz: float) -> None:
+        self._step_s = 1.0 / rate_hz
+        self._due_s: float | None = None
+        self._last_s = 0.0
+
+    def tick(self, now_s: float) -> float | None:
+        """The grid's moment that the frame of `now_s` stands for; None where a later one is nearer."""
+        gap_s, self._last_s = now_s - self._last_s, now_s
+        if self._due_s is None or abs(now_s - self._due_s) > max(self._step_s, gap_s):
+            self._due_s = now_s  # the first frame, one that fell behind, or time that jumped
+        elif now_s + gap_s / 2 < self._due_s - SAME_S:
+            return None
+        moment_s = self._due_s
+        self._due_s += self._step_s
+        return moment_s
+
+
 def resample(times_s: Seconds, values: Floats, wanted_s: Seconds, *, interpolate: bool = True) -> Floats:
-    """The values (N, …) of `times_s` (rising) at `wanted_s` (T,); before the first, the first."""
+    """The values (N, …) of `times_s` (rising) at `wanted_s` (T,); before the first, the first.
+
+    Of poses (N, J, 3), a joint that is unknown (score 0) in one of two samples is where the other has it.
+    """
     after = np.searchsorted(times_s, wanted_s, side="left").clip(0, len(times_s) - 1)
     before = (after - 1).clip(0)
     between = times_s[after] - times_s[before]
@@ -110,6 +137,10 @@ def resample(times_s: Seconds, values: Floats, wanted_s: Seconds, *, interpolate
         return np.asarray(values[np.where(share < 0.5, before, after)])
     weight = share.reshape(-1, *[1] * (values.ndim - 1)).astype(np.float32)
     mixed: Floats = values[before] * (1 - weight) + values[after] * weight
+    if values.ndim == 3:
+        for one, other in ((before, after), (after, before)):
+            lost = values[one][..., 2] == 0
+            mixed[lost, :2] = values[other][lost, :2]
     return mixed
 
 

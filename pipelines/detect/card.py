@@ -15,7 +15,8 @@ Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
 class ModelCard(BaseModel):
-    """`classes` maps each class name, in the order of the model's class ids, to its group.
+    """`classes` maps each class name, in the order of the model's class ids, to its group; `joints` names the
+    keypoints of a pose model in their order.
 
     Empty or None means: take it from the file's own metadata and shapes. `input_size` (width, height) in
     pixels is for graphs of free size only. `input_shape` "picture" lets OpenVINO run the graph at the shape
@@ -28,6 +29,7 @@ class ModelCard(BaseModel):
     sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     head: str | None = None
     classes: dict[str, str] = Field(default_factory=dict)
+    joints: tuple[str, ...] = ()
     score: Share = 0.25  # boxes below are ignored
     nms_iou: Share = 0.5  # overlapping more than this within a group, the lower score goes
     input_size: tuple[int, int] | None = None

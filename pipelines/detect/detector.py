@@ -12,22 +12,28 @@ from pipelines.values import Detections, Frame, Labels
 
 
 class Ticket:
-    """Stands for one submitted batch; good for one collect() of the detector that gave it."""
+    """Stands for one submitted batch; good for one collect() of the detector that gave it.
 
-    __slots__ = ("cameras",)
+    `maps`: whether its frames' feature maps are wanted, of a detector that was asked to give_maps().
+    """
+
+    __slots__ = ("cameras", "maps")
 
     def __init__(self, cameras: tuple[str, ...]) -> None:
         self.cameras = cameras
+        self.maps = False
 
 
 class Detector(Protocol):
     """Finds objects in frames of any number of cameras; not for use by several threads at once.
 
-    `labels` names the classes; `max_batch` is how many frames one submit() may take; `parallel` is how many
-    batches compute side by side, `depth` how many tickets may be open at once (collect them in any order).
+    `labels` names the classes, `joints` the keypoints that its boxes come with, if any; `max_batch` is how
+    many frames one submit() may take; `parallel` is how many batches compute side by side, `depth` how many
+    tickets may be open at once (collect them in any order).
     """
 
     labels: Labels
+    joints: tuple[str, ...]
     max_batch: int
     parallel: int
     depth: int
@@ -44,6 +50,14 @@ class Detector(Protocol):
         """Wait and give one Detections a frame: above the minimum score, suppressed within groups.
 
         Raises FrameRefused when the answer is not a set of boxes. The ticket is spent either way.
+        """
+
+    def give_maps(self, strides: Sequence[int]) -> int:
+        """From now on compute feature maps at these strides too, and give them with the frames of tickets
+        whose `maps` is set. Returns their channels, all strides together. May be called by another thread,
+        while frames are under way.
+
+        Raises ModelRefused where the model has no such maps.
         """
 
     def forget(self, camera: str) -> None:

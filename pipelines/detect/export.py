@@ -24,6 +24,7 @@ import torch
 from pipelines.detect.checkpoint import read_checkpoint
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import DEFAULT_SIZE
+from pipelines.detect.onnx_file import field
 from pipelines.detect.ultralytics_net import build_net, ready, ultralytics_tasks
 
 OPSET = 17
@@ -100,20 +101,8 @@ def _describe(target: Path, metadata: Mapping[str, str]) -> None:
     """Add metadata to an ONNX file: protobuf lets a list grow at the end of a message."""
     with target.open("ab") as file:
         for key, value in metadata.items():
-            entry = _field(_KEY, key.encode()) + _field(_VALUE, value.encode())
-            file.write(_field(_METADATA_PROPS, entry))
-
-
-def _field(number: int, payload: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
+            entry = field(_KEY, key.encode()) + field(_VALUE, value.encode())
+            file.write(field(_METADATA_PROPS, entry))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -24,9 +24,19 @@ from pipelines.detect.heads.base import Shape  # noqa: E402
 from pipelines.detect.heads.yolov8 import BINS  # noqa: E402
 from pipelines.detect.letterbox import Pixels  # noqa: E402
 
-__all__ = ["Graph", "cut_decoder", "fold_preprocessing", "name_nodes", "ov", "resize", "shape_of"]
+__all__ = [
+    "Graph",
+    "branching_ports",
+    "cut_decoder",
+    "fold_preprocessing",
+    "name_nodes",
+    "ov",
+    "resize",
+    "shape_of",
+]
 
 Graph = ov.Model
+_CONVOLUTIONS = frozenset({"Convolution", "GroupConvolution"})
 _LOOK_BACK = 240  # nodes; a decoder of boxes has about 20, one that works at any size of picture 150
 
 
@@ -121,6 +131,16 @@ def _distances(boxes: Any) -> Any | None:
                 return node.output(0) if softmax else None
         todo.extend(port.get_source_output().get_node() for port in node.inputs())
     return None
+
+
+def branching_ports(graph: ov.Model) -> list[Any]:
+    """The graph's tensors that at least two convolutions read, in its order."""
+    return [
+        port
+        for node in graph.get_ordered_ops()
+        for port in node.outputs()
+        if sum(reader.get_node().get_type_name() in _CONVOLUTIONS for reader in port.get_target_inputs()) > 1
+    ]
 
 
 def resize(graph: ov.Model, batch: int | None, size: tuple[int, int]) -> bool:

@@ -19,11 +19,13 @@ from pipelines.detect.labels import COCO_80, group_of, labels_of
 from pipelines.detect.letterbox import Placement
 from pipelines.detect.nms import suppress
 from pipelines.detect.onnx_file import OnnxFile, read_onnx
+from pipelines.skeleton import Skeleton, usual_skeleton
 from pipelines.values import Detections, Floats, Ints, Labels
 
 MAX_CANDIDATES = 5000  # boxes above the score before suppression; a picture of a dense crowd has some hundred
 DEFAULT_SIZE = (640, 640)
 FARTHEST = 10.0  # inputs; a box beyond is no box
+FARTHEST_JOINT = 1.5  # pictures from the middle
 
 A = TypeVar("A")  # an engine's answer for one frame
 
@@ -54,7 +56,9 @@ class ModelFile:
         return self.card.input_size or _exported_size(self.onnx.metadata) or DEFAULT_SIZE
 
     def head(self, size: tuple[int, int], outputs: Sequence[Shape]) -> Head:
-        model = Signature(*size, tuple(outputs), self.onnx.metadata, self.onnx.operators)
+        named = len(self.card.classes) or len(_exported_names(self.onnx.metadata))
+        joints = len(self.card.joints)
+        model = Signature(*size, tuple(outputs), self.onnx.metadata, self.onnx.operators, named, joints)
         try:
             return find_head(model, self.card.head)
         except ModelRefused as error:
@@ -67,13 +71,27 @@ class ModelFile:
             source = "its sidecar"
         else:
             names = _exported_names(self.onnx.metadata)
-            labels, source = labels_of(names or COCO_80), "its metadata" if names else "COCO"
+            usual = ("person",) if head.joints else COCO_80
+            labels, source = labels_of(names or usual), "its metadata" if names else "COCO"
         if len(labels.names) != head.classes:
             raise ModelRefused(
                 f"{self.path}: the model has {head.classes} classes, but {source} names {len(labels.names)}:"
                 " list all its classes with their groups in its sidecar"
             )
         return labels
+
+    def joints(self, head: Head) -> tuple[str, ...]:
+        """Names of the keypoints that `head` gives: from the card, else the metadata, else the usual ones."""
+        names = self.card.joints or _exported_joints(self.onnx.metadata)
+        if names and len(names) != head.joints:
+            raise ModelRefused(
+                f"{self.path}: the model has {head.joints} keypoints, but {len(names)} are named: list "
+                "all its `joints` in its sidecar, or none"
+            )
+        try:
+            return (Skeleton(names) if names else usual_skeleton(head.joints)).names if head.joints else ()
+        except ValueError as error:
+            raise ModelRefused(f"{self.path}: its joints: {error}") from error
 
     def check_answer(self, head: Head, answer: Sequence[Floats]) -> None:
         """Raise ModelRefused if the answer to a plain grey frame is not one that `head` can read."""
@@ -114,13 +132,25 @@ def check_pinned(path: Path, card: ModelCard) -> str:
     return digest
 
 
-def in_picture(boxes_xyxy: Floats, scores: Floats, class_ids: Ints, placement: Placement) -> Detections:
-    """Boxes in pixels of the model's input, normalised to the picture; those all in the border go."""
+def in_picture(
+    boxes_xyxy: Floats,
+    scores: Floats,
+    class_ids: Ints,
+    placement: Placement,
+    keypoints: Floats | None = None,
+) -> Detections:
+    """Boxes, and joints (N, J, 3), in pixels of the model's input, normalised to the picture; boxes all in
+    the border go. A joint that is not finite, or a picture's size away from the picture, is unknown."""
     units = placement.to_unit(boxes_xyxy)
     inside = (units[:, 2] > units[:, 0]) & (units[:, 3] > units[:, 1])
-    if not inside.all():
-        units, scores, class_ids = units[inside], scores[inside], class_ids[inside]
-    return Detections(units, scores, class_ids)
+    if keypoints is not None:
+        keypoints = np.array(keypoints, np.float32)
+        keypoints[..., :2] = (keypoints[..., :2] - placement.offset[:2]) * placement.per_pixel[:2]
+        known = (np.abs(keypoints[..., :2] - 0.5) <= FARTHEST_JOINT).all(axis=2)  # false for NaN
+        keypoints[~(known & np.isfinite(keypoints[..., 2]))] = 0.0
+        keypoints[..., 2].clip(0.0, 1.0, out=keypoints[..., 2])
+    found = Detections(units, scores, class_ids, keypoints=keypoints)
+    return found if inside.all() else found.take(inside)
 
 
 def each_frame(
@@ -158,12 +188,13 @@ class Answers:
 
     def _one(self, answer: Sequence[Floats], placement: Placement) -> Detections:
         with np.errstate(over="ignore", invalid="ignore"):  # absurd numbers are refused below, as boxes
-            boxes, scores, class_ids = self._head.decode(answer, self._score)
+            boxes, scores, class_ids, joints = self._head.decode(answer, self._score)
         if not len(scores):
             return Detections.empty()
         self._check(boxes)
         kept = suppress(boxes, scores, self._group_ids[class_ids], self._nms_iou)
-        return in_picture(boxes[kept], scores[kept], class_ids[kept], placement)
+        joints = None if joints is None else joints[kept]
+        return in_picture(boxes[kept], scores[kept], class_ids[kept], placement, joints)
 
     def _check(self, boxes: Floats) -> None:
         if len(boxes) > MAX_CANDIDATES:
@@ -194,6 +225,16 @@ def _exported_names(metadata: dict[str, str]) -> tuple[str, ...]:
     if not isinstance(names, dict) or sorted(names) != list(range(len(names))):
         return ()
     return tuple(str(names[i]) for i in range(len(names)))
+
+
+def _exported_joints(metadata: dict[str, str]) -> tuple[str, ...]:
+    """Names of keypoints as Ultralytics writes them, "{0: ['nose', …]}"; empty if none can be read."""
+    try:
+        names = ast.literal_eval(metadata.get("kpt_names", ""))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ()
+    first = names.get(0) if isinstance(names, dict) else names
+    return tuple(map(str, first)) if isinstance(first, (list, tuple)) else ()
 
 
 def _exported_size(metadata: dict[str, str]) -> tuple[int, int] | None:

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from pipelines.detect.detector import Ticket
+from pipelines.detect.errors import ModelRefused
 from pipelines.detect.labels import labels_of
 from pipelines.values import Bools, Detections, Floats, Frame, Image
 
@@ -47,6 +48,7 @@ class MotionDetector:
 
     def __init__(self, score: float | None = None) -> None:
         self.labels = labels_of(["object"])
+        self.joints: tuple[str, ...] = ()
         self.max_batch = 8
         self.parallel = 1
         self.depth = 3
@@ -67,6 +69,9 @@ class MotionDetector:
             raise ValueError("this ticket is spent or another detector's")
         found, ticket.found = ticket.found, None
         return found
+
+    def give_maps(self, strides: Sequence[int]) -> int:  # noqa: ARG002
+        raise ModelRefused("the motion detector has no feature maps: choose a model")
 
     def forget(self, camera: str) -> None:
         self._backgrounds.pop(camera, None)

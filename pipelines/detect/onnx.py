@@ -7,6 +7,7 @@ and collect() computes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from pipelines.detect.detector import Ticket
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.heads.base import Shape
 from pipelines.detect.letterbox import Letterbox, Pixels, Placement
+from pipelines.detect.maps import choose_maps, frame_maps
 from pipelines.detect.model import Answers, ModelFile
+from pipelines.detect.onnx_file import branching_tensors, with_outputs
 from pipelines.values import Detections, Floats, Frame, Image
 
 DEPTH = 3  # as many as the other engine, so that a caller need not care
@@ -55,24 +58,23 @@ class OnnxDetector:
     ) -> None:
         file = ModelFile.read(path, card)
         self._file = file
+        self._threads = threads
         try:
-            self._session = ort.InferenceSession(
-                str(path), _options(threads), providers=["CPUExecutionProvider"]
-            )
-            inputs = self._session.get_inputs()
+            self._net = net = _Net(self._load(str(path)))
+            inputs = net.session.get_inputs()
             if len(inputs) != 1:
                 raise ModelRefused(f"{path}: {len(inputs)} inputs, where a detector has one")
             self._input = inputs[0].name
             shape: Shape = tuple(n if isinstance(n, int) else None for n in inputs[0].shape)
             self._size = file.input_size(shape)
-            grey: Floats = np.full((1, 3, self._size[1], self._size[0]), 0.5, np.float32)
-            answer = self._session.run(None, {self._input: grey})
+            answer = net.session.run(None, {self._input: self._grey()})
         except _REFUSALS as error:
             raise ModelRefused(f"{path}: ONNX Runtime cannot load it: {_one_line(error)}") from error
         self._head = file.head(self._size, [output.shape for output in answer])
         self._batched = answer[0].ndim == 3
         file.check_answer(self._head, self._shares(answer, 1)[0])
         self.labels = file.labels(self._head)
+        self.joints = file.joints(self._head)
         self.max_batch = BATCH if shape[0] is None and self._batched else 1
         self.parallel = 1
         self.depth = DEPTH
@@ -96,12 +98,47 @@ class OnnxDetector:
         if not isinstance(ticket, _OnnxTicket) or ticket.slot is None:
             raise ValueError("this ticket is spent or another detector's")
         slot, ticket.slot = ticket.slot, None
-        count = len(ticket.placements)
+        net, places = self._net, ticket.placements
         try:
-            outputs = self._session.run(None, {self._input: slot.blob[:count]})
+            outputs = net.session.run(None, {self._input: slot.blob[: len(places)]})
         finally:
             self._free.append(slot)
-        return self._answers.read(self._shares(outputs, count), ticket.placements)
+        last = len(outputs) - len(net.strides)
+        found = self._answers.read(self._shares(outputs[:last], len(places)), places)
+        if not ticket.maps or not net.strides:
+            return found
+        return [
+            replace(each, maps=frame_maps(net.strides, [m[i] for m in outputs[last:]], place, self._size))
+            for i, (each, place) in enumerate(zip(found, places, strict=True))
+        ]
+
+    def give_maps(self, strides: Sequence[int]) -> int:
+        """Loads the file again with these tensors as outputs; the net without them serves meanwhile."""
+        wanted = tuple(sorted({*self._net.strides, *strides}))
+        try:
+            if wanted != self._net.strides:
+                self._net = self._with_maps(wanted)
+            grey = self._net.session.run(None, {self._input: self._grey()})[-len(wanted) :]
+        except _REFUSALS as error:
+            raise ModelRefused(
+                f"{self._file.path}: ONNX Runtime cannot give its feature maps: {_one_line(error)}"
+            ) from error
+        return sum(grey[wanted.index(stride)].shape[1] for stride in strides)
+
+    def _with_maps(self, strides: tuple[int, ...]) -> _Net:
+        """Tensors have no shapes in the file: all that branch are tried on a grey picture first."""
+        model = self._file.path.read_bytes()
+        names = branching_tensors(model)
+        session = self._load(with_outputs(model, names))
+        shapes = [map_.shape for map_ in session.run(names, {self._input: self._grey()})]
+        chosen = choose_maps(shapes, self._size, strides, str(self._file.path))
+        return _Net(self._load(with_outputs(model, [names[i] for i in chosen])), strides)
+
+    def _load(self, model: str | bytes) -> ort.InferenceSession:
+        return ort.InferenceSession(model, _options(self._threads), providers=["CPUExecutionProvider"])
+
+    def _grey(self) -> Floats:
+        return np.full((1, 3, self._size[1], self._size[0]), 0.5, np.float32)
 
     def forget(self, camera: str) -> None:
         """Nothing is kept per camera."""
@@ -126,6 +163,14 @@ class OnnxDetector:
         if self._batched:
             return [[output[i] for output in outputs] for i in range(count)]
         return [list(outputs)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Net:
+    """A loaded graph; its last outputs are feature maps at `strides`."""
+
+    session: ort.InferenceSession
+    strides: tuple[int, ...] = ()
 
 
 class _OnnxTicket(Ticket):

@@ -1,19 +1,25 @@
-"""Reads of an ONNX file what no engine tells alike: its metadata and the kinds of its operators.
+"""Reads of an ONNX file what no engine tells alike: its metadata, the kinds of its operators, and which
+tensors branch; and adds outputs to one.
 
-ONNX is protobuf (onnx.proto3): ModelProto has graph = 7 and metadata_props = 14; GraphProto has node = 1;
-NodeProto has op_type = 4. Fields are walked by the wire format alone; weights are skipped, not read.
+ONNX is protobuf (onnx.proto3): ModelProto has graph = 7 and metadata_props = 14; GraphProto has node = 1 and
+output = 12; NodeProto has input = 1, output = 2 and op_type = 4. Fields are walked by the wire format alone;
+weights are skipped, not read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.detect.errors import ModelRefused
 
 Buffer = memoryview
-_GRAPH, _METADATA, _NODE, _OP_TYPE = 7, 14, 1, 4
+_GRAPH, _METADATA = 7, 14
+_NODE, _OUTPUT = 1, 12  # of a graph
+_READS, _WRITES, _OP_TYPE = 1, 2, 4  # of a node
+_NAME = 1  # of an output
 _MAX_BYTES = 1 << 31  # what protobuf allows
 _QUANTISED = frozenset({"DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"})
 
@@ -44,6 +50,52 @@ def read_onnx(path: Path) -> OnnxFile:
         raise ModelRefused(
             f"{path}: not an ONNX model, or damaged ({error}): copy or export it again"
         ) from error
+
+
+def branching_tensors(model: bytes) -> list[str]:
+    """The tensors that at least two convolutions read, in the graph's order. Raises ModelRefused."""
+    readers: Counter[str] = Counter()
+    written: list[str] = []
+    try:
+        for number, graph in _fields(memoryview(model)):
+            for inner, node in _fields(_bytes(graph)) if number == _GRAPH else ():
+                if inner != _NODE:
+                    continue
+                fields = _texts(_bytes(node))
+                written += [text for n, text in fields if n == _WRITES]
+                if (_OP_TYPE, "Conv") in fields:
+                    readers[next(text for n, text in fields if n == _READS)] += 1
+    except (_Damaged, StopIteration) as error:
+        raise ModelRefused(f"not an ONNX model, or damaged ({error}): copy or export it again") from error
+    return [name for name in written if readers[name] > 1]
+
+
+def _texts(node: Buffer) -> list[tuple[int, str]]:
+    """Field numbers and texts of a node's inputs, outputs, name and kind."""
+    return [(n, str(_bytes(v), "utf-8", "replace")) for n, v in _fields(node) if n <= _OP_TYPE]
+
+
+def with_outputs(model: bytes, names: Sequence[str]) -> bytes:
+    """An ONNX file that gives these inner tensors as further outputs, after its own.
+
+    Protobuf merges a message that stands in a file twice and appends its repeated fields: a second graph that
+    holds nothing but outputs with a name is all it takes.
+    """
+    outputs = b"".join(field(_OUTPUT, field(_NAME, name.encode())) for name in names)
+    return model + field(_GRAPH, outputs)
+
+
+def field(number: int, payload: bytes) -> bytes:
+    """A protobuf field of bytes, for the end of a message."""
+    return _written(number << 3 | 2) + _written(len(payload)) + payload
+
+
+def _written(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
 
 
 class _Damaged(ValueError):

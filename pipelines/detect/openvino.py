@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,20 @@ import numpy as np
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Ticket
 from pipelines.detect.errors import ModelRefused
-from pipelines.detect.graph import Graph, cut_decoder, fold_preprocessing, name_nodes, ov, resize, shape_of
+from pipelines.detect.graph import (
+    Graph,
+    branching_ports,
+    cut_decoder,
+    fold_preprocessing,
+    name_nodes,
+    ov,
+    resize,
+    shape_of,
+)
 from pipelines.detect.heads import Head
 from pipelines.detect.heads.yolov8 import YoloV8Cut
 from pipelines.detect.letterbox import Letterbox, Placement, fit
+from pipelines.detect.maps import choose_maps, frame_maps
 from pipelines.detect.model import Answers, ModelFile
 from pipelines.values import Detections, Floats, Frame, Image
 
@@ -71,8 +82,10 @@ class OpenVinoDetector:
                 resize(graph, self._batch, self.size)
             self.head = file.head(self.size, [shape_of(output) for output in graph.outputs])
             self.labels = file.labels(self.head)
+            self.joints = file.joints(self.head)
             self.max_batch = BATCH if self._batch is None else 1
             self._open = 0
+            self._strides: tuple[int, ...] = ()  # of the maps that frames come with
             self._programs: dict[Size, _Program] = {}
             self._rectangles = file.card.input_shape == "picture"
             self._try_out()
@@ -96,11 +109,37 @@ class OpenVinoDetector:
             raise ValueError("this ticket is spent or another detector's")
         request, ticket.request = ticket.request, None
         self._open -= 1
+        program, places = ticket.program, ticket.placements
         try:
-            return ticket.program.answers.read(request.finish(len(ticket.placements)), ticket.placements)
+            found = program.answers.read(request.finish(len(places)), places)
+            if not ticket.maps or not program.strides:
+                return found
+            maps = [request.maps(i) for i in range(len(places))]
         finally:
             request.forget()
-            ticket.program.free.append(request)
+            program.free.append(request)
+        return [
+            replace(each, maps=frame_maps(program.strides, mine, place, program.size))
+            for each, mine, place in zip(found, maps, places, strict=True)
+        ]
+
+    def give_maps(self, strides: Sequence[int]) -> int:
+        """Costs a compilation; the program without them serves until that is done."""
+        if self._rectangles:
+            raise ModelRefused(
+                f"{self._file.path}: its card says `input_shape: picture`, and actions from its feature maps "
+                "are trained at its own input: set it to `fixed`"
+            )
+        before = self._strides
+        self._strides = tuple(sorted({*before, *strides}))
+        try:
+            if self._strides != before and (program := self._compiled(self.size)) is not None:
+                self._programs = {self.size: program}
+        except (ModelRefused, RuntimeError) as error:
+            self._strides = before
+            raise ModelRefused(str(error)) from error
+        program = self._programs[self.size]
+        return sum(program.channels[program.strides.index(stride)] for stride in strides)
 
     def forget(self, camera: str) -> None:
         """Nothing is kept per camera."""
@@ -143,17 +182,28 @@ class OpenVinoDetector:
 
     def _compile(self, size: Size) -> _Program:
         """Where the graph cannot take a rectangle, all pictures go through the square's program."""
-        prepared = self._prepare(size)
-        if prepared is None:
+        program = self._compiled(size)
+        if program is None:
             self._rectangles = False
             return self._programs.get(self.size) or self._compile(self.size)
+        self._programs[size] = program
+        return program
+
+    def _compiled(self, size: Size) -> _Program | None:
+        prepared = self._prepare(size)
+        if prepared is None:
+            return None
         graph, head = prepared
+        if self._strides:
+            ports = branching_ports(graph)
+            shapes = [shape_of(port) for port in ports]
+            chosen = choose_maps(shapes, size, self._strides, str(self._file.path))
+            graph.add_outputs([ports[i] for i in chosen])
         fold_preprocessing(graph, head.pixels)
         name_nodes(graph)
         compiled = self._core.compile_model(graph, "CPU", self._settings)
         answers = Answers(head, self.labels, size, self._score, self._file.card.nms_iou)
-        self._programs[size] = _Program(compiled, head, size, self.max_batch, answers)
-        return self._programs[size]
+        return _Program(compiled, head, size, self.max_batch, answers, self._strides)
 
     def _prepare(self, size: Size) -> tuple[Graph, Head] | None:
         """The graph for this input size and its head; None if its inner shapes are fixed to another size."""
@@ -197,16 +247,29 @@ class _OpenVinoTicket(Ticket):
 
 
 class _Program:
-    """A compiled graph for one input size, what its answers mean, and its idle requests."""
+    """A compiled graph for one input size, what its answers mean, and its idle requests.
+
+    Its last outputs are feature maps at `strides`, of so many `channels` each.
+    """
 
     def __init__(
-        self, compiled: ov.CompiledModel, head: Head, size: Size, batch: int, answers: Answers
+        self,
+        compiled: ov.CompiledModel,
+        head: Head,
+        size: Size,
+        batch: int,
+        answers: Answers,
+        strides: tuple[int, ...] = (),
     ) -> None:
         self.head = head
+        self.size = size
         self.answers = answers
+        self.strides = strides
+        outputs = compiled.outputs
+        self.channels = [int(shape_of(port)[1] or 0) for port in outputs[len(outputs) - len(strides) :]]
         self.free: list[_Request] = []
         engine = _Engine(compiled)
-        self._make = lambda: _Request(engine, head, size, batch)
+        self._make = lambda: _Request(engine, head, size, batch, len(strides))
 
     def take(self) -> _Request:
         return self.free.pop() if self.free else self._make()  # type: ignore[no-untyped-call]
@@ -262,8 +325,9 @@ class _Bell:
 class _Request:
     """An infer request with the canvases (B, H, W, 3) it reads from."""
 
-    def __init__(self, engine: _Engine, head: Head, size: Size, batch: int) -> None:
+    def __init__(self, engine: _Engine, head: Head, size: Size, batch: int, maps: int = 0) -> None:
         self._request = engine.add(self)
+        self._answers = len(engine.compiled.outputs) - maps  # outputs before those of maps
         self._canvases: Image = np.zeros((batch, size[1], size[0], 3), np.uint8)
         self._boxes = [Letterbox(canvas, head.pixels) for canvas in self._canvases]
         self._batched = len(engine.compiled.outputs[0].partial_shape) == 3
@@ -297,12 +361,16 @@ class _Request:
             self._bell.notify = None
 
     def finish(self, count: int) -> list[list[Floats]]:
-        """Each frame's share of each output, good until the next start()."""
+        """Each frame's share of each output but maps, good until the next start()."""
         self._request.wait()
-        outputs = [tensor.data for tensor in self._request.output_tensors]
+        outputs = [tensor.data for tensor in self._request.output_tensors[: self._answers]]
         if self._batched:
             return [[output[i] for output in outputs] for i in range(count)]
         return [outputs]
+
+    def maps(self, index: int) -> list[Floats]:
+        """Copies of a frame's maps (C, h, w), after finish()."""
+        return [np.array(tensor.data[index]) for tensor in self._request.output_tensors[self._answers :]]
 
 
 def _settings(precision: str, threads: int, streams: int, cache_dir: Path | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ docs/gpu.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from pipelines.detect.detector import Ticket
 from pipelines.detect.errors import AnswerRefused, FrameRefused, ModelRefused
 from pipelines.detect.heads.yolov8 import YoloV8
 from pipelines.detect.letterbox import Letterbox, Placement
+from pipelines.detect.maps import frame_maps
 from pipelines.detect.model import (
     DEFAULT_SIZE,
     FARTHEST,
@@ -74,6 +76,9 @@ class TorchDetector:
         self._head = YoloV8(len(checkpoint.names))
         self._file = ModelFile(path, self._card, _as_metadata(checkpoint), self._sha256)
         self.labels = self._file.labels(self._head)
+        self.joints: tuple[str, ...] = ()
+        self._strides: tuple[int, ...] = ()  # of the maps that frames come with
+        self._levels: list[Any] = []  # the maps of the last run, (B, C, h, w) each
         self.parallel = 1
         self.depth = DEPTH
         kind = self._device.type
@@ -115,10 +120,41 @@ class TorchDetector:
                 self._compute(ticket)
             if ticket.failure:
                 raise FrameRefused(dict.fromkeys(range(len(ticket.placements)), ticket.failure))
-            return self._read(ticket.slot.tables(), ticket.placements)
+            found = self._read(ticket.slot.tables(), ticket.placements)
+            return self._with_maps(ticket, found) if ticket.maps and self._strides else found
         finally:
             self._free.append(ticket.slot)
             ticket.slot = None
+
+    def give_maps(self, strides: Sequence[int]) -> int:
+        """What the last layer is given is what the exported graph has where boxes and classes part."""
+        last = self._net.model[-1]
+        known = [int(stride) for stride in last.stride.tolist()]
+        if missing := [stride for stride in strides if stride not in known]:
+            raise ModelRefused(
+                f"{self._checkpoint.path}: has no feature map of stride {missing[0]}, only of {known}"
+            )
+        if not self._strides:
+            last.register_forward_pre_hook(self._keep_levels)
+        self._strides = tuple(sorted({*self._strides, *strides}))
+        return sum(last.cv2[known.index(stride)][0].conv.in_channels for stride in strides)
+
+    def _keep_levels(self, last: Any, given: tuple[Any, ...]) -> None:
+        """A list of its own: the layer may write its answers into the one that it is given."""
+        levels = dict(zip(map(int, last.stride.tolist()), given[0], strict=True))
+        self._levels = [levels[stride] for stride in self._strides]
+
+    def _with_maps(self, ticket: _TorchTicket, found: list[Detections]) -> list[Detections]:
+        assert ticket.slot is not None
+        maps = [
+            [map_.float().cpu().numpy() for map_ in frame]
+            for part in ticket.slot.maps
+            for frame in zip(*part, strict=True)
+        ]
+        return [
+            replace(each, maps=frame_maps(self._strides, mine, place, self._size))
+            for each, mine, place in zip(found, maps, ticket.placements, strict=True)
+        ]
 
     def forget(self, camera: str) -> None:
         """Nothing is kept per camera."""
@@ -150,12 +186,13 @@ class TorchDetector:
         """Run the ticket's frames, in as many goes as the memory of the device asks for."""
         slot, count = ticket.slot, len(ticket.placements)
         assert slot is not None
-        slot.results = []
+        slot.results, slot.maps = [], []
         start = 0
         while start < count:
             end = min(count, start + self.max_batch)
             try:
                 slot.results.append(slot.send_back(self._boxes(slot.take(start, end)), start))
+                slot.maps.append(self._levels)
             except OUT_OF_MEMORY:
                 self._make_room()
                 if end - start == 1:
@@ -257,6 +294,7 @@ class _Slot:
         self._tables = torch.zeros((batch, MOST["cuda"], COLUMNS), pin_memory=True) if locked else None
         self._done = torch.cuda.Event() if locked else None
         self.results: list[Any] = []
+        self.maps: list[list[Any]] = []  # of each part of the batch one (B, C, h, w) a stride
 
     def fill(self, images: Sequence[Image]) -> list[Placement]:
         return [box.put(image) for box, image in zip(self._boxes, images, strict=False)]

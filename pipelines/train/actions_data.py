@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.actions.inputs import BOX_VALUES, Kind
-from pipelines.actions.skeleton import Skeleton, usual_skeleton
+from pipelines.skeleton import Skeleton, usual_skeleton
 from pipelines.values import Floats
 
 SPLITS = ("train", "val", "test")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pipelines.actions.inputs import Kind
 from pipelines.actions.model import Head, NetConfig, Temporal
-from pipelines.actions.skeleton import Skeleton
+from pipelines.skeleton import Skeleton
 from pipelines.train.actions_augment import AugmentSettings
 from pipelines.train.actions_data import ActionData
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from pipelines.actions.model import ActionNet
-from pipelines.actions.skeleton import Skeleton
+from pipelines.skeleton import Skeleton
 from pipelines.train.actions_augment import Augment, mix
 from pipelines.train.actions_checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pipelines.train.actions_data import ActionData, DataRefused

@@ -183,7 +183,7 @@ def _analyze(
                 outputs=outputs,
                 partial=partial,
                 progress=advance,
-                actions=chosen_actions(spec, detector.labels, threads),
+                actions=chosen_actions(spec, detector, threads),
             )
 
 
@@ -199,11 +199,14 @@ def _replay(
             f"{path}: stored detections have no pictures: --render and --detections need a video"
         )
     stored = load_detections(path)
+    actions = chosen_actions(spec, analysis.Replayed(stored))
+    if actions is not None and actions.needs_pixels:
+        raise ConfigError(f"{path}: stored detections have no pictures for {actions.model.path} to look at")
     return analysis.replay(
         stored,
         drawn_rules(drawn, (stored.width, stored.height), classes),
         outputs=outputs,
-        actions=chosen_actions(spec, stored.labels),
+        actions=actions,
     )
 
 

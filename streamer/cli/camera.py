@@ -27,6 +27,7 @@ SETTABLE = {
     "url": "url",
     "pipeline": "pipeline",
     "model": "model",
+    "actions": "actions",
     "fps": "source.fps",
     "analysis_width": "source.analysis_width",
     "loop": "source.loop",
@@ -99,6 +100,7 @@ def _shut(path: str) -> bool:
 @click.argument("url")
 @click.option("--pipeline", default="default", show_default=True, help="What is computed: a preset's name.")
 @click.option("--model", help="A model of the store or a path, instead of the pipeline's.")
+@click.option("--actions", metavar="MODEL", help="Tell what people do: motion, or an exported .onnx.")
 @click.option("--fps", type=float, default=0.0, help="Analysed frames a second; 0: as many as fit.")
 @click.option("--width", type=int, default=640, show_default=True, help="Width of the analysed picture.")
 @click.option("--class", "--classes", "classes", help="Only these classes or groups: person,vehicle")
@@ -126,6 +128,7 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
         "enabled": not options["disabled"],
         "pipeline": options["pipeline"],
         "model": _whole_path(options["model"]),
+        "actions": _whole_path(options["actions"]),
         "source": {
             "fps": options["fps"],
             "analysis_width": options["width"],
@@ -187,9 +190,9 @@ def set_(
 ) -> None:
     """Change settings of a camera.
 
-    Keys: url, fps, analysis_width, loop, realtime, open_timeout_s, read_timeout_s, pipeline, model, classes,
-    and limits.CLASS.min_score, .min_width and .min_height. An empty value goes back to the default,
-    and so does null for model and min_score.
+    Keys: url, fps, analysis_width, loop, realtime, open_timeout_s, read_timeout_s, pipeline, model,
+    actions, classes, and limits.CLASS.min_score, .min_width and .min_height. An empty value goes back to the
+    default, and so does null for model, actions and min_score.
     """
     if not settings and username is None and not password_stdin:
         raise click.UsageError("say what to set, as KEY=VALUE")
@@ -225,7 +228,7 @@ def _setting(text: str) -> tuple[str, Any]:
         raise ConfigError(f"unknown key {key[:40]!r}: {hint}")
     if key == "classes":
         return where, [word.strip() for word in value.split(",") if word.strip()]
-    if key == "model" or key.endswith(".min_score"):
+    if key in ("model", "actions") or key.endswith(".min_score"):
         return where, None if value.lower() in UNSET else _whole_path(value)
     return where, (_absolute(value) if key == "url" else value or None)
 

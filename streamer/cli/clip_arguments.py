@@ -19,7 +19,6 @@ from pipelines.defaults import with_defaults
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
 from pipelines.spec import (
-    ActionsSpec,
     Anchor,
     CameraRules,
     LineSpec,
@@ -27,8 +26,8 @@ from pipelines.spec import (
     ZoneSpec,
     check_name,
     preset,
+    with_actions,
 )
-from pipelines.values import Labels
 from streamer.cli.rules import normalised
 from streamer.config import Config
 from streamer.config_file import explain, read
@@ -129,19 +128,17 @@ def chosen_spec(
         spec = preset(name)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    if actions is not None:
-        spec = spec.model_copy(update={"actions": ActionsSpec(model=actions)})
-    return spec.model_copy(
+    return with_actions(spec, actions).model_copy(
         update={"detector": engine or spec.detector, "score": spec.score if score is None else score}
     )
 
 
-def chosen_actions(spec: PipelineSpec, labels: Labels, threads: int = 1) -> ActionEngine | None:
+def chosen_actions(spec: PipelineSpec, detector: Detector, threads: int = 1) -> ActionEngine | None:
     """The engine of the pipeline's actions, where it has any. Raises ModelError."""
     if spec.actions is None:
         return None
     try:
-        return create_engine(spec.actions, labels, threads=max(1, threads))
+        return create_engine(spec.actions, detector, threads=max(1, threads))
     except (ModelRefused, ValueError) as error:
         raise ModelError(str(error)) from error
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.actions.create import create_engine
+from pipelines.detect.detector import Detector
 from pipelines.pipeline import Pipeline
 from pipelines.spec import PipelineSpec
 from streamer.errors import ModelError
-from streamer.installed import open_detector
+from streamer.installed import Installed, open_detector
 from streamer.models import ModelStore
 
 log = logging.getLogger(__name__)
@@ -21,7 +23,8 @@ NICE = 10  # added for the threads that compute; the kernel gives them a tenth o
 
 
 class PipelineLoader:
-    """Hands out the pipeline of a specification, the same one to every camera that asks for it.
+    """Hands out the pipeline of a specification, the same one to every camera that asks for it. Those that
+    differ in their actions alone share one detector.
 
     `wake` is called from the loading thread when something has finished; `done` then says what.
     """
@@ -35,6 +38,9 @@ class PipelineLoader:
         self._lock = threading.Lock()
         self._loaded: dict[str, Pipeline] = {}
         self._failed: dict[str, str] = {}
+        self._detectors: weakref.WeakValueDictionary[tuple[object, ...], Detector] = (
+            weakref.WeakValueDictionary()
+        )
         self._thread: threading.Thread | None = None
         self._queue: list[str] = []
 
@@ -84,11 +90,23 @@ class PipelineLoader:
         spec = PipelineSpec.model_validate_json(spec_json)
         wanted = self._engine if spec.detector == "auto" else spec.detector
         engine, installed = self._store.choose(wanted, spec.model)
-        detector = open_detector(
-            engine, installed, threads=self._threads, cache_dir=self._cache_dir, score=spec.score
-        )
-        actions = None if spec.actions is None else create_engine(spec.actions, detector.labels)
+        detector = self._detector(engine, installed, spec.score)
+        actions = None if spec.actions is None else create_engine(spec.actions, detector)
         return Pipeline(detector, actions)
+
+    def _detector(self, engine: str, model: Installed | None, score: float | None) -> Detector:
+        """One that a pipeline has already, of the same file as it is now, or a new one."""
+        key: tuple[object, ...] = (engine, score)
+        if model is not None:
+            file = model.path.stat()
+            key += (model.path, file.st_ino, file.st_size, file.st_mtime_ns, model.card.model_dump_json())
+        detector = self._detectors.get(key)
+        if detector is None:
+            detector = open_detector(
+                engine, model, threads=self._threads, cache_dir=self._cache_dir, score=score
+            )
+            self._detectors[key] = detector
+        return detector
 
 
 def _yield_to_others() -> None:

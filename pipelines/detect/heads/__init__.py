@@ -8,17 +8,25 @@ from pipelines.detect.errors import ModelRefused
 from pipelines.detect.heads.base import Candidates, Head, Signature
 from pipelines.detect.heads.nanodet import NanoDet
 from pipelines.detect.heads.yolov8 import YoloV8
+from pipelines.detect.heads.yolov8_pose import YoloV8Pose
 from pipelines.detect.heads.yolox import YoloX
 
 __all__ = ["FOUND_BY_SHAPE", "HEADS", "Candidates", "Head", "Signature", "find_head"]
 
 HEADS: Mapping[str, Callable[[Signature], Head | None]] = {
     "yolov8": YoloV8.match,
+    "yolov8-pose": YoloV8Pose.told,
     "yolox": YoloX.raw,
     "yolox-decoded": YoloX.decoded,
     "nanodet": NanoDet.match,
 }
-FOUND_BY_SHAPE: tuple[Callable[[Signature], Head | None], ...] = (YoloV8.match, YoloX.match, NanoDet.match)
+FOUND_BY_SHAPE: tuple[Callable[[Signature], Head | None], ...] = (
+    *(
+        YoloV8Pose.match,
+        YoloV8.match,
+    ),  # in this order: a pose looks like more classes
+    *(YoloX.match, NanoDet.match),
+)
 
 
 def find_head(model: Signature, override: str | None = None) -> Head:

@@ -18,13 +18,18 @@ STRIDES = (8, 16, 32)  # pixels of the input between two cells, per level
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A model from outside: input size in pixels, output shapes in the model's order, and its own words."""
+    """A model from outside: input size in pixels, output shapes in the model's order, and its own words.
+
+    `classes` and `joints`: how many the sidecar or the metadata names; 0: they name none.
+    """
 
     width: int
     height: int
     outputs: tuple[Shape, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
     operators: frozenset[str] = frozenset()
+    classes: int = 0
+    joints: int = 0
 
     def cells(self, strides: Sequence[int] = STRIDES) -> int:
         """How many cells the grids of `strides` have together."""
@@ -38,18 +43,24 @@ class Signature:
 
 
 class Candidates(NamedTuple):
-    """Boxes at or above the asked score, not yet suppressed, in pixels of the model's input."""
+    """Boxes at or above the asked score, not yet suppressed, in pixels of the model's input.
+
+    Joints of poses have their place and a score; neither need be a sensible number.
+    """
 
     boxes_xyxy: Floats  # (N, 4)
     scores: Floats  # (N,)
     class_ids: Ints  # (N,)
+    keypoints: Floats | None = None  # (N, J, 3)
 
 
 class Head(Protocol):
-    """`classes` is how many classes it tells apart, `pixels` how it wants its picture."""
+    """`classes` is how many classes it tells apart, `joints` how many keypoints it gives of each box,
+    `pixels` how it wants its picture."""
 
     name: str
     classes: int
+    joints: int
     pixels: Pixels
 
     def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:

@@ -22,6 +22,7 @@ BINS = 16  # reg_max in all published weights
 
 class YoloV8:
     name = "yolov8"
+    joints = 0
     pixels = Pixels(rgb=True, std=(255.0, 255.0, 255.0))
 
     def __init__(self, classes: int) -> None:
@@ -56,6 +57,7 @@ class YoloV8Cut:
     """
 
     name = "yolov8"
+    joints = 0
     pixels = YoloV8.pixels
 
     def __init__(self, classes: int, width: int, height: int) -> None:

@@ -18,6 +18,7 @@ from pipelines.values import Floats
 class YoloX:
     """`decoded` says that the graph itself decodes its boxes to input pixels."""
 
+    joints = 0
     pixels = Pixels(rgb=False, centred=False)
 
     def __init__(self, classes: int, width: int, height: int, decoded: bool) -> None:

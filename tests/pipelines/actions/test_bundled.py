@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.actions.create import create_engine
-from pipelines.actions.engine import Seen
-from pipelines.spec import ActionsSpec
+from pipelines.actions.card import model_path
+from pipelines.actions.engine import ActionEngine, Seen
+from pipelines.actions.runtime import ActionModel
 from pipelines.train.actions_data import Labelled
 from pipelines.train.actions_tracks import make_tracks
 from pipelines.values import Labels, Stamp, Tracks
@@ -16,7 +16,7 @@ LABELS = Labels(("person",), ("person",))
 
 def told_of(item: Labelled) -> set[str]:
     """The actions that the live engine tells of one made track."""
-    engine = create_engine(ActionsSpec(), LABELS)
+    engine = ActionEngine(ActionModel(model_path("motion")), LABELS)
     engine.open_camera("a")
     found = set()
     for i, (time_s, (x, y, w, h)) in enumerate(zip(item.times_s, item.values, strict=True)):

@@ -23,7 +23,7 @@ BOXES = np.array([[0.1, 0.2, 0.3, 0.8], [0.6, 0.2, 0.8, 0.8]], np.float32)
 class TwoPeople:
     """A detector that sees the same two people in every picture."""
 
-    labels, max_batch, depth = LABELS, 8, 1
+    labels, joints, max_batch, parallel, depth = LABELS, (), 8, 1, 1
 
     def submit(self, frames: list[Frame], notify: object = None) -> Ticket:  # noqa: ARG002
         return Ticket(tuple(frame.stamp.camera for frame in frames))
@@ -31,6 +31,9 @@ class TwoPeople:
     def collect(self, ticket: Ticket) -> list[Detections]:
         found = Detections(BOXES, np.full(2, 0.9, np.float32), np.zeros(2, np.int32))
         return [found for _ in ticket.cameras]
+
+    def give_maps(self, strides: object) -> int:  # noqa: ARG002
+        raise ModelRefused("no maps")
 
     def forget(self, camera: str) -> None:
         pass
@@ -48,7 +51,7 @@ def write_model(folder: Path) -> Path:
 def test_the_track_whose_crop_changes_is_told_although_the_frames_memory_is_used_again(
     tmp_path: Path,
 ) -> None:
-    engine = create_engine(ActionsSpec(model=str(write_model(tmp_path))), LABELS)
+    engine = create_engine(ActionsSpec(model=str(write_model(tmp_path))), TwoPeople())
     pipeline = Pipeline(TwoPeople(), engine)
     pipeline.open_camera("a", CameraRules())
     image = np.full((90, 160, 3), 200, np.uint8)
@@ -68,20 +71,20 @@ def test_a_backbone_that_is_another_one_is_refused(tmp_path: Path) -> None:
     model = write_model(tmp_path)
     (tmp_path / "backbone.onnx").write_bytes(b"another")
     with pytest.raises(ModelRefused, match="not the backbone"):
-        create_engine(ActionsSpec(model=str(model)), LABELS)
+        create_engine(ActionsSpec(model=str(model)), TwoPeople())
 
 
-def test_a_kind_that_a_pipeline_does_not_have_at_hand_is_refused(tmp_path: Path) -> None:
-    model = write_tiny(tmp_path / "p.onnx", kind="features", size=3, embedder={"sha256": "0" * 64})
-    with pytest.raises(ModelRefused, match="does not run in a pipeline yet"):
-        create_engine(ActionsSpec(model=str(model)), LABELS)
+def test_a_model_that_looks_at_what_the_detector_does_not_know_is_refused(tmp_path: Path) -> None:
+    model = write_tiny(tmp_path / "c.onnx", groups=("vehicle",))
+    with pytest.raises(ValueError, match="looks at vehicle, of which the detector knows nothing"):
+        create_engine(ActionsSpec(model=str(model)), TwoPeople())
 
 
 def test_the_preset_names_a_model_that_is_there() -> None:
     spec = preset("actions")
     assert spec.actions is not None
-    engine = create_engine(spec.actions, LABELS)
+    engine = create_engine(spec.actions, TwoPeople())
     assert engine.card.heads[0].labels == ("stand", "walk", "run", "loiter", "fall")
     assert engine.model.path.stat().st_size < 3_000_000
     with pytest.raises(ModelRefused, match="give motion"):
-        create_engine(ActionsSpec(model="dance"), LABELS)
+        create_engine(ActionsSpec(model="dance"), TwoPeople())

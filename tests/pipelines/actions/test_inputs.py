@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.actions.inputs import box_features, boxes_to_values, normalise_poses
-from pipelines.actions.skeleton import COCO_17, Skeleton, fill_missing, usual_skeleton
+from pipelines.skeleton import COCO_17, Skeleton, fill_missing, usual_skeleton
 
 
 def body(seed: int = 0, frames: int = 8, joints: int = 17) -> np.ndarray:

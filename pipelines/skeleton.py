@@ -56,6 +56,24 @@ def usual_skeleton(joints: int) -> Skeleton:
     return Skeleton(known.get(joints, tuple(f"joint_{i}" for i in range(joints))))
 
 
+def columns_of(given: tuple[str, ...], wanted: tuple[str, ...], count: int) -> tuple[int, ...]:
+    """For each of the `wanted` joints, `count` of them, its place among those `given`; empty where they are
+    the same. Where one side has no names, the numbers must agree.
+
+    Raises ValueError where one is missing.
+    """
+    nameless = not wanted or any(re.fullmatch(r"joint_\d+", name) for name in (*given, *wanted))
+    if nameless and len(given) == count:
+        return ()
+    if nameless:
+        raise ValueError(f"takes poses of {count} joints, the detector gives {len(given)}")
+    index = {_plain(name): i for i, name in enumerate(given)}
+    if missing := [name for name in wanted if _plain(name) not in index]:
+        raise ValueError(f"takes the joint {missing[0]!r}, which the detector's poses do not have")
+    found = tuple(index[_plain(name)] for name in wanted)
+    return () if found == tuple(range(len(given))) else found
+
+
 def _plain(name: str) -> str:
     """ "LShoulder", "left-shoulder" and "l_shoulder" are all "left_shoulder"."""
     text = re.sub(r"([a-z])([A-Z])", r"\1_\2", name)
