@@ -17,6 +17,10 @@ COCO_17 = (
     *("left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip"),
     *("left_knee", "right_knee", "left_ankle", "right_ankle"),
 )
+COCO_BONES = (  # pairs of joints that are drawn as a line
+    *((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (7, 9), (6, 8)),
+    *((8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)),
+)
 JHMDB_15 = (
     *("neck", "belly", "face", "right_shoulder", "left_shoulder", "right_hip", "left_hip"),
     *("right_elbow", "left_elbow", "right_knee", "left_knee", "right_wrist", "left_wrist"),

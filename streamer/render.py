@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.skeleton import COCO_17, COCO_BONES, MIN_SCORE
 from pipelines.spec import CameraRules, LineSpec
-from pipelines.values import FrameResult, Image, Labels, Tracks
+from pipelines.values import Floats, FrameResult, Image, Labels, Tracks
 
 Colour = tuple[int, int, int]  # B, G, R
 Pixels = npt.NDArray[np.int32]
@@ -26,6 +27,7 @@ LEFT_TO_RIGHT: Colour = (90, 220, 90)
 RIGHT_TO_LEFT: Colour = (255, 150, 70)
 ZONE: Colour = (230, 170, 40)
 MASK: Colour = (60, 60, 60)
+BONE: Colour = (120, 255, 200)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -202,6 +204,9 @@ def draw_result(
     for track_id, trail in (trails or {}).items():
         _trail(image, trail, _id_colour(track_id))
     _boxes(image, result.tracks, labels)
+    if result.detections.keypoints is not None:
+        for joints in result.detections.keypoints:
+            _body(image, joints)
     if rules is not None:
         for zone in rules.zones:
             cv2.polylines(image, [_pixels(image, zone.points)], True, ZONE, _stroke(image), cv2.LINE_AA)
@@ -226,6 +231,18 @@ def _boxes(image: Image, tracks: Tracks, labels: Labels) -> None:
             _corners(image, (x1, y1, x2, y2), colour)
         text = f"{labels.names[name]} {int(tracks.track_ids[row])}"
         write(image, text, (x1 + stroke + 2, y1 - stroke - 4), colour, size=0.8)
+
+
+def _body(image: Image, joints: Floats) -> None:
+    """The known joints of a pose (J, 3) as points, COCO's 17 with the bones between them."""
+    known = joints[:, 2] >= MIN_SCORE
+    points = _pixels(image, joints[:, :2].tolist())
+    stroke = _stroke(image)
+    for a, b in COCO_BONES if len(joints) == len(COCO_17) else ():
+        if known[a] and known[b]:
+            cv2.line(image, points[a].tolist(), points[b].tolist(), BONE, stroke, cv2.LINE_AA)
+    for point in points[known]:
+        cv2.circle(image, point.tolist(), stroke + 1, BONE, -1, cv2.LINE_AA)
 
 
 def _corners(image: Image, box: tuple[int, int, int, int], colour: Colour) -> None:

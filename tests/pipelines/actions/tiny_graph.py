@@ -14,19 +14,28 @@ from pipelines.detect.model import sha256_of
 
 
 def write_tiny(
-    path: Path, *, window: int = 8, labels: tuple[str, ...] = ("rest", "rise"), **card: Any
+    path: Path,
+    *,
+    window: int = 8,
+    labels: tuple[str, ...] = ("rest", "rise"),
+    watched: int = 0,
+    **card: Any,
 ) -> Path:
     """A model of boxes: says the last label the more, the higher the box's relative place in the window ends
-    above where it began."""
-    features, classes = 9 if card.get("kind", "boxes") == "boxes" else card["size"], len(labels)
+    above where it began. Of poses it is the place of the joint `watched`, of other kinds value 1."""
+    kind, size = card.get("kind", "boxes"), card.get("size", 4)
+    shape = {"boxes": (9,), "pose": (size, 3)}.get(kind, (size,))
+    axes = list(range(2, 2 + len(shape)))
+    features, classes = int(np.prod(shape)), len(labels)
     weights = np.zeros((window * features, classes), np.float32)
-    weights[1, -1], weights[(window - 1) * features + 1, -1] = 5.0, -5.0  # relative y, first and last
+    value = 1 + 3 * watched
+    weights[value, -1], weights[(window - 1) * features + value, -1] = 5.0, -5.0  # y, first and last
     nodes = [
         helper.make_node("Flatten", ["windows"], ["flat"], axis=1),
         helper.make_node("MatMul", ["flat", "w"], ["raw"]),
         helper.make_node("Add", ["raw", "usual"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["action"], axis=1),
-        helper.make_node("ReduceMean", ["windows"], ["each"], axes=[2], keepdims=0),
+        helper.make_node("ReduceMean", ["windows"], ["each"], axes=axes, keepdims=0),
         helper.make_node("Mul", ["each", "zero"], ["none"]),
         helper.make_node("Add", ["none", "even"], ["attention"]),
     ]
@@ -36,7 +45,7 @@ def write_tiny(
         numpy_helper.from_array(np.zeros(1, np.float32), "zero"),
         numpy_helper.from_array(np.full(1, 1 / window, np.float32), "even"),
     ]
-    inputs = [helper.make_tensor_value_info("windows", TensorProto.FLOAT, ["b", window, features])]
+    inputs = [helper.make_tensor_value_info("windows", TensorProto.FLOAT, ["b", window, *shape])]
     outputs = [
         helper.make_tensor_value_info("action", TensorProto.FLOAT, ["b", classes]),
         helper.make_tensor_value_info("attention", TensorProto.FLOAT, ["b", window]),

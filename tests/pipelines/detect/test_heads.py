@@ -25,6 +25,14 @@ def model(size: int, *outputs: tuple[int | None, ...], operators: frozenset[str]
         (model(640, (1, 84, 8400)), "yolov8", 80),
         (model(320, (1, 84, 2100)), "yolov8", 80),
         (model(640, (None, 5, 8400)), "yolov8", 1),  # free batch, one class
+        (model(640, (1, 56, 8400)), "yolov8-pose", 1),
+        (model(320, (1, 50, 2100)), "yolov8-pose", 1),  # 15 joints
+        (model(640, (1, 44, 8400)), "yolov8-pose", 1),
+        (Signature(640, 640, ((1, 56, 8400),), {}, classes=52), "yolov8", 52),
+        (Signature(640, 640, ((1, 20, 8400),), {}, classes=1), "yolov8-pose", 1),
+        (Signature(640, 640, ((1, 20, 8400),), {"kpt_shape": "[5, 3]"}), "yolov8-pose", 1),
+        (Signature(640, 640, ((1, 48, 8400),), {"kpt_shape": "[21, 2]"}), "yolov8-pose", 2),
+        (Signature(640, 640, ((1, 26, 8400),), {}, joints=7), "yolov8-pose", 1),
         (model(416, (1, 3549, 85)), "yolox", 80),
         (model(416, (1, 3549, 85), operators=frozenset({"Exp"})), "yolox-decoded", 80),
         (model(640, (None, 8400, 7)), "yolox", 2),
@@ -68,6 +76,14 @@ def test_an_override_is_taken_where_it_fits_and_refused_where_not() -> None:
         find_head(raw, "nanodet")
     with pytest.raises(ModelRefused, match="unknown head 'yolo99'"):
         find_head(raw, "yolo99")
+
+
+def test_a_pose_model_of_any_number_of_joints_is_one_where_its_sidecar_says_so() -> None:
+    assert find_head(model(640, (1, 35, 8400))).name == "yolov8"
+    head = find_head(model(640, (1, 35, 8400)), "yolov8-pose")
+    assert (head.name, head.joints) == ("yolov8-pose", 10)
+    with pytest.raises(ModelRefused, match="'yolov8-pose' does not fit"):
+        find_head(model(640, (1, 36, 8400)), "yolov8-pose")
 
 
 def test_yolov8_decodes_centre_and_size() -> None:

@@ -89,6 +89,30 @@ def yolov8(
     return table(path, answer, batch=batch, metadata=metadata, lit_rows=slice(4, None))
 
 
+def yolov8_pose(
+    path: Path,
+    people: Sequence[Sequence[float]],
+    *,
+    moves: Sequence[float] = (),
+    metadata: dict[str, str] | None = None,
+) -> Path:
+    """`people`: for each centre x, centre y, width, height, score, and x, y, score of each joint, in pixels;
+    `moves` is added to the first of them times the picture's mean value."""
+    still = np.zeros((1, len(people[0]), CELLS), np.float32)
+    moved = np.zeros_like(still)
+    for cell, person in enumerate(people):
+        still[0, :, cell] = person
+    moved[0, : len(moves), 0] = moves
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["sum"], axes=[1, 2, 3], keepdims=1),
+        helper.make_node("Squeeze", ["sum", "axis"], ["mean"]),
+        helper.make_node("Mul", ["mean", "moved"], ["shift"]),
+        helper.make_node("Add", ["shift", "still"], ["output0"]),
+    ]
+    constants = {"axis": np.array([3], np.int64), "moved": moved, "still": still}
+    return save(path, nodes, constants, {"output0": list(still.shape)}, metadata=metadata)
+
+
 def yolox(path: Path, rows: dict[int, tuple[float, ...]], *, classes: int = 80) -> Path:
     """`rows`: cell -> x, y, w, h (raw), class id, score."""
     answer = np.zeros((CELLS, 5 + classes), np.float32)
