@@ -20,7 +20,12 @@ Longs = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
-def _check(name: str, array: npt.NDArray[Any], shape: tuple[int | None, ...], dtype: type) -> None:
+_FLOAT32, _INT32, _INT64, _BOOL = (np.dtype(kind) for kind in (np.float32, np.int32, np.int64, np.bool_))
+
+
+def _check(name: str, array: npt.NDArray[Any], shape: tuple[int | None, ...], dtype: np.dtype[Any]) -> None:
+    if array.shape == shape and array.dtype == dtype:
+        return  # nearly always
     good = array.ndim == len(shape) and all(
         want is None or have == want for have, want in zip(array.shape, shape, strict=True)
     )
@@ -28,7 +33,7 @@ def _check(name: str, array: npt.NDArray[Any], shape: tuple[int | None, ...], dt
         wanted = "(" + ", ".join("N" if n is None else str(n) for n in shape) + ")"
         raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}")
     if array.dtype != dtype:
-        raise ValueError(f"{name}: expected dtype {np.dtype(dtype)}, got {array.dtype}")
+        raise ValueError(f"{name}: expected dtype {dtype}, got {array.dtype}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class Frame:
     image: Image
 
     def __post_init__(self) -> None:
-        _check("image", self.image, (None, None, 3), np.uint8)
+        _check("image", self.image, (None, None, 3), np.dtype(np.uint8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ class FeatureMaps:
         if len(self.strides) != len(self.maps):
             raise ValueError(f"feature maps: {len(self.strides)} strides but {len(self.maps)} maps")
         for each in self.maps:
-            _check("feature map", each, (None, None, None), np.float32)
+            _check("feature map", each, (None, None, None), _FLOAT32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,13 +144,13 @@ class Detections:
 
     def __post_init__(self) -> None:
         n = len(self.boxes_xyxyn)
-        _check("boxes_xyxyn", self.boxes_xyxyn, (None, 4), np.float32)
-        _check("scores", self.scores, (n,), np.float32)
-        _check("class_ids", self.class_ids, (n,), np.int32)
+        _check("boxes_xyxyn", self.boxes_xyxyn, (n, 4), _FLOAT32)
+        _check("scores", self.scores, (n,), _FLOAT32)
+        _check("class_ids", self.class_ids, (n,), _INT32)
         if self.embeddings is not None:
-            _check("embeddings", self.embeddings, (n, None), np.float32)
+            _check("embeddings", self.embeddings, (n, None), _FLOAT32)
         if self.keypoints is not None:
-            _check("keypoints", self.keypoints, (n, None, 3), np.float32)
+            _check("keypoints", self.keypoints, (n, None, 3), _FLOAT32)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -194,16 +199,16 @@ class Tracks:
 
     def __post_init__(self) -> None:
         n = len(self.track_ids)
-        _check("track_ids", self.track_ids, (n,), np.int64)
-        _check("boxes_xyxyn", self.boxes_xyxyn, (n, 4), np.float32)
-        _check("scores", self.scores, (n,), np.float32)
-        _check("class_ids", self.class_ids, (n,), np.int32)
-        _check("observed", self.observed, (n,), np.bool_)
-        _check("jitter_xyn", self.jitter_xyn, (n, 2), np.float32)
+        _check("track_ids", self.track_ids, (n,), _INT64)
+        _check("boxes_xyxyn", self.boxes_xyxyn, (n, 4), _FLOAT32)
+        _check("scores", self.scores, (n,), _FLOAT32)
+        _check("class_ids", self.class_ids, (n,), _INT32)
+        _check("observed", self.observed, (n,), _BOOL)
+        _check("jitter_xyn", self.jitter_xyn, (n, 2), _FLOAT32)
         if self.measured_xyxyn is not None:
-            _check("measured_xyxyn", self.measured_xyxyn, (n, 4), np.float32)
+            _check("measured_xyxyn", self.measured_xyxyn, (n, 4), _FLOAT32)
         if self.evidence is not None:
-            _check("evidence", self.evidence, (n,), np.float32)
+            _check("evidence", self.evidence, (n,), _FLOAT32)
 
     def __len__(self) -> int:
         return len(self.track_ids)

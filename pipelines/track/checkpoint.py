@@ -11,7 +11,7 @@ from pipelines.track import table as t
 
 Array = npt.NDArray[np.float64]
 
-FORMAT = 2
+FORMAT = 3
 
 
 def save(state: Array, votes: Array, rest: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def restore(saved: dict[str, Any]) -> tuple[Array, Array, dict[str, Any]]:
     """The state table, the votes and the rest. Raises ValueError where it cannot be understood."""
     if saved.get("format") != FORMAT:
         raise ValueError(f"a tracker state of format {saved.get('format')!r} cannot be restored")
-    state = np.array(saved["tracks"], np.float64).reshape(-1, t.ROWS).T
+    state = np.array(saved["tracks"], np.float64).reshape(-1, t.ROWS).T.copy()
     if not np.isfinite(state).all():
         raise ValueError("the saved tracker state is damaged: it holds numbers that are not finite")
     votes = np.zeros((state.shape[1], int(saved["classes"])))

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.track import table as t
+from pipelines.track.table import Table
 
 Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
+Bools = npt.NDArray[np.bool_]
 
 HISTORY = 32  # boxes of a track
 
@@ -21,30 +22,33 @@ class Early:
     def __init__(self) -> None:
         self._rows: dict[int, list[list[float]]] = {}
 
-    def begin(self, state: Array, columns: range, now_s: float) -> None:
-        for column in columns:
-            self._rows[int(state[t.ID, column])] = [_row(state, column, now_s)]
+    def begin(self, fresh: Table) -> None:
+        """New tracks have one box."""
+        self._rows.update((track_id, [row]) for track_id, row in _rows(fresh))
 
-    def remember(self, state: Array, columns: Index, now_s: float) -> None:
-        """Keep the boxes that these tracks were just matched with."""
+    def remember(self, tracks: Table, matched: Bools | None) -> None:
+        """Keep the boxes that the tracks `matched` (N,), None for all, were just matched with."""
         if not self._rows:
             return
-        for column in columns[state[t.CONFIRMED, columns] == 0].tolist():
-            rows = self._rows.get(int(state[t.ID, column]))
+        young = tracks.confirmed == 0
+        if matched is not None:
+            young &= matched
+        for track_id, row in _rows(tracks, young.nonzero()[0]):
+            rows = self._rows.get(track_id)
             if rows is not None and len(rows) < HISTORY:
-                rows.append(_row(state, column, now_s))
+                rows.append(row)
 
     def forget(self, track_ids: list[float]) -> None:
         for track_id in track_ids:
             self._rows.pop(int(track_id), None)
 
-    def give(self, track_ids: list[int], now_s: float) -> dict[int, Array]:
+    def give(self, track_ids: npt.NDArray[np.int64], now_s: float) -> dict[int, Array]:
         """For those of the tracks that were never given: (K, 6) ages in seconds, sides and evidence of
         their boxes before now, oldest first."""
         found: dict[int, Array] = {}
         if not self._rows:
             return found
-        wanted = set(track_ids)
+        wanted = set(track_ids.tolist())
         for track_id in [k for k in self._rows if k in wanted]:
             table = np.array(self._rows.pop(track_id))
             table[:, 0] = now_s - table[:, 0]
@@ -58,7 +62,14 @@ class Early:
         self._rows = {int(k): [list(map(float, row)) for row in rows] for k, rows in saved}
 
 
-def _row(state: Array, column: int, now_s: float) -> list[float]:
-    x, y, w, h = state[t.SEEN_1, column].tolist()
-    sides = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
-    return [now_s, *sides, float(state[t.LAST_EVIDENCE, column])]
+def _rows(tracks: Table, columns: npt.NDArray[np.intp] | None = None) -> list[tuple[int, list[float]]]:
+    """(id, row) of the last boxes of all tracks, or of those of these columns."""
+    seen, ids = tracks.seen, tracks.id
+    if columns is not None:
+        if not len(columns):
+            return []
+        seen, ids = seen[:, columns], ids[columns]
+    table = np.concatenate(
+        (seen[t.SEEN_S :][:1], t.TO_SIDES.dot(seen[t.SEEN_BOX]), seen[t.SEEN_EVIDENCE :][:1])
+    )
+    return [(int(k), row) for k, row in zip(ids.tolist(), table.T.tolist(), strict=True)]

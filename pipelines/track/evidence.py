@@ -14,8 +14,9 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 CAP = 0.99  # scores nearer to 1 say no more: detectors saturate at different places
+_LOWEST, _HIGHEST = np.array(1 - CAP), np.array(CAP)
 LEAST_SIGMA = 1.0  # of the logits, so that equal scores do not make a border of themselves
-OUTLIER = 4.0  # a logit farther off counts as this far
+MOST_SPREAD = np.array(4.0**2)  # a logit farther off counts as 4 off
 
 
 class ScoreScale:
@@ -34,19 +35,28 @@ class ScoreScale:
 
     def evidence(self, scores: Array) -> Array:
         """(N,) spreads above the border; below 0 speaks against a real object."""
-        return np.asarray((_logits(scores) - self.mean) / self.sigma + self._sigmas)
+        odds = np.minimum(np.maximum(scores, _LOWEST), _HIGHEST)
+        odds /= 1.0 - odds
+        evidence = np.log(odds, out=odds)
+        evidence -= self.mean
+        evidence /= self.sigma
+        evidence += self._sigmas
+        return np.asarray(evidence)
 
-    def learn(self, scores: Array) -> None:
-        """Take the scores of boxes of long tracks into account."""
-        n = len(scores)
+    def learn(self, evidence: Array, taught: npt.NDArray[np.bool_]) -> None:
+        """Take the evidence (N,) of boxes of long tracks into account, of those `taught` (N,)."""
+        n = int(np.count_nonzero(taught))
         if not n:
             return
         self._n = min(self._n + n, self.MEMORY)
         rate = n / (self._n + self.PRIOR_WEIGHT)
-        off = _logits(scores) - self.mean
-        spread = float(np.minimum(off * off, OUTLIER**2).mean())
+        off = evidence[taught] - self._sigmas
+        off *= self.sigma
+        mean = float(off.sum()) / n
+        off *= off
+        spread = float(np.minimum(off, MOST_SPREAD).sum()) / n
         variance = self.sigma**2 + rate * (spread - self.sigma**2)
-        self.mean += rate * float(off.mean())
+        self.mean += rate * mean
         self.sigma = max(variance, LEAST_SIGMA**2) ** 0.5
 
     def save(self) -> list[float]:
@@ -54,8 +64,3 @@ class ScoreScale:
 
     def restore(self, saved: list[float]) -> None:
         self.mean, self.sigma, self._n = (float(v) for v in saved)
-
-
-def _logits(scores: Array) -> Array:
-    clipped = np.minimum(np.maximum(scores, 1 - CAP), CAP)
-    return np.asarray(np.log(clipped / (1 - clipped)))

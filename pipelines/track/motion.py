@@ -3,14 +3,9 @@ not assumed.
 
 Each of the four is a value of constant speed disturbed by white-noise acceleration (Bar-Shalom, "Estimation
 with Applications to Tracking and Navigation", ch. 6.2), predicted over the true time between frames, so that
-dropped frames and slow cameras are no special case. Two of its numbers are learnt while it runs:
-
-- the noise of the boxes, from second differences of three matched boxes in a row (6 times the variance of
-  one box where the motion is even), for each track, shrunk to the mean of the camera;
-- the acceleration, by a factor for each track that follows its normalised innovations, so that a car that
-  brakes is followed and a person that stands is smoothed.
-
-All tables are (rows, N) views as in table.py.
+dropped frames and slow cameras are no special case. Two of its numbers are learnt while it runs: the noise of
+the boxes (noise.py), and the acceleration, by a factor for each track that follows its normalised
+innovations, so that a car that brakes is followed and a person that stands is smoothed.
 """
 
 from __future__ import annotations
@@ -20,149 +15,132 @@ import numpy.typing as npt
 
 from pipelines.track import table as t
 from pipelines.track.camera_motion import Shift
+from pipelines.track.noise import BoxNoise
 from pipelines.track.settings import TrackerSettings
+from pipelines.track.table import Table
 
 Array = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
-EVEN = 0.25  # three boxes are evenly spaced where their two gaps differ by less than this share
-LARGEST_BEND = 0.04  # squared noise over squared size; more is motion, not noise
 CROWD, CROWD_S = 3, 0.25  # so many tracks, seen within so many seconds, tell a new one how to move,
 CROWD_AGREES = 3.0  # where their usual speed is so many times its spread,
 CROWD_SPREAD = 0.3  # never surer than this, sizes / s
 MAD_TO_SIGMA = 1.5  # of a normal distribution, roughly
-FORGET = 0.95  # of a track's noise, a box
-CAMERA_MEMORY = 1000.0  # boxes
 # Of the variance of one side: that of the centre and that of the extent, the two sides erring by themselves.
-SHARES = np.array([0.5, 2.0]).reshape(2, 1, 1)
+SHARES: Array = np.array([[0.5, 0], [0, 0.5], [2.0, 0], [0, 2.0]])
+MEAN: Array = np.full((2, 4), 0.25)  # of the four rows, twice
+LEAST_SURPRISE, MOST_SURPRISE = np.array(0.2), np.array(5.0)
 
 
 class Motion:
-    """Prediction and correction of the state table, and the camera's own box noise."""
+    """Prediction and correction of the tracks of a camera."""
 
     def __init__(self, settings: TrackerSettings) -> None:
         self.settings = settings
-        self._noise = np.full((2, 1), settings.size_noise**2)
-        self._noise_n = 20.0
-        self._q = np.array([settings.acceleration, settings.acceleration_size]).reshape(2, 1, 1) ** 2
-        self._least, self._most = settings.maneuver_least, settings.maneuver_most
+        self.noise = BoxNoise(settings)
+        self._steps = _steps(settings.acceleration**2, settings.acceleration_size**2)
+        self._rate = np.array(settings.maneuver_rate)
+        self._least, self._most = np.array(settings.maneuver_least), np.array(settings.maneuver_most)
 
-    def begin(self, fresh: Array, size: Array) -> None:
-        """The first knowledge of new tracks: one box of `size` (2, N), and nothing of their speed."""
-        square = size * size
-        speed = np.array([self.settings.speed_prior, self.settings.speed_prior_size]).reshape(2, 1, 1) ** 2
-        fresh[t.P_XX] = (SHARES * (self.noise(fresh) * square)).reshape(4, -1)
-        fresh[t.P_VV] = (speed * square).reshape(4, -1)
+    def begin(self, fresh: Table) -> None:
+        """The first knowledge of new tracks: one box, and nothing of their speed."""
+        s = self.settings
+        size = np.maximum(fresh.size, t.LEAST)
+        size *= size
+        fresh.side[:] = self.noise.of(fresh)
+        fresh.p_xx[:] = SHARES.dot(fresh.side * size)
+        fresh.p_vv[:2] = s.speed_prior**2 * size
+        fresh.p_vv[2:] = s.speed_prior_size**2 * size
+        fresh.maneuver[:] = 1.0
 
-    def join(self, fresh: Array, size: Array, others: Array, now_s: float) -> None:
+    def join(self, fresh: Table, others: Table, now_s: float) -> None:
         """New tracks move as the tracks beside them do, as far as those agree: in a view that turns, or in
         traffic, all boxes shift by so much between two frames that each could be its neighbour."""
-        seen = (others[t.CONFIRMED] > 0) & (now_s - others[t.SEEN_S] < CROWD_S)
+        seen = (others.confirmed > 0) & (now_s - others.seen_s < CROWD_S)
         if np.count_nonzero(seen) < CROWD:
             return
-        speeds = others[t.SPEED][:2, seen]
+        speeds = others.speed[:2, seen]
         usual = np.median(speeds, axis=1, keepdims=True)
         spread = MAD_TO_SIGMA * np.median(np.abs(speeds - usual), axis=1, keepdims=True)
         if not (np.abs(usual) > CROWD_AGREES * spread).any():
             return
-        doubt = 2.0 * np.maximum(spread, CROWD_SPREAD * size) ** 2
-        variance = fresh[t.P_VV][:2]
+        doubt = 2.0 * np.maximum(spread, CROWD_SPREAD * np.maximum(fresh.size, t.LEAST)) ** 2
+        variance = fresh.p_vv[:2]
         gain = variance / (variance + doubt)
-        fresh[t.SPEED][:2] += gain * usual
+        fresh.speed[:2] += gain * usual
         variance *= 1.0 - gain
 
-    def predict(self, state: Array, dt: float) -> None:
+    def predict(self, tracks: Table, dt: float) -> None:
         """Move all tracks on by `dt` seconds, in place."""
-        size = np.maximum(state[2:4], t.LEAST_SIZE)
+        size = np.maximum(tracks.size, t.LEAST)
         size *= size
-        size *= state[t.MANEUVER]
-        q = (self._q * size).reshape(4, -1)
-        v, pxv, pvv = state[t.SPEED], state[t.P_XV], state[t.P_VV]
-        pxx = state[t.P_XX]
-        step = dt * pvv
-        step += 2 * pxv
-        step *= dt
-        pxx += step
-        pxx += q * (dt**3 / 3)
-        pxv += dt * pvv
-        pxv += q * (dt**2 / 2)
-        pvv += q * dt
-        state[t.BOX] += dt * v
+        np.multiply(size, tracks.maneuver, out=tracks.unrest)
+        step = self._steps.dot(np.array((1.0, dt, dt * dt, dt * dt * dt)))
+        tracks.filter[:10] = step.dot(tracks.filter)
 
-    def shift(self, state: Array, shift: Shift) -> None:
+    def shift(self, tracks: Table, shift: Shift) -> None:
         """The view has moved: carry the tracks, their speeds and their last boxes over into it, in place."""
-        for box in (state[t.BOX], state[t.SEEN_1], state[t.SEEN_2]):
+        for box in (tracks.box, tracks.seen_box):
             box[:2] = shift.linear @ box[:2] + shift.offset[:, None]
             box[2:] *= shift.scale
-        speed = state[t.SPEED]
-        speed[:2] = shift.linear @ speed[:2]
-        speed[2:] *= shift.scale
+        for way in (tracks.speed, tracks.step[t.SEEN_BOX]):
+            way[:2] = shift.linear @ way[:2]
+            way[2:] *= shift.scale
 
-    def correct(self, state: Array, boxes: Array, matched: Array, now_s: float) -> None:
-        """Take the boxes (4, N) of the tracks where `matched` (N,) is 1 into account, in place; where it is 0
-        the box must be the prediction itself."""
-        size = np.maximum(boxes[2:], t.LEAST_SIZE)
+    def correct(self, tracks: Table, seen: Array, matched: Bools | None) -> None:
+        """Take the boxes `seen` (SEEN_ROWS, N) of the tracks `matched` (N,), None for all, into account, in
+        place; the other columns may hold anything finite."""
+        step = seen[t.PLACED] - tracks.seen[t.PLACED]
+        size = np.maximum(seen[t.SEEN_SIZE], t.LEAST)
         size *= size
-        self._measure(state, boxes, size, matched, now_s)
-        r = self.noise(state)
-        r *= size
-        x, v, pxx, pxv, pvv = state[t.BOX], state[t.SPEED], state[t.P_XX], state[t.P_XV], state[t.P_VV]
-        gap = boxes - x
-        inverse = (SHARES * r).reshape(4, -1)
-        inverse += pxx
-        np.divide(matched, inverse, out=inverse)
-        k = pxx * inverse
-        kv = pxv * inverse
-        x += k * gap
-        v += kv * gap
-        pvv -= kv * pxv
-        pxv -= k * pxv
-        pxx -= k * pxx
-        gap *= gap
-        gap *= inverse
-        surprise = gap.sum(axis=0)
-        surprise *= 0.25
-        np.maximum(surprise, 0.2, out=surprise)
-        np.minimum(surprise, 5.0, out=surprise)
-        surprise **= self.settings.maneuver_rate * matched
-        maneuver = state[t.MANEUVER]
+        self.noise.measure(tracks, step, size, matched)
+        tracks.side[:] = self.noise.of(tracks)
+        weight = SHARES.dot(tracks.side * size)
+        weight += tracks.p_xx
+        np.reciprocal(weight, out=weight)
+        if matched is not None:
+            np.copyto(weight, 0.0, where=~matched)
+        # What was known less what was seen, [p_xx, p_xv, box - seen]; the gains are the first two, weighed.
+        known = tracks.value.copy()
+        known[8:] -= seen[t.SEEN_BOX]
+        known = known.reshape(3, -1)
+        weighed = known * weight.ravel()
+        tracks.value_3 -= known[0] * weighed
+        tracks.rate_2 -= known[1] * weighed[1:]
+        self._follow(tracks, (known[2] * weighed[2]).reshape(4, -1), matched)
+        if matched is None:
+            tracks.seen[:] = seen
+            tracks.step[:] = step
+        else:
+            np.copyto(tracks.seen, seen, where=matched)
+            np.copyto(tracks.step, step, where=matched)
+
+    def _follow(self, tracks: Table, surprises: Array, matched: Bools | None) -> None:
+        """Let the acceleration follow the squared innovations (4, N) over what was expected of them."""
+        surprise = MEAN.dot(surprises)
+        np.maximum(surprise, LEAST_SURPRISE, out=surprise)
+        np.minimum(surprise, MOST_SURPRISE, out=surprise)
+        np.power(surprise, self._rate, out=surprise)
+        if matched is not None:
+            np.copyto(surprise, 1.0, where=~matched)
+        maneuver = tracks.maneuver
         maneuver *= surprise
         np.maximum(maneuver, self._least, out=maneuver)
         np.minimum(maneuver, self._most, out=maneuver)
 
-    def noise(self, state: Array) -> Array:
-        """(2, N) variance of the noise of a side in x and y, over the squared size of the box."""
-        weight = self.settings.noise_weight
-        mean = state[t.NOISE_SUM] + weight * self._noise
-        mean /= state[t.NOISE_N] + weight
-        return np.asarray(mean)
 
-    def _measure(self, state: Array, boxes: Array, square_size: Array, matched: Array, now_s: float) -> None:
-        dt = now_s - state[t.SEEN_S]
-        even = np.abs(dt - state[t.SEEN_DT]) < EVEN * dt
-        even &= state[t.HITS] >= 2
-        even &= matched > 0
-        n = int(np.count_nonzero(even))
-        if not n:
-            return
-        bend = state[t.SEEN_1] * -2.0
-        bend += boxes
-        bend += state[t.SEEN_2]
-        bend *= bend
-        both = bend[:2] + 0.25 * bend[2:]
-        both /= 6.0 * square_size
-        np.minimum(both, LARGEST_BEND, out=both)
-        both *= even
-        self._noise_n = min(self._noise_n + n, CAMERA_MEMORY)
-        self._noise += (both.sum(axis=1, keepdims=True) / n - self._noise) * (n / self._noise_n)
-        keep = 1.0 - (1.0 - FORGET) * even
-        state[t.NOISE_SUM] *= keep
-        state[t.NOISE_SUM] += both
-        state[t.NOISE_N] *= keep
-        state[t.NOISE_N] += even
-
-    def save(self) -> list[float]:
-        return [*self._noise[:, 0].tolist(), self._noise_n]
-
-    def restore(self, saved: list[float]) -> None:
-        self._noise = np.array(saved[:2], np.float64).reshape(2, 1)
-        self._noise_n = float(saved[2])
+def _steps(acceleration: float, acceleration_size: float) -> Array:
+    """(10, 11, 4) what a step of the time dt takes from each pair of rows of Table.filter for each of the
+    first ten, as a polynomial of dt: coefficients of 1, dt, dt ** 2, dt ** 3."""
+    step = np.zeros((10, 11, 4))
+    step[range(10), range(10), 0] = 1.0
+    p_xx, p_xv, box, p_vv, speed, unrest = range(0, 12, 2)
+    for pair, disturbed in ((0, acceleration), (1, acceleration_size)):  # place, extent
+        step[box + pair, speed + pair, 1] = 1.0
+        step[p_xx + pair, p_xv + pair, 1] = 2.0
+        step[p_xx + pair, p_vv + pair, 2] = 1.0
+        step[p_xv + pair, p_vv + pair, 1] = 1.0
+        step[p_xx + pair, unrest, 3] = disturbed / 3
+        step[p_xv + pair, unrest, 2] = disturbed / 2
+        step[p_vv + pair, unrest, 1] = disturbed
+    return step

@@ -7,10 +7,8 @@ import numpy.typing as npt
 
 from pipelines.track import table as t
 from pipelines.track.early import Early
-from pipelines.track.motion import Motion
+from pipelines.track.table import Table
 from pipelines.values import Tracks
-
-Array = npt.NDArray[np.float64]
 
 # The shown box of a track with this factor of acceleration is half estimate, half matched box: the estimate
 # is behind where an object speeds up or turns, the box is noisy where it does not.
@@ -18,39 +16,41 @@ LIVELY = 0.3
 
 
 def shown(
-    state: Array, classes: npt.NDArray[np.intp], motion: Motion, early: Early, now_s: float, coast_s: float
+    tracks: Table, classes: npt.NDArray[np.int32], early: Early, now_s: float, coast_s: float
 ) -> Tracks:
-    """The tracks of the table (ROWS, N) that were seen within `coast_s`, with the class ids (N,)."""
-    gap = now_s - state[t.SEEN_S]
+    """The tracks that were seen within `coast_s`, with the class ids (N,)."""
+    gap = now_s - tracks.seen_s
     show = gap <= coast_s
-    show &= state[t.CONFIRMED] > 0
-    index = show.nonzero()[0]
-    n = len(index)
+    show &= tracks.confirmed > 0
+    n = np.count_nonzero(show)
     if not n:
         return Tracks.empty()
-    rows = state if n == state.shape[1] else state.take(index, axis=1)
-    observed = gap[index] == 0
-    noise = motion.noise(rows)
-    np.sqrt(noise, out=noise)
-    noise *= np.maximum(rows[2:4], t.LEAST_SIZE)
-    measured, sides = np.empty((2, n, 4), np.float32)
-    t.to_sides(rows[t.SEEN_1], measured)
-    maneuver = rows[t.MANEUVER]
-    lively = observed * maneuver
-    lively /= maneuver + LIVELY
-    box = rows[t.SEEN_1] - rows[t.BOX]
+    observed = gap == 0
+    maneuver = tracks.maneuver[0]
+    lively = maneuver / (maneuver + LIVELY)
+    lively *= observed
+    box = tracks.seen_box - tracks.box
     box *= lively
-    box += rows[t.BOX]
-    t.to_sides(box, sides)
-    ids = rows[t.ID].astype(np.int64)
+    box += tracks.box
+    # Sides, measured sides, jitter, score and evidence: one block, whose parts are given out.
+    block = np.empty((12, tracks.n))
+    t.TO_SIDES.dot(box, block[:4])
+    t.TO_SIDES.dot(tracks.seen_box, block[4:8])
+    jitter = np.sqrt(tracks.side, out=block[8:10])
+    jitter *= np.maximum(tracks.size, t.LEAST)
+    block[10:] = tracks.seen[t.SEEN_SCORE : t.SEEN_EVIDENCE + 1]
+    rows, ids = block.astype(np.float32), tracks.id.astype(np.int64)
+    if n < tracks.n:
+        index = show.nonzero()[0]
+        rows, ids, classes, observed = rows.take(index, axis=1), ids[index], classes[index], observed[index]
     return Tracks(
         ids,
-        sides,
-        rows[t.SCORE].astype(np.float32),
-        classes[index].astype(np.int32),
+        rows[:4].T,
+        rows[10],
+        classes,
         observed,
-        noise.T.astype(np.float32, order="C"),
-        measured_xyxyn=measured,
-        evidence=rows[t.LAST_EVIDENCE].astype(np.float32),
-        history=early.give(ids.tolist(), now_s),
+        rows[8:10].T,
+        measured_xyxyn=rows[4:8].T,
+        evidence=rows[11],
+        history=early.give(ids, now_s),
     )

@@ -1,4 +1,4 @@
-"""The rows of the tracker's state table: a column is a track, and each quantity of all tracks lies together.
+"""The tracks of one camera as the columns of one table, each quantity of all tracks in a row of its own.
 
 A track's box is held as a place (x and y of its centre) and an extent (width, height), normalised; speeds are
 per second. Where four rows belong together their order is centre x, centre y, width, height.
@@ -10,48 +10,76 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
 
-BOX = slice(0, 4)  # the estimate
-SPEED = slice(4, 8)
-P_XX = slice(8, 12)  # variance of the estimate, covariance with the speed, variance of the speed
-P_XV = slice(12, 16)
-P_VV = slice(16, 20)
-SEEN_1 = slice(20, 24)  # the last matched box
-SEEN_2 = slice(24, 28)  # the one before
-NOISE_SUM = slice(28, 30)  # squared noise over squared size in x and y, summed with forgetting
-NOISE_N = 30
-ID = 31
-SEEN_S = 32  # time of the last matched box
-SEEN_DT = 33  # time between the last two matched boxes
-HITS = 34
-SCORE = 35
-CONFIRMED = 36
-EVIDENCE = 37  # sum over the boxes, see evidence.py
-LAST_EVIDENCE = 38
-MANEUVER = 39  # factor on the process noise
-SURE_HITS = 40  # boxes with evidence of 0 or more
-ROWS = 41
+# What is known of a box that was found: rows for each box of a frame, and for the last one of a track.
+SEEN_S = 0
+SEEN_BOX = slice(1, 5)
+SEEN_SIZE = slice(3, 5)
+SEEN_SCORE = 5
+SEEN_EVIDENCE = 6  # see evidence.py
+SEEN_CLASS = 7
+SEEN_ROWS = 8
+PLACED = slice(0, 5)  # when and where
+
+FILTER_ROWS = 22
+ROWS = 47
 
 LEAST_SIZE = 1e-4  # of the picture; thinner boxes are taken as this thin where lengths are compared
+LEAST = np.array(LEAST_SIZE)  # numpy takes an array of no dimension faster than a number
+
+# Centre and extent from the sides x1, y1, x2, y2, and back.
+FROM_SIDES: Array = np.array([[0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5], [-1, 0, 1, 0], [0, -1, 0, 1]])
+TO_SIDES: Array = np.array([[1, 0, -0.5, 0], [0, 1, 0, -0.5], [1, 0, 0.5, 0], [0, 1, 0, 0.5]])
 
 
-def from_sides(boxes_xyxyn: npt.NDArray[np.floating]) -> Array:
-    """(4, N) centres and extents of (N, 4) boxes given by their sides."""
-    low, high = boxes_xyxyn.T[:2], boxes_xyxyn.T[2:]
-    box = np.empty((4, len(boxes_xyxyn)))
-    np.add(low, high, out=box[:2])
-    box[:2] *= 0.5
-    np.subtract(high, low, out=box[2:])
-    return box
+class Table:
+    """The table (ROWS, N) in `all`, and its parts by name, which may be written to.
 
+    The rows lie together without gaps, so a table is made anew when tracks come or go: numpy is three times
+    as fast on such a block as on a part of a larger one, and most frames bring no track and take none.
+    """
 
-def to_sides(box: Array, out: npt.NDArray[np.floating]) -> None:
-    """Write the sides of boxes (4, N) to `out` (N, 4)."""
-    half = 0.5 * box[2:]
-    np.subtract(box[:2], half, out=out.T[:2], casting="same_kind")
-    np.add(box[:2], half, out=out.T[2:], casting="same_kind")
+    def __init__(self, rows: Array) -> None:
+        self._hold(rows)
 
+    @classmethod
+    def of(cls, n: int) -> Table:
+        """A table of `n` tracks of which nothing is known."""
+        return cls(np.zeros((ROWS, n)))
 
-def paired(rows: Array) -> Array:
-    """(2, 2, N) view of four rows: place or extent, then x or y."""
-    return rows.reshape(2, 2, -1)
+    def _hold(self, rows: Array) -> None:
+        self.all = rows
+        self.n = rows.shape[1]
+        # The filter: `value` is [p_xx, p_xv, box], `rate` is [p_vv, speed]; they are one block with `unrest`.
+        self.filter = rows[:FILTER_ROWS].reshape(FILTER_ROWS // 2, -1)  # pairs of rows, x beside y
+        self.value = rows[0:12]
+        self.value_3 = self.value.reshape(3, -1)
+        self.rate_2 = rows[12:20].reshape(2, -1)
+        self.p_xx = rows[0:4]  # variance of the estimate, covariance with the speed, variance of the speed
+        self.p_xv = rows[4:8]
+        self.box = rows[8:12]  # the estimate
+        self.p_vv = rows[12:16]
+        self.speed = rows[16:20]
+        self.size = rows[10:12]
+        self.unrest = rows[20:22]  # squared size times maneuver: what the process noise is a share of
+        self.maneuver = rows[22:24]  # factor on the process noise, the same in both rows
+        self.seen = rows[24:32]  # the last matched box
+        self.seen_s = rows[24]
+        self.seen_box = rows[25:29]
+        self.step = rows[32:37]  # time and way from the matched box before to the last; 0 where there is one
+        self.noise = rows[37:40]  # squared noise over squared size in x and y, summed with forgetting; boxes
+        self.side = rows[40:42]  # variance of the noise of a side in x and y, over the squared size
+        self.id = rows[42]
+        self.hits = rows[43]  # matched boxes; these four are kept up while they still decide something
+        self.sure_hits = rows[44]  # those with evidence of 0 or more
+        self.evidence = rows[45]  # sum over the boxes
+        self.confirmed = rows[46]
+
+    def add(self, fresh: Table) -> None:
+        """Put these tracks after the others."""
+        self._hold(np.concatenate((self.all, fresh.all), axis=1))
+
+    def keep(self, columns: Index) -> None:
+        """Only these tracks are left, in this order."""
+        self._hold(self.all.take(columns, axis=1))

@@ -7,25 +7,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.geometry import good_boxes
 from pipelines.track import checkpoint
 from pipelines.track import table as t
 from pipelines.track.appearance import Looks
-from pipelines.track.association import mutual_best, similarity
+from pipelines.track.association import Likeness, pairs
 from pipelines.track.camera_motion import CameraMotion
 from pipelines.track.early import Early
 from pipelines.track.evidence import ScoreScale
+from pipelines.track.found import Found, find
 from pipelines.track.motion import Motion
 from pipelines.track.settings import TrackerSettings
 from pipelines.track.shown import shown
+from pipelines.track.table import Table
+from pipelines.track.trust import Trust
+from pipelines.track.votes import Votes
 from pipelines.values import Detections, Image, Labels, Stamp, Tracks
 
-Array = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
 
-MOST_EVIDENCE = 3.0  # of one box
-TEACH_FROM, TEACH_TO = 5, 60  # boxes of a track, by number, that teach the usual score:
-# not all, lest one person who stands for an hour sets it
+NOBODY: Index = np.zeros(0, np.intp)
 BACKWARDS_S = 1.0  # media time that falls back by more begins anew; by less, the frame is dropped
 OUTSIDE = 0.02  # a predicted centre this far out of the picture has left it
 
@@ -47,18 +49,16 @@ class Tracker:
         self._next_id = 1
         self._epoch: int | None = None
         self._motion = Motion(self.settings)
+        self._likeness = Likeness(self.settings.buffer, self.settings.buffer_sigmas)
         self._scale = ScoreScale(self.settings.border_sigmas)
         self.camera_motion = CameraMotion()
         self._clear()
 
     def _clear(self) -> None:
-        self._table: Array = np.zeros((t.ROWS, self.settings.max_tracks))
-        self._n = 0
-        self._state: Array = self._table[:, :0]  # the part of the table that is in use
-        self._votes: Array = np.zeros((self.settings.max_tracks, 1))
-        self._class: Index = np.zeros(0, np.intp)
+        self._tracks = Table.of(0)
+        self._votes = Votes(np.zeros((0, 1)))
+        self._trust = Trust(self.settings)
         self._looks = Looks(self.settings.max_tracks)
-        self._units: npt.NDArray[np.float32] | None = None  # how this frame's boxes look
         self._early = Early()
         self._base_ns: int | None = None
         self._now_s = 0.0
@@ -80,25 +80,21 @@ class Tracker:
         """
         if not self._advance(stamp):
             return Tracks.empty()
-        boxes, scores, classes = self._accept(detections)
-        evidence = self._scale.evidence(scores)
-        if self._votes.shape[1] < len(labels.names):
-            self._votes = np.pad(self._votes, ((0, 0), (0, len(labels.names) - self._votes.shape[1])))
-        if self._n:
-            self._motion.predict(self._state, self._dt)
+        tracks, settings = self._tracks, self.settings
+        found = find(detections, self._now_s, self._scale, settings, self._drop)
+        units = self._looks.units(found.detections.embeddings)
+        self._votes.widen(len(labels.names))
+        if tracks.n:
+            self._motion.predict(tracks, self._dt)
         if image is not None:
             shift = self.camera_motion.follow(image, detections.boxes_xyxyn)
             if shift is not None:
-                self._motion.shift(self._state, shift)
-        free = self._associate(boxes, scores, classes, evidence, labels.group_ids())
+                self._motion.shift(tracks, shift)
+        free = self._associate(found, units, labels.group_ids())
         self._forget()
-        if free is None:
-            self._give_birth(boxes, scores, classes, evidence, self._units)
-        elif len(free):
-            units = None if self._units is None else self._units[free]
-            self._give_birth(boxes[:, free], scores[free], classes[free], evidence[free], units)
-        self._class = self._votes[: self._n].argmax(axis=1)
-        return shown(self._state, self._class, self._motion, self._early, self._now_s, self.settings.coast_s)
+        if free is None or len(free):
+            self._give_birth(found, units, free)
+        return shown(tracks, self._votes.winners, self._early, self._now_s, settings.coast_s)
 
     # ---- what comes in
 
@@ -118,192 +114,123 @@ class Tracker:
             return True
         dt = (stamp.media_ns - self._base_ns) / 1e9 - self._now_s
         if dt < -BACKWARDS_S:
-            self._count("media time fell back", 1)
+            self._drop("media time fell back", 1)
             self._clear()
             self._base_ns = stamp.media_ns
             return True
         if dt <= 0:
-            self._count("media time did not advance", 1)
+            self._drop("media time did not advance", 1)
             return False
         self._now_s += dt
         self._dt = dt
         return True
 
-    def _count(self, reason: str, n: int) -> None:
+    def _drop(self, reason: str, n: int) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + n
-
-    def _accept(self, detections: Detections) -> tuple[Array, Array, npt.NDArray[np.int32]]:
-        """The usable boxes (4, N) as centres and extents, their scores and classes."""
-        boxes, scores, classes = detections.boxes_xyxyn, detections.scores, detections.class_ids
-        units = self._looks.units(detections.embeddings)
-        if len(boxes):
-            sound = good_boxes(boxes) & np.isfinite(scores)
-            keep = sound & (scores >= self.settings.low_score)
-            if not keep.all():
-                if not sound.all():
-                    self._count("box not finite or without area", int((~sound).sum()))
-                boxes, scores, classes = boxes[keep], scores[keep], classes[keep]
-                units = None if units is None else units[keep]
-            if len(boxes) > self.settings.max_boxes:
-                self._count("more boxes than a frame may have", len(boxes) - self.settings.max_boxes)
-                best = np.sort(np.argsort(-scores, kind="stable")[: self.settings.max_boxes])
-                boxes, scores, classes = boxes[best], scores[best], classes[best]
-                units = None if units is None else units[best]
-        self._units = units
-        return t.from_sides(boxes.astype(np.float64)), scores.astype(np.float64), classes
 
     # ---- who is who
 
-    def _associate(
-        self,
-        boxes: Array,
-        scores: Array,
-        classes: npt.NDArray[np.int32],
-        evidence: Array,
-        groups: npt.NDArray[np.int32],
-    ) -> Index | None:
+    def _associate(self, found: Found, units: Floats | None, groups: npt.NDArray[np.int32]) -> Index | None:
         """Match sure boxes before unsure ones (ByteTrack: Zhang et al., ECCV 2022) and tracks that ever had
         a sure box before those that never had; return which are left over, None for all. A track is matched
         only by boxes of its own group of classes. Every box left over begins a track, but only sure ones get
         it shown: the rest is its history, should it turn out to be an object that came in badly seen."""
-        if not len(scores) or not self._n:
+        s, tracks = self.settings, self._tracks
+        if not len(found) or not tracks.n:
             return None
-        s = self.settings
-        state = self._state
-        alike = similarity(state, boxes, s.buffer, s.buffer_sigmas)
-        if self._units is not None:
-            self._looks.weigh(alike, self._units)
+        alike = self._likeness.of(tracks, found.rows[t.SEEN_BOX])
+        if units is not None:
+            self._looks.weigh(alike, units)
         if len(groups) > 1:
-            alike[groups[self._class][:, None] != groups[classes]] = -1.0
-        sure = evidence >= 0
-        refused = alike < np.where(sure, s.min_similarity, s.min_similarity_low)
-        alike += 2 * sure.astype(np.float32)
-        alike += (state[t.SURE_HITS] > 0)[:, None]
-        alike[refused] = -1.0
-        rows, columns = mutual_best(alike)
-        if not len(rows):
+            strange = groups[self._votes.winners][:, None] != groups[found.detections.class_ids]
+            np.copyto(alike, -1.0, where=strange)
+        if found.all_sure and self._trust.all_sure:
+            columns, matched = pairs(alike, s.min_similarity)
+        else:
+            self._rank(alike, found)
+            columns, matched = pairs(alike, 0.0)
+        if matched is not None and not matched.any():
             return None
-        self._correct(rows, columns, boxes, scores, classes, evidence)
-        if self._units is not None:
-            self._looks.learn(rows, self._units[columns])
-        free = np.ones(len(scores), np.bool_)
+        self._correct(found, columns, matched)
+        if matched is not None:
+            columns = columns[matched]
+        if units is not None:
+            rows = np.arange(tracks.n) if matched is None else matched.nonzero()[0]
+            self._looks.learn(rows, units[columns])
+        if len(columns) == len(found):
+            return NOBODY
+        free = np.ones(len(found), np.bool_)
         free[columns] = False
         return free.nonzero()[0]
 
-    def _correct(
-        self,
-        rows: Index,
-        columns: Index,
-        boxes: Array,
-        scores: Array,
-        classes: npt.NDArray[np.int32],
-        evidence: Array,
-    ) -> None:
-        """Give the tracks `rows` the boxes `columns`. What is true of unmatched tracks is written anew to
-        them, so that no table has to be gathered and scattered."""
-        now, state = self._now_s, self._state
-        matched = np.zeros(self._n)
-        matched[rows] = 1.0
-        box = state[t.BOX].copy()
-        box[:, rows] = boxes[:, columns]
-        self._motion.correct(state, box, matched, now)
-        found = np.zeros((2, self._n))
-        scores, evidence = scores[columns], evidence[columns]
-        there = matched > 0
-        np.copyto(state[t.SEEN_2], state[t.SEEN_1], where=there)
-        np.copyto(state[t.SEEN_1], box, where=there)
-        np.copyto(state[t.SEEN_DT], now - state[t.SEEN_S], where=there)
-        np.copyto(state[t.SEEN_S], now, where=there)
-        state[t.HITS] += matched
-        state[t.SCORE, rows] = scores
-        state[t.LAST_EVIDENCE, rows] = evidence
-        found[0, rows] = evidence >= 0
-        found[1, rows] = np.minimum(evidence, MOST_EVIDENCE)
-        sure = state[t.SURE_HITS]
-        sure += found[0]
-        found[1] *= sure > 0
-        state[t.EVIDENCE] += found[1]
+    def _rank(self, alike: Floats, found: Found) -> None:
+        """Put matches that come first above the others, and those that may not be below 0, in place."""
         s = self.settings
-        proven = state[t.EVIDENCE] >= s.confirm_evidence
-        proven &= sure >= s.confirm_hits
-        proven &= there
-        np.maximum(state[t.CONFIRMED], proven, out=state[t.CONFIRMED])
-        self._votes[rows, classes[columns]] += scores
-        hits = state[t.HITS, rows]
-        taught = state[t.CONFIRMED, rows] > 0
-        taught &= hits >= TEACH_FROM
-        taught &= hits <= TEACH_TO
-        self._scale.learn(scores[taught])
-        self._early.remember(state, rows, now)
+        sure = found.rows[t.SEEN_EVIDENCE] >= 0
+        refused = alike < np.where(sure, s.min_similarity, s.min_similarity_low).astype(np.float32)
+        alike += 2 * sure.astype(np.float32)
+        alike += (self._tracks.sure_hits > 0).astype(np.float32)[:, None]
+        np.copyto(alike, -1.0, where=refused)
+
+    def _correct(self, found: Found, columns: Index, matched: Bools | None) -> None:
+        """Give the tracks `matched` (N,), None for all, the boxes `columns` (N,)."""
+        tracks = self._tracks
+        self._motion.correct(tracks, found.rows.take(columns, axis=1), matched)
+        self._trust.count(tracks, matched, self._scale)
+        self._votes.count(tracks, matched)
+        self._early.remember(tracks, matched)
 
     # ---- life and death
 
     def _forget(self) -> None:
-        if not self._n:
+        tracks, s = self._tracks, self.settings
+        if not tracks.n:
             return
-        state, s = self._state, self.settings
-        gap = self._now_s - state[t.SEEN_S]
-        if gap.max() <= 0.0:
+        gap = self._now_s - tracks.seen_s
+        longest, hasty = gap.item(gap.argmax()), max(s.tentative_s, 1.5 * self._dt)
+        if longest <= 0.0:
             return
-        hasty = max(s.tentative_s, 1.5 * self._dt)
-        gone = gap > hasty + (s.lost_s - hasty) * state[t.CONFIRMED]
-        off = np.abs(state[:2] - 0.5)
-        gone |= (off[0] > 0.5 + OUTSIDE) & (gap > 0)
-        gone |= (off[1] > 0.5 + OUTSIDE) & (gap > 0)
+        place = tracks.box[:2].ravel()
+        within = place.item(place.argmin()) >= -OUTSIDE and place.item(place.argmax()) <= 1 + OUTSIDE
+        if within and longest <= min(hasty, s.lost_s):
+            return
+        gone = gap > hasty + (s.lost_s - hasty) * tracks.confirmed
+        if not within:
+            off = np.abs(tracks.box[:2] - 0.5) > 0.5 + OUTSIDE
+            gone |= (off[0] | off[1]) & (gap > 0)
         if gone.any():
-            self._early.forget(state[t.ID, gone].tolist())
+            self._early.forget(tracks.id[gone].tolist())
             keep = (~gone).nonzero()[0]
-            self._resize(len(keep))
-            self._state[:] = state[:, keep]
-            self._votes[: self._n] = self._votes[keep]
+            tracks.keep(keep)
+            self._trust.look(tracks)
+            self._votes.keep(keep)
             self._looks.keep(keep)
 
-    def _resize(self, n: int) -> None:
-        self._n = n
-        self._state = self._table[:, :n]
-
-    def _give_birth(
-        self,
-        boxes: Array,
-        scores: Array,
-        classes: npt.NDArray[np.int32],
-        evidence: Array,
-        units: npt.NDArray[np.float32] | None,
-    ) -> None:
-        s = self.settings
-        room = s.max_tracks - self._n
-        if len(scores) > room:
-            self._count("more tracks than a camera may have", len(scores) - room)
-            best = np.argsort(-scores, kind="stable")[:room]
-            boxes, scores, classes, evidence = boxes[:, best], scores[best], classes[best], evidence[best]
-            units = None if units is None else units[best]
-        n = len(scores)
+    def _give_birth(self, found: Found, units: Floats | None, free: Index | None) -> None:
+        """The boxes `free`, None for all, begin tracks."""
+        tracks, seen = self._tracks, found.rows
+        if free is not None:
+            seen, units = seen[:, free], None if units is None else units[free]
+        room = self.settings.max_tracks - tracks.n
+        if seen.shape[1] > room:
+            self._drop("more tracks than a camera may have", seen.shape[1] - room)
+            best = np.argsort(-seen[t.SEEN_SCORE], kind="stable")[:room]
+            seen, units = seen[:, best], None if units is None else units[best]
+        n, old = seen.shape[1], tracks.n
         if not n:
             return
-        old = self._n
-        self._resize(old + n)
-        fresh = self._state[:, old:]
-        fresh[:] = 0.0
-        size = np.maximum(boxes[2:], t.LEAST_SIZE)
-        fresh[t.BOX] = boxes
-        self._motion.begin(fresh, size)
-        self._motion.join(fresh, size, self._state[:, :old], self._now_s)
-        fresh[t.SEEN_1] = boxes
-        fresh[t.SEEN_2] = boxes
-        fresh[t.ID] = np.arange(self._next_id, self._next_id + n)
-        fresh[t.SEEN_S] = self._now_s
-        fresh[t.HITS] = 1
-        fresh[t.SCORE] = scores
-        fresh[t.EVIDENCE] = np.clip(evidence, 0.0, MOST_EVIDENCE)
-        fresh[t.SURE_HITS] = evidence >= 0
-        fresh[t.LAST_EVIDENCE] = evidence
-        fresh[t.MANEUVER] = 1.0
-        fresh[t.CONFIRMED] = (s.confirm_hits <= 1) & (fresh[t.EVIDENCE] >= s.confirm_evidence)
+        fresh = Table.of(n)
+        fresh.seen[:] = seen
+        fresh.box[:] = seen[t.SEEN_BOX]
+        fresh.id[:] = np.arange(self._next_id, self._next_id + n)
         self._next_id += n
-        self._votes[old : old + n] = 0.0
-        self._votes[np.arange(old, old + n), classes] = scores
+        self._motion.begin(fresh)
+        self._motion.join(fresh, tracks, self._now_s)
+        self._trust.begin(fresh)
+        self._votes.add(fresh)
         self._looks.begin(slice(old, old + n), units)
-        self._early.begin(self._state, range(old, old + n), self._now_s)
+        self._early.begin(fresh)
+        tracks.add(fresh)
 
     # ---- checkpoints
 
@@ -313,15 +240,15 @@ class Tracker:
         What tracks look like, and the last picture of the view, are learnt anew.
         """
         return checkpoint.save(
-            self._state,
-            self._votes[: self._n],
+            self._tracks.all,
+            self._votes.cast,
             {
                 "camera": self._camera,
                 "epoch": self._epoch,
                 "base_ns": self._base_ns,
                 "now_s": self._now_s,
                 "next_id": self._next_id,
-                "motion": self._motion.save(),
+                "noise": self._motion.noise.save(),
                 "scale": self._scale.save(),
                 "early": self._early.save(),
             },
@@ -338,14 +265,12 @@ class Tracker:
         self._base_ns = rest["base_ns"]
         self._now_s = float(rest["now_s"])
         self._next_id = int(rest["next_id"])
-        self._motion.restore(rest["motion"])
+        self._motion.noise.restore(rest["noise"])
         self._scale.restore(rest["scale"])
         self._early.restore(rest["early"])
-        self._resize(state.shape[1])
-        self._state[:] = state
-        self._votes = np.zeros((self.settings.max_tracks, max(votes.shape[1], 1)))
-        self._votes[: self._n, : votes.shape[1]] = votes
-        self._class = self._votes[: self._n].argmax(axis=1)
+        self._tracks = Table(state)
+        self._trust.look(self._tracks)
+        self._votes = Votes(votes)
 
 
 def create_tracker(settings: TrackerSettings | None = None) -> Tracker:
