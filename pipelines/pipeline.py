@@ -17,6 +17,7 @@ from pipelines.actions.engine import ActionEngine, Seen
 from pipelines.count import Analytics, create_analytics
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.filter import DetectionFilter
+from pipelines.scene.watch import SceneWatch
 from pipelines.skeleton import MIN_SCORE
 from pipelines.spec import CameraRules
 from pipelines.track import Tracker, create_tracker
@@ -34,14 +35,16 @@ class _Camera:
     filter: DetectionFilter
     tracker: Tracker
     analytics: Analytics
+    scene: SceneWatch | None = None
+    scene_before: dict[str, Any] | None = None  # of a checkpoint, until there is a watch that takes it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pending:
     """A batch that the detector has; `stamps` and `aspects` (width over height) in the order of its frames.
 
-    `greys` are small grey copies that tell whether the view has moved, and `images` copies for a model of
-    actions that looks at pixels; a replay has neither.
+    `greys` are small grey copies that tell whether the view has moved, `images` copies for a model of
+    actions that looks at pixels, and `scenes` those of frames whose scene is due; a replay has none.
     """
 
     stamps: tuple[Stamp, ...]
@@ -49,6 +52,7 @@ class Pending:
     aspects: tuple[float, ...]
     greys: tuple[Image, ...] = ()
     images: tuple[Image, ...] = ()
+    scenes: tuple[Image | None, ...] = ()
 
 
 class Pipeline:
@@ -89,14 +93,37 @@ class Pipeline:
         state.filter = chosen
         state.rules = rules
 
+    def watch_scene(self, camera: str, scene: SceneWatch | None, stamp: Stamp | None) -> list[Event]:
+        """Look at the camera's whole picture from now on, or not any more.
+
+        `stamp` is of its last frame, where there was one. A watch of the same model goes on from the one
+        before it; the events are those of another's end.
+        """
+        state = self._cameras[camera]
+        before, state.scene = state.scene, scene
+        saved = before.save() if before is not None else state.scene_before
+        state.scene_before = None
+        if scene is not None and saved is not None:
+            scene.restore(saved)
+        if before is None or stamp is None:
+            return []
+        goes_on = scene is not None and scene.model.sha256 == before.model.sha256
+        return [] if goes_on else before.close(stamp)
+
+    def scene(self, camera: str) -> dict[str, Any] | None:
+        """What the camera shows now, by head; None where nothing looks."""
+        watch = self._cameras[camera].scene
+        return None if watch is None else watch.describe()
+
     def end_tracks(self, camera: str, stamp: Stamp) -> list[Event]:
-        """The camera has closed: every track ends, and with it what is open in zones."""
+        """The camera has closed: every track ends, and with it what is open in zones and its scene."""
         state = self._cameras[camera]
         state.tracker.reset()
         self.detector.forget(camera)
         if self.actions is not None:
             self.actions.end_tracks(camera)
-        return state.analytics.close(stamp)
+        scene = [] if state.scene is None else state.scene.close(stamp)
+        return [*state.analytics.close(stamp), *scene]
 
     def close_camera(self, camera: str) -> None:
         self._cameras.pop(camera, None)
@@ -118,7 +145,12 @@ class Pipeline:
             tuple(frame.image.shape[1] / frame.image.shape[0] for frame in frames),
             tuple(small_grey(frame.image) for frame in frames),
             tuple(frame.image.copy() for frame in frames) if wanted else (),
+            tuple(self._scene_of(frame) for frame in frames),
         )
+
+    def _scene_of(self, frame: Frame) -> Image | None:
+        scene = self._cameras[frame.stamp.camera].scene
+        return frame.image.copy() if scene is not None and scene.takes(frame.stamp) else None
 
     def collect(self, pending: Pending) -> list[FrameResult]:
         """Wait for the detector, then track and count. One result a frame, in order.
@@ -130,9 +162,10 @@ class Pipeline:
     def follow(self, pending: Pending, found: Sequence[Detections]) -> list[FrameResult]:
         """What follows the detector, for a batch; the windows of all its cameras are classified at once."""
         greys = pending.greys or (None,) * len(found)
+        scenes = pending.scenes or (None,) * len(found)
         results = [
-            self._track(stamp, boxes, grey)
-            for stamp, boxes, grey in zip(pending.stamps, found, greys, strict=True)
+            self._track(stamp, boxes, grey, scene)
+            for stamp, boxes, grey, scene in zip(pending.stamps, found, greys, scenes, strict=True)
         ]
         if self.actions is None:
             return results
@@ -154,14 +187,18 @@ class Pipeline:
         """
         return self.follow(Pending((stamp,), Ticket((stamp.camera,)), (aspect,)), [detections])[0]
 
-    def _track(self, stamp: Stamp, detections: Detections, grey: Image | None) -> FrameResult:
-        """Filter, tracker, analytics."""
+    def _track(
+        self, stamp: Stamp, detections: Detections, grey: Image | None, scene: Image | None
+    ) -> FrameResult:
+        """Filter, tracker, analytics, and the scene where its picture is there."""
         state = self._cameras[stamp.camera]
         kept = state.filter.apply(detections)
         if kept.maps is not None:
             kept = replace(kept, maps=None)  # a megabyte a frame, and results are kept
         tracks = state.tracker.update(stamp, kept, self.labels, grey)
         events = state.analytics.update(stamp, tracks)
+        if scene is not None and state.scene is not None:
+            events = [*events, *state.scene.see(stamp, scene)]
         return FrameResult(stamp, kept, tracks, tuple(events))
 
     def view_moved(self, camera: str) -> float:
@@ -180,6 +217,9 @@ class Pipeline:
         }
         if self.actions is not None:
             saved["actions"] = self.actions.save(camera)
+        scene = state.scene_before if state.scene is None else state.scene.save()
+        if scene is not None:
+            saved["scene"] = scene
         return saved
 
     def restore(self, camera: str, saved: dict[str, Any]) -> None:
@@ -189,6 +229,7 @@ class Pipeline:
         state.analytics.restore(saved["analytics"])
         if self.actions is not None and "actions" in saved:
             self.actions.restore(camera, saved["actions"])
+        state.scene_before = saved.get("scene")
 
 
 def _poses(result: FrameResult) -> dict[int, Floats]:

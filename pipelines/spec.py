@@ -223,6 +223,14 @@ class ActionsSpec(Rules):
     groups: tuple[str, ...] = ()
 
 
+class SceneSpec(Rules):
+    """What a camera's whole picture shows: the path of a classifier of pictures (an exported .onnx with its
+    sidecar), and how often it looks."""
+
+    model: str = Field(min_length=1, max_length=4096)
+    interval_s: float = Field(default=5.0, ge=0.2, le=3600)
+
+
 class PipelineSpec(Rules):
     """Which parts a pipeline is made of. `detector` is an engine of the registry or "auto".
 

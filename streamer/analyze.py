@@ -19,6 +19,7 @@ from pipelines.actions.engine import ActionEngine
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.errors import ModelRefused
 from pipelines.pipeline import Pending, Pipeline
+from pipelines.scene.watch import SCENE_CHANGED, SceneWatch
 from pipelines.spec import CameraRules
 from pipelines.values import Detections, Event, Frame, FrameResult, Image, Labels, Stamp
 from streamer.clip_writer import ClipWriter
@@ -92,6 +93,8 @@ class Analysis:
     further: dict[str, dict[str, Any]] = field(
         default_factory=dict
     )  # last data by type and rule, and how many
+    scenes: dict[str, dict[str, float]] = field(default_factory=dict)  # seconds by head and label
+    _scene_since_ns: dict[str, int] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.lines = {line.name: LineCount() for line in self.rules.lines}
@@ -110,11 +113,20 @@ class Analysis:
             zone.exited += 1
             if "dwell_s" in data:
                 zone.dwell_s.append(float(data["dwell_s"]))
+        elif event.type == SCENE_CHANGED:
+            self._scene(event.subject, data["previous"], data["start_media_ns"])
         elif event.type in FURTHER:
             kind = event.type.removeprefix("streamer.").removesuffix(".v1")
             told = self.further.setdefault(kind, {}).setdefault(event.subject, {"events": 0})
             told["events"] += 1
             told["last"] = dict(data)
+
+    def _scene(self, head: str, ended: str, at_ns: int) -> None:
+        """What was shown until then has had its time."""
+        seconds = self.scenes.setdefault(head, {})
+        lasted_s = (at_ns - self._scene_since_ns.get(head, 0)) / 1e9
+        seconds[ended] = seconds.get(ended, 0.0) + lasted_s
+        self._scene_since_ns[head] = at_ns
 
 
 class Watcher(Protocol):
@@ -179,6 +191,7 @@ def analyze(
     progress: Progress | None = None,
     watcher: Watcher | None = None,
     actions: ActionEngine | None = None,
+    scene: SceneWatch | None = None,
 ) -> Analysis:
     """Run every frame of `source` (open; closed by the caller) through `detector`, tracker and analytics.
 
@@ -188,6 +201,7 @@ def analyze(
     outputs = outputs or Outputs()
     pipeline = Pipeline(detector, actions)
     _open(pipeline, rules)
+    pipeline.watch_scene(CAMERA, scene, None)
     analysis = Analysis(
         rules, width=info.width, height=info.height, fps=info.fps, detector=detector.describe()
     )

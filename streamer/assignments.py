@@ -69,6 +69,7 @@ def infer_assignment(spec: WorkerSpec, rev: int, config: Config, shared: SharedS
                 rules=with_defaults(camera.rules, pipeline).model_dump_json(),
                 bucket_s=config.counts.bucket_s,
                 newest=camera.source.realtime and not camera.source.fps,
+                scene="" if camera.scene is None else camera.scene.model_dump_json(),
             )
         )
     inference = config.inference

@@ -271,7 +271,9 @@ def _set_key(data: dict[str, Any], key: str, value: Any) -> None:
     if key == "name":
         raise ConfigError("name: use `streamer camera rename`")
     for step in way:
-        data = data.setdefault(step, {})
+        if data.get(step) is None:
+            data[step] = {}
+        data = data[step]
         if not isinstance(data, dict):
             raise ConfigError(f"{key}: there is nothing below {step!r}")
     if value is None:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pipelines.spec import CameraRules, Name
+from pipelines.spec import CameraRules, Name, SceneSpec
 from streamer.errors import ConfigError
 from streamer.urls import check_source_url, split_credentials
 
@@ -47,6 +47,7 @@ class CameraConfig(_Section):
     model: str | None = Field(default=None, min_length=1, max_length=255)
     actions: str | None = Field(default=None, min_length=1, max_length=255)
     source: SourceOptions = SourceOptions()
+    scene: SceneSpec | None = None
     rules: CameraRules = CameraRules()
 
     @field_validator("url")

@@ -86,7 +86,8 @@ class CaptureAssignment(_Message, frozen=True):
 
 
 class InferCamera(_Message, frozen=True):
-    """One camera of an inference worker; `rules` and `pipeline` are the JSON of pipelines.spec models."""
+    """One camera of an inference worker; `rules`, `pipeline` and `scene` are the JSON of pipelines.spec
+    models; `scene` is empty where nothing looks at the whole picture."""
 
     name: str
     row: int  # this camera's row in the books
@@ -95,6 +96,7 @@ class InferCamera(_Message, frozen=True):
     rules: str
     bucket_s: int
     newest: bool = False  # every frame is wanted while it is new: one that waited may be let go for the next
+    scene: str = ""
 
 
 class InferAssignment(_Message, frozen=True):

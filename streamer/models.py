@@ -97,6 +97,11 @@ class ModelStore:
         """All installed models by name. Raises ModelError for a sidecar that cannot be read."""
         return [self.get(name) for name in self.names()]
 
+    def find(self, sha256: str) -> Path | None:
+        """The file of the model that has this digest, of the store or in the package. Raises ModelError."""
+        every = (*self.installed(), packaged())
+        return next((found.path for found in every if found.card.sha256 == sha256), None)
+
     def names(self) -> list[str]:
         if not self.folder.is_dir():
             return []

@@ -87,6 +87,7 @@ def camera_status(
         "infer_worker": infer_worker,
         "pipeline": camera.pipeline,
         "detector": _detector(detector),
+        "scene": inferred.get("scene") if state is not None and state.state == "live" else None,
         "opens": note.opens,
         "trouble": inferred.get("trouble") or note.trouble,
     }

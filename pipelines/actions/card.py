@@ -54,7 +54,8 @@ class EmbedderCard(_Frozen):
 
     crops: the backbone's file beside this one, fed with `input_size` (width, height) pixels of the track's
     box, `margin` of its size around it. features: the detector whose maps the model was trained on, by its
-    SHA-256, the `strides` of those maps, and whether how they `moved` is all that is taken of them.
+    SHA-256, the `strides` of those maps, and whether how they `moved`, or what they hold while `still`, is
+    all that is taken of them.
     """
 
     file: str = ""
@@ -64,15 +65,17 @@ class EmbedderCard(_Frozen):
     margin: float = Field(default=0.1, ge=0, le=2)
     strides: tuple[int, ...] = ()
     moved: bool = False
+    still: bool = False
 
 
 class ActionCard(_Frozen):
-    """`size`: joints of a pose, else values a frame. `rate_hz` None: whole clips stretched to the window."""
+    """`size`: joints of a pose, else values a frame. `rate_hz` None: whole clips stretched to the window.
+    `window` 1: a classifier of single pictures, for a camera's scene."""
 
     format: Literal[1] = 1
     kind: Kind
     size: int = Field(ge=1, le=8192)
-    window: int = Field(ge=2, le=256)
+    window: int = Field(ge=1, le=256)
     rate_hz: float | None = Field(default=None, gt=0, le=60)
     lag_s: float = Field(default=0.0, ge=0, le=30)  # a window tells of so long before its end
     heads: tuple[HeadCard, ...] = Field(min_length=1, max_length=8)
@@ -91,12 +94,19 @@ class ActionCard(_Frozen):
             raise ValueError(f"{len(self.joints)} joints are named, the model takes {self.size}")
         if self.kind == "boxes" and self.size != BOX_VALUES:
             raise ValueError(f"a box has {BOX_VALUES} values, not {self.size}")
+        if self.window == 1 and (not self.whole_picture or self.kind not in ("features", "crops")):
+            raise ValueError("a window of one frame is for models of whole pictures (features or crops)")
         if self.kind in ("features", "crops") and self.embedder is None:
             raise ValueError(f"a model of {self.kind} needs an embedder")
         names = [head.name for head in self.heads]
         if len(set(names)) < len(names):
             raise ValueError("two heads have one name")
         return self
+
+    @property
+    def of_pictures(self) -> bool:
+        """Whether it says what a single, whole picture shows."""
+        return self.window == 1 and self.whole_picture
 
     def frame_shape(self) -> tuple[int, ...]:
         """The shape of one frame's raw values."""

@@ -22,6 +22,11 @@ def create_engine(spec: ActionsSpec, detector: Detector, *, threads: int = 1) ->
     """
     model = ActionModel(model_path(spec.model), threads=threads)
     card = model.card
+    if card.of_pictures:
+        raise ModelRefused(
+            f"{model.path}: says what a picture shows, not what is done over time: use it as a camera's "
+            "scene (`streamer camera set NAME scene=FILE`, or `streamer analyze --scene`)"
+        )
     embedder, joints = None, tuple[int, ...]()
     if card.kind == "crops":
         embedder = CropEmbedder(model.path, card, threads=threads)

@@ -65,16 +65,23 @@ class MapEmbedder:
     """A clip's pictures in order -> values of the whole picture, from a detector's maps alone.
 
     The detector runs as it does in a pipeline, with the sidecar beside its file if there is one, so that live
-    values are those of training. Raises ModelRefused.
+    values are those of training. Raises ModelRefused. Of its values `moved` keeps how the maps change alone,
+    `still` what they hold: all that a single picture has.
     """
 
     def __init__(
-        self, detector: Path, *, moved: bool = False, strides: Sequence[int] = STRIDES, threads: int = 1
+        self,
+        detector: Path,
+        *,
+        moved: bool = False,
+        still: bool = False,
+        strides: Sequence[int] = STRIDES,
+        threads: int = 1,
     ) -> None:
         beside = detector.with_suffix(".yaml")
         card: ModelCard | None = read_card(beside) if beside.is_file() else None
         self._detector = create_detector("auto", detector, threads=threads, sidecar=card)
-        self.moved = moved
+        self.moved, self.still = moved, still
         self.strides = tuple(strides)
         self.channels = self._detector.give_maps(self.strides)
         self.sha256 = str(self._detector.describe()["sha256"])
@@ -82,7 +89,7 @@ class MapEmbedder:
     @property
     def values(self) -> int:
         """How many values a frame has."""
-        return self.channels if self.moved else 2 * self.channels
+        return self.channels if self.moved or self.still else 2 * self.channels
 
     def embed_clip(self, images: Sequence[Image]) -> Floats:
         """(T, values); the first picture has not changed."""
@@ -99,7 +106,8 @@ class MapEmbedder:
                 return np.stack(rows) if rows else np.zeros((0, self.values), np.float32)
             maps = self._detector.collect(waiting.popleft())[0].maps
             assert maps is not None
-            rows.append(pool(maps, before, WHOLE, self.strides, moved=self.moved)[0])
+            row = pool(maps, before, WHOLE, self.strides, moved=self.moved)[0]
+            rows.append(row[: self.channels] if self.still else row)
             before = maps
 
     def _submit(self, image: Image) -> Ticket:

@@ -238,21 +238,25 @@ class Member(nn.Module):
 
 class StatsMember(nn.Module):
     """No encoder and no recurrence: the mean and the deviation of each value over the window, and one linear
-    layer. For embeddings of few clips, of which larger nets learn the scenes by heart."""
+    layer. For embeddings of few clips, of which larger nets learn the scenes by heart; and for single
+    pictures, which have no deviation."""
 
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
         if config.kind == "pose":
             raise ValueError("stats is for embeddings and boxes: a pose needs an encoder")
-        width = _width(config)
-        self.norm = nn.BatchNorm1d(2 * width, affine=False)
+        width = _width(config) * (1 if config.window == 1 else 2)
+        self.norm = nn.BatchNorm1d(width, affine=False)
         self.drop = nn.Dropout(config.dropout)
-        self.heads = nn.ModuleList(nn.Linear(2 * width, len(h.labels)) for h in config.heads)
+        self.heads = nn.ModuleList(nn.Linear(width, len(h.labels)) for h in config.heads)
+        self.single = config.window == 1
 
     def forward(self, windows: Tensor) -> tuple[list[Tensor], Tensor]:
-        middle = windows.mean(dim=1)
-        spread = ((windows - middle[:, None]).square().mean(dim=1) + 1e-8).sqrt()
-        summary = self.drop(self.norm(torch.cat((middle, spread), dim=1)))
+        summary = windows.mean(dim=1)
+        if not self.single:
+            spread = ((windows - summary[:, None]).square().mean(dim=1) + 1e-8).sqrt()
+            summary = torch.cat((summary, spread), dim=1)
+        summary = self.drop(self.norm(summary))
         weights = torch.full_like(windows[:, :, 0], 1.0) / windows.shape[1]
         return [head(summary) for head in self.heads], weights
 

@@ -37,7 +37,7 @@ class Augment:
 
     def __call__(self, windows: Tensor, random: torch.Generator) -> Tensor:
         s = self._settings
-        if s.warp:
+        if s.warp and windows.shape[1] > 1:
             windows = warp_time(windows, s.warp, random)
         if self._kind == "pose":
             return self._poses(windows, random)

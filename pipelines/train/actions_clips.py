@@ -15,7 +15,9 @@ import numpy as np
 
 from pipelines.actions.inputs import Kind
 from pipelines.train.actions_data import (
+    ACTION,
     GROUP_COLUMNS,
+    SCENE,
     SPLITS,
     ActionData,
     DataRefused,
@@ -106,9 +108,17 @@ def _from_folder(path: Path) -> Iterator[ClipEntry]:
                 yield ClipEntry(file, {"label": folder.name}, "", split)
 
 
-def heads_of(entries: Sequence[ClipEntry], labels: tuple[str, ...], where: str) -> tuple[HeadTargets, ...]:
+def only_pictures(entries: Sequence[ClipEntry]) -> bool:
+    return all(entry.file.suffix.lower() in PICTURES for entry in entries)
+
+
+def heads_of(
+    entries: Sequence[ClipEntry], labels: tuple[str, ...], where: str, scene: bool = False
+) -> tuple[HeadTargets, ...]:
+    """`scene`: the first head says what a picture shows, not what is done."""
     names = sorted({name for entry in entries for name in entry.labels})
-    return find_heads({n: [e.labels.get(n, "") for e in entries] for n in names}, labels, where)
+    columns = {n: [e.labels.get(n, "") for e in entries] for n in names}
+    return find_heads(columns, labels, where, SCENE if scene else ACTION)
 
 
 def read_frames(file: Path, rate_hz: float, resize: Callable[[Image], Image] | None = None) -> list[Image]:
@@ -154,10 +164,11 @@ def embed_clips(
     labels: tuple[str, ...] = (),
     cache: Path | None = None,
     key: str = "",
+    scene: bool = False,
     progress: Progress | None = None,
 ) -> ActionData:
     """Every clip through a frozen embedder once. `cache` keeps the values, by `key` and the clip's bytes."""
-    heads = heads_of(entries, labels, str(path))
+    heads = heads_of(entries, labels, str(path), scene)
     found = []
     for number, entry in enumerate(entries):
         values = _cached(entry.file, f"{key}-{rate_hz:g}", cache, embed, rate_hz)
@@ -174,8 +185,8 @@ def labelled(
     entry: ClipEntry, path: Path, heads: tuple[HeadTargets, ...], values: Floats, rate_hz: float
 ) -> Labelled:
     targets = []
-    for head in heads:
-        column = "label" if head.name == "action" else f"label.{head.name}"
+    for number, head in enumerate(heads):
+        column = f"label.{head.name}" if number else "label"
         row = one_hot([entry.labels.get(column, "")], head.labels, head.several, str(path))
         targets.append(np.repeat(row, len(values), axis=0))
     name = str(entry.file.relative_to(path.parent if path.is_file() else path))

@@ -7,17 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from pipelines.actions.card import EmbedderCard
 from pipelines.actions.embed import MEAN, STD, crop
 from pipelines.actions.model import ActionNet
 from pipelines.train.actions_clips import ClipEntry, Progress, heads_of, labelled, read_frames
-from pipelines.train.actions_data import ActionData, Labelled
+from pipelines.train.actions_data import ActionData, DataRefused, Labelled
 from pipelines.values import Floats, Image
 
 WHOLE = np.array([0.0, 0.0, 1.0, 1.0], np.float32)
-ROOM = 1.15  # frames are kept so much larger than the input, for crops at random places
+ROOM = 1.15  # frames are kept so much larger than the input, for crops of random size and place
+FORGETS = 0.1  # share of a batch in the running means of a backbone that begins from nothing
 MAX_BYTES = 6 << 30
 
 
@@ -38,6 +40,13 @@ class CropActionNet(nn.Module):
             for weight in backbone.parameters():
                 weight.requires_grad_(False)
 
+    def from_nothing(self) -> CropActionNet:
+        """The backbone's weights are random: what it has seen so far must be forgotten quickly."""
+        for layer in self.backbone.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.momentum = FORGETS
+        return self
+
     def train(self, mode: bool = True) -> CropActionNet:
         super().train(mode)
         if self.frozen:
@@ -47,30 +56,36 @@ class CropActionNet(nn.Module):
     def forward(self, windows: Tensor) -> tuple[list[Tensor], Tensor]:
         b, t = windows.shape[:2]
         numbers = windows[..., 0].round().long().clamp(0, len(self.frames) - 1)
-        frames = self.frames[numbers.cpu()]  # (B, T, h, w, 3)
-        pictures = self._changed(frames) if self.training else self._middle(frames)
-        rgb = (pictures.to(windows.device).flip(4).float() - self.mean) / self.std
-        planes = rgb.flatten(0, 1).permute(0, 3, 1, 2).contiguous()
+        frames = self.frames[numbers.cpu()].permute(0, 1, 4, 2, 3).float()  # (B, T, 3, h, w)
+        pictures = self._changed(frames) if self.training else self._resized(frames.flatten(0, 1))
+        rgb = (pictures.to(windows.device).flip(1).permute(0, 2, 3, 1) - self.mean) / self.std
+        planes = rgb.permute(0, 3, 1, 2).contiguous()
         embedded = self.backbone(planes).reshape(b, t, -1)
         answer: tuple[list[Tensor], Tensor] = self.net(embedded)
         return answer
 
-    def _middle(self, frames: Tensor) -> Tensor:
-        y, x = (frames.shape[2] - self.high) // 2, (frames.shape[3] - self.wide) // 2
-        return frames[:, :, y : y + self.high, x : x + self.wide]
+    def _resized(self, pictures: Tensor) -> Tensor:
+        """(N, 3, h, w) to the input's size, as the live engine scales a picture."""
+        resized: Tensor = F.interpolate(
+            pictures, (self.high, self.wide), mode="bilinear", antialias=True, align_corners=False
+        )
+        return resized
 
     def _changed(self, frames: Tensor) -> Tensor:
-        """Cropped at a random place, mirrored, and of another light and contrast: alike in a whole window."""
+        """Cropped at a random place and size, mirrored, and of another light and contrast: alike in a whole
+        window."""
         out = []
         for window in frames:
-            y = int(torch.randint(window.shape[1] - self.high + 1, ()))
-            x = int(torch.randint(window.shape[2] - self.wide + 1, ()))
-            cut = window[:, y : y + self.high, x : x + self.wide].float()
+            share = 1 / ROOM + (1 - 1 / ROOM) * float(torch.rand(()))
+            high, wide = (round(share * n) for n in window.shape[2:])
+            y = int(torch.randint(window.shape[2] - high + 1, ()))
+            x = int(torch.randint(window.shape[3] - wide + 1, ()))
+            cut = self._resized(window[:, :, y : y + high, x : x + wide])
             if torch.rand(()) < 0.5:
-                cut = cut.flip(2)
-            gain, shift = 0.8 + 0.4 * torch.rand(1, 1, 1, 3), 40 * (torch.rand(()) - 0.5)
+                cut = cut.flip(3)
+            gain, shift = 0.8 + 0.4 * torch.rand(1, 3, 1, 1), 40 * (torch.rand(()) - 0.5)
             out.append((cut * gain + shift).clamp(0, 255))
-        return torch.stack(out)
+        return torch.cat(out)
 
 
 def read_crops(
@@ -80,10 +95,11 @@ def read_crops(
     size: tuple[int, int],
     rate_hz: float,
     labels: tuple[str, ...] = (),
+    scene: bool = False,
     progress: Progress | None = None,
 ) -> tuple[ActionData, Image]:
     """Clips as sequences of frame numbers, and the frames. Raises DataRefused."""
-    heads = heads_of(entries, labels, str(path))
+    heads = heads_of(entries, labels, str(path), scene)
     larger = (round(size[0] * ROOM), round(size[1] * ROOM))
     card = EmbedderCard(sha256="0" * 64, input_size=larger, margin=0.0)
     frames: list[Image] = []
@@ -92,6 +108,11 @@ def read_crops(
         read = read_frames(entry.file, rate_hz, lambda image: crop(image, WHOLE, card))
         numbers: Floats = np.arange(len(frames), len(frames) + len(read), dtype=np.float32)[:, None]
         frames += read
+        if len(frames) * larger[0] * larger[1] * 3 > MAX_BYTES:
+            raise DataRefused(
+                f"{path}: its frames take more than {MAX_BYTES >> 30} GiB at {larger[0]}x{larger[1]}: give a "
+                "smaller --size, a lower --rate or fewer clips"
+            )
         found.append(labelled(entry, path, heads, numbers, rate_hz))
         if progress is not None:
             progress(number + 1, len(entries))

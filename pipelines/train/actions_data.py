@@ -21,6 +21,7 @@ from pipelines.values import Floats
 SPLITS = ("train", "val", "test")
 GROUP_COLUMNS = ("group", "scene_group", "scene", "subject", "person", "video", "source")
 MAX_LINK = 0.5  # of the picture's height: poses of consecutive frames further apart are two people
+ACTION, SCENE = "action", "scene"  # the head of the column `label`: what is done, what a picture shows
 FPS = 30.0  # where a file does not say
 
 
@@ -98,8 +99,10 @@ def one_hot(labels: Sequence[str], names: tuple[str, ...], several: bool, where:
     return out
 
 
-def find_heads(columns: dict[str, list[str]], wanted: tuple[str, ...], where: str) -> tuple[HeadTargets, ...]:
-    """The heads of label columns: `label` is "action", `label.NAME` is NAME."""
+def find_heads(
+    columns: dict[str, list[str]], wanted: tuple[str, ...], where: str, first: str = ACTION
+) -> tuple[HeadTargets, ...]:
+    """The heads of label columns: `label` is the `first`, `label.NAME` is NAME."""
     heads = []
     for column in columns:
         if column != "label" and not column.startswith("label."):
@@ -107,7 +110,7 @@ def find_heads(columns: dict[str, list[str]], wanted: tuple[str, ...], where: st
         texts = [text for text in columns[column] if text]
         several = any("|" in text for text in texts)
         found = sorted({word for text in texts for word in (text.split("|") if several else (text,))})
-        name = "action" if column == "label" else column.removeprefix("label.")
+        name = first if column == "label" else column.removeprefix("label.")
         labels = wanted if wanted and column == "label" else tuple(found)
         if len(labels) < 2:
             raise DataRefused(f"{where}: {column} has one label, {', '.join(labels) or 'none'}: two at least")

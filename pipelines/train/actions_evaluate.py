@@ -46,7 +46,7 @@ def _data(model: ActionModel, source: Source, engine: str, said: Said) -> Action
     card = model.card
     labels = source.labels or card.heads[0].labels
     moved = card.embedder is not None and card.embedder.moved
-    named = replace(source, labels=labels, moved=moved)
+    named = replace(source, labels=labels, moved=moved, scene=card.of_pictures)
     if card.kind != "crops":
         return open_source(named, card.rate_hz, said)[0]
     embedder = CropEmbedder(model.path, card, engine=engine, threads=source.threads)
@@ -62,6 +62,7 @@ def _data(model: ActionModel, source: Source, engine: str, said: Said) -> Action
         size=card.size,
         rate_hz=card.rate_hz or 8.0,
         labels=labels,
+        scene=card.of_pictures,
         progress=lambda i, n: said("embedding clips", i, n),
     )
 

@@ -123,20 +123,21 @@ def thresholds(probabilities: Floats, targets: Floats) -> tuple[float, ...]:
     """For each label the least probability from which it is right often enough on held-back data.
 
     Among the thresholds that reach the target precision the one with the best F1; where none does, the most
-    precise. Bounded, since held-back sets are small.
+    precise. Of those that are equally good the middle one, and bounded, since held-back sets are small.
     """
     known = np.isfinite(targets).all(axis=1)
     found = []
     for p, true in zip(probabilities[known].T, targets[known].T > 0.5, strict=True):
-        best = (False, 0.0, 0.5)
+        tried = []
         for t in np.arange(LEAST_THRESHOLD, MOST_THRESHOLD + 1e-9, 0.025):
             told = p >= t
             hits = int((told & true).sum())
             precision = hits / max(1, int(told.sum()))
             f1 = 2 * hits / max(1, int(told.sum() + true.sum()))
             enough = hits > 0 and precision >= TARGET_PRECISION
-            best = max(best, (enough, f1 if enough else precision * (hits > 0), round(float(t), 3)))
-        found.append(best[2])
+            tried.append((enough, f1 if enough else precision * (hits > 0), round(float(t), 3)))
+        best = [t for *merit, t in tried if tuple(merit) == max(row[:2] for row in tried)]
+        found.append(best[len(best) // 2])
     return tuple(found)
 
 

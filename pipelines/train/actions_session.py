@@ -61,7 +61,8 @@ class Opened:
         def make() -> nn.Module:
             backbone, size = create_backbone(choice.name, choice.weights)
             config = replace(settings.net(self.data), size=size)
-            return CropActionNet(backbone, ActionNet(config), frames, choice.size, choice.frozen)
+            net = CropActionNet(backbone, ActionNet(config), frames, choice.size, choice.frozen)
+            return net if choice.weights is not None else net.from_nothing()
 
         return make
 
@@ -78,6 +79,7 @@ def open_data(source: Source, settings: TrainSettings, backbone: BackboneChoice 
         size=backbone.size,
         rate_hz=settings.rate_hz or 8.0,
         labels=source.labels,
+        scene=source.scene,
         progress=lambda i, n: said("reading clips", i, n),
     )
     card = EmbedderCard(file="", sha256="0" * 64, name=backbone.name, input_size=backbone.size, margin=0.0)

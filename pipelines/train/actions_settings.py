@@ -71,8 +71,23 @@ class TrainSettings:
         )
 
 
-def usual_settings(kind: Kind) -> TrainSettings:
-    """What is a good start for an input of this kind; found by --search on validation parts."""
+def usual_settings(kind: Kind, scene: bool = False) -> TrainSettings:
+    """What is a good start for an input of this kind, or for single pictures of a `scene`; found by --search
+    on validation parts."""
+    if scene:
+        return TrainSettings(
+            window=1,
+            rate_hz=1.0,  # of clips; a picture is one frame
+            stride_s=1.0,
+            temporal="stats",
+            dropout=0.3,
+            epochs=40,
+            weight_decay=0.1,
+            label_smoothing=0.05,
+            mixup=0.0,
+            patience=20,
+            augment=AugmentSettings(warp=0.0, scale=0.0, drop=0.0),
+        )
     if kind == "boxes":
         return TrainSettings(
             window=18,

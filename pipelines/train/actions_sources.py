@@ -21,7 +21,7 @@ MADE_TRACKS, MADE_SEED = 2000, 1
 @dataclass(frozen=True, slots=True)
 class Source:
     """DATA and how to read it. `detector`: the ONNX file whose maps embed clips; `cache`: where embedded
-    clips are kept. `moved`: of maps only how they change."""
+    clips are kept. `moved`: of maps only how they change. `scene`: single pictures are classified."""
 
     path: Path
     labels: tuple[str, ...] = ()
@@ -32,6 +32,7 @@ class Source:
     aspect: float = 4 / 3
     threads: int = 1
     moved: bool = False
+    scene: bool = False
 
     def is_clips(self) -> bool:
         """Whether it is a folder or list of clips. Raises DataRefused where there is nothing."""
@@ -69,7 +70,9 @@ def _embedded(source: Source, rate_hz: float, said: Said) -> tuple[ActionData, E
             f"{source.path}: clips need something that embeds their frames: --detector FILE.onnx for a "
             "detector's own feature maps, or --backbone NAME for a CNN of their own"
         )
-    embedder = MapEmbedder(source.detector, moved=source.moved, threads=source.threads)
+    if source.scene and source.moved:
+        raise DataRefused("a single picture does not move: leave --moved out")
+    embedder = MapEmbedder(source.detector, moved=source.moved, still=source.scene, threads=source.threads)
     data = embed_clips(
         source.path,
         source.clips(),
@@ -79,10 +82,14 @@ def _embedded(source: Source, rate_hz: float, said: Said) -> tuple[ActionData, E
         rate_hz=rate_hz,
         labels=source.labels,
         cache=source.cache,
-        key=f"{embedder.sha256[:16]}-{embedder.strides}-{embedder.moved}",
+        key=f"{embedder.sha256[:16]}-{embedder.strides}-{embedder.moved}" + "-still" * embedder.still,
+        scene=source.scene,
         progress=lambda i, n: said("embedding clips", i, n),
     )
-    return data, EmbedderCard(sha256=embedder.sha256, strides=embedder.strides, moved=embedder.moved)
+    card = EmbedderCard(
+        sha256=embedder.sha256, strides=embedder.strides, moved=embedder.moved, still=embedder.still
+    )
+    return data, card
 
 
 def _columns(path: Path) -> list[str]:

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from pipelines.detect.errors import ModelRefused
+from pipelines.train.actions_clips import only_pictures
 from pipelines.train.actions_data import DataRefused
 from pipelines.train.actions_score import Score
 from pipelines.train.actions_sources import Source
@@ -24,6 +25,7 @@ from streamer.errors import ModelError
 
 TEMPORALS = ("lstm", "attention", "mean", "tcn", "stats")
 SHOWN_TRIALS = 20
+CROP_SIZE, SCENE_SIZE = (112, 112), (160, 120)  # of a backbone's input, where none is given
 
 
 @click.group()
@@ -87,6 +89,10 @@ def _source(data: str, given: dict[str, Any]) -> Source:
 @click.option("--backbone", help="CNN on the pixels: mobilenet_v3_small, resnet18, resnet50, …")
 @click.option("--weights", type=click.Path(path_type=Path), help="State dict of the backbone.")
 @click.option("--freeze", is_flag=True, help="The backbone does not learn.")
+@click.option(
+    "--size", metavar="WxH", help="Pixels of the backbone's input.  [default: 112x112, of pictures 160x120]"
+)
+@click.option("--scene", is_flag=True, help="Classify single frames of clips; usual for pictures.")
 @click.option("--folds", type=click.IntRange(2, 50), help="Only cross-validate, by group, over everything.")
 @click.option("--search", type=click.IntRange(2, 1000), help="Try so many settings first, at random.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -94,7 +100,8 @@ def _source(data: str, given: dict[str, Any]) -> Source:
 def train(data: str, **given: Any) -> None:
     """Train on DATA: a folder of clips by class, a CSV of clips, keypoints (.csv, .npz), or `synthetic`.
 
-    A run that was stopped goes on when it is called again with the same options.
+    Pictures instead of clips give a classifier of a camera's scene. A run that was stopped goes on when it is
+    called again with the same options.
     """
     session = need_torch("pipelines.train.actions_session")
     with refusals():
@@ -106,8 +113,13 @@ def _train(session: ModuleType, data: str, given: dict[str, Any]) -> None:
     folds, trials = given.pop("folds"), given.pop("search")
     silent = tuple(word.strip() for word in given.pop("silent").split(",") if word.strip())
     session.use_threads(given["threads"])
+    scene = given.pop("scene")
     source = _source(data, given)
-    backbone = _backbone(session, given)
+    if source.is_clips():
+        source = replace(source, scene=scene or only_pictures(source.clips()))
+    elif scene:
+        raise DataRefused(f"{data}: --scene is for pictures and clips: a folder for each class, or a CSV")
+    backbone = _backbone(session, given, source.scene)
     settings = _settings(source, given, backbone is not None)
     with progress_bar(as_json) as bar:
         opened = session.open_data(source, settings, backbone, bar.step)
@@ -136,20 +148,33 @@ def _train(session: ModuleType, data: str, given: dict[str, Any]) -> None:
     _print_result(result, out, as_json)
 
 
-def _backbone(session: ModuleType, given: dict[str, Any]) -> Any:
+def _backbone(session: ModuleType, given: dict[str, Any], scene: bool) -> Any:
     name, weights, frozen = given.pop("backbone"), given.pop("weights"), given.pop("freeze")
+    size = given.pop("size")
     if name is None:
-        if weights is not None or frozen:
-            raise DataRefused("--weights and --freeze are for a --backbone: name one")
+        if weights is not None or frozen or size is not None:
+            raise DataRefused("--weights, --freeze and --size are for a --backbone: name one")
         return None
-    return session.BackboneChoice(name, weights, frozen)
+    if frozen and weights is None:
+        raise DataRefused("--freeze without --weights: a backbone of random weights must learn: leave it out")
+    usual = SCENE_SIZE if scene else CROP_SIZE
+    return session.BackboneChoice(name, weights, frozen, usual if size is None else _size(size))
+
+
+def _size(text: str) -> tuple[int, int]:
+    wide, _, high = text.lower().partition("x")
+    if not (wide.isdecimal() and high.isdecimal() and all(32 <= int(n) <= 1024 for n in (wide, high))):
+        raise DataRefused(
+            f"--size {text[:20]!r}: give width and height of 32 to 1024 pixels, such as 224x224"
+        )
+    return int(wide), int(high)
 
 
 def _settings(source: Source, given: dict[str, Any], crops: bool) -> Any:
     """The usual settings for the kind of data, and over them what was given."""
     usual = importlib.import_module("pipelines.train.actions_settings")
     if source.is_clips():
-        settings = usual.usual_settings("crops" if crops else "features")
+        settings = usual.usual_settings("crops" if crops else "features", source.scene)
     else:
         boxes = str(source.path) == "synthetic" or source.path.suffix == ".boxes"
         settings = usual.usual_settings("boxes" if boxes else "pose")

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from pipelines.pipeline import VIEW_MOVED
 from pipelines.registry import DETECTORS
+from pipelines.scene.watch import SceneWatch
 from pipelines.spec import Anchor, CameraRules, PipelineSpec
 from streamer import analyze as analysis
 from streamer.analyze import Analysis, Outputs
@@ -23,6 +24,7 @@ from streamer.cli.clip_arguments import (
     Drawing,
     chosen_actions,
     chosen_detector,
+    chosen_scene,
     chosen_spec,
     drawn_rules,
     frames_progress,
@@ -67,6 +69,19 @@ from streamer.sources.base import create_source
 @click.option("--classes", "--class", "classes", help="Only these classes or groups: person,vehicle")
 @click.option("--pipeline", "pipeline_name", default="default", show_default=True, help="Preset.")
 @click.option("--actions", metavar="MODEL", help="Tell what people do: motion, or an exported .onnx.")
+@click.option(
+    "--scene",
+    type=click.Path(path_type=Path),
+    metavar="MODEL.onnx",
+    help="Tell what the whole picture shows, by a classifier of pictures.",
+)
+@click.option(
+    "--scene-interval",
+    type=click.FloatRange(0.2, 3600),
+    default=5.0,
+    show_default=True,
+    help="Seconds between its looks.",
+)
 @click.option("--engine", type=click.Choice(["auto", *DETECTORS]), help="Instead of the preset's own.")
 @click.option("--score", type=click.FloatRange(0, 1), help="Least score of a box, instead of the model's.")
 @click.option(
@@ -97,6 +112,8 @@ def analyze(
     classes: str | None,
     pipeline_name: str,
     actions: str | None,
+    scene: Path | None,
+    scene_interval: float,
     engine: str | None,
     score: float | None,
     width: int,
@@ -126,6 +143,8 @@ def analyze(
     outputs = Outputs(render, events, detections)
     _check_outputs(outputs)
     if clip.endswith(".npz"):
+        if scene is not None:
+            raise ConfigError(f"{clip}: stored detections have no pictures: --scene needs a video")
         result = _replay(Path(clip), drawn, wanted, spec, outputs)
     else:
         result = _analyze(
@@ -139,6 +158,7 @@ def analyze(
             width=width,
             threads=threads,
             partial=partial,
+            scene=chosen_scene(store, scene, scene_interval, model),
         )
     if result.view_moved > VIEW_MOVED:
         click.echo(
@@ -164,6 +184,7 @@ def _analyze(
     width: int,
     threads: int,
     partial: bool,
+    scene: SceneWatch | None,
 ) -> Analysis:
     source = create_source(clip, loop=False, realtime=False)
     with contextlib.closing(source):
@@ -184,6 +205,7 @@ def _analyze(
                 partial=partial,
                 progress=advance,
                 actions=chosen_actions(spec, detector, threads),
+                scene=scene,
             )
 
 
@@ -250,6 +272,10 @@ def as_dict(result: Analysis) -> dict[str, Any]:
             for name, zone in result.zones.items()
         },
         "analytics": result.further,
+        "scenes": {
+            head: {label: round(s, 3) for label, s in seconds.items()}
+            for head, seconds in result.scenes.items()
+        },
         "view_moved": round(result.view_moved, 4),
         "detector": result.detector,
     }
@@ -274,11 +300,17 @@ def _print(result: Analysis) -> None:
             mean = f"{sum(zone.dwell_s) / len(zone.dwell_s):.1f}" if zone.dwell_s else ""
             table.add_row(name, str(zone.entered), str(zone.exited), mean)
         console.print(table)
+    if result.scenes:
+        table = Table("scene", "label", "seconds")
+        for head, seconds in result.scenes.items():
+            for label, s in sorted(seconds.items(), key=lambda item: -item[1]):
+                table.add_row(head, label, f"{s:.1f}")
+        console.print(table)
     if result.further:
         table = Table("analytic", "rule", "events", "the last one")
         for kind, rules in sorted(result.further.items()):
             for name, told in rules.items():
                 table.add_row(kind, name, str(told["events"]), gist(kind, told["last"]))
         console.print(table)
-    if not any(items for _, items in result.rules.named()):
+    if not result.scenes and not any(items for _, items in result.rules.named()):
         console.print("nothing was asked for: add --line NAME=x1,y1,x2,y2 or --zone NAME=x1,y1,x2,y2,x3,y3")

@@ -11,13 +11,15 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
+from pipelines.detect.errors import ModelRefused
+from pipelines.scene.model import SceneModel
 from streamer.changes import check_camera
 from streamer.cli import daemon
 from streamer.cli.camera_show import LOOKING, check_stream
 from streamer.config import CameraConfig, Config
 from streamer.config_file import explain, show_place
 from streamer.config_store import ConfigStore
-from streamer.errors import ConfigError, SourceError, StorageError
+from streamer.errors import ConfigError, ModelError, SourceError, StorageError
 from streamer.installed import is_path
 from streamer.models import ModelStore
 from streamer.urls import check_source_url, join_credentials, scheme_of, split_credentials
@@ -28,6 +30,8 @@ SETTABLE = {
     "pipeline": "pipeline",
     "model": "model",
     "actions": "actions",
+    "scene": "scene.model",
+    "scene_interval_s": "scene.interval_s",
     "fps": "source.fps",
     "analysis_width": "source.analysis_width",
     "loop": "source.loop",
@@ -82,6 +86,16 @@ def _check_model_file(config: Config, model: str | None) -> None:
     if config.control_path.exists() and _shut(model):
         return  # the service's alone to read: where it runs, it judges the change itself
     ModelStore(config.state_path / "models").check_file(model)
+
+
+def _check_scene_file(config: Config, path: str | None) -> None:
+    """Load a classifier of pictures, likewise. Raises ModelError."""
+    if not path or (config.control_path.exists() and _shut(path)):
+        return
+    try:
+        SceneModel(Path(path), find_detector=ModelStore(config.state_path / "models").find)
+    except ModelRefused as error:
+        raise ModelError(str(error)) from error
 
 
 def _shut(path: str) -> bool:
@@ -191,8 +205,8 @@ def set_(
     """Change settings of a camera.
 
     Keys: url, fps, analysis_width, loop, realtime, open_timeout_s, read_timeout_s, pipeline, model,
-    actions, classes, and limits.CLASS.min_score, .min_width and .min_height. An empty value goes back to the
-    default, and so does null for model, actions and min_score.
+    actions, scene, scene_interval_s, classes, and limits.CLASS.min_score, .min_width and .min_height. An
+    empty value goes back to the default, and so does null for model, actions, scene and min_score.
     """
     if not settings and username is None and not password_stdin:
         raise click.UsageError("say what to set, as KEY=VALUE")
@@ -206,6 +220,7 @@ def set_(
         "password": password,
     }
     _check_model_file(store.load(), values.get("model"))
+    _check_scene_file(store.load(), values.get("scene.model"))
     daemon.change(store, change, f"camera {name} changed")
     if "url" in values:
         click.echo(f"see whether it can be read: streamer camera test {name}")
@@ -226,6 +241,9 @@ def _setting(text: str) -> tuple[str, Any]:
             f"did you mean {near[0]!r}?" if near else f"known: {', '.join(SETTABLE)}, limits.CLASS.min_score"
         )
         raise ConfigError(f"unknown key {key[:40]!r}: {hint}")
+    if key == "scene":
+        unset = value.lower() in UNSET
+        return ("scene", None) if unset else (where, os.path.abspath(Path(value).expanduser()))
     if key == "classes":
         return where, [word.strip() for word in value.split(",") if word.strip()]
     if key in ("model", "actions") or key.endswith(".min_score"):

@@ -18,6 +18,9 @@ from pipelines.actions.engine import ActionEngine
 from pipelines.defaults import with_defaults
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
+from pipelines.detect.model import sha256_of
+from pipelines.scene.model import SceneModel
+from pipelines.scene.watch import SceneWatch
 from pipelines.spec import (
     Anchor,
     CameraRules,
@@ -141,6 +144,32 @@ def chosen_actions(spec: PipelineSpec, detector: Detector, threads: int = 1) -> 
         return create_engine(spec.actions, detector, threads=max(1, threads))
     except (ModelRefused, ValueError) as error:
         raise ModelError(str(error)) from error
+
+
+def chosen_scene(
+    store: ConfigStore, path: Path | None, interval_s: float, model: str | None
+) -> SceneWatch | None:
+    """What looks at the whole picture, where that is asked for. Its detector, if it needs one, may be the
+    `model` of the clip or any of the store. Raises ModelError."""
+    if path is None:
+        return None
+    installed = _models(store)
+
+    def find(sha256: str) -> Path | None:
+        given = None if model is None else installed.resolve(model)
+        if given is not None and sha256_of(given.path) == sha256:
+            return given.path
+        return installed.find(sha256)
+
+    try:
+        return SceneWatch(SceneModel(path, find_detector=find), interval_s)
+    except ModelRefused as error:
+        raise ModelError(str(error)) from error
+
+
+def _models(store: ConfigStore) -> ModelStore:
+    config = store.load() if store.exists() else Config()
+    return ModelStore((config.state_dir or store.default_state_dir()) / "models")
 
 
 def chosen_detector(store: ConfigStore, spec: PipelineSpec, model: str | None, threads: int) -> Detector:

@@ -17,6 +17,8 @@ def gist(kind: str, data: Mapping[str, Any]) -> str | None:
         case "action.detected":
             who = f", {data['class']} {data['track_id']}" if "track_id" in data else ""
             return f"{data['action']} {data['probability']:.0%}{who}"
+        case "scene.changed":
+            return f"{data['scene']} {data['probability']:.0%}, was {data['previous']}"
         case "queue.changed":
             waits = _seconds(data["waiting_s"]["max"])
             left = f", {data['left']} left after {_seconds(data['waited_s']['mean'])}" if data["left"] else ""

@@ -82,6 +82,8 @@ def _notes(cameras: Iterable[Json]) -> list[RenderableType]:
         detail = camera.get("detail")
         if detail and camera.get("state") not in QUIET_STATES:
             notes.append(Text(f"{camera.get('name')}: {detail}", style="yellow"))
+        if camera.get("scene"):
+            notes.append(Text(f"{camera.get('name')} shows {_scene(camera['scene'])}"))
     return notes
 
 
@@ -95,6 +97,15 @@ def _detectors(cameras: Iterable[Json]) -> list[RenderableType]:
             plain = detector["name"] == detector.get("engine")
             users.setdefault(detector["name"] + ("" if plain else f", {how}"), []).append(str(camera["name"]))
     return [Text(f"detector {model}: {' '.join(names)}") for model, names in users.items()]
+
+
+def _scene(heads: Json) -> str:
+    """What holds for each head: "scene street 93%"."""
+    told = []
+    for name, now in heads.items():
+        sure = "" if now["label"] == "unknown" else f" {now['probability']:.0%}"
+        told.append(f"{name} {now['label']}{sure}")
+    return ", ".join(told)
 
 
 def _picture(camera: Json) -> Text:

@@ -40,6 +40,7 @@ from streamer.workers.emitter import Emitted, Emitter
 from streamer.workers.inferred import STATES_WAITING, InferredCamera
 from streamer.workers.journal import Journal
 from streamer.workers.loading import PipelineLoader
+from streamer.workers.scenes import Scenes
 from streamer.workers.turns import Running, Turns
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class InferWorker:
         self._early: dict[str, deque[tuple[str, SourceState]]] = {}  # of cameras not assigned yet
         self._assignment: InferAssignment | None = None
         self._loader: PipelineLoader | None = None
+        self._scenes = Scenes(state_dir, self._wake)
         self._told_ready = -1
         self._gone: set[str] = set()  # cameras whose source has closed; their tracks end after the last frame
         self._settled = False  # every camera has the pipeline it was assigned, or a complaint instead
@@ -167,6 +169,7 @@ class InferWorker:
             elif config != camera.config:
                 self._change(camera, config)
             self._loader.want(config.pipeline)
+            self._scenes.want(config.scene)
         self._early.clear()
         self._journal.ask([name for name in wanted if not self._journal.knows(name)])
         self._settle()
@@ -220,6 +223,7 @@ class InferWorker:
                 self._complain(camera, found + kept)
             else:
                 self._equip(camera, found)
+        waiting |= self._watch_scenes()
         in_use = {c.spec for c in self._cameras.values()}
         self._loader.keep_only(in_use | {c.config.pipeline for c in self._cameras.values()})
         self._settled = not waiting
@@ -228,6 +232,14 @@ class InferWorker:
             gc.collect()
             gc.freeze()  # models and modules are here to stay: the collector need not look at them again
             self._supervisor.send(Ready(self.name, self._assignment.rev))
+
+    def _watch_scenes(self) -> bool:
+        """Let cameras' whole pictures be looked at as they are asked to; whether one still waits for that."""
+        done = self._scenes.settle(self._cameras.values())
+        for camera, text in done.troubles:
+            self._complain(camera, text)
+        self._emitter.emit([(c, event) for c, event in done.ended if self._journal.knows(c.name)])
+        return done.waiting
 
     def _equip(self, camera: InferredCamera, pipeline: Pipeline) -> None:
         rules = CameraRules.model_validate_json(camera.config.rules)
@@ -242,6 +254,7 @@ class InferWorker:
             self._end_tracks(camera)
             before.close_camera(camera.name)
         camera.pipeline, camera.spec, camera.trouble = pipeline, camera.config.pipeline, ""
+        camera.scene = ""  # nothing looks at its picture in the new one
         if first and not self._emitter.take_over(camera):
             pipeline.open_camera(camera.name, rules)
 
@@ -261,7 +274,8 @@ class InferWorker:
     # ---- frames
 
     def _can_be_asked(self, camera: InferredCamera) -> bool:
-        return bool(camera.worker) and camera.pipeline is not None and self._journal.knows(camera.name)
+        equipped = camera.pipeline is not None and not camera.scene_first
+        return bool(camera.worker) and equipped and self._journal.knows(camera.name)
 
     def _advance(self) -> None:
         """Start what can be started as soon as the detector has room, then see to the results of the last."""
@@ -334,6 +348,7 @@ class InferWorker:
                 "fps_inferred": round(camera.fps, 2),
                 "age_ms": {"p50": percentile(ages, 0.5), "p99": percentile(ages, 0.99)},
                 "detector": camera.pipeline.detector.describe() if camera.pipeline else None,
+                "scene": camera.pipeline.scene(name) if camera.pipeline else None,
                 "trouble": camera.trouble,
             }
         took = sorted(self._turns.inference_ms)

@@ -27,6 +27,8 @@ class InferredCamera:
     worker: str = ""  # the capture worker it comes from
     pipeline: Pipeline | None = None
     spec: str = ""  # of `pipeline`
+    scene: str = ""  # the specification of what looks at its whole picture, in `pipeline`
+    scene_first: bool = False  # no frame is taken before that is there: the first pictures would not be seen
     trouble: str = ""
     ready: FrameReady | None = None
     exchanged: bool = False  # its last frame in waiting was too old; the next is taken as it is

@@ -1,4 +1,4 @@
-"""Pipelines by their specification, loaded on a thread so that other cameras go on meanwhile."""
+"""Pipelines and scenes by their specification, loaded on a thread so that other cameras go on meanwhile."""
 
 from __future__ import annotations
 
@@ -6,43 +6,43 @@ import logging
 import os
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from pipelines.actions.create import create_engine
 from pipelines.detect.detector import Detector
 from pipelines.pipeline import Pipeline
-from pipelines.spec import PipelineSpec
+from pipelines.scene.model import SceneModel
+from pipelines.spec import PipelineSpec, SceneSpec
 from streamer.errors import ModelError
 from streamer.installed import Installed, open_detector
 from streamer.models import ModelStore
 
 log = logging.getLogger(__name__)
 
+Loaded = TypeVar("Loaded")
 NICE = 10  # added for the threads that compute; the kernel gives them a tenth of what it gives to others
 
 
-class PipelineLoader:
-    """Hands out the pipeline of a specification, the same one to every camera that asks for it. Those that
-    differ in their actions alone share one detector.
+class Loader(ABC, Generic[Loaded]):
+    """Hands out what a specification names, the same one to every camera that asks for it.
 
-    `wake` is called from the loading thread when something has finished; `done` then says what.
+    `wake` is called from the loading thread when something has finished; `get` then says what.
     """
 
-    def __init__(self, state_dir: Path, engine: str, threads: int, wake: Callable[[], None]) -> None:
-        self._store = ModelStore(state_dir / "models")
-        self._cache_dir = state_dir / "cache"
-        self._engine = engine
-        self._threads = threads
+    def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._lock = threading.Lock()
-        self._loaded: dict[str, Pipeline] = {}
+        self._loaded: dict[str, Loaded] = {}
         self._failed: dict[str, str] = {}
-        self._detectors: weakref.WeakValueDictionary[tuple[object, ...], Detector] = (
-            weakref.WeakValueDictionary()
-        )
         self._thread: threading.Thread | None = None
         self._queue: list[str] = []
+
+    @abstractmethod
+    def _load(self, spec_json: str) -> Loaded:
+        """Raises ModelError, ValueError or OSError, of which the text is what get() says."""
 
     def want(self, spec_json: str) -> None:
         """Begin to load unless it is loaded or being loaded; a failed one is tried anew."""
@@ -55,8 +55,8 @@ class PipelineLoader:
                 self._thread = threading.Thread(target=self._run, name="model loader", daemon=True)
                 self._thread.start()
 
-    def get(self, spec_json: str) -> Pipeline | str | None:
-        """The pipeline, or why there is none, or None while it is being loaded."""
+    def get(self, spec_json: str) -> Loaded | str | None:
+        """What was asked for, or why there is none, or None while it is being loaded."""
         with self._lock:
             return self._loaded.get(spec_json) or self._failed.get(spec_json)
 
@@ -75,7 +75,7 @@ class PipelineLoader:
                     return
                 spec_json = self._queue[0]
             try:
-                outcome: Pipeline | str = self._load(spec_json)
+                outcome: Loaded | str = self._load(spec_json)
             except (ModelError, ValueError, OSError, MemoryError) as error:
                 outcome = str(error) or type(error).__name__
             with self._lock:
@@ -85,6 +85,20 @@ class PipelineLoader:
                 else:
                     self._loaded[spec_json] = outcome
             self._wake()
+
+
+class PipelineLoader(Loader[Pipeline]):
+    """Pipelines by the JSON of a PipelineSpec. Those that differ in actions alone share one detector."""
+
+    def __init__(self, state_dir: Path, engine: str, threads: int, wake: Callable[[], None]) -> None:
+        super().__init__(wake)
+        self._store = ModelStore(state_dir / "models")
+        self._cache_dir = state_dir / "cache"
+        self._engine = engine
+        self._threads = threads
+        self._detectors: weakref.WeakValueDictionary[tuple[object, ...], Detector] = (
+            weakref.WeakValueDictionary()
+        )
 
     def _load(self, spec_json: str) -> Pipeline:
         spec = PipelineSpec.model_validate_json(spec_json)
@@ -107,6 +121,18 @@ class PipelineLoader:
             )
             self._detectors[key] = detector
         return detector
+
+
+class SceneLoader(Loader[SceneModel]):
+    """Classifiers of whole pictures by the JSON of a SceneSpec."""
+
+    def __init__(self, state_dir: Path, wake: Callable[[], None]) -> None:
+        super().__init__(wake)
+        self._store = ModelStore(state_dir / "models")
+
+    def _load(self, spec_json: str) -> SceneModel:
+        spec = SceneSpec.model_validate_json(spec_json)
+        return SceneModel(Path(spec.model), find_detector=self._store.find)
 
 
 def _yield_to_others() -> None:

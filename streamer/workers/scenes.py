@@ -1,0 +1,72 @@
+"""Who looks at which camera's whole picture: classifiers that are loaded apart, and given to its pipeline."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines.scene.model import SceneModel
+from pipelines.scene.watch import SceneWatch
+from pipelines.spec import SceneSpec
+from pipelines.values import Event
+from streamer.workers.inferred import InferredCamera
+from streamer.workers.loading import SceneLoader
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Settled:
+    """`waiting`: a classifier is still being loaded. `ended`: events of what is not looked at any more."""
+
+    waiting: bool = False
+    troubles: list[tuple[InferredCamera, str]] = field(default_factory=list)
+    ended: list[tuple[InferredCamera, Event]] = field(default_factory=list)
+
+
+class Scenes:
+    """One classifier for all cameras that name it alike."""
+
+    def __init__(self, state_dir: Path, wake: Callable[[], None]) -> None:
+        self._loader = SceneLoader(state_dir, wake)
+
+    def want(self, scene: str) -> None:
+        """Begin to load what a camera names; "" names nothing."""
+        if scene:
+            self._loader.want(scene)
+
+    def settle(self, cameras: Iterable[InferredCamera]) -> Settled:
+        """Give each camera that has a pipeline what it asks for, where that is there."""
+        done, used = Settled(), set()
+        for camera in cameras:
+            wanted = camera.config.scene
+            used |= {wanted, camera.scene}
+            camera.scene_first = False
+            if camera.scene == wanted or camera.pipeline is None:
+                continue
+            found = self._loader.get(wanted) if wanted else None
+            if isinstance(found, str):
+                kept = "; the old one serves" if camera.scene else ""
+                done.troubles.append((camera, f"scene: {found}{kept}"))
+            elif wanted and found is None:
+                done.waiting = True
+                camera.scene_first = camera.stamp is None
+            else:
+                done.ended += [(camera, event) for event in self._watch(camera, found)]
+        self._loader.keep_only(used)
+        return done
+
+    @staticmethod
+    def _watch(camera: InferredCamera, model: SceneModel | None) -> list[Event]:
+        assert camera.pipeline is not None
+        camera.scene = camera.config.scene
+        watch = None
+        if model is not None:
+            watch = SceneWatch(model, SceneSpec.model_validate_json(camera.scene).interval_s)
+        try:
+            return camera.pipeline.watch_scene(camera.name, watch, camera.stamp)
+        except (KeyError, TypeError, ValueError) as error:  # a checkpoint of another program
+            log.warning("camera %s: its scene begins anew: %s", camera.name, error)
+            return []
