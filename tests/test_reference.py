@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from pipelines.spec import ClassLimit, LineSpec, check_name
+from pipelines.spec import ClassLimit, LineSpec, SceneSpec, check_name
 from pipelines.spec_analytics import CalibrationSpec
 from streamer.cli.camera import LIMITS, SETTABLE
 from streamer.config import CameraConfig, Config
@@ -27,7 +27,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, field in model.model_fields.items():
         inner = [a for a in (field.annotation, *get_args(field.annotation)) if isinstance(a, type)]
         section = next((a for a in inner if issubclass(a, BaseModel)), None)
-        if section is CalibrationSpec:
+        if section in (CalibrationSpec, SceneSpec):
             yield f"{prefix}{name}", None
             yield from keys(section, f"{prefix}{name}.")
             continue
