@@ -1,7 +1,7 @@
 # Everything a person does with this checkout. `make` alone lists it.
 #
 #   make install            .venv with the package (EXTRAS=torch adds that extra; PYTHON=… names the interpreter)
-#   make demo               the whole system on a built-in scene (DEMO_S=60 seconds; CLIP=file.mp4 for your own)
+#   make demo               the whole system on a built-in scene (DEMO_S=60 seconds; CLIP=file.mp4, MODEL=file.onnx|motion)
 #   make test               all tests, with lint, types and import rules among them (ARGS='-k ring' for some)
 #   make lint               ruff, mypy and import-linter alone
 #   make bench              lists the benches; NAME=… runs one
@@ -13,6 +13,7 @@ VENV := .venv
 EXTRAS ?=
 DEMO_S ?= 60
 CLIP ?=
+MODEL ?=
 ARGS ?=
 NAME ?=
 PYTHON ?=
@@ -49,7 +50,7 @@ $(INSTALLED): pyproject.toml $(STAMPS)/system
 	@touch $@
 
 demo: $(INSTALLED)
-	@$(VENV)/bin/streamer demo --seconds $(DEMO_S) $(if $(CLIP),--clip '$(CLIP)')
+	@$(VENV)/bin/streamer demo --seconds $(DEMO_S) $(if $(CLIP),--clip '$(CLIP)') $(if $(MODEL),--model '$(MODEL)')
 
 test: $(INSTALLED) $(STAMPS)/test-system
 	@$(VENV)/bin/python -m pytest $(ARGS)

@@ -1,7 +1,8 @@
 """`streamer demo`: the whole system as a user would run it, in a folder of its own, for a minute.
 
 A private Redis, the daemon as a child process, the built-in scene as a live camera that is added through
-the command line, and a table fed by what arrives on the Redis stream, with the scene's truth beside it.
+the command line, and tables fed by what arrives on the Redis stream, with the scene's truth beside them: who
+crossed the line, and who ran, loitered or fell.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import shlex
 import signal
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -18,15 +19,20 @@ from rich.console import Console
 from rich.live import Live
 
 from pipelines.spec import LineSpec
+from streamer.cli.demo_actions import ActionBoard
 from streamer.cli.demo_board import Board, Truth
 from streamer.cli.demo_stage import EventReader, Stage, follow, user_models
 from streamer.config_store import ConfigStore
-from streamer.errors import Exit, ModelError, SourceError, StreamerError
+from streamer.errors import Exit, SourceError, StreamerError
+from streamer.installed import Installed
 from streamer.models import ModelStore
 from streamer.sources.synthetic import Scene
+from streamer.sources.synthetic.acts import ActTruth
 
 CAMERA = "demo"
-SCENE = Scene(seed=3, width=640, height=360, fps=15.0, density=0.7, mast=8.0)
+SCENE = Scene(seed=3, width=640, height=360, fps=12.0, density=0.7, mast=8.0, acts=0.4)
+PACKAGED_NOTE = ": small, and its card (docs/models/default.md) says what it misses"
+NO_MODELS = Path("/nonexistent")
 SETTLE_S = 2.0  # after the first inferred frame: the background is learnt, the first tracks are sure
 DRAIN_S = 2.5  # at the end, for what has just happened to be counted and to arrive
 FIRST_FRAME_S = 60.0  # a model may have to be compiled first
@@ -51,7 +57,7 @@ CLIP_LINES = (
     help="How long.",
 )
 @click.option("--clip", type=click.Path(path_type=Path), help="Your own video instead of the built-in scene.")
-@click.option("--model", help="A model file, or the name of an installed model; else the default one.")
+@click.option("--model", help="A model file, the name of an installed one, or motion; else the default one.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=SCENE.seed, help="Another scene.")
 @click.pass_obj
 def demo(store: ConfigStore, seconds: float, clip: Path | None, model: str | None, seed: int) -> int:
@@ -59,39 +65,65 @@ def demo(store: ConfigStore, seconds: float, clip: Path | None, model: str | Non
     if clip is not None and not clip.is_file():
         raise SourceError(f"{clip}: no such file: check the path")
     scene = replace(SCENE, seed=seed) if clip is None else None
-    models = None if model is not None and Path(model).is_file() else user_models(store)
-    if model is not None and models is None and not Path(model).is_file():
-        raise ModelError(f"--model {model}: no such file, and no model of this name is installed")
+    look = _choose(store, model)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then the daemon is stopped
-    with Stage(bucket_s=5 if seconds >= 20 else 1, models=models) as stage:
+    with Stage(bucket_s=5 if seconds >= 20 else 1, models=look.models) as stage:
         try:
-            return _play(stage, scene, clip, model, models, seconds)
+            return _play(stage, scene, clip, look, seconds)
         except KeyboardInterrupt:
             click.echo("\nstopping", err=True)
             stage.stop()
             raise
 
 
-def _play(
-    stage: Stage,
-    scene: Scene | None,
-    clip: Path | None,
-    model: str | None,
-    models: Path | None,
-    seconds: float,
-) -> int:
+@dataclass(frozen=True)
+class Look:
+    """What looks at the pictures: a file to install, or a model that is there; neither: motion.
+
+    `models` is the user's own store, where it is used; `named` what the command line says of it.
+    """
+
+    file: Path | None
+    chosen: Installed | None
+    models: Path | None
+    named: list[str]
+
+    @property
+    def motion(self) -> bool:
+        return self.file is None and self.chosen is None
+
+    @property
+    def actions(self) -> bool:
+        """Whether it knows people, of whom the model of actions tells what they do."""
+        return self.chosen is not None and "person" in self.chosen.card.classes.values()
+
+
+def _choose(store: ConfigStore, model: str | None) -> Look:
+    """Raises ModelError where there is no such model."""
+    if model is not None and Path(model).is_file():
+        return Look(Path(model).absolute(), None, None, [])
+    models = user_models(store)
+    chosen = ModelStore(models or NO_MODELS).resolve(model)
+    return Look(None, chosen, models, [] if model is None else ["--model", model])
+
+
+def _play(stage: Stage, scene: Scene | None, clip: Path | None, look: Look, seconds: float) -> int:
     lines = (scene.line(),) if scene is not None else CLIP_LINES
-    motion = _prepare(stage, model, models)
+    look = _prepare(stage, look)
     _say("starting the daemon (supervisor, private Redis, delivery, inference)")
     stage.start()
     url = scene.url if scene is not None else str(clip)
-    named = ["--model", model] if model is not None and models is not None else []
-    _run(stage, "camera", "add", CAMERA, url, *(["--loop"] if clip is not None else []), *named)
+    options = ["--loop"] if clip is not None else []
+    options += ["--pipeline", "actions"] if look.actions else []
+    _run(stage, "camera", "add", CAMERA, url, *options, *look.named)
     for line in lines:
         points = [f"{x:g},{y:g}" for x, y in line.points]
         names = ["--left-to-right", line.left_to_right, "--right-to-left", line.right_to_left]
         _run(stage, "line", "add", CAMERA, line.name, *points, *names)
-    board = Board(truth=Truth(scene, lines[0], motion) if scene is not None else None)
+    board = Board(
+        truth=Truth(scene, lines[0], look.motion) if scene is not None else None,
+        actions=ActionBoard(ActTruth(scene) if scene is not None else None) if look.actions else None,
+    )
     with contextlib.closing(stage.events(CAMERA)) as reader:
         _wait_for_frames(stage, reader, board)
         _watch(stage, reader, board, seconds)
@@ -102,17 +134,16 @@ def _play(
     return _conclude(board, code, until_s, stage.log_tail())
 
 
-def _prepare(stage: Stage, model: str | None, models: Path | None) -> bool:
-    """Install a model given as a file; returns whether the motion detector will do the work."""
-    if model is not None and models is None:
-        _run(stage, "model", "add", str(Path(model).absolute()))
-        return False
-    if model is not None and models is not None:
-        ModelStore(models).get(model)  # raises ModelError when there is none of this name
-        return False
-    if models is None:
-        _say("no model is installed: the motion detector counts moving objects, whatever they are")
-    return models is None
+def _prepare(stage: Stage, look: Look) -> Look:
+    """Install a model given as a file, and say what will look."""
+    if look.file is not None:
+        _run(stage, "model", "add", str(look.file))
+        return replace(look, chosen=ModelStore(stage.models).resolve(None))
+    if look.chosen is None:
+        _say("the motion detector counts moving objects, whatever they are")
+    else:
+        _say(f"the detector is {look.chosen.shown}" + (PACKAGED_NOTE if look.chosen.packaged else ""))
+    return look
 
 
 def _run(stage: Stage, *arguments: str) -> None:
@@ -193,7 +224,7 @@ def _conclude(board: Board, code: int | None, until_s: float, log_tail: str) -> 
         "with exit code 0\n\n"
         "your own camera:\n"
         "  streamer init                                        write a configuration\n"
-        "  streamer model add FILE.onnx                         people and vehicles, in place of motion\n"
+        "  streamer model add FILE.onnx                         a better model than the one in the package\n"
         "  streamer camera add door rtsp://USER:PASS@HOST/PATH  look at it, and save it\n"
         "  streamer camera snapshot door --overlay              a picture with a grid, to draw by\n"
         "  streamer line add door entrance 0.1,0.5 0.9,0.5      count what crosses\n"

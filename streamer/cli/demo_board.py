@@ -12,10 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.spec import LineSpec
+from streamer.cli.demo_actions import ActionBoard
 from streamer.cloudevents import COUNTS, LINE_CROSSED, parse_rfc3339_ns
 from streamer.sources.synthetic import Scene
 from streamer.sources.synthetic.truth import CrossingTruth, TrueCrossing
 
+ACTION_DETECTED = "streamer.action.detected.v1"
 CAMERA_STATE = "streamer.camera.state.v1"
 CLEAR_S = 1.0  # no true crossing this near to the begin or end of the comparison
 LATEST = 6
@@ -68,6 +70,7 @@ class Board:
     """Fed with CloudEvents; `from_s` is the media time at which the comparison with the truth begins."""
 
     truth: Truth | None = None
+    actions: ActionBoard | None = None
     from_s: float = 0.0
     entries: int = 0
     decoded: int = 0
@@ -78,6 +81,7 @@ class Board:
     state: str = "connecting"
     start_wall_ns: int | None = None  # the wall clock at media time 0
     crossings: list[dict[str, Any]] = field(default_factory=list)
+    latest: deque[tuple[float, str, str, str]] = field(default_factory=lambda: deque(maxlen=LATEST))
     stream: str = ""
 
     def take(self, body: str, now_ns: int) -> None:
@@ -87,9 +91,15 @@ class Board:
         self.entries += 1
         if event["type"] == LINE_CROSSED:
             self.crossings.append(data)
+            what = f"{data['direction']}, age of its frame {data['age_ms']:.0f} ms"
+            self.latest.append((data["crossed_media_ns"] / 1e9, data["class"], _track(data), what))
             at_ns = parse_rfc3339_ns(event["time"])
             self.start_wall_ns = at_ns - data["media_ns"]
             self.delay_ms.append((now_ns - at_ns) / 1e6)
+        elif event["type"] == ACTION_DETECTED and self.actions is not None:
+            told = self.actions.take(data)
+            what = told.label + {True: ", as drawn", False: ", who does something else", None: ""}[told.right]
+            self.latest.append((told.at_s, data["class"], _track(data), what))
         elif event["type"] == COUNTS:
             frames = data["frames"]
             self.decoded += frames["decoded"]
@@ -117,7 +127,11 @@ class Board:
 
     def table(self, now_ns: int, left_s: float) -> RenderableType:
         until_s = self.media_s(now_ns)
-        return Group(self._head(left_s), self.counts(until_s), self._latest())
+        parts = [self._head(left_s), self.counts(until_s), *self._actions(until_s), self._latest()]
+        return Group(*parts)
+
+    def _actions(self, until_s: float) -> list[RenderableType]:
+        return [] if self.actions is None else [self.actions.table(self.from_s, until_s)]
 
     def line(self, now_ns: int, left_s: float) -> str:
         """The same in one line, for a log."""
@@ -130,14 +144,15 @@ class Board:
         ]
         age = self.age_ms.get("p50")
         shown = "-" if age is None else f"{age:.0f} ms"
+        acts = f"; {self.actions.line(self.from_s, self.media_s(now_ns))}" if self.actions is not None else ""
         return (
             f"{max(0.0, left_s):4.0f} s left: {self.state}, {self.inferred} frames inferred, "
-            f"frame age {shown}, {self.entries} events; {', '.join(cells) or 'no crossing yet'}"
+            f"frame age {shown}, {self.entries} events; {', '.join(cells) or 'no crossing yet'}{acts}"
         )
 
     def final(self, until_s: float) -> RenderableType:
         """Counts and truth of exactly the same span of the scene's time."""
-        return self.counts(until_s, cut=True)
+        return Group(self.counts(until_s, cut=True), *self._actions(until_s))
 
     def counts(self, until_s: float, cut: bool = False) -> Table:
         """Counted beside true, up to the media time `until_s`; `cut`: the counts no further either."""
@@ -173,12 +188,10 @@ class Board:
 
     def _latest(self) -> Table:
         table = Table.grid(padding=(0, 2))
-        for data in self.crossings[-LATEST:][::-1]:
-            table.add_row(
-                Text(f"{data['crossed_media_ns'] / 1e9:7.2f} s", style="dim"),
-                data["class"],
-                f"track {data['track_id']}",
-                data["direction"],
-                Text(f"age of its frame {data['age_ms']:.0f} ms", style="dim"),
-            )
+        for at_s, kind, track, what in reversed(self.latest):
+            table.add_row(Text(f"{at_s:7.2f} s", style="dim"), kind, track, what)
         return table
+
+
+def _track(data: dict[str, Any]) -> str:
+    return f"track {data['track_id']}"

@@ -43,8 +43,9 @@ class Stage:
         self.exit_code: int | None = None
         for made in (self.config_dir, self._state, self._runtime):
             made.mkdir(mode=0o700)
+        self.models = self._state / "models"
         if models is not None:
-            (self._state / "models").symlink_to(models)
+            self.models.symlink_to(models)
         (self.config_dir / "streamer.yaml").write_text(
             f"display_name: demo\nstate_dir: {self._state}\nruntime_dir: {self._runtime}\n"
             f"counts:\n  bucket_s: {bucket_s}\n",
@@ -172,12 +173,13 @@ class EventReader:
 
 
 def user_models(store: ConfigStore) -> Path | None:
-    """The folder of the user's own models, if one of them is the default there."""
+    """The folder of the user's own models, if there are any that this user may see."""
     try:
         state = (store.load().state_dir if store.exists() else None) or store.default_state_dir()
         folder = state / "models"
-        return folder if ModelStore(folder).default_name() is not None else None
-    except StreamerError:
+        models = ModelStore(folder)
+        return folder if models.names() or models.default_name() is not None else None
+    except (StreamerError, OSError):
         return None  # a broken or private configuration of the user's is no reason to show nothing
 
 

@@ -136,9 +136,9 @@ def placed(actors: Iterable[Actor], view: View) -> list[Drawn]:
         forward = 1 if math.cos(actor.heading) > 0 else -1
         parts: list[tuple[int, str, list[Shape]]]
         if actor.kind == "person":
-            body = people.walking(
-                view, people.look_of(actor.look), actor.x, actor.y, actor.heading, actor.speed, actor.moved_m
-            )
+            look = people.look_of(actor.look)
+            way = (actor.x, actor.y, actor.heading, actor.speed, actor.moved_m, actor.down)
+            body = people.walking(view, look, *way)
             parts = [(actor.ident, "person", body)]
         elif actor.kind == "bicycle":
             bike = bicycle.shapes(view, actor.look, actor.x, actor.y, forward)
@@ -166,6 +166,7 @@ def _shadow(actor: Actor) -> npt.NDArray[np.float64]:
         points = vehicles.footprint(actor.kind, actor.look, actor.x, actor.y, forward)
     else:
         wide, tall = (0.22, 1.6) if actor.kind == "person" else (0.7, 1.5)
+        wide, tall = wide + 0.6 * actor.down, tall - 1.3 * actor.down
         points = np.array(
             [(actor.x + u, actor.y + v, z) for z in (0.0, tall) for u in (-wide, wide) for v in (-0.16, 0.16)]
         )

@@ -1,4 +1,4 @@
-"""The people of the synthetic street: jointed figures that walk, run, stand and ride, each in own clothes.
+"""The people of the synthetic street: jointed figures that walk, run, stand, fall and ride, each dressed.
 
 The gait is a sine of the way walked: hips swing, knees flex while a leg comes forward, arms swing against
 the legs (proportions after Winter, Biomechanics and Motor Control of Human Movement, in shares of height).
@@ -18,6 +18,8 @@ from streamer.sources.synthetic.view import Array, View
 
 THIGH, SHIN, TRUNK = 0.245, 0.246, 0.288  # shares of body height
 UPPER_ARM, FOREARM, HIP_HALF, SHOULDER_HALF = 0.172, 0.150, 0.052, 0.106
+LYING = math.radians(86)  # from upright
+FLAT_M = 0.10  # a lying body's middle above the ground
 HEAD_UP, HEAD_RX, HEAD_RY = 0.105, 0.048, 0.066  # middle of the head above the shoulders, its half axes
 
 SKINS: tuple[Colour, ...] = ((150, 178, 220), (120, 150, 205), (95, 125, 180), (60, 85, 130), (45, 60, 95))
@@ -74,9 +76,16 @@ def look_of(seed: int) -> Look:
 
 
 def walking(
-    view: View, look: Look, x: float, y: float, heading: float, speed: float, moved_m: float
+    view: View,
+    look: Look,
+    x: float,
+    y: float,
+    heading: float,
+    speed: float,
+    moved_m: float,
+    down: float = 0.0,
 ) -> list[Shape]:
-    """A person on foot at (x, y), standing where `speed` is 0."""
+    """A person on foot at (x, y), standing where `speed` is 0, fallen forwards by `down` of the way."""
     h = look.height_m
     step = h * (0.38 + 0.07 * min(speed, 3.0))  # metres a step
     phase = math.pi * moved_m / step
@@ -91,7 +100,8 @@ def walking(
     elbow = 1.4 if speed > 2.2 else 0.35
     arms = [_arm(h, -0.55 * swing * math.sin(p) / 0.42 * 0.55, elbow) for p in (phase, phase + math.pi)]
     lean = 0.10 if speed > 2.2 else 0.03 * width
-    return _figure(view, look, (x, y), heading, hip_z, [(k, a) for k, a, _ in legs], arms, lean)
+    ways = [(k, a) for k, a, _ in legs]
+    return _figure(view, look, (x, y), heading, hip_z, ways, arms, lean, down * LYING)
 
 
 def riding(view: View, look: Look, x: float, y: float, heading: float, moved_m: float) -> list[Shape]:
@@ -141,13 +151,15 @@ def _figure(
     legs: list[tuple[Joint2, Joint2]],
     arms: list[tuple[Joint2, Joint2]],
     lean: float,
+    fallen: float = 0.0,
 ) -> list[Shape]:
+    """`fallen` in radians, about the feet."""
     h = look.height_m
-    rows = _joints(look, legs, arms, lean)
+    rows = _tilted(np.array(_joints(look, legs, arms, lean)), hip_z, fallen)
     cos, sin = math.cos(heading), math.sin(heading)
     axes = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
     hip = np.array([spot[0], spot[1], hip_z])
-    pixels, depth = view.project(np.array(rows) @ axes + hip)
+    pixels, depth = view.project(rows @ axes + hip)
     if depth.min() < 1.0:
         return []
     metre = view.focal / float(depth[0])
@@ -155,6 +167,16 @@ def _figure(
     left_is_far = cos * dy - sin * dx < 0
     facing = (cos * dx + sin * dy) / math.hypot(dx, dy)
     return _dress(look, pixels, metre * h, left_is_far, facing)
+
+
+def _tilted(rows: Array, hip_z: float, fallen: float) -> Array:
+    """Joints relative to the hip, turned forwards about the feet; nothing sinks into the ground."""
+    if not fallen:
+        return rows
+    up = rows[:, 2] + hip_z
+    forward = rows[:, 0] * math.cos(fallen) + up * math.sin(fallen)
+    risen = np.maximum(up * math.cos(fallen) - rows[:, 0] * math.sin(fallen), FLAT_M)
+    return np.stack((forward, rows[:, 1], risen - hip_z), axis=1)
 
 
 Row = tuple[float, float, float]  # forward, left, up from the hip, in metres

@@ -25,7 +25,7 @@ class Scene:
 
     `density` multiplies how many people and vehicles come; `stand` lets people stand on the counting line.
     `mast` is the height of the camera in metres (0: by seed, about 5.5); from higher up things hide each
-    other less.
+    other less. `acts` is the share of people who run, loiter or fall.
     """
 
     name: str = "street"
@@ -41,6 +41,7 @@ class Scene:
     stand: bool = False
     noise: float = 2.5
     mast: float = 0.0
+    acts: float = 0.0
 
     @property
     def frames(self) -> int | None:
@@ -66,6 +67,7 @@ class Scene:
                 every.vehicles * self.density * self.vehicles,
                 every.bicycles * self.density * self.bicycles,
                 calm=not self.stand,
+                acts=self.acts,
             ),
             self.mast,
         )
@@ -105,7 +107,7 @@ class Scene:
 
 _KEYS = (
     "seed", "width", "height", "fps", "seconds", "density", "people", "vehicles", "bicycles", "stand",
-    "noise", "mast",
+    "noise", "mast", "acts",
 )  # fmt: skip
 _LIMITS: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31 - 1),
@@ -120,6 +122,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "stand": (0, 1),
     "noise": (0, 30),
     "mast": (0, 15),
+    "acts": (0, 1),
 }
 _WHOLE = ("seed", "width", "height", "stand")
 

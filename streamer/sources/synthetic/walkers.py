@@ -1,5 +1,7 @@
 """How the people of the synthetic street walk: along the pavements, over the crossing, standing about.
 
+Where a scene asks for it some of them run, loiter or fall; what each does is part of the plan.
+
 A walk is planned when it begins, as knots of time and place; between knots it is a straight line. What a
 person does therefore depends on the seed and the number of the person alone.
 """
@@ -18,24 +20,38 @@ LEFT_X, RIGHT_X = -52.0, 9.0  # where walks begin and end, out of sight
 NEAR_Y = (NEAR_PAVEMENT[0] + 1.0, NEAR_PAVEMENT[1] - 0.7)
 CALM_Y = 9.4  # nearer to the kerb a walker stands before the cars, as the camera sees it
 FAR_Y = (FAR_PAVEMENT[0] + 0.5, FAR_PAVEMENT[1] - 0.5)
+RUNNING = 2.2  # m/s; faster than any walk
+ACTS = ("run", "loiter", "fall")
+ACT_X, ACT_Y = (
+    (-11.0, -6.5),
+    (7.8, 9.2),
+)  # where people loiter and fall: near, off the counting line
 
 
 @dataclass(frozen=True, slots=True)
 class Knot:
+    """`down` is 0 upright and 1 lying; `doing` is what the leg that ends here is."""
+
     t_s: float
     x: float
     y: float
+    down: float = 0.0
+    doing: str = "walk"
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """`heading` in radians from +x towards +y; `walked_m` drives the gait, `speed` its width."""
+    """`heading` in radians from +x towards +y; `walked_m` drives the gait, `speed` its width; `down` and
+    `doing` as in a knot.
+    """
 
     x: float
     y: float
     heading: float
     speed: float
     walked_m: float
+    down: float
+    doing: str
 
 
 @dataclass(frozen=True)
@@ -70,6 +86,8 @@ class Walk:
             heading,
             length / (b.t_s - a.t_s),
             self.walked_m[i] + length * share,
+            a.down + (b.down - a.down) * (share**1.7 if b.down > a.down else share),
+            b.doing,
         )
 
     def _heading(self, i: int, share: float) -> float:
@@ -91,8 +109,16 @@ class Walk:
         return math.atan2(b.y - a.y, b.x - a.x)
 
 
-def plan(number: int, seed: int, begin_s: float, light_offset_s: float, calm: bool) -> Walk:
-    """Plan the walk of person `number`; in `calm` scenes no one stands on the line or walks at the kerb."""
+def plan(
+    number: int, seed: int, begin_s: float, light_offset_s: float, calm: bool, acts: float = 0.0
+) -> Walk:
+    """Plan the walk of person `number`; in `calm` scenes no one stands on the line or walks at the kerb.
+
+    `acts` is the share of people who run, loiter or fall.
+    """
+    dice = random.Random(f"act {seed} {number}")
+    if dice.random() < acts:
+        return _act(number, dice, begin_s)
     dice = random.Random(f"walk {seed} {number}")
     right = dice.random() < 0.5
     near = dice.random() < 0.6
@@ -119,19 +145,24 @@ class _Way:
         self.knots = [Knot(t_s, x, y)]
         self.walked_m = [0.0]
 
-    def go(self, x: float, y: float, speed: float | None = None) -> None:
+    def go(self, x: float, y: float, speed: float | None = None, doing: str = "") -> None:
         length = math.hypot(x - self.x, y - self.y)
         self.t_s += max(length / (speed or self.speed), 1e-3)
-        self._add(x, y, length)
+        self._add(x, y, length, doing or ("run" if (speed or self.speed) >= RUNNING else "walk"))
 
-    def stand(self, seconds: float) -> None:
+    def stand(self, seconds: float, doing: str = "stand") -> None:
         if seconds > 0.05:
             self.t_s += seconds
-            self._add(self.x, self.y, 0.0)
+            self._add(self.x, self.y, 0.0, doing)
 
-    def _add(self, x: float, y: float, length: float) -> None:
+    def tilt(self, seconds: float, down: float, x: float, doing: str) -> None:
+        """To lying (`down` 1) or back up (0), while the feet move to `x`."""
+        self.t_s += seconds
+        self._add(x, self.y, 0.0, doing, down)
+
+    def _add(self, x: float, y: float, length: float, doing: str, down: float | None = None) -> None:
         self.x, self.y = x, y
-        self.knots.append(Knot(self.t_s, x, y))
+        self.knots.append(Knot(self.t_s, x, y, self.knots[-1].down if down is None else down, doing))
         self.walked_m.append(self.walked_m[-1] + length)
 
 
@@ -155,3 +186,24 @@ def _stand(way: _Way, dice: random.Random, end: float, calm: bool) -> None:
     on_the_way = min(way.x, end) < spot < max(way.x, end)
     way.go(spot if on_the_way else (way.x + end) / 2, way.y)
     way.stand(dice.uniform(3.0, 9.0))
+
+
+def _act(number: int, dice: random.Random, begin_s: float) -> Walk:
+    """The way of somebody who runs, loiters or falls, on the near pavement."""
+    x, end = (LEFT_X, RIGHT_X) if dice.random() < 0.5 else (RIGHT_X, LEFT_X)
+    act = dice.choice(ACTS)
+    way = _Way(begin_s, x, dice.uniform(*ACT_Y), dice.uniform(2.9, 4.0) if act == "run" else 1.3)
+    spot = dice.uniform(*ACT_X)
+    if act == "loiter":
+        way.go(spot, way.y)
+        for _ in range(dice.randint(8, 12)):
+            way.go(spot + dice.uniform(-0.8, 0.8), way.y, 0.45, "loiter")
+            way.stand(dice.uniform(0.3, 0.9), "loiter")
+    elif act == "fall":
+        way.go(spot, way.y)
+        way.tilt(dice.uniform(0.5, 0.9), 1.0, way.x + math.copysign(0.3, end - x), "fall")
+        way.stand(dice.uniform(4.0, 6.0), "fall")
+        way.tilt(dice.uniform(1.5, 2.0), 0.0, way.x, "rise")
+        way.stand(0.6)
+    way.go(end, way.y)
+    return Walk(number, dice.randrange(1 << 30), tuple(way.knots), tuple(way.walked_m))

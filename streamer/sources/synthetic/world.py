@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamer.sources.synthetic import traffic, walkers
 from streamer.sources.synthetic.view import PARKING, VERTICAL_FOV, View
@@ -34,19 +34,29 @@ class Actor:
     look: int
     rides: bool = False
     parked: bool = False
+    down: float = 0.0  # of a person: 0 upright, 1 lying
+    doing: str = ""  # of a person on foot: stand, walk, run, loiter, fall, rise
 
 
 @dataclass(frozen=True, slots=True)
 class Density:
-    """How busy the street is, per minute. `calm`: nobody stands on the counting line."""
+    """How busy the street is, per minute. `calm`: nobody stands on the counting line. `acts` is the share of
+    people who run, loiter or fall.
+    """
 
     people: float = 14.0
     vehicles: float = 16.0
     bicycles: float = 2.0
     calm: bool = True
+    acts: float = 0.0
 
     def scaled(self, factor: float) -> Density:
-        return Density(self.people * factor, self.vehicles * factor, self.bicycles * factor, self.calm)
+        return replace(
+            self,
+            people=self.people * factor,
+            vehicles=self.vehicles * factor,
+            bicycles=self.bicycles * factor,
+        )
 
 
 class World:
@@ -89,6 +99,8 @@ class World:
                         pose.speed,
                         pose.walked_m,
                         walk.look,
+                        down=pose.down,
+                        doing=pose.doing,
                     )
                 )
         return actors + self.parked
@@ -112,7 +124,12 @@ class World:
             lane.step(self._now_s, red)
         while self.density.people > 0 and self._now_s >= self._next_person_s:
             walk = walkers.plan(
-                self._people, self.seed, self._next_person_s, self.light_offset_s, self.density.calm
+                self._people,
+                self.seed,
+                self._next_person_s,
+                self.light_offset_s,
+                self.density.calm,
+                self.density.acts,
             )
             self._walks.append(walk)
             self._people += 1

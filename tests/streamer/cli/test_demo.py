@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from streamer.cli.demo_actions import ActionBoard
 from streamer.cli.demo_board import Board, Truth
 from streamer.errors import Exit
 from streamer.sources.synthetic import Scene
+from streamer.sources.synthetic.acts import ActTruth
+from streamer.sources.synthetic.truth import boxes
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("redis_binary")]
 SCENE = Scene(seed=3, width=640, height=360, fps=15.0, density=0.7, mast=8.0)
@@ -50,7 +54,7 @@ def left_behind(since_s: float) -> list[str]:
 @pytest.mark.slow
 def test_it_shows_frames_and_counts_from_the_stream_and_cleans_up(tmp_path: Path) -> None:
     began_s = time.time()
-    demo = begin(tmp_path, "--seconds", "12")
+    demo = begin(tmp_path, "--seconds", "12", "--model", "motion")
     out, errors = demo.communicate(timeout=120)
     assert demo.returncode == Exit.OK, errors
     assert "$ streamer camera add demo 'synthetic:street" in out
@@ -61,7 +65,22 @@ def test_it_shows_frames_and_counts_from_the_stream_and_cleans_up(tmp_path: Path
         assert abs(int(counted) - int(true)) <= 1, (direction, out)  # a motion detector on a loaded machine
     assert "daemon stopped with exit code 0" in out
     assert "streamer camera add door rtsp://" in out
+    assert "Actions on" not in out  # motion knows no people
     assert left_behind(began_s) == []
+
+
+@pytest.mark.slow
+def test_without_a_model_the_detector_in_the_package_looks_and_actions_are_told_beside_the_truth(
+    tmp_path: Path,
+) -> None:
+    demo = begin(tmp_path, "--seconds", "10")
+    out, errors = demo.communicate(timeout=120)
+    assert demo.returncode == Exit.OK, errors
+    assert "the detector is default (in the package)" in out
+    assert "--pipeline actions" in out
+    assert re.search(r"│ street │ (person|vehicle|bicycle) ", out)
+    assert "│ object │" not in out
+    assert "drawn in the scene" in out[out.index("Actions on the Redis stream") :]
 
 
 @pytest.mark.slow
@@ -122,6 +141,26 @@ def test_the_compared_span_begins_and_ends_away_from_any_crossing() -> None:
     for asked in range(2, 50):
         for found in (truth.clear_after(asked), truth.clear_before(asked)):
             assert min(abs(t - found) for t in times) >= 0.999
+
+
+def test_actions_on_the_stream_are_held_against_who_was_there() -> None:
+    scene = replace(SCENE, acts=0.5, fps=12.0)
+    known = ActTruth(scene)
+    known.follow(20.0)
+    fall = next(act for act in known.acts if act.label == "fall")
+    world = scene.world()
+    view = world.view(scene.width, scene.height)
+    at_s = fall.start_s + 1.0
+    lying = next(b for b in boxes(scene, world, view, round(at_s * scene.fps)) if b.ident == fall.ident)
+    box = [v / (scene.width, scene.height)[i % 2] for i, v in enumerate(lying.box)]
+    event = {"action": "fall", "start_media_ns": at_s * 1e9, "end_media_ns": at_s * 1e9, "box_xyxyn": box}
+    board = ActionBoard(ActTruth(scene))
+    assert board.take(event).right is True
+    assert board.take({**event, "action": "run"}).right is False
+    rows = {row[0]: row[1:] for row in board.rows(5.0, 15.0)}
+    assert rows["fall"] == ("1", "1", "1", "1.0 s", "0")
+    assert rows["run"][0::4] == ("1", "1")
+    assert ActionBoard().rows(0.0, 9.0) == []
 
 
 def test_a_board_without_truth_shows_counts_alone() -> None:
