@@ -73,6 +73,27 @@ def read_labels(path: Path, classes: Sequence[str]) -> Labelling:
     raise ModelError(f"{path}: neither a folder of YOLO text nor a COCO .json")
 
 
+def pictures_of_camera(camera: str, folders: Sequence[Path], labels: Labelling) -> list[LabelledPicture]:
+    """The labelled pictures that `model collect` or `camera snapshot` took of a camera, by their names.
+
+    Raises ModelError where there is none.
+    """
+    mine = re.compile(re.escape(camera) + r"([_\-. ].*)?")
+    own = {stem: boxes for stem, boxes in labels.by_stem.items() if mine.fullmatch(stem)}
+    found: dict[str, LabelledPicture] = {}
+    for folder in folders:
+        if folder.is_dir():
+            for picture in _of_folder(folder, Labelling(labels.names, own)):
+                found.setdefault(Path(picture.name).stem, picture)
+    if not found:
+        looked = ", ".join(str(folder) for folder in folders)
+        raise ModelError(
+            f"camera {camera}: no labelled picture in {looked}: their names begin with {camera}_, as "
+            f"`streamer model collect {camera}` writes them, and their labels have the same name"
+        )
+    return list(found.values())
+
+
 def read_pictures(sources: Sequence[Path], labels: Labelling) -> Iterator[LabelledPicture]:
     """The pictures that have labels, of folders and clips. Raises ModelError or SourceError."""
     for source in sources:
@@ -137,12 +158,17 @@ def _limited(image: Image) -> Image:
 
 
 def _yolo(folder: Path, classes: Sequence[str]) -> dict[str, Boxes]:
-    files = sorted(p for p in folder.rglob("*.txt") if p.name != "classes.txt")
+    files = sorted(p for p in folder.rglob("*.txt") if p.name != "classes.txt" and not _is_draft(p, folder))
     if not files:
         raise ModelError(f"{folder}: holds no .txt: give the folder with the labels")
     names = _yolo_names(folder)
     ids = _class_ids(names, classes, folder) if names is not None else dict(enumerate(range(len(classes))))
     return {path.stem: _yolo_file(path, ids) for path in files}
+
+
+def _is_draft(path: Path, folder: Path) -> bool:
+    """What `model collect --drafts` wrote and nobody has corrected, unless that folder itself is given."""
+    return "drafts" in path.relative_to(folder).parts[:-1]
 
 
 def _yolo_names(folder: Path) -> list[str] | None:

@@ -1,7 +1,8 @@
 """Continues the training of our detector on a user's labelled pictures, and measures what came of it.
 
-Whole clips are held out; where there is only one, its end. The model as it was and the tuned one are measured
-on them by the same code. The training runs in a child process (extra `torch`).
+Whole clips are held out; where there is only one, its end. The model as it was, those that the tuned one
+would replace, and the tuned one are measured on them by the same code. The training runs in a child process
+(extra `torch`).
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
 from pipelines.registry import INSTALL_TORCH, create_detector
 from pipelines.train.dataset import CLASSES, DatasetWriter, Labelled
-from pipelines.values import Detections
+from pipelines.values import Detections, Labels
 from streamer.errors import ModelError
-from streamer.installed import Installed
+from streamer.installed import Installed, open_detector
 from streamer.model_agreement import LOW, Agreement, agreement, detect_all
 from streamer.model_export import has_torch
 from streamer.model_frames import Sample, shrunk
@@ -46,13 +47,17 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
+    """`rivals` are the other models that it would replace, by the names that they are known by."""
+
     path: Path
     before: Agreement
     after: Agreement
+    rivals: dict[str, Agreement]
 
     @property
     def better(self) -> bool:
-        return self.after.ap50 > self.before.ap50
+        """Than every model that it would take the place of."""
+        return all(self.after.ap50 > other.ap50 for other in (self.before, *self.rivals.values()))
 
 
 def hold_out(found: Sequence[LabelledPicture], share: float = HELD_OUT) -> Split:
@@ -96,16 +101,24 @@ def tune(
     steps: int | None,
     threads: int,
     device: str,
+    rivals: Sequence[Installed] = (),
 ) -> Tuned:
-    """Train in `folder` and measure. Raises ModelError. The child draws its own progress bar on the
-    terminal.
+    """Train in `folder` and measure, also the `rivals`. Raises ModelError. The child draws its own progress
+    bar on the terminal.
     """
     if not has_torch():
         raise ModelError(f"training needs torch: {INSTALL_TORCH}")
     before_detector = _open(model.path, model.card, threads)
-    if tuple(before_detector.labels.names) != CLASSES:
+    labels = before_detector.labels
+    if tuple(labels.names) != CLASSES:
         raise ModelError(f"{model.name or model.path}: only the detector of this project can be tuned")
-    before = measure(before_detector, split.held, model.card.score)
+    before = measure(before_detector, split.held, model.card.score, labels)
+    others = {
+        rival.shown: measure(
+            open_detector("auto", rival, threads=threads, score=LOW), split.held, rival.card.score, labels
+        )
+        for rival in rivals
+    }
     data, out = folder / "data", folder / "run"
     write_data(split.learned, data)
     size = (model.card.input_size or before_detector.describe()["input"])[0]
@@ -115,18 +128,29 @@ def tune(
     words += ["--threads", str(threads), "--device", device]
     _train(words)
     card = model.card.model_copy(update={"sha256": ""})
-    after = measure(_open(out / "model.onnx", card, threads), split.held, model.card.score)
-    return Tuned(out / "model.onnx", before, after)
+    after = measure(_open(out / "model.onnx", card, threads), split.held, model.card.score, labels)
+    return Tuned(out / "model.onnx", before, after, others)
 
 
-def measure(detector: Detector, held: Sequence[LabelledPicture], score: float) -> Agreement:
-    """Against the labels: AP at IoU 0.5, precision and recall at `score`. Raises ModelError."""
+def measure(detector: Detector, held: Sequence[LabelledPicture], score: float, labels: Labels) -> Agreement:
+    """Against what was labelled with `labels`: AP at IoU 0.5, precision and recall at `score`; what the
+    detector finds of other classes is left out. Raises ModelError.
+    """
     found = [Sample(shrunk(p.image), p.clip, 0.0) for p in held]
     truth = [
         Detections(p.boxes.boxes_xyxyn, np.ones(len(p.boxes), np.float32), p.boxes.class_ids) for p in held
     ]
     sizes = [(p.image.shape[1], p.image.shape[0]) for p in held]
-    return agreement(truth, detect_all(detector, found), detector.labels, sizes, score)
+    seen = [_renamed(each, detector.labels, labels) for each in detect_all(detector, found)]
+    return agreement(truth, seen, labels, sizes, score)
+
+
+def _renamed(found: Detections, own: Labels, labels: Labels) -> Detections:
+    """With the class ids of `labels`, by the names."""
+    ids = {name: i for i, name in enumerate(labels.names)}
+    there = np.array([ids.get(name, -1) for name in own.names], np.int32)[found.class_ids]
+    kept = there >= 0
+    return Detections(found.boxes_xyxyn[kept], found.scores[kept], there[kept])
 
 
 def write_data(learned: Sequence[LabelledPicture], folder: Path) -> None:

@@ -85,10 +85,12 @@ def test_cameras_are_what_engine_and_cores_both_have_room_for(
     assert cameras(ms, cpu_ms, cores, fps, decode) == carried
 
 
-def test_a_bench_without_a_model_says_how_to_get_one(home: Path) -> None:
-    done = model(home, "bench")
+def test_a_bench_without_a_name_times_the_detector_in_the_package_and_motion_has_none(home: Path) -> None:
+    done = model(home, "bench", "--rounds", "1", "--pictures", "1", "--engine", "onnx", "--json")
+    assert json.loads(done.output)["model"] == "default"
+    done = model(home, "bench", "motion")
     assert done.exit_code == Exit.MODEL
-    assert "streamer model pull" in done.output
+    assert "motion has no weights to time" in done.output
 
 
 def test_a_bench_times_each_engine_and_precision_on_a_rendered_street(home: Path, tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ def model(home: Path, *words: str) -> Result:
 
 
 def names(home: Path) -> list[str]:
-    return [item["name"] for item in json.loads(model(home, "list", "--json").output)]
+    found = json.loads(model(home, "list", "--json").output)
+    return [item["name"] for item in found if not item["in_package"]]
 
 
 def publish(monkeypatch: pytest.MonkeyPatch, url: str, **further: str) -> None:

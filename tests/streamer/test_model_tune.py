@@ -75,7 +75,7 @@ def test_a_better_model_is_installed_with_its_figures(
     assert "before: AP50 0.000" in done.output
     assert "after: AP50 1.000" in done.output
     listed = {item["name"]: item for item in json.loads(model(home, "list", "--json").output)}
-    assert set(listed) == {"start", "start-tuned"}
+    assert set(listed) == {"default", "start", "start-tuned"}
     assert listed["start"]["default"] is True
 
 
@@ -105,10 +105,101 @@ def test_another_project_s_model_cannot_be_tuned(
     home: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model(home, "add", tiny.yolov8(tmp_path / "coco.onnx", [(*HERE, 2, 0.9)]))
-    monkeypatch.setattr(model_tune, "has_torch", lambda: True)
-    done = model(home, "tune", pictures, "--labels", pictures)
+    train_to(monkeypatch, detector(tmp_path / "good.onnx"))
+    done = model(home, "tune", pictures, "--labels", pictures, "--model", "coco")
     assert done.exit_code == Exit.MODEL
     assert "only the detector of this project" in done.output
+    done = model(home, "tune", pictures, "--labels", pictures)
+    assert done.exit_code == 0, done.output
+    assert "default (in the package) goes on: learning from" in done.output
+    assert "added default-tuned" in done.output
+
+
+# ---- a camera by name
+
+
+@pytest.fixture
+def of_camera(tmp_path: Path) -> Path:
+    """Of camera door in three hours, twelve in each, as `model collect` names them; and another's."""
+    folder = tmp_path / "door-pictures"
+    folder.mkdir()
+    (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n")
+    for camera in ("door", "doorway"):
+        for hour in (9, 10, 11):
+            for minute in range(12):
+                stem = f"{camera}_20261126T{hour:02}_{minute:02}0000"
+                cv2.imwrite(str(folder / f"{stem}.jpg"), np.full((64, 64, 3), 250, np.uint8))
+                (folder / f"{stem}.txt").write_text(LABEL)
+    return folder
+
+
+def add_camera(home: Path, **more: object) -> None:
+    (home / "cameras.d").mkdir(exist_ok=True)
+    text = json.dumps({"name": "door", "url": "synthetic:street", **more})
+    (home / "cameras.d/door.yaml").write_text(text)
+
+
+def test_a_camera_s_pictures_are_found_beside_the_labels_and_hours_are_held_out(
+    home: Path, of_camera: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model(home, "add", detector(tmp_path / "off.onnx", x=44), "--name", "start")
+    add_camera(home, model="start")
+    train_to(monkeypatch, detector(tmp_path / "good.onnx"))
+    for name in ("door-tuned", "door-tuned-2"):
+        done = model(home, "tune", "door", "--labels", of_camera)
+        assert done.exit_code == 0, done.output
+        assert "start goes on: learning from 24 pictures; 12 are held out, of door_20261126T" in done.output
+        assert f"use it: streamer camera set door model={name}" in done.output
+
+
+def test_what_is_no_better_than_what_the_camera_uses_now_is_not_installed(
+    home: Path, of_camera: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model(home, "add", detector(tmp_path / "good.onnx"), "--name", "better")
+    model(home, "add", detector(tmp_path / "off.onnx", x=44), "--name", "start")
+    add_camera(home, model="better")
+    train_to(monkeypatch, detector(tmp_path / "good2.onnx", x=33))
+    words = ("tune", "door", "--labels", of_camera, "--model", "start")
+    done = model(home, *words)
+    assert done.exit_code == Exit.GATE
+    assert "better, in use now: AP50 1.000" in done.output
+    add_camera(home, model="start")
+    assert model(home, *words).exit_code == 0
+    assert model(home, *words, "--default").exit_code == Exit.GATE  # it would take the place of the default
+
+
+def test_a_model_with_more_classes_is_measured_by_those_that_are_labelled(
+    home: Path, of_camera: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = [(*HERE, 2, 0.9), (8, 8, 6, 6, 16, 0.9)]  # in COCO 2 is a car, 16 a dog
+    model(home, "add", tiny.yolov8(tmp_path / "coco.onnx", seen))
+    add_camera(home, model="coco")
+    train_to(monkeypatch, detector(tmp_path / "off.onnx", x=44))
+    done = model(home, "tune", "door", "--labels", of_camera)
+    assert "coco, in use now: AP50 1.000 (95 % 1.000 to 1.000), precision 1.000" in done.output
+    assert done.exit_code == Exit.GATE
+
+
+def test_what_names_nothing_and_a_camera_without_pictures_are_one_line(
+    home: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_camera(home)
+    done = model(home, "tune", "gate", "--labels", pictures)
+    assert (done.exit_code, "no camera (cameras: door)" in done.output) == (Exit.MODEL, True)
+    monkeypatch.chdir(home)
+    for folder in (pictures / "door").glob("door_*.txt"):
+        folder.unlink()
+    done = model(home, "tune", "door", "--labels", pictures)
+    assert (done.exit_code, "`streamer model collect door`" in done.output) == (Exit.MODEL, True)
+
+
+def test_drafts_are_no_labels_until_their_folder_is_given(tmp_path: Path) -> None:
+    (tmp_path / "drafts").mkdir()
+    (tmp_path / "a.txt").write_text(LABEL)
+    (tmp_path / "drafts/a.txt").write_text("")
+    (tmp_path / "drafts/b.txt").write_text(LABEL)
+    assert {s: len(b) for s, b in read_labels(tmp_path, CLASSES).by_stem.items()} == {"a": 1}
+    assert set(read_labels(tmp_path / "drafts", CLASSES).by_stem) == {"a", "b"}
 
 
 # ---- labels

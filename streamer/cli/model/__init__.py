@@ -1,6 +1,6 @@
 """The commands of `streamer model`, one file a job; importing this package registers them all."""
 
-from streamer.cli.model import add, bench, export, quantize, tune
+from streamer.cli.model import add, bench, collect, export, quantize, tune
 from streamer.cli.model.group import model
 
-__all__ = ["add", "bench", "export", "model", "quantize", "tune"]
+__all__ = ["add", "bench", "collect", "export", "model", "quantize", "tune"]

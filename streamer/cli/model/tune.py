@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from pipelines.train.dataset import CLASSES
+from streamer.changes import pipeline_of
 from streamer.cli.model.add import install, refuse_taken, report
 from streamer.cli.model.group import model, model_store
+from streamer.config import CameraConfig
 from streamer.config_store import ConfigStore
 from streamer.errors import GateNotMet, ModelError
-from streamer.installed import write_card
+from streamer.installed import PACKAGED, Installed, write_card
 from streamer.model_agreement import Agreement
-from streamer.model_labels import read_labels, read_pictures
+from streamer.model_labels import LabelledPicture, Labelling, pictures_of_camera, read_labels, read_pictures
 from streamer.model_tune import Split, Tuned, hold_out, tune
+from streamer.models import ModelStore
 
 
 @model.command("tune")
-@click.argument("sources", nargs=-1, required=True, metavar="CLIP|FOLDER…", type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, required=True, metavar="CAMERA|CLIP|FOLDER…")
 @click.option(
     "--labels", "labels_path", required=True, type=click.Path(path_type=Path), help="YOLO text or COCO JSON."
 )
-@click.option("--model", "name", help="Which model goes on learning; without it the default.")
-@click.option("--as", "stored_as", help="Its name in the store; without it NAME-tuned.")
+@click.option("--model", "name", help="Which model goes on learning; without it the camera's or the default.")
+@click.option("--as", "stored_as", help="Its name in the store; without it CAMERA-tuned or NAME-tuned.")
 @click.option("--steps", type=click.IntRange(1), help="Length of the training; without it by the pictures.")
 @click.option("--threads", default=0, type=click.IntRange(0), help="0: all cores.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
@@ -34,7 +40,7 @@ from streamer.model_tune import Split, Tuned, hold_out, tune
 @click.pass_obj
 def tune_command(
     store: ConfigStore,
-    sources: tuple[Path, ...],
+    sources: tuple[str, ...],
     labels_path: Path,
     name: str | None,
     stored_as: str | None,
@@ -46,35 +52,93 @@ def tune_command(
 ) -> None:
     """Train our detector further on labelled pictures of your own cameras, and keep it only if it is better.
 
-    SOURCES are folders of pictures, or clips with labels named CLIP_FRAME.txt. About a quarter of the
-    pictures, by whole clips, is held out: old and new model are measured on it. Needs the extra torch.
+    SOURCES are cameras by name (pictures as `model collect` writes them, beside the labels), folders of
+    pictures, or clips with labels named CLIP_FRAME.txt. About a quarter of the pictures, by whole clips or
+    hours, is held out: the old model, those that it would replace, and the new one are measured on it. Needs
+    the extra torch.
     """
     models = model_store(store)
-    chosen = models.resolve(name)
-    if chosen is None or chosen.path.suffix != ".onnx":
-        raise ModelError("only ONNX of this project's detector can go on learning: `--model default`")
-    stored_as = stored_as or f"{chosen.name or 'model'}-tuned"
-    refuse_taken(models, stored_as)
-    labels = read_labels(labels_path, list(chosen.card.classes))
-    split = hold_out(list(read_pictures(sources, labels)))
+    cameras, paths = _sorted_out(store, sources)
+    chosen = _chosen(models, name, cameras)
+    stored_as = _free_name(models, stored_as, cameras[0].name if len(cameras) == 1 else chosen.name)
+    labels = read_labels(labels_path, CLASSES)
+    split = hold_out(_pictures(cameras, paths, labels, labels_path))
     if not as_json:
-        click.echo(_split_line(split))
+        click.echo(f"{chosen.shown} goes on: {_split_line(split)}")
+    rivals = _rivals(models, chosen, cameras, as_default)
     with tempfile.TemporaryDirectory(prefix="streamer-tune-") as folder:
-        done = tune(chosen, split, Path(folder), steps=steps, threads=threads, device=device)
-        if as_json:
-            click.echo(json.dumps({"before": asdict(done.before), "after": asdict(done.after)}, indent=2))
-        else:
-            _print(done)
+        done = tune(chosen, split, Path(folder), steps=steps, threads=threads, device=device, rivals=rivals)
+        _print(done, as_json)
         if not done.better:
             raise GateNotMet(
-                "the tuned model is not better than the one it was made of: not installed; more labelled "
+                "the tuned model is not better than what it would replace: not installed; more labelled "
                 "pictures, of more hours and clips, help most"
             )
         sidecar = Path(folder) / "card.yaml"
         write_card(sidecar, chosen.card.model_copy(update={"sha256": ""}))
         added = install(models, done.path, stored_as, None, sidecar, as_default, False)
-        if not as_json:
-            report(added)
+    if not as_json:
+        report(added)
+        for camera in cameras:
+            click.echo(f"use it: streamer camera set {camera.name} model={added.name}")
+
+
+def _sorted_out(store: ConfigStore, sources: Sequence[str]) -> tuple[list[CameraConfig], list[Path]]:
+    """Cameras, and folders or clips. Where both have a name, the camera is meant. Raises ModelError."""
+    known = {c.name: c for c in store.load().cameras} if store.exists() else {}
+    for source in sources:
+        if source not in known and not Path(source).exists():
+            cameras = ", ".join(known) or "none"
+            raise ModelError(f"{source}: no folder, no clip, and no camera (cameras: {cameras})")
+    return [known[s] for s in sources if s in known], [Path(s) for s in sources if s not in known]
+
+
+def _chosen(models: ModelStore, name: str | None, cameras: Sequence[CameraConfig]) -> Installed:
+    """The model that goes on learning: the one named, else the first of the cameras' own, the default and
+    the one in the package that is a detector of ours. Raises ModelError.
+    """
+    wanted = [name] if name is not None else [*(c.model for c in cameras if c.model), None, PACKAGED]
+    for each in wanted:
+        found = models.resolve(each)
+        if found is not None and found.path.suffix == ".onnx" and tuple(found.card.classes) == CLASSES:
+            return found
+    raise ModelError(f"{name}: only the detector of this project can be tuned: leave --model out for that")
+
+
+def _rivals(
+    models: ModelStore, chosen: Installed, cameras: Sequence[CameraConfig], as_default: bool
+) -> list[Installed]:
+    """What the tuned model would take the place of, beside the one that it is made of."""
+    named = [camera.model or pipeline_of(camera).model for camera in cameras] + [None] * as_default
+    found = {rival.path: rival for each in named if (rival := models.resolve(each)) is not None}
+    return [rival for path, rival in found.items() if path != chosen.path]
+
+
+def _free_name(models: ModelStore, stored_as: str | None, of: str) -> str:
+    """The name asked for, if it is free; else OF-tuned, or the first free OF-tuned-N. Raises ModelError."""
+    if stored_as is not None:
+        refuse_taken(models, stored_as)
+        return stored_as
+    return next(name for name in _names(of or "model") if name not in models.names())
+
+
+def _names(of: str) -> Iterator[str]:
+    base = of if of.endswith("-tuned") else f"{of}-tuned"
+    yield base
+    yield from (f"{base}-{n}" for n in itertools.count(2))
+
+
+def _pictures(
+    cameras: Sequence[CameraConfig], paths: Sequence[Path], labels: Labelling, labels_path: Path
+) -> list[LabelledPicture]:
+    """Of cameras those beside the labels, in `images` next to them, or where `model collect` puts them."""
+    beside = labels_path if labels_path.is_dir() else labels_path.parent
+    found = list(read_pictures(paths, labels))
+    for camera in cameras:
+        places = [beside, beside / "images", beside.parent, beside.parent / "images"]
+        places.append(Path(f"{camera.name}-pictures"))
+        found += pictures_of_camera(camera.name, places, labels)
+    return found
 
 
 def _split_line(split: Split) -> str:
@@ -82,12 +146,18 @@ def _split_line(split: Split) -> str:
     line = f"learning from {len(split.learned)} pictures; {len(split.held)} are held out"
     if split.by_clip:
         return f"{line}, of {', '.join(clips[:5])}{' …' if len(clips) > 5 else ''}"
-    return f"{line}, the end of the only clip: label a second clip for a measure that can be trusted"
+    return f"{line}, the end of the only clip: label a second clip or hour for a measure that can be trusted"
 
 
-def _print(done: Tuned) -> None:
+def _print(done: Tuned, as_json: bool) -> None:
+    if as_json:
+        figures = {name: asdict(found) for name, found in done.rivals.items()}
+        document = {"before": asdict(done.before), "after": asdict(done.after), "would_replace": figures}
+        click.echo(json.dumps(document, indent=2))
+        return
     click.echo(f"on {done.after.pictures} pictures that were held out, with {done.after.boxes} objects:")
-    for what, found in (("before", done.before), ("after", done.after)):
+    rivals = [(f"{name}, in use now", found) for name, found in done.rivals.items()]
+    for what, found in (("before", done.before), *rivals, ("after", done.after)):
         click.echo(f"  {what}: {_line(found)}")
 
 

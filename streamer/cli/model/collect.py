@@ -1,0 +1,103 @@
+"""`streamer model collect`: pictures of a camera or a clip to be labelled for `streamer model tune`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from pipelines.train.dataset import CLASSES
+from streamer.cli import daemon
+from streamer.cli.model.clips import steps
+from streamer.cli.model.group import model, model_store
+from streamer.config import CameraConfig, Config
+from streamer.config_store import ConfigStore
+from streamer.errors import ConfigError
+from streamer.installed import open_detector
+from streamer.model_agreement import detect_all
+from streamer.model_collect import (
+    MAX_WIDTH,
+    Taken,
+    from_snapshots,
+    from_source,
+    write_classes,
+    write_draft,
+    write_picture,
+)
+from streamer.model_frames import Sample, clip_source, shrunk
+
+
+@model.command("collect")
+@click.argument("what", metavar="CAMERA|CLIP")
+@click.option("--every", default=60.0, show_default=True, type=click.FloatRange(0.04), help="Seconds.")
+@click.option("--count", default=200, show_default=True, type=click.IntRange(1), help="Pictures.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; without it NAME-pictures.")
+@click.option("--drafts", is_flag=True, help="Write what the model sees as labels to be corrected.")
+@click.option("--model", "name", help="For --drafts; without it the camera's or the default.")
+@click.pass_obj
+def collect(
+    store: ConfigStore, what: str, every: float, count: int, out: Path | None, drafts: bool, name: str | None
+) -> None:
+    """Write a picture of a camera (or clip) every so many seconds, to be labelled and given to `model tune`.
+
+    Through the running daemon, or from the camera itself where none runs. Stop it with Ctrl-C when there are
+    enough; what is there stays, and a later call adds to it.
+    """
+    config, camera = known(store, what)
+    label = camera.name if camera is not None else Path(what).stem
+    folder = out or Path(f"{label}-pictures")
+    detector = None
+    if drafts:
+        wanted = name or (camera.model if camera is not None else None)
+        engine, chosen = model_store(store).choose("auto", wanted)
+        detector = open_detector(engine, chosen)
+    write_classes(folder, CLASSES)
+    written = 0
+    with steps() as step:
+        counted = step("pictures", count)
+        for taken in itertools.islice(_pictures(store, config, camera, what, every), count):
+            path = write_picture(folder, taken)
+            if detector is not None:
+                (found,) = detect_all(detector, [Sample(shrunk(taken.image), label, 0.0)])
+                write_draft(folder, path.stem, found, detector.labels, CLASSES)
+            written += 1
+            counted(1)
+    click.echo(f"wrote {written} pictures to {folder}")
+    click.echo(_next_step(label if camera is not None else str(folder), folder, drafts))
+
+
+def known(store: ConfigStore, what: str) -> tuple[Config | None, CameraConfig | None]:
+    """The camera of this name, if it is one; else it must be a clip. Raises ConfigError."""
+    config = store.load() if store.exists() else None
+    camera = config.camera(what) if config is not None else None
+    if camera is None and not what.startswith("synthetic:") and not Path(what).is_file():
+        names = ", ".join(c.name for c in config.cameras) if config is not None else ""
+        raise ConfigError(f"{what}: neither a clip nor a camera (cameras: {names or 'none'})")
+    return config, camera
+
+
+def _pictures(
+    store: ConfigStore, config: Config | None, camera: CameraConfig | None, what: str, every_s: float
+) -> Iterator[Taken]:
+    if camera is None or config is None:
+        return from_source(clip_source(what), Path(what).stem, every_s, numbered=True)
+    if camera.enabled and daemon.status(config) is not None:
+
+        def missed(text: str) -> None:
+            click.secho(f"note: a picture was missed: {text}", fg="yellow", err=True)
+
+        wanted = camera
+        return from_snapshots(
+            lambda: daemon.picture(store, config, wanted, MAX_WIDTH), camera.name, every_s, missed
+        )
+    return from_source(daemon.open_source(store, camera), camera.name, every_s, numbered=False)
+
+
+def _next_step(what: str, folder: Path, drafts: bool) -> str:
+    how = f"correct the labels of {folder / 'drafts'}" if drafts else "label every person and vehicle in them"
+    return (
+        f"next: {how}, as YOLO text (STEM.txt) in {folder}, then\n"
+        f"  streamer model tune {what} --labels {folder}"
+    )
