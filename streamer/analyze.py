@@ -18,6 +18,7 @@ from typing import IO, Any, Protocol
 from pipelines.actions.engine import ActionEngine
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.errors import ModelRefused
+from pipelines.geometry import fit
 from pipelines.pipeline import Pending, Pipeline
 from pipelines.scene.watch import SCENE_CHANGED, SceneWatch
 from pipelines.spec import CameraRules
@@ -27,7 +28,7 @@ from streamer.cloudevents import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
 from streamer.detections import DetectionLog, StoredDetections, replacing
 from streamer.errors import ConfigError, SourceDamaged, SourceEnded, SourceError
 from streamer.overlay import Overlay
-from streamer.sources.base import Decoded, Source, SourceInfo, fit
+from streamer.sources.base import Decoded, Source, SourceInfo
 
 CAMERA = "clip"
 # Events of the analytics beyond lines and zones, of which the number and the last are kept.

@@ -14,12 +14,13 @@ import numpy.typing as npt
 from pipelines.evaluate.boxes import crossing_box
 from pipelines.evaluate.crossings import Crossing
 from pipelines.evaluate.report import Picture, clock
+from pipelines.geometry import fit
 from pipelines.spec import LineSpec
 from pipelines.values import Event, Image
 from streamer.errors import SourceDamaged, SourceEnded
 from streamer.evaluation import Judged
 from streamer.render import PAPER, Flash, draw_line, draw_result, write
-from streamer.sources.base import create_source, fit
+from streamer.sources.base import create_source
 
 WIDTH = 640
 ANOTHER = "is it the video of these detections?"

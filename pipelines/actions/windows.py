@@ -114,13 +114,14 @@ class Clock:
     def tick(self, now_s: float) -> float | None:
         """The grid's moment that the frame of `now_s` stands for; None where a later one is nearer."""
         gap_s, self._last_s = now_s - self._last_s, now_s
-        if self._due_s is None or abs(now_s - self._due_s) > max(self._step_s, gap_s):
-            self._due_s = now_s  # the first frame, one that fell behind, or time that jumped
-        elif now_s + gap_s / 2 < self._due_s - SAME_S:
+        due_s = self._due_s
+        if due_s is None or gap_s < 0:
+            due_s = now_s  # the first frame, or time that fell back
+        elif now_s + gap_s / 2 < due_s - SAME_S:
             return None
-        moment_s = self._due_s
-        self._due_s += self._step_s
-        return moment_s
+        due_s += max(0, round((now_s - due_s) / self._step_s)) * self._step_s  # frames were missing
+        self._due_s = due_s + self._step_s
+        return due_s
 
 
 def resample(times_s: Seconds, values: Floats, wanted_s: Seconds, *, interpolate: bool = True) -> Floats:

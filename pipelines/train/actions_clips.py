@@ -1,4 +1,7 @@
-"""Labelled clips for training: a folder a class, or a CSV of files; and their frames as values."""
+"""Labelled clips for training: a folder a class, or a CSV of files; and their frames as values.
+
+Frames are chosen and converted as those of a live camera are, so that both see the same.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,12 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.video.frame import VideoFrame
 
 from pipelines.actions.inputs import Kind
+from pipelines.actions.windows import Clock
+from pipelines.geometry import fit
+from pipelines.picture import upright_size, write_bgr
 from pipelines.train.actions_data import (
     ACTION,
     GROUP_COLUMNS,
@@ -30,6 +37,7 @@ from pipelines.values import Floats, Image
 
 SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v"})
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+ANALYSIS_WIDTH = 640  # of cameras that say nothing else
 MAX_FRAMES = 4096  # of one clip
 # One line a clip that was done, and how many there are.
 Progress = Callable[[int, int], None]
@@ -122,7 +130,8 @@ def heads_of(
 
 
 def read_frames(file: Path, rate_hz: float, resize: Callable[[Image], Image] | None = None) -> list[Image]:
-    """The frames of a clip nearest to a grid of `rate_hz`; of a picture, that one. Raises DataRefused."""
+    """The frames of a clip nearest to a grid of `rate_hz`, at most as wide as those of cameras; of a picture,
+    that one. Raises DataRefused."""
     if file.suffix.lower() in PICTURES:
         picture = cv2.imread(str(file))
         if picture is None:
@@ -130,7 +139,7 @@ def read_frames(file: Path, rate_hz: float, resize: Callable[[Image], Image] | N
         image = np.asarray(picture, np.uint8)
         return [resize(image) if resize else image]
     frames: list[Image] = []
-    due_s = 0.0
+    clock = Clock(rate_hz)
     try:
         with av.open(str(file)) as container:
             if not container.streams.video:
@@ -138,11 +147,9 @@ def read_frames(file: Path, rate_hz: float, resize: Callable[[Image], Image] | N
             stream = container.streams.video[0]
             step_s = 1 / float(stream.average_rate or 25)
             for number, frame in enumerate(container.decode(stream)):
-                time_s = number * step_s
-                if time_s + step_s / 2 < due_s:
+                if clock.tick(number * step_s) is None:
                     continue
-                due_s += 1 / rate_hz
-                image = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+                image = converted(frame)
                 frames.append(resize(image) if resize else image)
                 if len(frames) >= MAX_FRAMES:
                     raise DataRefused(f"{file}: longer than {MAX_FRAMES} frames: cut it into clips")
@@ -151,6 +158,14 @@ def read_frames(file: Path, rate_hz: float, resize: Callable[[Image], Image] | N
     if not frames:
         raise DataRefused(f"{file}: holds no frame: remove it from the set")
     return frames
+
+
+def converted(frame: VideoFrame) -> Image:
+    """(H, W, 3) BGR."""
+    width, height = fit(*upright_size(frame), ANALYSIS_WIDTH)
+    image: Image = np.empty((height, width, 3), np.uint8)
+    write_bgr(frame, image)
+    return image
 
 
 def embed_clips(

@@ -82,7 +82,7 @@ def _embedded(source: Source, rate_hz: float, said: Said) -> tuple[ActionData, E
         rate_hz=rate_hz,
         labels=source.labels,
         cache=source.cache,
-        key=f"{embedder.sha256[:16]}-{embedder.strides}-{embedder.moved}" + "-still" * embedder.still,
+        key=f"2-{embedder.sha256[:16]}-{embedder.strides}-{embedder.moved}" + "-still" * embedder.still,
         scene=source.scene,
         progress=lambda i, n: said("embedding clips", i, n),
     )

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 import numpy as np
 
+from pipelines.geometry import fit
 from pipelines.values import Image
 from streamer.errors import ConfigError
 from streamer.urls import ALLOWED, check_source_url, redact, scheme_of
@@ -104,13 +105,6 @@ class Decoded(ABC):
         out = np.empty((height, width, 3), np.uint8)
         self.write_bgr(out)
         return out
-
-
-def fit(width: int, height: int, max_width: int) -> tuple[int, int]:
-    """(width, height) shrunk to at most `max_width` (0: no limit), aspect kept, both even where shrunk."""
-    if max_width <= 0 or width <= max_width:
-        return width, height
-    return max_width, max(2, round(height * max_width / width / 2) * 2)
 
 
 class Source(Protocol):

@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 from urllib.parse import unquote
 
+from pipelines.picture import upright_size
 from streamer.errors import SourceDamaged, SourceEnded, SourceError
 from streamer.sources.base import Decoded, ReadOptions, SourceInfo
 from streamer.sources.container import OpenRequest, VideoInput
-from streamer.sources.picture import upright_size
 from streamer.sources.stream import VideoDecoded, describe, frames_per_second, pts_ns
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
 

@@ -7,10 +7,10 @@ from typing import Any
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from pipelines.picture import upright_size, write_bgr
 from pipelines.values import Image
 from streamer.sources.base import Decoded, SourceInfo
 from streamer.sources.container import VideoInput
-from streamer.sources.picture import upright_size, write_bgr
 
 _SANE_FPS = (0.05, 300.0)  # a container may claim anything, for example its time base
 

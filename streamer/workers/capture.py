@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import msgspec
 
+from pipelines.geometry import fit
 from streamer.bus import Bus, Client
 from streamer.errors import StreamerError
 from streamer.messages import (
@@ -36,7 +37,6 @@ from streamer.messages import (
 )
 from streamer.metrics import Books
 from streamer.ring import RingMemory, RingWriter
-from streamer.sources.base import fit
 from streamer.workers.reader import CameraReader, Held, StateChange
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ import av
 import cv2
 import numpy as np
 
+from pipelines.picture import write_bgr
 from pipelines.values import Image
-from streamer.sources.picture import write_bgr
 from tests.bench.registry import Unavailable
 from tests.conftest import CORPUS
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.geometry import fit
 from streamer.errors import SourceEnded
-from streamer.sources.base import create_source, fit
+from streamer.sources.base import create_source
 from tests.bench.registry import Unavailable
 from tests.conftest import CORPUS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.actions.windows import FASTEST, SLACK, Ring, resample
+from pipelines.actions.windows import FASTEST, SLACK, Clock, Ring, resample
 
 
 def line(time_s: float) -> np.ndarray:
@@ -87,3 +87,35 @@ def test_before_the_first_sample_is_the_first_and_after_the_last_the_last() -> N
     times_s, values = np.array([1.0, 2.0]), np.array([[10.0], [20.0]], np.float32)
     assert resample(times_s, values, np.array([0.0, 1.25, 3.0]))[:, 0].tolist() == [10, 12.5, 20]
     assert resample(times_s, values, np.array([1.4, 1.6]), interpolate=False)[:, 0].tolist() == [10, 20]
+
+
+def ticks(times_s: list[float], rate_hz: float) -> list[float | None]:
+    clock = Clock(rate_hz)
+    return [clock.tick(t) for t in times_s]
+
+
+@pytest.mark.parametrize(("fps", "rate_hz"), [(25, 8), (12.5, 12.5), (10, 8), (30, 12.5), (29.97, 8)])
+def test_a_clock_takes_the_frame_nearest_to_each_moment_of_its_grid(fps: float, rate_hz: float) -> None:
+    times_s = [i / fps for i in range(200)]
+    found = [
+        (t, moment) for t, moment in zip(times_s, ticks(times_s, rate_hz), strict=True) if moment is not None
+    ]
+    assert [m for _, m in found] == pytest.approx([i / rate_hz for i in range(len(found))])
+    assert len(found) == pytest.approx(times_s[-1] * rate_hz, abs=1.5)
+    assert max(abs(t - m) for t, m in found) <= 0.5 / fps + 1e-6
+
+
+def test_after_missing_frames_a_clock_goes_on_at_the_moment_that_is_now() -> None:
+    assert ticks([0, 0.08, 0.32, 0.40], 12.5) == pytest.approx([0, 0.08, 0.32, 0.40])
+    slow = [i / 5 for i in range(20)]
+    assert all(m is not None and abs(t - m) <= 0.0626 for t, m in zip(slow, ticks(slow, 8), strict=True))
+
+
+def test_a_clock_begins_anew_where_time_falls_back() -> None:
+    assert ticks([50.0, 50.1, 3.0, 3.1], 10) == pytest.approx([50.0, 50.1, 3.0, 3.1])
+
+
+def test_between_two_poses_a_joint_that_one_of_them_lacks_is_where_the_other_has_it() -> None:
+    poses = np.array([[[0.4, 0.2, 0.8], [0.1, 0.1, 0.9]], [[0.0, 0.0, 0.0], [0.3, 0.1, 0.9]]], np.float32)
+    mixed = resample(np.array([0.0, 1.0]), poses, np.array([0.5]))
+    assert mixed[0].tolist() == [pytest.approx([0.4, 0.2, 0.4]), pytest.approx([0.2, 0.1, 0.9])]

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.geometry import fit
 from streamer.errors import ConfigError, SourceEnded, SourceError
-from streamer.sources.base import FACTORIES, Source, create_source, fit
+from streamer.sources.base import FACTORIES, Source, create_source
 from tests.clips import make_clip
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from pipelines.picture import write_bgr
 from pipelines.values import Image
 from streamer.sources.base import create_source
-from streamer.sources.picture import write_bgr
 from tests.clips import make_clip, number_of, numbered_picture
 
 # Kr, Kb of ITU-T H.273, by the number of AVColorSpace; 2 is unspecified

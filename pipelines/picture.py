@@ -1,4 +1,4 @@
-"""From a decoded frame to BGR at analysis size, as cheaply as the CPU allows.
+"""From a decoded frame to BGR at analysis size, as cheaply as the CPU allows: for cameras and for training.
 
 Shrinking the Y, U and V planes first and converting the small picture costs a third of what swscale takes
 for both (`python -m tests.bench decode`). OpenCV and swscale release the GIL.
@@ -8,7 +8,7 @@ Pixel formats other than 8-bit planar YUV go through swscale.
 
 from __future__ import annotations
 
-import threading
+from contextvars import ContextVar
 
 import cv2
 import numpy as np
@@ -33,8 +33,8 @@ _BT601 = (0.299, 0.114)
 Plane = npt.NDArray[np.uint8]
 
 
-class _Scratch(threading.local):
-    """Work memory of one thread, kept from frame to frame."""
+class _Scratch:
+    """Work memory, kept from frame to frame."""
 
     def __init__(self) -> None:
         self.buffers: dict[tuple[str, tuple[int, ...]], Image] = {}
@@ -49,7 +49,16 @@ class _Scratch(threading.local):
         return self.buffers[key]
 
 
-_scratch = _Scratch()
+_of_thread: ContextVar[_Scratch] = ContextVar("scratch")
+
+
+def _scratch() -> _Scratch:
+    """This thread's own."""
+    found = _of_thread.get(None)
+    if found is None:
+        found = _Scratch()
+        _of_thread.set(found)
+    return found
 
 
 def write_bgr(frame: VideoFrame, out: Image) -> None:
@@ -64,7 +73,7 @@ def write_bgr(frame: VideoFrame, out: Image) -> None:
     height, width = out.shape[:2]
     if turn != cv2.ROTATE_180:
         height, width = width, height
-    upright = _scratch.get("turned", height, width, 3)
+    upright = _scratch().get("turned", height, width, 3)
     _write(frame, upright)
     cv2.rotate(upright, turn, dst=out)
 
@@ -118,7 +127,7 @@ def _shrink(plane: Plane, out: Plane) -> None:
 def _write_i420(frame: VideoFrame, out: Image) -> None:
     """BT.601, limited range, 4:2:0: OpenCV's own conversion, the common and the cheapest case."""
     height, width = out.shape[:2]
-    i420 = _scratch.get("i420", height * 3 // 2, width)
+    i420 = _scratch().get("i420", height * 3 // 2, width)
     flat = i420.reshape(-1)
     luma, chroma = height * width, height * width // 4
     _shrink(_plane(frame, 0), i420[:height])
@@ -130,11 +139,11 @@ def _write_i420(frame: VideoFrame, out: Image) -> None:
 def _write_by_matrix(frame: VideoFrame, out: Image, matrix: npt.NDArray[np.float32]) -> None:
     """Any matrix, range and subsampling: planes to the size of `out`, then one 3x4 product per pixel."""
     height, width = out.shape[:2]
-    planes = [_scratch.get(f"plane{i}", height, width) for i in range(3)]
+    planes = [_scratch().get(f"plane{i}", height, width) for i in range(3)]
     _shrink(_plane(frame, 0), planes[0])
     for i in (1, 2):
         _shrink_chroma(_plane(frame, i), planes[i])
-    yuv = _scratch.get("yuv", height, width, 3)
+    yuv = _scratch().get("yuv", height, width, 3)
     cv2.merge(planes, dst=yuv)
     cv2.transform(yuv, matrix, dst=out)
 
@@ -170,7 +179,7 @@ def _matrix(space: int, full_range: bool) -> npt.NDArray[np.float32]:
 
 def _write_by_swscale(frame: VideoFrame, out: Image) -> None:
     height, width = out.shape[:2]
-    small = _scratch.reformatter.reformat(
+    small = _scratch().reformatter.reformat(
         frame, width, height, "bgr24", interpolation=Interpolation.BILINEAR, threads=1
     )
     plane = small.planes[0]
