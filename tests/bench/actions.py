@@ -1,7 +1,7 @@
 """Actions: accuracy on the corpus's three sets beside simpler ways, and what live windows cost.
 
 python -m tests.bench actions                     everything (an hour on one slow core)
-python -m tests.bench actions -o part=jhmdb       one part: jhmdb, urfd, fight, crops or cost
+python -m tests.bench actions -o part=jhmdb       one part: jhmdb, urfd, fight, crops, live or cost
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.conftest import CORPUS
 
 NAME = "actions"
 DESCRIPTION = "accuracy of action models on three sets beside simpler ways, and the cost of live windows"
-PARTS = ("jhmdb", "urfd", "fight", "crops", "cost")
+PARTS = ("jhmdb", "urfd", "fight", "crops", "live", "cost")
 
 
 def say(text: str) -> None:
@@ -23,7 +23,11 @@ def say(text: str) -> None:
 
 
 def run(
-    part: str = "all", seeds: int = 5, variants: str = "lstm,attention,mean,tcn", epochs: int = 15
+    part: str = "all",
+    seeds: int = 5,
+    variants: str = "lstm,attention,mean,tcn",
+    epochs: int = 15,
+    clips: int = 10,
 ) -> dict[str, Any]:
     if part not in ("all", *PARTS):
         raise registry.Unavailable(f"no part {part!r}: use all, {', '.join(PARTS)}")
@@ -34,11 +38,13 @@ def run(
 
         found["cost"] = action_cost.measure(CORPUS)
     if set(wanted) - {"cost"}:
-        found.update(_trained(wanted, seeds, tuple(variants.split(",")), epochs))
+        found.update(_trained(wanted, seeds, tuple(variants.split(",")), epochs, clips))
     return found
 
 
-def _trained(wanted: tuple[str, ...], seeds: int, variants: tuple[str, ...], epochs: int) -> dict[str, Any]:
+def _trained(
+    wanted: tuple[str, ...], seeds: int, variants: tuple[str, ...], epochs: int, clips: int
+) -> dict[str, Any]:
     if not CORPUS.is_dir():
         raise registry.Unavailable(f"no corpus at {CORPUS}")
     try:
@@ -55,6 +61,10 @@ def _trained(wanted: tuple[str, ...], seeds: int, variants: tuple[str, ...], epo
         found["urfd"] = [sets.urfd(CORPUS, 5, name, say) for name in variants]
     if "fight" in wanted:
         found["fight"] = sets.fight(CORPUS, sets.scratch(), 5, variants, seeds, say)
+    if "live" in wanted:
+        from tests.bench import action_live
+
+        found["live"] = action_live.measure(CORPUS, clips, say)
     if "crops" in wanted:
         found["crops"] = [sets.fight_crops(CORPUS, epochs, say)]
     return found
@@ -73,10 +83,22 @@ def render(result: dict[str, Any]) -> str:
             f"{r['false']} |"
             for r in result["urfd"]
         ] + [""]
+    if "live" in result:
+        lines += ["live: a model of YOLOv8n's maps in `analyze`, against training's own windows", ""]
+        lines += [_live(result["live"]), ""]
     if "cost" in result:
         lines += ["cost: share of the detector's own time, 5 tracks a camera", ""]
         lines += [f"| {r['name']} | {r['ms']:.3f} ms a frame | {r['share']:.1%} |" for r in result["cost"]]
     return "\n".join(lines)
+
+
+def _live(row: dict[str, Any]) -> str:
+    told, false = row["told"], row["false"]
+    return (
+        f"{row['windows']} windows of {row['clips']} clips: probabilities at most {row['apart']:.1e} apart, "
+        f"values {row['apart_values']:.1e}; told {told[0]} of {told[1]} fights, {false[0]} of {false[1]} others; "
+        f"evaluate says {row['evaluated']:.1%} of all test clips"
+    )
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from pipelines.spec import ActionsSpec, CameraRules, PipelineSpec
+from pipelines.values import Frame, Stamp
+from streamer.models import ModelStore
+from streamer.workers.loading import PipelineLoader
+from tests.pipelines.actions.test_maps import write_branching, write_features
 
 SCRIPT = """
 import os, sys, threading
@@ -40,3 +48,35 @@ def test_models_load_on_a_nicer_thread_also_in_a_process_that_is_nice_already(
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), str(before)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.split() == ["True", str(min(10, 19 - usual))], done.stderr
+
+
+def test_pipelines_that_differ_in_actions_alone_share_one_detector(tmp_path: Path) -> None:
+    """Each had one of its own: a camera with actions and one without took twice the memory."""
+    store = ModelStore(tmp_path / "models")
+    store.add(write_branching(tmp_path / "branching.onnx"), "m")
+    model = write_features(tmp_path / "f.onnx", store.get("m").path, whole_picture=True)
+    loader = PipelineLoader(tmp_path, "onnx", 1, lambda: None)
+    plain = PipelineSpec(name="default", model="m")
+    by_maps = plain.model_copy(update={"actions": ActionsSpec(model=str(model))})
+    other_score = plain.model_copy(update={"score": 0.6})
+    one, two, three = (loader._load(s.model_dump_json()) for s in (plain, by_maps, other_score))
+    assert one.detector is two.detector
+    assert three.detector is not one.detector
+    for pipeline in (one, two):
+        pipeline.open_camera("a", CameraRules())
+        (result,) = pipeline.step([Frame(Stamp("a", 1, 0, 0, 0, 0), np.zeros((48, 64, 3), np.uint8))])
+        assert len(result.detections) == 1
+    gone = weakref.ref(one.detector)
+    del one, two, pipeline
+    assert gone() is None
+
+
+def test_a_file_that_was_replaced_is_loaded_anew(tmp_path: Path) -> None:
+    file = write_branching(tmp_path / "m.onnx")
+    loader = PipelineLoader(tmp_path, "onnx", 1, lambda: None)
+    spec = PipelineSpec(name="default", model=str(file)).model_dump_json()
+    before = loader._load(spec)
+    assert loader._load(spec).detector is before.detector
+    file.unlink()
+    write_branching(file, strides=(16,))
+    assert loader._load(spec).detector is not before.detector
