@@ -1,6 +1,6 @@
 """Whether a camera sees what training saw: a model of a detector's maps is trained on the fights, then run by
-`analyze` on clips of the test part, and each of its windows is held against the same window cut from the values
-that training stores.
+`analyze` on clips of the test part, and each of its windows is held against the same window cut from the
+values that training stores.
 """
 
 from __future__ import annotations

@@ -93,10 +93,10 @@ def render(result: dict[str, Any]) -> str:
 
 
 def _live(row: dict[str, Any]) -> str:
-    told, false = row["told"], row["false"]
+    (found, fights), (false, others) = row["told"], row["false"]
     return (
         f"{row['windows']} windows of {row['clips']} clips: probabilities at most {row['apart']:.1e} apart, "
-        f"values {row['apart_values']:.1e}; told {told[0]} of {told[1]} fights, {false[0]} of {false[1]} others; "
+        f"values {row['apart_values']:.1e}; told {found} of {fights} fights, {false} of {others} others; "
         f"evaluate says {row['evaluated']:.1%} of all test clips"
     )
 
