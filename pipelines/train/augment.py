@@ -18,6 +18,7 @@ from pipelines.train.paste import Cutouts, paste_some
 from pipelines.values import Bools, Floats, Image
 
 Random = np.random.Generator
+Placed = tuple[Image, Labelled]
 MIN_SIDE = 3.0  # pixels: what is smaller than this on either side is not taught
 MIN_SEEN = 0.3  # share of a box that must remain in the picture; less is ignored
 GREY = 114
@@ -30,15 +31,17 @@ class Recipe:
     mosaic: float = 0.6
     paste: float = 0.65
     degrade: float = 0.5
-    zoom: tuple[float, float] = (0.5, 1.6)  # of a picture that would fill the input
+    zoom: tuple[float, float] = (0.45, 2.0)  # of a picture that would fill the input
     tile_zoom: tuple[float, float] = (0.25, 1.3)
 
 
 class Sample(NamedTuple):
-    """A picture (S, S, 3) uint8 BGR and its labels in its pixels."""
+    """A picture (S, S, 3) uint8 BGR, its labels in its pixels, and the picture before colours and quality
+    were changed: what a teacher is shown."""
 
     image: Image
     labels: Labelled
+    clean: Image
 
 
 class Augmenter:
@@ -57,16 +60,17 @@ class Augmenter:
         labels = tidy(labels, size)
         if random.random() < 0.5:
             image, labels = flip(image, labels)
+        clean = image
         image = recolour(image, random)
         if random.random() < self._recipe.degrade:
             image = degrade(image, random)
-        return Sample(np.ascontiguousarray(image), labels)
+        return Sample(np.ascontiguousarray(image), labels, clean)
 
     def _pick(self, random: Random) -> tuple[Image, Labelled]:
         i = min(int(np.searchsorted(self._sums, random.random())), len(self._data) - 1)
         return self._data.image(i), self._data.labels(i)
 
-    def _single(self, random: Random, size: int) -> Sample:
+    def _single(self, random: Random, size: int) -> Placed:
         canvas: Image = np.full((size, size, 3), GREY, np.uint8)
         image, labels = self._pick(random)
         factor = size / max(image.shape[:2]) * _between(random, self._recipe.zoom)
@@ -74,9 +78,9 @@ class Augmenter:
         left = random.uniform(min(0.0, size - wide), max(0.0, size - wide))
         top = random.uniform(min(0.0, size - high), max(0.0, size - high))
         placed = place(canvas, image, labels, factor, (left, top), (0, 0, size, size), random)
-        return Sample(canvas, placed)
+        return canvas, placed
 
-    def _mosaic(self, random: Random, size: int) -> Sample:
+    def _mosaic(self, random: Random, size: int) -> Placed:
         canvas: Image = np.full((size, size, 3), GREY, np.uint8)
         columns, rows = (_cuts(random, size) for _ in range(2))
         labels = Labelled.of()
@@ -89,7 +93,7 @@ class Augmenter:
                 top = y1 - random.uniform(0, max(0.0, image.shape[0] * factor - (y2 - y1)))
                 window = (x1, y1, x2, y2)
                 labels = labels.joined(place(canvas, image, own, factor, (left, top), window, random))
-        return Sample(canvas, labels)
+        return canvas, labels
 
 
 def _cuts(random: Random, size: int) -> list[int]:
@@ -166,11 +170,11 @@ def area(boxes: Floats) -> Floats:
     return sides
 
 
-def flip(image: Image, labels: Labelled) -> Sample:
+def flip(image: Image, labels: Labelled) -> Placed:
     """Mirrored left to right."""
     boxes = labels.boxes.copy()
     boxes[:, [0, 2]] = image.shape[1] - labels.boxes[:, [2, 0]]
-    return Sample(image[:, ::-1], Labelled(boxes, labels.classes, labels.ignore))
+    return image[:, ::-1], Labelled(boxes, labels.classes, labels.ignore)
 
 
 def recolour(image: Image, random: Random) -> Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,37 +14,47 @@ from torch.utils.data import Dataset as TorchDataset
 
 from pipelines.train.augment import Augmenter, Sample
 from pipelines.train.loss import Truth
+from pipelines.train.teaching import Teacher, nobody
+from pipelines.values import Floats
 
 MAX_BOXES, MAX_IGNORED = 80, 60  # a picture; what is beyond is ignored, respectively forgotten
+Arrays = tuple[Tensor, ...]  # pictures, then the arrays of a Truth
 
 
-class _Numbered(TorchDataset[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]):
+class _Numbered(TorchDataset[Arrays]):
     """Batch k of `batch` samples from `first` on, all of `size` pixels; collated where it is made."""
 
-    def __init__(self, augmenter: Augmenter, first: int, batch: int, size: int, count: int) -> None:
-        self._augmenter, self._first, self._batch, self._size, self._count = (
-            augmenter,
-            first,
-            batch,
-            size,
-            count,
-        )
+    def __init__(
+        self, augmenter: Augmenter, first: int, batch: int, size: int, count: int, teacher: Path | None
+    ) -> None:
+        self._augmenter, self._first, self._batch = augmenter, first, batch
+        self._size, self._count, self._path = size, count, teacher
+        self._teacher: Teacher | None = None  # opened by the process that asks it
 
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def __getitem__(self, k: int) -> Arrays:
         cv2.setNumThreads(1)
+        if self._path is not None and self._teacher is None:
+            self._teacher = Teacher(self._path, self._size)
         start = self._first + k * self._batch
-        return collate([self._augmenter.sample(start + i, self._size) for i in range(self._batch)])
+        samples = [self._augmenter.sample(start + i, self._size) for i in range(self._batch)]
+        return collate(samples, self._teacher)
 
 
 def batches(
-    augmenter: Augmenter, first: int, batch: int, size: int, count: int, workers: int
+    augmenter: Augmenter,
+    first: int,
+    batch: int,
+    size: int,
+    count: int,
+    workers: int,
+    teacher: Path | None = None,
 ) -> Iterator[tuple[Tensor, Truth]]:
     """`count` batches: pictures (B, 3, S, S) uint8 RGB and their truth, beginning with sample `first`."""
     loader = DataLoader(
-        _Numbered(augmenter, first, batch, size, count),
+        _Numbered(augmenter, first, batch, size, count, teacher),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
@@ -52,8 +63,8 @@ def batches(
         yield pictures, Truth(*truth)
 
 
-def collate(samples: list[Sample]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Pictures (B, 3, S, S) uint8 RGB, then the four arrays of a Truth."""
+def collate(samples: list[Sample], teacher: Teacher | None = None) -> Arrays:
+    """Pictures (B, 3, S, S) uint8 RGB, then the arrays of a Truth."""
     stack = np.stack([sample.image[..., ::-1].transpose(2, 0, 1) for sample in samples])
     objects = [sample.labels.objects() for sample in samples]
     areas = []
@@ -73,6 +84,12 @@ def collate(samples: list[Sample]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tens
         n, m = min(len(own), most), min(len(bits), widest)
         boxes[i, :n], classes[i, :n] = own.boxes[:n], own.classes[:n]
         ignored[i, :m], ignored_bits[i, :m] = area_boxes[:m], bits[:m]
-    arrays = (np.ascontiguousarray(stack), boxes, classes, ignored, ignored_bits)
-    pictures, *rest = (torch.from_numpy(array) for array in arrays)
-    return pictures, rest[0], rest[1], rest[2], rest[3]
+    taught = _ask(teacher, samples) if teacher is not None else nobody(count)
+    arrays = (np.ascontiguousarray(stack), boxes, classes, ignored, ignored_bits, *taught)
+    return tuple(torch.from_numpy(array) for array in arrays)
+
+
+def _ask(teacher: Teacher, samples: list[Sample]) -> tuple[Floats, Floats]:
+    """(B, classes, cells) scores and (B, cells, 4) boxes."""
+    answers = [teacher.answer(sample.clean) for sample in samples]
+    return np.stack([a.scores for a in answers]), np.stack([a.boxes for a in answers])

@@ -18,6 +18,7 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
+from pipelines.detect.errors import ModelRefused
 from pipelines.train.augment import Augmenter, Recipe
 from pipelines.train.batches import batches
 from pipelines.train.curves import draw_curves
@@ -47,6 +48,7 @@ class Plan:
     device: str
     workers: int
     chunk: int
+    teacher: Path | None
     recipe: Recipe
 
     def progress(self, run: Run) -> float:
@@ -69,9 +71,8 @@ def train(plan: Plan, run: Run, show: Progress) -> None:
             )
         augmenter = Augmenter(data, cutouts, recipe, plan.seed)
         size = plan.schedule.size_at(progress)
-        row = train_chunk(
-            plan, run, batches(augmenter, run.samples, plan.batch, size, plan.chunk, plan.workers), size
-        )
+        source = batches(augmenter, run.samples, plan.batch, size, plan.chunk, plan.workers, plan.teacher)
+        row = train_chunk(plan, run, source, size)
         run.history.append(row)
         note = f"step {run.steps} at {size}: loss {row['loss']:.3f}, {row['per_s']:.0f} pictures/s"
         show.update(bar, completed=min(1.0, plan.progress(run)), note=note)
@@ -166,6 +167,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--workers", type=int, default=1, help="processes that make pictures; 0: none")
     parser.add_argument("--chunk", type=int, default=50, help="steps a row of the curves (default: 50)")
+    parser.add_argument("--teacher", type=Path, metavar="ONNX", help="a YOLOX whose answers are taught too")
     for name in ("mosaic", "paste", "degrade"):
         parser.add_argument(f"--{name}", type=float, default=getattr(Recipe(), name), help="chance, 0 to 1")
     return parser
@@ -185,6 +187,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
         device=options.device,
         workers=options.workers,
         chunk=options.chunk,
+        teacher=options.teacher,
         recipe=Recipe(options.mosaic, options.paste, options.degrade),
     )
 
@@ -217,6 +220,9 @@ def main(words: list[str] | None = None) -> int:
             train(plan, run, show)
     except (DatasetError, CheckpointError, FloatingPointError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ModelRefused as error:  # of a process that makes pictures: its traceback stands before
+        print(f"error: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
         return 1
     return 0
 

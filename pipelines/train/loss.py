@@ -1,5 +1,8 @@
 """What training lowers: quality-aware cross entropy for classes, IoU and distributions for boxes.
 
+A teacher's answers, where there are any, are taught cell by cell beside the labels (Hinton et al., arXiv
+1503.02531; Beyer et al., arXiv 2106.05237): a cell's target is the greater of its label's and its teacher's.
+
 Class targets are the assigner's qualities (Li et al., Generalized Focal Loss, arXiv 2006.04388; Feng et al.,
 TOOD). Boxes: complete IoU (Zheng et al., arXiv 1911.08287) and the distribution focal loss. Cells inside an
 area to ignore teach no background for its classes.
@@ -20,19 +23,23 @@ from pipelines.train.assign import Targets, assign, pair_iou
 
 CLASS_GAIN, BOX_GAIN, SHAPE_GAIN = 1.0, 7.5, 1.5
 FOCUS = 1.0  # how much less an easy background counts: its weight is score^FOCUS, as in varifocal loss
+TAUGHT_FROM = 0.1  # a teacher's score from which its box is taught as well
 EPS = 1e-7
 
 
 class Truth(NamedTuple):
     """A batch's labels: boxes (B, G, 4) in pixels, classes (B, G), -1 for padding; ignored areas likewise.
 
-    ignored_bits (B, I) is a bit mask of classes, 0 for padding.
+    ignored_bits (B, I) is a bit mask of classes, 0 for padding. A teacher's answers: taught (B, C, A) scores
+    from 0 to 1 and taught_boxes (B, A, 4) in pixels, without cells (A = 0) where there is no teacher.
     """
 
     boxes: Tensor
     classes: Tensor
     ignored: Tensor
     ignored_bits: Tensor
+    taught: Tensor
+    taught_boxes: Tensor
 
 
 class Losses(NamedTuple):
@@ -75,30 +82,50 @@ def detection_loss(logits: Tensor, distances: Tensor, truth: Truth, size: tuple[
     rows = distances.unflatten(1, (4, BINS)).permute(0, 3, 1, 2)  # (B, A, 4, BINS)
     boxes = decode(rows, centres, strides)
     targets = assign(logits.detach().sigmoid(), boxes.detach(), centres, truth.boxes, truth.classes)
-    total = targets.quality.sum().clamp(min=1.0)
-    held = targets.box >= 0
-    classes = _class_loss(logits, targets, truth, centres) / total * CLASS_GAIN
-    if not bool(held.any()):
+    wanted, weights = _wanted_scores(logits, targets, truth, centres)
+    total = wanted.sum().clamp(min=1.0)
+    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    classes = (entropy * weights).sum() / total * CLASS_GAIN
+    b, a, sought, weight = _wanted_boxes(targets, truth)
+    if not len(b):
         nothing = distances.sum() * 0.0
         return Losses(classes, nothing, nothing)
-    b, a = held.nonzero(as_tuple=True)
-    wanted, weight = truth.boxes[b, targets.box[b, a]], targets.quality[b, a]
-    overlap = ((1.0 - complete_iou(boxes[b, a], wanted)) * weight).sum() / total * BOX_GAIN
-    sides = torch.cat((centres[a] - wanted[:, :2], wanted[:, 2:] - centres[a]), 1) / strides[a, None]
+    overlap = ((1.0 - complete_iou(boxes[b, a], sought)) * weight).sum() / total * BOX_GAIN
+    sides = torch.cat((centres[a] - sought[:, :2], sought[:, 2:] - centres[a]), 1) / strides[a, None]
     shape = (_distribution_loss(rows[b, a], sides) * weight).sum() / total * SHAPE_GAIN
     return Losses(classes, overlap, shape)
 
 
-def _class_loss(logits: Tensor, targets: Targets, truth: Truth, centres: Tensor) -> Tensor:
+def _wanted_scores(logits: Tensor, targets: Targets, truth: Truth, centres: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, C, A) each: the scores to be given and how much each counts."""
     wanted = torch.zeros_like(logits)
     b, a = (targets.box >= 0).nonzero(as_tuple=True)
     wanted[b, truth.classes[b, targets.box[b, a]], a] = targets.quality[b, a]
+    labelled = wanted > 0
+    if truth.taught.shape[2]:
+        wanted = torch.maximum(wanted, truth.taught.to(wanted.dtype))
     with torch.no_grad():
-        background = wanted == 0
-        easy = logits.sigmoid().pow(FOCUS) if FOCUS else torch.ones_like(logits)
-        weight = torch.where(background, easy, 1.0)
-        weight = weight.masked_fill_(ignored_cells(truth, centres, logits.shape[1]) & background, 0.0)
-    return (F.binary_cross_entropy_with_logits(logits, wanted, reduction="none") * weight).sum()
+        error = (logits.sigmoid() - wanted).abs()
+        weights = torch.where(labelled, 1.0, torch.maximum(wanted, error.pow(FOCUS)))
+        unknown = ignored_cells(truth, centres, logits.shape[1]) & (wanted < TAUGHT_FROM)
+        weights = weights.masked_fill_(unknown, 0.0)
+    return wanted, weights
+
+
+def _wanted_boxes(targets: Targets, truth: Truth) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Picture and cell of each box to be taught, the boxes (N, 4), and their weights (N,)."""
+    b, a = (targets.box >= 0).nonzero(as_tuple=True)
+    boxes, weight = truth.boxes[b, targets.box[b, a]], targets.quality[b, a]
+    if not truth.taught.shape[2]:
+        return b, a, boxes, weight
+    scores = truth.taught.amax(1)
+    more_b, more_a = ((scores >= TAUGHT_FROM) & (targets.box < 0)).nonzero(as_tuple=True)
+    return (
+        torch.cat((b, more_b)),
+        torch.cat((a, more_a)),
+        torch.cat((boxes, truth.taught_boxes[more_b, more_a].to(boxes.dtype))),
+        torch.cat((weight, scores[more_b, more_a].to(weight.dtype))),
+    )
 
 
 def ignored_cells(truth: Truth, centres: Tensor, classes: int) -> Tensor:

@@ -25,13 +25,17 @@ from pipelines.detect.heads.yolov8 import BINS
 
 @dataclass(frozen=True, slots=True)
 class NetSettings:
-    """`widths` of the five stages (strides 2 to 32), `depths` of the blocks at strides 4 to 32."""
+    """`widths` of the five stages (strides 2 to 32), `depths` of the blocks at strides 4 to 32.
+
+    `neck` and `head`: channels of the maps that are joined, and of each branch of the head.
+    """
 
     classes: int = 6
     widths: tuple[int, int, int, int, int] = (16, 32, 64, 128, 256)
-    depths: tuple[int, int, int, int] = (1, 2, 3, 2)
+    depths: tuple[int, int, int, int] = (1, 1, 2, 1)
     neck: int = 64
     neck_depth: int = 1
+    head: int = 32
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -96,7 +100,7 @@ class DetectorNet(nn.Module):
     def __init__(self, settings: NetSettings | None = None) -> None:
         super().__init__()
         self.settings = s = settings or NetSettings()
-        w, d, n = s.widths, s.depths, s.neck
+        w, d, n, h = s.widths, s.depths, s.neck, s.head
         self.stem = conv(3, w[0], 3, 2)
         self.stages = nn.ModuleList(
             nn.Sequential(conv(w[i], w[i + 1], 3, 2), Block(w[i + 1], w[i + 1], d[i])) for i in range(4)
@@ -106,8 +110,8 @@ class DetectorNet(nn.Module):
         self.down_path = nn.ModuleList(Block(2 * n, n, s.neck_depth, False) for _ in range(2))
         self.shrink = nn.ModuleList(conv(n, n, 3, 2) for _ in range(2))
         self.up_path = nn.ModuleList(Block(2 * n, n, s.neck_depth, False) for _ in range(2))
-        self.classes = nn.ModuleList(nn.Sequential(conv(n, n), nn.Conv2d(n, s.classes, 1)) for _ in STRIDES)
-        self.distances = nn.ModuleList(nn.Sequential(conv(n, n), nn.Conv2d(n, 4 * BINS, 1)) for _ in STRIDES)
+        self.classes = nn.ModuleList(nn.Sequential(conv(n, h), nn.Conv2d(h, s.classes, 1)) for _ in STRIDES)
+        self.distances = nn.ModuleList(nn.Sequential(conv(n, h), nn.Conv2d(h, 4 * BINS, 1)) for _ in STRIDES)
         self._initialise()
 
     def _initialise(self) -> None:

@@ -103,6 +103,7 @@ def _settings(path: Path, found: dict[str, Convolution]) -> NetSettings:
             "depths": [depth(f"stages.{i}.1") for i in range(4)],
             "neck": outer("lateral.0.0"),
             "neck_depth": depth("down_path.0"),
+            "head": outer("classes.0.0.0"),
         }
     except KeyError as error:
         raise CheckpointError(

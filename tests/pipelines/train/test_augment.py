@@ -36,7 +36,7 @@ def test_labels_lie_where_the_objects_are_drawn(data: Dataset, recipe: Recipe) -
     augmenter = Augmenter(data, None, recipe, seed=1)
     seen = 0
     for number in range(24):
-        image, labels = augmenter.sample(number, 256)
+        image, labels, _ = augmenter.sample(number, 256)
         assert image.shape == (256, 256, 3)
         grey = image.astype(np.float32).mean(axis=2)
         low, high = np.percentile(grey, (1, 99.9))
@@ -52,9 +52,9 @@ def test_labels_lie_where_the_objects_are_drawn(data: Dataset, recipe: Recipe) -
 def test_a_sample_depends_on_seed_and_number_alone(data: Dataset) -> None:
     recipe = Recipe(degrade=1.0)
     one, two = Augmenter(data, None, recipe, seed=5), Augmenter(data, None, recipe, seed=5)
-    later, _ = two.sample(11, 128)
+    later, *_ = two.sample(11, 128)
     two.sample(3, 128)
-    again, labels = one.sample(11, 128)
+    again, labels, _ = one.sample(11, 128)
     assert np.array_equal(later, again)
     assert labels.boxes.dtype == np.float32
     assert not np.array_equal(again, Augmenter(data, None, recipe, seed=6).sample(11, 128).image)

@@ -37,6 +37,8 @@ def truth(boxes: list[list[float]], classes: list[int], ignored: list[list[float
         torch.tensor([classes], dtype=torch.int64),
         torch.tensor(areas, dtype=torch.float32).reshape(1, -1, 4),
         torch.full((1, len(areas)), ALL_CLASSES, dtype=torch.int64),
+        torch.zeros(1, len(CLASSES), 0),
+        torch.zeros(1, 0, 4),
     )
 
 
@@ -178,7 +180,7 @@ def test_six_pictures_can_be_learnt() -> None:
         image = random.integers(0, 60, (SIZE, SIZE, 3), np.uint8)
         x, y = (int(v) for v in random.integers(8, 48, 2))
         image[y : y + 36, x : x + 30] = (40, 220, 220)
-        samples.append(Sample(image, Labelled.of([[x, y, x + 30, y + 36]], [2])))
+        samples.append(Sample(image, Labelled.of([[x, y, x + 30, y + 36]], [2]), image))
     pictures, *parts = collate(samples)
     run = Run.start(TINY, 5e-3, 0.0, "cpu")
     for _ in range(90):

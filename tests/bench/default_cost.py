@@ -1,0 +1,64 @@
+"""What the default detector costs a frame beside YOLOX-nano: same size, same run, all steps, one thread."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from pipelines.detect.card import ModelCard, read_card
+from pipelines.detect.detector import Detector
+from pipelines.registry import create_detector
+from pipelines.values import Frame
+from tests.bench import detection_data as data
+from tests.bench.registry import Unavailable
+from tests.conftest import CORPUS, REPO
+
+NAME = "default-cost"
+DESCRIPTION = "CPU a frame of the default detector beside YOLOX-nano at the same size, with all steps"
+CLIP = "videos/overpass-cars.mp4"
+EVERY, FRAMES = 30, 40
+SIZE = (416, 416)
+RIVAL = "weights/yolox_nano.onnx"
+
+
+def run() -> dict[str, Any]:
+    if not (CORPUS / RIVAL).exists():
+        raise Unavailable(f"{CORPUS / RIVAL} is missing")
+    frames = [data.frame(image, i) for i, image in data.images(CORPUS / CLIP, EVERY)][:FRAMES]
+    return {precision: _beside(precision, frames) for precision in ("auto", "f32")}
+
+
+def _beside(precision: str, frames: list[Frame]) -> dict[str, float]:
+    """Median CPU milliseconds of each, and the median of the ratios frame by frame."""
+    ours, theirs = _open("pipelines/models/default.onnx", precision), _open(RIVAL, precision)
+    pairs = np.array([(_cpu_ms(ours, frame), _cpu_ms(theirs, frame)) for frame in frames[:3] + frames])[3:]
+    middle = np.median(pairs, axis=0)
+    return {
+        "default": float(middle[0]),
+        "yolox_nano": float(middle[1]),
+        "ratio": float(np.median(pairs[:, 0] / pairs[:, 1])),
+    }
+
+
+def _open(name: str, precision: str) -> Detector:
+    path = REPO / name if (REPO / name).exists() else CORPUS / name
+    card = read_card(path.with_suffix(".yaml")) if path.with_suffix(".yaml").exists() else ModelCard()
+    fixed = {"precision": precision, "input_shape": "fixed", "score": 0.3}
+    if path.is_relative_to(REPO):
+        fixed["input_size"] = SIZE
+    return create_detector("openvino", path, threads=1, sidecar=card.model_copy(update=fixed))
+
+
+def _cpu_ms(detector: Detector, frame: Frame) -> float:
+    before = time.process_time()
+    detector.collect(detector.submit([frame]))
+    return (time.process_time() - before) * 1e3
+
+
+def render(result: dict[str, Any]) -> str:
+    lines = ["precision  default  YOLOX-nano  ratio (CPU ms a frame at 416x416, all steps, one thread)"]
+    for precision, row in result.items():
+        lines.append(f"{precision:9}  {row['default']:7.2f}  {row['yolox_nano']:10.2f}  {row['ratio']:5.2f}")
+    return "\n".join(lines)
