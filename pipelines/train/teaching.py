@@ -37,7 +37,7 @@ class Teacher:
             core = ov.Core()
             model = core.read_model(str(path))
             model.reshape({model.inputs[0].any_name: [1, 3, size, size]})
-            settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+            settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
             self._request = core.compile_model(model, "CPU", settings).create_infer_request()
         except RuntimeError as error:
             raise ModelRefused(f"{path}: cannot be a teacher: {error}") from error
