@@ -88,6 +88,8 @@ def test_cameras_are_what_engine_and_cores_both_have_room_for(
 def test_a_bench_without_a_name_times_the_detector_in_the_package_and_motion_has_none(home: Path) -> None:
     done = model(home, "bench", "--rounds", "1", "--pictures", "1", "--engine", "onnx", "--json")
     assert json.loads(done.output)["model"] == "default"
+    done = model(home, "bench", SCENE, "--rounds", "1", "--pictures", "1", "--engine", "onnx")
+    assert "onnx" in done.output, done.output  # the first word may be a clip: then the default is timed
     done = model(home, "bench", "motion")
     assert done.exit_code == Exit.MODEL
     assert "motion has no weights to time" in done.output

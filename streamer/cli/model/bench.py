@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -15,8 +16,11 @@ from streamer.cli.model.export import pixels_of
 from streamer.cli.model.group import model, model_store
 from streamer.config_store import ConfigStore
 from streamer.errors import ModelError
+from streamer.installed import RESERVED
 from streamer.model_bench import DECODE_CORES, SPARE, Timing, bench, variants
 from streamer.model_frames import SCENE, samples
+from streamer.model_labels import CLIPS
+from streamer.models import ModelStore
 
 
 @model.command("bench")
@@ -52,7 +56,11 @@ def bench_command(
 
     Rounds take turns, so that other work on the machine slows all alike. Stop the daemon for honest figures.
     """
-    chosen = model_store(store).resolve(name)
+    models = model_store(store)
+    if name is not None and _is_clip(store, models, name):
+        clips, name = (name, *clips), None
+    load = os.getloadavg()[0]  # before it adds to it
+    chosen = models.resolve(name)
     if chosen is None:
         raise ModelError("motion has no weights to time: name a model of `streamer model list`")
     wanted = variants(chosen, [s for text in sizes if (s := pixels_of(text)) is not None], engines)
@@ -69,13 +77,21 @@ def bench_command(
             decode_cores=decode_cores,
             progress=counted,
         )
-    load = os.getloadavg()[0]
     if as_json:
         rows = [{**asdict(t), "frames_per_s": round(t.fps, 2)} for t in timings]
         document = {"model": chosen.name or str(chosen.path), "fps": fps, "decode_cores": decode_cores}
         click.echo(json.dumps({**document, "load_average": load, "timings": rows}, indent=2))
         return
     _print(timings, fps, decode_cores, load)
+
+
+def _is_clip(store: ConfigStore, models: ModelStore, word: str) -> bool:
+    """Whether the first word is a clip or a camera, and no model."""
+    if word in (*models.names(), *RESERVED):
+        return False
+    cameras = store.load().cameras if store.exists() else ()
+    clip = word.startswith("synthetic:") or Path(word).suffix.lower() in CLIPS
+    return clip or word in [camera.name for camera in cameras]
 
 
 def _print(timings: list[Timing], fps: float, decode_cores: float, load: float) -> None:
@@ -99,5 +115,7 @@ def _print(timings: list[Timing], fps: float, decode_cores: float, load: float) 
     cores = len(os.sched_getaffinity(0))
     click.echo(
         f"cameras: {SPARE:.0%} of {cores} cores, {decode_cores:g} of a core to decode each; "
-        f"the load average is {load:.1f}"
+        f"the load average was {load:.1f} before"
     )
+    if load > cores / 4:
+        click.echo("note: other work is in these figures; run it again while the box is quiet")
