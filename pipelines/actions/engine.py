@@ -184,6 +184,8 @@ class ActionEngine:
             camera.before = seen.maps
         due = []
         for track_id, value in values.items():
+            if not np.isfinite(value).all():
+                continue  # one such sample would make every later mean of the track's answers not a number
             track = camera.tracks[track_id]
             track.ring.add(now_s if moment_s is None else moment_s, value)
             if now_s >= track.look_s and track.ring.ready():

@@ -10,6 +10,7 @@ import numpy as np
 from pipelines.actions.embed import CropEmbedder
 from pipelines.actions.runtime import ActionModel
 from pipelines.detect.errors import ModelRefused
+from pipelines.detect.model import sha256_of
 from pipelines.train.actions_clips import embed_clips
 from pipelines.train.actions_data import ActionData, DataRefused
 from pipelines.train.actions_score import Score, per_sequence, score
@@ -46,6 +47,7 @@ def _data(model: ActionModel, source: Source, engine: str, said: Said) -> Action
     card = model.card
     labels = source.labels or card.heads[0].labels
     moved = card.embedder is not None and card.embedder.moved
+    _check_detector(model, source.detector)
     named = replace(source, labels=labels, moved=moved, scene=card.of_pictures)
     if card.kind != "crops":
         return open_source(named, card.rate_hz, said)[0]
@@ -65,6 +67,19 @@ def _data(model: ActionModel, source: Source, engine: str, said: Said) -> Action
         scene=card.of_pictures,
         progress=lambda i, n: said("embedding clips", i, n),
     )
+
+
+def _check_detector(model: ActionModel, detector: Path | None) -> None:
+    """Before hours of embedding: is it the detector that the model was trained with?"""
+    embedder = model.card.embedder
+    if model.card.kind != "features" or detector is None or embedder is None:
+        return
+    digest = sha256_of(detector)
+    if digest != embedder.sha256:
+        raise ModelRefused(
+            f"{model.path}: was trained on the feature maps of another detector (SHA-256 "
+            f"{embedder.sha256[:12]}…, {detector} has {digest[:12]}…): give that one as --detector"
+        )
 
 
 def _check_fits(model: ActionModel, data: ActionData) -> None:

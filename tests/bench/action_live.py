@@ -6,6 +6,7 @@ values that training stores.
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import tempfile
 from pathlib import Path
@@ -57,19 +58,17 @@ class Recorder:
 
 
 def measure(corpus: Path, clips: int, say: Say) -> dict[str, Any]:
-    """`clips`: so many of the test part; 0: all."""
-    listed = corpus / "actions/fight/clips.csv"
-    if not listed.is_file():
-        raise registry.Unavailable(f"no {listed}")
+    """`clips`: so many of each label are learnt from, and a third as many tested; 0: all."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
+        listed = _list(corpus / "actions/fight", out, clips)
         _train(listed, corpus / WEIGHTS, out)
         evaluated = _evaluate(out / "model.onnx", listed, corpus / WEIGHTS)
         say(f"streamer actions evaluate: accuracy {evaluated['accuracy']:.3f}")
         detector = create_detector("openvino", corpus / WEIGHTS, threads=1)
         source = Source(listed, detector=corpus / WEIGHTS, cache=scratch(), moved=True)
         data = open_source(source, RATE_HZ, quiet)[0]
-        held = [item for item in data.sequences if item.split == "test"][: clips or None]
+        held = [item for item in data.sequences if item.split == "test"]
         rows = [_compare(out / "model.onnx", listed.parent, detector, item, say) for item in held]
     return {
         "clips": len(rows),
@@ -80,6 +79,26 @@ def measure(corpus: Path, clips: int, say: Say) -> dict[str, Any]:
         "false": [sum(row["told"] for row in rows if not row["fight"]), sum(not r["fight"] for r in rows)],
         "evaluated": evaluated["accuracy"],
     }
+
+
+def _list(corpus: Path, folder: Path, clips: int) -> Path:
+    """A list of the first clips of each label and split, beside links to them."""
+    if not (corpus / "clips.csv").is_file():
+        raise registry.Unavailable(f"no {corpus / 'clips.csv'}")
+    with (corpus / "clips.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    room = {"train": clips or len(rows), "test": clips // 3 or len(rows)}
+    kept = []
+    for label in sorted({row["label"] for row in rows}):
+        for split, most in room.items():
+            kept += [r for r in rows if (r["label"], r["split"]) == (label, split)][:most]
+    for name in {Path(row["file"]).parts[0] for row in kept}:
+        (folder / name).symlink_to(corpus / name)
+    with (folder / "clips.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(kept)
+    return folder / "clips.csv"
 
 
 def _train(listed: Path, detector: Path, out: Path) -> None:

@@ -27,7 +27,7 @@ def run(
     seeds: int = 5,
     variants: str = "lstm,attention,mean,tcn",
     epochs: int = 15,
-    clips: int = 10,
+    clips: int = 12,
 ) -> dict[str, Any]:
     if part not in ("all", *PARTS):
         raise registry.Unavailable(f"no part {part!r}: use all, {', '.join(PARTS)}")
@@ -97,7 +97,7 @@ def _live(row: dict[str, Any]) -> str:
     return (
         f"{row['windows']} windows of {row['clips']} clips: probabilities at most {row['apart']:.1e} apart, "
         f"values {row['apart_values']:.1e}; told {found} of {fights} fights, {false} of {others} others; "
-        f"evaluate says {row['evaluated']:.1%} of all test clips"
+        f"evaluate says {row['evaluated']:.1%} of these clips"
     )
 
 

@@ -185,6 +185,21 @@ def test_frames_without_maps_are_no_failure(tmp_path: Path) -> None:
     assert engine.update([Seen(Stamp("a", 1, 0, 0, 0, 0), Tracks.empty(), 1.0)]) == [[]]
 
 
+def test_maps_that_are_no_numbers_are_passed_over_and_what_comes_later_is_told(tmp_path: Path) -> None:
+    path = write_branching(tmp_path / "d.onnx")
+    model = write_features(tmp_path / "m.onnx", path, whole_picture=True)
+    engine = create_engine(ActionsSpec(model=str(model)), open_detector(path))
+    engine.open_camera("a")
+    told = []
+    for i in range(60):
+        green = float("nan") if 10 <= i < 14 else 1.0 - 0.1 * min(max(i - 30, 0), 10)
+        maps = [np.full((c, n, n), green, np.float32) for c, n in zip(CHANNELS, (4, 2), strict=True)]
+        found = maps_of(*maps, strides=(16, 32))
+        seen = Seen(Stamp("a", 1, i, i * 100_000_000, 0, 0), Tracks.empty(), 1.0, maps=found)
+        told += engine.update([seen])[0]
+    assert [e.data["action"] for e in told] == ["rise"]
+
+
 def test_a_model_of_another_detector_is_refused_in_one_line(tmp_path: Path) -> None:
     path = write_branching(tmp_path / "d.onnx")
     other = {"sha256": "0" * 64, "strides": [16, 32]}

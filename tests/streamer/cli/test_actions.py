@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from streamer.cli.main import cli
 from streamer.errors import Exit
+from tests.pipelines.actions.test_maps import write_branching, write_features
 
 
 def call(*arguments: str) -> tuple[int, str]:
@@ -38,4 +39,15 @@ def test_what_cannot_be_evaluated_is_one_line(repo: Path, model: str, data: str,
     code, said = call("evaluate", path, data, "--json")
     assert code == Exit.MODEL
     assert why in said
+    assert len(said.splitlines()) == 1
+
+
+def test_maps_of_another_detector_are_refused_before_a_clip_is_embedded(tmp_path: Path) -> None:
+    detector = write_branching(tmp_path / "d.onnx")
+    other = write_branching(tmp_path / "other.onnx", strides=(16,))
+    model = write_features(tmp_path / "m.onnx", detector, whole_picture=True)
+    (tmp_path / "clips.csv").write_text("file,label\nnone.mp4,rise\n")
+    code, said = call("evaluate", str(model), str(tmp_path / "clips.csv"), "--detector", str(other))
+    assert code == Exit.MODEL
+    assert "another detector" in said
     assert len(said.splitlines()) == 1
