@@ -21,6 +21,7 @@ from pipelines.train.actions_clips import only_pictures
 from pipelines.train.actions_data import DataRefused
 from pipelines.train.actions_score import Score
 from pipelines.train.actions_sources import Source
+from streamer.cli.clip_arguments import models_of
 from streamer.errors import ModelError
 
 TEMPORALS = ("lstm", "attention", "mean", "tcn", "stats")
@@ -39,7 +40,7 @@ def data_options(command: Any) -> Any:
     for option in (
         click.option("--labels", default="", help="All labels, with commas; else those that occur."),
         click.option("--group-by", default="", help="Regular expression on a clip's path; its first group."),
-        click.option("--detector", type=path, help="ONNX detector whose feature maps embed clips."),
+        click.option("--detector", help="Model of the store, or a path, whose feature maps embed clips."),
         click.option("--moved", is_flag=True, help="Of a detector's maps only how they change."),
         click.option("--cache", type=path, help="Folder in which embedded clips are kept."),
         click.option("--fps", default=30.0, show_default=True, help="Of files of keypoints."),
@@ -49,13 +50,23 @@ def data_options(command: Any) -> Any:
     return command
 
 
+def _detector(which: str | None) -> Path | None:
+    """The file of a detector, by its path or its name. Raises ModelError."""
+    if which is None:
+        return None
+    installed = models_of(click.get_current_context().obj).resolve(which)
+    if installed is None:
+        raise ModelError("the motion detector has no feature maps: choose a model")
+    return installed.path
+
+
 def _source(data: str, given: dict[str, Any]) -> Source:
     labels = tuple(word.strip() for word in given.pop("labels").split(",") if word.strip())
     return Source(
         Path(data),
         labels,
         given.pop("group_by"),
-        given.pop("detector"),
+        _detector(given.pop("detector")),
         given.pop("cache"),
         given.pop("fps"),
         threads=given.pop("threads"),

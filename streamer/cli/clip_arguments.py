@@ -153,7 +153,7 @@ def chosen_scene(
     `model` of the clip or any of the store. Raises ModelError."""
     if path is None:
         return None
-    installed = _models(store)
+    installed = models_of(store)
 
     def find(sha256: str) -> Path | None:
         given = None if model is None else installed.resolve(model)
@@ -167,7 +167,8 @@ def chosen_scene(
         raise ModelError(str(error)) from error
 
 
-def _models(store: ConfigStore) -> ModelStore:
+def models_of(store: ConfigStore) -> ModelStore:
+    """The store of the configuration, or of the usual place where there is none."""
     config = store.load() if store.exists() else Config()
     return ModelStore((config.state_dir or store.default_state_dir()) / "models")
 

@@ -100,3 +100,17 @@ def test_a_predicted_box_shows_its_corners_alone() -> None:
 
     assert (middle_of_the_upper_edge(observed=True) != 128).any()
     assert (middle_of_the_upper_edge(observed=False) == 128).all()
+
+
+def test_bones_are_drawn_between_joints_that_are_known() -> None:
+    joints = np.zeros((1, 17, 3), np.float32)
+    joints[0, 5], joints[0, 7], joints[0, 9] = (0.2, 0.5, 0.9), (0.5, 0.5, 0.9), (0.8, 0.5, 0.0)
+    found = Detections(
+        np.array([[0.1, 0.1, 0.9, 0.9]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int32),
+        keypoints=joints,
+    )  # fmt: skip
+    image = blank()
+    draw_result(image, FrameResult(Stamp("c", 0, 0, 0, 0, 0), found, Tracks.empty(), ()), LABELS)
+    assert (image[180, 224] != 128).any()  # between the shoulder and the elbow
+    assert (image[180, 400:] == 128).all()  # the wrist was not seen
+    assert (image[:3, :3] == 128).all()  # nor is a joint at the corner

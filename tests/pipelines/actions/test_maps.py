@@ -16,7 +16,7 @@ from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import sha256_of
 from pipelines.pipeline import Pipeline
-from pipelines.registry import create_detector
+from pipelines.registry import PACKAGED_MODEL, create_detector
 from pipelines.spec import ActionsSpec, CameraRules
 from pipelines.values import FeatureMaps, Floats, Frame, Image, Stamp, Tracks
 from tests.pipelines.actions.tiny_graph import write_tiny
@@ -235,13 +235,11 @@ def test_motion_has_no_maps(tmp_path: Path) -> None:
         create_engine(ActionsSpec(model=str(model)), create_detector("motion"))
 
 
-@pytest.mark.corpus
-@pytest.mark.parametrize("name", ["yolo11n_320", "yolox_nano"])
-def test_both_engines_give_the_same_maps_of_a_real_detector(corpus: Path, name: str) -> None:
+def check_both_engines(path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
     found = []
     for engine in ENGINES:
-        detector = open_detector(corpus / f"weights/{name}.onnx", engine)
+        detector = open_detector(path, engine)
         detector.give_maps((16, 32))
         ticket = detector.submit([Frame(Stamp("a", 1, 0, 0, 0, 0), image)])
         ticket.maps = True
@@ -252,6 +250,16 @@ def test_both_engines_give_the_same_maps_of_a_real_detector(corpus: Path, name: 
     for a, b in zip(one.maps, other.maps, strict=True):
         assert a.shape == b.shape
         assert np.allclose(a, b, atol=1e-3 * np.abs(a).max())
+
+
+def test_both_engines_give_the_same_maps_of_the_detector_in_the_package() -> None:
+    check_both_engines(PACKAGED_MODEL)
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("name", ["yolo11n_320", "yolox_nano"])
+def test_both_engines_give_the_same_maps_of_a_real_detector(corpus: Path, name: str) -> None:
+    check_both_engines(corpus / f"weights/{name}.onnx")
 
 
 @pytest.mark.corpus

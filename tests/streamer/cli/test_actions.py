@@ -51,3 +51,11 @@ def test_maps_of_another_detector_are_refused_before_a_clip_is_embedded(tmp_path
     assert code == Exit.MODEL
     assert "another detector" in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("name", "why"), [("motion", "no feature maps"), ("nobody", "no model 'nobody'")])
+def test_a_detector_is_named_as_elsewhere(tmp_path: Path, name: str, why: str) -> None:
+    code, said = call("train", "synthetic", "--out", str(tmp_path), "--detector", name)
+    assert code == Exit.MODEL
+    assert why in said
+    assert len(said.splitlines()) == 1
