@@ -13,7 +13,8 @@ import yaml
 from pipelines.detect.card import ModelCard, read_card
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
-from pipelines.detect.model import sha256_of
+from pipelines.detect.model import DYNAMIC_INT8, sha256_of
+from pipelines.detect.onnx_file import read_onnx
 from pipelines.registry import PACKAGED_MODEL, create_detector
 from streamer.errors import ModelError
 
@@ -43,12 +44,15 @@ class Installed:
         return shown_as(self.path)
 
     def notes(self) -> list[str]:
-        """What a person should know of it, a line each."""
+        """What a person should know of it, a line each. Raises ModelRefused for an unreadable file."""
+        notes = []
         if "AGPL" in self.card.licence.upper():
-            return [
+            notes.append(
                 f"licence of these weights: {self.card.licence}; mind it when you pass them on or serve them"
-            ]
-        return []
+            )
+        if self.path.suffix == ".onnx" and read_onnx(self.path).dynamic_int8:
+            notes.append(DYNAMIC_INT8)
+        return notes
 
 
 def packaged(default: bool = False) -> Installed:

@@ -23,6 +23,7 @@ from pipelines.skeleton import Skeleton, usual_skeleton
 from pipelines.values import Detections, Floats, Ints, Labels
 
 MAX_CANDIDATES = 5000  # boxes above the score before suppression; a picture of a dense crowd has some hundred
+DYNAMIC_INT8 = "dynamic int8 model: slower than its float32 original on every CPU; prefer that one"
 DEFAULT_SIZE = (640, 640)
 FARTHEST = 10.0  # inputs; a box beyond is no box
 FARTHEST_JOINT = 1.5  # pictures from the middle
@@ -104,7 +105,7 @@ class ModelFile:
 
     def warnings(self) -> list[str]:
         if self.onnx.dynamic_int8:
-            return ["dynamic int8 model: slower than its float32 original on every CPU; prefer that one"]
+            return [DYNAMIC_INT8]
         return []
 
     @property

@@ -116,6 +116,13 @@ def test_weights_under_the_agpl_say_so_when_they_are_added(home: Path, corpus: P
     assert "AGPL-3.0" in done.output
 
 
+@pytest.mark.corpus
+def test_a_dynamic_int8_model_is_added_with_a_warning(home: Path, corpus: Path) -> None:
+    done = model(home, "add", corpus / "weights/yolov8n_int8_320.onnx")
+    assert done.exit_code == 0
+    assert "note: dynamic int8 model: slower" in done.output
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: becomes another user")
 def test_a_user_who_may_not_see_the_store_is_told_so(home: Path) -> None:
     (home / "state").mkdir(mode=0o700)
