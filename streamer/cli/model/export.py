@@ -39,6 +39,8 @@ def export(
 
     The file is read as data: nothing in it is run. Needs the extra torch (AGPL-3.0 for Ultralytics).
     """
+    if file.suffix.lower() == ".onnx":
+        raise ModelError(f"{file}: is ONNX already: `streamer model add {file}`")
     wanted = pixels_of(size)
     if output is not None:
         done = export_to_onnx(file, output, size=wanted, trust=trust)

@@ -50,7 +50,9 @@ def quantize_command(
     """
     models = model_store(store)
     chosen = models.resolve(name)
-    if chosen is None or chosen.path.suffix != ".onnx":
+    if chosen is None:
+        raise ModelError("motion has no weights to quantise: name a model of `streamer model list`")
+    if chosen.path.suffix != ".onnx":
         raise ModelError(f"{name}: only ONNX models can be quantised: `streamer model export` first")
     stored_as = stored_as or f"{chosen.name or 'model'}-int8"
     refuse_taken(models, stored_as)
