@@ -55,7 +55,7 @@ class ActionBoard:
 
     def table(self, from_s: float, until_s: float) -> Table:
         table = Table("action", title="Actions on the Redis stream", title_justify="left")
-        titles = ("told", "drawn in the scene", "of these told", "after", "told of others")
+        titles = ("told", "drawn", "drawn and told", "after", "told of others")
         for title in titles if self.truth is not None else titles[:1]:
             table.add_column(title, justify="right", style="bold green" if title == "told" else None)
         rows = self.rows(from_s, until_s)
