@@ -45,6 +45,7 @@ def create_detector(
         return made
     if model_path is None:
         raise ModelRefused(f"engine {engine!r} needs a model: add one with `streamer model add FILE`")
+    _check_kind(engine, model_path)
     detector: Detector = _load(engine)(model_path, sidecar, threads=threads, cache_dir=cache_dir, score=score)
     return detector
 
@@ -53,6 +54,17 @@ def _usual(model_path: Path | None) -> str:
     if model_path is None:
         return "motion"
     return "torch" if model_path.suffix.lower() == ".pt" else "openvino"
+
+
+def _check_kind(engine: str, model_path: Path) -> None:
+    """Each engine has its kind of file. Raises ModelRefused."""
+    suffix = model_path.suffix.lower()
+    if engine == "torch" and suffix == ".onnx":
+        raise ModelRefused(f"{model_path}: engine 'torch' runs .pt files: take openvino, onnx or auto for it")
+    if engine != "torch" and suffix == ".pt":
+        raise ModelRefused(
+            f"{model_path}: engine {engine!r} runs ONNX: convert it by `streamer model export`, or take torch"
+        )
 
 
 def _load(engine: str) -> type:

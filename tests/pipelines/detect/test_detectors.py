@@ -325,3 +325,19 @@ def test_an_unknown_engine_and_a_missing_model_are_refused() -> None:
     with pytest.raises(ModelRefused, match="needs a model"):
         create_detector("onnx")
     assert create_detector("auto").describe()["engine"] == "motion"
+
+
+@pytest.mark.parametrize(
+    ("engine", "file", "advice"),
+    [
+        ("torch", "m.onnx", "take openvino, onnx"),
+        ("onnx", "m.pt", "model export"),
+        ("openvino", "m.PT", "torch"),
+    ],
+)
+def test_an_engine_that_is_given_the_other_kind_of_file_says_which_one_runs_it(
+    engine: str, file: str, advice: str, tmp_path: Path
+) -> None:
+    (tmp_path / file).write_bytes(b"whatever")
+    with pytest.raises(ModelRefused, match=advice):
+        create_detector(engine, tmp_path / file)
