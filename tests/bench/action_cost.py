@@ -22,7 +22,6 @@ from pipelines.actions.create import create_engine
 from pipelines.actions.inputs import Kind
 from pipelines.actions.maps import STRIDES
 from pipelines.detect.detector import Detector, Ticket
-from pipelines.detect.model import sha256_of
 from pipelines.pipeline import Pipeline
 from pipelines.registry import create_detector
 from pipelines.skeleton import COCO_17
@@ -85,8 +84,12 @@ def measure(corpus: Path, frames: int = FRAMES) -> list[dict[str, Any]]:
         raise registry.Unavailable(f"no {WEIGHTS} and {CLIP} in {corpus}")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        runs = {PLAIN: _pipeline(corpus, None, Path(folder))}
-        runs |= {kind: _pipeline(corpus, kind, Path(folder)) for kind in KINDS}
+        plain = create_detector("openvino", corpus / WEIGHTS, threads=1)
+        with_maps = create_detector("openvino", corpus / WEIGHTS, threads=1)
+        runs = {PLAIN: _pipeline(plain, None, Path(folder))}
+        runs |= {
+            kind: _pipeline(with_maps if kind == "features" else plain, kind, Path(folder)) for kind in KINDS
+        }
         detecting: dict[str, list[float]] = {name: [] for name in runs}
         following: dict[str, list[float]] = {name: [] for name in runs}
         tracks = []
@@ -132,20 +135,18 @@ def _frames(clip: Path, most: int) -> Iterator[Frame]:
             yield Frame(Stamp("cost", 1, i, round(i * 1e9 / FPS), 0, 0), source.read().image(640))
 
 
-def _pipeline(corpus: Path, kind: Kind | None, folder: Path) -> Pipeline:
-    """With a detector of its own: to give maps or not is a whole detector's choice."""
-    weights = corpus / WEIGHTS
-    detector = Surest(create_detector("openvino", weights, threads=1), poses=kind == "pose")
+def _pipeline(shared: Detector, kind: Kind | None, folder: Path) -> Pipeline:
+    detector = Surest(shared, poses=kind == "pose")
     engine = None
     if kind is not None:
-        model = _export(kind, folder, sha256_of(weights), detector)
+        model = _export(kind, folder, detector)
         engine = create_engine(ActionsSpec(model=str(model)), detector)
     pipeline = Pipeline(detector, engine)
     pipeline.open_camera("cost", CameraRules(classes=("person",)))
     return pipeline
 
 
-def _export(kind: Kind, folder: Path, detector_sha256: str, detector: Detector) -> Path:
+def _export(kind: Kind, folder: Path, detector: Detector) -> Path:
     import torch
 
     from pipelines.actions.backbones import create_backbone
@@ -164,7 +165,7 @@ def _export(kind: Kind, folder: Path, detector_sha256: str, detector: Detector) 
     trained = Trained(net, settings, data, [], [1.0], [])
     embedder = backbone = None
     if kind == "features":
-        embedder = EmbedderCard(sha256=detector_sha256, strides=STRIDES)
+        embedder = EmbedderCard(sha256=detector.describe()["sha256"], strides=STRIDES)
     if kind == "crops":
         backbone, _ = create_backbone("mobilenet_v3_small")
         embedder = EmbedderCard(sha256="0" * 64, file="crops-backbone.onnx", input_size=(112, 112))

@@ -28,6 +28,7 @@ def run(
     variants: str = "lstm,attention,mean,tcn",
     epochs: int = 15,
     clips: int = 12,
+    frames: int = 150,
 ) -> dict[str, Any]:
     if part not in ("all", *PARTS):
         raise registry.Unavailable(f"no part {part!r}: use all, {', '.join(PARTS)}")
@@ -36,7 +37,7 @@ def run(
     if "cost" in wanted:
         from tests.bench import action_cost
 
-        found["cost"] = action_cost.measure(CORPUS)
+        found["cost"] = action_cost.measure(CORPUS, frames)
     if set(wanted) - {"cost"}:
         found.update(_trained(wanted, seeds, tuple(variants.split(",")), epochs, clips))
     return found

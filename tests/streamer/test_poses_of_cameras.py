@@ -106,7 +106,6 @@ def test_a_raised_arm_is_told_by_the_daemon_once(daemon: Daemon, clips: dict[str
     jsonschema.validate(data, schemas.get(ACTION))
     assert data["class"] == "person"
     assert not told(daemon.events("plain"))
-    assert daemon.stop() == 0
 
 
 def test_analyze_tells_it_too_also_from_stored_poses_and_draws_the_body(
@@ -140,7 +139,6 @@ def test_maps_are_told_by_the_daemon_and_by_analyze(
     assert live["action"] == found["data"]["action"] == "rise"
     assert "track_id" not in live
     assert not told(daemon.events("plain"))
-    assert daemon.stop() == 0
 
 
 def test_a_model_that_does_not_go_with_the_cameras_detector_is_one_line_and_the_others_go_on(
@@ -164,4 +162,3 @@ def test_a_model_that_does_not_go_with_the_cameras_detector_is_one_line_and_the_
     )
     assert done.returncode == 5
     assert len(done.stderr.strip().splitlines()) == 1
-    assert daemon.stop() == 0
