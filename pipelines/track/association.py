@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.track import table as t
 from pipelines.track.table import Table
 
 Array = npt.NDArray[np.float64]
@@ -14,10 +13,10 @@ Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
 
 NOTHING = np.array(0.0, np.float32)
-# The variance of one side's prediction, four times, from those of the centre and the extent.
-SPREAD: Array = np.array([[4.0, 0, 1.0, 0], [0, 4.0, 0, 1.0]])
-# Where a box ends in x and y, and less where it begins, from its centre and extent.
-ENDS: Array = np.array([[1, 0, 0.5, 0], [0, 1, 0, 0.5], [-1, 0, 0.5, 0], [0, -1, 0, 0.5]])
+# Extent, where the box ends in x and y, and less where it begins, from its centre and extent.
+ENDS: Array = np.array(
+    [[0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0.5, 0], [0, 1, 0, 0.5], [-1, 0, 0.5, 0], [0, -1, 0, 0.5]]
+)
 
 
 class Likeness:
@@ -30,35 +29,47 @@ class Likeness:
     """
 
     def __init__(self, buffer: float, sigmas: float) -> None:
-        self._buffer = np.array(2.0 * buffer)
-        self._spread = sigmas**2 * SPREAD
+        self._buffer = np.array(2.0 * buffer, np.float32)
+        # Four times the variance of one side's prediction, from those of the centre and the extent.
+        self._spread = sigmas**2 * np.array([[4.0, 0, 1.0, 0], [0, 4.0, 0, 1.0]])
+        self._room: Floats = np.empty(0, np.float32)
 
     def of(self, tracks: Table, boxes: Array) -> Floats:
-        """(T, D) overlap of the tracks' predicted boxes with the found ones (4, D), in [0, 1]."""
-        size = np.maximum(tracks.size, t.LEAST)
-        grown = self._spread.dot(tracks.p_xx)  # (2, T) by how much, on both sides together
+        """(T, D) overlap of the tracks' predicted boxes with the found ones (4, D), in [0, 1]; good until the
+        next call."""
+        # Single precision is enough to compare, and twice as fast.
+        ends, other_ends = ENDS.dot(tracks.box).astype(np.float32), ENDS.dot(boxes).astype(np.float32)
+        size, other_size = ends[:2], other_ends[:2, None]
+        grown = self._spread.dot(tracks.p_xx).astype(np.float32)  # (2, T), both sides together
         np.sqrt(grown, out=grown)
         grown += size * self._buffer
         np.minimum(grown, size + size, out=grown)
         size += grown
-        # From here on whole (T, D) tables: single precision is enough to compare, and twice as fast.
-        grow = grown.astype(np.float32)[:, :, None]
-        ends = ENDS.dot(tracks.box).astype(np.float32)[:, :, None]
-        other_ends = ENDS.dot(boxes).astype(np.float32)[:, None, :]
-        # Two intervals share what lies before the lesser of their ends and after the greater of their
-        # beginnings.
-        ends = np.minimum(ends, other_ends)
-        shared = ends[:2]
-        shared += ends[2:]
+        grow = grown[:, :, None]
+        # Two intervals share what is before the lesser of their ends and after the greater of their
+        # beginnings. All in one place in memory: for many boxes that is half the cost.
+        lesser = np.minimum(
+            ends[2:, :, None], other_ends[2:, None], out=self._table(tracks.n, boxes.shape[1])
+        )
+        shared, other = lesser[:2], lesser[2:]
+        shared += other
         shared += grow
         np.maximum(shared, NOTHING, out=shared)
-        both = shared[0] * shared[1]
-        other = boxes[2:].astype(np.float32)[:, None, :] + grow
-        union = other[0] * other[1]
-        union += (size[0] * size[1]).astype(np.float32)[:, None]
+        np.add(other_size, grow, out=other)
+        both, union = shared[0], other[0]
+        both *= shared[1]
+        union *= other[1]
+        union += (size[0] * size[1])[:, None]
         union -= both
         both /= union
         return np.asarray(both)
+
+    def _table(self, tracks: int, boxes: int) -> Floats:
+        """(4, T, D) of memory that is kept from frame to frame."""
+        n = 4 * tracks * boxes
+        if n > len(self._room):
+            self._room = np.empty(n, np.float32)
+        return self._room[:n].reshape(4, tracks, boxes)
 
 
 def pairs(values: Floats, least: float) -> tuple[Index, Bools | None]:

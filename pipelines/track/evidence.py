@@ -14,9 +14,9 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 CAP = 0.99  # scores nearer to 1 say no more: detectors saturate at different places
-_LOWEST, _HIGHEST = np.array(1 - CAP), np.array(CAP)
+_LOWEST, _HIGHEST, _ONE = np.array(1 - CAP), np.array(CAP), np.array(1.0)
 LEAST_SIGMA = 1.0  # of the logits, so that equal scores do not make a border of themselves
-MOST_SPREAD = np.array(4.0**2)  # a logit farther off counts as 4 off
+OUTLIER = 4.0  # a logit farther off counts as this far
 
 
 class ScoreScale:
@@ -29,38 +29,38 @@ class ScoreScale:
 
     def __init__(self, sigmas: float) -> None:
         self._sigmas = sigmas
-        self.mean = self.PRIOR_MEAN
-        self.sigma = self.PRIOR_SIGMA
+        self._slope, self._offset = np.array(1.0), np.array(0.0)  # from logits to evidence
+        self._set(self.PRIOR_MEAN, self.PRIOR_SIGMA)
         self._n = 0.0
 
-    def evidence(self, scores: Array) -> Array:
-        """(N,) spreads above the border; below 0 speaks against a real object."""
-        odds = np.minimum(np.maximum(scores, _LOWEST), _HIGHEST)
-        odds /= 1.0 - odds
-        evidence = np.log(odds, out=odds)
-        evidence -= self.mean
-        evidence /= self.sigma
-        evidence += self._sigmas
-        return np.asarray(evidence)
+    def evidence(self, scores: Array, out: Array) -> None:
+        """Write to `out` (N,) the spreads above the border; below 0 speaks against a real object."""
+        np.maximum(scores, _LOWEST, out=out)
+        np.minimum(out, _HIGHEST, out=out)
+        np.divide(out, _ONE - out, out=out)
+        np.log(out, out=out)
+        out *= self._slope
+        out += self._offset
 
     def learn(self, evidence: Array, taught: npt.NDArray[np.bool_]) -> None:
         """Take the evidence (N,) of boxes of long tracks into account, of those `taught` (N,)."""
-        n = int(np.count_nonzero(taught))
+        off = [(value - self._sigmas) * self.sigma for value in evidence[taught].tolist()]
+        n = len(off)  # of few tracks, mostly
         if not n:
             return
         self._n = min(self._n + n, self.MEMORY)
         rate = n / (self._n + self.PRIOR_WEIGHT)
-        off = evidence[taught] - self._sigmas
-        off *= self.sigma
-        mean = float(off.sum()) / n
-        off *= off
-        spread = float(np.minimum(off, MOST_SPREAD).sum()) / n
+        spread = sum(min(value * value, OUTLIER**2) for value in off) / n
         variance = self.sigma**2 + rate * (spread - self.sigma**2)
-        self.mean += rate * mean
-        self.sigma = max(variance, LEAST_SIGMA**2) ** 0.5
+        self._set(self.mean + rate * sum(off) / n, max(variance, LEAST_SIGMA**2) ** 0.5)
+
+    def _set(self, mean: float, sigma: float) -> None:
+        self.mean, self.sigma = mean, sigma
+        self._slope[()], self._offset[()] = 1.0 / sigma, self._sigmas - mean / sigma
 
     def save(self) -> list[float]:
         return [self.mean, self.sigma, self._n]
 
     def restore(self, saved: list[float]) -> None:
-        self.mean, self.sigma, self._n = (float(v) for v in saved)
+        mean, sigma, self._n = (float(v) for v in saved)
+        self._set(mean, sigma)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,36 +39,38 @@ def find(
     detections: Detections, now_s: float, scale: ScoreScale, settings: TrackerSettings, drop: Drop
 ) -> Found:
     """The boxes that are finite, have an area and a score worth a look; at most `max_boxes`, the best."""
-    if not _all_good(detections, settings):
+    rows, good = _rows(detections, settings)
+    if not good:
         detections = _good(detections, settings, drop)
-    rows = _rows(detections)
+        rows, _ = _rows(detections, settings)
     if not rows.shape[1]:
         return Found(rows, detections, True)
-    rows[t.SEEN_S] = now_s
     scores, evidence = rows[t.SEEN_SCORE], rows[t.SEEN_EVIDENCE]
-    evidence[:] = scale.evidence(scores)
-    return Found(rows, detections, evidence.item(evidence.argmin()) >= 0)
+    rows[t.SEEN_S] = now_s
+    scale.evidence(scores, evidence)
+    return Found(rows, detections, evidence.item(scores.argmin()) >= 0)
 
 
-def _rows(detections: Detections) -> Array:
-    rows = np.empty((t.SEEN_ROWS, len(detections.scores)))
-    t.FROM_SIDES.dot(detections.boxes_xyxyn.T.astype(np.float64, order="C"), rows[t.SEEN_BOX])
-    rows[t.SEEN_SCORE] = detections.scores
+def _rows(detections: Detections, settings: TrackerSettings) -> tuple[Array, bool]:
+    """The rows but for time and evidence; and whether there is nothing to drop, as nearly always."""
+    n = len(detections.scores)
+    rows = np.empty((t.SEEN_ROWS, n))
+    raw = np.empty((5, n))
+    raw[:4] = detections.boxes_xyxyn.T
+    raw[4] = scores = detections.scores
+    flat = raw.reshape(-1)
+    if not flat.dot(flat) < math.inf or n > settings.max_boxes:
+        return rows, False
+    if not n:
+        return rows, True
+    t.FROM_SIDES.dot(raw[:4], rows[t.SEEN_BOX])
+    rows[t.SEEN_SCORE] = scores
     rows[t.SEEN_CLASS] = detections.class_ids
-    return rows
-
-
-def _all_good(detections: Detections, settings: TrackerSettings) -> bool:
-    """Whether there is nothing to drop, as nearly always."""
-    boxes, scores = detections.boxes_xyxyn, detections.scores
-    n = len(scores)
-    return not n or bool(
-        n <= settings.max_boxes
-        and np.count_nonzero(np.isfinite(boxes)) == 4 * n
-        and np.count_nonzero(boxes[:, 2:] > boxes[:, :2]) == 2 * n
-        and np.count_nonzero(np.isfinite(scores)) == n
-        and scores.item(scores.argmin()) >= settings.low_score
-    )
+    size = rows[t.SEEN_SIZE]
+    least = size.item(size.argmin())
+    if least < t.LEAST_SIZE:
+        np.maximum(size, t.LEAST, out=size)
+    return rows, least > 0 and bool(scores[scores.argmin()] >= settings.low_score)
 
 
 def _good(detections: Detections, settings: TrackerSettings, drop: Drop) -> Detections:

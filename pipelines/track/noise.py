@@ -15,10 +15,10 @@ Bools = npt.NDArray[np.bool_]
 
 EVEN = np.array(0.25)  # three boxes are evenly spaced where their gaps differ by less than this share
 LARGEST_BEND = np.array(0.04)  # squared noise over squared size; more is motion, not noise
-FORGET, ONE = np.array(0.95), np.array(1.0)  # of a track's noise, a box
+FORGET = np.array(0.05)  # of a track's noise, a box
 CAMERA_MEMORY = 1000.0  # boxes
-# Squared second differences of centre and extent -> squared noise of a side.
-BENDS: Array = np.array([[1, 0, 0.25, 0], [0, 1, 0, 0.25]]) / 6
+# One, and squared second differences of centre and extent -> squared noise of a side, and one box, twice.
+BENDS: Array = np.array([[0, 1, 0, 0.25, 0], [0, 0, 1, 0, 0.25], [6, 0, 0, 0, 0], [6, 0, 0, 0, 0]]) / 6
 
 
 class BoxNoise:
@@ -28,39 +28,41 @@ class BoxNoise:
         self._weight = settings.noise_weight  # boxes that the camera's mean counts for in a track's own
         self._mean = [settings.size_noise**2] * 2
         self._n = 20.0
-        self._prior = np.full((3, 1), self._weight)  # what the mean adds to the sums of a track
+        self._prior = np.full((4, 1), self._weight)  # what the mean adds to the sums of a track
         self._spread()
 
     def _spread(self) -> None:
-        self._prior[:2, 0] = [self._weight * mean for mean in self._mean]
+        self._prior[0, 0], self._prior[1, 0] = self._weight * self._mean[0], self._weight * self._mean[1]
 
-    def of(self, tracks: Table) -> Array:
-        """(2, N) variance of the noise of a side in x and y, over the squared size of the box."""
+    def of(self, tracks: Table, out: Array) -> None:
+        """Write to `out` (2, N) the variance of the noise of a side in x and y, over the squared size."""
         total = tracks.noise + self._prior
-        return np.asarray(total[:2] / total[2])
+        np.divide(total[:2], total[2:], out=out)
 
     def measure(self, tracks: Table, step: Array, square_size: Array, matched: Bools | None) -> None:
         """Learn from tracks that came here from their last boxes by `step` (5, N), in time and place."""
         bend = step - tracks.step
-        even = np.abs(bend[0]) < EVEN * step[0]
+        even = np.abs(bend[0]) < step[0] * EVEN
         if matched is not None:
             even &= matched
         n = int(np.count_nonzero(even))
         if not n:
             return
-        bend = bend[1:]
+        bend[0] = 1.0
         bend *= bend
-        both = BENDS.dot(bend)
+        learnt = BENDS.dot(bend)
+        both = learnt[:2]
         both /= square_size
         np.minimum(both, LARGEST_BEND, out=both)
+        counted = even.astype(np.float64)
+        x, y = both.dot(counted).tolist()
         self._n = min(self._n + n, CAMERA_MEMORY)
-        for axis, total in enumerate(both.dot(even).tolist()):
-            self._mean[axis] += (total / n - self._mean[axis]) * (n / self._n)
+        self._mean[0] += (x / n - self._mean[0]) * (n / self._n)
+        self._mean[1] += (y / n - self._mean[1]) * (n / self._n)
         self._spread()
-        sums, boxes = tracks.noise[:2], tracks.noise[2]
-        np.multiply(tracks.noise, FORGET, out=tracks.noise, where=even)
-        np.add(sums, both, out=sums, where=even)
-        np.add(boxes, ONE, out=boxes, where=even)
+        learnt -= tracks.noise * FORGET
+        learnt *= counted
+        tracks.noise += learnt
 
     def save(self) -> list[float]:
         return [*self._mean, self._n]

@@ -12,19 +12,26 @@ from pipelines.values import Tracks
 
 # The shown box of a track with this factor of acceleration is half estimate, half matched box: the estimate
 # is behind where an object speeds up or turns, the box is noisy where it does not.
-LIVELY = 0.3
+LIVELY = np.array(0.3)
 
 
 def shown(
-    tracks: Table, classes: npt.NDArray[np.int32], early: Early, now_s: float, coast_s: float
+    tracks: Table,
+    all_confirmed: bool,
+    classes: npt.NDArray[np.int32],
+    early: Early,
+    now_s: float,
+    coast_s: float,
 ) -> Tracks:
-    """The tracks that were seen within `coast_s`, with the class ids (N,)."""
-    gap = now_s - tracks.seen_s
-    show = gap <= coast_s
-    show &= tracks.confirmed > 0
-    n = np.count_nonzero(show)
-    if not n:
+    """The confirmed tracks that were seen within `coast_s`, with the class ids (N,)."""
+    if not tracks.n:
         return Tracks.empty()
+    gap = now_s - tracks.seen_s
+    index = None
+    if not all_confirmed or gap.item(gap.argmax()) > coast_s:
+        index = ((gap <= coast_s) & (tracks.confirmed > 0)).nonzero()[0]
+        if not len(index):
+            return Tracks.empty()
     observed = gap == 0
     maneuver = tracks.maneuver[0]
     lively = maneuver / (maneuver + LIVELY)
@@ -37,11 +44,10 @@ def shown(
     t.TO_SIDES.dot(box, block[:4])
     t.TO_SIDES.dot(tracks.seen_box, block[4:8])
     jitter = np.sqrt(tracks.side, out=block[8:10])
-    jitter *= np.maximum(tracks.size, t.LEAST)
+    jitter *= tracks.size
     block[10:] = tracks.seen[t.SEEN_SCORE : t.SEEN_EVIDENCE + 1]
     rows, ids = block.astype(np.float32), tracks.id.astype(np.int64)
-    if n < tracks.n:
-        index = show.nonzero()[0]
+    if index is not None:
         rows, ids, classes, observed = rows.take(index, axis=1), ids[index], classes[index], observed[index]
     return Tracks(
         ids,

@@ -22,10 +22,10 @@ SEEN_CLASS = 7
 SEEN_ROWS = 8
 PLACED = slice(0, 5)  # when and where
 
-FILTER_ROWS = 22
-ROWS = 47
+FILTER_ROWS = 26
+ROWS = 52
 
-LEAST_SIZE = 1e-4  # of the picture; thinner boxes are taken as this thin where lengths are compared
+LEAST_SIZE = 1e-4  # of the picture; a thinner box is taken as this thin
 LEAST = np.array(LEAST_SIZE)  # numpy takes an array of no dimension faster than a number
 
 # Centre and extent from the sides x1, y1, x2, y2, and back.
@@ -51,30 +51,29 @@ class Table:
     def _hold(self, rows: Array) -> None:
         self.all = rows
         self.n = rows.shape[1]
-        # The filter: `value` is [p_xx, p_xv, box], `rate` is [p_vv, speed]; they are one block with `unrest`.
+        # The filter: [p_xx, p_xv, box] above [p_xv, p_vv, speed], with `unrest` below.
         self.filter = rows[:FILTER_ROWS].reshape(FILTER_ROWS // 2, -1)  # pairs of rows, x beside y
+        self.state = self.filter[:12]
+        self.state_23 = self.state.reshape(2, 3, -1)
         self.value = rows[0:12]
-        self.value_3 = self.value.reshape(3, -1)
-        self.rate_2 = rows[12:20].reshape(2, -1)
-        self.p_xx = rows[0:4]  # variance of the estimate, covariance with the speed, variance of the speed
-        self.p_xv = rows[4:8]
+        self.p_xx = rows[0:4]  # variance of the estimate; p_xv is its covariance with the speed
         self.box = rows[8:12]  # the estimate
-        self.p_vv = rows[12:16]
-        self.speed = rows[16:20]
         self.size = rows[10:12]
-        self.unrest = rows[20:22]  # squared size times maneuver: what the process noise is a share of
-        self.maneuver = rows[22:24]  # factor on the process noise, the same in both rows
-        self.seen = rows[24:32]  # the last matched box
-        self.seen_s = rows[24]
-        self.seen_box = rows[25:29]
-        self.step = rows[32:37]  # time and way from the matched box before to the last; 0 where there is one
-        self.noise = rows[37:40]  # squared noise over squared size in x and y, summed with forgetting; boxes
-        self.side = rows[40:42]  # variance of the noise of a side in x and y, over the squared size
-        self.id = rows[42]
-        self.hits = rows[43]  # matched boxes; these four are kept up while they still decide something
-        self.sure_hits = rows[44]  # those with evidence of 0 or more
-        self.evidence = rows[45]  # sum over the boxes
-        self.confirmed = rows[46]
+        self.p_vv = rows[16:20]  # variance of the speed
+        self.speed = rows[20:24]
+        self.unrest = rows[24:26]  # squared size times maneuver: what the process noise is a share of
+        self.maneuver = rows[26:28]  # factor on the process noise, the same in both rows
+        self.seen = rows[28:36]  # the last matched box
+        self.seen_s = rows[28]
+        self.seen_box = rows[29:33]
+        self.step = rows[36:41]  # time and way from the matched box before to the last; 0 where there is one
+        self.noise = rows[41:45]  # squared noise over squared size in x and y, with forgetting; boxes, twice
+        self.side = rows[45:47]  # variance of the noise of a side in x and y, over the squared size
+        self.id = rows[47]
+        self.hits = rows[48]  # matched boxes; these four are kept up while they still decide something
+        self.sure_hits = rows[49]  # those with evidence of 0 or more
+        self.evidence = rows[50]  # sum over the boxes
+        self.confirmed = rows[51]
 
     def add(self, fresh: Table) -> None:
         """Put these tracks after the others."""

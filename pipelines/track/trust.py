@@ -54,7 +54,10 @@ class Trust:
         if not self.all_confirmed:
             taught &= tracks.confirmed > 0
         scale.learn(tracks.seen[t.SEEN_EVIDENCE], taught)
-        self.look(tracks)
+        if self.all_confirmed:
+            self._all_old = tracks.hits.item(tracks.hits.argmin()) > TEACH_TO
+        else:
+            self.look(tracks)
 
     def _confirm(self, tracks: Table, matched: Bools | None) -> None:
         evidence, settings = tracks.seen[t.SEEN_EVIDENCE], self._settings

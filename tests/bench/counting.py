@@ -6,7 +6,6 @@ difference to the best peer comes with a 95 % interval of the paired bootstrap o
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,8 @@ from tests.bench.counting_data import (
     run_crossings,
     true_crossings,
 )
+from tests.bench.counting_speed import OBJECTS, speed
+from tests.bench.counting_speed import render as render_speed
 from tests.bench.registry import Unavailable
 
 NAME = "counting"
@@ -53,14 +54,17 @@ LINES = CameraRules(
         ),
     )
 )
-OBJECTS = (20, 100)
-SPEED_FRAMES = 300
 
 Run = list[tuple[int, Stamp, Tracks]]
 
 
-def run(peers_too: bool = True, slow_rates: bool = True) -> dict[str, Any]:
-    """All figures. Raises Unavailable without the corpus or `trackeval`."""
+def run(
+    peers_too: bool = True, slow_rates: bool = True, sets: bool = True, rounds: int = 7
+) -> dict[str, Any]:
+    """All figures; without `sets` the speed alone, over so many `rounds`.
+
+    Raises Unavailable without the corpus or `trackeval`.
+    """
     root = corpus()
     if root is None:
         raise Unavailable("the corpus is not here: set STREAMER_CORPUS to its folder")
@@ -70,9 +74,9 @@ def run(peers_too: bool = True, slow_rates: bool = True) -> dict[str, Any]:
         raise Unavailable("trackeval is not installed: pip install '.[evaluate]'") from error
     with_peers = peers_too and peers.installed()
     result: dict[str, Any] = {"sets": {}, "peers": with_peers}
-    for group, goal in SETS.items():
+    for group, goal in SETS.items() if sets else ():
         result["sets"][group] = _group(load(group, root), goal, with_peers, slow_rates)
-    result["speed"] = {str(n): _speed(n, with_peers) for n in OBJECTS}
+    result["speed"] = {str(n): speed(n, with_peers, rounds) for n in OBJECTS}
     return result
 
 
@@ -98,12 +102,7 @@ def render(result: dict[str, Any]) -> str:
             )
         for name, score in row.get("peer_scores", {}).items():
             lines.append(f"         HOTA {score['hota']:.1f} IDF1 {score['idf1']:.1f}  {name}")
-    for objects, row in result["speed"].items():
-        text = ", ".join(f"{name} {fps:.0f}" for name, fps in row["fps"].items())
-        lines.append(f"association at {objects} objects, frames/s: {text}")
-        if "ratio" in row:
-            lines.append(f"         {row['ratio']:.1f} times the fastest peer (goal 6)")
-    return "\n".join(lines)
+    return "\n".join([*lines, *render_speed(result["speed"])])
 
 
 # ---- one set
@@ -242,55 +241,3 @@ def _peers(
         "less_than_best_peer_95": bootstrap_sum(differences),
         "peer_scores": scores,
     }
-
-
-# ---- speed
-
-
-def _speed(objects: int, with_peers: bool) -> dict[str, Any]:
-    """Frames a second of association alone, on one core, over the same walk of so many boxes."""
-    frames = _walk(objects)
-    fps = {"ours": _fps_ours(frames)}
-    if with_peers:
-        for name in peers.TRACKERS:
-            tracker = peers.make(name, 25.0)
-            started = time.perf_counter()
-            for boxes, scores in frames:
-                peers.feed(tracker, boxes * 1000.0, scores)
-            fps[name] = len(frames) / (time.perf_counter() - started)
-    row: dict[str, Any] = {"fps": fps}
-    if with_peers:
-        row["ratio"] = fps["ours"] / max(value for name, value in fps.items() if name != "ours")
-    return row
-
-
-def _walk(objects: int) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
-    """Boxes that wander over the picture and turn back at its edges; a tenth is missing in each frame."""
-    random = np.random.default_rng(7)
-    at = random.uniform(0.05, 0.95, (objects, 2))
-    speed = random.normal(0, 0.004, (objects, 2))
-    half = np.column_stack([random.uniform(0.01, 0.02, objects), random.uniform(0.03, 0.05, objects)])
-    frames = []
-    for _ in range(SPEED_FRAMES):
-        at = at + speed
-        speed = np.where((at < 0.05) | (at > 0.95), -speed, speed)
-        boxes = np.concatenate([at - half, at + half], axis=1)
-        boxes = boxes + random.normal(0, 0.001, boxes.shape)
-        seen = random.random(objects) > 0.1
-        frames.append((boxes[seen], random.uniform(0.7, 0.95, int(seen.sum()))))
-    return frames
-
-
-def _fps_ours(frames: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]) -> float:
-    tracker = create_tracker()
-    ready = [
-        (
-            _stamp("walk", i, i / 25.0),
-            Detections(boxes.astype(np.float32), scores.astype(np.float32), np.zeros(len(boxes), np.int32)),
-        )
-        for i, (boxes, scores) in enumerate(frames)
-    ]
-    started = time.perf_counter()
-    for stamp, boxes in ready:
-        tracker.update(stamp, boxes, LABELS)
-    return len(frames) / (time.perf_counter() - started)

@@ -1,7 +1,7 @@
 """The peers of the counting bench: trackers of `trackers` with the line counter of `supervision`.
 
-Both are optional (extra `peers`). Each peer gets the same detections in pixels, its defaults and the true
-frame rate; ids of -1 (not confirmed yet) are left out.
+Both are optional (`pip install trackers supervision`). Each peer gets the same detections in pixels, its
+defaults and the true frame rate; ids of -1 (not confirmed yet) are left out.
 """
 
 from __future__ import annotations
@@ -42,16 +42,20 @@ def make(name: str, fps: float) -> Any:
         return getattr(trackers, name)(frame_rate=fps, **NO_PIXELS.get(name, {}))
 
 
-def feed(tracker: Any, boxes: Array, scores: Array) -> tuple[npt.NDArray[np.int64], Array]:
-    """One frame through a peer: ids (N,) and boxes (N, 4) of its confirmed tracks."""
+def detections(boxes: npt.NDArray[Any], scores: npt.NDArray[Any]) -> Any:
+    """Boxes (N, 4) in pixels and their scores, as the peers take them."""
     import supervision as sv
 
-    found = sv.Detections(
+    return sv.Detections(
         xyxy=boxes.astype(np.float32).reshape(-1, 4),
         confidence=scores.astype(np.float32),
         class_id=np.zeros(len(boxes), int),
     )
-    tracked = tracker.update(found)
+
+
+def feed(tracker: Any, boxes: Array, scores: Array) -> tuple[npt.NDArray[np.int64], Array]:
+    """One frame through a peer: ids (N,) and boxes (N, 4) of its confirmed tracks."""
+    tracked = tracker.update(detections(boxes, scores))
     if tracked.tracker_id is None or not len(tracked):
         return np.zeros(0, np.int64), np.zeros((0, 4))
     sure = tracked.tracker_id >= 0

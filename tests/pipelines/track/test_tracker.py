@@ -211,3 +211,19 @@ def test_a_saved_tracker_goes_on_as_if_nothing_had_happened() -> None:
 def test_a_state_of_another_version_is_refused() -> None:
     with pytest.raises(ValueError, match="format 99"):
         create_tracker().restore({"format": 99})
+
+
+def test_a_box_that_shrinks_while_it_is_not_seen_never_turns_inside_out() -> None:
+    tracker = create_tracker()
+    one = np.ones(1, np.float32), np.zeros(1, np.int32)
+    for frame in range(12):
+        half = 0.105 - 0.009 * frame
+        box = np.array([[0.5 - half, 0.4, 0.5 + half, 0.6]], np.float32)
+        tracker.update(stamp(frame), Detections(box, *one), LABELS)
+    for later_ms in range(20, 100, 20):
+        shown = tracker.update(
+            stamp(11 + later_ms, media_ns=(1100 + later_ms) * 1_000_000), Detections.empty(), LABELS
+        )
+        assert len(shown) == 1
+        x1, _, x2, _ = shown.boxes_xyxyn[0]
+        assert x2 > x1
