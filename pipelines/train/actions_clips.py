@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -204,7 +205,7 @@ def labelled(
         column = f"label.{head.name}" if number else "label"
         row = one_hot([entry.labels.get(column, "")], head.labels, head.several, str(path))
         targets.append(np.repeat(row, len(values), axis=0))
-    name = str(entry.file.relative_to(path.parent if path.is_file() else path))
+    name = os.path.relpath(entry.file, path.parent if path.is_file() else path)
     times_s = np.arange(len(values)) / rate_hz
     return Labelled(name, entry.group or name, entry.split, values, times_s, tuple(targets))
 

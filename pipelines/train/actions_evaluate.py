@@ -13,7 +13,7 @@ from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import sha256_of
 from pipelines.train.actions_clips import embed_clips
 from pipelines.train.actions_data import ActionData, DataRefused
-from pipelines.train.actions_score import Score, per_sequence, score
+from pipelines.train.actions_score import AnyScore, judge
 from pipelines.train.actions_sources import Said, Source, open_source
 from pipelines.train.actions_split import part
 from pipelines.train.actions_windows import cut_windows
@@ -22,8 +22,9 @@ from pipelines.values import Floats, Image
 WHOLE = np.array([[0.0, 0.0, 1.0, 1.0]], np.float32)
 
 
-def evaluate(path: Path, source: Source, split: str, engine: str, said: Said) -> Score:
-    """The first head's score on a split of the data, or on "all". Raises DataRefused or ModelRefused."""
+def evaluate(path: Path, source: Source, split: str, engine: str, said: Said) -> dict[str, AnyScore]:
+    """Each head's score by its name on a split of the data, or on "all"; of heads that the data has labels
+    for. Raises DataRefused or ModelRefused."""
     model = ActionModel(path, engine=engine, threads=source.threads)
     data = _data(model, source, engine, said)
     _check_fits(model, data)
@@ -33,13 +34,17 @@ def evaluate(path: Path, source: Source, split: str, engine: str, said: Said) ->
             raise DataRefused(f"{source.path}: nothing of it is {split!r}: --split all takes everything")
     card = model.card
     windows = cut_windows(data, card.window, card.rate_hz, lag_s=card.lag_s, raw=True)
-    probabilities = model.classify(windows.values)[0][0]
-    truth, labels = windows.targets[0], card.heads[0].labels
-    means, index = per_sequence(probabilities, windows.sequence)
-    constant = all(len(np.unique(truth[windows.sequence == k], axis=0)) == 1 for k in index)
-    if not constant:
-        return score(labels, probabilities, truth)
-    return score(labels, means, np.stack([truth[windows.sequence == k][0] for k in index]))
+    answers = dict(zip([head.name for head in card.heads], model.classify(windows.values)[0], strict=True))
+    known = {head.name: head for head in card.heads}
+    found = {}
+    for head, true in zip(data.heads, windows.targets, strict=True):
+        mine = known[head.name]
+        columns = np.zeros((len(true), len(mine.labels)), np.float32)
+        columns[:, [mine.labels.index(label) for label in head.labels]] = np.nan_to_num(true)
+        columns[~np.isfinite(true).all(axis=1)] = np.nan
+        several = mine.kind == "sigmoid"
+        found[head.name] = judge(mine.labels, several, answers[head.name], columns, windows.sequence)
+    return found
 
 
 def _data(model: ActionModel, source: Source, engine: str, said: Said) -> ActionData:
@@ -89,8 +94,12 @@ def _check_fits(model: ActionModel, data: ActionData) -> None:
             f"{model.path}: takes {card.kind} of {card.size} values a frame, the data has {data.kind} of "
             f"{data.size}: give the data that it was trained for"
         )
-    if data.heads[0].labels != card.heads[0].labels:
-        raise ModelRefused(
-            f"{model.path}: knows {', '.join(card.heads[0].labels)}; the data has "
-            f"{', '.join(data.heads[0].labels)}: they must be the same"
-        )
+    known = {head.name: head.labels for head in card.heads}
+    for head in data.heads:
+        if head.name not in known:
+            raise ModelRefused(f"{model.path}: has no head {head.name!r}; it has {', '.join(known)}")
+        if strange := [label for label in head.labels if label not in known[head.name]]:
+            raise ModelRefused(
+                f"{model.path}: head {head.name!r} knows {', '.join(known[head.name])}, and not the label "
+                f"{strange[0]!r} of the data: take it out, or train a model that knows it"
+            )

@@ -37,41 +37,83 @@ class Score:
         return wilson(int(np.trace(self.confusion)), self.n)
 
     def per_class(self) -> list[dict[str, Any]]:
-        hits = np.diag(self.confusion)
-        told, true = self.confusion.sum(axis=0), self.confusion.sum(axis=1)
-        rows = []
-        for i, label in enumerate(self.labels):
-            precision = hits[i] / told[i] if told[i] else 0.0
-            recall = hits[i] / true[i] if true[i] else 0.0
-            both = precision + recall
-            f1 = 2 * precision * recall / both if both else 0.0
-            rows.append(
-                {
-                    "label": label,
-                    "n": int(true[i]),
-                    "precision": round(float(precision), 4),
-                    "recall": round(float(recall), 4),
-                    "f1": round(float(f1), 4),
-                }
-            )
-        return rows
+        rows = (np.diag(self.confusion), self.confusion.sum(axis=0), self.confusion.sum(axis=1))
+        return [
+            _of_class(name, *(int(n) for n in row))
+            for name, row in zip(self.labels, np.stack(rows, axis=1), strict=True)
+        ]
 
     @property
     def macro_f1(self) -> float:
-        """The mean F1 of the classes that occur."""
-        found = [row["f1"] for row in self.per_class() if row["n"]]
-        return float(np.mean(found)) if found else 0.0
+        return _macro_f1(self.per_class())
 
     def to_json(self) -> dict[str, Any]:
-        low, high = self.interval
-        return {
-            "n": self.n,
-            "accuracy": round(self.accuracy, 4),
-            "interval_95": [round(low, 4), round(high, 4)],
-            "macro_f1": round(self.macro_f1, 4),
-            "classes": self.per_class(),
-            "confusion": self.confusion.tolist(),
-        }
+        return {**_to_json(self), "confusion": self.confusion.tolist()}
+
+    def __add__(self, other: Score) -> Score:
+        return Score(self.labels, self.confusion + other.confusion)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeveralScore:
+    """Of a head whose labels may hold together. `table` (C, 3): for each label right, said and true; `exact`
+    of `n` rows have every label right, which is its accuracy."""
+
+    labels: tuple[str, ...]
+    table: npt.NDArray[np.int64]
+    exact: int
+    n: int
+
+    @property
+    def accuracy(self) -> float:
+        return self.exact / max(1, self.n)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return wilson(self.exact, self.n)
+
+    def per_class(self) -> list[dict[str, Any]]:
+        return [_of_class(name, *row) for name, row in zip(self.labels, self.table.tolist(), strict=True)]
+
+    @property
+    def macro_f1(self) -> float:
+        return _macro_f1(self.per_class())
+
+    def to_json(self) -> dict[str, Any]:
+        return _to_json(self)
+
+    def __add__(self, other: SeveralScore) -> SeveralScore:
+        return SeveralScore(self.labels, self.table + other.table, self.exact + other.exact, self.n + other.n)
+
+
+AnyScore = Score | SeveralScore
+
+
+def _of_class(label: str, hits: int, told: int, true: int) -> dict[str, Any]:
+    return {
+        "label": label,
+        "n": true,
+        "precision": round(hits / max(1, told), 4),
+        "recall": round(hits / max(1, true), 4),
+        "f1": round(2 * hits / max(1, told + true), 4),
+    }
+
+
+def _macro_f1(rows: list[dict[str, Any]]) -> float:
+    """The mean F1 of the classes that occur."""
+    found = [row["f1"] for row in rows if row["n"]]
+    return float(np.mean(found)) if found else 0.0
+
+
+def _to_json(found: AnyScore) -> dict[str, Any]:
+    low, high = found.interval
+    return {
+        "n": found.n,
+        "accuracy": round(found.accuracy, 4),
+        "interval_95": [round(low, 4), round(high, 4)],
+        "macro_f1": round(found.macro_f1, 4),
+        "classes": found.per_class(),
+    }
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
@@ -93,6 +135,32 @@ def score(labels: tuple[str, ...], probabilities: Floats, targets: Floats) -> Sc
     return Score(labels, confusion)
 
 
+def score_several(labels: tuple[str, ...], probabilities: Floats, targets: Floats) -> SeveralScore:
+    """(N, C) probabilities, each label said from one half on; rows of unknown truth are left out."""
+    known = np.isfinite(targets).all(axis=1)
+    told, true = probabilities[known] >= 0.5, targets[known] > 0.5
+    table = np.stack([(told & true).sum(axis=0), told.sum(axis=0), true.sum(axis=0)], axis=1)
+    return SeveralScore(
+        labels, table.astype(np.int64), int((told == true).all(axis=1).sum()), int(known.sum())
+    )
+
+
+def judge(
+    labels: tuple[str, ...],
+    several: bool,
+    probabilities: Floats,
+    targets: Floats,
+    sequence: npt.NDArray[np.int64],
+) -> AnyScore:
+    """Windows scored one by one where a sequence's label changes, else sequences by their windows' mean."""
+    how = score_several if several else score
+    means, index = per_sequence(probabilities, sequence)
+    each = [np.nan_to_num(targets[sequence == k], nan=-1.0) for k in index]
+    if any(len(np.unique(rows, axis=0)) > 1 for rows in each):
+        return how(labels, probabilities, targets)
+    return how(labels, means, np.stack([targets[sequence == k][0] for k in index]))
+
+
 def per_sequence(values: Floats, sequence: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDArray[np.int64]]:
     """The mean of each sequence's windows (S, C), and which sequences these are (S,)."""
     known = np.unique(sequence)
@@ -107,11 +175,12 @@ def temperature(logits: Floats, targets: Floats, several: bool) -> float:
     if not known.any():
         return 1.0
     grid = np.geomspace(0.3, 10.0, 80)
-    losses = [_log_loss(logits[known] / t, targets[known], several) for t in grid]
+    losses = [log_loss(logits[known] / t, targets[known], several) for t in grid]
     return float(grid[int(np.argmin(losses))])
 
 
-def _log_loss(logits: Floats, targets: Floats, several: bool) -> float:
+def log_loss(logits: Floats, targets: Floats, several: bool) -> float:
+    """The mean cross-entropy of (N, C) logits."""
     if several:
         return float(np.mean(np.logaddexp(0, logits) - logits * targets))
     top = logits.max(axis=1, keepdims=True)

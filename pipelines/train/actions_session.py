@@ -21,13 +21,13 @@ from pipelines.train.actions_crops import CropActionNet, read_crops
 from pipelines.train.actions_data import ActionData, DataRefused, HeadTargets
 from pipelines.train.actions_export import export
 from pipelines.train.actions_pictures import draw_confusion, draw_curves
-from pipelines.train.actions_score import Score, per_sequence, score
+from pipelines.train.actions_score import AnyScore, Score, judge
 from pipelines.train.actions_settings import TrainSettings
 from pipelines.train.actions_sources import Source, open_source
 from pipelines.train.actions_split import fold_of, hold_back, part
 from pipelines.train.actions_train import Progress, Trained, train
 from pipelines.train.actions_windows import Windows, cut_windows
-from pipelines.values import Floats, Image
+from pipelines.values import Image
 
 MODEL, CHECKPOINT = "model.pt", "checkpoint.pt"
 Said = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
@@ -113,18 +113,25 @@ def fit(
     everything = part(data, "train", "", "val")
     second = train(everything, None, settings, make_net=maker, checkpoint=again, progress=progress)
     second.temperatures, second.thresholds = first.temperatures, first.thresholds
-    second.validation, second.history = first.validation, first.history
+    second.validation, second.further, second.history = first.validation, first.further, first.history
     second.notes.append("trained again on everything; curves and thresholds are of the first training")
     return second
 
 
-def test(trained: Trained, data: ActionData) -> Score:
-    """The first head's score (judge)."""
+def test(trained: Trained, data: ActionData) -> AnyScore:
+    """The first head's score."""
+    return next(iter(test_heads(trained, data).values()))
+
+
+def test_heads(trained: Trained, data: ActionData) -> dict[str, AnyScore]:
+    """Each head's score by its name, the first one's first."""
     windows = cut(data, trained.settings)
     logits, _ = actions_train.predict(trained.net, windows)
-    head = data.heads[0]
-    probabilities = actions_train.to_probabilities(logits[0] / trained.temperatures[0], head.several)
-    return judge(head, probabilities, windows)
+    found = {}
+    for i, head in enumerate(data.heads):
+        sure = actions_train.to_probabilities(logits[i] / trained.temperatures[i], head.several)
+        found[head.name] = judge(head.labels, head.several, sure, windows.targets[i], windows.sequence)
+    return found
 
 
 def cut(data: ActionData, settings: TrainSettings) -> Windows:
@@ -133,33 +140,22 @@ def cut(data: ActionData, settings: TrainSettings) -> Windows:
     )
 
 
-def judge(head: HeadTargets, probabilities: Floats, windows: Windows) -> Score:
-    """Windows scored one by one where a sequence's label changes, else sequences by their windows' mean."""
-    means, index = per_sequence(probabilities, windows.sequence)
-    truth = windows.targets[0]
-    constant = all(len(np.unique(truth[windows.sequence == k], axis=0)) == 1 for k in index)
-    if not constant:
-        return score(head.labels, probabilities, truth)
-    firsts = np.stack([truth[windows.sequence == k][0] for k in index])
-    return score(head.labels, means, firsts)
-
-
 def cross_validate(
     opened: Opened,
     settings: TrainSettings,
     folds: int,
-    progress: Callable[[int, Score], None] | None = None,
-) -> Score:
-    """Every group tested once by a net that never saw it; the pooled score."""
+    progress: Callable[[int, AnyScore], None] | None = None,
+) -> AnyScore:
+    """Every group tested once by a net that never saw it; the pooled score of the first head."""
     data = opened.data
     index = fold_of(data.sequences, folds, settings.seed)
-    total: Score | None = None
+    total: AnyScore | None = None
     for fold in range(folds):
         learn = data.subset(s for s, f in zip(data.sequences, index, strict=True) if f != fold)
         held = data.subset(s for s, f in zip(data.sequences, index, strict=True) if f == fold)
         maker = opened.net_maker(settings)
         one = test(train(learn, None, settings, make_net=maker), held)
-        total = one if total is None else Score(one.labels, total.confusion + one.confusion)
+        total = one if total is None else total + one  # type: ignore[operator]
         if progress is not None:
             progress(fold, one)
     assert total is not None
@@ -170,24 +166,36 @@ def cross_validate(
 
 
 def write_results(
-    folder: Path, opened: Opened, trained: Trained, tested: Score | None, silent: tuple[str, ...] = ()
+    folder: Path,
+    opened: Opened,
+    trained: Trained,
+    tested: dict[str, AnyScore] | None,
+    silent: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """The model, its export, its pictures and `result.json`. Raises DataRefused or OSError."""
     folder.mkdir(parents=True, exist_ok=True)
+    first = tested[trained.data.heads[0].name] if tested else None
     result = {
         "settings": trained.settings.to_json(),
         "labels": {h.name: list(h.labels) for h in trained.data.heads},
         "epochs": len(trained.history),
         "validation": trained.validation.to_json() if trained.validation else None,
-        "test": tested.to_json() if tested else None,
+        "test": first.to_json() if first else None,
+        "heads": {
+            name: {
+                "validation": trained.further[name].to_json() if name in trained.further else None,
+                "test": tested[name].to_json() if tested else None,
+            }
+            for name in [head.name for head in trained.data.heads[1:]]
+        },
         "notes": trained.notes,
     }
     save_model(folder / MODEL, opened, trained)
     export_model(opened, trained, folder / "model.onnx", silent)
     if trained.history:
         draw_curves(folder / "curves.png", trained.history)
-    shown = tested or trained.validation
-    if shown is not None:
+    shown = first or trained.validation
+    if isinstance(shown, Score):
         draw_confusion(folder / "confusion.png", shown)
     (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result
@@ -247,9 +255,8 @@ def load_model(path: Path) -> tuple[Opened, Trained]:
             size = embedder.input_size if embedder else (112, 112)
             net = CropActionNet(backbone, net, np.zeros((1, 1, 1, 3), np.uint8), size, True)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DataRefused(
-            f"{path}: its contents do not fit this program ({str(error)[:120]}): train it again"
-        ) from error
+        why = " ".join(str(error).split())[:120]
+        raise DataRefused(f"{path}: its contents do not fit this program ({why}): train it again") from error
     trained = Trained(
         net.eval(), settings, data, [], state["temperatures"], [tuple(t) for t in state["thresholds"]]
     )

@@ -19,8 +19,16 @@ from pipelines.actions.model import ActionNet
 from pipelines.skeleton import Skeleton
 from pipelines.train.actions_augment import Augment, mix
 from pipelines.train.actions_checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from pipelines.train.actions_data import ActionData, DataRefused
-from pipelines.train.actions_score import Score, per_sequence, score, temperature, thresholds
+from pipelines.train.actions_data import ActionData, DataRefused, HeadTargets
+from pipelines.train.actions_score import (
+    AnyScore,
+    judge,
+    log_loss,
+    score,
+    score_several,
+    temperature,
+    thresholds,
+)
 from pipelines.train.actions_settings import TrainSettings
 from pipelines.train.actions_windows import Windows, cut_windows
 from pipelines.values import Floats
@@ -54,7 +62,8 @@ class Trained:
     history: list[Epoch]
     temperatures: list[float]
     thresholds: list[tuple[float, ...]]
-    validation: Score | None = None
+    validation: AnyScore | None = None  # of the first head
+    further: dict[str, AnyScore] = field(default_factory=dict)  # likewise, of the others by name
     notes: list[str] = field(default_factory=list)
 
 
@@ -154,8 +163,10 @@ class _Run:
         loss = accuracy = None
         if self.held is not None:
             logits, _ = predict(self.average, self.held)
-            loss = _held_loss(logits, self.held)
-            accuracy = score(self.data.heads[0].labels, logits[0], self.held.targets[0]).accuracy
+            loss = _held_loss(self.data.heads, logits, self.held)
+            first, sure = self.data.heads[0], to_probabilities(logits[0], self.data.heads[0].several)
+            how = score_several if first.several else score
+            accuracy = how(first.labels, sure, self.held.targets[0]).accuracy
             if self.best is None or loss < self.best[0]:
                 kept = {k: v.detach().clone() for k, v in self.average.module.state_dict().items()}
                 self.best, self.best_epoch = (loss, kept), self.epoch
@@ -259,13 +270,11 @@ def calibrate(trained: Trained, held: Windows) -> None:
         trained.temperatures[i] = temperature(said, true, head.several)
         sure = to_probabilities(said / trained.temperatures[i], head.several)
         trained.thresholds.append(thresholds(sure, true))
-        if i == 0:
-            means, index = per_sequence(sure, held.sequence)
-            truth = np.stack([true[held.sequence == k][0] for k in index])
-            by_frame = any(len(np.unique(true[held.sequence == k], axis=0)) > 1 for k in index)
-            trained.validation = (
-                score(head.labels, sure, true) if by_frame else score(head.labels, means, truth)
-            )
+        found = judge(head.labels, head.several, sure, true, held.sequence)
+        if i:
+            trained.further[head.name] = found
+        else:
+            trained.validation = found
 
 
 def predict(net: nn.Module, windows: Windows) -> tuple[list[Floats], Floats]:
@@ -313,11 +322,11 @@ def _class_weights(targets: Tensor, wanted: bool) -> Tensor:
     return weights / weights.mean()
 
 
-def _held_loss(logits: list[Floats], held: Windows) -> float:
+def _held_loss(heads: tuple[HeadTargets, ...], logits: list[Floats], held: Windows) -> float:
+    """The sum over heads, each over the rows of which its truth is known."""
     total = 0.0
-    for said, true in zip(logits, held.targets, strict=True):
+    for head, said, true in zip(heads, logits, held.targets, strict=True):
         known = np.isfinite(true).all(axis=1)
-        top = said[known].max(axis=1, keepdims=True)
-        log_sum = np.log(np.exp(said[known] - top).sum(axis=1, keepdims=True)) + top
-        total += float(-np.mean(((said[known] - log_sum) * true[known]).sum(axis=1)))
+        if known.any():
+            total += log_loss(said[known], true[known], head.several)
     return total

@@ -19,7 +19,7 @@ from rich.table import Table
 from pipelines.detect.errors import ModelRefused
 from pipelines.train.actions_clips import only_pictures
 from pipelines.train.actions_data import DataRefused
-from pipelines.train.actions_score import Score
+from pipelines.train.actions_score import AnyScore
 from pipelines.train.actions_sources import Source
 from streamer.cli.clip_arguments import models_of
 from streamer.errors import ModelError
@@ -153,7 +153,7 @@ def _train(session: ModuleType, data: str, given: dict[str, Any]) -> None:
                 progress=lambda e, n: bar.step(_line(e), e.number, n),
             )
             held = session.part(opened.data, "test")
-            tested = session.test(trained, held) if held.sequences else None
+            tested = session.test_heads(trained, held) if held.sequences else None
             result = session.write_results(out, opened, trained, tested, silent)
             result["search"] = tried
     _print_result(result, out, as_json)
@@ -232,11 +232,14 @@ def evaluate(model: Path, data: str, **given: Any) -> None:
     module = importlib.import_module("pipelines.train.actions_evaluate")
     source = _source(data, given)
     with refusals(), progress_bar(as_json) as bar:
-        score = module.evaluate(model, source, split, engine, bar.step)
+        scores = module.evaluate(model, source, split, engine, bar.step)
+    (_, score), *others = scores.items()
     if as_json:
-        click.echo(json.dumps(score.to_json(), indent=2))
-    else:
-        print_score(score)
+        found = {**score.to_json(), "heads": {name: other.to_json() for name, other in others}}
+        click.echo(json.dumps(found, indent=2))
+        return
+    for name, each in scores.items():
+        print_score(each, f"{name}: " if others else "")
 
 
 @actions.command()
@@ -318,13 +321,15 @@ def _print_result(result: dict[str, Any], out: Path, as_json: bool) -> None:
         return
     if result.get("search"):
         _print_trials(result["search"])
-    for name in ("validation", "test"):
-        if result.get(name):
-            low, high = result[name]["interval_95"]
-            click.echo(
-                f"{name}: accuracy {result[name]['accuracy']:.1%} ({low:.1%} to {high:.1%}), "
-                f"macro F1 {result[name]['macro_f1']:.1%}, of {result[name]['n']}"
-            )
+    for head, scores in (("", result), *result.get("heads", {}).items()):
+        for name in ("validation", "test"):
+            if scores.get(name):
+                low, high = scores[name]["interval_95"]
+                click.echo(
+                    f"{f'{head}, ' if head else ''}{name}: accuracy {scores[name]['accuracy']:.1%} "
+                    f"({low:.1%} to {high:.1%}), macro F1 {scores[name]['macro_f1']:.1%}, "
+                    f"of {scores[name]['n']}"
+                )
     if "folds" not in result:
         click.echo(f"wrote {out}/model.onnx, model.yaml, model.pt, result.json and pictures")
 
@@ -339,10 +344,10 @@ def _print_trials(rows: list[dict[str, Any]]) -> None:
     Console(highlight=False).print(table)
 
 
-def print_score(score: Score) -> None:
+def print_score(score: AnyScore, head: str = "") -> None:
     low, high = score.interval
     click.echo(
-        f"accuracy {score.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}), "
+        f"{head}accuracy {score.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}), "
         f"macro F1 {score.macro_f1:.1%}, of {score.n}"
     )
     table = Table(box=None, pad_edge=False)

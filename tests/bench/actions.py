@@ -1,7 +1,7 @@
 """Actions: accuracy on the corpus's three sets beside simpler ways, and what live windows cost.
 
 python -m tests.bench actions                     everything (an hour on one slow core)
-python -m tests.bench actions -o part=jhmdb       one part: jhmdb, urfd, fight, crops, live or cost
+python -m tests.bench actions -o part=jhmdb       one part: jhmdb, urfd, fight, crops, live, scene or cost
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.conftest import CORPUS
 
 NAME = "actions"
 DESCRIPTION = "accuracy of action models on three sets beside simpler ways, and the cost of live windows"
-PARTS = ("jhmdb", "urfd", "fight", "crops", "live", "cost")
+PARTS = ("jhmdb", "urfd", "fight", "crops", "live", "scene", "cost")
 
 
 def say(text: str) -> None:
@@ -66,6 +66,10 @@ def _trained(
         from tests.bench import action_live
 
         found["live"] = action_live.measure(CORPUS, clips, say)
+    if "scene" in wanted:
+        from tests.bench.action_scenes import scenes
+
+        found["scene"] = scenes(CORPUS, sets.scratch(), say)
     if "crops" in wanted:
         found["crops"] = [sets.fight_crops(CORPUS, epochs, say)]
     return found
@@ -87,6 +91,13 @@ def render(result: dict[str, Any]) -> str:
     if "live" in result:
         lines += ["live: a model of YOLOv8n's maps in `analyze`, against training's own windows", ""]
         lines += [_live(result["live"]), ""]
+    if "scene" in result:
+        lines += ["scene: cross-validated accuracy over all pictures, 95 % interval, macro F1", ""]
+        lines += [
+            f"| {r['name']} | {r['detector']} | {r['accuracy']:.1%} | {r['interval_95'][0]:.1%} to "
+            f"{r['interval_95'][1]:.1%} | {r['macro_f1']:.1%} | {r['n']} |"
+            for r in result["scene"]
+        ] + [""]
     if "cost" in result:
         lines += ["cost: share of the detector's own time, 5 tracks a camera", ""]
         lines += [f"| {r['name']} | {r['ms']:.3f} ms a frame | {r['share']:.1%} |" for r in result["cost"]]

@@ -143,6 +143,15 @@ def test_clips_by_folder_and_of_any_size_are_embedded_once(tmp_path: Path) -> No
     assert data.grouped
 
 
+def test_a_list_may_name_clips_that_lie_elsewhere(tmp_path: Path) -> None:
+    clips = [write_clip(tmp_path / "elsewhere" / f"{i}.avi") for i in range(2)]
+    path = tmp_path / "lists" / "clips.csv"
+    path.parent.mkdir()
+    path.write_text(f"file,label\n{clips[0]},a\n../elsewhere/1.avi,b\n")
+    data = embed_clips(path, list_clips(path), brightness, kind="features", size=1, rate_hz=6.0)
+    assert [s.name for s in data.sequences] == ["../elsewhere/0.avi", "../elsewhere/1.avi"]
+
+
 def test_a_clip_of_more_or_fewer_frames_a_second_gives_the_rate_that_is_asked_for(tmp_path: Path) -> None:
     for fps in (8, 12, 25):
         clip = write_clip(tmp_path / f"{fps}.avi", frames=2 * fps, fps=fps)

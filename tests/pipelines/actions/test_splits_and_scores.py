@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from pipelines.train.actions_data import ActionData, DataRefused, HeadTargets, Labelled, one_hot
-from pipelines.train.actions_score import match_events, per_sequence, score, temperature, thresholds, wilson
+from pipelines.train.actions_score import (
+    match_events,
+    per_sequence,
+    score,
+    score_several,
+    temperature,
+    thresholds,
+    wilson,
+)
 from pipelines.train.actions_split import check_apart, check_classes, fold_of, hold_back
 
 HEAD = HeadTargets("action", ("a", "b"))
@@ -80,6 +88,14 @@ def test_accuracy_and_f1_of_a_known_table() -> None:
 def test_rows_of_unknown_truth_are_left_out() -> None:
     truth = np.array([[1, 0], [np.nan, np.nan]], np.float32)
     assert score(("a", "b"), np.array([[1, 0], [1, 0]], np.float32), truth).n == 1
+
+
+def test_labels_that_hold_together_are_scored_each_for_itself() -> None:
+    truth = np.array([[1, 1], [1, 0], [0, 1], [np.nan, np.nan]], np.float32)
+    said = np.array([[0.9, 0.8], [0.7, 0.6], [0.2, 0.9], [0.9, 0.9]], np.float32)
+    found = score_several(("a", "b"), said, truth)
+    assert (found.exact, found.n) == (2, 3)
+    assert [(row["precision"], row["recall"]) for row in found.per_class()] == [(1, 1), (0.6667, 1)]
 
 
 def test_the_interval_is_wilsons() -> None:

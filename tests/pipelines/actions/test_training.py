@@ -17,8 +17,10 @@ from pipelines.actions.runtime import ENGINES, ActionModel  # noqa: E402
 from pipelines.detect.errors import ModelRefused  # noqa: E402
 from pipelines.train import actions_session as session  # noqa: E402
 from pipelines.train.actions_augment import warp_time  # noqa: E402
+from pipelines.train.actions_checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from pipelines.train.actions_data import ActionData, DataRefused, HeadTargets, Labelled, one_hot  # noqa: E402
 from pipelines.train.actions_export import export  # noqa: E402
+from pipelines.train.actions_score import SeveralScore  # noqa: E402
 from pipelines.train.actions_search import draw_trials  # noqa: E402
 from pipelines.train.actions_settings import TrainSettings, usual_settings  # noqa: E402
 from pipelines.train.actions_train import Trained, predict, to_probabilities, train  # noqa: E402
@@ -134,6 +136,32 @@ def test_a_model_that_was_saved_is_exported_again_the_same(tmp_path: Path, train
     windows = session.cut(data(seed=2), SETTINGS)
     assert np.array_equal(first.classify(windows.values)[0][0], second.classify(windows.values)[0][0])
     assert {p.name for p in tmp_path.iterdir()} >= {"curves.png", "confusion.png", "result.json"}
+
+
+def test_a_model_of_another_architecture_is_refused_and_nothing_is_written(
+    tmp_path: Path, trained: Trained
+) -> None:
+    session.save_model(tmp_path / "model.pt", session.Opened(data()), trained)
+    kept = load_checkpoint(tmp_path / "model.pt")
+    kept.state["config"]["hidden"] *= 2
+    save_checkpoint(tmp_path / "model.pt", kept)
+    with pytest.raises(DataRefused, match="do not fit this program") as refused:
+        session.load_model(tmp_path / "model.pt")
+    assert "\n" not in str(refused.value)
+    run = tmp_path / "run.pt"
+    train(data(), None, SETTINGS, checkpoint=run)
+    with pytest.raises(DataRefused, match="a checkpoint of a run"):
+        session.load_model(run)
+    assert {p.name for p in tmp_path.iterdir()} == {"model.pt", "run.pt"}
+
+
+def test_a_held_back_part_of_several_labels_is_judged_by_each(trained: Trained) -> None:
+    mood = trained.further["mood"]
+    assert isinstance(mood, SeveralScore)
+    assert mood.labels == ("calm", "loud", "sad")
+    assert trained.validation is not None
+    assert 0 < mood.n <= trained.validation.n  # where it is known
+    assert all(np.isfinite(e.val_loss) and e.val_loss > 0 for e in trained.history if e.val_loss is not None)
 
 
 def test_bf16_learns_too() -> None:
