@@ -6,6 +6,7 @@ sample is a pure function of (seed, number), so that a resumed run sees what an 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -47,9 +48,16 @@ class Sample(NamedTuple):
 class Augmenter:
     """Makes sample number i of a run with this seed, at any size."""
 
-    def __init__(self, data: Dataset, cutouts: Cutouts | None, recipe: Recipe, seed: int) -> None:
+    def __init__(
+        self,
+        data: Dataset,
+        cutouts: Cutouts | None,
+        recipe: Recipe,
+        seed: int,
+        without: Sequence[str] = (),
+    ) -> None:
         self._data, self._cutouts, self._recipe, self._seed = data, cutouts, recipe, seed
-        self._sums = np.cumsum(data.chances())
+        self._sums = np.cumsum(data.chances(without))
 
     def sample(self, number: int, size: int) -> Sample:
         random = np.random.default_rng((self._seed, number))

@@ -183,10 +183,20 @@ class Dataset:
         rows = self._rows
         return Labelled(rows.boxes[part].copy(), rows.classes[part].copy(), rows.ignore[part].copy())
 
-    def chances(self) -> npt.NDArray[np.float64]:
-        """(N,) the chance of each picture: each set by its weight, alike within a set."""
+    def chances(self, without: Sequence[str] = ()) -> npt.NDArray[np.float64]:
+        """(N,) the chance of each picture: each set by its weight, alike within a set.
+
+        `without`: sets that are left out. Raises DatasetError where there is none of that name.
+        """
+        unknown = sorted(set(without) - set(self.set_names))
+        if unknown:
+            raise DatasetError(f"no set {unknown[0]!r} in the data: there are {', '.join(self.set_names)}")
         counts = np.bincount(self.sets, minlength=len(self.set_names))
-        weights = np.array(self.set_weights)
+        if set(without) == set(self.set_names):
+            raise DatasetError("every set of the data is left out: keep at least one")
+        weights = np.array(
+            [0.0 if n in without else w for n, w in zip(self.set_names, self.set_weights, strict=True)]
+        )
         each: npt.NDArray[np.float64] = (weights / np.maximum(1, counts))[self.sets]
         chances: npt.NDArray[np.float64] = each / each.sum()
         return chances

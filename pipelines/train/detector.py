@@ -49,6 +49,7 @@ class Plan:
     workers: int
     chunk: int
     teacher: Path | None
+    without: tuple[str, ...]
     recipe: Recipe
 
     def progress(self, run: Run) -> float:
@@ -69,7 +70,7 @@ def train(plan: Plan, run: Run, show: Progress) -> None:
             recipe = Recipe(
                 recipe.mosaic * 0.3, recipe.paste * 0.4, recipe.degrade, recipe.zoom, recipe.tile_zoom
             )
-        augmenter = Augmenter(data, cutouts, recipe, plan.seed)
+        augmenter = Augmenter(data, cutouts, recipe, plan.seed, plan.without)
         size = plan.schedule.size_at(progress)
         source = batches(augmenter, run.samples, plan.batch, size, plan.chunk, plan.workers, plan.teacher)
         row = train_chunk(plan, run, source, size)
@@ -168,6 +169,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=1, help="processes that make pictures; 0: none")
     parser.add_argument("--chunk", type=int, default=50, help="steps a row of the curves (default: 50)")
     parser.add_argument("--teacher", type=Path, metavar="ONNX", help="a YOLOX whose answers are taught too")
+    parser.add_argument("--without", action="append", default=[], metavar="SET", help="leave a set out")
     for name in ("mosaic", "paste", "degrade"):
         parser.add_argument(f"--{name}", type=float, default=getattr(Recipe(), name), help="chance, 0 to 1")
     return parser
@@ -188,6 +190,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
         workers=options.workers,
         chunk=options.chunk,
         teacher=options.teacher,
+        without=tuple(options.without),
         recipe=Recipe(options.mosaic, options.paste, options.degrade),
     )
 

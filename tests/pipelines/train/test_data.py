@@ -36,6 +36,11 @@ def test_a_large_picture_is_stored_smaller_with_its_boxes(tmp_path: Path) -> Non
     assert data.labels(1).ignore.tolist() == [10]
     assert len(data.labels(1).objects()) == 0
     assert data.chances().tolist() == [0.25, 0.75]
+    assert data.chances(["two"]).tolist() == [1.0, 0.0]
+    with pytest.raises(DatasetError, match="no set 'three' in the data: there are one, two"):
+        data.chances(["three"])
+    with pytest.raises(DatasetError, match="keep at least one"):
+        data.chances(["one", "two"])
 
 
 def test_an_unfinished_set_is_refused(tmp_path: Path) -> None:
