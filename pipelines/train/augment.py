@@ -21,7 +21,7 @@ from pipelines.values import Bools, Floats, Image
 Random = np.random.Generator
 Placed = tuple[Image, Labelled]
 MIN_SIDE = 3.0  # pixels: what is smaller than this on either side is not taught
-MIN_SEEN = 0.3  # share of a box that must remain in the picture; less is ignored
+MIN_SEEN = 0.5  # share of a box that must remain in the picture; less is ignored
 GREY = 114
 
 

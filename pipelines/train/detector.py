@@ -27,7 +27,7 @@ from pipelines.train.loss import Losses, Truth, detection_loss
 from pipelines.train.net import NetSettings
 from pipelines.train.paste import Cutouts
 from pipelines.train.schedule import PLAIN, Schedule, parse_sizes
-from pipelines.train.state import CheckpointError, Run, take_weights
+from pipelines.train.state import CheckpointError, Run, read_checkpoint, take_weights
 
 SAVE_EVERY_S = 180.0
 CLIP_NORM = 10.0
@@ -198,7 +198,10 @@ def plan_of(options: argparse.Namespace) -> Plan:
 def begin(plan: Plan, resume: bool, init: Path | None) -> Run:
     """Raises CheckpointError where there is nothing to start from."""
     torch.manual_seed(plan.seed)
-    run = Run.start(NetSettings(classes=len(CLASSES)), plan.schedule.rate, plan.decay, plan.device)
+    settings = NetSettings(classes=len(CLASSES))
+    if init is not None:  # a net of other sizes, such as the file in the package, goes on as it is
+        settings = NetSettings.from_json(read_checkpoint(init)["settings"])
+    run = Run.start(settings, plan.schedule.rate, plan.decay, plan.device)
     last = plan.out / "last.pt"
     if resume:
         run.restore(last)

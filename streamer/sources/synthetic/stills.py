@@ -38,6 +38,7 @@ def draw(number: int, seed: int, folder: Path) -> None:
         bicycles=float(random.uniform(1.0, 10.0)),
         noise=float(random.uniform(0.0, 6.0)),
         mast=float(random.choice([0.0, random.uniform(2.5, 12.0)])),
+        acts=float(random.choice([0.0, random.uniform(0.3, 1.0)])),  # who has fallen is a person too
     )
     frame = int(random.integers(1, round(SECONDS * scene.fps)))
     image = scene.picture(scene.painter(), frame)

@@ -17,7 +17,7 @@ from pipelines.train.assign import assign  # noqa: E402
 from pipelines.train.augment import Sample  # noqa: E402
 from pipelines.train.batches import collate  # noqa: E402
 from pipelines.train.dataset import ALL_CLASSES, CLASSES, DatasetWriter, Labelled  # noqa: E402
-from pipelines.train.detector import main  # noqa: E402
+from pipelines.train.detector import arguments, begin, main, plan_of  # noqa: E402
 from pipelines.train.export import write_card, write_onnx  # noqa: E402
 from pipelines.train.loss import Truth, cell_centres, decode, detection_loss  # noqa: E402
 from pipelines.train.net import DetectorNet, NetSettings  # noqa: E402
@@ -168,6 +168,17 @@ def test_a_second_run_does_not_write_over_the_first(
     assert "go on with --resume" in capsys.readouterr().err
     assert main(["--data", str(tmp_path), "--out", str(tmp_path), "--steps", "1", "--resume"]) == 1
     assert "a net of other sizes" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_from_a_net_of_other_sizes_as_that_net(tmp_path: Path) -> None:
+    first = Run.start(TINY, 1e-3, 0.0, "cpu")
+    first.save(tmp_path / "init.pt")
+    words = ["--data", str(tmp_path), "--out", str(tmp_path), "--init", str(tmp_path / "init.pt")]
+    plan = plan_of(arguments().parse_args(words))
+    run = begin(plan, False, tmp_path / "init.pt")
+    assert run.net.settings == TINY
+    for name, value in first.average.state_dict().items():
+        assert torch.equal(value, run.average.state_dict()[name]), name
 
 
 def test_six_pictures_can_be_learnt() -> None:
