@@ -57,7 +57,7 @@ def analysed(clip: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     done = run(
         clip.parent,
         *(clip, "--rules", rules, "--events", events, "--json"),
-        *("--pipeline", "people-counting", "--classes", "object"),
+        *("--model", "motion", "--pipeline", "people-counting", "--classes", "object"),
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), [json.loads(line) for line in events.read_text().splitlines()]
@@ -108,7 +108,8 @@ def test_what_is_written_fits_the_schemas_types(
 def test_a_person_reads_the_last_of_each_in_a_table(clip: Path) -> None:
     rules = clip.parent / "few.yaml"
     rules.write_text(yaml.safe_dump({"uniques": [{"name": "all"}]}))  # without `rules:` around it
-    done = run(clip.parent, clip, "--rules", rules, "--line", "mid=0.5,1,0.5,0", "--in", "right")
+    line = ("--line", "mid=0.5,1,0.5,0", "--in", "right")
+    done = run(clip.parent, clip, "--model", "motion", "--rules", rules, *line)
     assert done.returncode == 0, done.stderr
     assert "unique.counted" in done.stdout
     assert "tracks (object" in done.stdout
@@ -134,6 +135,7 @@ def test_a_file_of_rules_that_is_wrong_is_refused_with_its_line(clip: Path, text
 
 
 def test_a_preset_for_people_refuses_a_detector_that_knows_none(clip: Path) -> None:
-    done = run(clip.parent, clip, "--pipeline", "people-counting", "--line", "mid=0.5,1,0.5,0")
+    people = ("--pipeline", "people-counting", "--line", "mid=0.5,1,0.5,0")
+    done = run(clip.parent, clip, "--model", "motion", *people)
     assert done.returncode == Exit.CONFIG
     assert "person" in done.stderr
