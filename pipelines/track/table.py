@@ -56,7 +56,8 @@ class Table:
         self.state = self.filter[:12]
         self.state_23 = self.state.reshape(2, 3, -1)
         self.value = rows[0:12]
-        self.p_xx = rows[0:4]  # variance of the estimate; p_xv is its covariance with the speed
+        self.p_xx = rows[0:4]  # variance of the estimate
+        self.p_xv = (rows[4:8], rows[12:16])  # its covariance with the speed, twice
         self.box = rows[8:12]  # the estimate
         self.size = rows[10:12]
         self.p_vv = rows[16:20]  # variance of the speed

@@ -16,6 +16,7 @@ from pipelines.track.early import Early
 from pipelines.track.evidence import ScoreScale
 from pipelines.track.found import Found, find
 from pipelines.track.motion import Motion
+from pipelines.track.scene_motion import SceneMotion
 from pipelines.track.settings import TrackerSettings
 from pipelines.track.shown import shown
 from pipelines.track.table import Table
@@ -60,6 +61,7 @@ class Tracker:
         self._trust = Trust(self.settings)
         self._looks = Looks(self.settings.max_tracks)
         self._early = Early()
+        self._scene = SceneMotion()
         self._base_ns: int | None = None
         self._now_s = 0.0
         self._dt = 0.0
@@ -139,7 +141,10 @@ class Tracker:
         s, tracks = self.settings, self._tracks
         if not len(found) or not tracks.n:
             return None
-        alike = self._likeness.of(tracks, found.rows[t.SEEN_BOX])
+        boxes, sure = found.rows[t.SEEN_BOX], found.rows[t.SEEN_EVIDENCE] >= 0
+        alike = self._likeness.of(tracks, boxes)
+        if self._scene.follow(tracks, alike, boxes, sure, self._now_s, self._dt):
+            alike = self._likeness.of(tracks, boxes)
         if units is not None:
             self._looks.weigh(alike, units)
         if len(groups) > 1:
@@ -238,7 +243,7 @@ class Tracker:
     def save(self) -> dict[str, Any]:
         """Plain data (numbers, lists, strings) from which `restore` goes on; about 1 KB a track.
 
-        What tracks look like, and the last picture of the view, are learnt anew.
+        What tracks look like, the last picture of the view and the scene's last motion are learnt anew.
         """
         return checkpoint.save(
             self._tracks.all,

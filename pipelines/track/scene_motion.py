@@ -1,0 +1,201 @@
+"""How the whole scene moved between two frames, seen in the boxes alone: for a camera that drives or turns.
+
+Past a moving camera parked cars stream so fast that each may lie where its neighbour was a frame ago. One box
+does not tell which of the two it is; all together do, for what stands still moves as one. The motion is that
+of a picture whose camera moves on and turns: a shift, and an expansion that is in proportion to the size of
+things, since what is twice as near is twice as large (Longuet-Higgins and Prazdny, "The Interpretation of a
+Moving Retinal Image", 1980). It is searched for by trying what each pair of an old and a new box would mean
+(RANSAC: Fischler and Bolles, 1981) and fitted to the boxes that agree; where it does not bring many boxes
+together that were apart, nothing is said.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.track import table as t
+from pipelines.track.motion import SHARES
+from pipelines.track.table import Table
+
+Array = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
+Index = npt.NDArray[np.intp]
+
+POORLY, UNSURE_ONE_IN = 0.5, 5  # looked for where one in so many tracks meets no box better, or is new,
+WELL = 0.4  # and the boxes do not lie where they were: the mean square of their overlap
+LONGEST_S = 1.0  # between two frames
+MOST = 64  # boxes of a frame that are compared, the tallest; of them
+MOST_OLD, MOST_SEEDS = 16, 8  # so many tell how good a motion is, and so many make motions to try
+MOST_RATIO = 1.9  # of the sizes of a pair that makes one
+LEAST = 3  # boxes that make one; fewer can only follow that of the frame before
+BEST, ROUNDS = 4, 3  # so many are fitted, so often
+LEAST_OVERLAP = 0.2  # of boxes that a motion is fitted to
+CLOSE, AGREE, LEAST_NEW = 0.6, 0.5, 3  # so many of them must meet one closely, and so many that did not
+GAIN, GAIN_BOXES, GAIN_FEW = 1.15, 0.7, 0.3  # a motion must bring so much more than none: times, and boxes
+BETTER = 0.2  # a track takes the scene's motion where that meets a box so much better than its own
+SPREAD, SPREAD_SIZE = 1.0, 0.5  # how unsure its speed is then, sizes / s
+NOISE = 0.05  # of a box, in sizes
+# What a motion between two frames may be, roughly: shift in x and y, expansion for each unit of a box's
+# height, and where that comes from, away from the middle.
+USUAL: Array = np.array([1.0, 1.0, 10.0, 5.0, 5.0])
+MIDDLE = 0.5
+GROWN_LEAST, GROWN_MOST = 0.2, 5.0
+
+
+class SceneMotion:
+    """The scene of one camera; what was seen last is tried again at the next frame."""
+
+    def __init__(self) -> None:
+        self._speed: Array = np.zeros(5)  # the last motion, a second
+
+    def follow(
+        self, tracks: Table, alike: Floats, boxes: Array, sure: Array, now_s: float, dt: float
+    ) -> bool:
+        """Whether the scene has moved in a way that the tracks did not foresee; they follow it, in place.
+
+        `alike` (T, D) is how well their predictions meet the `boxes` (4, D); those that are `sure` tell.
+        """
+        fresh = tracks.step[0] == 0
+        unsure = alike.max(axis=1) < POORLY
+        unsure |= fresh
+        if np.count_nonzero(unsure) * UNSURE_ONE_IN < len(unsure) or dt > LONGEST_S:
+            return False
+        last = np.abs(tracks.seen_s - (now_s - dt)) < 1e-6
+        tell = last & (tracks.seen[t.SEEN_EVIDENCE] >= 0)
+        motion = self.find(_tallest(tracks.seen_box[:, tell]), _tallest(boxes[:, sure]), dt)
+        if motion is None:
+            return False
+        goal = moved(tracks.seen_box, motion[None])[0]
+        better = overlap(goal, boxes).max(axis=1) > overlap(tracks.box, boxes).max(axis=1) + BETTER
+        _take(tracks, (last & (fresh | better)).nonzero()[0], goal, dt)
+        return True
+
+    def find(self, old: Array, new: Array, dt: float) -> Array | None:
+        """(5,) the motion in `dt` seconds of the boxes old (4, T) that meets the boxes new (4, D) best; None
+        where they lie where they were, or nobody can tell."""
+        n = old.shape[1]
+        if not n or not new.shape[1]:
+            return None
+        lying = overlap(old, new)
+        still = float(_score(lying))
+        if still > WELL * n:
+            return None
+        tries = self._speed[None] * dt
+        few = min(n, new.shape[1]) < LEAST
+        if not few:
+            tries = np.concatenate((tries, _seeds(_tallest(old, MOST_SEEDS), new)))
+        judges = _tallest(old, MOST_OLD)
+        worth = _score(overlap(moved(judges, tries).astype(np.float32), new.astype(np.float32)))
+        best, most = None, GAIN * still + (GAIN_FEW if few else GAIN_BOXES)
+        for k in np.argsort(-worth, kind="stable")[:BEST].tolist():
+            motion = _fitted(old, new, tries[k])
+            meeting = overlap(moved(old, motion[None])[0], new)
+            score = float(_score(meeting))
+            if score >= most and (few or _agree(lying, meeting)):
+                best, most = motion, score
+        if best is not None:
+            self._speed = best / dt
+        return best
+
+
+def moved(boxes: Array, motions: Array) -> Array:
+    """(K, 4, T) the boxes (4, T), centres and extents, after each of the motions (K, 5)."""
+    shift_x, shift_y, expansion, from_x, from_y = motions.T[:, :, None]
+    grown = _grown(boxes[3], expansion)
+    share = boxes[3] * grown
+    after = np.empty((len(motions), 4, boxes.shape[1]))
+    after[:, 0] = boxes[0] + (grown - 1.0) * (boxes[0] - MIDDLE) - share * from_x + shift_x
+    after[:, 1] = boxes[1] + (grown - 1.0) * (boxes[1] - MIDDLE) - share * from_y + shift_y
+    after[:, 2:] = boxes[2:] * grown[:, None]
+    return after
+
+
+def _grown(height: Array, expansion: Array | float) -> Array:
+    """By what factor things of a height grow: what comes straight on grows ever faster."""
+    return np.asarray(1.0 / np.clip(1.0 - expansion * height, 1.0 / GROWN_MOST, 1.0 / GROWN_LEAST))
+
+
+def overlap(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """(..., T, D) intersection over union of boxes (..., 4, T) and (4, D); 0 for a box without an extent."""
+    first_size, second_size = np.maximum(first[..., 2:, :], t.LEAST_SIZE), second[2:]
+    half, other = 0.5 * first_size[..., None], 0.5 * second_size[:, None, :]
+    apart = np.abs(first[..., :2, :, None] - second[:2, None, :])
+    shared = np.minimum(2 * np.minimum(half, other), half + other - apart)
+    np.maximum(shared, 0.0, out=shared)
+    both = shared[..., 0, :, :] * shared[..., 1, :, :]
+    area = first_size[..., 0, :] * first_size[..., 1, :]
+    return np.asarray(both / (area[..., None] + second_size[0] * second_size[1] - both))
+
+
+def _score(overlaps: npt.NDArray[np.floating]) -> Array:
+    """How well old boxes (..., T, D) meet new ones: a close meeting counts for more than two loose ones."""
+    return np.asarray((overlaps.max(axis=-1) ** 2).sum(axis=-1), np.float64)
+
+
+def _agree(lying: npt.NDArray[np.floating], meeting: npt.NDArray[np.floating]) -> bool:
+    """Whether at least half of the old boxes (T, D) meet a new one closely, and some that did not before: a
+    motion of five numbers brings a few together by chance."""
+    before, after = lying.max(axis=1) > CLOSE, meeting.max(axis=1) > CLOSE
+    n = np.count_nonzero(after)
+    return bool(n >= AGREE * len(after) and n - np.count_nonzero(before) >= LEAST_NEW)
+
+
+def _tallest(boxes: Array, most: int = MOST) -> Array:
+    if boxes.shape[1] <= most:
+        return boxes
+    return boxes[:, np.argsort(-boxes[3], kind="stable")[:most]]
+
+
+def _seeds(old: Array, new: Array) -> Array:
+    """(2K, 5) motions that would bring an old box onto a new one, for all K pairs of about one size: by a
+    shift alone, and by an expansion as they have grown with the shift that is left."""
+    ratio = new[2:, None, :] / np.maximum(old[2:, :, None], t.LEAST_SIZE)
+    i, j = (np.abs(np.log(np.maximum(ratio, t.LEAST_SIZE))) < np.log(MOST_RATIO)).all(axis=0).nonzero()
+    first, grown = old[:, i], ratio[1, i, j]
+    shift = new[:2, j] - first[:2]
+    motions = np.zeros((2, len(i), 5))
+    motions[0, :, :2] = shift.T
+    motions[1, :, :2] = (shift - (grown - 1.0) * (first[:2] - MIDDLE)).T
+    motions[1, :, 2] = (1.0 - 1.0 / grown) / np.maximum(first[3], t.LEAST_SIZE)
+    return motions.reshape(-1, 5)
+
+
+def _fitted(old: Array, new: Array, motion: Array) -> Array:
+    """The motion by least squares over the boxes that choose each other under it, again and again."""
+    for _ in range(ROUNDS):
+        table = overlap(moved(old, motion[None])[0], new)
+        choice = table.argmax(axis=1)
+        here = np.arange(len(choice))
+        value = table[here, choice]
+        good = (value > LEAST_OVERLAP) & (table.argmax(axis=0)[choice] == here)
+        if np.count_nonzero(good) < LEAST:
+            break
+        a, b, weight = old[:, good], new[:, choice[good]], value[good]
+        height = a[3] * _grown(a[3], float(motion[2]))
+        one, zero = np.ones_like(height), np.zeros_like(height)
+        rows = np.concatenate(
+            (
+                np.stack([one, zero, height * (a[0] - MIDDLE), -height, zero]) / a[2],
+                np.stack([zero, one, height * (a[1] - MIDDLE), zero, -height]) / a[3],
+                np.stack([zero, zero, height, zero, zero]),
+            ),
+            axis=1,
+        )
+        change = np.concatenate(((b[:2] - a[:2]) / a[2:], b[3:] / a[3] - 1.0)).ravel()
+        weighted = rows * (np.concatenate((weight, weight, 0.5 * weight)) / NOISE**2)
+        motion = np.linalg.solve(weighted @ rows.T + np.diag(USUAL**-2.0), weighted @ change)
+    return motion
+
+
+def _take(tracks: Table, columns: Index, goal: Array, dt: float) -> None:
+    """These tracks have moved to `goal` (4, T), in place."""
+    before = tracks.seen_box[:, columns]
+    size = np.maximum(before[2:], t.LEAST_SIZE) ** 2
+    spread = np.concatenate((SPREAD**2 * size, SPREAD_SIZE**2 * size))
+    tracks.box[:, columns] = goal[:, columns]
+    tracks.speed[:, columns] = (goal[:, columns] - before) / dt
+    tracks.p_vv[:, columns] = spread
+    for twice in tracks.p_xv:
+        twice[:, columns] = spread * dt
+    tracks.p_xx[:, columns] = SHARES.dot(tracks.side[:, columns] * size) + spread * dt**2
