@@ -107,7 +107,7 @@ def _group_ids(groups: tuple[str, ...]) -> Ints:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureMaps:
-    """A detector's inner maps of one frame: for each of `strides` a map (C, h, w) float32.
+    """A detector's inner maps of one frame: for each of `strides` a map (h, w, C) float32.
 
     Each covers all of the detector's input. The picture's corners 0 and 1 lie in it at `offset` and
     `offset + scale` (x, y), in shares of the input.

@@ -37,23 +37,23 @@ def pool(
     for stride in strides:
         here = now.maps[now.strides.index(stride)]
         there = None if before is None else before.maps[before.strides.index(stride)]
-        high, wide = here.shape[1:]
+        high, wide, channels = here.shape
         low = np.floor(inside[:, :2] * (wide, high) + EDGE).astype(int).clip(0, (wide - 1, high - 1))
         top = np.ceil(inside[:, 2:] * (wide, high) - EDGE).astype(int).clip(low + 1, (wide, high))
         corners = np.concatenate([low, top], axis=1).tolist()
-        cells = [np.s_[:, y1:y2, x1:x2] for x1, y1, x2, y2 in corners]
+        cells = [np.s_[y1:y2, x1:x2] for x1, y1, x2, y2 in corners]
         if not moved:
-            parts[0].append(_stack([here[at].mean(axis=(1, 2)) for at in cells], len(here)))
-        still = np.zeros(len(here), np.float32)
+            parts[0].append(_stack([here[at].mean(axis=(0, 1)) for at in cells], channels))
+        still = np.zeros(channels, np.float32)
         changed = [still if there is None else _change(here[at], there[at]) for at in cells]
-        parts[1].append(_stack(changed, len(here)))
+        parts[1].append(_stack(changed, channels))
     return np.concatenate([*parts[0], *parts[1]], axis=1)
 
 
 def _change(now: Floats, before: Floats) -> Floats:
     difference = now - before
     np.abs(difference, out=difference)
-    most: Floats = difference.max(axis=(1, 2))
+    most: Floats = difference.max(axis=(0, 1))
     return most
 
 

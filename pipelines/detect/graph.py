@@ -26,6 +26,7 @@ from pipelines.detect.letterbox import Pixels  # noqa: E402
 
 __all__ = [
     "Graph",
+    "add_maps",
     "branching_ports",
     "cut_decoder",
     "fold_preprocessing",
@@ -141,6 +142,13 @@ def branching_ports(graph: ov.Model) -> list[Any]:
         for port in node.outputs()
         if sum(reader.get_node().get_type_name() in _CONVOLUTIONS for reader in port.get_target_inputs()) > 1
     ]
+
+
+def add_maps(graph: ov.Model, ports: list[Any]) -> None:
+    """Give these tensors (B, C, h, w) as further outputs (B, h, w, C): boxes are pooled faster so, and it is
+    the order in which a convolution has its answer in memory."""
+    last = np.array([0, 2, 3, 1])
+    graph.add_outputs([ops.transpose(port, last).output(0) for port in ports])
 
 
 def resize(graph: ov.Model, batch: int | None, size: tuple[int, int]) -> bool:

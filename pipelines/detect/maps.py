@@ -38,7 +38,7 @@ def choose_maps(
 def frame_maps(
     strides: Sequence[int], maps: Sequence[Floats], place: Placement, size: tuple[int, int]
 ) -> FeatureMaps:
-    """The maps (C, h, w) of a picture that lies at `place` in an input of `size` (width, height)."""
+    """The maps (h, w, C) of a picture that lies at `place` in an input of `size` (width, height)."""
     wide, high = size
     return FeatureMaps(
         tuple(strides),

@@ -107,8 +107,9 @@ class OnnxDetector:
         found = self._answers.read(self._shares(outputs[:last], len(places)), places)
         if not ticket.maps or not net.strides:
             return found
+        maps = [output.transpose(0, 2, 3, 1) for output in outputs[last:]]
         return [
-            replace(each, maps=frame_maps(net.strides, [m[i] for m in outputs[last:]], place, self._size))
+            replace(each, maps=frame_maps(net.strides, [m[i] for m in maps], place, self._size))
             for i, (each, place) in enumerate(zip(found, places, strict=True))
         ]
 

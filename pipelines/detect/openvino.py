@@ -22,6 +22,7 @@ from pipelines.detect.detector import Ticket
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.graph import (
     Graph,
+    add_maps,
     branching_ports,
     cut_decoder,
     fold_preprocessing,
@@ -198,7 +199,7 @@ class OpenVinoDetector:
             ports = branching_ports(graph)
             shapes = [shape_of(port) for port in ports]
             chosen = choose_maps(shapes, size, self._strides, str(self._file.path))
-            graph.add_outputs([ports[i] for i in chosen])
+            add_maps(graph, [ports[i] for i in chosen])
         fold_preprocessing(graph, head.pixels)
         name_nodes(graph)
         compiled = self._core.compile_model(graph, "CPU", self._settings)
@@ -266,7 +267,7 @@ class _Program:
         self.answers = answers
         self.strides = strides
         outputs = compiled.outputs
-        self.channels = [int(shape_of(port)[1] or 0) for port in outputs[len(outputs) - len(strides) :]]
+        self.channels = [int(shape_of(port)[3] or 0) for port in outputs[len(outputs) - len(strides) :]]
         self.free: list[_Request] = []
         engine = _Engine(compiled)
         self._make = lambda: _Request(engine, head, size, batch, len(strides))
@@ -369,7 +370,7 @@ class _Request:
         return [outputs]
 
     def maps(self, index: int) -> list[Floats]:
-        """Copies of a frame's maps (C, h, w), after finish()."""
+        """Copies of a frame's maps (h, w, C), after finish()."""
         return [np.array(tensor.data[index]) for tensor in self._request.output_tensors[self._answers :]]
 
 

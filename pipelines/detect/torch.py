@@ -147,7 +147,7 @@ class TorchDetector:
     def _with_maps(self, ticket: _TorchTicket, found: list[Detections]) -> list[Detections]:
         assert ticket.slot is not None
         maps = [
-            [map_.float().cpu().numpy() for map_ in frame]
+            [map_.float().permute(1, 2, 0).cpu().numpy() for map_ in frame]
             for part in ticket.slot.maps
             for frame in zip(*part, strict=True)
         ]

@@ -79,7 +79,7 @@ def open_detector(path: Path, engine: str = "openvino") -> Detector:
 
 
 def test_a_box_is_the_mean_of_the_cells_that_it_covers() -> None:
-    values = np.arange(16, dtype=np.float32).reshape(1, 4, 4)
+    values = np.arange(16, dtype=np.float32).reshape(4, 4, 1)
     boxes = np.array([[0, 0, 1, 1], [0, 0, 0.25, 0.25], [0.5, 0.5, 1, 1], [0.9, 0.9, 0.9, 0.9]], np.float32)
     found = pool(maps_of(values), maps_of(values * 0), boxes, (16,))
     assert found[:, 0].tolist() == [7.5, 0, 12.5, 15]
@@ -91,14 +91,14 @@ def test_a_box_is_the_mean_of_the_cells_that_it_covers() -> None:
 
 
 def test_the_border_around_a_picture_is_no_part_of_it() -> None:
-    values = np.zeros((1, 4, 4), np.float32)
-    values[0, :1], values[0, 3:] = 100, 100
+    values = np.zeros((4, 4, 1), np.float32)
+    values[:1], values[3:] = 100, 100
     wide = FeatureMaps((16,), (values,), (0.0, 0.25), (1.0, 0.5))
     assert pool(wide, None, np.array([[0, 0, 1, 1]], np.float32), (16,))[0, 0] == 0
 
 
 def test_no_boxes_give_no_values() -> None:
-    values = np.ones((3, 4, 4), np.float32)
+    values = np.ones((4, 4, 3), np.float32)
     assert pool(maps_of(values), None, np.zeros((0, 4), np.float32), (16,)).shape == (0, 6)
 
 
@@ -116,8 +116,8 @@ def test_a_detector_gives_maps_with_the_frames_of_which_they_are_wanted(engine: 
     assert plain.maps is None
     assert plain.boxes_xyxyn.tolist() == found.boxes_xyxyn.tolist()
     assert found.maps is not None
-    assert [m.shape for m in found.maps.maps] == [(3, 4, 4), (2, 2, 2)]
-    assert np.allclose(found.maps.maps[0].mean(axis=(1, 2)), [1, 0.2, 0], atol=0.01)
+    assert [m.shape for m in found.maps.maps] == [(4, 4, 3), (2, 2, 2)]
+    assert np.allclose(found.maps.maps[0].mean(axis=(0, 1)), [1, 0.2, 0], atol=0.01)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -193,7 +193,7 @@ def test_maps_that_are_no_numbers_are_passed_over_and_what_comes_later_is_told(t
     told = []
     for i in range(60):
         green = float("nan") if 10 <= i < 14 else 1.0 - 0.1 * min(max(i - 30, 0), 10)
-        maps = [np.full((c, n, n), green, np.float32) for c, n in zip(CHANNELS, (4, 2), strict=True)]
+        maps = [np.full((n, n, c), green, np.float32) for c, n in zip(CHANNELS, (4, 2), strict=True)]
         found = maps_of(*maps, strides=(16, 32))
         seen = Seen(Stamp("a", 1, i, i * 100_000_000, 0, 0), Tracks.empty(), 1.0, maps=found)
         told += engine.update([seen])[0]

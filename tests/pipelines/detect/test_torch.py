@@ -216,6 +216,48 @@ def test_an_answer_that_is_no_number_is_refused(small: Path) -> None:
         detect(detector, [grey()])
 
 
+# ---- feature maps
+
+
+def test_each_frame_of_a_batch_comes_with_its_own_maps(small: Path) -> None:
+    detector = TorchDetector(small, SMALL, device="cpu")
+    detector._accepted = detector.max_batch = 2
+    detector._free = [type(slot)((320, 320), 2, detector._device) for slot in detector._free]
+    assert detector.give_maps((16, 32)) == 128 + 256
+    frames = [grey(30), grey(200)]
+    ticket = detector.submit(frames)
+    ticket.maps = True
+    both = detector.collect(ticket)
+    for one, frame in zip(both, frames, strict=True):
+        alone = detector.submit([frame])
+        alone.maps = True
+        (found,) = detector.collect(alone)
+        assert one.maps is not None
+        assert found.maps is not None
+        assert [m.shape for m in one.maps.maps] == [(20, 20, 128), (10, 10, 256)]
+        for mine, other in zip(one.maps.maps, found.maps.maps, strict=True):
+            assert np.allclose(mine, other, atol=1e-4 * np.abs(other).max())
+    assert detect(detector, [frames[0]])[0].maps is None
+    with pytest.raises(ModelRefused, match="no feature map of stride 64"):
+        detector.give_maps((64,))
+
+
+@pytest.mark.corpus
+@each_device
+def test_maps_are_those_of_the_onnx_model_with_the_same_weights(v8: Path, corpus: Path, device: str) -> None:
+    found = []
+    for detector in (
+        TorchDetector(v8, ModelCard(precision="f32"), device=device),
+        create_detector("onnx", corpus / "weights/yolov8n_640.onnx"),
+    ):
+        detector.give_maps((16, 32))
+        ticket = detector.submit(pictures(corpus)[:1])
+        ticket.maps = True
+        found.append(detector.collect(ticket)[0].maps)
+    for one, other in zip(found[0].maps, found[1].maps, strict=True):
+        assert np.abs(one - other).max() < 0.02 * np.abs(other).max()  # the file's weights are float16
+
+
 # ---- files
 
 
