@@ -79,7 +79,8 @@ class SceneMotion:
             return None
         lying = overlap(old, new)
         still = float(_score(lying))
-        if still > WELL * n:
+        met = np.count_nonzero(lying.max(axis=1))
+        if still > WELL * (met if 3 * met >= 2 * n else n):  # a third may be gone or hidden
             return None
         tries = self._speed[None] * dt
         few = min(n, new.shape[1]) < LEAST
