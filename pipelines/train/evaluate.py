@@ -118,7 +118,8 @@ def measure(path: Path, corpus: Path, threads: int, show: bool) -> dict[str, Any
     )
     detector = create_detector("openvino", path, threads=threads, score=LOW, sidecar=card)
     sets = stills(detector, corpus, show)
-    tuning = [part for name in {POOLED.get(s, s) for s in TUNING} for part in sets[name]["person"]]
+    tuned = {POOLED.get(s, s) for s in TUNING}
+    tuning = [part for name in tuned for part in sets[name]["person"]]
     people = pets(detector, corpus)
     shipping = create_detector("openvino", path, threads=threads, score=card.score, sidecar=card)
     precision, recall = at_score(people, card.score)
@@ -129,6 +130,7 @@ def measure(path: Path, corpus: Path, threads: int, show: bool) -> dict[str, Any
         "bytes": path.stat().st_size,
         "score": card.score,
         "best_score": best_score(tuning),
+        "best_scores": {name: best_score(sets[name]["person"]) for name in sorted(tuned)},
         "pets": {
             "precision": precision,
             "recall": recall,
