@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def analyze(
     )
     wanted = tuple(word.strip() for word in (classes or "").split(",") if word.strip())
     outputs = Outputs(render, events, detections)
-    _check_outputs(outputs)
+    _check_outputs(outputs, [Path(x) for x in (clip, model, actions, scene, rules_file) if x])
     if clip.endswith(".npz"):
         if scene is not None:
             raise ConfigError(f"{clip}: stored detections have no pictures: --scene needs a video")
@@ -232,12 +233,14 @@ def _replay(
     )
 
 
-def _check_outputs(outputs: Outputs) -> None:
-    """Refuse at once what could not be written at the end of a long clip."""
+def _check_outputs(outputs: Outputs, read: Sequence[Path]) -> None:
+    """Refuse at once what could not be written at the end, or would be written over what is read."""
     given = [path for path in (outputs.render, outputs.events, outputs.detections) if path is not None]
     if len({path.absolute() for path in given}) < len(given):
         raise ConfigError("two outputs have one name: give each its own")
     for path in given:
+        if path.exists() and any(other.exists() and path.samefile(other) for other in read):
+            raise ConfigError(f"{path}: is read here, and would be lost: give the output another name")
         if path.is_dir():
             raise StorageError(f"{path}: is a folder: give a file")
         if not path.parent.is_dir():

@@ -68,14 +68,14 @@ def test_a_changed_analytic_takes_the_new_revision_and_its_zone_keeps_its_own(tm
 
 
 def test_a_class_that_there_is_not_is_refused_at_the_door(store: ConfigStore) -> None:
-    with pytest.raises(ConfigError, match="queue wait: unknown class 'objct': did you mean 'object'"):
-        put(store, {"zones": [ZONE], "queues": [{**QUEUE, "classes": ["objct"]}]})
+    with pytest.raises(ConfigError, match="queue wait: unknown class 'persn': did you mean 'person'"):
+        put(store, {"zones": [ZONE], "queues": [{**QUEUE, "classes": ["persn"]}]})
 
 
 def test_a_preset_for_people_is_refused_where_nothing_knows_people(store: ConfigStore) -> None:
     with pytest.raises(ConfigError, match="classes: unknown class 'person': the motion detector"):
-        put(store, {"lines": [DOOR]}, pipeline="people-counting")
-    put(store, {"lines": [DOOR], "classes": ["object"]}, pipeline="people-counting")
+        put(store, {"lines": [DOOR]}, pipeline="people-counting", model="motion")
+    put(store, {"lines": [DOOR], "classes": ["object"]}, pipeline="people-counting", model="motion")
 
 
 def test_every_example_of_the_documentation_is_valid() -> None:

@@ -242,6 +242,18 @@ def test_a_model_that_is_none_ends_in_one_line(tmp_path: Path) -> None:
     assert_one_error(done)
 
 
+@pytest.mark.parametrize("option", ["--render", "--events", "--detections"])
+def test_an_output_is_not_written_over_the_clip(option: str, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+    before = clip.read_bytes()
+    (tmp_path / "same.mp4").symlink_to(clip)
+    for name in ("clip.mp4", "same.mp4"):
+        done = run(tmp_path, clip, "--model", "motion", "--line", "a=0,0.5,1,0.5", option, tmp_path / name)
+        assert done.returncode == Exit.CONFIG
+        assert "is read here, and would be lost: give the output another name" in done.stderr
+    assert clip.read_bytes() == before
+
+
 def test_a_scene_without_end_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path, "synthetic:street", "--json")
     assert done.returncode == Exit.CONFIG

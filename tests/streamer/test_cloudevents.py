@@ -141,9 +141,23 @@ def fall() -> Event:
     return Event("streamer.action.detected.v1", Stamp("gate", 1, 50, 2_000_000_000, NOW_NS, 1), "fall", data)
 
 
+def scene() -> Event:
+    """As pipelines/scene/watch.py makes it."""
+    data = {
+        "scene": "crowd",
+        "head": "scene",
+        "previous": "unknown",
+        "probability": 0.91,
+        "start_media_ns": 1_000_000_000,
+        "start_captured_ns": NOW_NS - 1_000_000_000,
+        "model_sha256": "a" * 64,
+    }
+    return Event("streamer.scene.changed.v1", Stamp("gate", 1, 50, 2_000_000_000, NOW_NS, 1), "scene", data)
+
+
 def test_every_type_that_the_analytics_make_fits_its_schema() -> None:
     walked = walk(EVERY_RULE)
-    events = [*walked, closed_bucket(walked), state("live"), fall()]
+    events = [*walked, closed_bucket(walked), state("live"), fall(), scene()]
     bodies = [cloudevents.body(record(e, n + 1), "node-1", 5) for n, e in enumerate(events)]
     seen = {validate(body)["type"] for body in bodies}
     assert seen == set(schemas.names())  # no schema is without an event, and no event without a schema

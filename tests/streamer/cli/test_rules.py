@@ -24,7 +24,7 @@ def saved(run: Run, kind: str) -> list[dict[str, object]]:
 
 
 def test_a_line_is_saved_with_its_directions_and_listed(run: Run, camera: str) -> None:
-    args = ("--left-to-right", "northbound", "--right-to-left", "southbound", "--class", "object")
+    args = ("--left-to-right", "northbound", "--right-to-left", "southbound", "--class", "vehicle")
     result = run("line", "add", camera, "road", "0.1,0.5", "0.9,0.5", *args)
     assert result.exit_code == 0, result.stderr
     assert "no daemon is running" in result.stdout
@@ -35,7 +35,7 @@ def test_a_line_is_saved_with_its_directions_and_listed(run: Run, camera: str) -
             "points": [[0.1, 0.5], [0.9, 0.5]],
             "left_to_right": "northbound",
             "right_to_left": "southbound",
-            "classes": ["object"],
+            "classes": ["vehicle"],
             "anchor": "auto",
         }
     ]
