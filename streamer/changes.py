@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines.actions.card import model_path, read_action_card
+from pipelines.actions.card import model_path, read_action_card, sidecar_of
 from pipelines.defaults import with_defaults
 from pipelines.detect.errors import ModelRefused
 from pipelines.spec import REVISED, ActionsSpec, CameraRules, PipelineSpec, Rules, preset, with_actions
@@ -93,7 +93,7 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
 def _check_actions(camera: CameraConfig, actions: ActionsSpec) -> None:
     """The rest, such as whether it goes with the detector, is said when both are loaded."""
     try:
-        read_action_card(model_path(actions.model).with_suffix(".yaml"))
+        read_action_card(sidecar_of(model_path(actions.model)))
     except ModelRefused as error:
         raise ModelError(f"camera {camera.name}: actions: {error}") from error
 

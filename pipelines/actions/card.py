@@ -124,11 +124,22 @@ def model_path(name: str) -> Path:
     return path
 
 
+def sidecar_of(model: Path) -> Path:
+    """The .yaml beside a model file. Raises ModelRefused where there is no such .onnx file."""
+    if not model.is_file():
+        raise ModelRefused(f"{model}: no such model file: give the .onnx that `streamer actions` wrote")
+    if model.suffix != ".onnx":
+        raise ModelRefused(f"{model}: not an .onnx file: give the one that `streamer actions` wrote")
+    return model.with_suffix(".yaml")
+
+
 def read_action_card(path: Path) -> ActionCard:
     """Raise ModelRefused, with file and key, if `path` cannot be read or is not an action model's card."""
     data = read_sidecar(
         path, "an action model is a .onnx file and its .yaml beside it", "kind, window and heads"
     )
+    if "kind" not in data and "nms_iou" in data:
+        raise ModelRefused(f"{path}: of a detector: give a model that `streamer actions` wrote")
     try:
         return ActionCard.model_validate(data)
     except ValidationError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.actions.card import ActionCard, read_action_card
+from pipelines.actions.card import ActionCard, read_action_card, sidecar_of
 from pipelines.actions.inputs import prepare
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import sha256_of
@@ -30,7 +30,7 @@ class ActionModel:
 
     def __init__(self, path: Path, *, engine: str = "onnx", threads: int = 1) -> None:
         self.path = path
-        self.card: ActionCard = read_action_card(path.with_suffix(".yaml"))
+        self.card: ActionCard = read_action_card(sidecar_of(path))
         read_onnx(path)
         self.sha256 = sha256_of(path)
         if self.card.sha256 != self.sha256:

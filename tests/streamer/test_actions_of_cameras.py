@@ -105,7 +105,9 @@ def test_analyze_tells_the_same_of_the_clip(clip: Path, daemon: Daemon, tmp_path
     assert json.loads(done.stdout)["analytics"]["action.detected"]["run"]["events"] == len(told)
 
 
-@pytest.mark.parametrize(("model", "why"), [("dance", "no model of actions"), ("/none/x.onnx", "x.yaml")])
+@pytest.mark.parametrize(
+    ("model", "why"), [("dance", "no model of actions"), ("/none/x.onnx", "/none/x.onnx: no such model file")]
+)
 def test_a_model_of_actions_that_is_not_there_is_one_line(
     clip: Path, daemon: Daemon, model: str, why: str
 ) -> None:

@@ -169,5 +169,5 @@ def test_what_is_no_classifier_of_pictures_is_refused_and_the_other_way_round(tm
     maps = write_classifier(tmp_path, kind="features", embedder={"sha256": "0" * 64, "still": True})
     with pytest.raises(ModelRefused, match="detector that is not there"):
         SceneModel(maps)
-    with pytest.raises(ModelRefused, match=r"no\.yaml"):
+    with pytest.raises(ModelRefused, match=r"no\.onnx: no such model file"):
         SceneModel(tmp_path / "no.onnx")
