@@ -14,7 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from pipelines.train.augment import Augmenter, Sample
 from pipelines.train.loss import Truth
-from pipelines.train.teaching import Teacher, nobody
+from pipelines.train.teaching import Teacher, no_answers
 from pipelines.values import Floats
 
 MAX_BOXES, MAX_IGNORED = 80, 60  # a picture; what is beyond is ignored, respectively forgotten
@@ -84,7 +84,7 @@ def collate(samples: list[Sample], teacher: Teacher | None = None) -> Arrays:
         n, m = min(len(own), most), min(len(bits), widest)
         boxes[i, :n], classes[i, :n] = own.boxes[:n], own.classes[:n]
         ignored[i, :m], ignored_bits[i, :m] = area_boxes[:m], bits[:m]
-    taught = _ask(teacher, samples) if teacher is not None else nobody(count)
+    taught = _ask(teacher, samples) if teacher is not None else no_answers(count)
     arrays = (np.ascontiguousarray(stack), boxes, classes, ignored, ignored_bits, *taught)
     return tuple(torch.from_numpy(array) for array in arrays)
 

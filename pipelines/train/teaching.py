@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.graph import ov
-from pipelines.detect.heads.base import STRIDES, centres
+from pipelines.detect.heads.base import centres
 from pipelines.train.dataset import CLASSES
 from pipelines.values import Floats, Image
 
@@ -60,11 +60,6 @@ class Teacher:
         return Taught(np.where(scores >= LEAST, scores, 0.0).astype(np.float32), boxes.astype(np.float32))
 
 
-def cells_of(size: int) -> int:
-    """How many cells a square picture of `size` pixels has."""
-    return sum((size // stride) ** 2 for stride in STRIDES)
-
-
-def nobody(count: int) -> tuple[Floats, Floats]:
+def no_answers(count: int) -> tuple[Floats, Floats]:
     """What stands for the answers to `count` pictures where there is no teacher."""
     return np.zeros((count, len(CLASSES), 0), np.float32), np.zeros((count, 0, 4), np.float32)
