@@ -30,7 +30,7 @@ def test_training_without_torch_says_what_to_install(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("model", "data", "why"),
     [
-        ("none.onnx", "synthetic", "none.yaml"),
+        ("none.onnx", "synthetic", "none.onnx: no such model file"),
         ("", "/no/such/folder", "no such file or folder"),
     ],
 )
