@@ -15,14 +15,16 @@ import cv2
 import numpy as np
 
 from pipelines.train.dataset import Dataset, Labelled
-from pipelines.train.paste import Cutouts, paste_some
+from pipelines.train.paste import MIN_SEEN, PERSON, Cutouts, paste_some
 from pipelines.values import Bools, Floats, Image
 
 Random = np.random.Generator
 Placed = tuple[Image, Labelled]
 MIN_SIDE = 3.0  # pixels: what is smaller than this on either side is not taught
-MIN_SEEN = 0.5  # share of a box that must remain in the picture; less is ignored
 GREY = 114
+CLOSE_SIDE = (0.35, 1.1)  # of the input: the longer side of an object that is brought near
+CLOSE_FROM, CLOSE_MOST = 50.0, 3.0  # pixels it must have in its picture; how far it is enlarged
+CLOSE_TRIES = 4  # pictures that are looked at for a person
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Recipe:
     mosaic: float = 0.6
     paste: float = 0.65
     degrade: float = 0.5
+    close: float = 0.35  # of pictures that are no mosaic: one object, mostly a person, is brought near
     zoom: tuple[float, float] = (0.45, 2.0)  # of a picture that would fill the input
     tile_zoom: tuple[float, float] = (0.25, 1.3)
 
@@ -80,13 +83,31 @@ class Augmenter:
 
     def _single(self, random: Random, size: int) -> Placed:
         canvas: Image = np.full((size, size, 3), GREY, np.uint8)
-        image, labels = self._pick(random)
+        window = (0, 0, size, size)
+        if random.random() < self._recipe.close:
+            image, labels, box = self._near(random)
+            if box is not None:
+                factor, at = _close_up(random, image, box, size)
+                return canvas, place(canvas, image, labels, factor, at, window, random)
+        else:
+            image, labels = self._pick(random)
         factor = size / max(image.shape[:2]) * _between(random, self._recipe.zoom)
         wide, high = image.shape[1] * factor, image.shape[0] * factor
         left = random.uniform(min(0.0, size - wide), max(0.0, size - wide))
         top = random.uniform(min(0.0, size - high), max(0.0, size - high))
-        placed = place(canvas, image, labels, factor, (left, top), (0, 0, size, size), random)
-        return canvas, placed
+        return canvas, place(canvas, image, labels, factor, (left, top), window, random)
+
+    def _near(self, random: Random) -> tuple[Image, Labelled, Floats | None]:
+        """A picture and the box in it that is to be brought near: of a person, if one is soon found."""
+        for _ in range(CLOSE_TRIES):
+            image, labels = self._pick(random)
+            objects = labels.objects()
+            large = (objects.boxes[:, 2:] - objects.boxes[:, :2]).max(axis=1, initial=0.0) >= CLOSE_FROM
+            people = np.flatnonzero(large & (objects.classes == PERSON))
+            if len(people):
+                return image, labels, objects.boxes[random.choice(people)]
+        rows = np.flatnonzero(large)
+        return image, labels, objects.boxes[random.choice(rows)] if len(rows) else None
 
     def _mosaic(self, random: Random, size: int) -> Placed:
         canvas: Image = np.full((size, size, 3), GREY, np.uint8)
@@ -102,6 +123,16 @@ class Augmenter:
                 window = (x1, y1, x2, y2)
                 labels = labels.joined(place(canvas, image, own, factor, (left, top), window, random))
         return canvas, labels
+
+
+def _close_up(random: Random, image: Image, box: Floats, size: int) -> tuple[float, tuple[float, float]]:
+    """The factor and the corner (x, y) that bring `box` near, the picture filling the input if it can."""
+    factor = min(CLOSE_MOST, size * _between(random, CLOSE_SIDE) / float((box[2:] - box[:2]).max()))
+    corner = []
+    for middle, side in zip((box[:2] + box[2:]) / 2, image.shape[1::-1], strict=True):
+        wanted = random.uniform(0.15, 0.85) * size - float(middle) * factor
+        corner.append(min(max(wanted, min(0.0, size - side * factor)), max(0.0, size - side * factor)))
+    return factor, (corner[0], corner[1])
 
 
 def _cuts(random: Random, size: int) -> list[int]:

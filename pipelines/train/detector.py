@@ -68,7 +68,12 @@ def train(plan: Plan, run: Run, show: Progress) -> None:
         recipe = plan.recipe
         if plain:
             recipe = Recipe(
-                recipe.mosaic * 0.3, recipe.paste * 0.4, recipe.degrade, recipe.zoom, recipe.tile_zoom
+                recipe.mosaic * 0.3,
+                recipe.paste * 0.4,
+                recipe.degrade,
+                recipe.close,
+                recipe.zoom,
+                recipe.tile_zoom,
             )
         augmenter = Augmenter(data, cutouts, recipe, plan.seed, plan.without)
         size = plan.schedule.size_at(progress)
@@ -170,7 +175,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--chunk", type=int, default=50, help="steps a row of the curves (default: 50)")
     parser.add_argument("--teacher", type=Path, metavar="ONNX", help="a YOLOX whose answers are taught too")
     parser.add_argument("--without", action="append", default=[], metavar="SET", help="leave a set out")
-    for name in ("mosaic", "paste", "degrade"):
+    for name in ("mosaic", "paste", "degrade", "close"):
         parser.add_argument(f"--{name}", type=float, default=getattr(Recipe(), name), help="chance, 0 to 1")
     return parser
 
@@ -191,7 +196,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
         chunk=options.chunk,
         teacher=options.teacher,
         without=tuple(options.without),
-        recipe=Recipe(options.mosaic, options.paste, options.degrade),
+        recipe=Recipe(options.mosaic, options.paste, options.degrade, options.close),
     )
 
 

@@ -18,20 +18,40 @@ from pipelines.train.dataset import DatasetError, Labelled
 from pipelines.values import Bools, Floats, Image, Ints
 
 Random = np.random.Generator
-MAX_HEIGHT = 150  # pixels of a cut-out
+MAX_HEIGHT = 320  # pixels of a cut-out
+MAX_OUTLINED = 150  # pixels of its longer side at which the outline is sought
 MIN_BOX = 40  # pixels of a box's longer side worth cutting
 FILL = (0.3, 0.93)  # share of the box that an outline fills
 TOUCH = 0.08  # of the box: how near to all its four sides an outline must come
 PERSON = 0
+NEAR = 0.3  # share of the pictures with pasted people in which they stand near
+MIN_SEEN = 0.5  # share of a box that must remain in the picture; less is ignored
 
 
 def cut_out(image: Image, box: Floats, rounds: int = 2) -> Image | None:
     """The object in `box` (xyxy, pixels) as BGRA of its box, or None where no sound outline was found."""
+    image, box = _shrunk(image, box, MAX_HEIGHT)
+    small = _outlined(*_shrunk(image, box, MAX_OUTLINED), rounds)
+    if small is None:
+        return None
+    x1, y1, x2, y2 = (round(float(v)) for v in box)
+    piece = image[y1:y2, x1:x2]
+    alpha = cv2.resize(small, (piece.shape[1], piece.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.dstack((piece, alpha))
+
+
+def _shrunk(image: Image, box: Floats, most: int) -> tuple[Image, Floats]:
+    """Both at the scale at which the box's longer side has at most `most` pixels."""
     longer = float((box[2:] - box[:2]).max())
-    if longer > MAX_HEIGHT + 1:  # of a pixel: rounding
-        share = MAX_HEIGHT / longer
-        small = cv2.resize(image, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
-        return cut_out(np.asarray(small, np.uint8), box * np.float32(share), rounds)
+    if longer <= most:
+        return image, box
+    share = most / longer
+    small = cv2.resize(image, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8), box * np.float32(share)
+
+
+def _outlined(image: Image, box: Floats, rounds: int) -> Image | None:
+    """How much of each pixel of the box (h, w) is the object's, 0 to 255."""
     x1, y1, x2, y2 = (round(float(v)) for v in box)
     wide, high = x2 - x1, y2 - y1
     margin_x, margin_y = max(4, wide // 4), max(4, high // 4)
@@ -51,9 +71,7 @@ def cut_out(image: Image, box: Floats, rounds: int = 2) -> Image | None:
     shape = _largest(found)[inner[1] : inner[1] + high, inner[0] : inner[0] + wide]
     if not _sound(shape):
         return None
-    alpha = cv2.GaussianBlur(shape.astype(np.uint8) * 255, (3, 3), 0)
-    piece = part[inner[1] : inner[1] + high, inner[0] : inner[0] + wide]
-    return np.dstack((piece, alpha))
+    return np.asarray(cv2.GaussianBlur(shape.astype(np.uint8) * 255, (3, 3), 0), np.uint8)
 
 
 def _largest(found: Bools) -> Bools:
@@ -125,11 +143,18 @@ class Cutouts:
 
 
 def paste_some(image: Image, labels: Labelled, cutouts: Cutouts, random: Random) -> Labelled:
-    """Paste a few objects into `image` (in place), far ones small and high, as a camera above sees them."""
+    """Paste a few objects into `image` (in place): far ones small and high, as a camera above sees them, or
+    a few people who stand before the camera."""
     size = image.shape[0]
     people = random.random() < 0.8 and len(cutouts.people) > 0
     pool = cutouts.people if people else cutouts.others
     if not len(pool):
+        return labels
+    if people and random.random() < NEAR:
+        for _ in range(int(random.integers(1, 4))):
+            tall = size * np.exp(random.uniform(np.log(0.4), np.log(1.1)))
+            foot, which = random.uniform(0.7 * size, size + 0.4 * tall), int(random.choice(pool))
+            labels = paste_one(image, labels, cutouts.piece(which), PERSON, foot, tall, random)
         return labels
     count = int(random.integers(1, 10 if people else 4))
     tallest = size * np.exp(random.uniform(np.log(0.09), np.log(0.45)))  # of one that stands at the bottom
@@ -164,7 +189,7 @@ def paste_one(
     top = round(foot) - size[1]
     x1, y1 = max(0, left), max(0, top)
     x2, y2 = min(image.shape[1], left + size[0]), min(image.shape[0], top + size[1])
-    if x2 - x1 < 3 or y2 - y1 < 6 or (x2 - x1) * (y2 - y1) < 0.4 * size[0] * size[1]:
+    if x2 - x1 < 3 or y2 - y1 < 6 or (x2 - x1) * (y2 - y1) < MIN_SEEN * size[0] * size[1]:
         return labels
     part = small[y1 - top : y2 - top, x1 - left : x2 - left].astype(np.float32)
     light = random.uniform(0.65, 1.15)

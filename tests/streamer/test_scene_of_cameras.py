@@ -87,7 +87,9 @@ def test_a_running_camera_is_asked_and_tells_its_state(daemon: Daemon, clip: Pat
     deadline_s = time.monotonic() + 15
     with daemon.redis() as client:
         while not (told := json.loads(client.hget(key, "scene") or "null")) or not told["scene"]["since_ns"]:
-            assert time.monotonic() < deadline_s, "no look at the scene in Redis"  # since_ns 0: not looked yet
+            assert time.monotonic() < deadline_s, (
+                "no look at the scene in Redis"
+            )  # since_ns 0: not looked yet
             time.sleep(0.1)
     assert told["scene"]["label"] in ("day", "night", "unknown")
     assert told["scene"]["since_ns"] > 1.7e18

@@ -15,6 +15,7 @@ from pipelines.values import Image
 
 PLAIN = Recipe(mosaic=0.0, paste=0.0, degrade=0.0)
 MOSAIC = Recipe(mosaic=1.0, paste=0.0, degrade=0.0)
+CLOSE = Recipe(mosaic=0.0, paste=0.0, degrade=0.0, close=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return Dataset(folder)
 
 
-@pytest.mark.parametrize("recipe", [PLAIN, MOSAIC])
+@pytest.mark.parametrize("recipe", [PLAIN, MOSAIC, CLOSE])
 def test_labels_lie_where_the_objects_are_drawn(data: Dataset, recipe: Recipe) -> None:
     augmenter = Augmenter(data, None, recipe, seed=1)
     seen = 0
@@ -47,6 +48,31 @@ def test_labels_lie_where_the_objects_are_drawn(data: Dataset, recipe: Recipe) -
             seen += 1
             assert (inside > (low + high) / 2).mean() > 0.9
     assert seen > 10
+
+
+def test_objects_are_brought_near(data: Dataset) -> None:
+    augmenter = Augmenter(data, None, CLOSE, seed=1)
+    sides = []
+    for number in range(24):
+        boxes = augmenter.sample(number, 256).labels.boxes
+        sides += list((boxes[:, 2:] - boxes[:, :2]).max(axis=1))
+    assert len(sides) == 24
+    assert 256 * 0.25 < min(sides)
+    assert max(sides) > 256 * 0.6
+
+
+def test_near_people_stand_in_the_picture_by_half_at_least(tmp_path: Path) -> None:
+    image, box = figure()
+    piece = cut_out(image, np.array(box, np.float32))
+    assert piece is not None
+    write_cutouts(tmp_path / "cutouts.npz", [piece], [0])
+    cutouts = Cutouts(tmp_path / "cutouts.npz")
+    tall = 0
+    for seed in range(60):
+        wall = np.full((256, 256, 3), 120, np.uint8)
+        boxes = paste_some(wall, Labelled.of(), cutouts, np.random.default_rng(seed)).boxes
+        tall += int(((boxes[:, 3] - boxes[:, 1]) > 0.5 * 256).sum())
+    assert tall > 5
 
 
 def test_a_sample_depends_on_seed_and_number_alone(data: Dataset) -> None:
@@ -130,17 +156,18 @@ def test_pasted_people_come_with_boxes(tmp_path: Path) -> None:
     write_cutouts(tmp_path / "cutouts.npz", [piece], [0])
     cutouts = Cutouts(tmp_path / "cutouts.npz")
     total = 0
-    for seed in range(10):
+    for seed in range(20):
         wall = np.full((256, 256, 3), 120, np.uint8)
         labels = paste_some(wall, Labelled.of(), cutouts, np.random.default_rng(seed))
         red = wall[..., 2].astype(int) - wall[..., 0] > 50
+        drawn = red.copy()
         for x1, y1, x2, y2 in labels.objects().boxes.astype(int):
             total += 1
-            assert red[y1:y2, x1:x2].any()
+            assert drawn[y1:y2, x1:x2].any()
             red[y1 : y2 + 1, x1 : x2 + 1] = False
         for x1, y1, x2, y2 in labels.boxes[labels.ignore != 0].astype(int):
             red[y1 : y2 + 1, x1 : x2 + 1] = False
-        assert not red.any()
+        assert red.sum() <= 0.05 * drawn.sum()  # of one that others hide nearly whole
     assert total > 5
 
 
