@@ -52,28 +52,40 @@ def infer_assignment(spec: WorkerSpec, rev: int, config: Config, shared: SharedS
     cameras = []
     for camera in _cameras(spec, config):
         pipeline = pipeline_of(camera)
-        # Presets that differ in their rules alone share one loaded model: only what loading needs is sent.
-        loaded = PipelineSpec(
-            name="default",
-            detector=pipeline.detector,
-            model=camera.model or pipeline.model,
-            score=pipeline.score,
-            actions=pipeline.actions,
-        )
         cameras.append(
             InferCamera(
                 name=camera.name,
                 row=shared.row(camera.name),
                 generation=shared.last_reclaim(camera.name),
-                pipeline=loaded.model_dump_json(),
+                pipeline=loaded_by(camera),
                 rules=with_defaults(camera.rules, pipeline).model_dump_json(),
                 bucket_s=config.counts.bucket_s,
                 newest=camera.source.realtime and not camera.source.fps,
-                scene="" if camera.scene is None else camera.scene.model_dump_json(),
+                scene=looked_at_by(camera),
             )
         )
     inference = config.inference
     return InferAssignment(rev, rev, inference.engine, inference.threads, tuple(cameras))
+
+
+def loaded_by(camera: CameraConfig) -> str:
+    """The JSON of what is loaded for a camera. Presets that differ in their rules alone share one loaded
+    model: only what loading needs is in it.
+    """
+    pipeline = pipeline_of(camera)
+    spec = PipelineSpec(
+        name="default",
+        detector=pipeline.detector,
+        model=camera.model or pipeline.model,
+        score=pipeline.score,
+        actions=pipeline.actions,
+    )
+    return spec.model_dump_json()
+
+
+def looked_at_by(camera: CameraConfig) -> str:
+    """Likewise of the classifier of its whole picture; "" for none."""
+    return "" if camera.scene is None else camera.scene.model_dump_json()
 
 
 def deliver_assignment(rev: int, config: Config, node: str, secrets: SecretStore) -> DeliverAssignment:

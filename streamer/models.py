@@ -23,6 +23,7 @@ from pathlib import Path
 
 from pipelines.detect.card import ModelCard
 from pipelines.detect.model import sha256_of
+from pipelines.registry import PACKAGED_MODEL
 from pipelines.spec import check_name
 from streamer.errors import ModelError, StorageError
 from streamer.installed import (
@@ -152,6 +153,15 @@ class ModelStore:
                 f"the engine is motion, which takes no model: leave {which} out, or choose another engine"
             )
         return engine, model
+
+    def files_of(self, which: str | None) -> list[Path]:
+        """The files on which it hangs what resolve() makes of `which`, there or not. Raises StorageError."""
+        if which is not None and is_path(which):
+            return [Path(which), Path(which).with_suffix(".yaml")]
+        name = which if which is not None else self.default_name() or PACKAGED
+        folder = self.folder / name
+        stored = [self.folder / _DEFAULT, folder / _SIDECAR, *(folder / f"model{s}" for s in SUFFIXES)]
+        return [*stored, PACKAGED_MODEL, PACKAGED_MODEL.with_suffix(".yaml")] if name == PACKAGED else stored
 
     def check_file(self, which: str) -> None:
         """Load the model at the path `which` and run one frame, as add() does; it may take seconds.

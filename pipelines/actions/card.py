@@ -115,13 +115,21 @@ class ActionCard(_Frozen):
 
 def model_path(name: str) -> Path:
     """Where a bundled model of this name is, or the path that it is itself. Raises ModelRefused."""
-    if "/" in name or name.endswith(".onnx"):
-        return Path(name)
-    path = BUNDLED / f"{name}.onnx"
-    if not path.is_file():
+    path = _path_of(name)
+    if path.parent == BUNDLED and not path.is_file():
         known = ", ".join(sorted(p.stem for p in BUNDLED.glob("*.onnx")))
         raise ModelRefused(f"no model of actions {name!r}: give {known}, or the path of an .onnx file")
     return path
+
+
+def files_of(name: str) -> list[Path]:
+    """The files of the model that a name or path means, there or not."""
+    path = _path_of(name)
+    return [path, path.with_suffix(".yaml")]
+
+
+def _path_of(name: str) -> Path:
+    return Path(name) if "/" in name or name.endswith(".onnx") else BUNDLED / f"{name}.onnx"
 
 
 def sidecar_of(model: Path) -> Path:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from streamer import topology
+from streamer.assignments import loaded_by, looked_at_by
 from streamer.changes import check_camera, pipeline_of
 from streamer.config import CameraConfig, Config
 from streamer.config_store import ConfigStore
-from streamer.errors import Exit
+from streamer.errors import Exit, ModelError, StreamerError
 from streamer.models import ModelStore
 from streamer.secrets import SecretStore
+from streamer.workers.loading import PipelineLoader, SceneLoader
 
 
 @click.command()
@@ -28,37 +32,75 @@ def run(store: ConfigStore, check: bool) -> int:
 
 
 def _check(store: ConfigStore) -> int:
-    """Raises what is wrong with the configuration; returns the exit code for the environment."""
-    from streamer.doctor.site import SITE_CHECKS
-
+    """Raises what keeps the daemon from starting; returns the exit code for all else."""
     config = store.load()
     secrets = SecretStore(store)
-    models = ModelStore(config.state_path / "models")
     secrets.redis_url(config)
     for camera in config.cameras:
-        check_camera(config, camera)
+        pipeline_of(camera)
         secrets.url(camera)
-    for model in sorted({camera.model for camera in config.cameras if camera.model}):
-        models.check_file(model)
-    click.echo(f"configuration {store.file}: valid, {len(config.cameras)} cameras")
+    refusals = list(_refusals(config))
+    valid = "not valid" if refusals else "valid"
+    click.echo(f"configuration {store.file}: {valid}, {len(config.cameras)} cameras")
     _print_plan(config)
-    failed = False
+    if not _check_site(store, config):
+        click.secho("error: the daemon cannot run like this; see above", fg="red", err=True)
+        return Exit.FAILED
+    if len(refusals) > 1:
+        for error in refusals:
+            click.secho(f"error: {error}", fg="red", err=True)
+        raise type(refusals[0])(
+            f"{len(refusals)} faults: the daemon would run, without what is named above until it is mended"
+        )
+    if refusals:
+        raise refusals[0]
+    return Exit.OK
+
+
+def _refusals(config: Config) -> Iterator[StreamerError]:
+    """What an inference worker would say of its cameras: all that it loads is loaded here too."""
+    state, inference = config.state_path, config.inference
+    pipelines = PipelineLoader(state, inference.engine, inference.threads, lambda: None, cache=False)
+    scenes = SceneLoader(state, lambda: None)
+    tried: dict[str, object] = {"": None}
+    for camera in config.cameras:
+        try:
+            check_camera(config, camera)
+        except StreamerError as error:
+            yield error
+            continue
+        detection = pipelines.attempt, loaded_by(camera), ""
+        for attempt, spec, about in detection, (scenes.attempt, looked_at_by(camera), "scene: "):
+            if camera.enabled and spec not in tried:
+                tried[spec] = attempt(spec)
+            if isinstance(why := tried.get(spec), str):
+                yield ModelError(f"camera {camera.name}: {about}{why}")
+
+
+def _check_site(store: ConfigStore, config: Config) -> bool:
+    """Print what is the matter with this machine; whether the daemon can run on it."""
+    from streamer.doctor.site import SITE_CHECKS, check_models
+
+    able = True
     for look in SITE_CHECKS:
+        if look is check_models:
+            continue  # those that are used were loaded
         for found in look(store, config):
             if found.level == "ok":
                 continue
-            failed = failed or found.level == "fail"
+            able = able and found.level != "fail"
             advice = f" ({found.advice})" if found.advice else ""
             click.echo(f"{found.level}: {found.name}: {found.text}{advice}", err=True)
-    if failed:
-        click.secho("error: the daemon cannot run like this; see above", fg="red", err=True)
-    return Exit.FAILED if failed else Exit.OK
+    return able
 
 
 def _model_of(config: Config, camera: CameraConfig) -> str:
     spec = pipeline_of(camera)
     engine = spec.detector if spec.detector != "auto" else config.inference.engine
-    _, model = ModelStore(config.state_path / "models").choose(engine, camera.model or spec.model)
+    try:
+        _, model = ModelStore(config.state_path / "models").choose(engine, camera.model or spec.model)
+    except ModelError:
+        return f"model {camera.model or spec.model or 'default'}, which cannot be used"
     return f"model {model.shown}" if model is not None else "motion detector"
 
 

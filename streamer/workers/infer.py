@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import logging
 import os
 import time
 from collections import deque
@@ -30,7 +29,6 @@ from streamer.messages import (
     Resume,
     SourceState,
     Stop,
-    Trouble,
     WorkerStatus,
 )
 from streamer.metrics import Books
@@ -43,11 +41,10 @@ from streamer.workers.loading import PipelineLoader
 from streamer.workers.scenes import Scenes
 from streamer.workers.turns import Running, Turns
 
-log = logging.getLogger(__name__)
-
 HELLO_EVERY_S = 0.5
 STATUS_EVERY_S = 1.0
 CHECKPOINT_EVERY_S = 0.4
+FORGIVEN_S = 10.0  # without a frame that could not be used, nothing is said of those before
 MOVED = "the view has moved: lines and zones are not where they were drawn; fix the camera or draw them anew"
 DRAIN_S = 3.0  # at the stop, for the delivery worker to acknowledge
 
@@ -191,9 +188,9 @@ class InferWorker:
         if config.rules != old.rules and camera.pipeline is not None:
             try:
                 camera.pipeline.set_rules(config.name, CameraRules.model_validate_json(config.rules))
-                camera.trouble = ""
+                camera.complain("rules", "")
             except ValueError as error:
-                self._complain(camera, f"rules kept as they were: {error}")
+                camera.complain("rules", f"rules kept as they were: {error}")
 
     def _remove(self, camera: InferredCamera) -> None:
         if camera.ready is not None:
@@ -214,13 +211,14 @@ class InferWorker:
         waiting = False
         for camera in self._cameras.values():
             if camera.spec == camera.config.pipeline:
+                camera.complain("model", "")  # also of one that was asked for in between
                 continue
             found = self._loader.get(camera.config.pipeline)
             if found is None:
                 waiting = True
             elif isinstance(found, str):
                 kept = "; the old model serves" if camera.pipeline is not None else ""
-                self._complain(camera, found + kept)
+                camera.complain("model", found + kept)
             else:
                 self._equip(camera, found)
         waiting |= self._watch_scenes()
@@ -236,8 +234,6 @@ class InferWorker:
     def _watch_scenes(self) -> bool:
         """Let cameras' whole pictures be looked at as they are asked to; whether one still waits for that."""
         done = self._scenes.settle(self._cameras.values())
-        for camera, text in done.troubles:
-            self._complain(camera, text)
         self._emitter.emit([(c, event) for c, event in done.ended if self._journal.knows(c.name)])
         return done.waiting
 
@@ -246,14 +242,16 @@ class InferWorker:
         try:
             pipeline.open_camera(camera.name, rules)
         except ValueError as error:
-            self._complain(camera, str(error))
+            camera.complain("model", str(error))
             return
         before, first = camera.pipeline, camera.pipeline is None
         if before is not None:
             self._drain()
             self._end_tracks(camera)
             before.close_camera(camera.name)
-        camera.pipeline, camera.spec, camera.trouble = pipeline, camera.config.pipeline, ""
+        camera.pipeline, camera.spec = pipeline, camera.config.pipeline
+        for about in ("model", "rules", "view"):
+            camera.complain(about, "")
         camera.scene = ""  # nothing looks at its picture in the new one
         if first and not self._emitter.take_over(camera):
             pipeline.open_camera(camera.name, rules)
@@ -264,12 +262,6 @@ class InferWorker:
             for event in ended:
                 camera.coverage.counted(event)
             self._emitter.emit([(camera, event) for event in ended])
-
-    def _complain(self, camera: InferredCamera, text: str) -> None:
-        if text != camera.trouble:
-            camera.trouble = text
-            log.error("camera %s: %s", camera.name, text)
-            self._supervisor.send(Trouble(self.name, camera.name, text))
 
     # ---- frames
 
@@ -283,7 +275,7 @@ class InferWorker:
         self._settle()
         finished = turns.done()
         for camera, text in turns.start():
-            self._complain(camera, text)
+            camera.refuse(text)
         for running in finished:
             self._finish(running)
         if self._gone:
@@ -313,7 +305,7 @@ class InferWorker:
         except FrameRefused as error:
             for camera in running.cameras:
                 camera.block.add(drop_refused=1)
-                self._complain(camera, f"frame not used: {error}")
+                camera.refuse(f"frame not used: {error}")
             return
         self._turns.note(running)
         events: list[Emitted] = []
@@ -335,12 +327,23 @@ class InferWorker:
                     self._emitter.checkpoint(camera)
         if now_s >= self._next_status_s:
             self._next_status_s = now_s + STATUS_EVERY_S
+            self._try_again(now_s)
             self._report(now_s)
+
+    def _try_again(self, now_s: float) -> None:
+        """Load anew what could not be loaded, where that is due."""
+        begun = self._scenes.retry(now_s)
+        if self._loader is not None:
+            begun |= self._loader.retry(now_s)
+        if begun:
+            self._settled = False
 
     def _report(self, now_s: float) -> None:
         cameras = {}
         for name, camera in self._cameras.items():
             self._emitter.close_buckets(camera)
+            if now_s - camera.refused_s > FORGIVEN_S:
+                camera.complain("frames", "")
             camera.measure(now_s)
             self._look_at_view(camera)
             ages = sorted(camera.ages_ms)
@@ -364,10 +367,8 @@ class InferWorker:
     def _look_at_view(self, camera: InferredCamera) -> None:
         if camera.pipeline is None:
             return
-        if camera.pipeline.view_moved(camera.name) > VIEW_MOVED:
-            self._complain(camera, MOVED)
-        elif camera.trouble == MOVED:
-            camera.trouble = ""
+        moved = camera.pipeline.view_moved(camera.name) > VIEW_MOVED
+        camera.complain("view", MOVED if moved else "")
 
     def _wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -11,6 +13,8 @@ from streamer.messages import FrameReady, InferCamera, SourceState
 from streamer.metrics import Block
 from streamer.workers.coverage import Coverage
 from streamer.workers.rhythm import Rhythm
+
+log = logging.getLogger(__name__)
 
 RECENT = 512  # latencies kept for the status
 STATES_WAITING = 64  # state changes that wait until the camera's place in its sequence is known
@@ -29,7 +33,8 @@ class InferredCamera:
     spec: str = ""  # of `pipeline`
     scene: str = ""  # the specification of what looks at its whole picture, in `pipeline`
     scene_first: bool = False  # no frame is taken before that is there: the first pictures would not be seen
-    trouble: str = ""
+    refused_s: float = 0.0  # when a frame could not be used last
+    troubles: dict[str, str] = field(default_factory=dict)  # by what they are about; those that hold now
     ready: FrameReady | None = None
     exchanged: bool = False  # its last frame in waiting was too old; the next is taken as it is
     demanded_s: float = 0.0  # 0: no demand is out
@@ -48,6 +53,26 @@ class InferredCamera:
     @property
     def name(self) -> str:
         return self.config.name
+
+    @property
+    def trouble(self) -> str:
+        """What a person should read in `status`."""
+        return "; ".join(self.troubles.values())
+
+    def complain(self, about: str, text: str) -> None:
+        """Say that something is wrong with the model, the rules, …; "" takes back what was said of it."""
+        if text == self.troubles.get(about, ""):
+            return
+        if text:
+            self.troubles[about] = text
+            log.error("camera %s: %s", self.name, text)
+        else:
+            log.info("camera %s: no longer: %s", self.name, self.troubles.pop(about))
+
+    def refuse(self, text: str) -> None:
+        """Say why a frame could not be used."""
+        self.refused_s = time.monotonic()
+        self.complain("frames", text)
 
     def measure(self, now_s: float) -> None:
         """Bring `fps` up to date; called about once a second."""

@@ -1,22 +1,29 @@
-"""Pipelines and scenes by their specification, loaded on a thread so that other cameras go on meanwhile."""
+"""Pipelines and scenes by their specification, loaded on a thread so that other cameras go on meanwhile.
+
+What could not be loaded is tried again: as soon as one of its files has changed, and else after a pause that
+doubles from try to try.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import threading
+import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from pipelines.actions.card import files_of
 from pipelines.actions.create import create_engine
 from pipelines.detect.detector import Detector
 from pipelines.pipeline import Pipeline
 from pipelines.scene.model import SceneModel
 from pipelines.spec import PipelineSpec, SceneSpec
-from streamer.errors import ModelError
+from streamer.errors import StreamerError
 from streamer.installed import Installed, open_detector
 from streamer.models import ModelStore
 
@@ -24,6 +31,21 @@ log = logging.getLogger(__name__)
 
 Loaded = TypeVar("Loaded")
 NICE = 10  # added for the threads that compute; the kernel gives them a tenth of what it gives to others
+AGAIN_S, LONGEST_S = 5.0, 60.0  # the first pause before another try, and the longest
+
+_REFUSALS = (StreamerError, ValueError, OSError, MemoryError)
+
+Seen = tuple[tuple[int, int, int] | None, ...]  # of each file: inode, size, time of change; None: not there
+
+
+@dataclass(slots=True)
+class _Failure:
+    """Why there is nothing, what its files were like then, and when another try is due."""
+
+    text: str
+    seen: Seen
+    pause_s: float
+    again_s: float
 
 
 class Loader(ABC, Generic[Loaded]):
@@ -36,35 +58,72 @@ class Loader(ABC, Generic[Loaded]):
         self._wake = wake
         self._lock = threading.Lock()
         self._loaded: dict[str, Loaded] = {}
-        self._failed: dict[str, str] = {}
+        self._failed: dict[str, _Failure] = {}
         self._thread: threading.Thread | None = None
         self._queue: list[str] = []
 
     @abstractmethod
     def _load(self, spec_json: str) -> Loaded:
-        """Raises ModelError, ValueError or OSError, of which the text is what get() says."""
+        """Raises StreamerError, ValueError or OSError, of which the text is what get() says."""
+
+    @abstractmethod
+    def _files(self, spec_json: str) -> list[Path]:
+        """The files that decide whether it can be loaded, there or not. Raises as _load() does."""
 
     def want(self, spec_json: str) -> None:
         """Begin to load unless it is loaded or being loaded; a failed one is tried anew."""
         with self._lock:
             self._failed.pop(spec_json, None)
-            if spec_json in self._loaded or spec_json in self._queue:
-                return
-            self._queue.append(spec_json)
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="model loader", daemon=True)
-                self._thread.start()
+            self._begin(spec_json)
 
     def get(self, spec_json: str) -> Loaded | str | None:
         """What was asked for, or why there is none, or None while it is being loaded."""
         with self._lock:
-            return self._loaded.get(spec_json) or self._failed.get(spec_json)
+            if spec_json in self._loaded or spec_json in self._queue:
+                return self._loaded.get(spec_json)
+            failure = self._failed.get(spec_json)
+            return failure.text if failure is not None else None
+
+    def retry(self, now_s: float) -> bool:
+        """Begin to load again what failed and is due, or whose files are not what they were; whether there
+        was any. To be called about once a second.
+        """
+        with self._lock:
+            failed = [(spec, found) for spec, found in self._failed.items() if spec not in self._queue]
+        due = [s for s, found in failed if now_s >= found.again_s or self._look(s) != found.seen]
+        with self._lock:
+            for spec_json in due:
+                self._begin(spec_json)
+        return bool(due)
+
+    def attempt(self, spec_json: str) -> Loaded | str:
+        """Load it at once, on this thread: what was asked for, or why there is none."""
+        try:
+            return self._load(spec_json)
+        except _REFUSALS as error:
+            return str(error) or type(error).__name__
 
     def keep_only(self, used: set[str]) -> None:
         """Let go of what no camera uses any more."""
         with self._lock:
-            for spec_json in set(self._loaded) - used:
-                del self._loaded[spec_json]
+            for known in (self._loaded, self._failed):
+                for spec_json in set(known) - used:
+                    del known[spec_json]
+
+    def _begin(self, spec_json: str) -> None:
+        """With the lock held."""
+        if spec_json in self._loaded or spec_json in self._queue:
+            return
+        self._queue.append(spec_json)
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="model loader", daemon=True)
+            self._thread.start()
+
+    def _look(self, spec_json: str) -> Seen:
+        try:
+            return tuple(map(_signature, self._files(spec_json)))
+        except _REFUSALS:
+            return ()
 
     def _run(self) -> None:
         _yield_to_others()
@@ -74,26 +133,36 @@ class Loader(ABC, Generic[Loaded]):
                     self._thread = None
                     return
                 spec_json = self._queue[0]
-            try:
-                outcome: Loaded | str = self._load(spec_json)
-            except (ModelError, ValueError, OSError, MemoryError) as error:
-                outcome = str(error) or type(error).__name__
+            seen = self._look(spec_json)  # before: what changes while it is loaded is worth another try
+            outcome = self.attempt(spec_json)
             with self._lock:
                 self._queue.pop(0)
+                before = self._failed.pop(spec_json, None)
                 if isinstance(outcome, str):
-                    self._failed[spec_json] = outcome
+                    pause_s = min(before.pause_s * 2, LONGEST_S) if before is not None else AGAIN_S
+                    self._failed[spec_json] = _Failure(outcome, seen, pause_s, time.monotonic() + pause_s)
                 else:
                     self._loaded[spec_json] = outcome
             self._wake()
 
 
+def _signature(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 class PipelineLoader(Loader[Pipeline]):
     """Pipelines by the JSON of a PipelineSpec. Those that differ in actions alone share one detector."""
 
-    def __init__(self, state_dir: Path, engine: str, threads: int, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, state_dir: Path, engine: str, threads: int, wake: Callable[[], None], cache: bool = True
+    ) -> None:
         super().__init__(wake)
         self._store = ModelStore(state_dir / "models")
-        self._cache_dir = state_dir / "cache"
+        self._cache_dir = state_dir / "cache" if cache else None
         self._engine = engine
         self._threads = threads
         self._detectors: weakref.WeakValueDictionary[tuple[object, ...], Detector] = (
@@ -108,12 +177,16 @@ class PipelineLoader(Loader[Pipeline]):
         actions = None if spec.actions is None else create_engine(spec.actions, detector)
         return Pipeline(detector, actions)
 
+    def _files(self, spec_json: str) -> list[Path]:
+        spec = PipelineSpec.model_validate_json(spec_json)
+        files = self._store.files_of(spec.model)
+        return files if spec.actions is None else [*files, *files_of(spec.actions.model)]
+
     def _detector(self, engine: str, model: Installed | None, score: float | None) -> Detector:
         """One that a pipeline has already, of the same file as it is now, or a new one."""
         key: tuple[object, ...] = (engine, score)
         if model is not None:
-            file = model.path.stat()
-            key += (model.path, file.st_ino, file.st_size, file.st_mtime_ns, model.card.model_dump_json())
+            key += (model.path, _signature(model.path), model.card.model_dump_json())
         detector = self._detectors.get(key)
         if detector is None:
             detector = open_detector(
@@ -133,6 +206,9 @@ class SceneLoader(Loader[SceneModel]):
     def _load(self, spec_json: str) -> SceneModel:
         spec = SceneSpec.model_validate_json(spec_json)
         return SceneModel(Path(spec.model), find_detector=self._store.find)
+
+    def _files(self, spec_json: str) -> list[Path]:
+        return files_of(SceneSpec.model_validate_json(spec_json).model)
 
 
 def _yield_to_others() -> None:

@@ -22,7 +22,6 @@ class Settled:
     """`waiting`: a classifier is still being loaded. `ended`: events of what is not looked at any more."""
 
     waiting: bool = False
-    troubles: list[tuple[InferredCamera, str]] = field(default_factory=list)
     ended: list[tuple[InferredCamera, Event]] = field(default_factory=list)
 
 
@@ -37,6 +36,10 @@ class Scenes:
         if scene:
             self._loader.want(scene)
 
+    def retry(self, now_s: float) -> bool:
+        """Try again what could not be loaded, where that is due; whether there was any."""
+        return self._loader.retry(now_s)
+
     def settle(self, cameras: Iterable[InferredCamera]) -> Settled:
         """Give each camera that has a pipeline what it asks for, where that is there."""
         done, used = Settled(), set()
@@ -44,12 +47,14 @@ class Scenes:
             wanted = camera.config.scene
             used |= {wanted, camera.scene}
             camera.scene_first = False
+            if camera.scene == wanted:
+                camera.complain("scene", "")
             if camera.scene == wanted or camera.pipeline is None:
                 continue
             found = self._loader.get(wanted) if wanted else None
             if isinstance(found, str):
                 kept = "; the old one serves" if camera.scene else ""
-                done.troubles.append((camera, f"scene: {found}{kept}"))
+                camera.complain("scene", f"scene: {found}{kept}")
             elif wanted and found is None:
                 done.waiting = True
                 camera.scene_first = camera.stamp is None
@@ -62,6 +67,7 @@ class Scenes:
     def _watch(camera: InferredCamera, model: SceneModel | None) -> list[Event]:
         assert camera.pipeline is not None
         camera.scene = camera.config.scene
+        camera.complain("scene", "")
         watch = None
         if model is not None:
             watch = SceneWatch(model, SceneSpec.model_validate_json(camera.scene).interval_s)

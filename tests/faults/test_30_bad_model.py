@@ -73,3 +73,28 @@ def test_a_sound_model_is_swapped_in_without_opening_the_camera_anew(serving: Da
     serving.wait_for(lambda _: serves(serving, "/other/"), 20, "the other model")
     goes_on(serving)
     assert serving.camera("a")["opens"] == opens
+
+
+def test_a_camera_whose_model_is_damaged_says_so_and_sees_again_once_it_is_mended(
+    daemon: Daemon, moving_clip: Path, tmp_path: Path
+) -> None:
+    """It stayed blind, with its warning, until its configuration was changed; `run --check` saw nothing."""
+    daemon.cli("model", "add", str(yolov8_with_decoder(tmp_path / "m.onnx")), "--name", "m")
+    (daemon.config_dir / "streamer.yaml").write_text(
+        (daemon.config_dir / "streamer.yaml").read_text().replace("engine: motion", "engine: openvino")
+    )
+    daemon.write_camera({**camera("a", moving_clip, loop=True), "model": "m"})
+    path = daemon.state_dir / "models" / "m" / "model.onnx"
+    path.chmod(0o644)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    check = daemon.cli("run", "--check", check=False)
+    daemon.start()
+    (warning,) = daemon.wait_for(lambda s: s["warnings"], 20, "the refusal")["warnings"]
+    assert "changed since it was added" in warning
+    assert (check.returncode, check.stderr) == (5, f"error: {warning}\n")
+    path.write_bytes(whole)
+    daemon.wait_for(
+        lambda s: s["cameras"][0]["books"]["inferred"] > 5 and not s["warnings"], 20, "the camera to see"
+    )
+    assert daemon.cli("run", "--check").stderr == ""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipelines.pipeline import Pipeline
 from pipelines.spec import ActionsSpec, CameraRules, PipelineSpec
 from pipelines.values import Frame, Stamp
 from streamer.models import ModelStore
-from streamer.workers.loading import PipelineLoader
+from streamer.workers.loading import AGAIN_S, LONGEST_S, PipelineLoader
 from tests.pipelines.actions.test_maps import write_branching, write_features
 
 SCRIPT = """
@@ -80,3 +82,46 @@ def test_a_file_that_was_replaced_is_loaded_anew(tmp_path: Path) -> None:
     file.unlink()
     write_branching(file, strides=(16,))
     assert loader._load(spec).detector is not before.detector
+
+
+def _outcome(loader: PipelineLoader, spec: str) -> Pipeline | str:
+    deadline_s = time.monotonic() + 20
+    while (found := loader.get(spec)) is None:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    return found
+
+
+def test_what_failed_is_tried_again_when_its_file_changes_and_else_more_and_more_seldom(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "m.onnx"
+    loader = PipelineLoader(tmp_path, "onnx", 1, lambda: None)
+    spec = PipelineSpec(name="default", model=str(file)).model_dump_json()
+    loader.want(spec)
+    assert "no such model file" in str(_outcome(loader, spec))
+    now_s = time.monotonic()
+    assert not loader.retry(now_s)
+    assert loader.retry(now_s + AGAIN_S), "the pause is over"
+    assert "no such model file" in str(_outcome(loader, spec))
+    assert not loader.retry(now_s + AGAIN_S), "the second pause is longer"
+    for _ in range(6):
+        assert loader.retry(time.monotonic() + LONGEST_S), "and no pause is longer than this"
+        _outcome(loader, spec)
+    file.write_bytes(b"half of a model")
+    assert loader.retry(now_s), "there is a file now"
+    assert "not an ONNX model" in str(_outcome(loader, spec))
+    file.unlink()
+    write_branching(file)
+    assert loader.retry(now_s)
+    assert isinstance(_outcome(loader, spec), Pipeline)
+    assert not loader.retry(now_s + 1e6), "nothing is left to mend"
+
+
+def test_what_no_camera_asks_for_any_more_is_not_tried_again(tmp_path: Path) -> None:
+    loader = PipelineLoader(tmp_path, "onnx", 1, lambda: None)
+    spec = PipelineSpec(name="default", model="/none/x.onnx").model_dump_json()
+    loader.want(spec)
+    _outcome(loader, spec)
+    loader.keep_only(set())
+    assert not loader.retry(time.monotonic() + 1e6)

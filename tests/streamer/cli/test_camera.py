@@ -260,7 +260,10 @@ def test_a_file_that_is_no_model_is_refused_at_the_door_in_the_words_of_model_ad
     daemon.close()
     store.camera_file("gate").write_text(f"{camera}model: {no_model}\n")
     result = run("run", "--check")
-    assert (result.exit_code, result.stderr) == (Exit.MODEL, refused.stderr)
+    assert (result.exit_code, result.stderr) == (
+        Exit.MODEL,
+        refused.stderr.replace("error: ", "error: camera gate: "),
+    )
 
 
 def test_a_model_given_by_path_is_loaded_and_kept_as_a_whole_path(
