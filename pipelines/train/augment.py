@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from pipelines.train.dataset import Dataset, Labelled
-from pipelines.train.paste import MIN_SEEN, PERSON, Cutouts, paste_some
+from pipelines.train.paste import HEAD_SEEN, MIN_SEEN, PERSON, Cutouts, paste_some
 from pipelines.values import Bools, Floats, Image
 
 Random = np.random.Generator
@@ -129,8 +129,8 @@ def _close_up(random: Random, image: Image, box: Floats, size: int) -> tuple[flo
     """The factor and the corner (x, y) that bring `box` near, the picture filling the input if it can."""
     factor = min(CLOSE_MOST, size * _between(random, CLOSE_SIDE) / float((box[2:] - box[:2]).max()))
     corner = []
-    for middle, side in zip((box[:2] + box[2:]) / 2, image.shape[1::-1], strict=True):
-        wanted = random.uniform(0.15, 0.85) * size - float(middle) * factor
+    for middle, side, far in zip((box[:2] + box[2:]) / 2, image.shape[1::-1], (0.85, 1.0), strict=True):
+        wanted = random.uniform(0.15, far) * size - float(middle) * factor
         corner.append(min(max(wanted, min(0.0, size - side * factor)), max(0.0, size - side * factor)))
     return factor, (corner[0], corner[1])
 
@@ -158,7 +158,7 @@ def place(
 ) -> Labelled:
     """Draw `image` times `factor` with its corner `at` (x, y), inside `window` only; gives labels there.
 
-    What is cut by the window to less than MIN_SEEN becomes an area to ignore.
+    What is cut by the window to less than MIN_SEEN (HEAD_SEEN from below) becomes an area to ignore.
     """
     x1, y1, x2, y2 = window
     aspect = float(np.exp(random.uniform(-0.12, 0.12)))
@@ -188,7 +188,9 @@ def cut(labels: Labelled, window: tuple[int, int, int, int]) -> Labelled:
     after = area(boxes)
     keep = after > 0
     seen = after / np.maximum(before, 1e-6)
-    hidden = (labels.ignore == 0) & (seen < MIN_SEEN)
+    below = (labels.boxes[:, 0] >= x1) & (labels.boxes[:, 1] >= y1) & (labels.boxes[:, 2] <= x2)
+    least = np.where((labels.classes == PERSON) & below, HEAD_SEEN, MIN_SEEN)
+    hidden = (labels.ignore == 0) & (seen < least)
     ignore = np.where(hidden, 1 << labels.classes.clip(0), labels.ignore).astype(np.int32)
     classes = np.where(hidden, -1, labels.classes).astype(np.int32)
     return Labelled(boxes[keep], classes[keep], ignore[keep])

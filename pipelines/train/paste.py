@@ -26,6 +26,7 @@ TOUCH = 0.08  # of the box: how near to all its four sides an outline must come
 PERSON = 0
 NEAR = 0.3  # share of the pictures with pasted people in which they stand near
 MIN_SEEN = 0.5  # share of a box that must remain in the picture; less is ignored
+HEAD_SEEN = 0.25  # the same of a person who is cut from below alone: head and shoulders tell enough
 
 
 def cut_out(image: Image, box: Floats, rounds: int = 2) -> Image | None:
@@ -153,7 +154,7 @@ def paste_some(image: Image, labels: Labelled, cutouts: Cutouts, random: Random)
     if people and random.random() < NEAR:
         for _ in range(int(random.integers(1, 4))):
             tall = size * np.exp(random.uniform(np.log(0.4), np.log(1.1)))
-            foot, which = random.uniform(0.7 * size, size + 0.4 * tall), int(random.choice(pool))
+            foot, which = random.uniform(0.7 * size, size + 0.7 * tall), int(random.choice(pool))
             labels = paste_one(image, labels, cutouts.piece(which), PERSON, foot, tall, random)
         return labels
     count = int(random.integers(1, 10 if people else 4))
@@ -189,7 +190,8 @@ def paste_one(
     top = round(foot) - size[1]
     x1, y1 = max(0, left), max(0, top)
     x2, y2 = min(image.shape[1], left + size[0]), min(image.shape[0], top + size[1])
-    if x2 - x1 < 3 or y2 - y1 < 6 or (x2 - x1) * (y2 - y1) < MIN_SEEN * size[0] * size[1]:
+    least = HEAD_SEEN if class_id == PERSON and x2 - x1 == size[0] and y1 == top else MIN_SEEN
+    if x2 - x1 < 3 or y2 - y1 < 6 or (x2 - x1) * (y2 - y1) < least * size[0] * size[1]:
         return labels
     part = small[y1 - top : y2 - top, x1 - left : x2 - left].astype(np.float32)
     light = random.uniform(0.65, 1.15)

@@ -94,6 +94,13 @@ def test_what_is_cut_to_a_sliver_is_ignored_not_taught() -> None:
     assert left.boxes[1].tolist() == [90, 0, 100, 100]
 
 
+def test_a_person_cut_from_below_is_known_by_head_and_shoulders() -> None:
+    boxes = [[10, 70, 30, 150], [60, -50, 80, 30], [85, 60, 125, 100]]
+    labels = cut(Labelled.of(boxes, [0, 0, 0]), (0, 0, 100, 100))
+    assert labels.classes.tolist() == [0, -1, -1]
+    assert cut(Labelled.of(boxes[:1], [2]), (0, 0, 100, 100)).classes.tolist() == [-1]
+
+
 def test_what_is_too_small_to_see_is_ignored() -> None:
     left = tidy(Labelled.of([[10, 10, 12, 20], [30, 30, 40, 50]], [0, 0]), 64)
     assert left.classes.tolist() == [-1, 0]
