@@ -15,8 +15,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines.actions.card import model_path, read_action_card, sidecar_of
+from pipelines.actions.card import ActionCard, model_path, read_action_card, sidecar_of
+from pipelines.actions.pairing import MOTION_TRAITS, Traits, carded_traits, check_pair, traits_of
 from pipelines.defaults import with_defaults
+from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
 from pipelines.spec import REVISED, ActionsSpec, CameraRules, PipelineSpec, Rules, preset, with_actions
 from streamer.atomic import Write, write_together
@@ -64,14 +66,16 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
     Raises ConfigError or ModelError.
     """
     spec = pipeline_of(camera)
-    if spec.actions is not None:
-        _check_actions(camera, spec.actions)
+    actions = None if spec.actions is None else _actions_card(camera, spec.actions)
     engine = spec.detector if spec.detector != "auto" else config.inference.engine
     store = ModelStore(config.state_path / "models")
     try:
         _, installed = store.choose(engine, camera.model or spec.model)
     except ModelError as error:
         raise ModelError(f"camera {camera.name}: {error}") from error
+    if spec.actions is not None and actions is not None:
+        traits = MOTION_TRAITS if installed is None else carded_traits(installed.card)
+        _check_pair(camera, actions, spec.actions, traits)
     if installed is None:
         known, whose = MOTION_CLASSES, "the motion detector"
     elif installed.card.classes:
@@ -90,10 +94,24 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
             raise ConfigError(f"camera {camera.name}: {where}: unknown class {word[:40]!r}: {hint}")
 
 
-def _check_actions(camera: CameraConfig, actions: ActionsSpec) -> None:
-    """The rest, such as whether it goes with the detector, is said when both are loaded."""
+def check_actions(camera: CameraConfig, detector: Detector) -> None:
+    """Whether a detector that is loaded goes with the camera's actions, if it has any. Raises ModelError."""
+    spec = pipeline_of(camera)
+    if spec.actions is not None:
+        _check_pair(camera, _actions_card(camera, spec.actions), spec.actions, traits_of(detector))
+
+
+def _actions_card(camera: CameraConfig, actions: ActionsSpec) -> ActionCard:
     try:
-        read_action_card(sidecar_of(model_path(actions.model)))
+        return read_action_card(sidecar_of(model_path(actions.model)))
+    except ModelRefused as error:
+        raise ModelError(f"camera {camera.name}: actions: {error}") from error
+
+
+def _check_pair(camera: CameraConfig, card: ActionCard, actions: ActionsSpec, detector: Traits) -> None:
+    """What the graphs alone tell is said when they are loaded."""
+    try:
+        check_pair(model_path(actions.model), card, actions, detector)
     except ModelRefused as error:
         raise ModelError(f"camera {camera.name}: actions: {error}") from error
 

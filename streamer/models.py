@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.detect.card import ModelCard
+from pipelines.detect.detector import Detector
 from pipelines.detect.model import sha256_of
 from pipelines.registry import PACKAGED_MODEL
 from pipelines.spec import check_name
@@ -163,13 +164,13 @@ class ModelStore:
         stored = [self.folder / _DEFAULT, folder / _SIDECAR, *(folder / f"model{s}" for s in SUFFIXES)]
         return [*stored, PACKAGED_MODEL, PACKAGED_MODEL.with_suffix(".yaml")] if name == PACKAGED else stored
 
-    def check_file(self, which: str) -> None:
+    def check_file(self, which: str) -> Detector | None:
         """Load the model at the path `which` and run one frame, as add() does; it may take seconds.
 
         A name is let through: what is in the store was loaded when it was added. Raises ModelError.
         """
-        if is_path(which) and (installed := self.resolve(which)) is not None:
-            open_detector("auto", installed)
+        installed = self.resolve(which) if is_path(which) else None
+        return open_detector("auto", installed) if installed is not None else None
 
     def default_name(self) -> str | None:
         try:

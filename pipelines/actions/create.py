@@ -7,10 +7,10 @@ from pathlib import Path
 from pipelines.actions.card import ActionCard, model_path
 from pipelines.actions.embed import CropEmbedder
 from pipelines.actions.engine import ActionEngine, EngineSettings
+from pipelines.actions.pairing import check_pair, joints_of, traits_of
 from pipelines.actions.runtime import ActionModel
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
-from pipelines.skeleton import columns_of
 from pipelines.spec import ActionsSpec
 
 
@@ -22,32 +22,22 @@ def create_engine(spec: ActionsSpec, detector: Detector, *, threads: int = 1) ->
     """
     model = ActionModel(model_path(spec.model), threads=threads)
     card = model.card
-    if card.of_pictures:
-        raise ModelRefused(
-            f"{model.path}: says what a picture shows, not what is done over time: use it as a camera's "
-            "scene (`streamer camera set NAME scene=FILE`, or `streamer analyze --scene`)"
-        )
+    check_pair(model.path, card, spec, traits_of(detector))
     embedder, joints = None, tuple[int, ...]()
     if card.kind == "crops":
         embedder = CropEmbedder(model.path, card, threads=threads)
     elif card.kind == "features":
         _check_maps(model.path, card, detector)
     elif card.kind == "pose":
-        joints = _joints(model.path, card, detector.joints)
+        joints = joints_of(model.path, card, detector.joints)
     settings = EngineSettings(spec.labels, spec.min_duration_s, groups=spec.groups, joints=joints)
     return ActionEngine(model, detector.labels, settings, embedder)
 
 
 def _check_maps(path: Path, card: ActionCard, detector: Detector) -> None:
-    """Raise ModelRefused unless the maps are those that the model was trained on."""
+    """Raise ModelRefused unless the maps are of the sizes that the model was trained on."""
     embedder = card.embedder
     assert embedder is not None  # the card is checked for it
-    digest = str(detector.describe().get("sha256", ""))
-    if digest and digest != embedder.sha256:
-        raise ModelRefused(
-            f"{path}: was trained on the feature maps of another detector (SHA-256 {embedder.sha256[:12]}…, "
-            f"this one has {digest[:12]}…): use that one, or train again with this as --detector"
-        )
     channels = detector.give_maps(embedder.strides)
     given = channels if embedder.moved else 2 * channels
     if given != card.size:
@@ -55,15 +45,3 @@ def _check_maps(path: Path, card: ActionCard, detector: Detector) -> None:
             f"{path}: takes {card.size} values a frame, the detector's maps at strides "
             f"{', '.join(map(str, embedder.strides))} give {given}: its sidecar was changed; export it again"
         )
-
-
-def _joints(path: Path, card: ActionCard, given: tuple[str, ...]) -> tuple[int, ...]:
-    """Which of the detector's joints are the model's. Raises ModelRefused where one is missing."""
-    if not given:
-        raise ModelRefused(
-            f"{path}: takes poses, and the detector gives none: choose a model such as YOLOv8-pose"
-        )
-    try:
-        return columns_of(given, card.joints, card.size)
-    except ValueError as error:
-        raise ModelRefused(f"{path}: {error}: train it on poses of this detector's joints") from error

@@ -17,6 +17,7 @@ from pipelines.actions.embed import CropEmbedder
 from pipelines.actions.inputs import boxes_to_values
 from pipelines.actions.maps import WHOLE as WHOLE_PICTURE
 from pipelines.actions.maps import pool
+from pipelines.actions.pairing import check_card, check_groups
 from pipelines.actions.runtime import ActionModel
 from pipelines.actions.windows import Clock, Ring, stack
 from pipelines.values import Event, FeatureMaps, Floats, Image, Labels, Stamp, Tracks
@@ -97,26 +98,12 @@ class ActionEngine:
         self.model = model
         self.card = card = model.card
         self.settings = settings = settings or EngineSettings()
-        if card.rate_hz is None:
-            raise ValueError(
-                f"{model.path}: trained on whole clips, without a rate: a stream has no ends to stretch; "
-                "train it with --rate"
-            )
-        self._rate_hz = card.rate_hz
-        known = {label for head in card.heads for label in head.labels}
-        if strange := [label for label in settings.labels if label not in known]:
-            raise ValueError(f"action {strange[0]!r} is none of the model's: {', '.join(sorted(known))}")
+        self._rate_hz = check_card(model.path, card, settings.labels)
         if card.kind == "crops" and embedder is None:
             raise ValueError(f"{model.path}: a model of crops needs its backbone beside it")
         self._embedder = embedder
         self._labels = labels
-        wanted = settings.groups or card.groups
-        self._watched = np.array([not wanted or group in wanted for group in labels.groups], np.bool_)
-        if not card.whole_picture and not self._watched.any():
-            raise ValueError(
-                f"{model.path}: looks at {', '.join(wanted)}, of which the detector knows nothing (it has "
-                f"{', '.join(dict.fromkeys(labels.groups))[:120]}): choose another detector"
-            )
+        self._watched = np.array(check_groups(model.path, card, settings.groups, labels.groups), np.bool_)
         if settings.min_duration_s is None:
             self._min_duration_s = card.min_duration_s
         else:

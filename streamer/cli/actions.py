@@ -22,6 +22,7 @@ from pipelines.train.actions_data import DataRefused
 from pipelines.train.actions_score import AnyScore
 from pipelines.train.actions_sources import Source
 from streamer.cli.clip_arguments import models_of
+from streamer.cli.numbers import Finite
 from streamer.errors import ModelError
 
 TEMPORALS = ("lstm", "attention", "mean", "tcn", "stats")
@@ -43,7 +44,9 @@ def data_options(command: Any) -> Any:
         click.option("--detector", help="Model of the store, or a path, whose feature maps embed clips."),
         click.option("--moved", is_flag=True, help="Of a detector's maps only how they change."),
         click.option("--cache", type=path, help="Folder in which embedded clips are kept."),
-        click.option("--fps", default=30.0, show_default=True, help="Of files of keypoints."),
+        click.option(
+            "--fps", default=30.0, show_default=True, type=Finite(1, 1000), help="Of files of keypoints."
+        ),
         click.option("--threads", default=1, show_default=True, help="Of the CPU."),
     ):
         command = option(command)
@@ -79,20 +82,20 @@ def _source(data: str, given: dict[str, Any]) -> Source:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for what comes of it.")
 @click.option("--apart", is_flag=True, help="Every clip is a scene of its own: none belongs to another.")
 @click.option("--window", type=click.IntRange(4, 256), help="Frames of a window.")
-@click.option("--rate", type=click.FloatRange(0.5, 60), help="Frames a second of a window.")
+@click.option("--rate", type=Finite(0.5, 60), help="Frames a second of a window.")
 @click.option("--whole-clips", is_flag=True, help="Stretch each clip to one window; not for live cameras.")
-@click.option("--stride", type=click.FloatRange(0.02, 60), help="Seconds from window to window.")
-@click.option("--lag", type=click.FloatRange(0, 30), help="A window tells of so many seconds before its end.")
+@click.option("--stride", type=Finite(0.02, 60), help="Seconds from window to window.")
+@click.option("--lag", type=Finite(0, 30), help="A window tells of so many seconds before its end.")
 @click.option("--temporal", type=click.Choice(TEMPORALS), help="What reads the frames.")
 @click.option("--hidden", type=click.IntRange(8, 512), help="Width of the network.")
 @click.option("--members", type=click.IntRange(1, 16), help="Nets that learn side by side, averaged.")
 @click.option("--epochs", type=click.IntRange(1, 10_000))
 @click.option("--batch", type=click.IntRange(2, 4096))
-@click.option("--lr", type=click.FloatRange(1e-6, 1))
-@click.option("--dropout", type=click.FloatRange(0, 0.9))
-@click.option("--mixup", type=click.FloatRange(0, 2))
+@click.option("--lr", type=Finite(1e-6, 1))
+@click.option("--dropout", type=Finite(0, 0.9))
+@click.option("--mixup", type=Finite(0, 2))
 @click.option("--patience", type=click.IntRange(1), help="Epochs without progress until it stops.")
-@click.option("--val-share", type=click.FloatRange(0, 0.5), help="Held back; 0: none, and no thresholds.")
+@click.option("--val-share", type=Finite(0, 0.5), help="Held back; 0: none, and no thresholds.")
 @click.option("--refit", is_flag=True, help="Train once more on everything when thresholds are known.")
 @click.option("--precision", type=click.Choice(("auto", "f32", "bf16", "fp16")))
 @click.option("--seed", type=int, default=0, show_default=True)

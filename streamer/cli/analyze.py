@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
@@ -33,6 +34,7 @@ from streamer.cli.clip_arguments import (
     read_rules,
 )
 from streamer.cli.gist import gist
+from streamer.cli.numbers import Finite
 from streamer.config_store import ConfigStore
 from streamer.detections import load_detections
 from streamer.errors import ConfigError, StorageError
@@ -78,13 +80,13 @@ from streamer.sources.base import create_source
 )
 @click.option(
     "--scene-interval",
-    type=click.FloatRange(0.2, 3600),
+    type=Finite(0.2, 3600),
     default=5.0,
     show_default=True,
     help="Seconds between its looks.",
 )
 @click.option("--engine", type=click.Choice(["auto", *DETECTORS]), help="Instead of the preset's own.")
-@click.option("--score", type=click.FloatRange(0, 1), help="Least score of a box, instead of the model's.")
+@click.option("--score", type=Finite(0, 1), help="Least score of a box, instead of the model's.")
 @click.option(
     "--width", type=click.IntRange(64, 3840), default=640, show_default=True, help="Analysis width."
 )
@@ -130,6 +132,9 @@ def analyze(
     \b
     streamer analyze street.mp4 --line 'road=0.1,0.6,0.9,0.6' --classes vehicle
     """
+    given = click.get_current_context().get_parameter_source("scene_interval")
+    if scene is None and given is not ParameterSource.DEFAULT:
+        raise ConfigError("--scene-interval is for --scene: add --scene MODEL.onnx, or leave it out")
     spec = chosen_spec(pipeline_name, engine, score, actions)
     drawn = Drawing(
         [parse_drawn(text, "line", 2) for text in lines],

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from pipelines.detect.errors import ModelRefused
 from pipelines.scene.model import SceneModel
-from streamer.changes import check_camera
+from streamer.changes import check_actions, check_camera
 from streamer.cli import daemon
 from streamer.cli.camera_show import LOOKING, check_stream
+from streamer.cli.numbers import Finite
 from streamer.config import CameraConfig, Config
 from streamer.config_file import explain, show_place
 from streamer.config_store import ConfigStore
@@ -41,6 +42,7 @@ SETTABLE = {
     "classes": "rules.classes",
 }
 UNSET = ("", "null", "none")  # how a key is told to be unset; the two words where null is its default
+PAIRED = {"pipeline", "model", "actions"}  # what decides whether a model and actions go together
 LIMITS = ("min_score", "min_width", "min_height")
 
 
@@ -76,16 +78,19 @@ def _whole_path(model: str | None) -> str | None:
     return os.path.abspath(Path(model).expanduser()) if model and is_path(model) else model
 
 
-def _check_model_file(config: Config, model: str | None) -> None:
+def _check_model_file(config: Config, camera: CameraConfig) -> None:
     """Load a model that is given by its path: here, since the daemon has no seconds to spare for it.
 
-    Raises ModelError.
+    Raises ModelError, also where it does not go with the camera's actions.
     """
+    model = camera.model
     if not model or not is_path(model):
         return
     if config.control_path.exists() and _shut(model):
         return  # the service's alone to read: where it runs, it judges the change itself
-    ModelStore(config.state_path / "models").check_file(model)
+    detector = ModelStore(config.state_path / "models").check_file(model)
+    if detector is not None:
+        check_actions(camera, detector)
 
 
 def _check_scene_file(config: Config, path: str | None) -> None:
@@ -115,7 +120,7 @@ def _shut(path: str) -> bool:
 @click.option("--pipeline", default="default", show_default=True, help="What is computed: a preset's name.")
 @click.option("--model", help="A model of the store or a path, instead of the pipeline's.")
 @click.option("--actions", metavar="MODEL", help="Tell what people do: motion, or an exported .onnx.")
-@click.option("--fps", type=float, default=0.0, help="Analysed frames a second; 0: as many as fit.")
+@click.option("--fps", type=Finite(0, 120), default=0.0, help="Analysed frames a second; 0: as many as fit.")
 @click.option("--width", type=int, default=640, show_default=True, help="Width of the analysed picture.")
 @click.option("--class", "--classes", "classes", help="Only these classes or groups: person,vehicle")
 @click.option("--loop", is_flag=True, help="A file: start again at its end.")
@@ -186,7 +191,7 @@ def _refuse_early(store: ConfigStore, wanted: dict[str, Any]) -> None:
         raise ConfigError(f"{show_place(place)}: {text}") from None
     try:
         check_camera(config, made)
-        _check_model_file(config, made.model)
+        _check_model_file(config, made)
     except (StorageError, PermissionError):
         # Its models are the service's alone to read; where it runs, it judges the change itself.
         if not config.control_path.exists():
@@ -219,8 +224,12 @@ def set_(
         "username": username,
         "password": password,
     }
-    _check_model_file(store.load(), values.get("model"))
-    _check_scene_file(store.load(), values.get("scene.model"))
+    config = store.load()
+    before = config.camera(name)
+    if before is not None and values.keys() & PAIRED:
+        given = {key: values[key] or CameraConfig.model_fields[key].default for key in values.keys() & PAIRED}
+        _check_model_file(config, before.model_copy(update=given))
+    _check_scene_file(config, values.get("scene.model"))
     daemon.change(store, change, f"camera {name} changed")
     if "url" in values:
         click.echo(f"see whether it can be read: streamer camera test {name}")

@@ -22,6 +22,7 @@ from pipelines.spec import LineSpec
 from streamer.cli.demo_actions import ActionBoard
 from streamer.cli.demo_board import Board, Truth
 from streamer.cli.demo_stage import EventReader, Stage, follow, user_models
+from streamer.cli.numbers import Finite
 from streamer.config_store import ConfigStore
 from streamer.errors import Exit, SourceError, StreamerError
 from streamer.installed import Installed
@@ -51,7 +52,7 @@ CLIP_LINES = (
 @click.option(
     "--seconds",
     "--duration",
-    type=click.FloatRange(5, 86400),
+    type=Finite(5, 86400),
     default=60.0,
     show_default=True,
     help="How long.",

@@ -32,6 +32,7 @@ from streamer.cli.evaluate_arguments import (
     start_of,
 )
 from streamer.cli.evaluate_tables import print_differences, print_evaluation, print_verdicts
+from streamer.cli.numbers import Finite
 from streamer.config_store import ConfigStore
 from streamer.detections import load_detections, replacing
 from streamer.errors import ConfigError, GateNotMet
@@ -59,9 +60,7 @@ from streamer.sources.base import create_source
     help="CSV of crossings (time,line,direction,class) or MOT text.",
 )
 @click.option("--truth-size", metavar="WxH", help="Picture size that the true boxes are measured in.")
-@click.option(
-    "--truth-fps", type=click.FloatRange(0, 1000, min_open=True), help="Frame rate of the true boxes."
-)
+@click.option("--truth-fps", type=Finite(0, 1000, min_open=True), help="Frame rate of the true boxes.")
 @click.option("--camera", help="Use the lines, classes and preset of this camera.")
 @click.option("--line", "lines", multiple=True, metavar="NAME=x1,y1,x2,y2", help="Counting line.")
 @click.option(
@@ -84,7 +83,7 @@ from streamer.sources.base import create_source
 @click.option("--model", help="Model file (.onnx), or the name of an installed model.")
 @click.option("--pipeline", "pipeline_name", help="Preset.  [default: the camera's, else default]")
 @click.option("--engine", type=click.Choice(["auto", *DETECTORS]), help="Instead of the preset's own.")
-@click.option("--score", type=click.FloatRange(0, 1), help="Least score of a box, instead of the model's.")
+@click.option("--score", type=Finite(0, 1), help="Least score of a box, instead of the model's.")
 @click.option(
     "--width", type=click.IntRange(64, 3840), default=640, show_default=True, help="Analysis width."
 )
@@ -99,7 +98,7 @@ from streamer.sources.base import create_source
 @click.option(
     "--within",
     "within_s",
-    type=click.FloatRange(0, 60, min_open=True),
+    type=Finite(0, 60, min_open=True),
     default=1.0,
     show_default=True,
     help="How many seconds a count may be away from its true crossing.",

@@ -61,6 +61,18 @@ def test_drafts_are_labels_of_what_the_model_sees(home: Path) -> None:
     assert set(labels.by_stem) == {p.stem for p in (home / "out").glob("*.jpg")}
 
 
+def test_drafts_of_a_model_that_sees_nothing_of_what_is_labelled_are_refused(home: Path) -> None:
+    """They were written, all of them empty."""
+    for words in (("--drafts", "--model", "motion"), ("--model", "motion")):
+        done = collect(home, "door", *words, "--out", home / "out")
+        assert done.exit_code != Exit.OK
+        assert not (home / "out").exists()
+    assert "--model is for --drafts" in done.output
+    done = collect(home, "door", "--drafts", "--model", "motion")
+    assert done.exit_code == Exit.MODEL
+    assert "motion sees object, and labels are of person" in done.stderr
+
+
 def test_pictures_of_a_clip_are_named_by_their_frame(home: Path) -> None:
     clip = make_clip(
         home / "yard.mp4", frames=50, width=64, height=64, fps=10,

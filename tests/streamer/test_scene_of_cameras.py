@@ -138,4 +138,6 @@ def test_analyze_says_how_long_each_scene_was_seen(
 def test_analyze_refuses_a_scene_where_there_are_no_pictures(daemon: Daemon, tmp_path: Path) -> None:
     done = daemon.cli("analyze", str(tmp_path / "x.npz"), "--scene", "m.onnx", check=False)
     assert "have no pictures" in done.stderr
+    done = daemon.cli("analyze", str(tmp_path / "x.mp4"), "--scene-interval", "3", check=False)
+    assert "--scene-interval is for --scene" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -14,6 +14,7 @@ from rich.table import Table
 from streamer.cli.model.clips import opener, steps
 from streamer.cli.model.export import pixels_of
 from streamer.cli.model.group import model, model_store
+from streamer.cli.numbers import Finite
 from streamer.config_store import ConfigStore
 from streamer.errors import ModelError
 from streamer.installed import RESERVED
@@ -26,16 +27,18 @@ from streamer.models import ModelStore
 @model.command("bench")
 @click.argument("name", required=False)
 @click.argument("clips", nargs=-1, metavar="[CLIP|CAMERA…]")
-@click.option(
-    "--fps", default=10.0, show_default=True, type=click.FloatRange(0.1), help="Analysed, of a camera."
-)
+@click.option("--fps", default=10.0, show_default=True, type=Finite(0.1), help="Analysed, of a camera.")
 @click.option("--engine", "engines", multiple=True, help="Only this engine; may be given again.")
 @click.option("--size", "sizes", multiple=True, metavar="N|WxH", help="Input, where the model takes any.")
 @click.option("--rounds", default=9, show_default=True, type=click.IntRange(1))
 @click.option("--pictures", default=24, show_default=True, type=click.IntRange(1), help="In a round.")
 @click.option("--threads", default=0, type=click.IntRange(0), help="0: all cores.")
 @click.option(
-    "--decode-cores", default=DECODE_CORES, show_default=True, help="Cores that decoding a camera takes."
+    "--decode-cores",
+    default=DECODE_CORES,
+    show_default=True,
+    type=Finite(0, 64),
+    help="Cores that decoding a camera takes.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_obj

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import click
 
+from pipelines.detect.detector import Detector
 from pipelines.train.dataset import CLASSES
 from streamer.cli import daemon
 from streamer.cli.model.clips import steps
 from streamer.cli.model.group import model, model_store
+from streamer.cli.numbers import Finite
 from streamer.config import CameraConfig, Config
 from streamer.config_store import ConfigStore
-from streamer.errors import ConfigError
+from streamer.errors import ConfigError, ModelError
 from streamer.installed import open_detector
 from streamer.model_agreement import detect_all
 from streamer.model_collect import (
@@ -31,7 +33,7 @@ from streamer.model_frames import Sample, clip_source, shrunk
 
 @model.command("collect")
 @click.argument("what", metavar="CAMERA|CLIP")
-@click.option("--every", default=60.0, show_default=True, type=click.FloatRange(0.04), help="Seconds.")
+@click.option("--every", default=60.0, show_default=True, type=Finite(0.04), help="Seconds.")
 @click.option("--count", default=200, show_default=True, type=click.IntRange(1), help="Pictures.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; without it NAME-pictures.")
 @click.option("--drafts", is_flag=True, help="Write what the model sees as labels to be corrected.")
@@ -48,11 +50,11 @@ def collect(
     config, camera = known(store, what)
     label = camera.name if camera is not None else Path(what).stem
     folder = out or Path(f"{label}-pictures")
+    if name is not None and not drafts:
+        raise ConfigError("--model is for --drafts: add it, or leave --model out")
     detector = None
     if drafts:
-        wanted = name or (camera.model if camera is not None else None)
-        engine, chosen = model_store(store).choose("auto", wanted)
-        detector = open_detector(engine, chosen)
+        detector = _drafter(store, name or (camera.model if camera is not None else None))
     write_classes(folder, CLASSES)
     written = 0
     with steps() as step:
@@ -66,6 +68,20 @@ def collect(
             counted(1)
     click.echo(f"wrote {written} pictures to {folder}")
     click.echo(_next_step(label if camera is not None else str(folder), folder, drafts))
+
+
+def _drafter(store: ConfigStore, wanted: str | None) -> Detector:
+    """Raises ModelError, also for a model that sees nothing of what is labelled."""
+    engine, chosen = model_store(store).choose("auto", wanted)
+    detector = open_detector(engine, chosen)
+    seen = detector.labels.names
+    if not set(seen) & set(CLASSES):
+        who = chosen.shown if chosen is not None else "motion"
+        raise ModelError(
+            f"{who} sees {', '.join(seen[:6])}, and labels are of {', '.join(CLASSES)}: all "
+            "drafts would be empty; give another, such as --model default"
+        )
+    return detector
 
 
 def known(store: ConfigStore, what: str) -> tuple[Config | None, CameraConfig | None]:

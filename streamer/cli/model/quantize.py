@@ -12,6 +12,7 @@ import click
 from streamer.cli.model.add import install, refuse_taken, report
 from streamer.cli.model.clips import opener, steps
 from streamer.cli.model.group import model, model_store
+from streamer.cli.numbers import Finite
 from streamer.config_store import ConfigStore
 from streamer.errors import GateNotMet, ModelError
 from streamer.installed import write_card
@@ -24,7 +25,9 @@ from streamer.model_quantize import Quantized, quantize
 @click.argument("name")
 @click.argument("clips", nargs=-1, required=True, metavar="CLIP|CAMERA…")
 @click.option("--as", "stored_as", help="Its name in the store; without it NAME-int8.")
-@click.option("--limit", default=5.0, show_default=True, help="Percent of AP50 that may be lost.")
+@click.option(
+    "--limit", default=5.0, show_default=True, type=Finite(0, 100), help="Percent of AP50 that may be lost."
+)
 @click.option(
     "--pictures", default=120, show_default=True, type=click.IntRange(16), help="Of all clips together."
 )

@@ -12,6 +12,8 @@ from streamer.config_store import ConfigStore
 from streamer.errors import Exit
 from streamer.secrets import SecretStore
 from tests.clips import make_clip
+from tests.pipelines.actions.test_maps import write_features
+from tests.pipelines.actions.tiny_graph import write_tiny
 from tests.pipelines.detect import tiny_models
 from tests.rtsp_server import RtspServer
 from tests.streamer.cli.conftest import Daemon, Run
@@ -309,3 +311,36 @@ def test_a_class_that_only_motion_has_says_how_to_get_it(run: Run) -> None:
     assert "model default (in the package) has person, bicycle" in done.stderr
     assert "`streamer camera set gate model=motion`" in done.stderr
     assert run("camera", "set", "gate", "model=motion", "classes=object").exit_code == 0
+
+
+def test_actions_that_the_detector_cannot_serve_are_refused_at_the_door_in_the_words_of_analyze(
+    run: Run, store: ConfigStore, short_dir: Path, clip: Path
+) -> None:
+    """They were taken, and no action was ever told."""
+    names = {"names": "{0: 'car', 1: 'truck', 2: 'bus'}"}
+    cars = tiny_models.yolov8(short_dir / "cars.onnx", [(10, 10, 8, 8, 1, 0.9)], classes=3, metadata=names)
+    poses = write_tiny(short_dir / "poses.onnx", kind="pose", size=17)
+    maps = write_features(short_dir / "maps.onnx", cars)
+    assert run("camera", "add", "yard", "synthetic:street", "--no-probe").exit_code == 0
+    for model, actions, why in (
+        ("motion", "motion", "looks at person, of which the detector knows nothing (it has object)"),
+        ("motion", str(poses), "takes poses, and the detector gives none"),
+        ("default", str(poses), "takes poses, and the detector gives none"),
+        ("motion", str(maps), "takes feature maps, and the motion detector has none"),
+        ("default", str(maps), "was trained on the feature maps of another detector"),
+        (str(cars), "motion", "looks at person, of which the detector knows nothing (it has vehicle"),
+    ):
+        told = run("analyze", str(clip), "--model", model, "--actions", actions).stderr
+        said = told.splitlines(keepends=True)[-1]
+        assert why in said
+        for args in (
+            ("add", "gate", "synthetic:street", "--no-probe", "--model", model, "--actions", actions),
+            ("set", "yard", f"model={model}", f"actions={actions}"),
+        ):
+            result = run("camera", *args)
+            where = f"error: camera {args[1]}: actions: "
+            assert (result.exit_code, result.stderr) == (Exit.MODEL, said.replace("error: ", where))
+    assert [(c.name, c.model, c.actions) for c in store.load().cameras] == [("yard", None, None)]
+    assert run("camera", "set", "yard", "actions=motion").exit_code == 0
+    assert run("camera", "set", "yard", "model=motion").exit_code == Exit.MODEL
+    assert run("camera", "set", "yard", "pipeline=", "actions=", "model=motion").exit_code == 0

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -103,3 +105,32 @@ def test_ctrl_c_ends_in_130_without_a_word(short_dir: Path) -> None:
         child.send_signal(signal.SIGINT)
         assert "Traceback" not in child.stderr.read()
     assert child.returncode == 130
+
+
+def options_of(
+    command: click.Command, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], click.Option]]:
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from options_of(below, (*path, name))
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            yield path, parameter
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e400"])
+def test_no_option_takes_what_is_no_finite_number(text: str) -> None:
+    """`model collect --every nan` was taken."""
+    asked, taken = 0, []
+    for path, option in options_of(cli, ()):
+        if isinstance(option.type, click.types.FloatParamType):
+            asked += 1
+            try:
+                taken.append((*path, option.name, option.type.convert(text, option, None)))
+            except click.BadParameter:
+                continue
+    assert asked > 15
+    assert not taken
