@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pipelines.spec import REVISED, check_name
 from streamer.atomic import write_atomically
 from streamer.config import CameraConfig, Config
 from streamer.config_file import read
+from streamer.config_salvage import salvage
 from streamer.errors import ConfigError, StorageError
 
 log = logging.getLogger(__name__)
@@ -61,18 +63,19 @@ class ConfigStore:
         """Parse and validate all files. Raises ConfigError with file, line and key."""
         return self.settings().model_copy(update={"cameras": tuple(self._cameras())})
 
-    def control_path(self) -> Path:
-        """The daemon's socket, also while a camera's file, or all of it, is being mended.
+    def load_readable(self) -> tuple[Config, list[ConfigError]]:
+        """As load(), for who only looks: what can be used of it, and what is wrong with the rest.
 
-        Raises ConfigError where streamer.yaml is broken and no daemon is where it usually is.
+        Where there is no file it is the usual configuration, without cameras.
         """
+        faults: list[ConfigError] = []
         try:
-            return self.settings().control_path
-        except ConfigError:
-            usual = Config(runtime_dir=self.default_runtime_dir()).control_path
-            if usual.exists():
-                return usual
-            raise
+            config = self.settings()
+        except ConfigError as error:
+            if self.exists():
+                faults.append(error)
+            config = self._complete(salvage(self.file) if faults else Config())
+        return config.model_copy(update={"cameras": tuple(self._cameras(faults))}), faults
 
     def settings(self) -> Config:
         """streamer.yaml alone, without cameras. Raises ConfigError with file, line and key."""
@@ -88,7 +91,9 @@ class ConfigStore:
         document = read(self.file, advice="remove it, and `streamer init` writes a commented one")
         if "cameras" in document.data:
             raise document.error(("cameras",), f"cameras live in {self.cameras_dir}/NAME.yaml, one file each")
-        config = document.check(Config)
+        return self._complete(document.check(Config))
+
+    def _complete(self, config: Config) -> Config:
         return config.model_copy(
             update={
                 "state_dir": config.state_dir or self.default_state_dir(),
@@ -96,7 +101,24 @@ class ConfigStore:
             }
         )
 
-    def _cameras(self) -> list[CameraConfig]:
+    def _cameras(self, faults: list[ConfigError] | None = None) -> Iterator[CameraConfig]:
+        """What is wrong with one is added to `faults`, or raised where there are none."""
+        try:
+            paths = self._camera_files()
+        except ConfigError as error:
+            if faults is None:
+                raise
+            faults.append(error)
+            return
+        for path in paths:
+            try:
+                yield self._camera(path)
+            except ConfigError as error:
+                if faults is None:
+                    raise
+                faults.append(error)
+
+    def _camera_files(self) -> list[Path]:
         try:
             paths = sorted(self.cameras_dir.iterdir())
         except FileNotFoundError:
@@ -104,7 +126,7 @@ class ConfigStore:
         except OSError as error:
             raise ConfigError(f"{self.cameras_dir}: cannot be read: {error.strerror}") from error
         self._parsed = {path: known for path, known in self._parsed.items() if path in paths}
-        return [self._camera(path) for path in paths if not path.name.startswith(".")]
+        return [path for path in paths if not path.name.startswith(".")]
 
     def _camera(self, path: Path) -> CameraConfig:
         """As load_camera; a file that is as it was is not parsed again, 4 ms a camera in a daemon's loop."""

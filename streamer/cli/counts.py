@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamer.cli.ledger import check_known, ledger_path
+from streamer.cli.reading import readable
 from streamer.config_store import ConfigStore
 from streamer.ledger import LedgerReader
 from streamer.ledger.reader import Count, Coverage
@@ -49,11 +50,11 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
     Times are in the configured timezone. Time in which a camera was not seen is unknown, not zero, and is
     shown as such.
     """
-    config = store.load() if store.exists() else None
-    zone = ZoneInfo(config.timezone if config else "UTC")
+    config = readable(store)
+    zone = ZoneInfo(config.timezone)
     columns = _columns(by)
     since_s = unix_s(since, zone)
-    reader = LedgerReader(ledger_path(store))
+    reader = LedgerReader(ledger_path(config))
     try:
         check_known(config, camera, reader.cameras())
         rows = _grouped(list(reader.counts(since_s=since_s, camera=camera)), columns, zone)

@@ -16,9 +16,9 @@ from zoneinfo import ZoneInfo
 import click
 
 from streamer import redis_server, schemas
-from streamer.assignments import LEDGER_FILE
 from streamer.cli.gist import gist
-from streamer.cli.ledger import check_known
+from streamer.cli.ledger import check_known, ledger_path
+from streamer.cli.reading import readable
 from streamer.cloudevents import EventId
 from streamer.config import Config
 from streamer.config_store import ConfigStore
@@ -66,7 +66,7 @@ def events(
     as_json: bool,
 ) -> None:
     """Print events: the last ones, or with --follow those that come."""
-    config = store.load()
+    config = readable(store)
     wanted_type = _full_type(event_type) if event_type else None
     count = last if last is not None else (0 if follow else 20)
     zone = ZoneInfo(config.timezone)
@@ -108,13 +108,13 @@ def _open(store: ConfigStore, config: Config, camera: str | None, event_type: st
         except RedisError as error:
             click.echo(f"{error}; reading the ledger instead", err=True)
     check_known(config, camera, _in_ledger(config))
-    return _LedgerFeed(config.state_path / LEDGER_FILE, camera, event_type)
+    return _LedgerFeed(ledger_path(config), camera, event_type)
 
 
 def _in_ledger(config: Config) -> list[str]:
     """The cameras that the ledger knows; none where it cannot be read, which who reads it will say."""
     try:
-        reader = LedgerReader(config.state_path / LEDGER_FILE)
+        reader = LedgerReader(ledger_path(config))
     except (StorageError, PermissionError):
         return []
     try:

@@ -13,24 +13,24 @@ from rich.table import Table
 
 from streamer import control
 from streamer.assignments import LEDGER_FILE
+from streamer.cli.reading import readable
 from streamer.config import Config
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, RunningError
 from streamer.ledger import Ledger, LedgerReader, damage
 
 
-def ledger_path(store: ConfigStore) -> Path:
+def ledger_path(config: Config) -> Path:
     """Where the configured daemon keeps its ledger, or would."""
-    state = store.load().state_path if store.exists() else store.default_state_dir()
-    return state / LEDGER_FILE
+    return config.state_path / LEDGER_FILE
 
 
-def check_known(config: Config | None, camera: str | None, recorded: Iterable[str]) -> None:
+def check_known(config: Config, camera: str | None, recorded: Iterable[str]) -> None:
     """Raise ConfigError, with the cameras there are, for one neither configured nor `recorded`.
 
     A camera that was removed is still recorded.
     """
-    known = {*recorded, *(c.name for c in (config.cameras if config else ()))}
+    known = {*recorded, *(c.name for c in config.cameras)}
     if camera is not None and camera not in known:
         raise ConfigError(
             f"no camera {camera[:64]!r}; known: {', '.join(sorted(known)) or 'there is none yet'}"
@@ -47,7 +47,7 @@ def ledger() -> None:
 @click.pass_obj
 def status(store: ConfigStore, as_json: bool) -> None:
     """Show what the ledger holds and what Redis has not got yet."""
-    reader = LedgerReader(ledger_path(store))
+    reader = LedgerReader(ledger_path(readable(store)))
     try:
         found = reader.status()
     finally:
@@ -79,7 +79,7 @@ def backup(store: ConfigStore, target: Path) -> None:
 
     After a copy is put back in the ledger's place, run `streamer ledger new-lineage` once.
     """
-    size = damage.backup(ledger_path(store), target)
+    size = damage.backup(ledger_path(readable(store)), target)
     click.echo(f"{target}: {size / 1e6:.1f} MB, verified")
 
 
@@ -91,8 +91,8 @@ def new_lineage(store: ConfigStore) -> None:
     Numbers that the lost ledger gave out may be on the stream already; with a new lineage no id is used
     twice. The daemon must be stopped.
     """
-    path = ledger_path(store)
     config = store.load()
+    path = ledger_path(config)
     try:
         control.call(config.control_path, "ping", timeout_s=2.0)
     except RunningError:

@@ -22,8 +22,10 @@ from streamer.changes import pipeline_of
 from streamer.cli.clip_arguments import parse_drawn
 from streamer.cli.counts import unix_s
 from streamer.cli.ledger import ledger_path
+from streamer.cli.reading import readable
 from streamer.cli.rules import normalised
 from streamer.cloudevents import NS_PER_S, rfc3339
+from streamer.config import Config
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError
 from streamer.ledger import LedgerReader
@@ -79,11 +81,12 @@ def recount(
     \b
     streamer recount gate --line door=0.4,0.9,0.6,0.9 --since 7d
     """
-    zone = ZoneInfo(store.load().timezone) if store.exists() else ZoneInfo("UTC")
-    spec = _line(line, _anchor_of(store, camera) if anchor == "auto" else anchor, classes, names)
+    config = readable(store)
+    zone = ZoneInfo(config.timezone)
+    spec = _line(line, _anchor_of(config, camera) if anchor == "auto" else anchor, classes, names)
     since_ns = unix_s(since, zone) * NS_PER_S
     until_ns = unix_s(until, zone, "--until") * NS_PER_S if until else time.time_ns()
-    reader = LedgerReader(ledger_path(store))
+    reader = LedgerReader(ledger_path(config))
     try:
         console = Console(stderr=True)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -105,9 +108,9 @@ def recount(
         _print(found, rows)
 
 
-def _anchor_of(store: ConfigStore, camera: str) -> Anchor:
+def _anchor_of(config: Config, camera: str) -> Anchor:
     """What the camera's pipeline counts by, so that the past is counted as the present is."""
-    known = store.load().camera(camera) if store.exists() else None
+    known = config.camera(camera)
     return pipeline_of(known).defaults.anchor if known is not None else "auto"
 
 

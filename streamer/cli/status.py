@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,7 +16,7 @@ from rich.text import Text
 from streamer import control
 from streamer.cli.status_page import page
 from streamer.config_store import ConfigStore
-from streamer.errors import RunningError
+from streamer.errors import ConfigError, RunningError
 from streamer.urls import redact
 
 INTERVAL_S = 1.0
@@ -29,26 +28,25 @@ INTERVAL_S = 1.0
 @click.pass_obj
 def status(store: ConfigStore, watch: bool, as_json: bool) -> None:
     """Show cameras, frames, ages, drops by reason, workers, ledger and Redis."""
-    path = store.control_path()
     if not watch:
-        found = ask(path)
+        found = ask(store)
         click.echo(json.dumps(found, indent=2)) if as_json else Console().print(page(found))
         return
     if as_json:
         while True:
-            click.echo(json.dumps(ask(path), separators=(",", ":")))  # which flushes
+            click.echo(json.dumps(ask(store), separators=(",", ":")))  # which flushes
             time.sleep(INTERVAL_S)
-    _watch(path)
+    _watch(store)
 
 
-def _watch(path: Path) -> None:
+def _watch(store: ConfigStore) -> None:
     """In a terminal the page is drawn in place; elsewhere one page follows the other."""
     console = Console()
     with Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live:
         while True:
             try:
-                shown: RenderableType = page(ask(path))
-            except RunningError as error:  # a restart ends no watch
+                shown: RenderableType = page(ask(store))
+            except (RunningError, ConfigError) as error:  # a restart ends no watch
                 shown = Text(str(error), style="red")
             if live is None:
                 console.print(shown)
@@ -58,9 +56,23 @@ def _watch(path: Path) -> None:
             time.sleep(INTERVAL_S)
 
 
-def ask(path: Path) -> dict[str, Any]:
-    """The daemon's status. Raises RunningError where none answers. No URL in it keeps a credential."""
-    found: dict[str, Any] = _clean(control.call(path, "status"))
+def ask(store: ConfigStore) -> dict[str, Any]:
+    """The daemon's status, with what is wrong with the files on disk, which it keeps out of force, among its
+    warnings. No URL in it keeps a credential.
+
+    Raises RunningError where none answers, or ConfigError where the files would not let one run.
+    """
+    config, faults = store.load_readable()
+    try:
+        found: dict[str, Any] = _clean(control.call(config.control_path, "status"))
+    except RunningError:
+        if faults:
+            raise faults[0] from None
+        store.settings()  # which says so where nothing is configured
+        raise
+    told = [f"on disk, not in force: {fault}" for fault in faults]
+    if told and not any(str(fault) in text for fault in faults for text in found.get("warnings", ())):
+        found["warnings"] = [*found.get("warnings", ()), *told]
     return found
 
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from streamer.cli.ledger import ledger_path
+from streamer.cli.reading import readable
 from streamer.config_store import ConfigStore
 from streamer.ledger import LedgerReader
 from streamer.why import explain, parse_id
@@ -38,8 +39,9 @@ def why(store: ConfigStore, event_id: str, camera: str | None, as_json: bool, pi
     streamer why gate/4711
     """
     asked = parse_id(event_id, camera)
-    zone = ZoneInfo(store.load().timezone) if store.exists() else ZoneInfo("UTC")
-    reader = LedgerReader(ledger_path(store))
+    config = readable(store)
+    zone = ZoneInfo(config.timezone)
+    reader = LedgerReader(ledger_path(config))
     try:
         found = explain(reader, asked)
     finally:

@@ -22,7 +22,7 @@ def model_store(store: ConfigStore) -> ModelStore:
 
     Raises ConfigError, or StorageError where this user may not see it.
     """
-    state = store.load().state_path if store.exists() else store.default_state_dir()
+    state = store.settings().state_path if store.exists() else store.default_state_dir()
     folder = state / "models"
     try:
         folder.stat()

@@ -85,6 +85,34 @@ def test_counts_are_summed_by_what_is_asked_for(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("counted")
+def test_a_broken_file_is_named_and_stops_no_reading_of_what_was_counted(
+    run: Run, store: ConfigStore
+) -> None:
+    asked = (
+        ("counts", "--since", "all", "--by", "hour", "--csv"),
+        ("events", "--json"),
+        ("ledger", "status", "--json"),
+        ("why", "gate/1", "--json"),
+    )
+    whole = store.file.read_text() + "timezone: Asia/Kolkata\nredis: {enabled: false}\n"
+    store.file.write_text(whole)
+    sound = {args: run(*args).stdout for args in asked}
+    store.cameras_dir.mkdir()
+    bad = store.camera_file("yard")
+    bad.write_text("name: yard\nurl: [\n")
+    for args in asked:
+        result = run(*args)
+        assert (result.exit_code, result.stdout) == (0, sound[args])
+        assert f"warning: {bad}:" in result.stderr
+    bad.unlink()
+    store.file.write_text(whole + "ledger:\n  max_mb: {\n")
+    for args in asked:
+        result = run(*args)
+        assert (result.exit_code, result.stdout) == (0, sound[args])
+        assert f"warning: {store.file}:" in result.stderr
+
+
+@pytest.mark.usefixtures("counted")
 def test_hours_are_those_of_the_sites_timezone(run: Run, store: ConfigStore) -> None:
     with open(store.file, "a") as file:
         file.write("timezone: Asia/Kolkata\n")  # half an hour off the hours of UTC

@@ -168,3 +168,43 @@ def test_the_page_names_the_detector_and_its_cameras() -> None:
     text = text_of({**STATUS, "cameras": [*cameras, {**GATE, "name": "lot", "detector": motion}]})
     assert "detector default (in the package), openvino bf16: gate yard" in text
     assert "detector motion: lot" in text
+
+
+@pytest.mark.parametrize(
+    ("added", "fault"),
+    [
+        ("redis: {port: 1}\n", "redis.port: unknown key"),
+        ("timezone: Mars\n", "timezone: is not a timezone name"),
+        ("inference:\n  threads: [1\n", "is not YAML"),
+        ("runtime_dir: /elsewhere\n", "is given twice"),
+        ("\tx: 1\n", "is not YAML"),
+    ],
+)
+def test_a_broken_file_hides_no_daemon_and_is_told_beside_its_state(
+    run: Run, store: ConfigStore, daemon: Daemon, added: str, fault: str
+) -> None:
+    daemon.answers["status"] = lambda request: request.reply(STATUS)
+    whole = store.file.read_text()
+    store.file.write_text(whole + added)
+    found = json.loads(run("status", "--json").stdout)
+    assert found["pid"] == STATUS["pid"]
+    first, told = found["warnings"]
+    assert first == STATUS["warnings"][0]
+    assert told.startswith(f"on disk, not in force: {store.file}:")
+    assert fault in told
+    assert "lobby box" in run("status").stdout
+    daemon.close()
+    refused = run("status")
+    assert (refused.exit_code, refused.stdout) == (Exit.CONFIG, "")
+    assert fault in refused.stderr
+    store.file.write_text(whole)
+    assert run("status").exit_code == Exit.RUNNING
+
+
+def test_a_broken_file_of_a_camera_is_told_beside_the_daemon_s_state(
+    run: Run, store: ConfigStore, daemon: Daemon
+) -> None:
+    daemon.answers["status"] = lambda request: request.reply(STATUS)
+    store.cameras_dir.mkdir()
+    store.camera_file("gate").write_text("name: gate\nurl: synthetic:street\nspeed: 1\n")
+    assert "gate.yaml:3: speed: unknown key" in json.loads(run("status", "--json").stdout)["warnings"][1]
