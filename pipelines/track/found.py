@@ -17,6 +17,11 @@ from pipelines.values import Detections
 
 Array = npt.NDArray[np.float64]
 
+# Rows of a found box from its sides, score and class; the time and the evidence are put in later.
+FROM_RAW: Array = np.zeros((t.SEEN_ROWS, 6))
+FROM_RAW[t.SEEN_BOX, :4] = t.FROM_SIDES
+FROM_RAW[t.SEEN_SCORE, 4] = FROM_RAW[t.SEEN_CLASS, 5] = 1.0
+
 Drop = Callable[[str, int], None]  # counts what is dropped, with the reason
 
 
@@ -39,38 +44,39 @@ def find(
     detections: Detections, now_s: float, scale: ScoreScale, settings: TrackerSettings, drop: Drop
 ) -> Found:
     """The boxes that are finite, have an area and a score worth a look; at most `max_boxes`, the best."""
-    rows, good = _rows(detections, settings)
+    rows, lowest, good = _rows(detections, settings)
     if not good:
         detections = _good(detections, settings, drop)
-        rows, _ = _rows(detections, settings)
+        rows, lowest, _ = _rows(detections, settings)
     if not rows.shape[1]:
         return Found(rows, detections, True)
-    scores, evidence = rows[t.SEEN_SCORE], rows[t.SEEN_EVIDENCE]
+    evidence = rows[t.SEEN_EVIDENCE]
     rows[t.SEEN_S] = now_s
-    scale.evidence(scores, evidence)
-    return Found(rows, detections, evidence.item(scores.argmin()) >= 0)
+    scale.evidence(rows[t.SEEN_SCORE], evidence)
+    return Found(rows, detections, evidence.item(lowest) >= 0)
 
 
-def _rows(detections: Detections, settings: TrackerSettings) -> tuple[Array, bool]:
-    """The rows but for time and evidence; and whether there is nothing to drop, as nearly always."""
-    n = len(detections.scores)
-    rows = np.empty((t.SEEN_ROWS, n))
-    raw = np.empty((5, n))
+def _rows(detections: Detections, settings: TrackerSettings) -> tuple[Array, int, bool]:
+    """The rows but for time and evidence; which box has the lowest score; and whether there is nothing to
+    drop, as nearly always."""
+    scores = detections.scores
+    n = len(scores)
+    raw = np.empty((6, n))
     raw[:4] = detections.boxes_xyxyn.T
-    raw[4] = scores = detections.scores
+    raw[4] = scores
+    raw[5] = detections.class_ids
     flat = raw.reshape(-1)
     if not flat.dot(flat) < math.inf or n > settings.max_boxes:
-        return rows, False
+        return raw, 0, False
+    rows = FROM_RAW.dot(raw)
     if not n:
-        return rows, True
-    t.FROM_SIDES.dot(raw[:4], rows[t.SEEN_BOX])
-    rows[t.SEEN_SCORE] = scores
-    rows[t.SEEN_CLASS] = detections.class_ids
+        return rows, 0, True
     size = rows[t.SEEN_SIZE]
     least = size.item(size.argmin())
     if least < t.LEAST_SIZE:
         np.maximum(size, t.LEAST, out=size)
-    return rows, least > 0 and bool(scores[scores.argmin()] >= settings.low_score)
+    lowest = int(scores.argmin())
+    return rows, lowest, least > 0 and scores.item(lowest) >= settings.low_score
 
 
 def _good(detections: Detections, settings: TrackerSettings, drop: Drop) -> Detections:

@@ -92,37 +92,36 @@ class Motion:
     def correct(self, tracks: Table, seen: Array, matched: Bools | None) -> None:
         """Take the boxes `seen` (SEEN_ROWS, N) of the tracks `matched` (N,), None for all, into account, in
         place; the other columns may hold anything finite."""
-        step = seen[t.PLACED] - tracks.seen[t.PLACED]
-        size = seen[t.SEEN_SIZE] * seen[t.SEEN_SIZE]
+        # To correct all and put those without a box back is less work than to leave these out at each step.
+        missing = None if matched is None else (~matched).nonzero()[0]
+        if missing is not None:
+            before = tracks.kept.take(missing, axis=1)
+        step = seen[t.PLACED] - tracks.placed
+        size = np.square(seen[t.SEEN_SIZE])
         self.noise.measure(tracks, step, size, matched)
         self.noise.of(tracks, tracks.side)
         weight = SHARES.dot(tracks.side * size)
         weight += tracks.p_xx
         np.reciprocal(weight, out=weight)
-        if matched is not None:
-            np.copyto(weight, 0.0, where=~matched)
         # What was known less what was seen, [p_xx, p_xv, box - seen]; weighed, the first two are the gains.
         known = tracks.value.copy()
-        known[8:] -= seen[t.SEEN_BOX]
+        off = known[8:]
+        off -= seen[t.SEEN_BOX]
         known = known.reshape(3, -1)
         weighed = known * weight.reshape(-1)
         tracks.state_23 -= known[:2, None] * weighed
-        self._follow(tracks, (known[2] * weighed[2]).reshape(4, -1), matched)
-        if matched is None:
-            tracks.seen[:] = seen
-            tracks.step[:] = step
-        else:
-            np.copyto(tracks.seen, seen, where=matched)
-            np.copyto(tracks.step, step, where=matched)
+        self._follow(tracks, (known[2] * weighed[2]).reshape(4, -1))
+        tracks.seen[:] = seen
+        tracks.step[:] = step
+        if missing is not None:
+            tracks.kept[:, missing] = before
 
-    def _follow(self, tracks: Table, surprises: Array, matched: Bools | None) -> None:
+    def _follow(self, tracks: Table, surprises: Array) -> None:
         """Let the acceleration follow the squared innovations (4, N) over what was expected of them."""
         surprise = MEAN.dot(surprises)
         np.maximum(surprise, LEAST_SURPRISE, out=surprise)
         np.minimum(surprise, MOST_SURPRISE, out=surprise)
         np.power(surprise, self._rate, out=surprise)
-        if matched is not None:
-            np.copyto(surprise, 1.0, where=~matched)
         maneuver = tracks.maneuver
         maneuver *= surprise
         np.maximum(maneuver, self._least, out=maneuver)

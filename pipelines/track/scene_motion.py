@@ -15,19 +15,23 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.track import table as t
+from pipelines.track.association import Likeness, best_of
 from pipelines.track.motion import SHARES
 from pipelines.track.table import Table
 
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
 
-POORLY, UNSURE_ONE_IN = 0.5, 5  # looked for where one in so many tracks meets no box better, or is new,
-WELL = 0.4  # and the boxes do not lie where they were: the mean square of their overlap
+POORLY = np.array(0.5, np.float32)  # looked for where one in so many tracks meets no box better, or is new,
+UNSURE_ONE_IN = 5
+WELL, ROUNDED = 0.4, 0.001  # and the boxes do not lie where they were: the mean square of their overlap
 LONGEST_S = 1.0  # between two frames
 MOST = 64  # boxes of a frame that are compared, the tallest; of them
 MOST_OLD, MOST_SEEDS = 16, 8  # so many tell how good a motion is, and so many make motions to try
 MOST_RATIO = 1.9  # of the sizes of a pair that makes one
+AT_ONCE = 48  # motions that are tried together
 LEAST = 3  # boxes that make one; fewer can only follow that of the frame before
 BEST, ROUNDS = 4, 3  # so many are fitted, so often
 LEAST_OVERLAP = 0.2  # of boxes that a motion is fitted to
@@ -50,19 +54,23 @@ class SceneMotion:
         self._speed: Array = np.zeros(5)  # the last motion, a second
 
     def follow(
-        self, tracks: Table, alike: Floats, boxes: Array, sure: Array, now_s: float, dt: float
+        self, tracks: Table, met: Floats, found: Array, now_s: float, dt: float, likeness: Likeness
     ) -> bool:
         """Whether the scene has moved in a way that the tracks did not foresee; they follow it, in place.
 
-        `alike` (T, D) is how well their predictions meet the `boxes` (4, D); those that are `sure` tell.
+        `met` (T,) is how well their predictions meet the `found` boxes (SEEN_ROWS, D), which `likeness` has
+        met.
         """
-        fresh = tracks.step[0] == 0
-        unsure = alike.max(axis=1) < POORLY
+        fresh = tracks.step[0] == t.NONE
+        unsure = met < POORLY
         unsure |= fresh
         if np.count_nonzero(unsure) * UNSURE_ONE_IN < len(unsure) or dt > LONGEST_S:
             return False
         last = np.abs(tracks.seen_s - (now_s - dt)) < 1e-6
-        tell = last & (tracks.seen[t.SEEN_EVIDENCE] >= 0)
+        boxes, sure = found[t.SEEN_BOX], found[t.SEEN_EVIDENCE] >= t.NONE
+        tell = last & (tracks.seen[t.SEEN_EVIDENCE] >= t.NONE)
+        if _surely_lie(likeness.of_boxes(tracks.seen_box), tell, sure):
+            return False
         motion = self.find(_tallest(tracks.seen_box[:, tell]), _tallest(boxes[:, sure]), dt)
         if motion is None:
             return False
@@ -86,8 +94,7 @@ class SceneMotion:
         few = min(n, new.shape[1]) < LEAST
         if not few:
             tries = np.concatenate((tries, _seeds(_tallest(old, MOST_SEEDS), new)))
-        judges = _tallest(old, MOST_OLD)
-        worth = _score(overlap(moved(judges, tries).astype(np.float32), new.astype(np.float32)))
+        worth = _worth(_tallest(old, MOST_OLD), new, tries)
         best, most = None, GAIN * still + (GAIN_FEW if few else GAIN_BOXES)
         for k in np.argsort(-worth, kind="stable")[:BEST].tolist():
             motion = _fitted(old, new, tries[k])
@@ -121,17 +128,55 @@ def overlap(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -
     """(..., T, D) intersection over union of boxes (..., 4, T) and (4, D); 0 for a box without an extent."""
     first_size, second_size = np.maximum(first[..., 2:, :], t.LEAST_SIZE), second[2:]
     half, other = 0.5 * first_size[..., None], 0.5 * second_size[:, None, :]
-    apart = np.abs(first[..., :2, :, None] - second[:2, None, :])
-    shared = np.minimum(2 * np.minimum(half, other), half + other - apart)
+    apart = first[..., :2, :, None] - second[:2, None, :]
+    np.abs(apart, out=apart)
+    shared = half + other
+    shared -= apart
+    lesser = np.minimum(half, other, out=apart)
+    lesser *= 2
+    np.minimum(lesser, shared, out=shared)
     np.maximum(shared, 0.0, out=shared)
     both = shared[..., 0, :, :] * shared[..., 1, :, :]
     area = first_size[..., 0, :] * first_size[..., 1, :]
-    return np.asarray(both / (area[..., None] + second_size[0] * second_size[1] - both))
+    union = area[..., None] + second_size[0] * second_size[1]
+    union -= both
+    both /= union
+    return np.asarray(both)
 
 
 def _score(overlaps: npt.NDArray[np.floating]) -> Array:
     """How well old boxes (..., T, D) meet new ones: a close meeting counts for more than two loose ones."""
-    return np.asarray((overlaps.max(axis=-1) ** 2).sum(axis=-1), np.float64)
+    return _sum_of_squares(overlaps.max(axis=-1))
+
+
+def _sum_of_squares(best: npt.NDArray[np.floating]) -> Array:
+    return np.asarray((best**2).sum(axis=-1), np.float64)
+
+
+def _worth(old: Array, new: Array, motions: Array) -> Array:
+    """(K,) how well the old boxes (4, T) meet the new ones (4, D) under each of the motions (K, 5).
+
+    Motions and old boxes share the last axis, and few motions are tried at a time: numpy is many times as
+    fast over few long rows as over many short ones, and where what it makes stays small.
+    """
+    few, n = new.astype(np.float32), old.shape[1]
+    after = moved(old, motions).transpose(1, 0, 2).reshape(4, -1).astype(np.float32)
+    np.maximum(after[2:], t.LEAST_SIZE, out=after[2:])
+    parts = range(0, after.shape[1], AT_ONCE * n)
+    best = [overlap(few, after[:, k : k + AT_ONCE * n]).max(axis=0) for k in parts]
+    return _sum_of_squares(np.concatenate(best).reshape(-1, n))
+
+
+def _surely_lie(overlaps: Floats, tell: Bools, sure: Bools) -> bool:
+    """Whether the old boxes that `tell` (T,) certainly lie where they were, by overlaps (T, D) of single
+    precision: the question that `find` begins with, and nearly always its answer."""
+    if max(overlaps.shape) > MOST:
+        return False
+    if np.count_nonzero(sure) < len(sure):
+        overlaps = overlaps * sure
+    _, value = best_of(overlaps)
+    value *= tell
+    return bool(value.dot(value) > (WELL + ROUNDED) * np.count_nonzero(tell))
 
 
 def _agree(lying: npt.NDArray[np.floating], meeting: npt.NDArray[np.floating]) -> bool:

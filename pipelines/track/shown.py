@@ -10,6 +10,8 @@ from pipelines.track.early import Early
 from pipelines.track.table import Table
 from pipelines.values import Tracks
 
+Array = npt.NDArray[np.float64]
+
 # The shown box of a track with this factor of acceleration is half estimate, half matched box: the estimate
 # is behind where an object speeds up or turns, the box is noisy where it does not.
 LIVELY = np.array(0.3)
@@ -17,25 +19,34 @@ LIVELY = np.array(0.3)
 
 def shown(
     tracks: Table,
+    gap: Array | None,
     all_confirmed: bool,
     classes: npt.NDArray[np.int32],
     early: Early,
     now_s: float,
     coast_s: float,
 ) -> Tracks:
-    """The confirmed tracks that were seen within `coast_s`, with the class ids (N,)."""
+    """The confirmed tracks that were seen within `coast_s`, with the class ids (N,).
+
+    `gap` (N,) is how long ago each was seen, in seconds; None where all were seen now.
+    """
     if not tracks.n:
         return Tracks.empty()
-    gap = now_s - tracks.seen_s
     index = None
-    if not all_confirmed or gap.item(gap.argmax()) > coast_s:
-        index = ((gap <= coast_s) & (tracks.confirmed > 0)).nonzero()[0]
+    if not all_confirmed or (gap is not None and gap.item(gap.argmax()) > coast_s):
+        visible = tracks.confirmed > t.NONE
+        if gap is not None:
+            visible &= gap <= coast_s
+        index = visible.nonzero()[0]
         if not len(index):
             return Tracks.empty()
-    observed = gap == 0
     maneuver = tracks.maneuver[0]
     lively = maneuver / (maneuver + LIVELY)
-    lively *= observed
+    if gap is None:
+        observed = lively == lively
+    else:
+        observed = gap == t.NONE
+        lively *= observed
     box = tracks.seen_box - tracks.box
     box *= lively
     box += tracks.box
@@ -45,7 +56,7 @@ def shown(
     t.TO_SIDES.dot(tracks.seen_box, block[4:8])
     jitter = np.sqrt(tracks.side, out=block[8:10])
     jitter *= tracks.size
-    block[10:] = tracks.seen[t.SEEN_SCORE : t.SEEN_EVIDENCE + 1]
+    block[10:] = tracks.seen_score
     rows, ids = block.astype(np.float32), tracks.id.astype(np.int64)
     if index is not None:
         rows, ids, classes, observed = rows.take(index, axis=1), ids[index], classes[index], observed[index]
@@ -56,7 +67,7 @@ def shown(
         classes,
         observed,
         rows[8:10].T,
-        measured_xyxyn=rows[4:8].T,
-        evidence=rows[11],
-        history=early.give(ids, now_s),
+        rows[4:8].T,
+        rows[11],
+        early.give(ids, now_s),
     )

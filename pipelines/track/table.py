@@ -27,6 +27,7 @@ ROWS = 52
 
 LEAST_SIZE = 1e-4  # of the picture; a thinner box is taken as this thin
 LEAST = np.array(LEAST_SIZE)  # numpy takes an array of no dimension faster than a number
+NONE = np.array(0.0)
 
 # Centre and extent from the sides x1, y1, x2, y2, and back.
 FROM_SIDES: Array = np.array([[0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5], [-1, 0, 1, 0], [0, -1, 0, 1]])
@@ -59,6 +60,7 @@ class Table:
         self.p_xx = rows[0:4]  # variance of the estimate
         self.p_xv = (rows[4:8], rows[12:16])  # its covariance with the speed, twice
         self.box = rows[8:12]  # the estimate
+        self.place = rows[8:10].reshape(-1)
         self.size = rows[10:12]
         self.p_vv = rows[16:20]  # variance of the speed
         self.speed = rows[20:24]
@@ -66,9 +68,12 @@ class Table:
         self.maneuver = rows[26:28]  # factor on the process noise, the same in both rows
         self.seen = rows[28:36]  # the last matched box
         self.seen_s = rows[28]
+        self.seen_score = rows[33:35]  # and its evidence
         self.seen_box = rows[29:33]
+        self.placed = rows[28:33]
         self.step = rows[36:41]  # time and way from the matched box before to the last; 0 where there is one
         self.noise = rows[41:45]  # squared noise over squared size in x and y, with forgetting; boxes, twice
+        self.kept = rows[:45]  # what a frame without its box leaves as it is
         self.side = rows[45:47]  # variance of the noise of a side in x and y, over the squared size
         self.id = rows[47]
         self.hits = rows[48]  # matched boxes; these four are kept up while they still decide something

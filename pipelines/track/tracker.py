@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pipelines.track import checkpoint
 from pipelines.track import table as t
 from pipelines.track.appearance import Looks
-from pipelines.track.association import Likeness, pairs
+from pipelines.track.association import Likeness, best_of, pairs
 from pipelines.track.camera_motion import CameraMotion
 from pipelines.track.early import Early
 from pipelines.track.evidence import ScoreScale
@@ -24,6 +24,7 @@ from pipelines.track.trust import Trust
 from pipelines.track.votes import Votes
 from pipelines.values import Detections, Image, Labels, Stamp, Tracks
 
+Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
@@ -93,11 +94,11 @@ class Tracker:
             if shift is not None:
                 self._motion.shift(tracks, shift)
         free = self._associate(found, units, labels.group_ids())
-        self._forget()
+        gap = self._forget()
         if free is None or len(free):
-            self._give_birth(found, units, free)
+            gap = self._give_birth(found, units, free, gap)
         confirmed, classes = self._trust.all_confirmed, self._votes.winners
-        return shown(tracks, confirmed, classes, self._early, self._now_s, settings.coast_s)
+        return shown(tracks, gap, confirmed, classes, self._early, self._now_s, settings.coast_s)
 
     # ---- what comes in
 
@@ -141,20 +142,24 @@ class Tracker:
         s, tracks = self.settings, self._tracks
         if not len(found) or not tracks.n:
             return None
-        boxes, sure = found.rows[t.SEEN_BOX], found.rows[t.SEEN_EVIDENCE] >= 0
-        alike = self._likeness.of(tracks, boxes)
-        if self._scene.follow(tracks, alike, boxes, sure, self._now_s, self._dt):
-            alike = self._likeness.of(tracks, boxes)
+        self._likeness.meet(found.rows[t.SEEN_BOX])
+        alike = self._likeness.of(tracks)
+        best, value = best_of(alike)
+        if self._scene.follow(tracks, value, found.rows, self._now_s, self._dt, self._likeness):
+            alike = self._likeness.of(tracks)
+            best, value = best_of(alike)
         if units is not None:
             self._looks.weigh(alike, units)
         if len(groups) > 1:
             strange = groups[self._votes.winners][:, None] != groups[found.detections.class_ids]
             np.copyto(alike, -1.0, where=strange)
-        if found.all_sure and self._trust.all_sure:
-            columns, matched = pairs(alike, s.min_similarity)
-        else:
-            self._rank(alike, found)
-            columns, matched = pairs(alike, 0.0)
+        least, all_sure = s.min_similarity, found.all_sure and self._trust.all_sure
+        if not all_sure:
+            self._rank(alike, found.rows[t.SEEN_EVIDENCE] >= t.NONE)
+            least = 0.0
+        if not all_sure or units is not None or len(groups) > 1:
+            best, value = best_of(alike)
+        columns, matched = pairs(alike, least, best, value)
         if matched is not None and not matched.any():
             return None
         self._correct(found, columns, matched)
@@ -169,10 +174,9 @@ class Tracker:
         free[columns] = False
         return free.nonzero()[0]
 
-    def _rank(self, alike: Floats, found: Found) -> None:
+    def _rank(self, alike: Floats, sure: Bools) -> None:
         """Put matches that come first above the others, and those that may not be below 0, in place."""
         s = self.settings
-        sure = found.rows[t.SEEN_EVIDENCE] >= 0
         refused = alike < np.where(sure, s.min_similarity, s.min_similarity_low).astype(np.float32)
         alike += 2 * sure.astype(np.float32)
         alike += (self._tracks.sure_hits > 0).astype(np.float32)[:, None]
@@ -184,22 +188,26 @@ class Tracker:
         self._motion.correct(tracks, found.rows.take(columns, axis=1), matched)
         self._trust.count(tracks, matched, self._scale)
         self._votes.count(tracks, matched)
-        self._early.remember(tracks, matched)
+        if not self._trust.all_confirmed:
+            self._early.remember(tracks, matched)
 
     # ---- life and death
 
-    def _forget(self) -> None:
+    def _forget(self) -> Array | None:
+        """Forget tracks that are gone; of those left, how long ago each (N,) was seen, None where all were
+        seen now."""
         tracks, s = self._tracks, self.settings
         if not tracks.n:
-            return
-        gap = self._now_s - tracks.seen_s
-        longest, hasty = gap.item(gap.argmax()), max(s.tentative_s, 1.5 * self._dt)
+            return None
+        gap: Array = self._now_s - tracks.seen_s
+        longest = gap.item(gap.argmax())
         if longest <= 0.0:
-            return
-        place = tracks.box[:2].ravel()
+            return None
+        hasty = max(s.tentative_s, 1.5 * self._dt)
+        place = tracks.place
         within = place.item(place.argmin()) >= -OUTSIDE and place.item(place.argmax()) <= 1 + OUTSIDE
         if within and longest <= min(hasty, s.lost_s):
-            return
+            return gap
         gone = gap > hasty + (s.lost_s - hasty) * tracks.confirmed
         if not within:
             off = np.abs(tracks.box[:2] - 0.5) > 0.5 + OUTSIDE
@@ -211,9 +219,13 @@ class Tracker:
             self._trust.look(tracks)
             self._votes.keep(keep)
             self._looks.keep(keep)
+            gap = gap.take(keep)
+        return gap
 
-    def _give_birth(self, found: Found, units: Floats | None, free: Index | None) -> None:
-        """The boxes `free`, None for all, begin tracks."""
+    def _give_birth(
+        self, found: Found, units: Floats | None, free: Index | None, gap: Array | None
+    ) -> Array | None:
+        """The boxes `free`, None for all, begin tracks; `gap` (see _forget) with theirs."""
         tracks, seen = self._tracks, found.rows
         if free is not None:
             seen, units = seen[:, free], None if units is None else units[free]
@@ -224,7 +236,7 @@ class Tracker:
             seen, units = seen[:, best], None if units is None else units[best]
         n, old = seen.shape[1], tracks.n
         if not n:
-            return
+            return gap
         fresh = Table.of(n)
         fresh.seen[:] = seen
         fresh.box[:] = seen[t.SEEN_BOX]
@@ -237,6 +249,7 @@ class Tracker:
         self._looks.begin(slice(old, old + n), units)
         self._early.begin(fresh)
         tracks.add(fresh)
+        return None if gap is None else np.concatenate((gap, np.zeros(n)))
 
     # ---- checkpoints
 

@@ -20,6 +20,7 @@ Bools = npt.NDArray[np.bool_]
 MOST_EVIDENCE = 3.0  # of one box
 TEACH_FROM, TEACH_TO = 5, 60  # boxes of a track, by number, that teach the usual score:
 # not all, lest one person who stands for an hour sets it
+_ONE = np.array(1.0)
 _TEACH_MIDDLE, _TEACH_REACH = np.array((TEACH_TO + TEACH_FROM) / 2), np.array((TEACH_TO - TEACH_FROM) / 2)
 
 
@@ -45,14 +46,14 @@ class Trust:
         """Count the boxes that the tracks `matched` (N,), None for all, were just matched with."""
         if self._all_old:
             return
-        tracks.hits += 1.0 if matched is None else matched
+        tracks.hits += _ONE if matched is None else matched
         if not self.all_confirmed:
             self._confirm(tracks, matched)
         taught = np.abs(tracks.hits - _TEACH_MIDDLE) <= _TEACH_REACH
         if matched is not None:
             taught &= matched
         if not self.all_confirmed:
-            taught &= tracks.confirmed > 0
+            taught &= tracks.confirmed > t.NONE
         scale.learn(tracks.seen[t.SEEN_EVIDENCE], taught)
         if self.all_confirmed:
             self._all_old = tracks.hits.item(tracks.hits.argmin()) > TEACH_TO
