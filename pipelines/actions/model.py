@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.actions.inputs import BOX_FEATURES, Kind
+from pipelines.actions.summary import RidgeMember, StatsMember
 
-Temporal = Literal["lstm", "attention", "mean", "tcn", "stats"]
-TEMPORALS: tuple[Temporal, ...] = ("lstm", "attention", "mean", "tcn", "stats")
+Temporal = Literal["lstm", "attention", "mean", "tcn", "stats", "ridge"]
+TEMPORALS: tuple[Temporal, ...] = ("lstm", "attention", "mean", "tcn", "stats", "ridge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class NetConfig:
 
     `mirrored`: for each joint the one that it becomes in a mirror. Where it is given, an answer is the mean
     of that for the pose and for its mirror image. `members`: so many nets learn side by side, and their
-    answers are averaged (Lakshminarayanan et al., NeurIPS 2017).
+    answers are averaged (Lakshminarayanan et al., NeurIPS 2017). `parts`: of how many values each of a
+    frame's inputs is, where it has several; they add up to `size`.
     """
 
     kind: Kind
@@ -47,6 +49,7 @@ class NetConfig:
     dropout: float = 0.3
     mirrored: tuple[int, ...] = ()
     members: int = 1
+    parts: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,7 +58,8 @@ class NetConfig:
     def from_json(cls, data: dict[str, Any]) -> NetConfig:
         """Raises KeyError, TypeError or ValueError for data that is not from to_json()."""
         heads = tuple(Head(h["name"], tuple(h["labels"]), h["kind"]) for h in data["heads"])
-        return cls(**{**data, "heads": heads, "mirrored": tuple(data["mirrored"])})
+        lists = {name: tuple(data.get(name, ())) for name in ("mirrored", "parts")}
+        return cls(**{**data, "heads": heads, **lists})
 
 
 class PoseStreams(nn.Module):
@@ -236,31 +240,6 @@ class Member(nn.Module):
         return [head(summary) for head in self.heads], weights
 
 
-class StatsMember(nn.Module):
-    """No encoder and no recurrence: the mean and the deviation of each value over the window, and one linear
-    layer. For embeddings of few clips, of which larger nets learn the scenes by heart; and for single
-    pictures, which have no deviation."""
-
-    def __init__(self, config: NetConfig) -> None:
-        super().__init__()
-        if config.kind == "pose":
-            raise ValueError("stats is for embeddings and boxes: a pose needs an encoder")
-        width = _width(config) * (1 if config.window == 1 else 2)
-        self.norm = nn.BatchNorm1d(width, affine=False)
-        self.drop = nn.Dropout(config.dropout)
-        self.heads = nn.ModuleList(nn.Linear(width, len(h.labels)) for h in config.heads)
-        self.single = config.window == 1
-
-    def forward(self, windows: Tensor) -> tuple[list[Tensor], Tensor]:
-        summary = windows.mean(dim=1)
-        if not self.single:
-            spread = ((windows - summary[:, None]).square().mean(dim=1) + 1e-8).sqrt()
-            summary = torch.cat((summary, spread), dim=1)
-        summary = self.drop(self.norm(summary))
-        weights = torch.full_like(windows[:, :, 0], 1.0) / windows.shape[1]
-        return [head(summary) for head in self.heads], weights
-
-
 class ActionNet(nn.Module):
     """(B, T, …) prepared windows -> logits (B, C) for each head, and attention (B, T).
 
@@ -271,8 +250,7 @@ class ActionNet(nn.Module):
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
         self.config = config
-        made = StatsMember if config.temporal == "stats" else Member
-        self.members = nn.ModuleList(made(config) for _ in range(config.members))
+        self.members = nn.ModuleList(_member(config) for _ in range(config.members))
 
     def forward(self, windows: Tensor) -> tuple[list[Tensor], Tensor]:
         answers = [member(windows) for member in self.members]
@@ -286,6 +264,18 @@ class ActionNet(nn.Module):
         n = len(answers)
         heads = [sum(column) / n for column in zip(*(logits for logits, _ in answers), strict=True)]
         return heads, sum(weights for _, weights in answers) / n
+
+
+def _member(config: NetConfig) -> nn.Module:
+    if config.temporal not in ("stats", "ridge"):
+        return Member(config)
+    if config.kind == "pose":
+        raise ValueError(f"{config.temporal} is for embeddings and boxes: a pose needs an encoder")
+    answers = [len(head.labels) for head in config.heads]
+    single = config.window == 1
+    if config.temporal == "stats":
+        return StatsMember(_width(config), answers, single, config.dropout)
+    return RidgeMember(config.parts or (_width(config),), answers, single)
 
 
 def _width(config: NetConfig) -> int:

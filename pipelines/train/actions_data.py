@@ -57,7 +57,8 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ActionData:
-    """All sequences of a set. `grouped`: whether the source says what belongs together."""
+    """All sequences of a set. `grouped`: whether the source says what belongs together. `parts`: of how many
+    values each of a frame's inputs is, where it has several."""
 
     kind: Kind
     size: int
@@ -67,6 +68,7 @@ class ActionData:
     grouped: bool = False
     whole_picture: bool = False
     notes: tuple[str, ...] = field(default=())
+    parts: tuple[int, ...] = ()
 
     def subset(self, sequences: Iterable[Labelled]) -> ActionData:
         return ActionData(
@@ -78,6 +80,7 @@ class ActionData:
             self.grouped,
             self.whole_picture,
             self.notes,
+            self.parts,
         )
 
 

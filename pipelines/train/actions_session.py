@@ -95,13 +95,14 @@ def fit(
 ) -> Trained:
     """Train on all but the test part. A given `val` part is held back, else a share of the groups.
 
-    With `refit` a second net learns from all of it, with the thresholds and the temperature of the first.
+    A ridge reader holds groups back in turn by itself. With `refit` a second net learns from all of it, with
+    the thresholds and the temperature of the first.
     """
     data = opened.data
     learn = part(data, "train", "")
     val = part(data, "val")
     maker = opened.net_maker(settings)
-    if settings.val_share <= 0:
+    if settings.val_share <= 0 or (settings.temporal == "ridge" and not val.sequences):
         everything = part(data, "train", "", "val")
         return train(everything, None, settings, make_net=maker, checkpoint=checkpoint, progress=progress)
     if not val.sequences:

@@ -68,6 +68,7 @@ class TrainSettings:
             self.dropout,
             mirrored,
             self.members,
+            data.parts,
         )
 
 

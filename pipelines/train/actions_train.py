@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from pipelines.skeleton import Skeleton
 from pipelines.train.actions_augment import Augment, mix
 from pipelines.train.actions_checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pipelines.train.actions_data import ActionData, DataRefused, HeadTargets
+from pipelines.train.actions_ridge import solve
 from pipelines.train.actions_score import (
     AnyScore,
     judge,
@@ -84,6 +86,8 @@ def train(
     net = make_net() if make_net is not None else ActionNet(settings.net(data))
     windows = _cut(data, settings)
     held = _cut(val, settings) if val is not None and val.sequences else None
+    if settings.temporal == "ridge":
+        return _solved(net, data, windows, held, settings)
     run = _Run(net, data, windows, held, settings)
     if checkpoint is not None and checkpoint.exists():
         run.resume(load_checkpoint(checkpoint, run.identity()))
@@ -94,6 +98,40 @@ def train(
         if checkpoint is not None and (run.epoch % CHECKPOINT_EVERY == 0 or run.epoch == settings.epochs):
             save_checkpoint(checkpoint, run.state())
     return run.finish()
+
+
+def _solved(
+    net: nn.Module, data: ActionData, windows: Windows, held: Windows | None, settings: TrainSettings
+) -> Trained:
+    """A net of one ridge reader. Without a part held back it is judged, and its thresholds are set, by what
+    is said of groups that were left out in turn."""
+    if not isinstance(net, ActionNet) or len(net.members) > 1:
+        raise DataRefused(
+            "ridge has one solution, over values that do not learn: leave --backbone and --members out"
+        )
+    heads, count = data.heads, np.bincount(windows.sequence, minlength=len(data.sequences))
+    each = 1.0 / count[windows.sequence]  # a long clip is one clip
+    weights = [
+        each * _row_weights(head, target, settings.class_weights)
+        for head, target in zip(heads, windows.targets, strict=True)
+    ]
+    said = solve(net.members[0], data, windows, weights, settings.seed)
+    trained = Trained(net.eval(), settings, data, [], [1.0] * len(heads), [], None)
+    if held is not None:
+        calibrate(trained, held)
+    elif said is not None:
+        calibrate_by(trained, windows, said)
+        trained.notes.append("validation is of groups left out in turn; the model learnt from all of them")
+    return trained
+
+
+def _row_weights(head: HeadTargets, targets: Floats, wanted: bool) -> npt.NDArray[np.float64]:
+    """(M,): rows of rare labels weigh more, where one label holds at a time."""
+    if head.several:
+        return np.ones(len(targets))
+    weights = _class_weights(torch.from_numpy(targets), wanted).numpy()
+    found: npt.NDArray[np.float64] = np.nan_to_num(targets.astype(np.float64)) @ weights
+    return found
 
 
 def _cut(data: ActionData, settings: TrainSettings) -> Windows:
@@ -264,7 +302,11 @@ class _Run:
 
 def calibrate(trained: Trained, held: Windows) -> None:
     """Set temperature and thresholds from what the net says of data that it was not trained on."""
-    logits, _ = predict(trained.net, held)
+    calibrate_by(trained, held, predict(trained.net, held)[0])
+
+
+def calibrate_by(trained: Trained, held: Windows, logits: list[Floats]) -> None:
+    """Likewise, from the logits (M, C) of each head."""
     trained.thresholds = []
     for i, (head, said, true) in enumerate(zip(trained.data.heads, logits, held.targets, strict=True)):
         trained.temperatures[i] = temperature(said, true, head.several)

@@ -25,7 +25,7 @@ from streamer.cli.clip_arguments import models_of
 from streamer.cli.numbers import Finite
 from streamer.errors import ModelError
 
-TEMPORALS = ("lstm", "attention", "mean", "tcn", "stats")
+TEMPORALS = ("lstm", "attention", "mean", "tcn", "stats", "ridge")
 SHOWN_TRIALS = 20
 CROP_SIZE, SCENE_SIZE = (112, 112), (160, 120)  # of a backbone's input, where none is given
 
@@ -135,6 +135,8 @@ def _train(session: ModuleType, data: str, given: dict[str, Any]) -> None:
         raise DataRefused(f"{data}: --scene is for pictures and clips: a folder for each class, or a CSV")
     backbone = _backbone(session, given, source.scene)
     settings = _settings(source, given, backbone is not None)
+    if trials and settings.temporal == "ridge":
+        raise DataRefused("--search is for nets that learn in steps; ridge has one solution: leave it out")
     with progress_bar(as_json) as bar:
         opened = session.open_data(source, settings, backbone, bar.step)
         checks = importlib.import_module("pipelines.train.actions_split")

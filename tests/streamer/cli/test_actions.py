@@ -59,3 +59,11 @@ def test_a_detector_is_named_as_elsewhere(tmp_path: Path, name: str, why: str) -
     assert code == Exit.MODEL
     assert why in said
     assert len(said.splitlines()) == 1
+
+
+def test_what_has_one_solution_is_not_searched_for(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs torch: the extra [torch]")
+    code, said = call("train", "synthetic", "--out", str(tmp_path), "--temporal", "ridge", "--search", "3")
+    assert code == Exit.MODEL
+    assert "ridge has one solution" in said
+    assert len(said.splitlines()) == 1
