@@ -102,12 +102,22 @@ def write_picture(folder: Path, taken: Taken) -> Path:
 
 
 def write_classes(folder: Path, classes: Sequence[str]) -> None:
-    """What labelling programs read the classes from. Raises StorageError."""
-    _write(folder / "classes.txt", "".join(f"{name}\n" for name in classes))
+    """What labelling programs read the classes from. Raises StorageError, also where others are there."""
+    path, text = folder / "classes.txt", "".join(f"{name}\n" for name in classes)
+    if path.exists() and path.read_text(encoding="utf-8", errors="replace").split() != text.split():
+        raise StorageError(
+            f"{path}: names other classes, and labels beside it mean those: give another --out"
+        )
+    _write(path, text)
 
 
 def write_draft(folder: Path, stem: str, found: Detections, labels: Labels, classes: Sequence[str]) -> None:
-    """What the model sees as YOLO text; of other classes than `classes` nothing. Raises StorageError."""
+    """What the model sees as YOLO text; of other classes than `classes` nothing. A draft that is there stays:
+    somebody may have corrected it. Raises StorageError.
+    """
+    path = folder / "drafts" / f"{stem}.txt"
+    if path.exists():
+        return
     rows = []
     for box, class_id in zip(found.boxes_xyxyn.tolist(), found.class_ids.tolist(), strict=True):
         name = labels.names[class_id]
@@ -115,7 +125,7 @@ def write_draft(folder: Path, stem: str, found: Detections, labels: Labels, clas
             x1, y1, x2, y2 = box
             numbers = ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
             rows.append(f"{list(classes).index(name)} " + " ".join(f"{n:.6f}" for n in numbers) + "\n")
-    _write(folder / "drafts" / f"{stem}.txt", "".join(rows))
+    _write(path, "".join(rows))
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ may always be given apart from the URL.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 from streamer.errors import ConfigError
@@ -164,3 +165,8 @@ def host_and_port(url: str) -> tuple[str, int]:
         raise ConfigError(f"{redact(url)}: no host, or no valid port")
     default = 322 if scheme_of(url) == "rtsps" else 554
     return found.group(1).strip("[]"), int(found.group(2) or default)
+
+
+def path_of(url: str) -> Path:
+    """The path that a file URL or a bare path means."""
+    return Path(unquote(url[len("file://") :]) if url.startswith("file://") else url).expanduser()

@@ -23,6 +23,7 @@ from pipelines.train.actions_score import AnyScore
 from pipelines.train.actions_sources import Source
 from streamer.cli.clip_arguments import models_of
 from streamer.cli.numbers import Finite
+from streamer.cli.outputs import check_folder, check_outputs
 from streamer.errors import ModelError
 
 TEMPORALS = ("lstm", "attention", "mean", "tcn", "stats", "ridge")
@@ -65,6 +66,7 @@ def _detector(which: str | None) -> Path | None:
 
 def _source(data: str, given: dict[str, Any]) -> Source:
     labels = tuple(word.strip() for word in given.pop("labels").split(",") if word.strip())
+    check_folder(given["cache"], (data,))
     return Source(
         Path(data),
         labels,
@@ -129,6 +131,10 @@ def _train(session: ModuleType, data: str, given: dict[str, Any]) -> None:
     session.use_threads(given["threads"])
     scene = given.pop("scene")
     source = _source(data, given)
+    written = ("model.onnx", "model.yaml", "result.json", session.MODEL, session.CHECKPOINT)
+    check_folder(out, (data,))
+    if out.is_dir():
+        check_outputs((out / name for name in written), (data, given["weights"], source.detector))
     if source.is_clips():
         source = replace(source, scene=scene or only_pictures(source.clips()))
     elif scene:
@@ -258,6 +264,8 @@ def export(folder: Path, to: Path | None, silent: str) -> None:
     if target.suffix != ".onnx":
         raise ModelError(f"{target}: name a file that ends in .onnx")
     quiet = tuple(word.strip() for word in silent.split(",") if word.strip())
+    if to is not None:
+        check_outputs((to, to.with_suffix(".yaml")), (folder / session.MODEL, folder / session.CHECKPOINT))
     with refusals():
         opened, trained = session.load_model(folder / session.MODEL)
         session.export_model(opened, trained, target, quiet)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +34,10 @@ from streamer.cli.clip_arguments import (
 )
 from streamer.cli.gist import gist
 from streamer.cli.numbers import Finite
+from streamer.cli.outputs import check_outputs
 from streamer.config_store import ConfigStore
 from streamer.detections import load_detections
-from streamer.errors import ConfigError, StorageError
+from streamer.errors import ConfigError
 from streamer.sources.base import create_source
 
 
@@ -147,7 +147,7 @@ def analyze(
     )
     wanted = tuple(word.strip() for word in (classes or "").split(",") if word.strip())
     outputs = Outputs(render, events, detections)
-    _check_outputs(outputs, [Path(x) for x in (clip, model, actions, scene, rules_file) if x])
+    check_outputs((render, events, detections), (clip, model, actions, scene, rules_file, store.file))
     if clip.endswith(".npz"):
         if scene is not None:
             raise ConfigError(f"{clip}: stored detections have no pictures: --scene needs a video")
@@ -236,20 +236,6 @@ def _replay(
         outputs=outputs,
         actions=actions,
     )
-
-
-def _check_outputs(outputs: Outputs, read: Sequence[Path]) -> None:
-    """Refuse at once what could not be written at the end, or would be written over what is read."""
-    given = [path for path in (outputs.render, outputs.events, outputs.detections) if path is not None]
-    if len({path.absolute() for path in given}) < len(given):
-        raise ConfigError("two outputs have one name: give each its own")
-    for path in given:
-        if path.exists() and any(other.exists() and path.samefile(other) for other in read):
-            raise ConfigError(f"{path}: is read here, and would be lost: give the output another name")
-        if path.is_dir():
-            raise StorageError(f"{path}: is a folder: give a file")
-        if not path.parent.is_dir():
-            raise StorageError(f"{path}: there is no folder {path.parent}: make it first")
 
 
 # ---- what came out

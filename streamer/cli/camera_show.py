@@ -19,6 +19,7 @@ from pipelines.spec import REVISED
 from pipelines.values import Image
 from streamer import render
 from streamer.cli import daemon
+from streamer.cli.outputs import check_outputs
 from streamer.config import CameraConfig
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, SourceError, StorageError
@@ -160,6 +161,7 @@ def snapshot(store: ConfigStore, name: str, overlay: bool, width: int, output: P
     path = output or Path(f"{name}.jpg")
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         raise ConfigError(f"{path}: a picture's name ends in .jpg or .png")
+    check_outputs((path,), (camera.url,))
     image = daemon.picture(store, config, camera, width)
     if overlay:
         render.draw_rules(image, camera.rules)

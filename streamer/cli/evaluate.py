@@ -24,7 +24,6 @@ from streamer.cli.clip_arguments import (
 from streamer.cli.evaluate_arguments import (
     RulesOf,
     Setup,
-    check_report,
     gates_of,
     rules_for,
     setups_for,
@@ -33,6 +32,7 @@ from streamer.cli.evaluate_arguments import (
 )
 from streamer.cli.evaluate_tables import print_differences, print_evaluation, print_verdicts
 from streamer.cli.numbers import Finite
+from streamer.cli.outputs import check_outputs
 from streamer.config_store import ConfigStore
 from streamer.detections import load_detections, replacing
 from streamer.errors import ConfigError, GateNotMet
@@ -122,8 +122,8 @@ def evaluate(
         --directions door=in,out --report door.html --gate 'gross<=5%'
     """
     gates = gates_of(asked["gates"])
-    if report is not None:
-        check_report(report)
+    read = (asked["clip"], asked["model"], asked["video"], truth_path, store.file, *(asked["compare"] or ()))
+    check_outputs((report,), read)
     start_s = start_of(asked["start"])
     rules_of = rules_for(store, asked)
     if asked["pipeline_name"] is None:

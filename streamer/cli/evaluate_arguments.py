@@ -17,7 +17,7 @@ from pipelines.spec import Anchor, CameraRules, LineSpec, PipelineSpec, preset_n
 from streamer.cli.clip_arguments import Drawing, chosen_spec, drawn_rules, parse_drawn
 from streamer.config_file import explain
 from streamer.config_store import ConfigStore
-from streamer.errors import ConfigError, StorageError
+from streamer.errors import ConfigError
 
 RulesOf = Callable[[tuple[int, int], PipelineSpec], CameraRules]  # for a picture's (width, height)
 
@@ -154,11 +154,3 @@ def _compared(base: Setup, which: str) -> Setup:
     if which in DETECTORS:
         return replace(base, name=which, spec=base.spec.model_copy(update={"detector": which}))
     return replace(base, name=which, model=which)
-
-
-def check_report(path: Path) -> None:
-    """Refuse at once what could not be written after a long clip."""
-    if path.is_dir():
-        raise StorageError(f"{path}: is a folder: give a file")
-    if not path.parent.is_dir():
-        raise StorageError(f"{path}: there is no folder {path.parent}: make it first")

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from streamer.cli.ledger import ledger_path
+from streamer.cli.outputs import check_outputs
 from streamer.cli.reading import readable
 from streamer.config_store import ConfigStore
 from streamer.ledger import LedgerReader
@@ -41,7 +42,9 @@ def why(store: ConfigStore, event_id: str, camera: str | None, as_json: bool, pi
     asked = parse_id(event_id, camera)
     config = readable(store)
     zone = ZoneInfo(config.timezone)
-    reader = LedgerReader(ledger_path(config))
+    ledger = ledger_path(config)
+    check_outputs((picture,), (ledger, ledger.with_name(f"{ledger.name}-wal"), store.file))
+    reader = LedgerReader(ledger)
     try:
         found = explain(reader, asked)
     finally:

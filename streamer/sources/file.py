@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import stat
 import time
-from pathlib import Path
-from urllib.parse import unquote
 
 from pipelines.picture import upright_size
 from streamer.errors import SourceDamaged, SourceEnded, SourceError
@@ -19,6 +17,7 @@ from streamer.sources.base import Decoded, ReadOptions, SourceInfo
 from streamer.sources.container import OpenRequest, VideoInput
 from streamer.sources.stream import VideoDecoded, describe, frames_per_second, pts_ns
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
+from streamer.urls import path_of
 
 # What FFmpeg may take a file for. Playlists are absent: they name other files and URLs to open.
 _FORMATS = (
@@ -30,11 +29,6 @@ _WHOLE = 0.95  # of the frames a file states; an edit list may leave out a few
 
 def create(url: str, options: ReadOptions) -> FileSource:
     return FileSource(url, options)
-
-
-def path_of(url: str) -> Path:
-    """The path that a file URL or a bare path means."""
-    return Path(unquote(url[len("file://") :]) if url.startswith("file://") else url).expanduser()
 
 
 class FileSource:

@@ -14,6 +14,7 @@ from streamer.cli import daemon
 from streamer.cli.model.clips import steps
 from streamer.cli.model.group import model, model_store
 from streamer.cli.numbers import Finite
+from streamer.cli.outputs import check_folder
 from streamer.config import CameraConfig, Config
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, ModelError
@@ -50,6 +51,7 @@ def collect(
     config, camera = known(store, what)
     label = camera.name if camera is not None else Path(what).stem
     folder = out or Path(f"{label}-pictures")
+    check_folder(folder, ())
     if name is not None and not drafts:
         raise ConfigError("--model is for --drafts: add it, or leave --model out")
     detector = None

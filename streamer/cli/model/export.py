@@ -10,6 +10,7 @@ import click
 
 from streamer.cli.model.add import install, refuse_taken, report
 from streamer.cli.model.group import model, model_store
+from streamer.cli.outputs import check_outputs
 from streamer.config_store import ConfigStore
 from streamer.errors import ModelError
 from streamer.model_export import export_to_onnx
@@ -42,6 +43,7 @@ def export(
     if file.suffix.lower() == ".onnx":
         raise ModelError(f"{file}: is ONNX already: `streamer model add {file}`")
     wanted = pixels_of(size)
+    check_outputs((output,), (file,))
     if output is not None:
         done = export_to_onnx(file, output, size=wanted, trust=trust)
         click.echo(f"wrote {done.path}: input {done.size[0]}x{done.size[1]}, {len(done.classes)} classes")
