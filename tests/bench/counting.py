@@ -16,7 +16,7 @@ from pipelines.evaluate.crossings import Crossing, bootstrap_sum, compare
 from pipelines.evaluate.tracking import FrameBoxes, tracking_score
 from pipelines.spec import CameraRules, LineSpec
 from pipelines.track import create_tracker
-from pipelines.values import Detections, Labels, Stamp, Tracks
+from pipelines.values import Detections, Event, Labels, Stamp, Tracks
 from tests.bench import counting_peers as peers
 from tests.bench.counting_data import (
     HORIZONTAL_AT,
@@ -143,7 +143,7 @@ def track(sequence: Sequence, step: int = 1) -> Run:
     scale = np.array([sequence.width, sequence.height] * 2)
     found: Run = []
     for frame, rows in sequence.frames(step):
-        stamp = _stamp(sequence.name, frame, sequence.time_s(frame))
+        stamp = stamp_of(sequence.name, frame, sequence.time_s(frame))
         boxes = Detections(
             (rows[:, :4] / scale).astype(np.float32),
             np.clip(rows[:, 4], 0, 1).astype(np.float32),
@@ -155,20 +155,24 @@ def track(sequence: Sequence, step: int = 1) -> Run:
 
 def count(frames: Run, rules: CameraRules = LINES) -> list[tuple[Crossing, Crossing]]:
     """Our crossings of a run, each twice: at its own time and at the time it was decided."""
-    analytics = create_analytics(rules, LABELS)
-    events = [event for _, stamp, tracks in frames for event in analytics.update(stamp, tracks)]
-    events += analytics.close(frames[-1][1])
     return [
         (
             Crossing(e.subject.upper(), e.data["direction"], e.data["crossed_media_ns"] / 1e9),
             Crossing(e.subject.upper(), e.data["direction"], e.stamp.media_ns / 1e9),
         )
-        for e in events
-        if e.type == LINE_CROSSED
+        for e in line_events(frames, rules)
     ]
 
 
-def _stamp(camera: str, frame: int, time_s: float) -> Stamp:
+def line_events(frames: Run, rules: CameraRules = LINES) -> list[Event]:
+    """The events of the crossings of a run."""
+    analytics = create_analytics(rules, LABELS)
+    events = [event for _, stamp, tracks in frames for event in analytics.update(stamp, tracks)]
+    events += analytics.close(frames[-1][1])
+    return [e for e in events if e.type == LINE_CROSSED]
+
+
+def stamp_of(camera: str, frame: int, time_s: float) -> Stamp:
     ns = round(time_s * 1e9)
     return Stamp(camera, 1, frame, ns, ns, 0)
 

@@ -134,6 +134,13 @@ def true_crossings(
     sequence: Sequence, vertical: float = VERTICAL_AT, horizontal: float = HORIZONTAL_AT
 ) -> list[Crossing]:
     """The crossings of both lines by all true tracks, in order of time."""
+    return [crossing for _, crossing in crossings_by_identity(sequence, vertical, horizontal)]
+
+
+def crossings_by_identity(
+    sequence: Sequence, vertical: float = VERTICAL_AT, horizontal: float = HORIZONTAL_AT
+) -> list[tuple[int, Crossing]]:
+    """The same, each with the true track that makes it."""
     found = []
     truth = sequence.truth
     for identity in np.unique(truth[:, 1]):
@@ -145,8 +152,9 @@ def true_crossings(
         ):
             for index, direction in run_crossings(place >= at):
                 name = "greater" if direction > 0 else "lesser"
-                found.append(Crossing(line, name, sequence.time_s(rows[index, 0])))
-    return sorted(found, key=lambda c: c.time_s)
+                crossing = Crossing(line, name, sequence.time_s(rows[index, 0]))
+                found.append((int(identity), crossing))
+    return sorted(found, key=lambda pair: pair[1].time_s)
 
 
 def run_crossings(greater: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
