@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tests.bench import counting_causes as causes
+from tests.bench.counting import line_events
 from tests.bench.counting_data import Sequence
 
 FRAMES, CROSSES = 60, 30  # the walk is at the middle at this frame
@@ -40,6 +41,6 @@ def test_a_crossing_without_boxes_is_told() -> None:
 
 
 def test_perfect_identities_count_what_the_boxes_show() -> None:
-    (event,) = causes.line_events(causes.with_true_ids(walk()))
+    (event,) = line_events(causes.with_true_ids(walk()))
     assert event.data["track_id"] == 1
     assert event.data["direction"] == "greater"
