@@ -43,8 +43,9 @@ class _Camera:
 class Pending:
     """A batch that the detector has; `stamps` and `aspects` (width over height) in the order of its frames.
 
-    `greys` are small grey copies that tell whether the view has moved, `images` copies for a model of
-    actions that looks at pixels, and `scenes` those of frames whose scene is due; a replay has none.
+    `greys` are small grey copies that tell whether the view has moved, and what moves in it, `images` copies
+    for a model of actions that looks at pixels, and `scenes` those of frames whose scene is due; a replay has
+    none.
     """
 
     stamps: tuple[Stamp, ...]
@@ -171,8 +172,10 @@ class Pipeline:
             return results
         images = pending.images or (None,) * len(results)
         seen = [
-            Seen(result.stamp, result.tracks, aspect, image, _poses(result), boxes.maps)
-            for result, aspect, image, boxes in zip(results, pending.aspects, images, found, strict=True)
+            Seen(result.stamp, result.tracks, aspect, image, _poses(result), boxes.maps, boxes, grey)
+            for result, aspect, image, boxes, grey in zip(
+                results, pending.aspects, images, found, greys, strict=True
+            )
         ]
         done = self.actions.update(seen)
         return [

@@ -55,17 +55,26 @@ class EmbedderCard(_Frozen):
     crops: the backbone's file beside this one, fed with `input_size` (width, height) pixels of the track's
     box, `margin` of its size around it. features: the detector whose maps the model was trained on, by its
     SHA-256, the `strides` of those maps, and whether how they `moved`, or what they hold while `still`, is
-    all that is taken of them.
+    all that is taken of them. Of a whole picture also its optical `flow`, and how the `people` that the
+    detector found stand to each other; without maps there are no `strides`, and flow alone has no detector.
     """
 
     file: str = ""
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     name: str = ""
     input_size: tuple[int, int] = (112, 112)
     margin: float = Field(default=0.1, ge=0, le=2)
     strides: tuple[int, ...] = ()
     moved: bool = False
     still: bool = False
+    flow: bool = False
+    people: bool = False
+
+    @model_validator(mode="after")
+    def _whole(self) -> EmbedderCard:
+        if not self.sha256 and (self.people or self.strides or not self.flow):
+            raise ValueError("sha256 is missing: of the backbone, or of the detector")
+        return self
 
 
 class ActionCard(_Frozen):
@@ -98,6 +107,9 @@ class ActionCard(_Frozen):
             raise ValueError("a window of one frame is for models of whole pictures (features or crops)")
         if self.kind in ("features", "crops") and self.embedder is None:
             raise ValueError(f"a model of {self.kind} needs an embedder")
+        moving = self.kind == "features" and self.whole_picture and self.window > 1
+        if self.embedder and (self.embedder.flow or self.embedder.people) and not moving:
+            raise ValueError("flow and people are inputs of windows of whole pictures (features)")
         names = [head.name for head in self.heads]
         if len(set(names)) < len(names):
             raise ValueError("two heads have one name")

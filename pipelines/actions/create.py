@@ -9,6 +9,7 @@ from pipelines.actions.embed import CropEmbedder
 from pipelines.actions.engine import ActionEngine, EngineSettings
 from pipelines.actions.pairing import check_pair, joints_of, traits_of
 from pipelines.actions.runtime import ActionModel
+from pipelines.actions.whole import sizes
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
 from pipelines.spec import ActionsSpec
@@ -27,21 +28,23 @@ def create_engine(spec: ActionsSpec, detector: Detector, *, threads: int = 1) ->
     if card.kind == "crops":
         embedder = CropEmbedder(model.path, card, threads=threads)
     elif card.kind == "features":
-        _check_maps(model.path, card, detector)
+        _check_sizes(model.path, card, detector)
     elif card.kind == "pose":
         joints = joints_of(model.path, card, detector.joints)
     settings = EngineSettings(spec.labels, spec.min_duration_s, groups=spec.groups, joints=joints)
     return ActionEngine(model, detector.labels, settings, embedder)
 
 
-def _check_maps(path: Path, card: ActionCard, detector: Detector) -> None:
-    """Raise ModelRefused unless the maps are of the sizes that the model was trained on."""
+def _check_sizes(path: Path, card: ActionCard, detector: Detector) -> None:
+    """Raise ModelRefused unless there are as many values a frame as the model was trained on."""
     embedder = card.embedder
     assert embedder is not None  # the card is checked for it
-    channels = detector.give_maps(embedder.strides)
-    given = channels if embedder.moved else 2 * channels
+    channels = detector.give_maps(embedder.strides) if embedder.strides else 0
+    given = sum(sizes(embedder, channels))
     if given != card.size:
+        what = f"the detector's maps at strides {', '.join(map(str, embedder.strides))}"
+        what += " and its other inputs" if embedder.flow or embedder.people else ""
         raise ModelRefused(
-            f"{path}: takes {card.size} values a frame, the detector's maps at strides "
-            f"{', '.join(map(str, embedder.strides))} give {given}: its sidecar was changed; export it again"
+            f"{path}: takes {card.size} values a frame, {what if embedder.strides else 'its inputs'} give "
+            f"{given}: its sidecar was changed; export it again"
         )

@@ -19,8 +19,9 @@ from pipelines.actions.maps import WHOLE as WHOLE_PICTURE
 from pipelines.actions.maps import pool
 from pipelines.actions.pairing import check_card, check_groups
 from pipelines.actions.runtime import ActionModel
-from pipelines.actions.windows import Clock, Ring, stack
-from pipelines.values import Event, FeatureMaps, Floats, Image, Labels, Stamp, Tracks
+from pipelines.actions.whole import WholePicture
+from pipelines.actions.windows import GAP_S, Clock, Ring, stack
+from pipelines.values import Detections, Event, FeatureMaps, Floats, Image, Labels, Stamp, Tracks
 
 ACTION_DETECTED = "streamer.action.detected.v1"
 KEEP_S = 3.0  # a track that was not among the frame's tracks for so long is forgotten
@@ -34,7 +35,8 @@ class Seen:
     """One frame of one camera, after the tracker.
 
     `aspect` is the picture's width over height. What a model of that kind needs: `image` (H, W, 3) BGR for
-    crops; `poses` by track id, (J, 3) x, y normalised to the picture and a score; `maps` of the detector.
+    crops; `poses` by track id, (J, 3) x, y normalised to the picture and a score; `maps` of the detector, and
+    what it `found` before any rule of the camera; `grey`, the small copy (H, W) of the picture.
     """
 
     stamp: Stamp
@@ -43,6 +45,8 @@ class Seen:
     image: Image | None = None
     poses: Mapping[int, Floats] = field(default_factory=dict)
     maps: FeatureMaps | None = None
+    found: Detections | None = None
+    grey: Image | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,14 @@ class _Camera:
     tracks: dict[int, _Track] = field(default_factory=dict)
     dropped: int = 0
     clock: Clock | None = None  # of models that look at pixels or maps: one for all tracks
-    before: FeatureMaps | None = None  # of the last moment of that clock
+    moment_s: float = 0.0  # the last moment of that clock
+    before: FeatureMaps | None = None  # of that moment, for tracks
+    picture: WholePicture | None = None  # likewise, of the whole
+
+    def begin(self) -> None:
+        """Nothing of what was seen before is of use any more."""
+        self.tracks.clear()
+        self.clock = self.before = self.picture = None
 
 
 class ActionEngine:
@@ -118,7 +129,14 @@ class ActionEngine:
     @property
     def needs_maps(self) -> bool:
         """Whether frames must come with the detector's feature maps."""
-        return self.card.kind == "features"
+        embedder = self.card.embedder
+        return self.card.kind == "features" and embedder is not None and bool(embedder.strides)
+
+    @property
+    def needs_picture(self) -> bool:
+        """Whether a frame's boxes alone are not enough."""
+        embedder = self.card.embedder
+        return self.needs_pixels or self.needs_maps or (embedder is not None and embedder.flow)
 
     # ---- cameras
 
@@ -132,8 +150,7 @@ class ActionEngine:
         """The camera's source has closed: what its tracks did is over."""
         state = self._cameras.get(camera)
         if state is not None:
-            state.tracks.clear()
-            state.clock = state.before = None
+            state.begin()
 
     # ---- frames
 
@@ -161,8 +178,7 @@ class ActionEngine:
         camera = self._cameras[seen.stamp.camera]
         if camera.epoch != seen.stamp.epoch:
             camera.epoch, camera.base_ns = seen.stamp.epoch, seen.stamp.media_ns
-            camera.tracks.clear()
-            camera.clock = camera.before = None
+            camera.begin()
         now_s = (seen.stamp.media_ns - camera.base_ns) / NS_PER_S
         moment_s = self._moment_s(camera, now_s)
         wanting = self._wanting(camera, seen, now_s)
@@ -189,7 +205,12 @@ class ActionEngine:
             return now_s
         if camera.clock is None:
             camera.clock = Clock(self._rate_hz)
-        return camera.clock.tick(now_s)
+        moment_s = camera.clock.tick(now_s)
+        if moment_s is not None:
+            if not 0 < moment_s - camera.moment_s <= GAP_S:  # the rings begin anew, and so does all else
+                camera.before = camera.picture = None
+            camera.moment_s = moment_s
+        return moment_s
 
     def _wanting(self, camera: _Camera, seen: Seen, now_s: float) -> dict[int, int]:
         """Track id -> row of the tracks whose ring wants this frame. WHOLE has no row: -1."""
@@ -244,6 +265,9 @@ class ActionEngine:
             joints = list(self.settings.joints) or slice(None)
             return {k: seen.poses[k][joints] * scale for k in wanting if k in seen.poses}
         whole = self.card.whole_picture
+        if kind == "features" and whole:
+            value = self._picture(camera).see(seen.maps, seen.found, seen.grey, seen.aspect)
+            return {} if value is None else {WHOLE: value}
         boxes = WHOLE_PICTURE if whole else seen.tracks.boxes_xyxyn[list(wanting.values())]
         if kind == "boxes":
             values = boxes_to_values(boxes, seen.aspect)
@@ -257,6 +281,12 @@ class ActionEngine:
         else:
             values = self._embedder.embed(seen.image, boxes)
         return dict(zip(wanting, values, strict=True))
+
+    def _picture(self, camera: _Camera) -> WholePicture:
+        if camera.picture is None:
+            assert self.card.embedder is not None  # the card is checked for it
+            camera.picture = WholePicture(self.card.embedder, self._labels)
+        return camera.picture
 
     def _event(self, stamp: Stamp, track_id: int, track: _Track, action: Action) -> Event:
         base_ns = self._cameras[stamp.camera].base_ns

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.actions.card import ActionCard
+from pipelines.actions.people import GROUP as PEOPLE
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
@@ -52,7 +53,7 @@ def check_pair(path: Path, card: ActionCard, spec: ActionsSpec, detector: Traits
             "scene (`streamer camera set NAME scene=FILE`, or `streamer analyze --scene`)"
         )
     if card.kind == "features":
-        _check_maps(path, card, detector)
+        _check_detector(path, card, detector)
     elif card.kind == "pose" and detector.joints is not None:
         joints_of(path, card, detector.joints)
     try:
@@ -63,16 +64,29 @@ def check_pair(path: Path, card: ActionCard, spec: ActionsSpec, detector: Traits
         raise ModelRefused(str(error)) from error
 
 
-def _check_maps(path: Path, card: ActionCard, detector: Traits) -> None:
-    """Raise ModelRefused unless the maps are those that the model was trained on."""
-    assert card.embedder is not None  # the card is checked for it
-    if not detector.has_maps:
+def _check_detector(path: Path, card: ActionCard, detector: Traits) -> None:
+    """Raise ModelRefused unless the maps and the people are of the detector that the model was trained on."""
+    embedder = card.embedder
+    assert embedder is not None  # the card is checked for it
+    if embedder.strides and not detector.has_maps:
         raise ModelRefused(f"{path}: takes feature maps, and the motion detector has none: choose a model")
-    digest, trained = detector.sha256, card.embedder.sha256
-    if digest and digest != trained:
+    if embedder.people and detector.groups is not None:
+        check_people(path, detector.groups)
+    digest, trained = detector.sha256, embedder.sha256
+    if digest and trained and digest != trained:
+        what = "feature maps" if embedder.strides else "boxes"
         raise ModelRefused(
-            f"{path}: was trained on the feature maps of another detector (SHA-256 {trained[:12]}…, "
+            f"{path}: was trained on the {what} of another detector (SHA-256 {trained[:12]}…, "
             f"this one has {digest[:12]}…): use that one, or train again with this as --detector"
+        )
+
+
+def check_people(path: Path, groups: Sequence[str]) -> None:
+    """Raise ModelRefused where a detector of these groups knows no people."""
+    if PEOPLE not in groups:
+        raise ModelRefused(
+            f"{path}: people are an input, of which the detector knows nothing (it has "
+            f"{', '.join(dict.fromkeys(groups))[:120]}): choose another"
         )
 
 

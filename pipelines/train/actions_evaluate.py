@@ -14,7 +14,7 @@ from pipelines.detect.model import sha256_of
 from pipelines.train.actions_clips import embed_clips
 from pipelines.train.actions_data import ActionData, DataRefused
 from pipelines.train.actions_score import AnyScore, judge
-from pipelines.train.actions_sources import Said, Source, open_source
+from pipelines.train.actions_sources import Said, Source, inputs_of, open_source
 from pipelines.train.actions_split import part
 from pipelines.train.actions_windows import cut_windows
 from pipelines.values import Floats, Image
@@ -51,9 +51,9 @@ def _data(model: ActionModel, source: Source, engine: str, said: Said) -> Action
     """With the model's own labels, so that one that it does not know is refused."""
     card = model.card
     labels = source.labels or card.heads[0].labels
-    moved = card.embedder is not None and card.embedder.moved
+    inputs = inputs_of(card.embedder) if card.kind == "features" and card.embedder is not None else ()
     _check_detector(model, source.detector)
-    named = replace(source, labels=labels, moved=moved, scene=card.of_pictures)
+    named = replace(source, labels=labels, inputs=inputs, scene=card.of_pictures)
     if card.kind != "crops":
         return open_source(named, card.rate_hz, said)[0]
     embedder = CropEmbedder(model.path, card, engine=engine, threads=source.threads)
@@ -77,7 +77,7 @@ def _data(model: ActionModel, source: Source, engine: str, said: Said) -> Action
 def _check_detector(model: ActionModel, detector: Path | None) -> None:
     """Before hours of embedding: is it the detector that the model was trained with?"""
     embedder = model.card.embedder
-    if model.card.kind != "features" or detector is None or embedder is None:
+    if model.card.kind != "features" or detector is None or embedder is None or not embedder.sha256:
         return
     digest = sha256_of(detector)
     if digest != embedder.sha256:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.actions.card import EmbedderCard
-from pipelines.actions.maps import MapEmbedder
+from pipelines.actions.whole import WholeEmbedder
+from pipelines.detect.maps import STRIDES
 from pipelines.train.actions_clips import ClipEntry, embed_clips, list_clips
 from pipelines.train.actions_data import ActionData, DataRefused, read_arrays, read_keypoints
 from pipelines.train.actions_tracks import make_tracks
 
 Said = Callable[[str, int, int], None]
 MADE = "synthetic"  # DATA of this name: tracks that are made here
+MAPS, MOVED, FLOW, PEOPLE = "maps", "moved", "flow", "people"
+INPUTS = (MAPS, MOVED, FLOW, PEOPLE)  # feature maps, only how these change, optical flow, people's boxes
 MADE_TRACKS, MADE_SEED = 2000, 1
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """DATA and how to read it. `detector`: the ONNX file whose maps embed clips; `cache`: where embedded
-    clips are kept. `moved`: of maps only how they change. `scene`: single pictures are classified."""
+    clips are kept. `inputs`: what a frame's values are, of INPUTS; none: the detector's maps. `scene`: single
+    pictures are classified."""
 
     path: Path
     labels: tuple[str, ...] = ()
@@ -31,7 +35,7 @@ class Source:
     fps: float = 30.0
     aspect: float = 4 / 3
     threads: int = 1
-    moved: bool = False
+    inputs: tuple[str, ...] = ()
     scene: bool = False
 
     def is_clips(self) -> bool:
@@ -64,15 +68,16 @@ def open_source(source: Source, rate_hz: float | None, said: Said) -> tuple[Acti
     )
 
 
+def inputs_of(card: EmbedderCard) -> tuple[str, ...]:
+    """What a model's values were made of."""
+    maps = (MOVED if card.moved else MAPS) if card.strides else ""
+    return tuple(name for name in (maps, FLOW * card.flow, PEOPLE * card.people) if name)
+
+
 def _embedded(source: Source, rate_hz: float, said: Said) -> tuple[ActionData, EmbedderCard]:
-    if source.detector is None:
-        raise DataRefused(
-            f"{source.path}: clips need something that embeds their frames: --detector FILE.onnx for a "
-            "detector's own feature maps, or --backbone NAME for a CNN of their own"
-        )
-    if source.scene and source.moved:
-        raise DataRefused("a single picture does not move: leave --moved out")
-    embedder = MapEmbedder(source.detector, moved=source.moved, still=source.scene, threads=source.threads)
+    embedder = _embedder(source)
+    card = embedder.card
+    more = "-still" * card.still + "-flow" * card.flow + "-people" * card.people
     data = embed_clips(
         source.path,
         source.clips(),
@@ -82,14 +87,42 @@ def _embedded(source: Source, rate_hz: float, said: Said) -> tuple[ActionData, E
         rate_hz=rate_hz,
         labels=source.labels,
         cache=source.cache,
-        key=f"2-{embedder.sha256[:16]}-{embedder.strides}-{embedder.moved}" + "-still" * embedder.still,
+        key=f"2-{card.sha256[:16]}-{card.strides}-{card.moved}{more}",
         scene=source.scene,
         progress=lambda i, n: said("embedding clips", i, n),
     )
-    card = EmbedderCard(
-        sha256=embedder.sha256, strides=embedder.strides, moved=embedder.moved, still=embedder.still
+    return replace(data, parts=embedder.parts), card
+
+
+def _embedder(source: Source) -> WholeEmbedder:
+    inputs = source.inputs or (MAPS,)
+    check_inputs(source)
+    detector = source.detector if set(inputs) != {FLOW} else None
+    if detector is None and set(inputs) != {FLOW}:
+        raise DataRefused(
+            f"{source.path}: clips need something that embeds their frames: --detector FILE.onnx for a "
+            "detector's own feature maps, --inputs flow for optical flow alone, or --backbone NAME for a CNN "
+            "of their own"
+        )
+    return WholeEmbedder(
+        detector,
+        moved=MOVED in inputs,
+        still=source.scene,
+        flow=FLOW in inputs,
+        people=PEOPLE in inputs,
+        strides=STRIDES if MAPS in inputs or MOVED in inputs else (),
+        threads=source.threads,
     )
-    return data, card
+
+
+def check_inputs(source: Source) -> None:
+    """Raise DataRefused for inputs that are not known, or do not go together."""
+    if strange := [name for name in source.inputs if name not in INPUTS]:
+        raise DataRefused(f"--inputs {strange[0][:40]!r}: give some of {', '.join(INPUTS)}, with commas")
+    if {MAPS, MOVED} <= set(source.inputs):
+        raise DataRefused("--inputs maps,moved: how maps change is a part of maps: give one of the two")
+    if source.scene and set(source.inputs) - {MAPS}:
+        raise DataRefused("a single picture does not move: leave --moved and --inputs out")
 
 
 def _columns(path: Path) -> list[str]:

@@ -20,7 +20,7 @@ from pipelines.detect.errors import ModelRefused
 from pipelines.train.actions_clips import only_pictures
 from pipelines.train.actions_data import DataRefused
 from pipelines.train.actions_score import AnyScore
-from pipelines.train.actions_sources import Source
+from pipelines.train.actions_sources import MOVED, Source, check_inputs
 from streamer.cli.clip_arguments import models_of
 from streamer.cli.numbers import Finite
 from streamer.cli.outputs import check_folder, check_outputs
@@ -43,7 +43,13 @@ def data_options(command: Any) -> Any:
         click.option("--labels", default="", help="All labels, with commas; else those that occur."),
         click.option("--group-by", default="", help="Regular expression on a clip's path; its first group."),
         click.option("--detector", help="Model of the store, or a path, whose feature maps embed clips."),
-        click.option("--moved", is_flag=True, help="Of a detector's maps only how they change."),
+        click.option(
+            "--inputs",
+            default="",
+            help="What a frame of a clip is, some of maps, moved (only how maps change), flow (optical) and "
+            "people, with commas.  [default: maps]",
+        ),
+        click.option("--moved", is_flag=True, help="The same as --inputs moved."),
         click.option("--cache", type=path, help="Folder in which embedded clips are kept."),
         click.option(
             "--fps", default=30.0, show_default=True, type=Finite(1, 1000), help="Of files of keypoints."
@@ -65,7 +71,12 @@ def _detector(which: str | None) -> Path | None:
 
 
 def _source(data: str, given: dict[str, Any]) -> Source:
-    labels = tuple(word.strip() for word in given.pop("labels").split(",") if word.strip())
+    labels, inputs = (
+        tuple(word.strip() for word in given.pop(name).split(",") if word.strip())
+        for name in ("labels", "inputs")
+    )
+    if given.pop("moved") and MOVED not in inputs:
+        inputs = (MOVED, *inputs)
     check_folder(given["cache"], (data,))
     return Source(
         Path(data),
@@ -75,7 +86,7 @@ def _source(data: str, given: dict[str, Any]) -> Source:
         given.pop("cache"),
         given.pop("fps"),
         threads=given.pop("threads"),
-        moved=given.pop("moved"),
+        inputs=inputs,
     )
 
 
@@ -139,7 +150,10 @@ def _train(session: ModuleType, data: str, given: dict[str, Any]) -> None:
         source = replace(source, scene=scene or only_pictures(source.clips()))
     elif scene:
         raise DataRefused(f"{data}: --scene is for pictures and clips: a folder for each class, or a CSV")
+    check_inputs(source)
     backbone = _backbone(session, given, source.scene)
+    if source.inputs and (backbone is not None or not source.is_clips()):
+        raise DataRefused("--inputs and --moved are for clips without a --backbone: leave them out")
     settings = _settings(source, given, backbone is not None)
     if trials and settings.temporal == "ridge":
         raise DataRefused("--search is for nets that learn in steps; ridge has one solution: leave it out")

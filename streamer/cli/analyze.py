@@ -228,7 +228,7 @@ def _replay(
         )
     stored = load_detections(path)
     actions = chosen_actions(spec, analysis.Replayed(stored))
-    if actions is not None and actions.needs_pixels:
+    if actions is not None and actions.needs_picture:
         raise ConfigError(f"{path}: stored detections have no pictures for {actions.model.path} to look at")
     return analysis.replay(
         stored,

@@ -20,8 +20,9 @@ import numpy as np
 from pipelines.actions.card import EmbedderCard
 from pipelines.actions.create import create_engine
 from pipelines.actions.inputs import Kind
-from pipelines.actions.maps import STRIDES
+from pipelines.actions.whole import sizes as sizes_of
 from pipelines.detect.detector import Detector, Ticket
+from pipelines.detect.maps import STRIDES
 from pipelines.pipeline import Pipeline
 from pipelines.registry import create_detector
 from pipelines.skeleton import COCO_17
@@ -33,7 +34,13 @@ from tests.bench import registry
 
 TRACKS, FPS, FRAMES, WARM = 5, 10, 150, 20
 WEIGHTS, CLIP = "weights/yolov8n_640.onnx", "videos/pets09-s2l1.avi"
-KINDS: tuple[Kind, ...] = ("boxes", "pose", "features", "crops")
+WHOLE: dict[str, dict[str, bool]] = {  # inputs of a whole picture, beside those of tracks
+    "flow": {"flow": True},
+    "flow, people": {"flow": True, "people": True},
+    "moved, flow, people": {"flow": True, "people": True, "moved": True},
+}
+MAPS = ("features", "moved, flow, people")  # names of runs whose detector gives its maps
+KINDS = ("boxes", "pose", "features", *WHOLE, "crops")
 PLAIN = "no actions"
 
 
@@ -87,9 +94,7 @@ def measure(corpus: Path, frames: int = FRAMES) -> list[dict[str, Any]]:
         plain = create_detector("openvino", corpus / WEIGHTS, threads=1)
         with_maps = create_detector("openvino", corpus / WEIGHTS, threads=1)
         runs = {PLAIN: _pipeline(plain, None, Path(folder))}
-        runs |= {
-            kind: _pipeline(with_maps if kind == "features" else plain, kind, Path(folder)) for kind in KINDS
-        }
+        runs |= {kind: _pipeline(with_maps if kind in MAPS else plain, kind, Path(folder)) for kind in KINDS}
         detecting: dict[str, list[float]] = {name: [] for name in runs}
         following: dict[str, list[float]] = {name: [] for name in runs}
         tracks = []
@@ -111,7 +116,7 @@ def _rows(
     rows = [{"name": f"detector YOLOv8n at 640, one thread; {tracks:.1f} tracks", "ms": base, "share": 1.0}]
     for kind in KINDS:
         added = float(np.mean(following[kind]) - np.mean(following[PLAIN]))
-        if kind in ("features", "crops"):  # their outputs, and copies of pictures, are part of detection
+        if kind in (*MAPS, "crops"):  # their outputs, and copies of pictures, are part of detection
             added += float(np.median(np.subtract(detecting[kind], detecting[PLAIN])))
         rows.append({"name": kind, "ms": added, "share": added / base})
     return rows
@@ -135,7 +140,7 @@ def _frames(clip: Path, most: int) -> Iterator[Frame]:
             yield Frame(Stamp("cost", 1, i, round(i * 1e9 / FPS), 0, 0), source.read().image(640))
 
 
-def _pipeline(shared: Detector, kind: Kind | None, folder: Path) -> Pipeline:
+def _pipeline(shared: Detector, kind: str | None, folder: Path) -> Pipeline:
     detector = Surest(shared, poses=kind == "pose")
     engine = None
     if kind is not None:
@@ -146,11 +151,11 @@ def _pipeline(shared: Detector, kind: Kind | None, folder: Path) -> Pipeline:
     return pipeline
 
 
-def _export(kind: Kind, folder: Path, detector: Detector) -> Path:
+def _export(name: str, folder: Path, detector: Detector) -> Path:
     import torch
 
     from pipelines.actions.backbones import create_backbone
-    from pipelines.actions.model import ActionNet
+    from pipelines.actions.model import ActionNet, Temporal
     from pipelines.train.actions_data import ActionData, HeadTargets
     from pipelines.train.actions_export import export
     from pipelines.train.actions_settings import usual_settings
@@ -158,16 +163,22 @@ def _export(kind: Kind, folder: Path, detector: Detector) -> Path:
 
     torch.manual_seed(0)
     sizes = {"boxes": 4, "pose": 17, "crops": 576}
-    size = 2 * detector.give_maps(STRIDES) if kind == "features" else sizes[kind]
-    data = ActionData(kind, size, (HeadTargets("action", ("a", "b", "c")),), ())
-    settings = replace(usual_settings(kind), temporal="lstm", hidden=48, window=16, rate_hz=8.0)
+    kind: Kind = "features" if name in WHOLE else name  # type: ignore[assignment]
+    embedder = backbone = None
+    parts: tuple[int, ...] = ()
+    if kind == "features":
+        given = {"strides": STRIDES if name in MAPS else (), **WHOLE.get(name, {})}
+        embedder = EmbedderCard(sha256=detector.describe()["sha256"], **given)
+        parts = sizes_of(embedder, detector.give_maps(STRIDES) if name in MAPS else 0)
+    size = sum(parts) or sizes[kind]
+    head = HeadTargets("action", ("a", "b", "c"))
+    data = ActionData(kind, size, (head,), (), parts=parts, whole_picture=name in WHOLE)
+    temporal: Temporal = "ridge" if name in WHOLE else "lstm"
+    settings = replace(usual_settings(kind), temporal=temporal, hidden=48, window=16, rate_hz=8.0)
     net = ActionNet(settings.net(data)).eval()
     trained = Trained(net, settings, data, [], [1.0], [])
-    embedder = backbone = None
-    if kind == "features":
-        embedder = EmbedderCard(sha256=detector.describe()["sha256"], strides=STRIDES)
     if kind == "crops":
         backbone, _ = create_backbone("mobilenet_v3_small")
         embedder = EmbedderCard(sha256="0" * 64, file="crops-backbone.onnx", input_size=(112, 112))
-    export(trained, folder / f"{kind}.onnx", embedder=embedder, backbone=backbone)
-    return folder / f"{kind}.onnx"
+    export(trained, folder / f"{name}.onnx", embedder=embedder, backbone=backbone)
+    return folder / f"{name}.onnx"

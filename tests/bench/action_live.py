@@ -66,7 +66,7 @@ def measure(corpus: Path, clips: int, say: Say) -> dict[str, Any]:
         evaluated = _evaluate(out / "model.onnx", listed, corpus / WEIGHTS)
         say(f"streamer actions evaluate: accuracy {evaluated['accuracy']:.3f}")
         detector = create_detector("openvino", corpus / WEIGHTS, threads=1)
-        source = Source(listed, detector=corpus / WEIGHTS, cache=scratch(), moved=True)
+        source = Source(listed, detector=corpus / WEIGHTS, cache=scratch(), inputs=("moved",))
         data = open_source(source, RATE_HZ, quiet)[0]
         held = [item for item in data.sequences if item.split == "test"]
         rows = [_compare(out / "model.onnx", listed.parent, detector, item, say) for item in held]

@@ -30,6 +30,7 @@ VARIANTS = {
     "mean": "mean pooling",
     "tcn": "temporal convolution of equal size",
     "stats": "mean and deviation, one linear layer",
+    "ridge": "mean and deviation, ridge in closed form",
 }
 
 
@@ -163,44 +164,77 @@ def _spans(times_s: Any, flags: Any, join_s: float = 1.0) -> list[tuple[float, f
 
 # ---- CCTV fights: clips of two seconds, by scene
 
+FOLDS = 5
+INPUTS = ("moved", "flow", "people")  # of a whole picture, in the order of their values
+
 
 def fight_settings(temporal: str = "lstm") -> TrainSettings:
     """Chosen by cross-validation within the training scenes."""
-    if temporal == "stats":
-        return replace(usual_settings("features"), window=26, rate_hz=12.5, val_share=0.0)
+    if temporal in ("stats", "ridge"):
+        settings = replace(usual_settings("features"), window=26, rate_hz=12.5, val_share=0.0)
+        return replace(settings, temporal=temporal)  # type: ignore[arg-type]
     settings = replace(usual_settings("crops"), window=24, rate_hz=12.5, stride_s=0.5, epochs=15)
-    return replace(settings, temporal=temporal, val_share=0.0)
+    return replace(settings, temporal=temporal, val_share=0.0)  # type: ignore[arg-type]
 
 
 def fight(
-    corpus: Path, cache: Path, folds: int, variants: tuple[str, ...], seeds: int, say: Say
+    corpus: Path,
+    cache: Path,
+    detector: Path,
+    inputs: tuple[str, ...],
+    variants: tuple[str, ...],
+    seeds: int,
+    partitions: int,
+    say: Say,
 ) -> list[Row]:
-    """The given split by scene, and cross-validation by scene over all clips."""
-    source = Source(
-        corpus / "actions/fight/clips.csv",
-        detector=corpus / "weights/yolov8n_640.onnx",
-        cache=cache,
-        moved=True,
-    )
+    """For each of `inputs` ("moved+flow") and `variants`: the given split by scene, and cross-validation by
+    scene over all clips, for so many partitions of the scenes. All inputs come from one embedding."""
+    source = Source(corpus / "actions/fight/clips.csv", detector=detector, cache=cache, inputs=INPUTS)
     opened = session.open_data(
         source, fight_settings(), None, lambda w, i, n: say(f"{w} {i} of {n}") if i % 32 == 0 else None
     )
     rows = []
-    for name in variants:
-        settings = fight_settings(name)
-        learn, held = part(opened.data, "train"), part(opened.data, "test")
-        scores = []
-        for seed in range(seeds):
-            scores.append(session.test(train(learn, None, replace(settings, seed=seed)), held))
-            say(f"fight {name} seed {seed}: {scores[-1].accuracy:.4f}")
-        row = _row(VARIANTS[name], scores, count_weights(ActionNet(settings.net(opened.data))))
-        if folds:
-            crossed = session.cross_validate(
-                opened, settings, folds, lambda k, s: say(f"fold {k}: {s.accuracy:.3f}")
-            )
-            row["crossed"] = crossed.to_json()
-        rows.append(row)
+    for names in inputs:
+        data = _only(opened.data, tuple(names.split("+")))
+        learn, held = part(data, "train"), part(data, "test")
+        for variant in variants:
+            settings = fight_settings(variant)
+            scores = [
+                session.test(train(learn, None, replace(settings, seed=seed)), held) for seed in range(seeds)
+            ]
+            weights = count_weights(ActionNet(settings.net(data)))
+            row = _row(f"{names}: {VARIANTS[variant]}", scores, weights)
+            say(f"{row['name']}: given split {row['accuracy']:.3f}")
+            if partitions:
+                row["crossed"] = _crossed(session.Opened(data), settings, partitions, say)
+            rows.append(row)
     return rows
+
+
+def _only(data: ActionData, names: tuple[str, ...]) -> ActionData:
+    """The values of these inputs alone."""
+    ends = np.cumsum(data.parts).tolist()
+    spans = {name: np.arange(end - n, end) for name, end, n in zip(INPUTS, ends, data.parts, strict=True)}
+    chosen = [spans[name] for name in INPUTS if name in names]
+    columns = np.concatenate(chosen)
+    items = tuple(replace(item, values=item.values[:, columns]) for item in data.sequences)
+    return replace(data, size=len(columns), parts=tuple(len(c) for c in chosen), sequences=items)
+
+
+def _crossed(opened: session.Opened, settings: TrainSettings, partitions: int, say: Say) -> Row:
+    """The mean over partitions of the scenes; the interval is that of the mean share of all clips."""
+    found = [
+        session.cross_validate(opened, replace(settings, seed=seed), FOLDS) for seed in range(partitions)
+    ]
+    say(f"cross-validated: {', '.join(f'{s.accuracy:.3f}' for s in found)}")
+    accuracy, n = float(np.mean([s.accuracy for s in found])), found[0].n
+    low, high = wilson(round(accuracy * n), n)
+    return {
+        "accuracy": round(accuracy, 4),
+        "interval_95": [round(low, 4), round(high, 4)],
+        "each": [round(s.accuracy, 4) for s in found],
+        "n": n,
+    }
 
 
 def fight_crops(corpus: Path, epochs: int, say: Say) -> Row:

@@ -29,7 +29,11 @@ def run(
     epochs: int = 15,
     clips: int = 12,
     frames: int = 150,
+    partitions: int = 3,
+    inputs: str = "moved,moved+flow+people",
+    detector: str = "yolov8n_640",
 ) -> dict[str, Any]:
+    """`inputs`, `partitions` and `detector` (of the corpus, or `default`) are of the fights alone."""
     if part not in ("all", *PARTS):
         raise registry.Unavailable(f"no part {part!r}: use all, {', '.join(PARTS)}")
     found: dict[str, Any] = {}
@@ -40,7 +44,20 @@ def run(
         found["cost"] = action_cost.measure(CORPUS, frames)
     if set(wanted) - {"cost"}:
         found.update(_trained(wanted, seeds, tuple(variants.split(",")), epochs, clips))
+    if "fight" in wanted:
+        found["fight"] = _fight(detector, inputs, variants, seeds, partitions)
     return found
+
+
+def _fight(detector: str, inputs: str, variants: str, seeds: int, partitions: int) -> list[dict[str, Any]]:
+    from pipelines.registry import PACKAGED_MODEL
+    from tests.bench import action_sets as sets
+
+    path = PACKAGED_MODEL if detector == "default" else CORPUS / f"weights/{detector}.onnx"
+    if not path.is_file():
+        raise registry.Unavailable(f"no {path}")
+    chosen, names = tuple(variants.split(",")), tuple(inputs.split(","))
+    return sets.fight(CORPUS, sets.scratch(), path, names, chosen, seeds, partitions, say)
 
 
 def _trained(
@@ -60,8 +77,6 @@ def _trained(
         found["jhmdb"] = sets.jhmdb(CORPUS, seeds, variants, say)
     if "urfd" in wanted:
         found["urfd"] = [sets.urfd(CORPUS, 5, name, say) for name in variants]
-    if "fight" in wanted:
-        found["fight"] = sets.fight(CORPUS, sets.scratch(), 5, variants, seeds, say)
     if "live" in wanted:
         from tests.bench import action_live
 

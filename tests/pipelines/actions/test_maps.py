@@ -10,7 +10,8 @@ from onnx import helper
 
 from pipelines.actions.create import create_engine
 from pipelines.actions.engine import Seen
-from pipelines.actions.maps import MapEmbedder, pool
+from pipelines.actions.maps import pool
+from pipelines.actions.whole import WholeEmbedder
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
@@ -146,7 +147,7 @@ def test_live_values_are_those_of_training(tmp_path: Path) -> None:
     for i, image in enumerate(images):
         pipeline.step([Frame(Stamp("a", 1, i, i * 40_000_000, 0, 0), image)])
     chosen = [images[round(k * 25 / 8 - 1e-9)] for k in range(20)]  # nearest to the grid
-    trained = MapEmbedder(path).embed_clip(chosen)
+    trained = WholeEmbedder(path).embed_clip(chosen)
     newest = np.stack([windows[0, -1] for windows in given])
     assert len(newest) >= 14
     assert np.allclose(newest, trained[20 - len(newest) :][: len(newest)], atol=1e-5)
@@ -231,7 +232,7 @@ def test_a_detector_that_looks_at_rectangles_is_refused(tmp_path: Path) -> None:
 def test_motion_has_no_maps(tmp_path: Path) -> None:
     path = write_branching(tmp_path / "d.onnx")
     model = write_features(tmp_path / "m.onnx", path)
-    with pytest.raises(ModelRefused, match="motion detector has no feature maps"):
+    with pytest.raises(ModelRefused, match="the motion detector has none"):
         create_engine(ActionsSpec(model=str(model)), create_detector("motion"))
 
 
@@ -264,7 +265,7 @@ def test_both_engines_give_the_same_maps_of_a_real_detector(corpus: Path, name: 
 
 @pytest.mark.corpus
 def test_a_clip_that_stands_still_has_no_change(corpus: Path) -> None:
-    embedder = MapEmbedder(corpus / "weights/yolo11n_320.onnx")
+    embedder = WholeEmbedder(corpus / "weights/yolo11n_320.onnx")
     image = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
     values = embedder.embed_clip([image, image, image[:, ::-1].copy()])
     assert values.shape == (3, embedder.values)

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from pipelines.values import Image
 from streamer.cli.main import cli
 from streamer.errors import Exit
+from tests.clips import make_clip
 from tests.pipelines.actions.test_maps import write_branching, write_features
+
+
+def drawing(seed: int, jumps: bool) -> Callable[[int, int, int], Image]:
+    """A square before a ground of noise: it glides along, or is now here, now there."""
+
+    def draw(number: int, width: int, height: int) -> Image:
+        ground = np.random.default_rng(seed).integers(60, 120, (height // 20, width // 20, 3), dtype=np.uint8)
+        picture = ground.repeat(20, axis=0).repeat(20, axis=1)
+        place = 40 + (15 * (number % 2) if jumps else 2 * number)
+        picture[60:120, place : place + 80] = 220
+        return picture
+
+    return draw
+
+
+DRAWN = {"glide": lambda seed: drawing(seed, jumps=False), "jump": lambda seed: drawing(seed, jumps=True)}
 
 
 def call(*arguments: str) -> tuple[int, str]:
@@ -67,3 +88,39 @@ def test_what_has_one_solution_is_not_searched_for(tmp_path: Path) -> None:
     assert code == Exit.MODEL
     assert "ridge has one solution" in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (("--inputs", "flow,sound"), "--inputs 'sound': give some of maps, moved, flow, people"),
+        (("--inputs", "flow,people"), "clips need something that embeds their frames: --detector"),
+        (("--inputs", "flow", "--backbone", "resnet18"), "leave them out"),
+    ],
+)
+def test_inputs_that_cannot_be_had_are_one_line(tmp_path: Path, given: tuple[str, ...], why: str) -> None:
+    pytest.importorskip("torch", reason="needs torch: the extra [torch]")
+    (tmp_path / "clips.csv").write_text("file,label,group\na.mp4,a,1\nb.mp4,b,2\n")
+    code, said = call("train", str(tmp_path / "clips.csv"), "--out", str(tmp_path / "out"), *given)
+    assert code == Exit.MODEL
+    assert why in said
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_optical_flow_alone_is_trained_and_evaluated_without_a_detector(tmp_path: Path) -> None:
+    """Clips that jump and clips that glide."""
+    pytest.importorskip("torch", reason="needs torch: the extra [torch]")
+    for label in ("glide", "jump"):
+        (tmp_path / "clips" / label).mkdir(parents=True)
+        for i in range(4):
+            make_clip(tmp_path / "clips" / label / f"{i}.mp4", frames=40, fps=12, draw=DRAWN[label](i))
+    out = tmp_path / "out"
+    asked = ("--inputs", "flow", "--apart", "--temporal", "ridge", "--rate", "12", "--window", "12")
+    code, said = call("train", str(tmp_path / "clips"), "--out", str(out), *asked)
+    assert code == 0, said
+    code, said = call(
+        "evaluate", str(out / "model.onnx"), str(tmp_path / "clips"), "--split", "all", "--json"
+    )
+    assert code == 0, said
+    assert json.loads(said)["accuracy"] == 1

@@ -1,0 +1,33 @@
+"""How people stand to each other in a picture, as a few values: of a detector's boxes, without tracks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipelines.geometry import iou
+from pipelines.values import Detections, Floats, Labels
+
+GROUP = "person"
+VALUES = 4
+MOST = 8  # people that are told apart; more are a crowd
+FAR = 4.0  # body heights; people further apart have nothing to do with each other
+
+
+def among_people(found: Detections, labels: Labels, aspect: float) -> Floats:
+    """(VALUES,): how many there are, how much the two that overlap most do (IoU), how far apart the two
+    nearest are in their own heights, and how high the tallest is in the picture. `aspect`: its width over
+    height."""
+    boxes = found.boxes_xyxyn[labels.mask((GROUP,))[found.class_ids]]
+    out: Floats = np.array([min(len(boxes), MOST), 0.0, FAR, 0.0], np.float32)
+    if not len(boxes):
+        return out
+    high = boxes[:, 3] - boxes[:, 1]
+    out[3] = high.max()
+    if len(boxes) < 2:
+        return out
+    first, second = np.triu_indices(len(boxes), 1)
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2 * np.array([aspect, 1.0], np.float32)
+    apart = np.hypot(*(middle[first] - middle[second]).T)
+    out[1] = iou(boxes, boxes)[first, second].max()
+    out[2] = min(FAR, float((apart / ((high[first] + high[second]) / 2).clip(1e-3)).min()))
+    return out
