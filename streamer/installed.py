@@ -22,7 +22,10 @@ SUFFIXES = (".onnx", ".pt")  # of weights: for OpenVINO and ONNX Runtime, and fo
 PACKAGED, MOTION = "default", "motion"  # what names the detector in the package, and the one without weights
 RESERVED = (PACKAGED, MOTION)
 _HEADER = "# Edit freely: groups (what is counted together), score, nms_iou, precision. Not: sha256.\n"
-_AGAIN = "install streamer again, or choose another (`streamer model default NAME`, or motion)"
+_AGAIN = (
+    "install streamer again (in a checkout: `git restore` the file), or choose another "
+    "(`streamer model default NAME`, or motion)"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from pathlib import Path
 
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
-from pipelines.detect.model import sha256_of
+from pipelines.detect.errors import ModelRefused
+from pipelines.detect.model import check_pinned, sha256_of
 from pipelines.registry import PACKAGED_MODEL
 from pipelines.spec import check_name
 from streamer.errors import ModelError, StorageError
@@ -56,6 +57,17 @@ class Verdict:
     name: str
     problem: str
     in_package: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A model as it lies there: `problem` is empty for one whose file is what it was."""
+
+    name: str
+    default: bool
+    in_package: bool
+    installed: Installed | None
+    problem: str = ""
 
 
 class ModelStore:
@@ -94,6 +106,23 @@ class ModelStore:
             if first_is_default and self.default_name() is None:
                 self._write_default(name)
         return self.get(name)
+
+    def listed(self) -> list[Listed]:
+        """The one in the package, unless one of the store has its name, and those of the store; also those
+        that are missing, changed or damaged. None is loaded.
+        """
+        names = self.names()
+        known = names if PACKAGED in names else [PACKAGED, *names]
+        return [self._listed(name, name not in names) for name in known]
+
+    def _listed(self, name: str, in_package: bool) -> Listed:
+        found, default = None, self._is_default(name)
+        try:
+            found = packaged(default) if in_package else self.get(name)
+            check_pinned(found.path, found.card)
+        except (ModelError, ModelRefused) as error:
+            return Listed(name, default, in_package, found, str(error))
+        return Listed(name, default, in_package, found)
 
     def installed(self) -> list[Installed]:
         """All installed models by name. Raises ModelError for a sidecar that cannot be read."""

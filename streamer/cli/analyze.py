@@ -35,6 +35,7 @@ from streamer.cli.clip_arguments import (
 from streamer.cli.gist import gist
 from streamer.cli.numbers import Finite
 from streamer.cli.outputs import check_outputs
+from streamer.cli.rules import DEFAULT_DIRECTIONS
 from streamer.config_store import ConfigStore
 from streamer.detections import load_detections
 from streamer.errors import ConfigError
@@ -275,6 +276,25 @@ def as_dict(result: Analysis) -> dict[str, Any]:
     }
 
 
+def _lines(result: Analysis) -> Table:
+    """A column a direction, under the names that the lines give it; where they differ, beside the numbers."""
+    ways = {line.name: (line.left_to_right, line.right_to_left) for line in result.rules.lines}
+    alike = len(set(ways.values())) == 1
+    first = next(iter(ways.values())) if alike else DEFAULT_DIRECTIONS
+    heads = zip(first, ("left to right", "right to left"), strict=True)
+    usual = first == DEFAULT_DIRECTIONS
+    table = Table("line", "class", *(plain if usual else f"{way} ({plain})" for way, plain in heads))
+    for name, line in result.lines.items():
+        names = ("", "") if alike else tuple(f" {way}" for way in ways[name])
+        for kind, sides in sorted(line.by_class.items()):
+            counted = (sides["left_to_right"], sides["right_to_left"])
+            table.add_row(name, kind, *(f"{n}{way}" for n, way in zip(counted, names, strict=True)))
+        both = (line.left_to_right, line.right_to_left)
+        cells = (f"{n}{way}" for n, way in zip(both, names, strict=True))
+        table.add_row(name, "all", *cells, style="bold")
+    return table
+
+
 def _print(result: Analysis) -> None:
     console = Console()
     console.print(
@@ -282,12 +302,7 @@ def _print(result: Analysis) -> None:
         f"{result.detector.get('model') or result.detector.get('engine', '')}"
     )
     if result.lines:
-        table = Table("line", "class", "left to right", "right to left")
-        for name, line in result.lines.items():
-            for kind, sides in sorted(line.by_class.items()):
-                table.add_row(name, kind, str(sides["left_to_right"]), str(sides["right_to_left"]))
-            table.add_row(name, "all", str(line.left_to_right), str(line.right_to_left), style="bold")
-        console.print(table)
+        console.print(_lines(result))
     if result.zones:
         table = Table("zone", "entered", "exited", "mean stay (s)")
         for name, zone in result.zones.items():

@@ -37,7 +37,9 @@ class ActionBoard:
         return self.told[-1]
 
     def rows(self, from_s: float, until_s: float) -> list[tuple[str, ...]]:
-        """Of each action: told; and with a truth: drawn, of these told, after how long, told of others."""
+        """Of each action: its events; and with a truth: how often it was done, how often that was found, how
+        long after it began, and how many events were of people who did something else.
+        """
         told = [t for t in self.told if from_s <= t.at_s]
         counted = Counter(t.label for t in told)
         if self.truth is None:
@@ -55,9 +57,9 @@ class ActionBoard:
 
     def table(self, from_s: float, until_s: float) -> Table:
         table = Table("action", title="Actions on the Redis stream", title_justify="left")
-        titles = ("told", "drawn", "drawn and told", "after", "told of others")
+        titles = ("events", "truth of the scene", "of these found", "found after", "false events")
         for title in titles if self.truth is not None else titles[:1]:
-            table.add_column(title, justify="right", style="bold green" if title == "told" else None)
+            table.add_column(title, justify="right", style="bold green" if title == "events" else None)
         rows = self.rows(from_s, until_s)
         for row in rows or [("nothing yet",)]:
             table.add_row(*row)
@@ -65,6 +67,6 @@ class ActionBoard:
 
     def line(self, from_s: float, until_s: float) -> str:
         """The same in a few words."""
-        shown = [f"{row[0]} told {row[1]}" + (f" (drawn {row[2]}, {row[3]} of them told)" if row[2:] else "")
+        shown = [f"{row[0]} {row[1]}" + (f" (truth {row[2]}, {row[3]} of these found)" if row[2:] else "")
                  for row in self.rows(from_s, until_s)]  # fmt: skip
         return ", ".join(shown) or "no action yet"

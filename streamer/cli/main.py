@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import IO, Any, NamedTuple
 
 import click
@@ -123,15 +124,33 @@ def cli(ctx: click.Context, config_path: Path | None) -> None:
     ctx.obj = ConfigStore(config_path)
 
 
+class _Ended(BaseException):
+    """Raised in the main thread by a signal that ends the process: what is half written goes first."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+def _end(signum: int, _frame: FrameType | None) -> None:
+    signal.signal(signum, signal.SIG_DFL)  # whoever asks twice does not wait
+    raise _Ended(signum)
+
+
 def main(args: list[str] | None = None) -> None:
     """The console script: run, and leave with the exit code (docs/reference/exit-codes.md)."""
     sys.excepthook = _report
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signum) is signal.SIG_DFL:  # SIGHUP is not, under nohup
+            signal.signal(signum, _end)
     try:
         result = cli.main(args=args, prog_name="streamer", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except _Ended as error:
+        os.kill(os.getpid(), error.signum)  # whoever waits for us sees why we end
     except (click.Abort, KeyboardInterrupt):
         click.echo(err=True)
         sys.exit(INTERRUPTED)

@@ -1,8 +1,10 @@
-"""The tables of `streamer status`: readable in 80 columns, and with every reason a frame was dropped for."""
+"""The tables of `streamer status`: readable in 80 columns, with every term of the books and every reason that
+a frame was dropped for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -23,7 +25,8 @@ QUIET_STATES = ("live", "ready", "disabled")  # whose detail says nothing that a
 def page(found: Json) -> RenderableType:
     """All of one status answer."""
     cameras = found.get("cameras", ())
-    parts = [_headline(found), _cameras(found), *_detectors(cameras), *_notes(cameras), _workers(found)]
+    parts = [_headline(found), _cameras(found), *_frames(cameras), *_detectors(cameras), *_notes(cameras)]
+    parts.append(_workers(found))
     if found.get("ledger"):
         parts.append(_ledger(found["ledger"]))
     if found.get("redis"):
@@ -52,22 +55,39 @@ def _cameras(found: Json) -> RenderableType:
     cameras = found.get("cameras", ())
     if not cameras:
         return Text("no cameras; add one: streamer camera add NAME URL", style="dim")
-    table = _table(
-        "camera", "state", "picture", right=("fps", "inferred", "age p50", "p99 ms"), last="dropped"
-    )
+    table = _table("camera", "state", right=("fps", "inferred", "age p50", "p99 ms"), last="picture")
     for camera in cameras:
         age = camera.get("age_ms") or {}
         table.add_row(
             Text(str(camera.get("name"))),
             _state(camera),
-            _picture(camera),
             _number(camera.get("fps_decoded")),
             _number(camera.get("fps_inferred")),
             _number(age.get("p50"), digits=0),
             _number(age.get("p99"), digits=0),
-            _dropped(camera),
+            _picture(camera),
         )
     return table
+
+
+def _frames(cameras: Sequence[Json]) -> list[RenderableType]:
+    """The books, which balance: decoded = inferred + gated + in flight + dropped, since the start."""
+    if not cameras:
+        return []
+    table = _table(
+        "camera", right=("decoded", "= inferred", "+ gated", "+ in flight", "+ dropped"), last="dropped as"
+    )
+    for camera in cameras:
+        books = camera.get("books") or {}
+        dropped = {reason: n for reason, n in (books.get("dropped") or {}).items() if n}
+        counted = (books.get(key, 0) for key in ("decoded", "inferred", "gated", "in_flight"))
+        table.add_row(
+            Text(str(camera.get("name"))),
+            *map(str, counted),
+            str(sum(dropped.values())),
+            Text("\n".join(f"{reason} {n}" for reason, n in dropped.items()) or "-"),
+        )
+    return [table]
 
 
 def _state(item: Json) -> Text:
@@ -111,13 +131,7 @@ def _scene(heads: Json) -> str:
 def _picture(camera: Json) -> Text:
     if not camera.get("width"):
         return Text("-")
-    return Text(f"{camera['width']}x{camera.get('height')}\n{camera.get('codec', '')}".strip())
-
-
-def _dropped(camera: Json) -> Text:
-    """A reason a line; nothing is dropped in silence."""
-    dropped = (camera.get("books") or {}).get("dropped") or {}
-    return Text("\n".join(f"{reason} {n}" for reason, n in dropped.items() if n) or "-")
+    return Text(f"{camera['width']}x{camera.get('height')} {camera.get('codec', '')}".strip())
 
 
 def _workers(found: Json) -> RenderableType:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -134,6 +137,24 @@ def test_without_json_it_prints_a_table(tmp_path: Path) -> None:
     assert done.returncode == Exit.OK
     assert "left to right" in done.stdout
     assert "120 frames" in done.stdout
+
+
+def test_the_table_names_the_directions_as_the_lines_do(tmp_path: Path) -> None:
+    stored = tmp_path / "d.npz"
+    scene = "synthetic:street?seconds=8"
+    run(tmp_path, scene, "--engine", "motion", "--line", LINE, "--detections", stored)
+    for inward, heads in (("left", r"out \(left to right\) +. in \(right to left\)"),
+                          ("right", r"in \(left to right\) +. out \(right to left\)")):  # fmt: skip
+        told = run(tmp_path, stored, "--line", LINE, "--in", inward).stdout
+        assert re.search(heads, told), told
+    rules = tmp_path / "rules.yaml"
+    lines = [
+        {"name": n, "points": [[0.5, 0], [0.5, 1]], "left_to_right": n + "ward"} for n in ("east", "west")
+    ]
+    rules.write_text(json.dumps({"lines": lines}))
+    told = run(tmp_path, stored, "--rules", rules).stdout
+    assert re.search(r"east .*all .* \d+ eastward .* \d+ right-to-left", told), told
+    assert re.search(r"west .*all .* \d+ westward", told)
 
 
 # ---- what is wrong
@@ -334,3 +355,25 @@ def test_a_view_that_drifts_is_told(clip: str, moves: bool, corpus: Path, tmp_pa
     assert done.returncode == Exit.OK, done.stderr
     assert (json.loads(done.stdout)["view_moved"] > 0.05) is moves
     assert ("do not trust these counts" in done.stderr) is moves
+
+
+@pytest.mark.parametrize("asked_by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_is_stopped_half_way_leaves_no_half_file(asked_by: signal.Signals, tmp_path: Path) -> None:
+    """SIGTERM left the hidden partial files of every output."""
+    (tmp_path / "out").mkdir()
+    names = {"--render": "o.mp4", "--events": "o.jsonl", "--detections": "o.npz"}
+    outputs = [word for option, name in names.items() for word in (option, f"out/{name}")]
+    arguments = ["analyze", "synthetic:street?seconds=600", "--engine", "motion", "--line", LINE, *outputs]
+    command = [sys.executable, "-m", "streamer.cli.main", *arguments]
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "STREAMER_CONFIG": str(tmp_path / "none")}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path, env=environment) as child:
+        deadline_s = time.monotonic() + 60
+        while sum(path.stat().st_size for path in tmp_path.glob("out/.o.mp4*")) < 10_000:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        child.send_signal(asked_by)
+        code = child.wait(20)
+        assert child.stderr is not None
+        assert b"Traceback" not in child.stderr.read()
+    assert code == (130 if asked_by == signal.SIGINT else -asked_by)
+    assert list((tmp_path / "out").iterdir()) == []

@@ -29,7 +29,7 @@ def model(home: Path, *words: str | Path) -> Result:
 
 
 def everything(home: Path) -> dict[str, dict[str, object]]:
-    return {item["name"]: item for item in json.loads(model(home, "list", "--json").output)}
+    return {item["name"]: item for item in json.loads(model(home, "list", "--json").stdout)}
 
 
 def listed(home: Path) -> dict[str, dict[str, object]]:
@@ -49,6 +49,22 @@ def test_the_detector_in_the_package_is_listed_verified_and_the_default(home: Pa
     assert everything(home)["default"]["default"] is False
     assert model(home, "default", "default").exit_code == 0
     assert everything(home)["default"]["default"] is True
+
+
+def test_a_damaged_detector_in_the_package_is_marked_and_what_to_do_about_it_is_said(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file was to be removed with `streamer model remove`, which cannot be."""
+    monkeypatch.setattr("streamer.installed.PACKAGED_MODEL", home / "default.onnx")
+    done = model(home, "list")
+    assert done.exit_code == 0
+    assert re.search(r"default \(in the package\) +yes .* cannot be used\n", done.stdout)
+    assert "warning: default: " in done.stderr
+    assert "install streamer again" in str(everything(home)["default"]["problem"])
+    done = model(home, "verify")
+    assert done.exit_code == Exit.MODEL
+    assert "1 of 1 models cannot be used (default): for default, install streamer again" in done.stderr
+    assert "model remove" not in done.stderr
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no model\n", b"\x08\x07" * 500])

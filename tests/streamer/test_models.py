@@ -153,6 +153,27 @@ def test_a_missing_or_damaged_detector_in_the_package_is_one_line(
     assert store.choose("motion", None) == ("motion", None)  # which needs none of it
 
 
+def test_what_is_damaged_is_listed_with_all_the_others(
+    store: ModelStore, weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One damaged file, and nothing was listed."""
+    for name in ("sound", "changed", "nonsense"):
+        store.add(weights, name)
+    assert [(item.name, item.problem) for item in store.listed()] == [
+        ("default", ""), ("changed", ""), ("nonsense", ""), ("sound", ""),
+    ]  # fmt: skip
+    with (store.folder / "changed/model.onnx").open("ab") as file:
+        file.write(b"x")
+    (store.folder / "nonsense/model.yaml").write_text("head: [\n")
+    monkeypatch.setattr("streamer.installed.PACKAGED_MODEL", tmp_path / "default.onnx")
+    problems = {item.name: item.problem for item in store.listed()}
+    assert list(problems) == ["default", "changed", "nonsense", "sound"]
+    assert problems["sound"] == ""
+    assert "is missing: install streamer again" in problems["default"]
+    assert "changed since it was added" in problems["changed"]
+    assert "nonsense/model.yaml" in problems["nonsense"]
+
+
 def test_a_model_is_resolved_by_name_and_by_path(store: ModelStore, weights: Path) -> None:
     store.add(weights, "one")
     by_name, by_path = store.resolve("one"), store.resolve(str(weights))

@@ -12,7 +12,7 @@ from rich.table import Table
 from streamer.config_store import ConfigStore
 from streamer.errors import ModelError, StorageError
 from streamer.installed import MOTION, PACKAGED, Installed
-from streamer.models import ModelStore
+from streamer.models import Listed, ModelStore
 
 SHOWN_CLASSES = 6  # groups named in the listing before it says how many more there are
 
@@ -44,28 +44,31 @@ def model() -> None:
 def list_models(store: ConfigStore, as_json: bool) -> None:
     """List the detector in the package and the installed models; the default is used where none is named."""
     models = model_store(store)
-    in_package = models.resolve(PACKAGED)
-    known = models.installed()
-    if in_package is not None and in_package.packaged:
-        known.insert(0, in_package)
+    known = models.listed()
     if as_json:
         click.echo(json.dumps([_as_json(item) for item in known], indent=2))
         return
     _print_table(known)
     if models.default_name() == MOTION:
         click.echo("the default is motion: no weights, everything that moves is an `object`")
+    for item in known:
+        if item.problem:
+            click.secho(f"warning: {item.name}: {item.problem}", fg="yellow", err=True)
 
 
-def _print_table(installed: list[Installed]) -> None:
+def _print_table(known: list[Listed]) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("NAME", "DEFAULT", "HEAD", "COUNTS", "LICENCE", "SHA-256"):
         table.add_column(title, overflow="fold")
-    for item in installed:
-        mark = "yes" if item.default else ""
-        card = item.card
-        table.add_row(
-            item.shown, mark, card.head or "?", groups_of(item), card.licence or "?", card.sha256[:12]
-        )
+    for item in known:
+        name = f"{item.name} (in the package)" if item.in_package else item.name
+        row = [name, "yes" if item.default else ""]
+        if item.installed is not None:
+            card = item.installed.card
+            row += [card.head or "?", groups_of(item.installed), card.licence or "?", card.sha256[:12]]
+        if item.problem:
+            row[5:] = [*(["?"] * (5 - len(row))), "cannot be used"]
+        table.add_row(*row)
     Console(highlight=False).print(table)
 
 
@@ -75,10 +78,11 @@ def groups_of(item: Installed) -> str:
     return ", ".join(groups[:SHOWN_CLASSES]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _as_json(item: Installed) -> dict[str, Any]:
-    card = item.card.model_dump(mode="json")
-    told = {"name": item.name, "default": item.default, "in_package": item.packaged, "path": str(item.path)}
-    return {**told, **card}
+def _as_json(item: Listed) -> dict[str, Any]:
+    told = {"name": item.name, "default": item.default, "in_package": item.in_package}
+    if item.installed is not None:
+        told |= {"path": str(item.installed.path), **item.installed.card.model_dump(mode="json")}
+    return {**told, "problem": item.problem}
 
 
 @model.command()
@@ -98,11 +102,16 @@ def verify(store: ConfigStore, name: str | None, as_json: bool) -> None:
         for verdict in verdicts:
             where = " (in the package)" if verdict.in_package else ""
             click.echo(f"{verdict.name}{where}: {verdict.problem or 'ok'}")
-    broken = [verdict.name for verdict in verdicts if verdict.problem]
+    broken = [verdict for verdict in verdicts if verdict.problem]
     if broken:
+        advice = []
+        if any(not verdict.in_package for verdict in broken):
+            advice.append("`streamer model remove NAME`, then add it again")
+        if any(verdict.in_package for verdict in broken):
+            advice.append(f"for {PACKAGED}, install streamer again: its file comes with the package")
+        names = ", ".join(verdict.name for verdict in broken)
         raise ModelError(
-            f"{len(broken)} of {len(verdicts)} models cannot be used ({', '.join(broken)}): "
-            "`streamer model remove NAME`, then add it again"
+            f"{len(broken)} of {len(verdicts)} models cannot be used ({names}): {'; '.join(advice)}"
         )
 
 

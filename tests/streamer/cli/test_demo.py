@@ -80,7 +80,7 @@ def test_without_a_model_the_detector_in_the_package_looks_and_actions_are_told_
     assert "--pipeline actions" in out
     assert re.search(r"│ street │ (person|vehicle|bicycle) ", out)
     assert "│ object │" not in out
-    assert "drawn and told" in out[out.index("Actions on the Redis stream") :]
+    assert "of these found" in out[out.index("Actions on the Redis stream") :]
 
 
 @pytest.mark.slow

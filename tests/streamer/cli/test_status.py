@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -28,7 +29,13 @@ GATE = {
     "age_ms": {"p50": 31.4, "p99": 88.0},
     "restarts": 0,
     "trouble": "",
-    "books": {"decoded": 523, "inferred": 250, "dropped": {"busy": 271, "not_due": 0}, "in_flight": 2},
+    "books": {
+        "decoded": 523,
+        "inferred": 246,
+        "gated": 4,
+        "dropped": {"busy": 271, "not_due": 0},
+        "in_flight": 2,
+    },
 }
 YARD = {
     "name": "yard",
@@ -80,6 +87,8 @@ def test_the_page_shows_what_matters_in_a_terminal_s_width(width: int) -> None:
     for word in identity + cameras + workers + stores:
         assert word in text, word
     assert "not_due" not in text, "a reason for which nothing was dropped"
+    assert re.search(r"decoded +. inferred +. gated +. in flight +. dropped +dropped as", text)
+    assert re.search(r"gate +523 +246 +4 +2 +271 +busy 271", text), "all terms of the books"
     assert max(map(len, text.splitlines())) <= width
 
 
