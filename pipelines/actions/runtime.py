@@ -94,6 +94,7 @@ def _openvino(path: Path, threads: int) -> Runner:
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,  # it would hold the calling thread on the first core
         "INFERENCE_PRECISION_HINT": "f32",  # small graphs: bf16 gains little and moves probabilities
     }
     try:

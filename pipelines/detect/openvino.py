@@ -379,6 +379,9 @@ def _settings(precision: str, threads: int, streams: int, cache_dir: Path | None
         "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": precision,
+        # With it each thread is held on a core, from the first one on: while another process is busy there a
+        # frame waits although other cores are free, and two workers of one thread each share one core.
+        "ENABLE_CPU_PINNING": False,
     }
     if cache_dir is not None:
         settings["CACHE_DIR"] = str(cache_dir)

@@ -57,7 +57,7 @@ class ActionBoard:
 
     def table(self, from_s: float, until_s: float) -> Table:
         table = Table("action", title="Actions on the Redis stream", title_justify="left")
-        titles = ("events", "truth of the scene", "of these found", "found after", "false events")
+        titles = ("events", "truth", "of these found", "found after", "false events")
         for title in titles if self.truth is not None else titles[:1]:
             table.add_column(title, justify="right", style="bold green" if title == "events" else None)
         rows = self.rows(from_s, until_s)
