@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -19,18 +17,18 @@ from pipelines.actions.engine import ActionEngine
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.errors import ModelRefused
 from pipelines.geometry import fit
-from pipelines.pipeline import Pending, Pipeline
+from pipelines.pipeline import Pipeline
 from pipelines.scene.watch import SCENE_CHANGED, SceneWatch
 from pipelines.spec import CameraRules
-from pipelines.values import Detections, Event, Frame, FrameResult, Image, Labels, Stamp
+from pipelines.values import Detections, Event, FrameResult, Image, Labels, Stamp
 from streamer.clip_writer import ClipWriter
 from streamer.cloudevents import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
+from streamer.decode_ahead import CAMERA, results, stamp_of
 from streamer.detections import DetectionLog, StoredDetections, replacing
-from streamer.errors import ConfigError, SourceDamaged, SourceEnded, SourceError
+from streamer.errors import ConfigError, SourceDamaged
 from streamer.overlay import Overlay
-from streamer.sources.base import Decoded, Source, SourceInfo
+from streamer.sources.base import Source, SourceInfo
 
-CAMERA = "clip"
 # Events of the analytics beyond lines and zones, of which the number and the last are kept.
 FURTHER = frozenset(
     f"streamer.{kind}.v1"
@@ -40,7 +38,6 @@ FURTHER = frozenset(
         "action.detected",
     )
 )
-AHEAD = 4  # frames decoded and scaled before the detector wants them
 SHORT = 0.9  # fewer than this share of the frames that a clip says it has: it is truncated
 Progress = Callable[[int], None]
 
@@ -217,7 +214,7 @@ def analyze(
             writer = stack.enter_context(ClipWriter(outputs.render, info.width, info.height, info.fps))
         sink = _Sink(analysis, detector.labels, events, writer, watcher)
         last: Stamp | None = None
-        for item, result, found in _results(source, pipeline, fit(info.width, info.height, width)[::-1]):
+        for item, result, found in results(source, pipeline, fit(info.width, info.height, width)[::-1]):
             sink.take(result, item.image() if writer is not None else None)
             if log is not None:
                 log.add(result.stamp.media_ns, found)
@@ -321,73 +318,3 @@ def _check_complete(clip: str, info: SourceInfo, analysis: Analysis) -> None:
             f"{clip}: truncated: {analysis.frames} of {info.frames} frames could be decoded; "
             "copy it again, or count what there is with --partial"
         )
-
-
-def stamp_of(number: int, media_ns: int) -> Stamp:
-    """In a clip the wall clock plays no part: captured and received times are the media time."""
-    return Stamp(CAMERA, 0, number, media_ns, media_ns, media_ns)
-
-
-# ---- decode ahead, keep the detector busy
-
-
-def _results(
-    source: Source, pipeline: Pipeline, shape: tuple[int, int]
-) -> Iterator[tuple[Decoded, FrameResult, Detections]]:
-    """Every frame in order with its result and what the detector found before any rule was applied."""
-    detector = pipeline.detector
-    waiting: deque[tuple[Decoded, Frame, Pending]] = deque()
-    with _Ahead(source, shape) as ahead:
-        ended = False
-        while not ended or waiting:
-            while not ended and len(waiting) < detector.depth:
-                item = ahead.take()
-                if item is None:
-                    ended = True
-                else:
-                    waiting.append((*item, pipeline.submit([item[1]])))
-            if waiting:
-                decoded, _, pending = waiting.popleft()
-                found = detector.collect(pending.ticket)[0]
-                yield decoded, pipeline.follow(pending, [found])[0], found
-
-
-class _Ahead:
-    """A thread that reads and scales the next frames. What the source raises, take() raises."""
-
-    def __init__(self, source: Source, shape: tuple[int, int]) -> None:
-        self._source = source
-        self._width = shape[1]
-        self._number = 0
-        self._over = False
-        self._pool = ThreadPoolExecutor(1, "decode")
-        self._futures = deque(self._pool.submit(self._read) for _ in range(AHEAD))
-
-    def __enter__(self) -> _Ahead:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over = True
-        self._pool.shutdown(cancel_futures=True)
-
-    def take(self) -> tuple[Decoded, Frame] | None:
-        """The next frame; None at the end. Raises the SourceErrors of read()."""
-        future = self._futures.popleft()
-        try:
-            item = future.result()
-        except SourceEnded:
-            return None
-        self._futures.append(self._pool.submit(self._read))
-        return item
-
-    def _read(self) -> tuple[Decoded, Frame]:
-        if self._over:
-            raise SourceEnded("the clip is over")
-        try:
-            decoded = self._source.read()
-        except SourceError:
-            self._over = True  # the reads that are queued behind this one come too late
-            raise
-        frame = Frame(stamp_of(self._number, decoded.media_ns), decoded.image(self._width))
-        self._number += 1
-        return decoded, frame

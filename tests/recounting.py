@@ -16,7 +16,7 @@ from pipelines.registry import create_detector
 from pipelines.spec import CameraRules, LineSpec
 from pipelines.values import Detections, Event, Frame, Labels
 from streamer import cloudevents
-from streamer.analyze import CAMERA, stamp_of
+from streamer.decode_ahead import CAMERA, stamp_of
 from streamer.errors import SourceEnded
 from streamer.messages import EventRecord
 from streamer.sources.base import create_source

@@ -9,7 +9,6 @@ one frame at a time is waited for. What is done to the graph first: graph.py.
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,18 +32,17 @@ from pipelines.detect.graph import (
 )
 from pipelines.detect.heads import Head
 from pipelines.detect.heads.yolov8 import YoloV8Cut
-from pipelines.detect.letterbox import Letterbox, Placement, fit
+from pipelines.detect.letterbox import Placement, fit
 from pipelines.detect.maps import choose_maps, frame_maps
 from pipelines.detect.model import Answers, ModelFile
-from pipelines.values import Detections, Floats, Frame, Image
+from pipelines.detect.openvino_program import Program, Request, Size
+from pipelines.values import Detections, Frame, Image
 
 STREAMS = 4  # at most; each has buffers of its own, about 25 MB for a net at 640
 BATCH = 8  # frames a submit, where the graph's batch is free
 CELL = 32  # pixels; inputs are multiples of the widest stride
 PROGRAMS = 4  # shapes of picture with a program of their own; each costs a compilation and some memory
 USUAL = (16, 9)  # the shape that is compiled at the start; others are when their first frame comes
-
-Size = tuple[int, int]
 
 
 class OpenVinoDetector:
@@ -87,7 +85,7 @@ class OpenVinoDetector:
             self.max_batch = BATCH if self._batch is None else 1
             self._open = 0
             self._strides: tuple[int, ...] = ()  # of the maps that frames come with
-            self._programs: dict[Size, _Program] = {}
+            self._programs: dict[Size, Program] = {}
             self._rectangles = file.card.input_shape == "picture"
             self._try_out()
         except RuntimeError as error:
@@ -165,7 +163,7 @@ class OpenVinoDetector:
         able = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return "bf16" if able and self._file.card.precision == "auto" else "f32"
 
-    def _program(self, images: Sequence[Image]) -> _Program:
+    def _program(self, images: Sequence[Image]) -> Program:
         """The program of the smallest input that holds all `images` at the model's scale."""
         if not self._rectangles:
             return self._programs.get(self.size) or self._compile(self.size)
@@ -181,7 +179,7 @@ class OpenVinoDetector:
             size = self.size
         return self._programs.get(size) or self._compile(size)
 
-    def _compile(self, size: Size) -> _Program:
+    def _compile(self, size: Size) -> Program:
         """Where the graph cannot take a rectangle, all pictures go through the square's program."""
         program = self._compiled(size)
         if program is None:
@@ -190,7 +188,7 @@ class OpenVinoDetector:
         self._programs[size] = program
         return program
 
-    def _compiled(self, size: Size) -> _Program | None:
+    def _compiled(self, size: Size) -> Program | None:
         prepared = self._prepare(size)
         if prepared is None:
             return None
@@ -204,7 +202,7 @@ class OpenVinoDetector:
         name_nodes(graph)
         compiled = self._core.compile_model(graph, "CPU", self._settings)
         answers = Answers(head, self.labels, size, self._score, self._file.card.nms_iou)
-        return _Program(compiled, head, size, self.max_batch, answers, self._strides)
+        return Program(compiled, head, size, self.max_batch, answers, self._strides)
 
     def _prepare(self, size: Size) -> tuple[Graph, Head] | None:
         """The graph for this input size and its head; None if its inner shapes are fixed to another size."""
@@ -239,139 +237,12 @@ class _OpenVinoTicket(Ticket):
     __slots__ = ("placements", "program", "request")
 
     def __init__(
-        self, cameras: tuple[str, ...], program: _Program, request: _Request, placements: list[Placement]
+        self, cameras: tuple[str, ...], program: Program, request: Request, placements: list[Placement]
     ) -> None:
         super().__init__(cameras)
         self.program = program
-        self.request: _Request | None = request
+        self.request: Request | None = request
         self.placements = placements
-
-
-class _Program:
-    """A compiled graph for one input size, what its answers mean, and its idle requests.
-
-    Its last outputs are feature maps at `strides`, of so many `channels` each.
-    """
-
-    def __init__(
-        self,
-        compiled: ov.CompiledModel,
-        head: Head,
-        size: Size,
-        batch: int,
-        answers: Answers,
-        strides: tuple[int, ...] = (),
-    ) -> None:
-        self.head = head
-        self.size = size
-        self.answers = answers
-        self.strides = strides
-        outputs = compiled.outputs
-        self.channels = [int(shape_of(port)[3] or 0) for port in outputs[len(outputs) - len(strides) :]]
-        self.free: list[_Request] = []
-        engine = _Engine(compiled)
-        self._make = lambda: _Request(engine, head, size, batch, len(strides))
-
-    def take(self) -> _Request:
-        return self.free.pop() if self.free else self._make()  # type: ignore[no-untyped-call]
-
-
-class _Engine:
-    """A compiled graph, which outlives its requests.
-
-    When it goes it joins its threads and holds Python's lock meanwhile. A thread that has run a request may
-    still have the request's Python callback to dispose of, which needs the lock: both would wait for ever.
-    So it is let go only when every callback has been disposed of.
-    """
-
-    def __init__(self, compiled: ov.CompiledModel) -> None:
-        self.compiled = compiled
-        self._requests: weakref.WeakSet[_Request] = weakref.WeakSet()
-        self._bells: weakref.WeakSet[_Bell] = weakref.WeakSet()
-        weakref.finalize(self, _quiet, compiled, self._requests, self._bells)
-
-    def add(self, request: _Request) -> ov.InferRequest:
-        self._requests.add(request)
-        return self.compiled.create_infer_request()
-
-    def bell(self) -> _Bell:
-        bell = _Bell()
-        self._bells.add(bell)
-        return bell
-
-
-def _quiet(
-    compiled: ov.CompiledModel, requests: weakref.WeakSet[_Request], bells: weakref.WeakSet[_Bell]
-) -> None:
-    """Wait for what is running, then until no thread holds a callback of a request that is gone."""
-    for request in requests:  # there are some only when Python exits
-        request.settle()
-    owned = len(requests)
-    while len(bells) > owned:  # another run, since waiting for it leaves the lock to the thread that needs it
-        last = compiled.create_infer_request()
-        last.start_async()
-        last.wait()
-
-
-class _Bell:
-    """Rings when a request is done; apart from it, since the engine would keep a cycle alive for ever."""
-
-    notify: Callable[[], None] | None = None
-
-    def __call__(self, _: object) -> None:
-        if self.notify is not None:
-            self.notify()
-
-
-class _Request:
-    """An infer request with the canvases (B, H, W, 3) it reads from."""
-
-    def __init__(self, engine: _Engine, head: Head, size: Size, batch: int, maps: int = 0) -> None:
-        self._request = engine.add(self)
-        self._answers = len(engine.compiled.outputs) - maps  # outputs before those of maps
-        self._canvases: Image = np.zeros((batch, size[1], size[0], 3), np.uint8)
-        self._boxes = [Letterbox(canvas, head.pixels) for canvas in self._canvases]
-        self._batched = len(engine.compiled.outputs[0].partial_shape) == 3
-        self._count = 0
-        self._bell: _Bell | None = None
-        self._engine = engine  # the last to go of what is here
-
-    def __del__(self) -> None:
-        self.settle()  # memory that is computed on must not go
-
-    def settle(self) -> None:
-        """Wait until it is not running any more."""
-        self._request.wait()
-
-    def start(self, images: Sequence[Image], notify: Callable[[], None] | None = None) -> list[Placement]:
-        placements = [box.put(image) for box, image in zip(self._boxes, images, strict=False)]
-        if len(images) != self._count:
-            self._count = len(images)
-            self._request.set_input_tensor(ov.Tensor(self._canvases[: self._count], shared_memory=True))
-        if notify is not None and self._bell is None:
-            self._bell = self._engine.bell()
-            self._request.set_callback(self._bell, None)
-        if self._bell is not None:
-            self._bell.notify = notify
-        self._request.start_async()
-        return placements
-
-    def forget(self) -> None:
-        """Let go of `notify`, which may hold the ticket, the program and so this request itself."""
-        if self._bell is not None:
-            self._bell.notify = None
-
-    def finish(self, count: int) -> list[list[Floats]]:
-        """Each frame's share of each output but maps, good until the next start()."""
-        self._request.wait()
-        outputs = [tensor.data for tensor in self._request.output_tensors[: self._answers]]
-        if self._batched:
-            return [[output[i] for output in outputs] for i in range(count)]
-        return [outputs]
-
-    def maps(self, index: int) -> list[Floats]:
-        """Copies of a frame's maps (h, w, C), after finish()."""
-        return [np.array(tensor.data[index]) for tensor in self._request.output_tensors[self._answers :]]
 
 
 def _settings(precision: str, threads: int, streams: int, cache_dir: Path | None) -> dict[str, Any]:

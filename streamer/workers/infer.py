@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 
 from pipelines.detect.errors import FrameRefused
-from pipelines.pipeline import VIEW_MOVED, Pipeline
+from pipelines.pipeline import Pipeline
 from pipelines.spec import CameraRules
 from streamer.bus import Bus
 from streamer.messages import (
@@ -33,19 +33,18 @@ from streamer.messages import (
 )
 from streamer.metrics import Books
 from streamer.workers.checkpoint import Checkpoints
-from streamer.workers.coverage import Coverage, percentile
+from streamer.workers.coverage import Coverage
 from streamer.workers.emitter import Emitted, Emitter
 from streamer.workers.inferred import STATES_WAITING, InferredCamera
 from streamer.workers.journal import Journal
 from streamer.workers.loading import PipelineLoader
 from streamer.workers.scenes import Scenes
+from streamer.workers.telling import told
 from streamer.workers.turns import Running, Turns
 
 HELLO_EVERY_S = 0.5
 STATUS_EVERY_S = 1.0
 CHECKPOINT_EVERY_S = 0.4
-FORGIVEN_S = 10.0  # without a frame that could not be used, nothing is said of those before
-MOVED = "the view has moved: lines and zones are not where they were drawn; fix the camera or draw them anew"
 DRAIN_S = 3.0  # at the stop, for the delivery worker to acknowledge
 
 
@@ -328,7 +327,10 @@ class InferWorker:
         if now_s >= self._next_status_s:
             self._next_status_s = now_s + STATUS_EVERY_S
             self._try_again(now_s)
-            self._report(now_s)
+            for camera in self._cameras.values():
+                self._emitter.close_buckets(camera)
+            status = told(self._cameras, self._turns, self._journal, now_s)
+            self._supervisor.send(WorkerStatus(self.name, status))
 
     def _try_again(self, now_s: float) -> None:
         """Load anew what could not be loaded, where that is due."""
@@ -337,38 +339,6 @@ class InferWorker:
             begun |= self._loader.retry(now_s)
         if begun:
             self._settled = False
-
-    def _report(self, now_s: float) -> None:
-        cameras = {}
-        for name, camera in self._cameras.items():
-            self._emitter.close_buckets(camera)
-            if now_s - camera.refused_s > FORGIVEN_S:
-                camera.complain("frames", "")
-            camera.measure(now_s)
-            self._look_at_view(camera)
-            ages = sorted(camera.ages_ms)
-            cameras[name] = {
-                "fps_inferred": round(camera.fps, 2),
-                "age_ms": {"p50": percentile(ages, 0.5), "p99": percentile(ages, 0.99)},
-                "detector": camera.pipeline.detector.describe() if camera.pipeline else None,
-                "scene": camera.pipeline.scene(name) if camera.pipeline else None,
-                "trouble": camera.trouble,
-            }
-        took = sorted(self._turns.inference_ms)
-        status = {
-            "cameras": cameras,
-            "inference_ms": {"p50": percentile(took, 0.5), "p99": percentile(took, 0.99)},
-            "unacknowledged": self._journal.unacknowledged,
-            "events_lost": self._journal.lost_events,
-            "resends": self._journal.resends,
-        }
-        self._supervisor.send(WorkerStatus(self.name, status))
-
-    def _look_at_view(self, camera: InferredCamera) -> None:
-        if camera.pipeline is None:
-            return
-        moved = camera.pipeline.view_moved(camera.name) > VIEW_MOVED
-        camera.complain("view", MOVED if moved else "")
 
     def _wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)

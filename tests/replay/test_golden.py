@@ -9,7 +9,8 @@ import numpy as np
 
 from pipelines.pipeline import Pipeline
 from pipelines.values import Event
-from streamer.analyze import CAMERA, Outputs, replay, stamp_of
+from streamer.analyze import Outputs, replay
+from streamer.decode_ahead import CAMERA, stamp_of
 from streamer.detections import load_detections
 from streamer.installed import open_detector
 from streamer.sources.synthetic.truth import CrossingTruth
