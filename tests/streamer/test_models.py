@@ -172,6 +172,10 @@ def test_what_is_damaged_is_listed_with_all_the_others(
     assert "is missing: install streamer again" in problems["default"]
     assert "changed since it was added" in problems["changed"]
     assert "nonsense/model.yaml" in problems["nonsense"]
+    digest = store.get("sound").card.sha256
+    assert store.find(digest) == store.get("sound").path, "what is damaged hides no other model"
+    (store.folder / "sound/model.onnx").unlink()
+    assert store.find(digest) is None
 
 
 def test_a_model_is_resolved_by_name_and_by_path(store: ModelStore, weights: Path) -> None:
