@@ -129,7 +129,7 @@ class ModelStore:
         return [self.get(name) for name in self.names()]
 
     def find(self, sha256: str) -> Path | None:
-        """The file of the model that has this digest, of the store or in the package; never of a damaged one."""
+        """The file of the model that has this digest, of the store or in the package, if it is sound."""
         every = (each.installed for each in self.listed() if each.installed is not None and not each.problem)
         return next((found.path for found in every if found.card.sha256 == sha256), None)
 

@@ -40,8 +40,8 @@ def _check(store: ConfigStore) -> int:
         pipeline_of(camera)
         secrets.url(camera)
     refusals = list(_refusals(config))
-    valid = "not valid" if refusals else "valid"
-    click.echo(f"configuration {store.file}: {valid}, {len(config.cameras)} cameras")
+    found = f"{len(refusals)} faults" if refusals else "valid"
+    click.echo(f"configuration {store.file}: {found}, {len(config.cameras)} cameras")
     _print_plan(config)
     if not _check_site(store, config):
         click.secho("error: the daemon cannot run like this; see above", fg="red", err=True)
