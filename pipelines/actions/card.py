@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipelines.actions.inputs import BOX_VALUES, Kind
+from pipelines.actions.windows import MIN_FILL
 from pipelines.detect.card import read_sidecar
 from pipelines.detect.errors import ModelRefused
 
@@ -87,6 +88,7 @@ class ActionCard(_Frozen):
     window: int = Field(ge=1, le=256)
     rate_hz: float | None = Field(default=None, gt=0, le=60)
     lag_s: float = Field(default=0.0, ge=0, le=30)  # a window tells of so long before its end
+    fill: float = Field(default=MIN_FILL, ge=0.1, le=1)  # of a window that must have been seen
     heads: tuple[HeadCard, ...] = Field(min_length=1, max_length=8)
     joints: tuple[str, ...] = ()
     embedder: EmbedderCard | None = None

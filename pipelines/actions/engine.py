@@ -246,7 +246,7 @@ class ActionEngine:
     def _new_track(self) -> _Track:
         card, wanted = self.card, self.settings.labels
         steady = card.kind in ("pose", "boxes")
-        ring = Ring(card.frame_shape(), card.window, self._rate_hz, interpolate=steady)
+        ring = Ring(card.frame_shape(), card.window, self._rate_hz, interpolate=steady, fill=card.fill)
         heads = card.heads
         if wanted:
             heads = tuple(

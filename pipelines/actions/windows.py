@@ -13,7 +13,8 @@ from pipelines.values import Floats
 
 Seconds = npt.NDArray[np.float64]
 
-MIN_FILL = 0.5  # of a window that must have been seen; before that its first frame stands still
+MIN_FILL = 0.5  # of a window that must have been seen, where its model says no other; before that its first
+# frame stands still
 SLACK = 4  # frames kept beyond the window
 FASTEST = 4.0  # samples kept for each sample of a window, at most
 GAP_S = 1.5  # unseen for longer: the window begins anew
@@ -22,12 +23,20 @@ KEPT_BYTES = 8192  # of a ring in a checkpoint; larger ones (embeddings) fill ag
 
 
 class Ring:
-    """The last values (each of `shape`) of one track. `interpolate`: between samples, else the nearest."""
+    """The last values (each of `shape`) of one track. `interpolate`: between samples, else the nearest;
+    `fill`: share of a window that must have been seen."""
 
     def __init__(
-        self, shape: tuple[int, ...], window: int, rate_hz: float, *, interpolate: bool = True
+        self,
+        shape: tuple[int, ...],
+        window: int,
+        rate_hz: float,
+        *,
+        interpolate: bool = True,
+        fill: float = MIN_FILL,
     ) -> None:
         self.window, self.rate_hz, self.interpolate = window, rate_hz, interpolate
+        self._least_s = fill * (window - 1) / rate_hz - SAME_S
         size = int(window * (FASTEST if interpolate else 1)) + SLACK
         self._values: Floats = np.zeros((size, *shape), np.float32)
         self._times_s: Seconds = np.zeros(size)
@@ -61,7 +70,7 @@ class Ring:
         if n < 2:
             return False
         times_s = self._ordered()[0]
-        return bool(times_s[-1] - times_s[0] >= MIN_FILL * (self.window - 1) / self.rate_hz)
+        return bool(times_s[-1] - times_s[0] >= self._least_s)
 
     def take(self) -> tuple[Floats, Seconds]:
         """(T, …) at the window's own rate up to the newest sample, and the moments (T,) in seconds."""

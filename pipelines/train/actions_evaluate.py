@@ -33,7 +33,7 @@ def evaluate(path: Path, source: Source, split: str, engine: str, said: Said) ->
         if not data.sequences:
             raise DataRefused(f"{source.path}: nothing of it is {split!r}: --split all takes everything")
     card = model.card
-    windows = cut_windows(data, card.window, card.rate_hz, lag_s=card.lag_s, raw=True)
+    windows = cut_windows(data, card.window, card.rate_hz, lag_s=card.lag_s, fill=card.fill, raw=True)
     answers = dict(zip([head.name for head in card.heads], model.classify(windows.values)[0], strict=True))
     known = {head.name: head for head in card.heads}
     found = {}

@@ -71,6 +71,7 @@ def export(
         window=settings.window,
         rate_hz=settings.rate_hz,
         lag_s=settings.lag_s,
+        fill=settings.fill,
         heads=tuple(
             HeadCard(
                 name=head.name,

@@ -25,8 +25,7 @@ from pipelines.train.actions_score import AnyScore, Score, judge
 from pipelines.train.actions_settings import TrainSettings
 from pipelines.train.actions_sources import Source, open_source
 from pipelines.train.actions_split import fold_of, hold_back, part
-from pipelines.train.actions_train import Progress, Trained, train
-from pipelines.train.actions_windows import Windows, cut_windows
+from pipelines.train.actions_train import Progress, Trained, cut, train
 from pipelines.values import Image
 
 MODEL, CHECKPOINT = "model.pt", "checkpoint.pt"
@@ -133,12 +132,6 @@ def test_heads(trained: Trained, data: ActionData) -> dict[str, AnyScore]:
         sure = actions_train.to_probabilities(logits[i] / trained.temperatures[i], head.several)
         found[head.name] = judge(head.labels, head.several, sure, windows.targets[i], windows.sequence)
     return found
-
-
-def cut(data: ActionData, settings: TrainSettings) -> Windows:
-    return cut_windows(
-        data, settings.window, settings.rate_hz, stride_s=settings.stride_s, lag_s=settings.lag_s
-    )
 
 
 def cross_validate(

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pipelines.actions.inputs import Kind
 from pipelines.actions.model import Head, NetConfig, Temporal
+from pipelines.actions.windows import MIN_FILL
 from pipelines.skeleton import Skeleton
 from pipelines.train.actions_augment import AugmentSettings
 from pipelines.train.actions_data import ActionData
@@ -17,15 +18,16 @@ Precision = Literal["auto", "f32", "bf16", "fp16"]
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
     """`rate_hz` None: whole clips, stretched to the window. `lag_s`: a window's label is that of so long
-    before its end. `val_share`: of the groups, held back for early stopping, thresholds and calibration.
-    `refit`: when these are known, train once more on everything. `precision` auto: bf16 where a CNN is
-    trained on a chip that has it, else f32.
+    before its end. `fill`: of a window that must have been seen. `val_share`: of the groups, held back for
+    early stopping, thresholds and calibration. `refit`: when these are known, train once more on everything.
+    `precision` auto: bf16 where a CNN is trained on a chip that has it, else f32.
     """
 
     window: int = 16
     rate_hz: float | None = 8.0
     stride_s: float = 0.125
     lag_s: float = 0.0
+    fill: float = MIN_FILL
     temporal: Temporal = "lstm"
     hidden: int = 64
     members: int = 1
@@ -104,8 +106,9 @@ def usual_settings(kind: Kind, scene: bool = False) -> TrainSettings:
         )
     if kind == "features":
         return TrainSettings(
-            temporal="stats",  # of few clips the LSTM learns the scenes by heart: docs/actions.md
+            temporal="ridge",  # of few clips the LSTM learns the scenes by heart: docs/actions.md
             stride_s=0.25,
+            fill=1.0,  # a frame that stands still at a window's beginning is no motion of the picture
             dropout=0.5,
             epochs=8,
             lr=1e-3,

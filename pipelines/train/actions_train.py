@@ -84,8 +84,8 @@ def train(
     """
     torch.manual_seed(settings.seed)
     net = make_net() if make_net is not None else ActionNet(settings.net(data))
-    windows = _cut(data, settings)
-    held = _cut(val, settings) if val is not None and val.sequences else None
+    windows = cut(data, settings)
+    held = cut(val, settings) if val is not None and val.sequences else None
     if settings.temporal == "ridge":
         return _solved(net, data, windows, held, settings)
     run = _Run(net, data, windows, held, settings)
@@ -134,9 +134,14 @@ def _row_weights(head: HeadTargets, targets: Floats, wanted: bool) -> npt.NDArra
     return found
 
 
-def _cut(data: ActionData, settings: TrainSettings) -> Windows:
+def cut(data: ActionData, settings: TrainSettings) -> Windows:
     return cut_windows(
-        data, settings.window, settings.rate_hz, stride_s=settings.stride_s, lag_s=settings.lag_s
+        data,
+        settings.window,
+        settings.rate_hz,
+        stride_s=settings.stride_s,
+        lag_s=settings.lag_s,
+        fill=settings.fill,
     )
 
 

@@ -36,11 +36,13 @@ def cut_windows(
     *,
     stride_s: float = 0.125,
     lag_s: float = 0.0,
+    fill: float = MIN_FILL,
     raw: bool = False,
 ) -> Windows:
     """Windows of `window` frames at `rate_hz`, one every `stride_s`, as the live engine would see them.
 
-    A window's label is that of `lag_s` before its end: what happened can then be seen. `rate_hz` None: each
+    A window's label is that of `lag_s` before its end: what happened can then be seen. `fill`: the share of
+    a window that must have been seen; a shorter sequence gives one all the same. `rate_hz` None: each
     sequence is one window, stretched. `raw`: not prepared, as an exported model takes them.
     Raises DataRefused where nothing is left.
     """
@@ -54,7 +56,7 @@ def cut_windows(
             sequence.append(number)
             moments.append(float(wanted_s[-1]))
             continue
-        for end_s in _ends(item, window, rate_hz, stride_s):
+        for end_s in _ends(item, fill * (window - 1) / rate_hz, stride_s):
             wanted_s = end_s - np.arange(window - 1, -1, -1) / rate_hz
             values.append(_at(item, wanted_s, data.kind in ("pose", "boxes")))
             row = int(np.abs(item.times_s - (end_s - lag_s)).argmin())
@@ -78,10 +80,10 @@ def _at(item: Labelled, wanted_s: npt.NDArray[np.float64], interpolate: bool) ->
     return resample(item.times_s, item.values, wanted_s, interpolate=interpolate)
 
 
-def _ends(item: Labelled, window: int, rate_hz: float, stride_s: float) -> npt.NDArray[np.float64]:
+def _ends(item: Labelled, least_s: float, stride_s: float) -> npt.NDArray[np.float64]:
     """The moments at which a window ends; a sequence that is shorter gives one, its first frame repeated."""
     first_s, last_s = float(item.times_s[0]), float(item.times_s[-1])
-    start_s = first_s + MIN_FILL * (window - 1) / rate_hz
+    start_s = first_s + least_s
     if start_s >= last_s:
         return np.array([last_s])
     return np.arange(start_s, last_s + 1e-6, stride_s)

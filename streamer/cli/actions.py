@@ -156,7 +156,10 @@ def _train(session: ModuleType, data: str, given: dict[str, Any]) -> None:
         raise DataRefused("--inputs and --moved are for clips without a --backbone: leave them out")
     settings = _settings(source, given, backbone is not None)
     if trials and settings.temporal == "ridge":
-        raise DataRefused("--search is for nets that learn in steps; ridge has one solution: leave it out")
+        raise DataRefused(
+            "--search is for nets that learn in steps; ridge has one solution: name another "
+            "--temporal, or leave --search out"
+        )
     with progress_bar(as_json) as bar:
         opened = session.open_data(source, settings, backbone, bar.step)
         checks = importlib.import_module("pipelines.train.actions_split")

@@ -31,7 +31,8 @@ from tests.bench import registry
 from tests.bench.action_sets import Say, quiet, scratch
 
 WEIGHTS = "weights/yolov8n_640.onnx"
-WINDOW, RATE_HZ = 26, 12.5
+WINDOW, RATE_HZ = 16, 12.5
+INPUTS = ("moved", "flow", "people")
 ACTION = "streamer.action.detected.v1"
 
 
@@ -66,7 +67,7 @@ def measure(corpus: Path, clips: int, say: Say) -> dict[str, Any]:
         evaluated = _evaluate(out / "model.onnx", listed, corpus / WEIGHTS)
         say(f"streamer actions evaluate: accuracy {evaluated['accuracy']:.3f}")
         detector = create_detector("openvino", corpus / WEIGHTS, threads=1)
-        source = Source(listed, detector=corpus / WEIGHTS, cache=scratch(), inputs=("moved",))
+        source = Source(listed, detector=corpus / WEIGHTS, cache=scratch(), inputs=INPUTS)
         data = open_source(source, RATE_HZ, quiet)[0]
         held = [item for item in data.sequences if item.split == "test"]
         rows = [_compare(out / "model.onnx", listed.parent, detector, item, say) for item in held]
@@ -103,7 +104,8 @@ def _list(corpus: Path, folder: Path, clips: int) -> Path:
 
 def _train(listed: Path, detector: Path, out: Path) -> None:
     _run(
-        *("actions", "train", listed, "--detector", detector, "--moved", "--cache", scratch(), "--out", out),
+        *("actions", "train", listed, "--detector", detector, "--inputs", ",".join(INPUTS)),
+        *("--cache", scratch(), "--out", out),
         *("--window", WINDOW, "--rate", RATE_HZ, "--silent", "no_fight", "--json"),
     )
 

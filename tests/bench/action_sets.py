@@ -171,9 +171,9 @@ INPUTS = ("moved", "flow", "people")  # of a whole picture, in the order of thei
 def fight_settings(temporal: str = "lstm") -> TrainSettings:
     """Chosen by cross-validation within the training scenes."""
     if temporal in ("stats", "ridge"):
-        settings = replace(usual_settings("features"), window=26, rate_hz=12.5, val_share=0.0)
+        settings = replace(usual_settings("features"), window=20, rate_hz=12.5, val_share=0.0)
         return replace(settings, temporal=temporal)  # type: ignore[arg-type]
-    settings = replace(usual_settings("crops"), window=24, rate_hz=12.5, stride_s=0.5, epochs=15)
+    settings = replace(usual_settings("crops"), rate_hz=12.5, stride_s=0.25, fill=1.0, epochs=15)
     return replace(settings, temporal=temporal, val_share=0.0)  # type: ignore[arg-type]
 
 
@@ -189,13 +189,14 @@ def fight(
 ) -> list[Row]:
     """For each of `inputs` ("moved+flow") and `variants`: the given split by scene, and cross-validation by
     scene over all clips, for so many partitions of the scenes. All inputs come from one embedding."""
-    source = Source(corpus / "actions/fight/clips.csv", detector=detector, cache=cache, inputs=INPUTS)
+    wanted = tuple(name for name in INPUTS if any(name in names.split("+") for names in inputs))
+    source = Source(corpus / "actions/fight/clips.csv", detector=detector, cache=cache, inputs=wanted)
     opened = session.open_data(
         source, fight_settings(), None, lambda w, i, n: say(f"{w} {i} of {n}") if i % 32 == 0 else None
     )
     rows = []
     for names in inputs:
-        data = _only(opened.data, tuple(names.split("+")))
+        data = _only(opened.data, wanted, tuple(names.split("+")))
         learn, held = part(data, "train"), part(data, "test")
         for variant in variants:
             settings = fight_settings(variant)
@@ -211,11 +212,11 @@ def fight(
     return rows
 
 
-def _only(data: ActionData, names: tuple[str, ...]) -> ActionData:
-    """The values of these inputs alone."""
+def _only(data: ActionData, there: tuple[str, ...], names: tuple[str, ...]) -> ActionData:
+    """The values of these inputs alone, of those that are there."""
     ends = np.cumsum(data.parts).tolist()
-    spans = {name: np.arange(end - n, end) for name, end, n in zip(INPUTS, ends, data.parts, strict=True)}
-    chosen = [spans[name] for name in INPUTS if name in names]
+    spans = {name: np.arange(end - n, end) for name, end, n in zip(there, ends, data.parts, strict=True)}
+    chosen = [spans[name] for name in there if name in names]
     columns = np.concatenate(chosen)
     items = tuple(replace(item, values=item.values[:, columns]) for item in data.sequences)
     return replace(data, size=len(columns), parts=tuple(len(c) for c in chosen), sequences=items)

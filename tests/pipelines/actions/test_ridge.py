@@ -50,7 +50,7 @@ def data(n: int = 40, seed: int = 0, parts: tuple[int, ...] = ()) -> ActionData:
 
 def test_it_learns_from_all_groups_and_is_judged_by_those_left_out() -> None:
     trained = session.fit(session.Opened(data()), SETTINGS)
-    assert session.test(trained, data(seed=1)).accuracy == 1
+    assert session.test(trained, data(seed=1)).accuracy > 0.95
     assert trained.validation is not None
     assert trained.validation.n == 40
     assert trained.validation.accuracy > 0.9
@@ -147,3 +147,19 @@ def test_what_has_no_single_solution_is_refused_in_one_line() -> None:
     assert "\n" not in str(refused.value)
     with pytest.raises(ValueError, match="ridge is for embeddings and boxes"):
         ActionNet(SETTINGS.net(ActionData("pose", 17, HEADS, ())))
+
+
+def test_windows_are_of_what_was_seen_where_a_clip_is_long_enough() -> None:
+    clips = data()
+    half, whole = (session.cut(clips, replace(SETTINGS, fill=fill, stride_s=0.125)) for fill in (0.5, 1.0))
+    standing = (np.abs(np.diff(half.values[:, :2], axis=1)).max(axis=(1, 2)) == 0).sum()
+    assert standing == 3 * len(clips.sequences)
+    assert (np.abs(np.diff(whole.values[:, :2], axis=1)).max(axis=(1, 2)) > 0).all()
+    short = replace(
+        clips,
+        sequences=tuple(
+            replace(s, values=s.values[:4], times_s=s.times_s[:4], targets=tuple(t[:4] for t in s.targets))
+            for s in clips.sequences
+        ),
+    )
+    assert len(session.cut(short, SETTINGS)) == len(clips.sequences)

@@ -54,6 +54,18 @@ def test_half_a_window_must_have_been_seen_and_its_beginning_stands_still() -> N
     assert values[-1].tolist() == [1, 2]
 
 
+@pytest.mark.parametrize(("fill", "expected"), [(0.5, 9), (1.0, 16)])
+def test_a_model_says_how_much_of_a_window_must_have_been_seen(fill: float, expected: int) -> None:
+    """At a rate whose steps are no round numbers."""
+    ring = Ring((2,), 16, 12.5, interpolate=False, fill=fill)
+    ready = []
+    for number in range(1, 20):
+        ring.add((number - 1) * 0.08, line(number * 0.08))
+        ready.append(ring.ready())
+    assert ready.index(True) + 1 == expected
+    assert all(ready[expected - 1 :])
+
+
 def test_a_track_that_was_away_for_long_begins_a_new_window() -> None:
     ring = Ring((2,), 8, 8.0)
     for i in range(10):
