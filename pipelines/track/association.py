@@ -38,9 +38,9 @@ class Likeness:
     Objects with Irregular Motions and Similar Appearances? Make It Easier by Buffering the Matching
     Space", WACV 2023; there the growth is fixed, here it follows what is known of the track).
 
-    All that is summed over pairs of a track and a box is one product of two thin matrices: for few boxes
-    that costs a third of numpy's broadcasting. Two intervals share half of both lengths, less half of how far
-    their beginnings are apart and half of how far their ends are.
+    All that is summed over pairs of a track and a box is one product of two thin matrices: numpy stretches
+    rows over columns more slowly. Two intervals share half of both lengths, less half of how far their
+    beginnings are apart and half of how far their ends are.
     """
 
     def __init__(self, buffer: float, sigmas: float) -> None:

@@ -49,51 +49,44 @@ def run(sets: str = "", rates: bool = True) -> dict[str, Any]:
 def render(result: dict[str, Any]) -> str:
     lines = []
     for group, row in result["sets"].items():
-        lines.append(f"{group}: {row['missed']} missed, {row['false']} false")
-        for kind in ("misses", "false_counts"):
-            for cause, n in sorted(row[kind].items(), key=lambda item: -item[1]):
-                where = ", ".join(f"{name} {k}" for name, k in row["where"][kind][cause].items())
-                lines.append(f"  {n:>4} {kind.replace('_', ' ')}: {cause} ({where})")
-        for rate, (missed, false) in row["perfect"].items():
+        lines.append(group)
+        for kind in ("missed", "false"):
+            for cause, where in sorted(row[kind].items(), key=lambda item: -sum(item[1].values())):
+                names = ", ".join(f"{name} {n}" for name, n in where.items())
+                lines.append(f"  {sum(where.values()):>4} {kind}: {cause} ({names})")
+        for rate, ours in row["rates"].items():
             lines.append(
-                f"  perfect identities at 1/{rate}: {missed + false} ({missed} missed, {false} false)"
+                f"  at 1/{rate}: ours {ours['gross']}, without objects outside their annotation "
+                f"{ours['gross'] - ours['outside']}; perfect identities {ours['perfect']}, their misses and "
+                f"those objects {ours['perfect_missed'] + ours['outside']}"
             )
-        lines.append(
-            f"  perfect identities' misses and the objects outside their annotation: {row['bound']}; "
-            f"ours without those objects: {row['missed'] + row['false'] - row['outside']}"
-        )
     return "\n".join(lines)
 
 
 def _group(sequences: list[Sequence], rates: bool) -> dict[str, Any]:
-    where: dict[str, dict[str, Counter[str]]] = {"misses": {}, "false_counts": {}}
-    perfect = {str(step): [0, 0] for step in ((1, 2, 4) if rates else (1,))}
-    for sequence in sequences:
-        missed, false = causes(sequence)
-        for kind, found in (("misses", missed), ("false_counts", false)):
-            for cause in found:
-                where[kind].setdefault(cause, Counter())[sequence.name] += 1
-        truth = [c for _, c in crossings_by_identity(sequence)]
-        for step, sums in perfect.items():
-            result = compare(truth, [_crossing(e) for e in line_events(with_true_ids(sequence, int(step)))])
-            sums[0] += len(result.missed)
-            sums[1] += len(result.false)
-    totals = {kind: {cause: n.total() for cause, n in found.items()} for kind, found in where.items()}
-    outside = totals["false_counts"].get(OUTSIDE, 0)
-    return {
-        **totals,
-        "missed": sum(totals["misses"].values()),
-        "false": sum(totals["false_counts"].values()),
-        "where": where,
-        "perfect": perfect,
-        "outside": outside,
-        "bound": perfect["1"][0] + outside,
-    }
+    row: dict[str, Any] = {"missed": {}, "false": {}, "rates": {}}
+    for step in (1, 2, 4) if rates else (1,):
+        sums: Counter[str] = Counter()
+        for sequence in sequences:
+            found = causes(sequence, step)
+            perfect = compare(
+                [c for _, c in crossings_by_identity(sequence)],
+                [_crossing(e) for e in line_events(with_true_ids(sequence, step))],
+            )
+            sums["gross"] += sum(map(len, found))
+            sums["outside"] += found[1].count(OUTSIDE)
+            sums["perfect"] += perfect.gross_error
+            sums["perfect_missed"] += len(perfect.missed)
+            for kind, each in zip(("missed", "false"), found, strict=True):
+                for cause in each if step == 1 else ():
+                    row[kind].setdefault(cause, Counter())[sequence.name] += 1
+        row["rates"][str(step)] = dict(sums)
+    return row
 
 
-def causes(sequence: Sequence) -> tuple[list[str], list[str]]:
+def causes(sequence: Sequence, step: int = 1) -> tuple[list[str], list[str]]:
     """The causes of all misses and of all false counts of a sequence."""
-    case = Case(sequence)
+    case = Case(sequence, step)
     return [case.why_missed(i) for i in case.missed], [case.why_false(j) for j in case.false]
 
 
@@ -101,8 +94,8 @@ class Case:
     """The true crossings of a sequence, our counts, and which was taken for which: by time and direction
     alone, so that in a row of cars the one that is left over need not be the one that was wrong."""
 
-    def __init__(self, sequence: Sequence) -> None:
-        frames = track(sequence)
+    def __init__(self, sequence: Sequence, step: int) -> None:
+        frames = track(sequence, step)
         events = line_events(frames)
         self.sequence = sequence
         self.true = crossings_by_identity(sequence)
