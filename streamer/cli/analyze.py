@@ -177,6 +177,9 @@ def analyze(
         click.echo(json.dumps(as_dict(result)))
     else:
         _print(result)
+        asked = any(items for _, items in result.rules.named()) or scene or actions or render or detections
+        if not asked:
+            click.echo("nothing was asked for: add --line NAME=x1,y1,x2,y2 or --zone NAME=x1,y1,x2,y2,x3,y3")
 
 
 def _analyze(
@@ -321,5 +324,3 @@ def _print(result: Analysis) -> None:
             for name, told in rules.items():
                 table.add_row(kind, name, str(told["events"]), gist(kind, told["last"]))
         console.print(table)
-    if not result.scenes and not any(items for _, items in result.rules.named()):
-        console.print("nothing was asked for: add --line NAME=x1,y1,x2,y2 or --zone NAME=x1,y1,x2,y2,x3,y3")

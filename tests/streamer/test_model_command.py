@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from streamer.cli.main import cli
 from streamer.errors import Exit
+from tests.pipelines.detect import tiny_models as tiny
 
 NANODET = "weights/nanodet_320.onnx"
 YOLO11 = "weights/yolo11n_320.onnx"
@@ -85,6 +86,17 @@ def test_a_missing_file_and_an_unknown_name_are_named(home: Path) -> None:
         done = model(home, *words)
         assert done.exit_code == Exit.MODEL
         assert "gone" in done.output
+
+
+def test_a_model_that_a_camera_names_is_not_removed(home: Path, tmp_path: Path) -> None:
+    assert model(home, "add", tiny.yolov8(tmp_path / "nano.onnx", [])).exit_code == 0
+    for words in (("add", "gate", "synthetic:street"), ("set", "gate", "model=nano")):
+        done = CliRunner().invoke(cli, ["--config", str(home), "camera", *words])
+        assert done.exit_code == 0, done.output
+    done = model(home, "remove", "nano")
+    assert done.exit_code == Exit.MODEL
+    assert "nano is the model of gate" in done.output
+    assert list(listed(home)) == ["nano"]
 
 
 @pytest.mark.corpus

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from pipelines.values import Detections, Labels
 from streamer.cli.main import cli
 from streamer.errors import Exit, SourceError
-from streamer.model_agreement import agreement
+from streamer.model_agreement import Agreement, agreement
 from streamer.model_bench import cameras
 from streamer.model_frames import SCENE, samples, split
 from tests.pipelines.detect import tiny_models as tiny
@@ -128,11 +128,13 @@ def test_a_bench_that_cannot_be_is_refused(words: list[str], why: str, home: Pat
 
 
 def test_an_int8_model_within_the_limit_is_installed_and_one_beyond_it_is_not(
-    home: Path, tmp_path: Path
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model(home, "add", conv_net(tmp_path / "nano.onnx"))
     words = ["quantize", "nano", SCENE, "--pictures", "24", "--threads", "1"]
-    refused = model(home, *words, "--limit", "-1")
+    with monkeypatch.context() as patch:
+        patch.setattr(Agreement, "loss", 0.06)
+        refused = model(home, *words, "--limit", "5.9")
     assert refused.exit_code == Exit.GATE, refused.output
     assert "not installed" in refused.output
     done = model(home, *words, "--limit", "100", "--json")

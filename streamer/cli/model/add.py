@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from streamer.cli.model.group import groups_of, model, model_store
+from streamer.cli.model.group import WHEN_TAKEN, groups_of, model, model_store
 from streamer.config_store import ConfigStore
 from streamer.errors import ModelError
 from streamer.installed import SUFFIXES, Installed, check_digest
@@ -176,7 +176,9 @@ def report(added: Installed) -> None:
     for note in added.notes():
         click.echo(f"note: {note}")
     click.echo(
-        "it is the default" if added.default else f"make it the default: streamer model default {added.name}"
+        f"it is the default; {WHEN_TAKEN}"
+        if added.default
+        else f"make it the default: streamer model default {added.name}"
     )
 
 

@@ -14,6 +14,7 @@ from streamer.errors import ModelError, StorageError
 from streamer.installed import MOTION, PACKAGED, Installed
 from streamer.models import Listed, ModelStore
 
+WHEN_TAKEN = "a running daemon takes it when its inference workers start again"
 SHOWN_CLASSES = 6  # groups named in the listing before it says how many more there are
 
 
@@ -119,8 +120,14 @@ def verify(store: ConfigStore, name: str | None, as_json: bool) -> None:
 @click.argument("name")
 @click.pass_obj
 def remove(store: ConfigStore, name: str) -> None:
-    """Remove the model NAME from the store."""
+    """Remove the model NAME from the store, where no camera names it."""
     models = model_store(store)
+    users = [c.name for c in store.load_readable()[0].cameras if c.model == name] if store.exists() else []
+    if users:
+        raise ModelError(
+            f"{name} is the model of {', '.join(users)}: give another first, such as "
+            f"streamer camera set {users[0]} model=default"
+        )
     was_default = models.default_name() == name
     models.remove(name)
     click.echo(f"removed {name}" + (": the default is the one in the package now" if was_default else ""))
@@ -131,7 +138,7 @@ def remove(store: ConfigStore, name: str) -> None:
 @click.pass_obj
 def default(store: ConfigStore, name: str) -> None:
     """Use the model NAME where a pipeline names none: of the store, `default` (the one in the package) or
-    `motion`. A running daemon takes it when it is started again.
+    `motion`. A running daemon takes it when its inference workers start again.
     """
     model_store(store).set_default(name)
-    click.echo(f"{name} is the default; a running daemon takes it when it is started again")
+    click.echo(f"{name} is the default; {WHEN_TAKEN}")
