@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.geometry import iou
-from pipelines.values import Detections, Floats, Labels
+from pipelines.values import Bools, Detections, Floats
 
 GROUP = "person"
 VALUES = 4
@@ -13,11 +13,11 @@ MOST = 8  # people that are told apart; more are a crowd
 FAR = 4.0  # body heights; people further apart have nothing to do with each other
 
 
-def among_people(found: Detections, labels: Labels, aspect: float) -> Floats:
+def among_people(found: Detections, persons: Bools, aspect: float) -> Floats:
     """(VALUES,): how many there are, how much the two that overlap most do (IoU), how far apart the two
     nearest are in their own heights, and how high the tallest is in the picture. `aspect`: its width over
-    height."""
-    boxes = found.boxes_xyxyn[labels.mask((GROUP,))[found.class_ids]]
+    height; `persons` (classes,): which class ids are of GROUP."""
+    boxes = found.boxes_xyxyn[persons[found.class_ids]]
     out: Floats = np.array([min(len(boxes), MOST), 0.0, FAR, 0.0], np.float32)
     if not len(boxes):
         return out

@@ -33,7 +33,8 @@ class WholePicture:
     """One camera's, or one clip's: what its frames are compared with. See every frame once, in order."""
 
     def __init__(self, card: EmbedderCard, labels: Labels) -> None:
-        self._card, self._labels = card, labels
+        self._card = card
+        self._persons = labels.mask((people.GROUP,)) if card.people else None
         self._before: FeatureMaps | None = None
         self._flow = flow.Flow()
 
@@ -48,8 +49,8 @@ class WholePicture:
             parts.append(None if maps is None else self._pooled(maps))
         if card.flow:
             parts.append(None if grey is None else self._flow.see(grey))
-        if card.people:
-            parts.append(None if found is None else people.among_people(found, self._labels, aspect))
+        if self._persons is not None:
+            parts.append(None if found is None else people.among_people(found, self._persons, aspect))
         known = [part for part in parts if part is not None]
         return np.concatenate(known) if len(known) == len(parts) else None
 

@@ -62,11 +62,7 @@ def test_objects_are_brought_near(data: Dataset) -> None:
 
 
 def test_near_people_stand_in_the_picture_by_half_at_least(tmp_path: Path) -> None:
-    image, box = figure()
-    piece = cut_out(image, np.array(box, np.float32))
-    assert piece is not None
-    write_cutouts(tmp_path / "cutouts.npz", [piece], [0])
-    cutouts = Cutouts(tmp_path / "cutouts.npz")
+    cutouts = one_figure(tmp_path)
     tall = 0
     for seed in range(60):
         wall = np.full((256, 256, 3), 120, np.uint8)
@@ -133,6 +129,14 @@ def figure(height: int = 120) -> tuple[Image, list[float]]:
     return image, [74, 100 - height / 2, 127, 101 + height / 2]
 
 
+def one_figure(folder: Path) -> Cutouts:
+    image, box = figure()
+    piece = cut_out(image, np.array(box, np.float32))
+    assert piece is not None
+    write_cutouts(folder / "cutouts.npz", [piece], [0])
+    return Cutouts(folder / "cutouts.npz")
+
+
 def test_an_object_is_cut_out_along_its_outline() -> None:
     image, box = figure()
     piece = cut_out(image, np.array(box, np.float32))
@@ -157,11 +161,7 @@ def test_only_whole_free_objects_are_worth_cutting() -> None:
 
 
 def test_pasted_people_come_with_boxes(tmp_path: Path) -> None:
-    image, box = figure()
-    piece = cut_out(image, np.array(box, np.float32))
-    assert piece is not None
-    write_cutouts(tmp_path / "cutouts.npz", [piece], [0])
-    cutouts = Cutouts(tmp_path / "cutouts.npz")
+    cutouts = one_figure(tmp_path)
     total = 0
     for seed in range(20):
         wall = np.full((256, 256, 3), 120, np.uint8)
