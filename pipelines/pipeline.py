@@ -73,7 +73,10 @@ class Pipeline:
         return self.detector.max_batch
 
     def open_camera(self, camera: str, rules: CameraRules) -> None:
-        """Start a camera with no history. Raises ValueError when a rule names a class the model lacks."""
+        """Start a camera with no history. Raises ValueError when a rule names a class the model lacks, or its
+        classes leave nobody whose actions could be told."""
+        if self.actions is not None:
+            self.actions.check_classes(rules.classes)
         self._cameras[camera] = _Camera(
             rules=rules,
             filter=DetectionFilter(rules, self.labels),
@@ -86,10 +89,12 @@ class Pipeline:
     def set_rules(self, camera: str, rules: CameraRules) -> None:
         """Apply new rules; tracks, and the state of rules that are unchanged, stay.
 
-        Raises ValueError when a rule names a class the model lacks; the old rules then go on.
+        Raises ValueError as open_camera() does; the old rules then go on.
         """
         state = self._cameras[camera]
         chosen = DetectionFilter(rules, self.labels)
+        if self.actions is not None:
+            self.actions.check_classes(rules.classes)
         state.analytics.with_rules(rules)
         state.filter = chosen
         state.rules = rules

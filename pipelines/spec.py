@@ -36,6 +36,7 @@ from pipelines.spec_base import Rules as Rules
 from pipelines.spec_base import Unit as Unit
 
 MIN_LENGTH = 0.005  # a line shorter than 0.5 % of the picture is a slip of the hand
+MOST_PAUSE_S = 3600.0
 
 
 class LineSpec(Rules):
@@ -214,12 +215,14 @@ class ActionsSpec(Rules):
     path of an exported .onnx with its sidecar.
 
     `labels`: those that become events; empty: all that the model does not call silent. `min_duration_s` None:
-    the model's own. `groups` of tracks that are looked at; empty: the model's own.
+    the model's own. `pause_s`: what begins again within it is still the same, and not told again. `groups` of
+    tracks that are looked at; empty: the model's own.
     """
 
     model: str = "motion"
     labels: tuple[str, ...] = ()
     min_duration_s: float | None = Field(default=None, ge=0, le=60)
+    pause_s: float = Field(default=10.0, ge=0, le=MOST_PAUSE_S)
     groups: tuple[str, ...] = ()
 
 
@@ -247,11 +250,14 @@ class PipelineSpec(Rules):
     actions: ActionsSpec | None = None
 
 
-def with_actions(spec: PipelineSpec, model: str | None) -> PipelineSpec:
-    """The spec with this model of actions in place of its own; None: as it is."""
-    if model is None:
+def with_actions(spec: PipelineSpec, model: str | None, pause_s: float | None = None) -> PipelineSpec:
+    """The spec with this model of actions, and this pause, in place of its own; None: as it is."""
+    if model is None and spec.actions is None:
         return spec
-    actions = (spec.actions or ActionsSpec()).model_copy(update={"model": model})
+    given = {"model": model, "pause_s": pause_s}
+    actions = (spec.actions or ActionsSpec()).model_copy(
+        update={key: value for key, value in given.items() if value is not None}
+    )
     return spec.model_copy(update={"actions": actions})
 
 

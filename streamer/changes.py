@@ -16,8 +16,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from pipelines.actions.card import ActionCard, model_path, read_action_card, sidecar_of
-from pipelines.actions.pairing import MOTION_TRAITS, Traits, carded_traits, check_pair, traits_of
+from pipelines.actions.pairing import MOTION_TRAITS, Traits, carded_traits, check_kept, check_pair, traits_of
 from pipelines.defaults import with_defaults
+from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
 from pipelines.spec import REVISED, ActionsSpec, CameraRules, PipelineSpec, Rules, preset, with_actions
@@ -92,6 +93,8 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
             if word in MOTION_CLASSES:
                 hint += f"; `streamer camera set {camera.name} model=motion` for the motion detector"
             raise ConfigError(f"camera {camera.name}: {where}: unknown class {word[:40]!r}: {hint}")
+    if spec.actions is not None and actions is not None and installed is not None:
+        _check_kept(camera, actions, spec, installed.card)
 
 
 def check_actions(camera: CameraConfig, detector: Detector) -> None:
@@ -116,10 +119,20 @@ def _check_pair(camera: CameraConfig, card: ActionCard, actions: ActionsSpec, de
         raise ModelError(f"camera {camera.name}: actions: {error}") from error
 
 
+def _check_kept(camera: CameraConfig, card: ActionCard, spec: PipelineSpec, detector: ModelCard) -> None:
+    """Whether the camera's classes leave anybody whose actions could be told."""
+    assert spec.actions is not None
+    wanted = with_defaults(camera.rules, spec).classes
+    try:
+        check_kept(model_path(spec.actions.model), card, spec.actions.groups, wanted, detector.classes)
+    except ValueError as error:
+        raise ConfigError(f"camera {camera.name}: actions: {error}") from error
+
+
 def pipeline_of(camera: CameraConfig) -> PipelineSpec:
     """The camera's preset with its own actions. Raises ConfigError with the names that exist."""
     try:
-        return with_actions(preset(camera.pipeline), camera.actions)
+        return with_actions(preset(camera.pipeline), camera.actions, camera.actions_pause_s)
     except ValueError as error:
         raise ConfigError(f"camera {camera.name}: {error}") from error
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pipelines.spec import CameraRules, Name, SceneSpec
+from pipelines.spec import MOST_PAUSE_S, CameraRules, Name, SceneSpec
 from streamer.errors import ConfigError
 from streamer.urls import check_source_url, split_credentials
 
@@ -37,7 +37,7 @@ class CameraConfig(_Section):
     """`cameras.d/NAME.yaml`. The URL holds no credentials: those live in the secrets file.
 
     `model` names a model of the store, the one in the package (default) or motion, `actions` a model of what
-    people do; None leaves the choice to the pipeline.
+    people do, `actions_pause_s` how long the same is not told again; None leaves the choice to the pipeline.
     """
 
     name: Name
@@ -46,6 +46,7 @@ class CameraConfig(_Section):
     pipeline: Name = "default"
     model: str | None = Field(default=None, min_length=1, max_length=255)
     actions: str | None = Field(default=None, min_length=1, max_length=255)
+    actions_pause_s: float | None = Field(default=None, ge=0, le=MOST_PAUSE_S)
     source: SourceOptions = SourceOptions()
     scene: SceneSpec | None = None
     rules: CameraRules = CameraRules()

@@ -31,7 +31,9 @@ def create_engine(spec: ActionsSpec, detector: Detector, *, threads: int = 1) ->
         _check_sizes(model.path, card, detector)
     elif card.kind == "pose":
         joints = joints_of(model.path, card, detector.joints)
-    settings = EngineSettings(spec.labels, spec.min_duration_s, groups=spec.groups, joints=joints)
+    settings = EngineSettings(
+        spec.labels, spec.min_duration_s, spec.pause_s, groups=spec.groups, joints=joints
+    )
     return ActionEngine(model, detector.labels, settings, embedder)
 
 

@@ -1,4 +1,6 @@
-"""From probabilities over time to actions: hysteresis, a least duration, one report for one action."""
+"""From probabilities over time to actions: hysteresis, a least duration, one report for one action, and a
+pause before the next of the same.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +39,16 @@ class _Open:
 
 
 class Decider:
-    """One head of one track."""
+    """One head of one track. What begins again within `pause_s` of its end was never over, and is not told
+    again."""
 
-    def __init__(self, head: HeadCard, min_duration_s: float) -> None:
+    def __init__(self, head: HeadCard, min_duration_s: float, pause_s: float = 0.0) -> None:
         self._head = head
-        self._min_duration_s = min_duration_s
+        self._min_duration_s, self._pause_s = min_duration_s, pause_s
         self._watched = [i for i, label in enumerate(head.labels) if label not in head.silent]
         self._mean: list[float] | None = None
         self._open: dict[int, _Open] = {}
+        self._ended_s: dict[int, float] = {}  # of what was told, by label
 
     def see(
         self, time_s: float, probabilities: list[float], weights: list[tuple[float, float]]
@@ -71,19 +75,25 @@ class Decider:
         if now is None:
             if mean < threshold or not self._leads(label):
                 return None
-            now = self._open[label] = _Open(time_s, time_s, mean, tuple(weights))
+            now = self._open[label] = _Open(time_s, time_s, mean, tuple(weights), self._rests(label, time_s))
         elif mean >= OFF * threshold:
             now.last_s = time_s
             if mean > now.best:
                 now.best, now.weights = mean, tuple(weights)
         elif not now.told or time_s - now.last_s > RELEASE_S:
             del self._open[label]  # what was not sure for long enough never was
+            if now.told:
+                self._ended_s[label] = now.last_s
             return None
         if now.told or now.last_s - now.start_s < self._min_duration_s:
             return None
         now.told = True
         name = self._head.labels[label]
         return Action(self._head.name, name, now.best, now.start_s, now.last_s, now.weights)
+
+    def _rests(self, label: int, time_s: float) -> bool:
+        ended_s = self._ended_s.get(label)
+        return ended_s is not None and time_s - ended_s < self._pause_s
 
     def _leads(self, label: int) -> bool:
         """With one label at a time, only the most probable begins."""
@@ -93,7 +103,8 @@ class Decider:
     def save(self) -> dict[str, Any]:
         """Plain data; the attention of an action that is still open and untold is not kept."""
         opened = {str(k): [o.start_s, o.last_s, o.best, o.told] for k, o in self._open.items()}
-        return {"mean": self._mean, "open": opened}
+        ended = {str(k): ended_s for k, ended_s in self._ended_s.items()}
+        return {"mean": self._mean, "open": opened, "ended": ended}
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Raises KeyError, TypeError or ValueError where it is not from save() of such a head."""
@@ -102,6 +113,7 @@ class Decider:
             raise ValueError(f"{len(mean)} probabilities, where the head has {len(self._head.labels)} labels")
         self._mean = None if mean is None else [float(p) for p in mean]
         self._open = {}
+        self._ended_s = {int(key): float(ended_s) for key, ended_s in saved.get("ended", {}).items()}
         for key, (start_s, last_s, best, told) in saved["open"].items():
             if int(key) in self._watched:
                 self._open[int(key)] = _Open(float(start_s), float(last_s), float(best), (), bool(told))

@@ -17,7 +17,7 @@ from pipelines.actions.embed import CropEmbedder
 from pipelines.actions.inputs import boxes_to_values
 from pipelines.actions.maps import WHOLE as WHOLE_PICTURE
 from pipelines.actions.maps import pool
-from pipelines.actions.pairing import check_card, check_groups
+from pipelines.actions.pairing import check_card, check_groups, check_kept
 from pipelines.actions.runtime import ActionModel
 from pipelines.actions.whole import WholePicture
 from pipelines.actions.windows import GAP_S, Clock, Ring, stack
@@ -54,12 +54,14 @@ class EngineSettings:
     """`labels`: those that become events, of any head; empty: all that the model does not call silent.
 
     `every`: a window is classified at each so many-th step of the model's rate. `min_duration_s` None: the
-    model's own. `groups`: of tracks that are looked at; empty: the model's own. `joints`: which of a pose's
-    joints are the model's, in its order; empty: they are the same.
+    model's own. `pause_s`: before the same is told of a track again. `groups`: of tracks that are looked at;
+    empty: the model's own. `joints`: which of a pose's joints are the model's, in its order; empty: they are
+    the same.
     """
 
     labels: tuple[str, ...] = ()
     min_duration_s: float | None = None
+    pause_s: float = 0.0
     every: int = 1
     groups: tuple[str, ...] = ()
     joints: tuple[int, ...] = ()
@@ -139,6 +141,11 @@ class ActionEngine:
         return self.needs_pixels or self.needs_maps or (embedder is not None and embedder.flow)
 
     # ---- cameras
+
+    def check_classes(self, wanted: Sequence[str]) -> None:
+        """Raise ValueError where a camera that wants these classes alone leaves nothing to look at."""
+        classes = dict(zip(self._labels.names, self._labels.groups, strict=True))
+        check_kept(self.model.path, self.card, self.settings.groups, wanted, classes)
 
     def open_camera(self, camera: str) -> None:
         self._cameras[camera] = _Camera()
@@ -253,7 +260,7 @@ class ActionEngine:
                 head.model_copy(update={"silent": tuple(x for x in head.labels if x not in wanted)})
                 for head in heads
             )
-        return _Track(ring, [Decider(head, self._min_duration_s) for head in heads])
+        return _Track(ring, [Decider(head, self._min_duration_s, self.settings.pause_s) for head in heads])
 
     def _values(self, camera: _Camera, seen: Seen, wanting: dict[int, int]) -> dict[int, Floats]:
         """Each wanting track's values in this frame; a track without (no pose was found) is left out."""

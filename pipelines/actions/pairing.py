@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,3 +127,21 @@ def check_groups(
             f"{', '.join(dict.fromkeys(known))[:120]}): choose another detector"
         )
     return watched
+
+
+def check_kept(
+    path: Path, card: ActionCard, asked: tuple[str, ...], wanted: Sequence[str], classes: Mapping[str, str]
+) -> None:
+    """Raise ValueError where a camera that wants these classes or groups alone leaves nothing to look at.
+
+    `classes`: the group of each class that the detector knows.
+    """
+    looked_at = asked or card.groups
+    if card.whole_picture or not wanted or not looked_at:
+        return
+    kept = {group for name, group in classes.items() if name in wanted or group in wanted}
+    if not kept & set(looked_at):
+        raise ValueError(
+            f"{path}: looks at {', '.join(looked_at)}, of which the camera's classes leave nothing (they are "
+            f"{', '.join(wanted)[:120]}): add {looked_at[0]} to them, or leave actions out"
+        )

@@ -129,8 +129,9 @@ def find_heads(
 def read_arrays(path: Path, labels: tuple[str, ...] = ()) -> ActionData:
     """A .npz, or a folder of them with `train`, `val` or `test` in their names.
 
-    `pose` (frames, J, 2 or 3) or `boxes` (frames, 4), `length` (clips,), `label` (clips,) or (frames,), and
-    where known `group` (clips,), `split` (clips,), `fps` (), `joints` (J,). Raises DataRefused.
+    `pose` (frames, J, 2 or 3) or `boxes` (frames, 4), `length` (clips,), `label` (clips,) or (frames,; ""
+    where it is not known), and where known `group` (clips,), `split` (clips,), `fps` () or `times_s`
+    (frames,), `joints` (J,). Raises DataRefused.
     """
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
     if not files:
@@ -165,17 +166,27 @@ class _Arrays:
     group: npt.NDArray[Any] | None
     split: npt.NDArray[Any] | None
     fps: float
+    times_s: npt.NDArray[np.float64] | None
 
 
-def _read_npz(file: Path) -> _Arrays:
+def holds_boxes(file: Path) -> bool:
+    """Whether a .npz is of boxes. Raises DataRefused where it cannot be read."""
+    return "pose" not in (arrays := _load(file)) and "boxes" in arrays
+
+
+def _load(file: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         with np.load(file, allow_pickle=False) as z:
-            arrays = {name: np.asarray(z[name]) for name in z.files}
+            return {name: np.asarray(z[name]) for name in z.files}
     except (OSError, ValueError, KeyError, EOFError) as error:
         why = "holds pickled objects" if "pickle" in str(error).lower() else "cannot be read"
         raise DataRefused(
             f"{file}: {why} ({str(error)[:120]}): save plain arrays with numpy.savez"
         ) from error
+
+
+def _read_npz(file: Path) -> _Arrays:
+    arrays = _load(file)
     kind: Kind = "pose" if "pose" in arrays else "boxes"
     if kind not in arrays or "length" not in arrays or "label" not in arrays:
         raise DataRefused(
@@ -206,7 +217,20 @@ def _read_npz(file: Path) -> _Arrays:
         arrays.get("group"),
         arrays.get("split"),
         float(arrays["fps"]) if "fps" in arrays else FPS,
+        _times(arrays, frames, file),
     )
+
+
+def _times(arrays: dict[str, npt.NDArray[Any]], frames: int, file: Path) -> npt.NDArray[np.float64] | None:
+    if "times_s" not in arrays:
+        return None
+    times_s = arrays["times_s"].astype(np.float64)
+    if times_s.shape != (frames,) or not np.isfinite(times_s).all():
+        raise DataRefused(f"{file}: times_s has shape {times_s.shape}, expected ({frames},) finite seconds")
+    firsts = np.cumsum(arrays["length"])[:-1]
+    if (np.delete(np.diff(times_s), firsts - 1) <= 0).any():
+        raise DataRefused(f"{file}: times_s do not rise within each clip: sort its frames by time")
+    return times_s
 
 
 def _poses(values: Floats, file: Path) -> Floats:
@@ -233,8 +257,9 @@ def _cut(file: Path, part: _Arrays, head: HeadTargets, named: bool) -> list[Labe
         group = name if part.group is None else str(part.group[i])
         split = by_name if part.split is None else str(part.split[i])
         targets = one_hot(words, head.labels, head.several, str(file))
-        values = part.values[start : start + count]
-        found.append(Labelled(name, group, split, values, np.arange(count) / part.fps, (targets,)))
+        frames = slice(start, start + count)
+        times_s = np.arange(count) / part.fps if part.times_s is None else part.times_s[frames]
+        found.append(Labelled(name, group, split, part.values[frames], times_s, (targets,)))
         start += count
     return found
 

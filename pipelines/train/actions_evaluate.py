@@ -52,7 +52,8 @@ def _data(model: ActionModel, source: Source, engine: str, said: Said) -> Action
     card = model.card
     labels = source.labels or card.heads[0].labels
     inputs = inputs_of(card.embedder) if card.kind == "features" and card.embedder is not None else ()
-    _check_detector(model, source.detector)
+    _check_inputs(model, inputs, source.inputs)
+    _check_detector(model, source)
     named = replace(source, labels=labels, inputs=inputs, scene=card.of_pictures)
     if card.kind != "crops":
         return open_source(named, card.rate_hz, said)[0]
@@ -74,11 +75,24 @@ def _data(model: ActionModel, source: Source, engine: str, said: Said) -> Action
     )
 
 
-def _check_detector(model: ActionModel, detector: Path | None) -> None:
+def _check_inputs(model: ActionModel, inputs: tuple[str, ...], asked: tuple[str, ...]) -> None:
+    if asked and set(asked) != set(inputs):
+        raise ModelRefused(
+            f"{model.path}: was trained on {', '.join(inputs) or model.card.kind}, "
+            f"not on {', '.join(asked)}: leave --inputs out"
+        )
+
+
+def _check_detector(model: ActionModel, source: Source) -> None:
     """Before hours of embedding: is it the detector that the model was trained with?"""
-    embedder = model.card.embedder
-    if model.card.kind != "features" or detector is None or embedder is None or not embedder.sha256:
+    embedder, detector = model.card.embedder, source.detector
+    if model.card.kind != "features" or embedder is None or not embedder.sha256 or not source.is_clips():
         return
+    if detector is None:
+        raise ModelRefused(
+            f"{model.path}: clips are embedded by the detector that it was trained with (SHA-256 "
+            f"{embedder.sha256[:12]}…): give that one as --detector"
+        )
     digest = sha256_of(detector)
     if digest != embedder.sha256:
         raise ModelRefused(

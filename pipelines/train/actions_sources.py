@@ -11,7 +11,13 @@ from pipelines.actions.card import EmbedderCard
 from pipelines.actions.whole import WholeEmbedder
 from pipelines.detect.maps import STRIDES
 from pipelines.train.actions_clips import ClipEntry, embed_clips, list_clips
-from pipelines.train.actions_data import ActionData, DataRefused, read_arrays, read_keypoints
+from pipelines.train.actions_data import (
+    ActionData,
+    DataRefused,
+    holds_boxes,
+    read_arrays,
+    read_keypoints,
+)
 from pipelines.train.actions_tracks import make_tracks
 
 Said = Callable[[str, int, int], None]
@@ -47,6 +53,13 @@ class Source:
         if self.path.is_dir():
             return not any(self.path.glob("*.npz"))
         return self.path.suffix.lower() == ".csv" and "file" in _columns(self.path)
+
+    def is_boxes(self) -> bool:
+        """Whether it is tracks of boxes. Raises DataRefused where its first file cannot be read."""
+        if str(self.path) == MADE:
+            return True
+        files = sorted(self.path.glob("*.npz")) if self.path.is_dir() else [self.path]
+        return bool(files) and files[0].suffix.lower() == ".npz" and holds_boxes(files[0])
 
     def clips(self) -> list[ClipEntry]:
         return list_clips(self.path, self.group_by)

@@ -130,18 +130,20 @@ def train(data: str, **given: Any) -> None:
     Pictures instead of clips give a classifier of a camera's scene. A run that was stopped goes on when it is
     called again with the same options.
     """
+    with refusals():
+        source = _source(data, given)
+        check_inputs(source)  # before torch is asked for, and once it is known whether it is a scene's
     session = need_torch("pipelines.train.actions_session")
     with refusals():
-        _train(session, data, given)
+        _train(session, data, source, given)
 
 
-def _train(session: ModuleType, data: str, given: dict[str, Any]) -> None:
+def _train(session: ModuleType, data: str, source: Source, given: dict[str, Any]) -> None:
     out, apart, as_json = given.pop("out"), given.pop("apart"), given.pop("as_json")
     folds, trials = given.pop("folds"), given.pop("search")
     silent = tuple(word.strip() for word in given.pop("silent").split(",") if word.strip())
-    session.use_threads(given["threads"])
+    session.use_threads(source.threads)
     scene = given.pop("scene")
-    source = _source(data, given)
     written = ("model.onnx", "model.yaml", "result.json", session.MODEL, session.CHECKPOINT)
     check_folder(out, (data,))
     if out.is_dir():
@@ -215,8 +217,7 @@ def _settings(source: Source, given: dict[str, Any], crops: bool) -> Any:
     if source.is_clips():
         settings = usual.usual_settings("crops" if crops else "features", source.scene)
     else:
-        boxes = str(source.path) == "synthetic" or source.path.suffix == ".boxes"
-        settings = usual.usual_settings("boxes" if boxes else "pose")
+        settings = usual.usual_settings("boxes" if source.is_boxes() else "pose")
     names = {"rate": "rate_hz", "stride": "stride_s", "lag": "lag_s"}
     whole = given.pop("whole_clips")
     chosen = {names.get(k, k): v for k, v in given.items() if v is not None}
@@ -258,8 +259,9 @@ def evaluate(model: Path, data: str, **given: Any) -> None:
     """Hold an exported MODEL (.onnx) against DATA, as it runs in the daemon; needs no torch."""
     split, engine, as_json = given.pop("split"), given.pop("engine"), given.pop("as_json")
     module = importlib.import_module("pipelines.train.actions_evaluate")
-    source = _source(data, given)
     with refusals(), progress_bar(as_json) as bar:
+        source = _source(data, given)
+        check_inputs(source)
         scores = module.evaluate(model, source, split, engine, bar.step)
     (_, score), *others = scores.items()
     if as_json:
@@ -274,7 +276,8 @@ def evaluate(model: Path, data: str, **given: Any) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--to", type=click.Path(path_type=Path), help="The .onnx file; else FOLDER/model.onnx.")
 @click.option("--silent", default="", help="Labels that are no events, with commas.")
-def export(folder: Path, to: Path | None, silent: str) -> None:
+@click.option("--force", is_flag=True, help="Write over the file that --to names.")
+def export(folder: Path, to: Path | None, silent: str, force: bool) -> None:
     """Write the model trained in FOLDER as ONNX with its sidecar, checked against torch on both engines."""
     session = need_torch("pipelines.train.actions_session")
     target = to or folder / "model.onnx"
@@ -283,6 +286,8 @@ def export(folder: Path, to: Path | None, silent: str) -> None:
     quiet = tuple(word.strip() for word in silent.split(",") if word.strip())
     if to is not None:
         check_outputs((to, to.with_suffix(".yaml")), (folder / session.MODEL, folder / session.CHECKPOINT))
+        if not force and (there := [p for p in (to, to.with_suffix(".yaml")) if p.exists()]):
+            raise ModelError(f"{there[0]}: is there already: give another name, or --force to write over it")
     with refusals():
         opened, trained = session.load_model(folder / session.MODEL)
         session.export_model(opened, trained, target, quiet)

@@ -31,6 +31,7 @@ SETTABLE = {
     "pipeline": "pipeline",
     "model": "model",
     "actions": "actions",
+    "actions_pause_s": "actions_pause_s",
     "scene": "scene.model",
     "scene_interval_s": "scene.interval_s",
     "fps": "source.fps",
@@ -210,8 +211,9 @@ def set_(
     """Change settings of a camera.
 
     Keys: url, fps, analysis_width, loop, realtime, open_timeout_s, read_timeout_s, pipeline, model,
-    actions, scene, scene_interval_s, classes, and limits.CLASS.min_score, .min_width and .min_height. An
-    empty value goes back to the default, and so does null for model, actions, scene and min_score.
+    actions, actions_pause_s, scene, scene_interval_s, classes, and limits.CLASS.min_score, .min_width and
+    .min_height. An empty value goes back to the default, and so does null for model, actions, scene and
+    min_score.
     """
     if not settings and username is None and not password_stdin:
         raise click.UsageError("say what to set, as KEY=VALUE")

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from pipelines.registry import create_detector
+from pipelines.spec import ActionsSpec
 from streamer import atomic
-from streamer.changes import MOTION_CLASSES, apply_change
+from streamer.changes import MOTION_CLASSES, apply_change, pipeline_of
 from streamer.config import Config
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, ModelError, StorageError, StreamerError
@@ -152,6 +153,15 @@ def bad_line(**changed: Any) -> dict[str, Any]:
             "no model 'nope'",
         ),
         ({"op": "camera.set", "name": "gate", "values": {"rules.classes": ["dgo"]}}, "unknown class 'dgo'"),
+        (
+            {
+                "op": "camera.set",
+                "name": "gate",
+                "values": {"model": "default", "actions": "motion", "rules.classes": ["car", "bus"]},
+            },
+            "looks at person, of which the camera's classes leave nothing (they are car, bus): add person",
+        ),
+        ({"op": "camera.set", "name": "gate", "values": {"actions_pause_s": "-1"}}, "actions_pause_s"),
         ({"op": "camera.set", "name": "gate", "values": {"name": "other"}}, "rename"),
         ({"op": "camera.set", "name": "gate", "values": {"url.x": "other"}}, "nothing below 'url'"),
         ({"op": "camera.set", "name": "gate", "values": {"source.fps": "NaN"}}, "source.fps"),
@@ -290,3 +300,20 @@ def test_what_root_writes_belongs_to_the_folder_s_owner(store: ConfigStore) -> N
     put(store, url="rtsp://admin:pw@10.0.0.5/live")
     for path in (store.camera_file("gate"), store.cameras_dir / ".secrets.yaml"):
         assert (path.stat().st_uid, path.stat().st_gid) == (12345, 12346)
+
+
+def test_a_camera_has_a_pause_of_its_own_between_tellings(store: ConfigStore) -> None:
+    wanted = {"model": "default", "actions": "motion", "rules.classes": ["car", "person"]}
+    put(store)
+    config = apply_change(store, {"op": "camera.set", "name": "gate", "values": wanted})
+    assert asked_of(config).pause_s == 10
+    config = apply_change(store, {"op": "camera.set", "name": "gate", "values": {"actions_pause_s": "45"}})
+    assert asked_of(config).pause_s == 45
+    config = apply_change(store, {"op": "camera.set", "name": "gate", "values": {"actions_pause_s": None}})
+    assert asked_of(config).pause_s == 10
+
+
+def asked_of(config: Config) -> ActionsSpec:
+    spec = pipeline_of(config.cameras[0]).actions
+    assert spec is not None
+    return spec

@@ -62,12 +62,25 @@ def test_arrays_of_poses_become_sequences_with_their_split_from_the_files_name(t
         ({"pose": np.zeros((60, 15, 5), np.float32)}, "expected .frames, joints, 2 or 3."),
         ({"pose": np.full((60, 15, 2), np.nan, np.float32)}, "no joint has finite"),
         ({"pose": np.array([{}], dtype=object)}, "pickled objects"),
+        ({"times_s": np.arange(59.0)}, "times_s has shape"),
+        ({"times_s": np.full(60, np.nan)}, "times_s has shape"),
+        ({"times_s": np.zeros(60)}, "do not rise within each clip"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, object], why: str) -> None:
     with pytest.raises(DataRefused, match=why) as refused:
         read_arrays(write_poses(tmp_path / "p.npz", **changes))
     assert "\n" not in str(refused.value)
+
+
+def test_moments_of_their_own_are_kept_and_what_is_not_known_is_no_label(tmp_path: Path) -> None:
+    moments_s = np.tile([0.0, 0.1, 0.2, 0.5, 0.6, 0.7, 0.8, 1.9, 2.0, 2.1], 6)
+    labels = np.array((["a"] * 4 + [""] + ["b"] * 5) * 6)
+    data = read_arrays(write_poses(tmp_path / "p.npz", times_s=moments_s, label=labels))
+    first = data.sequences[0]
+    np.testing.assert_array_equal(first.times_s, moments_s[:10])
+    assert np.isnan(first.targets[0][4]).all()
+    assert data.heads[0].labels == ("a", "b")
 
 
 def test_a_pickle_in_disguise_is_refused(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from pipelines.actions.decide import Decider
 HEAD = HeadCard(name="action", labels=("stand", "fall"), thresholds=(0.5, 0.6), silent=("stand",))
 
 
-def told(probabilities: list[float], head: HeadCard = HEAD, least_s: float = 0.5) -> list[tuple[str, float]]:
-    decider = Decider(head, least_s)
+def told(
+    probabilities: list[float], head: HeadCard = HEAD, least_s: float = 0.5, pause_s: float = 0.0
+) -> list[tuple[str, float]]:
+    decider = Decider(head, least_s, pause_s)
     found = []
     for i, p in enumerate(probabilities):
         found += [(a.label, a.start_s) for a in decider.see(i / 8, [1 - p, p], [(i / 8, 1.0)])]
@@ -31,6 +33,34 @@ def told(probabilities: list[float], head: HeadCard = HEAD, least_s: float = 0.5
 )
 def test_events_are_told_once(probabilities: list[float], events: int) -> None:
     assert len(told(probabilities)) == events
+
+
+FLICKER = [0.1] * 8 + ([0.95] * 10 + [0.02] * 16) * 4  # 8 a second: each time over, and again after 2 s
+
+
+@pytest.mark.parametrize(("pause_s", "events"), [(0.0, 4), (1.0, 4), (5.0, 1), (60.0, 1)])
+def test_what_flickers_is_told_again_only_after_the_pause(pause_s: float, events: int) -> None:
+    assert len(told(FLICKER, pause_s=pause_s)) == events
+
+
+def test_the_pause_counts_from_the_end_of_what_was_told_and_each_label_has_its_own() -> None:
+    again = [0.1] * 8 + [0.95] * 10 + [0.02] * 48 + [0.95] * 10  # 6 s later
+    assert [len(told(again, pause_s=pause_s)) for pause_s in (4.0, 8.0)] == [2, 1]
+    head = HeadCard(name="action", labels=("fall", "run"), thresholds=(0.5, 0.5))
+    decider = Decider(head, 0.5, 60.0)
+    one_then_other = [[0.95, 0.05]] * 10 + [[0.05, 0.95]] * 20
+    found = [a.label for i, row in enumerate(one_then_other) for a in decider.see(i / 8, row, [])]
+    assert found == ["fall", "run"]
+
+
+def test_the_pause_goes_on_after_a_restart() -> None:
+    first = Decider(HEAD, 0.5, 60.0)
+    flicker = FLICKER[: 8 + 26]
+    assert len([a for i, p in enumerate(flicker) for a in first.see(i / 8, [1 - p, p], [])]) == 1
+    after = Decider(HEAD, 0.5, 60.0)
+    after.restore(first.save())
+    later = range(len(flicker), len(FLICKER))
+    assert [a for i in later for a in after.see(i / 8, [1 - FLICKER[i], FLICKER[i]], [])] == []
 
 
 def test_what_is_usual_is_silent() -> None:

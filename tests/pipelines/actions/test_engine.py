@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -12,6 +13,8 @@ import pytest
 
 from pipelines.actions.engine import ActionEngine, EngineSettings, Seen
 from pipelines.actions.runtime import ActionModel
+from pipelines.pipeline import Pipeline
+from pipelines.spec import CameraRules
 from pipelines.values import Event, Labels, Stamp, Tracks
 from tests.pipelines.actions.tiny_graph import write_tiny
 
@@ -70,6 +73,32 @@ def test_one_rise_is_one_event_of_the_track_that_rose(model: ActionModel) -> Non
     assert end_s - start_s >= 0.5
     assert event.stamp.media_ns >= data["end_media_ns"]
     json.dumps(dict(data))
+
+
+def test_what_is_done_again_at_once_is_told_again_unless_a_pause_is_asked_for(model: ActionModel) -> None:
+    def nodding(i: int) -> Tracks:
+        return tracks({1: (0.4, y_at(i % 60))})  # up for two seconds in each six
+
+    told = []
+    for pause_s in (0.0, 10.0):
+        engine = engine_of(model, pause_s=pause_s)
+        told.append(sum(len(engine.update([seen(i, nodding(i))])[0]) for i in range(240)))
+    assert told == [4, 1]
+
+
+def test_classes_that_leave_nobody_to_look_at_are_refused(tmp_path: Path) -> None:
+    engine = engine_of(ActionModel(write_tiny(tmp_path / "m.onnx", groups=("person",))))
+    for fine in ((), ("person",), ("car", "person"), ("vehicle", "person")):
+        engine.check_classes(fine)
+    for wrong in (("car",), ("vehicle",)):
+        with pytest.raises(ValueError, match="looks at person, of which the camera's classes leave nothing"):
+            engine.check_classes(wrong)
+        pipeline = Pipeline(SimpleNamespace(labels=LABELS), engine)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="leave nothing"):
+            pipeline.open_camera("a", CameraRules(classes=wrong))
+        pipeline.open_camera("a", CameraRules())
+        with pytest.raises(ValueError, match="leave nothing"):
+            pipeline.set_rules("a", CameraRules(classes=wrong))
 
 
 def test_the_event_says_which_moments_decided_it(model: ActionModel) -> None:

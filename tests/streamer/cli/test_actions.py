@@ -48,6 +48,50 @@ def test_training_without_torch_says_what_to_install(monkeypatch: pytest.MonkeyP
     assert not (tmp_path / "out").exists()
 
 
+def test_inputs_that_do_not_exist_are_told_before_torch_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, said = call("train", str(tmp_path), "--out", str(tmp_path / "out"), "--inputs", "sound")
+    assert code == Exit.MODEL
+    assert "--inputs 'sound': give some of maps" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (("--inputs", "sound"), "give some of maps, moved, flow, people"),
+        (("--inputs", "flow"), "was trained on maps, not on flow: leave --inputs out"),
+        ((), "give that one as --detector"),
+    ],
+)
+def test_what_a_model_was_trained_on_is_not_chosen_again(
+    tmp_path: Path, given: tuple[str, ...], why: str
+) -> None:
+    model = write_features(tmp_path / "m.onnx", write_branching(tmp_path / "d.onnx"), whole_picture=True)
+    (tmp_path / "clips.csv").write_text("file,label\nnone.mp4,rise\n")
+    code, said = call("evaluate", str(model), str(tmp_path / "clips.csv"), *given)
+    assert code == Exit.MODEL
+    assert why in said
+    assert "--backbone" not in said
+    assert len(said.splitlines()) == 1
+
+
+def test_an_export_writes_over_nothing_unless_it_is_told_to(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs torch: the extra [torch]")
+    out = tmp_path / "out"
+    assert call("train", "synthetic", "--out", str(out), "--epochs", "1", "--hidden", "8")[0] == 0
+    other = tmp_path / "other.onnx"
+    other.write_text("mine")
+    code, said = call("export", str(out), "--to", str(other))
+    assert code == Exit.MODEL
+    assert "is there already: give another name, or --force" in said
+    assert other.read_text() == "mine"
+    assert call("export", str(out), "--to", str(other), "--force")[0] == 0
+    assert other.read_bytes() == (out / "model.onnx").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("model", "data", "why"),
     [
@@ -124,3 +168,11 @@ def test_optical_flow_alone_is_trained_and_evaluated_without_a_detector(tmp_path
     )
     assert code == 0, said
     assert json.loads(said)["accuracy"] == 1
+
+
+def test_a_clip_whose_classes_leave_nobody_to_look_at_is_refused(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "c.mp4", frames=4)
+    done = CliRunner().invoke(cli, ["analyze", str(clip), "--actions", "motion", "--class", "car"])
+    assert done.exit_code == Exit.CONFIG
+    assert "looks at person, of which the camera's classes leave nothing (they are car)" in done.output
+    assert len(done.output.strip().splitlines()) == 1
