@@ -133,6 +133,7 @@ class Detections:
     embeddings (N, D) float32 or None, one appearance vector a box where the user has such a model;
     keypoints (N, J, 3) float32 or None: of each box's joints x and y normalised to the picture and a score in
     [0, 1], all finite; a joint of score 0 is unknown. `maps` are the frame's, where they were asked for.
+    Boxes below `sure_score` are weak: a track goes on with them, but they are no proof of an object.
     """
 
     boxes_xyxyn: Floats
@@ -141,6 +142,7 @@ class Detections:
     embeddings: Floats | None = None
     keypoints: Floats | None = None
     maps: FeatureMaps | None = None
+    sure_score: float = 0.0
 
     def __post_init__(self) -> None:
         n = len(self.boxes_xyxyn)
@@ -168,6 +170,7 @@ class Detections:
             None if self.embeddings is None else self.embeddings[index],
             None if self.keypoints is None else self.keypoints[index],
             self.maps,
+            self.sure_score,
         )
 
 

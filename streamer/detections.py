@@ -89,6 +89,7 @@ class DetectionLog:
             "names": np.array(labels.names),
             "groups": np.array(labels.groups),
             "detector": np.array(json.dumps(dict(detector))),
+            "sure_score": np.array(max(d.sure_score for d in found), np.float32),
         }
         if joints:
             none = np.zeros((0, len(joints), 3), np.float32)
@@ -145,7 +146,8 @@ def _stored(data: dict[str, Any]) -> StoredDetections:
     joints = tuple(map(str, data.get("joints", np.zeros(0)).tolist()))
     if poses is not None and (poses.shape[1:2] != (len(joints),) or not np.isfinite(poses).all()):
         raise ValueError("keypoints do not fit their joints, or are not finite")
-    boxes = Detections(data["boxes"], data["scores"], data["class_ids"], keypoints=poses)
+    sure = float(data.get("sure_score", 0.0))
+    boxes = Detections(data["boxes"], data["scores"], data["class_ids"], keypoints=poses, sure_score=sure)
     labels = Labels(tuple(data["names"].tolist()), tuple(data["groups"].tolist()))
     if len(offsets) != len(media_ns) + 1 or offsets[-1] != len(boxes) or (np.diff(offsets) < 0).any():
         raise ValueError("frames and boxes differ in number")

@@ -17,7 +17,7 @@ def among_people(found: Detections, persons: Bools, aspect: float) -> Floats:
     """(VALUES,): how many there are, how much the two that overlap most do (IoU), how far apart the two
     nearest are in their own heights, and how high the tallest is in the picture. `aspect`: its width over
     height; `persons` (classes,): which class ids are of GROUP."""
-    boxes = found.boxes_xyxyn[persons[found.class_ids]]
+    boxes = found.boxes_xyxyn[persons[found.class_ids] & (found.scores >= found.sure_score)]
     out: Floats = np.array([min(len(boxes), MOST), 0.0, FAR, 0.0], np.float32)
     if not len(boxes):
         return out

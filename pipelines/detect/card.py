@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipelines.detect.errors import ModelRefused
 
 _MAX_BYTES = 256 * 1024
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class ScoreLimits(NamedTuple):
+    """Boxes below `low` are ignored, those below `sure` are weak."""
+
+    low: float
+    sure: float
+
+    @property
+    def sure_score(self) -> float:
+        """For Detections: 0 where no box is weak."""
+        return self.sure if self.low < self.sure else 0.0
 
 
 class ModelCard(BaseModel):
@@ -30,7 +42,8 @@ class ModelCard(BaseModel):
     head: str | None = None
     classes: dict[str, str] = Field(default_factory=dict)
     joints: tuple[str, ...] = ()
-    score: Share = 0.25  # boxes below are ignored
+    score: Share = 0.25  # boxes below are ignored, or weak from `low_score` on:
+    low_score: Share | None = None  # tracks go on with them, and none is proven by them
     nms_iou: Share = 0.5  # overlapping more than this within a group, the lower score goes
     input_size: tuple[int, int] | None = None
     input_shape: Literal["fixed", "picture"] = "fixed"
@@ -50,6 +63,18 @@ class ModelCard(BaseModel):
         if size is not None and not all(32 <= n <= 4096 and n % 32 == 0 for n in size):
             raise ValueError("width and height must be multiples of 32 from 32 to 4096")
         return size
+
+    @model_validator(mode="after")
+    def _lower(self) -> ModelCard:
+        if self.low_score is not None and self.low_score > self.score:
+            raise ValueError("low_score must not be above score")
+        return self
+
+    def limits(self, score: float | None = None) -> ScoreLimits:
+        """The scores that count, with `score` instead of the card's own where it is given."""
+        sure = self.score if score is None else score
+        low = sure if self.low_score is None else min(self.low_score, sure)
+        return ScoreLimits(low, sure)
 
 
 def read_sidecar(path: Path, unreadable: str, expected: str) -> dict[Any, Any]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from pipelines.detect.card import ModelCard
+from pipelines.detect.card import ModelCard, ScoreLimits
 from pipelines.detect.errors import AnswerRefused, FrameRefused, ModelRefused
 from pipelines.detect.heads import Head, Signature, find_head
 from pipelines.detect.heads.base import Shape
@@ -139,6 +139,7 @@ def in_picture(
     class_ids: Ints,
     placement: Placement,
     keypoints: Floats | None = None,
+    sure_score: float = 0.0,
 ) -> Detections:
     """Boxes, and joints (N, J, 3), in pixels of the model's input, normalised to the picture; boxes all in
     the border go. A joint that is not finite, or a picture's size away from the picture, is unknown."""
@@ -150,7 +151,7 @@ def in_picture(
         known = (np.abs(keypoints[..., :2] - 0.5) <= FARTHEST_JOINT).all(axis=2)  # false for NaN
         keypoints[~(known & np.isfinite(keypoints[..., 2]))] = 0.0
         keypoints[..., 2].clip(0.0, 1.0, out=keypoints[..., 2])
-    found = Detections(units, scores, class_ids, keypoints=keypoints)
+    found = Detections(units, scores, class_ids, keypoints=keypoints, sure_score=sure_score)
     return found if inside.all() else found.take(inside)
 
 
@@ -175,12 +176,12 @@ class Answers:
     """Turns a model's raw answers into Detections: decode, check, suppress within groups, normalise."""
 
     def __init__(
-        self, head: Head, labels: Labels, size: tuple[int, int], score: float, nms_iou: float
+        self, head: Head, labels: Labels, size: tuple[int, int], limits: ScoreLimits, nms_iou: float
     ) -> None:
         self._head = head
         self._group_ids = labels.group_ids()
         self._farthest = FARTHEST * max(size)
-        self._score = score
+        self._limits = limits
         self._nms_iou = nms_iou
 
     def read(self, outputs: Sequence[Sequence[Floats]], placements: Sequence[Placement]) -> list[Detections]:
@@ -189,13 +190,14 @@ class Answers:
 
     def _one(self, answer: Sequence[Floats], placement: Placement) -> Detections:
         with np.errstate(over="ignore", invalid="ignore"):  # absurd numbers are refused below, as boxes
-            boxes, scores, class_ids, joints = self._head.decode(answer, self._score)
+            boxes, scores, class_ids, joints = self._head.decode(answer, self._limits.low)
         if not len(scores):
             return Detections.empty()
         self._check(boxes)
         kept = suppress(boxes, scores, self._group_ids[class_ids], self._nms_iou)
         joints = None if joints is None else joints[kept]
-        return in_picture(boxes[kept], scores[kept], class_ids[kept], placement, joints)
+        sure = self._limits.sure_score
+        return in_picture(boxes[kept], scores[kept], class_ids[kept], placement, joints, sure)
 
     def _check(self, boxes: Floats) -> None:
         if len(boxes) > MAX_CANDIDATES:

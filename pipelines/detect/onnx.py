@@ -78,8 +78,8 @@ class OnnxDetector:
         self.max_batch = BATCH if shape[0] is None and self._batched else 1
         self.parallel = 1
         self.depth = DEPTH
-        self._score = file.card.score if score is None else score
-        self._answers = Answers(self._head, self.labels, self._size, self._score, file.card.nms_iou)
+        self._limits = file.card.limits(score)
+        self._answers = Answers(self._head, self.labels, self._size, self._limits, file.card.nms_iou)
         self._free = [_Slot(self._head.pixels, self._size, self.max_batch) for _ in range(self.depth)]
 
     def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:
@@ -154,7 +154,7 @@ class OnnxDetector:
             "input": list(self._size),
             "precision": "f32",
             "max_batch": self.max_batch,
-            "score": self._score,
+            "score": self._limits.sure,
             "licence": self._file.licence,
             "warnings": self._file.warnings(),
         }

@@ -67,7 +67,7 @@ class OpenVinoDetector:
         self.parallel = min(threads, STREAMS)
         self.depth = 3 * self.parallel  # computing, done and waiting for an older one, being read
         self._settings = _settings(self._precision(), threads, self.parallel, cache_dir)
-        self._score = file.card.score if score is None else score
+        self._limits = file.card.limits(score)
         try:
             graph = self._core.read_model(path)
             if len(graph.inputs) != 1:
@@ -154,7 +154,7 @@ class OpenVinoDetector:
             "compiled": [list(size) for size in self._programs],
             "precision": self._precision(),
             "max_batch": self.max_batch,
-            "score": self._score,
+            "score": self._limits.sure,
             "licence": self._file.licence,
             "warnings": self._file.warnings(),
         }
@@ -201,7 +201,7 @@ class OpenVinoDetector:
         fold_preprocessing(graph, head.pixels)
         name_nodes(graph)
         compiled = self._core.compile_model(graph, "CPU", self._settings)
-        answers = Answers(head, self.labels, size, self._score, self._file.card.nms_iou)
+        answers = Answers(head, self.labels, size, self._limits, self._file.card.nms_iou)
         return Program(compiled, head, size, self.max_batch, answers, self._strides)
 
     def _prepare(self, size: Size) -> tuple[Graph, Head] | None:

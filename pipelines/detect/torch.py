@@ -85,7 +85,7 @@ class TorchDetector:
         self._accepted = self.max_batch = BATCH.get(kind, 1)
         self._half = kind == "cuda" and self._card.precision == "auto"
         self._most, self._rounds = MOST.get(kind, 512), None if kind == "cpu" else ROUNDS
-        self._score = self._card.score if score is None else score
+        self._limits = self._card.limits(score)
         self._farthest = FARTHEST * max(self._size)
         self._warnings: list[str] = []
         self._net = self._placed(build_net(checkpoint))
@@ -171,7 +171,7 @@ class TorchDetector:
             "input": list(self._size),
             "precision": "f16" if self._half else "f32",
             "max_batch": self.max_batch,
-            "score": self._score,
+            "score": self._limits.sure,
             "licence": self._card.licence or self._checkpoint.licence,
             "warnings": list(self._warnings),
         }
@@ -218,7 +218,7 @@ class TorchDetector:
                 logits,
                 self._cells,
                 self._group_ids,
-                min_score=self._score,
+                min_score=self._limits.low,
                 nms_iou=self._card.nms_iou,
                 most=self._most,
                 rounds=self._rounds,
@@ -244,7 +244,8 @@ class TorchDetector:
             return Detections.empty()
         boxes = np.ascontiguousarray(rows[:, :4])
         check_boxes(boxes, self._farthest)
-        return in_picture(boxes, rows[:, 4].copy(), rows[:, 5].astype(np.int32), placement)
+        sure = self._limits.sure_score
+        return in_picture(boxes, rows[:, 4].copy(), rows[:, 5].astype(np.int32), placement, sure_score=sure)
 
     def _try_out(self, path: Path) -> None:
         """One grey frame, so that a model that cannot run is refused now; it also warms the device up."""

@@ -22,6 +22,7 @@ FROM_RAW: Array = np.zeros((t.SEEN_ROWS, 6))
 FROM_RAW[t.SEEN_BOX, :4] = t.FROM_SIDES
 FROM_RAW[t.SEEN_SCORE, 4] = FROM_RAW[t.SEEN_CLASS, 5] = 1.0
 
+WEAK = np.array(-0.01)  # evidence of a weak box at most: just below the border
 Drop = Callable[[str, int], None]  # counts what is dropped, with the reason
 
 
@@ -53,6 +54,9 @@ def find(
     evidence = rows[t.SEEN_EVIDENCE]
     rows[t.SEEN_S] = now_s
     scale.evidence(rows[t.SEEN_SCORE], evidence)
+    sure_score = detections.sure_score
+    if sure_score > 0 and detections.scores.item(lowest) < sure_score:
+        np.minimum(evidence, WEAK, out=evidence, where=rows[t.SEEN_SCORE] < sure_score)
     return Found(rows, detections, evidence.item(lowest) >= 0)
 
 

@@ -116,13 +116,14 @@ def store_half(model: Any) -> None:
         model.graph.node.insert(0, node)
 
 
-def write_card(path: Path, score: float, size: int) -> None:
+def write_card(path: Path, score: float, size: int, low_score: float | None = None) -> None:
     """The sidecar of the model at `path`, beside it."""
-    card = {
+    card: dict[str, Any] = {
         "sha256": sha256_of(path),
         "head": "yolov8",
         "classes": {name: group_of(name) for name in CLASSES},
         "score": score,
+        **({} if low_score is None else {"low_score": low_score}),
         "nms_iou": 0.5,
         "input_size": [size, size],
         "licence": LICENCE,
@@ -136,11 +137,12 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx")
     parser.add_argument("--size", type=int, default=416, help="side in pixels (default: 416)")
     parser.add_argument("--score", type=float, default=0.3, help="threshold of the card (default: 0.3)")
+    parser.add_argument("--low-score", type=float, help="from here on boxes are weak: tracks go on with them")
     options = parser.parse_args(words)
     try:
         net = load_average(options.run)
         write_onnx(net, options.out, options.size, "detector trained by pipelines.train.detector")
-        write_card(options.out, options.score, options.size)
+        write_card(options.out, options.score, options.size, options.low_score)
     except (CheckpointError, ModelRefused, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -17,8 +17,9 @@ import av
 import numpy as np
 import pytest
 
+from pipelines.values import Detections, Labels
 from streamer.analyze import Analysis, Outputs, analyze, replay
-from streamer.detections import load_detections
+from streamer.detections import DetectionLog, load_detections
 from streamer.errors import Exit, SourceDamaged
 from streamer.installed import open_detector
 from streamer.sources.base import ReadOptions
@@ -89,6 +90,16 @@ def test_stored_detections_give_the_same_events_again(
     )
     assert again.lines == result.lines
     assert (tmp_path / "again.jsonl").read_text() == (folder / "out.jsonl").read_text()
+
+
+def test_stored_detections_tell_which_boxes_are_weak(tmp_path: Path) -> None:
+    log = DetectionLog()
+    box = np.array([[0.1, 0.1, 0.2, 0.2]], np.float32)
+    log.add(0, Detections.empty())
+    log.add(40_000_000, Detections(box, np.ones(1, np.float32), np.zeros(1, np.int32), sure_score=0.5))
+    labels = Labels(("person",), ("person",))
+    log.write(tmp_path / "d.npz", clip="c", size=(64, 64), fps=25.0, labels=labels, detector={})
+    assert [found.sure_score for _, found in load_detections(tmp_path / "d.npz").frames()] == [0.5, 0.5]
 
 
 def test_the_rendered_clip_has_every_frame_and_shows_the_line(analysed: tuple[Analysis, Path]) -> None:

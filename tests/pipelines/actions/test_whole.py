@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -107,6 +108,12 @@ def test_people_are_counted_and_how_near_they_are(found: Detections, expected: t
     assert among_people(found, PEOPLE.mask(("person",)), aspect=2.0).tolist() == pytest.approx(
         expected, abs=1e-6
     )
+
+
+def test_weak_boxes_are_no_people() -> None:
+    found = replace(boxes((0.1, 0.2, 0.2, 0.7), (0.6, 0.2, 0.7, 0.7)), sure_score=0.8)
+    found.scores[:] = (0.9, 0.7)
+    assert among_people(found, PEOPLE.mask(("person",)), aspect=2.0)[0] == 1
 
 
 # ---- live and in training

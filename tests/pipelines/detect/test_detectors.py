@@ -68,6 +68,27 @@ def test_the_score_of_the_call_goes_before_that_of_the_card(engine: str, tmp_pat
 
 
 @both
+@pytest.mark.parametrize(
+    ("asked", "seen", "sure"),
+    [(None, 2, 0.6), (0.8, 2, 0.8), (0.2, 3, 0.0)],  # asked for less than the low score: none is weak
+)
+def test_boxes_from_the_low_score_on_are_given_as_weak(
+    engine: str, asked: float | None, seen: int, sure: float, tmp_path: Path
+) -> None:
+    boxes = [(10, 10, 8, 8, 0, 0.9), (40, 40, 8, 8, 0, 0.5), (10, 40, 8, 8, 0, 0.25)]
+    model = tiny.yolov8(tmp_path / "m.onnx", boxes)
+    card = ModelCard(score=0.6, low_score=0.4)
+    found = detect(create_detector(engine, model, sidecar=card, score=asked), [frame()])[0]
+    assert (len(found), found.sure_score) == (seen, sure)
+    assert found.take(found.scores > 0.7).sure_score == sure
+
+
+def test_a_card_whose_low_score_is_the_higher_is_refused() -> None:
+    with pytest.raises(ValueError, match="low_score must not be above score"):
+        ModelCard(score=0.4, low_score=0.5)
+
+
+@both
 def test_frame_memory_may_be_reused_as_soon_as_submit_returns(engine: str, tmp_path: Path) -> None:
     detector = create_detector(engine, tiny.yolov8(tmp_path / "m.onnx", [(10, 10, 8, 8, 0, 0.9)]))
     shared = frame(255)
@@ -198,12 +219,13 @@ def test_an_absurd_box_refuses_its_frame_and_the_next_is_taken(
 
 
 def test_more_boxes_than_a_picture_can_hold_refuse_the_frame() -> None:
+    from pipelines.detect.card import ScoreLimits
     from pipelines.detect.heads.yolov8 import YoloV8
     from pipelines.detect.labels import labels_of
     from pipelines.detect.letterbox import Letterbox, Pixels
     from pipelines.detect.model import Answers
 
-    answers = Answers(YoloV8(1), labels_of(["person"]), (2048, 2048), 0.25, 0.5)
+    answers = Answers(YoloV8(1), labels_of(["person"]), (2048, 2048), ScoreLimits(0.25, 0.25), 0.5)
     place = Letterbox(np.zeros((64, 64, 3), np.uint8), Pixels(rgb=True)).put(np.zeros((64, 64, 3), np.uint8))
     with pytest.raises(FrameRefused, match="1000000 boxes"):
         answers.read([[np.full((5, 1_000_000), 0.9, np.float32)]], [place])
