@@ -1,0 +1,147 @@
+"""What the two scores of the default detector's card do to its counts: detected once, counted often.
+
+Clips with known counts, and PETS09-S2L1 with its true crossings (misses and false counts of a vertical and a
+horizontal line through the middle, by the rule of counting_data.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from pipelines.count.events import LINE_CROSSED
+from pipelines.detect.card import read_card
+from pipelines.detect.detector import Detector
+from pipelines.evaluate.crossings import Crossing, compare
+from pipelines.pipeline import Pipeline
+from pipelines.registry import PACKAGED_MODEL, create_detector
+from pipelines.spec import CameraRules, LineSpec
+from pipelines.train.counts import CLIPS
+from pipelines.values import Detections, Event, Stamp
+from tests.bench import counting_data
+from tests.bench import detection_data as data
+from tests.bench.registry import Unavailable
+
+NAME = "default-counts"
+DESCRIPTION = "counts of the default detector on real clips at other scores of its card"
+LOWEST = 0.1
+SURE = "0.5,0.53,0.57,0.61"
+LOW = "0.2,0.3,0.4,0.5"
+DIRECTIONS = {"v": ("rightwards", "leftwards"), "h": ("down", "up")}  # as greater and lesser
+PETS_LINES = (
+    LineSpec(
+        name="v",
+        points=((0.5, 0.0), (0.5, 1.0)),
+        left_to_right="leftwards",
+        right_to_left="rightwards",
+        anchor="foot",
+    ),
+    LineSpec(
+        name="h", points=((0.0, 0.5), (1.0, 0.5)), left_to_right="down", right_to_left="up", anchor="foot"
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the detector found in a clip from LOWEST on, frame by frame."""
+
+    fps: float
+    frames: list[Detections]
+
+
+def run(sure: str = SURE, low: str = LOW, model: str = str(PACKAGED_MODEL)) -> dict[str, Any]:
+    """`sure`, `low`: scores, by commas; `low` equal to `sure` is tried beside them: no weak boxes."""
+    root = counting_data.corpus()
+    if root is None:
+        raise Unavailable("the corpus is missing: set STREAMER_CORPUS")
+    path = Path(model)
+    card = read_card(path.with_suffix(".yaml"))
+    detector = create_detector("openvino", path, threads=1, score=LOWEST, sidecar=card)
+    names = [*(clip.name for clip in CLIPS), Path(data.CLIP).name]
+    seen = {name: look(detector, root / "videos" / name) for name in names}
+    truth = _pets_truth(root)
+    rows = []
+    for least in (float(word) for word in sure.split(",")):
+        lower = [float(word) for word in low.split(",") if float(word) < least]
+        rows += [_row(detector, seen, truth, least, lowest) for lowest in (*lower, least)]
+    return {"shipped": {"score": card.score, "low_score": card.low_score}, "rows": rows}
+
+
+def look(detector: Detector, clip: Path) -> Seen:
+    capture = cv2.VideoCapture(str(clip))
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    capture.release()
+    pictures = (data.frame(image) for _, image in data.images(clip))
+    return Seen(fps, [detector.collect(detector.submit([frame]))[0] for frame in pictures])
+
+
+def _row(
+    detector: Detector, seen: dict[str, Seen], truth: list[Crossing], sure: float, low: float
+) -> dict[str, Any]:
+    gross, counted = 0, {}
+    for clip in CLIPS:
+        found = dict.fromkeys(clip.true, 0)
+        for event in events(
+            detector, seen[clip.name], CameraRules(classes=clip.classes, lines=clip.lines), sure, low
+        ):
+            key = (str(event.data["line"]), str(event.data["direction"]))
+            found[key] = found.get(key, 0) + 1
+        counted[clip.name] = {" ".join(key): n for key, n in found.items()}
+        gross += sum(abs(n - clip.true.get(key, 0)) for key, n in found.items())
+    rules = CameraRules(classes=("person",), lines=PETS_LINES)
+    crossings = [
+        Crossing(str(e.data["line"]), str(e.data["direction"]), e.data["crossed_media_ns"] / 1e9)
+        for e in events(detector, seen[Path(data.CLIP).name], rules, sure, low)
+    ]
+    pets = compare(truth, crossings)
+    return {
+        "score": sure,
+        "low_score": low,
+        "counted": counted,
+        "gross": gross,
+        "crossings": sum(sum(clip.true.values()) for clip in CLIPS),
+        "pets_missed": len(pets.missed),
+        "pets_false": len(pets.false),
+    }
+
+
+def events(detector: Detector, seen: Seen, rules: CameraRules, sure: float, low: float) -> list[Event]:
+    """The crossings that are counted where boxes from `low` to `sure` are weak."""
+    pipeline = Pipeline(detector)
+    pipeline.open_camera("bench", rules)
+    found: list[Event] = []
+    stamp = Stamp("bench", 1, 0, 0, 0, 0)
+    for number, boxes in enumerate(seen.frames):
+        stamp = Stamp("bench", 1, number, round(number * 1e9 / seen.fps), 0, 0)
+        kept = replace(boxes.take(boxes.scores >= low), sure_score=sure if low < sure else 0.0)
+        found += pipeline.advance(stamp, kept).events
+    return [e for e in (*found, *pipeline.end_tracks("bench", stamp)) if e.type == LINE_CROSSED]
+
+
+def _pets_truth(root: Path) -> list[Crossing]:
+    pets = next(s for s in counting_data.load("MOT15", root) if s.name == "PETS09-S2L1")
+    truth = []
+    for crossing in counting_data.true_crossings(pets, 0.5, 0.5):
+        line = crossing.line.lower()
+        direction = DIRECTIONS[line][crossing.direction == "lesser"]
+        truth.append(Crossing(line, direction, crossing.time_s * pets.fps * data.FRAME_NS / 1e9))
+    return truth
+
+
+def render(result: dict[str, Any]) -> str:
+    shipped = result["shipped"]
+    lines = [
+        f"in the card: score {shipped['score']}, low_score {shipped['low_score']}",
+        "",
+        "| score | low_score | gross error of the clips | PETS09 missed | PETS09 false |",
+        "|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        weak = f"{row['low_score']:g}" if row["low_score"] < row["score"] else "none"
+        share = f"{row['gross']} of {row['crossings']} ({row['gross'] / row['crossings']:.1%})"
+        lines.append(f"| {row['score']:g} | {weak} | {share} | {row['pets_missed']} | {row['pets_false']} |")
+    return "\n".join(lines)
