@@ -23,7 +23,7 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """`boxes` of the truth; `ap50` with its 95 % interval; precision and recall at the score in use."""
+    """`boxes` of the truth; `ap50` with its 95 % interval; precision and recall at `score`."""
 
     boxes: int
     ap50: float
@@ -32,6 +32,7 @@ class Agreement:
     precision: float
     recall: float
     pictures: int
+    score: float
 
     @property
     def loss(self) -> float:
@@ -74,16 +75,26 @@ def agreement(
     """`truth` from `score` on; `found` from LOW on, of a detector with the same labels; sizes (width,
     height).
     """
+    sure = [true.take(true.scores >= score) for true in truth]
+    return summary(matched(sure, found, labels, sizes), score)
+
+
+def matched(
+    truth: Sequence[Detections],
+    found: Sequence[Detections],
+    labels: Labels,
+    sizes: Sequence[tuple[int, int]],
+) -> list[Matched]:
+    """All of `truth` and `found`, one a picture."""
     groups = labels.group_ids()
-    parts: list[Matched] = []
-    boxes = 0
-    for true, seen, size in zip(truth, found, sizes, strict=True):
-        true = true.take(true.scores >= score)
-        boxes += len(true)
-        parts.append(_picture(true, seen, groups, size))
+    return [_picture(true, seen, groups, size) for true, seen, size in zip(truth, found, sizes, strict=True)]
+
+
+def summary(parts: Sequence[Matched], score: float) -> Agreement:
+    boxes = sum(part.true for part in parts)
     low, high = interval(parts)
     precision, recall = at_score(parts, score)
-    return Agreement(boxes, average_precision(parts), low, high, precision, recall, len(parts))
+    return Agreement(boxes, average_precision(parts), low, high, precision, recall, len(parts), score)
 
 
 def _picture(true: Detections, seen: Detections, groups: Ints, size: tuple[int, int]) -> Matched:

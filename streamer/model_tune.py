@@ -1,8 +1,8 @@
 """Continues the training of our detector on a user's labelled pictures, and measures what came of it.
 
 Whole clips are held out; where there is only one, its end. The model as it was, those that the tuned one
-would replace, and the tuned one are measured on them by the same code. The training runs in a child process
-(extra `torch`).
+would replace, and the tuned one are measured on them by the same code. There too the tuned model's threshold
+is chosen, since its scores stand elsewhere than before. The training runs in a child process (extra `torch`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +21,18 @@ from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
 from pipelines.registry import INSTALL_TORCH, create_detector
 from pipelines.train.dataset import CLASSES, DatasetWriter, Labelled
+from pipelines.train.precision import Matched, at_score, best_score
 from pipelines.values import Detections, Labels
 from streamer.errors import ModelError
 from streamer.installed import Installed, open_detector
-from streamer.model_agreement import LOW, Agreement, agreement, detect_all
+from streamer.model_agreement import LOW, Agreement, detect_all, matched, summary
 from streamer.model_export import has_torch
 from streamer.model_frames import Sample, shrunk
 from streamer.model_labels import LabelledPicture
 
 HELD_OUT = 0.25  # of the pictures, about
 FEWEST = 10  # pictures to learn from, and boxes to measure by
+FEWEST_TO_CHOOSE = 50  # boxes that a threshold may rest on
 SIDE = 640  # pixels of a stored picture's longer side
 PICTURES_A_STEP = 16
 EPOCHS = 30  # times that each picture is seen
@@ -47,10 +49,14 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """`rivals` are the other models that it would replace, by the names that they are known by."""
+    """`before` and the `rivals`, the other models that it would replace, by the names that they are known by,
+    are measured at their own thresholds; `before_balanced` at the one that is chosen by the same rule as that
+    of `after`. It is None where there were too few boxes to choose by: then the threshold stays.
+    """
 
     path: Path
     before: Agreement
+    before_balanced: Agreement | None
     after: Agreement
     rivals: dict[str, Agreement]
 
@@ -112,29 +118,54 @@ def tune(
     labels = before_detector.labels
     if tuple(labels.names) != CLASSES:
         raise ModelError(f"{model.name or model.path}: only the detector of this project can be tuned")
-    before = measure(before_detector, split.held, model.card.score, labels)
-    others = {
-        rival.shown: measure(
-            open_detector("auto", rival, threads=threads, score=LOW), split.held, rival.card.score, labels
-        )
-        for rival in rivals
-    }
-    data, out = folder / "data", folder / "run"
-    write_data(split.learned, data)
     size = (model.card.input_size or before_detector.describe()["input"])[0]
+    before_parts = measure(before_detector, split.held, labels)
+    others = {rival.shown: _measure_rival(rival, split.held, labels, threads) for rival in rivals}
     count = steps or max(60, EPOCHS * len(split.learned) // PICTURES_A_STEP)
-    words = ["--model", str(model.path), "--data", str(data), "--out", str(out), "--steps", str(count)]
-    words += ["--size", str(size), "--score", str(model.card.score), "--batch", str(PICTURES_A_STEP)]
-    words += ["--threads", str(threads), "--device", device]
-    _train(words)
+    path = _trained(model, split.learned, folder, steps=count, size=size, threads=threads, device=device)
     card = model.card.model_copy(update={"sha256": ""})
-    after = measure(_open(out / "model.onnx", card, threads), split.held, model.card.score, labels)
-    return Tuned(out / "model.onnx", before, after, others)
+    after_parts = measure(_open(path, card, threads), split.held, labels)
+    before, after = summary(before_parts, card.score), summary(after_parts, card.score)
+    if after.boxes < FEWEST_TO_CHOOSE:
+        return Tuned(path, before, None, after, others)
+    return Tuned(path, before, _balanced(before, before_parts), _balanced(after, after_parts), others)
 
 
-def measure(detector: Detector, held: Sequence[LabelledPicture], score: float, labels: Labels) -> Agreement:
-    """Against what was labelled with `labels`: AP at IoU 0.5, precision and recall at `score`; what the
-    detector finds of other classes is left out. Raises ModelError.
+def _trained(
+    model: Installed,
+    learned: Sequence[LabelledPicture],
+    folder: Path,
+    *,
+    steps: int,
+    size: int,
+    threads: int,
+    device: str,
+) -> Path:
+    data, out = folder / "data", folder / "run"
+    write_data(learned, data)
+    words = ["--model", str(model.path), "--data", str(data), "--out", str(out), "--steps", str(steps)]
+    words += ["--size", str(size), "--score", str(model.card.score), "--batch", str(PICTURES_A_STEP)]
+    _train([*words, "--threads", str(threads), "--device", device])
+    return out / "model.onnx"
+
+
+def _measure_rival(
+    rival: Installed, held: Sequence[LabelledPicture], labels: Labels, threads: int
+) -> Agreement:
+    detector = open_detector("auto", rival, threads=threads, score=LOW)
+    return summary(measure(detector, held, labels), rival.card.score)
+
+
+def _balanced(found: Agreement, parts: Sequence[Matched]) -> Agreement:
+    """At the threshold where precision and recall balance."""
+    score = best_score(parts)
+    precision, recall = at_score(parts, score)
+    return replace(found, score=score, precision=precision, recall=recall)
+
+
+def measure(detector: Detector, held: Sequence[LabelledPicture], labels: Labels) -> list[Matched]:
+    """Against what was labelled with `labels`; what the detector finds of other classes is left out. Raises
+    ModelError.
     """
     found = [Sample(shrunk(p.image), p.clip, 0.0) for p in held]
     truth = [
@@ -142,7 +173,7 @@ def measure(detector: Detector, held: Sequence[LabelledPicture], score: float, l
     ]
     sizes = [(p.image.shape[1], p.image.shape[0]) for p in held]
     seen = [_renamed(each, detector.labels, labels) for each in detect_all(detector, found)]
-    return agreement(truth, seen, labels, sizes, score)
+    return matched(truth, seen, labels, sizes)
 
 
 def _renamed(found: Detections, own: Labels, labels: Labels) -> Detections:

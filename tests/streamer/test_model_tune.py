@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from streamer import model_tune
@@ -89,6 +90,66 @@ def test_a_model_that_is_no_better_is_not_installed(
     assert done.exit_code == Exit.GATE
     assert "not better" in done.output
     assert "worse" not in model(home, "list", "--json").output
+
+
+# ---- the threshold of the tuned model
+
+PLACES = [(x, y, 8, 8) for x in (10, 30, 50) for y in (14, 34)]
+
+
+def lay_out(pictures: Path, cars: int) -> None:
+    """As many cars in every picture."""
+    rows = "".join(f"2 {x / 64} {y / 64} {w / 64} {h / 64}\n" for x, y, w, h in PLACES[:cars])
+    for label in pictures.rglob("*.txt"):
+        label.write_text(rows)
+
+
+def seeing(path: Path, *scores: float) -> Path:
+    """A detector that sees a car with each of these scores: first where cars are, then where none is."""
+    places = [*PLACES, (20, 56, 8, 8), (40, 56, 8, 8)]
+    found = [(*place, 2, score) for place, score in zip(places, scores, strict=False)]
+    return tiny.yolov8(path, found, classes=6, metadata={"names": NAMES})
+
+
+def tune_to(home: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """From a model that finds one car surely, with a threshold of 0.6, to one that finds all, less surely."""
+    start = seeing(tmp_path / "start.onnx", 0.9)
+    (tmp_path / "start.yaml").write_text("score: 0.6\n")
+    model(home, "add", start, "--name", "start")
+    train_to(monkeypatch, seeing(tmp_path / "tuned.onnx", *([0.5] * 6), 0.3))
+    return model(home, "tune", pictures, "--labels", pictures, "--json")
+
+
+def score_of(home: Path, name: str) -> float:
+    return float(yaml.safe_load((home / f"state/models/{name}/model.yaml").read_text())["score"])
+
+
+def test_the_threshold_is_chosen_anew_where_the_scores_stand_lower(
+    home: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay_out(pictures, 6)
+    done = tune_to(home, pictures, tmp_path, monkeypatch)
+    assert done.exit_code == 0, done.output
+    figures = json.loads(done.stdout)
+    before, after = figures["before"], figures["after"]
+    assert (before["score"], before["precision"], before["recall"]) == (0.6, 1.0, pytest.approx(1 / 6))
+    assert 0.3 < after["score"] <= 0.5  # at 0.6 it would see nothing
+    assert (after["precision"], after["recall"]) == (1.0, 1.0)
+    assert figures["before_balanced"]["recall"] == pytest.approx(1 / 6)
+    assert score_of(home, "start-tuned") == after["score"]
+
+
+def test_too_few_objects_leave_the_threshold_and_say_so(
+    home: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay_out(pictures, 4)  # 48 of them in the part that is held out
+    done = tune_to(home, pictures, tmp_path, monkeypatch)
+    figures = json.loads(done.stdout)
+    assert figures["before_balanced"] is None
+    assert (figures["after"]["score"], figures["after"]["recall"]) == (0.6, 0.0)
+    assert score_of(home, "start-tuned") == 0.6
+    done = model(home, "tune", pictures, "--labels", pictures, "--model", "start")
+    assert "the threshold stays at 0.60: 48 objects are too few to choose one by" in done.output
 
 
 def test_without_torch_it_says_how_to_install_it(
@@ -176,7 +237,8 @@ def test_a_model_with_more_classes_is_measured_by_those_that_are_labelled(
     add_camera(home, model="coco")
     train_to(monkeypatch, detector(tmp_path / "off.onnx", x=44))
     done = model(home, "tune", "door", "--labels", of_camera)
-    assert "coco, in use now: AP50 1.000 (95 % 1.000 to 1.000), precision 1.000" in done.output
+    wanted = "coco, in use now: AP50 1.000 (95 % 1.000 to 1.000), at its threshold of 0.25 precision 1.000"
+    assert wanted in done.output
     assert done.exit_code == Exit.GATE
 
 

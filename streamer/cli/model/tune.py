@@ -21,7 +21,7 @@ from streamer.errors import GateNotMet, ModelError
 from streamer.installed import PACKAGED, Installed, write_card
 from streamer.model_agreement import Agreement
 from streamer.model_labels import LabelledPicture, Labelling, pictures_of_camera, read_labels, read_pictures
-from streamer.model_tune import Split, Tuned, hold_out, tune
+from streamer.model_tune import FEWEST_TO_CHOOSE, Split, Tuned, hold_out, tune
 from streamer.models import ModelStore
 
 
@@ -54,8 +54,8 @@ def tune_command(
 
     SOURCES are cameras by name (pictures as `model collect` writes them, beside the labels), folders of
     pictures, or clips with labels named CLIP_FRAME.txt. About a quarter of the pictures, by whole clips or
-    hours, is held out: the old model, those that it would replace, and the new one are measured on it. Needs
-    the extra torch.
+    hours, is held out: the old model, those that it would replace, and the new one are measured on it, and
+    the new one's threshold is chosen there. Needs the extra torch.
     """
     models = model_store(store)
     cameras, paths = _sorted_out(store, sources)
@@ -75,7 +75,7 @@ def tune_command(
                 "pictures, of more hours and clips, help most"
             )
         sidecar = Path(folder) / "card.yaml"
-        write_card(sidecar, chosen.card.model_copy(update={"sha256": ""}))
+        write_card(sidecar, chosen.card.model_copy(update={"sha256": "", "score": done.after.score}))
         added = install(models, done.path, stored_as, None, sidecar, as_default, False)
     if not as_json:
         report(added)
@@ -152,17 +152,35 @@ def _split_line(split: Split) -> str:
 def _print(done: Tuned, as_json: bool) -> None:
     if as_json:
         figures = {name: asdict(found) for name, found in done.rivals.items()}
-        document = {"before": asdict(done.before), "after": asdict(done.after), "would_replace": figures}
-        click.echo(json.dumps(document, indent=2))
+        before = {"before": asdict(done.before), "before_balanced": _or_none(done.before_balanced)}
+        click.echo(json.dumps({**before, "after": asdict(done.after), "would_replace": figures}, indent=2))
         return
     click.echo(f"on {done.after.pictures} pictures that were held out, with {done.after.boxes} objects:")
     rivals = [(f"{name}, in use now", found) for name, found in done.rivals.items()]
     for what, found in (("before", done.before), *rivals, ("after", done.after)):
         click.echo(f"  {what}: {_line(found)}")
+    click.echo(_threshold_line(done))
+
+
+def _or_none(found: Agreement | None) -> dict[str, float] | None:
+    return asdict(found) if found is not None else None
 
 
 def _line(found: Agreement) -> str:
     return (
-        f"AP50 {found.ap50:.3f} (95 % {found.ap50_low:.3f} to {found.ap50_high:.3f}), precision "
-        f"{found.precision:.3f}, recall {found.recall:.3f}"
+        f"AP50 {found.ap50:.3f} (95 % {found.ap50_low:.3f} to {found.ap50_high:.3f}), at its threshold of "
+        f"{found.score:.2f} precision {found.precision:.3f}, recall {found.recall:.3f}"
+    )
+
+
+def _threshold_line(done: Tuned) -> str:
+    if done.before_balanced is None:
+        return (
+            f"the threshold stays at {done.after.score:.2f}: {done.after.boxes} objects are too few to "
+            f"choose one by (at least {FEWEST_TO_CHOOSE}); look whether recall has fallen"
+        )
+    before = done.before_balanced
+    return (
+        f"the threshold of {done.after.score:.2f} is chosen on these pictures, where precision and recall "
+        f"balance (before, chosen alike, {before.score:.2f}: {before.precision:.3f}, {before.recall:.3f})"
     )
