@@ -7,7 +7,7 @@ import json
 from pipelines.defaults import with_defaults
 from pipelines.spec import PipelineSpec
 from streamer import redis_server
-from streamer.changes import pipeline_of
+from streamer.camera_check import pipeline_of
 from streamer.config import CameraConfig, Config
 from streamer.messages import (
     CaptureAssignment,

@@ -1,12 +1,12 @@
 """Changes to the configuration (change_kinds.py): validated, written, all or nothing.
 
 Everything is validated before anything is written, and the files of a change are replaced together: a
-change happens whole or not at all. Only files of cameras.d are written.
+change happens whole or not at all. Only files of cameras.d are written. A file of a camera that cannot be
+read hinders no change of another camera, and can be removed.
 """
 
 from __future__ import annotations
 
-import difflib
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
@@ -15,14 +15,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines.actions.card import ActionCard, model_path, read_action_card, sidecar_of
-from pipelines.actions.pairing import MOTION_TRAITS, Traits, carded_traits, check_kept, check_pair, traits_of
-from pipelines.defaults import with_defaults
-from pipelines.detect.card import ModelCard
-from pipelines.detect.detector import Detector
-from pipelines.detect.errors import ModelRefused
-from pipelines.spec import REVISED, ActionsSpec, CameraRules, PipelineSpec, Rules, preset, with_actions
+from pipelines.spec import REVISED, Rules
 from streamer.atomic import Write, write_together
+from streamer.camera_check import check_camera
 from streamer.change_kinds import (
     AnyChange,
     CameraPut,
@@ -40,112 +35,24 @@ from streamer.config import CameraConfig, Config
 from streamer.config_file import dump, explain, show_place
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, ModelError, StorageError
-from streamer.models import ModelStore
 from streamer.secrets import Credentials, SecretStore
 from streamer.urls import redact, split_credentials
 
 HEADER = "# Written by streamer: comments are not kept. Keys: docs/reference/configuration.md\n"
-MOTION_CLASSES: tuple[str, ...] = ("object",)  # of the motion detector, which has no model card
 
 
 _adapter: TypeAdapter[Change] = TypeAdapter(Change)
 
 
 def apply_change(store: ConfigStore, change: Mapping[str, Any]) -> Config:
-    """Validate `change` against the configuration as it is now, write it, and return the new one.
+    """Validate `change` against the configuration as it is now, write it, and return the new one, without
+    the cameras whose files cannot be read.
 
     Raises ConfigError, ModelError or StorageError; then no file has changed.
     """
     wanted = _parse(change)
     with _locked(store):
         return _Editor(store).apply(wanted)
-
-
-def check_camera(config: Config, camera: CameraConfig) -> None:
-    """What a file cannot know: is there such a pipeline, model and class?
-
-    Raises ConfigError or ModelError.
-    """
-    spec = pipeline_of(camera)
-    actions = None if spec.actions is None else _actions_card(camera, spec.actions)
-    engine = spec.detector if spec.detector != "auto" else config.inference.engine
-    store = ModelStore(config.state_path / "models")
-    try:
-        _, installed = store.choose(engine, camera.model or spec.model)
-    except ModelError as error:
-        raise ModelError(f"camera {camera.name}: {error}") from error
-    if spec.actions is not None and actions is not None:
-        traits = MOTION_TRAITS if installed is None else carded_traits(installed.card)
-        _check_pair(camera, actions, spec.actions, traits)
-    if installed is None:
-        known, whose = MOTION_CLASSES, "the motion detector"
-    elif installed.card.classes:
-        classes = installed.card.classes
-        known = tuple(dict.fromkeys((*classes.values(), *classes)))  # groups first
-        whose = f"model {installed.shown}"
-    else:
-        return
-    for word, where in _classes_named(with_defaults(camera.rules, spec)):
-        if word not in known:
-            near = difflib.get_close_matches(word, known, n=1)
-            shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
-            hint = f"did you mean {near[0]!r}?" if near else f"{whose} has {shown}"
-            if word in MOTION_CLASSES:
-                hint += f"; `streamer camera set {camera.name} model=motion` for the motion detector"
-            raise ConfigError(f"camera {camera.name}: {where}: unknown class {word[:40]!r}: {hint}")
-    if spec.actions is not None and actions is not None and installed is not None:
-        _check_kept(camera, actions, spec, installed.card)
-
-
-def check_actions(camera: CameraConfig, detector: Detector) -> None:
-    """Whether a detector that is loaded goes with the camera's actions, if it has any. Raises ModelError."""
-    spec = pipeline_of(camera)
-    if spec.actions is not None:
-        _check_pair(camera, _actions_card(camera, spec.actions), spec.actions, traits_of(detector))
-
-
-def _actions_card(camera: CameraConfig, actions: ActionsSpec) -> ActionCard:
-    try:
-        return read_action_card(sidecar_of(model_path(actions.model)))
-    except ModelRefused as error:
-        raise ModelError(f"camera {camera.name}: actions: {error}") from error
-
-
-def _check_pair(camera: CameraConfig, card: ActionCard, actions: ActionsSpec, detector: Traits) -> None:
-    """What the graphs alone tell is said when they are loaded."""
-    try:
-        check_pair(model_path(actions.model), card, actions, detector)
-    except ModelRefused as error:
-        raise ModelError(f"camera {camera.name}: actions: {error}") from error
-
-
-def _check_kept(camera: CameraConfig, card: ActionCard, spec: PipelineSpec, detector: ModelCard) -> None:
-    """Whether the camera's classes leave anybody whose actions could be told."""
-    assert spec.actions is not None
-    wanted = with_defaults(camera.rules, spec).classes
-    try:
-        check_kept(model_path(spec.actions.model), card, spec.actions.groups, wanted, detector.classes)
-    except ValueError as error:
-        raise ConfigError(f"camera {camera.name}: actions: {error}") from error
-
-
-def pipeline_of(camera: CameraConfig) -> PipelineSpec:
-    """The camera's preset with its own actions. Raises ConfigError with the names that exist."""
-    try:
-        return with_actions(preset(camera.pipeline), camera.actions, camera.actions_pause_s)
-    except ValueError as error:
-        raise ConfigError(f"camera {camera.name}: {error}") from error
-
-
-def _classes_named(rules: CameraRules) -> Iterator[tuple[str, str]]:
-    for word in rules.classes:
-        yield word, "classes"
-    for word in rules.limits:
-        yield word, "limits"
-    for kind, items in rules.named():
-        for item in items:
-            for word in item.classes:
-                yield word, f"{kind} {item.name}"
 
 
 def _parse(change: Mapping[str, Any]) -> Change:
@@ -161,7 +68,7 @@ class _Editor:
 
     def __init__(self, store: ConfigStore) -> None:
         self._store = store
-        self._config = store.load()
+        self._config, self._broken = store.load_partly()
         self._secrets = SecretStore(store)
 
     def apply(self, change: Change) -> Config:
@@ -185,20 +92,24 @@ class _Editor:
                 self._put_rule(change.camera, "masks", change.mask, change.replace)
             case RuleRemove():
                 self._remove_rule(change.camera, change.op.partition(".")[0] + "s", change.name)
-        return self._store.load()
+        return self._store.load_partly()[0]
 
     def _camera(self, name: str) -> CameraConfig:
-        self._store.camera_file(name)  # a name that is none says so
-        return self._config.known_camera(name)
+        return self._store.sound_camera(self._config, self._broken, name)
+
+    def _refuse_taken(self, name: str, instead: str) -> None:
+        """A name that a camera has, also one whose file cannot be read. Raises ConfigError."""
+        if self._store.camera_file(name) in self._broken:
+            self._camera(name)  # which says why
+        if self._config.camera(name) is not None:
+            raise ConfigError(f"camera {name!r} exists: {instead}")
 
     def _put(self, change: CameraPut) -> None:
         data = dict(change.camera)
         credentials = _take_credentials(data, change)
         camera = _validated(data)
-        if self._config.camera(camera.name) is not None and not change.replace:
-            raise ConfigError(
-                f"camera {camera.name!r} exists: choose another name, or use `streamer camera set`"
-            )
+        if not change.replace:
+            self._refuse_taken(camera.name, "choose another name, or use `streamer camera set`")
         self._save(camera, credentials)
 
     def _set(self, change: CameraSet) -> None:
@@ -216,8 +127,7 @@ class _Editor:
 
     def _rename(self, change: CameraRename) -> None:
         camera = self._camera(change.name)
-        if self._config.camera(change.to) is not None:
-            raise ConfigError(f"camera {change.to!r} exists: choose another name")
+        self._refuse_taken(change.to, "choose another name")
         path, old_path = self._store.camera_file(change.to), self._store.camera_file(change.name)
         renamed = camera.model_copy(update={"name": change.to})
         writes = [Write(path, _text(renamed)), Write(old_path, None)]
@@ -232,8 +142,10 @@ class _Editor:
         write_together(writes)
 
     def _remove(self, name: str) -> None:
-        self._camera(name)
-        writes = [Write(self._store.camera_file(name), None)]
+        path = self._store.camera_file(name)
+        if path not in self._broken:
+            self._camera(name)  # says that there is none
+        writes = [Write(path, None)]
         if self._secrets.knows(name):
             writes.append(self._secrets.write_for({name: None}))
         write_together(writes)
@@ -262,7 +174,11 @@ class _Editor:
 
     def _save(self, camera: CameraConfig, credentials: Credentials | None = None) -> None:
         camera = _validated(camera.model_dump(mode="json"))  # rules may rest on what a change takes away
-        check_camera(self._config, camera)
+        try:
+            check_camera(self._config, camera)
+        except ModelError:
+            if camera.enabled:  # to switch it off may be what helps
+                raise
         writes = [Write(self._store.camera_file(camera.name), _text(camera))]
         if credentials:
             place, _ = self._secrets.fixed(camera.name)
@@ -326,7 +242,7 @@ def _text(camera: CameraConfig) -> str:
 def _locked(store: ConfigStore) -> Iterator[None]:
     """One change at a time, also of two commands at once."""
     if not store.exists():
-        store.load()  # says what is missing
+        store.settings()  # says what is missing
     try:
         store.cameras_dir.mkdir(mode=0o750, exist_ok=True)
         handle = os.open(store.cameras_dir, os.O_RDONLY | os.O_DIRECTORY)

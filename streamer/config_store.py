@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,32 @@ class ConfigStore:
 
     def load(self) -> Config:
         """Parse and validate all files. Raises ConfigError with file, line and key."""
-        return self.settings().model_copy(update={"cameras": tuple(self._cameras())})
+        config, faults = self.load_partly()
+        for fault in faults.values():
+            raise fault
+        return config
+
+    def load_partly(self) -> tuple[Config, dict[Path, ConfigError]]:
+        """As load(), with the cameras that can be read, and what is wrong with the files of the others.
+
+        Raises ConfigError for streamer.yaml, and where the folder of cameras cannot be read.
+        """
+        config, faults = self.settings(), dict[Path, ConfigError]()
+        return config.model_copy(update={"cameras": tuple(self._cameras(faults))}), faults
+
+    def load_with(self, name: str) -> tuple[Config, CameraConfig]:
+        """As load_partly(), and one of its cameras. Raises ConfigError also for what is wrong with that
+        camera's own file, or with the names that exist.
+        """
+        config, faults = self.load_partly()
+        return config, self.sound_camera(config, faults, name)
+
+    def sound_camera(self, config: Config, faults: Mapping[Path, ConfigError], name: str) -> CameraConfig:
+        """The camera `name` of what load_partly() found. Raises ConfigError."""
+        fault = faults.get(self.camera_file(name))
+        if fault is not None:
+            raise ConfigError(f"{fault}; mend the file, or remove it: `streamer camera remove {name}`")
+        return config.known_camera(name)
 
     def load_readable(self) -> tuple[Config, list[ConfigError]]:
         """As load(), for who only looks: what can be used of it, and what is wrong with the rest.
@@ -75,7 +100,12 @@ class ConfigStore:
             if self.exists():
                 faults.append(error)
             config = self._complete(salvage(self.file) if faults else Config())
-        return config.model_copy(update={"cameras": tuple(self._cameras(faults))}), faults
+        broken: dict[Path, ConfigError] = {}
+        try:
+            cameras = tuple(self._cameras(broken))
+        except ConfigError as error:
+            return config, [*faults, error]
+        return config.model_copy(update={"cameras": cameras}), [*faults, *broken.values()]
 
     def settings(self) -> Config:
         """streamer.yaml alone, without cameras. Raises ConfigError with file, line and key."""
@@ -101,22 +131,13 @@ class ConfigStore:
             }
         )
 
-    def _cameras(self, faults: list[ConfigError] | None = None) -> Iterator[CameraConfig]:
-        """What is wrong with one is added to `faults`, or raised where there are none."""
-        try:
-            paths = self._camera_files()
-        except ConfigError as error:
-            if faults is None:
-                raise
-            faults.append(error)
-            return
-        for path in paths:
+    def _cameras(self, faults: dict[Path, ConfigError]) -> Iterator[CameraConfig]:
+        """What is wrong with one is put into `faults`."""
+        for path in self._camera_files():
             try:
                 yield self._camera(path)
             except ConfigError as error:
-                if faults is None:
-                    raise
-                faults.append(error)
+                faults[path] = error
 
     def _camera_files(self) -> list[Path]:
         try:

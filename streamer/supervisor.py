@@ -18,12 +18,12 @@ from typing import Any
 from streamer import redis_server
 from streamer.assignments import capture_assignment, deliver_assignment, infer_assignment
 from streamer.bus import Bus
-from streamer.changes import apply_change, check_camera
 from streamer.config import Config
-from streamer.config_store import ConfigStore, revise
+from streamer.config_store import ConfigStore
 from streamer.control import ControlServer, Request
 from streamer.errors import ControlError, Exit, SourceError, StorageError, StreamerError
 from streamer.fleet import Fleet, Member
+from streamer.in_force import InForce
 from streamer.logs import setup_daemon
 from streamer.messages import (
     CameraStatus,
@@ -42,7 +42,6 @@ from streamer.node import DaemonLock, node_id
 from streamer.pictures import Pictures
 from streamer.process import worker_command
 from streamer.quarantine import Quarantine
-from streamer.secrets import SecretStore
 from streamer.shared import SharedState
 from streamer.status import CameraNote, camera_status, daemon_status
 from streamer.systemd import Notifier
@@ -66,11 +65,9 @@ class Supervisor:
         self._pictures = Pictures()
         self._quarantine = Quarantine()
         self._plan: Plan = NOTHING
-        self._rev = 0
         self._next_status_s = 0.0
         self._ready_told = False
         self._reload_wanted = False
-        self._refused = ""  # why the files as they are now are not in force
 
     def run(self) -> Exit:
         """Serve until told to stop. Raises StreamerError for what keeps the daemon from starting."""
@@ -81,8 +78,7 @@ class Supervisor:
         with DaemonLock(state_dir, runtime_dir), Notifier() as notifier:
             self._notifier = notifier
             self._node = node_id(state_dir)
-            self._config, self._rev = revise(config, state_dir)
-            self._secrets = SecretStore(self._store)
+            self._force = InForce(self._store, config)
             self._shared = SharedState(runtime_dir, state_dir)
             self._fleet = Fleet(self._shared.books, self._command)
             self._bus = Bus(runtime_dir)
@@ -100,9 +96,9 @@ class Supervisor:
             self._bus.watch(fileno)
         self._take_signals()
         cameras, state_dir = len(self._config.cameras), self._config.state_path
-        log.info("config_rev %d, %d cameras, state in %s", self._rev, cameras, state_dir)
+        log.info("config_rev %d, %d cameras, state in %s", self._force.rev, cameras, state_dir)
         try:
-            self._apply(self._config)
+            self._apply({c.name for c in self._config.cameras})
             while not self._stopping:
                 self._turn()
             self._notifier.stopping()
@@ -134,16 +130,17 @@ class Supervisor:
 
     # ---- configuration
 
-    def _apply(self, config: Config) -> None:
-        """Make `config` the one in force: places cameras, tells workers what changed for them."""
-        before = {c.name for c in self._config.cameras}
-        self._config = config
-        for name in before - {c.name for c in config.cameras}:
+    def _apply(self, before: set[str]) -> None:
+        """Places the cameras in force, tells workers what changed for them, and lets go of those that were
+        there before and are no more.
+        """
+        gone = before - {c.name for c in self._config.cameras}
+        for name in gone:
             self._cameras.pop(name, None)
         self._replan()
         for name in before - self._plan.capture_of.keys():
             self._shared.release(name)
-        for name in before - {c.name for c in config.cameras}:
+        for name in gone:
             self._shared.forget(name)
 
     def _replan(self) -> None:
@@ -154,40 +151,21 @@ class Supervisor:
 
     def _change(self, request: Request) -> None:
         """Validate, write, apply, answer; on any error nothing has changed and the old one serves."""
-        config = apply_change(self._store, request.args)
-        self._take(config)
-        log.info("config_rev %d: %s", self._rev, request.args.get("op"))
-        request.reply({"config_rev": self._rev})
+        before = {c.name for c in self._config.cameras}
+        self._force.change(request.args)
+        self._apply(before)
+        log.info("config_rev %d: %s", self._force.rev, request.args.get("op"))
+        request.reply({"config_rev": self._force.rev})
 
     def _reload(self) -> None:
-        """SIGHUP: read the files anew. Files that cannot be used change nothing, and status says why."""
         self._reload_wanted = False
-        try:
-            config = self._store.load()
-            for camera in config.cameras:
-                check_camera(config, camera)
-            self._take(config)
-        except StreamerError as error:
-            self._refused = f"the configuration on disk is not in force: {error}"
-            log.error("%s", self._refused)
-            return
-        log.info("config_rev %d: read anew", self._rev)
+        before = {c.name for c in self._config.cameras}
+        if self._force.reload():
+            self._apply(before)
 
-    def _take(self, config: Config) -> None:
-        secrets = SecretStore(self._store)
-        config, rev = revise(config, self._config.state_path)
-        # Folders are where this process stands, and a camera that changed its inference worker could have
-        # its numbers given out by two for a moment: these change at the next start.
-        workers = self._config.inference.workers
-        config = config.model_copy(
-            update={
-                "state_dir": self._config.state_path,
-                "runtime_dir": self._config.runtime_path,
-                "inference": config.inference.model_copy(update={"workers": workers}),
-            }
-        )
-        self._secrets, self._rev, self._refused = secrets, rev, ""
-        self._apply(config)
+    @property
+    def _config(self) -> Config:
+        return self._force.config
 
     # ---- workers
 
@@ -209,10 +187,10 @@ class Supervisor:
 
     def _assignment(self, spec: WorkerSpec) -> Message:
         if spec.role == "capture":
-            return capture_assignment(spec, self._config, self._plan, self._shared, self._secrets)
+            return capture_assignment(spec, self._config, self._plan, self._shared, self._force.secrets)
         if spec.role == "infer":
-            return infer_assignment(spec, self._rev, self._config, self._shared)
-        return deliver_assignment(self._rev, self._config, self._node, self._secrets)
+            return infer_assignment(spec, self._force.rev, self._config, self._shared)
+        return deliver_assignment(self._force.rev, self._config, self._node, self._force.secrets)
 
     def _bury(self, member: Member) -> None:
         """A worker has ended: close its books and take back what it held."""
@@ -323,17 +301,18 @@ class Supervisor:
         return daemon_status(
             config=self._config,
             node=self._node,
-            rev=self._rev,
+            rev=self._force.rev,
             uptime_s=time.monotonic() - self._started_s,
             plan=self._plan,
             fleet=self._fleet,
             shared=self._shared,
             notes=self._cameras,
-            warnings=[self._refused] if self._refused else [],
+            warnings=[self._force.refused] if self._force.refused else [],
         )
 
     def _once_a_second(self, now_s: float) -> None:
         self._pictures.expire(now_s)
+        self._reload_wanted = self._reload_wanted or self._force.healed()
         for camera in self._config.cameras:
             row = camera_status(camera, self._plan, self._fleet, self._shared, self._note(camera.name))
             self._server.send("deliver", CameraStatus(camera.name, row))

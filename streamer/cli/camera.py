@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pipelines.detect.errors import ModelRefused
 from pipelines.scene.model import SceneModel
-from streamer.changes import check_actions, check_camera
+from streamer.camera_check import check_actions, check_camera
 from streamer.cli import daemon
 from streamer.cli.camera_show import LOOKING, check_stream
 from streamer.cli.numbers import Finite
@@ -179,8 +179,9 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
 
 def _refuse_early(store: ConfigStore, wanted: dict[str, Any]) -> None:
     """What can be said without opening the camera. Raises ConfigError or ModelError."""
-    config = store.load()
-    store.camera_file(wanted["name"])
+    config, faults = store.load_partly()
+    if store.camera_file(wanted["name"]) in faults:
+        store.sound_camera(config, faults, wanted["name"])  # which says what is wrong
     if config.camera(wanted["name"]) is not None:
         raise ConfigError(
             f"camera {wanted['name']!r} exists: choose another name, or use `streamer camera set`"
@@ -226,9 +227,8 @@ def set_(
         "username": username,
         "password": password,
     }
-    config = store.load()
-    before = config.camera(name)
-    if before is not None and values.keys() & PAIRED:
+    config, before = store.load_with(name)
+    if values.keys() & PAIRED:
         given = {key: values[key] or CameraConfig.model_fields[key].default for key in values.keys() & PAIRED}
         _check_model_file(config, before.model_copy(update=given))
     _check_scene_file(config, values.get("scene.model"))

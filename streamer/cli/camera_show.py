@@ -20,6 +20,7 @@ from pipelines.values import Image
 from streamer import render
 from streamer.cli import daemon
 from streamer.cli.outputs import check_outputs
+from streamer.cli.reading import present
 from streamer.config import CameraConfig
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, SourceError, StorageError
@@ -65,7 +66,7 @@ def _lines(report: ProbeReport) -> Iterator[str]:
 @click.pass_obj
 def list_(store: ConfigStore, as_json: bool) -> None:
     """List the cameras, with their states where a daemon runs."""
-    config = store.load()
+    config = present(store)
     running = {c.get("name"): c for c in (daemon.status(config) or {}).get("cameras", ())}
     found = [_row(camera, running.get(camera.name, {})) for camera in config.cameras]
     if as_json:

@@ -169,13 +169,13 @@ def chosen_scene(
 
 def models_of(store: ConfigStore) -> ModelStore:
     """The store of the configuration, or of the usual place where there is none."""
-    config = store.load() if store.exists() else Config()
+    config = store.settings() if store.exists() else Config()
     return ModelStore((config.state_dir or store.default_state_dir()) / "models")
 
 
 def chosen_detector(store: ConfigStore, spec: PipelineSpec, model: str | None, threads: int) -> Detector:
     """The model named, else the preset's, else the default: the store's, or the one in the package."""
-    config = store.load() if store.exists() else Config()
+    config = store.settings() if store.exists() else Config()
     state_dir = config.state_dir or store.default_state_dir()
     models = ModelStore(state_dir / "models")
     if spec.detector == MOTION and model not in (None, MOTION):

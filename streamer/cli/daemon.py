@@ -18,6 +18,7 @@ import numpy as np
 from pipelines.values import Image
 from streamer import control
 from streamer.changes import apply_change
+from streamer.cli.reading import warn_of
 from streamer.config import CameraConfig, Config
 from streamer.config_store import ConfigStore
 from streamer.errors import ControlError, RunningError, SourceError
@@ -30,20 +31,21 @@ PICTURE_TIMEOUT_S = 20.0  # a camera's next frame, and the first of one that mus
 
 def known_camera(store: ConfigStore, name: str) -> tuple[Config, CameraConfig]:
     """The configuration and one of its cameras. Raises ConfigError with the names that exist."""
-    config = store.load()
-    return config, config.known_camera(name)
+    return store.load_with(name)
 
 
 def change(store: ConfigStore, wanted: Mapping[str, Any], done: str) -> None:
-    """Apply a change and print `done` with where it went. Raises what refuses it."""
-    config = store.load()
+    """Apply a change and print `done` with where it went, and which files of cameras are broken. Raises what
+    refuses it.
+    """
     try:
-        answer = control.call(config.control_path, "change", wanted, CHANGE_TIMEOUT_S)
+        answer = control.call(store.settings().control_path, "change", wanted, CHANGE_TIMEOUT_S)
     except RunningError:
         apply_change(store, wanted)
         click.echo(f"{done} (written to {store.folder}; no daemon is running)")
-        return
-    click.echo(f"{done} (applied by the running daemon, config_rev {answer.get('config_rev')})")
+    else:
+        click.echo(f"{done} (applied by the running daemon, config_rev {answer.get('config_rev')})")
+    warn_of(store.load_partly()[1].values())
 
 
 def status(config: Config) -> dict[str, Any] | None:

@@ -175,7 +175,7 @@ class EventReader:
 def user_models(store: ConfigStore) -> Path | None:
     """The folder of the user's own models, if there are any that this user may see."""
     try:
-        state = (store.load().state_dir if store.exists() else None) or store.default_state_dir()
+        state = (store.settings().state_dir if store.exists() else None) or store.default_state_dir()
         folder = state / "models"
         models = ModelStore(folder)
         return folder if models.names() or models.default_name() is not None else None

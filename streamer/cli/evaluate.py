@@ -127,7 +127,7 @@ def evaluate(
     start_s = start_of(asked["start"])
     rules_of = rules_for(store, asked)
     if asked["pipeline_name"] is None:
-        camera = None if asked["camera"] is None else store.load().known_camera(asked["camera"])
+        camera = None if asked["camera"] is None else store.load_with(asked["camera"])[1]
         asked["pipeline_name"] = "default" if camera is None else camera.pipeline
     setups = setups_for(asked)
     truth = load_truth(truth_path, size=size_of(asked["truth_size"]), fps=asked["truth_fps"])

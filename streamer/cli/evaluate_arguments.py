@@ -72,7 +72,7 @@ def rules_for(store: ConfigStore, asked: dict[str, Any]) -> RulesOf:
     if asked["camera"] is not None:
         if asked["lines"] or asked["pixels"] or asked["inward"]:
             raise ConfigError("--camera brings its own lines: leave --line, --in and --pixels out")
-        rules: CameraRules = store.load().known_camera(asked["camera"]).rules
+        rules: CameraRules = store.load_with(asked["camera"])[1].rules
         fixed = _named(rules.model_copy(update={"classes": classes or rules.classes}), names)
         return lambda _, spec: with_defaults(fixed, spec)
     lines = [parse_drawn(text, "line", 2) for text in asked["lines"]]

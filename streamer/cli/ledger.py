@@ -91,7 +91,7 @@ def new_lineage(store: ConfigStore) -> None:
     Numbers that the lost ledger gave out may be on the stream already; with a new lineage no id is used
     twice. The daemon must be stopped.
     """
-    config = store.load()
+    config = store.settings()
     path = ledger_path(config)
     try:
         control.call(config.control_path, "ping", timeout_s=2.0)

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 
 from streamer.config import Config
 from streamer.config_store import ConfigStore
+from streamer.errors import ConfigError
 
 
 def readable(store: ConfigStore) -> Config:
     """What can be used of the configuration; what is wrong with the rest is said on standard error."""
     config, faults = store.load_readable()
+    warn_of(faults)
+    return config
+
+
+def present(store: ConfigStore) -> Config:
+    """As readable(), where there must be a configuration. Raises ConfigError."""
+    if not store.exists():
+        store.settings()  # says what is missing
+    return readable(store)
+
+
+def warn_of(faults: Iterable[ConfigError]) -> None:
     for fault in faults:
         click.secho(f"warning: {fault}", fg="yellow", err=True)
-    return config

@@ -18,7 +18,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from pipelines.spec import Anchor, LineSpec
-from streamer.changes import pipeline_of
+from streamer.camera_check import pipeline_of
 from streamer.cli.clip_arguments import parse_drawn
 from streamer.cli.counts import unix_s
 from streamer.cli.ledger import ledger_path

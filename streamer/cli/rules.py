@@ -16,6 +16,7 @@ from rich.table import Table
 
 from pipelines.spec import check_name
 from streamer.cli import daemon
+from streamer.cli.reading import present
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError
 
@@ -114,8 +115,7 @@ def _remove(store: ConfigStore, kind: str, camera: str, name: str) -> None:
 
 
 def _list(store: ConfigStore, kind: str, camera_name: str | None, as_json: bool) -> None:
-    config = store.load()
-    cameras = config.cameras if camera_name is None else (config.known_camera(camera_name),)
+    cameras = present(store).cameras if camera_name is None else (store.load_with(camera_name)[1],)
     found = [
         {"camera": camera.name, **item.model_dump(mode="json", exclude={"rev"})}
         for camera in cameras

@@ -8,7 +8,7 @@ import click
 
 from streamer import topology
 from streamer.assignments import loaded_by, looked_at_by
-from streamer.changes import check_camera, pipeline_of
+from streamer.camera_check import check_camera, pipeline_of
 from streamer.config import CameraConfig, Config
 from streamer.config_store import ConfigStore
 from streamer.errors import Exit, ModelError, StreamerError

@@ -24,6 +24,7 @@ from pipelines.pipeline import Pipeline
 from pipelines.scene.model import SceneModel
 from pipelines.spec import PipelineSpec, SceneSpec
 from streamer.errors import StreamerError
+from streamer.file_marks import Mark, mark_of, marks_of
 from streamer.installed import Installed, open_detector
 from streamer.models import ModelStore
 
@@ -35,7 +36,7 @@ AGAIN_S, LONGEST_S = 5.0, 60.0  # the first pause before another try, and the lo
 
 _REFUSALS = (StreamerError, ValueError, OSError, MemoryError)
 
-Seen = tuple[tuple[int, int, int] | None, ...]  # of each file: inode, size, time of change; None: not there
+Seen = tuple[Mark, ...]  # of each file
 
 
 @dataclass(slots=True)
@@ -121,7 +122,7 @@ class Loader(ABC, Generic[Loaded]):
 
     def _look(self, spec_json: str) -> Seen:
         try:
-            return tuple(map(_signature, self._files(spec_json)))
+            return marks_of(self._files(spec_json))
         except _REFUSALS:
             return ()
 
@@ -144,14 +145,6 @@ class Loader(ABC, Generic[Loaded]):
                 else:
                     self._loaded[spec_json] = outcome
             self._wake()
-
-
-def _signature(file: Path) -> tuple[int, int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class PipelineLoader(Loader[Pipeline]):
@@ -186,7 +179,7 @@ class PipelineLoader(Loader[Pipeline]):
         """One that a pipeline has already, of the same file as it is now, or a new one."""
         key: tuple[object, ...] = (engine, score)
         if model is not None:
-            key += (model.path, _signature(model.path), model.card.model_dump_json())
+            key += (model.path, mark_of(model.path), model.card.model_dump_json())
         detector = self._detectors.get(key)
         if detector is None:
             detector = open_detector(

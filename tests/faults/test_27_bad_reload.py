@@ -71,3 +71,28 @@ def test_the_old_configuration_goes_on_and_the_reason_is_shown(daemon: Daemon, t
         daemon.process.send_signal(signal.SIGHUP)
         daemon.wait_for(lambda s: not s["warnings"], 5, "the good configuration to be taken again")
     assert in_force(daemon.status()) == before, "equal content is no change"
+
+
+def test_a_broken_file_hinders_no_other_camera_and_its_own_goes_on_until_it_is_removed(
+    daemon: Daemon,
+) -> None:
+    path = daemon.config_dir / "cameras.d" / "street.yaml"
+    good = path.read_text()
+    _, (street,), _ = in_force(daemon.status())
+    path.write_text("name: street\nurl: [\n")
+    added = daemon.cli("camera", "add", "another", "synthetic:street", "--no-probe")
+    assert "applied by the running daemon" in added.stdout
+    assert added.stderr.startswith(f"warning: {path}:3: is not YAML")
+    status = daemon.wait_for(lambda s: len(s["cameras"]) == 2, 10, "the other camera")
+    assert "street.yaml:3" in status["warnings"][0]
+    assert in_force(status)[1][1] == street
+    listed = daemon.cli("camera", "list")
+    assert ("another" in listed.stdout, "street.yaml:3" in listed.stderr) == (True, True)
+    daemon.cli("camera", "remove", "street")
+    status = daemon.wait_for(lambda s: len(s["cameras"]) == 1, 10, "the broken camera to be gone")
+    assert (status["cameras"][0]["name"], status["warnings"]) == ("another", [])
+    daemon.cli("camera", "remove", "another")
+    assert daemon.process is not None
+    path.write_text(good)
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for(lambda s: s["cameras"] and s["cameras"][0]["state"] == "live", 20, "the scene again")

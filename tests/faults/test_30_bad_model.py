@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,21 @@ def test_a_model_changed_on_disk_is_refused_at_the_swap_and_the_old_one_serves(
         assert done.returncode == 5
     assert serves(serving, "/good/")
     goes_on(serving)
+
+
+def test_a_reload_refused_for_a_model_is_made_when_the_model_is_mended(serving: Daemon) -> None:
+    sidecar = serving.state_dir / "models" / "other" / "model.yaml"
+    whole = sidecar.read_text()
+    sidecar.write_text("sha256: 5\n")
+    path = serving.config_dir / "cameras.d" / "a.yaml"
+    path.write_text(path.read_text().replace("model: good", "model: other"))
+    assert serving.process is not None
+    serving.process.send_signal(signal.SIGHUP)
+    (warning,) = serving.wait_for(lambda s: s["warnings"], 10, "the refusal")["warnings"]
+    assert "not in force" in warning
+    assert serves(serving, "/good/")
+    sidecar.write_text(whole)
+    serving.wait_for(lambda s: not s["warnings"] and serves(serving, "/other/"), 20, "the other model")
 
 
 def test_a_sound_model_is_swapped_in_without_opening_the_camera_anew(serving: Daemon) -> None:

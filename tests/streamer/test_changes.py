@@ -14,7 +14,8 @@ import pytest
 from pipelines.registry import create_detector
 from pipelines.spec import ActionsSpec
 from streamer import atomic
-from streamer.changes import MOTION_CLASSES, apply_change, pipeline_of
+from streamer.camera_check import MOTION_CLASSES, pipeline_of
+from streamer.changes import apply_change
 from streamer.config import Config
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, ModelError, StorageError, StreamerError
@@ -241,13 +242,66 @@ def test_a_refused_change_shows_no_credential(store: ConfigStore) -> None:
         assert "canary" not in str(caught.value).replace("canary: unknown key", "")
 
 
-def test_while_the_files_are_broken_no_change_is_made(store: ConfigStore) -> None:
+def test_while_streamer_yaml_is_broken_no_change_is_made(store: ConfigStore) -> None:
     put(store)
-    store.camera_file("gate").write_text("name: gate\nurl: [\n")
+    store.file.write_text("timezone: [\n")
     before = files(store)
-    with pytest.raises(ConfigError, match=r"gate\.yaml:3"):
+    with pytest.raises(ConfigError, match=r"streamer\.yaml:2"):
         put(store, "yard")
     assert files(store) == before
+
+
+@pytest.fixture(params=[b"name: gate\nurl: [\n", b"", b"\xff\x00", b"name: yard\nurl: synthetic:street\n"])
+def broken(store: ConfigStore, request: pytest.FixtureRequest) -> bytes:
+    """What stands in the file of camera gate, which has credentials."""
+    put(store, url="rtsp://admin:pw@10.0.0.5/live")
+    store.camera_file("gate").write_bytes(request.param)
+    return bytes(request.param)
+
+
+def test_a_broken_camera_hinders_no_change_of_another(store: ConfigStore, broken: bytes) -> None:
+    assert [c.name for c in put(store, "yard").cameras] == ["yard"]
+    apply_change(store, {"op": "line.put", "camera": "yard", "line": DOOR})
+    apply_change(store, {"op": "camera.disable", "name": "yard"})
+    apply_change(store, {"op": "camera.rename", "name": "yard", "to": "hall"})
+    assert apply_change(store, {"op": "camera.remove", "name": "hall"}).cameras == ()
+    assert store.camera_file("gate").read_bytes() == broken
+
+
+def test_a_broken_camera_is_not_changed_and_the_way_out_is_said(store: ConfigStore, broken: bytes) -> None:
+    put(store, "yard")
+    before = files(store)
+    for change in (
+        {"op": "camera.put", "camera": {"name": "gate", "url": "synthetic:street"}},
+        {"op": "camera.set", "name": "gate", "values": {"source.fps": 5}},
+        {"op": "camera.enable", "name": "gate"},
+        {"op": "camera.rename", "name": "gate", "to": "hall"},
+        {"op": "camera.rename", "name": "yard", "to": "gate"},
+        {"op": "line.put", "camera": "gate", "line": DOOR},
+    ):
+        with pytest.raises(
+            ConfigError, match=r"gate\.yaml:.*; mend the file, or .*`streamer camera remove gate`"
+        ):
+            apply_change(store, change)
+    assert files(store) == before
+    assert broken == store.camera_file("gate").read_bytes()
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_broken_camera_is_removed_with_its_credentials(store: ConfigStore) -> None:
+    put(store, "yard")
+    assert [c.name for c in apply_change(store, {"op": "camera.remove", "name": "gate"}).cameras] == ["yard"]
+    assert not store.camera_file("gate").exists()
+    assert not SecretStore(store).knows("gate")
+
+
+def test_a_camera_whose_model_has_gone_can_be_switched_off_but_not_on(store: ConfigStore) -> None:
+    put(store)
+    path = store.camera_file("gate")
+    path.write_text(path.read_text() + "model: gone\n")
+    assert not apply_change(store, {"op": "camera.disable", "name": "gate"}).cameras[0].enabled
+    with pytest.raises(ModelError, match="no model 'gone'"):
+        apply_change(store, {"op": "camera.enable", "name": "gate"})
 
 
 def test_a_full_disk_leaves_every_file_as_it_was(store: ConfigStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def _is_clip(store: ConfigStore, models: ModelStore, word: str) -> bool:
     """Whether the first word is a clip or a camera, and no model."""
     if word in (*models.names(), *RESERVED):
         return False
-    cameras = store.load().cameras if store.exists() else ()
+    cameras = store.load_partly()[0].cameras if store.exists() else ()
     clip = word.startswith("synthetic:") or Path(word).suffix.lower() in CLIPS
     return clip or word in [camera.name for camera in cameras]
 

@@ -16,7 +16,7 @@ from streamer.sources.base import Source
 
 def opener(store: ConfigStore) -> Callable[[str], Source]:
     """Opens a clip by its path, or a camera by its name."""
-    cameras = {camera.name: camera for camera in store.load().cameras} if store.exists() else {}
+    cameras = {camera.name: camera for camera in store.load_partly()[0].cameras} if store.exists() else {}
 
     def open_clip(clip: str) -> Source:
         return open_source(store, cameras[clip]) if clip in cameras else clip_source(clip)

@@ -88,7 +88,10 @@ def _drafter(store: ConfigStore, wanted: str | None) -> Detector:
 
 def known(store: ConfigStore, what: str) -> tuple[Config | None, CameraConfig | None]:
     """The camera of this name, if it is one; else it must be a clip. Raises ConfigError."""
-    config = store.load() if store.exists() else None
+    config, faults = store.load_partly() if store.exists() else (None, {})
+    fault = faults.get(store.cameras_dir / f"{what}.yaml")
+    if fault is not None:
+        raise fault
     camera = config.camera(what) if config is not None else None
     if camera is None and not what.startswith("synthetic:") and not Path(what).is_file():
         names = ", ".join(c.name for c in config.cameras) if config is not None else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from pipelines.train.dataset import CLASSES
-from streamer.changes import pipeline_of
+from streamer.camera_check import pipeline_of
 from streamer.cli.model.add import install, refuse_taken, report
 from streamer.cli.model.group import model, model_store
 from streamer.config import CameraConfig
@@ -85,7 +85,7 @@ def tune_command(
 
 def _sorted_out(store: ConfigStore, sources: Sequence[str]) -> tuple[list[CameraConfig], list[Path]]:
     """Cameras, and folders or clips. Where both have a name, the camera is meant. Raises ModelError."""
-    known = {c.name: c for c in store.load().cameras} if store.exists() else {}
+    known = {c.name: c for c in store.load_partly()[0].cameras} if store.exists() else {}
     for source in sources:
         if source not in known and not Path(source).exists():
             cameras = ", ".join(known) or "none"

@@ -98,6 +98,36 @@ def test_a_rate_is_a_number_from_0_on(run: Run, fps: str) -> None:
     assert listed(run) == []
 
 
+def test_a_broken_file_is_named_beside_the_others_and_removed_by_its_name(
+    run: Run, store: ConfigStore
+) -> None:
+    assert run("camera", "add", "gate", "synthetic:street").exit_code == 0
+    path = store.camera_file("yard")
+    path.write_text("name: yard\nurl: [\n")
+    for words in (("camera", "list"), ("line", "list")):
+        result = run(*words)
+        assert (result.exit_code, result.stderr.count("\n")) == (0, 1)
+        assert result.stderr.startswith(f"warning: {path}:3: is not YAML")
+    assert [c["name"] for c in listed(run)] == ["gate"]
+    for words in (("add", "hall", "synthetic:street"), ("set", "gate", "fps=5"), ("disable", "gate")):
+        result = run("camera", *words)
+        assert result.exit_code == 0, result.stderr
+        assert f"warning: {path}:3" in result.stderr
+    assert run("camera", "show", "gate").exit_code == 0
+    for words in (
+        ("show", "yard"),
+        ("enable", "yard"),
+        ("set", "yard", "fps=5"),
+        ("add", "yard", "synthetic:street"),
+    ):
+        result = run("camera", *words)
+        assert (result.exit_code, result.stderr.count("\n")) == (Exit.CONFIG, 1)
+        assert "`streamer camera remove yard`" in result.stderr
+    removed = run("camera", "remove", "yard")
+    assert (removed.exit_code, removed.stderr) == (0, "")
+    assert not path.exists()
+
+
 def test_a_name_is_taken_only_once(run: Run) -> None:
     assert run("camera", "add", "gate", "synthetic:street").exit_code == 0
     result = run("camera", "add", "gate", "synthetic:street")
