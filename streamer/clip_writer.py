@@ -11,9 +11,10 @@ import av
 from av.video.stream import VideoStream
 
 from pipelines.values import Image
-from streamer.errors import StorageError
+from streamer.errors import ConfigError, StorageError
 
 TIME_BASE = Fraction(1, 90_000)
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".ts": "mpegts", ".avi": "avi"}
 
 
 class ClipWriter:
@@ -25,7 +26,7 @@ class ClipWriter:
         self._size = (width - width % 2, height - height % 2)  # 4:2:0 needs even sides
         fps = fps if 0 < fps <= 240 else 25.0
         try:
-            self._container = av.open(str(self._partial), "w", format=_format_of(path))
+            self._container = av.open(str(self._partial), "w", format=format_of(path))
         except (OSError, av.FFmpegError) as error:
             self._drop()
             raise StorageError(f"{path}: cannot be written: {_why(error)}") from error
@@ -75,8 +76,12 @@ class ClipWriter:
         self._partial.unlink(missing_ok=True)
 
 
-def _format_of(path: Path) -> str:
-    return {".mkv": "matroska", ".ts": "mpegts", ".avi": "avi"}.get(path.suffix.lower(), "mp4")
+def format_of(path: Path) -> str:
+    """The container that a clip's name asks for. Raises ConfigError for a name that is no clip's."""
+    try:
+        return FORMATS[path.suffix.lower()]
+    except KeyError:
+        raise ConfigError(f"{path}: a clip is written as {', '.join(FORMATS)}: give such a name") from None
 
 
 def _why(error: Exception) -> str:

@@ -92,8 +92,8 @@ class ModelStore:
         `STEM.yaml` beside the model is used, else the model's own metadata.
         Raises ModelError or StorageError, and leaves nothing behind then.
         """
-        name = check_free(name if name is not None else name_from(file))
         card = card_at(sidecar) if sidecar is not None else card_beside(file)
+        name = check_free(name if name is not None else name_from(file))
         if sha256 is not None:
             card = card.model_copy(update={"sha256": check_digest(sha256)})
         card = completed(card, create("auto", file, card))

@@ -221,6 +221,8 @@ def _boxes(image: Image, tracks: Tracks, labels: Labels) -> None:
     height, width = image.shape[:2]
     corners = np.round(tracks.boxes_xyxyn * (width, height, width, height)).astype(int)
     for row, (x1, y1, x2, y2) in enumerate(corners.tolist()):
+        if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
+            continue  # predicted to have left: its label would stand at the edge with nothing beside it
         name = int(tracks.class_ids[row])
         colour = GROUP_COLOURS.get(labels.groups[name], OTHER_GROUP)
         stroke = _stroke(image)

@@ -95,9 +95,19 @@ def read_sidecar(path: Path, unreadable: str, expected: str) -> dict[Any, Any]:
     return data
 
 
+def _of_actions(path: Path, window: object) -> str:
+    what, key = ("scenes", "scene") if window == 1 else ("actions", "actions")
+    return (
+        f"{path.with_suffix('.onnx')}: a model of {what}, no detector: give it to a camera (`streamer camera "
+        f"set NAME {key}={path.with_suffix('.onnx')}`) or to a clip (--{key})"
+    )
+
+
 def read_card(path: Path) -> ModelCard:
     """Raise ModelRefused, with file and key, if `path` cannot be read or is not a card."""
     data = read_sidecar(path, "the sidecar cannot be read", "classes and score")
+    if {"heads", "window"} <= data.keys():
+        raise ModelRefused(_of_actions(path, data["window"]))
     try:
         return ModelCard.model_validate(data)
     except ValidationError as error:

@@ -36,6 +36,7 @@ from streamer.cli.gist import gist
 from streamer.cli.numbers import Finite
 from streamer.cli.outputs import check_outputs
 from streamer.cli.rules import DEFAULT_DIRECTIONS
+from streamer.clip_writer import format_of
 from streamer.config_store import ConfigStore
 from streamer.detections import load_detections
 from streamer.errors import ConfigError
@@ -148,6 +149,8 @@ def analyze(
     )
     wanted = tuple(word.strip() for word in (classes or "").split(",") if word.strip())
     outputs = Outputs(render, events, detections)
+    if render is not None:
+        format_of(render)  # refused now, not after the clip was read
     check_outputs((render, events, detections), (clip, model, actions, scene, rules_file, store.file))
     if clip.endswith(".npz"):
         if scene is not None:

@@ -23,8 +23,10 @@ from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError, ModelError, SourceError, StorageError
 from streamer.installed import is_path
 from streamer.models import ModelStore
+from streamer.sources.synthetic import scene as synthetic
 from streamer.urls import check_source_url, join_credentials, scheme_of, split_credentials
 
+SCENE = "scene.model"
 # What `camera set` calls a key, and where it lies in the camera's file.
 SETTABLE = {
     "url": "url",
@@ -32,7 +34,7 @@ SETTABLE = {
     "model": "model",
     "actions": "actions",
     "actions_pause_s": "actions_pause_s",
-    "scene": "scene.model",
+    "scene": SCENE,
     "scene_interval_s": "scene.interval_s",
     "fps": "source.fps",
     "analysis_width": "source.analysis_width",
@@ -72,6 +74,15 @@ def _absolute(url: str) -> str:
     if scheme_of(url) == "file" and not url.startswith("file:"):
         return os.path.abspath(Path(url).expanduser())
     return url
+
+
+def _note_endless(url: str, loop: bool) -> None:
+    """Say it where `loop` is asked of what has no end."""
+    scheme = scheme_of(url)
+    if not loop or scheme == "file" or (scheme == "synthetic" and synthetic.parse(url).seconds):
+        return
+    what = "a synthetic scene without seconds=" if scheme == "synthetic" else "a camera"
+    click.secho(f"note: {what} does not end: loop says nothing to it", fg="yellow", err=True)
 
 
 def _whole_path(model: str | None) -> str | None:
@@ -158,6 +169,7 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
         "rules": {"classes": [w.strip() for w in (options["classes"] or "").split(",") if w.strip()]},
     }
     _refuse_early(store, wanted)
+    _note_endless(url, options["loop"])
     full_url = join_credentials(url, user, password)
     if not options["no_probe"]:
         try:
@@ -228,13 +240,22 @@ def set_(
         "password": password,
     }
     config, before = store.load_with(name)
+    if "scene.interval_s" in values and (before.scene is None or "scene" in values) and not values.get(SCENE):
+        raise ConfigError(f"scene_interval_s: camera {name} has no scene: set it with scene=MODEL.onnx")
     if values.keys() & PAIRED:
         given = {key: values[key] or CameraConfig.model_fields[key].default for key in values.keys() & PAIRED}
         _check_model_file(config, before.model_copy(update=given))
-    _check_scene_file(config, values.get("scene.model"))
+    _check_scene_file(config, values.get(SCENE))
     daemon.change(store, change, f"camera {name} changed")
+    if values.get("source.loop"):
+        _note_endless(*_in_use(store, name))
     if "url" in values:
         click.echo(f"see whether it can be read: streamer camera test {name}")
+
+
+def _in_use(store: ConfigStore, name: str) -> tuple[str, bool]:
+    camera = store.load_with(name)[1]
+    return camera.url, camera.source.loop
 
 
 def _setting(text: str) -> tuple[str, Any]:

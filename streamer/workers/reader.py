@@ -58,6 +58,7 @@ class CameraReader(threading.Thread):
         self._newest: Decoded | None = None
         self._wanted = False
         self._changes: list[StateChange] = []
+        self._logged = ""
         self._ending = threading.Event()
         self._source: Source | None = None
         self._opening = 0
@@ -228,6 +229,9 @@ class CameraReader(threading.Thread):
     def _say(self, state: CameraState, detail: str, info: SourceInfo | None = None) -> None:
         with self._lock:
             self._changes.append(StateChange(state, detail, time.time_ns(), self._opening, info))
-        level = logging.INFO if state in ("live", "connecting", "ended") else logging.WARNING
-        log.log(level, "camera %s: %s %s", self.camera.name, state, detail)
+        text = f"{state} {detail}".rstrip()
+        if text != self._logged:  # not at every turn of a short clip that loops
+            self._logged = text
+            level = logging.INFO if state in ("live", "connecting", "ended") else logging.WARNING
+            log.log(level, "camera %s: %s", self.camera.name, text)
         self._wake()

@@ -253,6 +253,7 @@ def test_a_truncated_clip_is_counted_as_far_as_it_goes_when_asked(tmp_path: Path
         (["--pipeline", "nothing"], Exit.CONFIG, "default"),
         (["--model", "no-such-model"], Exit.CONFIG, "no model"),
         (["--events", "/no/such/folder/e.jsonl"], Exit.STORAGE, "folder"),
+        (["--render", "out.txt"], Exit.CONFIG, "out.txt: a clip is written as .mp4, "),
         (["--render", "/proc/out.mp4"], Exit.STORAGE, "cannot be written"),
         (["--events", "/tmp"], Exit.STORAGE, "is a folder"),
         (["--events", "/tmp/x", "--detections", "/tmp/x"], Exit.CONFIG, "one name"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines.actions.card import BUNDLED
 from pipelines.detect.errors import ModelRefused
 from pipelines.registry import PACKAGED_MODEL
 from streamer import models
@@ -291,6 +292,20 @@ def test_a_sidecar_that_says_nonsense_is_refused(
     sidecar.write_text(content)
     with pytest.raises(ModelError, match=why):
         store.add(weights, sidecar=sidecar)
+    assert left_behind(store) == []
+
+
+@pytest.mark.parametrize(("window", "key"), [(18, "actions"), (1, "scene")])
+def test_a_model_of_actions_or_scenes_is_told_apart_with_where_it_goes(
+    window: int, key: str, store: ModelStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "motion.onnx"
+    shutil.copy(BUNDLED / "motion.onnx", path)
+    card = yaml.safe_load((BUNDLED / "motion.yaml").read_text())
+    path.with_suffix(".yaml").write_text(yaml.safe_dump({**card, "window": window}))
+    for refused in (store.add, store.resolve):
+        with pytest.raises(ModelError, match=rf"of {key}s?, no detector: .*{key}={path}.*--{key}"):
+            refused(path)
     assert left_behind(store) == []
 
 

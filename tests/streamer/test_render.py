@@ -102,6 +102,36 @@ def test_a_predicted_box_shows_its_corners_alone() -> None:
     assert (middle_of_the_upper_edge(observed=False) == 128).all()
 
 
+def drawn(box: list[float]) -> Image:
+    image = blank()
+    tracks = Tracks(
+        np.array([1], np.int64),
+        np.array([box], np.float32),
+        np.ones(1, np.float32),
+        np.zeros(1, np.int32),
+        np.array([False]),
+        np.zeros((1, 2), np.float32),
+    )
+    return draw_result(image, FrameResult(Stamp("c", 0, 0, 0, 0, 0), Detections.empty(), tracks, ()), LABELS)
+
+
+@pytest.mark.parametrize(
+    "box", [[1.0, 0.3, 1.2, 0.6], [-0.3, 0.3, 0.0, 0.6], [0.4, -0.5, 0.6, -0.1], [0.4, 1.1, 0.6, 1.4]]
+)
+def test_a_track_that_is_predicted_out_of_the_picture_has_no_label_in_it(box: list[float]) -> None:
+    assert (drawn(box) == 128).all()
+
+
+def test_the_label_of_a_box_at_the_edge_is_as_whole_as_any_other() -> None:
+    def plate(image: Image) -> tuple[int, int]:
+        rows, columns = np.nonzero((image == image.min()).all(axis=2))  # the plate, darker than all else
+        return int(rows.max() - rows.min()), int(columns.max() - columns.min())
+
+    wanted = plate(drawn([0.4, 0.4, 0.6, 0.8]))
+    for box in ([0.97, 0.4, 1.1, 0.8], [-0.1, -0.2, 0.03, 0.3], [0.4, 0.97, 0.6, 1.4]):
+        assert plate(drawn(box)) == wanted
+
+
 def test_bones_are_drawn_between_joints_that_are_known() -> None:
     joints = np.zeros((1, 17, 3), np.float32)
     joints[0, 5], joints[0, 7], joints[0, 9] = (0.2, 0.5, 0.9), (0.5, 0.5, 0.9), (0.8, 0.5, 0.0)

@@ -128,6 +128,28 @@ def test_a_broken_file_is_named_beside_the_others_and_removed_by_its_name(
     assert not path.exists()
 
 
+def test_looping_what_has_no_end_is_said(run: Run, clip: Path) -> None:
+    added = run("camera", "add", "gate", "synthetic:street", "--loop", "--no-probe")
+    assert added.stderr == "note: a synthetic scene without seconds= does not end: loop says nothing to it\n"
+    added = run("camera", "add", "yard", "rtsp://127.0.0.1/x", "--no-probe")
+    assert added.stderr == ""
+    assert "note: a camera does not end" in run("camera", "set", "yard", "loop=true").stderr
+    assert run("camera", "set", "yard", "loop=false").stderr == ""
+    for url in ("synthetic:street?seconds=5", str(clip)):
+        assert run("camera", "add", "hall", url, "--loop", "--no-probe").stderr == ""
+        run("camera", "remove", "hall")
+
+
+def test_an_interval_without_a_scene_is_refused_with_what_to_set(run: Run) -> None:
+    run("camera", "add", "gate", "synthetic:street", "--no-probe")
+    for settings in (("scene_interval_s=nan",), ("scene_interval_s=5",), ("scene_interval_s=5", "scene=")):
+        result = run("camera", "set", "gate", *settings)
+        assert result.exit_code == Exit.CONFIG
+        assert result.stderr == (
+            "error: scene_interval_s: camera gate has no scene: set it with scene=MODEL.onnx\n"
+        )
+
+
 def test_a_name_is_taken_only_once(run: Run) -> None:
     assert run("camera", "add", "gate", "synthetic:street").exit_code == 0
     result = run("camera", "add", "gate", "synthetic:street")
