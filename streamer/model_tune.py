@@ -163,6 +163,14 @@ def _balanced(found: Agreement, parts: Sequence[Matched]) -> Agreement:
     return replace(found, score=score, precision=precision, recall=recall)
 
 
+def card_after(card: ModelCard, score: float) -> ModelCard:
+    """Of the tuned model: the card it was made with, with the threshold that was chosen, and that of weak
+    boxes at the same share of it.
+    """
+    low = None if card.low_score is None else round(card.low_score * score / card.score, 2)
+    return card.model_copy(update={"sha256": "", "score": score, "low_score": low})
+
+
 def measure(detector: Detector, held: Sequence[LabelledPicture], labels: Labels) -> list[Matched]:
     """Against what was labelled with `labels`; what the detector finds of other classes is left out. Raises
     ModelError.

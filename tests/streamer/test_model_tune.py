@@ -114,14 +114,15 @@ def seeing(path: Path, *scores: float) -> Path:
 def tune_to(home: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
     """From a model that finds one car surely, with a threshold of 0.6, to one that finds all, less surely."""
     start = seeing(tmp_path / "start.onnx", 0.9)
-    (tmp_path / "start.yaml").write_text("score: 0.6\n")
+    (tmp_path / "start.yaml").write_text("score: 0.6\nlow_score: 0.3\n")
     model(home, "add", start, "--name", "start")
     train_to(monkeypatch, seeing(tmp_path / "tuned.onnx", *([0.5] * 6), 0.3))
     return model(home, "tune", pictures, "--labels", pictures, "--json")
 
 
-def score_of(home: Path, name: str) -> float:
-    return float(yaml.safe_load((home / f"state/models/{name}/model.yaml").read_text())["score"])
+def scores_of(home: Path, name: str) -> tuple[float, float]:
+    card = yaml.safe_load((home / f"state/models/{name}/model.yaml").read_text())
+    return card["score"], card["low_score"]
 
 
 def test_the_threshold_is_chosen_anew_where_the_scores_stand_lower(
@@ -136,7 +137,7 @@ def test_the_threshold_is_chosen_anew_where_the_scores_stand_lower(
     assert 0.3 < after["score"] <= 0.5  # at 0.6 it would see nothing
     assert (after["precision"], after["recall"]) == (1.0, 1.0)
     assert figures["before_balanced"]["recall"] == pytest.approx(1 / 6)
-    assert score_of(home, "start-tuned") == after["score"]
+    assert scores_of(home, "start-tuned") == (after["score"], pytest.approx(after["score"] / 2, abs=0.01))
 
 
 def test_too_few_objects_leave_the_threshold_and_say_so(
@@ -147,7 +148,7 @@ def test_too_few_objects_leave_the_threshold_and_say_so(
     figures = json.loads(done.stdout)
     assert figures["before_balanced"] is None
     assert (figures["after"]["score"], figures["after"]["recall"]) == (0.6, 0.0)
-    assert score_of(home, "start-tuned") == 0.6
+    assert scores_of(home, "start-tuned") == (0.6, 0.3)
     done = model(home, "tune", pictures, "--labels", pictures, "--model", "start")
     assert "the threshold stays at 0.60: 48 objects are too few to choose one by" in done.output
 

@@ -21,7 +21,7 @@ from streamer.errors import GateNotMet, ModelError
 from streamer.installed import PACKAGED, Installed, write_card
 from streamer.model_agreement import Agreement
 from streamer.model_labels import LabelledPicture, Labelling, pictures_of_camera, read_labels, read_pictures
-from streamer.model_tune import FEWEST_TO_CHOOSE, Split, Tuned, hold_out, tune
+from streamer.model_tune import FEWEST_TO_CHOOSE, Split, Tuned, card_after, hold_out, tune
 from streamer.models import ModelStore
 
 
@@ -75,7 +75,7 @@ def tune_command(
                 "pictures, of more hours and clips, help most"
             )
         sidecar = Path(folder) / "card.yaml"
-        write_card(sidecar, chosen.card.model_copy(update={"sha256": "", "score": done.after.score}))
+        write_card(sidecar, card_after(chosen.card, done.after.score))
         added = install(models, done.path, stored_as, None, sidecar, as_default, False)
     if not as_json:
         report(added)
