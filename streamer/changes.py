@@ -242,7 +242,7 @@ def _text(camera: CameraConfig) -> str:
 def _locked(store: ConfigStore) -> Iterator[None]:
     """One change at a time, also of two commands at once."""
     if not store.exists():
-        store.settings()  # says what is missing
+        raise store.missing()
     try:
         store.cameras_dir.mkdir(mode=0o750, exist_ok=True)
         handle = os.open(store.cameras_dir, os.O_RDONLY | os.O_DIRECTORY)

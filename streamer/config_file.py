@@ -117,8 +117,10 @@ def show_place(place: Place) -> str:
     return text.removeprefix(".")
 
 
-def read_text(path: Path) -> str:
-    """The file's text. Raises ConfigError if it is no regular, readable UTF-8 file of at most 1 MiB."""
+def read_text(path: Path, undecodable: str = "strict") -> str:
+    """The file's text. Raises ConfigError if it is no regular, readable file of at most 1 MiB, or no UTF-8
+    where that is asked for (`undecodable` as bytes.decode() takes it).
+    """
     try:
         # O_NONBLOCK: opening a named pipe must not wait for its writer
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
@@ -130,7 +132,7 @@ def read_text(path: Path) -> str:
     if len(raw) > MAX_BYTES:
         raise ConfigError(f"{path}: is larger than {MAX_BYTES >> 20} MiB, too large for a configuration")
     try:
-        return raw.decode("utf-8")
+        return raw.decode("utf-8", undecodable)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise ConfigError(f"{path}:{line}: is not UTF-8 text") from error

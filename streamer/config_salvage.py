@@ -12,13 +12,14 @@ from streamer.config import Config
 from streamer.config_file import parse, read_text
 from streamer.errors import ConfigError
 
+UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
 MOST_BLOCKS = 100  # more top-level keys than there are
 
 
 def salvage(path: Path) -> Config:
     """Every top-level key that can be understood by itself; all others have their defaults."""
     try:
-        text = read_text(path)
+        text = read_text(path, undecodable="replace")
     except ConfigError:
         return Config()
     data: dict[str, Any] = {}
@@ -50,7 +51,9 @@ def _blocks(text: str) -> Iterator[str]:
 
 
 def _read(path: Path, block: str) -> dict[str, Any]:
-    """The key and its value; {} for what is not understood."""
+    """The key and its value; {} for what is not understood, or was no text."""
+    if UNDECODABLE in block:
+        return {}
     try:
         data = parse(path, block, may_be_empty=True).data
         Config.model_validate(data)

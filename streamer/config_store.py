@@ -110,18 +110,22 @@ class ConfigStore:
     def settings(self) -> Config:
         """streamer.yaml alone, without cameras. Raises ConfigError with file, line and key."""
         if not self.exists():
-            hint = (
-                f"; the service's, in {SYSTEM_FOLDER}, is for sudo and the group streamer"
-                if _closed(SYSTEM_FOLDER)
-                else ""
-            )
-            raise ConfigError(
-                f"no configuration at {self.file}: write one with `streamer init`, or use --config{hint}"
-            )
+            raise self.missing()
         document = read(self.file, advice="remove it, and `streamer init` writes a commented one")
         if "cameras" in document.data:
             raise document.error(("cameras",), f"cameras live in {self.cameras_dir}/NAME.yaml, one file each")
         return self._complete(document.check(Config))
+
+    def missing(self) -> ConfigError:
+        """What to say where there is no streamer.yaml."""
+        hint = (
+            f"; the service's, in {SYSTEM_FOLDER}, is for sudo and the group streamer"
+            if _closed(SYSTEM_FOLDER)
+            else ""
+        )
+        return ConfigError(
+            f"no configuration at {self.file}: write one with `streamer init`, or use --config{hint}"
+        )
 
     def _complete(self, config: Config) -> Config:
         return config.model_copy(

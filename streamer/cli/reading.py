@@ -21,7 +21,7 @@ def readable(store: ConfigStore) -> Config:
 def present(store: ConfigStore) -> Config:
     """As readable(), where there must be a configuration. Raises ConfigError."""
     if not store.exists():
-        store.settings()  # says what is missing
+        raise store.missing()
     return readable(store)
 
 

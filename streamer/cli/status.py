@@ -63,13 +63,16 @@ def ask(store: ConfigStore) -> dict[str, Any]:
     Raises RunningError where none answers, or ConfigError where the files would not let one run.
     """
     config, faults = store.load_readable()
+    missing = [] if store.exists() else [store.missing()]
     try:
         found: dict[str, Any] = _clean(control.call(config.control_path, "status"))
     except RunningError:
-        if faults:
-            raise faults[0] from None
-        store.settings()  # which says so where nothing is configured
+        for fault in missing:
+            raise fault from None
+        for fault in faults:
+            raise ConfigError(f"{fault} (and no daemon answers on {config.control_path})") from None
         raise
+    faults = [*missing, *faults]
     told = [f"on disk, not in force: {fault}" for fault in faults]
     if told and not any(str(fault) in text for fault in faults for text in found.get("warnings", ())):
         found["warnings"] = [*found.get("warnings", ()), *told]

@@ -35,10 +35,9 @@ from streamer.metrics import Books
 from streamer.workers.checkpoint import Checkpoints
 from streamer.workers.coverage import Coverage
 from streamer.workers.emitter import Emitted, Emitter
+from streamer.workers.equipment import Equipment
 from streamer.workers.inferred import STATES_WAITING, InferredCamera
 from streamer.workers.journal import Journal
-from streamer.workers.loading import PipelineLoader
-from streamer.workers.scenes import Scenes
 from streamer.workers.telling import told
 from streamer.workers.turns import Running, Turns
 
@@ -55,14 +54,12 @@ class InferWorker:
         self.stopping = False
         self.name = name
         self._runtime_dir = runtime_dir
-        self._state_dir = state_dir
         self._shared_dir = shared_dir
         self._books = Books.attach(shared_dir / "books")
         self._cameras: dict[str, InferredCamera] = {}
         self._early: dict[str, deque[tuple[str, SourceState]]] = {}  # of cameras not assigned yet
         self._assignment: InferAssignment | None = None
-        self._loader: PipelineLoader | None = None
-        self._scenes = Scenes(state_dir, self._wake)
+        self._equipment = Equipment(state_dir, self._wake)
         self._told_ready = -1
         self._gone: set[str] = set()  # cameras whose source has closed; their tracks end after the last frame
         self._settled = False  # every camera has the pipeline it was assigned, or a complaint instead
@@ -148,11 +145,9 @@ class InferWorker:
         """Become what is asked. What is the same as before is not touched."""
         self._drain()
         self._settled = False
-        before, self._assignment = self._assignment, assignment
+        self._assignment = assignment
         self._emitter.config_rev = assignment.config_rev
-        engine = (assignment.engine, assignment.threads)
-        if self._loader is None or before is None or (before.engine, before.threads) != engine:
-            self._loader = PipelineLoader(self._state_dir, *engine, self._wake)
+        if self._equipment.use(assignment.engine, assignment.threads):
             for equipped in self._cameras.values():
                 equipped.spec = ""  # its pipeline is another one now
         wanted = {camera.name: camera for camera in assignment.cameras}
@@ -164,8 +159,7 @@ class InferWorker:
                 self._add(config)
             elif config != camera.config:
                 self._change(camera, config)
-            self._loader.want(config.pipeline)
-            self._scenes.want(config.scene)
+            self._equipment.want(config)
         self._early.clear()
         self._journal.ask([name for name in wanted if not self._journal.knows(name)])
         self._settle()
@@ -205,55 +199,36 @@ class InferWorker:
 
     def _settle(self) -> None:
         """Give cameras the pipelines that have been loaded; say Ready when nothing is outstanding."""
-        if self._assignment is None or self._loader is None or self._settled:
+        if self._assignment is None or self._settled:
             return
-        waiting = False
-        for camera in self._cameras.values():
-            if camera.spec == camera.config.pipeline:
-                camera.complain("model", "")  # also of one that was asked for in between
-                continue
-            found = self._loader.get(camera.config.pipeline)
-            if found is None:
-                waiting = True
-            elif isinstance(found, str):
-                kept = "; the old model serves" if camera.pipeline is not None else ""
-                camera.complain("model", found + kept)
-            else:
-                self._equip(camera, found)
-        waiting |= self._watch_scenes()
-        in_use = {c.spec for c in self._cameras.values()}
-        self._loader.keep_only(in_use | {c.config.pipeline for c in self._cameras.values()})
-        self._settled = not waiting
-        if not waiting and self._told_ready != self._assignment.rev:
+        done = self._equipment.settle(self._cameras.values(), self._equip)
+        self._emitter.emit([(c, event) for c, event in done.ended if self._journal.knows(c.name)])
+        self._settled = not done.waiting
+        if self._settled and self._told_ready != self._assignment.rev:
             self._told_ready = self._assignment.rev
             gc.collect()
             gc.freeze()  # models and modules are here to stay: the collector need not look at them again
             self._supervisor.send(Ready(self.name, self._assignment.rev))
 
-    def _watch_scenes(self) -> bool:
-        """Let cameras' whole pictures be looked at as they are asked to; whether one still waits for that."""
-        done = self._scenes.settle(self._cameras.values())
-        self._emitter.emit([(c, event) for c, event in done.ended if self._journal.knows(c.name)])
-        return done.waiting
-
-    def _equip(self, camera: InferredCamera, pipeline: Pipeline) -> None:
+    def _equip(self, camera: InferredCamera, pipeline: Pipeline, spec: str) -> str:
+        """Let it run in `pipeline` from now on; returns "" or why it cannot."""
         rules = CameraRules.model_validate_json(camera.config.rules)
         try:
             pipeline.open_camera(camera.name, rules)
         except ValueError as error:
-            camera.complain("model", str(error))
-            return
+            return str(error)
         before, first = camera.pipeline, camera.pipeline is None
         if before is not None:
             self._drain()
             self._end_tracks(camera)
             before.close_camera(camera.name)
-        camera.pipeline, camera.spec = pipeline, camera.config.pipeline
+        camera.pipeline, camera.spec = pipeline, spec
         for about in ("model", "rules", "view"):
             camera.complain(about, "")
         camera.scene = ""  # nothing looks at its picture in the new one
         if first and not self._emitter.take_over(camera):
             pipeline.open_camera(camera.name, rules)
+        return ""
 
     def _end_tracks(self, camera: InferredCamera) -> None:
         if camera.pipeline is not None and camera.stamp is not None and self._journal.knows(camera.name):
@@ -334,10 +309,7 @@ class InferWorker:
 
     def _try_again(self, now_s: float) -> None:
         """Load anew what could not be loaded, where that is due."""
-        begun = self._scenes.retry(now_s)
-        if self._loader is not None:
-            begun |= self._loader.retry(now_s)
-        if begun:
+        if self._equipment.retry(now_s):
             self._settled = False
 
     def _wake(self) -> None:

@@ -189,6 +189,12 @@ class PipelineLoader(Loader[Pipeline]):
         return detector
 
 
+def without_actions(spec_json: str) -> str:
+    """The JSON of the same pipeline that tells no actions; itself where it tells none."""
+    spec = PipelineSpec.model_validate_json(spec_json)
+    return spec.model_copy(update={"actions": None}).model_dump_json() if spec.actions else spec_json
+
+
 class SceneLoader(Loader[SceneModel]):
     """Classifiers of whole pictures by the JSON of a SceneSpec."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from pipelines.actions.card import BUNDLED
 from pipelines.values import Image
 from streamer import schemas
 from streamer.models import ModelStore
@@ -93,6 +95,38 @@ def test_who_runs_is_told_in_redis_by_the_camera_that_was_asked(daemon: Daemon, 
     assert [e["data"]["seq"] for e in events] == list(range(1, len(events) + 1))
     assert not [e for e in daemon.events("plain") if e["type"] == ACTION]
     assert daemon.stop() == 0
+
+
+def test_a_camera_counts_without_its_actions_until_their_model_is_mended(
+    daemon: Daemon, clip: Path, tmp_path: Path
+) -> None:
+    """It stayed without any detection."""
+    for file in BUNDLED.glob("motion.*"):
+        shutil.copy(file, tmp_path)
+    model = tmp_path / "motion.onnx"
+    whole = model.read_bytes()
+    model.write_bytes(whole[:-1])
+    line = {"name": "middle", "points": [[0.5, 0.0], [0.5, 1.0]]}
+    daemon.write_camera(
+        {
+            **camera("yard", clip, "default"),
+            "model": "runner",
+            "actions": str(model),
+            "source": {"loop": True},
+            "rules": {"lines": [line]},
+        }
+    )
+    daemon.start()
+    crossed = "streamer.line.crossed.v1"
+    events = daemon.wait_for_events("yard", lambda e: e["type"] == crossed, 40)
+    assert ACTION not in {e["type"] for e in events}
+    trouble = daemon.camera("yard")["trouble"]
+    assert trouble.endswith("; it counts without actions")
+    assert str(model) in trouble
+    assert trouble in daemon.log()
+    model.write_bytes(whole)
+    daemon.wait_for_events("yard", lambda e: e["type"] == ACTION, 40)
+    assert daemon.camera("yard")["trouble"] == ""
 
 
 def test_analyze_tells_the_same_of_the_clip(clip: Path, daemon: Daemon, tmp_path: Path) -> None:

@@ -210,6 +210,42 @@ def test_a_broken_file_hides_no_daemon_and_is_told_beside_its_state(
     assert run("status").exit_code == Exit.RUNNING
 
 
+@pytest.mark.parametrize("left", [b"", b"\x00\x01\xff\xfe" * 50, b"# nothing\n", None])
+def test_a_daemon_at_the_usual_place_is_found_without_its_file(
+    run: Run, store: ConfigStore, daemon: Daemon, left: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.answers["status"] = lambda request: request.reply(STATUS)
+    usual = store.load().runtime_path
+    monkeypatch.setattr(ConfigStore, "default_runtime_dir", lambda _: usual)
+    if left is None:
+        store.file.unlink()
+    else:
+        store.file.write_bytes(left)
+    found = json.loads(run("status", "--json").stdout)
+    assert found["pid"] == STATUS["pid"]
+    first, told = found["warnings"]
+    assert first == STATUS["warnings"][0]
+    assert told.startswith("on disk, not in force: ")
+    assert str(store.file) in told
+    daemon.close()
+    refused = run("status")
+    assert (refused.exit_code, refused.stdout, refused.stderr.count("\n")) == (Exit.CONFIG, "", 1)
+    assert str(store.file) in refused.stderr
+
+
+def test_a_file_that_is_partly_no_text_still_says_where_its_daemon_is(
+    run: Run, store: ConfigStore, daemon: Daemon
+) -> None:
+    daemon.answers["status"] = lambda request: request.reply(STATUS)
+    whole = store.file.read_bytes()
+    store.file.write_bytes(b"\xff\xfe\x00\n" + whole + b"display_name: \xff\n")
+    found = json.loads(run("status", "--json").stdout)
+    assert "is not UTF-8" in found["warnings"][1]
+    store.file.write_bytes(whole.replace(b"/run\n", b"/\xffrun\n"))
+    daemon.close()
+    assert "(and no daemon answers on " in run("status").stderr
+
+
 def test_a_broken_file_of_a_camera_is_told_beside_the_daemon_s_state(
     run: Run, store: ConfigStore, daemon: Daemon
 ) -> None:
