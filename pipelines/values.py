@@ -202,6 +202,8 @@ class Tracks:
 
     def __post_init__(self) -> None:
         n = len(self.track_ids)
+        if self._sound((n,), (n, 4)):
+            return  # nearly always
         _check("track_ids", self.track_ids, (n,), _INT64)
         _check("boxes_xyxyn", self.boxes_xyxyn, (n, 4), _FLOAT32)
         _check("scores", self.scores, (n,), _FLOAT32)
@@ -212,6 +214,20 @@ class Tracks:
             _check("measured_xyxyn", self.measured_xyxyn, (n, 4), _FLOAT32)
         if self.evidence is not None:
             _check("evidence", self.evidence, (n,), _FLOAT32)
+
+    def _sound(self, each: tuple[int], boxes: tuple[int, int]) -> bool:
+        measured, evidence = self.measured_xyxyn, self.evidence
+        return (
+            self.track_ids.shape == self.scores.shape == self.class_ids.shape == self.observed.shape == each
+            and self.boxes_xyxyn.shape == boxes
+            and self.jitter_xyn.shape == (each[0], 2)
+            and self.track_ids.dtype == _INT64
+            and self.class_ids.dtype == _INT32
+            and self.observed.dtype == _BOOL
+            and self.boxes_xyxyn.dtype == self.scores.dtype == self.jitter_xyn.dtype == _FLOAT32
+            and (measured is None or (measured.shape == boxes and measured.dtype == _FLOAT32))
+            and (evidence is None or (evidence.shape == each and evidence.dtype == _FLOAT32))
+        )
 
     def __len__(self) -> int:
         return len(self.track_ids)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.track import table as t
 from pipelines.track.table import Table
 
 Array = npt.NDArray[np.float64]
@@ -63,13 +62,11 @@ class Early:
 
 
 def _rows(tracks: Table, columns: npt.NDArray[np.intp] | None = None) -> list[tuple[int, list[float]]]:
-    """(id, row) of the last boxes of all tracks, or of those of these columns."""
+    """(id, row) of the last boxes of all tracks, or of those of these columns: few, mostly."""
     seen, ids = tracks.seen, tracks.id
     if columns is not None:
-        if not len(columns):
-            return []
-        seen, ids = seen[:, columns], ids[columns]
-    table = np.concatenate(
-        (seen[t.SEEN_S :][:1], t.TO_SIDES.dot(seen[t.SEEN_BOX]), seen[t.SEEN_EVIDENCE :][:1])
-    )
-    return [(int(k), row) for k, row in zip(ids.tolist(), table.T.tolist(), strict=True)]
+        seen, ids = seen.take(columns, axis=1), ids.take(columns)
+    return [
+        (int(k), [s, x - 0.5 * w, y - 0.5 * h, x + 0.5 * w, y + 0.5 * h, evidence])
+        for k, (s, x, y, w, h, _, evidence, _) in zip(ids.tolist(), seen.T.tolist(), strict=True)
+    ]

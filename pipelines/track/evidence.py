@@ -14,7 +14,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 CAP = 0.99  # scores nearer to 1 say no more: detectors saturate at different places
-_LOWEST, _HIGHEST, _ONE = np.array(1 - CAP), np.array(CAP), np.array(1.0)
+_LOWEST, _HIGHEST = np.array(2 * (1 - CAP) - 1), np.array(2 * CAP - 1)  # from -1 to 1
 LEAST_SIGMA = 1.0  # of the logits, so that equal scores do not make a border of themselves
 OUTLIER = 4.0  # a logit farther off counts as this far
 
@@ -29,34 +29,40 @@ class ScoreScale:
 
     def __init__(self, sigmas: float) -> None:
         self._sigmas = sigmas
-        self._slope, self._offset = np.array(1.0), np.array(0.0)  # from logits to evidence
+        self._slope, self._offset = np.array(2.0), np.array(0.0)  # from half a logit to evidence
         self._set(self.PRIOR_MEAN, self.PRIOR_SIGMA)
         self._n = 0.0
 
-    def evidence(self, scores: Array, out: Array) -> None:
-        """Write to `out` (N,) the spreads above the border; below 0 speaks against a real object."""
-        np.maximum(scores, _LOWEST, out=out)
-        np.minimum(out, _HIGHEST, out=out)
-        np.divide(out, _ONE - out, out=out)
-        np.log(out, out=out)
-        out *= self._slope
-        out += self._offset
+    def evidence(self, scores: Array) -> None:
+        """Make of scores (N,), stretched to lie from -1 to 1, the spreads above the border, in place; below 0
+        speaks against a real object."""
+        np.maximum(scores, _LOWEST, out=scores)
+        np.minimum(scores, _HIGHEST, out=scores)
+        np.arctanh(scores, scores)  # half a logit
+        scores *= self._slope
+        scores += self._offset
 
     def learn(self, evidence: Array, taught: npt.NDArray[np.bool_]) -> None:
         """Take the evidence (N,) of boxes of long tracks into account, of those `taught` (N,)."""
-        off = [(value - self._sigmas) * self.sigma for value in evidence[taught].tolist()]
-        n = len(off)  # of few tracks, mostly
+        values = evidence[taught].tolist()
+        n = len(values)  # of few tracks, mostly
         if not n:
             return
+        sigmas, sigma = self._sigmas, self.sigma
+        total = spread = 0.0
+        for value in values:
+            off = (value - sigmas) * sigma
+            total += off
+            off *= off
+            spread += off if off < OUTLIER**2 else OUTLIER**2
         self._n = min(self._n + n, self.MEMORY)
         rate = n / (self._n + self.PRIOR_WEIGHT)
-        spread = sum(min(value * value, OUTLIER**2) for value in off) / n
-        variance = self.sigma**2 + rate * (spread - self.sigma**2)
-        self._set(self.mean + rate * sum(off) / n, max(variance, LEAST_SIGMA**2) ** 0.5)
+        variance = sigma**2 + rate * (spread / n - sigma**2)
+        self._set(self.mean + rate * total / n, max(variance, LEAST_SIGMA**2) ** 0.5)
 
     def _set(self, mean: float, sigma: float) -> None:
         self.mean, self.sigma = mean, sigma
-        self._slope[()], self._offset[()] = 1.0 / sigma, self._sigmas - mean / sigma
+        self._slope[()], self._offset[()] = 2.0 / sigma, self._sigmas - mean / sigma
 
     def save(self) -> list[float]:
         return [self.mean, self.sigma, self._n]

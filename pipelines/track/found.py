@@ -17,10 +17,12 @@ from pipelines.values import Detections
 
 Array = npt.NDArray[np.float64]
 
-# Rows of a found box from its sides, score and class; the time and the evidence are put in later.
-FROM_RAW: Array = np.zeros((t.SEEN_ROWS, 6))
+# Rows of a found box from its sides, score, class and one; the time is put in later, and of the score, here
+# from -1 to 1, becomes the evidence.
+FROM_RAW: Array = np.zeros((t.SEEN_ROWS, 7))
 FROM_RAW[t.SEEN_BOX, :4] = t.FROM_SIDES
 FROM_RAW[t.SEEN_SCORE, 4] = FROM_RAW[t.SEEN_CLASS, 5] = 1.0
+FROM_RAW[t.SEEN_EVIDENCE, 4], FROM_RAW[t.SEEN_EVIDENCE, 6] = 2.0, -1.0
 
 WEAK = np.array(-0.01)  # evidence of a weak box at most: just below the border
 Drop = Callable[[str, int], None]  # counts what is dropped, with the reason
@@ -52,8 +54,8 @@ def find(
     if not rows.shape[1]:
         return Found(rows, detections, True)
     evidence = rows[t.SEEN_EVIDENCE]
-    rows[t.SEEN_S] = now_s
-    scale.evidence(rows[t.SEEN_SCORE], evidence)
+    rows[t.SEEN_S].fill(now_s)
+    scale.evidence(evidence)
     sure_score = detections.sure_score
     if sure_score > 0 and detections.scores.item(lowest) < sure_score:
         np.minimum(evidence, WEAK, out=evidence, where=rows[t.SEEN_SCORE] < sure_score)
@@ -65,10 +67,11 @@ def _rows(detections: Detections, settings: TrackerSettings) -> tuple[Array, int
     drop, as nearly always."""
     scores = detections.scores
     n = len(scores)
-    raw = np.empty((6, n))
+    raw = np.empty((7, n))
     raw[:4] = detections.boxes_xyxyn.T
     raw[4] = scores
     raw[5] = detections.class_ids
+    raw[6].fill(1.0)
     flat = raw.reshape(-1)
     if not flat.dot(flat) < math.inf or n > settings.max_boxes:
         return raw, 0, False

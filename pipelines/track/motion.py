@@ -21,6 +21,7 @@ from pipelines.track.table import Table
 
 Array = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Index = npt.NDArray[np.intp]
 
 CROWD, CROWD_S = 3, 0.25  # so many tracks, seen within so many seconds, tell a new one how to move,
 CROWD_AGREES = 3.0  # where their usual speed is so many times its spread,
@@ -28,6 +29,11 @@ CROWD_SPREAD = 0.3  # never surer than this, sizes / s
 MAD_TO_SIGMA = 1.5  # of a normal distribution, roughly
 # Of the variance of one side: that of the centre and that of the extent, the two sides erring by themselves.
 SHARES: Array = np.array([[0.5, 0], [0, 0.5], [2.0, 0], [0, 2.0]])
+# Of each of the four, how unsure a box and the estimate are together, three times.
+DOUBT: Array = np.tile(np.concatenate((SHARES, np.eye(4)), axis=1), (3, 1))
+# Which of [p_xx, p_xv, box - seen] are multiplied for each of Table.state_6, and for the squared innovation.
+TIMES, WEIGHED = np.array([0, 0, 0, 1, 1, 1, 2]), np.array([0, 1, 2, 0, 1, 2, 2])
+MOST_STEPS = 16
 MEAN: Array = np.full((2, 4), 0.25)  # of the four rows, twice
 LEAST_SURPRISE, MOST_SURPRISE = np.array(0.2), np.array(5.0)
 
@@ -39,8 +45,7 @@ class Motion:
         self.settings = settings
         self.noise = BoxNoise(settings)
         self._steps = _steps(settings.acceleration**2, settings.acceleration_size**2)
-        self._dt = 0.0
-        self._step: Array = self._steps[:, :, 0]
+        self._known_steps: dict[float, Array] = {}  # by time: a camera's frames come at few different ones
         self._rate = np.array(settings.maneuver_rate)
         self._least, self._most = np.array(settings.maneuver_least), np.array(settings.maneuver_most)
 
@@ -73,12 +78,20 @@ class Motion:
 
     def predict(self, tracks: Table, dt: float) -> None:
         """Move all tracks on by `dt` seconds, in place."""
-        np.multiply(tracks.size, tracks.size, out=tracks.unrest)
-        np.multiply(tracks.unrest, tracks.maneuver, out=tracks.unrest)
-        if dt != self._dt:
-            self._dt, self._step = dt, self._steps.dot((1.0, dt, dt * dt, dt * dt * dt))
-        tracks.state[:] = self._step.dot(tracks.filter)
+        unrest = tracks.unrest
+        np.multiply(tracks.size, tracks.size, unrest)
+        unrest *= tracks.maneuver
+        self._step(dt).dot(tracks.filter, tracks.state_next)
+        tracks.state[:] = tracks.state_next
         np.maximum(tracks.size, t.LEAST, out=tracks.size)
+
+    def _step(self, dt: float) -> Array:
+        step = self._known_steps.get(dt)
+        if step is None:
+            if len(self._known_steps) >= MOST_STEPS:
+                self._known_steps.clear()
+            step = self._known_steps[dt] = self._steps.dot((1.0, dt, dt * dt, dt * dt * dt))
+        return step
 
     def shift(self, tracks: Table, shift: Shift) -> None:
         """The view has moved: carry the tracks, their speeds and their last boxes over into it, in place."""
@@ -89,32 +102,34 @@ class Motion:
             way[:2] = shift.linear @ way[:2]
             way[2:] *= shift.scale
 
-    def correct(self, tracks: Table, seen: Array, matched: Bools | None) -> None:
+    def correct(self, tracks: Table, seen: Array, matched: Bools | None, missing: Index) -> None:
         """Take the boxes `seen` (SEEN_ROWS, N) of the tracks `matched` (N,), None for all, into account, in
-        place; the other columns may hold anything finite."""
+        place. The columns of the others, `missing`, may hold anything finite."""
         # To correct all and put those without a box back is less work than to leave these out at each step.
-        missing = None if matched is None else (~matched).nonzero()[0]
-        if missing is not None:
+        if matched is not None:
             before = tracks.kept.take(missing, axis=1)
         step = seen[t.PLACED] - tracks.placed
         size = np.square(seen[t.SEEN_SIZE])
         self.noise.measure(tracks, step, size, matched)
         self.noise.of(tracks, tracks.side)
-        weight = SHARES.dot(tracks.side * size)
-        weight += tracks.p_xx
-        np.reciprocal(weight, out=weight)
+        np.multiply(tracks.side, size, tracks.side_now)
+        weight = DOUBT.dot(tracks.errors)
+        np.reciprocal(weight, weight)
         # What was known less what was seen, [p_xx, p_xv, box - seen]; weighed, the first two are the gains.
         known = tracks.value.copy()
         off = known[8:]
         off -= seen[t.SEEN_BOX]
         known = known.reshape(3, -1)
-        weighed = known * weight.reshape(-1)
-        tracks.state_23 -= known[:2, None] * weighed
-        self._follow(tracks, (known[2] * weighed[2]).reshape(4, -1))
+        weight = weight.reshape(3, -1)
+        weight *= known
+        products = known.take(TIMES, axis=0)
+        products *= weight.take(WEIGHED, axis=0)
+        tracks.state_6 -= products[:6]
+        self._follow(tracks, products[6].reshape(4, -1))
         tracks.seen[:] = seen
         tracks.step[:] = step
-        if missing is not None:
-            tracks.kept[:, missing] = before
+        if matched is not None:
+            tracks.kept_columns[missing] = before.T
 
     def _follow(self, tracks: Table, surprises: Array) -> None:
         """Let the acceleration follow the squared innovations (4, N) over what was expected of them."""

@@ -61,11 +61,14 @@ class SceneMotion:
         `met` (T,) is how well their predictions meet the `found` boxes (SEEN_ROWS, D), which `likeness` has
         met.
         """
-        fresh = tracks.step[0] == t.NONE
         unsure = met < POORLY
-        unsure |= fresh
+        if tracks.some_new:
+            fresh = tracks.step[0] == t.NONE
+            unsure |= fresh
+            tracks.some_new = bool(np.count_nonzero(fresh))
         if np.count_nonzero(unsure) * UNSURE_ONE_IN < len(unsure) or dt > LONGEST_S:
             return False
+        fresh = tracks.step[0] == t.NONE
         last = np.abs(tracks.seen_s - (now_s - dt)) < 1e-6
         boxes, sure = found[t.SEEN_BOX], found[t.SEEN_EVIDENCE] >= t.NONE
         tell = last & (tracks.seen[t.SEEN_EVIDENCE] >= t.NONE)
@@ -96,12 +99,11 @@ class SceneMotion:
             tries = np.concatenate((tries, _seeds(_tallest(old, MOST_SEEDS), new)))
         worth = _worth(_tallest(old, MOST_OLD), new, tries)
         best, most = None, GAIN * still + (GAIN_FEW if few else GAIN_BOXES)
-        for k in np.argsort(-worth, kind="stable")[:BEST].tolist():
-            motion = _fitted(old, new, tries[k])
-            meeting = overlap(moved(old, motion[None])[0], new)
-            score = float(_score(meeting))
-            if score >= most and (few or _agree(lying, meeting)):
-                best, most = motion, score
+        motions = _fitted(old, new, tries[np.argsort(-worth, kind="stable")[:BEST]])
+        meeting = overlap(moved(old, motions), new)
+        for k, score in enumerate(_score(meeting).tolist()):
+            if score >= most and (few or _agree(lying, meeting[k])):
+                best, most = motions[k], score
         if best is not None:
             self._speed = best / dt
         return best
@@ -121,7 +123,9 @@ def moved(boxes: Array, motions: Array) -> Array:
 
 def _grown(height: Array, expansion: Array | float) -> Array:
     """By what factor things of a height grow: what comes straight on grows ever faster."""
-    return np.asarray(1.0 / np.clip(1.0 - expansion * height, 1.0 / GROWN_MOST, 1.0 / GROWN_LEAST))
+    shrunk = np.maximum(1.0 - expansion * height, 1.0 / GROWN_MOST)
+    np.minimum(shrunk, 1.0 / GROWN_LEAST, out=shrunk)
+    return np.asarray(1.0 / shrunk)
 
 
 def overlap(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
@@ -207,31 +211,37 @@ def _seeds(old: Array, new: Array) -> Array:
     return motions.reshape(-1, 5)
 
 
-def _fitted(old: Array, new: Array, motion: Array) -> Array:
-    """The motion by least squares over the boxes that choose each other under it, again and again."""
+def _fitted(old: Array, new: Array, motions: Array) -> Array:
+    """The motions (K, 5), each by least squares over the boxes that choose each other under it, again and
+    again."""
+    here = np.arange(old.shape[1])
+    each = np.arange(len(motions))[:, None]
+    away = old[:2] - MIDDLE
     for _ in range(ROUNDS):
-        table = overlap(moved(old, motion[None])[0], new)
-        choice = table.argmax(axis=1)
-        here = np.arange(len(choice))
-        value = table[here, choice]
-        good = (value > LEAST_OVERLAP) & (table.argmax(axis=0)[choice] == here)
-        if np.count_nonzero(good) < LEAST:
+        table = overlap(moved(old, motions), new)
+        choice = table.argmax(axis=2)
+        value = table[each, here, choice]
+        good = (value > LEAST_OVERLAP) & (table.argmax(axis=1)[each, choice] == here)
+        live = np.count_nonzero(good, axis=1) >= LEAST
+        if not live.any():
             break
-        a, b, weight = old[:, good], new[:, choice[good]], value[good]
-        height = a[3] * _grown(a[3], float(motion[2]))
-        one, zero = np.ones_like(height), np.zeros_like(height)
-        rows = np.concatenate(
-            (
-                np.stack([one, zero, height * (a[0] - MIDDLE), -height, zero]) / a[2],
-                np.stack([zero, one, height * (a[1] - MIDDLE), zero, -height]) / a[3],
-                np.stack([zero, zero, height, zero, zero]),
-            ),
-            axis=1,
-        )
-        change = np.concatenate(((b[:2] - a[:2]) / a[2:], b[3:] / a[3] - 1.0)).ravel()
-        weighted = rows * (np.concatenate((weight, weight, 0.5 * weight)) / NOISE**2)
-        motion = np.linalg.solve(weighted @ rows.T + np.diag(USUAL**-2.0), weighted @ change)
-    return motion
+        met = new[:, choice]
+        height = old[3] * _grown(old[3], motions[:, 2:3])  # (K, T)
+        rows = np.zeros((len(motions), 5, 3, len(here)))  # what each number does to x, y and size
+        rows[:, 0, 0] = 1.0 / old[2]
+        rows[:, 1, 1] = 1.0 / old[3]
+        rows[:, 2, :2] = height[:, None] * (away / old[2:])
+        rows[:, 2, 2] = height
+        rows[:, 3, 0] = -height / old[2]
+        rows[:, 4, 1] = -height / old[3]
+        change = np.concatenate(((met[:2] - old[:2, None]) / old[2:, None], met[3:] / old[3] - 1.0))
+        weight = np.where(good, value, 0.0)[:, None] * np.array([[1.0], [1.0], [0.5]]) / NOISE**2
+        weighted = (rows * weight[:, None]).reshape(len(motions), 5, -1)
+        wanted = np.matmul(weighted, change.transpose(1, 0, 2).reshape(len(motions), -1, 1))
+        normal = np.matmul(weighted, rows.reshape(len(motions), 5, -1).transpose(0, 2, 1))
+        fitted = np.linalg.solve(normal + np.diag(USUAL**-2.0), wanted)[..., 0]
+        motions = np.where(live[:, None], fitted, motions)
+    return motions
 
 
 def _take(tracks: Table, columns: Index, goal: Array, dt: float) -> None:

@@ -7,10 +7,16 @@ import numpy.typing as npt
 
 from pipelines.track import table as t
 from pipelines.track.early import Early
-from pipelines.track.table import Table
+from pipelines.track.table import NOBODY, Table
 from pipelines.values import Tracks
 
 Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
+
+# Sides, measured sides, score and evidence of the shown box and what was seen (Table.mixed_seen).
+GIVEN: Array = np.zeros((10, 4 + t.SEEN_ROWS))
+GIVEN[:4, :4] = GIVEN[4:8, 5:9] = t.TO_SIDES
+GIVEN[8, 4 + t.SEEN_SCORE] = GIVEN[9, 4 + t.SEEN_EVIDENCE] = 1.0
 
 # The shown box of a track with this factor of acceleration is half estimate, half matched box: the estimate
 # is behind where an object speeds up or turns, the box is noisy where it does not.
@@ -19,55 +25,51 @@ LIVELY = np.array(0.3)
 
 def shown(
     tracks: Table,
-    gap: Array | None,
+    absent: Index,
+    late: Index,
     all_confirmed: bool,
     classes: npt.NDArray[np.int32],
     early: Early,
     now_s: float,
-    coast_s: float,
 ) -> Tracks:
-    """The confirmed tracks that were seen within `coast_s`, with the class ids (N,).
+    """The confirmed tracks but for those `late`, with the class ids (N,).
 
-    `gap` (N,) is how long ago each was seen, in seconds; None where all were seen now.
+    `absent` are the columns of those without a box at this frame, `late` those without one for too long.
     """
     if not tracks.n:
         return Tracks.empty()
     index = None
-    if not all_confirmed or (gap is not None and gap.item(gap.argmax()) > coast_s):
+    if not all_confirmed or len(late):
         visible = tracks.confirmed > t.NONE
-        if gap is not None:
-            visible &= gap <= coast_s
+        visible[late] = False
         index = visible.nonzero()[0]
         if not len(index):
             return Tracks.empty()
     maneuver = tracks.maneuver[0]
     lively = maneuver / (maneuver + LIVELY)
-    if gap is None:
-        observed = lively == lively
-    else:
-        observed = gap == t.NONE
-        lively *= observed
-    box = tracks.seen_box - tracks.box
-    box *= lively
-    box += tracks.box
-    # Sides, measured sides, jitter, score and evidence: one block, whose parts are given out.
+    observed = lively == lively
+    if absent is not NOBODY:
+        lively[absent] = 0.0
+        observed[absent] = False
+    mixed = tracks.mixed
+    np.subtract(tracks.seen_box, tracks.box, mixed)
+    mixed *= t.FOUR.dot(lively[None])
+    mixed += tracks.box
     block = np.empty((12, tracks.n))
-    t.TO_SIDES.dot(box, block[:4])
-    t.TO_SIDES.dot(tracks.seen_box, block[4:8])
-    jitter = np.sqrt(tracks.side, out=block[8:10])
+    GIVEN.dot(tracks.mixed_seen, block[:10])
+    jitter = np.sqrt(tracks.side, block[10:])
     jitter *= tracks.size
-    block[10:] = tracks.seen_score
-    rows, ids = block.astype(np.float32), tracks.id.astype(np.int64)
+    rows, ids = block.astype(np.float32), tracks.ids
     if index is not None:
         rows, ids, classes, observed = rows.take(index, axis=1), ids[index], classes[index], observed[index]
     return Tracks(
         ids,
         rows[:4].T,
-        rows[10],
+        rows[8],
         classes,
         observed,
-        rows[8:10].T,
+        rows[10:].T,
         rows[4:8].T,
-        rows[11],
+        rows[9],
         early.give(ids, now_s),
     )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pipelines.track import checkpoint
 from pipelines.track import table as t
 from pipelines.track.appearance import Looks
-from pipelines.track.association import Likeness, best_of, pairs
+from pipelines.track.association import NOTHING, Likeness, best_of, pairs
 from pipelines.track.camera_motion import CameraMotion
 from pipelines.track.early import Early
 from pipelines.track.evidence import ScoreScale
@@ -19,7 +19,7 @@ from pipelines.track.motion import Motion
 from pipelines.track.scene_motion import SceneMotion
 from pipelines.track.settings import TrackerSettings
 from pipelines.track.shown import shown
-from pipelines.track.table import Table
+from pipelines.track.table import NOBODY, Table
 from pipelines.track.trust import Trust
 from pipelines.track.votes import Votes
 from pipelines.values import Detections, Image, Labels, Stamp, Tracks
@@ -29,7 +29,6 @@ Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
 
-NOBODY: Index = np.zeros(0, np.intp)
 BACKWARDS_S = 1.0  # media time that falls back by more begins anew; by less, the frame is dropped
 OUTSIDE = 0.02  # a predicted centre this far out of the picture has left it
 
@@ -42,6 +41,7 @@ class Tracker:
 
     def __init__(self, settings: TrackerSettings | None = None) -> None:
         self.settings = settings or TrackerSettings()
+        self._least = np.array(self.settings.min_similarity, np.float32)
         self.dropped: dict[str, int] = {}
         self._camera: str | None = None
         self.reset()
@@ -63,7 +63,8 @@ class Tracker:
         self._looks = Looks(self.settings.max_tracks)
         self._early = Early()
         self._scene = SceneMotion()
-        self._base_ns: int | None = None
+        self._base_ns: int | None = None  # the first frame's media time, and the last one's
+        self._last_ns = 0
         self._now_s = 0.0
         self._dt = 0.0
 
@@ -93,12 +94,14 @@ class Tracker:
             shift = self.camera_motion.follow(image, detections.boxes_xyxyn)
             if shift is not None:
                 self._motion.shift(tracks, shift)
-        free = self._associate(found, units, labels.group_ids())
-        gap = self._forget()
+        free, absent = self._associate(found, units, labels.group_ids())
+        late = NOBODY
+        if absent is not NOBODY:
+            absent, late = self._forget(absent)
         if free is None or len(free):
-            gap = self._give_birth(found, units, free, gap)
+            self._give_birth(found, units, free)
         confirmed, classes = self._trust.all_confirmed, self._votes.winners
-        return shown(tracks, gap, confirmed, classes, self._early, self._now_s, settings.coast_s)
+        return shown(tracks, absent, late, confirmed, classes, self._early, self._now_s)
 
     # ---- what comes in
 
@@ -114,18 +117,19 @@ class Tracker:
             self.reset()
             self._epoch = stamp.epoch
         if self._base_ns is None:
-            self._base_ns = stamp.media_ns
+            self._base_ns = self._last_ns = stamp.media_ns
             return True
-        dt = (stamp.media_ns - self._base_ns) / 1e9 - self._now_s
+        dt = (stamp.media_ns - self._last_ns) / 1e9
         if dt < -BACKWARDS_S:
             self._drop("media time fell back", 1)
             self._clear()
-            self._base_ns = stamp.media_ns
+            self._base_ns = self._last_ns = stamp.media_ns
             return True
         if dt <= 0:
             self._drop("media time did not advance", 1)
             return False
-        self._now_s += dt
+        self._last_ns = stamp.media_ns
+        self._now_s = (stamp.media_ns - self._base_ns) / 1e9
         self._dt = dt
         return True
 
@@ -134,14 +138,17 @@ class Tracker:
 
     # ---- who is who
 
-    def _associate(self, found: Found, units: Floats | None, groups: npt.NDArray[np.int32]) -> Index | None:
+    def _associate(
+        self, found: Found, units: Floats | None, groups: npt.NDArray[np.int32]
+    ) -> tuple[Index | None, Index]:
         """Match sure boxes before unsure ones (ByteTrack: Zhang et al., ECCV 2022) and tracks that ever had
-        a sure box before those that never had; return which are left over, None for all. A track is matched
-        only by boxes of its own group of classes. Every box left over begins a track, but only sure ones get
-        it shown: the rest is its history, should it turn out to be an object that came in badly seen."""
-        s, tracks = self.settings, self._tracks
+        a sure box before those that never had; return which boxes are left over, None for all, and which
+        tracks. A track is matched only by boxes of its own group of classes. Every box left over begins a
+        track, but only sure ones get it shown: the rest is its history, should it turn out to be an object
+        that came in badly seen."""
+        tracks = self._tracks
         if not len(found) or not tracks.n:
-            return None
+            return None, np.arange(tracks.n) if tracks.n else NOBODY
         self._likeness.meet(found.rows[t.SEEN_BOX])
         alike = self._likeness.of(tracks)
         best, value = best_of(alike)
@@ -153,26 +160,25 @@ class Tracker:
         if len(groups) > 1:
             strange = groups[self._votes.winners][:, None] != groups[found.detections.class_ids]
             np.copyto(alike, -1.0, where=strange)
-        least, all_sure = s.min_similarity, found.all_sure and self._trust.all_sure
+        least, all_sure = self._least, found.all_sure and self._trust.all_sure
         if not all_sure:
             self._rank(alike, found.rows[t.SEEN_EVIDENCE] >= t.NONE)
-            least = 0.0
+            least = NOTHING
         if not all_sure or units is not None or len(groups) > 1:
             best, value = best_of(alike)
-        columns, matched = pairs(alike, least, best, value)
-        if matched is not None and not matched.any():
-            return None
-        self._correct(found, columns, matched)
-        if matched is not None:
-            columns = columns[matched]
+        columns, matched, taken = pairs(alike, least, best, value)
+        absent = NOBODY if matched is None else (~matched).nonzero()[0]
+        if not taken:
+            return None, absent
+        self._correct(found, columns, matched, absent)
         if units is not None:
             rows = np.arange(tracks.n) if matched is None else matched.nonzero()[0]
-            self._looks.learn(rows, units[columns])
-        if len(columns) == len(found):
-            return NOBODY
+            self._looks.learn(rows, units[taken])
+        if len(taken) == len(found):
+            return NOBODY, absent
         free = np.ones(len(found), np.bool_)
-        free[columns] = False
-        return free.nonzero()[0]
+        free[taken] = False
+        return free.nonzero()[0], absent
 
     def _rank(self, alike: Floats, sure: Bools) -> None:
         """Put matches that come first above the others, and those that may not be below 0, in place."""
@@ -182,10 +188,10 @@ class Tracker:
         alike += (self._tracks.sure_hits > 0).astype(np.float32)[:, None]
         np.copyto(alike, -1.0, where=refused)
 
-    def _correct(self, found: Found, columns: Index, matched: Bools | None) -> None:
-        """Give the tracks `matched` (N,), None for all, the boxes `columns` (N,)."""
+    def _correct(self, found: Found, columns: Index, matched: Bools | None, absent: Index) -> None:
+        """Give the tracks `matched` (N,), None for all, the boxes `columns` (N,); `absent` are the others."""
         tracks = self._tracks
-        self._motion.correct(tracks, found.rows.take(columns, axis=1), matched)
+        self._motion.correct(tracks, found.rows.take(columns, axis=1), matched, absent)
         self._trust.count(tracks, matched, self._scale)
         self._votes.count(tracks, matched)
         if not self._trust.all_confirmed:
@@ -193,39 +199,38 @@ class Tracker:
 
     # ---- life and death
 
-    def _forget(self) -> Array | None:
-        """Forget tracks that are gone; of those left, how long ago each (N,) was seen, None where all were
-        seen now."""
+    def _forget(self, absent: Index) -> tuple[Index, Index]:
+        """Of the tracks `absent`, which have no box now, forget those that are gone; return the others, and
+        which of them are not shown for it."""
         tracks, s = self._tracks, self.settings
-        if not tracks.n:
-            return None
-        gap: Array = self._now_s - tracks.seen_s
-        longest = gap.item(gap.argmax())
-        if longest <= 0.0:
-            return None
+        seen_s, place = tracks.seen_s.take(absent), tracks.box[:2].take(absent, axis=1)
+        longest = self._now_s - seen_s.item(seen_s.argmin())
+        late = NOBODY if longest <= s.coast_s else absent[self._now_s - seen_s > s.coast_s]
         hasty = max(s.tentative_s, 1.5 * self._dt)
-        place = tracks.place
-        within = place.item(place.argmin()) >= -OUTSIDE and place.item(place.argmax()) <= 1 + OUTSIDE
-        if within and longest <= min(hasty, s.lost_s):
-            return gap
-        gone = gap > hasty + (s.lost_s - hasty) * tracks.confirmed
+        flat = place.reshape(-1)
+        within = flat.item(flat.argmin()) >= -OUTSIDE and flat.item(flat.argmax()) <= 1 + OUTSIDE
+        if within and longest <= (s.lost_s if self._trust.all_confirmed else min(hasty, s.lost_s)):
+            return absent, late
+        gone = self._now_s - seen_s > hasty + (s.lost_s - hasty) * tracks.confirmed.take(absent)
         if not within:
-            off = np.abs(tracks.box[:2] - 0.5) > 0.5 + OUTSIDE
-            gone |= (off[0] | off[1]) & (gap > 0)
-        if gone.any():
-            self._early.forget(tracks.id[gone].tolist())
-            keep = (~gone).nonzero()[0]
-            tracks.keep(keep)
-            self._trust.look(tracks)
-            self._votes.keep(keep)
-            self._looks.keep(keep)
-            gap = gap.take(keep)
-        return gap
+            off = np.abs(place - 0.5) > 0.5 + OUTSIDE
+            gone |= off[0] | off[1]
+        if not gone.any():
+            return absent, late
+        columns = absent[gone]
+        self._early.forget(tracks.id[columns].tolist())
+        left = np.ones(tracks.n, np.bool_)
+        left[columns] = False
+        keep = left.nonzero()[0]
+        tracks.keep(keep)
+        self._trust.look(tracks)
+        self._votes.keep(keep)
+        self._looks.keep(keep)
+        moved = np.cumsum(left) - 1
+        return moved[absent[~gone]], moved[late[left[late]]]
 
-    def _give_birth(
-        self, found: Found, units: Floats | None, free: Index | None, gap: Array | None
-    ) -> Array | None:
-        """The boxes `free`, None for all, begin tracks; `gap` (see _forget) with theirs."""
+    def _give_birth(self, found: Found, units: Floats | None, free: Index | None) -> None:
+        """The boxes `free`, None for all, begin tracks."""
         tracks, seen = self._tracks, found.rows
         if free is not None:
             seen, units = seen[:, free], None if units is None else units[free]
@@ -236,7 +241,7 @@ class Tracker:
             seen, units = seen[:, best], None if units is None else units[best]
         n, old = seen.shape[1], tracks.n
         if not n:
-            return gap
+            return
         fresh = Table.of(n)
         fresh.seen[:] = seen
         fresh.box[:] = seen[t.SEEN_BOX]
@@ -249,7 +254,6 @@ class Tracker:
         self._looks.begin(slice(old, old + n), units)
         self._early.begin(fresh)
         tracks.add(fresh)
-        return None if gap is None else np.concatenate((gap, np.zeros(n)))
 
     # ---- checkpoints
 
@@ -283,6 +287,7 @@ class Tracker:
         self._epoch = rest["epoch"]
         self._base_ns = rest["base_ns"]
         self._now_s = float(rest["now_s"])
+        self._last_ns = (self._base_ns or 0) + round(self._now_s * 1e9)
         self._next_id = int(rest["next_id"])
         self._motion.noise.restore(rest["noise"])
         self._scale.restore(rest["scale"])

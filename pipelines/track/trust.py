@@ -21,7 +21,6 @@ MOST_EVIDENCE = 3.0  # of one box
 TEACH_FROM, TEACH_TO = 5, 60  # boxes of a track, by number, that teach the usual score:
 # not all, lest one person who stands for an hour sets it
 _ONE = np.array(1.0)
-_TEACH_MIDDLE, _TEACH_REACH = np.array((TEACH_TO + TEACH_FROM) / 2), np.array((TEACH_TO - TEACH_FROM) / 2)
 
 
 class Trust:
@@ -31,6 +30,8 @@ class Trust:
         self._settings = settings
         self.all_confirmed = self.all_sure = True
         self._all_old = True
+        self._teaches: Bools = np.zeros(0, np.bool_)  # whose next box teaches, for so many frames more
+        self._steady = 0
 
     def begin(self, fresh: Table) -> None:
         """New tracks have one box, that of `fresh.seen`."""
@@ -40,7 +41,9 @@ class Trust:
         fresh.evidence[:] = np.minimum(np.maximum(evidence, 0.0), MOST_EVIDENCE)
         if self._settings.confirm_hits <= 1:
             fresh.confirmed[:] = fresh.evidence >= self._settings.confirm_evidence
-        self.all_confirmed = self.all_sure = self._all_old = False
+        self.all_confirmed = self._all_old = False
+        self.all_sure = self.all_sure and fresh.sure_hits.item(fresh.sure_hits.argmin()) > 0
+        self._steady = 0
 
     def count(self, tracks: Table, matched: Bools | None, scale: ScoreScale) -> None:
         """Count the boxes that the tracks `matched` (N,), None for all, were just matched with."""
@@ -49,16 +52,21 @@ class Trust:
         tracks.hits += _ONE if matched is None else matched
         if not self.all_confirmed:
             self._confirm(tracks, matched)
-        taught = np.abs(tracks.hits - _TEACH_MIDDLE) <= _TEACH_REACH
-        if matched is not None:
-            taught &= matched
+        self._steady -= 1
+        if self._steady < 0:
+            self._grow_old(tracks.hits)
+        taught = self._teaches if matched is None else self._teaches & matched
         if not self.all_confirmed:
-            taught &= tracks.confirmed > t.NONE
+            taught = taught & (tracks.confirmed > t.NONE)
+            self._look(tracks)
         scale.learn(tracks.seen[t.SEEN_EVIDENCE], taught)
-        if self.all_confirmed:
-            self._all_old = tracks.hits.item(tracks.hits.argmin()) > TEACH_TO
-        else:
-            self.look(tracks)
+
+    def _grow_old(self, hits: Array) -> None:
+        """Find out who teaches, and for how many frames that surely stays as it is."""
+        self._teaches = (hits >= TEACH_FROM) & (hits <= TEACH_TO)
+        ahead = [(TEACH_FROM if n < TEACH_FROM else TEACH_TO + 1) - n for n in hits.tolist() if n <= TEACH_TO]
+        self._all_old = self.all_confirmed and not ahead
+        self._steady = int(min(ahead, default=0)) - 1
 
     def _confirm(self, tracks: Table, matched: Bools | None) -> None:
         evidence, settings = tracks.seen[t.SEEN_EVIDENCE], self._settings
@@ -77,7 +85,11 @@ class Trust:
         np.maximum(tracks.confirmed, proven, out=tracks.confirmed)
 
     def look(self, tracks: Table) -> None:
-        """Find out whether there is anything to count."""
+        """Find out whether there is anything to count, where tracks have come or gone."""
+        self._steady = 0
+        self._look(tracks)
+
+    def _look(self, tracks: Table) -> None:
         if not tracks.n:
             self.all_confirmed = self.all_sure = self._all_old = True
             return
