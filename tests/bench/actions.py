@@ -1,7 +1,7 @@
 """Actions: accuracy on the corpus's three sets beside simpler ways, and what live windows cost.
 
 python -m tests.bench actions                     everything (an hour on one slow core)
-python -m tests.bench actions -o part=jhmdb       one part: jhmdb, urfd, fight, crops, live, scene or cost
+python -m tests.bench actions -o part=jhmdb       one part: jhmdb, urfd, fight, crops, live, scene, demo or cost
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from tests.conftest import CORPUS
 
 NAME = "actions"
 DESCRIPTION = "accuracy of action models on three sets beside simpler ways, and the cost of live windows"
-PARTS = ("jhmdb", "urfd", "fight", "crops", "live", "scene", "cost")
+PARTS = ("jhmdb", "urfd", "fight", "crops", "live", "scene", "demo", "cost")
+BARE = {"demo", "cost"}  # which need neither torch nor, the demo, the corpus
 
 
 def say(text: str) -> None:
@@ -32,8 +33,11 @@ def run(
     partitions: int = 3,
     inputs: str = "moved,moved+flow+people",
     detector: str = "yolov8n_640",
+    streets: str = "101,102,103,104,105,106",
+    seconds: float = 75.0,
 ) -> dict[str, Any]:
-    """`inputs`, `partitions` and `detector` (of the corpus, or `default`) are of the fights alone."""
+    """`inputs`, `partitions` and `detector` (of the corpus, or `default`) are of the fights alone, `streets`
+    (seeds) and `seconds` of the demo."""
     if part not in ("all", *PARTS):
         raise registry.Unavailable(f"no part {part!r}: use all, {', '.join(PARTS)}")
     found: dict[str, Any] = {}
@@ -42,7 +46,11 @@ def run(
         from tests.bench import action_cost
 
         found["cost"] = action_cost.measure(CORPUS, frames)
-    if set(wanted) - {"cost"}:
+    if "demo" in wanted:
+        from tests.bench import action_demo
+
+        found["demo"] = action_demo.measure(tuple(map(int, streets.split(","))), seconds, say)
+    if set(wanted) - BARE:
         found.update(_trained(wanted, seeds, tuple(variants.split(",")), epochs, clips))
     if "fight" in wanted:
         found["fight"] = _fight(detector, inputs, variants, seeds, partitions)
@@ -112,6 +120,12 @@ def render(result: dict[str, Any]) -> str:
             f"| {r['name']} | {r['detector']} | {r['accuracy']:.1%} | {r['interval_95'][0]:.1%} to "
             f"{r['interval_95'][1]:.1%} | {r['macro_f1']:.1%} | {r['n']} |"
             for r in result["scene"]
+        ] + [""]
+    if "demo" in result:
+        lines += ["demo: events, acts, acts found, median seconds after their beginning, false events", ""]
+        lines += [
+            f"| {r['name']} | {r['events']} | {r['truth']} | {r['found']} | {r['after_s']} | {r['false']} |"
+            for r in result["demo"]
         ] + [""]
     if "cost" in result:
         lines += ["cost: share of the detector's own time, 5 tracks a camera", ""]

@@ -1,0 +1,180 @@
+"""Labelled tracks of people in synthetic scenes, as a detector and the tracker give them:
+python -m streamer.sources.synthetic.tracks --out DIR --count N.
+
+DIR/scene-NNN.npz for `streamer actions train DIR`: the boxes of each track, and beside each what the person
+whose box it is does then; what is there already stays. Each scene is a street of its own: seed, height of the
+camera, frame rate, people and noise differ; one in four is of the split `val`. DIR/made.npz: tracks of
+pipelines/train/actions_tracks.py, which need no detector and whose cameras differ more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pipelines.actions.inputs import boxes_to_values
+from pipelines.actions.windows import GAP_S
+from pipelines.detect.detector import Detector
+from pipelines.geometry import iou
+from pipelines.pipeline import Pipeline
+from pipelines.registry import PACKAGED_MODEL, create_detector
+from pipelines.spec import CameraRules
+from pipelines.train.actions_tracks import make_tracks
+from pipelines.values import Floats, Frame, Labels, Stamp, Tracks
+from streamer.sources.synthetic.painter import Drawn, placed
+from streamer.sources.synthetic.scene import Scene
+
+CAMERA = "made"
+SECONDS = 60
+WIDTH, HEIGHT = 640, 360
+VAL_EVERY = 4  # scenes
+SAME = 0.3  # intersection over union from which a track is a person's
+NOBODY = 0.1  # below it with everybody: something else that is taken for a person
+LEAST = 8  # boxes of a track
+MADE_SEED = 1
+STAND, RIDE = "stand", "ride"
+WORDS = {"rise": STAND}  # what has no label of its own
+
+
+@dataclass(slots=True)
+class LabelledTrack:
+    """Boxes as pipelines.actions.inputs has them, their moments, and what is done; "" where that is not
+    known."""
+
+    group: str
+    split: str
+    values: list[Floats] = field(default_factory=list)
+    times_s: list[float] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+
+    def add(self, value: Floats, time_s: float, label: str) -> None:
+        self.values.append(value)
+        self.times_s.append(time_s)
+        self.labels.append(label)
+
+
+def draw_scene(number: int, seed: int) -> Scene:
+    """Scene `number` of a set."""
+    random = np.random.default_rng((seed, number))
+    return Scene(
+        seed=int(random.integers(1 << 30)),
+        width=WIDTH,
+        height=HEIGHT,
+        fps=float(np.round(random.uniform(8.0, 12.0), 1)),
+        seconds=SECONDS,
+        density=float(random.uniform(0.6, 1.0)),
+        people=float(random.uniform(1.0, 3.5)),
+        bicycles=float(random.uniform(0.5, 3.0)),
+        noise=float(random.uniform(1.0, 4.0)),
+        mast=float(random.uniform(5.0, 10.0)),
+        acts=float(random.uniform(0.4, 1.0)),
+    )
+
+
+def follow(scene: Scene, detector: Detector, group: str, split: str) -> list[LabelledTrack]:
+    """The tracks of a scene. Where one was not seen for so long that a window begins anew, another begins."""
+    pipeline = Pipeline(detector)
+    pipeline.open_camera(CAMERA, CameraRules())
+    painter, done = scene.painter(), list[LabelledTrack]()
+    going: dict[int, LabelledTrack] = {}
+    for number in range(scene.frames or 0):
+        picture = scene.snapshot(painter, number)
+        at_ns = scene.media_ns(number)
+        frame = Frame(Stamp(CAMERA, 1, number, at_ns, at_ns, 0), painter.paint(picture))
+        tracks = pipeline.step([frame])[0].tracks
+        people = [d for d in placed(picture.actors, painter.view) if d.kind == "person"]
+        for track_id, value, label in _seen(tracks, detector.labels, people, scene):
+            track = going.get(track_id)
+            if track is None or picture.t_s - track.times_s[-1] > GAP_S:
+                track = going[track_id] = LabelledTrack(group, split)
+                done.append(track)
+            track.add(value, picture.t_s, label)
+    return [track for track in done if len(track.times_s) >= LEAST and any(track.labels)]
+
+
+def _seen(
+    tracks: Tracks, labels: Labels, people: Sequence[Drawn], scene: Scene
+) -> Iterator[tuple[int, Floats, str]]:
+    """Id, values and label of each track of a person that was seen in a frame."""
+    rows = [i for i in np.flatnonzero(tracks.observed) if labels.groups[tracks.class_ids[i]] == "person"]
+    size = np.array([scene.width, scene.height] * 2, np.float32)
+    true = np.clip([d.box for d in people], 0, size) if people else np.zeros((0, 4), np.float32)
+    shared = iou(tracks.boxes_xyxyn[rows] * size, true)
+    values = boxes_to_values(tracks.boxes_xyxyn[rows], scene.width / scene.height)
+    for row, value, near in zip(rows, values, shared, strict=True):
+        yield int(tracks.track_ids[row]), value, _label(near, people)
+
+
+def _label(near: np.ndarray[Any, np.dtype[np.float64]], people: Sequence[Drawn]) -> str:
+    most = float(near.max(initial=0.0))
+    if most < SAME:
+        return STAND if most < NOBODY else ""
+    who = people[int(near.argmax())]
+    return WORDS.get(who.actor.doing, who.actor.doing) if who.actor.kind == "person" else RIDE
+
+
+def write(path: Path, tracks: Sequence[LabelledTrack]) -> None:
+    """As `streamer actions train` reads it."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(
+            file,
+            boxes=np.concatenate([np.stack(t.values) for t in tracks]).astype(np.float32),
+            times_s=np.concatenate([t.times_s for t in tracks]),
+            length=np.array([len(t.times_s) for t in tracks]),
+            label=np.array([label for t in tracks for label in t.labels]),
+            group=np.array([t.group for t in tracks]),
+            split=np.array([t.split for t in tracks]),
+        )
+    partial.replace(path)
+
+
+def made(count: int) -> list[LabelledTrack]:
+    """Tracks without a detector."""
+    data = make_tracks(count, MADE_SEED)
+    names = data.heads[0].labels
+    return [
+        LabelledTrack(
+            item.group,
+            "train",
+            list(item.values),
+            item.times_s.tolist(),
+            [names[i] for i in item.targets[0].argmax(axis=1)],
+        )
+        for item in data.sequences
+    ]
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m streamer.sources.synthetic.tracks", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=20, help="scenes")
+    parser.add_argument("--made", type=int, default=2000, help="tracks without a detector")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args(words)
+    cv2.setNumThreads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    detector = create_detector("auto", PACKAGED_MODEL, threads=1)
+    for number in range(options.count):
+        path = options.out / f"scene-{number:03d}.npz"
+        if path.exists():
+            continue
+        split = "val" if number % VAL_EVERY == VAL_EVERY - 1 else "train"
+        scene = draw_scene(number, options.seed)
+        found = follow(scene, detector, f"scene-{options.seed}-{number}", split)
+        write(path, found)
+        print(f"scene {number + 1} of {options.count}: {len(found)} tracks", flush=True)
+    if options.made:
+        write(options.out / "made.npz", made(options.made))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
