@@ -144,6 +144,7 @@ class Pipeline:
         """
         ticket = self.detector.submit(frames, notify)
         ticket.maps = self.actions is not None and self.actions.needs_maps
+        ticket.faint = self.actions is not None and self.actions.needs_faint
         wanted = self.actions is not None and self.actions.needs_pixels
         return Pending(
             tuple(frame.stamp for frame in frames),
@@ -177,7 +178,17 @@ class Pipeline:
             return results
         images = pending.images or (None,) * len(results)
         seen = [
-            Seen(result.stamp, result.tracks, aspect, image, _poses(result), boxes.maps, boxes, grey)
+            Seen(
+                result.stamp,
+                result.tracks,
+                aspect,
+                image,
+                _poses(result),
+                boxes.maps,
+                boxes,
+                grey,
+                self._faint(result.stamp, boxes),
+            )
             for result, aspect, image, boxes, grey in zip(
                 results, pending.aspects, images, found, greys, strict=True
             )
@@ -201,13 +212,17 @@ class Pipeline:
         """Filter, tracker, analytics, and the scene where its picture is there."""
         state = self._cameras[stamp.camera]
         kept = state.filter.apply(detections)
-        if kept.maps is not None:
-            kept = replace(kept, maps=None)  # a megabyte a frame, and results are kept
+        if kept.maps is not None or kept.faint is not None:
+            kept = replace(kept, maps=None, faint=None)  # a megabyte a frame, and results are kept
         tracks = state.tracker.update(stamp, kept, self.labels, grey)
         events = state.analytics.update(stamp, tracks)
         if scene is not None and state.scene is not None:
             events = [*events, *state.scene.see(stamp, scene)]
         return FrameResult(stamp, kept, tracks, tuple(events))
+
+    def _faint(self, stamp: Stamp, found: Detections) -> Detections | None:
+        """Boxes that the detector is not sure of, after the camera's rules."""
+        return None if found.faint is None else self._cameras[stamp.camera].filter.apply_to_faint(found.faint)
 
     def view_moved(self, camera: str) -> float:
         """How far the view is from where it began, in shares of the picture; 0 for replays."""

@@ -132,8 +132,9 @@ class Detections:
     boxes_xyxyn (N, 4) float32; scores (N,) float32 in [0, 1]; class_ids (N,) int32;
     embeddings (N, D) float32 or None, one appearance vector a box where the user has such a model;
     keypoints (N, J, 3) float32 or None: of each box's joints x and y normalised to the picture and a score in
-    [0, 1], all finite; a joint of score 0 is unknown. `maps` are the frame's, where they were asked for.
-    Boxes below `sure_score` are weak: a track goes on with them, but they are no proof of an object.
+    [0, 1], all finite; a joint of score 0 is unknown. Boxes below `sure_score` are weak: a track goes on with
+    them, but they are no proof of an object. Where they were asked for: `maps` are the frame's, `faint` boxes
+    of scores below all of these, which suppress none of them.
     """
 
     boxes_xyxyn: Floats
@@ -143,6 +144,7 @@ class Detections:
     keypoints: Floats | None = None
     maps: FeatureMaps | None = None
     sure_score: float = 0.0
+    faint: Detections | None = None
 
     def __post_init__(self) -> None:
         n = len(self.boxes_xyxyn)
@@ -171,6 +173,7 @@ class Detections:
             None if self.keypoints is None else self.keypoints[index],
             self.maps,
             self.sure_score,
+            self.faint,
         )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from pipelines.actions.decide import Action, Decider
 from pipelines.actions.embed import CropEmbedder
+from pipelines.actions.follow import Follower
 from pipelines.actions.inputs import boxes_to_values
 from pipelines.actions.maps import WHOLE as WHOLE_PICTURE
 from pipelines.actions.maps import pool
@@ -36,7 +37,8 @@ class Seen:
 
     `aspect` is the picture's width over height. What a model of that kind needs: `image` (H, W, 3) BGR for
     crops; `poses` by track id, (J, 3) x, y normalised to the picture and a score; `maps` of the detector, and
-    what it `found` before any rule of the camera; `grey`, the small copy (H, W) of the picture.
+    what it `found` before any rule of the camera; `grey`, the small copy (H, W) of the picture; `faint` boxes,
+    for models of boxes.
     """
 
     stamp: Stamp
@@ -47,6 +49,7 @@ class Seen:
     maps: FeatureMaps | None = None
     found: Detections | None = None
     grey: Image | None = None
+    faint: Detections | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +90,13 @@ class _Camera:
     moment_s: float = 0.0  # the last moment of that clock
     before: FeatureMaps | None = None  # of that moment, for tracks
     picture: WholePicture | None = None  # likewise, of the whole
+    follower: Follower = field(default_factory=Follower)
 
     def begin(self) -> None:
         """Nothing of what was seen before is of use any more."""
         self.tracks.clear()
         self.clock = self.before = self.picture = None
+        self.follower = Follower()
 
 
 class ActionEngine:
@@ -139,6 +144,11 @@ class ActionEngine:
         """Whether a frame's boxes alone are not enough."""
         embedder = self.card.embedder
         return self.needs_pixels or self.needs_maps or (embedder is not None and embedder.flow)
+
+    @property
+    def needs_faint(self) -> bool:
+        """Whether frames are to come with boxes that the detector is not sure of."""
+        return self.card.kind == "boxes" and not self.card.whole_picture
 
     # ---- cameras
 
@@ -190,6 +200,8 @@ class ActionEngine:
         moment_s = self._moment_s(camera, now_s)
         wanting = self._wanting(camera, seen, now_s)
         values = self._values(camera, seen, wanting) if moment_s is not None else {}
+        if seen.faint is not None and self.needs_faint:
+            values |= self._follow(camera, seen, seen.faint, now_s)
         if moment_s is not None and seen.maps is not None:
             camera.before = seen.maps
         due = []
@@ -239,6 +251,22 @@ class ActionEngine:
             if self._wants(track, now_s):
                 wanting[track_id] = row
         return wanting
+
+    def _follow(self, camera: _Camera, seen: Seen, faint: Detections, now_s: float) -> dict[int, Floats]:
+        """Values of tracks that the tracker did not see in this frame, and the detector faintly."""
+        tracks = seen.tracks
+        rows = np.flatnonzero(tracks.observed & self._watched[tracks.class_ids])
+        sure = {int(tracks.track_ids[row]): tracks.boxes_xyxyn[row] for row in rows}
+        found = camera.follower.see(now_s, sure, faint.boxes_xyxyn[self._watched[faint.class_ids]])
+        values = {}
+        for track_id, box in found.items():
+            track = camera.tracks.get(track_id)
+            if track is None:
+                continue
+            track.seen_s, track.box = now_s, tuple(box.tolist())
+            if track.ring.wants(now_s):
+                values[track_id] = boxes_to_values(box[None], seen.aspect)[0]
+        return values
 
     def _wants(self, track: _Track, now_s: float) -> bool:
         return self.card.kind not in ("pose", "boxes") or track.ring.wants(now_s)

@@ -14,14 +14,15 @@ from pipelines.values import Detections, Frame, Labels
 class Ticket:
     """Stands for one submitted batch; good for one collect() of the detector that gave it.
 
-    `maps`: whether its frames' feature maps are wanted, of a detector that was asked to give_maps().
+    `maps`: whether its frames' feature maps are wanted, of a detector that was asked to give_maps(). `faint`:
+    whether boxes are that it is not sure of, where it can give them.
     """
 
-    __slots__ = ("cameras", "maps")
+    __slots__ = ("cameras", "maps", "faint")
 
     def __init__(self, cameras: tuple[str, ...]) -> None:
         self.cameras = cameras
-        self.maps = False
+        self.maps = self.faint = False
 
 
 class Detector(Protocol):

@@ -32,11 +32,18 @@ class DetectionFilter:
         self._masks = [(labels.mask(m.classes), _raster(m.points)) for m in rules.masks]
 
     def apply(self, found: Detections) -> Detections:
+        return self._apply(found, self._min_score)
+
+    def apply_to_faint(self, faint: Detections) -> Detections:
+        """Likewise to boxes that are below any minimum score."""
+        return self._apply(faint, np.where(np.isinf(self._min_score), self._min_score, np.float32(0)))
+
+    def _apply(self, found: Detections, min_score: Floats) -> Detections:
         if not (self._by_score or self._by_size or self._masks) or not len(found):
             return found
         ids = found.class_ids
         boxes = found.boxes_xyxyn
-        keep = found.scores >= self._min_score[ids]
+        keep = found.scores >= min_score[ids]
         if self._by_size:
             keep &= (boxes[:, 2:] - boxes[:, :2] >= self._min_size[ids]).all(axis=1)
         if self._masks:

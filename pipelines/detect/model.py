@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ DYNAMIC_INT8 = "dynamic int8 model: slower than its float32 original on every CP
 DEFAULT_SIZE = (640, 640)
 FARTHEST = 10.0  # inputs; a box beyond is no box
 FARTHEST_JOINT = 1.5  # pictures from the middle
+FAINT = 0.25  # of the sure score: from here on a box is faint
 
 A = TypeVar("A")  # an engine's answer for one frame
 
@@ -184,13 +185,21 @@ class Answers:
         self._limits = limits
         self._nms_iou = nms_iou
 
-    def read(self, outputs: Sequence[Sequence[Floats]], placements: Sequence[Placement]) -> list[Detections]:
+    def read(
+        self, outputs: Sequence[Sequence[Floats]], placements: Sequence[Placement], *, faint: bool = False
+    ) -> list[Detections]:
         """`outputs[i]` is frame i's share of each output. Raises FrameRefused, the good frames inside."""
-        return each_frame(self._one, outputs, placements)
+        return each_frame(self._both if faint else self._one, outputs, placements)
 
-    def _one(self, answer: Sequence[Floats], placement: Placement) -> Detections:
+    def _both(self, answer: Sequence[Floats], placement: Placement) -> Detections:
+        """With faint boxes. Read apart, so that the others are what they are without."""
+        every = self._one(answer, placement, self._limits.sure * FAINT)
+        return replace(self._one(answer, placement), faint=every.take(every.scores < self._limits.low))
+
+    def _one(self, answer: Sequence[Floats], placement: Placement, score: float | None = None) -> Detections:
+        least = self._limits.low if score is None else score
         with np.errstate(over="ignore", invalid="ignore"):  # absurd numbers are refused below, as boxes
-            boxes, scores, class_ids, joints = self._head.decode(answer, self._limits.low)
+            boxes, scores, class_ids, joints = self._head.decode(answer, least)
         if not len(scores):
             return Detections.empty()
         self._check(boxes)

@@ -104,7 +104,7 @@ class OnnxDetector:
         finally:
             self._free.append(slot)
         last = len(outputs) - len(net.strides)
-        found = self._answers.read(self._shares(outputs[:last], len(places)), places)
+        found = self._answers.read(self._shares(outputs[:last], len(places)), places, faint=ticket.faint)
         if not ticket.maps or not net.strides:
             return found
         maps = [output.transpose(0, 2, 3, 1) for output in outputs[last:]]

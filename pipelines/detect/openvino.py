@@ -110,7 +110,7 @@ class OpenVinoDetector:
         self._open -= 1
         program, places = ticket.program, ticket.placements
         try:
-            found = program.answers.read(request.finish(len(places)), places)
+            found = program.answers.read(request.finish(len(places)), places, faint=ticket.faint)
             if not ticket.maps or not program.strides:
                 return found
             maps = [request.maps(i) for i in range(len(places))]

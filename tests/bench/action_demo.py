@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.actions.create import create_engine
+from pipelines.detect.card import read_card
 from pipelines.detect.detector import Detector
 from pipelines.pipeline import Pipeline
 from pipelines.registry import PACKAGED_MODEL, create_detector
@@ -28,7 +29,8 @@ ACTION = "streamer.action.detected.v1"
 def measure(seeds: tuple[int, ...], seconds: float, say: Say) -> list[dict[str, Any]]:
     """One row a label: events, acts of the truth, how many of these were found, false events, over all
     streets."""
-    detector = create_detector("auto", PACKAGED_MODEL, threads=1)
+    card = read_card(PACKAGED_MODEL.with_suffix(".yaml"))
+    detector = create_detector("auto", PACKAGED_MODEL, threads=1, sidecar=card)
     total: dict[str, Counter[str]] = {}
     late: dict[str, list[float]] = {}
     for seed in seeds:

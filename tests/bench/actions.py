@@ -1,7 +1,7 @@
 """Actions: accuracy on the corpus's three sets beside simpler ways, and what live windows cost.
 
 python -m tests.bench actions                     everything (an hour on one slow core)
-python -m tests.bench actions -o part=jhmdb       one part: jhmdb, urfd, fight, crops, live, scene, demo or cost
+python -m tests.bench actions -o part=jhmdb       one of jhmdb, urfd, fight, crops, live, scene, demo, cost
 """
 
 from __future__ import annotations

@@ -1,0 +1,150 @@
+"""Who falls is followed by boxes of which the detector is not sure, for actions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.actions.create import create_engine
+from pipelines.actions.follow import HOLD_S, LONGEST_S, Follower
+from pipelines.detect.card import ScoreLimits
+from pipelines.detect.detector import Detector, Ticket
+from pipelines.detect.heads.base import Candidates
+from pipelines.detect.letterbox import Letterbox, Pixels
+from pipelines.detect.model import FAINT, Answers
+from pipelines.pipeline import Pipeline
+from pipelines.spec import ActionsSpec, CameraRules
+from pipelines.values import Detections, Floats, Frame, FrameResult, Labels, Stamp
+from tests.pipelines.actions.tiny_graph import write_tiny
+
+FPS = 10
+UPRIGHT = (0.40, 0.30, 0.45, 0.60)
+SURE_S = 4.0
+
+
+def box(*corners: float) -> Floats:
+    return np.array(corners, np.float32)
+
+
+def none() -> Floats:
+    return np.zeros((0, 4), np.float32)
+
+
+def test_a_faint_box_on_the_last_one_is_the_same_person() -> None:
+    follower = Follower()
+    assert follower.see(0.0, {7: box(0.4, 0.3, 0.5, 0.6)}, none()) == {}
+    leaning, lying = box(0.42, 0.35, 0.56, 0.6), box(0.44, 0.45, 0.62, 0.6)
+    assert follower.see(0.1, {}, np.stack([box(0.0, 0.0, 0.1, 0.2), leaning]))[7].tolist() == leaning.tolist()
+    assert follower.see(0.2, {}, lying[None])[7].tolist() == lying.tolist()
+
+
+def test_each_faint_box_is_one_persons_and_the_nearer_ones() -> None:
+    follower = Follower()
+    follower.see(0.0, {1: box(0.1, 0.1, 0.2, 0.4), 2: box(0.14, 0.1, 0.24, 0.4)}, none())
+    found = follower.see(0.1, {}, box(0.13, 0.1, 0.23, 0.4)[None])
+    assert list(found) == [2]
+
+
+def test_who_is_seen_surely_needs_no_faint_box() -> None:
+    follower = Follower()
+    there = box(0.1, 0.1, 0.2, 0.4)
+    follower.see(0.0, {1: there}, none())
+    assert follower.see(0.1, {1: there}, there[None]) == {}
+
+
+def test_who_was_not_seen_at_all_for_a_while_is_lost_and_nobody_is_followed_for_ever() -> None:
+    there = box(0.1, 0.1, 0.2, 0.4)
+    follower = Follower()
+    follower.see(0.0, {1: there}, none())
+    follower.see(0.3, {}, none())
+    assert follower.see(HOLD_S + 0.1, {}, there[None]) == {}
+    follower.see(1.0, {1: there}, none())
+    seen_s = [t / FPS for t in range(11, 400) if follower.see(t / FPS, {}, there[None])]
+    assert LONGEST_S + 0.8 < max(seen_s) <= LONGEST_S + 1.0
+
+
+class Told:
+    """A head whose boxes are what it is given, as pixels of the input, with scores."""
+
+    name, classes, joints, pixels = "told", 1, 0, Pixels(rgb=True)
+
+    def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:
+        rows = outputs[0][outputs[0][:, 4] >= min_score]
+        return Candidates(rows[:, :4], rows[:, 4], np.zeros(len(rows), np.int32))
+
+
+def test_faint_boxes_come_beside_the_others_and_change_nothing_of_them() -> None:
+    canvas = np.zeros((100, 100, 3), np.uint8)
+    place = Letterbox(canvas, Told.pixels).put(canvas)
+    answers = Answers(Told(), Labels(("person",), ("person",)), (100, 100), ScoreLimits(0.4, 0.6), 0.5)
+    rows = np.array(
+        [
+            [10, 10, 20, 40, 0.9],
+            [11, 10, 21, 40, 0.3],  # the same person
+            [80, 10, 90, 40, 0.5],  # weak, and not faint
+            [50, 50, 80, 60, 0.6 * FAINT + 0.01],
+            [0, 80, 10, 90, 0.6 * FAINT - 0.01],
+        ],
+        np.float32,
+    )
+    plain, both = answers.read([[rows]], [place])[0], answers.read([[rows]], [place], faint=True)[0]
+    assert plain.faint is None
+    assert both.boxes_xyxyn.tolist() == plain.boxes_xyxyn.tolist()
+    assert both.faint is not None
+    np.testing.assert_allclose(both.faint.boxes_xyxyn, [[0.5, 0.5, 0.8, 0.6]], atol=1e-6)
+
+
+class Doubting:
+    """Sees one person, surely for some seconds and then faintly, who rises all the while."""
+
+    labels = Labels(("person",), ("person",))
+    joints: tuple[str, ...] = ()
+    max_batch, parallel, depth = 1, 1, 1
+
+    def submit(self, frames: Sequence[Frame], notify: object = None) -> Ticket:  # noqa: ARG002
+        self._number = frames[0].stamp.frame_id
+        return Ticket((frames[0].stamp.camera,))
+
+    def collect(self, ticket: Ticket) -> list[Detections]:
+        up = 0.02 * max(0.0, self._number - SURE_S * FPS)
+        one = Detections(
+            np.array([UPRIGHT], np.float32) - np.array([0, up, 0, up], np.float32),
+            np.ones(1, np.float32) * 0.9,
+            np.zeros(1, np.int32),
+        )
+        found, faint = (one, Detections.empty()) if self._number <= SURE_S * FPS else (Detections.empty(), one)
+        return [replace(found, faint=faint) if ticket.faint else found]
+
+    def describe(self) -> dict[str, object]:
+        return {}
+
+
+def play(tmp_path: Path, rules: CameraRules) -> list[FrameResult]:
+    model = write_tiny(tmp_path / "m.onnx", groups=("person",))
+    detector: Detector = Doubting()  # type: ignore[assignment]
+    pipeline = Pipeline(detector, create_engine(ActionsSpec(model=str(model)), detector))
+    pipeline.open_camera("a", rules)
+    picture = np.zeros((36, 64, 3), np.uint8)
+    return [
+        pipeline.step([Frame(Stamp("a", 1, i, round(i * 1e9 / FPS), 0, 0), picture)])[0] for i in range(60)
+    ]
+
+
+def test_what_a_person_does_whom_the_detector_doubts_is_told_and_their_track_is_not_touched(
+    tmp_path: Path,
+) -> None:
+    results = play(tmp_path, CameraRules())
+    told = [e for r in results for e in r.events if e.type == "streamer.action.detected.v1"]
+    assert [e.data["action"] for e in told] == ["rise"]
+    assert told[0].data["track_id"] == int(results[30].tracks.track_ids[0])
+    assert not any(r.tracks.observed.any() for r in results[round(SURE_S * FPS) + 1 :])
+    assert all(r.detections.faint is None for r in results)
+
+
+def test_the_rules_of_a_camera_hold_for_faint_boxes_too(tmp_path: Path) -> None:
+    above = {"name": "m", "points": [[0.3, 0.0], [0.6, 0.0], [0.6, 0.42], [0.3, 0.42]]}
+    results = play(tmp_path, CameraRules.model_validate({"masks": [above]}))
+    assert not [e for r in results for e in r.events if e.type == "streamer.action.detected.v1"]
