@@ -37,8 +37,8 @@ class Seen:
 
     `aspect` is the picture's width over height. What a model of that kind needs: `image` (H, W, 3) BGR for
     crops; `poses` by track id, (J, 3) x, y normalised to the picture and a score; `maps` of the detector, and
-    what it `found` before any rule of the camera; `grey`, the small copy (H, W) of the picture; `faint` boxes,
-    for models of boxes.
+    what it `found` before any rule of the camera; `grey`, the small copy (H, W) of the picture; its `faint`
+    boxes, for models of boxes.
     """
 
     stamp: Stamp

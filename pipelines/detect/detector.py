@@ -18,7 +18,7 @@ class Ticket:
     whether boxes are that it is not sure of, where it can give them.
     """
 
-    __slots__ = ("cameras", "maps", "faint")
+    __slots__ = ("cameras", "faint", "maps")
 
     def __init__(self, cameras: tuple[str, ...]) -> None:
         self.cameras = cameras

@@ -33,7 +33,7 @@ def run(
     partitions: int = 3,
     inputs: str = "moved,moved+flow+people",
     detector: str = "yolov8n_640",
-    streets: str = "101,102,103,104,105,106",
+    streets: str = "3,101,102,103,104,105",
     seconds: float = 75.0,
 ) -> dict[str, Any]:
     """`inputs`, `partitions` and `detector` (of the corpus, or `default`) are of the fights alone, `streets`
@@ -122,11 +122,9 @@ def render(result: dict[str, Any]) -> str:
             for r in result["scene"]
         ] + [""]
     if "demo" in result:
-        lines += ["demo: events, acts, acts found, median seconds after their beginning, false events", ""]
-        lines += [
-            f"| {r['name']} | {r['events']} | {r['truth']} | {r['found']} | {r['after_s']} | {r['false']} |"
-            for r in result["demo"]
-        ] + [""]
+        from tests.bench import action_demo
+
+        lines += action_demo.render(result["demo"])
     if "cost" in result:
         lines += ["cost: share of the detector's own time, 5 tracks a camera", ""]
         lines += [f"| {r['name']} | {r['ms']:.3f} ms a frame | {r['share']:.1%} |" for r in result["cost"]]

@@ -3,7 +3,7 @@ python -m streamer.sources.synthetic.tracks --out DIR --count N.
 
 DIR/scene-NNN.npz for `streamer actions train DIR`: the boxes of each track, and beside each what the person
 whose box it is does then; what is there already stays. Each scene is a street of its own: seed, height of the
-camera, frame rate, people and noise differ; one in four is of the split `val`. DIR/made.npz: tracks of
+camera, frame rate, people and noise differ; one in three is of the split `val`. DIR/made.npz: tracks of
 pipelines/train/actions_tracks.py, which need no detector and whose cameras differ more.
 """
 
@@ -36,7 +36,7 @@ from streamer.sources.synthetic.scene import Scene
 CAMERA = "made"
 SECONDS = 60
 WIDTH, HEIGHT = 640, 360
-VAL_EVERY = 4  # scenes
+VAL_EVERY = 3  # scenes
 SAME = 0.3  # intersection over union from which a track is a person's
 NOBODY = 0.1  # below it with everybody: something else that is taken for a person
 LEAST = 8  # boxes of a track
@@ -176,8 +176,8 @@ def made(count: int) -> list[LabelledTrack]:
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m streamer.sources.synthetic.tracks", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=20, help="scenes")
-    parser.add_argument("--made", type=int, default=2000, help="tracks without a detector")
+    parser.add_argument("--count", type=int, default=12, help="scenes")
+    parser.add_argument("--made", type=int, default=800, help="tracks without a detector")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(words)
     cv2.setNumThreads(1)

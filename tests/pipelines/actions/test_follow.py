@@ -115,7 +115,9 @@ class Doubting:
             np.ones(1, np.float32) * 0.9,
             np.zeros(1, np.int32),
         )
-        found, faint = (one, Detections.empty()) if self._number <= SURE_S * FPS else (Detections.empty(), one)
+        found, faint = (
+            (one, Detections.empty()) if self._number <= SURE_S * FPS else (Detections.empty(), one)
+        )
         return [replace(found, faint=faint) if ticket.faint else found]
 
     def describe(self) -> dict[str, object]:
