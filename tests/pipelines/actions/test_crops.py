@@ -84,7 +84,8 @@ def test_the_preset_names_a_model_that_is_there() -> None:
     spec = preset("actions")
     assert spec.actions is not None
     engine = create_engine(spec.actions, TwoPeople())
-    assert engine.card.heads[0].labels == ("stand", "walk", "run", "loiter", "fall")
+    (head,) = engine.card.heads
+    assert set(head.labels) - set(head.silent) == {"run", "loiter", "fall"}
     assert engine.model.path.stat().st_size < 3_000_000
     with pytest.raises(ModelRefused, match="give motion"):
         create_engine(ActionsSpec(model="dance"), TwoPeople())

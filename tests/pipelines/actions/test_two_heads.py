@@ -81,7 +81,8 @@ def test_both_heads_are_learnt_and_evaluated_apart(trained: tuple[Path, Path]) -
 def test_each_head_has_events_of_its_own(trained: tuple[Path, Path]) -> None:
     _, out = trained
     detector = create_detector("openvino", PACKAGED_MODEL, threads=1)
-    pipeline = Pipeline(detector, create_engine(ActionsSpec(model=str(out / "model.onnx")), detector))
+    spec = ActionsSpec(model=str(out / "model.onnx"), pause_s=0)
+    pipeline = Pipeline(detector, create_engine(spec, detector))
     pipeline.open_camera("a", CameraRules())
     told = []
     for i in range(96):

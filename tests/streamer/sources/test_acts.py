@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from pipelines.actions.create import create_engine
-from pipelines.detect.detector import Ticket
+from pipelines.detect.card import read_card
+from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.labels import labels_of
 from pipelines.pipeline import Pipeline
+from pipelines.registry import PACKAGED_MODEL, create_detector
 from pipelines.spec import ActionsSpec, CameraRules
 from pipelines.values import Detections, Frame, Stamp
 from streamer.sources.synthetic import Scene
@@ -127,20 +129,33 @@ class TrueBoxes:
         return {}
 
 
-def test_a_fall_that_is_drawn_is_told_from_the_true_boxes_within_two_seconds() -> None:
-    truth, detector = ActTruth(SCENE), TrueBoxes(SCENE)
+def watch(detector: Detector, paint: bool) -> ActTruth:
+    """The scene's first seconds, and what is told of them."""
+    truth, painter = ActTruth(SCENE), SCENE.painter()
     pipeline = Pipeline(detector, create_engine(ActionsSpec(), detector))
     pipeline.open_camera(CAMERA, CameraRules())
     grey = np.full((36, 64, 3), 114, np.uint8)
     for number in range(round(13 * SCENE.fps)):
         ns = SCENE.media_ns(number)
-        for result in pipeline.step([Frame(Stamp(CAMERA, 1, number, ns, ns, 0), grey)]):
+        picture = SCENE.picture(painter, number) if paint else grey
+        for result in pipeline.step([Frame(Stamp(CAMERA, 1, number, ns, ns, 0), picture)]):
             for event in result.events:
                 if event.type == "streamer.action.detected.v1":
                     data = event.data
                     span_s = data["start_media_ns"] / 1e9, data["end_media_ns"] / 1e9
                     truth.told(data["action"], *span_s, tuple(data["box_xyxyn"]))
     truth.follow(13.0)
-    fall = the_fall(truth)
+    return truth
+
+
+def test_a_fall_that_is_drawn_is_told_from_the_true_boxes_within_two_seconds() -> None:
+    fall = the_fall(watch(TrueBoxes(SCENE), paint=False))
+    assert fall.told_s is not None
+    assert 0.0 < fall.told_s - fall.start_s < 2.0
+
+
+def test_a_fall_that_is_drawn_is_told_by_what_the_default_detector_sees_of_it() -> None:
+    card = read_card(PACKAGED_MODEL.with_suffix(".yaml"))
+    fall = the_fall(watch(create_detector("openvino", PACKAGED_MODEL, threads=1, sidecar=card), paint=True))
     assert fall.told_s is not None
     assert 0.0 < fall.told_s - fall.start_s < 2.0
