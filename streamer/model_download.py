@@ -1,31 +1,28 @@
 """Downloads of weights over HTTP: resumable, bounded, checked, and whole or not there at all.
 
-A download grows as `NAME.part` beside a note `NAME.json` of where it comes from and what the server called
-it (ETag). A later attempt asks for the rest only (RFC 9110, Range and If-Range): a server that has another
-file by now sends it whole, and the download begins anew. It takes its final name once it is complete and its
-SHA-256 is the expected one. Only http and https are spoken; https is never left by a redirect.
+A later attempt asks only for what is missing of the part that is there (model_part.py; RFC 9110, Range and
+If-Range): a server that has another file by now sends it whole, and the download begins anew. It takes its
+final name once it is complete and its SHA-256 is the expected one. Only http and https are spoken; https is
+never left by a redirect.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import http.client
-import json
-import os
 import re
 import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
 from streamer.errors import ModelError, StorageError
+from streamer.model_part import Part, alone
 from streamer.urls import redact
 
 MAX_BYTES = 1 << 31  # what an ONNX file may have
@@ -65,53 +62,6 @@ class _Unreachable(_Interrupted):
     """Raised when no server answered: one more attempt tells whether it was a hiccup."""
 
 
-@dataclass(slots=True)
-class _Part:
-    """The half of a file that is there, and what is known of the whole."""
-
-    path: Path
-    url: str
-    validator: str = ""
-    total: int | None = None
-    _note: Path = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._note = self.path.with_suffix(".json")
-
-    @classmethod
-    def find(cls, path: Path, url: str) -> _Part:
-        """What an earlier attempt left of the same address; anything else is swept away."""
-        part = cls(path, url)
-        try:
-            noted = json.loads(part._note.read_text(encoding="utf-8"))
-            if noted["address"] == _mark(url) and path.is_file():
-                part.validator, part.total = str(noted["validator"]), noted["total"]
-                return part
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            pass  # no note that can be read: begin anew
-        part.clear()
-        return part
-
-    @property
-    def size(self) -> int:
-        return self.path.stat().st_size if self.path.is_file() else 0
-
-    def note(self) -> None:
-        noted = {"address": _mark(self.url), "validator": self.validator, "total": self.total}
-        self._note.write_text(json.dumps(noted), encoding="utf-8")
-
-    def clear(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
-        self.validator, self.total = "", None
-
-    def become(self, target: Path) -> None:
-        with self.path.open("rb") as file:
-            os.fsync(file.fileno())
-        self.path.replace(target)
-        self._note.unlink(missing_ok=True)
-
-
 def download(
     url: str,
     target: Path,
@@ -129,8 +79,8 @@ def download(
     limits = limits or Limits()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target):
-            part = _Part.find(target.with_name(target.name + ".part"), url)
+        with alone(target):
+            part = Part.find(target.with_name(target.name + ".part"), url)
             _fetch_all(part, limits, progress or _unseen)
             digest = _digest(part.path)
             if sha256 is not None and digest != sha256.lower():
@@ -167,27 +117,11 @@ def is_url(text: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
 
 
-@contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Two downloads into one file would mix their bytes: the second is refused."""
-    with target.with_name(target.name + ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ModelError(f"{target.name}: is being downloaded by another command: wait for it") from error
-        yield
-
-
-def _mark(url: str) -> str:
-    """Stands for an address in a note on disk: the address itself may hold a token."""
-    return hashlib.sha256(url.encode()).hexdigest()
-
-
 def _unseen(there: int, total: int | None) -> None:
     del there, total
 
 
-def _fetch_all(part: _Part, limits: Limits, progress: Progress) -> None:
+def _fetch_all(part: Part, limits: Limits, progress: Progress) -> None:
     """Attempts until the file is whole; one that brought much costs none of them."""
     left, pause_s = limits.attempts, limits.pause_s
     while True:
@@ -208,12 +142,12 @@ def _fetch_all(part: _Part, limits: Limits, progress: Progress) -> None:
         pause_s = min(2 * pause_s, 30.0)
 
 
-def _gave_up(part: _Part, error: _Interrupted) -> str:
+def _gave_up(part: Part, error: _Interrupted) -> str:
     kept = f"; {part.size} bytes are kept: the same command goes on from there" if part.size else ""
     return f"{redact(part.url)}: {error}{kept}"
 
 
-def _fetch_rest(part: _Part, limits: Limits, progress: Progress) -> None:
+def _fetch_rest(part: Part, limits: Limits, progress: Progress) -> None:
     """One request. Raises _Interrupted where another may do better, ModelError where none will."""
     there = part.size
     if part.total is not None and there == part.total:
@@ -234,7 +168,7 @@ def _fetch_rest(part: _Part, limits: Limits, progress: Progress) -> None:
         raise _Interrupted(f"the connection was cut after {part.size} of {part.total} bytes")
 
 
-def _request(part: _Part, there: int, limits: Limits) -> Any:
+def _request(part: Part, there: int, limits: Limits) -> Any:
     request = urllib.request.Request(part.url, headers={"User-Agent": _AGENT, "Accept-Encoding": "identity"})
     if there and part.validator:
         request.add_header("Range", f"bytes={there}-")
@@ -261,7 +195,7 @@ def _request(part: _Part, there: int, limits: Limits) -> Any:
         raise _Unreachable(_reason(cause) if isinstance(cause, BaseException) else str(cause)) from error
 
 
-def _begin(part: _Part, answer: Any, there: int, limits: Limits) -> int:
+def _begin(part: Part, answer: Any, there: int, limits: Limits) -> int:
     """Read the headers: where the body belongs, and how much it will be. Returns how much is there."""
     if answer.status == 206:
         found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
@@ -287,7 +221,7 @@ def _begin(part: _Part, answer: Any, there: int, limits: Limits) -> int:
     return there
 
 
-def _copy(answer: Any, file: IO[bytes], part: _Part, limits: Limits, progress: Progress) -> None:
+def _copy(answer: Any, file: IO[bytes], part: Part, limits: Limits, progress: Progress) -> None:
     there = file.tell()
     mark_bytes, mark_s = there, time.monotonic()
     progress(there, part.total)

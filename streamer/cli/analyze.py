@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
-from rich.table import Table
 
 from pipelines.pipeline import VIEW_MOVED
 from pipelines.registry import DETECTORS
-from pipelines.scene.watch import SceneWatch
-from pipelines.spec import Anchor, CameraRules, PipelineSpec
+from pipelines.spec import CameraRules, PipelineSpec
 from streamer import analyze as analysis
 from streamer.analyze import Analysis, Outputs
+from streamer.cli.analyze_tables import as_dict, print_analysis
 from streamer.cli.clip_arguments import (
     Drawing,
     chosen_actions,
@@ -32,10 +31,8 @@ from streamer.cli.clip_arguments import (
     parse_drawn,
     read_rules,
 )
-from streamer.cli.gist import gist
 from streamer.cli.numbers import Finite
 from streamer.cli.outputs import check_outputs
-from streamer.cli.rules import DEFAULT_DIRECTIONS
 from streamer.clip_writer import format_of
 from streamer.config_store import ConfigStore
 from streamer.detections import load_detections
@@ -106,70 +103,37 @@ from streamer.sources.base import create_source
 @click.pass_obj
 def analyze(
     store: ConfigStore,
+    /,
     clip: str,
-    model: str | None,
-    lines: tuple[str, ...],
-    zones: tuple[str, ...],
-    rules_file: Path | None,
-    inward: str | None,
-    pixels: bool,
-    anchor: Anchor | None,
-    classes: str | None,
-    pipeline_name: str,
-    actions: str | None,
-    scene: Path | None,
-    scene_interval: float,
-    engine: str | None,
-    score: float | None,
-    width: int,
-    threads: int,
     render: Path | None,
     events: Path | None,
     detections: Path | None,
-    partial: bool,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Count in CLIP (a video file, a synthetic: scene with seconds=, or stored detections .npz).
 
     \b
     streamer analyze street.mp4 --line 'road=0.1,0.6,0.9,0.6' --classes vehicle
     """
+    scene, actions = asked["scene"], asked["actions"]
     given = click.get_current_context().get_parameter_source("scene_interval")
     if scene is None and given is not ParameterSource.DEFAULT:
         raise ConfigError("--scene-interval is for --scene: add --scene MODEL.onnx, or leave it out")
-    spec = chosen_spec(pipeline_name, engine, score, actions)
-    drawn = Drawing(
-        [parse_drawn(text, "line", 2) for text in lines],
-        [parse_drawn(text, "zone", 3) for text in zones],
-        pixels,
-        anchor or "auto",
-        inward,
-        CameraRules() if rules_file is None else read_rules(rules_file),
-        spec,
-    )
-    wanted = tuple(word.strip() for word in (classes or "").split(",") if word.strip())
-    outputs = Outputs(render, events, detections)
+    spec = chosen_spec(asked["pipeline_name"], asked["engine"], asked["score"], actions)
+    drawn = _drawn(asked, spec)
+    wanted = tuple(word.strip() for word in (asked["classes"] or "").split(",") if word.strip())
     if render is not None:
         format_of(render)  # refused now, not after the clip was read
-    check_outputs((render, events, detections), (clip, model, actions, scene, rules_file, store.file))
+    outputs = Outputs(render, events, detections)
+    read = (clip, asked["model"], actions, scene, asked["rules_file"], store.file)
+    check_outputs((render, events, detections), read)
     if clip.endswith(".npz"):
         if scene is not None:
             raise ConfigError(f"{clip}: stored detections have no pictures: --scene needs a video")
         result = _replay(Path(clip), drawn, wanted, spec, outputs)
     else:
-        result = _analyze(
-            store,
-            clip,
-            drawn,
-            wanted,
-            spec,
-            model,
-            outputs,
-            width=width,
-            threads=threads,
-            partial=partial,
-            scene=chosen_scene(store, scene, scene_interval, model),
-        )
+        result = _analyze(store, clip, drawn, wanted, spec, outputs, asked)
     if result.view_moved > VIEW_MOVED:
         click.echo(
             f"the view moved by {result.view_moved:.0%} of the picture: lines and zones are not where they "
@@ -178,11 +142,22 @@ def analyze(
         )
     if as_json:
         click.echo(json.dumps(as_dict(result)))
-    else:
-        _print(result)
-        asked = any(items for _, items in result.rules.named()) or scene or actions or render or detections
-        if not asked:
-            click.echo("nothing was asked for: add --line NAME=x1,y1,x2,y2 or --zone NAME=x1,y1,x2,y2,x3,y3")
+        return
+    print_analysis(result)
+    if not (any(items for _, items in result.rules.named()) or scene or actions or render or detections):
+        click.echo("nothing was asked for: add --line NAME=x1,y1,x2,y2 or --zone NAME=x1,y1,x2,y2,x3,y3")
+
+
+def _drawn(asked: Mapping[str, Any], spec: PipelineSpec) -> Drawing:
+    return Drawing(
+        [parse_drawn(text, "line", 2) for text in asked["lines"]],
+        [parse_drawn(text, "zone", 3) for text in asked["zones"]],
+        asked["pixels"],
+        asked["anchor"] or "auto",
+        asked["inward"],
+        CameraRules() if asked["rules_file"] is None else read_rules(asked["rules_file"]),
+        spec,
+    )
 
 
 def _analyze(
@@ -191,14 +166,11 @@ def _analyze(
     drawn: Drawing,
     classes: tuple[str, ...],
     spec: PipelineSpec,
-    model: str | None,
     outputs: Outputs,
-    *,
-    width: int,
-    threads: int,
-    partial: bool,
-    scene: SceneWatch | None,
+    asked: Mapping[str, Any],
 ) -> Analysis:
+    model, threads = asked["model"], asked["threads"]
+    scene = chosen_scene(store, asked["scene"], asked["scene_interval"], model)
     source = create_source(clip, loop=False, realtime=False)
     with contextlib.closing(source):
         info = source.open()
@@ -213,9 +185,9 @@ def _analyze(
                 detector,
                 rules,
                 clip=clip,
-                width=width,
+                width=asked["width"],
                 outputs=outputs,
-                partial=partial,
+                partial=asked["partial"],
                 progress=advance,
                 actions=chosen_actions(spec, detector, threads),
                 scene=scene,
@@ -243,87 +215,3 @@ def _replay(
         outputs=outputs,
         actions=actions,
     )
-
-
-# ---- what came out
-
-
-def as_dict(result: Analysis) -> dict[str, Any]:
-    """The JSON object of --json."""
-    return {
-        "frames": result.frames,
-        "duration_s": round(result.duration_s, 3),
-        "width": result.width,
-        "height": result.height,
-        "lines": {
-            name: {
-                "left_to_right": line.left_to_right,
-                "right_to_left": line.right_to_left,
-                "by_class": line.by_class,
-            }
-            for name, line in result.lines.items()
-        },
-        "zones": {
-            name: {
-                "entered": zone.entered,
-                "exited": zone.exited,
-                "by_class": zone.by_class,
-                "dwell_s": [round(s, 3) for s in zone.dwell_s],
-            }
-            for name, zone in result.zones.items()
-        },
-        "analytics": result.further,
-        "scenes": {
-            head: {label: round(s, 3) for label, s in seconds.items()}
-            for head, seconds in result.scenes.items()
-        },
-        "view_moved": round(result.view_moved, 4),
-        "detector": result.detector,
-    }
-
-
-def _lines(result: Analysis) -> Table:
-    """A column a direction, under the names that the lines give it; where they differ, beside the numbers."""
-    ways = {line.name: (line.left_to_right, line.right_to_left) for line in result.rules.lines}
-    alike = len(set(ways.values())) == 1
-    first = next(iter(ways.values())) if alike else DEFAULT_DIRECTIONS
-    heads = zip(first, ("left to right", "right to left"), strict=True)
-    usual = first == DEFAULT_DIRECTIONS
-    table = Table("line", "class", *(plain if usual else f"{way} ({plain})" for way, plain in heads))
-    for name, line in result.lines.items():
-        names = ("", "") if alike else tuple(f" {way}" for way in ways[name])
-        for kind, sides in sorted(line.by_class.items()):
-            counted = (sides["left_to_right"], sides["right_to_left"])
-            table.add_row(name, kind, *(f"{n}{way}" for n, way in zip(counted, names, strict=True)))
-        both = (line.left_to_right, line.right_to_left)
-        cells = (f"{n}{way}" for n, way in zip(both, names, strict=True))
-        table.add_row(name, "all", *cells, style="bold")
-    return table
-
-
-def _print(result: Analysis) -> None:
-    console = Console()
-    console.print(
-        f"{result.frames} frames, {result.duration_s:.1f} s, {result.width}x{result.height}, "
-        f"{result.detector.get('model') or result.detector.get('engine', '')}"
-    )
-    if result.lines:
-        console.print(_lines(result))
-    if result.zones:
-        table = Table("zone", "entered", "exited", "mean stay (s)")
-        for name, zone in result.zones.items():
-            mean = f"{sum(zone.dwell_s) / len(zone.dwell_s):.1f}" if zone.dwell_s else ""
-            table.add_row(name, str(zone.entered), str(zone.exited), mean)
-        console.print(table)
-    if result.scenes:
-        table = Table("scene", "label", "seconds")
-        for head, seconds in result.scenes.items():
-            for label, s in sorted(seconds.items(), key=lambda item: -item[1]):
-                table.add_row(head, label, f"{s:.1f}")
-        console.print(table)
-    if result.further:
-        table = Table("analytic", "rule", "events", "the last one")
-        for kind, rules in sorted(result.further.items()):
-            for name, told in rules.items():
-                table.add_row(kind, name, str(told["events"]), gist(kind, told["last"]))
-        console.print(table)

@@ -14,19 +14,16 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
-from pipelines.count.trace import TraceError, unpack
 from streamer import cloudevents
 from streamer.errors import StorageError
 from streamer.ledger import damage, database, reader
+from streamer.ledger.entries import CameraRow, Entries
 from streamer.ledger.retention import Retention
 from streamer.messages import CameraResume, EventRecord
 
 log = logging.getLogger(__name__)
 
 NS_PER_MS = 1_000_000
-NS_PER_MINUTE = 60_000_000_000
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -47,13 +44,6 @@ class Committed(NamedTuple):
     conflicts: int
     missing: int
     cameras: tuple[str, ...]  # those that have something new
-
-
-class _Camera:
-    __slots__ = ("delivered", "id", "last_seq", "lineage")
-
-    def __init__(self, row_id: int, last_seq: int, delivered: int, lineage: int) -> None:
-        self.id, self.last_seq, self.delivered, self.lineage = row_id, last_seq, delivered, lineage
 
 
 class Ledger:
@@ -77,11 +67,12 @@ class Ledger:
             database.migrate(self._db)
             self.retention = Retention(self._db, max_bytes, retention_days)
             self.node, self.lineage = self._identity(node)
+            self._entries = Entries(self._db, self.node)
         except (sqlite3.Error, OSError) as error:
             raise StorageError(
                 f"cannot open the ledger {path}: {error}; check its folder and space"
             ) from error
-        self._cameras: dict[str, _Camera] = {}
+        self._cameras: dict[str, CameraRow] = {}
         self._load_cameras()
 
     # ---- events
@@ -113,91 +104,16 @@ class Ledger:
             camera = self._camera(record.camera)
             if record.seq <= camera.last_seq:
                 repeated += 1
-                conflicts += self._differs(camera, record)
+                conflicts += self._entries.differs(camera, record)
                 continue
             missing += record.seq - camera.last_seq - 1
-            self._insert(camera, record)
+            self._entries.insert(camera, record, self.lineage)
             touched[record.camera] = None
         for name in touched:
             camera = self._cameras[name]
             self._db.execute("UPDATE cameras SET last_seq=? WHERE id=?", (camera.last_seq, camera.id))
         self._db.execute("COMMIT")
         return Committed(len(records) - repeated, repeated, conflicts, missing, tuple(touched))
-
-    def _insert(self, camera: _Camera, record: EventRecord) -> None:
-        if camera.lineage != self.lineage:
-            camera.lineage = self.lineage
-            self._db.execute(
-                "INSERT INTO lineage_starts VALUES (?,?,?)", (camera.id, self.lineage, record.seq)
-            )
-        key = cloudevents.total_key(record.type, record.data)
-        value = None
-        if key is not None:
-            # A line is crossed a little before that is decided.
-            value = self._count(camera, key, record.data.get("crossed_captured_ns", record.captured_ns))
-        self._db.execute(
-            "INSERT INTO events (camera, seq, lineage, type, captured_ns, total_key, total_value, body)"
-            " VALUES (?,?,?,?,?,?,?,?)",
-            (
-                camera.id,
-                record.seq,
-                self.lineage,
-                record.type,
-                record.captured_ns,
-                key,
-                value,
-                cloudevents.body(record, self.node, self.lineage),
-            ),
-        )
-        camera.last_seq = record.seq
-        if record.type == cloudevents.TRACK_ENDED and cloudevents.TRACE in record.data:
-            self._keep_path(camera, record)
-        if record.type == cloudevents.COUNTS:
-            self._close_bucket(camera, record)
-
-    def _keep_path(self, camera: _Camera, record: EventRecord) -> None:
-        data = record.data
-        captured_ns = record.captured_ns - record.media_ns
-        first_ns, last_ns = captured_ns + data["first_media_ns"], captured_ns + data["last_media_ns"]
-        try:
-            trace = unpack(data[cloudevents.TRACE])
-        except TraceError as error:
-            log.warning("camera %s: the path of track %s is lost: %s", record.camera, data["track_id"], error)
-            return
-        self._db.execute(
-            "INSERT INTO paths VALUES (?,?,?,?,?,?,?)",
-            (camera.id, record.seq, record.epoch, data["track_id"], first_ns, last_ns, trace),
-        )
-
-    def _count(self, camera: _Camera, key: str, captured_ns: int) -> int:
-        """Raise the running total and the minute's rollup by one; return the total."""
-        self._db.execute(
-            "INSERT INTO rollups VALUES (?,?,?,1) ON CONFLICT DO UPDATE SET n=n+1",
-            (camera.id, captured_ns // NS_PER_MINUTE, key),
-        )
-        row = self._db.execute(
-            "INSERT INTO totals VALUES (?,?,1) ON CONFLICT DO UPDATE SET value=value+1 RETURNING value",
-            (camera.id, key),
-        ).fetchall()
-        return int(row[0][0])
-
-    def _close_bucket(self, camera: _Camera, record: EventRecord) -> None:
-        end_ns = int(record.data.get("end_ns", record.captured_ns))
-        start_ns = int(record.data.get("start_ns", end_ns))
-        self._db.execute(
-            "UPDATE cameras SET bucket_seq=?, bucket_end_ns=? WHERE id=?", (record.seq, end_ns, camera.id)
-        )
-        self._db.execute(
-            "INSERT OR REPLACE INTO coverage VALUES (?,?,?,?)",
-            (camera.id, start_ns, end_ns, msgspec.json.encode(record.data.get("coverage", {})).decode()),
-        )
-
-    def _differs(self, camera: _Camera, record: EventRecord) -> bool:
-        """Whether the stored event of this number is another one. One pruned long ago cannot be told."""
-        row = self._db.execute(
-            "SELECT lineage, body FROM events WHERE camera=? AND seq=?", (camera.id, record.seq)
-        ).fetchone()
-        return row is not None and bool(row[1] != cloudevents.body(record, self.node, row[0]))
 
     # ---- where each camera stands
 
@@ -308,11 +224,11 @@ class Ledger:
             )
         return owner, int(made)
 
-    def _camera(self, name: str) -> _Camera:
+    def _camera(self, name: str) -> CameraRow:
         camera = self._cameras.get(name)
         if camera is None:
             cursor = self._db.execute("INSERT INTO cameras (name) VALUES (?)", (name,))
-            camera = self._cameras[name] = _Camera(int(cursor.lastrowid or 0), 0, 0, 0)
+            camera = self._cameras[name] = CameraRow(int(cursor.lastrowid or 0), 0, 0, 0)
         return camera
 
     def _load_cameras(self) -> None:
@@ -321,7 +237,7 @@ class Ledger:
             "SELECT name, id, last_seq, delivered, coalesce((SELECT max(lineage) FROM lineage_starts l"
             " WHERE l.camera=cameras.id), 0) FROM cameras"
         ):
-            self._cameras[name] = _Camera(*row)
+            self._cameras[name] = CameraRow(*row)
 
     def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         try:
