@@ -82,8 +82,7 @@ class _Editor:
             case CameraSwitch(op="camera.remove"):
                 self._remove(change.name)
             case CameraSwitch():
-                camera = self._camera(change.name)
-                self._save(camera.model_copy(update={"enabled": change.op == "camera.enable"}))
+                self._switch(self._camera(change.name), change.op == "camera.enable")
             case LinePut():
                 self._put_rule(change.camera, "lines", change.line, change.replace)
             case ZonePut():
@@ -174,11 +173,19 @@ class _Editor:
 
     def _save(self, camera: CameraConfig, credentials: Credentials | None = None) -> None:
         camera = _validated(camera.model_dump(mode="json"))  # rules may rest on what a change takes away
+        check_camera(self._config, camera)
+        self._write(camera, credentials)
+
+    def _switch(self, camera: CameraConfig, on: bool) -> None:
+        switched = camera.model_copy(update={"enabled": on})
         try:
-            check_camera(self._config, camera)
+            self._save(switched)
         except ModelError:
-            if camera.enabled:  # to switch it off may be what helps
+            if on:
                 raise
+            self._write(switched)  # a model that has gone is a reason to switch it off
+
+    def _write(self, camera: CameraConfig, credentials: Credentials | None = None) -> None:
         writes = [Write(self._store.camera_file(camera.name), _text(camera))]
         if credentials:
             place, _ = self._secrets.fixed(camera.name)

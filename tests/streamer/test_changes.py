@@ -300,8 +300,9 @@ def test_a_camera_whose_model_has_gone_can_be_switched_off_but_not_on(store: Con
     path = store.camera_file("gate")
     path.write_text(path.read_text() + "model: gone\n")
     assert not apply_change(store, {"op": "camera.disable", "name": "gate"}).cameras[0].enabled
-    with pytest.raises(ModelError, match="no model 'gone'"):
-        apply_change(store, {"op": "camera.enable", "name": "gate"})
+    for change in ({"op": "camera.enable"}, {"op": "camera.set", "values": {"source.fps": 5}}):
+        with pytest.raises(ModelError, match="no model 'gone'"):
+            apply_change(store, {**change, "name": "gate"})
 
 
 def test_a_full_disk_leaves_every_file_as_it_was(store: ConfigStore, monkeypatch: pytest.MonkeyPatch) -> None:
