@@ -259,9 +259,10 @@ def evaluate(model: Path, data: str, **given: Any) -> None:
     """Hold an exported MODEL (.onnx) against DATA, as it runs in the daemon; needs no torch."""
     split, engine, as_json = given.pop("split"), given.pop("engine"), given.pop("as_json")
     module = importlib.import_module("pipelines.train.actions_evaluate")
-    with refusals(), progress_bar(as_json) as bar:
+    with refusals():
         source = _source(data, given)
         check_inputs(source)
+    with refusals(), progress_bar(as_json) as bar:
         scores = module.evaluate(model, source, split, engine, bar.step)
     (_, score), *others = scores.items()
     if as_json:
