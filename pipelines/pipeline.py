@@ -221,8 +221,17 @@ class Pipeline:
         return FrameResult(stamp, kept, tracks, tuple(events))
 
     def _faint(self, stamp: Stamp, found: Detections) -> Detections | None:
-        """Boxes that the detector is not sure of, after the camera's rules."""
-        return None if found.faint is None else self._cameras[stamp.camera].filter.apply_to_faint(found.faint)
+        """Boxes that are no proof of an object, of whatever class, after the camera's rules on places and
+        sizes."""
+        if found.faint is None:
+            return None
+        weak = found.take(found.scores < found.sure_score)
+        doubtful = Detections(
+            np.concatenate([weak.boxes_xyxyn, found.faint.boxes_xyxyn]),
+            np.concatenate([weak.scores, found.faint.scores]),
+            np.concatenate([weak.class_ids, found.faint.class_ids]),
+        )
+        return self._cameras[stamp.camera].filter.apply_to_faint(doubtful)
 
     def view_moved(self, camera: str) -> float:
         """How far the view is from where it began, in shares of the picture; 0 for replays."""

@@ -257,7 +257,7 @@ class ActionEngine:
         tracks = seen.tracks
         rows = np.flatnonzero(tracks.observed & self._watched[tracks.class_ids])
         sure = {int(tracks.track_ids[row]): tracks.boxes_xyxyn[row] for row in rows}
-        found = camera.follower.see(now_s, sure, faint.boxes_xyxyn[self._watched[faint.class_ids]])
+        found = camera.follower.see(now_s, sure, faint.boxes_xyxyn, tracks.boxes_xyxyn[tracks.observed])
         values = {}
         for track_id, box in found.items():
             track = camera.tracks.get(track_id)

@@ -35,8 +35,8 @@ class DetectionFilter:
         return self._apply(found, self._min_score)
 
     def apply_to_faint(self, faint: Detections) -> Detections:
-        """Likewise to boxes that are below any minimum score."""
-        return self._apply(faint, np.where(np.isinf(self._min_score), self._min_score, np.float32(0)))
+        """Likewise to boxes whose score and class are not believed."""
+        return self._apply(faint, np.zeros_like(self._min_score))
 
     def _apply(self, found: Detections, min_score: Floats) -> Detections:
         if not (self._by_score or self._by_size or self._masks) or not len(found):

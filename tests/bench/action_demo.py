@@ -34,16 +34,17 @@ COLUMNS = ("events", "truth", "found", "false")
 ACTION = "streamer.action.detected.v1"
 
 
-def measure(seeds: tuple[int, ...], seconds: float, say: Say) -> dict[str, Any]:
+def measure(seeds: tuple[int, ...], seconds: float, faint: bool, say: Say) -> dict[str, Any]:
     """Over all streets: one row a label (events, acts of the truth, how many of these were found, false
-    events), and in how many frames who lies on the ground is seen, and how surely."""
+    events), and in how many frames who lies on the ground is seen, and how surely. `faint`: with the boxes of
+    which the detector is not sure, as the demo has them."""
     card = read_card(PACKAGED_MODEL.with_suffix(".yaml"))
     detector = create_detector("auto", PACKAGED_MODEL, threads=1, sidecar=card)
     total: dict[str, Counter[str]] = {}
     late: dict[str, list[float]] = {}
     lying: Counter[str] = Counter()
     for seed in seeds:
-        board = _play(replace(SCENE, seed=seed), detector, seconds, lying)
+        board = _play(replace(SCENE, seed=seed), detector, seconds, faint, lying)
         rows = board.rows(SETTLE_S, seconds)
         for label, events, truth, found, _, false in rows:
             counted = total.setdefault(label, Counter())
@@ -76,7 +77,7 @@ def _middle(values: list[float]) -> float | None:
     return round(sorted(values)[len(values) // 2], 1) if values else None
 
 
-def _play(scene: Scene, detector: Detector, seconds: float, lying: Counter[str]) -> ActionBoard:
+def _play(scene: Scene, detector: Detector, seconds: float, faint: bool, lying: Counter[str]) -> ActionBoard:
     pipeline = Pipeline(detector, create_engine(ActionsSpec(), detector))
     pipeline.open_camera(CAMERA, CameraRules())
     board, painter = ActionBoard(ActTruth(scene)), scene.painter()
@@ -84,6 +85,7 @@ def _play(scene: Scene, detector: Detector, seconds: float, lying: Counter[str])
         at_ns = scene.media_ns(number)
         picture = scene.snapshot(painter, number)
         pending = pipeline.submit([Frame(Stamp(CAMERA, 1, number, at_ns, at_ns, 0), painter.paint(picture))])
+        pending.ticket.faint = faint
         found = detector.collect(pending.ticket)
         for event in pipeline.follow(pending, found)[0].events:
             if event.type == ACTION:

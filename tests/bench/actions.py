@@ -35,9 +35,10 @@ def run(
     detector: str = "yolov8n_640",
     streets: str = "3,101,102,103,104,105",
     seconds: float = 75.0,
+    faint: int = 1,
 ) -> dict[str, Any]:
     """`inputs`, `partitions` and `detector` (of the corpus, or `default`) are of the fights alone, `streets`
-    (seeds) and `seconds` of the demo."""
+    (seeds), `seconds` and `faint` (0: without faint boxes) of the demo."""
     if part not in ("all", *PARTS):
         raise registry.Unavailable(f"no part {part!r}: use all, {', '.join(PARTS)}")
     found: dict[str, Any] = {}
@@ -49,7 +50,7 @@ def run(
     if "demo" in wanted:
         from tests.bench import action_demo
 
-        found["demo"] = action_demo.measure(tuple(map(int, streets.split(","))), seconds, say)
+        found["demo"] = action_demo.measure(tuple(map(int, streets.split(","))), seconds, bool(faint), say)
     if set(wanted) - BARE:
         found.update(_trained(wanted, seeds, tuple(variants.split(",")), epochs, clips))
     if "fight" in wanted:

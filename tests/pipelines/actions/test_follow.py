@@ -55,6 +55,14 @@ def test_who_is_seen_surely_needs_no_faint_box() -> None:
     assert follower.see(0.1, {1: there}, there[None]) == {}
 
 
+def test_a_box_that_is_another_tracks_is_not_theirs() -> None:
+    follower = Follower()
+    there = box(0.1, 0.1, 0.2, 0.4)
+    follower.see(0.0, {1: there}, none())
+    assert follower.see(0.1, {}, there[None], there[None]) == {}
+    assert list(follower.see(0.2, {}, there[None], box(0.1, 0.1, 0.4, 0.4)[None])) == [1]
+
+
 def test_who_was_not_seen_at_all_for_a_while_is_lost_and_nobody_is_followed_for_ever() -> None:
     there = box(0.1, 0.1, 0.2, 0.4)
     follower = Follower()
@@ -98,9 +106,9 @@ def test_faint_boxes_come_beside_the_others_and_change_nothing_of_them() -> None
 
 
 class Doubting:
-    """Sees one person, surely for some seconds and then faintly, who rises all the while."""
+    """Sees one person, surely for some seconds and then faintly, as a car, who rises all the while."""
 
-    labels = Labels(("person",), ("person",))
+    labels = Labels(("person", "car"), ("person", "vehicle"))
     joints: tuple[str, ...] = ()
     max_batch, parallel, depth = 1, 1, 1
 
@@ -115,9 +123,9 @@ class Doubting:
             np.ones(1, np.float32) * 0.9,
             np.zeros(1, np.int32),
         )
-        found, faint = (
-            (one, Detections.empty()) if self._number <= SURE_S * FPS else (Detections.empty(), one)
-        )
+        nothing = Detections.empty()
+        as_car = replace(one, class_ids=np.ones(1, np.int32))
+        found, faint = (one, nothing) if self._number <= SURE_S * FPS else (nothing, as_car)
         return [replace(found, faint=faint) if ticket.faint else found]
 
     def describe(self) -> dict[str, object]:
@@ -138,7 +146,7 @@ def play(tmp_path: Path, rules: CameraRules) -> list[FrameResult]:
 def test_what_a_person_does_whom_the_detector_doubts_is_told_and_their_track_is_not_touched(
     tmp_path: Path,
 ) -> None:
-    results = play(tmp_path, CameraRules())
+    results = play(tmp_path, CameraRules(classes=("person",)))
     told = [e for r in results for e in r.events if e.type == "streamer.action.detected.v1"]
     assert [e.data["action"] for e in told] == ["rise"]
     assert told[0].data["track_id"] == int(results[30].tracks.track_ids[0])
