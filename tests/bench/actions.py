@@ -50,7 +50,8 @@ def run(
     if "demo" in wanted:
         from tests.bench import action_demo
 
-        found["demo"] = action_demo.measure(tuple(map(int, streets.split(","))), seconds, bool(faint), say)
+        seeds_of_streets = tuple(map(int, str(streets).split(",")))
+        found["demo"] = action_demo.measure(seeds_of_streets, seconds, bool(faint), say)
     if set(wanted) - BARE:
         found.update(_trained(wanted, seeds, tuple(variants.split(",")), epochs, clips))
     if "fight" in wanted:
