@@ -12,7 +12,8 @@ from pipelines.count.rows import pack, unpack
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
-KEEP_S = 1.6  # of frames at the least: the lag, the reach and the evidence before a crossing
+KEEP_S = 2.5  # of frames at the least: the lag, the reach and the evidence before someone hidden crossed
+SAME_S = 1e-6
 FRAMES = 64  # kept at first; a faster camera gets more
 MOST_FRAMES = 512
 
@@ -96,8 +97,8 @@ class FrameTable:
         return u[low:high], table[low:high], table[min(middle, len(table) - 1)]
 
     def evidence_between(self, row: int, begin_s: float, end_s: float) -> float:
-        """The sum of a track's evidence in the frames from `begin_s` to before `end_s`."""
-        low, high = self.times.searchsorted((begin_s, end_s)).tolist()
+        """The sum of a track's evidence in the frames from `begin_s` to `end_s`, both with it."""
+        low, high = self.times.searchsorted((begin_s - SAME_S, end_s + SAME_S)).tolist()
         return float(self._table[self._begin + low : self._begin + high, EVIDENCE, row].sum())
 
     # ---- checkpoints

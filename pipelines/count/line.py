@@ -7,21 +7,23 @@ walking along it counts nothing, while a steady vehicle needs no room at all. Th
 crossing are where the path cuts the line, interpolated; where that lies beyond the line's ends it is none
 (an end at the picture's edge is no end).
 
-Last, the object must have been really there: the evidence of its boxes within `EVIDENCE_S` of the crossing
-(evidence.py), over all frames of that time, must reach `EVIDENCE`.
+Last, the object must have been really there, before and after: the evidence of its boxes (evidence.py) in the
+`EVIDENCE_S` up to its last place on the one side, and from its first on the other, over all frames of that
+time, must reach `EVIDENCE` each. Where weak boxes alone led a track over the line it was another object, or
+none. Of an object that the picture's border cuts there one side is enough: a part of it is seen badly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.count.rows import RowTable
-from pipelines.count.smoothing import Places, Smoother
+from pipelines.count.smoothing import Places
 from pipelines.geometry import Polyline
 from pipelines.spec import LineSpec
 
@@ -32,17 +34,28 @@ ERRORS = 0.8  # standard errors of the place that the band is wide,
 BAND = 0.015  # and the least share of the box's extent across the line
 SETTLE_S = 0.15
 SETTLE_FRAMES = 2
-EVIDENCE_S = 0.5
+EVIDENCE_S = 0.75
 EVIDENCE = 0.1
 EDGE = 0.02  # of the picture: a line's end this near to its border is at the border
-EVIDENCE_FRAMES = 2.0  # the time of the evidence holds at least so many frames on each side
+EVIDENCE_FRAMES = 1.0  # and at least so many frames more than that of the place
+
+
+class Evidence(Protocol):
+    """What is asked about the boxes of the tracks: a Smoother, or one stored track."""
+
+    @property
+    def frame_s(self) -> float: ...
+
+    def evidence_between(self, row: int, begin_s: float, end_s: float) -> float:
+        """The sum of the evidence of a track's boxes from one moment to another, both with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineCrossing:
     """Track `row` of the tables went over the line; `side` +1 to the right, -1 to the left.
 
-    `margin` is how far beyond the line it was when that was settled, over the band; `evidence` see above.
+    `margin` is how far beyond the line it was when that was settled, over the band; `evidence` see above, of
+    the side with less. `between_s` are the last place on the one side and the first on the other.
     """
 
     row: int
@@ -52,6 +65,7 @@ class LineCrossing:
     margin: float
     evidence: float
     box_xyxyn: tuple[float, float, float, float]
+    between_s: tuple[float, float]
 
 
 # Columns of a line's table over the rows of the tracks.
@@ -69,7 +83,8 @@ _LAST_S = 10
 _LAST_X = 11
 _LAST_Y = 12
 _CALM = 13  # the sign of places that change nothing: the run is settled; 0 where any place matters
-_COLUMNS = 14
+_FROM_S = 14  # the last moment before the run
+_COLUMNS = 15
 
 
 class LineCounter:
@@ -131,6 +146,7 @@ class LineCounter:
         track[_CUT_ON] = float(self._met(np.array([[x, y]]))[0])
         track[_RUN] = 1.0 if distance > 0 else -1.0
         track[_RUN_N] = track[_BEYOND] = 0.0
+        track[_FROM_S] = track[_LAST_S]
         track[_RUN_S] = time_s
 
     def _met(self, points: Array) -> npt.NDArray[np.bool_]:
@@ -144,29 +160,18 @@ class LineCounter:
             on &= after <= 0
         return on
 
-    def decide(self, now_s: float, smoother: Smoother, flush: bool = False) -> list[LineCrossing]:
+    def decide(self, now_s: float, known: Evidence, flush: bool = False) -> list[LineCrossing]:
         """The crossings whose evidence suffices; others wait until its time is over (or not, to `flush`)."""
         if not self._waiting:
             return []
-        within = max(EVIDENCE_S, EVIDENCE_FRAMES * smoother.frame_s)
+        within = evidence_reach_s(known.frame_s)
         counted, waiting = [], []
         for crossing in self._waiting:
-            evidence = smoother.evidence_near(crossing.row, crossing.time_s, within)
-            if evidence < EVIDENCE and not flush and now_s < crossing.time_s + within - 1e-6:
-                waiting.append(crossing)
-                continue
+            evidence = least_evidence(crossing.row, crossing.between_s, crossing.box_xyxyn, known)
             if evidence >= EVIDENCE:
-                counted.append(
-                    LineCrossing(
-                        crossing.row,
-                        crossing.side,
-                        crossing.time_s,
-                        crossing.point_xyn,
-                        crossing.margin,
-                        evidence,
-                        crossing.box_xyxyn,
-                    )
-                )
+                counted.append(replace(crossing, evidence=evidence))
+            elif not flush and now_s < crossing.between_s[1] + within - 1e-6:
+                waiting.append(crossing)
         self._waiting = waiting
         return counted
 
@@ -178,7 +183,7 @@ class LineCounter:
         return {
             "table": self._table.save(),
             "waiting": [
-                [c.row, c.side, c.time_s, list(c.point_xyn), c.margin, list(c.box_xyxyn)]
+                [c.row, c.side, c.time_s, list(c.point_xyn), c.margin, list(c.box_xyxyn), list(c.between_s)]
                 for c in self._waiting
             ],
         }
@@ -188,10 +193,28 @@ class LineCounter:
         self._table.restore(saved["table"])
         self._waiting = [
             LineCrossing(
-                int(row), int(side), float(time_s), (point[0], point[1]), float(margin), 0.0, tuple(box)
+                int(row), int(side), float(time_s), (x, y), float(margin), 0.0, tuple(box), (last_s, first_s)
             )
-            for row, side, time_s, point, margin, box in saved["waiting"]
+            for row, side, time_s, (x, y), margin, box, (last_s, first_s) in saved["waiting"]
         ]
+
+
+def evidence_reach_s(frame_s: float) -> float:
+    return max(EVIDENCE_S, EVIDENCE_FRAMES * frame_s)
+
+
+def least_evidence(
+    row: int, between_s: tuple[float, float], box_xyxyn: Sequence[float], known: Evidence
+) -> float:
+    """The evidence a frame before and after a crossing between two moments: of the side with less, or of that
+    with more where the picture's border cuts the box, of which one side saw but a part."""
+    within_s = evidence_reach_s(known.frame_s)
+    frames = max(within_s / known.frame_s if known.frame_s else 1.0, 1.0)
+    last_s, first_s = between_s
+    before = known.evidence_between(row, last_s - within_s, last_s)
+    after = known.evidence_between(row, first_s, first_s + within_s)
+    cut = min(box_xyxyn) < EDGE or max(box_xyxyn) > 1 - EDGE
+    return (max if cut else min)(before, after) / frames
 
 
 def band_width(normal_xy: Sequence[float], box_xyxyn: Sequence[float], noise_xyn: Sequence[float]) -> float:
@@ -211,4 +234,5 @@ def _at_the_edge(point: tuple[float, float]) -> bool:
 def _crossing(row: int, track: list[float], margin: float, box: Sequence[float]) -> LineCrossing:
     x1, y1, x2, y2 = box
     point = (track[_CUT_X], track[_CUT_Y])
-    return LineCrossing(row, int(track[_RUN]), track[_CUT_S], point, margin, 0.0, (x1, y1, x2, y2))
+    between_s = (track[_FROM_S], track[_RUN_S])
+    return LineCrossing(row, int(track[_RUN]), track[_CUT_S], point, margin, 0.0, (x1, y1, x2, y2), between_s)

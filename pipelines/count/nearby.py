@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.count.line import EVIDENCE, EVIDENCE_FRAMES, EVIDENCE_S, SETTLE_S, band_width
+from pipelines.count.line import EVIDENCE, SETTLE_S, band_width, least_evidence
 from pipelines.count.recount import StoredEvidence, counts_class, recount, stored_anchors
 from pipelines.count.trace import Trace
 from pipelines.geometry import Polyline, point_in_polygon
@@ -72,7 +72,9 @@ def passages(trace: Trace, spec: LineSpec) -> list[Passage]:
         if not any(abs(time_s - at) <= SAME_S for at in counted):
             kind = trace.classes[int(places.class_index[start])]
             last = end == len(points)
-            refused = _reason(spec, kind, line, point, reached, (lasted_s, last), time_s, evidence)
+            between_s = (float(places.times_s[start - 1]), float(places.times_s[start]))
+            box = places.boxes_xyxyn[start].tolist()
+            refused = _reason(spec, kind, line, point, reached, (lasted_s, last), between_s, box, evidence)
         if reached > 1 and (not refused or lasted_s >= SETTLE_S):
             settled = side
         found.append(Passage(time_s, side, (float(point[0]), float(point[1])), reached, lasted_s, refused))
@@ -92,7 +94,8 @@ def _reason(
     point: Array,
     reached: float,
     lasted: tuple[float, bool],
-    time_s: float,
+    between_s: tuple[float, float],
+    box_xyxyn: list[float],
     evidence: StoredEvidence,
 ) -> str:
     if not counts_class(spec, kind):
@@ -103,10 +106,9 @@ def _reason(
     if lasted_s < SETTLE_S:
         what = "the track ended" if was_last else "it came back"
         return f"{what} {lasted_s:.2f} s beyond the line ({SETTLE_S:g} are needed)"
-    within_s = max(EVIDENCE_S, EVIDENCE_FRAMES * evidence.frame_s)
-    weight = evidence.evidence_near(0, time_s, within_s)
+    weight = least_evidence(0, between_s, box_xyxyn, evidence)
     if weight < EVIDENCE:
-        return f"the evidence of its boxes was {weight:.2f} ({EVIDENCE:g} is needed)"
+        return f"the evidence of its boxes was {weight:.2f} on one side of it ({EVIDENCE:g} is needed)"
     before, after = line.beyond(point[None])
     if before[0] > 0 or after[0] > 0:
         return f"it passed {max(before[0], after[0]):.3f} of the picture beyond the line's end"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.count.frames import SAME_S
 from pipelines.count.rows import RowTable
 from pipelines.count.smoothing import Places, Smoother
 from pipelines.count.trace import COLUMNS, EVIDENCE_SCALE, SCALE, TICKS, noise_code, put, take
@@ -27,7 +28,7 @@ LEAST = 1.0  # and never less than this many 1/SCALE
 MOST_S = 1.0  # longest interval of a track that moves,
 STILL_S = 30.0  # and of one that stands
 GAP = 1.8  # frame intervals without a place end an interval
-BEFORE_S = 0.5  # of boxes older than the first place, whose evidence is kept
+BEFORE_S = 0.75  # of boxes older than the first place, whose evidence is kept
 MOST_BYTES = 32_768  # of a track in memory: of the older half of a longer one every second knot goes
 MOST_POINTS = 12  # of the readable path
 
@@ -108,7 +109,7 @@ class PathRecorder:
         for i in fresh:
             row, class_id = int(places.rows[i]), int(places.class_ids[i])
             path = self._paths[row] = TrackPath(int(smoother.ids[row]), time_s, time_s, class_id)
-            path.evidence_before = smoother.evidence_before(row, time_s, BEFORE_S)
+            path.evidence_before = smoother.evidence_between(row, time_s - BEFORE_S, time_s - 2 * SAME_S)
             path.frame_s = smoother.frame_s
             state[:, i] = 0.0
             state[_KNOT_S, i] = state[_PLACE_S, i] = time_s

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.count.frames import SAME_S
 from pipelines.count.line import EDGE, SETTLE_S, LineCounter, LineCrossing
+from pipelines.count.paths import BEFORE_S
 from pipelines.count.selection import FOOT_GROUPS
 from pipelines.count.smoothing import Places
 from pipelines.count.trace import Places as StoredPlaces
@@ -32,14 +34,12 @@ class StoredEvidence:
     evidence: Array
     frame_s: float
     before: float
-    before_s: float = 0.5
 
-    def evidence_near(self, row: int, time_s: float, within_s: float) -> float:  # noqa: ARG002
-        """As Smoother.evidence_near; what lies before the first place counts by the share that is near."""
-        near = np.abs(self.times_s - time_s) <= within_s
-        early = np.clip((self.times_s[0] - (time_s - within_s)) / self.before_s, 0.0, 1.0)
-        frames = 2 * within_s / self.frame_s if self.frame_s else 1.0
-        return float(self.evidence[near].sum() + early * self.before) / max(frames, 1.0)
+    def evidence_between(self, row: int, begin_s: float, end_s: float) -> float:  # noqa: ARG002
+        """As Smoother.evidence_between; of what lies before the first place the share that is asked."""
+        asked = (self.times_s >= begin_s - SAME_S) & (self.times_s <= end_s + SAME_S)
+        early = float(np.clip((self.times_s[0] - begin_s) / BEFORE_S, 0.0, 1.0))
+        return float(self.evidence[asked].sum()) + early * self.before
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def recount(trace: Trace, spec: LineSpec) -> list[Recounted]:
     counter = LineCounter(spec)
     for frame, anchor in _frames(trace, places, spec):
         counter.update(frame, anchor)
-    found = counter.decide(float(places.times_s[-1]), evidence, flush=True)  # type: ignore[arg-type]
+    found = counter.decide(float(places.times_s[-1]), evidence, flush=True)
     at = np.searchsorted(places.times_s, [c.time_s + SETTLE_S for c in found])  # a crossing's class is
     # that of the moment it was settled
     classes = places.class_index[np.minimum(at, len(places.class_index) - 1)]

@@ -213,15 +213,9 @@ class Smoother:
             found = self._known[key] = (rows, self.class_ids[rows])
         return found
 
-    def evidence_near(self, row: int, time_s: float, within_s: float) -> float:
-        """The evidence for a track within some seconds of a moment, over the frames there could be."""
-        _, frames, _ = self._frames.near(time_s, within_s)
-        possible = 2 * within_s / self.frame_s if self.frame_s else 1.0
-        return float(frames[:, EVIDENCE, row].sum()) / max(possible, 1.0)
-
-    def evidence_before(self, row: int, time_s: float, within_s: float) -> float:
-        """The sum of the evidence of a track's boxes in the time before a moment."""
-        return self._frames.evidence_between(row, time_s - within_s, time_s)
+    def evidence_between(self, row: int, begin_s: float, end_s: float) -> float:
+        """The sum of the evidence of a track's boxes from one moment to another, both with it."""
+        return self._frames.evidence_between(row, begin_s, end_s)
 
     def forget(self, now_s: float) -> Index:
         """Give back the rows of tracks not seen for long; return them."""

@@ -56,15 +56,15 @@ def test_a_busy_synthetic_street_is_counted_again() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 2], ids=["every frame", "every second frame"])
 def test_public_sequences_are_counted_again(corpus: Path, step: int) -> None:
-    """Pedestrians and cars, still and moving cameras, noisy boxes: the worst case for stored paths."""
+    """Pedestrians and cars, still and moving cameras, noisy boxes: the worst case for stored paths. And, at
+    the full rate, a street by a real detector, whose 41 crossings are too few for a share of their own."""
     sequences: list[Sequence] = [*load("MOT15", corpus), *load("KITTI", corpus)]
-    check([compare(s.name, of_sequence(s, step), PERSON) for s in sequences], 1000)
+    found = [compare(s.name, of_sequence(s, step), PERSON) for s in sequences]
+    check([*found, *(_street(corpus) if step == 1 else [])], 1000)
 
 
-@pytest.mark.corpus
-@pytest.mark.slow
-@pytest.mark.parametrize("clip", ["street-cars.mp4"])
-def test_a_street_by_a_real_detector_is_counted_again(corpus: Path, clip: str) -> None:
+def _street(corpus: Path) -> list[Comparison]:
+    clip = "street-cars.mp4"
     detector = create_detector("auto", corpus / "weights" / "yolo11n_320.onnx")
-    found = of_clip(str(corpus / "videos" / clip), detector)
-    check([compare(clip, found, detector.labels, classes=("vehicle",))], 30)
+    frames = of_clip(str(corpus / "videos" / clip), detector)
+    return [compare(clip, frames, detector.labels, classes=("vehicle",))]

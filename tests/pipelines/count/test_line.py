@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -117,6 +118,38 @@ def test_a_track_that_was_long_in_doubt_is_counted_for_what_it_did_meanwhile() -
     for frame in range(16, 30):
         events += analytics.update(stamp(frame), tracks(0.67 + 0.01 * (frame - 15)))
     assert [e.data["side"] for e in events if e.type == LINE_CROSSED] == [RIGHT]
+
+
+@pytest.mark.parametrize(("sure_before", "sure_after"), [(True, True), (True, False), (False, True)])
+def test_who_was_surely_seen_on_one_side_only_is_not_counted(sure_before: bool, sure_after: bool) -> None:
+    analytics = create_analytics(CameraRules(lines=(MIDDLE,)), LABELS)
+    events: list[Event] = []
+    for frame, x in enumerate(walk(0.3, 0.7, 40)):
+        assert x is not None
+        seen = tracks(x)
+        evidence = np.full(1, 2.0 if (sure_before if x < 0.5 else sure_after) else -1.0, np.float32)
+        events += analytics.update(
+            stamp(frame), dataclasses.replace(seen, measured_xyxyn=seen.boxes_xyxyn, evidence=evidence)
+        )
+    events += analytics.close(stamp(40))
+    assert [e.data["side"] for e in events if e.type == LINE_CROSSED] == [RIGHT] * (
+        sure_before and sure_after
+    )
+
+
+@pytest.mark.parametrize(("y", "counted"), [(0.5, False), (0.21, True)])
+def test_whom_the_border_cuts_needs_to_be_surely_seen_on_one_side_only(y: float, counted: bool) -> None:
+    analytics = create_analytics(CameraRules(lines=(MIDDLE,)), LABELS)
+    events: list[Event] = []
+    for frame, x in enumerate(walk(0.3, 0.7, 40)):
+        assert x is not None
+        seen = tracks(x, y=y)
+        evidence = np.full(1, 2.0 if x > 0.5 else -1.0, np.float32)
+        events += analytics.update(
+            stamp(frame), dataclasses.replace(seen, measured_xyxyn=seen.boxes_xyxyn, evidence=evidence)
+        )
+    events += analytics.close(stamp(40))
+    assert any(e.type == LINE_CROSSED for e in events) is counted
 
 
 @pytest.mark.parametrize("at", range(2, 36, 3))

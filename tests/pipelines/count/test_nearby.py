@@ -18,7 +18,10 @@ PERSON = (("person", "person"),)
 
 
 def track(
-    xs: list[float], y: float = 0.5, evidence: float = 2.0, kind: tuple[tuple[str, str], ...] = PERSON
+    xs: list[float],
+    y: float = 0.5,
+    evidence: float | list[float] = 2.0,
+    kind: tuple[tuple[str, str], ...] = PERSON,
 ) -> Trace:
     """A box of 0.1 x 0.2 whose foot is at (x, y), frame by frame."""
     x = np.array(xs)
@@ -27,7 +30,7 @@ def track(
     ones = np.ones(n, np.int64)
     noise = np.full((n, 2), 0.002)
     times = np.arange(0.0, n) * FRAME_S
-    return Trace(kind, FRAME_S, 0.0, times, ones, boxes, noise, ones * evidence, 0 * ones)
+    return Trace(kind, FRAME_S, 0.0, times, ones, boxes, noise, ones * np.array(evidence), 0 * ones)
 
 
 def walk(*places: float, step: float = 0.01) -> list[float]:
@@ -55,6 +58,8 @@ def test_a_walk_over_the_line_is_counted_and_nothing_is_refused() -> None:
         (track(walk(0.4, 0.53)), "the track ended 0."),
         (track(walk(0.3, 0.7), y=0.9), "beyond the line's end"),
         (track(walk(0.3, 0.7), evidence=0.05), "evidence"),
+        (track(walk(0.3, 0.7), evidence=[2.0] * 20 + [0.0] * 21), "0.00 on one side"),
+        (track(walk(0.3, 0.7), evidence=[0.0] * 21 + [2.0] * 20), "0.00 on one side"),
         (track(walk(0.3, 0.7), kind=(("car", "vehicle"),)), "does not count car"),
     ],
     ids=[
@@ -63,6 +68,8 @@ def test_a_walk_over_the_line_is_counted_and_nothing_is_refused() -> None:
         "ends just behind it",
         "passes beside it",
         "hardly seen",
+        "drawn over it by weak boxes",
+        "only guessed at before it",
         "another class",
     ],
 )
