@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from pipelines.pipeline import VIEW_MOVED
 from pipelines.registry import DETECTORS
@@ -28,8 +27,10 @@ from streamer.cli.clip_arguments import (
     chosen_spec,
     drawn_rules,
     frames_progress,
+    given,
     parse_drawn,
     read_rules,
+    refuse_with_boxes,
 )
 from streamer.cli.numbers import Finite
 from streamer.cli.outputs import check_outputs
@@ -117,8 +118,7 @@ def analyze(
     streamer analyze street.mp4 --line 'road=0.1,0.6,0.9,0.6' --classes vehicle
     """
     scene, actions = asked["scene"], asked["actions"]
-    given = click.get_current_context().get_parameter_source("scene_interval")
-    if scene is None and given is not ParameterSource.DEFAULT:
+    if scene is None and given("scene_interval"):
         raise ConfigError("--scene-interval is for --scene: add --scene MODEL.onnx, or leave it out")
     spec = chosen_spec(asked["pipeline_name"], asked["engine"], asked["score"], actions)
     drawn = _drawn(asked, spec)
@@ -131,6 +131,7 @@ def analyze(
     if clip.endswith(".npz"):
         if scene is not None:
             raise ConfigError(f"{clip}: stored detections have no pictures: --scene needs a video")
+        refuse_with_boxes(clip)
         result = _replay(Path(clip), drawn, wanted, spec, outputs)
     else:
         result = _analyze(store, clip, drawn, wanted, spec, outputs, asked)

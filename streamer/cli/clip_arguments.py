@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -54,6 +55,18 @@ class Drawing:
     inward: str | None = None  # the side of every line that is inside: "left" or "right"
     rules: CameraRules = field(default_factory=CameraRules)  # of a file, to which those are added
     spec: PipelineSpec | None = None  # whose defaults complete them
+
+
+def given(option: str) -> bool:
+    """Whether the command that runs was given this option."""
+    return click.get_current_context().get_parameter_source(option) is not ParameterSource.DEFAULT
+
+
+def refuse_with_boxes(clip: str) -> None:
+    """For stored detections. Raises ConfigError where an option was given that makes boxes of pictures."""
+    for option in ("model", "engine", "score", "width"):
+        if given(option):
+            raise ConfigError(f"{clip}: stored detections have their boxes already: leave --{option} out")
 
 
 class _RulesFile(BaseModel):

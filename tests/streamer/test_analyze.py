@@ -143,6 +143,17 @@ def test_pixels_and_shares_draw_the_same_line(tmp_path: Path) -> None:
     assert json.loads(shares.stdout)["lines"]["l"]["by_class"]
 
 
+def test_stored_detections_refuse_what_would_make_boxes(tmp_path: Path) -> None:
+    stored = tmp_path / "d.npz"
+    run(tmp_path, "synthetic:street?seconds=2", "--engine", "motion", "--detections", stored)
+    preset = ("--pipeline", "people-counting", "--classes", "object")
+    assert run(tmp_path, stored, "--line", LINE, *preset).returncode == Exit.OK
+    for option, value in (("score", "0.6"), ("model", "motion"), ("engine", "motion"), ("width", "640")):
+        done = run(tmp_path, stored, "--line", LINE, f"--{option}", value)
+        assert done.returncode == Exit.CONFIG
+        assert f"have their boxes already: leave --{option} out" in done.stderr, done.stderr
+
+
 def test_without_json_it_prints_a_table(tmp_path: Path) -> None:
     done = run(tmp_path, "synthetic:street?seconds=8", "--engine", "motion", "--line", LINE)
     assert done.returncode == Exit.OK
