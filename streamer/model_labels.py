@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -27,10 +27,12 @@ from pipelines.values import Floats, Image, Ints
 from streamer.errors import ModelError, SourceEnded
 from streamer.model_frames import clip_source
 
+Item = TypeVar("Item")
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 CLIPS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".ts"})
 MAX_WIDTH = 1280  # pixels of a picture that is kept
 _NUMBERED = re.compile(r"(.*?)[_\-. ]?(\d+)")
+MOST_CLASSES = 10_000  # numbers of data.yaml
 _SLACK = 0.02  # of a picture: boxes that leave it by less are cut
 
 
@@ -174,21 +176,41 @@ def _is_draft(path: Path, folder: Path) -> bool:
 def _yolo_names(folder: Path) -> list[str] | None:
     for place in (folder, folder.parent):
         if (place / "classes.txt").is_file():
-            return (place / "classes.txt").read_text(encoding="utf-8").split("\n")
+            return _text(place / "classes.txt", "a class name a line").split("\n")
         if (place / "data.yaml").is_file():
-            try:
-                names = (yaml.safe_load((place / "data.yaml").read_text(encoding="utf-8")) or {}).get("names")
-            except (yaml.YAMLError, AttributeError, UnicodeDecodeError) as error:
-                raise ModelError(f"{place / 'data.yaml'}: cannot be read: {error}") from error
-            if isinstance(names, Mapping):
-                names = [names.get(i, "") for i in range(max(names, default=-1) + 1)]
-            return [str(name) for name in names] if isinstance(names, list) else None
+            return _data_names(place / "data.yaml")
     return None
+
+
+def _data_names(path: Path) -> list[str] | None:
+    expected = "`names: [person, car]` or `names: {0: person, 1: car}`"
+    text = _text(path, expected)
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ModelError(f"{path}: not YAML: {' '.join(str(error).split())[:200]}") from error
+    if data is not None and not isinstance(data, Mapping):
+        raise ModelError(f"{path}: expected {expected}")
+    names = (data or {}).get("names")
+    if isinstance(names, Mapping) and all(type(i) is int and 0 <= i < MOST_CLASSES for i in names):
+        names = [names.get(i, "") for i in range(max(names, default=-1) + 1)]
+    if names is not None and not isinstance(names, list):
+        raise ModelError(f"{path}: names: expected {expected}, not {str(names)[:60]!r}")
+    return None if names is None else [str(name) for name in names]
+
+
+def _text(path: Path, expected: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: is not UTF-8 text: expected {expected}") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _yolo_file(path: Path, ids: Mapping[int, int]) -> Boxes:
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_text(path, "rows `class cx cy w h`").splitlines(), 1):
         if not line.strip():
             continue
         try:
@@ -204,26 +226,63 @@ def _yolo_file(path: Path, ids: Mapping[int, int]) -> Boxes:
 
 # ---- COCO
 
+_COCO = {  # its lists, and what each item of them holds
+    "categories": "an object with id (a whole number) and name",
+    "images": "an object with id (a whole number), file_name, and width and height in pixels",
+    "annotations": "an object with image_id (of one of its images), category_id, and bbox: [left, top, "
+    "width, height] in pixels",
+}
+_LISTS = "the lists images, annotations and categories"
+
 
 def _coco(path: Path, classes: Sequence[str]) -> dict[str, Boxes]:
+    text = _text(path, f"COCO JSON: {_LISTS}")
     try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        categories = {int(c["id"]): str(c["name"]) for c in document["categories"]}
-        images = {
-            int(i["id"]): (Path(i["file_name"]).stem, float(i["width"]), float(i["height"]))
-            for i in document["images"]
-        }
-        used = sorted({int(a["category_id"]) for a in document["annotations"]})
-        ids = dict(zip(used, _ids(path, used, categories, classes), strict=True))
-        rows: dict[str, list[tuple[float, ...]]] = {stem: [] for stem, *_ in images.values()}
-        for annotation in document["annotations"]:
-            stem, wide, high = images[int(annotation["image_id"])]
-            left, top, w, h = map(float, annotation["bbox"])
-            box = (left / wide, top / high, (left + w) / wide, (top + h) / high)
-            rows[stem].append((*box, ids[int(annotation["category_id"])]))
-    except (ValueError, KeyError, TypeError, ZeroDivisionError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: not COCO detections ({type(error).__name__}: {error})") from error
-    return {stem: _boxes(found, f"{path}, {stem}") for stem, found in rows.items()}
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: not COCO detections: not JSON ({error}): expected {_LISTS}") from error
+    try:
+        lists = {name: [dict(item) for item in document[name]] for name in _COCO}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: not COCO detections: expected an object with {_LISTS}") from error
+    categories = dict(_each(path, "categories", lists, lambda c: (int(c["id"]), str(c["name"]))))
+    images = dict(_each(path, "images", lists, _coco_image))
+    rows: dict[str, list[tuple[float, ...]]] = {stem: [] for stem, *_ in images.values()}
+    found = _each(path, "annotations", lists, lambda a: (*_coco_row(a, images), int(a["category_id"])))
+    used = sorted({category for *_, category in found})
+    if strange := [category for category in used if category not in categories]:
+        raise ModelError(
+            f"{path}: annotations name category_id {strange[0]}: none of its categories has that id"
+        )
+    ids = dict(zip(used, _ids(path, used, categories, classes), strict=True))
+    for stem, box, category in found:
+        rows[stem].append((*box, ids[category]))
+    return {stem: _boxes(each, f"{path}, {stem}") for stem, each in rows.items()}
+
+
+def _each(
+    path: Path, name: str, lists: Mapping[str, list[dict[str, Any]]], read: Callable[[dict[str, Any]], Item]
+) -> list[Item]:
+    """What `read` makes of each item of a list. Raises ModelError with the item's number (from 0)."""
+    made = []
+    for number, item in enumerate(lists[name]):
+        try:
+            made.append(read(item))
+        except (ValueError, KeyError, TypeError, OverflowError, ZeroDivisionError) as error:
+            raise ModelError(f"{path}: {name}[{number}] is not {_COCO[name]}") from error
+    return made
+
+
+def _coco_image(image: dict[str, Any]) -> tuple[int, tuple[str, float, float]]:
+    return int(image["id"]), (Path(image["file_name"]).stem, float(image["width"]), float(image["height"]))
+
+
+def _coco_row(
+    annotation: dict[str, Any], images: Mapping[int, tuple[str, float, float]]
+) -> tuple[str, tuple[float, ...]]:
+    stem, wide, high = images[int(annotation["image_id"])]
+    left, top, w, h = map(float, annotation["bbox"])
+    return stem, (left / wide, top / high, (left + w) / wide, (top + h) / high)
 
 
 def _ids(path: Path, used: list[int], categories: Mapping[int, str], classes: Sequence[str]) -> list[int]:

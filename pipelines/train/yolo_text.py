@@ -40,7 +40,11 @@ def read_stills(folder: Path) -> Iterator[tuple[Path, Image, Labelled]]:
 
 
 def _read(path: Path, width: int, height: int) -> Labelled:
-    return parse_rows(path.read_text() if path.exists() else "", width, height, path)
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: is not UTF-8 text: expected rows `class cx cy w h`") from error
+    return parse_rows(text, width, height, path)
 
 
 def parse_rows(text: str, width: int, height: int, name: Path | str = "labels") -> Labelled:

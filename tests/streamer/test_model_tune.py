@@ -5,6 +5,7 @@ stays.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -328,6 +329,63 @@ def test_a_coco_file_that_cannot_be_used_is_refused(content: str, why: str, tmp_
         read_labels(tmp_path / "coco.json", CLASSES)
     with pytest.raises(ModelError, match="neither a folder"):
         read_labels(tmp_path / "none.json", CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "why"),
+    [
+        ("a.txt", b"\xff\xfe\x00", r"a\.txt: is not UTF-8 text: expected rows `class cx cy w h`"),
+        ("classes.txt", b"\xff\xfe\x00", r"classes\.txt: is not UTF-8 text: expected a class name a line"),
+        ("data.yaml", b"\xff\xfe\x00", r"data\.yaml: is not UTF-8 text: expected `names: "),
+        ("data.yaml", b"names: [", r"data\.yaml: not YAML"),
+        ("data.yaml", b"- car", r"data\.yaml: expected `names: "),
+        ("data.yaml", b"names: {a: b}", r"data\.yaml: names: expected `names: .*, not \"{'a': 'b'}\""),
+        ("data.yaml", b"names: {99999999999: b}", r"data\.yaml: names: expected `names: "),
+        ("data.yaml", b"names: 5", r"data\.yaml: names: expected `names: .*, not '5'"),
+    ],
+)
+def test_a_file_of_labels_or_names_that_cannot_be_read_is_named(
+    file: str, content: bytes, why: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text(LABEL)
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(ModelError, match=why):
+        read_labels(tmp_path, CLASSES)
+
+
+IMAGE = {"id": 1, "file_name": "a.jpg", "width": 9, "height": 9}
+BOX = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 3, 3]}
+CAR = {"id": 1, "name": "car"}
+
+
+@pytest.mark.parametrize(
+    ("images", "annotations", "categories", "why"),
+    [
+        ([{"id": 1, "file_name": "a.jpg"}], [BOX], [CAR], r"images\[0\] is not an object with .* width"),
+        ([IMAGE | {"width": 0}], [BOX], [CAR], r"annotations\[0\] is not"),
+        ([IMAGE], [BOX, BOX | {"bbox": 3}], [CAR], r"annotations\[1\] is not .* bbox: \[left, top"),
+        ([IMAGE], [BOX | {"image_id": 7}], [CAR], r"annotations\[0\] is not .*of one of its images"),
+        ([IMAGE], [BOX | {"category_id": 7}], [CAR], "category_id 7: none of its categories"),
+        ([IMAGE], [BOX], ["car"], "the lists images, annotations and categories"),
+        ([IMAGE], 5, [CAR], "the lists images, annotations and categories"),
+    ],
+)
+def test_what_is_wrong_in_a_coco_file_is_said(
+    images: object, annotations: object, categories: object, why: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "coco.json"
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    with pytest.raises(ModelError, match=rf"coco\.json: .*{why}") as refused:
+        read_labels(path, CLASSES)
+    assert not re.search(r"[A-Z]\w+Error|indices|None", str(refused.value))
+
+
+@pytest.mark.parametrize("content", [b"[]", b"5", b"\xff\xfe", b'{"images": ['])
+def test_what_is_no_coco_file_is_said(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "coco.json"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"coco\.json: .*the lists images, annotations and categories"):
+        read_labels(path, CLASSES)
 
 
 @pytest.mark.corpus

@@ -88,6 +88,13 @@ def test_areas_to_ignore_are_read_beside_the_labels(tmp_path: Path) -> None:
     assert labels.ignore.tolist() == [0, 1 << 4]
 
 
+def test_labels_that_are_no_text_are_named(tmp_path: Path) -> None:
+    stills(tmp_path, "")
+    (tmp_path / "labels" / "a.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DatasetError, match=r"labels/a\.txt: is not UTF-8 text: expected rows"):
+        list(read_stills(tmp_path))
+
+
 def test_without_teachers_classes_that_a_set_does_not_label_are_ignored(tmp_path: Path) -> None:
     stills(tmp_path / "stills" / "cars", "2 0.5 0.5 0.2 0.4\n")
     recipe = tmp_path / "recipe.yaml"
