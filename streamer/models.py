@@ -52,11 +52,12 @@ _SIDECAR, _DEFAULT, _PARTIAL = "model.yaml", ".default", ".partial-"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What verify() found: `problem` is empty for a sound model."""
+    """What verify() found: `problem` is empty for a sound model. `torn`: its sidecar cannot be read."""
 
     name: str
     problem: str
     in_package: bool = False
+    torn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class ModelStore:
         folder = self.folder / _check(name)
         weights = _weights(folder)
         if weights is None:
-            known = ", ".join(self.names()) or "none is installed"
+            known = ", ".join(dict.fromkeys((*RESERVED, *self.names())))
             raise ModelError(
                 f"no model {name!r} (known: {known}): add one with `streamer model add FILE --name {name}`"
             )
@@ -244,14 +245,21 @@ class ModelStore:
         if name is not None and name not in known:
             self.get(name)
         wanted = [name] if name is not None else known
-        return [Verdict(each, self._problem(each), each not in names) for each in wanted]
+        return [self._verdict(each, each not in names) for each in wanted]
 
-    def _problem(self, name: str) -> str:
+    def _verdict(self, name: str, in_package: bool) -> Verdict:
         try:
             open_detector("auto", self.resolve(name))
         except ModelError as error:
-            return str(error)
-        return ""
+            return Verdict(name, str(error), in_package, not in_package and self._is_torn(name))
+        return Verdict(name, "", in_package)
+
+    def _is_torn(self, name: str) -> bool:
+        try:
+            card_at(self.folder / name / _SIDECAR)
+        except ModelError:
+            return True
+        return False
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pipelines.actions.inputs import BOX_VALUES, Kind
 from pipelines.actions.windows import MIN_FILL
-from pipelines.detect.card import read_sidecar
+from pipelines.detect.card import fault_of, read_sidecar
 from pipelines.detect.errors import ModelRefused
 
 BUNDLED = Path(__file__).resolve().parent / "models"
@@ -165,9 +165,7 @@ def read_action_card(path: Path) -> ActionCard:
     try:
         return ActionCard.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the card"
-        raise ModelRefused(f"{path}: {key}: {first['msg']}: export the model again") from error
+        raise ModelRefused(f"{path}: {fault_of(error)}: export the model again") from error
 
 
 def write_action_card(path: Path, card: ActionCard) -> None:

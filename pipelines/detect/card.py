@@ -67,7 +67,11 @@ class ModelCard(BaseModel):
     @model_validator(mode="after")
     def _lower(self) -> ModelCard:
         if self.low_score is not None and self.low_score > self.score:
-            raise ValueError("low_score must not be above score")
+            given = "score" in self.model_fields_set
+            raise ValueError(
+                f"low_score {self.low_score:g} must not be above score, which is {self.score:g}"
+                + ("" if given else " where it is not given")
+            )
         return self
 
     def limits(self, score: float | None = None) -> ScoreLimits:
@@ -95,6 +99,14 @@ def read_sidecar(path: Path, unreadable: str, expected: str) -> dict[Any, Any]:
     return data
 
 
+def fault_of(error: ValidationError) -> str:
+    """The first fault of a card as `key: what is wrong`; without a key where it is between several."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{key}: {said}" if key else said
+
+
 def _of_actions(path: Path, window: object) -> str:
     what, key = ("scenes", "scene") if window == 1 else ("actions", "actions")
     return (
@@ -111,6 +123,4 @@ def read_card(path: Path) -> ModelCard:
     try:
         return ModelCard.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ModelRefused(f"{path}: {key}: {first['msg']}") from error
+        raise ModelRefused(f"{path}: {fault_of(error)}") from error

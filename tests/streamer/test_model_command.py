@@ -88,6 +88,24 @@ def test_a_missing_file_and_an_unknown_name_are_named(home: Path) -> None:
         assert "gone" in done.output
 
 
+def test_an_unknown_model_is_told_all_that_there_are(home: Path, tmp_path: Path) -> None:
+    assert model(home, "add", tiny.yolov8(tmp_path / "nano.onnx", [])).exit_code == 0
+    assert "no model 'nope' (known: default, motion, nano)" in model(home, "default", "nope").output
+
+
+def test_a_sidecar_that_does_not_read_is_to_be_mended_not_its_model_removed(
+    home: Path, tmp_path: Path
+) -> None:
+    assert model(home, "add", tiny.yolov8(tmp_path / "nano.onnx", [])).exit_code == 0
+    sidecar = Path(listed(home)["nano"]["path"]).with_name("model.yaml")
+    sidecar.write_text(sidecar.read_text().replace("low_score: null", "low_score: 0.9"))
+    done = model(home, "verify", "nano")
+    assert f"nano: {sidecar}: low_score 0.9 must not be above score, which is 0.25\n" in done.output
+    assert "(nano): mend the sidecar that is named above\n" in done.output
+    sidecar.with_name("model.onnx").write_bytes(b"")
+    assert "mend the sidecar" in model(home, "verify", "nano").output
+
+
 def test_a_model_that_a_camera_names_is_not_removed(home: Path, tmp_path: Path) -> None:
     assert model(home, "add", tiny.yolov8(tmp_path / "nano.onnx", [])).exit_code == 0
     for words in (("add", "gate", "synthetic:street"), ("set", "gate", "model=nano")):

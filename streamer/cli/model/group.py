@@ -106,7 +106,9 @@ def verify(store: ConfigStore, name: str | None, as_json: bool) -> None:
     broken = [verdict for verdict in verdicts if verdict.problem]
     if broken:
         advice = []
-        if any(not verdict.in_package for verdict in broken):
+        if any(verdict.torn for verdict in broken):
+            advice.append("mend the sidecar that is named above")
+        if any(not verdict.in_package and not verdict.torn for verdict in broken):
             advice.append("`streamer model remove NAME`, then add it again")
         if any(verdict.in_package for verdict in broken):
             advice.append(f"for {PACKAGED}, install streamer again: its file comes with the package")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.detect.card import ModelCard
+from pipelines.detect.card import ModelCard, read_card
 from pipelines.detect.errors import FrameRefused, ModelRefused
 from pipelines.registry import create_detector
 from pipelines.values import Detections, Frame, Stamp
@@ -83,9 +83,20 @@ def test_boxes_from_the_low_score_on_are_given_as_weak(
     assert found.take(found.scores > 0.7).sure_score == sure
 
 
-def test_a_card_whose_low_score_is_the_higher_is_refused() -> None:
-    with pytest.raises(ValueError, match="low_score must not be above score"):
-        ModelCard(score=0.4, low_score=0.5)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("score: 0.4\nlow_score: 0.5", "low_score 0.5 must not be above score, which is 0.4"),
+        ("low_score: 0.5", "low_score 0.5 must not be above score, which is 0.25 where it is not given"),
+        ("classes: {a: ''}", "classes: a class or group has an empty name"),
+        ("score: 2", "score: Input should be less than 1"),
+    ],
+)
+def test_a_card_that_is_wrong_says_key_and_values(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(text)
+    with pytest.raises(ModelRefused) as refused:
+        read_card(tmp_path / "m.yaml")
+    assert str(refused.value) == f"{tmp_path / 'm.yaml'}: {said}"
 
 
 @both
