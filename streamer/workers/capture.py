@@ -37,6 +37,7 @@ from streamer.messages import (
 )
 from streamer.metrics import Books
 from streamer.ring import RingMemory, RingWriter
+from streamer.workers.rate import Rate
 from streamer.workers.reader import CameraReader, Held, StateChange
 
 log = logging.getLogger(__name__)
@@ -61,8 +62,7 @@ class _Camera:
         self.asked_opening = -1
         self.demand: Demand | None = None
         self.state: SourceState | None = None
-        self.decoded_before = 0
-        self.fps = 0.0
+        self.decoding = Rate()
 
 
 class CaptureWorker:
@@ -278,16 +278,12 @@ class CaptureWorker:
         self._supervisor.send(Picture(request.request, request.camera, jpeg.tobytes() if ok else b"", error))
 
     def _report(self, now_s: float) -> None:
-        since_s = now_s - (self._next_status_s - STATUS_EVERY_S) if self._next_status_s else 0.0
         self._next_status_s = now_s + STATUS_EVERY_S
         cameras = {}
         for name, camera in self._cameras.items():
-            decoded = self._books.balance(camera.row).decoded
-            if since_s > 0:
-                camera.fps = (decoded - camera.decoded_before) / since_s
-            camera.decoded_before = decoded
+            camera.decoding.read(self._books.balance(camera.row).decoded, now_s)
             leased = camera.ring.leased if camera.ring else 0
-            cameras[name] = {"fps_decoded": round(camera.fps, 2), "leased": leased}
+            cameras[name] = {"fps_decoded": round(camera.decoding.per_s, 2), "leased": leased}
         self._supervisor.send(WorkerStatus(self.name, {"cameras": cameras}))
 
     def _wake(self) -> None:

@@ -12,6 +12,7 @@ from pipelines.values import Stamp
 from streamer.messages import FrameReady, InferCamera, SourceState
 from streamer.metrics import Block
 from streamer.workers.coverage import Coverage
+from streamer.workers.rate import Rate
 from streamer.workers.rhythm import Rhythm
 
 log = logging.getLogger(__name__)
@@ -47,8 +48,7 @@ class InferredCamera:
     stamp: Stamp | None = None  # of the last frame that was inferred
     ages_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     saved_s: float = 0.0
-    fps_mark: tuple[float, int] = (0.0, 0)
-    fps: float = 0.0
+    inferring: Rate = field(default_factory=Rate)
 
     @property
     def name(self) -> str:
@@ -73,10 +73,3 @@ class InferredCamera:
         """Say why a frame could not be used."""
         self.refused_s = time.monotonic()
         self.complain("frames", text)
-
-    def measure(self, now_s: float) -> None:
-        """Bring `fps` up to date; called about once a second."""
-        since_s, inferred = self.fps_mark
-        if since_s:
-            self.fps = (self.inferred - inferred) / (now_s - since_s)
-        self.fps_mark = (now_s, self.inferred)

@@ -32,13 +32,13 @@ def told(
 def _camera(camera: InferredCamera, now_s: float) -> dict[str, Any]:
     if now_s - camera.refused_s > FORGIVEN_S:
         camera.complain("frames", "")
-    camera.measure(now_s)
+    camera.inferring.read(camera.inferred, now_s)
     pipeline = camera.pipeline
     if pipeline is not None:
         camera.complain("view", MOVED if pipeline.view_moved(camera.name) > VIEW_MOVED else "")
     ages = sorted(camera.ages_ms)
     return {
-        "fps_inferred": round(camera.fps, 2),
+        "fps_inferred": round(camera.inferring.per_s, 2),
         "age_ms": {"p50": percentile(ages, 0.5), "p99": percentile(ages, 0.99)},
         "detector": pipeline.detector.describe() if pipeline else None,
         "scene": pipeline.scene(camera.name) if pipeline else None,
