@@ -145,7 +145,7 @@ def _trained(
     write_data(learned, data)
     words = ["--model", str(model.path), "--data", str(data), "--out", str(out), "--steps", str(steps)]
     words += ["--size", str(size), "--score", str(model.card.score), "--batch", str(PICTURES_A_STEP)]
-    _train([*words, "--threads", str(threads), "--device", device])
+    _train([*words, "--threads", str(threads), "--device", device, "--quiet"])  # the file goes
     return out / "model.onnx"
 
 

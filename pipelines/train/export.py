@@ -138,6 +138,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=416, help="side in pixels (default: 416)")
     parser.add_argument("--score", type=float, default=0.3, help="threshold of the card (default: 0.3)")
     parser.add_argument("--low-score", type=float, help="from here on boxes are weak: tracks go on with them")
+    parser.add_argument("--quiet", action="store_true", help="do not print the file's path and size")
     options = parser.parse_args(words)
     try:
         net = load_average(options.run)
@@ -146,7 +147,8 @@ def main(words: list[str] | None = None) -> int:
     except (CheckpointError, ModelRefused, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
+    if not options.quiet:
+        print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
     return 0
 
 

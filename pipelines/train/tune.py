@@ -194,6 +194,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--quiet", action="store_true", help="do not print the file's path and size")
     return parser
 
 
@@ -214,9 +215,8 @@ def main(words: list[str] | None = None) -> int:
     if code:
         return code
     run, target = str(options.out / "last.pt"), str(options.out / "model.onnx")
-    return export.main(
-        ["--run", run, "--out", target, "--size", str(options.size), "--score", str(options.score)]
-    )
+    card = ["--size", str(options.size), "--score", str(options.score), *["--quiet"] * options.quiet]
+    return export.main(["--run", run, "--out", target, *card])
 
 
 if __name__ == "__main__":

@@ -152,6 +152,7 @@ def test_too_few_objects_leave_the_threshold_and_say_so(
     assert scores_of(home, "start-tuned") == (0.6, 0.3)
     done = model(home, "tune", pictures, "--labels", pictures, "--model", "start")
     assert "the threshold stays at 0.60: 48 objects are too few to choose one by" in done.output
+    assert "start-tuned-2 has score 0.6, low_score 0.3\n" in done.output
 
 
 def test_without_torch_it_says_how_to_install_it(

@@ -79,6 +79,8 @@ def tune_command(
         added = install(models, done.path, stored_as, None, sidecar, as_default, False)
     if not as_json:
         report(added)
+        low = "no low_score" if added.card.low_score is None else f"low_score {added.card.low_score:g}"
+        click.echo(f"{added.name} has score {added.card.score:g}, {low}")
         for camera in cameras:
             click.echo(f"use it: streamer camera set {camera.name} model={added.name}")
 

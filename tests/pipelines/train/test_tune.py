@@ -99,10 +99,16 @@ def test_what_is_no_detector_of_ours_cannot_be_tuned(tmp_path: Path) -> None:
         tune.net_of_onnx(tmp_path / "none.onnx")
 
 
-def test_a_few_steps_make_a_new_model_of_the_same_kind(model: Path, data: Path, tmp_path: Path) -> None:
+def test_a_few_steps_make_a_new_model_of_the_same_kind(
+    model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "run"
     words = ["--model", str(model), "--data", str(data), "--out", str(out), "--steps", "2"]
-    assert tune.main([*words, "--size", "96", "--batch", "4", "--threads", "1", "--score", "0.4"]) == 0
+    assert (
+        tune.main([*words, "--size", "96", "--batch", "4", "--threads", "1", "--score", "0.4", "--quiet"])
+        == 0
+    )
+    assert "model.onnx" not in capsys.readouterr().out  # the caller keeps it elsewhere
     made = create_detector("openvino", out / "model.onnx")
     assert made.labels.names == create_detector("openvino", model).labels.names
     assert (out / "model.onnx").read_bytes() != model.read_bytes()
