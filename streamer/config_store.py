@@ -12,11 +12,12 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.spec import REVISED, check_name
+from pipelines.spec import NAME_PATTERN, REVISED, check_name
 from streamer.atomic import write_atomically
 from streamer.config import CameraConfig, Config
 from streamer.config_file import read
@@ -62,8 +63,8 @@ class ConfigStore:
     def load(self) -> Config:
         """Parse and validate all files. Raises ConfigError with file, line and key."""
         config, faults = self.load_partly()
-        for fault in faults.values():
-            raise fault
+        for path, fault in faults.items():
+            raise self._with_way_out(path, fault)
         return config
 
     def load_partly(self) -> tuple[Config, dict[Path, ConfigError]]:
@@ -85,8 +86,14 @@ class ConfigStore:
         """The camera `name` of what load_partly() found. Raises ConfigError."""
         fault = faults.get(self.camera_file(name))
         if fault is not None:
-            raise ConfigError(f"{fault}; mend the file, or remove it: `streamer camera remove {name}`")
+            raise self._with_way_out(self.camera_file(name), fault)
         return config.known_camera(name)
+
+    def _with_way_out(self, path: Path, fault: ConfigError) -> ConfigError:
+        """What is wrong with a file of cameras.d, and what to do about one that is a camera's."""
+        if path.suffix != ".yaml" or not re.match(NAME_PATTERN, path.stem):
+            return fault
+        return ConfigError(f"{fault}; mend the file, or remove it: `streamer camera remove {path.stem}`")
 
     def load_readable(self) -> tuple[Config, list[ConfigError]]:
         """As load(), for who only looks: what can be used of it, and what is wrong with the rest.
@@ -171,7 +178,7 @@ class ConfigStore:
             raise ConfigError(f"{path}: only NAME.yaml files belong into {self.cameras_dir}: move it away")
         if path != self.camera_file(path.stem):
             raise ConfigError(f"{path}: not a camera file of {self.cameras_dir}")
-        advice = f"a camera needs the lines `name: {path.stem}` and `url: …`; or remove the file"
+        advice = f"a camera needs the lines `name: {path.stem}` and `url: …`"
         document = read(path, advice=advice)
         camera = document.check(CameraConfig)
         if camera.name != path.stem:

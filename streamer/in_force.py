@@ -84,6 +84,12 @@ class InForce:
         )
         self.config, self.rev = revise(config, self.config.state_path)
         self.secrets, self._waiting_for = secrets, ([], ())
-        self.refused = "".join(
-            f"the configuration on disk is not in force: {fault}" for fault in list(broken.values())[:1]
-        )
+        self.refused = _of_broken(broken)
+
+
+def _of_broken(broken: Mapping[Path, ConfigError]) -> str:
+    """That these files are not in force, as all others are; what is wrong with the first of them."""
+    if not broken:
+        return ""
+    names = ", ".join(path.name for path in broken)
+    return f"{names} {'is' if len(broken) == 1 else 'are'} not in force: {next(iter(broken.values()))}"
