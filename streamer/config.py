@@ -9,20 +9,17 @@ import zoneinfo
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from pipelines.spec import MOST_PAUSE_S, CameraRules, Name, SceneSpec
+from pipelines.spec_base import Strict
 from streamer.errors import ConfigError
 from streamer.urls import check_source_url, split_credentials
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class SourceOptions(_Section):
+class SourceOptions(Strict):
     """How a camera's stream is read."""
 
     fps: float = Field(default=0.0, ge=0, le=120)  # analysed frames a second; 0: as many as fit
@@ -33,7 +30,7 @@ class SourceOptions(_Section):
     read_timeout_s: Seconds = 5.0
 
 
-class CameraConfig(_Section):
+class CameraConfig(Strict):
     """`cameras.d/NAME.yaml`. The URL holds no credentials: those live in the secrets file.
 
     `model` names a model of the store, the one in the package (default) or motion, `actions` a model of what
@@ -66,18 +63,18 @@ class CameraConfig(_Section):
         return url
 
 
-class InferenceConfig(_Section):
+class InferenceConfig(Strict):
     engine: Literal["auto", "openvino", "onnx", "torch", "motion"] = "auto"
     workers: int = Field(default=1, ge=1, le=16)
     threads: int = Field(default=0, ge=0, le=256)  # 0: all cores the process may use
 
 
-class CaptureConfig(_Section):
+class CaptureConfig(Strict):
     cameras_per_worker: int = Field(default=4, ge=1, le=32)
     slots: int = Field(default=4, ge=3, le=16)
 
 
-class RedisConfig(_Section):
+class RedisConfig(Strict):
     """`url` empty: a private redis-server is run. `enabled: false`: the ledger alone."""
 
     enabled: bool = True
@@ -95,16 +92,16 @@ class RedisConfig(_Section):
         return url
 
 
-class LedgerConfig(_Section):
+class LedgerConfig(Strict):
     max_mb: int = Field(default=2048, ge=16)
     retention_days: float = Field(default=400, gt=0)
 
 
-class CountsConfig(_Section):
+class CountsConfig(Strict):
     bucket_s: int = Field(default=60, ge=1, le=3600)
 
 
-class Config(_Section):
+class Config(Strict):
     """The whole configuration. `cameras` are read from `cameras.d`, not from streamer.yaml.
 
     ConfigStore.load() fills in the two folders where the file names none.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,23 @@ def test_a_bad_camera_file_is_refused_with_file_line_and_key(
     assert words in message
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "actions_pause_s: yes",
+        "source: {read_timeout_s: no}",
+        "source: {analysis_width: on}",
+        "scene: {model: s.onnx, interval_s: yes}",
+        "rules: {queues: [{name: q, zone: z, settle_s: true}]}",
+    ],
+)
+def test_yes_and_no_are_no_numbers(folder: Path, text: str) -> None:
+    write_camera(folder, f"name: gate\nurl: synthetic:street\n{text}\n")
+    assert re.search(r"gate\.yaml:3: .*[\w]+: should be a number, not yes or no", refusal(folder))
+    write_camera(folder, "name: gate\nurl: synthetic:street\nenabled: no\nsource: {loop: yes, fps: 1}\n")
+    assert not ConfigStore(folder).load().cameras[0].enabled
+
+
 def test_an_empty_file_is_refused(folder: Path) -> None:
     for text in ("", "# only a comment\n"):
         (folder / "streamer.yaml").write_text(text)
@@ -170,8 +188,17 @@ def test_an_empty_camera_file_says_what_a_camera_needs(folder: Path) -> None:
     path = write_camera(folder, "# nothing yet\n")
     said = refusal(folder)
     assert said.startswith(f"{path}: is empty: a camera needs the lines `name: {path.stem}` and `url: ")
-    assert "or remove the file" in said
-    assert "init" not in said
+    assert said.endswith(f"; mend the file, or remove it: `streamer camera remove {path.stem}`")
+    assert (said.count("remove it"), "or remove the file" in said, "init" in said) == (1, False, False)
+
+
+def test_a_camera_file_that_is_no_text_says_what_to_do(folder: Path) -> None:
+    path = write_camera(folder, "")
+    path.write_bytes(b"\xff\xfe\x00")
+    said = refusal(folder)
+    assert said == (
+        f"{path}:1: is not UTF-8 text; mend the file, or remove it: `streamer camera remove {path.stem}`"
+    )
 
 
 def test_files_that_are_too_large_binary_or_no_files_are_refused(folder: Path) -> None:
