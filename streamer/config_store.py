@@ -14,6 +14,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ class ConfigStore:
 
     def _with_way_out(self, path: Path, fault: ConfigError) -> ConfigError:
         """What is wrong with a file of cameras.d, and what to do about one that is a camera's."""
-        if path.suffix != ".yaml" or not re.match(NAME_PATTERN, path.stem):
+        if not _is_camera_file(path):
             return fault
         return ConfigError(f"{fault}; mend the file, or remove it: `streamer camera remove {path.stem}`")
 
@@ -172,6 +173,13 @@ class ConfigStore:
             before = self._parsed[path] = (signature, self.load_camera(path))
         return before[1]
 
+    def broken_cameras(self) -> dict[str, ConfigError]:
+        """By their names, what is wrong with cameras that load_readable() leaves out."""
+        faults: dict[Path, ConfigError] = {}
+        with suppress(ConfigError):  # of the whole folder
+            list(self._cameras(faults))
+        return {path.stem: fault for path, fault in faults.items() if _is_camera_file(path)}
+
     def load_camera(self, path: Path) -> CameraConfig:
         """One file of cameras.d. Raises ConfigError; its name and the name inside must agree."""
         if path.suffix != ".yaml":
@@ -207,6 +215,10 @@ class ConfigStore:
 def _file_of(path: Path) -> Path:
     path = Path(os.path.abspath(path.expanduser()))
     return path if path.suffix in (".yaml", ".yml") and not path.is_dir() else path / FILE_NAME
+
+
+def _is_camera_file(path: Path) -> bool:
+    return path.suffix == ".yaml" and re.match(NAME_PATTERN, path.stem) is not None
 
 
 def _find() -> Path:

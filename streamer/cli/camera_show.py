@@ -69,6 +69,9 @@ def list_(store: ConfigStore, as_json: bool) -> None:
     config = present(store)
     running = {c.get("name"): c for c in (daemon.status(config) or {}).get("cameras", ())}
     found = [_row(camera, running.get(camera.name, {})) for camera in config.cameras]
+    broken = store.broken_cameras()
+    found += [_broken_row(name, str(fault), running.get(name, {})) for name, fault in broken.items()]
+    found.sort(key=lambda row: str(row["name"]))
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -80,13 +83,13 @@ def list_(store: ConfigStore, as_json: bool) -> None:
         cells = (
             row["name"],
             row["state"],
-            row["url"],
+            "broken: see above" if row["problem"] else row["url"],
             row["pipeline"],
             row["lines"],
             row["zones"],
             row["masks"],
         )
-        table.add_row(*(Text(str(cell)) for cell in cells))
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
     Console().print(table)
 
 
@@ -101,7 +104,15 @@ def _row(camera: CameraConfig, running: dict[str, Any]) -> dict[str, Any]:
         "lines": len(camera.rules.lines),
         "zones": len(camera.rules.zones),
         "masks": len(camera.rules.masks),
+        "problem": "",
     }
+
+
+def _broken_row(name: str, fault: str, running: dict[str, Any]) -> dict[str, Any]:
+    """Of a camera whose file cannot be used: what a daemon that goes on with it knows."""
+    told = {"enabled": running.get("enabled"), "url": None, "pipeline": running.get("pipeline")}
+    unknown = {"lines": None, "zones": None, "masks": None}
+    return {"name": name, "state": running.get("state") or "not running", **told, **unknown, "problem": fault}
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import tempfile
@@ -88,6 +89,8 @@ def test_a_broken_file_hinders_no_other_camera_and_its_own_goes_on_until_it_is_r
     assert in_force(status)[1][1] == street
     listed = daemon.cli("camera", "list")
     assert ("another" in listed.stdout, "street.yaml:3" in listed.stderr) == (True, True)
+    (broken,) = (c for c in json.loads(daemon.cli("camera", "list", "--json").stdout) if c["problem"])
+    assert (broken["name"], broken["state"]) == ("street", street[1])
     daemon.cli("camera", "remove", "street")
     status = daemon.wait_for(lambda s: len(s["cameras"]) == 1, 10, "the broken camera to be gone")
     assert (status["cameras"][0]["name"], status["warnings"]) == ("another", [])

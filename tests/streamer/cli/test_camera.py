@@ -108,7 +108,11 @@ def test_a_broken_file_is_named_beside_the_others_and_removed_by_its_name(
         result = run(*words)
         assert (result.exit_code, result.stderr.count("\n")) == (0, 1)
         assert result.stderr.startswith(f"warning: {path}:3: is not YAML")
-    assert [c["name"] for c in listed(run)] == ["gate"]
+    gate, yard = listed(run)
+    assert (gate["name"], gate["problem"]) == ("gate", "")
+    assert (yard["name"], yard["state"], yard["url"]) == ("yard", "not running", None)
+    assert str(yard["problem"]).startswith(f"{path}:3: is not YAML")
+    assert "yard │ not running │ broken: see above" in " ".join(run("camera", "list").stdout.split())
     for words in (("add", "hall", "synthetic:street"), ("set", "gate", "fps=5"), ("disable", "gate")):
         result = run("camera", *words)
         assert result.exit_code == 0, result.stderr
