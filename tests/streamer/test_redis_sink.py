@@ -30,6 +30,12 @@ def events(first: int, last: int, size: int = 100) -> list[StoredEvent]:
     ]
 
 
+def listens(path: Path) -> bool:
+    """A socket's file is there a moment before anybody listens."""
+    with socket.socket(socket.AF_UNIX) as one:
+        return one.connect_ex(str(path)) == 0
+
+
 @pytest.fixture
 def start(redis_binary: str, short_dir: Path) -> Iterator[Callable[..., str]]:
     """Start an outside Redis with the given options; returns its URL."""
@@ -39,7 +45,8 @@ def start(redis_binary: str, short_dir: Path) -> Iterator[Callable[..., str]]:
         path = short_dir / f"r{len(running)}.sock"
         basic = ["--port", "0", "--save", "", "--unixsocket", str(path), "--dir", str(short_dir)]
         running.append(subprocess.Popen([redis_binary, *basic, *options], stdout=subprocess.DEVNULL))
-        while not path.exists():
+        until = time.monotonic() + 30
+        while not listens(path) and time.monotonic() < until:
             time.sleep(0.01)
         return f"unix://{path}"
 
