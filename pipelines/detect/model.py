@@ -192,9 +192,10 @@ class Answers:
         return each_frame(self._both if faint else self._one, outputs, placements)
 
     def _both(self, answer: Sequence[Floats], placement: Placement) -> Detections:
-        """With faint boxes. Read apart, so that the others are what they are without."""
-        every = self._one(answer, placement, self._limits.sure * FAINT)
-        return replace(self._one(answer, placement), faint=every.take(every.scores < self._limits.low))
+        """With faint boxes. The others are what they are without: a lower score suppresses no higher."""
+        every = self._one(answer, placement, min(self._limits.low, self._limits.sure * FAINT))
+        believed = every.scores >= self._limits.low
+        return replace(every.take(believed), faint=every.take(~believed))
 
     def _one(self, answer: Sequence[Floats], placement: Placement, score: float | None = None) -> Detections:
         least = self._limits.low if score is None else score
