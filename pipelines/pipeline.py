@@ -22,10 +22,12 @@ from pipelines.skeleton import MIN_SCORE
 from pipelines.spec import CameraRules
 from pipelines.track import Tracker, create_tracker
 from pipelines.track.camera_motion import small_grey
+from pipelines.track.colours import colours, small_colours
 from pipelines.track.matched import matched_rows
 from pipelines.values import Detections, Event, Floats, Frame, FrameResult, Image, Labels, Stamp
 
 VIEW_MOVED = 0.05  # of the picture: from here on a line is not where it was drawn
+COLOURS_NS = 95_000_000  # frames so far apart are looked at for colours: where they come faster, places tell
 USUAL_ASPECT = 16 / 9  # of a picture of which nothing is known
 
 
@@ -36,6 +38,7 @@ class _Camera:
     tracker: Tracker
     analytics: Analytics
     scene: SceneWatch | None = None
+    submitted_ns: int | None = None  # the media time of the last frame
     scene_before: dict[str, Any] | None = None  # of a checkpoint, until there is a watch that takes it
 
 
@@ -44,8 +47,8 @@ class Pending:
     """A batch that the detector has; `stamps` and `aspects` (width over height) in the order of its frames.
 
     `greys` are small grey copies that tell whether the view has moved, and what moves in it, `images` copies
-    for a model of actions that looks at pixels, and `scenes` those of frames whose scene is due; a replay has
-    none.
+    for a model of actions that looks at pixels, `scenes` those of frames whose scene is due, and `colours`
+    small ones of frames far apart; a replay has none.
     """
 
     stamps: tuple[Stamp, ...]
@@ -54,6 +57,7 @@ class Pending:
     greys: tuple[Image, ...] = ()
     images: tuple[Image, ...] = ()
     scenes: tuple[Image | None, ...] = ()
+    colours: tuple[Image | None, ...] = ()
 
 
 class Pipeline:
@@ -153,7 +157,14 @@ class Pipeline:
             tuple(small_grey(frame.image) for frame in frames),
             tuple(frame.image.copy() for frame in frames) if wanted else (),
             tuple(self._scene_of(frame) for frame in frames),
+            tuple(self._colours_of(frame) for frame in frames),
         )
+
+    def _colours_of(self, frame: Frame) -> Image | None:
+        state = self._cameras[frame.stamp.camera]
+        before, state.submitted_ns = state.submitted_ns, frame.stamp.media_ns
+        far = before is not None and frame.stamp.media_ns - before >= COLOURS_NS
+        return small_colours(frame.image) if far else None
 
     def _scene_of(self, frame: Frame) -> Image | None:
         scene = self._cameras[frame.stamp.camera].scene
@@ -166,8 +177,20 @@ class Pipeline:
         """
         return self.follow(pending, self.detector.collect(pending.ticket))
 
+    def look(self, pending: Pending, found: Sequence[Detections]) -> list[Detections]:
+        """The detections of a batch with embeddings of their colours, where frames are far apart and the
+        detector gives none."""
+        pictures = pending.colours or (None,) * len(found)
+        return [
+            boxes
+            if picture is None or boxes.embeddings is not None
+            else replace(boxes, embeddings=colours(picture, boxes.boxes_xyxyn))
+            for boxes, picture in zip(found, pictures, strict=True)
+        ]
+
     def follow(self, pending: Pending, found: Sequence[Detections]) -> list[FrameResult]:
         """What follows the detector, for a batch; the windows of all its cameras are classified at once."""
+        found = self.look(pending, found)
         greys = pending.greys or (None,) * len(found)
         scenes = pending.scenes or (None,) * len(found)
         results = [

@@ -37,8 +37,8 @@ def results(
                     waiting.append((*item, pipeline.submit([item[1]])))
             if waiting:
                 decoded, _, pending = waiting.popleft()
-                found = detector.collect(pending.ticket)[0]
-                yield decoded, pipeline.follow(pending, [found])[0], found
+                found = pipeline.look(pending, detector.collect(pending.ticket))
+                yield decoded, pipeline.follow(pending, found)[0], found[0]
 
 
 class _Ahead:

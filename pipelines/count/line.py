@@ -37,7 +37,7 @@ SETTLE_FRAMES = 2
 EVIDENCE_S = 0.75
 EVIDENCE = 0.1
 EDGE = 0.02  # of the picture: a line's end this near to its border is at the border
-EVIDENCE_FRAMES = 1.0  # and at least so many frames more than that of the place
+EVIDENCE_FRAMES = 3.0  # and at least so many frames more than that of the place
 
 
 class Evidence(Protocol):

@@ -16,6 +16,7 @@ from pipelines.track.early import Early
 from pipelines.track.evidence import ScoreScale
 from pipelines.track.found import Found, find
 from pipelines.track.motion import Motion
+from pipelines.track.reunion import reunite
 from pipelines.track.scene_motion import SceneMotion
 from pipelines.track.settings import TrackerSettings
 from pipelines.track.shown import shown
@@ -168,6 +169,12 @@ class Tracker:
             best, value = best_of(alike)
         columns, matched, taken = pairs(alike, least, best, value)
         absent = NOBODY if matched is None else (~matched).nonzero()[0]
+        if units is not None and matched is not None and len(taken) < len(found):
+            theirs = groups[self._votes.winners]
+            may = (theirs, groups[found.detections.class_ids])
+            taken = reunite(tracks, found.rows, (columns, matched), self._looks, units, may)
+            matched = None if len(taken) == tracks.n else matched
+            absent = NOBODY if matched is None else (~matched).nonzero()[0]
         if not taken:
             return None, absent
         self._correct(found, columns, matched, absent)

@@ -20,7 +20,7 @@ from pipelines.pipeline import Pipeline
 from pipelines.registry import PACKAGED_MODEL, create_detector
 from pipelines.spec import CameraRules, LineSpec
 from pipelines.train.counts import CLIPS
-from pipelines.values import Detections, Event, Stamp
+from pipelines.values import Detections, Event, Frame, Stamp
 from tests.bench import counting_data
 from tests.bench import detection_data as data
 from tests.bench.registry import Unavailable
@@ -80,8 +80,18 @@ def look(detector: Detector, clip: Path, step: int) -> Seen:
     capture = cv2.VideoCapture(str(clip))
     fps = capture.get(cv2.CAP_PROP_FPS)
     capture.release()
-    pictures = (data.frame(image) for _, image in data.images(clip, step))
-    return Seen(fps / step, [detector.collect(detector.submit([frame]))[0] for frame in pictures])
+    pipeline = Pipeline(detector)
+    pipeline.open_camera("bench", CameraRules())
+    frames = []
+    for number, (_, image) in enumerate(data.images(clip, step)):
+        stamp = _stamp(number, fps / step)
+        pending = pipeline.submit([Frame(stamp, image)])
+        frames += pipeline.look(pending, detector.collect(pending.ticket))
+    return Seen(fps / step, frames)
+
+
+def _stamp(number: int, fps: float) -> Stamp:
+    return Stamp("bench", 1, number, round(number * 1e9 / fps), 0, 0)
 
 
 def _row(
@@ -120,9 +130,9 @@ def events(detector: Detector, seen: Seen, rules: CameraRules, sure: float, low:
     pipeline = Pipeline(detector)
     pipeline.open_camera("bench", rules)
     found: list[Event] = []
-    stamp = Stamp("bench", 1, 0, 0, 0, 0)
+    stamp = _stamp(0, seen.fps)
     for number, boxes in enumerate(seen.frames):
-        stamp = Stamp("bench", 1, number, round(number * 1e9 / seen.fps), 0, 0)
+        stamp = _stamp(number, seen.fps)
         kept = replace(boxes.take(boxes.scores >= low), sure_score=sure if low < sure else 0.0)
         found += pipeline.advance(stamp, kept).events
     return [e for e in (*found, *pipeline.end_tracks("bench", stamp)) if e.type == LINE_CROSSED]

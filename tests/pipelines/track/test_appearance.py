@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.track import Tracker, create_tracker
 from pipelines.track.appearance import Looks
-from pipelines.values import Detections, Labels, Stamp, Tracks
+from pipelines.values import Detections, Floats, Labels, Stamp, Tracks
 
 LABELS = Labels(("person",), ("person",))
 RED, BLUE = np.array([1.0, 0.1, 0.0]), np.array([0.0, 0.2, 3.0])  # lengths do not matter
@@ -89,7 +89,39 @@ def test_looks_stay_with_their_tracks_when_others_go() -> None:
     units = looks.units(np.array([RED, BLUE, RED], np.float32))
     assert units is not None
     looks.begin(slice(0, 3), units)
+    for _ in range(12):
+        looks.learn(np.array([0, 1], np.intp), units[:2])  # how unlike two are who are seen at once
     looks.keep(np.array([1], np.intp))
     alike = np.ones((1, 2), np.float32)
     looks.weigh(alike, units[:2])
     assert alike[0] == pytest.approx([0.5, 1.5], abs=0.01)
+
+
+def test_looks_count_for_nothing_before_two_were_seen_at_once() -> None:
+    looks = Looks(2)
+    units = looks.units(np.array([RED, BLUE], np.float32))
+    assert units is not None
+    looks.begin(slice(0, 2), units)
+    for _ in range(50):
+        looks.learn(np.array([0], np.intp), units[:1])
+    alike = np.ones((2, 2), np.float32)
+    looks.weigh(alike, units)
+    assert (alike == 1.0).all()
+
+
+def test_what_is_usual_at_a_camera_is_learnt() -> None:
+    """Looks of one object that are 0.9 alike say the same where others are 0.8, as 0.5 where they are 0."""
+    rng = np.random.default_rng(3)
+    for others in (0.0, 0.8):
+        looks = Looks(2)
+        units: Floats | None = None
+        common = np.sqrt(others) * np.array([0, 0, 1.0])
+        pair = [common + np.sqrt(1 - others) * way for way in np.eye(3)[:2]]
+        for _ in range(300):
+            units = looks.units(np.array(pair, np.float32) + rng.normal(0, 0.01, (2, 3)).astype(np.float32))
+            assert units is not None
+            looks.learn(np.array([0, 1], np.intp), units)
+        assert units is not None
+        likeness, known = looks.likeness(np.array([0, 1], np.intp), units)
+        assert known.all()
+        assert likeness == pytest.approx(np.eye(2), abs=0.05)
