@@ -88,6 +88,23 @@ class FrameTable:
         n = int(np.abs(self.times - time_s).argmin())
         return self._table[self._begin + n] if abs(self.times[n] - time_s) < 1e-3 else None
 
+    def boxes_of(self, row: int, least_s: float) -> tuple[Array, Array]:
+        """When a track had a box from `least_s` on (K,), and these (K, 4)."""
+        table = self._table[self._begin : self._end, :, row]
+        held = (table[:, SEEN] > 0) & (self.times >= least_s - SAME_S)
+        return self.times[held], table[held, BOX]
+
+    def before(self, time_s: float) -> float | None:
+        """The moment of the frame before the one at a moment; None where none is kept."""
+        n = int(self.times.searchsorted(time_s - SAME_S))
+        return float(self.times[n - 1]) if n else None
+
+    def believe(self, row: int, time_s: float, as_s: float) -> None:
+        """At one moment, without a box, as much speaks for a track as at another."""
+        frame, other = self.at(time_s), self.at(as_s)
+        if frame is not None and other is not None:
+            frame[EVIDENCE, row] = other[EVIDENCE, row]
+
     def near(self, time_s: float, within_s: float) -> tuple[Array, Array, Array]:
         """Of the F frames within some seconds of a moment the time from it to them (F,) and what they hold
         (F, 6, R); and the frame of that moment, or the next after it (6, R)."""

@@ -25,6 +25,9 @@ TAU_S = 0.15  # standard deviation of the weights in time; at least one frame in
 REACH = 2.5  # the weights end at so many standard deviations
 LAG_S = REACH * TAU_S  # how long after a frame its places are given,
 LAG_FRAMES = 1.5  # and at least so many frame intervals
+SLOW_S, LONGEST_S = 0.15, 1.0  # between frames: so far apart an object comes in unseen, or who knows what
+BORDER = 0.02  # of the picture: a box this near to its border is cut
+INWARD = 2  # boxes after the first that tell which way it goes
 FORGET_S = 4.0  # a track that is not seen for so long is over
 ROWS = 16  # at first
 _KNOWN = 4  # sets of tracks whose rows are kept
@@ -112,6 +115,8 @@ class Smoother:
         self.last_s[rows] = time_s
         if tracks.history:
             self._add_past(time_s, tracks, fresh)
+        if len(fresh) and self.frame_s >= SLOW_S:
+            self._let_in(fresh)
         return fresh
 
     def _align(self, time_s: float, tracks: Tracks) -> Index:
@@ -154,6 +159,22 @@ class Smoother:
                 if frame is not None:
                     frame[:, row] = (*box, 1.0, max(evidence, 0.0))
                     self.first_s[row] = min(self.first_s[row], time_s - age_s)
+
+    def _let_in(self, fresh: Index) -> None:
+        """New tracks that come in over the picture's border were there a frame before they were seen: where
+        frames are far apart, a line near the border is crossed meanwhile. Their places there are those that
+        the first boxes lead back to, as sure as the first."""
+        for row in fresh.tolist():
+            times, boxes = self._frames.boxes_of(row, float(self.first_s[row]))
+            before = self._frames.before(float(times[0])) if len(times) > 1 else None
+            if before is None or not SLOW_S <= times[0] - before <= LONGEST_S:
+                continue
+            x1, y1, x2, y2 = boxes[0].tolist()
+            way_x, way_y = (boxes[min(INWARD, len(boxes) - 1)] - boxes[0]).reshape(2, 2).mean(axis=0).tolist()
+            sides = ((x1, way_x), (y1, way_y), (1 - x2, -way_x), (1 - y2, -way_y))
+            if any(room < BORDER and way > 0 for room, way in sides):
+                self.first_s[row] = before
+                self._frames.believe(row, before, float(times[0]))
 
     # ---- places out
 

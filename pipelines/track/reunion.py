@@ -1,8 +1,9 @@
-"""Tracks and boxes that are left over when all that overlap are matched, brought together by their looks.
+"""Tracks and boxes that are left over when all that overlap are matched, brought together after all.
 
 Where frames are far apart, or after someone was hidden, a box may lie beyond its track's prediction, and a
 new track would begin on it. It goes on with the old one where that can have come there, both are of one
-size, and no other track and no other box looks nearly as much like it.
+height (a box that the picture's border cuts may be of any), and no other track and no other box would do
+nearly as well: by their looks; or, where these are not known, by the place alone from one frame to the next.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.track import table as t
-from pipelines.track.appearance import Looks
 from pipelines.track.motion import SHARES
 from pipelines.track.table import Table
 
@@ -19,62 +19,76 @@ Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
-Ints = npt.NDArray[np.int32]
 
+SLOW_S, LONGEST_S = 0.15, 1.0  # between frames: where they are so far apart it is worth it without looks
 FARTHEST = 60.0  # of its prediction, squared standard deviations (of two normal numbers: 10 once in 150)
-FAR = 0.005  # what each of those takes from the likeness
-ALIKE = 0.5  # least likeness, see appearance.py,
+FAR = 0.005  # what each of those takes from the likeness of looks,
+FAR_UNSEEN = 1 / 32  # and from 1 where looks are not known
+WORTH = 0.5  # what must be left of it,
 BEAT = 0.2  # and how far it must be ahead of all others'
-RATIO = 1.35  # most that one height is of the other
+RATIO, RATIO_CUT = 1.35, 4.5  # most that one height is of the other; where the border cuts a box
+BORDER = 0.02  # of the picture
+NEXT = 1.5  # frames: of a track that was seen in the last one
 
 
 def reunite(
     tracks: Table,
     seen: Array,
     pairs: tuple[Index, Bools],
-    looks: Looks,
-    units: Floats,
-    groups: tuple[Ints, Ints],
+    likeness: tuple[Floats, Bools] | None,
+    may: Bools,
+    since_s: tuple[float, float],
 ) -> list[int]:
     """The boxes that belong to a track, after this.
 
-    `seen` (SEEN_ROWS, D) are the found boxes and `units` (D, E) how they look; `pairs` the box of each track
-    and which tracks (T,) have one, changed in place; `groups` those of the tracks (T,) and of the boxes (D,).
+    `seen` (SEEN_ROWS, D) are the found boxes; `pairs` the box of each track and which tracks (T,) have one,
+    changed in place; `likeness` (T, D) of their looks and where it is known; which pairs `may` (T, D) be one;
+    tracks not seen since the first of `since_s` are lost, and those seen since the second need no looks.
     """
     columns, matched = pairs
     left = np.ones(seen.shape[1], np.bool_)
     left[columns[matched]] = False
     absent, free = (~matched).nonzero()[0], left.nonzero()[0]
-    likeness, known = looks.likeness(absent, units[free])
-    of_tracks, of_boxes = groups
-    known &= of_tracks[absent, None] == of_boxes[free]
-    rows, boxes = together(tracks, seen, absent, free, likeness, known)
-    columns[rows], matched[rows] = boxes, True
+    here = np.ix_(absent, free)
+    distance, possible = _reach(tracks, seen, absent, free)
+    worth = 1.0 - FAR_UNSEEN * distance
+    known = np.zeros(distance.shape, np.bool_)
+    if likeness is not None:
+        known = likeness[1][here]
+        worth = np.where(known, likeness[0][here] - FAR * distance, worth)
+    first_s, next_s = since_s
+    last_s = tracks.seen_s[absent, None]
+    possible &= may[here] & (last_s >= first_s) & (known | (last_s >= next_s))
+    worth = np.where(possible, worth, -1.0)
+    best = worth >= WORTH
+    for axis in (0, 1):
+        best &= worth >= _second(worth, axis) + BEAT
+    rows, boxes = best.nonzero()
+    columns[absent[rows]], matched[absent[rows]] = free[boxes], True
     taken: list[int] = columns[matched].tolist()
     return taken
 
 
-def together(
-    tracks: Table, seen: Array, absent: Index, free: Index, likeness: Floats, may: Bools
-) -> tuple[Index, Index]:
-    """Which of the tracks `absent` (A,) and of the boxes `free` (F,) are one, (K,) each.
-
-    `likeness` (A, F) of their looks, and which pairs `may` (A, F) be one.
-    """
-    boxes = seen[t.SEEN_BOX][:, free]
+def _reach(tracks: Table, seen: Array, absent: Index, free: Index) -> tuple[Array, Bools]:
+    """(A, F) squared distances of the boxes `free` from the predictions of the tracks `absent`, in standard
+    deviations, and which pairs are possible."""
+    boxes, old = seen[t.SEEN_BOX][:, free], tracks.seen_box[:, absent]
     size = tracks.size[:, absent]
     variance = (tracks.p_xx[:, absent] + SHARES.dot(tracks.side[:, absent] * size * size))[:2, :, None]
     away = tracks.box[:2, absent, None] - boxes[:2, None]
     distance = (away * away / variance).sum(axis=0)
-    ratio = tracks.seen_box[3, absent, None] / boxes[3]
-    may = may & (distance < FARTHEST) & (np.maximum(ratio, 1.0 / ratio) < RATIO)
-    may &= (tracks.sure_hits[absent] > 0)[:, None] & (seen[t.SEEN_EVIDENCE, free] >= 0)
-    worth = np.where(may, likeness - FAR * distance, -1.0)
-    best = worth >= ALIKE
-    for axis in (0, 1):
-        best &= worth >= _second(worth, axis) + BEAT
-    rows, columns = best.nonzero()
-    return absent[rows], free[columns]
+    ratio = old[3][:, None] / boxes[3]
+    most = np.where(_cut(old)[:, None] | _cut(boxes), RATIO_CUT, RATIO)
+    possible = (distance < FARTHEST) & (np.maximum(ratio, 1.0 / ratio) < most)
+    possible &= (tracks.sure_hits[absent] > 0)[:, None] & (seen[t.SEEN_EVIDENCE, free] >= 0)
+    return distance, possible
+
+
+def _cut(boxes: Array) -> Bools:
+    """(N,) which of the boxes (4, N), centres and extents, the picture's border cuts."""
+    half = 0.5 * boxes[2:]
+    low, high = boxes[:2] - half, boxes[:2] + half
+    return np.asarray((low.min(axis=0) < BORDER) | (high.max(axis=0) > 1.0 - BORDER))
 
 
 def _second(worth: Array, axis: int) -> Array:

@@ -16,7 +16,7 @@ from pipelines.track.early import Early
 from pipelines.track.evidence import ScoreScale
 from pipelines.track.found import Found, find
 from pipelines.track.motion import Motion
-from pipelines.track.reunion import reunite
+from pipelines.track.reunion import LONGEST_S, NEXT, SLOW_S, reunite
 from pipelines.track.scene_motion import SceneMotion
 from pipelines.track.settings import TrackerSettings
 from pipelines.track.shown import shown
@@ -169,10 +169,9 @@ class Tracker:
             best, value = best_of(alike)
         columns, matched, taken = pairs(alike, least, best, value)
         absent = NOBODY if matched is None else (~matched).nonzero()[0]
-        if units is not None and matched is not None and len(taken) < len(found):
-            theirs = groups[self._votes.winners]
-            may = (theirs, groups[found.detections.class_ids])
-            taken = reunite(tracks, found.rows, (columns, matched), self._looks, units, may)
+        apart = self._dt >= SLOW_S or units is not None
+        if apart and matched is not None and len(taken) < len(found):
+            taken = self._reunite(found, units, groups, columns, matched)
             matched = None if len(taken) == tracks.n else matched
             absent = NOBODY if matched is None else (~matched).nonzero()[0]
         if not taken:
@@ -186,6 +185,21 @@ class Tracker:
         free = np.ones(len(found), np.bool_)
         free[taken] = False
         return free.nonzero()[0], absent
+
+    def _reunite(
+        self,
+        found: Found,
+        units: Floats | None,
+        groups: npt.NDArray[np.int32],
+        columns: Index,
+        matched: Bools,
+    ) -> list[int]:
+        tracks = self._tracks
+        may = groups[self._votes.winners][:, None] == groups[found.detections.class_ids]
+        likeness = None if units is None else self._looks.likeness(slice(tracks.n), units)
+        near_s = NEXT * self._dt if SLOW_S <= self._dt <= LONGEST_S else 0.0
+        since_s = (self._now_s - self.settings.lost_s, self._now_s - near_s)
+        return reunite(tracks, found.rows, (columns, matched), likeness, may, since_s)
 
     def _rank(self, alike: Floats, sure: Bools) -> None:
         """Put matches that come first above the others, and those that may not be below 0, in place."""

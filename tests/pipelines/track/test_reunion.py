@@ -111,3 +111,25 @@ def test_a_box_of_another_height_is_somebody_else() -> None:
     for n in range(6):
         ids |= set(ids_of(feed(tracker, frame + n, [(0.26, RED)], low=0.48)).values())
     assert 1 not in ids
+
+
+def cut(tracker: Tracker, apart_s: float, other: bool = False) -> set[int]:
+    """Someone comes in over the lower border, whose box grows threefold from one frame to the next."""
+    ids: set[int] = set()
+    seen = [(0.25, 0.79, 0.39, 1.0), (0.36, 0.36, 0.61, 1.0), (0.42, 0.2, 0.67, 1.0), (0.47, 0.1, 0.7, 1.0)]
+    for frame, box in enumerate([*seen, seen[-1]]):
+        boxes = [box, (0.38, 0.34, 0.63, 1.0)] if other and frame == 1 else [box]
+        n = len(boxes)
+        found = Detections(np.array(boxes, np.float32), np.full(n, 0.9, np.float32), np.zeros(n, np.int32))
+        ns = round(frame * apart_s * 1e9)
+        ids |= set(tracker.update(Stamp("door", 1, frame, ns, ns, 0), found, LABELS).track_ids.tolist())
+    return ids
+
+
+def test_the_only_one_who_comes_in_goes_on_as_the_same_where_frames_are_far_apart() -> None:
+    assert cut(create_tracker(), apart_s=0.4) == {1}
+    assert 1 not in cut(create_tracker(), apart_s=0.1)
+
+
+def test_not_where_another_could_be_it() -> None:
+    assert 1 not in cut(create_tracker(), apart_s=0.4, other=True)
