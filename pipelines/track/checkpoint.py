@@ -11,7 +11,7 @@ from pipelines.track import table as t
 
 Array = npt.NDArray[np.float64]
 
-FORMAT = 4
+FORMAT = 5
 
 
 def save(state: Array, votes: Array, rest: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from pipelines.track.table import Table
 
 Array = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 HISTORY = 32  # boxes of a track
 
@@ -23,19 +22,15 @@ class Early:
 
     def begin(self, fresh: Table) -> None:
         """New tracks have one box."""
-        self._rows.update((track_id, [row]) for track_id, row in _rows(fresh))
+        for column, track_id in enumerate(fresh.ids.tolist()):
+            self._rows[track_id] = [_row(fresh, column)]
 
-    def remember(self, tracks: Table, matched: Bools | None) -> None:
-        """Keep the boxes that the tracks `matched` (N,), None for all, were just matched with."""
-        if not self._rows:
-            return
-        young = tracks.confirmed == 0
-        if matched is not None:
-            young &= matched
-        for track_id, row in _rows(tracks, young.nonzero()[0]):
-            rows = self._rows.get(track_id)
+    def remember(self, tracks: Table, columns: list[int]) -> None:
+        """Keep the last boxes of these tracks."""
+        for column in columns:
+            rows = self._rows.get(int(tracks.id.item(column)))
             if rows is not None and len(rows) < HISTORY:
-                rows.append(row)
+                rows.append(_row(tracks, column))
 
     def forget(self, track_ids: list[float]) -> None:
         for track_id in track_ids:
@@ -47,8 +42,7 @@ class Early:
         found: dict[int, Array] = {}
         if not self._rows:
             return found
-        wanted = set(track_ids.tolist())
-        for track_id in [k for k in self._rows if k in wanted]:
+        for track_id in self._rows.keys() & track_ids.tolist():
             table = np.array(self._rows.pop(track_id))
             table[:, 0] = now_s - table[:, 0]
             found[track_id] = table[table[:, 0] > 0]
@@ -61,12 +55,7 @@ class Early:
         self._rows = {int(k): [list(map(float, row)) for row in rows] for k, rows in saved}
 
 
-def _rows(tracks: Table, columns: npt.NDArray[np.intp] | None = None) -> list[tuple[int, list[float]]]:
-    """(id, row) of the last boxes of all tracks, or of those of these columns: few, mostly."""
-    seen, ids = tracks.seen, tracks.id
-    if columns is not None:
-        seen, ids = seen.take(columns, axis=1), ids.take(columns)
-    return [
-        (int(k), [s, x - 0.5 * w, y - 0.5 * h, x + 0.5 * w, y + 0.5 * h, evidence])
-        for k, (s, x, y, w, h, _, evidence, _) in zip(ids.tolist(), seen.T.tolist(), strict=True)
-    ]
+def _row(tracks: Table, column: int) -> list[float]:
+    s, x, y, width, height, _, evidence, _ = tracks.seen_columns[column].tolist()
+    half_width, half_height = 0.5 * width, 0.5 * height
+    return [s, x - half_width, y - half_height, x + half_width, y + half_height, evidence]

@@ -33,19 +33,19 @@ class ScoreScale:
         self._set(self.PRIOR_MEAN, self.PRIOR_SIGMA)
         self._n = 0.0
 
-    def evidence(self, scores: Array) -> None:
+    def evidence(self, scores: Array, lowest: float) -> None:
         """Make of scores (N,), stretched to lie from -1 to 1, the spreads above the border, in place; below 0
-        speaks against a real object."""
-        np.maximum(scores, _LOWEST, out=scores)
+        speaks against a real object. The `lowest` is as it was."""
+        if lowest < 1 - CAP:
+            np.maximum(scores, _LOWEST, out=scores)
         np.minimum(scores, _HIGHEST, out=scores)
         np.arctanh(scores, scores)  # half a logit
         scores *= self._slope
         scores += self._offset
 
-    def learn(self, evidence: Array, taught: npt.NDArray[np.bool_]) -> None:
-        """Take the evidence (N,) of boxes of long tracks into account, of those `taught` (N,)."""
-        values = evidence[taught].tolist()
-        n = len(values)  # of few tracks, mostly
+    def learn(self, values: list[float]) -> None:
+        """Take the evidence of boxes of long tracks into account."""
+        n = len(values)  # few, mostly
         if not n:
             return
         sigmas, sigma = self._sigmas, self.sigma

@@ -16,11 +16,11 @@ import numpy.typing as npt
 from pipelines.track import table as t
 from pipelines.track.camera_motion import Shift
 from pipelines.track.noise import BoxNoise
+from pipelines.track.rooms import Rooms
 from pipelines.track.settings import TrackerSettings
 from pipelines.track.table import Table
 
 Array = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
 
 CROWD, CROWD_S = 3, 0.25  # so many tracks, seen within so many seconds, tell a new one how to move,
@@ -38,6 +38,24 @@ MEAN: Array = np.full((2, 4), 0.25)  # of the four rows, twice
 LEAST_SURPRISE, MOST_SURPRISE = np.array(0.2), np.array(5.0)
 
 
+class _Room:
+    """Room to correct `n` tracks."""
+
+    def __init__(self, n: int) -> None:
+        seen_step = np.empty((t.SEEN_ROWS + 5, n))  # as Table.seen_step
+        self.seen_step = seen_step
+        self.seen, self.step = seen_step[: t.SEEN_ROWS], seen_step[t.SEEN_ROWS :]
+        self.placed, self.box = self.seen[t.PLACED], self.seen[t.SEEN_BOX]
+        self.size, self.square = self.seen[t.SEEN_SIZE], np.empty((2, n))
+        self.known = np.empty((12, n))
+        self.off = self.known[8:]
+        self.weight = np.empty((12, n))
+        self.known_3, self.weight_3 = self.known.reshape(3, -1), self.weight.reshape(3, -1)
+        self.products, self.weighed = np.empty((7, 4 * n)), np.empty((7, 4 * n))
+        self.change, self.surprises = self.products[:6], self.products[6].reshape(4, -1)
+        self.surprise = np.empty((2, n))
+
+
 class Motion:
     """Prediction and correction of the tracks of a camera."""
 
@@ -45,30 +63,34 @@ class Motion:
         self.settings = settings
         self.noise = BoxNoise(settings)
         self._steps = _steps(settings.acceleration**2, settings.acceleration_size**2)
+        place, extent = settings.speed_prior**2, settings.speed_prior_size**2
+        self._prior: Array = np.array([[place, 0], [0, place], [extent, 0], [0, extent]])
         self._known_steps: dict[float, Array] = {}  # by time: a camera's frames come at few different ones
         self._rate = np.array(settings.maneuver_rate)
         self._least, self._most = np.array(settings.maneuver_least), np.array(settings.maneuver_most)
+        self._rooms = Rooms(_Room)
 
     def begin(self, fresh: Table) -> None:
         """The first knowledge of new tracks: one box, and nothing of their speed."""
-        s = self.settings
         size = fresh.size * fresh.size
         self.noise.of(fresh, fresh.side)
-        fresh.p_xx[:] = SHARES.dot(fresh.side * size)
-        fresh.p_vv[:2] = s.speed_prior**2 * size
-        fresh.p_vv[2:] = s.speed_prior_size**2 * size
-        fresh.maneuver[:] = 1.0
+        SHARES.dot(fresh.side * size, fresh.p_xx)
+        self._prior.dot(size, fresh.p_vv)
+        fresh.maneuver.fill(1.0)
 
     def join(self, fresh: Table, others: Table, now_s: float) -> None:
         """New tracks move as the tracks beside them do, as far as those agree: in a view that turns, or in
         traffic, all boxes shift by so much between two frames that each could be its neighbour."""
-        seen = (others.confirmed > 0) & (now_s - others.seen_s < CROWD_S)
+        seen = (others.confirmed > t.NONE) & (now_s - others.seen_s < CROWD_S)
         if np.count_nonzero(seen) < CROWD:
             return
-        speeds = others.speed[:2, seen]
-        usual = _median(speeds)
-        spread = MAD_TO_SIGMA * _median(np.abs(speeds - usual))
-        if not (np.abs(usual) > CROWD_AGREES * spread).any():
+        usual, spread, agree = np.empty((2, 1)), np.empty((2, 1)), False
+        for axis in range(2):
+            speeds = others.speed[axis].compress(seen)
+            usual[axis] = middle = _median(speeds)
+            spread[axis] = apart = MAD_TO_SIGMA * _median(np.abs(speeds - middle))
+            agree |= abs(middle) > CROWD_AGREES * apart
+        if not agree:
             return
         doubt = 2.0 * np.maximum(spread, CROWD_SPREAD * fresh.size) ** 2
         variance = fresh.p_vv[:2]
@@ -102,52 +124,52 @@ class Motion:
             way[:2] = shift.linear @ way[:2]
             way[2:] *= shift.scale
 
-    def correct(self, tracks: Table, seen: Array, matched: Bools | None, missing: Index) -> None:
-        """Take the boxes `seen` (SEEN_ROWS, N) of the tracks `matched` (N,), None for all, into account, in
-        place. The columns of the others, `missing`, may hold anything finite."""
-        # To correct all and put those without a box back is less work than to leave these out at each step.
-        if matched is not None:
-            before = tracks.kept.take(missing, axis=1)
-        step = seen[t.PLACED] - tracks.placed
-        size = np.square(seen[t.SEEN_SIZE])
-        self.noise.measure(tracks, step, size, matched)
+    def correct(self, tracks: Table, seen: Array, columns: Index, absent: list[int]) -> None:
+        """Take the boxes `seen` (SEEN_ROWS, D) into account, of which the tracks (N,) have the `columns`, in
+        place. Those `absent` may have any, and are put back."""
+        if absent:
+            tracks.hold()
+        room = self._rooms[tracks.n]
+        seen.take(columns, 1, room.seen, "clip")
+        step, square, weight, known = room.step, room.square, room.weight, room.known
+        np.subtract(room.placed, tracks.placed, step)
+        np.square(room.size, square)
+        self.noise.measure(tracks, step, square, absent)
         self.noise.of(tracks, tracks.side)
-        np.multiply(tracks.side, size, tracks.side_now)
-        weight = DOUBT.dot(tracks.errors)
-        np.reciprocal(weight, weight)
+        np.multiply(tracks.side, square, tracks.side_now)
+        DOUBT.dot(tracks.errors, weight)
         # What was known less what was seen, [p_xx, p_xv, box - seen]; weighed, the first two are the gains.
-        known = tracks.value.copy()
-        off = known[8:]
-        off -= seen[t.SEEN_BOX]
-        known = known.reshape(3, -1)
-        weight = weight.reshape(3, -1)
-        weight *= known
-        products = known.take(TIMES, axis=0)
-        products *= weight.take(WEIGHED, axis=0)
-        tracks.state_6 -= products[:6]
-        self._follow(tracks, products[6].reshape(4, -1))
-        tracks.seen[:] = seen
-        tracks.step[:] = step
-        if matched is not None:
-            tracks.kept_columns[missing] = before.T
+        known[:] = tracks.value
+        off, products, weighed = room.off, room.products, room.weighed
+        off -= room.box
+        np.divide(known, weight, weight)
+        room.known_3.take(TIMES, 0, products, "clip")
+        products *= room.weight_3.take(WEIGHED, 0, weighed, "clip")
+        state = tracks.state_6
+        state -= room.change
+        self._follow(tracks.maneuver, room.surprises, room.surprise)
+        tracks.seen_step[:] = room.seen_step
+        hits = tracks.hits
+        hits += t.ONE_MORE
+        tracks.put_back(absent)
 
-    def _follow(self, tracks: Table, surprises: Array) -> None:
-        """Let the acceleration follow the squared innovations (4, N) over what was expected of them."""
-        surprise = MEAN.dot(surprises)
+    def _follow(self, maneuver: Array, surprises: Array, surprise: Array) -> None:
+        """Let the acceleration (2, N) follow the squared innovations (4, N) over what was expected of them;
+        `surprise` (2, N) is room for their mean."""
+        MEAN.dot(surprises, surprise)
         np.maximum(surprise, LEAST_SURPRISE, out=surprise)
         np.minimum(surprise, MOST_SURPRISE, out=surprise)
-        np.power(surprise, self._rate, out=surprise)
-        maneuver = tracks.maneuver
+        np.power(surprise, self._rate, surprise)
         maneuver *= surprise
         np.maximum(maneuver, self._least, out=maneuver)
         np.minimum(maneuver, self._most, out=maneuver)
 
 
-def _median(rows: Array) -> Array:
-    """(R, 1) of each of (R, N) rows: numpy's own takes ten times as long for as few."""
-    ordered = np.sort(rows, axis=1)
-    middle = rows.shape[1] // 2
-    return np.asarray((ordered[:, -middle - 1] + ordered[:, middle])[:, None] / 2)
+def _median(values: Array) -> float:
+    """Of an array (N,) that it may sort; numpy's own takes ten times as long for few."""
+    values.sort()
+    middle = len(values) // 2
+    return (values.item(len(values) - middle - 1) + values.item(middle)) / 2
 
 
 def _steps(acceleration: float, acceleration_size: float) -> Array:

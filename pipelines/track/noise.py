@@ -7,19 +7,36 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.track import table as t
+from pipelines.track.rooms import Rooms
 from pipelines.track.settings import TrackerSettings
 from pipelines.track.table import Table
 
 Array = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 EVEN = np.array(0.25)  # three boxes are evenly spaced where their gaps differ by less than this share
 LARGEST_BEND = np.array(0.04)  # squared noise over squared size; more is motion, not noise
-FORGET = np.array(0.05)  # of a track's noise, a box
+FORGET = 0.05  # of a track's noise, a box
 CAMERA_MEMORY = 1000.0  # boxes
 # One, and squared second differences of centre and extent -> squared noise of a side, and one box, twice.
 BENDS: Array = np.array([[0, 1, 0, 0.25, 0], [0, 0, 1, 0, 0.25], [6, 0, 0, 0, 0], [6, 0, 0, 0, 0]]) / 6
+# Of a box that counts, what is learnt of it and what is left of the sums: from 1 or 0 and one, stretched over
+# the rows by the product (numpy itself stretches more slowly).
+SHARES: Array = np.array([[1.0, 0.0]] * 4 + [[-FORGET, 1.0]] * 4)
+
+
+class _Room:
+    """Room to measure the noise of `n` tracks."""
+
+    def __init__(self, n: int) -> None:
+        self.bend = np.empty((5, n))
+        self.bend_s = self.bend[0]
+        self.allowed = np.empty(n)
+        self.even = np.empty(n, np.bool_)
+        self.counted_one = np.ones((2, n))
+        self.counted = self.counted_one[0]
+        self.shares = np.empty((8, n))
+        self.total = np.empty((4, n))
+        self.total_noise, self.total_boxes = self.total[:2], self.total[2:]
 
 
 class BoxNoise:
@@ -32,6 +49,7 @@ class BoxNoise:
         # The sums of a track and what the mean adds to them, from Table.noise_one.
         self._adding = np.concatenate((np.eye(4), np.full((4, 1), self._weight)), axis=1)
         self._spread()
+        self._rooms = Rooms(_Room)
 
     def _spread(self) -> None:
         x, y = self._mean
@@ -39,33 +57,36 @@ class BoxNoise:
 
     def of(self, tracks: Table, out: Array) -> None:
         """Write to `out` (2, N) the variance of the noise of a side in x and y, over the squared size."""
-        total = self._adding.dot(tracks.noise_one)
-        np.divide(total[:2], total[2:], out=out)
+        room = self._rooms[tracks.n]
+        self._adding.dot(tracks.noise_one, room.total)
+        np.divide(room.total_noise, room.total_boxes, out)
 
-    def measure(self, tracks: Table, step: Array, square_size: Array, matched: Bools | None) -> None:
-        """Learn from tracks that came here from their last boxes by `step` (5, N), in time and place."""
-        bend = step - tracks.step
-        even = np.abs(bend[0]) < step[0] * EVEN
-        if matched is not None:
-            even &= matched
-        n = int(np.count_nonzero(even))
+    def measure(self, tracks: Table, step: Array, square_size: Array, absent: list[int]) -> None:
+        """Learn from the tracks but those `absent`, which came here from their last boxes by `step` (5, N),
+        in time and place."""
+        room = self._rooms[tracks.n]
+        bend, bend_s, even = room.bend, room.bend_s, room.even
+        np.subtract(step, tracks.step, bend)
+        np.multiply(step[0], EVEN, room.allowed)
+        np.less(np.abs(bend_s, bend_s), room.allowed, even)
+        for column in absent:
+            even[column] = False
+        counted, noise, sums, added = room.counted, tracks.learnt_noise, tracks.noise, tracks.learnt_and_noise
+        counted[:] = even
+        bend_s.fill(1.0)
+        bend *= bend
+        BENDS.dot(bend, tracks.learnt)
+        noise /= square_size
+        np.minimum(noise, LARGEST_BEND, out=noise)
+        x, y, n, _ = tracks.learnt.dot(counted).tolist()
         if not n:
             return
-        bend[0].fill(1.0)
-        bend *= bend
-        learnt = BENDS.dot(bend)
-        both = learnt[:2]
-        both /= square_size
-        np.minimum(both, LARGEST_BEND, out=both)
-        counted = even.astype(np.float64)
-        x, y = both.dot(counted).tolist()
         self._n = min(self._n + n, CAMERA_MEMORY)
         self._mean[0] += (x / n - self._mean[0]) * (n / self._n)
         self._mean[1] += (y / n - self._mean[1]) * (n / self._n)
         self._spread()
-        learnt -= tracks.noise * FORGET
-        learnt *= t.FOUR.dot(counted[None])  # stretched over the rows: faster than numpy stretches it
-        tracks.noise += learnt
+        added *= SHARES.dot(room.counted_one, room.shares)
+        sums += tracks.learnt
 
     def save(self) -> list[float]:
         return [*self._mean, self._n]

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.track import table as t
-from pipelines.track.association import Likeness, best_of
+from pipelines.track.association import NOTHING, Likeness, best_of
 from pipelines.track.motion import SHARES
 from pipelines.track.table import Table
 
@@ -31,7 +31,7 @@ LONGEST_S = 1.0  # between two frames
 MOST = 64  # boxes of a frame that are compared, the tallest; of them
 MOST_OLD, MOST_SEEDS = 16, 8  # so many tell how good a motion is, and so many make motions to try
 MOST_RATIO = 1.9  # of the sizes of a pair that makes one
-AT_ONCE = 48  # motions that are tried together
+AT_ONCE = 50_000  # pairs of boxes that are looked at together
 LEAST = 3  # boxes that make one; fewer can only follow that of the frame before
 BEST, ROUNDS = 4, 3  # so many are fitted, so often
 LEAST_OVERLAP = 0.2  # of boxes that a motion is fitted to
@@ -114,7 +114,7 @@ def moved(boxes: Array, motions: Array) -> Array:
     shift_x, shift_y, expansion, from_x, from_y = motions.T[:, :, None]
     grown = _grown(boxes[3], expansion)
     share = boxes[3] * grown
-    after = np.empty((len(motions), 4, boxes.shape[1]))
+    after = np.empty((4, len(motions), boxes.shape[1])).transpose(1, 0, 2)  # as _worth reads it
     after[:, 0] = boxes[0] + (grown - 1.0) * (boxes[0] - MIDDLE) - share * from_x + shift_x
     after[:, 1] = boxes[1] + (grown - 1.0) * (boxes[1] - MIDDLE) - share * from_y + shift_y
     after[:, 2:] = boxes[2:] * grown[:, None]
@@ -131,21 +131,23 @@ def _grown(height: Array, expansion: Array | float) -> Array:
 def overlap(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """(..., T, D) intersection over union of boxes (..., 4, T) and (4, D); 0 for a box without an extent."""
     first_size, second_size = np.maximum(first[..., 2:, :], t.LEAST_SIZE), second[2:]
-    half, other = 0.5 * first_size[..., None], 0.5 * second_size[:, None, :]
-    apart = first[..., :2, :, None] - second[:2, None, :]
-    np.abs(apart, out=apart)
-    shared = half + other
-    shared -= apart
-    lesser = np.minimum(half, other, out=apart)
-    lesser *= 2
-    np.minimum(lesser, shared, out=shared)
+    # Where boxes end, those at the left and the top with their signs turned: the nearer ends are the lesser.
+    first_ends, second_ends = _ends(first[..., :2, :], first_size), _ends(second[:2], second_size)
+    ends = np.minimum(first_ends[..., None], second_ends[:, None])
+    shared = ends[..., :2, :, :]
+    shared += ends[..., 2:, :, :]
     np.maximum(shared, 0.0, out=shared)
-    both = shared[..., 0, :, :] * shared[..., 1, :, :]
-    area = first_size[..., 0, :] * first_size[..., 1, :]
-    union = area[..., None] + second_size[0] * second_size[1]
+    both = shared[..., 0, :, :]
+    both *= shared[..., 1, :, :]
+    union = (first_size[..., 0, :] * first_size[..., 1, :])[..., None] + second_size[0] * second_size[1]
     union -= both
-    both /= union
-    return np.asarray(both)
+    return np.asarray(np.divide(both, union, out=union))
+
+
+def _ends(place: npt.NDArray[np.floating], size: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """(..., 4, N) the sides of boxes by centre and extent (..., 2, N): right and bottom are positive."""
+    half = 0.5 * size
+    return np.concatenate((half - place, half + place), axis=-2)
 
 
 def _score(overlaps: npt.NDArray[np.floating]) -> Array:
@@ -160,14 +162,15 @@ def _sum_of_squares(best: npt.NDArray[np.floating]) -> Array:
 def _worth(old: Array, new: Array, motions: Array) -> Array:
     """(K,) how well the old boxes (4, T) meet the new ones (4, D) under each of the motions (K, 5).
 
-    Motions and old boxes share the last axis, and few motions are tried at a time: numpy is many times as
-    fast over few long rows as over many short ones, and where what it makes stays small.
+    Motions and old boxes share the last axis, and not all are tried at a time: numpy is many times as fast
+    over few long rows as over many short ones, and where what it makes stays small.
     """
     few, n = new.astype(np.float32), old.shape[1]
     after = moved(old, motions).transpose(1, 0, 2).reshape(4, -1).astype(np.float32)
     np.maximum(after[2:], t.LEAST_SIZE, out=after[2:])
-    parts = range(0, after.shape[1], AT_ONCE * n)
-    best = [overlap(few, after[:, k : k + AT_ONCE * n]).max(axis=0) for k in parts]
+    long = AT_ONCE // few.shape[1]
+    parts = range(0, after.shape[1], long)
+    best = [overlap(few, after[:, k : k + long]).max(axis=0) for k in parts]
     return _sum_of_squares(np.concatenate(best).reshape(-1, n))
 
 
@@ -179,8 +182,9 @@ def _surely_lie(overlaps: Floats, tell: Bools, sure: Bools) -> bool:
     if np.count_nonzero(sure) < len(sure):
         overlaps = overlaps * sure
     _, value = best_of(overlaps)
-    value *= tell
-    return bool(value.dot(value) > (WELL + ROUNDED) * np.count_nonzero(tell))
+    value = value[tell]
+    n, met = len(value), np.count_nonzero(value > NOTHING)
+    return bool(value.dot(value) > (WELL + ROUNDED) * (met if 3 * met >= 2 * n else n))
 
 
 def _agree(lying: npt.NDArray[np.floating], meeting: npt.NDArray[np.floating]) -> bool:

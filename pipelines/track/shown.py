@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 from pipelines.track import table as t
 from pipelines.track.early import Early
-from pipelines.track.table import NOBODY, Table
+from pipelines.track.rooms import Rooms
+from pipelines.track.table import Table
 from pipelines.values import Tracks
 
 Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
 
 # Sides, measured sides, score and evidence of the shown box and what was seen (Table.mixed_seen).
 GIVEN: Array = np.zeros((10, 4 + t.SEEN_ROWS))
@@ -23,53 +23,73 @@ GIVEN[8, 4 + t.SEEN_SCORE] = GIVEN[9, 4 + t.SEEN_EVIDENCE] = 1.0
 LIVELY = np.array(0.3)
 
 
-def shown(
-    tracks: Table,
-    absent: Index,
-    late: Index,
-    all_confirmed: bool,
-    classes: npt.NDArray[np.int32],
-    early: Early,
-    now_s: float,
-) -> Tracks:
-    """The confirmed tracks but for those `late`, with the class ids (N,).
+class _Room:
+    """Room to show `n` tracks."""
 
-    `absent` are the columns of those without a box at this frame, `late` those without one for too long.
-    """
-    if not tracks.n:
-        return Tracks.empty()
-    index = None
-    if not all_confirmed or len(late):
-        visible = tracks.confirmed > t.NONE
-        visible[late] = False
-        index = visible.nonzero()[0]
-        if not len(index):
+    def __init__(self, n: int) -> None:
+        self.lively = np.empty((1, n))
+        self.lively_flat = self.lively[0]
+        self.lively_4 = np.empty((4, n))
+        self.all = np.empty((12, n))
+        self.given, self.jitter = self.all[:10], self.all[10:]
+
+
+class Shown:
+    """Makes what is shown of the tracks of a camera."""
+
+    def __init__(self) -> None:
+        self._rooms = Rooms(_Room)
+
+    def tracks(
+        self,
+        tracks: Table,
+        absent: list[int],
+        late: list[int],
+        all_confirmed: bool,
+        classes: npt.NDArray[np.int32],
+        early: Early,
+        now_s: float,
+    ) -> Tracks:
+        """The confirmed tracks but for those `late`, with the class ids (N,).
+
+        `absent` are the columns of those without a box at this frame, `late` those without one for too long.
+        """
+        if not tracks.n:
             return Tracks.empty()
-    maneuver = tracks.maneuver[0]
-    lively = maneuver / (maneuver + LIVELY)
-    observed = lively == lively
-    if absent is not NOBODY:
-        lively[absent] = 0.0
-        observed[absent] = False
-    mixed = tracks.mixed
-    np.subtract(tracks.seen_box, tracks.box, mixed)
-    mixed *= t.FOUR.dot(lively[None])
-    mixed += tracks.box
-    block = np.empty((12, tracks.n))
-    GIVEN.dot(tracks.mixed_seen, block[:10])
-    jitter = np.sqrt(tracks.side, block[10:])
-    jitter *= tracks.size
-    rows, ids = block.astype(np.float32), tracks.ids
-    if index is not None:
-        rows, ids, classes, observed = rows.take(index, axis=1), ids[index], classes[index], observed[index]
-    return Tracks(
-        ids,
-        rows[:4].T,
-        rows[8],
-        classes,
-        observed,
-        rows[10:].T,
-        rows[4:8].T,
-        rows[9],
-        early.give(ids, now_s),
-    )
+        index = None
+        if not all_confirmed or late:
+            visible = tracks.confirmed > t.NONE
+            for column in late:
+                visible[column] = False
+            index = visible.nonzero()[0]
+            if not len(index):
+                return Tracks.empty()
+        room = self._rooms[tracks.n]
+        lively, mixed = room.lively_flat, tracks.mixed
+        np.add(tracks.maneuver_x, LIVELY, lively)
+        np.divide(tracks.maneuver_x, lively, lively)
+        for column in absent:
+            lively[column] = 0.0
+        observed = lively > t.NONE
+        np.subtract(tracks.seen_box, tracks.box, mixed)
+        mixed *= t.FOUR.dot(room.lively, room.lively_4)
+        mixed += tracks.box
+        GIVEN.dot(tracks.mixed_seen, room.given)
+        np.sqrt(tracks.side, room.jitter)
+        jitter = room.jitter
+        jitter *= tracks.size
+        rows, ids = room.all.astype(np.float32), tracks.ids
+        if index is not None:
+            rows, ids = rows.take(index, axis=1), ids.take(index)
+            classes, observed = classes.take(index), observed.take(index)
+        return Tracks(
+            ids,
+            rows[:4].T,
+            rows[8],
+            classes,
+            observed,
+            rows[10:].T,
+            rows[4:8].T,
+            rows[9],
+            early.give(ids, now_s),
+        )

@@ -10,24 +10,24 @@ import numpy.typing as npt
 from pipelines.track import checkpoint
 from pipelines.track import table as t
 from pipelines.track.appearance import Looks
-from pipelines.track.association import NOTHING, Likeness, best_of, pairs
+from pipelines.track.association import NOTHING, Likeness, best_of, pairs, rank
 from pipelines.track.camera_motion import CameraMotion
 from pipelines.track.early import Early
 from pipelines.track.evidence import ScoreScale
-from pipelines.track.found import Found, find
+from pipelines.track.found import Finder, Found
 from pipelines.track.motion import Motion
 from pipelines.track.reunion import LONGEST_S, NEXT, SLOW_S, reunite
+from pipelines.track.rooms import Rooms
 from pipelines.track.scene_motion import SceneMotion
 from pipelines.track.settings import TrackerSettings
-from pipelines.track.shown import shown
-from pipelines.track.table import NOBODY, Table
+from pipelines.track.shown import Shown
+from pipelines.track.table import Table
 from pipelines.track.trust import Trust
 from pipelines.track.votes import Votes
 from pipelines.values import Detections, Image, Labels, Stamp, Tracks
 
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
 
 BACKWARDS_S = 1.0  # media time that falls back by more begins anew; by less, the frame is dropped
@@ -44,6 +44,7 @@ class Tracker:
         self.settings = settings or TrackerSettings()
         self._least = np.array(self.settings.min_similarity, np.float32)
         self.dropped: dict[str, int] = {}
+        self._finder = Finder(self.settings, self._drop)
         self._camera: str | None = None
         self.reset()
 
@@ -58,11 +59,13 @@ class Tracker:
         self._clear()
 
     def _clear(self) -> None:
-        self._tracks = Table.of(0)
+        self._tables, self._fresh = Rooms(Table), Rooms(Table)
+        self._tracks = self._tables[0]
         self._votes = Votes(np.zeros((0, 1)))
         self._trust = Trust(self.settings)
         self._looks = Looks(self.settings.max_tracks)
         self._early = Early()
+        self._shown = Shown()
         self._scene = SceneMotion()
         self._base_ns: int | None = None  # the first frame's media time, and the last one's
         self._last_ns = 0
@@ -85,8 +88,8 @@ class Tracker:
         """
         if not self._advance(stamp):
             return Tracks.empty()
-        tracks, settings = self._tracks, self.settings
-        found = find(detections, self._now_s, self._scale, settings, self._drop)
+        tracks = self._tracks
+        found = self._finder.find(detections, self._now_s, self._scale)
         units = self._looks.units(found.detections.embeddings)
         self._votes.widen(len(labels.names))
         if tracks.n:
@@ -96,13 +99,13 @@ class Tracker:
             if shift is not None:
                 self._motion.shift(tracks, shift)
         free, absent = self._associate(found, units, labels.group_ids())
-        late = NOBODY
-        if absent is not NOBODY:
+        late: list[int] = []
+        if absent:
             absent, late = self._forget(absent)
-        if free is None or len(free):
+        if free is None or free:
             self._give_birth(found, units, free)
         confirmed, classes = self._trust.all_confirmed, self._votes.winners
-        return shown(tracks, absent, late, confirmed, classes, self._early, self._now_s)
+        return self._shown.tracks(self._tracks, absent, late, confirmed, classes, self._early, self._now_s)
 
     # ---- what comes in
 
@@ -141,16 +144,16 @@ class Tracker:
 
     def _associate(
         self, found: Found, units: Floats | None, groups: npt.NDArray[np.int32]
-    ) -> tuple[Index | None, Index]:
+    ) -> tuple[list[int] | None, list[int]]:
         """Match sure boxes before unsure ones (ByteTrack: Zhang et al., ECCV 2022) and tracks that ever had
         a sure box before those that never had; return which boxes are left over, None for all, and which
         tracks. A track is matched only by boxes of its own group of classes. Every box left over begins a
         track, but only sure ones get it shown: the rest is its history, should it turn out to be an object
         that came in badly seen."""
         tracks = self._tracks
-        if not len(found) or not tracks.n:
-            return None, np.arange(tracks.n) if tracks.n else NOBODY
-        self._likeness.meet(found.rows[t.SEEN_BOX])
+        if not found.n or not tracks.n:
+            return None, list(range(tracks.n))
+        self._likeness.meet(found.others)
         alike = self._likeness.of(tracks)
         best, value = best_of(alike)
         if self._scene.follow(tracks, value, found.rows, self._now_s, self._dt, self._likeness):
@@ -163,28 +166,24 @@ class Tracker:
             np.copyto(alike, -1.0, where=strange)
         least, all_sure = self._least, found.all_sure and self._trust.all_sure
         if not all_sure:
-            self._rank(alike, found.rows[t.SEEN_EVIDENCE] >= t.NONE)
+            settings = self.settings
+            sure = found.rows[t.SEEN_EVIDENCE] >= t.NONE
+            rank(alike, sure, tracks.sure_hits > 0, settings.min_similarity, settings.min_similarity_low)
             least = NOTHING
         if not all_sure or units is not None or len(groups) > 1:
             best, value = best_of(alike)
-        columns, matched, taken = pairs(alike, least, best, value)
-        absent = NOBODY if matched is None else (~matched).nonzero()[0]
+        absent, taken = pairs(alike, least, best, value)
         apart = self._dt >= SLOW_S or units is not None
-        if apart and matched is not None and len(taken) < len(found):
-            taken = self._reunite(found, units, groups, columns, matched)
-            matched = None if len(taken) == tracks.n else matched
-            absent = NOBODY if matched is None else (~matched).nonzero()[0]
+        if apart and absent and len(taken) < found.n:
+            absent, taken = self._reunite(found, units, groups, best, absent)
         if not taken:
             return None, absent
-        self._correct(found, columns, matched, absent)
+        self._correct(found, best, absent)
         if units is not None:
-            rows = np.arange(tracks.n) if matched is None else matched.nonzero()[0]
-            self._looks.learn(rows, units[taken])
-        if len(taken) == len(found):
-            return NOBODY, absent
-        free = np.ones(len(found), np.bool_)
-        free[taken] = False
-        return free.nonzero()[0], absent
+            self._looks.learn(np.delete(np.arange(tracks.n), absent), units[taken])
+        if len(taken) == found.n:
+            return [], absent
+        return sorted(set(range(found.n)).difference(taken)), absent
 
     def _reunite(
         self,
@@ -192,69 +191,65 @@ class Tracker:
         units: Floats | None,
         groups: npt.NDArray[np.int32],
         columns: Index,
-        matched: Bools,
-    ) -> list[int]:
+        absent: list[int],
+    ) -> tuple[list[int], list[int]]:
+        """Which tracks have no box after all, and the boxes of the others, which `columns` (N,) has too."""
         tracks = self._tracks
+        matched = np.ones(tracks.n, np.bool_)
+        matched[absent] = False
         may = groups[self._votes.winners][:, None] == groups[found.detections.class_ids]
         likeness = None if units is None else self._looks.likeness(slice(tracks.n), units)
         near_s = NEXT * self._dt if SLOW_S <= self._dt <= LONGEST_S else 0.0
         since_s = (self._now_s - self.settings.lost_s, self._now_s - near_s)
-        return reunite(tracks, found.rows, (columns, matched), likeness, may, since_s)
+        taken = reunite(tracks, found.rows, (columns, matched), likeness, may, since_s)
+        return (~matched).nonzero()[0].tolist(), taken
 
-    def _rank(self, alike: Floats, sure: Bools) -> None:
-        """Put matches that come first above the others, and those that may not be below 0, in place."""
-        s = self.settings
-        refused = alike < np.where(sure, s.min_similarity, s.min_similarity_low).astype(np.float32)
-        alike += 2 * sure.astype(np.float32)
-        alike += (self._tracks.sure_hits > 0).astype(np.float32)[:, None]
-        np.copyto(alike, -1.0, where=refused)
-
-    def _correct(self, found: Found, columns: Index, matched: Bools | None, absent: Index) -> None:
-        """Give the tracks `matched` (N,), None for all, the boxes `columns` (N,); `absent` are the others."""
+    def _correct(self, found: Found, columns: Index, absent: list[int]) -> None:
+        """Give the tracks the boxes `columns` (N,), but for those `absent`."""
         tracks = self._tracks
-        self._motion.correct(tracks, found.rows.take(columns, axis=1), matched, absent)
-        self._trust.count(tracks, matched, self._scale)
-        self._votes.count(tracks, matched)
-        if not self._trust.all_confirmed:
-            self._early.remember(tracks, matched)
+        self._motion.correct(tracks, found.rows, columns, absent)
+        self._trust.count(tracks, absent, self._scale)
+        self._votes.count(tracks, absent)
+        young = self._trust.young
+        if young:
+            self._early.remember(tracks, [column for column in young if column not in absent])
 
     # ---- life and death
 
-    def _forget(self, absent: Index) -> tuple[Index, Index]:
+    def _forget(self, absent: list[int]) -> tuple[list[int], list[int]]:
         """Of the tracks `absent`, which have no box now, forget those that are gone; return the others, and
         which of them are not shown for it."""
         tracks, s = self._tracks, self.settings
-        seen_s, place = tracks.seen_s.take(absent), tracks.box[:2].take(absent, axis=1)
-        longest = self._now_s - seen_s.item(seen_s.argmin())
-        late = NOBODY if longest <= s.coast_s else absent[self._now_s - seen_s > s.coast_s]
         hasty = max(s.tentative_s, 1.5 * self._dt)
-        flat = place.reshape(-1)
-        within = flat.item(flat.argmin()) >= -OUTSIDE and flat.item(flat.argmax()) <= 1 + OUTSIDE
-        if within and longest <= (s.lost_s if self._trust.all_confirmed else min(hasty, s.lost_s)):
+        late: list[int] = []
+        gone: set[int] = set()
+        # Few, mostly: one by one they are asked sooner than as arrays.
+        for column in absent:
+            unseen_s = self._now_s - tracks.seen_s.item(column)
+            if unseen_s > s.coast_s:
+                late.append(column)
+            lost_s = s.lost_s if tracks.confirmed.item(column) else hasty
+            out = max(abs(tracks.x.item(column) - 0.5), abs(tracks.y.item(column) - 0.5)) > 0.5 + OUTSIDE
+            if out or unseen_s > lost_s:
+                gone.add(column)
+        if not gone:
             return absent, late
-        gone = self._now_s - seen_s > hasty + (s.lost_s - hasty) * tracks.confirmed.take(absent)
-        if not within:
-            off = np.abs(place - 0.5) > 0.5 + OUTSIDE
-            gone |= off[0] | off[1]
-        if not gone.any():
-            return absent, late
-        columns = absent[gone]
-        self._early.forget(tracks.id[columns].tolist())
-        left = np.ones(tracks.n, np.bool_)
-        left[columns] = False
-        keep = left.nonzero()[0]
-        tracks.keep(keep)
-        self._trust.look(tracks)
+        self._early.forget([tracks.id.item(column) for column in gone])
+        left = [column for column in range(tracks.n) if column not in gone]
+        now_at = {before: now for now, before in enumerate(left)}
+        keep = np.array(left, np.intp)
+        self._tracks = self._tables[len(left)]
+        self._tracks.keep(tracks, keep)
+        self._trust.keep(self._tracks, now_at)
         self._votes.keep(keep)
         self._looks.keep(keep)
-        moved = np.cumsum(left) - 1
-        return moved[absent[~gone]], moved[late[left[late]]]
+        return [now_at[c] for c in absent if c in now_at], [now_at[c] for c in late if c in now_at]
 
-    def _give_birth(self, found: Found, units: Floats | None, free: Index | None) -> None:
+    def _give_birth(self, found: Found, units: Floats | None, free: list[int] | None) -> None:
         """The boxes `free`, None for all, begin tracks."""
         tracks, seen = self._tracks, found.rows
         if free is not None:
-            seen, units = seen[:, free], None if units is None else units[free]
+            seen, units = seen.take(free, axis=1), None if units is None else units[free]
         room = self.settings.max_tracks - tracks.n
         if seen.shape[1] > room:
             self._drop("more tracks than a camera may have", seen.shape[1] - room)
@@ -263,18 +258,17 @@ class Tracker:
         n, old = seen.shape[1], tracks.n
         if not n:
             return
-        fresh = Table.of(n)
-        fresh.seen[:] = seen
-        fresh.box[:] = seen[t.SEEN_BOX]
-        fresh.id[:] = np.arange(self._next_id, self._next_id + n)
+        fresh = self._fresh[n]
+        fresh.begin(seen, self._next_id)
         self._next_id += n
         self._motion.begin(fresh)
         self._motion.join(fresh, tracks, self._now_s)
-        self._trust.begin(fresh)
+        self._trust.begin(fresh, old)
         self._votes.add(fresh)
         self._looks.begin(slice(old, old + n), units)
         self._early.begin(fresh)
-        tracks.add(fresh)
+        self._tracks = self._tables[old + n]
+        self._tracks.join(tracks, fresh)
 
     # ---- checkpoints
 
@@ -313,7 +307,8 @@ class Tracker:
         self._motion.noise.restore(rest["noise"])
         self._scale.restore(rest["scale"])
         self._early.restore(rest["early"])
-        self._tracks = Table(state)
+        self._tracks = self._tables[state.shape[1]]
+        self._tracks.read(state)
         self._trust.look(self._tracks)
         self._votes = Votes(votes)
 

@@ -7,92 +7,90 @@ all it may, the counts stand still.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from pipelines.track import table as t
 from pipelines.track.evidence import ScoreScale
 from pipelines.track.settings import TrackerSettings
 from pipelines.track.table import Table
 
-Array = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-
 MOST_EVIDENCE = 3.0  # of one box
 TEACH_FROM, TEACH_TO = 5, 60  # boxes of a track, by number, that teach the usual score:
 # not all, lest one person who stands for an hour sets it
-_ONE = np.array(1.0)
+MOST_STEADY = 1000  # frames
 
 
 class Trust:
-    """`all_confirmed` and `all_sure` say whether all tracks are confirmed, and have had a sure box."""
+    """`all_confirmed` and `all_sure` say whether all tracks are confirmed, and have had a sure box; `young`
+    are the columns of those that are not: few, mostly, so that they are counted one by one."""
 
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
         self.all_confirmed = self.all_sure = True
-        self._all_old = True
-        self._teaches: Bools = np.zeros(0, np.bool_)  # whose next box teaches, for so many frames more
+        self.young: list[int] = []
+        self._teachers: list[int] = []  # whose next box teaches, for so many frames more
         self._steady = 0
 
-    def begin(self, fresh: Table) -> None:
-        """New tracks have one box, that of `fresh.seen`."""
-        evidence = fresh.seen[t.SEEN_EVIDENCE]
-        fresh.hits[:] = 1.0
-        fresh.sure_hits[:] = evidence >= 0
-        fresh.evidence[:] = np.minimum(np.maximum(evidence, 0.0), MOST_EVIDENCE)
+    def begin(self, fresh: Table, at: int) -> None:
+        """New tracks have one box, that of `fresh.seen`; their columns are those from `at`."""
+        evidence = fresh.seen_evidence
+        fresh.hits.fill(1.0)
+        fresh.sure_hits[:] = evidence >= t.NONE
+        np.minimum(np.maximum(evidence, t.NONE), MOST_EVIDENCE, out=fresh.evidence)
         if self._settings.confirm_hits <= 1:
             fresh.confirmed[:] = fresh.evidence >= self._settings.confirm_evidence
-        self.all_confirmed = self._all_old = False
+        self.young += range(at, at + fresh.n)
+        self.all_confirmed = False
         self.all_sure = self.all_sure and fresh.sure_hits.item(fresh.sure_hits.argmin()) > 0
         self._steady = 0
 
-    def count(self, tracks: Table, matched: Bools | None, scale: ScoreScale) -> None:
-        """Count the boxes that the tracks `matched` (N,), None for all, were just matched with."""
-        if self._all_old:
-            return
-        tracks.hits += _ONE if matched is None else matched
-        if not self.all_confirmed:
-            self._confirm(tracks, matched)
-        self._steady -= 1
-        if self._steady < 0:
-            self._grow_old(tracks.hits)
-        taught = self._teaches if matched is None else self._teaches & matched
-        if not self.all_confirmed:
-            taught = taught & (tracks.confirmed > t.NONE)
-            self._look(tracks)
-        scale.learn(tracks.seen[t.SEEN_EVIDENCE], taught)
-
-    def _grow_old(self, hits: Array) -> None:
-        """Find out who teaches, and for how many frames that surely stays as it is."""
-        self._teaches = (hits >= TEACH_FROM) & (hits <= TEACH_TO)
-        ahead = [(TEACH_FROM if n < TEACH_FROM else TEACH_TO + 1) - n for n in hits.tolist() if n <= TEACH_TO]
-        self._all_old = self.all_confirmed and not ahead
-        self._steady = int(min(ahead, default=0)) - 1
-
-    def _confirm(self, tracks: Table, matched: Bools | None) -> None:
-        evidence, settings = tracks.seen[t.SEEN_EVIDENCE], self._settings
-        sure = evidence >= 0
-        gained = np.minimum(evidence, MOST_EVIDENCE)
-        if matched is not None:
-            sure &= matched
-            gained *= matched
-        tracks.sure_hits += sure
-        gained *= tracks.sure_hits > 0
-        tracks.evidence += gained
-        proven = tracks.evidence >= settings.confirm_evidence
-        proven &= tracks.sure_hits >= settings.confirm_hits
-        if matched is not None:
-            proven &= matched
-        np.maximum(tracks.confirmed, proven, out=tracks.confirmed)
+    def keep(self, tracks: Table, columns: dict[int, int]) -> None:
+        """Tracks have gone: which column has become which."""
+        self._hold(tracks, [columns[column] for column in self.young if column in columns])
+        self._steady = 0
 
     def look(self, tracks: Table) -> None:
-        """Find out whether there is anything to count, where tracks have come or gone."""
+        """Begin with these tracks."""
+        self._hold(tracks, list(range(tracks.n)))
         self._steady = 0
-        self._look(tracks)
 
-    def _look(self, tracks: Table) -> None:
-        if not tracks.n:
-            self.all_confirmed = self.all_sure = self._all_old = True
+    def _hold(self, tracks: Table, young: list[int]) -> None:
+        """Of the tracks all are old but these, and some of these, perhaps."""
+        confirmed, sure = tracks.confirmed, tracks.sure_hits
+        self.young = [c for c in young if not (confirmed.item(c) and sure.item(c))]
+        self.all_confirmed = self.all_sure = not self.young
+        if self.young:
+            self.all_confirmed = all(confirmed.item(column) for column in self.young)
+            self.all_sure = all(sure.item(column) for column in self.young)
+
+    def count(self, tracks: Table, absent: list[int], scale: ScoreScale) -> None:
+        """Count the boxes that the tracks, but those `absent`, were just matched with."""
+        if self.young:
+            self._confirm(tracks, absent)
+        self._steady -= 1
+        if self._steady < 0:
+            self._grow_old(tracks.hits.tolist())
+        if not self._teachers:
             return
-        self.all_confirmed = tracks.confirmed.item(tracks.confirmed.argmin()) > 0
-        self.all_sure = tracks.sure_hits.item(tracks.sure_hits.argmin()) > 0
-        self._all_old = self.all_confirmed and tracks.hits.item(tracks.hits.argmin()) > TEACH_TO
+        silent = {*absent, *(column for column in self.young if not tracks.confirmed.item(column))}
+        evidence = tracks.seen_evidence.tolist()
+        scale.learn([evidence[column] for column in self._teachers if column not in silent])
+
+    def _confirm(self, tracks: Table, absent: list[int]) -> None:
+        settings = self._settings
+        for column in self.young:
+            if column in absent:
+                continue
+            evidence = tracks.seen_evidence.item(column)
+            sure_hits = tracks.sure_hits.item(column) + (evidence >= 0)
+            tracks.sure_hits[column] = sure_hits
+            gained = tracks.evidence.item(column) + (min(evidence, MOST_EVIDENCE) if sure_hits else 0.0)
+            tracks.evidence[column] = gained
+            if gained >= settings.confirm_evidence and sure_hits >= settings.confirm_hits:
+                tracks.confirmed[column] = 1.0
+        self._hold(tracks, self.young)
+
+    def _grow_old(self, hits: list[float]) -> None:
+        """Find out who teaches, and for how many frames that surely stays as it is."""
+        self._teachers = [column for column, n in enumerate(hits) if TEACH_FROM <= n <= TEACH_TO]
+        ahead = [(TEACH_FROM if n < TEACH_FROM else TEACH_TO + 1) - n for n in hits if n <= TEACH_TO]
+        self._steady = int(min(ahead, default=MOST_STEADY)) - 1

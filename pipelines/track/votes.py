@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.track import table as t
 from pipelines.track.table import Table
 
 Array = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
 
 
@@ -17,45 +15,51 @@ class Votes:
     """`cast` (N, C) are the votes, `winners` (N,) int32 the classes with most."""
 
     def __init__(self, cast: Array) -> None:
-        self.cast = cast
-        self._elect()
+        self._hold(cast, _most(cast))
 
-    def _elect(self) -> None:
-        n, classes = self.cast.shape
-        self.winners: npt.NDArray[np.int32] = (
-            self.cast.argmax(axis=1).astype(np.int32) if classes else np.zeros(n, np.int32)
-        )
-        self._first: Index = np.arange(0, self.cast.size, max(classes, 1))  # of each track, in the flat array
+    def _hold(self, cast: Array, winners: npt.NDArray[np.int32]) -> None:
+        self.cast, self.winners = cast, winners
+        self._first: Index = np.arange(0, cast.size, max(cast.shape[1], 1))  # of each, in the flat array
 
     def widen(self, classes: int) -> None:
         """There are at least so many classes."""
         more = classes - self.cast.shape[1]
         if more > 0:
-            self.cast = np.pad(self.cast, ((0, 0), (0, more)))
-            self._elect()
+            cast = np.pad(self.cast, ((0, 0), (0, more)))
+            self._hold(cast, _most(cast))
 
-    def count(self, tracks: Table, matched: Bools | None) -> None:
-        """The boxes vote that the tracks `matched` (N,), None for all, were just matched with."""
+    def count(self, tracks: Table, absent: list[int]) -> None:
+        """The boxes vote that the tracks, but those `absent`, were just matched with."""
         if self.cast.shape[1] == 1:
             return  # nothing to choose from
-        classes, scores = tracks.seen[t.SEEN_CLASS], tracks.seen[t.SEEN_SCORE]
-        if matched is not None:
-            scores = scores * matched
+        classes, scores = tracks.seen_class, tracks.seen_score
+        if absent:
+            scores = scores.copy()
+            scores[absent] = 0.0
         at = classes.astype(np.intp)
         at += self._first
         votes = self.cast.reshape(-1)
         votes[at] += scores
         if np.count_nonzero(classes != self.winners):
-            self.winners = self.cast.argmax(axis=1).astype(np.int32)
+            self.winners = _most(self.cast)
 
     def add(self, fresh: Table) -> None:
         """The first boxes of new tracks vote."""
-        cast = np.zeros((fresh.n, self.cast.shape[1]))
-        cast[np.arange(fresh.n), fresh.seen[t.SEEN_CLASS].astype(np.intp)] = fresh.seen[t.SEEN_SCORE]
-        self.cast = np.concatenate((self.cast, cast))
-        self._elect()
+        n, classes = self.cast.shape
+        cast = np.zeros((n + fresh.n, classes))
+        cast[:n] = self.cast
+        first = fresh.seen_class.astype(np.int32)
+        scores = fresh.seen_score.tolist()
+        for row, class_id in enumerate(first.tolist()):
+            cast[n + row, class_id] = scores[row]
+        self._hold(cast, np.concatenate((self.winners, first)))
 
     def keep(self, columns: Index) -> None:
         """Only these tracks are left, in this order."""
-        self.cast = self.cast[columns]
-        self._elect()
+        self._hold(self.cast.take(columns, axis=0), self.winners.take(columns))
+
+
+def _most(cast: Array) -> npt.NDArray[np.int32]:
+    """The class of most votes of each track."""
+    n, classes = cast.shape
+    return cast.argmax(axis=1).astype(np.int32) if classes else np.zeros(n, np.int32)

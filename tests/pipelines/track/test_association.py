@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.track.association import Likeness, best_of
+from pipelines.track.association import OTHERS, Likeness, best_of
 from pipelines.track.scene_motion import overlap
-from pipelines.track.table import Table
+from pipelines.track.table import SEEN_ROWS, Table
 
 BUFFER, SIGMAS = 0.1, 1.5
 
@@ -22,16 +22,17 @@ def some_boxes(n: int, seed: int) -> np.ndarray:
 def test_boxes_as_they_are_overlap_as_pairs_do(tracks: int, boxes: int) -> None:
     likeness = Likeness(BUFFER, SIGMAS)
     old, new = some_boxes(tracks, 1), some_boxes(boxes, 2)
-    likeness.meet(new)
+    likeness.meet(OTHERS.dot(new))
     assert np.abs(likeness.of_boxes(old) - overlap(old, new)).max() < 1e-5
 
 
 def test_both_boxes_grow_by_the_buffer_and_by_what_is_not_known_of_the_track() -> None:
-    table, new = Table.of(12), some_boxes(9, 4)
+    table, new = Table(12), some_boxes(9, 4)
+    table.begin(np.zeros((SEEN_ROWS, 12)), 1)
     table.box[:] = some_boxes(12, 3)
     table.p_xx[:] = np.random.default_rng(5).uniform(0, 0.004, (4, 12))
     likeness = Likeness(BUFFER, SIGMAS)
-    likeness.meet(new)
+    likeness.meet(OTHERS.dot(new))
     alike = likeness.of(table)
     for i in range(12):
         spread = SIGMAS * np.sqrt(table.p_xx[:2, i] + table.p_xx[2:, i] / 4)

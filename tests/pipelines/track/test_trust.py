@@ -3,53 +3,63 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from pipelines.track.evidence import ScoreScale
 from pipelines.track.settings import TrackerSettings
-from pipelines.track.table import SEEN_EVIDENCE, Table
+from pipelines.track.table import SEEN_EVIDENCE, SEEN_ROWS, Table
 from pipelines.track.trust import TEACH_FROM, TEACH_TO, Trust
 
 
 class Taught(ScoreScale):
-    """Keeps who taught instead of learning."""
+    """Keeps what taught instead of learning."""
 
     def __init__(self) -> None:
         super().__init__(1.5)
-        self.who: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self.values: list[float] = []
 
-    def learn(self, _evidence: npt.NDArray[np.float64], taught: npt.NDArray[np.bool_]) -> None:
-        self.who = taught
+    def learn(self, values: list[float]) -> None:
+        self.values = values
 
 
 def fresh_tracks(n: int) -> Table:
-    table = Table.of(n)
-    table.seen[SEEN_EVIDENCE] = 2.0
+    table = Table(n)
+    seen = np.zeros((SEEN_ROWS, n))
+    seen[SEEN_EVIDENCE] = 2.0
+    table.begin(seen, 1)
     return table
+
+
+def joined(tracks: Table, fresh: Table) -> Table:
+    both = Table(tracks.n + fresh.n)
+    both.join(tracks, fresh)
+    return both
 
 
 def test_a_box_teaches_by_its_number_in_a_confirmed_track() -> None:
     random = np.random.default_rng(3)
     trust, scale = Trust(TrackerSettings()), Taught()
-    tracks, hits = Table.of(0), np.zeros(0)
+    tracks = Table(0)
     for frame in range(300):
         matched = random.random(tracks.n) > 0.2
         if tracks.n:
-            old = hits > TEACH_TO
-            scale.who = np.zeros(tracks.n, np.bool_)
-            trust.count(tracks, None if matched.all() else matched, scale)
-            hits = hits + matched
+            tracks.seen_evidence[:] = 2.0 + np.arange(tracks.n)  # by which a box is known
+            old = tracks.hits > TEACH_TO
+            tracks.hits += matched
+            scale.values = []
+            trust.count(tracks, (~matched).nonzero()[0].tolist(), scale)
+            hits = tracks.hits
             wanted = matched & (hits >= TEACH_FROM) & (hits <= TEACH_TO) & (tracks.confirmed > 0)
-            assert (scale.who == wanted).all(), frame
+            assert scale.values == tracks.seen_evidence[wanted].tolist(), frame
             assert trust.all_confirmed == bool((tracks.confirmed > 0).all())
-            assert not (old & scale.who).any()
+            assert trust.young == (tracks.confirmed == 0).nonzero()[0].tolist()
+            assert not set(tracks.seen_evidence[old].tolist()) & set(scale.values)
         if frame % 40 == 0 and frame < 200:
             fresh = fresh_tracks(2)
-            trust.begin(fresh)
-            tracks.add(fresh)
-            hits = np.concatenate((hits, np.ones(2)))
+            trust.begin(fresh, tracks.n)
+            tracks = joined(tracks, fresh)
         if frame == 130:
-            tracks.keep(np.arange(1, tracks.n))
-            trust.look(tracks)
-            hits = hits[1:]
-    assert (hits > TEACH_TO).sum() > 3
+            fewer = Table(tracks.n - 1)
+            fewer.keep(tracks, np.arange(1, tracks.n))
+            tracks = fewer
+            trust.keep(tracks, {column: column - 1 for column in range(1, tracks.n + 1)})
+    assert (tracks.hits > TEACH_TO).sum() > 3
