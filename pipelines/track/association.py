@@ -186,8 +186,8 @@ def best_of(values: Floats) -> tuple[Index, Floats]:
 
 
 def rank(values: Floats, sure: Bools, proven: Bools, least: float, least_unsure: float) -> None:
-    """Put the pairs of a (T, D) matrix that come first, of `sure` boxes (D,) and of `proven` tracks (T,), above
-    the others, and those that may not be below 0, in place."""
+    """Put the pairs of a (T, D) matrix that come first above the others, those of `sure` boxes (D,) and of
+    `proven` tracks (T,), and those that may not be below 0, in place."""
     refused = values < np.where(sure, least, least_unsure).astype(np.float32)
     values += 2 * sure.astype(np.float32)
     values += proven.astype(np.float32)[:, None]
