@@ -18,7 +18,8 @@ class TrackerSettings:
     confirm_evidence: float = 3.5  # and their evidence in sum
     tentative_s: float = 0.25  # how long a track that is not shown yet may miss its box
     lost_s: float = 2.0  # how long a track that is not seen can be found again
-    coast_s: float = 0.1  # how long a track that is not seen is still shown, as a prediction
+    coast_s: float = 0.14  # how long a track that is not seen is still shown, as a prediction,
+    coast_doubt: float = 0.05  # and with what standard deviation of its place at most, in sizes
     speed_prior: float = 1.06  # standard deviation of a new track's speed, sizes / s,
     speed_prior_size: float = 2.12  # and of the growth of its size
     acceleration: float = 0.566  # white-noise acceleration of its place, sizes / s^1.5,

@@ -125,6 +125,12 @@ class Table:
         self.some_new = True
         self.ids = self.id.astype(np.int64)
 
+    def doubt(self, column: int) -> float:
+        """The standard deviation of a track's place, in sizes of its box: of x or y, the greater."""
+        x, y = self.p_xx.item(0, column), self.p_xx.item(1, column)
+        width, height = self.width.item(column), self.height.item(column)
+        return max(x / (width * width), y / (height * height)) ** 0.5  # type: ignore[no-any-return]
+
     def hold(self) -> None:
         """Remember all tracks as they are now, for `put_back`."""
         self._held[:] = self._kept

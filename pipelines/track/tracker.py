@@ -226,7 +226,7 @@ class Tracker:
         # Few, mostly: one by one they are asked sooner than as arrays.
         for column in absent:
             unseen_s = self._now_s - tracks.seen_s.item(column)
-            if unseen_s > s.coast_s:
+            if unseen_s > s.coast_s or tracks.doubt(column) > s.coast_doubt:
                 late.append(column)
             lost_s = s.lost_s if tracks.confirmed.item(column) else hasty
             out = max(abs(tracks.x.item(column) - 0.5), abs(tracks.y.item(column) - 0.5)) > 0.5 + OUTSIDE

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pipelines.track import Tracker, create_tracker
+from pipelines.track.settings import TrackerSettings
 from pipelines.values import Detections, Labels, Stamp, Tracks
 
 LABELS = Labels(("person", "car", "truck"), ("person", "vehicle", "vehicle"))
@@ -104,6 +106,22 @@ def test_a_lost_walker_is_found_again_on_its_path(missed: range, same: bool) -> 
         tracker.update(stamp(frame), Detections.empty(), LABELS)
     after = walk(tracker, range(missed.stop, missed.stop + 5))
     assert (after.track_ids.tolist() == [1]) is same
+
+
+@pytest.mark.parametrize(
+    ("seen", "missed", "shown"),
+    [
+        (10, 1, True),  # its place is surely known
+        (10, 2, False),  # for too long
+        (3, 1, False),  # its speed is not known yet
+    ],
+)
+def test_a_missed_box_is_shown_where_its_place_is_surely_known(seen: int, missed: int, shown: bool) -> None:
+    tracker = create_tracker()
+    assert len(walk(tracker, range(seen))) == 1
+    for frame in range(seen, seen + missed):
+        tracks = tracker.update(stamp(frame), Detections.empty(), LABELS)
+    assert tracks.observed.tolist() == ([False] if shown else [])
 
 
 def test_gaps_count_in_seconds_not_in_frames() -> None:
@@ -234,7 +252,7 @@ def test_a_state_of_another_version_is_refused() -> None:
 
 
 def test_a_box_that_shrinks_while_it_is_not_seen_never_turns_inside_out() -> None:
-    tracker = create_tracker()
+    tracker = Tracker(TrackerSettings(coast_doubt=math.inf))
     one = np.ones(1, np.float32), np.zeros(1, np.int32)
     for frame in range(12):
         half = 0.105 - 0.009 * frame
