@@ -18,7 +18,7 @@ from pipelines.count.zone import ZoneChange, ZoneCounter
 from pipelines.spec import CameraRules, LineSpec, ZoneSpec
 from pipelines.values import Event, Labels, Stamp, Tracks
 
-FORMAT = 4
+FORMAT = 5
 BACKWARDS_S = 1.0  # media time that falls back by more ends all tracks; by less, the frame is ignored
 
 

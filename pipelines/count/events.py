@@ -93,6 +93,6 @@ def track_ended(stamp: Stamp, labels: Labels, path: TrackPath, first_ns: int, la
         "last_media_ns": last_ns,
         "crossings": path.crossings,
         "path": path.points,
-        "trace": encode(knots, classes, path.frame_s, path.evidence_before),
+        "trace": encode(knots, path.evidence, classes, path.frame_s, path.evidence_before),
     }
     return Event(TRACK_ENDED, stamp, str(path.track_id), data)

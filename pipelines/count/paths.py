@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.count.alike import AlikeRuns
 from pipelines.count.frames import SAME_S
 from pipelines.count.rows import RowTable
 from pipelines.count.smoothing import Places, Smoother
-from pipelines.count.trace import COLUMNS, EVIDENCE_SCALE, SCALE, TICKS, noise_code, put, take
+from pipelines.count.trace import COLUMNS, SCALE, TICKS, noise_code, put, take
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -36,7 +37,8 @@ MOST_POINTS = 12  # of the readable path
 @dataclass(slots=True)
 class TrackPath:
     """One track so far. `knots` are varints (trace.py) of COLUMNS differences a knot, the last being the
-    class id; `votes` count places by class id; `crossings` counts the lines it was counted on."""
+    class id; `votes` count places by class id; `crossings` counts the lines it was counted on. `evidence` are
+    the runs (alike.py) of one that is over."""
 
     track_id: int
     first_s: float
@@ -47,6 +49,7 @@ class TrackPath:
     knots: bytearray = field(default_factory=bytearray)
     frame_s: float = 0.0
     evidence_before: float = 0.0
+    evidence: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def rows(self) -> list[list[int]]:
@@ -68,8 +71,8 @@ class TrackPath:
 
 # Columns of the table over the rows of the tracks; four each: x1, y1, x2, y2 in 1/SCALE.
 _KNOT, _PLACE, _LOW, _HIGH = slice(0, 4), slice(4, 8), slice(8, 12), slice(12, 16)
-_KNOT_S, _PLACE_S, _N, _EVIDENCE, _NOISE_X, _NOISE_Y, _CLASS, _KNOT_TICKS, _CODE_X, _CODE_Y = range(16, 26)
-_WIDTH = 26
+_KNOT_S, _PLACE_S, _N, _NOISE_X, _NOISE_Y, _CLASS, _KNOT_TICKS, _CODE_X, _CODE_Y = range(16, 25)
+_WIDTH = 25
 _OPEN = [-math.inf] * 4 + [math.inf] * 4  # _LOW and _HIGH after a knot: any slope will do
 
 
@@ -79,6 +82,7 @@ class PathRecorder:
     def __init__(self) -> None:
         self._paths: dict[int, TrackPath] = {}  # by row
         self._table = RowTable(_WIDTH)
+        self._evidence = AlikeRuns()
         self._rows: Index | None = None  # of the last frame's tracks,
         self._time_s = 0.0  # and its time
 
@@ -95,11 +99,11 @@ class PathRecorder:
         state[_PLACE] = sides
         state[_PLACE_S] = time_s
         state[_N] += 1
-        state[_EVIDENCE] += places.evidence
         state[_NOISE_X : _NOISE_Y + 1] = places.noise_xyn.T
         state[_CLASS] = places.class_ids
         for i in fresh:  # the first place is the first knot
             state[:, i] = self._knot(self._paths[int(rows[i])], state[:, i].tolist(), sides[:, i].tolist())
+        self._evidence.update(rows, places.evidence)
         self._rows, self._time_s = rows, time_s
 
     def _begin(self, state: Array, places: Places, smoother: Smoother) -> list[int]:
@@ -164,7 +168,6 @@ class PathRecorder:
                 (y2 - y1) - (old_y2 - old_y1),
                 codes[0] - int(track[_CODE_X]),
                 codes[1] - int(track[_CODE_Y]),
-                round(track[_EVIDENCE] / n * EVIDENCE_SCALE),
                 class_id,
             ),
         )
@@ -173,7 +176,7 @@ class PathRecorder:
         track[_KNOT] = [float(x1), float(y1), float(x2), float(y2)]
         track[_LOW.start : _HIGH.stop] = _OPEN
         track[_KNOT_S], track[_KNOT_TICKS] = path.last_s, ticks
-        track[_N] = track[_EVIDENCE] = 0.0
+        track[_N] = 0.0
         track[_CODE_X], track[_CODE_Y] = codes
         return track
 
@@ -191,6 +194,7 @@ class PathRecorder:
             if path is not None:
                 if table[_N, row] > 0:
                     self._shut(path, table[:, row].tolist())
+                path.evidence = self._evidence.forget(row)
                 found.append(path)
         self._rows = None
         return found
@@ -208,12 +212,13 @@ class PathRecorder:
             ]
             for row, p in self._paths.items()
         ]
-        return {"paths": paths, "table": self._table.save()}
+        return {"paths": paths, "table": self._table.save(), "evidence": self._evidence.save()}
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from `save`. Raises ValueError where it is damaged."""
         self._paths = {}
         self._table.restore(saved["table"])
+        self._evidence.restore(saved["evidence"])
         self._rows = None
         for row, track_id, first_s, last_s, class_id, crossings, votes, knots, *of_time in saved["paths"]:
             self._paths[int(row)] = TrackPath(
@@ -256,11 +261,8 @@ def _thinned(rows: list[list[int]]) -> bytearray:
     since = 0
     for number, row in enumerate(rows[1:], 1):
         last = kept[-1]
-        if number < half and since and row[9] == last[9]:
-            n = last[1] + row[1]
-            evidence = round((last[8] * last[1] + row[8] * row[1]) / n)
-            moved = [a + b for a, b in zip(last[2:8], row[2:8], strict=True)]
-            kept[-1] = [last[0] + row[0], n, *moved, evidence, row[9]]
+        if number < half and since and row[8] == last[8]:
+            kept[-1] = [*(a + b for a, b in zip(last[:8], row[:8], strict=True)), row[8]]
             since = 0
         else:
             kept.append(row)

@@ -1,11 +1,13 @@
-"""A track's path in about 40 bytes a second, exact enough that a line drawn later counts as it would have.
+"""A track's path in about 45 bytes a second, exact enough that a line drawn later counts as it would have.
 
 A trace holds the smoothed places on which lines are decided (smoothing.py), as knots between which each side
 of the box moves evenly: the swinging door of Bristol ("Swinging door trending", ISA, 1990) leaves out every
 place that lies within a tolerance of the straight way (paths.py). Beside the box a knot holds what a line
-asks for: how many places its interval had, the noise of the place, the evidence of the boxes, the class.
+asks for: how many places its interval had, the noise of the place, the class. The evidence of the boxes has
+runs of its own (alike.py), for it changes at other places than the way does.
 
-Text form: base64 of deflate (RFC 1951) of zigzag varints, column by column.
+Text form: base64 of deflate (RFC 1951) of zigzag varints, column by column. In version 1 each knot held the
+mean evidence of its interval, there were no runs, and the noise had steps of 19 %.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import math
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +26,29 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
-VERSION = 1
+VERSION = 2
 SCALE = 10_000  # sides are whole numbers in 1/10000 of the picture,
 TICKS = 10_000  # and times in 1/10000 s
-EVIDENCE_SCALE = 64
-NOISE_STEPS = 4  # of the noise's size per factor of two
-COLUMNS = 10  # ticks, places, x1, width, y1, height, noise x, noise y (all as differences), evidence, class
+NOISE_STEPS = 16  # of the noise's size per factor of two: a hundredth of it decides at the edge of a band
+EVIDENCE_STEPS = 4  # likewise of the evidence's
+EVIDENCE_SCALE = 64  # of the evidence before the path, and of version 1
+EVIDENCE_UNIT = 1 / 32
+COLUMNS = 9  # ticks, places, x1, width, y1, height, noise x, noise y (all as differences), class
+RUN_COLUMNS = 2  # places, evidence
 
 _MOST_PLACES = 8  # of seven bits: as far as 64 bits hold them
+_MOST_CODE = 64  # an evidence of 2047; no score gives a tenth of it
+
+
+class _Form(NamedTuple):
+    """What differs from version to version; `head` numbers come before the words."""
+
+    head: int
+    columns: int
+    noise_steps: int
+
+
+_FORMS = {1: _Form(5, 10, 4), VERSION: _Form(6, COLUMNS, NOISE_STEPS)}
 
 
 class TraceError(ValueError):
@@ -40,8 +58,8 @@ class TraceError(ValueError):
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
     """K knots. times_s (K,) since the first; places (K,) of the interval that ends there, itself included;
-    boxes_xyxyn (K, 4); noise_xyn (K, 2) the standard error of the place; evidence (K,) of the boxes, mean
-    over the interval; class_index (K,) into `classes`, which are (name, group).
+    boxes_xyxyn (K, 4); noise_xyn (K, 2) the standard error of the place; class_index (K,) into `classes`,
+    which are (name, group). And E runs: of `alike` (E,) places each the mean evidence (E,) of their boxes.
 
     `frame_s` is the usual time between frames, `evidence_before` the sum over boxes earlier than the first.
     """
@@ -53,8 +71,9 @@ class Trace:
     places: Counts
     boxes_xyxyn: Array
     noise_xyn: Array
-    evidence: Array
     class_index: Counts
+    alike: Counts
+    evidence: Array
 
     def each_place(self) -> Places:
         """All places again, evenly spread over their intervals."""
@@ -71,7 +90,7 @@ class Trace:
             between(self.times_s),
             between(self.boxes_xyxyn),
             between(self.noise_xyn),
-            self.evidence[knot],
+            np.repeat(self.evidence, self.alike),
             self.class_index[knot],
         )
 
@@ -89,8 +108,18 @@ class Places:
 
 
 def noise_code(noise: float) -> int:
-    """The logarithm of a standard error in steps of 19 %."""
+    """The logarithm of a standard error in steps of 4 %."""
     return round(NOISE_STEPS * math.log2(1 + max(noise, 0.0) * SCALE))
+
+
+def evidence_code(evidence: float) -> int:
+    """Of an evidence in steps of 19 %."""
+    return round(EVIDENCE_STEPS * math.log2(1 + max(evidence, 0.0) / EVIDENCE_UNIT))
+
+
+def evidence_of(code: int) -> float:
+    """The inverse of `evidence_code`."""
+    return float((2 ** (code / EVIDENCE_STEPS) - 1) * EVIDENCE_UNIT)
 
 
 def put(target: bytearray, values: Iterable[int]) -> None:
@@ -125,18 +154,20 @@ def _numbers(source: bytes | bytearray) -> Counts:
 
 def encode(
     knots: Sequence[Sequence[int]],
+    runs: Sequence[tuple[int, int]],
     classes: Sequence[tuple[str, str]],
     frame_s: float,
     evidence_before: float,
 ) -> str:
-    """Knots as rows of COLUMNS differences, the class as an index into `classes`, to text."""
+    """Knots as rows of COLUMNS differences, the class as an index into `classes`, and the runs of evidence
+    as (places, code), to text."""
     frame_ticks = round(frame_s * TICKS)
     words = "\n".join(part for name_and_group in classes for part in name_and_group).encode()
     out = bytearray()
     put(out, (VERSION, len(words), len(knots)))
-    put(out, (frame_ticks, round(evidence_before * EVIDENCE_SCALE)))
+    put(out, (frame_ticks, round(evidence_before * EVIDENCE_SCALE), len(runs)))
     out += words
-    columns = [list(column) for column in zip(*knots, strict=True)]
+    columns = [list(column) for column in (*zip(*knots, strict=True), *zip(*runs, strict=True))]
     # Frames mostly come evenly: what is left of the time are small numbers.
     columns[0] = [ticks - n * frame_ticks for ticks, n in zip(columns[0], columns[1], strict=True)]
     for column in columns:
@@ -160,35 +191,53 @@ def decode(packed: bytes | str) -> Trace:
         raw = zlib.decompressobj(-15).decompress(packed, 1 << 26)
     except zlib.error as error:
         raise TraceError(f"a track's path is damaged: {error}") from error
-    head_bytes = _end_of(raw, 5)
-    head = take(raw[:head_bytes])
-    if len(head) != 5 or head[0] != VERSION:
+    form = _FORMS.get(take(raw[: _end_of(raw, 1)])[0])
+    if form is None:
         raise TraceError("a track's path is of another version")
-    _, n_words, n_knots, frame_ticks, before = head
+    head_bytes = _end_of(raw, form.head)
+    _, n_words, n_knots, frame_ticks, before, *n_runs = take(raw[:head_bytes])
     words = raw[head_bytes : head_bytes + n_words].decode(errors="replace").split("\n")
     values = _numbers(raw[head_bytes + n_words :])
-    if len(values) != n_knots * COLUMNS or not n_knots or len(words) % 2:
+    cells = n_knots * form.columns
+    if n_knots < 1 or len(values) != cells + RUN_COLUMNS * sum(n_runs) or len(words) % 2:
         raise TraceError("a track's path is cut off")
-    table = values.reshape(COLUMNS, n_knots).copy()
+    table = values[:cells].reshape(form.columns, n_knots).copy()
     table[0] += table[1] * frame_ticks
-    return _trace(table, tuple(zip(words[::2], words[1::2], strict=True)), frame_ticks / TICKS, before)
+    if n_runs:
+        alike, codes = values[cells:].reshape(RUN_COLUMNS, -1)
+        evidence = (np.exp2(codes.clip(0, _MOST_CODE) / EVIDENCE_STEPS) - 1) * EVIDENCE_UNIT
+    else:  # of each interval
+        alike, evidence = table[1], table[8] / EVIDENCE_SCALE
+    classes = tuple(zip(words[::2], words[1::2], strict=True))
+    times = (frame_ticks / TICKS, before / EVIDENCE_SCALE)
+    return _trace(table, classes, *times, form.noise_steps, alike, evidence)
 
 
-def _trace(table: Counts, classes: tuple[tuple[str, str], ...], frame_s: float, before: int) -> Trace:
-    ticks, x1, width, y1, height, noise_x, noise_y = np.cumsum(table[[0, 2, 3, 4, 5, 6, 7]], axis=1)
-    noise = np.column_stack([noise_x, noise_y]) / NOISE_STEPS
-    if (table[1] < 1).any() or not ((table[9] >= 0) & (table[9] < len(classes))).all():
+def _trace(
+    table: Counts,
+    classes: tuple[tuple[str, str], ...],
+    frame_s: float,
+    evidence_before: float,
+    noise_steps: int,
+    alike: Counts,
+    evidence: Array,
+) -> Trace:
+    places, class_index = table[1], table[-1]
+    known = ((class_index >= 0) & (class_index < len(classes))).all()
+    if not known or min(places.min(), alike.min()) < 1 or places.sum() != alike.sum():
         raise TraceError("a track's path is damaged")
+    ticks, x1, width, y1, height, *noise = np.cumsum(table[[0, 2, 3, 4, 5, 6, 7]], axis=1)
     return Trace(
         classes,
         frame_s,
-        before / EVIDENCE_SCALE,
+        evidence_before,
         ticks / TICKS,
-        table[1],
+        places,
         np.column_stack([x1, y1, x1 + width, y1 + height]) / SCALE,
-        (np.exp2(noise) - 1) / SCALE,
-        table[8] / EVIDENCE_SCALE,
-        table[9],
+        (np.exp2(np.column_stack(noise) / noise_steps) - 1) / SCALE,
+        class_index,
+        alike,
+        evidence,
     )
 
 

@@ -30,7 +30,7 @@ def track(
     ones = np.ones(n, np.int64)
     noise = np.full((n, 2), 0.002)
     times = np.arange(0.0, n) * FRAME_S
-    return Trace(kind, FRAME_S, 0.0, times, ones, boxes, noise, ones * np.array(evidence), 0 * ones)
+    return Trace(kind, FRAME_S, 0.0, times, ones, boxes, noise, 0 * ones, ones, ones * np.array(evidence))
 
 
 def walk(*places: float, step: float = 0.01) -> list[float]:
@@ -89,7 +89,7 @@ def test_the_nearest_place_is_found_between_knots() -> None:
     few = track([0.1, 0.9])
     long_way = Trace(
         PERSON, FRAME_S, 0.0, few.times_s * 50, np.array([1, 50]), *(few.boxes_xyxyn, few.noise_xyn),
-        few.evidence, few.class_index,
+        few.class_index, np.array([1, 50]), few.evidence,
     )  # fmt: skip
     near = nearest_to_line(long_way, beside)
     assert near.distance == pytest.approx(0.02, abs=1e-6)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
+from pipelines.count.alike import LEAST as LEAST_EVIDENCE
+from pipelines.count.alike import MOST_BYTES as MOST_EVIDENCE
+from pipelines.count.alike import WITHIN
 from pipelines.count.analytics import Analytics
-from pipelines.count.paths import LEAST, MOST_BYTES, TOLERANCE, PathRecorder
+from pipelines.count.paths import LEAST, MOST_BYTES, TOLERANCE, PathRecorder, TrackPath
 from pipelines.count.smoothing import Places, Smoother
 from pipelines.count.trace import SCALE, Trace, TraceError, decode, encode, put, take, unpack
 from pipelines.spec import CameraRules
 from pipelines.values import Event, Labels, Stamp, Tracks
 
 LABELS = Labels(("person", "car"), ("person", "vehicle"))
+FIRST = (
+    "YzKSW8CmUJBaVJyfxwWlkhOLuMpSMzKTc1LnszGgACY2Di4OEGADAZYZWjeYX7DcY53Acoe5h3kf0y3GFD1u59rCDZx8ImJiAmIC"
+    "Ejx8fHwCHA9czPcyrme+yjyRZT3LUpbvzIeZ2pkOMhYqij0QktHQ01BTU9OQkZORkRFTQbUPjesAAQcYUSHMcVAAAA=="
+)
 
 
 def boxes_at(time_s: float) -> np.ndarray:
@@ -24,25 +32,30 @@ def boxes_at(time_s: float) -> np.ndarray:
     return np.array([[x - half, y - 2 * half, x + half, y + 2 * half]])
 
 
-def record(recorder: PathRecorder, times_s: np.ndarray, class_id: int = 0) -> Smoother:
+def record(recorder: PathRecorder, times_s: np.ndarray, evidence: Sequence[float] = ()) -> Smoother:
+    """Show it the box at these times, with the `evidence` of each, or none."""
     smoother = Smoother()
     smoother.ids[0], smoother.frame_s = 7, 0.04
-    for time_s in times_s.tolist():
+    for n, time_s in enumerate(times_s.tolist()):
         places = Places(
             time_s,
             np.zeros(1, np.intp),
             boxes_at(time_s),
             np.full((1, 2), 0.002),
-            np.array([class_id]),
-            np.zeros(1),
+            np.zeros(1, np.int64),
+            np.array([evidence[n] if len(evidence) else 0.0]),
         )
         recorder.update(places, smoother)
     return smoother
 
 
+def text_of(path: TrackPath) -> str:
+    return encode(path.rows, path.evidence, [("person", "person")], path.frame_s, path.evidence_before)
+
+
 def stored(recorder: PathRecorder) -> Trace:
     (path,) = recorder.close()
-    return decode(encode(path.rows, [("person", "person")], path.frame_s, path.evidence_before))
+    return decode(text_of(path))
 
 
 def test_every_place_comes_back_within_the_tolerance() -> None:
@@ -69,23 +82,72 @@ def test_a_gap_in_a_track_is_not_filled_with_places() -> None:
 
 
 def test_what_was_saved_goes_on_as_if_nothing_had_been() -> None:
-    times_s = np.arange(200) * 0.04
+    times_s, evidence = np.arange(200) * 0.04, np.arange(200) % 7 * 0.4
     whole, parts = PathRecorder(), PathRecorder()
-    record(whole, times_s)
-    record(parts, times_s[:77])
+    record(whole, times_s, evidence)
+    record(parts, times_s[:77], evidence[:77])
     again = PathRecorder()
     again.restore(json.loads(json.dumps(parts.save())))
-    record(again, times_s[77:])
-    assert again.close()[0].rows == whole.close()[0].rows
+    record(again, times_s[77:], evidence[77:])
+    one, other = again.close()[0], whole.close()[0]
+    assert one.rows == other.rows
+    assert one.evidence == other.evidence
+    assert len(one.evidence) > 5
+
+
+def test_the_evidence_of_any_stretch_of_places_comes_back() -> None:
+    """Of a detector that is sure, then unsure, then sees nothing, over and over."""
+    draw, times_s = np.random.default_rng(5), np.arange(3000) * 0.04
+    sure = draw.normal(1.6, 0.4, 3000).clip(0.0)
+    evidence = np.where(draw.normal(size=300).repeat(10) > 0.5, draw.choice([0.0, 0.0, 0.3], 3000), sure)
+    recorder = PathRecorder()
+    record(recorder, times_s, evidence)
+    trace = stored(recorder)
+    assert trace.alike.sum() == len(times_s)
+    assert len(trace.alike) < len(times_s) / 2
+    found, true = (np.cumsum(e) for e in (trace.each_place().evidence, evidence))
+    for n in (1, 3, 8, 19):
+        differ, whole = np.abs((found[n:] - found[:-n]) - (true[n:] - true[:-n])), true[n:] - true[:-n]
+        mostly = WITHIN * whole + n * LEAST_EVIDENCE
+        assert (differ <= 1.1 * mostly + 0.1 * whole + 1e-9).all()  # and what the logarithm's steps add
+        assert np.median(differ / np.maximum(whole, n * 0.1)) < 0.15
+
+
+def test_a_moment_without_evidence_is_not_lost_among_sure_boxes() -> None:
+    evidence = [2.0] * 40 + [0.0] * 3 + [2.0] * 40
+    recorder = PathRecorder()
+    record(recorder, np.arange(83) * 0.04, evidence)
+    trace = stored(recorder)
+    assert trace.alike.tolist() == [40, 3, 40]
+    np.testing.assert_allclose(trace.each_place().evidence, evidence, rtol=0.1)
+
+
+def test_a_path_of_the_first_version_is_read() -> None:
+    """Two seconds of `boxes_at`, as this text was written then: a person, then a car, and as a mean of each
+    interval an evidence of 0.5, then 1.5."""
+    trace = decode(FIRST)
+    places, times_s = trace.each_place(), np.arange(50) * 0.04
+    assert (trace.classes, trace.frame_s) == ((("person", "person"), ("car", "vehicle")), 0.04)
+    assert trace.evidence_before == 0.25
+    true = np.concatenate([boxes_at(t) for t in times_s.tolist()])
+    assert np.abs(places.boxes_xyxyn - true).max() < 1e-3
+    assert np.abs(places.times_s - times_s).max() < 1e-3
+    assert places.evidence.tolist() == [0.5] * 25 + [1.5] * 25
+    assert places.class_index.tolist() == [0] * 25 + [1] * 25
 
 
 def test_a_track_that_stays_for_a_day_takes_bounded_memory() -> None:
     recorder = PathRecorder()
-    record(recorder, np.arange(40_000) * 0.5)  # swings all the time: the worst case
+    evidence = np.arange(40_000) % 2 * 2.0
+    record(recorder, np.arange(40_000) * 0.5, evidence)  # swings all the time: the worst case
     (path,) = recorder.close()
     assert len(path.knots) <= MOST_BYTES
+    assert 2 * len(path.evidence) <= MOST_EVIDENCE  # bytes
     assert len(path.points) <= 12
     assert sum(row[1] for row in path.rows) == 40_000  # no place is lost
+    trace = decode(text_of(path))
+    assert trace.alike.sum() == 40_000
+    assert trace.each_place().evidence.sum() == pytest.approx(evidence.sum(), rel=0.1)
 
 
 def test_a_parked_car_costs_almost_nothing() -> None:
@@ -98,7 +160,7 @@ def test_a_parked_car_costs_almost_nothing() -> None:
         )
         recorder.update(places, smoother)
     (path,) = recorder.close()
-    assert len(unpack(encode(path.rows, [("car", "vehicle")], 0.04, 0.0))) < 100  # of 400 s
+    assert len(unpack(text_of(path))) < 100  # of 400 s
 
 
 def test_a_change_of_class_is_kept_with_its_moment() -> None:
@@ -137,8 +199,10 @@ def test_damaged_text_is_refused() -> None:
     recorder = PathRecorder()
     record(recorder, np.arange(50) * 0.04)
     (path,) = recorder.close()
-    text = encode(path.rows, [("person", "person")], 0.04, 0.0)
-    packed = unpack(text)
+    packed = unpack(text_of(path))
     for bad in ("?", "", b"", packed[: len(packed) // 2], packed[3:], bytes(len(packed))):
         with pytest.raises(TraceError):
             decode(bad)
+    path.evidence.append((1, 0))  # a place more than the way has
+    with pytest.raises(TraceError):
+        decode(text_of(path))
