@@ -214,7 +214,8 @@ def analyze(
             writer = stack.enter_context(ClipWriter(outputs.render, info.width, info.height, info.fps))
         sink = _Sink(analysis, detector.labels, events, writer, watcher)
         last: Stamp | None = None
-        for item, result, found in results(source, pipeline, fit(info.width, info.height, width)[::-1]):
+        shape = fit(info.width, info.height, width)[::-1]
+        for item, result, found in results(source, pipeline, shape, faint=log is not None):
             sink.take(result, item.image() if writer is not None else None)
             if log is not None:
                 log.add(result.stamp.media_ns, found)
@@ -233,6 +234,7 @@ def analyze(
                 labels=detector.labels,
                 joints=detector.joints,
                 detector=analysis.detector,
+                aspect=shape[1] / shape[0],
             )
     return analysis
 
@@ -260,7 +262,7 @@ def replay(
             events = stack.enter_context(path.open("w", encoding="utf-8"))
         sink = _Sink(analysis, stored.labels, events, None, watcher)
         last: Stamp | None = None
-        aspect = stored.width / stored.height
+        aspect = stored.aspect or stored.width / stored.height
         for number, (media_ns, found) in enumerate(stored.frames()):
             last = stamp_of(number, media_ns)
             sink.take(pipeline.advance(last, found, aspect), None)

@@ -21,9 +21,10 @@ def stamp_of(number: int, media_ns: int) -> Stamp:
 
 
 def results(
-    source: Source, pipeline: Pipeline, shape: tuple[int, int]
+    source: Source, pipeline: Pipeline, shape: tuple[int, int], *, faint: bool = False
 ) -> Iterator[tuple[Decoded, FrameResult, Detections]]:
-    """Every frame in order with its result and what the detector found before any rule was applied."""
+    """Every frame in order with its result and what the detector found before any rule was applied, with the
+    `faint` boxes too where they are wanted."""
     detector = pipeline.detector
     waiting: deque[tuple[Decoded, Frame, Pending]] = deque()
     with _Ahead(source, shape) as ahead:
@@ -34,7 +35,9 @@ def results(
                 if item is None:
                     ended = True
                 else:
-                    waiting.append((*item, pipeline.submit([item[1]])))
+                    pending = pipeline.submit([item[1]])
+                    pending.ticket.faint |= faint
+                    waiting.append((*item, pending))
             if waiting:
                 decoded, _, pending = waiting.popleft()
                 found = pipeline.look(pending, detector.collect(pending.ticket))

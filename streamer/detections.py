@@ -1,12 +1,18 @@
 """Detections of a whole clip in one .npz file, so that counting can be run again without pixels and model.
 
 format        2-character magic and version, "SD1"
-camera, clip  where they come from; width, height, fps of the clip
+clip          where they come from;  size (3,) its width, height and frames a second
+aspect        width over height of the pictures that were looked at
 media_ns      (F,) int64, one per frame
 offsets       (F + 1,) int64: frame i has the boxes offsets[i] to offsets[i + 1]
 boxes         (N, 4) float32 xyxy, normalised;  scores (N,) float32;  class_ids (N,) int32
 names, groups the classes;  detector: what the detector says of itself, as JSON
+sure_score    boxes below it are weak
 keypoints     (N, J, 3) float32 and joints, their J names, where the boxes have poses
+faint_offsets, faint_boxes, faint_scores, faint_class_ids: likewise the boxes of which the detector was not
+              sure, for models of actions; faint_offsets is empty where it gives none
+
+Files of earlier versions lack aspect, sure_score and what is faint.
 """
 
 from __future__ import annotations
@@ -16,7 +22,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -44,11 +50,26 @@ class StoredDetections:
     boxes: Detections
     detector: Mapping[str, Any] = field(default_factory=dict)
     joints: tuple[str, ...] = ()
+    aspect: float = 0.0  # of the pictures looked at; 0 in files of an earlier version,
+    faint: _Faint | None = None
+    lacks_faint: bool = False  # likewise, whose detector may well have had faint boxes
 
     def frames(self) -> Iterator[tuple[int, Detections]]:
         """(media_ns, detections) of every frame in order."""
         for i, media_ns in enumerate(self.media_ns.tolist()):
-            yield media_ns, self.boxes.take(np.arange(self.offsets[i], self.offsets[i + 1]))
+            found = self.boxes.take(np.arange(self.offsets[i], self.offsets[i + 1]))
+            yield media_ns, found if self.faint is None else replace(found, faint=self.faint.of(i))
+
+
+@dataclass(frozen=True)
+class _Faint:
+    """The faint boxes of all frames, and where those of each begin (F + 1,)."""
+
+    offsets: Longs
+    boxes: Detections
+
+    def of(self, frame: int) -> Detections:
+        return self.boxes.take(np.arange(self.offsets[frame], self.offsets[frame + 1]))
 
 
 class DetectionLog:
@@ -72,32 +93,45 @@ class DetectionLog:
         labels: Labels,
         detector: Mapping[str, Any],
         joints: tuple[str, ...] = (),
+        aspect: float = 0.0,
     ) -> None:
         """Write the file whole or not at all. Raises StorageError."""
-        counts = np.array([0, *map(len, self._found)], np.int64)
-        empty = Detections.empty()
-        found = [*self._found, empty]
         arrays = {
             "format": np.array(FORMAT),
             "clip": np.array(clip),
             "size": np.array([*size, fps], np.float64),
             "media_ns": np.array(self._media_ns, np.int64),
-            "offsets": np.cumsum(counts),
-            "boxes": np.concatenate([d.boxes_xyxyn for d in found]),
-            "scores": np.concatenate([d.scores for d in found]),
-            "class_ids": np.concatenate([d.class_ids for d in found]),
+            "aspect": np.array(aspect),
+            **_columns(self._found),
+            **{f"faint_{key}": array for key, array in self._faint().items()},
             "names": np.array(labels.names),
             "groups": np.array(labels.groups),
             "detector": np.array(json.dumps(dict(detector))),
-            "sure_score": np.array(max(d.sure_score for d in found), np.float32),
+            "sure_score": np.array(max((d.sure_score for d in self._found), default=0.0), np.float32),
         }
         if joints:
             none = np.zeros((0, len(joints), 3), np.float32)
-            poses = [none if each.keypoints is None else each.keypoints for each in found]
-            arrays["keypoints"] = np.concatenate(poses)
+            poses = [none if each.keypoints is None else each.keypoints for each in self._found]
+            arrays["keypoints"] = np.concatenate([*poses, none])
             arrays["joints"] = np.array(joints)
         with replacing(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+    def _faint(self) -> dict[str, np.ndarray[Any, Any]]:
+        given = any(d.faint is not None for d in self._found)
+        columns = _columns([d.faint or Detections.empty() for d in self._found])
+        return columns if given else columns | {"offsets": np.zeros(0, np.int64)}
+
+
+def _columns(found: Sequence[Detections]) -> dict[str, np.ndarray[Any, Any]]:
+    """The boxes of all frames as one table, and where those of each begin."""
+    every = [*found, Detections.empty()]
+    return {
+        "offsets": np.cumsum(np.array([0, *map(len, found)], np.int64)),
+        "boxes": np.concatenate([d.boxes_xyxyn for d in every]),
+        "scores": np.concatenate([d.scores for d in every]),
+        "class_ids": np.concatenate([d.class_ids for d in every]),
+    }
 
 
 @contextlib.contextmanager
@@ -136,7 +170,7 @@ def load_detections(path: Path) -> StoredDetections:
         raise SourceDamaged(f"{path}: not a file of stored detections of this version ({FORMAT})")
     try:
         return _stored(data)
-    except (ValueError, IndexError, TypeError) as error:
+    except (ValueError, IndexError, KeyError, TypeError) as error:
         raise SourceDamaged(f"{path}: stored detections do not fit together: {error}") from error
 
 
@@ -149,13 +183,11 @@ def _stored(data: dict[str, Any]) -> StoredDetections:
     sure = float(data.get("sure_score", 0.0))
     boxes = Detections(data["boxes"], data["scores"], data["class_ids"], keypoints=poses, sure_score=sure)
     labels = Labels(tuple(data["names"].tolist()), tuple(data["groups"].tolist()))
-    if len(offsets) != len(media_ns) + 1 or offsets[-1] != len(boxes) or (np.diff(offsets) < 0).any():
-        raise ValueError("frames and boxes differ in number")
-    if len(boxes) and not 0 <= boxes.class_ids.min() <= boxes.class_ids.max() < len(labels.names):
-        raise ValueError("a box has a class that is not listed")
-    if not np.isfinite(boxes.boxes_xyxyn).all():
-        raise ValueError("a box is not finite")
+    _check(boxes, offsets, len(media_ns), len(labels.names))
     width, height, fps = data["size"].tolist()
+    aspect = float(data.get("aspect", 0.0))
+    if not 0 <= aspect < np.inf:
+        raise ValueError("the shape of the pictures is none")
     return StoredDetections(
         clip=str(data["clip"]),
         width=int(width),
@@ -167,4 +199,25 @@ def _stored(data: dict[str, Any]) -> StoredDetections:
         boxes=boxes,
         detector=json.loads(str(data.get("detector", "{}"))),
         joints=joints,
+        aspect=aspect,
+        faint=_stored_faint(data, len(media_ns), len(labels.names)),
+        lacks_faint="faint_offsets" not in data,
     )
+
+
+def _stored_faint(data: dict[str, Any], frames: int, classes: int) -> _Faint | None:
+    offsets = data.get("faint_offsets")
+    if offsets is None or not len(offsets):
+        return None
+    boxes = Detections(data["faint_boxes"], data["faint_scores"], data["faint_class_ids"])
+    _check(boxes, offsets, frames, classes)
+    return _Faint(offsets, boxes)
+
+
+def _check(boxes: Detections, offsets: Longs, frames: int, classes: int) -> None:
+    if len(offsets) != frames + 1 or offsets[-1] != len(boxes) or (np.diff(offsets) < 0).any():
+        raise ValueError("frames and boxes differ in number")
+    if len(boxes) and not 0 <= boxes.class_ids.min() <= boxes.class_ids.max() < classes:
+        raise ValueError("a box has a class that is not listed")
+    if not np.isfinite(boxes.boxes_xyxyn).all():
+        raise ValueError("a box is not finite")

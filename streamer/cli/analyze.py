@@ -210,9 +210,20 @@ def _replay(
     actions = chosen_actions(spec, analysis.Replayed(stored))
     if actions is not None and actions.needs_picture:
         raise ConfigError(f"{path}: stored detections have no pictures for {actions.model.path} to look at")
+    if actions is not None and actions.needs_faint and stored.lacks_faint and stored.detector.get("model"):
+        _say_what_is_missing(path)
     return analysis.replay(
         stored,
         drawn_rules(drawn, (stored.width, stored.height), classes),
         outputs=outputs,
         actions=actions,
+    )
+
+
+def _say_what_is_missing(path: Path) -> None:
+    click.secho(
+        f"warning: {path} is of an earlier version, without the boxes of which the detector was not sure: "
+        "fewer falls are told than of the clip itself; store it again with --detections",
+        fg="yellow",
+        err=True,
     )
