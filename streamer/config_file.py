@@ -135,7 +135,7 @@ def read_text(path: Path, undecodable: str = "strict") -> str:
         return raw.decode("utf-8", undecodable)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{path}:{line}: is not UTF-8 text") from error
+        raise ConfigError(f"{path}:{line}: is not UTF-8 text: save it as UTF-8") from error
 
 
 def read(path: Path, as_text: bool = False, may_be_empty: bool = False, advice: str = "") -> Document:

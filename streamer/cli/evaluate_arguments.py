@@ -14,7 +14,13 @@ from pipelines.evaluate.gate import Gate, GateError, parse_gates
 from pipelines.evaluate.truth import parse_time
 from pipelines.registry import DETECTORS
 from pipelines.spec import Anchor, CameraRules, LineSpec, PipelineSpec, preset_names
-from streamer.cli.clip_arguments import Drawing, chosen_spec, drawn_rules, parse_drawn
+from streamer.cli.clip_arguments import (
+    Drawing,
+    chosen_spec,
+    drawn_rules,
+    parse_drawn,
+    refuse_with_boxes,
+)
 from streamer.config_file import explain
 from streamer.config_store import ConfigStore
 from streamer.errors import ConfigError
@@ -128,7 +134,7 @@ def setups_for(asked: dict[str, Any]) -> list[Setup]:
     if not asked["compare"]:
         if clip is None:
             raise ConfigError("give a CLIP, or two files of stored detections with --compare")
-        return [base]
+        return _checked([base])
     if asked["model"] is not None:
         raise ConfigError("--compare names the models: leave --model out")
     both = [_compared(base, which) for which in asked["compare"]]
@@ -140,7 +146,14 @@ def setups_for(asked: dict[str, Any]) -> list[Setup]:
     for setup in both:
         if not setup.clip:
             raise ConfigError(f"--compare {setup.name}: give the CLIP that it shall run on")
-    return both
+    return _checked(both)
+
+
+def _checked(setups: list[Setup]) -> list[Setup]:
+    """Raises ConfigError for options that would be of no use, where nothing but stored boxes is read."""
+    if all(setup.clip.endswith(".npz") for setup in setups):
+        refuse_with_boxes(setups[0].clip)
+    return setups
 
 
 def _compared(base: Setup, which: str) -> Setup:

@@ -197,7 +197,8 @@ def test_a_camera_file_that_is_no_text_says_what_to_do(folder: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     said = refusal(folder)
     assert said == (
-        f"{path}:1: is not UTF-8 text; mend the file, or remove it: `streamer camera remove {path.stem}`"
+        f"{path}:1: is not UTF-8 text: save it as UTF-8; mend the file, or remove it: "
+        f"`streamer camera remove {path.stem}`"
     )
 
 
@@ -206,7 +207,7 @@ def test_files_that_are_too_large_binary_or_no_files_are_refused(folder: Path) -
     path.write_bytes(b"# " + b"x" * MAX_BYTES)
     assert "larger than 1 MiB" in refusal(folder)
     path.write_bytes(b"a: 1\nb: \xff\xfe\n")
-    assert f"{path}:2: is not UTF-8" in refusal(folder)
+    assert refusal(folder) == f"{path}:2: is not UTF-8 text: save it as UTF-8"
     path.write_bytes(b"a: \x00\x01\n")
     assert "is not YAML" in refusal(folder)
     path.unlink()

@@ -150,8 +150,8 @@ def test_stored_detections_give_the_figures_of_their_clip(
 ) -> None:
     truth = write_truth(tmp_path / "t.csv", true_times()[1:])
     both = [
-        found(run("evaluate", str(path), "--truth", str(truth), *LINE, *MOTION, "--json"))
-        for path in (clip, stored)
+        found(run("evaluate", str(path), "--truth", str(truth), *LINE, *engine, "--json"))
+        for path, engine in ((clip, MOTION), (stored, ()))
     ]
     assert both[0]["overall"] == both[1]["overall"]
     assert both[0]["false_counts"] == both[1]["false_counts"] != []
@@ -244,6 +244,9 @@ def test_two_files_of_detections_are_compared_error_by_error(run: Run, stored: P
     page = report.read_text()
     assert "Compared" in page
     assert page.count("<figure>") == change["a"]
+    scored = run("evaluate", "--truth", str(truth), *compare, *LINE, "--score", "0.5")
+    assert scored.exit_code == Exit.CONFIG
+    assert "leave --score out" in scored.stderr
 
 
 # ---- gates and the report
@@ -381,6 +384,10 @@ def test_a_truth_that_ends_early_is_said(run: Run, stored: Path, tmp_path: Path)
         (["--camera", "nobody"], Exit.CONFIG, "leave --line"),
         (["--report", "/no/such/folder/r.html"], Exit.STORAGE, "no folder"),
         (["--compare", "motion", "motion"], Exit.CONFIG, "holds detections already"),
+        (["--engine", "motion"], Exit.CONFIG, "have their boxes already: leave --engine out"),
+        (["--score", "0.5"], Exit.CONFIG, "have their boxes already: leave --score out"),
+        (["--model", "motion"], Exit.CONFIG, "have their boxes already: leave --model out"),
+        (["--width", "320"], Exit.CONFIG, "have their boxes already: leave --width out"),
     ],
 )
 def test_a_wrong_argument_ends_in_one_line(
