@@ -18,7 +18,8 @@ from click.testing import CliRunner, Result
 from streamer import model_tune
 from streamer.cli.main import cli
 from streamer.errors import Exit, ModelError
-from streamer.model_labels import Boxes, LabelledPicture, clip_of, read_labels, read_pictures
+from streamer.label_files import Boxes, read_labels
+from streamer.model_labels import LabelledPicture, clip_of, read_pictures
 from streamer.model_tune import hold_out
 from tests.pipelines.detect import tiny_models as tiny
 

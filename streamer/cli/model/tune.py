@@ -19,8 +19,9 @@ from streamer.config import CameraConfig
 from streamer.config_store import ConfigStore
 from streamer.errors import GateNotMet, ModelError
 from streamer.installed import PACKAGED, Installed, write_card
+from streamer.label_files import Labelling, read_labels
 from streamer.model_agreement import Agreement
-from streamer.model_labels import LabelledPicture, Labelling, pictures_of_camera, read_labels, read_pictures
+from streamer.model_labels import LabelledPicture, pictures_of_camera, read_pictures
 from streamer.model_tune import FEWEST_TO_CHOOSE, Split, Tuned, card_after, hold_out, tune
 from streamer.models import ModelStore
 
