@@ -4,90 +4,35 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from pipelines.detect.errors import ModelRefused
 from pipelines.train.actions_clips import only_pictures
 from pipelines.train.actions_data import DataRefused
-from pipelines.train.actions_score import AnyScore
-from pipelines.train.actions_sources import MOVED, Source, check_inputs
-from streamer.cli.clip_arguments import models_of
+from pipelines.train.actions_sources import Source, check_inputs
+from streamer.cli.actions_arguments import (
+    backbone_of,
+    data_options,
+    need_torch,
+    refusals,
+    settings_of,
+    source_of,
+)
+from streamer.cli.actions_tables import Bar, epoch_line, print_result, print_score, progress_bar
 from streamer.cli.numbers import Finite
 from streamer.cli.outputs import check_folder, check_outputs
 from streamer.errors import ModelError
 
 TEMPORALS = ("lstm", "attention", "mean", "tcn", "stats", "ridge")
-SHOWN_TRIALS = 20
-CROP_SIZE, SCENE_SIZE = (112, 112), (160, 120)  # of a backbone's input, where none is given
 
 
 @click.group()
 def actions() -> None:
     """Train, evaluate and export models of what people do."""
-
-
-def data_options(command: Any) -> Any:
-    """What says how DATA is read; the same for all commands that take it."""
-    path = click.Path(path_type=Path)
-    for option in (
-        click.option("--labels", default="", help="All labels, with commas; else those that occur."),
-        click.option("--group-by", default="", help="Regular expression on a clip's path; its first group."),
-        click.option("--detector", help="Model of the store, or a path, whose feature maps embed clips."),
-        click.option(
-            "--inputs",
-            default="",
-            help="What a frame of a clip is, some of maps, moved (only how maps change), flow (optical) and "
-            "people, with commas.  [default: maps]",
-        ),
-        click.option("--moved", is_flag=True, help="The same as --inputs moved."),
-        click.option("--cache", type=path, help="Folder in which embedded clips are kept."),
-        click.option(
-            "--fps", default=30.0, show_default=True, type=Finite(1, 1000), help="Of files of keypoints."
-        ),
-        click.option("--threads", default=1, show_default=True, help="Of the CPU."),
-    ):
-        command = option(command)
-    return command
-
-
-def _detector(which: str | None) -> Path | None:
-    """The file of a detector, by its path or its name. Raises ModelError."""
-    if which is None:
-        return None
-    installed = models_of(click.get_current_context().obj).resolve(which)
-    if installed is None:
-        raise ModelError("the motion detector has no feature maps: choose a model")
-    return installed.path
-
-
-def _source(data: str, given: dict[str, Any]) -> Source:
-    labels, inputs = (
-        tuple(word.strip() for word in given.pop(name).split(",") if word.strip())
-        for name in ("labels", "inputs")
-    )
-    if given.pop("moved") and MOVED not in inputs:
-        inputs = (MOVED, *inputs)
-    check_folder(given["cache"], (data,))
-    return Source(
-        Path(data),
-        labels,
-        given.pop("group_by"),
-        _detector(given.pop("detector")),
-        given.pop("cache"),
-        given.pop("fps"),
-        threads=given.pop("threads"),
-        inputs=inputs,
-    )
 
 
 @actions.command()
@@ -131,7 +76,7 @@ def train(data: str, **given: Any) -> None:
     called again with the same options.
     """
     with refusals():
-        source = _source(data, given)
+        source = source_of(data, given)
         check_inputs(source)  # before torch is asked for, and once it is known whether it is a scene's
     session = need_torch("pipelines.train.actions_session")
     with refusals():
@@ -153,10 +98,10 @@ def _train(session: ModuleType, data: str, source: Source, given: dict[str, Any]
     elif scene:
         raise DataRefused(f"{data}: --scene is for pictures and clips: a folder for each class, or a CSV")
     check_inputs(source)
-    backbone = _backbone(session, given, source.scene)
+    backbone = backbone_of(session, given, source.scene)
     if source.inputs and (backbone is not None or not source.is_clips()):
         raise DataRefused("--inputs and --moved are for clips without a --backbone: leave them out")
-    settings = _settings(source, given, backbone is not None)
+    settings = settings_of(source, given, backbone is not None)
     if trials and settings.temporal == "ridge":
         raise DataRefused(
             "--search is for nets that learn in steps; ridge has one solution: name another "
@@ -180,55 +125,17 @@ def _train(session: ModuleType, data: str, source: Source, given: dict[str, Any]
                 opened,
                 settings,
                 checkpoint=out / session.CHECKPOINT,
-                progress=lambda e, n: bar.step(_line(e), e.number, n),
+                progress=lambda e, n: bar.step(epoch_line(e), e.number, n),
             )
             held = session.part(opened.data, "test")
             tested = session.test_heads(trained, held) if held.sequences else None
             result = session.write_results(out, opened, trained, tested, silent)
             result["search"] = tried
-    _print_result(result, out, as_json)
-
-
-def _backbone(session: ModuleType, given: dict[str, Any], scene: bool) -> Any:
-    name, weights, frozen = given.pop("backbone"), given.pop("weights"), given.pop("freeze")
-    size = given.pop("size")
-    if name is None:
-        if weights is not None or frozen or size is not None:
-            raise DataRefused("--weights, --freeze and --size are for a --backbone: name one")
-        return None
-    if frozen and weights is None:
-        raise DataRefused("--freeze without --weights: a backbone of random weights must learn: leave it out")
-    usual = SCENE_SIZE if scene else CROP_SIZE
-    return session.BackboneChoice(name, weights, frozen, usual if size is None else _size(size))
-
-
-def _size(text: str) -> tuple[int, int]:
-    wide, _, high = text.lower().partition("x")
-    if not (wide.isdecimal() and high.isdecimal() and all(32 <= int(n) <= 1024 for n in (wide, high))):
-        raise DataRefused(
-            f"--size {text[:20]!r}: give width and height of 32 to 1024 pixels, such as 224x224"
-        )
-    return int(wide), int(high)
-
-
-def _settings(source: Source, given: dict[str, Any], crops: bool) -> Any:
-    """The usual settings for the kind of data, and over them what was given."""
-    usual = importlib.import_module("pipelines.train.actions_settings")
-    if source.is_clips():
-        settings = usual.usual_settings("crops" if crops else "features", source.scene)
-    else:
-        settings = usual.usual_settings("boxes" if source.is_boxes() else "pose")
-    names = {"rate": "rate_hz", "stride": "stride_s", "lag": "lag_s"}
-    whole = given.pop("whole_clips")
-    chosen = {names.get(k, k): v for k, v in given.items() if v is not None}
-    if not chosen.get("refit"):
-        chosen.pop("refit", None)
-    settings = replace(settings, **chosen)
-    return replace(settings, rate_hz=None) if whole else settings
+    print_result(result, out, as_json)
 
 
 def _search(
-    session: ModuleType, opened: Any, settings: Any, trials: int, bar: _Bar
+    session: ModuleType, opened: Any, settings: Any, trials: int, bar: Bar
 ) -> tuple[Any, list[dict[str, Any]]]:
     module = importlib.import_module("pipelines.train.actions_search")
     done = 0
@@ -260,7 +167,7 @@ def evaluate(model: Path, data: str, **given: Any) -> None:
     split, engine, as_json = given.pop("split"), given.pop("engine"), given.pop("as_json")
     module = importlib.import_module("pipelines.train.actions_evaluate")
     with refusals():
-        source = _source(data, given)
+        source = source_of(data, given)
         check_inputs(source)
     with refusals(), progress_bar(as_json) as bar:
         scores = module.evaluate(model, source, split, engine, bar.step)
@@ -293,102 +200,3 @@ def export(folder: Path, to: Path | None, silent: str, force: bool) -> None:
         opened, trained = session.load_model(folder / session.MODEL)
         session.export_model(opened, trained, target, quiet)
     click.echo(f"wrote {target} and {target.with_suffix('.yaml')}")
-
-
-# ---- what they share
-
-
-def need_torch(module: str) -> ModuleType:
-    """A module that trains. Raises ModelError where torch is not installed."""
-    try:
-        importlib.import_module("torch")
-    except ImportError as error:
-        raise ModelError(
-            "training needs torch, which is not installed: `make install EXTRAS=torch`, or install the "
-            "package with its extra [torch]; running a trained model does not need it"
-        ) from error
-    return importlib.import_module(module)
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """What data or a model is refused for, as an error of the command line."""
-    try:
-        yield
-    except (DataRefused, ModelRefused, ValueError) as error:
-        raise ModelError(str(error)) from error
-    except OSError as error:
-        raise ModelError(f"{error.filename or 'file'}: {error.strerror or error}") from error
-
-
-class _Bar:
-    """One line of progress that is redrawn; nothing where output is for a program."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-        self._task: Any = None
-
-    def step(self, what: str, done: int, total: int) -> None:
-        if self._progress is None:
-            return
-        if self._task is None:
-            self._task = self._progress.add_task(what, total=total)
-        self._progress.update(self._task, description=what, completed=done, total=total)
-
-
-@contextmanager
-def progress_bar(quiet: bool) -> Iterator[_Bar]:
-    if quiet:
-        yield _Bar(None)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield _Bar(progress)
-
-
-def _line(epoch: Any) -> str:
-    held = "" if epoch.val_loss is None else f", held back {epoch.val_loss:.3f} ({epoch.val_accuracy:.1%})"
-    return f"loss {epoch.train_loss:.3f}{held}"
-
-
-def _print_result(result: dict[str, Any], out: Path, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(result, indent=2))
-        return
-    if result.get("search"):
-        _print_trials(result["search"])
-    for head, scores in (("", result), *result.get("heads", {}).items()):
-        for name in ("validation", "test"):
-            if scores.get(name):
-                low, high = scores[name]["interval_95"]
-                click.echo(
-                    f"{f'{head}, ' if head else ''}{name}: accuracy {scores[name]['accuracy']:.1%} "
-                    f"({low:.1%} to {high:.1%}), macro F1 {scores[name]['macro_f1']:.1%}, "
-                    f"of {scores[name]['n']}"
-                )
-    if "folds" not in result:
-        click.echo(f"wrote {out}/model.onnx, model.yaml, model.pt, result.json and pictures")
-
-
-def _print_trials(rows: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    for name in names:
-        table.add_column(name.removeprefix("augment."))
-    for row in rows[:SHOWN_TRIALS]:
-        table.add_row(*(str(row.get(name, "")) for name in names))
-    Console(highlight=False).print(table)
-
-
-def print_score(score: AnyScore, head: str = "") -> None:
-    low, high = score.interval
-    click.echo(
-        f"{head}accuracy {score.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}), "
-        f"macro F1 {score.macro_f1:.1%}, of {score.n}"
-    )
-    table = Table(box=None, pad_edge=False)
-    for title in ("LABEL", "N", "PRECISION", "RECALL", "F1"):
-        table.add_column(title)
-    for row in score.per_class():
-        table.add_row(row["label"], str(row["n"]), *(f"{row[k]:.1%}" for k in ("precision", "recall", "f1")))
-    Console(highlight=False).print(table)
