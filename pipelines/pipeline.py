@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.actions.engine import ActionEngine, Seen
+from pipelines.actions.engine import ActionEngine
+from pipelines.actions.seen import Seen
 from pipelines.count import Analytics, create_analytics
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.filter import DetectionFilter

@@ -7,49 +7,24 @@ rate says so. What a camera has is bounded by its live tracks, and goes with the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pipelines.actions.decide import Action, Decider
 from pipelines.actions.embed import CropEmbedder
-from pipelines.actions.follow import Follower
 from pipelines.actions.inputs import boxes_to_values
-from pipelines.actions.maps import WHOLE as WHOLE_PICTURE
-from pipelines.actions.maps import pool
+from pipelines.actions.kept import KeptCamera, KeptTrack, restored
 from pipelines.actions.pairing import check_card, check_groups, check_kept
 from pipelines.actions.runtime import ActionModel
-from pipelines.actions.whole import WholePicture
+from pipelines.actions.seen import WHOLE, FrameValues, Seen
 from pipelines.actions.windows import GAP_S, Clock, Ring, stack
-from pipelines.values import Detections, Event, FeatureMaps, Floats, Image, Labels, Stamp, Tracks
+from pipelines.values import Detections, Event, Floats, Labels, Stamp
 
 ACTION_DETECTED = "streamer.action.detected.v1"
-KEEP_S = 3.0  # a track that was not among the frame's tracks for so long is forgotten
 MOST_TRACKS = 256  # of a camera; more are not looked at
-WHOLE = 0  # the track id under which a whole picture's window is kept
 NS_PER_S = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """One frame of one camera, after the tracker.
-
-    `aspect` is the picture's width over height. What a model of that kind needs: `image` (H, W, 3) BGR for
-    crops; `poses` by track id, (J, 3) x, y normalised to the picture and a score; `maps` of the detector, and
-    what it `found` before any rule of the camera; `grey`, the small copy (H, W) of the picture; its `faint`
-    boxes, for models of boxes.
-    """
-
-    stamp: Stamp
-    tracks: Tracks
-    aspect: float
-    image: Image | None = None
-    poses: Mapping[int, Floats] = field(default_factory=dict)
-    maps: FeatureMaps | None = None
-    found: Detections | None = None
-    grey: Image | None = None
-    faint: Detections | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,35 +43,6 @@ class EngineSettings:
     every: int = 1
     groups: tuple[str, ...] = ()
     joints: tuple[int, ...] = ()
-
-
-@dataclass(slots=True, eq=False)
-class _Track:
-    ring: Ring
-    deciders: list[Decider]
-    class_id: int = 0
-    seen_s: float = 0.0
-    look_s: float = -np.inf  # when its next window is classified
-    box: tuple[float, ...] = ()
-
-
-@dataclass(slots=True, eq=False)
-class _Camera:
-    epoch: int | None = None
-    base_ns: int = 0
-    tracks: dict[int, _Track] = field(default_factory=dict)
-    dropped: int = 0
-    clock: Clock | None = None  # of models that look at pixels or maps: one for all tracks
-    moment_s: float = 0.0  # the last moment of that clock
-    before: FeatureMaps | None = None  # of that moment, for tracks
-    picture: WholePicture | None = None  # likewise, of the whole
-    follower: Follower = field(default_factory=Follower)
-
-    def begin(self) -> None:
-        """Nothing of what was seen before is of use any more."""
-        self.tracks.clear()
-        self.clock = self.before = self.picture = None
-        self.follower = Follower()
 
 
 class ActionEngine:
@@ -120,13 +66,14 @@ class ActionEngine:
         if card.kind == "crops" and embedder is None:
             raise ValueError(f"{model.path}: a model of crops needs its backbone beside it")
         self._embedder = embedder
+        self._see = FrameValues(card, labels, settings.joints, embedder)
         self._labels = labels
         self._watched = np.array(check_groups(model.path, card, settings.groups, labels.groups), np.bool_)
         if settings.min_duration_s is None:
             self._min_duration_s = card.min_duration_s
         else:
             self._min_duration_s = settings.min_duration_s
-        self._cameras: dict[str, _Camera] = {}
+        self._cameras: dict[str, KeptCamera] = {}
 
     @property
     def needs_pixels(self) -> bool:
@@ -158,7 +105,7 @@ class ActionEngine:
         check_kept(self.model.path, self.card, self.settings.groups, wanted, classes)
 
     def open_camera(self, camera: str) -> None:
-        self._cameras[camera] = _Camera()
+        self._cameras[camera] = KeptCamera()
 
     def close_camera(self, camera: str) -> None:
         self._cameras.pop(camera, None)
@@ -173,7 +120,7 @@ class ActionEngine:
 
     def update(self, frames: Sequence[Seen]) -> list[list[Event]]:
         """The events of each frame. All windows that are due, of all the frames, are classified at once."""
-        due: list[tuple[int, int, _Track]] = []
+        due: list[tuple[int, int, KeptTrack]] = []
         for index, seen in enumerate(frames):
             due += [(index, track_id, track) for track_id, track in self._take(seen)]
         events: list[list[Event]] = [[] for _ in frames]
@@ -190,7 +137,7 @@ class ActionEngine:
                     events[index].append(self._event(frames[index].stamp, track_id, track, action))
         return events
 
-    def _take(self, seen: Seen) -> list[tuple[int, _Track]]:
+    def _take(self, seen: Seen) -> list[tuple[int, KeptTrack]]:
         """Keep what is new of a frame; return the tracks whose window is due."""
         camera = self._cameras[seen.stamp.camera]
         if camera.epoch != seen.stamp.epoch:
@@ -199,7 +146,7 @@ class ActionEngine:
         now_s = (seen.stamp.media_ns - camera.base_ns) / NS_PER_S
         moment_s = self._moment_s(camera, now_s)
         wanting = self._wanting(camera, seen, now_s)
-        values = self._values(camera, seen, wanting) if moment_s is not None else {}
+        values = self._see.of(camera, seen, wanting) if moment_s is not None else {}
         if seen.faint is not None and self.needs_faint:
             values |= self._follow(camera, seen, seen.faint, now_s)
         if moment_s is not None and seen.maps is not None:
@@ -213,11 +160,10 @@ class ActionEngine:
             if now_s >= track.look_s and track.ring.ready():
                 track.look_s = now_s + (self.settings.every - 0.5) / self._rate_hz
                 due.append((track_id, track))
-        for track_id in [k for k, t in camera.tracks.items() if not 0 <= now_s - t.seen_s <= KEEP_S]:
-            del camera.tracks[track_id]
+        camera.forget(now_s)
         return due
 
-    def _moment_s(self, camera: _Camera, now_s: float) -> float | None:
+    def _moment_s(self, camera: KeptCamera, now_s: float) -> float | None:
         """When the frame is, for the rings; None where it is not looked at. What is embedded is taken at the
         moments at which clips were for training; boxes and joints at those that each track's ring wants."""
         if self.card.kind in ("pose", "boxes"):
@@ -231,7 +177,7 @@ class ActionEngine:
             camera.moment_s = moment_s
         return moment_s
 
-    def _wanting(self, camera: _Camera, seen: Seen, now_s: float) -> dict[int, int]:
+    def _wanting(self, camera: KeptCamera, seen: Seen, now_s: float) -> dict[int, int]:
         """Track id -> row of the tracks whose ring wants this frame. WHOLE has no row: -1."""
         if self.card.whole_picture:
             track = self._track(camera, WHOLE, now_s)
@@ -252,7 +198,7 @@ class ActionEngine:
                 wanting[track_id] = row
         return wanting
 
-    def _follow(self, camera: _Camera, seen: Seen, faint: Detections, now_s: float) -> dict[int, Floats]:
+    def _follow(self, camera: KeptCamera, seen: Seen, faint: Detections, now_s: float) -> dict[int, Floats]:
         """Values of tracks that the tracker did not see in this frame, and the detector faintly."""
         tracks = seen.tracks
         rows = np.flatnonzero(tracks.observed & self._watched[tracks.class_ids])
@@ -268,17 +214,17 @@ class ActionEngine:
                 values[track_id] = boxes_to_values(box[None], seen.aspect)[0]
         return values
 
-    def _wants(self, track: _Track, now_s: float) -> bool:
+    def _wants(self, track: KeptTrack, now_s: float) -> bool:
         return self.card.kind not in ("pose", "boxes") or track.ring.wants(now_s)
 
-    def _track(self, camera: _Camera, track_id: int, now_s: float) -> _Track:
+    def _track(self, camera: KeptCamera, track_id: int, now_s: float) -> KeptTrack:
         track = camera.tracks.get(track_id)
         if track is None:
             track = camera.tracks[track_id] = self._new_track()
         track.seen_s = now_s
         return track
 
-    def _new_track(self) -> _Track:
+    def _new_track(self) -> KeptTrack:
         card, wanted = self.card, self.settings.labels
         steady = card.kind in ("pose", "boxes")
         ring = Ring(card.frame_shape(), card.window, self._rate_hz, interpolate=steady, fill=card.fill)
@@ -288,42 +234,9 @@ class ActionEngine:
                 head.model_copy(update={"silent": tuple(x for x in head.labels if x not in wanted)})
                 for head in heads
             )
-        return _Track(ring, [Decider(head, self._min_duration_s, self.settings.pause_s) for head in heads])
+        return KeptTrack(ring, [Decider(head, self._min_duration_s, self.settings.pause_s) for head in heads])
 
-    def _values(self, camera: _Camera, seen: Seen, wanting: dict[int, int]) -> dict[int, Floats]:
-        """Each wanting track's values in this frame; a track without (no pose was found) is left out."""
-        if not wanting:
-            return {}
-        kind = self.card.kind
-        if kind == "pose":
-            scale = np.array([seen.aspect, 1.0, 1.0], np.float32)
-            joints = list(self.settings.joints) or slice(None)
-            return {k: seen.poses[k][joints] * scale for k in wanting if k in seen.poses}
-        whole = self.card.whole_picture
-        if kind == "features" and whole:
-            value = self._picture(camera).see(seen.maps, seen.found, seen.grey, seen.aspect)
-            return {} if value is None else {WHOLE: value}
-        boxes = WHOLE_PICTURE if whole else seen.tracks.boxes_xyxyn[list(wanting.values())]
-        if kind == "boxes":
-            values = boxes_to_values(boxes, seen.aspect)
-        elif kind == "features":
-            embedder = self.card.embedder
-            if seen.maps is None or embedder is None:
-                return {}
-            values = pool(seen.maps, camera.before, boxes, embedder.strides, moved=embedder.moved)
-        elif seen.image is None or self._embedder is None:
-            return {}
-        else:
-            values = self._embedder.embed(seen.image, boxes)
-        return dict(zip(wanting, values, strict=True))
-
-    def _picture(self, camera: _Camera) -> WholePicture:
-        if camera.picture is None:
-            assert self.card.embedder is not None  # the card is checked for it
-            camera.picture = WholePicture(self.card.embedder, self._labels)
-        return camera.picture
-
-    def _event(self, stamp: Stamp, track_id: int, track: _Track, action: Action) -> Event:
+    def _event(self, stamp: Stamp, track_id: int, track: KeptTrack, action: Action) -> Event:
         base_ns = self._cameras[stamp.camera].base_ns
 
         def at_ns(time_s: float) -> int:
@@ -354,29 +267,8 @@ class ActionEngine:
 
     def save(self, camera: str) -> dict[str, Any]:
         """Plain data from which restore() goes on. Rings of embeddings are not kept: they fill again."""
-        state = self._cameras[camera]
-        return {
-            "epoch": state.epoch,
-            "base_ns": state.base_ns,
-            "tracks": {
-                str(track_id): {
-                    "ring": track.ring.save(),
-                    "heads": [decider.save() for decider in track.deciders],
-                    "class_id": track.class_id,
-                    "seen_s": track.seen_s,
-                }
-                for track_id, track in state.tracks.items()
-            },
-        }
+        return self._cameras[camera].save()
 
     def restore(self, camera: str, saved: Mapping[str, Any]) -> None:
         """Raises KeyError, TypeError or ValueError where `saved` is not from save() of such a model."""
-        state = _Camera(saved["epoch"], int(saved["base_ns"]))
-        for key, kept in saved["tracks"].items():
-            track = self._new_track()
-            track.ring.restore(kept["ring"])
-            for decider, head in zip(track.deciders, kept["heads"], strict=True):
-                decider.restore(head)
-            track.class_id, track.seen_s = int(kept["class_id"]), float(kept["seen_s"])
-            state.tracks[int(key)] = track
-        self._cameras[camera] = state
+        self._cameras[camera] = restored(saved, self._new_track)

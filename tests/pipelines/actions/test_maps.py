@@ -9,8 +9,8 @@ import pytest
 from onnx import helper
 
 from pipelines.actions.create import create_engine
-from pipelines.actions.engine import Seen
 from pipelines.actions.maps import pool
+from pipelines.actions.seen import Seen
 from pipelines.actions.whole import WholeEmbedder
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector

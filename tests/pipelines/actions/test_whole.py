@@ -12,9 +12,9 @@ import pytest
 
 from pipelines.actions.card import ActionCard, EmbedderCard
 from pipelines.actions.create import create_engine
-from pipelines.actions.engine import Seen
 from pipelines.actions.flow import SHARES, VALUES, Flow
 from pipelines.actions.people import FAR, among_people
+from pipelines.actions.seen import Seen
 from pipelines.actions.whole import WholeEmbedder
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import sha256_of
