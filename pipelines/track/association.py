@@ -68,12 +68,13 @@ class _Tracks:
 class _Planes:
     """What is computed of each pair of `n` tracks and so many boxes, a plane each."""
 
-    def __init__(self, room: Floats, n: int, boxes: int) -> None:
+    def __init__(self, room: Floats, nothing: Floats, n: int, boxes: int) -> None:
         planes = room.reshape(PLANES, n, boxes)
         self.all = room.reshape(-1, boxes)
         self.apart, self.shared, self.union = planes[:4], planes[4:6], planes[6]
         self.begin, self.end = self.apart[:2], self.apart[2:]
         self.both, self.shared_y = self.shared
+        self.nothing = nothing.reshape(2, n, boxes)
 
 
 class _Pairs:
@@ -81,6 +82,7 @@ class _Pairs:
 
     def __init__(self) -> None:
         self._room: Floats = np.empty(0, np.float32)
+        self._nothing: Floats = np.zeros(0, np.float32)  # numpy is faster with an array than with a number
         self._planes = Rooms(self._divide, most=256)
 
     def of(self, n: int, boxes: int) -> _Planes:
@@ -91,8 +93,9 @@ class _Pairs:
         size = PLANES * n * boxes
         if size > len(self._room):
             self._room = np.empty(size, np.float32)
+            self._nothing = np.zeros(2 * n * boxes, np.float32)
             self._planes.clear()
-        return _Planes(self._room[:size], n, boxes)
+        return _Planes(self._room[:size], self._nothing[: 2 * n * boxes], n, boxes)
 
 
 class Likeness:
@@ -164,7 +167,7 @@ class Likeness:
         np.abs(room.apart, room.apart)
         shared -= room.begin
         shared -= room.end
-        np.maximum(shared, NOTHING, out=shared)
+        np.maximum(shared, room.nothing, out=shared)
         both *= room.shared_y
         union -= both
         both /= union

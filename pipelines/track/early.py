@@ -43,9 +43,8 @@ class Early:
         if not self._rows:
             return found
         for track_id in self._rows.keys() & track_ids.tolist():
-            table = np.array(self._rows.pop(track_id))
-            table[:, 0] = now_s - table[:, 0]
-            found[track_id] = table[table[:, 0] > 0]
+            before = [[now_s - row[0], *row[1:]] for row in self._rows.pop(track_id) if row[0] < now_s]
+            found[track_id] = np.array(before, np.float64).reshape(-1, 6)
         return found
 
     def save(self) -> list[Any]:

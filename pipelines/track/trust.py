@@ -71,9 +71,11 @@ class Trust:
             self._grow_old(tracks.hits.tolist())
         if not self._teachers:
             return
-        silent = {*absent, *(column for column in self.young if not tracks.confirmed.item(column))}
-        evidence = tracks.seen_evidence.tolist()
-        scale.learn([evidence[column] for column in self._teachers if column not in silent])
+        evidence, confirmed = tracks.seen_evidence, tracks.confirmed
+        told = [column for column in self._teachers if column not in absent]
+        if self.young:
+            told = [column for column in told if confirmed.item(column)]
+        scale.learn([evidence.item(column) for column in told])
 
     def _confirm(self, tracks: Table, absent: list[int]) -> None:
         settings = self._settings
