@@ -174,18 +174,18 @@ class Likeness:
         return both
 
 
-def _rows(shape: tuple[int, ...]) -> Index:
+def best_of(values: Floats) -> tuple[Index, Floats]:
+    """(T,) the best column of each row of a (T, D) matrix, and its value."""
+    best = values.argmax(1)
+    return best, values.reshape(-1).take(_ROWS[values.shape] + best)
+
+
+def _row_starts(shape: tuple[int, ...]) -> Index:
     """Where the rows of a matrix begin in the flat array."""
     return np.arange(0, shape[0] * shape[1], shape[1])
 
 
-_ROWS: Rooms[tuple[int, ...], Index] = Rooms(_rows)
-
-
-def best_of(values: Floats) -> tuple[Index, Floats]:
-    """(T,) the best column of each row of a (T, D) matrix, and its value."""
-    best = values.argmax(axis=1)
-    return best, values.reshape(-1).take(best + _ROWS[values.shape])
+_ROWS: Rooms[tuple[int, ...], Index] = Rooms(_row_starts, most=256)
 
 
 def rank(values: Floats, sure: Bools, proven: Bools, least: float, least_unsure: float) -> None:

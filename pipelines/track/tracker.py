@@ -104,7 +104,7 @@ class Tracker:
             absent, late = self._forget(absent)
         if free is None or free:
             self._give_birth(found, units, free)
-        confirmed, classes = self._trust.all_confirmed, self._votes.winners
+        confirmed, classes = not self._trust.unconfirmed, self._votes.winners
         return self._shown.tracks(self._tracks, absent, late, confirmed, classes, self._early, self._now_s)
 
     # ---- what comes in
@@ -221,6 +221,7 @@ class Tracker:
         which of them are not shown for it."""
         tracks, s = self._tracks, self.settings
         hasty = max(s.tentative_s, 1.5 * self._dt)
+        first_s = min(hasty, s.lost_s)
         late: list[int] = []
         gone: set[int] = set()
         # Few, mostly: one by one they are asked sooner than as arrays.
@@ -228,9 +229,10 @@ class Tracker:
             unseen_s = self._now_s - tracks.seen_s.item(column)
             if unseen_s > s.coast_s or tracks.doubt(column) > s.coast_doubt:
                 late.append(column)
-            lost_s = s.lost_s if tracks.confirmed.item(column) else hasty
-            out = max(abs(tracks.x.item(column) - 0.5), abs(tracks.y.item(column) - 0.5)) > 0.5 + OUTSIDE
-            if out or unseen_s > lost_s:
+            if unseen_s > first_s and unseen_s > (s.lost_s if tracks.confirmed.item(column) else hasty):
+                gone.add(column)
+            x, y = tracks.x.item(column), tracks.y.item(column)
+            if not (-OUTSIDE <= x <= 1 + OUTSIDE and -OUTSIDE <= y <= 1 + OUTSIDE):
                 gone.add(column)
         if not gone:
             return absent, late

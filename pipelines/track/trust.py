@@ -20,13 +20,14 @@ MOST_STEADY = 1000  # frames
 
 
 class Trust:
-    """`all_confirmed` and `all_sure` say whether all tracks are confirmed, and have had a sure box; `young`
-    are the columns of those that are not: few, mostly, so that they are counted one by one."""
+    """`unconfirmed` are the columns of tracks that are not confirmed yet, `young` these and those that never
+    had a sure box: few, mostly, so that they are counted one by one. `all_sure`: none is without."""
 
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
-        self.all_confirmed = self.all_sure = True
+        self.all_sure = True
         self.young: list[int] = []
+        self.unconfirmed: list[int] = []
         self._teachers: list[int] = []  # whose next box teaches, for so many frames more
         self._steady = 0
 
@@ -39,7 +40,7 @@ class Trust:
         if self._settings.confirm_hits <= 1:
             fresh.confirmed[:] = fresh.evidence >= self._settings.confirm_evidence
         self.young += range(at, at + fresh.n)
-        self.all_confirmed = False
+        self.unconfirmed += [at + k for k, known in enumerate(fresh.confirmed.tolist()) if not known]
         self.all_sure = self.all_sure and fresh.sure_hits.item(fresh.sure_hits.argmin()) > 0
         self._steady = 0
 
@@ -57,10 +58,8 @@ class Trust:
         """Of the tracks all are old but these, and some of these, perhaps."""
         confirmed, sure = tracks.confirmed, tracks.sure_hits
         self.young = [c for c in young if not (confirmed.item(c) and sure.item(c))]
-        self.all_confirmed = self.all_sure = not self.young
-        if self.young:
-            self.all_confirmed = all(confirmed.item(column) for column in self.young)
-            self.all_sure = all(sure.item(column) for column in self.young)
+        self.unconfirmed = [column for column in self.young if not confirmed.item(column)]
+        self.all_sure = all(sure.item(column) for column in self.young)
 
     def count(self, tracks: Table, absent: list[int], scale: ScoreScale) -> None:
         """Count the boxes that the tracks, but those `absent`, were just matched with."""
@@ -71,11 +70,8 @@ class Trust:
             self._grow_old(tracks.hits.tolist())
         if not self._teachers:
             return
-        evidence, confirmed = tracks.seen_evidence, tracks.confirmed
-        told = [column for column in self._teachers if column not in absent]
-        if self.young:
-            told = [column for column in told if confirmed.item(column)]
-        scale.learn([evidence.item(column) for column in told])
+        evidence, silent = tracks.seen_evidence, absent + self.unconfirmed
+        scale.learn([evidence.item(column) for column in self._teachers if column not in silent])
 
     def _confirm(self, tracks: Table, absent: list[int]) -> None:
         settings = self._settings

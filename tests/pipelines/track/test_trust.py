@@ -50,8 +50,7 @@ def test_a_box_teaches_by_its_number_in_a_confirmed_track() -> None:
             hits = tracks.hits
             wanted = matched & (hits >= TEACH_FROM) & (hits <= TEACH_TO) & (tracks.confirmed > 0)
             assert scale.values == tracks.seen_evidence[wanted].tolist(), frame
-            assert trust.all_confirmed == bool((tracks.confirmed > 0).all())
-            assert trust.young == (tracks.confirmed == 0).nonzero()[0].tolist()
+            assert trust.unconfirmed == trust.young == (tracks.confirmed == 0).nonzero()[0].tolist()
             assert not set(tracks.seen_evidence[old].tolist()) & set(scale.values)
         if frame % 40 == 0 and frame < 200:
             fresh = fresh_tracks(2)
