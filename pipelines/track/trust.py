@@ -70,7 +70,7 @@ class Trust:
             self._grow_old(tracks.hits.tolist())
         if not self._teachers:
             return
-        evidence, silent = tracks.seen_evidence, absent + self.unconfirmed
+        evidence, silent = tracks.seen_evidence, {*absent, *self.unconfirmed}
         scale.learn([evidence.item(column) for column in self._teachers if column not in silent])
 
     def _confirm(self, tracks: Table, absent: list[int]) -> None:
