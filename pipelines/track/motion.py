@@ -127,8 +127,7 @@ class Motion:
     def correct(self, tracks: Table, seen: Array, columns: Index, absent: list[int]) -> None:
         """Take the boxes `seen` (SEEN_ROWS, D) into account, of which the tracks (N,) have the `columns`, in
         place. Those `absent` may have any, and are put back."""
-        if absent:
-            tracks.hold()
+        tracks.hold(absent)
         room = self._rooms[tracks.n]
         seen.take(columns, 1, room.seen, "clip")
         step, square, weight, known = room.step, room.square, room.weight, room.known

@@ -88,7 +88,7 @@ class Table:
         self.learnt_and_noise = rows[48:56]
         self.noise_one = rows[52:57]
         self._kept = rows[2:56]  # what a frame without its box leaves as it is
-        self._held = np.empty_like(self._kept)
+        self._held = self._held_many = np.empty_like(self._kept)
         self._kept_columns, self._held_columns = self._kept.T, self._held.T
         self.side = rows[57:59]  # variance of the noise of a side in x and y, over the squared size
         self.id = rows[59]
@@ -131,15 +131,18 @@ class Table:
         width, height = self.width.item(column), self.height.item(column)
         return max(x / (width * width), y / (height * height)) ** 0.5  # type: ignore[no-any-return]
 
-    def hold(self) -> None:
-        """Remember all tracks as they are now, for `put_back`."""
-        self._held[:] = self._kept
+    def hold(self, columns: list[int]) -> None:
+        """Remember these tracks, which have no box now, for `put_back`."""
+        if len(columns) > FEW:
+            self._held_many = self._kept.take(columns, axis=1)
+        elif columns:
+            self._held[:] = self._kept
 
     def put_back(self, columns: list[int]) -> None:
-        """These tracks, which have no box now, are again as they were held: to go on with all tracks and put
-        a few back is less work than to leave them out at each step."""
+        """These tracks are again as they were held: to go on with all tracks and put a few back is less work
+        than to leave them out at each step."""
         if len(columns) > FEW:
-            self._kept_columns[columns] = self._held_columns[columns]
+            self._kept_columns[columns] = self._held_many.T
             return
         for column in columns:
             self._kept_columns[column] = self._held_columns[column]

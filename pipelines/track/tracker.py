@@ -237,10 +237,12 @@ class Tracker:
         if not gone:
             return absent, late
         self._early.forget([tracks.id.item(column) for column in gone])
-        left = [column for column in range(tracks.n) if column not in gone]
-        now_at = {before: now for now, before in enumerate(left)}
-        keep = np.array(left, np.intp)
-        self._tracks = self._tables[len(left)]
+        left = np.ones(tracks.n, np.bool_)
+        for column in gone:
+            left[column] = False
+        keep = left.nonzero()[0]
+        now_at = {c: c - sum(g < c for g in gone) for c in {*absent, *self._trust.young} if c not in gone}
+        self._tracks = self._tables[len(keep)]
         self._tracks.keep(tracks, keep)
         self._trust.keep(self._tracks, now_at)
         self._votes.keep(keep)
