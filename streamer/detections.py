@@ -11,8 +11,10 @@ sure_score    boxes below it are weak
 keypoints     (N, J, 3) float32 and joints, their J names, where the boxes have poses
 faint_offsets, faint_boxes, faint_scores, faint_class_ids: likewise the boxes of which the detector was not
               sure, for models of actions; faint_offsets is empty where it gives none
+looks, looked (N, E) what boxes look like, in bytes where that is whole, and (F,) the frames that were looked
+              at; only where there are such
 
-Files of earlier versions lack aspect, sure_score and what is faint.
+Files of earlier versions lack aspect, sure_score, looks and what is faint.
 """
 
 from __future__ import annotations
@@ -28,11 +30,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.values import Detections, Labels, Longs
 from streamer.errors import SourceDamaged, SourceError, StorageError
 
 FORMAT = "SD1"
+Reals = npt.NDArray[Any]
 _KEYS = ("format", "clip", "size", "media_ns", "offsets", "boxes", "scores", "class_ids", "names", "groups")
 
 
@@ -53,11 +57,15 @@ class StoredDetections:
     aspect: float = 0.0  # of the pictures looked at; 0 in files of an earlier version,
     faint: _Faint | None = None
     lacks_faint: bool = False  # likewise, whose detector may well have had faint boxes
+    looks: _Looks | None = None
 
     def frames(self) -> Iterator[tuple[int, Detections]]:
         """(media_ns, detections) of every frame in order."""
         for i, media_ns in enumerate(self.media_ns.tolist()):
             found = self.boxes.take(np.arange(self.offsets[i], self.offsets[i + 1]))
+            if self.looks is not None and self.looks.looked[i]:
+                looks = self.looks.of_boxes[self.offsets[i] : self.offsets[i + 1]]
+                found = replace(found, embeddings=looks.astype(np.float32))
             yield media_ns, found if self.faint is None else replace(found, faint=self.faint.of(i))
 
 
@@ -72,16 +80,26 @@ class _Faint:
         return self.boxes.take(np.arange(self.offsets[frame], self.offsets[frame + 1]))
 
 
+@dataclass(frozen=True)
+class _Looks:
+    """The looks of all boxes, zero in frames that were not `looked` at."""
+
+    of_boxes: Reals
+    looked: npt.NDArray[np.bool_]
+
+
 class DetectionLog:
-    """Gathers a clip's detections in memory (about 24 bytes a box) and writes them at the end."""
+    """Gathers a clip's detections in memory (24 bytes a box, 72 with looks) and writes them at the end."""
 
     def __init__(self) -> None:
         self._media_ns: list[int] = []
         self._found: list[Detections] = []
+        self._looks: list[Reals | None] = []
 
     def add(self, media_ns: int, found: Detections) -> None:
         self._media_ns.append(media_ns)
-        self._found.append(replace(found, maps=None))
+        self._found.append(replace(found, maps=None, embeddings=None))
+        self._looks.append(None if found.embeddings is None else _narrow(found.embeddings))
 
     def write(
         self,
@@ -114,13 +132,31 @@ class DetectionLog:
             poses = [none if each.keypoints is None else each.keypoints for each in self._found]
             arrays["keypoints"] = np.concatenate([*poses, none])
             arrays["joints"] = np.array(joints)
+        arrays |= self._looked()
         with replacing(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+    def _looked(self) -> dict[str, np.ndarray[Any, Any]]:
+        long = max((each.shape[1] for each in self._looks if each is not None), default=0)
+        if not long:
+            return {}
+        none = [np.zeros((len(found), long), np.uint8) for found in self._found]
+        looks = [zero if each is None else each for each, zero in zip(self._looks, none, strict=True)]
+        return {
+            "looks": np.concatenate(looks),
+            "looked": np.array([each is not None for each in self._looks]),
+        }
 
     def _faint(self) -> dict[str, np.ndarray[Any, Any]]:
         given = any(d.faint is not None for d in self._found)
         columns = _columns([d.faint or Detections.empty() for d in self._found])
         return columns if given else columns | {"offsets": np.zeros(0, np.int64)}
+
+
+def _narrow(looks: Reals) -> Reals:
+    """The same in bytes, where that loses nothing."""
+    whole = np.clip(looks, 0, 255).astype(np.uint8)
+    return whole if (whole == looks).all() else looks
 
 
 def _columns(found: Sequence[Detections]) -> dict[str, np.ndarray[Any, Any]]:
@@ -202,7 +238,19 @@ def _stored(data: dict[str, Any]) -> StoredDetections:
         aspect=aspect,
         faint=_stored_faint(data, len(media_ns), len(labels.names)),
         lacks_faint="faint_offsets" not in data,
+        looks=_stored_looks(data, len(media_ns), len(boxes)),
     )
+
+
+def _stored_looks(data: dict[str, Any], frames: int, boxes: int) -> _Looks | None:
+    if "looks" not in data:
+        return None
+    looks, looked = data["looks"], data["looked"]
+    if looks.ndim != 2 or len(looks) != boxes or looked.shape != (frames,):
+        raise ValueError("boxes and their looks differ in number")
+    if looks.dtype not in (np.uint8, np.float32) or not np.isfinite(looks).all():
+        raise ValueError("what boxes look like is not finite")
+    return _Looks(looks, looked.astype(np.bool_))
 
 
 def _stored_faint(data: dict[str, Any], frames: int, classes: int) -> _Faint | None:

@@ -92,6 +92,62 @@ def test_stored_detections_give_the_same_events_again(
     assert (tmp_path / "again.jsonl").read_text() == (folder / "out.jsonl").read_text()
 
 
+def test_a_slow_clip_and_its_stored_detections_give_the_same_events(tmp_path: Path) -> None:
+    """Boxes of frames far apart are known by their colours: those are stored too."""
+    stored, live, again = (tmp_path / name for name in ("d.npz", "live.jsonl", "again.jsonl"))
+    scene = "synthetic:street?seconds=30&fps=4&seed=3"
+    run(tmp_path, scene, "--engine", "motion", "--line", LINE, "--detections", stored, "--events", live)
+    run(tmp_path, stored, "--line", LINE, "--events", again)
+    assert live.read_text() == again.read_text() != ""
+    looked = [found.embeddings is not None for _, found in load_detections(stored).frames()]
+    assert looked == [False] + [True] * (len(looked) - 1)
+
+
+def test_stored_looks_are_kept_as_they_are_and_only_where_there_are_some(tmp_path: Path) -> None:
+    boxes = np.array([[0.1, 0.1, 0.2, 0.2], [0.3, 0.1, 0.4, 0.2]], np.float32)
+    scores, classes = np.ones(2, np.float32), np.zeros(2, np.int32)
+    labels = Labels(("person",), ("person",))
+    for name, looks in (
+        ("byte", [[0, 255, 7], [1, 2, 3]]),
+        ("real", [[0.25, -3, 1e6], [0, 0, 0]]),
+        ("none", None),
+    ):
+        log = DetectionLog()
+        log.add(0, Detections(boxes, scores, classes))
+        given = None if looks is None else np.array(looks, np.float32)
+        log.add(1, Detections(boxes, scores, classes, given))
+        log.add(2, Detections.empty())
+        log.write(tmp_path / name, clip="c", size=(64, 64), fps=25.0, labels=labels, detector={})
+        found = [f.embeddings for _, f in load_detections(tmp_path / name).frames()]
+        assert found[0] is None
+        assert found[2] is None
+        assert (found[1] is None) if given is None else np.array_equal(found[1], given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"looks": np.zeros((5, 3), np.uint8)},
+        {"looks": np.zeros(2, np.uint8)},
+        {"looks": np.full((2, 3), np.nan, np.float32)},
+        {"looks": np.array([["a"], ["b"]])},
+        {"looked": np.ones(9, np.bool_)},
+    ],
+)
+def test_stored_looks_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, np.ndarray]) -> None:
+    log = DetectionLog()
+    boxes = np.array([[0.1, 0.1, 0.2, 0.2], [0.3, 0.1, 0.4, 0.2]], np.float32)
+    found = Detections(boxes, np.ones(2, np.float32), np.zeros(2, np.int32), np.ones((2, 3), np.float32))
+    log.add(0, found)
+    labels = Labels(("person",), ("person",))
+    log.write(tmp_path / "d.npz", clip="c", size=(64, 64), fps=25.0, labels=labels, detector={})
+    with np.load(tmp_path / "d.npz") as file:
+        data = {key: file[key] for key in file.files} | change
+    np.savez(tmp_path / "bad.npz", **data)  # type: ignore[arg-type]
+    with pytest.raises(SourceDamaged, match="do not fit together"):
+        load_detections(tmp_path / "bad.npz")
+
+
 def test_stored_detections_tell_which_boxes_are_weak(tmp_path: Path) -> None:
     log = DetectionLog()
     box = np.array([[0.1, 0.1, 0.2, 0.2]], np.float32)
