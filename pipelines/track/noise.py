@@ -17,23 +17,23 @@ EVEN = np.array(0.25)  # three boxes are evenly spaced where their gaps differ b
 LARGEST_BEND = np.array(0.04)  # squared noise over squared size; more is motion, not noise
 FORGET = 0.05  # of a track's noise, a box
 CAMERA_MEMORY = 1000.0  # boxes
-# One, and squared second differences of centre and extent -> squared noise of a side, and one box, twice.
+# One or none, and squared second differences of centre and extent -> squared noise of a side, and one box or
+# none, twice.
 BENDS: Array = np.array([[0, 1, 0, 0.25, 0], [0, 0, 1, 0, 0.25], [6, 0, 0, 0, 0], [6, 0, 0, 0, 0]]) / 6
-# Of a box that counts, what is learnt of it and what is left of the sums: from 1 or 0 and one, stretched over
-# the rows by the product (numpy itself stretches more slowly).
-SHARES: Array = np.array([[1.0, 0.0]] * 4 + [[-FORGET, 1.0]] * 4)
+# Of a box that counts, what is learnt of it and what is left of the sums: from one and from 1 or 0, stretched
+# over the rows by the product (numpy itself stretches more slowly).
+SHARES: Array = np.array([[0.0, 1.0]] * 4 + [[1.0, -FORGET]] * 4)
 
 
 class _Room:
     """Room to measure the noise of `n` tracks."""
 
     def __init__(self, n: int) -> None:
-        self.bend = np.empty((5, n))
-        self.bend_s = self.bend[0]
+        one_bend = np.ones((6, n))
+        self.bend, self.bend_s = one_bend[1:], one_bend[1]  # of it the first row tells then who counts
+        self.one_counted = one_bend[:2]
         self.allowed = np.empty(n)
         self.even = np.empty(n, np.bool_)
-        self.counted_one = np.ones((2, n))
-        self.counted = self.counted_one[0]
         self.shares = np.empty((8, n))
         self.total = np.empty((4, n))
         self.total_noise, self.total_boxes = self.total[:2], self.total[2:]
@@ -71,21 +71,20 @@ class BoxNoise:
         np.less(np.abs(bend_s, bend_s), room.allowed, even)
         for column in absent:
             even[column] = False
-        counted, noise, sums, added = room.counted, tracks.learnt_noise, tracks.noise, tracks.learnt_and_noise
-        counted[:] = even
-        bend_s.fill(1.0)
+        noise, sums, added = tracks.learnt_noise, tracks.noise, tracks.learnt_and_noise
+        bend_s[:] = even
         bend *= bend
         BENDS.dot(bend, tracks.learnt)
         noise /= square_size
         np.minimum(noise, LARGEST_BEND, out=noise)
-        x, y, n, _ = tracks.learnt.dot(counted).tolist()
+        x, y, n, _ = tracks.learnt.dot(bend_s).tolist()
         if not n:
             return
         self._n = min(self._n + n, CAMERA_MEMORY)
         self._mean[0] += (x / n - self._mean[0]) * (n / self._n)
         self._mean[1] += (y / n - self._mean[1]) * (n / self._n)
         self._spread()
-        added *= SHARES.dot(room.counted_one, room.shares)
+        added *= SHARES.dot(room.one_counted, room.shares)
         sums += tracks.learnt
 
     def save(self) -> list[float]:

@@ -125,11 +125,11 @@ class Table:
         self.some_new = True
         self.ids = self.id.astype(np.int64)
 
-    def doubt(self, column: int) -> float:
-        """The standard deviation of a track's place, in sizes of its box: of x or y, the greater."""
-        x, y = self.p_xx.item(0, column), self.p_xx.item(1, column)
-        width, height = self.width.item(column), self.height.item(column)
-        return max(x / (width * width), y / (height * height)) ** 0.5  # type: ignore[no-any-return]
+    def is_surer(self, column: int, doubt: float) -> bool:
+        """Whether the standard deviation of a track's place is at most so many sizes of its box."""
+        width, height = doubt * self.width.item(column), doubt * self.height.item(column)
+        variance = self.p_xx.item
+        return bool(variance(0, column) <= width * width and variance(1, column) <= height * height)
 
     def hold(self, columns: list[int]) -> None:
         """Remember these tracks, which have no box now, for `put_back`."""

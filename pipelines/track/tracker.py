@@ -227,7 +227,7 @@ class Tracker:
         # Few, mostly: one by one they are asked sooner than as arrays.
         for column in absent:
             unseen_s = self._now_s - tracks.seen_s.item(column)
-            if unseen_s > s.coast_s or tracks.doubt(column) > s.coast_doubt:
+            if unseen_s > s.coast_s or not tracks.is_surer(column, s.coast_doubt):
                 late.append(column)
             if unseen_s > first_s and unseen_s > (s.lost_s if tracks.confirmed.item(column) else hasty):
                 gone.add(column)
