@@ -32,6 +32,10 @@ class Early:
             if rows is not None and len(rows) < HISTORY:
                 rows.append(_row(tracks, column))
 
+    def join(self, track_id: int, earlier: int) -> None:
+        """A track begins with the boxes of another."""
+        self._rows[track_id] = (self._rows.get(earlier, []) + self._rows.get(track_id, []))[:HISTORY]
+
     def forget(self, track_ids: list[float]) -> None:
         for track_id in track_ids:
             self._rows.pop(int(track_id), None)

@@ -79,7 +79,7 @@ class SceneMotion:
             return False
         goal = moved(tracks.seen_box, motion[None])[0]
         better = overlap(goal, boxes).max(axis=1) > overlap(tracks.box, boxes).max(axis=1) + BETTER
-        _take(tracks, (last & (fresh | better)).nonzero()[0], goal, dt)
+        carry(tracks, (last & (fresh | better)).nonzero()[0], goal, dt)
         return True
 
     def find(self, old: Array, new: Array, dt: float) -> Array | None:
@@ -248,7 +248,7 @@ def _fitted(old: Array, new: Array, motions: Array) -> Array:
     return motions
 
 
-def _take(tracks: Table, columns: Index, goal: Array, dt: float) -> None:
+def carry(tracks: Table, columns: Index, goal: Array, dt: float) -> None:
     """These tracks have moved to `goal` (4, T), in place."""
     before = tracks.seen_box[:, columns]
     size = np.maximum(before[2:], t.LEAST_SIZE) ** 2

@@ -15,6 +15,7 @@ from pipelines.track.camera_motion import CameraMotion
 from pipelines.track.early import Early
 from pipelines.track.evidence import ScoreScale
 from pipelines.track.found import Finder, Found
+from pipelines.track.leaps import Leaps
 from pipelines.track.motion import Motion
 from pipelines.track.reunion import LONGEST_S, NEXT, SLOW_S, reunite
 from pipelines.track.rooms import Rooms
@@ -28,9 +29,11 @@ from pipelines.values import Detections, Image, Labels, Stamp, Tracks
 
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
 
 BACKWARDS_S = 1.0  # media time that falls back by more begins anew; by less, the frame is dropped
+GONE_S = 1e6  # not seen for so long: a track that is another's beginning
 OUTSIDE = 0.02  # a predicted centre this far out of the picture has left it
 
 
@@ -67,6 +70,7 @@ class Tracker:
         self._early = Early()
         self._shown = Shown()
         self._scene = SceneMotion()
+        self._leaps = Leaps()
         self._base_ns: int | None = None  # the first frame's media time, and the last one's
         self._last_ns = 0
         self._now_s = 0.0
@@ -159,10 +163,15 @@ class Tracker:
         if self._scene.follow(tracks, value, found.rows, self._now_s, self._dt, self._likeness):
             alike = self._likeness.of(tracks)
             best, value = best_of(alike)
-        if units is not None:
-            self._looks.weigh(alike, units)
+        strange = None
         if len(groups) > 1:
             strange = groups[self._votes.winners][:, None] != groups[found.detections.class_ids]
+        if self._leap(alike, value, found, strange):
+            alike = self._likeness.of(tracks)
+            best, value = best_of(alike)
+        if units is not None:
+            self._looks.weigh(alike, units)
+        if strange is not None:
             np.copyto(alike, -1.0, where=strange)
         least, all_sure = self._least, found.all_sure and self._trust.all_sure
         if not all_sure:
@@ -184,6 +193,17 @@ class Tracker:
         if len(taken) == found.n:
             return [], absent
         return sorted(set(range(found.n)).difference(taken)), absent
+
+    def _leap(self, alike: Floats, value: Floats, found: Found, strange: Bools | None) -> bool:
+        """Whether tracks have leapt, see leaps.py; one that began a frame before goes on as the other."""
+        tracks = self._tracks
+        leapt = self._leaps.follow(tracks, alike, value, found.rows, strange, self._now_s, self._dt)
+        for column, earlier in leapt:
+            if earlier >= 0:
+                self._trust.join(tracks, column, earlier)
+                self._early.join(int(tracks.ids[column]), int(tracks.ids[earlier]))
+                tracks.seen_s[earlier] -= GONE_S
+        return bool(leapt)
 
     def _reunite(
         self,

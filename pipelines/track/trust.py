@@ -44,6 +44,12 @@ class Trust:
         self.all_sure = self.all_sure and fresh.sure_hits.item(fresh.sure_hits.argmin()) > 0
         self._steady = 0
 
+    def join(self, tracks: Table, column: int, earlier: int) -> None:
+        """A track has the boxes of another too."""
+        for counted in (tracks.hits, tracks.sure_hits, tracks.evidence):
+            counted[column] += counted[earlier]
+        self._steady = 0
+
     def keep(self, tracks: Table, columns: dict[int, int]) -> None:
         """Tracks have gone: which column has become which."""
         self._hold(tracks, [columns[column] for column in self.young if column in columns])
