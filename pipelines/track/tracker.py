@@ -299,7 +299,8 @@ class Tracker:
     def save(self) -> dict[str, Any]:
         """Plain data (numbers, lists, strings) from which `restore` goes on; about 1 KB a track.
 
-        What tracks look like, the last picture of the view and the scene's last motion are learnt anew.
+        What tracks look like, the last picture of the view, the scene's last motion and the time of the frame
+        before the last are learnt anew.
         """
         return checkpoint.save(
             self._tracks.all,
