@@ -6,6 +6,7 @@ they tell of beside the frame at which they were decided.
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any
 
 from pipelines.count import events as ev
@@ -43,6 +44,7 @@ class Analytics:
         self._recorder = PathRecorder()
         self._selection = Selection(self.labels)
         self._epoch: int | None = None
+        self._last: Stamp | None = None  # of the frame before
         self._base_ns = 0  # seconds count from here: float64 seconds keep nanoseconds only near 0
         self._now_s = 0.0
 
@@ -95,6 +97,7 @@ class Analytics:
         elif now_s <= self._now_s:
             return events
         self._now_s = now_s
+        self._last = stamp
         for places in self._smoother.past_places(self._smoother.add(now_s, tracks)):
             events.extend(self._take(stamp, places))
         events.extend(self._decide(stamp, flush=False))
@@ -102,7 +105,8 @@ class Analytics:
         return events
 
     def _begin(self, stamp: Stamp) -> list[Event]:
-        events = self.close(stamp) if self._epoch is not None else []
+        """What is told of the tracks before carries the stamp of their last frame: the clocks are new."""
+        events = self.close(self._last or stamp) if self._epoch is not None else []
         self._epoch = stamp.epoch
         self._base_ns = stamp.media_ns
         self._now_s = -1e-9
@@ -209,6 +213,7 @@ class Analytics:
         return {
             "format": FORMAT,
             "epoch": self._epoch,
+            "last": None if self._last is None else list(astuple(self._last)),
             "base_ns": self._base_ns,
             "now_s": self._now_s,
             "smoother": self._smoother.save(),
@@ -225,6 +230,8 @@ class Analytics:
         if saved.get("format") != FORMAT:
             raise ValueError(f"an analytics state of format {saved.get('format')!r} cannot be restored")
         self._epoch = saved["epoch"]
+        last = saved.get("last")  # not in states of the versions before
+        self._last = None if last is None else Stamp(*last)
         self._base_ns = int(saved["base_ns"])
         self._now_s = float(saved["now_s"])
         self._smoother.restore(saved["smoother"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines.count import Analytics, create_analytics
-from pipelines.count.events import LINE_CROSSED
+from pipelines.count.events import LINE_CROSSED, TRACK_ENDED
 from pipelines.spec import CameraRules, LineSpec
 from pipelines.values import Event, Labels, Stamp, Tracks
 
@@ -166,6 +166,28 @@ def test_a_restart_at_any_frame_neither_loses_nor_repeats_a_crossing(at: int) ->
         events += analytics.update(stamp(frame), tracks(x))
     events += analytics.close(stamp(len(path)))
     assert len([e for e in events if e.type == LINE_CROSSED]) == 1
+
+
+@pytest.mark.parametrize("save_at", [None, 20])
+def test_what_is_told_when_the_camera_opens_anew_is_of_the_epoch_before(save_at: int | None) -> None:
+    """Media time begins anew, and the wall clock went on for a minute meanwhile."""
+    rules = CameraRules(lines=(MIDDLE,))
+    analytics = create_analytics(rules, LABELS)
+    path = walk(0.34, 0.55, 20)
+    captured_ns, away_ns = 1_700_000_000_000_000_000, 60_000_000_000
+    frames = [Stamp("door", 1, f, f * 100_000_000, captured_ns + f * 100_000_000, f + 1) for f in range(20)]
+    for at, x in zip(frames, path, strict=True):
+        early = analytics.update(at, tracks(x))
+    assert [e for e in early if e.type == TRACK_ENDED] == []
+    if save_at is not None:
+        saved = json.loads(json.dumps(analytics.save()))
+        analytics = create_analytics(rules, LABELS)
+        analytics.restore(saved)
+    again = Stamp("door", 2, 0, 0, frames[-1].captured_ns + away_ns, 99)
+    told = analytics.update(again, tracks(0.3))
+    assert [(e.type, e.stamp) for e in told] == [(LINE_CROSSED, frames[-1]), (TRACK_ENDED, frames[-1])]
+    crossed_ns = told[0].data["crossed_captured_ns"]
+    assert crossed_ns == captured_ns + told[0].data["crossed_media_ns"] < frames[-1].captured_ns
 
 
 def test_time_that_falls_back_ends_the_tracks_and_counts_nothing_twice() -> None:
