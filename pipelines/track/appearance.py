@@ -22,7 +22,8 @@ UNKNOWN = 0.5  # likeness in between: an overlap counts as it is
 FIRST_SAME, FIRST_N = 0.97, 20.0  # how alike one object's looks are before any were seen, and its weight
 MEMORY = 1000.0  # boxes, and pairs of them
 LEAST_PAIRS = 10.0  # of different objects, before looks say anything
-LEAST_SPAN = 0.03  # of what is usual for one object over what is for two: less tells nobody apart
+LEAST_SPAN = 0.03  # of what is usual for one object over what is for two: less tells nobody apart,
+LEAST_SHARE = 0.5  # nor does less than this of what one object's looks differ by: under a light that flickers
 
 
 class Looks:
@@ -58,7 +59,8 @@ class Looks:
         looks = self._looks[columns]
         known = _there(looks)[:, None] & _there(units)
         span = self._same - self._other
-        if self._n_other < LEAST_PAIRS or span < LEAST_SPAN:
+        least = max(LEAST_SPAN, LEAST_SHARE * (1.0 - self._same))
+        if self._n_other < LEAST_PAIRS or span < least:
             known[:] = False
         share = np.clip((looks @ units.T - self._other) / max(span, LEAST_SPAN), 0.0, 1.0)
         return np.where(known, share, UNKNOWN).astype(np.float32), known

@@ -125,3 +125,19 @@ def test_what_is_usual_at_a_camera_is_learnt() -> None:
         likeness, known = looks.likeness(np.array([0, 1], np.intp), units)
         assert known.all()
         assert likeness == pytest.approx(np.eye(2), abs=0.05)
+
+
+@pytest.mark.parametrize(("flicker", "tells"), [(0.0, True), (0.3, True), (1.1, False)])
+def test_looks_that_change_from_frame_to_frame_say_nothing(flicker: float, tells: bool) -> None:
+    """A light that goes on and off in turn: both look more like the other than like themselves before."""
+    looks = Looks(2)
+    light = np.array([0, 0, 1.0])
+    units: Floats | None = None
+    for frame in range(100):
+        pair = [way + flicker * (1 if frame % 2 else -1) * light for way in np.eye(3)[:2]]
+        units = looks.units(np.array(pair, np.float32))
+        assert units is not None
+        looks.learn(np.array([0, 1], np.intp), units)
+    assert units is not None
+    _, known = looks.likeness(np.array([0, 1], np.intp), units)
+    assert known.all() == tells
