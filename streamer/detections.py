@@ -23,7 +23,7 @@ import contextlib
 import json
 import os
 import tempfile
-import zipfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,12 +32,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.pipeline import COLOURS_NS
 from pipelines.values import Detections, Labels, Longs
+from streamer.detections_fit import check_arrays
 from streamer.errors import SourceDamaged, SourceError, StorageError
 
 FORMAT = "SD1"
 Reals = npt.NDArray[Any]
 _KEYS = ("format", "clip", "size", "media_ns", "offsets", "boxes", "scores", "class_ids", "names", "groups")
+_AGAIN = "write it again with streamer analyze CLIP --detections"
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,12 @@ class StoredDetections:
     faint: _Faint | None = None
     lacks_faint: bool = False  # likewise, whose detector may well have had faint boxes
     looks: _Looks | None = None
+
+    @property
+    def lacks_looks(self) -> bool:
+        """Boxes of frames far apart have none: of an earlier version, or of pictures without colours."""
+        far = np.diff(self.media_ns) >= COLOURS_NS
+        return self.looks is None and bool((far & (np.diff(self.offsets)[1:] > 0)).any())
 
     def frames(self) -> Iterator[tuple[int, Detections]]:
         """(media_ns, detections) of every frame in order."""
@@ -196,76 +205,62 @@ def load_detections(path: Path) -> StoredDetections:
     """Raises SourceError when there is no such file, SourceDamaged when it is not one of these."""
     if not path.is_file():
         raise SourceError(f"{path}: no such file: check the path")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            data = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise SourceDamaged(f"{path}: not a file of stored detections ({error})") from error
+    data = _read(path)
     missing = [key for key in _KEYS if key not in data]
     if missing or str(data["format"]) != FORMAT:
-        raise SourceDamaged(f"{path}: not a file of stored detections of this version ({FORMAT})")
+        raise SourceDamaged(f"{path}: not a file of stored detections of this version ({FORMAT}): {_AGAIN}")
     try:
-        return _stored(data)
-    except (ValueError, IndexError, KeyError, TypeError) as error:
-        raise SourceDamaged(f"{path}: stored detections do not fit together: {error}") from error
+        check_arrays(data)
+    except ValueError as error:
+        raise SourceDamaged(f"{path}: stored detections do not fit together: {error}: {_AGAIN}") from error
+    return _stored(data)
 
 
-def _stored(data: dict[str, Any]) -> StoredDetections:
-    offsets, media_ns = data["offsets"], data["media_ns"]
-    poses = data.get("keypoints")
-    joints = tuple(map(str, data.get("joints", np.zeros(0)).tolist()))
-    if poses is not None and (poses.shape[1:2] != (len(joints),) or not np.isfinite(poses).all()):
-        raise ValueError("keypoints do not fit their joints, or are not finite")
+def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        opened = path.open("rb")
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}: check its permissions") from error
+    try:
+        with opened, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd headers: what matters is what is in the arrays
+            with np.load(opened, allow_pickle=False) as file:
+                data = {key: file[key] for key in file.files}
+        sound = all(isinstance(array, np.ndarray) for array in data.values())
+    except Exception:  # noqa: BLE001 - damaged bytes bring about any: of zlib, of zipfile, of a header
+        sound = False
+    if not sound:
+        raise SourceDamaged(f"{path}: not a file of stored detections, or a damaged one: {_AGAIN}")
+    return data
+
+
+def _stored(data: dict[str, npt.NDArray[Any]]) -> StoredDetections:
+    """Of arrays that fit together."""
     sure = float(data.get("sure_score", 0.0))
+    poses = data.get("keypoints")
     boxes = Detections(data["boxes"], data["scores"], data["class_ids"], keypoints=poses, sure_score=sure)
-    labels = Labels(tuple(data["names"].tolist()), tuple(data["groups"].tolist()))
-    _check(boxes, offsets, len(media_ns), len(labels.names))
     width, height, fps = data["size"].tolist()
-    aspect = float(data.get("aspect", 0.0))
-    if not 0 <= aspect < np.inf:
-        raise ValueError("the shape of the pictures is none")
     return StoredDetections(
         clip=str(data["clip"]),
         width=int(width),
         height=int(height),
         fps=float(fps),
-        labels=labels,
-        media_ns=media_ns,
-        offsets=offsets,
+        labels=Labels(tuple(data["names"].tolist()), tuple(data["groups"].tolist())),
+        media_ns=data["media_ns"],
+        offsets=data["offsets"],
         boxes=boxes,
         detector=json.loads(str(data.get("detector", "{}"))),
-        joints=joints,
-        aspect=aspect,
-        faint=_stored_faint(data, len(media_ns), len(labels.names)),
+        joints=tuple(data["joints"].tolist()) if "joints" in data else (),
+        aspect=float(data.get("aspect", 0.0)),
+        faint=_stored_faint(data),
         lacks_faint="faint_offsets" not in data,
-        looks=_stored_looks(data, len(media_ns), len(boxes)),
+        looks=_Looks(data["looks"], data["looked"]) if "looks" in data else None,
     )
 
 
-def _stored_looks(data: dict[str, Any], frames: int, boxes: int) -> _Looks | None:
-    if "looks" not in data:
-        return None
-    looks, looked = data["looks"], data["looked"]
-    if looks.ndim != 2 or len(looks) != boxes or looked.shape != (frames,):
-        raise ValueError("boxes and their looks differ in number")
-    if looks.dtype not in (np.uint8, np.float32) or not np.isfinite(looks).all():
-        raise ValueError("what boxes look like is not finite")
-    return _Looks(looks, looked.astype(np.bool_))
-
-
-def _stored_faint(data: dict[str, Any], frames: int, classes: int) -> _Faint | None:
+def _stored_faint(data: dict[str, npt.NDArray[Any]]) -> _Faint | None:
     offsets = data.get("faint_offsets")
     if offsets is None or not len(offsets):
         return None
     boxes = Detections(data["faint_boxes"], data["faint_scores"], data["faint_class_ids"])
-    _check(boxes, offsets, frames, classes)
     return _Faint(offsets, boxes)
-
-
-def _check(boxes: Detections, offsets: Longs, frames: int, classes: int) -> None:
-    if len(offsets) != frames + 1 or offsets[-1] != len(boxes) or (np.diff(offsets) < 0).any():
-        raise ValueError("frames and boxes differ in number")
-    if len(boxes) and not 0 <= boxes.class_ids.min() <= boxes.class_ids.max() < classes:
-        raise ValueError("a box has a class that is not listed")
-    if not np.isfinite(boxes.boxes_xyxyn).all():
-        raise ValueError("a box is not finite")

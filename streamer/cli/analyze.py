@@ -34,9 +34,9 @@ from streamer.cli.clip_arguments import (
 )
 from streamer.cli.numbers import Finite
 from streamer.cli.outputs import check_outputs
+from streamer.cli.stored import read_stored, say_that_faint_are_missing
 from streamer.clip_writer import format_of
 from streamer.config_store import ConfigStore
-from streamer.detections import load_detections
 from streamer.errors import ConfigError
 from streamer.sources.base import create_source
 
@@ -206,24 +206,15 @@ def _replay(
         raise ConfigError(
             f"{path}: stored detections have no pictures: --render and --detections need a video"
         )
-    stored = load_detections(path)
+    stored = read_stored(path)
     actions = chosen_actions(spec, analysis.Replayed(stored))
     if actions is not None and actions.needs_picture:
         raise ConfigError(f"{path}: stored detections have no pictures for {actions.model.path} to look at")
     if actions is not None and actions.needs_faint and stored.lacks_faint and stored.detector.get("model"):
-        _say_what_is_missing(path)
+        say_that_faint_are_missing(path)
     return analysis.replay(
         stored,
         drawn_rules(drawn, (stored.width, stored.height), classes),
         outputs=outputs,
         actions=actions,
-    )
-
-
-def _say_what_is_missing(path: Path) -> None:
-    click.secho(
-        f"warning: {path} is of an earlier version, without the boxes of which the detector was not sure: "
-        "fewer falls are told than of the clip itself; store it again with --detections",
-        fg="yellow",
-        err=True,
     )

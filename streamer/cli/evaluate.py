@@ -33,8 +33,9 @@ from streamer.cli.evaluate_arguments import (
 from streamer.cli.evaluate_tables import print_differences, print_evaluation, print_verdicts
 from streamer.cli.numbers import Finite
 from streamer.cli.outputs import check_outputs
+from streamer.cli.stored import read_stored
 from streamer.config_store import ConfigStore
-from streamer.detections import load_detections, replacing
+from streamer.detections import replacing
 from streamer.errors import ConfigError, GateNotMet
 from streamer.evaluation import (
     Judged,
@@ -156,7 +157,7 @@ def evaluate(
 
 def _run(store: ConfigStore, setup: Setup, rules_of: RulesOf, truth: TruthFile) -> Run:
     if setup.clip.endswith(".npz"):
-        stored = load_detections(Path(setup.clip))
+        stored = read_stored(Path(setup.clip))
         rules = rules_of((stored.width, stored.height), setup.spec)
         check_truth(truth, rules)
         with frames_progress(len(stored.media_ns)) as advance:

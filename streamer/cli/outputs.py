@@ -40,4 +40,6 @@ def check_folder(folder: Path | None, read: Iterable[What]) -> None:
 def _files(what: str | Path) -> list[Path]:
     """The files that are read; of a model its sidecar too."""
     path = path_of(str(what))
+    if not path.name:  # "." or "/": a folder
+        return []
     return [file for file in (path, path.with_suffix(".yaml")) if file.is_file()]

@@ -16,9 +16,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
 from pipelines.values import Detections, Labels
 from streamer.analyze import Analysis, Outputs, analyze, replay
+from streamer.cli.main import cli
 from streamer.detections import DetectionLog, load_detections
 from streamer.errors import Exit, SourceDamaged
 from streamer.installed import open_detector
@@ -37,6 +39,12 @@ def run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str
     environment = {**os.environ, "XDG_STATE_HOME": str(folder), "STREAMER_CONFIG": str(folder / "none")}
     command = [sys.executable, "-m", "streamer.cli.main", "analyze", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def invoke(folder: Path, *arguments: str | Path) -> Result:
+    """Any command, in this process."""
+    (folder / "streamer.yaml").write_text(f"state_dir: {folder}/state\n")
+    return CliRunner().invoke(cli, ["--config", str(folder), *map(str, arguments)])
 
 
 def analyze_scene(outputs: Outputs) -> Analysis:
@@ -124,28 +132,175 @@ def test_stored_looks_are_kept_as_they_are_and_only_where_there_are_some(tmp_pat
         assert (found[1] is None) if given is None else np.array_equal(found[1], given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"looks": np.zeros((5, 3), np.uint8)},
-        {"looks": np.zeros(2, np.uint8)},
-        {"looks": np.full((2, 3), np.nan, np.float32)},
-        {"looks": np.array([["a"], ["b"]])},
-        {"looked": np.ones(9, np.bool_)},
-    ],
-)
-def test_stored_looks_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, np.ndarray]) -> None:
+def stored_arrays(folder: Path, interval_ns: int = 40_000_000) -> dict[str, np.ndarray[Any, Any]]:
+    """Three frames: two boxes with all that boxes can have, none, and one box at the picture's border."""
     log = DetectionLog()
     boxes = np.array([[0.1, 0.1, 0.2, 0.2], [0.3, 0.1, 0.4, 0.2]], np.float32)
-    found = Detections(boxes, np.ones(2, np.float32), np.zeros(2, np.int32), np.ones((2, 3), np.float32))
-    log.add(0, found)
+    for i, n in enumerate((2, 0, 1)):
+        found = Detections(
+            np.zeros((1, 4), np.float32) if i == 2 else boxes[:n],
+            np.ones(n, np.float32),
+            np.zeros(n, np.int32),
+            np.ones((n, 3), np.float32),
+            np.full((n, 2, 3), 0.5, np.float32),
+            faint=Detections(boxes[:n], np.full(n, 0.1, np.float32), np.zeros(n, np.int32)),
+        )
+        log.add(i * interval_ns, found)
     labels = Labels(("person",), ("person",))
-    log.write(tmp_path / "d.npz", clip="c", size=(64, 64), fps=25.0, labels=labels, detector={})
-    with np.load(tmp_path / "d.npz") as file:
-        data = {key: file[key] for key in file.files} | change
-    np.savez(tmp_path / "bad.npz", **data)  # type: ignore[arg-type]
-    with pytest.raises(SourceDamaged, match="do not fit together"):
-        load_detections(tmp_path / "bad.npz")
+    rest: dict[str, Any] = {"labels": labels, "detector": {}, "joints": ("nose", "tail")}
+    log.write(folder / "d.npz", clip="c", size=(64, 64), fps=25.0, aspect=1.0, **rest)
+    with np.load(folder / "d.npz") as file:
+        return {key: file[key] for key in file.files}
+
+
+def save(path: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> Path:
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+BOX = np.array([[0.1, 0.1, 0.2, 0.2]], np.float32)
+POSES = np.full((3, 2, 3), 0.5, np.float32)
+MS = np.array([0, 1, 2], np.int64) * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("key", "bad"),
+    [
+        ("looks", np.zeros((5, 3), np.uint8)),
+        ("looks", np.zeros(3, np.uint8)),
+        ("looks", np.full((3, 3), np.nan, np.float32)),
+        ("looks", np.full((3, 3), 1e38, np.float32)),
+        ("looks", np.zeros((3, 3), np.int8)),
+        ("looks", np.zeros((3, 3))),
+        ("looks", np.array([["a"], ["b"], ["c"]])),
+        ("looked", np.ones(9, np.bool_)),
+        ("looked", np.ones(3)),
+        ("detector", np.array("[]")),
+        ("detector", np.array("null")),
+        ("detector", np.array("7")),
+        ("detector", np.array("{")),
+        ("size", np.array([np.inf, 64, 25])),
+        ("size", np.array([64, 0, 25])),
+        ("size", np.array([-64, 64, 25])),
+        ("size", np.array([np.nan, 64, 25])),
+        ("size", np.array([64, 64, np.nan])),
+        ("size", np.array([64, 64, np.inf])),
+        ("size", np.array([64, 64, -25])),
+        ("size", np.array([64, 64])),
+        ("size", np.array(["64", "64", "25"])),
+        ("aspect", np.array(np.nan)),
+        ("aspect", np.array(-1)),
+        ("aspect", np.ones(2)),
+        ("sure_score", np.array(np.nan)),
+        ("sure_score", np.array("1")),
+        ("media_ns", MS[:0]),
+        ("media_ns", MS[:, None]),
+        ("media_ns", MS.astype(float)),
+        ("media_ns", MS[[0, 1, 1]]),
+        ("media_ns", MS[[0, 2, 1]]),
+        ("media_ns", MS - 1),
+        ("offsets", np.array([0.0, 2, 2, 3])),
+        ("offsets", np.array([[0], [2], [2], [3]])),
+        ("offsets", np.array([1, 2, 2, 3])),
+        ("offsets", np.array([0, 2, 1, 3])),
+        ("offsets", np.array([0, 2, 2, 4])),
+        ("offsets", np.array([0, 2, 3])),
+        ("boxes", np.repeat(BOX, 2, axis=0)),
+        ("boxes", np.repeat(BOX, 3, axis=0).astype(float)),
+        ("boxes", np.array(0.5, np.float32)),
+        ("boxes", np.repeat(BOX, 3, axis=0) * np.float32(np.nan)),
+        ("boxes", np.repeat(BOX, 3, axis=0) * np.float32(100)),
+        ("boxes", np.repeat(BOX, 3, axis=0)[:, [2, 1, 0, 3]]),
+        ("boxes", np.repeat(BOX, 3, axis=0)[:, [0, 3, 2, 1]]),
+        ("scores", np.array([1, np.nan, 1], np.float32)),
+        ("scores", np.array([1, 1.1, 1], np.float32)),
+        ("scores", np.array([1, -0.1, 1], np.float32)),
+        ("class_ids", np.array([0, 1, 0], np.int32)),
+        ("class_ids", np.array([0, -1, 0], np.int32)),
+        ("class_ids", np.zeros(3)),
+        ("clip", np.array(3)),
+        ("names", np.array([3])),
+        ("names", np.array("person")),
+        ("groups", np.array(["person", "car"])),
+        ("groups", np.array([3.5])),
+        ("joints", np.array([1, 2])),
+        ("keypoints", POSES[:, :1]),
+        ("keypoints", POSES[:2]),
+        ("keypoints", POSES * np.float32(np.inf)),
+        ("keypoints", POSES * np.float32([100, 100, 1])),
+        ("keypoints", POSES * np.float32([1, 1, 9])),
+        ("faint_offsets", np.array([0, 2, 3])),
+        ("faint_offsets", np.zeros(0, np.int64)),
+        ("faint_boxes", np.repeat(BOX, 3, axis=0) * np.float32(100)),
+        ("faint_scores", np.array([1, np.nan, 1], np.float32)),
+        ("faint_class_ids", np.array([0, 1, 0], np.int32)),
+        ("faint_boxes", None),
+        ("joints", None),
+        ("keypoints", None),
+        ("looked", None),
+    ],
+)
+def test_an_array_that_does_not_fit_is_named(
+    tmp_path: Path, key: str, bad: np.ndarray[Any, Any] | None
+) -> None:
+    arrays = stored_arrays(tmp_path)
+    del arrays[key]
+    path = save(tmp_path / "bad.npz", arrays if bad is None else {**arrays, key: bad})
+    with pytest.raises(SourceDamaged, match=rf"do not fit together: .*\b{key} .*: write it again") as raised:
+        load_detections(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_arrays_that_are_odd_and_right_are_read(tmp_path: Path) -> None:
+    arrays = stored_arrays(tmp_path)
+    for change in (
+        {"boxes": np.array([[-0.1, 0, 1.1, 1], [0.5, 0.5, 0.5, 0.5], [0, 0, 1, 1]], np.float32)},
+        {"scores": np.array([0, 1.0005, 1], np.float32)},
+        {"keypoints": np.float32(POSES * [3.9, -1.9, 0])},
+        {"size": np.array([64, 64, 0.0])},  # the clip does not say how many frames a second
+        {"media_ns": MS * 1000 + 5},
+    ):
+        load_detections(save(tmp_path / "odd.npz", arrays | change))
+    earlier = ("aspect", "sure_score", "looks", "looked", "joints", "keypoints")
+    kept = {key: a for key, a in arrays.items() if key not in earlier and not key.startswith("faint")}
+    stored = load_detections(save(tmp_path / "earlier.npz", kept))
+    assert stored.lacks_faint
+    assert (stored.aspect, stored.faint, stored.looks) == (0.0, None, None)
+
+
+def test_a_clip_of_which_nothing_was_found_is_stored_and_read(tmp_path: Path) -> None:
+    log = DetectionLog()
+    log.add(0, Detections.empty())
+    log.add(200_000_000, Detections.empty())
+    log.write(tmp_path / "d.npz", clip="", size=(64, 64), fps=5.0, labels=Labels((), ()), detector={})
+    stored = load_detections(tmp_path / "d.npz")
+    assert [len(found) for _, found in stored.frames()] == [0, 0]
+    assert not stored.lacks_looks
+
+
+@pytest.mark.parametrize(("interval_ms", "far"), [(94, False), (95, True)])
+def test_boxes_of_frames_far_apart_without_looks_are_of_an_earlier_version(
+    tmp_path: Path, interval_ms: int, far: bool
+) -> None:
+    arrays = stored_arrays(tmp_path, interval_ms * 1_000_000)
+    assert not load_detections(tmp_path / "d.npz").lacks_looks
+    without = {key: array for key, array in arrays.items() if key not in ("looks", "looked")}
+    assert load_detections(save(tmp_path / "old.npz", without)).lacks_looks is far
+
+
+def test_analyze_and_evaluate_say_that_looks_are_missing(tmp_path: Path) -> None:
+    arrays = stored_arrays(tmp_path, 200_000_000)
+    without = {key: array for key, array in arrays.items() if key not in ("looks", "looked")}
+    old = save(tmp_path / "old.npz", without)
+    (tmp_path / "truth.csv").write_text("time,line,direction\n0:00.1,l,left-to-right\n")
+    for asked in (("analyze",), ("evaluate", "--truth", str(tmp_path / "truth.csv"))):
+        for path, warned in ((old, True), (tmp_path / "d.npz", False)):
+            done = invoke(tmp_path, *asked, path, "--line", "l=0.5,0,0.5,1")
+            assert done.exit_code == Exit.OK, done.output
+            lines = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+            assert len(lines) == warned
+            assert all(f"{path} is of an earlier version" in line for line in lines)
+            assert all("if the clip has colours" in line for line in lines)
 
 
 def test_stored_detections_tell_which_boxes_are_weak(tmp_path: Path) -> None:
@@ -361,13 +516,40 @@ def test_a_scene_without_end_is_refused(tmp_path: Path) -> None:
 
 
 def test_damaged_stored_detections_are_refused(tmp_path: Path) -> None:
-    for name, content in (("text.npz", b"not a zip"), ("empty.npz", b"")):
+    stored_arrays(tmp_path)
+    good = (tmp_path / "d.npz").read_bytes()
+    flipped = bytearray(good)
+    flipped[80:200] = bytes(byte ^ 0xFF for byte in flipped[80:200])
+    how = good.index(b"PK\x01\x02") + 10  # the first array is compressed
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    for name, content in (
+        ("text.npz", b"not a zip"),
+        ("empty.npz", b""),
+        ("flipped.npz", bytes(flipped)),
+        ("method.npz", good[:how] + b"\x63" + good[how + 1 :]),
+        ("short.npz", good[:-100]),
+        ("array.npz", (tmp_path / "array.npy").read_bytes()),
+        ("clip.npz", make_clip(tmp_path / "clip.mp4").read_bytes()),
+    ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(SourceDamaged, match="not a file of stored detections"):
+        with pytest.raises(SourceDamaged) as raised:
             load_detections(tmp_path / name)
+        assert str(raised.value) == (
+            f"{tmp_path / name}: not a file of stored detections, or a damaged one: "
+            "write it again with streamer analyze CLIP --detections"
+        )
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    with pytest.raises(SourceDamaged, match="this version"):
+    with pytest.raises(SourceDamaged, match=r"this version.*: write it again"):
         load_detections(tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize("clip", [".", "/", ".."])
+def test_a_folder_is_no_clip(tmp_path: Path, clip: str) -> None:
+    (tmp_path / "truth.csv").write_text("time,line,direction\n0:00.1,l,left-to-right\n")
+    for asked in (("analyze",), ("evaluate", "--truth", tmp_path / "truth.csv")):
+        done = invoke(tmp_path, *asked, clip, "--line", "l=0.5,0,0.5,1")
+        assert done.exit_code == Exit.SOURCE
+        assert f"error: {clip}: is a folder: give one video file" in done.stderr
 
 
 def assert_one_error(done: subprocess.CompletedProcess[str]) -> None:
