@@ -18,6 +18,7 @@ Index = npt.NDArray[np.intp]
 
 KEEP = 0.8  # of a track's look, a box
 UNALIKE, ALIKE = 0.5, 1.5  # what an overlap counts where looks are as of different objects, or of one
+UNALIKE_LOST = 0.25  # who comes back after being hidden and looks otherwise is somebody else
 UNKNOWN = 0.5  # likeness in between: an overlap counts as it is
 FIRST_SAME, FIRST_N = 0.97, 20.0  # how alike one object's looks are before any were seen, and its weight
 MEMORY = 1000.0  # boxes, and pairs of them
@@ -65,10 +66,13 @@ class Looks:
         share = np.clip((looks @ units.T - self._other) / max(span, LEAST_SPAN), 0.0, 1.0)
         return np.where(known, share, UNKNOWN).astype(np.float32), known
 
-    def weigh(self, alike: Floats, units: Floats) -> None:
-        """Weigh the overlaps (T, D) by how alike the looks are, in place."""
-        likeness, _ = self.likeness(slice(len(alike)), units)
-        alike *= UNALIKE + (ALIKE - UNALIKE) * likeness
+    def weigh(self, alike: Floats, units: Floats, lost: Bools) -> None:
+        """Weigh the overlaps (T, D) by how alike the looks are, in place. A track that is `lost` (T,), with no
+        box in the frame before, does not go on with who looks otherwise."""
+        likeness, known = self.likeness(slice(len(alike)), units)
+        weight = UNALIKE + (ALIKE - UNALIKE) * likeness
+        weight[lost] = np.where(known, UNALIKE_LOST + (ALIKE - UNALIKE_LOST) * likeness, weight)[lost]
+        alike *= weight
 
     def learn(self, columns: Index, units: Floats) -> None:
         """Take the looks (N, E) of boxes matched with these tracks into account."""

@@ -170,7 +170,7 @@ class Tracker:
             alike = self._likeness.of(tracks)
             best, value = best_of(alike)
         if units is not None:
-            self._looks.weigh(alike, units)
+            self._looks.weigh(alike, units, tracks.seen_s < self._now_s - NEXT * self._dt)
         if strange is not None:
             np.copyto(alike, -1.0, where=strange)
         least, all_sure = self._least, found.all_sure and self._trust.all_sure

@@ -93,8 +93,11 @@ def test_looks_stay_with_their_tracks_when_others_go() -> None:
         looks.learn(np.array([0, 1], np.intp), units[:2])  # how unlike two are who are seen at once
     looks.keep(np.array([1], np.intp))
     alike = np.ones((1, 2), np.float32)
-    looks.weigh(alike, units[:2])
+    looks.weigh(alike, units[:2], np.zeros(1, np.bool_))
     assert alike[0] == pytest.approx([0.5, 1.5], abs=0.01)
+    alike[:] = 1.0
+    looks.weigh(alike, units[:2], np.ones(1, np.bool_))  # who was lost must look like before
+    assert alike[0] == pytest.approx([0.25, 1.5], abs=0.01)
 
 
 def test_looks_count_for_nothing_before_two_were_seen_at_once() -> None:
@@ -104,9 +107,10 @@ def test_looks_count_for_nothing_before_two_were_seen_at_once() -> None:
     looks.begin(slice(0, 2), units)
     for _ in range(50):
         looks.learn(np.array([0], np.intp), units[:1])
-    alike = np.ones((2, 2), np.float32)
-    looks.weigh(alike, units)
-    assert (alike == 1.0).all()
+    for lost in (False, True):
+        alike = np.ones((2, 2), np.float32)
+        looks.weigh(alike, units, np.full(2, lost))
+        assert (alike == 1.0).all()
 
 
 def test_what_is_usual_at_a_camera_is_learnt() -> None:
