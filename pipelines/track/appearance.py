@@ -67,8 +67,8 @@ class Looks:
         return np.where(known, share, UNKNOWN).astype(np.float32), known
 
     def weigh(self, alike: Floats, units: Floats, lost: Bools) -> None:
-        """Weigh the overlaps (T, D) by how alike the looks are, in place. A track that is `lost` (T,), with no
-        box in the frame before, does not go on with who looks otherwise."""
+        """Weigh the overlaps (T, D) by how alike the looks are, in place. A track that is `lost` (T,)
+        (it had no box in the frame before) does not go on with who looks otherwise."""
         likeness, known = self.likeness(slice(len(alike)), units)
         weight = UNALIKE + (ALIKE - UNALIKE) * likeness
         weight[lost] = np.where(known, UNALIKE_LOST + (ALIKE - UNALIKE_LOST) * likeness, weight)[lost]
