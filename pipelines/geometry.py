@@ -14,6 +14,13 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 AnyFloats = npt.NDArray[np.floating[Any]]
 
+BORDER = 0.02  # of the picture: a box this near to its border is cut by it, and a line goes on beyond it
+
+
+def at_the_border(point: tuple[float, float]) -> bool:
+    """Whether a normalised point lies at the picture's border, or beyond it."""
+    return min(*point, 1 - point[0], 1 - point[1]) <= BORDER
+
 
 def iou(first_xyxy: AnyFloats, second_xyxy: AnyFloats) -> Array:
     """Intersection over union of every pair: (N, 4) and (M, 4) boxes give (N, M); empty boxes give 0."""

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from pipelines.count.rows import RowTable
 from pipelines.count.smoothing import Places
-from pipelines.geometry import Polyline
+from pipelines.geometry import BORDER, Polyline, at_the_border
 from pipelines.spec import LineSpec
 
 Array = npt.NDArray[np.float64]
@@ -36,7 +36,6 @@ SETTLE_S = 0.15
 SETTLE_FRAMES = 2
 EVIDENCE_S = 0.75
 EVIDENCE = 0.1
-EDGE = 0.02  # of the picture: a line's end this near to its border is at the border
 EVIDENCE_FRAMES = 3.0  # and at least so many frames more than that of the place
 
 
@@ -93,7 +92,7 @@ class LineCounter:
     def __init__(self, spec: LineSpec) -> None:
         self.spec = spec
         self._line = Polyline(spec.points)
-        self._open = tuple(_at_the_edge(point) for point in (spec.points[0], spec.points[-1]))
+        self._open = tuple(at_the_border(point) for point in (spec.points[0], spec.points[-1]))
         self._table = RowTable(_COLUMNS)
         self._waiting: list[LineCrossing] = []
 
@@ -213,7 +212,7 @@ def least_evidence(
     last_s, first_s = between_s
     before = known.evidence_between(row, last_s - within_s, last_s)
     after = known.evidence_between(row, first_s, first_s + within_s)
-    cut = min(box_xyxyn) < EDGE or max(box_xyxyn) > 1 - EDGE
+    cut = min(box_xyxyn) < BORDER or max(box_xyxyn) > 1 - BORDER
     return (max if cut else min)(before, after) / frames
 
 
@@ -225,10 +224,6 @@ def band_width(normal_xy: Sequence[float], box_xyxyn: Sequence[float], noise_xyn
     extent = x * (x2 - x1) + y * (y2 - y1)
     error = x * noise_xyn[0] + y * noise_xyn[1]
     return max(ERRORS * error, BAND * extent)
-
-
-def _at_the_edge(point: tuple[float, float]) -> bool:
-    return min(*point, 1 - point[0], 1 - point[1]) <= EDGE
 
 
 def _crossing(row: int, track: list[float], margin: float, box: Sequence[float]) -> LineCrossing:

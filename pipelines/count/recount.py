@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.count.frames import SAME_S
-from pipelines.count.line import EDGE, SETTLE_S, LineCounter, LineCrossing
+from pipelines.count.line import SETTLE_S, LineCounter, LineCrossing
 from pipelines.count.paths import BEFORE_S
 from pipelines.count.selection import FOOT_GROUPS
 from pipelines.count.smoothing import Places
 from pipelines.count.trace import Places as StoredPlaces
 from pipelines.count.trace import Trace
-from pipelines.geometry import Polyline, anchor_points
+from pipelines.geometry import BORDER, Polyline, anchor_points
 from pipelines.spec import LineSpec
 
 Array = npt.NDArray[np.float64]
@@ -90,7 +90,7 @@ def _reaches(trace: Trace, spec: LineSpec) -> bool:
     """Whether the track's and the poly-line's surroundings meet at all."""
     points = np.array(spec.points)
     low, high = trace.boxes_xyxyn[:, :2].min(axis=0), trace.boxes_xyxyn[:, 2:].max(axis=0)
-    return bool((low <= points.max(axis=0) + EDGE).all() and (high >= points.min(axis=0) - EDGE).all())
+    return bool((low <= points.max(axis=0) + BORDER).all() and (high >= points.min(axis=0) - BORDER).all())
 
 
 def stored_anchors(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pipelines.count.frames import BOX, EVIDENCE, SEEN, FrameTable
 from pipelines.count.rows import pack, unpack
+from pipelines.geometry import BORDER
 from pipelines.values import Tracks
 
 Array = npt.NDArray[np.float64]
@@ -26,7 +27,6 @@ REACH = 2.5  # the weights end at so many standard deviations
 LAG_S = REACH * TAU_S  # how long after a frame its places are given,
 LAG_FRAMES = 1.5  # and at least so many frame intervals
 SLOW_S, LONGEST_S = 0.15, 1.0  # between frames: so far apart an object comes in unseen, or who knows what
-BORDER = 0.02  # of the picture: a box this near to its border is cut
 INWARD = 2  # boxes after the first that tell which way it goes
 FORGET_S = 4.0  # a track that is not seen for so long is over
 ROWS = 16  # at first

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from pipelines.evaluate.crossings import Crossing
 from pipelines.evaluate.truth import Truth, TruthError
-from pipelines.geometry import Polyline
+from pipelines.geometry import Polyline, at_the_border
 from pipelines.spec import LineSpec
 
 Array = npt.NDArray[np.float64]
@@ -29,7 +29,6 @@ RUN = 2  # observations in a row that make a side
 CLASSES = {1: "person", 3: "car", 4: "bicycle", 5: "motorcycle"}  # of MOT16 and later
 OUTSIDE = 0.01  # share of boxes wholly outside the picture from which the size must be wrong
 FILLED = 0.6  # boxes that all end before this share of the picture: is its size right?
-EDGE = 0.02  # of the picture: a line's end this near to its border is at the border
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,7 +198,7 @@ def _line_crossings(points: Array, line: LineSpec, size: tuple[int, int]) -> lis
     for at, to_right in side_changes(right):
         cut = _cut(points[at - 1], points[at], float(distance[at - 1]), float(distance[at]))
         before, after = polyline.beyond(cut[None])
-        ends = _at_the_edge(line.points[0]), _at_the_edge(line.points[-1])
+        ends = at_the_border(line.points[0]), at_the_border(line.points[-1])
         if (before[0] <= 0 or ends[0]) and (after[0] <= 0 or ends[1]):
             found.append((at, to_right))
     return found
@@ -218,7 +217,3 @@ def side_changes(right: npt.NDArray[np.bool_]) -> list[tuple[int, bool]]:
 def _cut(a: Array, b: Array, from_d: float, to_d: float) -> Array:
     share = abs(from_d) / max(abs(from_d) + abs(to_d), 1e-12) if (from_d > 0) != (to_d > 0) else 1.0
     return np.asarray(a + (b - a) * share)
-
-
-def _at_the_edge(point: tuple[float, float]) -> bool:
-    return min(*point, 1 - point[0], 1 - point[1]) <= EDGE

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.geometry import BORDER
 from pipelines.values import Floats, Image
 
 Index = npt.NDArray[np.intp]
@@ -26,7 +27,6 @@ HUES, LIGHTS = 12, 4
 BINS = HUES + LIGHTS
 LENGTH = PARTS * BINS
 DARK = 64.0  # of 255: hues of what is darker are noise
-BORDER = 0.02  # a box this near to the picture's border shows a part of the object: it says nothing
 FULL = 255.0  # numbers are whole, up to this, so that a byte holds each
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.geometry import BORDER
 from pipelines.track import table as t
 from pipelines.track.motion import SHARES
 from pipelines.track.table import Table
@@ -27,7 +28,6 @@ FAR_UNSEEN = 1 / 32  # and from 1 where looks are not known
 WORTH = 0.5  # what must be left of it,
 BEAT = 0.2  # and how far it must be ahead of all others'
 RATIO, RATIO_CUT = 1.35, 4.5  # most that one height is of the other; where the border cuts a box
-BORDER = 0.02  # of the picture
 NEXT = 1.5  # frames: of a track that was seen in the last one
 
 

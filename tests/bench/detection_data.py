@@ -17,12 +17,12 @@ SCALE = 0.625  # truth was drawn at 768x576, the clip has 480x360
 MATCH_IOU = 0.5
 
 
-def images(clip: Path, every: int = 1) -> Iterator[tuple[int, Image]]:
-    """(index from 0, picture) of every n-th frame."""
+def images(clip: Path, every: int = 1, first: int = 0) -> Iterator[tuple[int, Image]]:
+    """(index from 0, picture) of every n-th frame from `first`, below n, on."""
     capture = cv2.VideoCapture(str(clip))
     index = 0
     while capture.grab():
-        if index % every == 0:
+        if index % every == first:
             good, image = capture.retrieve()
             if not good:
                 raise ValueError(f"{clip}: frame {index} cannot be decoded")
