@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.actions.action_frame import Seen
 from pipelines.actions.engine import ActionEngine
-from pipelines.actions.seen import Seen
 from pipelines.count import Analytics, create_analytics
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.filter import DetectionFilter
-from pipelines.scene.watch import SceneWatch
+from pipelines.scene.tracker import SceneWatch
 from pipelines.skeleton import MIN_SCORE
 from pipelines.spec import CameraRules
 from pipelines.track import Tracker, create_tracker
-from pipelines.track.camera_motion import small_grey
-from pipelines.track.colours import colours, small_colours
+from pipelines.track.colour_histogram import colours, small_colours
+from pipelines.track.global_motion import small_grey
 from pipelines.track.matched import matched_rows
 from pipelines.values import Detections, Event, Floats, Frame, FrameResult, Image, Labels, Stamp
 

@@ -13,7 +13,7 @@ from pipelines.detect.errors import ModelRefused
 DETECTORS: Mapping[str, str] = {
     "openvino": "pipelines.detect.openvino:OpenVinoDetector",
     "onnx": "pipelines.detect.onnx:OnnxDetector",
-    "torch": "pipelines.detect.torch:TorchDetector",
+    "torch": "pipelines.detect.torch.engine:TorchDetector",
     "motion": "pipelines.detect.motion:MotionDetector",
 }
 

@@ -15,8 +15,8 @@ from typing import Any
 import redis
 import yaml
 
-from streamer import control
-from streamer.redis_server import subscriber_url, writer_url
+from streamer.api import control_socket as control
+from streamer.daemon.redis_server import subscriber_url, writer_url
 
 START_LIMIT_S = 40.0
 

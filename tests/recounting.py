@@ -8,17 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.count.recount import recount
-from pipelines.count.trace import decode, unpack
+from pipelines.count.replay import recount
+from pipelines.count.trajectory_codec import decode, unpack
 from pipelines.detect.detector import Detector
 from pipelines.pipeline import Pipeline
 from pipelines.registry import create_detector
 from pipelines.spec import CameraRules, LineSpec
 from pipelines.values import Detections, Event, Frame, Labels
-from streamer import cloudevents
-from streamer.decode_ahead import CAMERA, stamp_of
+from streamer.clips.prefetch import CAMERA, stamp_of
 from streamer.errors import SourceEnded
-from streamer.messages import EventRecord
+from streamer.events import cloudevents
+from streamer.ipc.messages import EventRecord
 from streamer.sources.base import create_source
 from tests.bench.counting_data import Sequence
 

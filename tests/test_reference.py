@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 from pipelines.spec import ClassLimit, LineSpec, SceneSpec, check_name
 from pipelines.spec_analytics import CalibrationSpec
 from streamer.cli.camera import LIMITS, SETTABLE
-from streamer.config import CameraConfig, Config
+from streamer.config.schema import CameraConfig, Config
 from streamer.errors import Exit
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.actions.decide import Action, Decider
+from pipelines.actions.action_frame import WHOLE, FrameValues, Seen
+from pipelines.actions.compatibility import check_card, check_groups, check_kept
 from pipelines.actions.embed import CropEmbedder
+from pipelines.actions.hysteresis import Action, Decider
 from pipelines.actions.inputs import boxes_to_values
-from pipelines.actions.kept import KeptCamera, KeptTrack, restored
-from pipelines.actions.pairing import check_card, check_groups, check_kept
 from pipelines.actions.runtime import ActionModel
-from pipelines.actions.seen import WHOLE, FrameValues, Seen
+from pipelines.actions.state import KeptCamera, KeptTrack, restored
 from pipelines.actions.windows import GAP_S, Clock, Ring, stack
 from pipelines.values import Detections, Event, Floats, Labels, Stamp
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.actions.inputs import BOX_FEATURES, Kind
-from pipelines.actions.summary import RidgeMember, StatsMember
+from pipelines.actions.linear_probe import RidgeMember, StatsMember
 
 Temporal = Literal["lstm", "attention", "mean", "tcn", "stats", "ridge"]
 TEMPORALS: tuple[Temporal, ...] = ("lstm", "attention", "mean", "tcn", "stats", "ridge")

@@ -1,4 +1,4 @@
-"""Crossings of one directed line, decided on places that were smoothed with hindsight (smoothing.py).
+"""Crossings of one directed line, decided on places that were smoothed with hindsight (box_smoothing.py).
 
 A track is on a side when its anchor point has been farther from the line than a band; it has crossed when it
 was on one side and then stays on the other: beyond the band, for `SETTLE_S` and `SETTLE_FRAMES`. The band is
@@ -7,10 +7,11 @@ walking along it counts nothing, while a steady vehicle needs no room at all. Th
 crossing are where the path cuts the line, interpolated; where that lies beyond the line's ends it is none
 (an end at the picture's edge is no end).
 
-Last, the object must have been really there, before and after: the evidence of its boxes (evidence.py) in the
-`EVIDENCE_S` up to its last place on the one side, and from its first on the other, over all frames of that
-time, must reach `EVIDENCE` each. Where weak boxes alone led a track over the line it was another object, or
-none. Of an object that the picture's border cuts there one side is enough: a part of it is seen badly.
+Last, the object must have been really there, before and after: the evidence of its boxes
+(score_calibration.py) in the `EVIDENCE_S` up to its last place on the one side, and from its first on the
+other, over all frames of that time, must reach `EVIDENCE` each. Where weak boxes alone led a track over the
+line it was another object, or none. Of an object that the picture's border cuts there one side is enough: a
+part of it is seen badly.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.count.rows import RowTable
-from pipelines.count.smoothing import Places
+from pipelines.count.box_smoothing import Places
+from pipelines.count.slot_table import RowTable
 from pipelines.geometry import BORDER, Polyline, at_the_border
 from pipelines.spec import LineSpec
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.count.rows import RowTable
-from pipelines.count.smoothing import Places, Smoother
+from pipelines.count.box_smoothing import Places, Smoother
+from pipelines.count.slot_table import RowTable
 from pipelines.geometry import Polygon
 from pipelines.spec import ZoneSpec
 

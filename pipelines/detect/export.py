@@ -21,11 +21,11 @@ from typing import Any
 
 import torch
 
-from pipelines.detect.checkpoint import read_checkpoint
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import DEFAULT_SIZE
 from pipelines.detect.onnx_file import field
-from pipelines.detect.ultralytics_net import build_net, ready, ultralytics_tasks
+from pipelines.detect.torch.pt_file import read_checkpoint
+from pipelines.detect.torch.ultralytics_net import build_net, ready, ultralytics_tasks
 
 OPSET = 17
 CELL = 32

@@ -19,9 +19,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Ticket
 from pipelines.detect.errors import ModelRefused
+from pipelines.detect.feature_maps import choose_maps, frame_maps
 from pipelines.detect.heads.base import Shape
 from pipelines.detect.letterbox import Letterbox, Pixels, Placement
-from pipelines.detect.maps import choose_maps, frame_maps
 from pipelines.detect.model import Answers, ModelFile
 from pipelines.detect.onnx_file import branching_tensors, with_outputs
 from pipelines.values import Detections, Floats, Frame, Image

@@ -19,6 +19,7 @@ import numpy as np
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Ticket
 from pipelines.detect.errors import ModelRefused
+from pipelines.detect.feature_maps import choose_maps, frame_maps
 from pipelines.detect.graph import (
     Graph,
     add_maps,
@@ -33,9 +34,8 @@ from pipelines.detect.graph import (
 from pipelines.detect.heads import Head
 from pipelines.detect.heads.yolov8 import YoloV8Cut
 from pipelines.detect.letterbox import Placement, fit
-from pipelines.detect.maps import choose_maps, frame_maps
 from pipelines.detect.model import Answers, ModelFile
-from pipelines.detect.openvino_program import Program, Request, Size
+from pipelines.detect.openvino_graph import Program, Request, Size
 from pipelines.values import Detections, Frame, Image
 
 STREAMS = 4  # at most; each has buffers of its own, about 25 MB for a net at 640

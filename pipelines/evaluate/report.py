@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from pipelines.evaluate.gate import Verdict
+from pipelines.evaluate.acceptance import Verdict
 from pipelines.evaluate.summary import Difference, Evaluation, Row
 
 STYLE = """

@@ -9,8 +9,8 @@ import numpy as np
 
 from pipelines.actions.card import HeadCard
 from pipelines.actions.embed import CropEmbedder
+from pipelines.actions.full_frame_features import WholeEmbedder
 from pipelines.actions.runtime import ActionModel
-from pipelines.actions.whole import WholeEmbedder
 from pipelines.detect.errors import ModelRefused
 from pipelines.values import Floats, Image
 

@@ -1,4 +1,4 @@
-"""What tracks look like, where boxes come with an embedding: that of the user's detector, or colours.py.
+"""What tracks look like, where boxes come with an embedding: the user's detector's, or colour_histogram.py.
 
 A track's look is the mean of the unit vectors of its boxes with forgetting (as in BoT-SORT: Aharon et al.,
 "BoT-SORT: Robust Associations Multi-Pedestrian Tracking", 2022). How much two looks say is not assumed but

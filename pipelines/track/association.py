@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.track.rooms import Rooms
-from pipelines.track.table import Table
+from pipelines.track.buffers import Rooms
+from pipelines.track.state import Table
 
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.track import table as t
+from pipelines.track import state as t
 
 Array = npt.NDArray[np.float64]
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.track import table as t
+from pipelines.track import state as t
 from pipelines.track.association import NOTHING, Likeness, best_of
-from pipelines.track.motion import SHARES
-from pipelines.track.table import Table
+from pipelines.track.kalman import SHARES
+from pipelines.track.state import Table
 
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]

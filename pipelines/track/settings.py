@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class TrackerSettings:
     """Accelerations, speeds and noise are in widths (x) and heights (y) of the object's own box.
 
-    Evidence is in spreads of this camera's usual scores above a border, see evidence.py.
+    Evidence is in spreads of this camera's usual scores above a border, see score_calibration.py.
     """
 
     low_score: float = 0.1  # boxes below this are ignored

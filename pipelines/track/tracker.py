@@ -8,23 +8,23 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.track import checkpoint
-from pipelines.track import table as t
+from pipelines.track import state as t
 from pipelines.track.appearance import Looks
 from pipelines.track.association import NOTHING, Likeness, best_of, pairs, rank
-from pipelines.track.camera_motion import CameraMotion
-from pipelines.track.early import Early
-from pipelines.track.evidence import ScoreScale
-from pipelines.track.found import Finder, Found
-from pipelines.track.leaps import Leaps
-from pipelines.track.motion import Motion
-from pipelines.track.reunion import LONGEST_S, NEXT, SLOW_S, reunite
-from pipelines.track.rooms import Rooms
+from pipelines.track.buffers import Rooms
+from pipelines.track.class_voting import Votes
+from pipelines.track.confirmation import Trust
+from pipelines.track.detections import Finder, Found
+from pipelines.track.global_motion import CameraMotion
+from pipelines.track.kalman import Motion
+from pipelines.track.large_displacement import Leaps
+from pipelines.track.output import Shown
 from pipelines.track.scene_motion import SceneMotion
+from pipelines.track.score_calibration import ScoreScale
 from pipelines.track.settings import TrackerSettings
-from pipelines.track.shown import Shown
-from pipelines.track.table import Table
-from pipelines.track.trust import Trust
-from pipelines.track.votes import Votes
+from pipelines.track.state import Table
+from pipelines.track.stitching import LONGEST_S, NEXT, SLOW_S, reunite
+from pipelines.track.tentative_history import Early
 from pipelines.values import Detections, Image, Labels, Stamp, Tracks
 
 Array = npt.NDArray[np.float64]
@@ -195,7 +195,8 @@ class Tracker:
         return sorted(set(range(found.n)).difference(taken)), absent
 
     def _leap(self, alike: Floats, value: Floats, found: Found, strange: Bools | None) -> bool:
-        """Whether tracks have leapt, see leaps.py; one that began a frame before goes on as the other."""
+        """Whether tracks have leapt (large_displacement.py); one that began a frame before goes on as the
+        other."""
         tracks = self._tracks
         leapt = self._leaps.follow(tracks, alike, value, found.rows, strange, self._now_s, self._dt)
         for column, earlier in leapt:

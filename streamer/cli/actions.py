@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from pipelines.train.actions_clips import only_pictures
-from pipelines.train.actions_data import DataRefused
-from pipelines.train.actions_sources import Source, check_inputs
+from pipelines.train.actions.clips import only_pictures
+from pipelines.train.actions.data import DataRefused
+from pipelines.train.actions.sources import Source, check_inputs
 from streamer.cli.actions_arguments import (
     backbone_of,
     data_options,
@@ -23,8 +23,8 @@ from streamer.cli.actions_arguments import (
     source_of,
 )
 from streamer.cli.actions_tables import Bar, epoch_line, print_result, print_score, progress_bar
-from streamer.cli.numbers import Finite
-from streamer.cli.outputs import check_folder, check_outputs
+from streamer.cli.click_types import Finite
+from streamer.cli.output_paths import check_folder, check_outputs
 from streamer.errors import ModelError
 
 TEMPORALS = ("lstm", "attention", "mean", "tcn", "stats", "ridge")
@@ -78,7 +78,7 @@ def train(data: str, **given: Any) -> None:
     with refusals():
         source = source_of(data, given)
         check_inputs(source)  # before torch is asked for, and once it is known whether it is a scene's
-    session = need_torch("pipelines.train.actions_session")
+    session = need_torch("pipelines.train.actions.session")
     with refusals():
         _train(session, data, source, given)
 
@@ -109,7 +109,7 @@ def _train(session: ModuleType, data: str, source: Source, given: dict[str, Any]
         )
     with progress_bar(as_json) as bar:
         opened = session.open_data(source, settings, backbone, bar.step)
-        checks = importlib.import_module("pipelines.train.actions_split")
+        checks = importlib.import_module("pipelines.train.actions.split")
         checks.check_apart(opened.data, apart)
         checks.check_classes(opened.data)
         if folds:
@@ -137,7 +137,7 @@ def _train(session: ModuleType, data: str, source: Source, given: dict[str, Any]
 def _search(
     session: ModuleType, opened: Any, settings: Any, trials: int, bar: Bar
 ) -> tuple[Any, list[dict[str, Any]]]:
-    module = importlib.import_module("pipelines.train.actions_search")
+    module = importlib.import_module("pipelines.train.actions.search")
     done = 0
 
     def run(candidate: Any) -> tuple[float, float]:
@@ -165,7 +165,7 @@ def _search(
 def evaluate(model: Path, data: str, **given: Any) -> None:
     """Hold an exported MODEL (.onnx) against DATA, as it runs in the daemon; needs no torch."""
     split, engine, as_json = given.pop("split"), given.pop("engine"), given.pop("as_json")
-    module = importlib.import_module("pipelines.train.actions_evaluate")
+    module = importlib.import_module("pipelines.train.actions.evaluate")
     with refusals():
         source = source_of(data, given)
         check_inputs(source)
@@ -187,7 +187,7 @@ def evaluate(model: Path, data: str, **given: Any) -> None:
 @click.option("--force", is_flag=True, help="Write over the file that --to names.")
 def export(folder: Path, to: Path | None, silent: str, force: bool) -> None:
     """Write the model trained in FOLDER as ONNX with its sidecar, checked against torch on both engines."""
-    session = need_torch("pipelines.train.actions_session")
+    session = need_torch("pipelines.train.actions.session")
     target = to or folder / "model.onnx"
     if target.suffix != ".onnx":
         raise ModelError(f"{target}: name a file that ends in .onnx")

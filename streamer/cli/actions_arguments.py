@@ -13,11 +13,11 @@ from typing import Any
 import click
 
 from pipelines.detect.errors import ModelRefused
-from pipelines.train.actions_data import DataRefused
-from pipelines.train.actions_sources import MOVED, Source
+from pipelines.train.actions.data import DataRefused
+from pipelines.train.actions.sources import MOVED, Source
+from streamer.cli.click_types import Finite
 from streamer.cli.clip_arguments import models_of
-from streamer.cli.numbers import Finite
-from streamer.cli.outputs import check_folder
+from streamer.cli.output_paths import check_folder
 from streamer.errors import ModelError
 
 CROP_SIZE, SCENE_SIZE = (112, 112), (160, 120)  # of a backbone's input, where none is given
@@ -101,7 +101,7 @@ def _size(text: str) -> tuple[int, int]:
 
 def settings_of(source: Source, given: dict[str, Any], crops: bool) -> Any:
     """The usual settings for the kind of data, and over them what was given."""
-    usual = importlib.import_module("pipelines.train.actions_settings")
+    usual = importlib.import_module("pipelines.train.actions.settings")
     if source.is_clips():
         settings = usual.usual_settings("crops" if crops else "features", source.scene)
     else:

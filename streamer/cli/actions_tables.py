@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from pipelines.train.actions_score import AnyScore
+from pipelines.train.actions.score import AnyScore
 
 SHOWN_TRIALS = 20
 

@@ -16,9 +16,8 @@ import click
 from pipelines.pipeline import VIEW_MOVED
 from pipelines.registry import DETECTORS
 from pipelines.spec import CameraRules, PipelineSpec
-from streamer import analyze as analysis
-from streamer.analyze import Analysis, Outputs
 from streamer.cli.analyze_tables import as_dict, print_analysis
+from streamer.cli.click_types import Finite
 from streamer.cli.clip_arguments import (
     Drawing,
     chosen_actions,
@@ -32,11 +31,12 @@ from streamer.cli.clip_arguments import (
     read_rules,
     refuse_with_boxes,
 )
-from streamer.cli.numbers import Finite
-from streamer.cli.outputs import check_outputs
+from streamer.cli.output_paths import check_outputs
 from streamer.cli.stored import read_stored, say_that_faint_are_missing
-from streamer.clip_writer import format_of
-from streamer.config_store import ConfigStore
+from streamer.clips import analyze as analysis
+from streamer.clips.analyze import Analysis, Outputs
+from streamer.clips.video_writer import format_of
+from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
 from streamer.sources.base import create_source
 

@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from streamer.analyze import Analysis
-from streamer.cli.gist import gist
+from streamer.cli.event_summary import gist
 from streamer.cli.rules import DEFAULT_DIRECTIONS
+from streamer.clips.analyze import Analysis
 
 
 def as_dict(result: Analysis) -> dict[str, Any]:

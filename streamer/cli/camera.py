@@ -13,16 +13,16 @@ from pydantic import ValidationError
 
 from pipelines.detect.errors import ModelRefused
 from pipelines.scene.model import SceneModel
-from streamer.camera_check import check_actions, check_camera
 from streamer.cli import daemon
 from streamer.cli.camera_show import LOOKING, check_stream
-from streamer.cli.numbers import Finite
-from streamer.config import CameraConfig, Config
-from streamer.config_file import explain, show_place
-from streamer.config_store import ConfigStore
+from streamer.cli.click_types import Finite
+from streamer.config.schema import CameraConfig, Config
+from streamer.config.store import ConfigStore
+from streamer.config.yaml_reader import explain, show_place
 from streamer.errors import ConfigError, ModelError, SourceError, StorageError
-from streamer.installed import is_path
-from streamer.models import ModelStore
+from streamer.models.camera_check import check_actions, check_camera
+from streamer.models.installed import is_path
+from streamer.models.store import ModelStore
 from streamer.sources.synthetic import scene as synthetic
 from streamer.urls import check_source_url, join_credentials, scheme_of, split_credentials
 

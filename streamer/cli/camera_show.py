@@ -17,14 +17,14 @@ from rich.text import Text
 
 from pipelines.spec import REVISED
 from pipelines.values import Image
-from streamer import render
 from streamer.cli import daemon
-from streamer.cli.outputs import check_outputs
-from streamer.cli.reading import present
-from streamer.config import CameraConfig
-from streamer.config_store import ConfigStore
+from streamer.cli.lenient_config import present
+from streamer.cli.output_paths import check_outputs
+from streamer.clips.drawing import primitives as render
+from streamer.config.schema import CameraConfig
+from streamer.config.secrets import SecretStore
+from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, SourceError, StorageError
-from streamer.secrets import SecretStore
 from streamer.sources.probe import probe
 from streamer.sources.report import ProbeReport
 from streamer.urls import HIDDEN

@@ -14,14 +14,14 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipelines.actions.create import create_engine
 from pipelines.actions.engine import ActionEngine
+from pipelines.actions.factory import create_engine
 from pipelines.defaults import with_defaults
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import sha256_of
 from pipelines.scene.model import SceneModel
-from pipelines.scene.watch import SceneWatch
+from pipelines.scene.tracker import SceneWatch
 from pipelines.spec import (
     Anchor,
     CameraRules,
@@ -33,12 +33,12 @@ from pipelines.spec import (
     with_actions,
 )
 from streamer.cli.rules import normalised
-from streamer.config import Config
-from streamer.config_file import explain, read
-from streamer.config_store import ConfigStore
+from streamer.config.schema import Config
+from streamer.config.store import ConfigStore
+from streamer.config.yaml_reader import explain, read
 from streamer.errors import ConfigError, ModelError
-from streamer.installed import MOTION, open_detector
-from streamer.models import ModelStore
+from streamer.models.installed import MOTION, open_detector
+from streamer.models.store import ModelStore
 
 Pair = tuple[float, float]
 Drawn = tuple[str, list[Pair]]  # a name and the points as typed

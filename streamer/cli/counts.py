@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from streamer.cli.ledger import check_known, ledger_path
-from streamer.cli.reading import readable
-from streamer.config_store import ConfigStore
+from streamer.cli.lenient_config import readable
+from streamer.config.store import ConfigStore
 from streamer.ledger import LedgerReader
-from streamer.ledger.reader import Count, Coverage
+from streamer.ledger.queries import Count, Coverage
 
 BY = ("camera", "name", "direction", "class", "rev", "minute", "hour", "day")
 DEFAULT_BY = "camera,name,direction,class"

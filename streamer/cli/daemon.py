@@ -16,13 +16,13 @@ import cv2
 import numpy as np
 
 from pipelines.values import Image
-from streamer import control
-from streamer.changes import apply_change
-from streamer.cli.reading import warn_of
-from streamer.config import CameraConfig, Config
-from streamer.config_store import ConfigStore
+from streamer.api import control_socket as control
+from streamer.api.apply_change import apply_change
+from streamer.cli.lenient_config import warn_of
+from streamer.config.schema import CameraConfig, Config
+from streamer.config.secrets import SecretStore
+from streamer.config.store import ConfigStore
 from streamer.errors import ControlError, RunningError, SourceError
-from streamer.secrets import SecretStore
 from streamer.sources.base import Source, create_source
 
 CHANGE_TIMEOUT_S = 10.0  # the daemon answers within 2 s; a model that must be loaded first takes longer

@@ -19,14 +19,14 @@ from rich.console import Console
 from rich.live import Live
 
 from pipelines.spec import LineSpec
+from streamer.cli.click_types import Finite
 from streamer.cli.demo_actions import ActionBoard
 from streamer.cli.demo_board import Board, Truth
 from streamer.cli.demo_stage import EventReader, Stage, follow, user_models
-from streamer.cli.numbers import Finite
-from streamer.config_store import ConfigStore
+from streamer.config.store import ConfigStore
 from streamer.errors import Exit, SourceError, StreamerError
-from streamer.installed import Installed
-from streamer.models import ModelStore
+from streamer.models.installed import Installed
+from streamer.models.store import ModelStore
 from streamer.sources.synthetic import Scene
 from streamer.sources.synthetic.acts import ActTruth
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from pipelines.spec import LineSpec
 from streamer.cli.demo_actions import ActionBoard
-from streamer.cloudevents import COUNTS, LINE_CROSSED, parse_rfc3339_ns
+from streamer.events.cloudevents import COUNTS, LINE_CROSSED, parse_rfc3339_ns
 from streamer.sources.synthetic import Scene
 from streamer.sources.synthetic.truth import CrossingTruth, TrueCrossing
 

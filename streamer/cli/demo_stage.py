@@ -15,10 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from streamer import control, redis_server
-from streamer.config_store import ConfigStore
+from streamer.api import control_socket as control
+from streamer.config.store import ConfigStore
+from streamer.daemon import redis_server
 from streamer.errors import Exit, RedisError, RunningError, StreamerError
-from streamer.models import ModelStore
+from streamer.models.store import ModelStore
 from streamer.sinks.redis import Subscriber
 
 READY_TIMEOUT_S = 60.0

@@ -7,9 +7,9 @@ from importlib.metadata import version
 
 import click
 
-from streamer.config_store import ConfigStore
-from streamer.doctor import Check, examine
+from streamer.config.store import ConfigStore
 from streamer.errors import Exit
+from streamer.setup.doctor import Check, examine
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import click
 
-from pipelines.evaluate.gate import SCORES, Gate, GateError, Verdict, judge
+from pipelines.evaluate.acceptance import SCORES, Gate, GateError, Verdict, judge
 from pipelines.evaluate.report import Section, render_report
 from pipelines.evaluate.summary import Difference, as_dict, differences, measures
 from pipelines.registry import DETECTORS
+from streamer.cli.click_types import Finite
 from streamer.cli.clip_arguments import (
     chosen_detector,
     frames_progress,
@@ -31,13 +32,9 @@ from streamer.cli.evaluate_arguments import (
     start_of,
 )
 from streamer.cli.evaluate_tables import print_differences, print_evaluation, print_verdicts
-from streamer.cli.numbers import Finite
-from streamer.cli.outputs import check_outputs
+from streamer.cli.output_paths import check_outputs
 from streamer.cli.stored import read_stored
-from streamer.config_store import ConfigStore
-from streamer.detections import replacing
-from streamer.errors import ConfigError, GateNotMet
-from streamer.evaluation import (
+from streamer.clips.evaluation import (
     Judged,
     Run,
     TruthFile,
@@ -47,7 +44,10 @@ from streamer.evaluation import (
     run_clip,
     run_stored,
 )
-from streamer.evaluation_pictures import take_pictures
+from streamer.clips.evaluation_images import take_pictures
+from streamer.clips.stored_detections import replacing
+from streamer.config.store import ConfigStore
+from streamer.errors import ConfigError, GateNotMet
 from streamer.sources.base import create_source
 
 

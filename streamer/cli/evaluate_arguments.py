@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipelines.defaults import with_defaults
-from pipelines.evaluate.gate import Gate, GateError, parse_gates
+from pipelines.evaluate.acceptance import Gate, GateError, parse_gates
 from pipelines.evaluate.truth import parse_time
 from pipelines.registry import DETECTORS
 from pipelines.spec import Anchor, CameraRules, LineSpec, PipelineSpec, preset_names
@@ -21,8 +21,8 @@ from streamer.cli.clip_arguments import (
     parse_drawn,
     refuse_with_boxes,
 )
-from streamer.config_file import explain
-from streamer.config_store import ConfigStore
+from streamer.config.store import ConfigStore
+from streamer.config.yaml_reader import explain
 from streamer.errors import ConfigError
 
 RulesOf = Callable[[tuple[int, int], PipelineSpec], CameraRules]  # for a picture's (width, height)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.evaluate.gate import Verdict
+from pipelines.evaluate.acceptance import Verdict
 from pipelines.evaluate.report import clock, difference_interval
 from pipelines.evaluate.summary import Difference, Evaluation, Row
 

@@ -15,16 +15,17 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from streamer import redis_server, schemas
-from streamer.cli.gist import gist
+from streamer.cli.event_summary import gist
 from streamer.cli.ledger import check_known, ledger_path
-from streamer.cli.reading import readable
-from streamer.cloudevents import EventId
-from streamer.config import Config
-from streamer.config_store import ConfigStore
+from streamer.cli.lenient_config import readable
+from streamer.config.schema import Config
+from streamer.config.secrets import SecretStore
+from streamer.config.store import ConfigStore
+from streamer.daemon import redis_server
 from streamer.errors import RedisError, StorageError
+from streamer.events import schemas
+from streamer.events.cloudevents import EventId
 from streamer.ledger import LedgerReader
-from streamer.secrets import SecretStore
 from streamer.sinks.redis import Subscriber
 
 WAIT_S = 1.0  # how long a follower waits before it looks for new cameras

@@ -7,8 +7,8 @@ from importlib import resources
 
 import click
 
-from streamer.atomic import write_atomically
-from streamer.config_store import ConfigStore
+from streamer.config.atomic_write import write_atomically
+from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, StorageError
 
 NEXT = """\

@@ -11,13 +11,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from streamer import control
-from streamer.assignments import LEDGER_FILE
-from streamer.cli.reading import readable
-from streamer.config import Config
-from streamer.config_store import ConfigStore
+from streamer.api import control_socket as control
+from streamer.cli.lenient_config import readable
+from streamer.config.schema import Config
+from streamer.config.store import ConfigStore
+from streamer.daemon.assignments import LEDGER_FILE
 from streamer.errors import ConfigError, RunningError
-from streamer.ledger import Ledger, LedgerReader, damage
+from streamer.ledger import Ledger, LedgerReader
+from streamer.ledger import recovery as damage
 
 
 def ledger_path(config: Config) -> Path:

@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 import click
 
 from streamer import logs
-from streamer.config_store import ConfigStore
+from streamer.config.store import ConfigStore
 from streamer.errors import Exit, StorageError, StreamerError
 from streamer.urls import redact
 

@@ -18,18 +18,18 @@ from rich.progress import Progress
 from rich.table import Table
 
 from pipelines.spec import Anchor, LineSpec
-from streamer.camera_check import pipeline_of
 from streamer.cli.clip_arguments import parse_drawn
 from streamer.cli.counts import unix_s
 from streamer.cli.ledger import ledger_path
-from streamer.cli.reading import readable
+from streamer.cli.lenient_config import readable
 from streamer.cli.rules import normalised
-from streamer.cloudevents import NS_PER_S, rfc3339
-from streamer.config import Config
-from streamer.config_store import ConfigStore
+from streamer.clips.recount import Recount, recount_camera
+from streamer.config.schema import Config
+from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
+from streamer.events.cloudevents import NS_PER_S, rfc3339
 from streamer.ledger import LedgerReader
-from streamer.recount import Recount, recount_camera
+from streamer.models.camera_check import pipeline_of
 
 COLUMNS = ("hour", "direction", "class", "count")
 

@@ -16,8 +16,8 @@ from rich.table import Table
 
 from pipelines.spec import check_name
 from streamer.cli import daemon
-from streamer.cli.reading import present
-from streamer.config_store import ConfigStore
+from streamer.cli.lenient_config import present
+from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
 
 Pair = tuple[float, float]

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import click
 
-from streamer import topology
-from streamer.assignments import loaded_by, looked_at_by
-from streamer.camera_check import check_camera, pipeline_of
-from streamer.config import CameraConfig, Config
-from streamer.config_store import ConfigStore
+from streamer.config.schema import CameraConfig, Config
+from streamer.config.secrets import SecretStore
+from streamer.config.store import ConfigStore
+from streamer.daemon import topology
+from streamer.daemon.assignments import loaded_by, looked_at_by
 from streamer.errors import Exit, ModelError, StreamerError
-from streamer.models import ModelStore
-from streamer.secrets import SecretStore
-from streamer.workers.loading import PipelineLoader, SceneLoader
+from streamer.models.camera_check import check_camera, pipeline_of
+from streamer.models.store import ModelStore
+from streamer.workers.infer.loader import PipelineLoader, SceneLoader
 
 
 @click.command()
@@ -26,7 +26,7 @@ def run(store: ConfigStore, check: bool) -> int:
     """Run the daemon in the foreground, until Ctrl-C or SIGTERM."""
     if check:
         return _check(store)
-    from streamer import supervisor  # the daemon's own imports, which no other command needs
+    from streamer.daemon import supervisor  # the daemon's own imports, which no other command needs
 
     return int(supervisor.run(store))
 
@@ -79,7 +79,7 @@ def _refusals(config: Config) -> Iterator[StreamerError]:
 
 def _check_site(store: ConfigStore, config: Config) -> bool:
     """Print what is the matter with this machine; whether the daemon can run on it."""
-    from streamer.doctor.site import SITE_CHECKS, check_models
+    from streamer.setup.doctor.installation import SITE_CHECKS, check_models
 
     able = True
     for look in SITE_CHECKS:

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from streamer import schemas
+from streamer.events import schemas
 
 
 @click.command()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from streamer import service as installing
 from streamer.errors import StreamerError
+from streamer.setup import service as installing
 
 NEXT = """\
 next:

@@ -13,9 +13,9 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from streamer import control
+from streamer.api import control_socket as control
 from streamer.cli.status_page import page
-from streamer.config_store import ConfigStore
+from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, RunningError
 from streamer.urls import redact
 

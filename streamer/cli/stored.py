@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from streamer.detections import StoredDetections, load_detections
+from streamer.clips.stored_detections import StoredDetections, load_detections
 
 
 def read_stored(path: Path) -> StoredDetections:

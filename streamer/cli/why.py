@@ -11,12 +11,12 @@ from zoneinfo import ZoneInfo
 import click
 
 from streamer.cli.ledger import ledger_path
-from streamer.cli.outputs import check_outputs
-from streamer.cli.reading import readable
-from streamer.config_store import ConfigStore
+from streamer.cli.lenient_config import readable
+from streamer.cli.output_paths import check_outputs
+from streamer.clips.drawing.explanation import draw
+from streamer.clips.explain import explain, parse_id
+from streamer.config.store import ConfigStore
 from streamer.ledger import LedgerReader
-from streamer.why import explain, parse_id
-from streamer.why_picture import draw
 
 
 @click.command()

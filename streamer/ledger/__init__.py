@@ -3,7 +3,7 @@
 `Ledger` is the one writer, in the delivery worker. `LedgerReader` opens the same file read-only beside it.
 """
 
-from streamer.ledger.ledger import Committed, Ledger, LedgerFull
-from streamer.ledger.reader import LedgerReader
+from streamer.ledger.queries import LedgerReader
+from streamer.ledger.writer import Committed, Ledger, LedgerFull
 
 __all__ = ["Committed", "Ledger", "LedgerFull", "LedgerReader"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from streamer.ledger.database import PAGE_BYTES
+from streamer.ledger.schema import PAGE_BYTES
 
 NS_PER_DAY = 86_400_000_000_000
 NS_PER_MINUTE = 60_000_000_000

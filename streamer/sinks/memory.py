@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from streamer.cloudevents import EventId, StoredEvent
-from streamer.sinks.sink import Behind, SinkError
+from streamer.events.cloudevents import EventId, StoredEvent
+from streamer.sinks.base import Behind, SinkError
 
 
 class MemorySink:

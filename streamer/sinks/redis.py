@@ -16,10 +16,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from streamer.cloudevents import EventId, StoredEvent
 from streamer.errors import RedisError
-from streamer.messages import CAMERAS_KEY, events_key, state_key, totals_key
-from streamer.sinks.sink import Behind, Kind, SinkError
+from streamer.events.cloudevents import EventId, StoredEvent
+from streamer.ipc.messages import CAMERAS_KEY, events_key, state_key, totals_key
+from streamer.sinks.base import Behind, Kind, SinkError
 
 CONNECT_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 2.0

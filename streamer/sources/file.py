@@ -11,7 +11,7 @@ import os
 import stat
 import time
 
-from pipelines.picture import upright_size
+from pipelines.frame_conversion import upright_size
 from streamer.errors import SourceDamaged, SourceEnded, SourceError
 from streamer.sources.base import Decoded, ReadOptions, SourceInfo
 from streamer.sources.container import OpenRequest, VideoInput

@@ -7,7 +7,7 @@ from typing import Any
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipelines.picture import upright_size, write_bgr
+from pipelines.frame_conversion import upright_size, write_bgr
 from pipelines.values import Image
 from streamer.sources.base import Decoded, SourceInfo
 from streamer.sources.container import VideoInput

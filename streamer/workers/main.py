@@ -6,8 +6,8 @@ import importlib
 import sys
 from pathlib import Path
 
+from streamer.ipc.counters import Books
 from streamer.logs import setup_daemon
-from streamer.metrics import Books
 from streamer.workers.loop import Worker, run
 
 # How long a thread may keep the interpreter while another waits for it: frames pass between threads.
@@ -15,9 +15,9 @@ SWITCH_S = 0.0005
 
 # role -> "module:function"; a capture process never imports a detector, a delivery process no decoder
 ROLES = {
-    "capture": "streamer.workers.capture:create",
-    "infer": "streamer.workers.infer:create",
-    "deliver": "streamer.workers.deliver:create",
+    "capture": "streamer.workers.capture.worker:create",
+    "infer": "streamer.workers.infer.worker:create",
+    "deliver": "streamer.workers.deliver.worker:create",
 }
 
 

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from pipelines.actions.card import EmbedderCard
-from pipelines.actions.create import create_engine
+from pipelines.actions.factory import create_engine
+from pipelines.actions.full_frame_features import sizes as sizes_of
 from pipelines.actions.inputs import Kind
-from pipelines.actions.whole import sizes as sizes_of
 from pipelines.detect.detector import Detector, Ticket
-from pipelines.detect.maps import STRIDES
+from pipelines.detect.feature_maps import STRIDES
 from pipelines.pipeline import Pipeline
 from pipelines.registry import create_detector
 from pipelines.skeleton import COCO_17
@@ -156,10 +156,10 @@ def _export(name: str, folder: Path, detector: Detector) -> Path:
 
     from pipelines.actions.backbones import create_backbone
     from pipelines.actions.model import ActionNet, Temporal
-    from pipelines.train.actions_data import ActionData, HeadTargets
-    from pipelines.train.actions_export import export
-    from pipelines.train.actions_settings import usual_settings
-    from pipelines.train.actions_train import Trained
+    from pipelines.train.actions.data import ActionData, HeadTargets
+    from pipelines.train.actions.export import export
+    from pipelines.train.actions.settings import usual_settings
+    from pipelines.train.actions.train import Trained
 
     torch.manual_seed(0)
     sizes = {"boxes": 4, "pose": 17, "crops": 576}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.actions.create import create_engine
+from pipelines.actions.factory import create_engine
 from pipelines.detect.card import read_card
 from pipelines.detect.detector import Detector
 from pipelines.geometry import iou

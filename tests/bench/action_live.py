@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from click.testing import CliRunner
 
-from pipelines.actions.create import create_engine
 from pipelines.actions.engine import ActionEngine
+from pipelines.actions.factory import create_engine
 from pipelines.actions.windows import resample
 from pipelines.detect.detector import Detector
 from pipelines.registry import create_detector
 from pipelines.spec import ActionsSpec, CameraRules
-from pipelines.train.actions_data import Labelled
-from pipelines.train.actions_sources import Source, open_source
+from pipelines.train.actions.data import Labelled
+from pipelines.train.actions.sources import Source, open_source
 from pipelines.values import Event, Floats, FrameResult
-from streamer.analyze import analyze
 from streamer.cli.main import cli
+from streamer.clips.analyze import analyze
 from streamer.sources.base import create_source
 from tests.bench import registry
 from tests.bench.action_sets import Say, quiet, scratch

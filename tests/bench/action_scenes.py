@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.registry import PACKAGED_MODEL
-from pipelines.train import actions_session as session
-from pipelines.train.actions_score import Score
-from pipelines.train.actions_settings import usual_settings
-from pipelines.train.actions_sources import Source
+from pipelines.train.actions import session
+from pipelines.train.actions.score import Score
+from pipelines.train.actions.settings import usual_settings
+from pipelines.train.actions.sources import Source
 from tests.scenes import write_pictures
 
 # What the corpus's sets of stills show. A set is one place or a few: it is held back as a whole.

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from pipelines.actions.card import HeadCard
-from pipelines.actions.decide import Decider
+from pipelines.actions.hysteresis import Decider
 from pipelines.actions.model import ActionNet, count_weights
-from pipelines.train import actions_session as session
-from pipelines.train.actions_data import ActionData, read_keypoints
-from pipelines.train.actions_score import Score, match_events, score, wilson
-from pipelines.train.actions_settings import TrainSettings, usual_settings
-from pipelines.train.actions_sources import Source
-from pipelines.train.actions_split import fold_of, part
-from pipelines.train.actions_train import predict, to_probabilities, train
-from pipelines.train.actions_windows import cut_windows
+from pipelines.train.actions import session
+from pipelines.train.actions.data import ActionData, read_keypoints
+from pipelines.train.actions.score import Score, match_events, score, wilson
+from pipelines.train.actions.settings import TrainSettings, usual_settings
+from pipelines.train.actions.sources import Source
+from pipelines.train.actions.split import fold_of, part
+from pipelines.train.actions.train import predict, to_probabilities, train
+from pipelines.train.actions.windows import cut_windows
 
 Row = dict[str, Any]
 Say = Callable[[str], None]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from pipelines.evaluate.tracking import FrameBoxes, tracking_score
 from pipelines.track import create_tracker
-from pipelines.track.camera_motion import CameraMotion, small_grey
+from pipelines.track.global_motion import CameraMotion, small_grey
 from pipelines.values import Detections, Image, Labels, Stamp
 from tests.bench.counting_data import Sequence, corpus, load
 from tests.bench.registry import Unavailable

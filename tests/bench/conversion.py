@@ -15,7 +15,7 @@ import av
 import cv2
 import numpy as np
 
-from pipelines.picture import write_bgr
+from pipelines.frame_conversion import write_bgr
 from pipelines.values import Image
 from tests.bench.registry import Unavailable
 from tests.conftest import CORPUS

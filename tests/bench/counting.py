@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from pipelines.count import create_analytics
-from pipelines.count.events import LINE_CROSSED
 from pipelines.evaluate.crossings import Crossing, bootstrap_sum, compare
 from pipelines.evaluate.tracking import FrameBoxes, tracking_score
+from pipelines.events import LINE_CROSSED
 from pipelines.spec import CameraRules, LineSpec
 from pipelines.track import create_tracker
 from pipelines.values import Detections, Event, Labels, Stamp, Tracks

@@ -14,10 +14,10 @@ from typing import Any
 
 from pipelines.detect.card import read_card
 from pipelines.registry import create_detector
-from pipelines.train import evaluate
-from pipelines.train.export import write_card, write_onnx
-from pipelines.train.precision import Matched, average_precision, interval
-from pipelines.train.state import load_average, read_checkpoint
+from pipelines.train.detector import evaluate
+from pipelines.train.detector.export import write_card, write_onnx
+from pipelines.train.detector.precision import Matched, average_precision, interval
+from pipelines.train.detector.state import load_average, read_checkpoint
 from tests.bench.registry import Unavailable
 from tests.conftest import CORPUS, REPO
 
@@ -52,7 +52,7 @@ def run(
     measured: int = 256,
     parts: str = ",".join(PARTS),
 ) -> dict[str, Any]:
-    """`data`: made by pipelines.train.prepare; `measured`: side of the input that they are measured at."""
+    """`data`: made by pipelines.train.detector.prepare; `measured`: side of the input it is measured at."""
     if not (CORPUS / TEACHER).exists():
         raise Unavailable(f"{CORPUS / TEACHER} is missing")
     unknown = set(parts.split(",")) - set(PARTS)
@@ -70,7 +70,15 @@ def _train(data: Path, folder: Path, part: str, steps: int, size: int) -> None:
     last = folder / "last.pt"
     if last.exists() and int(read_checkpoint(last)["steps"]) >= steps:
         return
-    words = [sys.executable, "-m", "pipelines.train.detector", "--data", str(data), "--out", str(folder)]
+    words = [
+        sys.executable,
+        "-m",
+        "pipelines.train.detector.train",
+        "--data",
+        str(data),
+        "--out",
+        str(folder),
+    ]
     words += [
         "--steps",
         str(steps),

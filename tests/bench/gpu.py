@@ -36,7 +36,7 @@ def run(
     import torch
 
     from pipelines.detect.card import ModelCard
-    from pipelines.detect.torch import TorchDetector
+    from pipelines.detect.torch.engine import TorchDetector
     from tests.pipelines.detect import ultralytics_files as files
 
     with tempfile.TemporaryDirectory() as folder:

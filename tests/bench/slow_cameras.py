@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.count.events import LINE_CROSSED
+from pipelines.events import LINE_CROSSED
 from pipelines.pipeline import Pipeline
 from pipelines.registry import create_detector
 from pipelines.spec import CameraRules, LineSpec
-from pipelines.track.colours import colours
+from pipelines.track.colour_histogram import colours
 from pipelines.values import Detections, Event, Floats, Image, Stamp
 
 NAME = "slow-cameras"

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from streamer import redis_server
-from streamer.cloudevents import EventId, StoredEvent
-from streamer.config import RedisConfig
-from streamer.messages import events_key, totals_key
+from streamer.config.schema import RedisConfig
+from streamer.daemon import redis_server
+from streamer.events.cloudevents import EventId, StoredEvent
+from streamer.ipc.messages import events_key, totals_key
+from streamer.sinks.base import Behind, Sink, SinkError
 from streamer.sinks.memory import MemorySink
 from streamer.sinks.redis import RedisSink, Subscriber
-from streamer.sinks.sink import Behind, Sink, SinkError
 
 NODE = "n-1"
 LINEAGE = 1_700_000_000_000

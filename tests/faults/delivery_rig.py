@@ -11,12 +11,11 @@ from typing import Any
 
 from redis import ConnectionError as RedisConnectionError
 
-from streamer import redis_server
-from streamer.bus import Bus
-from streamer.cloudevents import EventId
-from streamer.config import RedisConfig
-from streamer.ledger import LedgerReader
-from streamer.messages import (
+from streamer.config.schema import RedisConfig
+from streamer.daemon import redis_server
+from streamer.events.cloudevents import EventId
+from streamer.ipc.bus import Bus
+from streamer.ipc.messages import (
     CAMERAS_KEY,
     Ack,
     CameraStatus,
@@ -28,14 +27,15 @@ from streamer.messages import (
     events_key,
     totals_key,
 )
+from streamer.ledger import LedgerReader
 from streamer.sinks.redis import connect
-from streamer.workers.journal import Journal
+from streamer.workers.infer.event_sequencer import Journal
 
 NODE = "b7a4d7cf-6f0b-4dbb-9a3a-4d4c0a1f7c11"
 WORKER = """
 import sys
 from pathlib import Path
-from streamer.workers.deliver import DeliverWorker
+from streamer.workers.deliver.worker import DeliverWorker
 from streamer.workers.loop import run
 sys.exit(run(DeliverWorker("deliver", Path(sys.argv[1]), Path(sys.argv[2])), lambda: None))
 """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.messages import CameraStatus
+from streamer.ipc.messages import CameraStatus
 from tests.faults.delivery_rig import NODE, Rig
 
 pytestmark = pytest.mark.integration

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config_store import ConfigStore
+from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, Exit
 
 STREAMER = [sys.executable, "-m", "streamer.cli.main"]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from streamer.changes import apply_change
+from streamer.api.apply_change import apply_change
 from streamer.cli.main import cli
-from streamer.config_store import ConfigStore
+from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, Exit
 
 NAMES = [

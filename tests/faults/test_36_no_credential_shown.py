@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streamer import control
+from streamer.api import control_socket as control
 from tests.clips import make_clip
 from tests.daemon import Daemon
 from tests.rtsp_server import RtspServer

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.shared import SHARED_ROOT
+from streamer.daemon.shared_memory import SHARED_ROOT
 from tests.daemon import Daemon
 from tests.moving import camera
 

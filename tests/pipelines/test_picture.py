@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipelines.picture import write_bgr
+from pipelines.frame_conversion import write_bgr
 from pipelines.values import Image
 from streamer.sources.base import create_source
 from tests.clips import make_clip, number_of, numbered_picture

@@ -11,9 +11,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from streamer.analyze import Outputs, analyze, replay
-from streamer.detections import load_detections
-from streamer.installed import open_detector
+from streamer.clips.analyze import Outputs, analyze, replay
+from streamer.clips.stored_detections import load_detections
+from streamer.models.installed import open_detector
 from streamer.sources.base import ReadOptions
 from streamer.sources.synthetic import Scene, create
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from pipelines.pipeline import Pipeline
 from pipelines.values import Event
-from streamer.analyze import Outputs, replay
-from streamer.decode_ahead import CAMERA, stamp_of
-from streamer.detections import load_detections
-from streamer.installed import open_detector
+from streamer.clips.analyze import Outputs, replay
+from streamer.clips.prefetch import CAMERA, stamp_of
+from streamer.clips.stored_detections import load_detections
+from streamer.models.installed import open_detector
 from streamer.sources.synthetic.truth import CrossingTruth
 from tests.replay.record import DETECTIONS, EVENTS, SCENE
 

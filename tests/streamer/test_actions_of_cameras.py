@@ -16,8 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pipelines.actions.card import BUNDLED
 from pipelines.values import Image
-from streamer import schemas
-from streamer.models import ModelStore
+from streamer.events import schemas
+from streamer.models.store import ModelStore
 from tests.clips import make_clip
 from tests.daemon import Daemon
 

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from pipelines.spec import CameraRules
-from streamer.changes import apply_change
-from streamer.config import CameraConfig, Config
-from streamer.config_store import ConfigStore, revise
+from streamer.api.apply_change import apply_change
+from streamer.config.schema import CameraConfig, Config
+from streamer.config.store import ConfigStore, revise
 from streamer.errors import ConfigError
 
 ZONE = {"name": "tills", "points": [[0.1, 0.1], [0.5, 0.1], [0.5, 0.5]]}

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from streamer import schemas
 from streamer.errors import Exit
+from streamer.events import schemas
 from tests.moving import CROSS_S, LINE, SIDE, WIDTH, crossings, write_moving_clip
 
 SECONDS = 12.0

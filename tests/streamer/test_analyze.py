@@ -19,14 +19,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipelines.values import Detections, Labels
-from streamer.analyze import Analysis, Outputs, analyze, replay
 from streamer.cli.main import cli
-from streamer.detections import DetectionLog, load_detections
+from streamer.clips.analyze import Analysis, Outputs, analyze, replay
+from streamer.clips.stored_detections import DetectionLog, load_detections
+from streamer.clips.synthetic_clip import write_clip
 from streamer.errors import Exit, SourceDamaged
-from streamer.installed import open_detector
+from streamer.models.installed import open_detector
 from streamer.sources.base import ReadOptions
 from streamer.sources.synthetic import Scene, create
-from streamer.sources.synthetic.clip import write_clip
 from streamer.sources.synthetic.truth import CrossingTruth
 from tests.clips import make_clip
 

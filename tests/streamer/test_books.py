@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import CapacityError, StorageError
-from streamer.metrics import MAX_CAMERAS, Books
+from streamer.ipc.counters import MAX_CAMERAS, Books
 
 SPAWN = multiprocessing.get_context("spawn")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import zmq
 
-from streamer.bus import Bus, Received
 from streamer.errors import ConfigError
-from streamer.messages import Ack, Demand, Hello, Message
+from streamer.ipc.bus import Bus, Received
+from streamer.ipc.messages import Ack, Demand, Hello, Message
 
 
 def receive(bus: Bus, count: int = 1, limit_s: float = 5.0) -> list[Received]:

@@ -14,13 +14,13 @@ import pytest
 from pipelines.count import create_analytics
 from pipelines.spec import CameraRules, LineSpec, ZoneSpec
 from pipelines.values import Event, Labels, Stamp, Tracks
-from streamer import cloudevents, schemas
-from streamer.cloudevents import EventId
 from streamer.errors import ConfigError
-from streamer.messages import EventRecord
-from streamer.metrics import Balance
-from streamer.schemas import reference
-from streamer.workers.coverage import Coverage
+from streamer.events import cloudevents, schemas
+from streamer.events.cloudevents import EventId
+from streamer.events.schemas import reference
+from streamer.ipc.counters import Balance
+from streamer.ipc.messages import EventRecord
+from streamer.workers.infer.coverage import Coverage
 
 NOW_NS = 1_795_000_000_123_456_789
 LABELS = Labels(("person", "car"), ("person", "vehicle"))
@@ -142,7 +142,7 @@ def fall() -> Event:
 
 
 def scene() -> Event:
-    """As pipelines/scene/watch.py makes it."""
+    """As pipelines/scene/tracker.py makes it."""
     data = {
         "scene": "crowd",
         "head": "scene",
@@ -217,4 +217,6 @@ def test_every_schema_is_a_schema(name: str | None) -> None:
 
 def test_the_reference_page_is_what_the_schemas_say(repo: Path) -> None:
     page = (repo / "docs/reference/events.md").read_text()
-    assert page == reference.text(), "run: python -m streamer.schemas.reference > docs/reference/events.md"
+    assert page == reference.text(), (
+        "run: python -m streamer.events.schemas.reference > docs/reference/events.md"
+    )

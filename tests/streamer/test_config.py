@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config_file import MAX_BYTES
-from streamer.config_store import ConfigStore
+from streamer.config.store import ConfigStore
+from streamer.config.yaml_reader import MAX_BYTES
 from streamer.errors import ConfigError
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer import redis_server
+from streamer.daemon import redis_server
 from tests.conftest import missing_part
 from tests.faults.delivery_rig import Rig
 

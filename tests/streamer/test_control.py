@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from streamer import control
-from streamer.control import ControlServer, Request, call
+from streamer.api import control_socket as control
+from streamer.api.control_socket import ControlServer, Request, call
 from streamer.errors import ConfigError, ControlError, Exit, RunningError
 
 Answer = Callable[[Request], None]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipelines.values import Event, Stamp
-from streamer.metrics import Balance
-from streamer.workers.coverage import LINE_CROSSED, Coverage
+from streamer.ipc.counters import Balance
+from streamer.workers.infer.coverage import LINE_CROSSED, Coverage
 
 S = 1_000_000_000
 T0 = 1_700_000_040 * S  # a full minute

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from streamer import doctor
 from streamer.cli.main import cli
-from streamer.config import Config
-from streamer.config_store import ConfigStore
-from streamer.doctor import machine, site
-from streamer.models import ModelStore
+from streamer.config.schema import Config
+from streamer.config.store import ConfigStore
+from streamer.models.store import ModelStore
+from streamer.setup import doctor
+from streamer.setup.doctor import installation as site
+from streamer.setup.doctor import machine
 
 
 def write_config(folder: Path, text: str = "") -> ConfigStore:
@@ -123,7 +124,7 @@ def test_the_detector_in_use_is_named_and_a_damaged_package_is_a_failure(
 ) -> None:
     check = by_name(write_config(short_dir))["models"]
     assert (check.level, check.text) == ("ok", "default: default (in the package)")
-    monkeypatch.setattr("streamer.installed.PACKAGED_MODEL", short_dir / "none.onnx")
+    monkeypatch.setattr("streamer.models.installed.PACKAGED_MODEL", short_dir / "none.onnx")
     check = by_name(write_config(short_dir))["models"]
     assert (check.level, "install streamer again" in check.text) == ("fail", True)
     check = by_name(write_config(short_dir, "inference: {engine: motion}\n"))["models"]

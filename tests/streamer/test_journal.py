@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from streamer.messages import Ack, Batch, CameraResume, EventRecord, Message, Resume, ResumeRequest
-from streamer.workers import journal as module
-from streamer.workers.journal import Journal
+from streamer.ipc.messages import Ack, Batch, CameraResume, EventRecord, Message, Resume, ResumeRequest
+from streamer.workers.infer import event_sequencer as module
+from streamer.workers.infer.event_sequencer import Journal
 
 
 class Link:

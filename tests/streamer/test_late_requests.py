@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from streamer.bus import Bus
-from streamer.messages import Hello, Message, OpenRing, RingGrant, SourceState
-from streamer.shared import SHARED_ROOT
+from streamer.daemon.shared_memory import SHARED_ROOT
+from streamer.ipc.bus import Bus
+from streamer.ipc.messages import Hello, Message, OpenRing, RingGrant, SourceState
 from tests.daemon import Daemon
 from tests.moving import camera, write_moving_clip
 

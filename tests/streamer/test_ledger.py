@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from streamer.cloudevents import EventId
 from streamer.errors import Exit, StorageError
-from streamer.ledger import Ledger, LedgerFull, LedgerReader, damage
-from streamer.messages import EventRecord
+from streamer.events.cloudevents import EventId
+from streamer.ipc.messages import EventRecord
+from streamer.ledger import Ledger, LedgerFull, LedgerReader
+from streamer.ledger import recovery as damage
 
 NODE = "node-1"
 NOW_NS = 1_700_000_000_000_000_000

@@ -15,8 +15,8 @@ import pytest
 from pipelines.pipeline import Pipeline
 from pipelines.spec import ActionsSpec, CameraRules, PipelineSpec
 from pipelines.values import Frame, Stamp
-from streamer.models import ModelStore
-from streamer.workers.loading import AGAIN_S, LONGEST_S, PipelineLoader
+from streamer.models.store import ModelStore
+from streamer.workers.infer.loader import AGAIN_S, LONGEST_S, PipelineLoader
 from tests.pipelines.actions.test_maps import write_branching, write_features
 
 SCRIPT = """
@@ -24,7 +24,7 @@ import os, sys, threading
 from pathlib import Path
 from pipelines.pipeline import Pipeline
 from pipelines.spec import PipelineSpec
-from streamer.workers import loading
+from streamer.workers.infer import loader as loading
 
 found = []
 def load(self, spec_json):

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from streamer import model_collect
 from streamer.cli.main import cli
 from streamer.errors import Exit, SourceError
-from streamer.label_files import read_labels
-from streamer.model_collect import from_snapshots, stem_at
-from streamer.model_labels import clip_of
+from streamer.models import collect_images as model_collect
+from streamer.models.collect_images import from_snapshots, stem_at
+from streamer.models.label_formats import read_labels
+from streamer.models.labelled_images import clip_of
 from tests.clips import make_clip
 
 NOON_NS = 1_795_694_400_000_000_000  # 2026-11-26 12:00 UTC

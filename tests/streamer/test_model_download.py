@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from streamer import model_download
 from streamer.errors import ModelError, StorageError
-from streamer.model_download import Limits, download
-from streamer.model_part import alone
+from streamer.models import download as model_download
+from streamer.models.download import Limits, download
+from streamer.models.partial_download import alone
 from tests.streamer.weights_server import Served, serving
 
 BODY = random.Random(5).randbytes(300_000)

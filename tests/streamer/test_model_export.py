@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from streamer import model_export
 from streamer.cli.main import cli
 from streamer.errors import Exit, ModelError
-from streamer.model_export import export_to_onnx, has_torch
+from streamer.models import export as model_export
+from streamer.models.export import export_to_onnx, has_torch
 
 
 class Runs:
@@ -117,7 +117,7 @@ def test_an_exported_model_finds_what_the_pt_finds(home: Path, tmp_path: Path) -
     from pipelines.detect.card import ModelCard
     from pipelines.registry import create_detector
     from pipelines.values import Frame, Stamp
-    from streamer.models import ModelStore
+    from streamer.models.store import ModelStore
     from tests.pipelines.detect import ultralytics_files as files
 
     file = files.save(files.detector(classes=3, seed=4), tmp_path / "best.pt")

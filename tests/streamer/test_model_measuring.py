@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 from pipelines.values import Detections, Labels
 from streamer.cli.main import cli
 from streamer.errors import Exit, SourceError
-from streamer.model_agreement import Agreement, agreement
-from streamer.model_bench import cameras
-from streamer.model_frames import SCENE, samples, split
+from streamer.models.agreement import Agreement, agreement
+from streamer.models.benchmark import cameras
+from streamer.models.sample_frames import SCENE, samples, split
 from tests.pipelines.detect import tiny_models as tiny
 from tests.pipelines.detect.test_quantize import net as conv_net
 

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import pytest
 from click.testing import CliRunner, Result
 
-from streamer import model_catalogue
 from streamer.cli.main import cli
 from streamer.errors import Exit
-from streamer.model_catalogue import CATALOGUE, PublicModel
+from streamer.models import catalogue as model_catalogue
+from streamer.models.catalogue import CATALOGUE, PublicModel
 from tests.pipelines.detect import tiny_models as tiny
 from tests.streamer.weights_server import Served, serving
 

@@ -15,12 +15,12 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from streamer import model_tune
 from streamer.cli.main import cli
 from streamer.errors import Exit, ModelError
-from streamer.label_files import Boxes, read_labels
-from streamer.model_labels import LabelledPicture, clip_of, read_pictures
-from streamer.model_tune import hold_out
+from streamer.models import fine_tune as model_tune
+from streamer.models.fine_tune import hold_out
+from streamer.models.label_formats import Boxes, read_labels
+from streamer.models.labelled_images import LabelledPicture, clip_of, read_pictures
 from tests.pipelines.detect import tiny_models as tiny
 
 CLASSES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")

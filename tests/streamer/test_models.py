@@ -12,10 +12,10 @@ import yaml
 from pipelines.actions.card import BUNDLED
 from pipelines.detect.errors import ModelRefused
 from pipelines.registry import PACKAGED_MODEL
-from streamer import models
 from streamer.errors import Exit, ModelError, StorageError
-from streamer.installed import open_detector
-from streamer.models import ModelStore
+from streamer.models import store as models
+from streamer.models.installed import open_detector
+from streamer.models.store import ModelStore
 from tests.pipelines.detect import tiny_models as tiny
 
 NAMES = "{0: 'person', 1: 'car', 2: 'truck'}"
@@ -140,7 +140,7 @@ def test_a_missing_or_damaged_detector_in_the_package_is_one_line(
     store: ModelStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     fake = tmp_path / "default.onnx"
-    monkeypatch.setattr("streamer.installed.PACKAGED_MODEL", fake)
+    monkeypatch.setattr("streamer.models.installed.PACKAGED_MODEL", fake)
     with pytest.raises(ModelError, match=r"default\.onnx: this part .* is missing: install streamer again"):
         store.resolve(None)
     fake.write_bytes(PACKAGED_MODEL.read_bytes()[:-1])
@@ -166,7 +166,7 @@ def test_what_is_damaged_is_listed_with_all_the_others(
     with (store.folder / "changed/model.onnx").open("ab") as file:
         file.write(b"x")
     (store.folder / "nonsense/model.yaml").write_text("head: [\n")
-    monkeypatch.setattr("streamer.installed.PACKAGED_MODEL", tmp_path / "default.onnx")
+    monkeypatch.setattr("streamer.models.installed.PACKAGED_MODEL", tmp_path / "default.onnx")
     problems = {item.name: item.problem for item in store.listed()}
     assert list(problems) == ["default", "changed", "nonsense", "sound"]
     assert problems["sound"] == ""

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from streamer.messages import Batch, EventRecord
-from streamer.outbox import Outbox
+from streamer.ipc.messages import Batch, EventRecord
+from streamer.ipc.spool import Outbox
 
 MAX_BYTES = 1 << 20
 
@@ -130,7 +130,7 @@ def test_a_long_run_that_is_never_quite_acknowledged_keeps_a_small_file(tmp_path
 WRITER = """
 import sys
 from pathlib import Path
-from streamer.outbox import Outbox
+from streamer.ipc.spool import Outbox
 sys.path.insert(0, sys.argv[2])
 from tests.streamer.test_outbox import batch
 outbox = Outbox(Path(sys.argv[1]), 1 << 26)

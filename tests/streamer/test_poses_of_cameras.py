@@ -14,8 +14,8 @@ import pytest
 
 from pipelines.skeleton import COCO_17
 from pipelines.values import Image
-from streamer import schemas
-from streamer.models import ModelStore
+from streamer.events import schemas
+from streamer.models.store import ModelStore
 from tests.clips import make_clip
 from tests.daemon import Daemon
 from tests.pipelines.actions.test_maps import write_branching, write_features

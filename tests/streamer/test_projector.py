@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from streamer.cloudevents import EventId
+from streamer.events.cloudevents import EventId
 from streamer.ledger import Ledger
+from streamer.sinks.base import SinkError
 from streamer.sinks.memory import MemorySink
-from streamer.sinks.sink import SinkError
-from streamer.workers.projector import Projector
+from streamer.workers.deliver.publisher import Projector
 from tests.streamer.test_ledger import NOW_NS, Clock, crossing
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamer.quarantine import WINDOW_S, Quarantine
+from streamer.daemon.quarantine import WINDOW_S, Quarantine
 
 
 def test_the_second_death_separates_the_cameras() -> None:

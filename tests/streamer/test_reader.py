@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from streamer.messages import CaptureCamera
-from streamer.metrics import Books
-from streamer.workers.reader import CameraReader, StateChange
+from streamer.ipc.counters import Books
+from streamer.ipc.messages import CaptureCamera
+from streamer.workers.capture.camera_thread import CameraReader, StateChange
 from tests.clips import make_clip
 
 
@@ -29,7 +29,7 @@ def test_a_short_clip_that_loops_is_logged_once_and_told_at_every_turn(
             looped.set()
 
     reader = CameraReader(camera, books.capture(0), wake)
-    with caplog.at_level(logging.INFO, "streamer.workers.reader"):
+    with caplog.at_level(logging.INFO, "streamer.workers.capture.camera_thread"):
         reader.start()
         assert looped.wait(20)
         reader.stop()

@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.registry import create_detector
 from pipelines.values import Labels
-from streamer.detections import load_detections
+from streamer.clips.stored_detections import load_detections
 from streamer.sources.synthetic import Scene
 from tests.bench.counting_data import Sequence, load
 from tests.moving import write_moving_clip

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from streamer.cloudevents import EventId, StoredEvent
 from streamer.errors import Exit, RedisError
+from streamer.events.cloudevents import EventId, StoredEvent
+from streamer.sinks.base import SinkError
 from streamer.sinks.redis import RedisSink, connect
-from streamer.sinks.sink import SinkError
 
 pytestmark = pytest.mark.integration
 LINEAGE = 1_700_000_000_000

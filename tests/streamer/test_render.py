@@ -7,7 +7,14 @@ import pytest
 
 from pipelines.spec import CameraRules, LineSpec, MaskSpec, ZoneSpec
 from pipelines.values import Detections, FrameResult, Image, Labels, Stamp, Tracks
-from streamer.render import LEFT_TO_RIGHT, RIGHT_TO_LEFT, Flash, draw_line, draw_result, draw_rules
+from streamer.clips.drawing.primitives import (
+    LEFT_TO_RIGHT,
+    RIGHT_TO_LEFT,
+    Flash,
+    draw_line,
+    draw_result,
+    draw_rules,
+)
 
 LABELS = Labels(("person", "car"), ("person", "vehicle"))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.spec import CameraRules, LineSpec
-from streamer.config import CameraConfig, Config
-from streamer.config_store import REVISIONS_FILE, revise
+from streamer.config.schema import CameraConfig, Config
+from streamer.config.store import REVISIONS_FILE, revise
 
 
 def config_with(*lines: LineSpec, timezone: str = "UTC") -> Config:

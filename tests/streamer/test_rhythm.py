@@ -2,8 +2,8 @@
 
 import pytest
 
-from streamer.messages import FrameReady
-from streamer.workers.rhythm import Rhythm
+from streamer.ipc.messages import FrameReady
+from streamer.workers.infer.frame_interval import Rhythm
 
 STEP_NS = 40_000_000
 

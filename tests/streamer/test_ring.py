@@ -1,4 +1,4 @@
-"""The ring's protocol, clause by clause (streamer/ring.py)."""
+"""The ring's protocol, clause by clause (streamer/ipc/frame_ring.py)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import StorageError
-from streamer.ring import MAPPED_RINGS, RingMemory, RingReader, RingWriter
+from streamer.ipc.frame_ring import MAPPED_RINGS, RingMemory, RingReader, RingWriter
 
 SLOTS, WIDTH, HEIGHT = 4, 64, 36
 

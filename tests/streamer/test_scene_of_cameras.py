@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipelines.values import Image
-from streamer import schemas
+from streamer.events import schemas
 from tests.clips import make_clip
 from tests.daemon import Daemon
 from tests.scenes import write_classifier

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from streamer import service
 from streamer.cli.service import service as command
 from streamer.errors import StreamerError
+from streamer.setup import service
 from tests.conftest import missing_part
 
 UNIT = "etc/systemd/system/streamer.service"

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipelines.actions.create import create_engine
+from pipelines.actions.factory import create_engine
 from pipelines.spec import ActionsSpec, CameraRules
-from streamer.analyze import Outputs, Replayed, analyze, replay
 from streamer.cli.demo import SCENE
 from streamer.cli.main import cli
-from streamer.detections import StoredDetections, load_detections
+from streamer.clips.analyze import Outputs, Replayed, analyze, replay
+from streamer.clips.stored_detections import StoredDetections, load_detections
 from streamer.errors import Exit, SourceDamaged
-from streamer.installed import open_detector
-from streamer.models import ModelStore
+from streamer.models.installed import open_detector
+from streamer.models.store import ModelStore
 from streamer.sources.base import create_source
 
 SECONDS = 13  # of the demo's street: somebody falls in the eleventh

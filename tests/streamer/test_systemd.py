@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from streamer.daemon.systemd_notify import Notifier
 from streamer.errors import ConfigError
-from streamer.systemd import Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -118,7 +118,7 @@ def test_a_process_names_itself_as_the_main_one(short_dir: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(path)
         sock.settimeout(10)
-        code = "from streamer.systemd import Notifier\nwith Notifier() as n: n.ready()"
+        code = "from streamer.daemon.systemd_notify import Notifier\nwith Notifier() as n: n.ready()"
         with subprocess.Popen(
             [sys.executable, "-c", code], env={**os.environ, "NOTIFY_SOCKET": path}
         ) as child:

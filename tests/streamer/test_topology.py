@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from streamer.config import CameraConfig, CaptureConfig, Config, InferenceConfig, RedisConfig
-from streamer.topology import Plan, plan
+from streamer.config.schema import CameraConfig, CaptureConfig, Config, InferenceConfig, RedisConfig
+from streamer.daemon.topology import Plan, plan
 
 
 def config(

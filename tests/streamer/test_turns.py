@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from pipelines.values import Frame
-from streamer.messages import Demand, FrameReady, InferCamera
-from streamer.metrics import Books
-from streamer.ring import RingMemory
-from streamer.workers.coverage import Coverage
-from streamer.workers.inferred import InferredCamera
-from streamer.workers.turns import Running, Turns
+from streamer.ipc.counters import Books
+from streamer.ipc.frame_ring import RingMemory
+from streamer.ipc.messages import Demand, FrameReady, InferCamera
+from streamer.workers.infer.camera import InferredCamera
+from streamer.workers.infer.coverage import Coverage
+from streamer.workers.infer.scheduler import Running, Turns
 
 STEP_NS = 40_000_000
 

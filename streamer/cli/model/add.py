@@ -19,13 +19,13 @@ from rich.progress import (
 from rich.table import Table
 
 from streamer.cli.model.group import WHEN_TAKEN, groups_of, model, model_store
-from streamer.config_store import ConfigStore
+from streamer.config.store import ConfigStore
 from streamer.errors import ModelError
-from streamer.installed import SUFFIXES, Installed, check_digest
-from streamer.model_catalogue import CATALOGUE, PublicModel, Recorded, by_hand, public_model
-from streamer.model_download import Downloaded, Limits, check_url, download, is_url
-from streamer.model_export import export_to_onnx
-from streamer.models import ModelStore, check_free, name_from
+from streamer.models.catalogue import CATALOGUE, PublicModel, Recorded, by_hand, public_model
+from streamer.models.download import Downloaded, Limits, check_url, download, is_url
+from streamer.models.export import export_to_onnx
+from streamer.models.installed import SUFFIXES, Installed, check_digest
+from streamer.models.store import ModelStore, check_free, name_from
 from streamer.urls import redact
 
 MEGABYTE = 1_000_000

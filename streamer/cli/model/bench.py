@@ -11,17 +11,17 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from streamer.cli.click_types import Finite
 from streamer.cli.model.clips import opener, steps
 from streamer.cli.model.export import pixels_of
 from streamer.cli.model.group import model, model_store
-from streamer.cli.numbers import Finite
-from streamer.config_store import ConfigStore
+from streamer.config.store import ConfigStore
 from streamer.errors import ModelError
-from streamer.installed import RESERVED
-from streamer.model_bench import DECODE_CORES, SPARE, Timing, bench, variants
-from streamer.model_frames import SCENE, samples
-from streamer.model_labels import CLIPS
-from streamer.models import ModelStore
+from streamer.models.benchmark import DECODE_CORES, SPARE, Timing, bench, variants
+from streamer.models.installed import RESERVED
+from streamer.models.labelled_images import CLIPS
+from streamer.models.sample_frames import SCENE, samples
+from streamer.models.store import ModelStore
 
 
 @model.command("bench")

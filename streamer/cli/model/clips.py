@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streamer.cli.daemon import open_source
-from streamer.config_store import ConfigStore
-from streamer.model_frames import clip_source
+from streamer.config.store import ConfigStore
+from streamer.models.sample_frames import clip_source
 from streamer.sources.base import Source
 
 

@@ -9,18 +9,17 @@ from pathlib import Path
 import click
 
 from pipelines.detect.detector import Detector
-from pipelines.train.dataset import CLASSES
+from pipelines.train.detector.dataset import CLASSES
 from streamer.cli import daemon
+from streamer.cli.click_types import Finite
 from streamer.cli.model.clips import steps
 from streamer.cli.model.group import model, model_store
-from streamer.cli.numbers import Finite
-from streamer.cli.outputs import check_folder
-from streamer.config import CameraConfig, Config
-from streamer.config_store import ConfigStore
+from streamer.cli.output_paths import check_folder
+from streamer.config.schema import CameraConfig, Config
+from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, ModelError
-from streamer.installed import open_detector
-from streamer.model_agreement import detect_all
-from streamer.model_collect import (
+from streamer.models.agreement import detect_all
+from streamer.models.collect_images import (
     MAX_WIDTH,
     Taken,
     from_snapshots,
@@ -29,7 +28,8 @@ from streamer.model_collect import (
     write_draft,
     write_picture,
 )
-from streamer.model_frames import Sample, clip_source, shrunk
+from streamer.models.installed import open_detector
+from streamer.models.sample_frames import Sample, clip_source, shrunk
 
 
 @model.command("collect")

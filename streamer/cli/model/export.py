@@ -10,11 +10,11 @@ import click
 
 from streamer.cli.model.add import install, refuse_taken, report
 from streamer.cli.model.group import model, model_store
-from streamer.cli.outputs import check_outputs
-from streamer.config_store import ConfigStore
+from streamer.cli.output_paths import check_outputs
+from streamer.config.store import ConfigStore
 from streamer.errors import ModelError
-from streamer.model_export import export_to_onnx
-from streamer.models import name_from
+from streamer.models.export import export_to_onnx
+from streamer.models.store import name_from
 
 
 @model.command()

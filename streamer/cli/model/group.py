@@ -9,10 +9,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from streamer.config_store import ConfigStore
+from streamer.config.store import ConfigStore
 from streamer.errors import ModelError, StorageError
-from streamer.installed import MOTION, PACKAGED, Installed
-from streamer.models import Listed, ModelStore
+from streamer.models.installed import MOTION, PACKAGED, Installed
+from streamer.models.store import Listed, ModelStore
 
 WHEN_TAKEN = "a running daemon takes it when its inference workers start again"
 SHOWN_CLASSES = 6  # groups named in the listing before it says how many more there are

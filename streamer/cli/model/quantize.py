@@ -9,16 +9,16 @@ from pathlib import Path
 
 import click
 
+from streamer.cli.click_types import Finite
 from streamer.cli.model.add import install, refuse_taken, report
 from streamer.cli.model.clips import opener, steps
 from streamer.cli.model.group import model, model_store
-from streamer.cli.numbers import Finite
-from streamer.config_store import ConfigStore
+from streamer.config.store import ConfigStore
 from streamer.errors import GateNotMet, ModelError
-from streamer.installed import write_card
-from streamer.model_agreement import Agreement
-from streamer.model_frames import samples
-from streamer.model_quantize import Quantized, quantize
+from streamer.models.agreement import Agreement
+from streamer.models.installed import write_card
+from streamer.models.quantize import Quantized, quantize
+from streamer.models.sample_frames import samples
 
 
 @model.command("quantize")

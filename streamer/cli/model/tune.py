@@ -11,19 +11,19 @@ from pathlib import Path
 
 import click
 
-from pipelines.train.dataset import CLASSES
-from streamer.camera_check import pipeline_of
+from pipelines.train.detector.dataset import CLASSES
 from streamer.cli.model.add import install, refuse_taken, report
 from streamer.cli.model.group import model, model_store
-from streamer.config import CameraConfig
-from streamer.config_store import ConfigStore
+from streamer.config.schema import CameraConfig
+from streamer.config.store import ConfigStore
 from streamer.errors import GateNotMet, ModelError
-from streamer.installed import PACKAGED, Installed, write_card
-from streamer.label_files import Labelling, read_labels
-from streamer.model_agreement import Agreement
-from streamer.model_labels import LabelledPicture, pictures_of_camera, read_pictures
-from streamer.model_tune import FEWEST_TO_CHOOSE, Split, Tuned, card_after, hold_out, tune
-from streamer.models import ModelStore
+from streamer.models.agreement import Agreement
+from streamer.models.camera_check import pipeline_of
+from streamer.models.fine_tune import FEWEST_TO_CHOOSE, Split, Tuned, card_after, hold_out, tune
+from streamer.models.installed import PACKAGED, Installed, write_card
+from streamer.models.label_formats import Labelling, read_labels
+from streamer.models.labelled_images import LabelledPicture, pictures_of_camera, read_pictures
+from streamer.models.store import ModelStore
 
 
 @model.command("tune")

@@ -4,7 +4,7 @@ python -m streamer.sources.synthetic.tracks --out DIR --count N.
 DIR/scene-NNN.npz for `streamer actions train DIR`: the boxes of each track, and beside each what the person
 whose box it is does then; what is there already stays. Each scene is a street of its own: seed, height of the
 camera, frame rate, people and noise differ; one in three is of the split `val`. DIR/made.npz: tracks of
-pipelines/train/actions_tracks.py, which need no detector and whose cameras differ more.
+pipelines/train/actions/tracks.py, which need no detector and whose cameras differ more.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipelines.actions.follow import Follower
 from pipelines.actions.inputs import boxes_to_values
+from pipelines.actions.low_score_recovery import Follower
 from pipelines.actions.windows import GAP_S
 from pipelines.detect.card import read_card
 from pipelines.detect.detector import Detector
@@ -28,7 +28,7 @@ from pipelines.geometry import iou
 from pipelines.pipeline import Pipeline
 from pipelines.registry import PACKAGED_MODEL, create_detector
 from pipelines.spec import CameraRules
-from pipelines.train.actions_tracks import make_tracks
+from pipelines.train.actions.tracks import make_tracks
 from pipelines.values import Detections, Floats, Frame, Labels, Stamp, Tracks
 from streamer.sources.synthetic.painter import Drawn, placed
 from streamer.sources.synthetic.scene import Scene

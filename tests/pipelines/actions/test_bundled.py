@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipelines.actions.action_frame import Seen
 from pipelines.actions.card import model_path
 from pipelines.actions.engine import ActionEngine
 from pipelines.actions.runtime import ActionModel
-from pipelines.actions.seen import Seen
-from pipelines.train.actions_data import Labelled
-from pipelines.train.actions_tracks import make_tracks
+from pipelines.train.actions.data import Labelled
+from pipelines.train.actions.tracks import make_tracks
 from pipelines.values import Labels, Stamp, Tracks
 
 LABELS = Labels(("person",), ("person",))

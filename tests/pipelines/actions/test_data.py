@@ -9,11 +9,11 @@ import av
 import numpy as np
 import pytest
 
-from pipelines.train.actions_clips import embed_clips, list_clips, read_frames
-from pipelines.train.actions_data import DataRefused, read_arrays, read_keypoints
-from pipelines.train.actions_sources import Source, open_source
-from pipelines.train.actions_tracks import LABELS, make_tracks
-from pipelines.train.actions_windows import cut_windows
+from pipelines.train.actions.clips import embed_clips, list_clips, read_frames
+from pipelines.train.actions.data import DataRefused, read_arrays, read_keypoints
+from pipelines.train.actions.sources import Source, open_source
+from pipelines.train.actions.tracks import LABELS, make_tracks
+from pipelines.train.actions.windows import cut_windows
 from pipelines.values import Image
 
 

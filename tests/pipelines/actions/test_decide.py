@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.actions.card import HeadCard
-from pipelines.actions.decide import Decider
+from pipelines.actions.hysteresis import Decider
 
 HEAD = HeadCard(name="action", labels=("stand", "fall"), thresholds=(0.5, 0.6), silent=("stand",))
 

@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from pipelines.actions.action_frame import Seen
 from pipelines.actions.engine import ActionEngine, EngineSettings
 from pipelines.actions.runtime import ActionModel
-from pipelines.actions.seen import Seen
 from pipelines.pipeline import Pipeline
 from pipelines.spec import CameraRules
 from pipelines.values import Event, Labels, Stamp, Tracks

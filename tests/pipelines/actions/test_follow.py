@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.actions.create import create_engine
-from pipelines.actions.follow import HOLD_S, LONGEST_S, Follower
+from pipelines.actions.factory import create_engine
+from pipelines.actions.low_score_recovery import HOLD_S, LONGEST_S, Follower
 from pipelines.detect.card import ScoreLimits
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.heads.base import Candidates

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from pipelines.actions.create import create_engine
-from pipelines.actions.maps import pool
-from pipelines.actions.seen import Seen
-from pipelines.actions.whole import WholeEmbedder
+from pipelines.actions.action_frame import Seen
+from pipelines.actions.factory import create_engine
+from pipelines.actions.full_frame_features import WholeEmbedder
+from pipelines.actions.roi_pooling import pool
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused

@@ -12,14 +12,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch: the extra [torch]")
 
 from pipelines.actions.card import EmbedderCard  # noqa: E402
+from pipelines.actions.linear_probe import RidgeMember  # noqa: E402
 from pipelines.actions.model import ActionNet  # noqa: E402
 from pipelines.actions.runtime import ENGINES, ActionModel  # noqa: E402
-from pipelines.actions.summary import RidgeMember  # noqa: E402
-from pipelines.train import actions_session as session  # noqa: E402
-from pipelines.train.actions_data import ActionData, DataRefused, HeadTargets, Labelled, one_hot  # noqa: E402
-from pipelines.train.actions_export import export  # noqa: E402
-from pipelines.train.actions_settings import usual_settings  # noqa: E402
-from pipelines.train.actions_train import predict, to_probabilities, train  # noqa: E402
+from pipelines.train.actions import session  # noqa: E402
+from pipelines.train.actions.data import ActionData, DataRefused, HeadTargets, Labelled, one_hot  # noqa: E402
+from pipelines.train.actions.export import export  # noqa: E402
+from pipelines.train.actions.settings import usual_settings  # noqa: E402
+from pipelines.train.actions.train import predict, to_probabilities, train  # noqa: E402
 
 HEADS = (
     HeadTargets("action", ("calm", "wild")),

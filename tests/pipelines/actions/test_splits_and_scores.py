@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.train.actions_data import ActionData, DataRefused, HeadTargets, Labelled, one_hot
-from pipelines.train.actions_score import (
+from pipelines.train.actions.data import ActionData, DataRefused, HeadTargets, Labelled, one_hot
+from pipelines.train.actions.score import (
     match_events,
     per_sequence,
     score,
@@ -15,7 +15,7 @@ from pipelines.train.actions_score import (
     thresholds,
     wilson,
 )
-from pipelines.train.actions_split import check_apart, check_classes, fold_of, hold_back
+from pipelines.train.actions.split import check_apart, check_classes, fold_of, hold_back
 
 HEAD = HeadTargets("action", ("a", "b"))
 

@@ -15,15 +15,15 @@ from pipelines.actions.backbones import BACKBONES, create_backbone  # noqa: E402
 from pipelines.actions.model import ActionNet, count_weights  # noqa: E402
 from pipelines.actions.runtime import ENGINES, ActionModel  # noqa: E402
 from pipelines.detect.errors import ModelRefused  # noqa: E402
-from pipelines.train import actions_session as session  # noqa: E402
-from pipelines.train.actions_augment import warp_time  # noqa: E402
-from pipelines.train.actions_checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
-from pipelines.train.actions_data import ActionData, DataRefused, HeadTargets, Labelled, one_hot  # noqa: E402
-from pipelines.train.actions_export import export  # noqa: E402
-from pipelines.train.actions_score import SeveralScore  # noqa: E402
-from pipelines.train.actions_search import draw_trials  # noqa: E402
-from pipelines.train.actions_settings import TrainSettings, usual_settings  # noqa: E402
-from pipelines.train.actions_train import Trained, predict, to_probabilities, train  # noqa: E402
+from pipelines.train.actions import session  # noqa: E402
+from pipelines.train.actions.augment import warp_time  # noqa: E402
+from pipelines.train.actions.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from pipelines.train.actions.data import ActionData, DataRefused, HeadTargets, Labelled, one_hot  # noqa: E402
+from pipelines.train.actions.export import export  # noqa: E402
+from pipelines.train.actions.score import SeveralScore  # noqa: E402
+from pipelines.train.actions.search import draw_trials  # noqa: E402
+from pipelines.train.actions.settings import TrainSettings, usual_settings  # noqa: E402
+from pipelines.train.actions.train import Trained, predict, to_probabilities, train  # noqa: E402
 
 HEADS = (HeadTargets("action", ("up", "down")), HeadTargets("mood", ("calm", "loud", "sad"), several=True))
 

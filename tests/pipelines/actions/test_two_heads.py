@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="needs torch: the extra [torch]")
 
-from pipelines.actions.create import create_engine  # noqa: E402
+from pipelines.actions.factory import create_engine  # noqa: E402
 from pipelines.pipeline import Pipeline  # noqa: E402
 from pipelines.registry import PACKAGED_MODEL, create_detector  # noqa: E402
 from pipelines.spec import ActionsSpec, CameraRules  # noqa: E402

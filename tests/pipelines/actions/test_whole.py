@@ -10,19 +10,19 @@ import cv2
 import numpy as np
 import pytest
 
+from pipelines.actions.action_frame import Seen
 from pipelines.actions.card import ActionCard, EmbedderCard
-from pipelines.actions.create import create_engine
-from pipelines.actions.flow import SHARES, VALUES, Flow
-from pipelines.actions.people import FAR, among_people
-from pipelines.actions.seen import Seen
-from pipelines.actions.whole import WholeEmbedder
+from pipelines.actions.factory import create_engine
+from pipelines.actions.full_frame_features import WholeEmbedder
+from pipelines.actions.optical_flow import SHARES, VALUES, Flow
+from pipelines.actions.people_layout import FAR, among_people
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import sha256_of
 from pipelines.pipeline import Pipeline
 from pipelines.registry import create_detector
 from pipelines.spec import ActionsSpec, CameraRules
-from pipelines.train.actions_data import DataRefused
-from pipelines.train.actions_sources import Source, check_inputs, inputs_of
+from pipelines.train.actions.data import DataRefused
+from pipelines.train.actions.sources import Source, check_inputs, inputs_of
 from pipelines.values import Detections, Floats, Frame, Image, Labels, Stamp, Tracks
 from tests.pipelines.actions.test_maps import write_branching
 from tests.pipelines.actions.tiny_graph import write_tiny

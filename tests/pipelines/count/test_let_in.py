@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.count import create_analytics
-from pipelines.count.events import LINE_CROSSED
+from pipelines.events import LINE_CROSSED
 from pipelines.spec import CameraRules, LineSpec
 from pipelines.track import create_tracker
 from pipelines.values import Detections, Event, Labels, Stamp

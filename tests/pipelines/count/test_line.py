@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines.count import Analytics, create_analytics
-from pipelines.count.events import LINE_CROSSED, TRACK_ENDED
+from pipelines.events import LINE_CROSSED, TRACK_ENDED
 from pipelines.spec import CameraRules, LineSpec
 from pipelines.values import Event, Labels, Stamp, Tracks
 

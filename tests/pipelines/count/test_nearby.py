@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from pipelines.count.nearby import nearest_to_line, nearest_to_zone, passages
-from pipelines.count.recount import recount
-from pipelines.count.trace import Trace
+from pipelines.count.near_misses import nearest_to_line, nearest_to_zone, passages
+from pipelines.count.replay import recount
+from pipelines.count.trajectory_codec import Trace
 from pipelines.spec import LineSpec, ZoneSpec
 
 FRAME_S = 0.04

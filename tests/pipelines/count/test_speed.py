@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.count.homography import Homography
+from pipelines.homography import Homography
 from pipelines.spec_analytics import CalibrationSpec
 from tests.pipelines.count.walks import CAR, Walk, of, play, rules, still, straight
 

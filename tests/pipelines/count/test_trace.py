@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from pipelines.count.alike import LEAST as LEAST_EVIDENCE
-from pipelines.count.alike import MOST_BYTES as MOST_EVIDENCE
-from pipelines.count.alike import WITHIN
-from pipelines.count.analytics import Analytics
-from pipelines.count.paths import LEAST, MOST_BYTES, TOLERANCE, PathRecorder, TrackPath
-from pipelines.count.smoothing import Places, Smoother
-from pipelines.count.trace import SCALE, Trace, TraceError, decode, encode, put, take, unpack
+from pipelines.count.box_smoothing import Places, Smoother
+from pipelines.count.camera_counts import Analytics
+from pipelines.count.run_length import LEAST as LEAST_EVIDENCE
+from pipelines.count.run_length import MOST_BYTES as MOST_EVIDENCE
+from pipelines.count.run_length import WITHIN
+from pipelines.count.trajectory_codec import SCALE, Trace, TraceError, decode, encode, put, take, unpack
+from pipelines.count.trajectory_recorder import LEAST, MOST_BYTES, TOLERANCE, PathRecorder, TrackPath
 from pipelines.spec import CameraRules
 from pipelines.values import Event, Labels, Stamp, Tracks
 

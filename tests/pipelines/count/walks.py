@@ -12,7 +12,7 @@ import numpy as np
 from pipelines.count import Analytics, create_analytics
 from pipelines.spec import CameraRules
 from pipelines.values import Event, Labels, Stamp, Tracks
-from streamer import schemas
+from streamer.events import schemas
 
 LABELS = Labels(("person", "car", "truck"), ("person", "vehicle", "vehicle"))
 PERSON, CAR, TRUCK = 0, 1, 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.detect.errors import ModelRefused
-from pipelines.detect.pickle_names import imported_names
+from pipelines.detect.torch.pickle_names import imported_names
 
 
 class Runs:

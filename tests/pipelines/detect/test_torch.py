@@ -15,12 +15,12 @@ pytest.importorskip("ultralytics.nn.tasks", reason="needs torch (make install EX
 import torch
 
 from pipelines.detect.card import ModelCard
-from pipelines.detect.checkpoint import read_checkpoint
 from pipelines.detect.errors import FrameRefused, ModelRefused
 from pipelines.detect.nms import suppress as suppress_one_by_one
-from pipelines.detect.torch import TorchDetector
-from pipelines.detect.torch_boxes import Cells, best_boxes, suppress
-from pipelines.detect.ultralytics_net import build_net, raw_answer
+from pipelines.detect.torch.boxes import Cells, best_boxes, suppress
+from pipelines.detect.torch.engine import TorchDetector
+from pipelines.detect.torch.pt_file import read_checkpoint
+from pipelines.detect.torch.ultralytics_net import build_net, raw_answer
 from pipelines.registry import create_detector
 from pipelines.values import Detections, Frame, Stamp
 from tests.bench import detection_data as data

@@ -13,7 +13,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from pipelines.detect.ultralytics_net import ultralytics_tasks
+from pipelines.detect.torch.ultralytics_net import ultralytics_tasks
 
 
 def detector(config: str = "yolov8n.yaml", classes: int = 80, seed: int = 0) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.evaluate.gate import GateError, judge, parse_gates
+from pipelines.evaluate.acceptance import GateError, judge, parse_gates
 
 FOUND: dict[str, float | None] = {
     "gross": 6.0, "net": -4.0, "misses": 5.0, "false": 1.0, "hota": 61.5, "idf1": 80.0, "mota": -3.0,

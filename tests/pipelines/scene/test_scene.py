@@ -8,14 +8,14 @@ import jsonschema
 import numpy as np
 import pytest
 
-from pipelines.actions.create import create_engine
+from pipelines.actions.factory import create_engine
 from pipelines.detect.errors import ModelRefused
 from pipelines.pipeline import Pipeline
 from pipelines.scene.model import SceneModel
-from pipelines.scene.watch import SCENE_CHANGED, SceneWatch
+from pipelines.scene.tracker import SCENE_CHANGED, SceneWatch
 from pipelines.spec import ActionsSpec, CameraRules
 from pipelines.values import Event, Frame, Stamp
-from streamer import schemas
+from streamer.events import schemas
 from tests.pipelines.actions.test_crops import TwoPeople
 from tests.pipelines.actions.tiny_graph import write_tiny
 from tests.scenes import write_classifier

@@ -16,9 +16,9 @@ torch = pytest.importorskip("torch", reason="needs torch: the extra [torch]")
 from pipelines.actions.card import read_action_card  # noqa: E402
 from pipelines.registry import PACKAGED_MODEL  # noqa: E402
 from pipelines.scene.model import SceneModel  # noqa: E402
-from pipelines.train.actions_data import DataRefused  # noqa: E402
-from pipelines.train.actions_evaluate import evaluate  # noqa: E402
-from pipelines.train.actions_sources import Source  # noqa: E402
+from pipelines.train.actions.data import DataRefused  # noqa: E402
+from pipelines.train.actions.evaluate import evaluate  # noqa: E402
+from pipelines.train.actions.sources import Source  # noqa: E402
 from streamer.cli.main import cli  # noqa: E402
 from streamer.errors import Exit  # noqa: E402
 from tests.scenes import write_pictures  # noqa: E402
@@ -77,7 +77,7 @@ def test_a_backbone_is_fine_tuned_and_says_of_a_whole_picture_what_it_said_in_tr
     card = read_action_card(out / "model.yaml")
     assert card.embedder is not None
     assert card.embedder.input_size == (64, 48)
-    from pipelines.train import actions_session as session
+    from pipelines.train.actions import session
 
     choice = session.BackboneChoice("mobilenet_v3_small", size=(64, 48))
     source = Source(pictures, scene=True)

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.track.association import OTHERS, Likeness, best_of
 from pipelines.track.scene_motion import overlap
-from pipelines.track.table import SEEN_ROWS, Table
+from pipelines.track.state import SEEN_ROWS, Table
 
 BUFFER, SIGMAS = 0.1, 1.5
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipelines.track import Tracker, create_tracker
-from pipelines.track.camera_motion import WIDTH, CameraMotion, Shift, small_grey
+from pipelines.track.global_motion import WIDTH, CameraMotion, Shift, small_grey
 from pipelines.values import Detections, Image, Labels, Stamp
 from tests import moving
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.track.colours import FULL, LENGTH, colours, small_colours
+from pipelines.track.colour_histogram import FULL, LENGTH, colours, small_colours
 from pipelines.values import Floats, Image
 
 WHOLE, PLACE = (0.4, 0.2, 0.5, 0.8), (0.7, 0.3, 0.78, 0.75)

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from pipelines.track import create_tracker
-from pipelines.track import table as t
-from pipelines.track.leaps import coming, straight
+from pipelines.track import state as t
+from pipelines.track.large_displacement import coming, straight
 from pipelines.values import Detections, Labels, Stamp, Tracks
 
 Array = npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from pipelines.track import create_tracker
-from pipelines.track import table as t
+from pipelines.track import state as t
 from pipelines.track.scene_motion import SceneMotion, moved, overlap
 from pipelines.values import Detections, Labels, Stamp
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.track.evidence import ScoreScale
+from pipelines.track.confirmation import TEACH_FROM, TEACH_TO, Trust
+from pipelines.track.score_calibration import ScoreScale
 from pipelines.track.settings import TrackerSettings
-from pipelines.track.table import SEEN_EVIDENCE, SEEN_ROWS, Table
-from pipelines.track.trust import TEACH_FROM, TEACH_TO, Trust
+from pipelines.track.state import SEEN_EVIDENCE, SEEN_ROWS, Table
 
 
 class Taught(ScoreScale):

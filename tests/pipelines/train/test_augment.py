@@ -8,9 +8,16 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.train.augment import Augmenter, Recipe, cut, degrade, flip, recolour, tidy
-from pipelines.train.dataset import Dataset, DatasetWriter, Labelled
-from pipelines.train.paste import Cutouts, cut_out, hide, paste_some, worth_cutting, write_cutouts
+from pipelines.train.detector.augment import Augmenter, Recipe, cut, degrade, flip, recolour, tidy
+from pipelines.train.detector.copy_paste import (
+    Cutouts,
+    cut_out,
+    hide,
+    paste_some,
+    worth_cutting,
+    write_cutouts,
+)
+from pipelines.train.detector.dataset import Dataset, DatasetWriter, Labelled
 from pipelines.values import Image
 
 PLAIN = Recipe(mosaic=0.0, paste=0.0, degrade=0.0)

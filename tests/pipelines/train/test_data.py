@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.train.dataset import Dataset, DatasetError, DatasetWriter, Labelled, bits_of
-from pipelines.train.pack import main as pack
-from pipelines.train.paste import Cutouts, write_cutouts
-from pipelines.train.prepare import main as prepare
-from pipelines.train.recipe import read_recipe
-from pipelines.train.yolo_text import parse_rows, read_stills
+from pipelines.train.detector.copy_paste import Cutouts, write_cutouts
+from pipelines.train.detector.dataset import Dataset, DatasetError, DatasetWriter, Labelled, bits_of
+from pipelines.train.detector.dataset_archive import main as pack
+from pipelines.train.detector.prepare import main as prepare
+from pipelines.train.detector.recipe import read_recipe
+from pipelines.train.detector.yolo_text import parse_rows, read_stills
 from pipelines.values import Image
 from tests.conftest import REPO
 

@@ -13,15 +13,15 @@ pytest.importorskip("onnx", reason="needs onnx")
 
 from pipelines.detect.card import read_card  # noqa: E402
 from pipelines.registry import create_detector  # noqa: E402
-from pipelines.train.assign import assign  # noqa: E402
-from pipelines.train.augment import Sample  # noqa: E402
-from pipelines.train.batches import collate  # noqa: E402
-from pipelines.train.dataset import ALL_CLASSES, CLASSES, DatasetWriter, Labelled  # noqa: E402
-from pipelines.train.detector import arguments, begin, main, plan_of  # noqa: E402
-from pipelines.train.export import write_card, write_onnx  # noqa: E402
-from pipelines.train.loss import Truth, cell_centres, decode, detection_loss  # noqa: E402
-from pipelines.train.net import DetectorNet, NetSettings  # noqa: E402
-from pipelines.train.state import Run, load_average, read_checkpoint  # noqa: E402
+from pipelines.train.detector.augment import Sample  # noqa: E402
+from pipelines.train.detector.batches import collate  # noqa: E402
+from pipelines.train.detector.dataset import ALL_CLASSES, CLASSES, DatasetWriter, Labelled  # noqa: E402
+from pipelines.train.detector.export import write_card, write_onnx  # noqa: E402
+from pipelines.train.detector.label_assignment import assign  # noqa: E402
+from pipelines.train.detector.loss import Truth, cell_centres, decode, detection_loss  # noqa: E402
+from pipelines.train.detector.net import DetectorNet, NetSettings  # noqa: E402
+from pipelines.train.detector.state import Run, load_average, read_checkpoint  # noqa: E402
+from pipelines.train.detector.train import arguments, begin, main, plan_of  # noqa: E402
 from pipelines.values import Frame, Stamp  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*trac.*:UserWarning")
@@ -138,17 +138,17 @@ def teach(folder: Path, out: Path, *words: str) -> None:
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.train.detector.NetSettings", lambda **_: TINY)
+    monkeypatch.setattr("pipelines.train.detector.train.NetSettings", lambda **_: TINY)
     torch.set_num_threads(1)
     squares(tmp_path / "data")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     teach(tmp_path / "data", whole, "--steps", "6")
-    monkeypatch.setattr("pipelines.train.detector.Plan.progress", lambda _, run: run.steps / 3)
-    monkeypatch.setattr("pipelines.train.schedule.Schedule.rate_at", lambda *_: 1e-3)
+    monkeypatch.setattr("pipelines.train.detector.train.Plan.progress", lambda _, run: run.steps / 3)
+    monkeypatch.setattr("pipelines.train.detector.schedule.Schedule.rate_at", lambda *_: 1e-3)
     teach(tmp_path / "data", broken, "--steps", "6")
     first = read_checkpoint(broken / "last.pt")
     assert first["samples"] == 12
-    monkeypatch.setattr("pipelines.train.detector.Plan.progress", lambda _, run: run.steps / 6)
+    monkeypatch.setattr("pipelines.train.detector.train.Plan.progress", lambda _, run: run.steps / 6)
     teach(tmp_path / "data", broken, "--steps", "6", "--resume")
     unbroken = tmp_path / "unbroken"
     teach(tmp_path / "data", unbroken, "--steps", "6")

@@ -5,10 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.train.modelcard import render
-from pipelines.train.precision import Matched, at_score, average_precision, best_score, interval, match
-from pipelines.train.recipe import DataRecipe
-from pipelines.train.schedule import Schedule, parse_sizes
+from pipelines.train.detector.modelcard import render
+from pipelines.train.detector.precision import (
+    Matched,
+    at_score,
+    average_precision,
+    best_score,
+    interval,
+    match,
+)
+from pipelines.train.detector.recipe import DataRecipe
+from pipelines.train.detector.schedule import Schedule, parse_sizes
 from pipelines.values import Floats
 
 

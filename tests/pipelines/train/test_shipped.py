@@ -10,9 +10,9 @@ import pytest
 
 from pipelines.detect.card import read_card
 from pipelines.registry import create_detector
-from pipelines.train.dataset import CLASSES
-from pipelines.train.evaluate import pets
-from pipelines.train.precision import at_score, average_precision
+from pipelines.train.detector.dataset import CLASSES
+from pipelines.train.detector.evaluate import pets
+from pipelines.train.detector.precision import at_score, average_precision
 from pipelines.values import Frame, Stamp
 from tests.conftest import CORPUS, REPO
 
@@ -41,7 +41,7 @@ def test_the_card_is_of_this_file() -> None:
 
 @pytest.mark.corpus
 def test_people_seen_from_above_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.train.evaluate.PETS_EVERY", 40)
+    monkeypatch.setattr("pipelines.train.detector.evaluate.PETS_EVERY", 40)
     card = read_card(MODEL.with_suffix(".yaml"))
     found = pets(create_detector("openvino", MODEL, threads=1, score=0.02, sidecar=card), Path(CORPUS))
     precision, recall = at_score(found, card.score)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.train.dataset import CLASSES, Labelled, bits_of
-from pipelines.train.teachers import Seen, agree, complete
+from pipelines.train.detector.dataset import CLASSES, Labelled, bits_of
+from pipelines.train.detector.pseudo_labels import Seen, agree, complete
 
 PERSON, CAR, BUS, TRUCK = (CLASSES.index(name) for name in ("person", "car", "bus", "truck"))
 VEHICLES = bits_of([2, 3, 4, 5])

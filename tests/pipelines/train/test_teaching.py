@@ -11,12 +11,12 @@ torch = pytest.importorskip("torch", reason="needs torch: pip install '.[torch]'
 pytest.importorskip("onnx", reason="needs onnx")
 
 from pipelines.detect.errors import ModelRefused  # noqa: E402
-from pipelines.train.assign import assign  # noqa: E402
-from pipelines.train.augment import Sample  # noqa: E402
-from pipelines.train.batches import collate  # noqa: E402
-from pipelines.train.dataset import ALL_CLASSES, Labelled  # noqa: E402
-from pipelines.train.loss import Truth, cell_centres, decode, detection_loss  # noqa: E402
-from pipelines.train.teaching import Teacher  # noqa: E402
+from pipelines.train.detector.augment import Sample  # noqa: E402
+from pipelines.train.detector.batches import collate  # noqa: E402
+from pipelines.train.detector.dataset import ALL_CLASSES, Labelled  # noqa: E402
+from pipelines.train.detector.distillation import Teacher  # noqa: E402
+from pipelines.train.detector.label_assignment import assign  # noqa: E402
+from pipelines.train.detector.loss import Truth, cell_centres, decode, detection_loss  # noqa: E402
 from tests.pipelines.detect import tiny_models as tiny  # noqa: E402
 
 SIZE = 64

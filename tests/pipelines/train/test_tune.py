@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from pipelines.registry import create_detector
-from pipelines.train import tune
-from pipelines.train.dataset import Dataset, DatasetWriter, Labelled
-from pipelines.train.export import write_onnx
-from pipelines.train.net import DetectorNet, NetSettings
-from pipelines.train.state import CheckpointError
+from pipelines.train.detector import tune
+from pipelines.train.detector.dataset import Dataset, DatasetWriter, Labelled
+from pipelines.train.detector.export import write_onnx
+from pipelines.train.detector.net import DetectorNet, NetSettings
+from pipelines.train.detector.state import CheckpointError
 from tests.pipelines.detect import tiny_models as tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")

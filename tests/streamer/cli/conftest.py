@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from streamer.api.control_socket import ControlServer, Request
 from streamer.cli.main import cli
-from streamer.config_store import ConfigStore
-from streamer.control import ControlServer, Request
+from streamer.config.store import ConfigStore
 
 Run = Callable[..., Result]
 

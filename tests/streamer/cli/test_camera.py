@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config_store import ConfigStore
+from streamer.config.secrets import SecretStore
+from streamer.config.store import ConfigStore
 from streamer.errors import Exit
-from streamer.secrets import SecretStore
 from tests.clips import make_clip
 from tests.pipelines.actions.test_maps import write_features
 from tests.pipelines.actions.tiny_graph import write_tiny

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from streamer import schemas
-from streamer.assignments import LEDGER_FILE
-from streamer.config_store import ConfigStore
+from streamer.config.store import ConfigStore
+from streamer.daemon.assignments import LEDGER_FILE
 from streamer.errors import Exit
+from streamer.events import schemas
+from streamer.ipc.messages import EventRecord
 from streamer.ledger import Ledger, LedgerReader
-from streamer.messages import EventRecord
 from streamer.sinks import redis
 from tests.faults.delivery_rig import Rig
 from tests.streamer.cli.conftest import Daemon, Run

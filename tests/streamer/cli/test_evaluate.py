@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from streamer.config_store import ConfigStore
+from streamer.config.store import ConfigStore
 from streamer.errors import Exit
 from tests import moving
 from tests.streamer.cli.conftest import Run
@@ -46,8 +46,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stored(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The clip's detections, as `analyze --detections` stores them."""
-    from streamer.analyze import Outputs, analyze
-    from streamer.installed import open_detector
+    from streamer.clips.analyze import Outputs, analyze
+    from streamer.models.installed import open_detector
     from streamer.sources.base import create_source
 
     path = tmp_path_factory.mktemp("stored") / "moving.npz"

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from streamer.cli.init import template
 from streamer.cli.main import cli
-from streamer.config import Config
-from streamer.config_file import parse
-from streamer.config_store import ConfigStore
+from streamer.config.schema import Config
+from streamer.config.store import ConfigStore
+from streamer.config.yaml_reader import parse
 
 
 def uncommented() -> str:

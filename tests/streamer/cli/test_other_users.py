@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipelines.spec import preset
-from streamer import config_store
 from streamer.cli.main import cli
+from streamer.config import store as config_store
 from streamer.errors import ConfigError, Exit
 from tests.streamer.cli.conftest import Daemon
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from streamer.assignments import LEDGER_FILE
-from streamer.config_store import ConfigStore
+from streamer.config.store import ConfigStore
+from streamer.daemon.assignments import LEDGER_FILE
 from streamer.errors import Exit
+from streamer.ipc.messages import EventRecord
 from streamer.ledger import Ledger
-from streamer.messages import EventRecord
 from tests.streamer.cli.conftest import Run
 from tests.streamer.cli.counted import Counted, count
 

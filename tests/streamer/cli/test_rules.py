@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config_store import ConfigStore
+from streamer.config.store import ConfigStore
 from tests.streamer.cli.conftest import Daemon, Run
 
 

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from streamer.cli.status_page import duration, page
-from streamer.config_store import ConfigStore
+from streamer.config.store import ConfigStore
 from streamer.errors import Exit
 from tests.streamer.cli.conftest import Daemon, Run
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from pipelines.actions.create import create_engine
+from pipelines.actions.factory import create_engine
 from pipelines.detect.card import read_card
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.labels import labels_of

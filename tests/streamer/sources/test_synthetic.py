@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from pipelines.spec import LineSpec
+from streamer.clips.synthetic_clip import write_clip, write_truth
 from streamer.errors import ConfigError, SourceEnded, SourceError, StorageError
 from streamer.sources.base import create_source
 from streamer.sources.synthetic import Scene, parse
-from streamer.sources.synthetic.clip import write_clip, write_truth
 from streamer.sources.synthetic.painter import Painter
 from streamer.sources.synthetic.truth import CrossingTruth, Measurer, TrueBox, boxes
 from streamer.sources.synthetic.view import PARKING, ROAD

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.train.actions_data import read_arrays
+from pipelines.train.actions.data import read_arrays
 from streamer.sources.synthetic.tracks import LabelledTrack, draw_scene, follow, made, write
 from tests.streamer.sources.test_acts import SCENE, TrueBoxes
 

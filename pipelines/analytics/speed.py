@@ -1,0 +1,201 @@
+"""Speed over the ground where a line is crossed, or the mean over a zone.
+
+The feet of the boxes (bottom centre) are mapped to metres (homography.py). At a line the speed is the slope
+of a straight line fitted by least squares to the places within `HALF_S` of the crossing, before and after;
+through a zone it is the way along the places over the time. What cannot be measured is told with
+null and the reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from pipelines.analytics.base import Chosen, Heard, Sight, Told
+from pipelines.homography import Homography
+from pipelines.spec_analytics import CalibrationSpec, SpeedSpec
+from pipelines.values import Labels
+
+SPEED_MEASURED = "streamer.speed.measured.v1"
+HALF_S = 0.5
+LEAST_S = 0.3  # a shorter time says nothing
+LEAST_PLACES = 3
+EVERY_S = 0.04  # places kept of a track,
+MOST = 64  # for about 2.5 s; a line's crossing is decided within about 1 s
+ZONE_EVERY_S = 0.5  # through a zone: legs of so long, lest noise adds to the way
+PER_UNIT = {"km/h": 3.6, "m/s": 1.0}
+Place = tuple[float, float, float]  # time_s, x and y in metres
+
+
+class SpeedAtLine:
+    """The speed of each crossing of a line."""
+
+    def __init__(self, spec: SpeedSpec, calibration: CalibrationSpec, labels: Labels) -> None:
+        self.spec = spec
+        self._chosen = Chosen(labels, spec.classes)
+        self._ground = Homography(calibration)
+        self._places: dict[int, deque[Place]] = {}
+        self._due: list[Heard] = []  # crossings that wait for the places after them
+
+    def see(self, sight: Sight) -> list[Told]:
+        if sight.ids:
+            keep(self._places, sight, self._ground, self._chosen, EVERY_S, MOST)
+        ready = [h for h in self._due if sight.time_s >= h.time_s + HALF_S]
+        self._due = [h for h in self._due if sight.time_s < h.time_s + HALF_S]
+        return [self._tell(heard) for heard in ready]
+
+    def hear(self, heard: Heard) -> list[Told]:
+        if heard.kind == "crossed" and heard.name == self.spec.line and self._chosen.wanted[heard.class_id]:
+            self._due.append(heard)
+        return []
+
+    def _tell(self, heard: Heard) -> Told:
+        near = [p for p in self._places.get(heard.track_id, ()) if abs(p[0] - heard.time_s) <= HALF_S]
+        return measured(self.spec, self._chosen, heard, *fitted(near))
+
+    def forget(self, track_ids: list[int]) -> list[Told]:
+        gone = set(track_ids)
+        found = [self._tell(h) for h in self._due if h.track_id in gone]
+        self._due = [h for h in self._due if h.track_id not in gone]
+        for track_id in track_ids:
+            self._places.pop(track_id, None)
+        return found
+
+    def close(self, time_s: float) -> list[Told]:  # noqa: ARG002
+        found = [self._tell(h) for h in self._due]
+        self._due = []
+        self._places.clear()
+        return found
+
+    def save(self) -> Any:
+        due = [[h.track_id, h.class_id, h.time_s, h.direction] for h in self._due]
+        return [saved_places(self._places), due]
+
+    def restore(self, saved: Any) -> None:
+        self._places = restored_places(saved[0], MOST)
+        name = self.spec.line or ""
+        self._due = [Heard("crossed", name, int(k), int(c), float(t), str(d)) for k, c, t, d in saved[1]]
+
+
+class SpeedThroughZone:
+    """The mean speed of each visit of a zone, told when it is over."""
+
+    def __init__(self, spec: SpeedSpec, calibration: CalibrationSpec, labels: Labels) -> None:
+        self.spec = spec
+        self._chosen = Chosen(labels, spec.classes)
+        self._ground = Homography(calibration)
+        self._last: dict[int, deque[Place]] = {}
+        self._way: dict[int, list[float]] = {}  # track id -> metres, seconds so far
+
+    def see(self, sight: Sight) -> list[Told]:
+        inside = sight.inside[self.spec.zone or ""]
+        there = [row for k in inside if (row := sight.row_of.get(k)) is not None]
+        if not there:
+            return []
+        ground = self._ground.to_ground(feet(sight.boxes_xyxyn[there])).tolist()
+        for row, (x, y) in zip(there, ground, strict=True):
+            if x != x or not self._chosen.wanted[sight.class_ids[row]]:
+                continue
+            track_id = sight.ids[row]
+            last = self._last.setdefault(track_id, deque(maxlen=1))
+            if last and sight.time_s - last[0][0] < ZONE_EVERY_S:
+                continue
+            if last:
+                way = self._way.setdefault(track_id, [0.0, 0.0])
+                way[0] += math.hypot(x - last[0][1], y - last[0][2])
+                way[1] += sight.time_s - last[0][0]
+            last.append((sight.time_s, x, y))
+        return []
+
+    def hear(self, heard: Heard) -> list[Told]:
+        if heard.kind != "exited" or heard.name != self.spec.zone or not self._chosen.wanted[heard.class_id]:
+            return []
+        metres, over_s = self._way.pop(heard.track_id, [0.0, 0.0])
+        self._last.pop(heard.track_id, None)
+        speed = metres / over_s if over_s >= LEAST_S else None
+        return [measured(self.spec, self._chosen, heard, speed, over_s)]
+
+    def forget(self, track_ids: list[int]) -> list[Told]:
+        for track_id in track_ids:
+            self._last.pop(track_id, None)
+            self._way.pop(track_id, None)
+        return []
+
+    def close(self, time_s: float) -> list[Told]:  # noqa: ARG002
+        self._last.clear()
+        self._way.clear()
+        return []
+
+    def save(self) -> Any:
+        return [saved_places(self._last), [[k, *way] for k, way in self._way.items()]]
+
+    def restore(self, saved: Any) -> None:
+        self._last = restored_places(saved[0], 1)
+        self._way = {int(k): [float(metres), float(over_s)] for k, metres, over_s in saved[1]}
+
+
+def feet(boxes_xyxyn: Any) -> Any:
+    """(N, 2) the bottom centres of boxes (N, 4)."""
+    return np.column_stack([(boxes_xyxyn[:, 0] + boxes_xyxyn[:, 2]) / 2, boxes_xyxyn[:, 3]])
+
+
+def keep(
+    places: dict[int, deque[Place]],
+    sight: Sight,
+    ground: Homography,
+    chosen: Chosen,
+    every_s: float,
+    most: int,
+) -> None:
+    """Put down where the tracks are on the ground, at most every `every_s`."""
+    metres = ground.to_ground(feet(sight.boxes_xyxyn)).tolist()
+    for track_id, class_id, (x, y) in zip(sight.ids, sight.class_ids, metres, strict=True):
+        if x != x or not chosen.wanted[class_id]:
+            continue
+        way = places.get(track_id)
+        if way is None:
+            way = places[track_id] = deque(maxlen=most)
+        if not way or sight.time_s - way[-1][0] >= every_s - 1e-6:
+            way.append((sight.time_s, x, y))
+
+
+def fitted(places: list[Place]) -> tuple[float | None, float]:
+    """Metres a second along the places, or None, and the seconds that it rests on."""
+    if len(places) < LEAST_PLACES or places[-1][0] - places[0][0] < LEAST_S:
+        return None, places[-1][0] - places[0][0] if places else 0.0
+    table = np.array(places)
+    t = table[:, 0] - table[:, 0].mean()
+    slope = (t @ table[:, 1:]) / (t @ t)
+    return float(np.hypot(*slope)), float(table[-1, 0] - table[0, 0])
+
+
+def measured(spec: SpeedSpec, chosen: Chosen, heard: Heard, speed_mps: float | None, over_s: float) -> Told:
+    speed = None if speed_mps is None else speed_mps * PER_UNIT[spec.unit]
+    data: dict[str, Any] = {
+        "rule": spec.name,
+        "line" if spec.line is not None else "zone": heard.name,
+        **chosen.names(heard.class_id),
+        "track_id": heard.track_id,
+        "speed": None if speed is None else round(speed, 2),
+        "unit": spec.unit,
+        "over_s": round(over_s, 3),
+    }
+    if heard.direction:
+        data["direction"] = heard.direction
+    if spec.limit is not None:
+        data["limit"] = spec.limit
+        data["over_limit"] = speed is not None and speed > spec.limit
+    if speed is None:
+        data["reason"] = "seen on the calibrated ground for too short a time"
+    return Told(SPEED_MEASURED, data, {"measured": heard.time_s})
+
+
+def saved_places(places: dict[int, deque[Place]]) -> list[Any]:
+    return [[k, [[round(v, 4) for v in place] for place in way]] for k, way in places.items()]
+
+
+def restored_places(saved: list[Any], most: int) -> dict[int, deque[Place]]:
+    return {int(k): deque(((t, x, y) for t, x, y in way), maxlen=most) for k, way in saved}

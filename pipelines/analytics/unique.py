@@ -1,0 +1,83 @@
+"""How many different tracks were seen in each period, in the picture or in a zone.
+
+Tracks, not persons: who leaves the picture and comes back is another track, and so is who was lost for longer
+than the tracker bridges. A track that lives across the end of a period counts in both.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from pipelines.analytics.base import Chosen, Heard, Period, Sight, Told
+from pipelines.spec_analytics import UniqueSpec
+from pipelines.values import Labels
+
+UNIQUE = "streamer.unique.counted.v1"
+
+
+class Unique:
+    """One rule's count. A track counts once a period, when it has been seen for `min_seen_s` of its life, by
+    its class at that moment."""
+
+    def __init__(self, spec: UniqueSpec, labels: Labels) -> None:
+        self.spec = spec
+        self._chosen = Chosen(labels, spec.classes)
+        self._first_s: dict[int, float] = {}  # of live tracks
+        self._counted: set[int] = set()  # of those, in this period
+        self._counts: Counter[int] = Counter()
+        self._period = Period(spec.every_s)
+
+    def see(self, sight: Sight) -> list[Told]:
+        ended = self._period.over(sight.time_s)
+        found = [] if ended is None else [self._tell(ended, True)]
+        inside = None if self.spec.zone is None else sight.inside[self.spec.zone]
+        if inside is not None and not inside:
+            return found
+        for track_id, class_id in zip(sight.ids, sight.class_ids, strict=True):
+            if track_id in self._counted or not self._chosen.wanted[class_id]:
+                continue
+            if inside is not None and track_id not in inside:
+                continue
+            first_s = self._first_s.setdefault(track_id, sight.time_s)
+            if sight.time_s - first_s >= self.spec.min_seen_s - 1e-6:
+                self._counted.add(track_id)
+                self._counts[class_id] += 1
+        return found
+
+    def _tell(self, ended: dict[str, float], complete: bool) -> Told:
+        data: dict[str, Any] = {
+            "unique": self.spec.name,
+            "zone": self.spec.zone,
+            **self._chosen.counted(self._counts),
+            "complete": complete,
+        }
+        self._counts = Counter()
+        self._counted.clear()
+        return Told(UNIQUE, data, ended)
+
+    def hear(self, heard: Heard) -> list[Told]:  # noqa: ARG002
+        return []
+
+    def forget(self, track_ids: list[int]) -> list[Told]:
+        for track_id in track_ids:
+            self._first_s.pop(track_id, None)
+            self._counted.discard(track_id)
+        return []
+
+    def close(self, time_s: float) -> list[Told]:
+        ended = self._period.cut(time_s)
+        found = [] if ended is None else [self._tell(ended, False)]
+        self._first_s.clear()
+        self._counted.clear()
+        return found
+
+    def save(self) -> Any:
+        first = [[k, v, k in self._counted] for k, v in self._first_s.items()]
+        return [first, [[c, n] for c, n in self._counts.items()], self._period.start_s]
+
+    def restore(self, saved: Any) -> None:
+        first, counts, self._period.start_s = saved
+        self._first_s = {int(k): float(v) for k, v, _ in first}
+        self._counted = {int(k) for k, _, counted in first if counted}
+        self._counts = Counter({int(c): int(n) for c, n in counts})

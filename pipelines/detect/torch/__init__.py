@@ -1,0 +1,1 @@
+"""The PyTorch engine, and .pt files read as data."""

@@ -1,0 +1,1 @@
+"""How a person or a program asks the daemon: the control socket, and changes of the configuration."""

@@ -1,0 +1,262 @@
+"""Changes to the configuration (change_schema.py): validated, written, all or nothing.
+
+Everything is validated before anything is written, and the files of a change are replaced together: a
+change happens whole or not at all. Only files of cameras.d are written. A file of a camera that cannot be
+read hinders no change of another camera, and can be removed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipelines.spec import REVISED, Rules
+from streamer.api.change_schema import (
+    AnyChange,
+    CameraPut,
+    CameraRename,
+    CameraSet,
+    CameraSwitch,
+    Change,
+    LinePut,
+    MaskPut,
+    RuleRemove,
+    WithCredentials,
+    ZonePut,
+)
+from streamer.config.atomic_write import Write, write_together
+from streamer.config.schema import CameraConfig, Config
+from streamer.config.secrets import Credentials, SecretStore
+from streamer.config.store import ConfigStore
+from streamer.config.yaml_reader import dump, explain, show_place
+from streamer.errors import ConfigError, ModelError, StorageError
+from streamer.models.camera_check import check_camera
+from streamer.urls import redact, split_credentials
+
+HEADER = "# Written by streamer: comments are not kept. Keys: docs/reference/configuration.md\n"
+
+
+_adapter: TypeAdapter[Change] = TypeAdapter(Change)
+
+
+def apply_change(store: ConfigStore, change: Mapping[str, Any]) -> Config:
+    """Validate `change` against the configuration as it is now, write it, and return the new one, without
+    the cameras whose files cannot be read.
+
+    Raises ConfigError, ModelError or StorageError; then no file has changed.
+    """
+    wanted = _parse(change)
+    with _locked(store):
+        return _Editor(store).apply(wanted)
+
+
+def _parse(change: Mapping[str, Any]) -> Change:
+    try:
+        return _adapter.validate_python(dict(change))
+    except ValidationError as error:
+        place, text = explain(error, AnyChange)
+        raise ConfigError(f"{redact(show_place(place[1:]))}: {text}" if place[1:] else text) from None
+
+
+class _Editor:
+    """One change, from the configuration as it is to the files to write."""
+
+    def __init__(self, store: ConfigStore) -> None:
+        self._store = store
+        self._config, self._broken = store.load_partly()
+        self._secrets = SecretStore(store)
+
+    def apply(self, change: Change) -> Config:
+        match change:
+            case CameraPut():
+                self._put(change)
+            case CameraSet():
+                self._set(change)
+            case CameraRename():
+                self._rename(change)
+            case CameraSwitch(op="camera.remove"):
+                self._remove(change.name)
+            case CameraSwitch():
+                self._switch(self._camera(change.name), change.op == "camera.enable")
+            case LinePut():
+                self._put_rule(change.camera, "lines", change.line, change.replace)
+            case ZonePut():
+                self._put_rule(change.camera, "zones", change.zone, change.replace)
+            case MaskPut():
+                self._put_rule(change.camera, "masks", change.mask, change.replace)
+            case RuleRemove():
+                self._remove_rule(change.camera, change.op.partition(".")[0] + "s", change.name)
+        return self._store.load_partly()[0]
+
+    def _camera(self, name: str) -> CameraConfig:
+        return self._store.sound_camera(self._config, self._broken, name)
+
+    def _refuse_taken(self, name: str, instead: str) -> None:
+        """A name that a camera has, also one whose file cannot be read. Raises ConfigError."""
+        if self._store.camera_file(name) in self._broken:
+            self._camera(name)  # which says why
+        if self._config.camera(name) is not None:
+            raise ConfigError(f"camera {name!r} exists: {instead}")
+
+    def _put(self, change: CameraPut) -> None:
+        data = dict(change.camera)
+        credentials = _take_credentials(data, change)
+        camera = _validated(data)
+        if not change.replace:
+            self._refuse_taken(camera.name, "choose another name, or use `streamer camera set`")
+        self._save(camera, credentials)
+
+    def _set(self, change: CameraSet) -> None:
+        data = self._camera(change.name).model_dump(mode="json")
+        for key, value in change.values.items():
+            _set_key(data, key, value)
+        limits = data["rules"]["limits"]
+        data["rules"]["limits"] = {word: limit for word, limit in limits.items() if _says_something(limit)}
+        credentials = _take_credentials(data, change)
+        if credentials:  # a new password alone keeps the user name
+            before = self._secrets.credentials(change.name)
+            given = credentials.model_dump(exclude_none=True)
+            credentials = before.model_copy(update=given)
+        self._save(_validated(data), credentials)
+
+    def _rename(self, change: CameraRename) -> None:
+        camera = self._camera(change.name)
+        self._refuse_taken(change.to, "choose another name")
+        path, old_path = self._store.camera_file(change.to), self._store.camera_file(change.name)
+        renamed = camera.model_copy(update={"name": change.to})
+        writes = [Write(path, _text(renamed)), Write(old_path, None)]
+        place, fixed = self._secrets.fixed(change.name)
+        if fixed:
+            raise ConfigError(
+                f"camera {change.name}: its credentials are in {place}: rename them there first"
+            )
+        if self._secrets.knows(change.name):
+            credentials = self._secrets.credentials(change.name)
+            writes.insert(0, self._secrets.write_for({change.name: None, change.to: credentials}))
+        write_together(writes)
+
+    def _remove(self, name: str) -> None:
+        path = self._store.camera_file(name)
+        if path not in self._broken:
+            self._camera(name)  # says that there is none
+        writes = [Write(path, None)]
+        if self._secrets.knows(name):
+            writes.append(self._secrets.write_for({name: None}))
+        write_together(writes)
+
+    def _put_rule(self, name: str, kind: str, item: Rules, replace: bool) -> None:
+        camera = self._camera(name)
+        items = list(getattr(camera.rules, kind))
+        known = [other.name for other in items]
+        wanted = getattr(item, "name", "")
+        if wanted in known and not replace:
+            raise ConfigError(f"camera {name}: {kind[:-1]} {wanted!r} exists: use --replace, or another name")
+        if wanted in known:
+            items[known.index(wanted)] = item
+        else:
+            items.append(item)
+        self._save(camera.model_copy(update={"rules": camera.rules.model_copy(update={kind: tuple(items)})}))
+
+    def _remove_rule(self, camera_name: str, kind: str, name: str) -> None:
+        camera = self._camera(camera_name)
+        items = getattr(camera.rules, kind)
+        left = tuple(item for item in items if item.name != name)
+        if len(left) == len(items):
+            known = ", ".join(item.name for item in items) or "there is none"
+            raise ConfigError(f"camera {camera_name}: no {kind[:-1]} {name!r}; known: {known}")
+        self._save(camera.model_copy(update={"rules": camera.rules.model_copy(update={kind: left})}))
+
+    def _save(self, camera: CameraConfig, credentials: Credentials | None = None) -> None:
+        camera = _validated(camera.model_dump(mode="json"))  # rules may rest on what a change takes away
+        check_camera(self._config, camera)
+        self._write(camera, credentials)
+
+    def _switch(self, camera: CameraConfig, on: bool) -> None:
+        switched = camera.model_copy(update={"enabled": on})
+        try:
+            self._save(switched)
+        except ModelError:
+            if on:
+                raise
+            self._write(switched)  # a model that has gone is a reason to switch it off
+
+    def _write(self, camera: CameraConfig, credentials: Credentials | None = None) -> None:
+        writes = [Write(self._store.camera_file(camera.name), _text(camera))]
+        if credentials:
+            place, _ = self._secrets.fixed(camera.name)
+            if place:
+                raise ConfigError(f"camera {camera.name}: its credentials are in {place}: change them there")
+            writes.insert(0, self._secrets.write_for({camera.name: credentials}))
+        write_together(writes)
+
+
+def _take_credentials(data: dict[str, Any], given: WithCredentials) -> Credentials | None:
+    """Move what a URL holds out of it; what is given apart from the URL wins."""
+    user, password = given.username, given.password
+    if isinstance(data.get("url"), str):
+        data["url"], url_user, url_password = split_credentials(data["url"])
+        user = url_user if user is None else user
+        password = url_password if password is None else password
+    if user is None and password is None:
+        return None
+    return Credentials(username=user, password=password)
+
+
+def _validated(data: dict[str, Any]) -> CameraConfig:
+    try:
+        return CameraConfig.model_validate(data)
+    except ValidationError as error:
+        place, text = explain(error, CameraConfig)
+        raise ConfigError(f"{redact(show_place(place))}: {text}" if place else text) from None
+
+
+def _says_something(limit: Any) -> bool:
+    return not isinstance(limit, dict) or any(value not in (None, 0.0) for value in limit.values())
+
+
+def _set_key(data: dict[str, Any], key: str, value: Any) -> None:
+    """Put `value` at the dotted `key`; None goes back to the default."""
+    *way, last = key.split(".")
+    if key == "name":
+        raise ConfigError("name: use `streamer camera rename`")
+    for step in way:
+        if data.get(step) is None:
+            data[step] = {}
+        data = data[step]
+        if not isinstance(data, dict):
+            raise ConfigError(f"{key}: there is nothing below {step!r}")
+    if value is None:
+        data.pop(last, None)
+    else:
+        data[last] = value
+
+
+def _text(camera: CameraConfig) -> str:
+    """The file of a camera: what differs from the defaults. Revisions are kept elsewhere (revise())."""
+    data = camera.model_dump(mode="json", exclude_defaults=True)
+    for kind in REVISED:
+        for item in data.get("rules", {}).get(kind, ()):
+            item.pop("rev", None)
+    return HEADER + dump(data)
+
+
+@contextmanager
+def _locked(store: ConfigStore) -> Iterator[None]:
+    """One change at a time, also of two commands at once."""
+    if not store.exists():
+        raise store.missing()
+    try:
+        store.cameras_dir.mkdir(mode=0o750, exist_ok=True)
+        handle = os.open(store.cameras_dir, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise StorageError(f"{store.cameras_dir}: cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

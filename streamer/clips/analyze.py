@@ -1,0 +1,322 @@
+"""The whole path in one process on one clip: every frame, as fast as it goes, with the clip's own time.
+
+A thread decodes and scales ahead; the main thread keeps the detector's pipe full and runs the tracker and
+the analytics of one frame while the detector works on the next. It is the same Pipeline as the daemon's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from pipelines.actions.engine import ActionEngine
+from pipelines.detect.detector import Detector, Ticket
+from pipelines.detect.errors import ModelRefused
+from pipelines.geometry import fit
+from pipelines.pipeline import Pipeline
+from pipelines.scene.tracker import SCENE_CHANGED, SceneWatch
+from pipelines.spec import CameraRules
+from pipelines.values import Detections, Event, FrameResult, Image, Labels, Stamp
+from streamer.clips.drawing.overlay import Overlay
+from streamer.clips.prefetch import CAMERA, results, stamp_of
+from streamer.clips.stored_detections import DetectionLog, StoredDetections, replacing
+from streamer.clips.video_writer import ClipWriter
+from streamer.errors import ConfigError, SourceDamaged
+from streamer.events.cloudevents import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
+from streamer.sources.base import Source, SourceInfo
+
+# Events of the analytics beyond lines and zones, of which the number and the last are kept.
+FURTHER = frozenset(
+    f"streamer.{kind}.v1"
+    for kind in (
+        *("dwell.exceeded", "occupancy.changed", "queue.changed", "flow.moved", "flow.matrix"),
+        *("speed.measured", "wrongway.detected", "heatmap.measured", "unique.counted"),
+        "action.detected",
+    )
+)
+SHORT = 0.9  # fewer than this share of the frames that a clip says it has: it is truncated
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What to write besides the counts; each file appears when it is complete."""
+
+    render: Path | None = None
+    events: Path | None = None
+    detections: Path | None = None
+
+
+@dataclass
+class LineCount:
+    left_to_right: int = 0
+    right_to_left: int = 0
+    by_class: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def add(self, side: str, name: str) -> None:
+        kinds = self.by_class.setdefault(name, {"left_to_right": 0, "right_to_left": 0})
+        kinds[side] += 1
+        if side == "left_to_right":
+            self.left_to_right += 1
+        else:
+            self.right_to_left += 1
+
+
+@dataclass
+class ZoneCount:
+    entered: int = 0
+    exited: int = 0
+    by_class: dict[str, int] = field(default_factory=dict)  # entered
+    dwell_s: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Analysis:
+    """What came out. `duration_s` is the media time covered, the last frame's own length included."""
+
+    rules: CameraRules
+    frames: int = 0
+    duration_s: float = 0.0
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    view_moved: float = 0.0  # how far the view is from where it began, in shares of the picture
+    lines: dict[str, LineCount] = field(default_factory=dict)
+    zones: dict[str, ZoneCount] = field(default_factory=dict)
+    detector: dict[str, Any] = field(default_factory=dict)
+    further: dict[str, dict[str, Any]] = field(
+        default_factory=dict
+    )  # last data by type and rule, and how many
+    scenes: dict[str, dict[str, float]] = field(default_factory=dict)  # seconds by head and label
+    _scene_since_ns: dict[str, int] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.lines = {line.name: LineCount() for line in self.rules.lines}
+        self.zones = {zone.name: ZoneCount() for zone in self.rules.zones}
+
+    def count(self, event: Event) -> None:
+        data = event.data
+        if event.type == LINE_CROSSED:
+            self.lines[event.subject].add(data["side"], data["class"])
+        elif event.type == ZONE_ENTERED:
+            zone = self.zones[event.subject]
+            zone.entered += 1
+            zone.by_class[data["class"]] = zone.by_class.get(data["class"], 0) + 1
+        elif event.type == ZONE_EXITED:
+            zone = self.zones[event.subject]
+            zone.exited += 1
+            if "dwell_s" in data:
+                zone.dwell_s.append(float(data["dwell_s"]))
+        elif event.type == SCENE_CHANGED:
+            self._scene(event.subject, data["previous"], data["start_media_ns"])
+        elif event.type in FURTHER:
+            kind = event.type.removeprefix("streamer.").removesuffix(".v1")
+            told = self.further.setdefault(kind, {}).setdefault(event.subject, {"events": 0})
+            told["events"] += 1
+            told["last"] = dict(data)
+
+    def _scene(self, head: str, ended: str, at_ns: int) -> None:
+        """What was shown until then has had its time."""
+        seconds = self.scenes.setdefault(head, {})
+        lasted_s = (at_ns - self._scene_since_ns.get(head, 0)) / 1e9
+        seconds[ended] = seconds.get(ended, 0.0) + lasted_s
+        self._scene_since_ns[head] = at_ns
+
+
+class Watcher(Protocol):
+    """Sees what passes, in order: every frame's result, then the events of its end."""
+
+    def frame(self, result: FrameResult) -> None: ...
+
+    def event(self, event: Event) -> None: ...
+
+
+class _Sink:
+    """Takes the results in order: counts them, writes them, draws them, shows them to the watcher."""
+
+    def __init__(
+        self,
+        analysis: Analysis,
+        labels: Labels,
+        events: IO[str] | None,
+        clip: ClipWriter | None,
+        watcher: Watcher | None,
+    ) -> None:
+        self._watcher = watcher
+        self._analysis = analysis
+        self._events = events
+        self._clip = clip
+        self._overlay = Overlay(analysis.rules, labels)
+
+    def take(self, result: FrameResult, image: Image | None) -> None:
+        self._analysis.frames += 1
+        if self._watcher is not None:
+            self._watcher.frame(result)
+        for event in result.events:
+            self.event(event)
+        if self._clip is not None and image is not None:
+            self._clip.add(self._overlay.draw(image, result), result.stamp.media_ns)
+
+    def event(self, event: Event) -> None:
+        self._analysis.count(event)
+        if self._watcher is not None:
+            self._watcher.event(event)
+        if self._events is not None:
+            record = {
+                "type": event.type,
+                "subject": event.subject,
+                "time_s": round(event.stamp.media_ns / 1e9, 6),
+                "frame": event.stamp.frame_id,
+                "data": dict(event.data),
+            }
+            self._events.write(json.dumps(record) + "\n")
+
+
+def analyze(
+    source: Source,
+    info: SourceInfo,
+    detector: Detector,
+    rules: CameraRules,
+    *,
+    clip: str,
+    width: int = 640,
+    outputs: Outputs | None = None,
+    partial: bool = False,
+    progress: Progress | None = None,
+    watcher: Watcher | None = None,
+    actions: ActionEngine | None = None,
+    scene: SceneWatch | None = None,
+) -> Analysis:
+    """Run every frame of `source` (open; closed by the caller) through `detector`, tracker and analytics.
+
+    `width` is the analysis width. `partial` accepts a clip that ends before its stated length, which else
+    raises SourceDamaged. Raises ConfigError for a class that the model does not have.
+    """
+    outputs = outputs or Outputs()
+    pipeline = Pipeline(detector, actions)
+    _open(pipeline, rules)
+    pipeline.watch_scene(CAMERA, scene, None)
+    analysis = Analysis(
+        rules, width=info.width, height=info.height, fps=info.fps, detector=detector.describe()
+    )
+    log = DetectionLog() if outputs.detections is not None else None
+    with contextlib.ExitStack() as stack:
+        events = None
+        if outputs.events is not None:
+            path = stack.enter_context(replacing(outputs.events))
+            events = stack.enter_context(path.open("w", encoding="utf-8"))
+        writer = None
+        if outputs.render is not None:
+            writer = stack.enter_context(ClipWriter(outputs.render, info.width, info.height, info.fps))
+        sink = _Sink(analysis, detector.labels, events, writer, watcher)
+        last: Stamp | None = None
+        shape = fit(info.width, info.height, width)[::-1]
+        for item, result, found in results(source, pipeline, shape, faint=log is not None):
+            sink.take(result, item.image() if writer is not None else None)
+            if log is not None:
+                log.add(result.stamp.media_ns, found)
+            last = result.stamp
+            if progress is not None:
+                progress(1)
+        _finish(analysis, pipeline, sink, last)
+        if not partial:
+            _check_complete(clip, info, analysis)
+        if log is not None and outputs.detections is not None:
+            log.write(
+                outputs.detections,
+                clip=clip,
+                size=(info.width, info.height),
+                fps=info.fps,
+                labels=detector.labels,
+                joints=detector.joints,
+                detector=analysis.detector,
+                aspect=shape[1] / shape[0],
+            )
+    return analysis
+
+
+def replay(
+    stored: StoredDetections,
+    rules: CameraRules,
+    *,
+    outputs: Outputs | None = None,
+    progress: Progress | None = None,
+    watcher: Watcher | None = None,
+    actions: ActionEngine | None = None,
+) -> Analysis:
+    """The same from stored detections: no pixels, no model. Raises ConfigError for an unknown class."""
+    outputs = outputs or Outputs()
+    pipeline = Pipeline(Replayed(stored), actions)
+    _open(pipeline, rules)
+    analysis = Analysis(
+        rules, width=stored.width, height=stored.height, fps=stored.fps, detector=dict(stored.detector)
+    )
+    with contextlib.ExitStack() as stack:
+        events = None
+        if outputs.events is not None:
+            path = stack.enter_context(replacing(outputs.events))
+            events = stack.enter_context(path.open("w", encoding="utf-8"))
+        sink = _Sink(analysis, stored.labels, events, None, watcher)
+        last: Stamp | None = None
+        aspect = stored.aspect or stored.width / stored.height
+        for number, (media_ns, found) in enumerate(stored.frames()):
+            last = stamp_of(number, media_ns)
+            sink.take(pipeline.advance(last, found, aspect), None)
+            if progress is not None:
+                progress(1)
+        _finish(analysis, pipeline, sink, last)
+    return analysis
+
+
+class Replayed:
+    """Stands where a detector would; its answers are in the file."""
+
+    max_batch, parallel, depth = 1, 1, 1
+
+    def __init__(self, stored: StoredDetections) -> None:
+        self.labels = stored.labels
+        self.joints = stored.joints
+
+    def give_maps(self, strides: Any) -> int:  # noqa: ARG002
+        raise ModelRefused("stored detections have no feature maps: analyse the clip itself")
+
+    def submit(self, frames: Any, notify: Any = None) -> Ticket:  # noqa: ARG002
+        raise RuntimeError("stored detections are replayed by Pipeline.advance")
+
+    def collect(self, ticket: Ticket) -> list[Detections]:  # noqa: ARG002
+        raise RuntimeError("stored detections are replayed by Pipeline.advance")
+
+    def forget(self, camera: str) -> None:
+        """Nothing is kept."""
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+def _open(pipeline: Pipeline, rules: CameraRules) -> None:
+    try:
+        pipeline.open_camera(CAMERA, rules)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _finish(analysis: Analysis, pipeline: Pipeline, sink: _Sink, last: Stamp | None) -> None:
+    if last is None:
+        return
+    analysis.view_moved = pipeline.view_moved(CAMERA)
+    for event in pipeline.end_tracks(CAMERA, last):
+        sink.event(event)
+    frame_s = 1 / analysis.fps if analysis.fps > 0 else 0.0
+    analysis.duration_s = last.media_ns / 1e9 + frame_s
+
+
+def _check_complete(clip: str, info: SourceInfo, analysis: Analysis) -> None:
+    if info.frames and analysis.frames < SHORT * info.frames:
+        raise SourceDamaged(
+            f"{clip}: truncated: {analysis.frames} of {info.frames} frames could be decoded; "
+            "copy it again, or count what there is with --partial"
+        )

@@ -1,0 +1,1 @@
+"""The configuration: its keys, the YAML files that hold them, secrets, atomic writes."""

@@ -1,0 +1,184 @@
+"""Passwords of cameras and Redis: where they come from, and a type that never shows them.
+
+In this order, the first that names a camera wins:
+
+    environment                     STREAMER_CAMERA_<NAME>_USERNAME, …_PASSWORD (NAME in capitals, - as _),
+                                    STREAMER_REDIS_URL, STREAMER_REDIS_USERNAME, STREAMER_REDIS_PASSWORD
+    systemd credential              $CREDENTIALS_DIRECTORY/streamer.secrets
+    FOLDER/secrets.yaml             0600, written by a person
+    FOLDER/cameras.d/.secrets.yaml  0600, written by `streamer camera add` and the daemon
+
+The files look alike:
+
+    cameras:
+      gate: {username: admin, password: "any characters"}
+    redis: {password: …}
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines.spec import Name
+from streamer.config.atomic_write import Write
+from streamer.config.schema import CameraConfig, Config
+from streamer.config.store import ConfigStore
+from streamer.config.yaml_reader import read
+from streamer.errors import ConfigError, StorageError
+from streamer.urls import HIDDEN, join_credentials
+
+FILE_NAME = "secrets.yaml"
+OWN_FILE_NAME = ".secrets.yaml"
+CREDENTIAL = "streamer.secrets"
+
+
+class Secret:
+    """A text that prints as ***; reveal() is the only way to it, and it is neither pickled nor compared."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+    def __format__(self, spec: str) -> str:
+        return format(HIDDEN, spec)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret is not pickled")
+
+
+class Credentials(BaseModel):
+    """A user name and a password; either may be missing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    username: str | None = Field(default=None, repr=False)
+    password: str | None = Field(default=None, repr=False)
+
+    def __bool__(self) -> bool:
+        return self.username is not None or self.password is not None
+
+
+class RedisCredentials(Credentials):
+    url: str | None = Field(default=None, repr=False)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    cameras: dict[Name, Credentials] = Field(default_factory=dict, repr=False)
+    redis: RedisCredentials = RedisCredentials()
+
+
+class SecretStore:
+    """The secrets that belong to a configuration's folder, read once. Raises ConfigError."""
+
+    def __init__(self, store: ConfigStore) -> None:
+        self.own_path = store.cameras_dir / OWN_FILE_NAME
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        given = Path(credentials) / CREDENTIAL if credentials else None
+        self._given = _read(given, own=False) if given else _File()
+        # A service that is handed its secrets need not be able to read the file they come from.
+        self._person_path = store.folder / FILE_NAME
+        self._person = _File() if given and given.exists() else _read(self._person_path)
+        self._own = _read(self.own_path)
+
+    def url(self, camera: CameraConfig) -> Secret:
+        """The camera's URL with its credentials in it. Raises ConfigError if they cannot be sent."""
+        found = self.credentials(camera.name)
+        if not found:
+            return Secret(camera.url)
+        try:
+            return Secret(join_credentials(camera.url, found.username, found.password))
+        except ConfigError as error:
+            raise ConfigError(f"camera {camera.name}: {error}") from error
+
+    def credentials(self, camera: str) -> Credentials:
+        """What is known for a camera; empty if nothing is."""
+        return self.fixed(camera)[1] or self._own.cameras.get(camera) or Credentials()
+
+    def fixed(self, camera: str) -> tuple[str, Credentials]:
+        """Credentials that a program cannot change, with where they are ("" if there are none)."""
+        prefix = f"STREAMER_CAMERA_{camera.upper().replace('-', '_')}_"
+        found = Credentials(
+            username=os.environ.get(prefix + "USERNAME"), password=os.environ.get(prefix + "PASSWORD")
+        )
+        if found:
+            return f"the environment ({prefix}…)", found
+        for place, file in (
+            (f"the systemd credential {CREDENTIAL}", self._given),
+            (str(self._person_path), self._person),
+        ):
+            if file.cameras.get(camera):
+                return place, file.cameras[camera]
+        return "", Credentials()
+
+    def redis_url(self, config: Config) -> Secret:
+        """The URL of an outside Redis with its credentials in it; empty where the private one is used."""
+        for file in (self._given, self._person):
+            if file.redis.url or file.redis:
+                known = file.redis
+                break
+        else:
+            known = RedisCredentials()
+        url = os.environ.get("STREAMER_REDIS_URL") or known.url or config.redis.url
+        user = os.environ.get("STREAMER_REDIS_USERNAME", known.username)
+        password = os.environ.get("STREAMER_REDIS_PASSWORD", known.password)
+        if not url or (user is None and password is None):
+            return Secret(url)
+        return Secret(join_credentials(url, user, password))
+
+    def write_for(self, changed: dict[str, Credentials | None]) -> Write:
+        """The program's own file after `changed` (None forgets a camera). Raises StorageError."""
+        cameras = dict(self._own.cameras)
+        for name, credentials in changed.items():
+            if credentials:
+                cameras[name] = credentials
+            else:
+                cameras.pop(name, None)
+        _check_owner(self.own_path.parent)
+        data: dict[str, Any] = {"cameras": {n: c.model_dump(exclude_none=True) for n, c in cameras.items()}}
+        text = "# Written by streamer; your own secrets belong into ../secrets.yaml\n"
+        return Write(self.own_path, text + yaml.safe_dump(data, allow_unicode=True, width=4096), 0o600)
+
+    def knows(self, camera: str) -> bool:
+        """Whether the program's own file has credentials for `camera`."""
+        return camera in self._own.cameras
+
+
+def _check_owner(folder: Path) -> None:
+    """A 0600 file of one user is closed to another user's daemon."""
+    if os.geteuid() == 0 or not folder.exists() or folder.stat().st_uid == os.geteuid():
+        return
+    owner = pwd.getpwuid(folder.stat().st_uid).pw_name
+    raise StorageError(
+        f"only {owner} and root may write credentials into {folder}: start the daemon first, or use sudo"
+    )
+
+
+def _read(path: Path, own: bool = True) -> _File:
+    """`own`: a file of ours, not one that systemd guards."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return _File()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if own and mode & 0o077:
+        raise ConfigError(f"{path}: others may read it (mode {mode & 0o777:04o}): run chmod 600 {path}")
+    return read(path, as_text=True, may_be_empty=True).check(_File)

@@ -1,0 +1,1 @@
+"""The supervisor: which processes run, with what, and whether they are well."""

@@ -1,0 +1,120 @@
+"""What each worker is told to do, worked out from the configuration in force."""
+
+from __future__ import annotations
+
+import json
+
+from pipelines.defaults import with_defaults
+from pipelines.spec import PipelineSpec
+from streamer.config.schema import CameraConfig, Config
+from streamer.config.secrets import SecretStore
+from streamer.daemon import redis_server
+from streamer.daemon.shared_memory import SharedState
+from streamer.daemon.topology import Plan, WorkerSpec
+from streamer.ipc.messages import (
+    CaptureAssignment,
+    CaptureCamera,
+    DeliverAssignment,
+    InferAssignment,
+    InferCamera,
+)
+from streamer.models.camera_check import pipeline_of
+
+LEDGER_FILE = "ledger.sqlite"
+
+
+def capture_assignment(
+    spec: WorkerSpec, config: Config, plan: Plan, shared: SharedState, secrets: SecretStore
+) -> CaptureAssignment:
+    """Cameras with the credentials in their URLs: for the bus alone."""
+    cameras = []
+    for camera in _cameras(spec, config):
+        source = camera.source
+        cameras.append(
+            CaptureCamera(
+                name=camera.name,
+                row=shared.row(camera.name),
+                url=secrets.url(camera).reveal(),
+                infer_worker=plan.infer_of[camera.name],
+                analysis_width=source.analysis_width,
+                fps=source.fps,
+                loop=source.loop,
+                realtime=source.realtime,
+                open_timeout_s=source.open_timeout_s,
+                read_timeout_s=source.read_timeout_s,
+            )
+        )
+    return CaptureAssignment(0, tuple(cameras))
+
+
+def infer_assignment(spec: WorkerSpec, rev: int, config: Config, shared: SharedState) -> InferAssignment:
+    """Rules, pipelines and rows; `rev` goes into every event."""
+    cameras = []
+    for camera in _cameras(spec, config):
+        pipeline = pipeline_of(camera)
+        cameras.append(
+            InferCamera(
+                name=camera.name,
+                row=shared.row(camera.name),
+                generation=shared.last_reclaim(camera.name),
+                pipeline=loaded_by(camera),
+                rules=with_defaults(camera.rules, pipeline).model_dump_json(),
+                bucket_s=config.counts.bucket_s,
+                newest=camera.source.realtime and not camera.source.fps,
+                scene=looked_at_by(camera),
+            )
+        )
+    inference = config.inference
+    return InferAssignment(rev, rev, inference.engine, inference.threads, tuple(cameras))
+
+
+def loaded_by(camera: CameraConfig) -> str:
+    """The JSON of what is loaded for a camera. Presets that differ in their rules alone share one loaded
+    model: only what loading needs is in it.
+    """
+    pipeline = pipeline_of(camera)
+    spec = PipelineSpec(
+        name="default",
+        detector=pipeline.detector,
+        model=camera.model or pipeline.model,
+        score=pipeline.score,
+        actions=pipeline.actions,
+    )
+    return spec.model_dump_json()
+
+
+def looked_at_by(camera: CameraConfig) -> str:
+    """Likewise of the classifier of its whole picture; "" for none."""
+    return "" if camera.scene is None else camera.scene.model_dump_json()
+
+
+def deliver_assignment(rev: int, config: Config, node: str, secrets: SecretStore) -> DeliverAssignment:
+    url = ""
+    if config.redis.enabled:
+        url = secrets.redis_url(config).reveal() or redis_server.writer_url(
+            config.runtime_path, config.state_path
+        )
+    return DeliverAssignment(
+        rev=rev,
+        config_rev=rev,
+        redis_url=url,
+        ledger_path=str(config.state_path / LEDGER_FILE),
+        ledger_max_bytes=config.ledger.max_mb << 20,
+        retention_days=config.ledger.retention_days,
+        stream_max_len=config.redis.stream_max_len,
+        node=node,
+        config_json=json.dumps(_as_applied(config).model_dump(mode="json"), sort_keys=True),
+    )
+
+
+def _as_applied(config: Config) -> Config:
+    """With the rules that the cameras' pipelines complete: the ledger keeps what was in force."""
+    cameras = tuple(
+        camera.model_copy(update={"rules": with_defaults(camera.rules, pipeline_of(camera))})
+        for camera in config.cameras
+    )
+    return config.model_copy(update={"cameras": cameras})
+
+
+def _cameras(spec: WorkerSpec, config: Config) -> list[CameraConfig]:
+    return [camera for camera in config.cameras if camera.name in spec.cameras]

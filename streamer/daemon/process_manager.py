@@ -1,0 +1,196 @@
+"""The child processes of a daemon: kept running as the plan says, watched, restarted, stopped in order."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from streamer.daemon.child_process import Child, describe_exit
+from streamer.daemon.topology import START_ORDER, STOP_ORDER, Role, WorkerSpec
+from streamer.errors import StreamerError
+from streamer.ipc.counters import MAX_WORKERS, Books
+from streamer.ipc.messages import Message
+
+log = logging.getLogger(__name__)
+
+BEAT_LIMIT_S = 10.0  # without a heartbeat a worker counts as hung
+START_LIMIT_S = 120.0  # until it is ready: a large ledger is checked, a model compiled
+GOOD_LIFE_S = 3.0  # a worker that lived so long is started again at once, a shorter-lived one after a pause
+SHORT_LIFE_S = 1.0  # below this the pauses double each time
+BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.25, 30.0
+# What a child gets when the supervisor is killed: Redis may write its file, the others have nothing to lose.
+_PARTING: dict[Role, signal.Signals] = {
+    "redis": signal.SIGTERM,
+    "deliver": signal.SIGTERM,
+    "infer": signal.SIGKILL,
+    "capture": signal.SIGKILL,
+}
+KILL_AFTER_S = 4.0  # a worker told to stop is killed after this
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """One worker and what is known of it."""
+
+    spec: WorkerSpec
+    beat_index: int
+    child: Child | None = None
+    greeted: bool = False  # it has said Hello and takes assignments
+    assignment: Message | None = None  # the last one sent
+    ready_rev: int = -1
+    restarts: int = 0
+    short_lives: int = 0
+    next_start_s: float = 0.0
+    stop_by_s: float | None = None  # set: it is to go
+    last_error: str = ""
+    status: dict[str, Any] = field(default_factory=dict)
+    cpu: psutil.Process | None = None
+
+    @property
+    def state(self) -> str:
+        if self.stop_by_s is not None:
+            return "stopping"
+        if self.child is None:
+            return "waiting"
+        if self.spec.role == "redis":  # it sends no messages: delivery says whether it answers
+            lived_s = time.monotonic() - self.child.started_mono_s
+            return "ready" if lived_s > SHORT_LIFE_S else "starting"
+        return "ready" if self.ready_rev >= 0 else "starting"
+
+
+class Fleet:
+    """`command(spec, beat)` gives a worker's command line; deaths are reported by `reap`."""
+
+    def __init__(self, books: Books, command: Callable[[WorkerSpec, int], list[str]]) -> None:
+        self.members: dict[str, Member] = {}
+        self._books = books
+        self._command = command
+        self._wanted: Mapping[str, WorkerSpec] = {}
+        self._free_beats = list(range(MAX_WORKERS - 1, -1, -1))
+
+    def reconcile(self, wanted: Mapping[str, WorkerSpec]) -> None:
+        """Take over the plan: new workers are started by tick(), those no longer in it are stopped.
+
+        One that is wanted again while it still stops gets a successor when it has ended.
+        """
+        self._wanted = wanted
+        now_s = time.monotonic()
+        for name, member in self.members.items():
+            if name not in wanted and member.stop_by_s is None:
+                self._let_go(member, now_s)
+        for name, spec in wanted.items():
+            known = self.members.get(name)
+            if known is None:
+                self.members[name] = Member(spec, self._free_beats.pop())
+            elif known.stop_by_s is None or known.child is None:
+                known.spec, known.stop_by_s = spec, None
+
+    def tick(self) -> None:
+        """Start what is due, kill what hangs."""
+        now_s = time.monotonic()
+        order = {role: i for i, role in enumerate(START_ORDER)}
+        for member in sorted(self.members.values(), key=lambda m: order[m.spec.role]):
+            if member.child is None:
+                if member.stop_by_s is None and now_s >= member.next_start_s:
+                    self._start(member)
+                continue
+            if member.stop_by_s is not None:
+                if now_s > member.stop_by_s:
+                    log.warning("%s did not stop in time: killed", member.spec.name)
+                    member.child.kill()
+            elif member.spec.role != "redis" and self._hangs(member):
+                log.error("%s gives no sign of life: killed", member.spec.name)
+                member.last_error = "no heartbeat"
+                member.child.kill()
+
+    def reap(self) -> list[Member]:
+        """The workers that have ended since the last call. One that is to go is forgotten."""
+        ended = []
+        for name, member in list(self.members.items()):
+            child = member.child
+            if child is None:
+                if member.stop_by_s is not None:
+                    self._forget(name)
+                continue
+            code = child.exit_code
+            if code is None:
+                continue
+            ended.append(member)
+            lived_s = time.monotonic() - child.started_mono_s
+            member.child, member.cpu, member.ready_rev = None, None, -1
+            member.greeted, member.assignment, member.status = False, None, {}
+            if member.stop_by_s is not None:
+                self._forget(name)
+                if name in self._wanted:
+                    self.members[name] = Member(self._wanted[name], self._free_beats.pop())
+                continue
+            member.last_error = member.last_error or describe_exit(code)
+            self._plan_restart(member, describe_exit(code), lived_s)
+        return ended
+
+    def stop_all(self, role: str) -> None:
+        self._wanted = {name: spec for name, spec in self._wanted.items() if spec.role != role}
+        now_s = time.monotonic()
+        for member in self.members.values():
+            if member.spec.role == role and member.stop_by_s is None:
+                self._let_go(member, now_s)
+
+    def running(self, role: str) -> bool:
+        return any(m.spec.role == role and m.child is not None for m in self.members.values())
+
+    def stop_in_order(self, turn: Callable[[], None], limit_s: float) -> None:
+        """Stop role after role, calling `turn` meanwhile; gives up after `limit_s`."""
+        deadline_s = time.monotonic() + limit_s
+        for role in STOP_ORDER:
+            self.stop_all(role)
+            while self.running(role) and time.monotonic() < deadline_s:
+                turn()
+                self.tick()
+
+    def kill_all(self) -> None:
+        """Whatever happened: no child is left behind."""
+        for member in self.members.values():
+            if member.child is not None:
+                member.child.kill()
+                member.child.wait(1.0)
+
+    def beat_age_s(self, member: Member) -> float:
+        return (time.monotonic_ns() - self._books.last_beat_ns(member.beat_index)) / 1e9
+
+    def _start(self, member: Member) -> None:
+        self._books.beat(member.beat_index)
+        try:
+            command = self._command(member.spec, member.beat_index)
+            child = Child(member.spec.name, command, _PARTING[member.spec.role])
+        except StreamerError as error:
+            member.last_error = str(error)
+            self._plan_restart(member, str(error), 0.0)
+            return
+        member.child = child
+        member.cpu = psutil.Process(child.pid)
+
+    def _hangs(self, member: Member) -> bool:
+        return self.beat_age_s(member) > (BEAT_LIMIT_S if member.ready_rev >= 0 else START_LIMIT_S)
+
+    def _plan_restart(self, member: Member, why: str, lived_s: float) -> None:
+        member.restarts += 1
+        member.short_lives = 0 if lived_s >= SHORT_LIFE_S else member.short_lives + 1
+        pause_s = max(0.0, (GOOD_LIFE_S - lived_s) / 2)
+        if member.short_lives:
+            pause_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** (member.short_lives - 1))
+        member.next_start_s = time.monotonic() + pause_s
+        log.warning("%s ended (%s), starts again in %.1f s", member.spec.name, why, pause_s)
+
+    def _let_go(self, member: Member, now_s: float) -> None:
+        member.stop_by_s = now_s + KILL_AFTER_S
+        if member.child is not None:
+            member.child.terminate()
+
+    def _forget(self, name: str) -> None:
+        self._free_beats.append(self.members.pop(name).beat_index)

@@ -1,0 +1,151 @@
+"""What `streamer status --json` shows, put together from the books and from what workers report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from streamer.config.schema import CameraConfig, Config
+from streamer.daemon.process_manager import Fleet, Member
+from streamer.daemon.shared_memory import SharedState
+from streamer.daemon.topology import Plan
+from streamer.ipc.messages import SourceState
+from streamer.models.installed import shown_as
+
+
+@dataclass(slots=True)
+class CameraNote:
+    """What the supervisor knows of a camera beside the books."""
+
+    state: SourceState | None = None
+    trouble: str = ""
+    opens: int = 0
+
+
+def daemon_status(
+    *,
+    config: Config,
+    node: str,
+    rev: int,
+    uptime_s: float,
+    plan: Plan,
+    fleet: Fleet,
+    shared: SharedState,
+    notes: Mapping[str, CameraNote],
+    warnings: list[str],
+) -> dict[str, Any]:
+    deliver = fleet.members.get("deliver")
+    delivered = deliver.status if deliver else {}
+    cameras = [camera_status(c, plan, fleet, shared, notes.get(c.name, CameraNote())) for c in config.cameras]
+    troubles = [f"camera {c['name']}: {c['trouble']}" for c in cameras if c["trouble"]]
+    return {
+        "node": node,
+        "display_name": config.display_name,
+        "version": version("streamer"),
+        "pid": os.getpid(),
+        "uptime_s": round(uptime_s, 1),
+        "config_rev": rev,
+        "cameras": cameras,
+        "workers": [_worker_status(member, fleet) for member in fleet.members.values()],
+        "ledger": delivered.get("ledger", {}),
+        "redis": delivered.get("redis", {}),
+        "warnings": warnings + troubles,
+    }
+
+
+def camera_status(
+    camera: CameraConfig, plan: Plan, fleet: Fleet, shared: SharedState, note: CameraNote
+) -> dict[str, Any]:
+    """One camera's row; plain JSON without secrets."""
+    name = camera.name
+    state = note.state if camera.enabled else None
+    worker = plan.capture_of.get(name, "")
+    infer_worker = plan.infer_of.get(name, "")
+    captured = _of_camera(fleet, worker, name)
+    inferred = _of_camera(fleet, infer_worker, name)
+    detector = inferred.get("detector") or {}
+    status: dict[str, Any] = {
+        "name": name,
+        "enabled": camera.enabled,
+        "state": "disabled" if not camera.enabled else (state.state if state else "connecting"),
+        "detail": state.detail if state else "",
+        "width": state.width if state else 0,
+        "height": state.height if state else 0,
+        "codec": state.codec if state else "",
+        "fps_decoded": captured.get("fps_decoded", 0.0),
+        "fps_inferred": inferred.get("fps_inferred", 0.0),
+        "age_ms": inferred.get("age_ms", {"p50": None, "p99": None}),
+        "epoch": shared.epoch(name),
+        "generation": shared.generation(name),
+        "worker": worker,
+        "infer_worker": infer_worker,
+        "pipeline": camera.pipeline,
+        "detector": _detector(detector),
+        "scene": inferred.get("scene") if state is not None and state.state == "live" else None,
+        "opens": note.opens,
+        "trouble": inferred.get("trouble") or note.trouble,
+    }
+    member = fleet.members.get(worker)
+    status["restarts"] = member.restarts if member else 0
+    status["books"] = books_status(shared, name)
+    return status
+
+
+def _detector(described: Mapping[str, Any]) -> dict[str, Any]:
+    """What a person wants to know of it; {} while none is loaded. `name` is what the model is known by."""
+    if not described:
+        return {}
+    path = described.get("model")
+    told = {k: described[k] for k in ("engine", "model", "precision", "warnings") if k in described}
+    return {"name": shown_as(Path(path)) if path else described.get("engine", ""), **told}
+
+
+def books_status(shared: SharedState, camera: str) -> dict[str, Any]:
+    """decoded = inferred + gated + the sum of dropped + in_flight, at the moment this was taken."""
+    if not shared.knows(camera):
+        return {"decoded": 0, "inferred": 0, "gated": 0, "dropped": {}, "in_flight": 0}
+    balance = shared.books.balance(shared.row(camera))
+    return {
+        "decoded": balance.decoded,
+        "inferred": balance.inferred,
+        "gated": balance.gated,
+        "dropped": balance.dropped,
+        "in_flight": balance.in_flight,
+    }
+
+
+def _of_camera(fleet: Fleet, worker: str, camera: str) -> dict[str, Any]:
+    member = fleet.members.get(worker)
+    found = member.status.get("cameras", {}).get(camera, {}) if member else {}
+    return dict(found)
+
+
+def _worker_status(member: Member, fleet: Fleet) -> dict[str, Any]:
+    cpu_s = rss_mb = 0.0
+    if member.cpu is not None:
+        try:
+            times = member.cpu.cpu_times()
+            cpu_s = round(times.user + times.system, 2)
+            rss_mb = round(member.cpu.memory_info().rss / 1e6, 1)
+        except psutil.Error:  # it has ended since; the next turn reaps it
+            cpu_s = rss_mb = 0.0
+    own = {k: v for k, v in member.status.items() if k != "cameras"}
+    return {
+        "name": member.spec.name,
+        "role": member.spec.role,
+        "cameras": list(member.spec.cameras),
+        "pid": member.child.pid if member.child else None,
+        "state": member.state,
+        "restarts": member.restarts,
+        "beat_age_s": round(fleet.beat_age_s(member), 2) if member.spec.role != "redis" else None,
+        "cpu_s": cpu_s,
+        "rss_mb": rss_mb,
+        "last_error": member.last_error,
+        "status": own,
+    }

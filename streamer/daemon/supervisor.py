@@ -1,0 +1,344 @@
+"""The daemon's main process: keeps what runs equal to what the configuration says.
+
+One thread, one loop: messages from workers, requests on the control socket, children that have ended. It
+owns the shared memory and the numbers that name things, decides nothing about pixels, and feeds systemd's
+watchdog from this very loop, so that a supervisor that hangs is noticed.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from streamer.api.control_socket import ControlServer, Request
+from streamer.config.schema import Config
+from streamer.config.store import ConfigStore
+from streamer.daemon import redis_server
+from streamer.daemon.active_config import InForce
+from streamer.daemon.assignments import capture_assignment, deliver_assignment, infer_assignment
+from streamer.daemon.child_process import worker_command
+from streamer.daemon.identity import DaemonLock, node_id
+from streamer.daemon.process_manager import Fleet, Member
+from streamer.daemon.quarantine import Quarantine
+from streamer.daemon.shared_memory import SharedState
+from streamer.daemon.snapshots import Pictures
+from streamer.daemon.status import CameraNote, camera_status, daemon_status
+from streamer.daemon.systemd_notify import Notifier
+from streamer.daemon.topology import NOTHING, Plan, WorkerSpec, plan
+from streamer.errors import ControlError, Exit, SourceError, StorageError, StreamerError
+from streamer.ipc.bus import Bus
+from streamer.ipc.messages import (
+    CameraStatus,
+    Hello,
+    Message,
+    OpenRing,
+    Picture,
+    Ready,
+    Reclaim,
+    SourceState,
+    TakePicture,
+    Trouble,
+    WorkerStatus,
+)
+from streamer.logs import setup_daemon
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.1
+STATUS_EVERY_S = 1.0
+STOP_LIMIT_S = 9.5  # SIGTERM to exit, within systemd's and a person's ten seconds
+
+
+class Supervisor:
+    """`run()` is the daemon; everything else answers to its loop."""
+
+    def __init__(self, store: ConfigStore) -> None:
+        self._store = store
+        self._stopping = False
+        self._started_s = time.monotonic()
+        self._cameras: dict[str, CameraNote] = {}
+        self._pictures = Pictures()
+        self._quarantine = Quarantine()
+        self._plan: Plan = NOTHING
+        self._next_status_s = 0.0
+        self._ready_told = False
+        self._reload_wanted = False
+
+    def run(self) -> Exit:
+        """Serve until told to stop. Raises StreamerError for what keeps the daemon from starting."""
+        config = self._store.load()
+        state_dir, runtime_dir = config.state_path, config.runtime_path
+        if config.redis.enabled and not config.redis.url:
+            redis_server.binary()  # better refused now than missed at every restart
+        with DaemonLock(state_dir, runtime_dir), Notifier() as notifier:
+            self._notifier = notifier
+            self._node = node_id(state_dir)
+            self._force = InForce(self._store, config)
+            self._shared = SharedState(runtime_dir, state_dir)
+            self._fleet = Fleet(self._shared.books, self._command)
+            self._bus = Bus(runtime_dir)
+            try:
+                self._serve(runtime_dir)
+            finally:
+                self._bus.close()
+                self._shared.close()
+        return Exit.OK
+
+    def _serve(self, runtime_dir: Path) -> None:
+        self._server = self._bus.serve("supervisor")
+        control = self._control = ControlServer(runtime_dir / "control.sock")
+        for fileno in control.filenos():
+            self._bus.watch(fileno)
+        self._take_signals()
+        cameras, state_dir = len(self._config.cameras), self._config.state_path
+        log.info("config_rev %d, %d cameras, state in %s", self._force.rev, cameras, state_dir)
+        try:
+            self._apply({c.name for c in self._config.cameras})
+            while not self._stopping:
+                self._turn()
+            self._notifier.stopping()
+            log.info("stopping")
+            self._fleet.stop_in_order(self._turn, STOP_LIMIT_S)
+        finally:
+            self._fleet.kill_all()
+            for fileno in control.filenos():
+                self._bus.unwatch(fileno)
+            control.close()
+
+    def _turn(self) -> None:
+        """One turn of the loop: at most POLL_S plus what there is to do."""
+        for received in self._bus.poll(POLL_S):
+            self._handle(received.peer, received.message)
+        for request in self._control.poll():
+            self._answer(request)
+        for member in self._fleet.reap():
+            self._bury(member)
+        if not self._stopping:
+            self._fleet.tick()
+        if self._reload_wanted:
+            self._reload()
+        now_s = time.monotonic()
+        if now_s >= self._next_status_s:
+            self._next_status_s = now_s + STATUS_EVERY_S
+            self._once_a_second(now_s)
+        self._notifier.alive()
+
+    # ---- configuration
+
+    def _apply(self, before: set[str]) -> None:
+        """Places the cameras in force, tells workers what changed for them, and lets go of those that were
+        there before and are no more.
+        """
+        gone = before - {c.name for c in self._config.cameras}
+        for name in gone:
+            self._cameras.pop(name, None)
+        self._replan()
+        for name in before - self._plan.capture_of.keys():
+            self._shared.release(name)
+        for name in gone:
+            self._shared.forget(name)
+
+    def _replan(self) -> None:
+        self._plan = plan(self._config, self._plan, self._quarantine.cameras)
+        self._fleet.reconcile(self._plan.workers)
+        for name in self._plan.workers:
+            self._assign(name)
+
+    def _change(self, request: Request) -> None:
+        """Validate, write, apply, answer; on any error nothing has changed and the old one serves."""
+        before = {c.name for c in self._config.cameras}
+        self._force.change(request.args)
+        self._apply(before)
+        log.info("config_rev %d: %s", self._force.rev, request.args.get("op"))
+        request.reply({"config_rev": self._force.rev})
+
+    def _reload(self) -> None:
+        self._reload_wanted = False
+        before = {c.name for c in self._config.cameras}
+        if self._force.reload():
+            self._apply(before)
+
+    @property
+    def _config(self) -> Config:
+        return self._force.config
+
+    # ---- workers
+
+    def _command(self, spec: WorkerSpec, beat: int) -> list[str]:
+        config = self._config
+        if spec.role == "redis":
+            return redis_server.command(config.runtime_path, config.state_path, config.redis)
+        folders = (config.runtime_path, config.state_path, self._shared.folder)
+        return worker_command(spec.role, spec.name, *folders, beat)
+
+    def _assign(self, name: str) -> None:
+        """Send a worker its assignment, if it is there and it is news to it."""
+        member = self._fleet.members.get(name)
+        if member is None or member.child is None or not member.greeted or member.stop_by_s is not None:
+            return
+        message = self._assignment(self._plan.workers[name])
+        if message != member.assignment and self._server.send(name, message):
+            member.assignment = message
+
+    def _assignment(self, spec: WorkerSpec) -> Message:
+        if spec.role == "capture":
+            return capture_assignment(spec, self._config, self._plan, self._shared, self._force.secrets)
+        if spec.role == "infer":
+            return infer_assignment(spec, self._force.rev, self._config, self._shared)
+        return deliver_assignment(self._force.rev, self._config, self._node, self._force.secrets)
+
+    def _bury(self, member: Member) -> None:
+        """A worker has ended: close its books and take back what it held."""
+        spec = member.spec
+        if spec.role == "capture":
+            books = self._shared.books
+            for camera in filter(self._shared.knows, spec.cameras):
+                row = self._shared.row(camera)
+                books.bury_capture(row)
+                if books.reclaimed(row) < self._shared.last_reclaim(camera):
+                    books.bury_handed(row)  # its reader died too, and it had not been told
+                self._note(camera).state = None
+            if self._fleet.members.get(spec.name) is member and not self._stopping:
+                self._consider_quarantine(spec)
+        elif spec.role == "infer" and not self._stopping:
+            for camera in spec.cameras:
+                generation = self._shared.reclaim(camera)
+                self._send_camera(camera, Reclaim(camera, generation))
+
+    def _consider_quarantine(self, spec: WorkerSpec) -> None:
+        if self._quarantine.died(spec.name, spec.cameras, time.monotonic()):
+            log.warning("%s keeps dying: each of its cameras gets a process of its own", spec.name)
+            self._replan()
+
+    # ---- messages
+
+    def _handle(self, worker: str, message: Message) -> None:
+        member = self._fleet.members.get(worker)
+        if member is None:
+            return
+        if isinstance(message, Hello):
+            if member.child is not None and message.pid == member.child.pid:
+                member.greeted, member.assignment = True, None
+                self._assign(worker)
+        elif isinstance(message, Ready):
+            member.ready_rev = message.rev
+            member.last_error = ""
+        elif isinstance(message, WorkerStatus):
+            member.status = message.status
+        elif isinstance(message, SourceState):
+            if self._captures(member, message.camera):
+                self._note(message.camera).state = message
+        elif isinstance(message, OpenRing):
+            if self._captures(member, message.camera):
+                self._grant(worker, message)
+        elif isinstance(message, Trouble):
+            if message.camera in self._plan.capture_of:
+                self._note(message.camera).trouble = message.text
+        elif isinstance(message, Picture):
+            self._pictures.arrived(message)
+
+    def _captures(self, member: Member, camera: str) -> bool:
+        """Whether the camera is this worker's. One that is to go, or has lost the camera, may not know yet:
+        a ring that it got would be nobody's to remove."""
+        return member.stop_by_s is None and self._plan.capture_of.get(camera) == member.spec.name
+
+    def _grant(self, worker: str, message: OpenRing) -> None:
+        note = self._note(message.camera)
+        try:
+            grant = self._shared.grant(
+                message.camera, self._config.capture.slots, message.width, message.height, message.opening
+            )
+        except StorageError as error:
+            note.trouble = str(error)
+            log.error("camera %s: %s", message.camera, error)
+            return
+        note.trouble = ""
+        note.opens += 1
+        self._server.send(worker, grant)
+
+    def _send_camera(self, camera: str, message: Message) -> bool:
+        worker = self._plan.capture_of.get(camera)
+        return worker is not None and self._server.send(worker, message)
+
+    def _note(self, camera: str) -> CameraNote:
+        return self._cameras.setdefault(camera, CameraNote())
+
+    # ---- the control socket
+
+    def _answer(self, request: Request) -> None:
+        handlers: dict[str, Callable[[Request], None]] = {
+            "ping": lambda r: r.reply({"pid_ok": True}),
+            "status": lambda r: r.reply(self.status()),
+            "change": self._change,
+            "snapshot": self._take_picture,
+        }
+        handler = handlers.get(request.op)
+        try:
+            if handler is None:
+                raise ControlError(f"unknown request {request.op!r}: this daemon knows {', '.join(handlers)}")
+            if self._stopping:
+                raise ControlError("the daemon is stopping: nothing was changed")
+            handler(request)
+        except StreamerError as error:
+            request.fail(error)
+
+    def _take_picture(self, request: Request) -> None:
+        camera = str(request.args.get("camera", ""))
+        self._config.known_camera(camera)
+        number = self._pictures.expect(request, time.monotonic())
+        if not self._send_camera(camera, TakePicture(number, camera, int(request.args.get("width", 0)))):
+            self._pictures.give_up(number, SourceError(f"camera {camera} is not captured: enable it first"))
+
+    # ---- status
+
+    def status(self) -> dict[str, Any]:
+        """What `streamer status --json` prints."""
+        return daemon_status(
+            config=self._config,
+            node=self._node,
+            rev=self._force.rev,
+            uptime_s=time.monotonic() - self._started_s,
+            plan=self._plan,
+            fleet=self._fleet,
+            shared=self._shared,
+            notes=self._cameras,
+            warnings=[self._force.refused] if self._force.refused else [],
+        )
+
+    def _once_a_second(self, now_s: float) -> None:
+        self._pictures.expire(now_s)
+        self._reload_wanted = self._reload_wanted or self._force.healed()
+        for camera in self._config.cameras:
+            row = camera_status(camera, self._plan, self._fleet, self._shared, self._note(camera.name))
+            self._server.send("deliver", CameraStatus(camera.name, row))
+        if not self._ready_told and self._is_up():
+            self._ready_told = True
+            log.info("ready")
+            self._notifier.ready(f"{len(self._config.cameras)} cameras")
+
+    def _is_up(self) -> bool:
+        """Whether everything that does not hang on a camera serves."""
+        members = [m for m in self._fleet.members.values() if m.spec.role in ("infer", "deliver")]
+        return all(m.ready_rev >= 0 for m in members)
+
+    def _take_signals(self) -> None:
+        def stop(_signum: int, _frame: FrameType | None) -> None:
+            self._stopping = True
+
+        def reload(_signum: int, _frame: FrameType | None) -> None:
+            self._reload_wanted = True
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGHUP, reload)
+
+
+def run(store: ConfigStore) -> int:
+    """The daemon in the foreground; returns its exit code. Raises StreamerError when it cannot start."""
+    setup_daemon("supervisor")
+    return int(Supervisor(store).run())

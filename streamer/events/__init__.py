@@ -1,0 +1,1 @@
+"""Events in their public form: CloudEvents, and a JSON schema for each type."""

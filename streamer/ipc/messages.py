@@ -1,0 +1,344 @@
+"""Every message between processes, every Redis key, and the version of each event's schema.
+
+Messages are frozen msgspec structs in one tagged union; `encode` and `decode` are the only doors.
+
+    worker     -> supervisor   Hello, Ready, OpenRing, SourceState, Picture, Trouble,
+                               WorkerStatus
+    supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, RingGrant, Reclaim,
+                               TakePicture, CameraStatus, Stop
+    capture    -> inference    FrameReady, SourceState
+    inference  -> capture      Demand
+    inference  -> delivery     ResumeRequest, Batch
+    delivery   -> inference    Resume, Ack
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+CameraState = Literal["connecting", "live", "auth_failed", "unreachable", "stalled", "ended", "disabled"]
+
+
+class MessageError(ValueError):
+    """Raised when bytes are not one of our messages."""
+
+
+class _Message(msgspec.Struct, frozen=True, tag=True, tag_field="_", array_like=True):
+    pass
+
+
+# ---- worker <-> supervisor
+
+
+class Hello(_Message, frozen=True):
+    """A worker has started and asks for its assignment; repeated until one comes."""
+
+    worker: str
+    pid: int
+
+
+class Ready(_Message, frozen=True):
+    """A worker serves its assignment `rev` (models loaded, sockets open)."""
+
+    worker: str
+    rev: int
+
+
+class Trouble(_Message, frozen=True):
+    """Something a person should read in `status`; `text` is one line and holds no secret."""
+
+    worker: str
+    camera: str
+    text: str
+
+
+class WorkerStatus(_Message, frozen=True):
+    """Once a second, what `streamer status` shows of a worker: plain JSON, no secrets."""
+
+    worker: str
+    status: dict[str, Any]
+
+
+class CaptureCamera(_Message, frozen=True):
+    """One camera of a capture worker. `url` may hold credentials: it never leaves the bus."""
+
+    name: str
+    row: int  # this camera's row in the books
+    url: str
+    infer_worker: str
+    analysis_width: int
+    fps: float  # frames a second wanted; 0: every frame
+    loop: bool
+    realtime: bool  # files: paced by their own timestamps, else as fast as they are wanted
+    open_timeout_s: float
+    read_timeout_s: float
+
+
+class CaptureAssignment(_Message, frozen=True):
+    """Everything a capture worker should be doing. It keeps what is unchanged untouched."""
+
+    rev: int
+    cameras: tuple[CaptureCamera, ...]
+
+
+class InferCamera(_Message, frozen=True):
+    """One camera of an inference worker; `rules`, `pipeline` and `scene` are the JSON of pipelines.spec
+    models; `scene` is empty where nothing looks at the whole picture."""
+
+    name: str
+    row: int  # this camera's row in the books
+    generation: int  # frames of an older one are not this worker's
+    pipeline: str
+    rules: str
+    bucket_s: int
+    newest: bool = False  # every frame is wanted while it is new: one that waited may be let go for the next
+    scene: str = ""
+
+
+class InferAssignment(_Message, frozen=True):
+    rev: int
+    config_rev: int
+    engine: str
+    threads: int
+    cameras: tuple[InferCamera, ...]
+
+
+class DeliverAssignment(_Message, frozen=True):
+    """`redis_url` may hold credentials; empty: no Redis at all."""
+
+    rev: int
+    config_rev: int
+    redis_url: str
+    ledger_path: str
+    ledger_max_bytes: int
+    retention_days: float
+    stream_max_len: int
+    node: str
+    config_json: str = ""  # kept in the ledger under config_rev, without secrets
+
+
+class OpenRing(_Message, frozen=True):
+    """A source is open: asks for slots of `width` x `height` x 3 bytes and the camera's next epoch."""
+
+    worker: str
+    camera: str
+    width: int
+    height: int
+    opening: int  # the worker's own count, to match the answer
+
+
+class RingGrant(_Message, frozen=True):
+    camera: str
+    path: str
+    generation: int
+    epoch: int
+    slots: int
+    width: int
+    height: int
+    opening: int
+
+
+class Reclaim(_Message, frozen=True):
+    """The reader of this camera's ring died: all its slots are free again, under a new generation."""
+
+    camera: str
+    generation: int
+
+
+class TakePicture(_Message, frozen=True):
+    """Asks a capture worker for the camera's next frame as a JPEG, at most `width` wide (0: full size)."""
+
+    request: int
+    camera: str
+    width: int
+
+
+class Picture(_Message, frozen=True):
+    """The answer to TakePicture; `jpeg` is empty and `error` says why when there is none."""
+
+    request: int
+    camera: str
+    jpeg: bytes
+    error: str = ""
+
+
+class CameraStatus(_Message, frozen=True):
+    """For the delivery worker: what subscribers may see of a camera in its state hash; plain JSON."""
+
+    camera: str
+    status: dict[str, Any]
+
+
+class Stop(_Message, frozen=True):
+    """Finish what is in hand, write it down, and leave within the stop time."""
+
+
+# ---- capture <-> inference
+
+
+class FrameReady(_Message, frozen=True):
+    """A slot now belongs to the reader (frame_ring.py, clause 3)."""
+
+    camera: str
+    path: str
+    generation: int
+    slot: int
+    epoch: int
+    frame_id: int
+    width: int
+    height: int
+    media_ns: int
+    captured_ns: int
+    received_mono_ns: int
+    clock_source: str
+
+
+class Demand(_Message, frozen=True):
+    """The reader is ready for the newest frame of `camera`, and gives back `slots` of `generation`."""
+
+    camera: str
+    generation: int
+    slots: tuple[int, ...]
+    want: bool = True
+
+
+class SourceState(_Message, frozen=True):
+    """A camera's state changed. `detail` is one line for people, `at_ns` the wall clock."""
+
+    camera: str
+    state: CameraState
+    detail: str
+    at_ns: int
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    codec: str = ""
+    media_ns: int = 0
+    epoch: int = 0
+
+
+# ---- inference <-> delivery
+
+
+class EventRecord(_Message, frozen=True):
+    """An event with its place in the camera's sequence. `data` is plain JSON."""
+
+    camera: str
+    seq: int
+    type: str
+    subject: str
+    epoch: int
+    frame_id: int
+    media_ns: int
+    captured_ns: int
+    age_ms: float
+    config_rev: int
+    data: dict[str, Any]
+    emitted_ns: int = 0  # the box's wall clock when the event left the pipeline
+    inference_ms: float = 0.0  # what the detector took for the batch with this frame
+    taken_ms: float = 0.0  # how old the frame was when inference took it
+
+
+class Batch(_Message, frozen=True):
+    """Events of one inference step, kept by the sender until `number` is acknowledged.
+
+    `oldest` is the sender's lowest number that is not acknowledged. A delivery worker takes a batch only
+    as the oldest or next to one it has, so that what was lost with its predecessor is never overtaken.
+    """
+
+    worker: str
+    number: int
+    events: tuple[EventRecord, ...]
+    oldest: int = 0  # 0: no claim, taken in the order of arrival
+
+
+class Ack(_Message, frozen=True):
+    """All batches up to and including `number` are committed to the ledger."""
+
+    number: int
+
+
+class ResumeRequest(_Message, frozen=True):
+    """A new inference worker asks where each camera stands before its first event."""
+
+    worker: str
+    cameras: tuple[str, ...]
+
+
+class CameraResume(_Message, frozen=True):
+    """Where one camera stands in the ledger.
+
+    `bucket_start_ns` is the end of the last closed bucket (0: none); `bucket_events` are the data of the
+    counting events after it, so that a restarted worker closes its bucket with all that was counted.
+    """
+
+    camera: str
+    last_seq: int
+    bucket_start_ns: int
+    bucket_events: tuple[EventRecord, ...]
+
+
+class Resume(_Message, frozen=True):
+    cameras: tuple[CameraResume, ...]
+
+
+Message = (
+    Hello
+    | Ready
+    | Trouble
+    | WorkerStatus
+    | CaptureAssignment
+    | InferAssignment
+    | DeliverAssignment
+    | OpenRing
+    | RingGrant
+    | Reclaim
+    | TakePicture
+    | CameraStatus
+    | Picture
+    | Stop
+    | FrameReady
+    | Demand
+    | SourceState
+    | Batch
+    | Ack
+    | ResumeRequest
+    | Resume
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def encode(message: Message) -> bytes:
+    return _encoder.encode(message)
+
+
+def decode(raw: bytes | memoryview) -> Message:
+    """Raise MessageError if `raw` is not one of our messages."""
+    try:
+        return _decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MessageError(f"not a message of this version: {error}") from error
+
+
+# ---- Redis keys (DESIGN section 4): the braces keep one camera's keys in one Cluster slot
+
+
+def events_key(node: str, camera: str) -> str:
+    return f"streamer:{{{node}/{camera}}}:events"
+
+
+def totals_key(node: str, camera: str) -> str:
+    return f"streamer:{{{node}/{camera}}}:totals"
+
+
+def state_key(node: str, camera: str) -> str:
+    return f"streamer:{{{node}/{camera}}}:state"
+
+
+CAMERAS_KEY = "streamer:cameras"

@@ -1,0 +1,108 @@
+"""Writes events into the ledger's tables, within the transaction of who calls: each itself, and what is
+counted, kept or closed by it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+
+import msgspec
+
+from pipelines.count.trajectory_codec import TraceError, unpack
+from streamer.events import cloudevents
+from streamer.ipc.messages import EventRecord
+from streamer.ledger.retention import NS_PER_MINUTE
+
+log = logging.getLogger(__name__)
+
+
+class CameraRow:
+    """Where a camera stands."""
+
+    __slots__ = ("delivered", "id", "last_seq", "lineage")
+
+    def __init__(self, row_id: int, last_seq: int, delivered: int, lineage: int) -> None:
+        self.id, self.last_seq, self.delivered, self.lineage = row_id, last_seq, delivered, lineage
+
+
+class Entries:
+    """Of one node's ledger."""
+
+    def __init__(self, db: sqlite3.Connection, node: str) -> None:
+        self._db = db
+        self._node = node
+
+    def insert(self, camera: CameraRow, record: EventRecord, lineage: int) -> None:
+        """The next event of its camera, with its total, its path or its bucket. Raises sqlite3.Error."""
+        if camera.lineage != lineage:
+            camera.lineage = lineage
+            self._db.execute("INSERT INTO lineage_starts VALUES (?,?,?)", (camera.id, lineage, record.seq))
+        key = cloudevents.total_key(record.type, record.data)
+        value = None
+        if key is not None:
+            # A line is crossed a little before that is decided.
+            value = self._count(camera, key, record.data.get("crossed_captured_ns", record.captured_ns))
+        self._db.execute(
+            "INSERT INTO events (camera, seq, lineage, type, captured_ns, total_key, total_value, body)"
+            " VALUES (?,?,?,?,?,?,?,?)",
+            (
+                camera.id,
+                record.seq,
+                lineage,
+                record.type,
+                record.captured_ns,
+                key,
+                value,
+                cloudevents.body(record, self._node, lineage),
+            ),
+        )
+        camera.last_seq = record.seq
+        if record.type == cloudevents.TRACK_ENDED and cloudevents.TRACE in record.data:
+            self._keep_path(camera, record)
+        if record.type == cloudevents.COUNTS:
+            self._close_bucket(camera, record)
+
+    def _keep_path(self, camera: CameraRow, record: EventRecord) -> None:
+        data = record.data
+        captured_ns = record.captured_ns - record.media_ns
+        first_ns, last_ns = captured_ns + data["first_media_ns"], captured_ns + data["last_media_ns"]
+        try:
+            trace = unpack(data[cloudevents.TRACE])
+        except TraceError as error:
+            log.warning("camera %s: the path of track %s is lost: %s", record.camera, data["track_id"], error)
+            return
+        self._db.execute(
+            "INSERT INTO paths VALUES (?,?,?,?,?,?,?)",
+            (camera.id, record.seq, record.epoch, data["track_id"], first_ns, last_ns, trace),
+        )
+
+    def _count(self, camera: CameraRow, key: str, captured_ns: int) -> int:
+        """Raise the running total and the minute's rollup by one; return the total."""
+        self._db.execute(
+            "INSERT INTO rollups VALUES (?,?,?,1) ON CONFLICT DO UPDATE SET n=n+1",
+            (camera.id, captured_ns // NS_PER_MINUTE, key),
+        )
+        row = self._db.execute(
+            "INSERT INTO totals VALUES (?,?,1) ON CONFLICT DO UPDATE SET value=value+1 RETURNING value",
+            (camera.id, key),
+        ).fetchall()
+        return int(row[0][0])
+
+    def _close_bucket(self, camera: CameraRow, record: EventRecord) -> None:
+        end_ns = int(record.data.get("end_ns", record.captured_ns))
+        start_ns = int(record.data.get("start_ns", end_ns))
+        self._db.execute(
+            "UPDATE cameras SET bucket_seq=?, bucket_end_ns=? WHERE id=?", (record.seq, end_ns, camera.id)
+        )
+        self._db.execute(
+            "INSERT OR REPLACE INTO coverage VALUES (?,?,?,?)",
+            (camera.id, start_ns, end_ns, msgspec.json.encode(record.data.get("coverage", {})).decode()),
+        )
+
+    def differs(self, camera: CameraRow, record: EventRecord) -> bool:
+        """Whether the stored event of this number is another one. One pruned long ago cannot be told."""
+        row = self._db.execute(
+            "SELECT lineage, body FROM events WHERE camera=? AND seq=?", (camera.id, record.seq)
+        ).fetchone()
+        return row is not None and bool(row[1] != cloudevents.body(record, self._node, row[0]))

@@ -1,0 +1,292 @@
+"""Questions to the ledger: what comes after a place in it, how it stands, what was counted.
+
+The functions take any connection, so that the writer and a read-only reader ask alike.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from streamer.errors import StorageError
+from streamer.events import cloudevents
+from streamer.events.cloudevents import EventId, StoredEvent
+from streamer.ipc.messages import CameraResume
+from streamer.ledger import schema as database
+
+NS_PER_S = 1_000_000_000
+S_PER_MINUTE = 60
+
+
+class Count(NamedTuple):
+    """How often something happened in one minute. `kind` is "line" or "zone"."""
+
+    camera: str
+    start_s: int  # Unix time of the minute
+    kind: str
+    name: str
+    direction: str
+    rule_rev: int
+    class_name: str
+    n: int
+
+
+class Coverage(NamedTuple):
+    """How much of a closed bucket was seen; `seconds` maps seen_s, gated_s, ... to seconds."""
+
+    camera: str
+    start_ns: int
+    end_ns: int
+    seconds: dict[str, float]
+
+
+class StoredPath(NamedTuple):
+    """The path of a track that ended; `seq` is its event's, the times are Unix time in nanoseconds."""
+
+    seq: int
+    epoch: int
+    track_id: int
+    first_ns: int
+    last_ns: int
+    trace: bytes  # pipelines.count.trajectory_codec.decode
+
+
+_PATHS = (
+    "SELECT p.seq, p.epoch, p.track_id, p.first_ns, p.last_ns, p.trace FROM paths p"
+    " WHERE p.camera=(SELECT id FROM cameras WHERE name=?)"
+)
+
+
+class LedgerReader:
+    """The ledger, read-only, beside its writer. For one thread. Raises StorageError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = database.connect_readonly(path)
+        try:
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error as error:
+            self._db.close()
+            raise StorageError(f"cannot read the ledger {path}: {error}") from error
+        if version != database.SCHEMA_VERSION:
+            self._db.close()
+            raise StorageError(
+                f"the ledger {path} has schema version {version}, this program reads "
+                f"{database.SCHEMA_VERSION}: start the daemon of this version once"
+            )
+
+    def cameras(self) -> dict[str, int]:
+        """Every camera that the ledger knows and its last sequence number."""
+        return dict(self._db.execute("SELECT name, last_seq FROM cameras ORDER BY name").fetchall())
+
+    def after(self, camera: str, after: EventId | None, limit: int) -> list[StoredEvent]:
+        """Up to `limit` events of `camera` that come after the place `after` (None: from the first)."""
+        lineage, seq = after or EventId(0, 0)
+        rows = self._db.execute(
+            "SELECT e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value FROM events e"
+            " WHERE e.camera=(SELECT id FROM cameras WHERE name=?1)"
+            " AND e.seq > min(?3, coalesce((SELECT min(first_seq) - 1 FROM lineage_starts l"
+            "   WHERE l.camera=e.camera AND l.lineage>?2), ?3))"
+            " AND (e.lineage, e.seq) > (?2, ?3) ORDER BY e.seq LIMIT ?4",
+            (camera, lineage, seq, limit),
+        )
+        return [StoredEvent(camera, EventId(r[0], r[1]), *r[2:]) for r in rows]
+
+    def before(self, camera: str, at: EventId) -> EventId | None:
+        """The place of the event just before `at`, or None where that one is not kept."""
+        row = self._db.execute(
+            "SELECT lineage, seq FROM events WHERE camera=(SELECT id FROM cameras WHERE name=?) AND seq<?"
+            " ORDER BY seq DESC LIMIT 1",
+            (camera, at.seq),
+        ).fetchone()
+        return EventId(*row) if row else None
+
+    def lineage(self) -> int:
+        """The lineage that new events get."""
+        return int(self._db.execute("SELECT max(lineage) FROM lineages").fetchone()[0])
+
+    def totals_at(self, camera: str, at: EventId | None) -> dict[str, int]:
+        """The running totals as they stood just after the event at `at` (None: before the first kept one)."""
+        lineage, seq = at or EventId(0, 0)
+        rows = self._db.execute(
+            "SELECT t.key, coalesce((SELECT min(e.total_value) - 1 FROM events e WHERE e.camera=t.camera"
+            "   AND e.total_key=t.key AND (e.lineage, e.seq) > (?2, ?3)), t.value)"
+            " FROM totals t WHERE t.camera=(SELECT id FROM cameras WHERE name=?1)",
+            (camera, lineage, seq),
+        )
+        return {key: value for key, value in rows if value}
+
+    def totals(self, camera: str) -> dict[str, int]:
+        """The running totals of `camera` now."""
+        return dict(
+            self._db.execute(
+                "SELECT key, value FROM totals WHERE camera=(SELECT id FROM cameras WHERE name=?)", (camera,)
+            ).fetchall()
+        )
+
+    def tail(self, after_row: int, limit: int) -> list[tuple[int, StoredEvent]]:
+        """Events of all cameras in the order of commit, with the row number to go on from."""
+        rows = self._db.execute(
+            "SELECT e.id, c.name, e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value"
+            " FROM events e JOIN cameras c ON c.id=e.camera WHERE e.id>? ORDER BY e.id LIMIT ?",
+            (after_row, limit),
+        )
+        return [(r[0], StoredEvent(r[1], EventId(r[2], r[3]), *r[4:])) for r in rows]
+
+    def last_events(self, count: int, camera: str | None, event_type: str | None = None) -> list[StoredEvent]:
+        """The newest `count` events (of `camera`, of one type), in the order of commit."""
+        rows = self._db.execute(
+            "SELECT c.name, e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value"
+            " FROM events e JOIN cameras c ON c.id=e.camera WHERE (?2 IS NULL OR c.name=?2)"
+            " AND (?3 IS NULL OR e.type=?3) ORDER BY e.id DESC LIMIT ?1",
+            (count, camera, event_type),
+        ).fetchall()
+        return [StoredEvent(r[0], EventId(r[1], r[2]), *r[3:]) for r in reversed(rows)]
+
+    def last_row(self) -> int:
+        """The row number of the newest event, for `tail`."""
+        return int(self._db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])
+
+    def counts(
+        self, *, since_s: int = 0, until_s: int = 1 << 40, camera: str | None = None
+    ) -> Iterator[Count]:
+        """Counts by minute, from the rollups: they outlive pruned events."""
+        rows = self._db.execute(
+            "SELECT c.name, r.minute * 60, r.key, r.n FROM rollups r JOIN cameras c ON c.id=r.camera"
+            " WHERE r.minute>=? AND r.minute*60<? AND (?3 IS NULL OR c.name=?3)"
+            " ORDER BY c.name, r.minute, r.key",
+            (since_s // S_PER_MINUTE, until_s, camera),
+        )
+        for name, start_s, key, n in rows:
+            kind, what, direction, rev, class_name = key.split("/", 4)
+            yield Count(name, start_s, kind, what, direction, int(rev), class_name, n)
+
+    def coverage(self, *, since_ns: int = 0, camera: str | None = None) -> Iterator[Coverage]:
+        """What was seen of each closed bucket that ends after `since_ns`."""
+        rows = self._db.execute(
+            "SELECT c.name, v.start_ns, v.end_ns, v.json FROM coverage v JOIN cameras c ON c.id=v.camera"
+            " WHERE v.end_ns>? AND (?2 IS NULL OR c.name=?2) ORDER BY c.name, v.start_ns",
+            (since_ns, camera),
+        )
+        for name, start_ns, end_ns, text in rows:
+            yield Coverage(name, start_ns, end_ns, msgspec.json.decode(text))
+
+    def event(self, camera: str, seq: int) -> StoredEvent | None:
+        """The event of that number, or None where it is not kept."""
+        row = self._db.execute(
+            "SELECT e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value FROM events e"
+            " WHERE e.camera=(SELECT id FROM cameras WHERE name=?) AND e.seq=?",
+            (camera, seq),
+        ).fetchone()
+        return StoredEvent(camera, EventId(row[0], row[1]), *row[2:]) if row else None
+
+    def first_seq(self, camera: str) -> int | None:
+        """The number of the oldest event of `camera` that is kept."""
+        row = self._db.execute(
+            "SELECT min(seq) FROM events WHERE camera=(SELECT id FROM cameras WHERE name=?)", (camera,)
+        ).fetchone()
+        return int(row[0]) if row[0] is not None else None
+
+    def revision(self, rev: int) -> tuple[int, dict[str, Any]] | None:
+        """When a configuration revision came into force (Unix ns), and its document."""
+        row = self._db.execute("SELECT at_ns, json FROM config_revisions WHERE rev=?", (rev,)).fetchone()
+        return (row[0], msgspec.json.decode(row[1])) if row else None
+
+    def of_track(self, camera: str, event_type: str, epoch: int, track_id: int) -> list[StoredEvent]:
+        """The events of one type that are about one track, in their order."""
+        rows = self._db.execute(
+            "SELECT e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value FROM events e"
+            " WHERE e.camera=(SELECT id FROM cameras WHERE name=?) AND e.type=?"
+            " AND json_extract(e.body, '$.data.track_id')=? AND json_extract(e.body, '$.data.epoch')=?"
+            " ORDER BY e.seq",
+            (camera, event_type, track_id, epoch),
+        )
+        return [StoredEvent(camera, EventId(r[0], r[1]), *r[2:]) for r in rows]
+
+    def path_of(self, camera: str, epoch: int, track_id: int) -> StoredPath | None:
+        """The path of a track that has ended, or None."""
+        row = self._db.execute(
+            f"{_PATHS} AND p.epoch=? AND p.track_id=? ORDER BY p.seq DESC LIMIT 1", (camera, epoch, track_id)
+        ).fetchone()
+        return StoredPath(*row) if row else None
+
+    def paths(self, camera: str, since_ns: int, until_ns: int) -> Iterator[StoredPath]:
+        """The paths of tracks that were there in that time, by the end of them."""
+        rows = self._db.execute(
+            f"{_PATHS} AND p.last_ns>=? AND p.first_ns<? ORDER BY p.last_ns", (camera, since_ns, until_ns)
+        )
+        return (StoredPath(*row) for row in rows)
+
+    def count_paths(self, camera: str, since_ns: int, until_ns: int) -> int:
+        """How many paths there are whose track's event is of that time."""
+        row = self._db.execute(
+            "SELECT count(*) FROM paths p JOIN events e ON e.camera=p.camera AND e.seq=p.seq"
+            " WHERE p.camera=(SELECT id FROM cameras WHERE name=?) AND e.captured_ns>=? AND e.captured_ns<?",
+            (camera, since_ns, until_ns),
+        ).fetchone()
+        return int(row[0])
+
+    def count_events(self, camera: str, event_type: str, since_ns: int, until_ns: int) -> int:
+        """How many events of one type there are of that time."""
+        row = self._db.execute(
+            "SELECT count(*) FROM events WHERE camera=(SELECT id FROM cameras WHERE name=?) AND type=?"
+            " AND captured_ns>=? AND captured_ns<?",
+            (camera, event_type, since_ns, until_ns),
+        ).fetchone()
+        return int(row[0])
+
+    def status(self) -> dict[str, Any]:
+        return status(self._db, self.path)
+
+    def resume(self, camera: str) -> CameraResume:
+        return resume(self._db, camera)
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def resume(db: sqlite3.Connection, camera: str) -> CameraResume:
+    """Where `camera` stands, with the counting events after its last closed bucket."""
+    row = db.execute(
+        "SELECT id, last_seq, bucket_seq, bucket_end_ns FROM cameras WHERE name=?", (camera,)
+    ).fetchone()
+    if row is None:
+        return CameraResume(camera, 0, 0, ())
+    camera_id, last_seq, bucket_seq, bucket_end_ns = row
+    types = ",".join("?" * len(cloudevents.COUNTING_TYPES))
+    bodies = db.execute(
+        f"SELECT body FROM events WHERE camera=? AND seq>? AND type IN ({types}) ORDER BY seq",
+        (camera_id, bucket_seq, *cloudevents.COUNTING_TYPES),
+    )
+    events = tuple(cloudevents.record_of(body) for (body,) in bodies)
+    return CameraResume(camera, last_seq, bucket_end_ns, events)
+
+
+def status(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
+    """Plain JSON: what the ledger holds, and per camera how far Redis has it."""
+    first, last = db.execute("SELECT min(id), max(id) FROM events").fetchone()
+    oldest = db.execute("SELECT captured_ns FROM events WHERE id=?", (first,)).fetchone() if first else None
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    (free,) = db.execute("PRAGMA freelist_count").fetchone()
+    cameras = {
+        name: {"last_seq": last_seq, "delivered": delivered, "undelivered": max(0, last_seq - delivered)}
+        for name, last_seq, delivered in db.execute(
+            "SELECT name, last_seq, delivered FROM cameras ORDER BY name"
+        )
+    }
+    return {
+        "path": str(path),
+        "schema_version": database.SCHEMA_VERSION,
+        "node": db.execute("SELECT value FROM meta WHERE key='node'").fetchone()[0],
+        "lineage": db.execute("SELECT max(lineage) FROM lineages").fetchone()[0],
+        "committed": last or 0,
+        "bytes": sum(f.stat().st_size for f in (path, Path(f"{path}-wal")) if f.exists()),
+        "used_bytes": (pages - free) * database.PAGE_BYTES,
+        "oldest": cloudevents.rfc3339(oldest[0]) if oldest else None,
+        "undelivered": sum(camera["undelivered"] for camera in cameras.values()),
+        "cameras": cameras,
+    }

@@ -1,0 +1,119 @@
+"""The ledger's file: its tables, the migrations between versions, and how it is opened.
+
+Reference: https://www.sqlite.org/wal.html. With synchronous=FULL a commit is on the disk when it returns.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from streamer.errors import StorageError
+
+PAGE_BYTES = 4096
+BUSY_TIMEOUT_S = 5.0
+
+# One entry a version; entry i leads from version i to i + 1. Entries are only ever added.
+MIGRATIONS = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE lineages (lineage INTEGER PRIMARY KEY, reason TEXT NOT NULL);
+    CREATE TABLE lineage_starts (                  -- where in a camera's sequence a lineage begins
+        camera INTEGER NOT NULL, lineage INTEGER NOT NULL, first_seq INTEGER NOT NULL,
+        PRIMARY KEY (camera, lineage)
+    ) WITHOUT ROWID;
+    CREATE TABLE cameras (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        last_seq INTEGER NOT NULL DEFAULT 0,
+        delivered INTEGER NOT NULL DEFAULT 0,      -- Redis has all up to this seq
+        bucket_seq INTEGER NOT NULL DEFAULT 0,     -- seq of the last counts event
+        bucket_end_ns INTEGER NOT NULL DEFAULT 0   -- where that bucket ended
+    );
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY,                    -- order of commit
+        camera INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        lineage INTEGER NOT NULL,
+        type TEXT NOT NULL,
+        captured_ns INTEGER NOT NULL,
+        total_key TEXT,                            -- the running total this event raised ...
+        total_value INTEGER,                       -- ... to this value
+        body TEXT NOT NULL,                        -- the CloudEvent
+        UNIQUE (camera, seq)
+    );
+    CREATE TABLE totals (
+        camera INTEGER NOT NULL, key TEXT NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (camera, key)
+    ) WITHOUT ROWID;
+    CREATE TABLE rollups (                         -- the same counts by minute, kept longer than events
+        camera INTEGER NOT NULL, minute INTEGER NOT NULL, key TEXT NOT NULL, n INTEGER NOT NULL,
+        PRIMARY KEY (camera, minute, key)
+    ) WITHOUT ROWID;
+    CREATE TABLE coverage (                        -- of each closed bucket: how much of it was seen
+        camera INTEGER NOT NULL, start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, json TEXT NOT NULL,
+        PRIMARY KEY (camera, start_ns)
+    ) WITHOUT ROWID;
+    CREATE TABLE config_revisions (rev INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, json TEXT NOT NULL);
+    """,
+    """
+    CREATE TABLE paths (                           -- of tracks that ended (trajectory_codec.py)
+        camera INTEGER NOT NULL,
+        seq INTEGER NOT NULL,                      -- of the track's event, with which it is pruned
+        epoch INTEGER NOT NULL,
+        track_id INTEGER NOT NULL,
+        first_ns INTEGER NOT NULL,                 -- of its first and last place, by the box's clock
+        last_ns INTEGER NOT NULL,
+        trace BLOB NOT NULL,
+        PRIMARY KEY (camera, seq)
+    );
+    CREATE INDEX paths_by_time ON paths (camera, last_ns);
+    """,
+)
+SCHEMA_VERSION = len(MIGRATIONS)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open `path` for writing, making it (0600, in a folder of 0700) if it is not there.
+
+    Raise OSError or sqlite3.Error.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    os.chmod(path, 0o600)  # SQLite gives -wal and -shm the mode of the file
+    db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    try:
+        db.execute(f"PRAGMA page_size={PAGE_BYTES}")
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute("PRAGMA temp_store=MEMORY")
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """Open `path` without being able to change it. Raise StorageError if it is not there."""
+    if not path.exists():
+        raise StorageError(f"no ledger at {path}: it is made when the daemon runs for the first time")
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S
+    )
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the tables to this version. Raise StorageError if they are of a later one."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA_VERSION:
+        raise StorageError(
+            f"the ledger has schema version {version} and this program knows {SCHEMA_VERSION}: "
+            "install the newer version again, or restore a backup made before it"
+        )
+    for number in range(version, SCHEMA_VERSION):
+        db.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[number]};PRAGMA user_version={number + 1};COMMIT;")
+
+
+def code(error: sqlite3.Error) -> int:
+    """The primary SQLite result code of `error` (SQLITE_FULL, SQLITE_CORRUPT, ...), or 0."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF

@@ -1,0 +1,271 @@
+"""The writer of the ledger: events once each, totals and rollups in the same transaction.
+
+When the disk or the budget is full, commit() raises LedgerFull and nothing of it is kept: the sender is not
+acknowledged and offers the batch again, so it recovers by itself. Delivered events make room, oldest first
+(retention.py); an event that Redis has not got yet is never pruned.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from streamer.errors import StorageError
+from streamer.events import cloudevents
+from streamer.ipc.messages import CameraResume, EventRecord
+from streamer.ledger import queries as reader
+from streamer.ledger import recovery as damage
+from streamer.ledger import schema as database
+from streamer.ledger.insert import CameraRow, Entries
+from streamer.ledger.retention import Retention
+
+log = logging.getLogger(__name__)
+
+NS_PER_MS = 1_000_000
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class LedgerFull(StorageError):
+    """Raised when a commit finds no room (disk, budget) or the disk fails; nothing of it was kept."""
+
+
+class Committed(NamedTuple):
+    """What one commit did.
+
+    `conflicts` are repeats of a sequence number with other content, `missing` the numbers that were jumped
+    over: both are alarms.
+    """
+
+    stored: int
+    repeated: int
+    conflicts: int
+    missing: int
+    cameras: tuple[str, ...]  # those that have something new
+
+
+class Ledger:
+    """One per node. Not for use by two threads or two processes at once."""
+
+    def __init__(
+        self,
+        path: Path,
+        node: str,
+        *,
+        max_bytes: int,
+        retention_days: float,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Open or make the ledger at `path`; raise StorageError. A damaged file is salvaged first."""
+        self.path = path
+        self._now_ns = now_ns
+        self.damage = damage.check_and_salvage(path, now_ns() // NS_PER_MS)
+        try:
+            self._db = database.connect(path)
+            database.migrate(self._db)
+            self.retention = Retention(self._db, max_bytes, retention_days)
+            self.node, self.lineage = self._identity(node)
+            self._entries = Entries(self._db, self.node)
+        except (sqlite3.Error, OSError) as error:
+            raise StorageError(
+                f"cannot open the ledger {path}: {error}; check its folder and space"
+            ) from error
+        self._cameras: dict[str, CameraRow] = {}
+        self._load_cameras()
+
+    # ---- events
+
+    def commit(self, records: Iterable[EventRecord]) -> Committed:
+        """Write `records` in one transaction, each (camera, seq) once; it is on the disk on return.
+
+        Raise LedgerFull if there is no room, StorageError if the file is damaged.
+        """
+        records = list(records)
+        try:
+            return self._commit(records)
+        except sqlite3.Error as error:
+            self._undo(error)
+            if database.code(error) != sqlite3.SQLITE_FULL or not self._make_room():
+                raise LedgerFull(f"the ledger cannot take more: {error}") from error
+        try:
+            return self._commit(records)
+        except sqlite3.Error as error:
+            self._undo(error)
+            raise LedgerFull(f"the ledger cannot take more: {error}") from error
+
+    def _commit(self, records: list[EventRecord]) -> Committed:
+        self._db.execute("BEGIN IMMEDIATE")
+        self.retention.prune_ahead(len(records))
+        repeated = conflicts = missing = 0
+        touched: dict[str, None] = {}
+        for record in records:
+            camera = self._camera(record.camera)
+            if record.seq <= camera.last_seq:
+                repeated += 1
+                conflicts += self._entries.differs(camera, record)
+                continue
+            missing += record.seq - camera.last_seq - 1
+            self._entries.insert(camera, record, self.lineage)
+            touched[record.camera] = None
+        for name in touched:
+            camera = self._cameras[name]
+            self._db.execute("UPDATE cameras SET last_seq=? WHERE id=?", (camera.last_seq, camera.id))
+        self._db.execute("COMMIT")
+        return Committed(len(records) - repeated, repeated, conflicts, missing, tuple(touched))
+
+    # ---- where each camera stands
+
+    def last_seq(self, camera: str) -> int:
+        known = self._cameras.get(camera)
+        return known.last_seq if known else 0
+
+    def last_seqs(self) -> dict[str, int]:
+        """The last sequence number of every camera."""
+        return {name: camera.last_seq for name, camera in self._cameras.items()}
+
+    def resume(self, camera: str) -> CameraResume:
+        """Where `camera` stands, with the counting events of its open bucket."""
+        return reader.resume(self._db, camera)
+
+    def mark(self, delivered: Mapping[str, int]) -> None:
+        """Note how far Redis has each camera; it may go back, as when Redis was emptied.
+
+        Losing a mark costs nothing but a look at the stream. Raise LedgerFull, StorageError.
+        """
+        changed = [
+            (seq, name)
+            for name, seq in delivered.items()
+            if name in self._cameras and self._cameras[name].delivered != seq
+        ]
+        if not changed:
+            return
+        self._write("UPDATE cameras SET delivered=? WHERE name=?", changed)
+        for seq, name in changed:
+            self._cameras[name].delivered = seq
+
+    def record_config(self, rev: int, config_json: str) -> None:
+        """Keep a configuration revision, so that an event's rule can be quoted as it was."""
+        self._write(
+            "INSERT OR IGNORE INTO config_revisions VALUES (?,?,?)", [(rev, self._now_ns(), config_json)]
+        )
+
+    def tick(self) -> None:
+        """Prune what is past its retention, a bounded piece at a time; call it about once a second."""
+        try:
+            self.retention.prune_old(self._now_ns())
+        except sqlite3.Error as error:
+            self._undo(error)
+            log.warning("the ledger cannot prune: %s", error)
+
+    def status(self) -> dict[str, Any]:
+        """Plain JSON for `streamer status` and `streamer ledger status`."""
+        status = reader.status(self._db, self.path)
+        status["max_bytes"] = self.retention.max_bytes
+        status["pruned"] = self.retention.pruned
+        if self.damage:
+            status["damage"] = self.damage
+        return status
+
+    def new_lineage(self, reason: str) -> int:
+        """Give all events from now on a new lineage, and those that Redis has not got yet as well.
+
+        The way out when Redis holds ids ahead of this ledger (an older copy was put in its place, or the
+        clock stood wrong when it was made). Raise LedgerFull, StorageError.
+        """
+        lineage = max(self.lineage + 1, self._now_ns() // NS_PER_MS)
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("INSERT INTO lineages VALUES (?,?)", (lineage, reason))
+            rows = self._db.execute(
+                "SELECT e.id, e.body FROM events e JOIN cameras c ON c.id=e.camera AND e.seq>c.delivered"
+            ).fetchall()
+            for row_id, text in rows:
+                body = cloudevents.body(cloudevents.record_of(text), self.node, lineage)
+                self._db.execute("UPDATE events SET lineage=?, body=? WHERE id=?", (lineage, body, row_id))
+            self._db.execute(
+                "INSERT INTO lineage_starts SELECT camera, lineage, min(seq) FROM events"
+                " WHERE lineage=? GROUP BY camera",
+                (lineage,),
+            )
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._undo(error)
+            raise LedgerFull(f"the ledger cannot be written: {error}") from error
+        self.lineage = lineage
+        self._load_cameras()
+        return lineage
+
+    def close(self) -> None:
+        """Write the WAL back and close."""
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            log.warning("the ledger's WAL is left for the next start: %s", error)
+        self._db.close()
+
+    # ---- inside
+
+    def _identity(self, node: str) -> tuple[str, int]:
+        """The node this ledger belongs to and its newest lineage, made where it is new."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("INSERT OR IGNORE INTO meta VALUES ('node', ?)", (node,))
+            made = self._db.execute("SELECT max(lineage) FROM lineages").fetchone()[0]
+            if made is None:
+                made = self._now_ns() // NS_PER_MS
+                self._db.execute("INSERT INTO lineages VALUES (?, 'created')", (made,))
+        (owner,) = self._db.execute("SELECT value FROM meta WHERE key='node'").fetchone()
+        if owner != node:
+            raise StorageError(
+                f"the ledger {self.path} belongs to node {owner}, not {node}: "
+                "move it away to begin a new one, or put back its node file"
+            )
+        return owner, int(made)
+
+    def _camera(self, name: str) -> CameraRow:
+        camera = self._cameras.get(name)
+        if camera is None:
+            cursor = self._db.execute("INSERT INTO cameras (name) VALUES (?)", (name,))
+            camera = self._cameras[name] = CameraRow(int(cursor.lastrowid or 0), 0, 0, 0)
+        return camera
+
+    def _load_cameras(self) -> None:
+        self._cameras.clear()
+        for name, *row in self._db.execute(
+            "SELECT name, id, last_seq, delivered, coalesce((SELECT max(lineage) FROM lineage_starts l"
+            " WHERE l.camera=cameras.id), 0) FROM cameras"
+        ):
+            self._cameras[name] = CameraRow(*row)
+
+    def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(statement, rows)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._undo(error)
+            raise LedgerFull(f"the ledger cannot be written: {error}") from error
+
+    def _make_room(self) -> bool:
+        try:
+            return self.retention.prune_now()
+        except sqlite3.Error as error:
+            self._undo(error)
+            return False
+
+    def _undo(self, error: sqlite3.Error) -> None:
+        """Forget the transaction in hand. Raise StorageError if `error` is not one that passes by itself."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        if database.code(error) in _DAMAGED:
+            damage.ask_for_check(self.path)
+            raise StorageError(
+                f"the ledger {self.path} is damaged ({error}): it is salvaged at the next start"
+            ) from error
+        if database.code(error) not in _FULL:
+            raise error
+        self._load_cameras()

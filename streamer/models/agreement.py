@@ -1,0 +1,117 @@
+"""How far two detectors agree on the same pictures: one is taken for the truth, the other is measured by it.
+
+Average precision at IoU 0.5, pooled over groups (person, vehicle, …), since groups are what is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.detect.detector import Detector, Ticket
+from pipelines.detect.errors import FrameRefused
+from pipelines.train.detector.precision import Matched, at_score, average_precision, interval, match
+from pipelines.values import Detections, Floats, Ints, Labels
+from streamer.errors import ModelError
+from streamer.models.sample_frames import Sample
+
+LOW = 0.02  # scores from which average precision is measured
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """`boxes` of the truth; `ap50` with its 95 % interval; precision and recall at `score`."""
+
+    boxes: int
+    ap50: float
+    ap50_low: float
+    ap50_high: float
+    precision: float
+    recall: float
+    pictures: int
+    score: float
+
+    @property
+    def loss(self) -> float:
+        """What is lost of 1."""
+        return 1.0 - self.ap50
+
+
+def detect_all(
+    detector: Detector, found: Sequence[Sample], progress: Progress | None = None
+) -> list[Detections]:
+    """One Detections a picture, as many at once as the detector takes tickets. Raises ModelError."""
+    seen: list[Detections] = []
+    for detections in _pipelined(detector, found):
+        seen.append(detections)
+        if progress is not None:
+            progress(1)
+    return seen
+
+
+def _pipelined(detector: Detector, found: Sequence[Sample]) -> Iterator[Detections]:
+    tickets: list[Ticket] = []
+    try:
+        for sample in found:
+            if len(tickets) == detector.depth:
+                yield detector.collect(tickets.pop(0))[0]
+            tickets.append(detector.submit([sample.frame()]))
+        while tickets:
+            yield detector.collect(tickets.pop(0))[0]
+    except FrameRefused as error:
+        raise ModelError(f"its answer to a picture of the clips is none: {error}") from error
+
+
+def agreement(
+    truth: Sequence[Detections],
+    found: Sequence[Detections],
+    labels: Labels,
+    sizes: Sequence[tuple[int, int]],
+    score: float,
+) -> Agreement:
+    """`truth` from `score` on; `found` from LOW on, of a detector with the same labels; sizes (width,
+    height).
+    """
+    sure = [true.take(true.scores >= score) for true in truth]
+    return summary(matched(sure, found, labels, sizes), score)
+
+
+def matched(
+    truth: Sequence[Detections],
+    found: Sequence[Detections],
+    labels: Labels,
+    sizes: Sequence[tuple[int, int]],
+) -> list[Matched]:
+    """All of `truth` and `found`, one a picture."""
+    groups = labels.group_ids()
+    return [_picture(true, seen, groups, size) for true, seen, size in zip(truth, found, sizes, strict=True)]
+
+
+def summary(parts: Sequence[Matched], score: float) -> Agreement:
+    boxes = sum(part.true for part in parts)
+    low, high = interval(parts)
+    precision, recall = at_score(parts, score)
+    return Agreement(boxes, average_precision(parts), low, high, precision, recall, len(parts), score)
+
+
+def _picture(true: Detections, seen: Detections, groups: Ints, size: tuple[int, int]) -> Matched:
+    """All groups of one picture as one."""
+    scale: Floats = np.array([*size, *size], np.float32)
+    parts = [
+        match(
+            seen.boxes_xyxyn[mine] * scale,
+            seen.scores[mine],
+            true.boxes_xyxyn[groups[true.class_ids] == group] * scale,
+        )
+        for group in np.unique(groups)
+        for mine in [groups[seen.class_ids] == group]
+    ]
+    return Matched(
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.hits for part in parts]),
+        np.concatenate([part.counted for part in parts]),
+        sum(part.true for part in parts),
+    )

@@ -1,0 +1,154 @@
+"""What a model costs on this box: every engine and precision that can run it, in turns, round by round.
+
+The machine's mood falls on all alike; medians over rounds are reported. Frames go through as in the daemon:
+as many tickets open as the engine takes, preprocessing and suppression included. What a camera costs besides
+is decoding, an assumption that is printed with the answer.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.detect.card import ModelCard
+from pipelines.detect.detector import Detector
+from pipelines.detect.errors import ModelRefused
+from pipelines.registry import DETECTORS, create_detector
+from streamer.errors import ModelError
+from streamer.models.agreement import detect_all
+from streamer.models.installed import Installed
+from streamer.models.sample_frames import Sample
+
+SPARE = 0.8  # of the cores: the rest is for tracking, delivery and whatever else happens
+DECODE_CORES = 0.045  # of one for a 1280x720 stream at 25 fps (docs/operator-guide.md)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One way to run the model. `cpu_ms` is the time of all cores together for one frame."""
+
+    engine: str
+    precision: str
+    size: tuple[int, int]
+    batch: int
+    ms: float
+    worst_ms: float
+    cpu_ms: float
+    cameras: int
+    note: str = ""
+
+    @property
+    def fps(self) -> float:
+        return 1000.0 / self.ms
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    engine: str
+    card: ModelCard
+
+
+def variants(model: Installed, sizes: Sequence[tuple[int, int]], engines: Sequence[str]) -> list[Variant]:
+    """Every way worth timing: each engine, and each precision that may differ, at each size."""
+    found = []
+    able = ("torch",) if model.path.suffix == ".pt" else ("openvino", "onnx")
+    for engine in engines or able:
+        if engine not in DETECTORS or engine == "motion":
+            raise ModelError(f"unknown engine {engine!r}: one of {', '.join(able)}")
+        if engine not in able:
+            raise ModelError(f"engine {engine!r} does not run {model.path.name}: one of {', '.join(able)}")
+        for size in sizes or (model.card.input_size,):
+            for precision in ("auto", "f32") if engine != "onnx" else ("f32",):
+                found.append(
+                    Variant(
+                        engine, model.card.model_copy(update={"input_size": size, "precision": precision})
+                    )
+                )
+    return found
+
+
+def bench(
+    model: Installed,
+    wanted: Sequence[Variant],
+    found: Sequence[Sample],
+    *,
+    rounds: int,
+    threads: int,
+    camera_fps: float,
+    decode_cores: float = DECODE_CORES,
+    progress: Callable[[int], None] | None = None,
+) -> list[Timing]:
+    """Timings in the order of `wanted`, without what turned out to be the same. Raises ModelError."""
+    ready = _opened(model, wanted, threads)
+    taken: list[list[tuple[float, float]]] = [[] for _ in ready]
+    for number in range(rounds + 1):
+        order = range(len(ready)) if number % 2 else reversed(range(len(ready)))
+        for i in order:
+            spent = _round(ready[i], found)
+            if number:  # the first round warms up
+                taken[i].append(spent)
+            if progress is not None:
+                progress(1)
+    cores = len(os.sched_getaffinity(0))
+    return [_timing(d, times, cores, camera_fps, decode_cores) for d, times in zip(ready, taken, strict=True)]
+
+
+def _opened(model: Installed, wanted: Sequence[Variant], threads: int) -> list[Detector]:
+    """A detector for each variant; one that runs as another does (no bfloat16 here) only once."""
+    ready: list[Detector] = []
+    known = set()
+    for variant in wanted:
+        try:
+            detector = create_detector(variant.engine, model.path, sidecar=variant.card, threads=threads)
+        except ModelRefused as error:
+            raise ModelError(str(error)) from error
+        said = detector.describe()
+        if variant.card.input_size and tuple(said["input"]) != variant.card.input_size:
+            fixed = "x".join(map(str, said["input"]))
+            raise ModelError(
+                f"{model.path.name}: its input is {fixed} and cannot be changed: leave --size out"
+            )
+        key = (said["engine"], said["precision"], tuple(said["input"]))
+        if key not in known:
+            known.add(key)
+            ready.append(detector)
+    return ready
+
+
+def _round(detector: Detector, found: Sequence[Sample]) -> tuple[float, float]:
+    """(ms, CPU ms) a frame."""
+    begun_s, begun_cpu_s = time.perf_counter(), time.process_time()
+    detect_all(detector, found)
+    took_s, cpu_s = time.perf_counter() - begun_s, time.process_time() - begun_cpu_s
+    return took_s / len(found) * 1e3, cpu_s / len(found) * 1e3
+
+
+def _timing(
+    detector: Detector, times: list[tuple[float, float]], cores: int, camera_fps: float, decode_cores: float
+) -> Timing:
+    said: dict[str, Any] = detector.describe()
+    ms = statistics.median(wall for wall, _ in times)
+    cpu_ms = statistics.median(cpu for _, cpu in times)
+    note = str(said.get("device", "")) if said["engine"] == "torch" else ""
+    return Timing(
+        said["engine"],
+        said["precision"],
+        (said["input"][0], said["input"][1]),
+        said["max_batch"],
+        ms,
+        max(wall for wall, _ in times),
+        cpu_ms,
+        cameras(ms, cpu_ms, cores, camera_fps, decode_cores),
+        note,
+    )
+
+
+def cameras(ms: float, cpu_ms: float, cores: int, fps: float, decode_cores: float) -> int:
+    """How many cameras at `fps` analysed frames a second engine and cores both have room for."""
+    by_engine = SPARE * 1000.0 / (ms * fps)
+    by_cores = SPARE * cores / (fps * cpu_ms / 1000.0 + decode_cores)
+    return int(min(by_engine, by_cores))

@@ -1,0 +1,124 @@
+"""What a camera's file cannot know: whether pipeline, model, classes and actions exist and go together."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipelines.actions.card import ActionCard, files_of, model_path, read_action_card, sidecar_of
+from pipelines.actions.compatibility import (
+    MOTION_TRAITS,
+    Traits,
+    carded_traits,
+    check_kept,
+    check_pair,
+    traits_of,
+)
+from pipelines.defaults import with_defaults
+from pipelines.detect.card import ModelCard
+from pipelines.detect.detector import Detector
+from pipelines.detect.errors import ModelRefused
+from pipelines.spec import ActionsSpec, CameraRules, PipelineSpec, preset, with_actions
+from streamer.config.schema import CameraConfig, Config
+from streamer.errors import ConfigError, ModelError
+from streamer.models.store import ModelStore
+
+MOTION_CLASSES: tuple[str, ...] = ("object",)  # of the motion detector, which has no model card
+
+
+def check_camera(config: Config, camera: CameraConfig) -> None:
+    """Raises ConfigError or ModelError."""
+    spec = pipeline_of(camera)
+    actions = None if spec.actions is None else _actions_card(camera, spec.actions)
+    engine = spec.detector if spec.detector != "auto" else config.inference.engine
+    store = ModelStore(config.state_path / "models")
+    try:
+        _, installed = store.choose(engine, camera.model or spec.model)
+    except ModelError as error:
+        raise ModelError(f"camera {camera.name}: {error}") from error
+    if spec.actions is not None and actions is not None:
+        traits = MOTION_TRAITS if installed is None else carded_traits(installed.card)
+        _check_pair(camera, actions, spec.actions, traits)
+    if installed is None:
+        known, whose = MOTION_CLASSES, "the motion detector"
+    elif installed.card.classes:
+        classes = installed.card.classes
+        known = tuple(dict.fromkeys((*classes.values(), *classes)))  # groups first
+        whose = f"model {installed.shown}"
+    else:
+        return
+    for word, where in _classes_named(with_defaults(camera.rules, spec)):
+        if word not in known:
+            near = difflib.get_close_matches(word, known, n=1)
+            shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
+            hint = f"did you mean {near[0]!r}?" if near else f"{whose} has {shown}"
+            if word in MOTION_CLASSES:
+                hint += f"; `streamer camera set {camera.name} model=motion` for the motion detector"
+            raise ConfigError(f"camera {camera.name}: {where}: unknown class {word[:40]!r}: {hint}")
+    if spec.actions is not None and actions is not None and installed is not None:
+        _check_kept(camera, actions, spec, installed.card)
+
+
+def check_actions(camera: CameraConfig, detector: Detector) -> None:
+    """Whether a detector that is loaded goes with the camera's actions, if it has any. Raises ModelError."""
+    spec = pipeline_of(camera)
+    if spec.actions is not None:
+        _check_pair(camera, _actions_card(camera, spec.actions), spec.actions, traits_of(detector))
+
+
+def _actions_card(camera: CameraConfig, actions: ActionsSpec) -> ActionCard:
+    try:
+        return read_action_card(sidecar_of(model_path(actions.model)))
+    except ModelRefused as error:
+        raise ModelError(f"camera {camera.name}: actions: {error}") from error
+
+
+def _check_pair(camera: CameraConfig, card: ActionCard, actions: ActionsSpec, detector: Traits) -> None:
+    """What the graphs alone tell is said when they are loaded."""
+    try:
+        check_pair(model_path(actions.model), card, actions, detector)
+    except ModelRefused as error:
+        raise ModelError(f"camera {camera.name}: actions: {error}") from error
+
+
+def _check_kept(camera: CameraConfig, card: ActionCard, spec: PipelineSpec, detector: ModelCard) -> None:
+    """Whether the camera's classes leave anybody whose actions could be told."""
+    assert spec.actions is not None
+    wanted = with_defaults(camera.rules, spec).classes
+    try:
+        check_kept(model_path(spec.actions.model), card, spec.actions.groups, wanted, detector.classes)
+    except ValueError as error:
+        raise ConfigError(f"camera {camera.name}: actions: {error}") from error
+
+
+def pipeline_of(camera: CameraConfig) -> PipelineSpec:
+    """The camera's preset with its own actions. Raises ConfigError with the names that exist."""
+    try:
+        return with_actions(preset(camera.pipeline), camera.actions, camera.actions_pause_s)
+    except ValueError as error:
+        raise ConfigError(f"camera {camera.name}: {error}") from error
+
+
+def _classes_named(rules: CameraRules) -> Iterator[tuple[str, str]]:
+    for word in rules.classes:
+        yield word, "classes"
+    for word in rules.limits:
+        yield word, "limits"
+    for kind, items in rules.named():
+        for item in items:
+            for word in item.classes:
+                yield word, f"{kind} {item.name}"
+
+
+def model_files(config: Config) -> list[Path]:
+    """Those on which it hangs whether the cameras' models pass, there or not. Raises ConfigError or
+    StorageError.
+    """
+    store = ModelStore(config.state_path / "models")
+    found: list[Path] = []
+    for camera in config.cameras:
+        spec = pipeline_of(camera)
+        found += store.files_of(camera.model or spec.model)
+        found += files_of(spec.actions.model) if spec.actions is not None else []
+    return found

@@ -1,0 +1,1 @@
+"""A machine made ready: the doctor's checks, the systemd service."""

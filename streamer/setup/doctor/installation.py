@@ -1,0 +1,230 @@
+"""Checks of this installation: configuration, permissions, folders, Redis, cameras' addresses, the daemon."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pipelines.detect.model import sha256_of
+from streamer.api import control_socket as control
+from streamer.config.schema import Config
+from streamer.config.store import ConfigStore
+from streamer.daemon import redis_server
+from streamer.errors import ConfigError, RedisError, StreamerError
+from streamer.models.store import ModelStore
+from streamer.setup.doctor.check import Check, fail, ok, warn
+from streamer.urls import host_and_port, scheme_of
+
+LONGEST_SOCKET = "supervisor.ipc"  # the longest name that the daemon binds in its runtime folder
+SPARE_BYTES = 1 << 30  # beside the ledger: models, logs, backups
+NETWORK_TIMEOUT_S = 3.0
+OLDEST_REDIS = (6, 0)  # the first with ACL users
+
+
+def check_config(store: ConfigStore) -> tuple[Config, list[Check]]:
+    """The configuration if it is valid, else the defaults, so that the other checks still run."""
+    usual = Config(state_dir=store.default_state_dir(), runtime_dir=store.default_runtime_dir())
+    if not store.exists():
+        return usual, [warn("configuration", f"none at {store.file}", "write one with `streamer init`")]
+    try:
+        config = store.load()
+    except ConfigError as error:
+        return usual, [
+            fail("configuration", str(error), "mend it; a running daemon keeps the old one meanwhile")
+        ]
+    text = f"{store.file}: {len(config.cameras)} cameras, timezone {config.timezone}"
+    if not config.cameras:
+        return config, [warn("configuration", text, "add one: `streamer camera add NAME URL`")]
+    return config, [ok("configuration", text)]
+
+
+def check_secret_files(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
+    """A file with passwords that others may read."""
+    found = []
+    for path in (store.folder / "secrets.yaml", store.cameras_dir / ".secrets.yaml"):
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+        except FileNotFoundError:
+            continue
+        except PermissionError:
+            found.append(
+                warn(
+                    "secrets",
+                    f"{path} cannot be seen by this user",
+                    "run doctor as root or the service's user",
+                )
+            )
+            continue
+        if mode & 0o077:
+            found.append(
+                fail("secrets", f"{path} has mode {mode:o}: others can read it", f"chmod 600 {path}")
+            )
+        else:
+            found.append(ok("secrets", f"{path} has mode {mode:o}"))
+    return found
+
+
+def check_state_folder(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
+    folder = config.state_path
+    place = _nearest(folder)
+    if not os.access(place, os.W_OK | os.X_OK):
+        advice = "if it is the service's, run doctor with sudo; else set state_dir to a folder of your own"
+        return [warn("state folder", f"{folder} is not writable by this user", advice)]
+    room = os.statvfs(place)
+    free = room.f_bavail * room.f_frsize
+    text = f"{folder}, {free >> 20} MiB free"
+    wanted = (config.ledger.max_mb << 20) + SPARE_BYTES
+    if free < wanted:
+        advice = f"the ledger may grow to {config.ledger.max_mb} MiB: free some, or lower ledger.max_mb"
+        return [warn("state folder", text, advice)]
+    return [ok("state folder", text)]
+
+
+def _nearest(path: Path) -> Path:
+    """`path`, or the deepest folder on the way to it that is there."""
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def check_runtime_folder(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
+    folder = config.runtime_path
+    length = len(os.fsencode(folder / LONGEST_SOCKET))
+    if length > control.MAX_PATH:
+        advice = f"set runtime_dir to a path at least {length - control.MAX_PATH} bytes shorter"
+        return [fail("runtime folder", f"{folder} is too long for a socket path", advice)]
+    return [ok("runtime folder", str(folder))]
+
+
+def check_models(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
+    """Whether the files of the models, and of the one in the package, are what they were; none is loaded."""
+    models = ModelStore(config.state_path / "models")
+    try:
+        if _hidden(models.folder):
+            return [warn("models", f"{models.folder} cannot be seen by this user", "run doctor with sudo")]
+        installed = models.installed()
+        changed = [item.name for item in installed if sha256_of(item.path) != item.card.sha256]
+        _, default = models.choose(config.inference.engine, None)
+    except (StreamerError, OSError) as error:
+        return [fail("models", str(error), "`streamer model verify` says more")]
+    if changed:
+        advice = "`streamer model remove NAME`, then add it again from where it came"
+        return [fail("models", f"changed since they were added: {', '.join(changed)}", advice)]
+    names = ", ".join(item.name for item in installed)
+    used = default.shown if default is not None else "motion, which knows one class, object"
+    return [ok("models", f"default: {used}" + (f"; installed: {names}" if names else ""))]
+
+
+def _hidden(path: Path) -> bool:
+    """Whether this user may not even know if `path` is there."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return True
+    return not os.access(path, os.R_OK | os.X_OK)
+
+
+def check_redis(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
+    """The private server's binary, or whether the configured one is reached; no command is sent to it."""
+    if not config.redis.enabled:
+        return [ok("redis", "turned off: events stay in the ledger")]
+    return [_redis_at(config.redis.url)] if config.redis.url else [_redis_binary()]
+
+
+def _redis_binary() -> Check:
+    try:
+        found = redis_server.binary()
+    except RedisError as error:
+        text, _, advice = str(error).partition(": ")
+        return fail("redis", text, advice)
+    try:
+        done = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return fail("redis", f"{found} does not run: {error}", "apt-get install --reinstall redis-server")
+    words = dict(word.split("=", 1) for word in done.stdout.split() if "=" in word)
+    version = words.get("v", "")
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    if numbers < OLDEST_REDIS:
+        return fail("redis", f"{found} is version {version or 'unknown'}", "Redis 6.0 or newer is needed")
+    return ok("redis", f"{found}, version {version}; a private one is run")
+
+
+def _redis_at(url: str) -> Check:
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        there = Path(parts.path).is_socket()
+        place = parts.path
+    else:
+        place = f"{parts.hostname}:{parts.port or 6379}"
+        there = _connects(parts.hostname or "", parts.port or 6379)
+    if there:
+        return ok("redis", f"{place} answers")
+    return warn(
+        "redis",
+        f"{place} does not answer",
+        "start it or mend redis.url; events wait in the ledger until then",
+    )
+
+
+def _connects(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=NETWORK_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def check_camera_hosts(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
+    """Whether each RTSP camera's address resolves and its port opens, all at the same time."""
+    targets = {
+        camera.name: host_and_port(camera.url)
+        for camera in config.cameras
+        if camera.enabled and scheme_of(camera.url) in ("rtsp", "rtsps")
+    }
+    answers: dict[str, bool] = {}
+
+    def ask(name: str) -> None:
+        answers[name] = _connects(*targets[name])
+
+    threads = [threading.Thread(target=ask, args=(name,), daemon=True) for name in targets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(2 * NETWORK_TIMEOUT_S)  # resolving a name has no timeout of its own
+    return [_camera(name, *targets[name], answers.get(name, False)) for name in targets]
+
+
+def _camera(name: str, host: str, port: int, answered: bool) -> Check:
+    if answered:
+        return ok(f"camera {name}", f"{host}:{port} answers")
+    advice = f"check power, cable and address, then `streamer camera test {name}`"
+    return warn(f"camera {name}", f"{host}:{port} does not answer", advice)
+
+
+def check_daemon(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
+    if not config.control_path.exists():
+        return [ok("daemon", "not running (no control socket)")]
+    try:
+        control.call(config.control_path, "ping", {}, timeout_s=NETWORK_TIMEOUT_S)
+    except StreamerError as error:
+        return [warn("daemon", str(error), "see `systemctl status streamer` or the daemon's log")]
+    return [ok("daemon", f"answers on {config.control_path}")]
+
+
+SITE_CHECKS: tuple[Callable[[ConfigStore, Config], list[Check]], ...] = (
+    check_secret_files,
+    check_state_folder,
+    check_runtime_folder,
+    check_models,
+    check_redis,
+    check_camera_hosts,
+    check_daemon,
+)

@@ -1,0 +1,69 @@
+"""What every sink does, and how it fails. A sink is a projection of the ledger that others subscribe to.
+
+The contract, held by tests/contracts/test_sinks.py for each of them:
+
+1. write() adds events in order, each once: what is at or before the sink's own position is skipped.
+2. It adds nothing and raises Behind when the sink stands before `after`: something was lost there.
+3. It adds nothing and raises SinkError "ahead" when the sink holds a later lineage: another ledger wrote.
+4. An error in the middle leaves a clean prefix, and the running totals agree with it.
+5. replace_totals() makes the totals exactly what it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+from streamer.events.cloudevents import EventId, StoredEvent
+
+Kind = Literal["down", "full", "readonly", "auth", "wrong_type", "ahead", "refused"]
+
+# kind -> (first pause, longest pause) in seconds. What a person must mend is asked for less often.
+PAUSES_S: Mapping[Kind, tuple[float, float]] = {
+    "down": (0.05, 2.0),
+    "full": (0.5, 10.0),
+    "readonly": (0.2, 5.0),
+    "auth": (5.0, 60.0),
+    "wrong_type": (5.0, 60.0),
+    "ahead": (5.0, 60.0),
+    "refused": (1.0, 30.0),
+}
+ONE_CAMERA: frozenset[Kind] = frozenset({"wrong_type", "ahead"})  # the others go on
+
+
+class SinkError(Exception):
+    """Raised when a sink does not take what it is given; the text is one line and says what to do."""
+
+    def __init__(self, kind: Kind, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+class Behind(Exception):
+    """Raised when the sink has lost what it had: it stands at `at` (None: empty)."""
+
+    def __init__(self, at: EventId | None) -> None:
+        super().__init__(f"the sink stands at {at}")
+        self.at = at
+
+
+class Sink(Protocol):
+    """For one thread. Every call ends within a few seconds, whatever the other side does."""
+
+    def positions(self, cameras: Sequence[str]) -> dict[str, EventId | None]:
+        """The last event that the sink has, or ever had, of each camera. Raises SinkError."""
+
+    def write(self, camera: str, after: EventId | None, events: Sequence[StoredEvent]) -> EventId:
+        """Add `events`, which follow the place `after`; return the new position.
+
+        Raises Behind, SinkError.
+        """
+
+    def replace_totals(self, camera: str, totals: Mapping[str, int], at: EventId | None) -> None:
+        """Set the running totals as they stood at `at`. Raises SinkError."""
+
+    def publish(self, states: Mapping[str, Mapping[str, str]]) -> None:
+        """Write each camera's state for people and programs to see. Raises SinkError."""
+
+    def close(self) -> None:
+        """Let go of connections; the next call makes new ones."""

@@ -1,0 +1,1 @@
+"""The capture worker: cameras are opened, read and decoded into rings."""

@@ -1,0 +1,1 @@
+"""The delivery worker: events into the ledger, and from there to the sinks."""

@@ -1,0 +1,268 @@
+"""The thread that brings the ledger to a sink. It never holds up the commits, however the sink behaves.
+
+It has a read-only connection of its own and waits until it is woken or a second has passed. Each camera has
+a place up to which the sink has its events. The place is asked of the sink itself, at first and after every
+failure; each write states it, and once a second it is compared. So whatever the sink has lost (FLUSHALL, a
+failover to an older copy, the last second of an append-only file) is noticed and sent again with the same
+ids. The ledger's delivery marks follow the places and are written by the ledger's own thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from streamer.events.cloudevents import EventId
+from streamer.ledger import LedgerReader
+from streamer.sinks.base import ONE_CAMERA, PAUSES_S, Behind, Sink, SinkError
+
+log = logging.getLogger(__name__)
+
+BATCH = 200  # events a write
+ROUND_S = 1.0  # how often states are published and places compared
+
+
+class _Failure:
+    """A pause that doubles with each failure in a row, with jitter."""
+
+    def __init__(self) -> None:
+        self.in_row = 0
+        self.until_s = 0.0
+        self.kind = ""
+        self.text = ""
+
+    def note(self, error: SinkError, now_s: float) -> None:
+        first_s, longest_s = PAUSES_S[error.kind]
+        pause_s = min(longest_s, first_s * 2 ** min(self.in_row, 16))
+        if not self.in_row or error.kind != self.kind:
+            log.warning("%s", error)
+        self.in_row += 1
+        self.until_s = now_s + pause_s * random.uniform(0.75, 1.0)
+        self.kind, self.text = error.kind, str(error)
+
+    def clear(self) -> None:
+        self.in_row, self.until_s, self.kind, self.text = 0, 0.0, "", ""
+
+
+class _Place:
+    """Where the sink stands with one camera."""
+
+    def __init__(self) -> None:
+        self.known = False
+        self.at: EventId | None = None  # what the sink has
+        self.read_after: EventId | None = None  # where to read on in the ledger: at `at` or later
+        self.delivered = 0  # the camera's seq up to which nothing is left to send
+        self.failure = _Failure()
+
+
+class Projector:
+    """Owns its thread and its sink. wake(), show(), marks() and status() are for other threads."""
+
+    def __init__(self, ledger_path: Path, make_sink: Callable[[], Sink], max_len: int) -> None:
+        self._ledger_path = ledger_path
+        self._make_sink = make_sink
+        self._max_len = max_len
+        self._lock = threading.Lock()
+        self._woken = threading.Event()
+        self._stopping = False
+        self._places: dict[str, _Place] = {}
+        self._shown: dict[str, dict[str, str]] = {}
+        self._failure = _Failure()
+        self._written = 0
+        self._resyncs = 0
+        self._write_ms: deque[float] = deque(maxlen=500)
+        self._visible_ms: deque[float] = deque(maxlen=500)  # from wake() to written
+        self._woken_at_s: float | None = None
+        self._stop_by_s = float("inf")
+        self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something new in the ledger."""
+        if self._woken_at_s is None:
+            self._woken_at_s = time.perf_counter()
+        self._woken.set()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def show(self, camera: str, fields: Mapping[str, str]) -> None:
+        """Publish these fields of the camera's state with the next round."""
+        with self._lock:
+            self._shown[camera] = dict(fields)
+
+    def marks(self) -> dict[str, int]:
+        """Per camera the sequence number up to which the sink has everything."""
+        with self._lock:
+            return {name: place.delivered for name, place in self._places.items() if place.known}
+
+    def status(self) -> dict[str, Any]:
+        """Plain JSON: state is "up", "connecting" or the kind of failure."""
+        with self._lock:
+            blocked = {n: p.failure.text for n, p in self._places.items() if p.failure.in_row}
+            up = "up" if self._places or self._written else "connecting"
+            return {
+                "state": self._failure.kind or up,
+                "last_error": self._failure.text,
+                "failures_in_row": self._failure.in_row,
+                "written": self._written,
+                "resyncs": self._resyncs,
+                "blocked": blocked,
+                "write_ms_p50": _median(self._write_ms),
+                "visible_ms_p50": _median(self._visible_ms),
+            }
+
+    def stop(self, timeout_s: float) -> bool:
+        """Send what there is, as long as that works at once, and end; return whether it ended in time."""
+        self._stop_by_s = time.monotonic() + timeout_s * 0.8
+        self._stopping = True
+        self._woken.set()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    # ---- the thread
+
+    def _run(self) -> None:
+        reader = LedgerReader(self._ledger_path)
+        sink = self._make_sink()
+        next_round_s = 0.0
+        while True:
+            stopping = self._stopping  # what was committed before stop() is still sent
+            self._woken.clear()
+            if time.monotonic() >= self._failure.until_s:
+                try:
+                    if time.monotonic() >= next_round_s or stopping:
+                        self._round(sink)
+                        next_round_s = time.monotonic() + ROUND_S
+                    self._send_all(reader, sink)
+                    self._failure.clear()
+                except SinkError as error:
+                    self._lost(error, sink)
+                except sqlite3.Error as error:
+                    self._lost(SinkError("refused", f"the ledger cannot be read: {error}"), sink)
+            if stopping:
+                break
+            pause_s = max(next_round_s, self._failure.until_s) - time.monotonic()
+            if self._failure.in_row:
+                self._pause(pause_s)
+            else:
+                self._woken.wait(max(0.0, pause_s))
+        sink.close()
+        reader.close()
+
+    def _pause(self, pause_s: float) -> None:
+        """Wait out a failure; only stop() cuts it short."""
+        end_s = time.monotonic() + pause_s
+        while not self._stopping and (left_s := end_s - time.monotonic()) > 0:
+            self._woken.wait(left_s)
+            if not self._stopping:
+                self._woken.clear()
+        self._woken.set()
+
+    def _lost(self, error: SinkError, sink: Sink) -> None:
+        """The whole sink fails: nothing is known about it until it has been asked again."""
+        sink.close()
+        with self._lock:
+            self._failure.note(error, time.monotonic())
+            for place in self._places.values():
+                place.known = False
+
+    def _round(self, sink: Sink) -> None:
+        """Publish states, and look whether the sink still stands where it should."""
+        with self._lock:
+            shown, self._shown = self._shown, {}
+        try:
+            sink.publish(shown)
+        except SinkError:
+            with self._lock:
+                self._shown = {**shown, **self._shown}
+            raise
+        known = [name for name, place in self._places.items() if place.known]
+        for name, at in sink.positions(known).items() if known else ():
+            if at != self._places[name].at:
+                self._places[name].known = False
+
+    def _send_all(self, reader: LedgerReader, sink: Sink) -> None:
+        """Send what the ledger has and the sink has not, in turns of one batch a camera."""
+        behind = True
+        while behind and time.monotonic() < self._stop_by_s:
+            behind = False
+            for camera, last_seq in reader.cameras().items():
+                place = self._places.setdefault(camera, _Place())
+                if place.known and place.delivered >= last_seq:
+                    continue
+                if time.monotonic() < place.failure.until_s:
+                    continue
+                behind |= self._send_one(reader, sink, camera, last_seq, place)
+        if (woken_at_s := self._woken_at_s) is not None:
+            self._woken_at_s = None
+            self._visible_ms.append((time.perf_counter() - woken_at_s) * 1000)
+
+    def _send_one(self, reader: LedgerReader, sink: Sink, camera: str, last_seq: int, place: _Place) -> bool:
+        """Send one batch of one camera; return whether there may be more."""
+        try:
+            if not place.known:
+                self._find_place(reader, sink, camera, last_seq, place)
+            events = reader.after(camera, place.read_after, BATCH)
+            if not events:
+                return False
+            began_s = time.perf_counter()
+            at = sink.write(camera, place.at, events)
+        except Behind:
+            place.known = False
+            return True
+        except SinkError as error:
+            if error.kind not in ONE_CAMERA:
+                raise
+            with self._lock:
+                place.failure.note(error, time.monotonic())
+                place.known = False
+            return False
+        if at != events[-1].id:  # it has more than was ever sent: ask who it belongs to
+            place.known = False
+            return True
+        with self._lock:
+            self._write_ms.append((time.perf_counter() - began_s) * 1000)
+            self._written += len(events)
+            place.at = place.read_after = at
+            place.delivered = at.seq
+            place.failure.clear()
+        return len(events) == BATCH
+
+    def _find_place(
+        self, reader: LedgerReader, sink: Sink, camera: str, last_seq: int, place: _Place
+    ) -> None:
+        """Ask the sink where it stands with `camera` and put its totals right for that place."""
+        at = sink.positions([camera])[camera]
+        end = EventId(reader.lineage(), last_seq)
+        if at is not None and at > end:
+            raise SinkError(
+                "ahead",
+                f"camera {camera}: Redis holds {at} and this ledger ends at {end}: another ledger was "
+                "put in its place; if it is the right one: streamer ledger new-lineage",
+            )
+        first = reader.after(camera, at, 1)
+        read_after = at
+        if first and last_seq - first[0].id.seq >= self._max_len:
+            # More than the stream may hold: begin where it will end up being trimmed to.
+            read_after = reader.before(camera, EventId(0, last_seq - self._max_len + 1))
+        sink.replace_totals(camera, reader.totals_at(camera, read_after), read_after)
+        with self._lock:
+            self._resyncs += 1
+            place.known, place.at, place.read_after = True, at, read_after
+            place.delivered = first[0].id.seq - 1 if first else last_seq
+
+
+def _median(values_ms: Iterable[float]) -> float | None:
+    ordered = sorted(values_ms)
+    return round(ordered[len(ordered) // 2], 3) if ordered else None

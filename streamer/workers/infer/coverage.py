@@ -1,0 +1,206 @@
+"""Closed time buckets: what was counted in each, and how much of that time the camera was seen.
+
+A bucket is aligned to UTC. It closes a little after its end, since a crossing may be decided up to a
+second after it happened. Every nanosecond of it is put down as seen, gated, dropped, offline or unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.values import Event
+from streamer.events.cloudevents import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
+from streamer.ipc.counters import Balance
+
+SEEN_GAP_NS = 1_000_000_000  # two looks at most this far apart see what happens between them
+CLOSE_DELAY_NS = 2_000_000_000
+MAX_AGES = 4096
+KINDS = ("seen", "gated", "dropped", "offline", "unknown")
+
+
+@dataclass(slots=True)
+class _Bucket:
+    start_ns: int
+    spent_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    lines: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    zones: dict[str, dict[str, int]] = field(default_factory=dict)
+    marks: list[str] = field(default_factory=list)
+
+    def mark(self, text: str) -> None:
+        if text not in self.marks:
+            self.marks.append(text)
+
+
+class Coverage:
+    """One camera's open buckets. Times are wall-clock nanoseconds of the box, given by the caller."""
+
+    def __init__(self, bucket_s: int, now_ns: int, books: Balance) -> None:
+        self._size_ns = bucket_s * 1_000_000_000
+        self._at_ns = now_ns  # everything before is accounted for
+        self._open: dict[int, _Bucket] = {}
+        self._closed_until_ns = self._start_of(now_ns)
+        self._live = False
+        self._gated = False
+        self._busy_before = books.dropped.get("busy", 0)
+        self._books = books
+        self._ages_ms: list[float] = []
+        self._bucket(now_ns).spent_ns["unknown"] += now_ns - self._start_of(now_ns)
+
+    def begin_after(self, closed_ns: int) -> None:
+        """A predecessor closed a bucket at `closed_ns`, before its end: ours begins there."""
+        start_ns = self._start_of(closed_ns)
+        bucket = self._open.get(start_ns)
+        if bucket is not None and bucket.start_ns < closed_ns:
+            bucket.spent_ns["unknown"] = max(0, bucket.spent_ns["unknown"] - (closed_ns - bucket.start_ns))
+            bucket.start_ns = closed_ns
+
+    # ---- what happens
+
+    def looked(self, captured_ns: int, age_ms: float, dropped_busy: int, gated: bool = False) -> None:
+        """A frame was inferred (or gated: looked at and found still)."""
+        gap_ns = captured_ns - self._at_ns
+        if self._live and gap_ns <= SEEN_GAP_NS:
+            kind = "gated" if gated or self._gated else "seen"
+        else:
+            kind = self._blind(dropped_busy)
+        self._advance(captured_ns, kind)
+        self._live = True
+        self._gated = gated
+        self._busy_before = dropped_busy
+        if len(self._ages_ms) < MAX_AGES:
+            self._ages_ms.append(age_ms)
+
+    def lost(self, at_ns: int) -> None:
+        """The source is no longer live."""
+        near = self._live and at_ns - self._at_ns <= SEEN_GAP_NS
+        self._advance(at_ns, "seen" if near else self._blind(None))
+        self._live = False
+
+    def counted(self, event: Event) -> None:
+        when_ns = event.data.get("crossed_captured_ns", event.stamp.captured_ns)
+        self._count(event.type, event.subject, event.data, int(when_ns))
+
+    def recount(self, type_: str, subject: str, data: dict[str, Any], captured_ns: int) -> None:
+        """Take over what a predecessor counted in a bucket that is still open."""
+        self._count(type_, subject, data, int(data.get("crossed_captured_ns", captured_ns)))
+
+    def mark(self, text: str, now_ns: int) -> None:
+        """A remark that the bucket of `now_ns` carries: restarted, clock jumped, events lost …"""
+        self._bucket(max(now_ns, self._closed_until_ns)).mark(text)
+
+    # ---- what comes out
+
+    def close_due(
+        self, now_ns: int, books: Balance, stopping: bool = False
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """The buckets that are over (all of them when stopping), oldest first: (end_ns, event data)."""
+        if now_ns < self._closed_until_ns - self._size_ns:  # the clock was set back: start anew
+            self._restart_clock(now_ns)
+        closed: list[tuple[int, dict[str, Any]]] = []
+        while True:
+            end_ns = self._closed_until_ns + self._size_ns
+            if now_ns < end_ns + CLOSE_DELAY_NS and not (stopping and self._closed_until_ns <= now_ns):
+                return closed
+            until_ns = min(end_ns, now_ns) if stopping else end_ns
+            if self._at_ns < until_ns:
+                near = self._live and until_ns - self._at_ns <= SEEN_GAP_NS
+                self._advance(until_ns, "seen" if near else self._blind(books.dropped.get("busy", 0)))
+            closed.append((until_ns, self._describe(self._closed_until_ns, until_ns, books)))
+            self._open.pop(self._closed_until_ns, None)
+            self._closed_until_ns = end_ns
+            if now_ns - end_ns > 2 * self._size_ns:  # a jump ahead: say so once, not a thousand times
+                self._restart_clock(now_ns)
+
+    def save(self) -> dict[str, Any]:
+        return {
+            "at_ns": self._at_ns,
+            "closed_until_ns": self._closed_until_ns,
+            "spent": [[at, b.spent_ns, b.marks] for at, b in self._open.items()],
+        }
+
+    def restore(self, saved: dict[str, Any], now_ns: int) -> None:
+        """Take over the times a predecessor had put down; what was counted comes from the ledger."""
+        if not 0 <= now_ns - int(saved["at_ns"]) < self._size_ns * 4:
+            return
+        self._open.clear()
+        for start_ns, spent, marks in saved["spent"]:
+            bucket = self._bucket(int(start_ns))
+            bucket.spent_ns.update({k: int(v) for k, v in spent.items() if k in KINDS})
+            bucket.marks.extend(str(m) for m in marks)
+        self._at_ns = int(saved["at_ns"])
+        self._closed_until_ns = int(saved["closed_until_ns"])
+
+    # ---- inside
+
+    def _count(self, type_: str, subject: str, data: Any, when_ns: int) -> None:
+        bucket = self._bucket(max(when_ns, self._closed_until_ns))
+        if type_ == LINE_CROSSED:
+            classes = bucket.lines.setdefault(subject, {}).setdefault(str(data["direction"]), {})
+            classes[str(data["class"])] = classes.get(str(data["class"]), 0) + 1
+        elif type_ in (ZONE_ENTERED, ZONE_EXITED):
+            zone = bucket.zones.setdefault(subject, {"entered": 0, "exited": 0})
+            zone["entered" if type_ == ZONE_ENTERED else "exited"] += 1
+
+    def _blind(self, dropped_busy: int | None) -> str:
+        if not self._live:
+            return "offline"
+        return "dropped" if dropped_busy is not None and dropped_busy > self._busy_before else "unknown"
+
+    def _advance(self, to_ns: int, kind: str) -> None:
+        """Put the time from where we stand to `to_ns` down as `kind`, bucket by bucket."""
+        if to_ns - self._at_ns > self._size_ns * 8:  # a clock that jumped, not a pause
+            self._at_ns = to_ns
+        while self._at_ns < to_ns:
+            end_ns = min(to_ns, self._start_of(self._at_ns) + self._size_ns)
+            if self._at_ns >= self._closed_until_ns:
+                self._bucket(self._at_ns).spent_ns[kind] += end_ns - self._at_ns
+            self._at_ns = end_ns
+
+    def _restart_clock(self, now_ns: int) -> None:
+        self._open.clear()
+        self._at_ns = now_ns
+        self._closed_until_ns = self._start_of(now_ns)
+        bucket = self._bucket(now_ns)
+        bucket.spent_ns["unknown"] += now_ns - self._closed_until_ns
+        bucket.mark("clock_jumped")
+
+    def _describe(self, start_ns: int, end_ns: int, books: Balance) -> dict[str, Any]:
+        bucket = self._open.get(start_ns) or _Bucket(start_ns)
+        before, self._books = self._books, books
+        ages, self._ages_ms = sorted(self._ages_ms), []
+        dropped = {k: v - before.dropped.get(k, 0) for k, v in books.dropped.items()}
+        return {
+            "start_ns": bucket.start_ns,
+            "end_ns": end_ns,
+            "bucket_s": self._size_ns // 1_000_000_000,
+            "lines": bucket.lines,
+            "zones": bucket.zones,
+            "coverage": {f"{kind}_s": round(ns / 1e9, 3) for kind, ns in bucket.spent_ns.items()},
+            "frames": {
+                "decoded": books.decoded - before.decoded,
+                "inferred": books.inferred - before.inferred,
+                "gated": books.gated - before.gated,
+                "dropped": {k: v for k, v in dropped.items() if v},
+            },
+            "age_ms": {
+                "p50": percentile(ages, 0.50),
+                "p99": percentile(ages, 0.99),
+                "max": round(ages[-1], 2) if ages else None,
+            },
+            "marks": bucket.marks,
+        }
+
+    def _bucket(self, at_ns: int) -> _Bucket:
+        start_ns = self._start_of(at_ns)
+        return self._open.setdefault(start_ns, _Bucket(start_ns))
+
+    def _start_of(self, at_ns: int) -> int:
+        return at_ns - at_ns % self._size_ns
+
+
+def percentile(ordered: list[float], share: float) -> float | None:
+    """The nearest-rank percentile of a sorted list, rounded to 0.01; None when it is empty."""
+    if not ordered:
+        return None
+    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2)

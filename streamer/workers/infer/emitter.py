@@ -1,0 +1,166 @@
+"""From what a pipeline says to what the delivery worker gets: events, states, closed buckets, checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pipelines.values import Event, FrameResult, Stamp
+from streamer.events.cloudevents import COUNTS
+from streamer.ipc.counters import Books
+from streamer.ipc.messages import CameraResume, EventRecord, SourceState
+from streamer.workers.infer.camera import InferredCamera
+from streamer.workers.infer.checkpoint_file import Checkpoints
+from streamer.workers.infer.event_sequencer import Journal
+from streamer.workers.infer.scheduler import Running
+
+log = logging.getLogger(__name__)
+
+CAMERA_STATE = "streamer.camera.state.v1"
+CHECKPOINT_GOOD_S = 30.0  # an older one says nothing about where things are now
+
+Emitted = tuple[InferredCamera, Event]
+
+
+class Emitter:
+    """`config_rev` goes into every event; set it with every new assignment."""
+
+    def __init__(self, journal: Journal, checkpoints: Checkpoints, books: Books) -> None:
+        self.config_rev = 0
+        self._journal = journal
+        self._checkpoints = checkpoints
+        self._books = books
+
+    def emit(self, events: Sequence[Emitted], running: Running | None = None) -> None:
+        """Checkpoint, then hand over: what was sent is never counted again after a restart.
+
+        `running` is the batch that the events rest on, where they rest on frames.
+        """
+        if not events:
+            return
+        records = [self._record(camera, event, running) for camera, event in events]
+        for camera in {id(c): c for c, _ in events}.values():
+            self.checkpoint(camera)
+        if not self._journal.write(records):
+            for camera, _ in events:
+                camera.coverage.mark("events_lost", time.time_ns())
+
+    def looked(self, camera: InferredCamera, result: FrameResult) -> None:
+        """Put a frame down in the books and in the open bucket."""
+        camera.block.add(inferred=1)
+        camera.inferred += 1
+        camera.stamp = result.stamp
+        dropped = self._books.dropped_busy(camera.config.row)
+        camera.coverage.looked(result.stamp.captured_ns, _age_ms(result.stamp), dropped)
+        for event in result.events:
+            camera.coverage.counted(event)
+
+    def state(self, camera: InferredCamera, state: SourceState) -> None:
+        """The event of a camera's new state; it waits while the camera's sequence is not known."""
+        if not self._journal.knows(camera.name):
+            camera.states.append(state)
+            return
+        stamp = Stamp(state.camera, state.epoch, -1, 0, state.at_ns, 0, "arrival")
+        data: dict[str, Any] = {"state": state.state, "detail": state.detail}
+        if state.width:
+            data |= {"width": state.width, "height": state.height, "fps": state.fps, "codec": state.codec}
+        self.emit([(camera, Event(CAMERA_STATE, stamp, state.camera, data))])
+
+    def resume(self, camera: InferredCamera, news: CameraResume) -> None:
+        """The ledger has said where the camera stands: go on from there."""
+        camera.coverage.begin_after(news.bucket_start_ns)
+        for event in news.bucket_events:
+            camera.coverage.recount(event.type, event.subject, event.data, event.captured_ns)
+        while camera.states:
+            self.state(camera, camera.states.popleft())
+
+    def close_buckets(self, camera: InferredCamera, stopping: bool = False) -> None:
+        """Send the buckets that are over; when stopping also the open one, marked."""
+        if not self._journal.knows(camera.name):
+            return
+        books = self._books.balance(camera.config.row)
+        epoch = camera.stamp.epoch if camera.stamp else 0
+        events: list[Emitted] = []
+        for end_ns, data in camera.coverage.close_due(time.time_ns(), books, stopping):
+            if stopping:
+                data["marks"] = [*data["marks"], "stopped"]
+            stamp = Stamp(camera.name, epoch, -1, 0, end_ns, 0, "arrival")
+            events.append((camera, Event(COUNTS, stamp, camera.name, data)))
+        self.emit(events)
+
+    # ---- checkpoints
+
+    def checkpoint(self, camera: InferredCamera) -> None:
+        """Raises nothing: without room for it a restart costs the tracks, and a warning says so."""
+        if camera.pipeline is None:
+            return
+        camera.saved_s = time.monotonic()
+        state = {
+            "at_s": camera.saved_s,
+            "spec": camera.spec,
+            "state": list(camera.last_state),
+            "pipeline": camera.pipeline.save(camera.name),
+            "coverage": camera.coverage.save(),
+        }
+        try:
+            self._checkpoints.write(camera.name, state)
+        except OSError as error:
+            log.warning("camera %s: no checkpoint could be written: %s", camera.name, error.strerror)
+
+    def last_state(self, camera: str) -> tuple[str, int]:
+        """The camera's state that a predecessor has told already, and since when it holds."""
+        saved = self._checkpoints.read(camera) or {}
+        try:
+            return str(saved["state"][0]), int(saved["state"][1])
+        except (KeyError, TypeError, ValueError, IndexError):
+            return "", 0
+
+    def take_over(self, camera: InferredCamera) -> bool:
+        """Go on from a predecessor's checkpoint. False: its pipeline must be opened anew."""
+        saved = self._checkpoints.read(camera.name)
+        if saved is None or camera.pipeline is None:
+            return True
+        now_ns = time.time_ns()
+        try:
+            fresh = 0 <= time.monotonic() - saved["at_s"] < CHECKPOINT_GOOD_S
+            if saved["spec"] == camera.spec and fresh:
+                camera.pipeline.restore(camera.name, saved["pipeline"])
+                camera.coverage.restore(saved["coverage"], now_ns)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            log.warning("camera %s: its checkpoint cannot be used: %s", camera.name, error)
+            return False
+        finally:
+            camera.coverage.mark("restarted", now_ns)
+        return True
+
+    def forget(self, camera: InferredCamera) -> None:
+        self._journal.forget(camera.name)
+        self._checkpoints.forget(camera.name)
+
+    def _record(self, camera: InferredCamera, event: Event, running: Running | None) -> EventRecord:
+        stamp = event.stamp
+        inference_ms = running.took_s * 1e3 if running else 0.0
+        taken_ms = running.started_s * 1e3 - stamp.received_mono_ns / 1e6 if running else 0.0
+        return EventRecord(
+            camera=camera.name,
+            seq=0,  # the journal's to give
+            type=event.type,
+            subject=event.subject,
+            epoch=stamp.epoch,
+            frame_id=stamp.frame_id,
+            media_ns=stamp.media_ns,
+            captured_ns=stamp.captured_ns,
+            age_ms=round(_age_ms(stamp), 3),
+            config_rev=self.config_rev,
+            data=dict(event.data),
+            emitted_ns=time.time_ns(),
+            inference_ms=round(inference_ms, 3),
+            taken_ms=round(taken_ms, 3),
+        )
+
+
+def _age_ms(stamp: Stamp) -> float:
+    """How old the frame is now; 0 for what rests on no frame."""
+    return (time.monotonic_ns() - stamp.received_mono_ns) / 1e6 if stamp.received_mono_ns else 0.0

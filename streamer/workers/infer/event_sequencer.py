@@ -1,0 +1,107 @@
+"""The sending end of the events: their sequence numbers, and the window kept until the ledger has them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from streamer.ipc.bus import Client
+from streamer.ipc.messages import Ack, Batch, CameraResume, EventRecord, Resume, ResumeRequest
+from streamer.ipc.spool import Outbox
+
+log = logging.getLogger(__name__)
+
+WINDOW_BYTES = 16 << 20
+RESEND_AFTER_S = 0.5  # no acknowledgement for so long: the delivery worker has died or lost them
+RESEND_MOST = 200  # batches sent again at a time
+ASK_EVERY_S = 0.5
+MAX_WAITING = 1000  # events of a camera whose place in the sequence is not known yet
+
+
+class Journal:
+    """Numbers each camera's events and sees them into the ledger. Used by one thread."""
+
+    def __init__(self, worker: str, delivery: Client, runtime_dir: Path) -> None:
+        self._worker = worker
+        self._delivery = delivery
+        self._outbox = Outbox(runtime_dir / f"{worker}.spool", WINDOW_BYTES)
+        self._sequence: dict[str, int] = {}
+        self._asked: set[str] = set()
+        self._next_ask_s = 0.0
+        self._progress_s = time.monotonic()
+        self.lost_events = 0  # the window was full
+        self.resends = 0
+        # What a killed predecessor left goes first: the answer to our first question then includes it.
+        self._send_window()
+
+    def knows(self, camera: str) -> bool:
+        """Whether events of `camera` can be numbered."""
+        return camera in self._sequence
+
+    def ask(self, cameras: Sequence[str]) -> None:
+        """Want to know where these cameras stand; asked again until answered."""
+        self._asked.update(c for c in cameras if c not in self._sequence)
+        self._next_ask_s = 0.0
+
+    def forget(self, camera: str) -> None:
+        self._sequence.pop(camera, None)
+        self._asked.discard(camera)
+
+    def resumed(self, answer: Resume) -> list[CameraResume]:
+        """The ledger's answer: returns what is news."""
+        news = [camera for camera in answer.cameras if camera.camera in self._asked]
+        unsent = self._outbox.last_seqs()
+        for camera in news:
+            self._sequence[camera.camera] = max(camera.last_seq, unsent.get(camera.camera, 0))
+            self._asked.discard(camera.camera)
+        return news
+
+    def acknowledged(self, ack: Ack) -> None:
+        if self._outbox.ack(ack.number):
+            self._progress_s = time.monotonic()
+
+    def write(self, records: Sequence[EventRecord]) -> bool:
+        """Number and send the events of one step. False: the window is full, they are lost and counted.
+
+        Every camera must be known (see `knows`). The numbers of events that were lost are used again.
+        """
+        sequence = dict(self._sequence)
+        numbered = []
+        for record in records:
+            sequence[record.camera] += 1
+            numbered.append(msgspec.structs.replace(record, seq=sequence[record.camera]))
+        batch = Batch(self._worker, self._outbox.next_number, tuple(numbered))
+        if not self._outbox.append(batch):
+            self.lost_events += len(records)
+            return False
+        if len(self._outbox) == 1:
+            self._progress_s = time.monotonic()
+        self._sequence = sequence
+        self._delivery.send(self._outbox.stamped(batch))
+        return True
+
+    def tick(self, now_s: float) -> None:
+        """Ask and send again what has stayed without an answer."""
+        if self._asked and now_s >= self._next_ask_s:
+            self._delivery.send(ResumeRequest(self._worker, tuple(sorted(self._asked))))
+            self._next_ask_s = now_s + ASK_EVERY_S
+        if len(self._outbox) and now_s - self._progress_s > RESEND_AFTER_S:
+            self._progress_s = now_s
+            self.resends += 1
+            self._send_window()
+
+    def _send_window(self) -> None:
+        for batch in self._outbox.pending()[:RESEND_MOST]:
+            if not self._delivery.send(batch):
+                break
+
+    @property
+    def unacknowledged(self) -> int:
+        return len(self._outbox)
+
+    def close(self) -> None:
+        self._outbox.close()
