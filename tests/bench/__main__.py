@@ -41,14 +41,18 @@ def _list(benches: dict[str, registry.Bench], as_json: bool) -> int:
 
 
 def _run(bench: registry.Bench, options: dict[str, Any], as_json: bool) -> int:
-    run, render = bench.load()
     machine = hardware.describe()  # before the run: the load average is the others'
     started_s = time.monotonic()
     try:
+        run, render = bench.load()
         result = run(**options)
     except registry.Unavailable as error:
-        print(f"error: {bench.name} cannot run here: {error}", file=sys.stderr)
-        return 3
+        return _unavailable(bench, str(error))
+    except ModuleNotFoundError as error:
+        missing = registry.what_is_missing(error)
+        if missing is None:
+            raise
+        return _unavailable(bench, missing)
     took_s = round(time.monotonic() - started_s, 1)
     if as_json:
         whole = {"bench": bench.name, "took_s": took_s, **result, "options": options, "hardware": machine}
@@ -60,6 +64,11 @@ def _run(bench: registry.Bench, options: dict[str, Any], as_json: bool) -> int:
         f"load {machine['load_average_1min']} before, commit {machine['commit'][:10]})"
     )
     return 0
+
+
+def _unavailable(bench: registry.Bench, why: str) -> int:
+    print(f"error: {bench.name} cannot run here: {why}", file=sys.stderr)
+    return 3
 
 
 def _options(pairs: list[str]) -> dict[str, Any]:

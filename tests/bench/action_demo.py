@@ -24,7 +24,7 @@ from streamer.cli.demo_actions import ActionBoard
 from streamer.sources.synthetic.acts import ActTruth
 from streamer.sources.synthetic.painter import Drawn, placed
 from streamer.sources.synthetic.scene import Scene
-from tests.bench.action_sets import Say
+from tests.bench.actions import Say
 
 SETTLE_S = 2.0  # as in the demo: what is told before does not count
 LYING = 0.9  # of a body's way down

@@ -28,7 +28,8 @@ from streamer.cli.main import cli
 from streamer.clips.analyze import analyze
 from streamer.sources.base import create_source
 from tests.bench import registry
-from tests.bench.action_sets import Say, quiet, scratch
+from tests.bench.action_sets import quiet, scratch
+from tests.bench.actions import Say
 
 WEIGHTS = "weights/yolov8n_640.onnx"
 WINDOW, RATE_HZ = 16, 12.5

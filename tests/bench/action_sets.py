@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,9 @@ from pipelines.train.actions.sources import Source
 from pipelines.train.actions.split import fold_of, part
 from pipelines.train.actions.train import predict, to_probabilities, train
 from pipelines.train.actions.windows import cut_windows
+from tests.bench.actions import Say
 
 Row = dict[str, Any]
-Say = Callable[[str], None]
 VARIANTS = {
     "lstm": "LSTM with attention",
     "attention": "attention without LSTM",

@@ -7,6 +7,7 @@ python -m tests.bench actions -o part=jhmdb       one of jhmdb, urfd, fight, cro
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from tests.bench import registry
@@ -15,7 +16,9 @@ from tests.conftest import CORPUS
 NAME = "actions"
 DESCRIPTION = "accuracy of action models on three sets beside simpler ways, and the cost of live windows"
 PARTS = ("jhmdb", "urfd", "fight", "crops", "live", "scene", "demo", "cost")
-BARE = {"demo", "cost"}  # which need neither torch nor, the demo, the corpus
+BARE = {"demo", "cost"}  # which import on a default install; the demo needs no corpus either
+
+Say = Callable[[str], None]
 
 
 def say(text: str) -> None:

@@ -15,9 +15,7 @@ from typing import Any
 from pipelines.detect.card import read_card
 from pipelines.registry import create_detector
 from pipelines.train.detector import evaluate
-from pipelines.train.detector.export import write_card, write_onnx
 from pipelines.train.detector.precision import Matched, average_precision, interval
-from pipelines.train.detector.state import load_average, read_checkpoint
 from tests.bench.registry import Unavailable
 from tests.conftest import CORPUS, REPO
 
@@ -67,6 +65,8 @@ def run(
 
 
 def _train(data: Path, folder: Path, part: str, steps: int, size: int) -> None:
+    from pipelines.train.detector.state import read_checkpoint
+
     last = folder / "last.pt"
     if last.exists() and int(read_checkpoint(last)["steps"]) >= steps:
         return
@@ -107,6 +107,9 @@ def _measured(folder: Path, side: int) -> dict[str, dict[str, Any]]:
 
 def _measure(folder: Path, side: int) -> dict[str, dict[str, Any]]:
     """For each of SHOWN "SET GROUP" -> AP50 with its interval."""
+    from pipelines.train.detector.export import write_card, write_onnx
+    from pipelines.train.detector.state import load_average
+
     path = folder / "model.onnx"
     write_onnx(load_average(folder / "last.pt"), path, side, "a run of tests.bench detector-parts")
     write_card(path, evaluate.SIDE_SCORE, side)

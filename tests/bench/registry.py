@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,8 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """`module` is imported when it is run: a listing needs neither OpenVINO nor a corpus."""
+    """`module` is imported when it is run: a listing needs neither OpenVINO nor a corpus. It imports on a
+    default install: what an extra brings is imported where it is used, and told by what_is_missing()."""
 
     name: str
     description: str
@@ -44,6 +47,26 @@ def find() -> dict[str, Bench]:
             raise ValueError(f"{path.name}: {found[name].module} has the name {name!r} already")
         found[name] = Bench(name, constants["DESCRIPTION"], f"tests.bench.{path.stem}")
     return found
+
+
+def what_is_missing(error: ModuleNotFoundError) -> str | None:
+    """What to install, where an extra of pyproject.toml brings it; None where the module is of none."""
+    wanted = (error.name or "").split(".")[0]
+    # of two extras that bring it, the smaller one
+    for extra, packages in sorted(extras().items(), key=lambda item: len(item[1])):
+        if wanted in packages:
+            return f"{wanted} is not installed: make install EXTRAS={extra}"
+    return None
+
+
+def extras() -> dict[str, list[str]]:
+    """The names to import of what each extra for users brings."""
+    project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return {
+        extra: [re.split(r"[<>=~!\[; ]", wanted)[0].replace("-", "_") for wanted in requirements]
+        for extra, requirements in project["optional-dependencies"].items()
+        if extra != "dev"
+    }
 
 
 def _literals(path: Path) -> dict[str, str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import hardware, registry, rounds
+from tests.bench import actions, hardware, registry, rounds
+from tests.bench.__main__ import main
 
 
 def test_every_bench_has_what_the_command_needs() -> None:
@@ -18,6 +19,52 @@ def test_every_bench_has_what_the_command_needs() -> None:
         assert callable(run)
         assert callable(render)
         assert bench.description
+
+
+WALK = """
+import importlib, sys
+sys.modules.update(dict.fromkeys(sys.argv[1].split(",")))  # None: importing it fails, as where it is absent
+for name in sys.argv[2:]:
+    importlib.import_module("tests.bench." + name)
+"""
+
+
+def test_every_bench_can_be_imported_where_no_extra_is_installed(repo: Path) -> None:
+    absent = {package for packages in registry.extras().values() for package in packages}
+    assert {"torch", "ultralytics", "onnx", "trackeval"} <= absent
+    modules = [bench.module.rpartition(".")[2] for bench in registry.find().values()]
+    modules += [f"action_{part}" for part in actions.BARE]
+    command = [sys.executable, "-c", WALK, ",".join(absent), *modules]
+    done = subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+NEEDS = """
+NAME = "needs"
+DESCRIPTION = "x"
+def run(package):
+    __import__(package)
+def render(result):
+    return ""
+"""
+
+
+def test_a_bench_whose_extra_is_absent_names_the_extra_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "needs.py").write_text(NEEDS)
+    monkeypatch.syspath_prepend(tmp_path)
+    bench = registry.Bench("needs", "x", "needs")
+    monkeypatch.setattr(registry, "find", lambda: {"needs": bench})
+    for package, extra in (("torch", "torch"), ("onnx", "quantize"), ("trackeval", "evaluate")):
+        monkeypatch.setitem(sys.modules, package, None)
+        assert main(["needs", "-o", f"package={package}"]) == 3
+        said = capsys.readouterr().err
+        assert said == (
+            f"error: needs cannot run here: {package} is not installed: make install EXTRAS={extra}\n"
+        )
+    with pytest.raises(ModuleNotFoundError, match="no_such"):  # a fault of the code stays one
+        main(["needs", "-o", "package=no_such"])
 
 
 def test_the_listing_is_printed_as_text_and_as_json(repo: Path) -> None:
