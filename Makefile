@@ -2,7 +2,9 @@
 #
 #   make install            .venv with the package (EXTRAS=torch adds that extra; PYTHON=… names the interpreter)
 #   make demo               the whole system on a built-in scene (DEMO_S=60 seconds; CLIP=file.mp4, MODEL=file.onnx|motion)
-#   make test               all tests, with lint, types and import rules among them (ARGS='-k ring' for some)
+#   make test               all tests, with lint, types and import rules among them (ARGS='-k ring' for some;
+#                           JOBS=0 one after the other; STREAMER_TEST_PATIENCE=10 on a very slow machine)
+#   make test-lowered       the same as if on a simpler processor, without the corpus (LEVEL=avx2 or sse42)
 #   make lint               ruff, mypy and import-linter alone
 #   make bench              lists the benches; NAME=… runs one
 #   make clean              removes .venv, caches and build output
@@ -15,6 +17,8 @@ DEMO_S ?= 60
 CLIP ?=
 MODEL ?=
 ARGS ?=
+JOBS ?= auto
+LEVEL ?= avx2
 NAME ?=
 PYTHON ?=
 
@@ -23,9 +27,11 @@ STAMPS := build/stamps
 INSTALLED := $(VENV)/.installed$(if $(EXTRAS),-$(subst $(comma),-,$(EXTRAS)))
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
+SIDE_BY_SIDE := -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
 export PYTHON
 
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test test-lowered lint bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -53,7 +59,10 @@ demo: $(INSTALLED)
 	@$(VENV)/bin/streamer demo --seconds $(DEMO_S) $(if $(CLIP),--clip '$(CLIP)') $(if $(MODEL),--model '$(MODEL)')
 
 test: $(INSTALLED) $(STAMPS)/test-system
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@$(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
+
+test-lowered: $(INSTALLED) $(STAMPS)/test-system
+	@$(VENV)/bin/python -m tests.lowered $(LEVEL) $(SIDE_BY_SIDE) $(ARGS)
 
 lint: $(INSTALLED)
 	@$(VENV)/bin/ruff check .

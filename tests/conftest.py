@@ -1,12 +1,19 @@
 """What all tests share: real parts and where to find them, short temporary folders, the corpus.
 
 A missing real part (redis-server, the RTSP server) is a skip on a developer's box and an error in CI. The
-corpus of footage and weights is no part of the project: tests marked `corpus` skip where it is absent.
+corpus of footage and weights is no part of the project: tests marked `corpus` skip where it is absent, and so
+do those marked `torch` where that extra is not installed.
+
+`make test` runs files side by side (pytest-xdist), each file by one process, so that what a module's tests
+share is made once.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,11 +21,17 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import psutil
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
 CORPUS = Path(os.environ.get("STREAMER_CORPUS") or REPO.parent / "shared" / "corpus")
 IN_CI = bool(os.environ.get("CI"))
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+# A module that imports torch is skipped as a whole where there is none, and marked `torch` where there is.
+TORCH_GUARD = re.compile(r'^(torch = )?pytest\.importorskip\("torch"', re.MULTILINE)
+SIDE_BY_SIDE = "PYTEST_XDIST_WORKER" in os.environ
+PROCESS_BYTES = 1 << 30  # of memory, for a process of the tests with the daemon that it runs
 
 MAY_SKIP_IN_CI = (
     "needs root",
@@ -41,13 +54,27 @@ def missing_part(what: str) -> NoReturn:
     pytest.skip(f"missing: {what}")
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if CORPUS.is_dir():
-        return
-    absent = pytest.mark.skip(reason=f"no corpus at {CORPUS} (set STREAMER_CORPUS)")
+    modules = {item: item.getparent(pytest.Module).obj for item in items}
+    needing = {module for module in set(modules.values()) if TORCH_GUARD.search(inspect.getsource(module))}
     for item in items:
-        if item.get_closest_marker("corpus"):
-            item.add_marker(absent)
+        if modules[item] in needing:
+            item.add_marker(pytest.mark.torch)
+        if not HAS_TORCH and item.get_closest_marker("torch"):
+            item.add_marker(pytest.mark.skip(reason="needs torch (make install EXTRAS=torch)"))
+        if not CORPUS.is_dir() and item.get_closest_marker("corpus"):
+            item.add_marker(pytest.mark.skip(reason=f"no corpus at {CORPUS} (set STREAMER_CORPUS)"))
+    if SIDE_BY_SIDE:  # what takes long begins: begun last, it would keep the others waiting at the end
+        marks = ("integration", "slow")
+        long = {modules[i] for i in items if any(i.get_closest_marker(mark) for mark in marks)}
+        items.sort(key=lambda item: modules[item] not in long)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, since many tests wait; fewer where memory is short."""
+    room = psutil.virtual_memory().available // PROCESS_BYTES
+    return max(1, min(len(os.sched_getaffinity(0)) + 1, room))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -84,6 +84,16 @@ def test_the_types_are_strict() -> None:
     run_tool(sys.executable, "-m", "mypy")
 
 
+# ---- tests
+
+
+def test_a_test_that_needs_torch_is_known_by_its_mark() -> None:
+    """A skip within it is not seen by `-m torch`, with which these are run alone where torch was added."""
+    late = re.compile(r"^ +(?:\w+ = )?pytest\.importorskip\([\"']torch", re.MULTILINE)
+    tests = [path for path in tracked("tests") if path.suffix == ".py"]
+    assert [str(path.relative_to(REPO)) for path in tests if late.search(path.read_text())] == []
+
+
 # ---- layout and names
 
 

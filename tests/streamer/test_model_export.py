@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from streamer.cli.main import cli
 from streamer.errors import Exit, ModelError
 from streamer.models import export as model_export
-from streamer.models.export import export_to_onnx, has_torch
+from streamer.models.export import export_to_onnx
 
 
 class Runs:
@@ -88,10 +88,7 @@ def test_what_a_child_leaves_behind_becomes_one_line(tmp_path: Path, monkeypatch
     assert sorted(p.name for p in tmp_path.iterdir()) == ["best.pt"]
 
 
-needs_torch = pytest.mark.skipif(not has_torch(), reason="needs torch (make install EXTRAS=torch)")
-
-
-@needs_torch
+@pytest.mark.torch
 def test_a_pickle_in_disguise_is_refused_and_not_run(home: Path, tmp_path: Path) -> None:
     mark = tmp_path / "harmed"
     done = model(home, "export", pickled(tmp_path / "best.pt", mark))
@@ -101,7 +98,7 @@ def test_a_pickle_in_disguise_is_refused_and_not_run(home: Path, tmp_path: Path)
     assert not mark.exists()
 
 
-@needs_torch
+@pytest.mark.torch
 def test_a_trusted_file_is_loaded_as_it_is(home: Path, tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     done = model(home, "export", pickled(tmp_path / "best.pt", mark), "--trust")
@@ -110,7 +107,7 @@ def test_a_trusted_file_is_loaded_as_it_is(home: Path, tmp_path: Path) -> None:
     assert mark.exists()
 
 
-@needs_torch
+@pytest.mark.torch
 def test_an_exported_model_finds_what_the_pt_finds(home: Path, tmp_path: Path) -> None:
     import numpy as np
 

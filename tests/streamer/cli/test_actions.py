@@ -78,8 +78,8 @@ def test_what_a_model_was_trained_on_is_not_chosen_again(
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.torch
 def test_an_export_writes_over_nothing_unless_it_is_told_to(tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="needs torch: the extra [torch]")
     out = tmp_path / "out"
     assert call("train", "synthetic", "--out", str(out), "--epochs", "1", "--hidden", "8")[0] == 0
     other = tmp_path / "other.onnx"
@@ -126,14 +126,15 @@ def test_a_detector_is_named_as_elsewhere(tmp_path: Path, name: str, why: str) -
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.torch
 def test_what_has_one_solution_is_not_searched_for(tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="needs torch: the extra [torch]")
     code, said = call("train", "synthetic", "--out", str(tmp_path), "--temporal", "ridge", "--search", "3")
     assert code == Exit.MODEL
     assert "ridge has one solution" in said
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("given", "why"),
     [
@@ -143,7 +144,6 @@ def test_what_has_one_solution_is_not_searched_for(tmp_path: Path) -> None:
     ],
 )
 def test_inputs_that_cannot_be_had_are_one_line(tmp_path: Path, given: tuple[str, ...], why: str) -> None:
-    pytest.importorskip("torch", reason="needs torch: the extra [torch]")
     (tmp_path / "clips.csv").write_text("file,label,group\na.mp4,a,1\nb.mp4,b,2\n")
     code, said = call("train", str(tmp_path / "clips.csv"), "--out", str(tmp_path / "out"), *given)
     assert code == Exit.MODEL
@@ -152,9 +152,9 @@ def test_inputs_that_cannot_be_had_are_one_line(tmp_path: Path, given: tuple[str
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.torch
 def test_optical_flow_alone_is_trained_and_evaluated_without_a_detector(tmp_path: Path) -> None:
     """Clips that jump and clips that glide."""
-    pytest.importorskip("torch", reason="needs torch: the extra [torch]")
     for label in ("glide", "jump"):
         (tmp_path / "clips" / label).mkdir(parents=True)
         for i in range(4):

@@ -16,6 +16,7 @@ from tests.clips import make_clip
 from tests.streamer.cli.conftest import Run
 
 LOST = "is read here, and would be lost: give the output another name"
+TORCH = pytest.mark.torch
 
 
 @pytest.fixture
@@ -96,15 +97,15 @@ def test_pictures_are_not_put_beside_labels_of_other_classes_and_drafts_that_are
 @pytest.mark.parametrize(
     "args",
     [
-        ("actions", "train", "data", "--out", "data"),
-        ("actions", "train", "data", "--out", "data/walk"),
-        ("actions", "train", "data", "--out", "out", "--cache", "data"),
+        pytest.param(("actions", "train", "data", "--out", "data"), marks=TORCH),
+        pytest.param(("actions", "train", "data", "--out", "data/walk"), marks=TORCH),
+        pytest.param(
+            ("actions", "train", "data", "--out", "out", "--cache", "data"), marks=pytest.mark.torch
+        ),
         ("actions", "evaluate", "model.onnx", "data", "--cache", "data/cache"),
     ],
 )
 def test_a_folder_in_the_data_that_is_read_is_refused(run: Run, here: Path, args: tuple[str, ...]) -> None:
-    if "train" in args:
-        pytest.importorskip("torch")
     (here / "data/walk").mkdir(parents=True)
     make_clip(here / "data/walk/a.mp4", frames=5)
     before = sorted((here / "data").rglob("*"))
@@ -114,8 +115,8 @@ def test_a_folder_in_the_data_that_is_read_is_refused(run: Run, here: Path, args
     assert sorted((here / "data").rglob("*")) == before
 
 
+@pytest.mark.torch
 def test_weights_are_not_replaced_by_the_model_that_is_made_of_them(run: Run, here: Path) -> None:
-    pytest.importorskip("torch")
     (here / "data/walk").mkdir(parents=True)
     make_clip(here / "data/walk/a.mp4", frames=5)
     (here / "out").mkdir()
