@@ -29,8 +29,11 @@ from pipelines.spec_analytics import (
 )
 from pipelines.spec_base import NAME_PATTERN as NAME_PATTERN
 from pipelines.spec_base import NAME_RULE as NAME_RULE
+from pipelines.spec_base import PATH_PATTERN as PATH_PATTERN
+from pipelines.spec_base import PATH_RULE as PATH_RULE
 from pipelines.spec_base import Anchor as Anchor
 from pipelines.spec_base import Name as Name
+from pipelines.spec_base import PathText as PathText
 from pipelines.spec_base import Point as Point
 from pipelines.spec_base import Rules as Rules
 from pipelines.spec_base import Unit as Unit
@@ -230,7 +233,7 @@ class SceneSpec(Rules):
     """What a camera's whole picture shows: the path of a classifier of pictures (an exported .onnx with its
     sidecar), and how often it looks."""
 
-    model: str = Field(min_length=1, max_length=4096)
+    model: PathText = Field(min_length=1, max_length=4096)
     interval_s: float = Field(default=5.0, ge=0.2, le=3600)
 
 

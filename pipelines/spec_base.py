@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 NAME_RULE = "use 1 to 63 of a-z, 0-9 and '-', not starting with '-'"  # the pattern, for people
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+PATH_PATTERN = r"^[^\x00-\x1f\x7f]*$"
+PATH_RULE = "holds control characters, which no path here does"
+PathText = Annotated[str, Field(pattern=PATH_PATTERN)]  # a path, or what may be one
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Point = tuple[Unit, Unit]
 Anchor = Literal["auto", "foot", "center", "top"]

@@ -26,10 +26,21 @@ class Exit(IntEnum):
     GATE = 11  # an evaluation did not reach what --gate asks for
 
 
+def one_line(text: str) -> str:
+    """Without what would break a line, or steer a terminal: a name or path may hold anything."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else _UNPRINTABLE for c in text)
+
+
+_UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
+
+
 class StreamerError(Exception):
     """The root: raised for anything a user can meet. `exit_code` is what the command ends in."""
 
     exit_code: Exit = Exit.FAILED
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class ConfigError(StreamerError):

@@ -13,19 +13,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from pipelines.spec import REVISED, Rules
+from streamer.api.arguments import read_arguments
 from streamer.api.change_schema import (
     AnyChange,
     CameraPut,
     CameraRename,
     CameraSet,
     CameraSwitch,
-    Change,
     LinePut,
     MaskPut,
     RuleRemove,
+    WantedChange,
     WithCredentials,
     ZonePut,
 )
@@ -41,26 +42,15 @@ from streamer.urls import redact, split_credentials
 HEADER = "# Written by streamer: comments are not kept. Keys: docs/reference/configuration.md\n"
 
 
-_adapter: TypeAdapter[Change] = TypeAdapter(Change)
-
-
-def apply_change(store: ConfigStore, change: Mapping[str, Any]) -> Config:
+def apply_change(store: ConfigStore, change: Mapping[str, Any] | AnyChange) -> Config:
     """Validate `change` against the configuration as it is now, write it, and return the new one, without
     the cameras whose files cannot be read.
 
     Raises ConfigError, ModelError or StorageError; then no file has changed.
     """
-    wanted = _parse(change)
+    wanted = change if isinstance(change, AnyChange) else read_arguments(WantedChange, dict(change)).root
     with _locked(store):
         return _Editor(store).apply(wanted)
-
-
-def _parse(change: Mapping[str, Any]) -> Change:
-    try:
-        return _adapter.validate_python(dict(change))
-    except ValidationError as error:
-        place, text = explain(error, AnyChange)
-        raise ConfigError(f"{redact(show_place(place[1:]))}: {text}" if place[1:] else text) from None
 
 
 class _Editor:
@@ -71,7 +61,7 @@ class _Editor:
         self._config, self._broken = store.load_partly()
         self._secrets = SecretStore(store)
 
-    def apply(self, change: Change) -> Config:
+    def apply(self, change: AnyChange) -> Config:
         match change:
             case CameraPut():
                 self._put(change)
@@ -115,8 +105,10 @@ class _Editor:
         data = self._camera(change.name).model_dump(mode="json")
         for key, value in change.values.items():
             _set_key(data, key, value)
-        limits = data["rules"]["limits"]
-        data["rules"]["limits"] = {word: limit for word, limit in limits.items() if _says_something(limit)}
+        rules = data.get("rules")
+        limits = rules.get("limits") if isinstance(rules, dict) else None
+        if isinstance(rules, dict) and isinstance(limits, dict):
+            rules["limits"] = {word: limit for word, limit in limits.items() if _says_something(limit)}
         credentials = _take_credentials(data, change)
         if credentials:  # a new password alone keeps the user name
             before = self._secrets.credentials(change.name)

@@ -12,75 +12,84 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field, RootModel
 
 from pipelines.spec import LineSpec, MaskSpec, ZoneSpec
+from streamer.api.arguments import Arguments
+
+Word = Annotated[str, Field(max_length=255)]  # a name; which are allowed is said where it is used
+Credential = Annotated[str, Field(max_length=1024)]
+Keys = Annotated[dict[str, Any], Field(max_length=256)]
 
 
-class AnyChange(BaseModel):
-    """Frozen; unknown keys are refused, and a refusal repeats no value."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+class AnyChange(Arguments):
+    """What all changes have in common."""
 
 
 class WithCredentials(AnyChange):
     """Credentials given apart from the URL; those in the URL are split off where these are None."""
 
-    username: str | None = Field(default=None, repr=False)
-    password: str | None = Field(default=None, repr=False)
+    username: Credential | None = Field(default=None, repr=False)
+    password: Credential | None = Field(default=None, repr=False)
 
 
 class CameraPut(WithCredentials):
     op: Literal["camera.put"]
-    camera: dict[str, Any] = Field(repr=False)
+    camera: Keys = Field(repr=False)
     replace: bool = False
 
 
 class CameraSet(WithCredentials):
     op: Literal["camera.set"]
-    name: str
-    values: dict[str, Any] = Field(default_factory=dict, repr=False)
+    name: Word
+    values: Keys = Field(default_factory=dict, repr=False)
 
 
 class CameraRename(AnyChange):
     op: Literal["camera.rename"]
-    name: str
-    to: str
+    name: Word
+    to: Word
 
 
 class CameraSwitch(AnyChange):
     op: Literal["camera.remove", "camera.enable", "camera.disable"]
-    name: str
+    name: Word
 
 
 class LinePut(AnyChange):
     op: Literal["line.put"]
-    camera: str
+    camera: Word
     line: LineSpec
     replace: bool = False
 
 
 class ZonePut(AnyChange):
     op: Literal["zone.put"]
-    camera: str
+    camera: Word
     zone: ZoneSpec
     replace: bool = False
 
 
 class MaskPut(AnyChange):
     op: Literal["mask.put"]
-    camera: str
+    camera: Word
     mask: MaskSpec
     replace: bool = False
 
 
 class RuleRemove(AnyChange):
     op: Literal["line.remove", "zone.remove", "mask.remove"]
-    camera: str
-    name: str
+    camera: Word
+    name: Word
 
 
 Change = Annotated[
     CameraPut | CameraSet | CameraRename | CameraSwitch | LinePut | ZonePut | MaskPut | RuleRemove,
     Field(discriminator="op"),
 ]
+
+
+class WantedChange(RootModel[Change]):
+    """One of them, by its `op`."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)

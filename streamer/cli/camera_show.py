@@ -24,6 +24,7 @@ from streamer.clips.drawing import primitives as render
 from streamer.config.schema import CameraConfig
 from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
+from streamer.daemon.operations import MOST_WIDE
 from streamer.errors import ConfigError, SourceError, StorageError
 from streamer.sources.probe import probe
 from streamer.sources.report import ProbeReport
@@ -162,7 +163,9 @@ def test(store: ConfigStore, name: str, as_json: bool) -> None:
 @click.command()
 @click.argument("name")
 @click.option("--overlay", is_flag=True, help="Draw grid, lines with their directions, zones and masks.")
-@click.option("--width", type=int, default=0, help="At most this many pixels wide; 0: full size.")
+@click.option(
+    "--width", type=click.IntRange(0, MOST_WIDE), default=0, help="At most so many pixels wide; 0: full size."
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A .jpg or .png; else NAME.jpg."
 )

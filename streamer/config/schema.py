@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from pipelines.spec import MOST_PAUSE_S, CameraRules, Name, SceneSpec
+from pipelines.spec import MOST_PAUSE_S, CameraRules, Name, PathText, SceneSpec
 from pipelines.spec_base import Strict
 from streamer.errors import ConfigError
 from streamer.urls import check_source_url, split_credentials
@@ -41,8 +41,8 @@ class CameraConfig(Strict):
     url: str = Field(min_length=1, max_length=2048)
     enabled: bool = True
     pipeline: Name = "default"
-    model: str | None = Field(default=None, min_length=1, max_length=255)
-    actions: str | None = Field(default=None, min_length=1, max_length=255)
+    model: PathText | None = Field(default=None, min_length=1, max_length=255)
+    actions: PathText | None = Field(default=None, min_length=1, max_length=255)
     actions_pause_s: float | None = Field(default=None, ge=0, le=MOST_PAUSE_S)
     source: SourceOptions = SourceOptions()
     scene: SceneSpec | None = None

@@ -21,8 +21,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from pipelines.spec import NAME_PATTERN, NAME_RULE
-from streamer.errors import ConfigError
+from pipelines.spec import NAME_PATTERN, NAME_RULE, PATH_PATTERN, PATH_RULE
+from streamer.errors import ConfigError, one_line
 from streamer.urls import redact
 
 MAX_BYTES = 1 << 20  # 1 MiB; a camera with 32 lines of 32 points takes 30 KiB
@@ -76,7 +76,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[Place, str]
         secret = model.model_config.get("hide_input_in_errors") or set(place) & set(SECRET_KEYS)
         if isinstance(value, str | int | float) and first["type"] != "value_error" and not secret:
             text += f", got {redact(repr(value))[:80]}"
-    return place, text + (f" (and {len(others)} more)" if others else "")
+    return place, one_line(text) + (f" (and {len(others)} more)" if others else "")
 
 
 def _for_people(error: ErrorDetails) -> str:
@@ -84,6 +84,8 @@ def _for_people(error: ErrorDetails) -> str:
     told, place = error.get("ctx", {}), error["loc"]
     if error["type"] == "string_pattern_mismatch" and told["pattern"] == NAME_PATTERN:
         return NAME_RULE
+    if error["type"] == "string_pattern_mismatch" and told["pattern"] == PATH_PATTERN:
+        return PATH_RULE
     if place and place[-1] == "points" and error["type"] in ("too_short", "too_long"):
         least, most = told.get("min_length"), told.get("max_length")
         wanted = f"at least {least}" if least is not None else f"at most {most}"
@@ -113,7 +115,7 @@ def _fields_at(model: type[BaseModel], place: Place) -> list[str]:
 
 def show_place(place: Place) -> str:
     """("rules", "lines", 0, "name") as rules.lines[0].name."""
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{one_line(step)[:80]}" for step in place)
     return text.removeprefix(".")
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from streamer.api.apply_change import apply_change
+from streamer.api.change_schema import AnyChange
 from streamer.config.schema import Config
 from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore, revise
@@ -33,7 +33,7 @@ class InForce:
         self.refused = ""
         self._waiting_for: tuple[list[Path], tuple[Mark, ...]] = [], ()  # files of models, as they were
 
-    def change(self, wanted: Mapping[str, Any]) -> None:
+    def change(self, wanted: AnyChange) -> None:
         """Validate, write and take over a change. Raises StreamerError; then nothing has changed."""
         apply_change(self._store, wanted)
         self._take(*self._store.load_partly())

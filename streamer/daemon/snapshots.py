@@ -1,11 +1,11 @@
-"""Pictures that somebody on the control socket waits for, until a capture worker sends them."""
+"""Pictures that somebody waits for, until a capture worker sends them."""
 
 from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
 
-from streamer.api.control_socket import Request
+from streamer.daemon.operations import Answer
 from streamer.errors import SourceError
 from streamer.ipc.messages import Picture
 
@@ -14,7 +14,7 @@ LIMIT_S = 8.0
 
 @dataclass(slots=True)
 class _Asked:
-    request: Request
+    answer: Answer
     until_s: float
 
 
@@ -25,10 +25,10 @@ class Pictures:
         self._asked: dict[int, _Asked] = {}
         self._next = 1
 
-    def expect(self, request: Request, now_s: float) -> int:
+    def expect(self, answer: Answer, now_s: float) -> int:
         """The number under which the picture must come."""
         number, self._next = self._next, self._next + 1
-        self._asked[number] = _Asked(request, now_s + LIMIT_S)
+        self._asked[number] = _Asked(answer, now_s + LIMIT_S)
         return number
 
     def arrived(self, picture: Picture) -> None:
@@ -36,14 +36,14 @@ class Pictures:
         if asked is None:
             return
         if picture.error:
-            asked.request.fail(SourceError(f"camera {picture.camera}: {picture.error}"))
+            asked.answer.fail(SourceError(f"camera {picture.camera}: {picture.error}"))
         else:
-            asked.request.reply({"jpeg_base64": base64.b64encode(picture.jpeg).decode()})
+            asked.answer.reply({"jpeg_base64": base64.b64encode(picture.jpeg).decode()})
 
     def give_up(self, number: int, error: SourceError) -> None:
         asked = self._asked.pop(number, None)
         if asked is not None:
-            asked.request.fail(error)
+            asked.answer.fail(error)
 
     def expire(self, now_s: float) -> None:
         for number, asked in list(self._asked.items()):

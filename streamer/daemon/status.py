@@ -28,6 +28,14 @@ class CameraNote:
     opens: int = 0
 
 
+def well_formed(told: dict[str, Any]) -> dict[str, Any]:
+    """What a worker says of itself, without what is not as it is read below."""
+    cameras = told.get("cameras", {})
+    if not isinstance(cameras, dict):
+        cameras = {}
+    return {**told, "cameras": {name: row for name, row in cameras.items() if isinstance(row, dict)}}
+
+
 def daemon_status(
     *,
     config: Config,
@@ -69,7 +77,7 @@ def camera_status(
     infer_worker = plan.infer_of.get(name, "")
     captured = _of_camera(fleet, worker, name)
     inferred = _of_camera(fleet, infer_worker, name)
-    detector = inferred.get("detector") or {}
+    detector = inferred.get("detector")
     status: dict[str, Any] = {
         "name": name,
         "enabled": camera.enabled,
@@ -86,7 +94,7 @@ def camera_status(
         "worker": worker,
         "infer_worker": infer_worker,
         "pipeline": camera.pipeline,
-        "detector": _detector(detector),
+        "detector": _detector(detector if isinstance(detector, dict) else {}),
         "scene": inferred.get("scene") if state is not None and state.state == "live" else None,
         "opens": note.opens,
         "trouble": inferred.get("trouble") or note.trouble,
@@ -103,7 +111,7 @@ def _detector(described: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     path = described.get("model")
     told = {k: described[k] for k in ("engine", "model", "precision", "warnings") if k in described}
-    return {"name": shown_as(Path(path)) if path else described.get("engine", ""), **told}
+    return {"name": shown_as(Path(str(path))) if path else described.get("engine", ""), **told}
 
 
 def books_status(shared: SharedState, camera: str) -> dict[str, Any]:

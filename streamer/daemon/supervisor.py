@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from streamer.api.change_schema import AnyChange
 from streamer.api.control_socket import ControlServer, Request
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
@@ -22,15 +23,17 @@ from streamer.daemon import redis_server
 from streamer.daemon.active_config import InForce
 from streamer.daemon.assignments import capture_assignment, deliver_assignment, infer_assignment
 from streamer.daemon.child_process import worker_command
+from streamer.daemon.guard import Guard
 from streamer.daemon.identity import DaemonLock, node_id
+from streamer.daemon.operations import OPERATIONS, Answer, Operation, serve
 from streamer.daemon.process_manager import Fleet, Member
 from streamer.daemon.quarantine import Quarantine
 from streamer.daemon.shared_memory import SharedState
 from streamer.daemon.snapshots import Pictures
-from streamer.daemon.status import CameraNote, camera_status, daemon_status
+from streamer.daemon.status import CameraNote, camera_status, daemon_status, well_formed
 from streamer.daemon.systemd_notify import Notifier
 from streamer.daemon.topology import NOTHING, Plan, WorkerSpec, plan
-from streamer.errors import ControlError, Exit, SourceError, StorageError, StreamerError
+from streamer.errors import ControlError, Exit, SourceError, StorageError
 from streamer.ipc.bus import Bus
 from streamer.ipc.messages import (
     CameraStatus,
@@ -55,10 +58,12 @@ STOP_LIMIT_S = 9.5  # SIGTERM to exit, within systemd's and a person's ten secon
 
 
 class Supervisor:
-    """`run()` is the daemon; everything else answers to its loop."""
+    """`run()` is the daemon; everything else answers to its loop. `operations`: what it can be asked for."""
 
-    def __init__(self, store: ConfigStore) -> None:
+    def __init__(self, store: ConfigStore, operations: Mapping[str, Operation]) -> None:
         self._store = store
+        self._operations = operations
+        self._guard = Guard()
         self._stopping = False
         self._started_s = time.monotonic()
         self._cameras: dict[str, CameraNote] = {}
@@ -113,15 +118,21 @@ class Supervisor:
     def _turn(self) -> None:
         """One turn of the loop: at most POLL_S plus what there is to do."""
         for received in self._bus.poll(POLL_S):
-            self._handle(received.peer, received.message)
-        for request in self._control.poll():
-            self._answer(request)
+            with self._guard("message of a worker"):
+                self._handle(received.peer, received.message)
+        with self._guard("control socket"):
+            for request in self._control.poll():
+                with self._guard("request"):
+                    self._answer(request)
         for member in self._fleet.reap():
-            self._bury(member)
+            with self._guard("end of a worker"):
+                self._bury(member)
         if not self._stopping:
-            self._fleet.tick()
+            with self._guard("start of workers"):
+                self._fleet.tick()
         if self._reload_wanted:
-            self._reload()
+            with self._guard("reload"):
+                self._reload()
         now_s = time.monotonic()
         if now_s >= self._next_status_s:
             self._next_status_s = now_s + STATUS_EVERY_S
@@ -149,13 +160,13 @@ class Supervisor:
         for name in self._plan.workers:
             self._assign(name)
 
-    def _change(self, request: Request) -> None:
-        """Validate, write, apply, answer; on any error nothing has changed and the old one serves."""
+    def change(self, wanted: AnyChange) -> int:
+        """Validate, write and apply; returns the new revision. Raises StreamerError."""
         before = {c.name for c in self._config.cameras}
-        self._force.change(request.args)
+        self._force.change(wanted)
         self._apply(before)
-        log.info("config_rev %d: %s", self._force.rev, request.args.get("op"))
-        request.reply({"config_rev": self._force.rev})
+        log.info("config_rev %d: %s", self._force.rev, getattr(wanted, "op", ""))
+        return self._force.rev
 
     def _reload(self) -> None:
         self._reload_wanted = False
@@ -229,7 +240,7 @@ class Supervisor:
             member.ready_rev = message.rev
             member.last_error = ""
         elif isinstance(message, WorkerStatus):
-            member.status = message.status
+            member.status = well_formed(message.status)
         elif isinstance(message, SourceState):
             if self._captures(member, message.camera):
                 self._note(message.camera).state = message
@@ -268,30 +279,19 @@ class Supervisor:
     def _note(self, camera: str) -> CameraNote:
         return self._cameras.setdefault(camera, CameraNote())
 
-    # ---- the control socket
+    # ---- what it can be asked for (operations.Daemon)
 
     def _answer(self, request: Request) -> None:
-        handlers: dict[str, Callable[[Request], None]] = {
-            "ping": lambda r: r.reply({"pid_ok": True}),
-            "status": lambda r: r.reply(self.status()),
-            "change": self._change,
-            "snapshot": self._take_picture,
-        }
-        handler = handlers.get(request.op)
-        try:
-            if handler is None:
-                raise ControlError(f"unknown request {request.op!r}: this daemon knows {', '.join(handlers)}")
-            if self._stopping:
-                raise ControlError("the daemon is stopping: nothing was changed")
-            handler(request)
-        except StreamerError as error:
-            request.fail(error)
+        if self._stopping:
+            request.fail(ControlError("the daemon is stopping: nothing was changed"))
+        else:
+            serve(self._operations, self, request)
 
-    def _take_picture(self, request: Request) -> None:
-        camera = str(request.args.get("camera", ""))
+    def take_picture(self, camera: str, width: int, answer: Answer) -> None:
+        """Answer with the camera's next picture, when it comes. Raises ConfigError."""
         self._config.known_camera(camera)
-        number = self._pictures.expect(request, time.monotonic())
-        if not self._send_camera(camera, TakePicture(number, camera, int(request.args.get("width", 0)))):
+        number = self._pictures.expect(answer, time.monotonic())
+        if not self._send_camera(camera, TakePicture(number, camera, width)):
             self._pictures.give_up(number, SourceError(f"camera {camera} is not captured: enable it first"))
 
     # ---- status
@@ -307,15 +307,18 @@ class Supervisor:
             fleet=self._fleet,
             shared=self._shared,
             notes=self._cameras,
-            warnings=[self._force.refused] if self._force.refused else [],
+            warnings=[text for text in (self._force.refused, self._guard.warning()) if text],
         )
 
     def _once_a_second(self, now_s: float) -> None:
-        self._pictures.expire(now_s)
-        self._reload_wanted = self._reload_wanted or self._force.healed()
+        with self._guard("pictures"):
+            self._pictures.expire(now_s)
+        with self._guard("reload"):
+            self._reload_wanted = self._reload_wanted or self._force.healed()
         for camera in self._config.cameras:
-            row = camera_status(camera, self._plan, self._fleet, self._shared, self._note(camera.name))
-            self._server.send("deliver", CameraStatus(camera.name, row))
+            with self._guard("status of a camera"):
+                row = camera_status(camera, self._plan, self._fleet, self._shared, self._note(camera.name))
+                self._server.send("deliver", CameraStatus(camera.name, row))
         if not self._ready_told and self._is_up():
             self._ready_told = True
             log.info("ready")
@@ -341,4 +344,4 @@ class Supervisor:
 def run(store: ConfigStore) -> int:
     """The daemon in the foreground; returns its exit code. Raises StreamerError when it cannot start."""
     setup_daemon("supervisor")
-    return int(Supervisor(store).run())
+    return int(Supervisor(store, OPERATIONS).run())

@@ -1,0 +1,111 @@
+"""What a running daemon can be asked for: one table, whichever door the request comes through.
+
+Each has arguments of its own, which are read strictly (arguments.py), and a role that may ask for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, Field
+
+from pipelines.spec import Name
+from streamer.api.arguments import Arguments, read_arguments
+from streamer.api.change_schema import AnyChange, WantedChange
+from streamer.errors import ControlError, StreamerError
+
+MOST_WIDE = 16384  # pixels; no camera sends as many
+
+Role = Literal["viewer", "operator"]
+
+
+class Answer(Protocol):
+    """Where the answer to one request goes, once: now, or in a later turn of the daemon's loop."""
+
+    def reply(self, result: Mapping[str, Any]) -> None: ...
+
+    def fail(self, error: StreamerError) -> None: ...
+
+
+class Asked(Answer, Protocol):
+    """A request as a door hands it in."""
+
+    @property
+    def op(self) -> str: ...
+
+    @property
+    def args(self) -> dict[str, Any]: ...
+
+
+class Daemon(Protocol):
+    """What operations need of the daemon."""
+
+    def status(self) -> dict[str, Any]: ...
+
+    def change(self, wanted: AnyChange) -> int:
+        """Apply a change; returns the revision that it made. Raises StreamerError."""
+
+    def take_picture(self, camera: str, width: int, answer: Answer) -> None:
+        """Answer with the camera's next picture, later. Raises StreamerError."""
+
+
+class NoArguments(Arguments):
+    """For what is only asked for."""
+
+
+class SnapshotArguments(Arguments):
+    camera: Name
+    width: int = Field(default=0, ge=0, le=MOST_WIDE)  # 0: full size
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`run` gets arguments of the type `arguments`; `role` is who may ask for it."""
+
+    arguments: type[BaseModel]
+    run: Callable[[Daemon, Any, Answer], None]
+    role: Role = "viewer"
+
+
+def _ping(_daemon: Daemon, _arguments: NoArguments, answer: Answer) -> None:
+    answer.reply({"pid_ok": True})
+
+
+def _status(daemon: Daemon, _arguments: NoArguments, answer: Answer) -> None:
+    answer.reply(daemon.status())
+
+
+def _change(daemon: Daemon, arguments: WantedChange, answer: Answer) -> None:
+    answer.reply({"config_rev": daemon.change(arguments.root)})
+
+
+def _snapshot(daemon: Daemon, arguments: SnapshotArguments, answer: Answer) -> None:
+    daemon.take_picture(arguments.camera, arguments.width, answer)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "ping": Operation(NoArguments, _ping),
+    "status": Operation(NoArguments, _status),
+    "change": Operation(WantedChange, _change, "operator"),
+    "snapshot": Operation(SnapshotArguments, _snapshot),
+}
+
+
+def serve(operations: Mapping[str, Operation], daemon: Daemon, request: Asked) -> None:
+    """Answer the request, or let its operation do so later. What is wrong with it is an answer too.
+
+    Raises only what nobody foresaw; that is answered as well, and the caller's to log.
+    """
+    try:
+        operation = operations.get(request.op)
+        if operation is None:
+            known = ", ".join(operations)
+            raise ControlError(f"unknown request {request.op[:40]!r}: this daemon knows {known}")
+        operation.run(daemon, read_arguments(operation.arguments, request.args), request)
+    except StreamerError as error:
+        request.fail(error)
+    except Exception:
+        request.fail(ControlError(f"{request.op}: a fault of the daemon, which its log describes"))
+        raise
