@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from streamer.errors import CapacityError
 
-PR_SET_PDEATHSIG = 1
 # One heap for all camera threads: with glibc's default each thread keeps megabytes of its own.
 ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def die_with_parent(parent_pid: int, signum: signal.Signals) -> Callable[[], None]:
-    """For use in the child: deliver `signum` when the parent dies, also when it has died already."""
-
-    def arrange() -> None:
-        _libc.prctl(PR_SET_PDEATHSIG, int(signum))
-        if os.getppid() != parent_pid:
-            os._exit(1)
-
-    return arrange
+_DIES_WITH_PARENT = str(Path(__file__).with_name("dies_with_parent.py"))
 
 
 def worker_command(
@@ -42,18 +29,18 @@ class Child:
     """A started process, with what a person may ask about it."""
 
     def __init__(self, name: str, command: Sequence[str], parting: signal.Signals = signal.SIGKILL) -> None:
-        """Start it; `parting` is what it gets when this process dies first.
+        """Start it; `parting` is what it gets when this process, or the thread that calls this, dies first.
 
         Raises CapacityError when the system gives no process or descriptor for it.
         """
         self.name = name
         self.started_mono_s = time.monotonic()
+        arranged = [sys.executable, "-I", "-S", _DIES_WITH_PARENT, str(os.getpid()), str(int(parting))]
         try:
             self._popen = subprocess.Popen(
-                command,
+                [*arranged, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # a child that talks talks to our log
-                preexec_fn=die_with_parent(os.getpid(), parting),  # the parent has one thread
                 env={**os.environ, **ENVIRONMENT},
                 process_group=0,  # a Ctrl-C at the terminal is the supervisor's to handle
             )
