@@ -136,6 +136,14 @@ class Pipeline:
         scene = [] if state.scene is None else state.scene.close(stamp)
         return [*state.analytics.close(stamp), *scene]
 
+    def spent_ids(self, camera: str) -> tuple[int | None, int]:
+        """The camera's epoch, and within it the lowest track id that no track has had."""
+        return self._cameras[camera].tracker.spent
+
+    def spend_ids(self, camera: str, epoch: int, next_id: int) -> None:
+        """Give no track of `epoch` an id below `next_id`: another pipeline or process has given those."""
+        self._cameras[camera].tracker.spend(epoch, next_id)
+
     def close_camera(self, camera: str) -> None:
         self._cameras.pop(camera, None)
         self.detector.forget(camera)

@@ -49,12 +49,31 @@ class Tracker:
         self.dropped: dict[str, int] = {}
         self._finder = Finder(self.settings, self._drop)
         self._camera: str | None = None
+        self._epoch: int | None = None
+        self._next_id = 1
+        self._spent: dict[int, int] = {}  # by epoch, other than the present one: the next id
         self.reset()
 
+    @property
+    def spent(self) -> tuple[int | None, int]:
+        """The epoch, and within it the lowest id that no track has had."""
+        if self._epoch is not None:
+            return self._epoch, self._next_id
+        return next(reversed(self._spent.items()), (None, 1))
+
+    def spend(self, epoch: int, next_id: int) -> None:
+        """Give no track of `epoch` an id below `next_id`: others of this camera have had those."""
+        if self._epoch == epoch:
+            self._next_id = max(self._next_id, next_id)
+        else:
+            self._spent[epoch] = max(self._spent.pop(epoch, 1), next_id)
+
     def reset(self) -> None:
-        """Forget all tracks and start ids at 1 again."""
+        """Forget all tracks. Ids start at 1 with the next epoch, and go on where that is the same."""
+        if self._epoch is not None:
+            self._spent[self._epoch] = self._next_id
         self._next_id = 1
-        self._epoch: int | None = None
+        self._epoch = None
         self._motion = Motion(self.settings)
         self._likeness = Likeness(self.settings.buffer, self.settings.buffer_sigmas)
         self._scale = ScoreScale(self.settings.border_sigmas)
@@ -124,6 +143,8 @@ class Tracker:
         if stamp.epoch != self._epoch:
             self.reset()
             self._epoch = stamp.epoch
+            self._next_id = self._spent.pop(stamp.epoch, 1)
+            self._spent.clear()  # epochs only rise
         if self._base_ns is None:
             self._base_ns = self._last_ns = stamp.media_ns
             return True

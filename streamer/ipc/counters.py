@@ -48,6 +48,8 @@ CAPTURE: Final = (
 )
 INFER: Final = (
     "version",
+    "epoch",  # of the camera's last frame that was looked at; no count
+    "next_track_id",  # within it, the lowest that no track has had; no count
     "inferred",
     "gated",
     "drop_refused",  # the detector's output was not usable (NaN, infinite, too many)
@@ -55,6 +57,7 @@ INFER: Final = (
     "drop_stale",  # waited for its turn until there was a newer one
     "drop_unassigned",  # of a camera this worker no longer has
 )
+NO_COUNTS: Final = ("version", "generation", "epoch", "next_track_id")
 ROW_WORDS: Final = len(CAPTURE) + len(INFER)
 _CAPTURE_AT: Final = {name: i for i, name in enumerate(CAPTURE)}
 _INFER_AT: Final = {name: len(CAPTURE) + i for i, name in enumerate(INFER)}
@@ -99,6 +102,12 @@ class Block:
         with self.writing() as words:
             for name, change in changes.items():
                 words[self.at[name]] += change
+
+    def put(self, **values: int) -> None:
+        """Write words that are no counts, in the order that is given."""
+        with self.writing() as words:
+            for name, value in values.items():
+                words[self.at[name]] = value
 
     def get(self, name: str) -> int:
         return int(self._words[self.at[name]])
@@ -166,13 +175,9 @@ class Books:
                     break
             if attempt % 10 == 9:
                 time.sleep(0.0002)  # the writer was preempted inside its block
-        value = {
-            n: int(copy[i])
-            for n, i in (_CAPTURE_AT | _INFER_AT).items()
-            if n not in ("version", "generation")
-        }
+        value = {n: int(copy[i]) for n, i in (_CAPTURE_AT | _INFER_AT).items() if n not in NO_COUNTS}
         dropped = {n[5:]: v for n, v in value.items() if n.startswith("drop_") and v}
-        answered = sum(value[n] for n in INFER if n != "version")
+        answered = sum(value[n] for n in INFER if n not in NO_COUNTS)
         out = value["handed"] - answered
         return Balance(value["decoded"], value["inferred"], value["gated"], dropped, value["held"] + out)
 
@@ -201,7 +206,7 @@ class Books:
         """
         infer = self.infer(row)
         capture = self.capture(row)
-        answered = sum(infer.get(n) for n in INFER if n != "version")
+        answered = sum(infer.get(n) for n in INFER if n not in NO_COUNTS)
         lost = capture.get("handed") - answered
         if lost > 0:
             # The frames count as dropped, no longer as handed over.

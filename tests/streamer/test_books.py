@@ -98,6 +98,16 @@ def test_frames_in_the_hands_of_a_dead_inference_worker_count_as_lost_with_it(bo
     assert (balance.in_flight, balance.off_by) == (0, 0)
 
 
+def test_notes_that_are_no_counts_do_not_unbalance_the_books(books: Books) -> None:
+    books.capture(0).add(decoded=3, handed=3)
+    infer = books.infer(0)
+    infer.add(inferred=2)
+    infer.put(epoch=7, next_track_id=41)
+    assert (books.balance(0).in_flight, books.balance(0).off_by) == (1, 0)
+    assert books.bury_handed(0) == 1
+    assert (infer.get("epoch"), infer.get("next_track_id")) == (7, 41)
+
+
 def test_a_row_beyond_the_last_is_refused(books: Books) -> None:
     with pytest.raises(CapacityError, match="at most"):
         books.capture(MAX_CAMERAS)

@@ -49,6 +49,7 @@ class Emitter:
 
     def looked(self, camera: InferredCamera, result: FrameResult) -> None:
         """Put a frame down in the books and in the open bucket."""
+        self._note_ids(camera)
         camera.block.add(inferred=1)
         camera.inferred += 1
         camera.stamp = result.stamp
@@ -56,6 +57,26 @@ class Emitter:
         camera.coverage.looked(result.stamp.captured_ns, _age_ms(result.stamp), dropped)
         for event in result.events:
             camera.coverage.counted(event)
+
+    def _note_ids(self, camera: InferredCamera) -> None:
+        """Put down which track ids are spent, before any event with one leaves: see `go_on_with_ids`."""
+        if camera.pipeline is None:
+            return
+        epoch, next_id = camera.pipeline.spent_ids(camera.name)
+        if epoch is None or (epoch, next_id) == camera.spent_ids:
+            return
+        # A successor that finds the first word written and not the second skips a few ids, no more.
+        camera.block.put(epoch=epoch, next_track_id=next_id)
+        camera.spent_ids = (epoch, next_id)
+
+    def go_on_with_ids(self, camera: InferredCamera) -> None:
+        """No track id twice in an epoch, whatever pipeline or process gave the last ones.
+
+        The books outlive this process and any pipeline, and are always as new as the last event; the
+        checkpoint may be missing, old or damaged. With the daemon they end, and then every epoch does.
+        """
+        if camera.pipeline is not None and (next_id := camera.block.get("next_track_id")):
+            camera.pipeline.spend_ids(camera.name, camera.block.get("epoch"), next_id)
 
     def state(self, camera: InferredCamera, state: SourceState) -> None:
         """The event of a camera's new state; it waits while the camera's sequence is not known."""

@@ -228,6 +228,7 @@ class InferWorker:
         camera.scene = ""  # nothing looks at its picture in the new one
         if first and not self._emitter.take_over(camera):
             pipeline.open_camera(camera.name, rules)
+        self._emitter.go_on_with_ids(camera)
         return ""
 
     def _end_tracks(self, camera: InferredCamera) -> None:

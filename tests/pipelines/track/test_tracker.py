@@ -265,3 +265,24 @@ def test_a_box_that_shrinks_while_it_is_not_seen_never_turns_inside_out() -> Non
         assert len(shown) == 1
         x1, _, x2, _ = shown.boxes_xyxyn[0]
         assert x2 > x1
+
+
+def test_ids_go_on_where_the_tracks_are_forgotten_within_an_epoch() -> None:
+    tracker = create_tracker()
+    first = walk(tracker, range(5)).track_ids.tolist()
+    tracker.reset()
+    assert tracker.spent == (1, first[0] + 1)
+    assert walk(tracker, range(5, 10)).track_ids.tolist() == [first[0] + 1]
+
+
+def test_ids_that_another_tracker_gave_are_not_given_again_whatever_is_restored() -> None:
+    before = create_tracker()
+    walk(before, range(5))
+    for epoch in (1, 2):  # the epoch that is restored, and one that has begun since
+        tracker = create_tracker()
+        tracker.restore(before.save())
+        tracker.spend(epoch, 40)
+        tracks = Tracks.empty()
+        for frame in range(5, 10):
+            tracks = tracker.update(stamp(frame, epoch=epoch), found((0.8, 0.5)), LABELS)
+        assert max(tracks.track_ids.tolist()) == 40

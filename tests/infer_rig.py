@@ -1,0 +1,197 @@
+"""A real inference worker in this process, with a detector that finds what a test says.
+
+Its bus, journal, books, rings and checkpoints are the real ones; the supervisor, the capture worker and the
+delivery worker are played here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.detect.detector import Ticket
+from pipelines.pipeline import Pipeline
+from pipelines.spec import CameraRules, PipelineSpec
+from pipelines.values import Detections, Frame, Labels, Stamp
+from streamer.ipc.bus import Bus
+from streamer.ipc.counters import Books
+from streamer.ipc.frame_ring import RingMemory
+from streamer.ipc.messages import (
+    Ack,
+    Batch,
+    CameraResume,
+    EventRecord,
+    FrameReady,
+    InferAssignment,
+    InferCamera,
+    Resume,
+    ResumeRequest,
+)
+from streamer.workers.infer.worker import InferWorker
+
+LABELS = Labels(("person", "car", "truck"), ("person", "vehicle", "vehicle"))
+STEP_NS = 100_000_000
+WIDTH, HEIGHT = 64, 36
+LIMIT_S = 20.0
+
+Looks = Callable[[Stamp], Detections]  # may raise what a detector's collect() may
+
+
+class ScriptedDetector:
+    """Is done at once; `look` says what it finds."""
+
+    joints: tuple[str, ...] = ()
+
+    def __init__(self, look: Looks, max_batch: int = 1, labels: Labels = LABELS) -> None:
+        self.labels, self.max_batch = labels, max_batch
+        self.parallel, self.depth = 1, 3
+        self._look = look
+        self._open: dict[int, list[Stamp]] = {}
+
+    def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:
+        ticket = Ticket(tuple(frame.stamp.camera for frame in frames))
+        self._open[id(ticket)] = [frame.stamp for frame in frames]
+        if notify is not None:
+            notify()
+        return ticket
+
+    def collect(self, ticket: Ticket) -> list[Detections]:
+        return [self._look(stamp) for stamp in self._open.pop(id(ticket))]
+
+    def give_maps(self, strides: Sequence[int]) -> int:
+        raise NotImplementedError
+
+    def forget(self, camera: str) -> None: ...
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+def boxes(*feet: tuple[float, float], class_id: int = 0, score: float = 0.9) -> Detections:
+    """One box of 0.06 x 0.2 for each place of a foot."""
+    table = [[x - 0.03, y - 0.2, x + 0.03, y] for x, y in feet]
+    n = len(table)
+    return Detections(
+        np.array(table, np.float32).reshape(-1, 4),
+        np.full(n, score, np.float32),
+        np.full(n, class_id, np.int32),
+    )
+
+
+def spec(name: str) -> str:
+    """The JSON of a pipeline that the rig knows by `name`."""
+    return PipelineSpec(name="default", model=name).model_dump_json()
+
+
+class InferRig:
+    """`pipelines` gives the pipeline of a model's name. Cameras are rows in the order of their first use."""
+
+    def __init__(self, base: Path, pipelines: Callable[[str], Pipeline]) -> None:
+        self.base, self._pipelines = base, pipelines
+        (base / "run").mkdir(mode=0o700)
+        self.shared = base / "shared"
+        self.shared.mkdir()
+        self.books = Books.create(self.shared / "books")
+        self.ring = self.shared / "ring"
+        RingMemory.create(self.ring, 4, WIDTH, HEIGHT)
+        self.records: list[EventRecord] = []
+        self._rows: dict[str, int] = {}
+        self._rev = 0
+        self._bus = Bus(base / "run")
+        self._deliver = self._bus.serve("deliver")
+        self._supervisor = self._bus.serve("supervisor")
+        self.worker = self._begin()
+
+    def _begin(self) -> InferWorker:
+        worker = InferWorker("infer-0", self.base / "run", self.base / "state", self.shared)
+        worker.open()
+        self._capture = self._bus.connect("infer-0", "capture-0")
+        return worker
+
+    def assign(self, **models: str) -> None:
+        """Give the worker these cameras, each with its model, and wait until it has them."""
+        self._rev += 1
+        rules = CameraRules.model_validate(DOOR).model_dump_json()
+        for camera in models:
+            self._rows.setdefault(camera, len(self._rows))
+        cameras = tuple(
+            InferCamera(camera, self._rows[camera], 0, spec(model), rules, 60)
+            for camera, model in models.items()
+        )
+        self.worker._handle("supervisor", InferAssignment(self._rev, self._rev, "onnx", 1, cameras))
+        held = self.worker._cameras
+        self.until(lambda: all(held[n].spec == spec(m) for n, m in models.items()))
+        self.until(lambda: all(self.worker._journal.knows(n) for n in models))
+
+    def load(self, spec_json: str) -> Pipeline:
+        """Stands for PipelineLoader._load."""
+        return self._pipelines(PipelineSpec.model_validate_json(spec_json).model)
+
+    def frames(self, camera: str, numbers: Sequence[int], epoch: int = 1) -> None:
+        """Hand these frames over one after another, each when the one before has its place in the books."""
+        for number in numbers:
+            before = self._answered(camera)
+            self.hand(camera, number, epoch)
+            self.until(lambda before=before: self._answered(camera) > before)
+
+    def hand(self, camera: str, number: int, epoch: int = 1) -> None:
+        media_ns, now_ns = number * STEP_NS, time.monotonic_ns()
+        place = (str(self.ring), 0, 0, epoch, number, WIDTH, HEIGHT)
+        self._capture.send(FrameReady(camera, *place, media_ns, time.time_ns(), now_ns, "pts"))
+
+    def _answered(self, camera: str) -> int:
+        books = self.books.balance(self._rows[camera])
+        return books.inferred + sum(books.dropped.values())
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline_s = time.monotonic() + LIMIT_S
+        while not condition():
+            assert time.monotonic() < deadline_s, "the worker does not get there"
+            self.worker.step()
+            self._play()
+
+    def _play(self) -> None:
+        """What the delivery worker does."""
+        for received in self._bus.poll(0):
+            if isinstance(received.message, Batch):
+                self._take(received.message)
+                self._deliver.send(received.peer, Ack(received.message.number))
+            elif isinstance(received.message, ResumeRequest):
+                stands = tuple(CameraResume(c, self.last_seq(c), 0, ()) for c in received.message.cameras)
+                self._deliver.send(received.peer, Resume(stands))
+
+    def _take(self, batch: Batch) -> None:
+        self.records += [event for event in batch.events if event.seq > self.last_seq(event.camera)]
+
+    def last_seq(self, camera: str) -> int:
+        return max((r.seq for r in self.records if r.camera == camera), default=0)
+
+    def kill(self) -> None:
+        """The worker is gone as by SIGKILL, and a successor begins."""
+        self.worker._bus.close()
+        self._bus.disconnect(self._capture)
+        self.worker = self._begin()
+
+    def settle(self) -> None:
+        """Until every event that has left is here."""
+        self.until(lambda: not self.worker._journal.unacknowledged)
+
+    def close(self) -> None:
+        self.worker._bus.close()
+        self._bus.close()
+
+
+DOOR = {
+    "lines": [
+        {
+            "name": "door",
+            "points": [[0.5, 1.0], [0.5, 0.0]],
+            "left_to_right": "in",
+            "right_to_left": "out",
+        }
+    ]
+}

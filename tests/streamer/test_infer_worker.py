@@ -1,0 +1,99 @@
+"""An inference worker over changes of models and restarts: no track id twice in an epoch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.pipeline import Pipeline
+from pipelines.values import Detections, Stamp
+from streamer.workers.infer import loader as loading
+from tests.infer_rig import InferRig, ScriptedDetector, boxes
+
+
+def passers_by(stamp: Stamp) -> Detections:
+    """Every 12 frames somebody crosses the line within 8 of them, and then nobody is there."""
+    at = stamp.frame_id % 12
+    return boxes((0.3 + 0.05 * at, 0.8)) if at < 9 else boxes()
+
+
+@pytest.fixture
+def rig(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InferRig]:
+    rig = InferRig(short_dir, lambda _model: Pipeline(ScriptedDetector(passers_by)))
+    monkeypatch.setattr(loading.PipelineLoader, "_load", lambda _loader, spec: rig.load(spec))
+    yield rig
+    rig.close()
+
+
+def ids_told_twice(rig: InferRig) -> list[tuple[int, int]]:
+    """(epoch, track id) of which two tracks have crossed the line or ended."""
+    rig.settle()
+    told = Counter(
+        (record.type, record.epoch, record.data["track_id"])
+        for record in rig.records
+        if record.type in ("streamer.line.crossed.v1", "streamer.track.ended.v1")
+    )
+    assert sum(told.values()) > 3, told
+    return [(epoch, track) for (_, epoch, track), times in told.items() if times > 1]
+
+
+def test_no_track_id_comes_twice_in_an_epoch_when_the_model_is_changed(rig: InferRig) -> None:
+    rig.assign(gate="one")
+    rig.frames("gate", range(40))
+    rig.assign(gate="other")
+    rig.frames("gate", range(40, 80))
+    assert ids_told_twice(rig) == []
+
+
+def test_no_track_id_comes_twice_in_an_epoch_when_the_source_was_gone_and_its_tracks_ended(
+    rig: InferRig,
+) -> None:
+    rig.assign(gate="one")
+    rig.frames("gate", range(40))
+    rig.worker._gone.add("gate")
+    rig.until(lambda: not rig.worker._gone)
+    rig.frames("gate", range(48, 88))
+    assert ids_told_twice(rig) == []
+
+
+@pytest.mark.parametrize("checkpoint", ["missing", "damaged", "of another model", "cut short", "old"])
+def test_no_track_id_comes_twice_in_an_epoch_after_a_restart_whatever_its_checkpoint_is(
+    rig: InferRig, checkpoint: str
+) -> None:
+    rig.assign(gate="one")
+    rig.frames("gate", range(12))
+    path = rig.shared / "checkpoint-gate"
+    old = path.read_bytes()
+    rig.frames("gate", range(12, 40))
+    rig.settle()
+    raw = path.read_bytes()
+    if checkpoint == "missing":
+        path.unlink()
+    elif checkpoint == "damaged":
+        middle = len(raw) // 2
+        path.write_bytes(
+            raw[:middle] + bytes(b ^ 0x55 for b in raw[middle : middle + 40]) + raw[middle + 40 :]
+        )
+    elif checkpoint == "cut short":
+        path.write_bytes(raw[: len(raw) // 2])
+    elif checkpoint == "old":  # shared memory was full since
+        path.write_bytes(old)
+    rig.kill()
+    rig.assign(gate="other" if checkpoint == "of another model" else "one")
+    rig.frames("gate", range(40, 80))
+    assert ids_told_twice(rig) == []
+
+
+def test_ids_begin_anew_in_a_new_epoch_also_after_a_restart(rig: InferRig) -> None:
+    rig.assign(gate="one")
+    rig.frames("gate", range(40))
+    rig.kill()
+    (rig.shared / "checkpoint-gate").unlink()
+    rig.assign(gate="one")
+    rig.frames("gate", range(30), epoch=2)
+    rig.settle()
+    second = {r.data["track_id"] for r in rig.records if r.epoch == 2 and "track_id" in r.data}
+    assert min(second) < 5  # the first of those that are never shown have numbers too
