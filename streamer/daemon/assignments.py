@@ -104,6 +104,7 @@ def deliver_assignment(rev: int, config: Config, node: str, secrets: SecretStore
         stream_max_len=config.redis.stream_max_len,
         node=node,
         config_json=json.dumps(_as_applied(config).model_dump(mode="json"), sort_keys=True),
+        cameras=tuple(camera.name for camera in config.cameras),
     )
 
 

@@ -28,7 +28,7 @@ _PING_TIMEOUT_S = 1.0
 
 _WRITER_MAY = (
     "+ping +hello +auth +select +reset +quit +client|setname"
-    " +eval +evalsha +script|load +type +exists +xinfo|stream +xadd +hset +del"
+    " +eval +evalsha +script|load +type +exists +xinfo|stream +xadd +hset +hdel +hkeys +del"
 )
 _SUBSCRIBER_MAY = (
     "+ping +hello +auth +select +reset +quit +client|setname +client|id"

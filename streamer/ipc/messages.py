@@ -119,6 +119,7 @@ class DeliverAssignment(_Message, frozen=True):
     stream_max_len: int
     node: str
     config_json: str = ""  # kept in the ledger under config_rev, without secrets
+    cameras: tuple[str, ...] | None = None  # all that are configured; Redis says of others that they are gone
 
 
 class OpenRing(_Message, frozen=True):

@@ -83,6 +83,12 @@ class LedgerReader:
         """Every camera that the ledger knows and its last sequence number."""
         return dict(self._db.execute("SELECT name, last_seq FROM cameras ORDER BY name").fetchall())
 
+    def emptied(self) -> set[str]:
+        """The cameras of which nothing is kept any more but their place in the sequence."""
+        tables = ("events", "totals", "rollups", "coverage")
+        kept = " AND ".join(f"NOT EXISTS (SELECT 1 FROM {t} WHERE {t}.camera=cameras.id)" for t in tables)
+        return {name for (name,) in self._db.execute(f"SELECT name FROM cameras WHERE {kept}")}
+
     def after(self, camera: str, after: EventId | None, limit: int) -> list[StoredEvent]:
         """Up to `limit` events of `camera` that come after the place `after` (None: from the first)."""
         lineage, seq = after or EventId(0, 0)

@@ -7,6 +7,8 @@ The contract, held by tests/contracts/test_sinks.py for each of them:
 3. It adds nothing and raises SinkError "ahead" when the sink holds a later lineage: another ledger wrote.
 4. An error in the middle leaves a clean prefix, and the running totals agree with it.
 5. replace_totals() makes the totals exactly what it is given.
+6. A camera that was published is one of cameras(), also over a restart of this program, until forget().
+7. retire() leaves of the camera's state that it is removed, and leaves its events and totals alone.
 """
 
 from __future__ import annotations
@@ -64,6 +66,15 @@ class Sink(Protocol):
 
     def publish(self, states: Mapping[str, Mapping[str, str]]) -> None:
         """Write each camera's state for people and programs to see. Raises SinkError."""
+
+    def cameras(self) -> set[str]:
+        """The cameras of this node that the sink tells of, also those of earlier times. Raises SinkError."""
+
+    def retire(self, states: Mapping[str, Mapping[str, str]]) -> None:
+        """These fields become all there is of the state of cameras that were removed. Raises SinkError."""
+
+    def forget(self, cameras: Sequence[str]) -> None:
+        """Delete all there is of these cameras. Raises SinkError."""
 
     def close(self) -> None:
         """Let go of connections; the next call makes new ones."""

@@ -46,6 +46,20 @@ class MemorySink:
         for camera, fields in states.items():
             self.states.setdefault(camera, {}).update(fields)
 
+    def cameras(self) -> set[str]:
+        self._fail()
+        return set(self.states)
+
+    def retire(self, states: Mapping[str, Mapping[str, str]]) -> None:
+        self._fail()
+        self.states.update({camera: dict(fields) for camera, fields in states.items()})
+
+    def forget(self, cameras: Sequence[str]) -> None:
+        self._fail()
+        for kept in (self.states, self.totals, self.events):
+            for camera in cameras:
+                kept.pop(camera, None)
+
     def close(self) -> None:
         """Nothing to let go of."""
 

@@ -68,8 +68,8 @@ end
 return place()
 """
 
-# KEYS: totals. ARGV: fields and values.
-_TOTALS = """
+# KEYS: a hash. ARGV: the fields and values that become all there is in it.
+_REPLACE = """
 local have = redis.call('TYPE', KEYS[1]).ok
 if have ~= 'none' and have ~= 'hash' then
   return redis.error_reply('WRONGTYPE ' .. KEYS[1] .. ' is a ' .. have)
@@ -89,7 +89,7 @@ class RedisSink:
         self._max_len = max_len
         self._redis = connect(url)
         self._write = self._redis.register_script(_WRITE)
-        self._totals = self._redis.register_script(_TOTALS)
+        self._replace = self._redis.register_script(_REPLACE)
 
     def positions(self, cameras: Sequence[str]) -> dict[str, EventId | None]:
         with _failures():
@@ -123,7 +123,7 @@ class RedisSink:
         if at is not None:
             fields += ["lineage", at.lineage, "seq", at.seq]
         with _failures():
-            self._totals(keys=[totals_key(self._node, camera)], args=fields)
+            self._replace(keys=[totals_key(self._node, camera)], args=fields)
 
     def publish(self, states: Mapping[str, Mapping[str, str]]) -> None:
         if not states:
@@ -134,6 +134,25 @@ class RedisSink:
                 pipe.hset(state_key(self._node, camera), mapping=dict(fields))
             pipe.hset(CAMERAS_KEY, mapping={f"{self._node}/{c}": self._where(c) for c in states})
             pipe.execute()
+
+    def cameras(self) -> set[str]:
+        with _failures():
+            named = (_text(name).rpartition("/") for name in self._redis.hkeys(CAMERAS_KEY))
+            return {camera for node, _, camera in named if node == self._node}
+
+    def retire(self, states: Mapping[str, Mapping[str, str]]) -> None:
+        with _failures():
+            for camera, fields in states.items():
+                pairs = [item for pair in fields.items() for item in pair]
+                self._replace(keys=[state_key(self._node, camera)], args=pairs)
+                self._redis.hset(CAMERAS_KEY, f"{self._node}/{camera}", self._where(camera))
+
+    def forget(self, cameras: Sequence[str]) -> None:
+        with _failures():
+            for camera in cameras:
+                keys = (key(self._node, camera) for key in (events_key, totals_key, state_key))
+                self._redis.delete(*keys)
+                self._redis.hdel(CAMERAS_KEY, f"{self._node}/{camera}")
 
     def close(self) -> None:
         self._redis.close()

@@ -13,10 +13,10 @@ import pytest
 from streamer.config.schema import RedisConfig
 from streamer.daemon import redis_server
 from streamer.events.cloudevents import EventId, StoredEvent
-from streamer.ipc.messages import events_key, totals_key
+from streamer.ipc.messages import events_key, state_key, totals_key
 from streamer.sinks.base import Behind, Sink, SinkError
 from streamer.sinks.memory import MemorySink
-from streamer.sinks.redis import RedisSink, Subscriber
+from streamer.sinks.redis import RedisSink, Subscriber, connect
 
 NODE = "n-1"
 LINEAGE = 1_700_000_000_000
@@ -43,6 +43,10 @@ class MemoryRig:
         assert isinstance(self.sink, MemorySink)
         return self.sink.totals.get("gate", {})
 
+    def state(self, camera: str) -> dict[str, str]:
+        assert isinstance(self.sink, MemorySink)
+        return self.sink.states.get(camera, {})
+
     def close(self) -> None:
         self.sink.close()
 
@@ -67,6 +71,12 @@ class RedisRig:
     def totals(self) -> dict[str, int]:
         known = self._subscriber.totals(totals_key(NODE, "gate"))
         return {key: value for key, value in known.items() if "/" in key}
+
+    def state(self, camera: str) -> dict[str, str]:
+        client = connect(redis_server.subscriber_url(self.runtime_dir))
+        found = client.hgetall(state_key(NODE, camera))
+        client.close()
+        return {key.decode(): value.decode() for key, value in found.items()}
 
     def close(self) -> None:
         self.sink.close()
@@ -143,3 +153,17 @@ def test_a_sink_that_was_closed_serves_again(rig: Any) -> None:
     rig.sink.write("gate", None, [event(1)])
     rig.sink.close()
     assert rig.sink.positions(["gate"]) == {"gate": EventId(LINEAGE, 1)}
+
+
+def test_a_removed_camera_says_only_that_and_keeps_its_events_until_it_is_forgotten(rig: Any) -> None:
+    rig.sink.publish({"gate": {"state": "live", "detail": "x"}, "yard": {"state": "live"}})
+    rig.sink.write("gate", None, [event(1, total=1)])
+    rig.sink.close()
+    assert rig.sink.cameras() == {"gate", "yard"}
+    for _ in range(2):
+        rig.sink.retire({"gate": {"state": "removed"}})
+        assert rig.state("gate") == {"state": "removed"}
+    assert (rig.places(), rig.totals()) == ([EventId(LINEAGE, 1)], {"line/door/in/1/person": 1})
+    rig.sink.forget(["gate", "never-there"])
+    assert (rig.state("gate"), rig.places(), rig.totals()) == ({}, [], {})
+    assert (rig.sink.cameras(), rig.state("yard")) == ({"yard"}, {"state": "live"})

@@ -25,6 +25,7 @@ from streamer.ipc.messages import (
     Resume,
     WorkerStatus,
     events_key,
+    state_key,
     totals_key,
 )
 from streamer.ledger import LedgerReader
@@ -140,6 +141,7 @@ class Rig:
         self.journal.tick(time.monotonic())
 
     def assignment(self, rev: int = 1) -> DeliverAssignment:
+        """`cameras` of the rig are those that are configured."""
         return DeliverAssignment(
             rev=rev,
             config_rev=1,
@@ -147,6 +149,7 @@ class Rig:
             ledger_path=str(self.ledger_path),
             node=NODE,
             config_json='{"cameras": []}',
+            cameras=self.cameras,
             **self.limits,
         )
 
@@ -172,6 +175,17 @@ class Rig:
         """Until all is acknowledged and Redis has the last event of each camera."""
         self.until(lambda: not self.journal.unacknowledged)
         self.until(lambda: all(self.in_redis(c)[-1:] == [self.sent[c]] for c in self.cameras if self.sent[c]))
+
+    def state(self, camera: str) -> dict[str, str]:
+        """The camera's state hash; empty while Redis is away."""
+        client = self.client()
+        try:
+            found = client.hgetall(state_key(NODE, camera))
+        except RedisConnectionError:
+            return {}
+        finally:
+            client.close()
+        return {key.decode(): value.decode() for key, value in found.items()}
 
     # ---- what came of it
 

@@ -5,6 +5,10 @@ a place up to which the sink has its events. The place is asked of the sink itse
 failure; each write states it, and once a second it is compared. So whatever the sink has lost (FLUSHALL, a
 failover to an older copy, the last second of an append-only file) is noticed and sent again with the same
 ids. The ledger's delivery marks follow the places and are written by the ledger's own thread.
+
+Cameras that the sink tells of and that are not configured are told as removed: looked at with every new set
+of cameras and whenever the sink was lost, so that a camera that was removed while this process or the sink
+was away does not stay live there.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from streamer.events.cloudevents import EventId
+from streamer.events.cloudevents import EventId, rfc3339
 from streamer.ledger import LedgerReader
 from streamer.sinks.base import ONE_CAMERA, PAUSES_S, Behind, Sink, SinkError
 
@@ -27,6 +31,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 200  # events a write
 ROUND_S = 1.0  # how often states are published and places compared
+RECONCILE_S = 600.0  # how often cameras that are not configured are looked for, where nothing asks for it
 
 
 class _Failure:
@@ -74,6 +79,8 @@ class Projector:
         self._stopping = False
         self._places: dict[str, _Place] = {}
         self._shown: dict[str, dict[str, str]] = {}
+        self._configured: frozenset[str] | None = None  # None: not known yet
+        self._reconcile_s = 0.0  # when the sink's cameras are held against the configured ones next
         self._failure = _Failure()
         self._written = 0
         self._resyncs = 0
@@ -97,9 +104,18 @@ class Projector:
         return self._thread.is_alive()
 
     def show(self, camera: str, fields: Mapping[str, str]) -> None:
-        """Publish these fields of the camera's state with the next round."""
+        """Publish these fields of the camera's state with the next round, if it is configured."""
         with self._lock:
-            self._shown[camera] = dict(fields)
+            if self._configured is None or camera in self._configured:
+                self._shown[camera] = dict(fields)
+
+    def configure(self, cameras: Iterable[str]) -> None:
+        """These are all the cameras there are; what the sink has of others is told as removed."""
+        with self._lock:
+            if self._configured != (configured := frozenset(cameras)):
+                self._configured = configured
+                self._shown = {name: state for name, state in self._shown.items() if name in configured}
+                self._reconcile_s = 0.0
 
     def marks(self) -> dict[str, int]:
         """Per camera the sequence number up to which the sink has everything."""
@@ -142,7 +158,7 @@ class Projector:
             if time.monotonic() >= self._failure.until_s:
                 try:
                     if time.monotonic() >= next_round_s or stopping:
-                        self._round(sink)
+                        self._round(reader, sink)
                         next_round_s = time.monotonic() + ROUND_S
                     self._send_all(reader, sink)
                     self._failure.clear()
@@ -174,11 +190,12 @@ class Projector:
         sink.close()
         with self._lock:
             self._failure.note(error, time.monotonic())
+            self._reconcile_s = 0.0
             for place in self._places.values():
                 place.known = False
 
-    def _round(self, sink: Sink) -> None:
-        """Publish states, and look whether the sink still stands where it should."""
+    def _round(self, reader: LedgerReader, sink: Sink) -> None:
+        """Publish states, tell which cameras are gone, and look whether the sink stands where it should."""
         with self._lock:
             shown, self._shown = self._shown, {}
         try:
@@ -187,10 +204,37 @@ class Projector:
             with self._lock:
                 self._shown = {**shown, **self._shown}
             raise
+        self._reconcile(reader, sink)
         known = [name for name, place in self._places.items() if place.known]
         for name, at in sink.positions(known).items() if known else ():
             if at != self._places[name].at:
                 self._places[name].known = False
+                self._reconcile_s = 0.0  # an older copy, whose states are as old
+
+    def _reconcile(self, reader: LedgerReader, sink: Sink) -> None:
+        """Say of cameras that are not configured that they were removed; of those of which the ledger keeps
+        nothing any more, say nothing any more.
+        """
+        with self._lock:
+            configured = self._configured
+            if configured is None or time.monotonic() < self._reconcile_s:
+                return
+            self._reconcile_s = time.monotonic() + RECONCILE_S
+        try:
+            told, emptied = sink.cameras(), reader.emptied()
+            sink.forget(sorted((told & emptied) - configured))
+            gone = (told | reader.cameras().keys()) - emptied - configured
+            now = rfc3339(time.time_ns())
+            sink.retire(
+                {
+                    name: {"name": name, "enabled": "false", "state": "removed", "updated": now}
+                    for name in sorted(gone)
+                }
+            )
+        except SinkError as error:
+            if error.kind != "auth":  # states are worth less than events: who may not see them may send
+                raise
+            log.warning("cameras that were removed may stay live in Redis: %s", error)
 
     def _send_all(self, reader: LedgerReader, sink: Sink) -> None:
         """Send what the ledger has and the sink has not, in turns of one batch a camera."""

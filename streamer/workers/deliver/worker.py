@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from streamer.errors import RedisError
+from streamer.events.cloudevents import rfc3339
 from streamer.ipc import bus
 from streamer.ipc.messages import (
     Ack,
@@ -106,7 +107,8 @@ class DeliverWorker:
         if isinstance(message, DeliverAssignment):
             self._assign(message)
         elif isinstance(message, CameraStatus) and self._projector is not None:
-            self._projector.show(message.camera, _state_fields(message.status))
+            told = {**message.status, "updated": rfc3339(time.time_ns())}
+            self._projector.show(message.camera, _state_fields(told))
         elif isinstance(message, Stop):
             self.stopping = True
 
@@ -130,6 +132,8 @@ class DeliverWorker:
         if old is None or (old.redis_url, old.stream_max_len) != (new.redis_url, new.stream_max_len):
             self._stop_projector()
             self._start_projector(new)
+        if self._projector is not None and new.cameras is not None:
+            self._projector.configure(new.cameras)
         if self._server is None:
             self._server = self._bus.serve(ENDPOINT)
         self._supervisor.send(Ready(self._name, new.rev))
