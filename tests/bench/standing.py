@@ -1,7 +1,7 @@
-"""What stands on a line counts nothing: a matrix of drawn objects (tests/standing.py), and the parked cars of a clip.
+"""What stands on a line counts nothing: drawn objects (tests/standing.py), and the parked cars of a clip.
 
-Each object comes, stands on the line with noise and sway for a while, and goes on, back or along it: on is one
-crossing, the others are none. The cars are those of a street; a short line stands through each.
+Each object comes, stands on the line with noise and sway for a while, and goes on, back or along it: on is
+one crossing, the others are none. The cars are those of a street; a short line stands through each.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def render(result: dict[str, Any]) -> str:
     rows = result["rows"]
     header = " | ".join(f"{100 * jitter:g} % jitter" for jitter in JITTERS)
     lines = [
-        f"gross error, {result['tracks']} tracks, seed {result['seed']} (and how many of the objects are wrong)",
+        f"gross error, {result['tracks']} tracks, seed {result['seed']} (and how many objects are wrong)",
         "",
         f"| | {header} |",
         "|---" * (1 + len(JITTERS)) + "|",

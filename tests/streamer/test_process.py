@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer import dies_with_parent
+from streamer.daemon import dies_with_parent
 from streamer.daemon.child_process import Child
 from tests.conftest import REPO
 from tests.daemon import Daemon
