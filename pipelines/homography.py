@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.spec_analytics import CalibrationSpec
+from pipelines.rules import CalibrationSpec
 
 Array = npt.NDArray[np.float64]
 WORST = 1e8  # condition number beyond which four points say nothing

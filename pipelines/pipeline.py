@@ -15,12 +15,12 @@ import numpy as np
 
 from pipelines.actions.action_frame import Seen
 from pipelines.actions.engine import ActionEngine
+from pipelines.camera_rules import CameraRules
 from pipelines.count import Analytics, create_analytics
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.filter import DetectionFilter
 from pipelines.scene.tracker import SceneWatch
 from pipelines.skeleton import MIN_SCORE
-from pipelines.spec import CameraRules
 from pipelines.track import Tracker, create_tracker
 from pipelines.track.colour_histogram import colours, small_colours
 from pipelines.track.global_motion import small_grey

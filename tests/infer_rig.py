@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.detector import Ticket
 from pipelines.pipeline import Pipeline
-from pipelines.spec import CameraRules, PipelineSpec
+from pipelines.spec import PipelineSpec
 from pipelines.values import Detections, Frame, Labels, Stamp
 from streamer.ipc.bus import Bus
 from streamer.ipc.counters import Books

@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipelines.camera_rules import CameraRules
 from pipelines.count.replay import recount
 from pipelines.count.trajectory_codec import decode, unpack
 from pipelines.detect.detector import Detector
 from pipelines.pipeline import Pipeline
 from pipelines.registry import create_detector
-from pipelines.spec import CameraRules, LineSpec
+from pipelines.rules import LineSpec
 from pipelines.values import Detections, Event, Frame, Labels
 from streamer.clips.prefetch import CAMERA, stamp_of
 from streamer.errors import SourceEnded

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.camera_rules import CameraRules
 from pipelines.count import create_analytics
 from pipelines.events import LINE_CROSSED
-from pipelines.spec import CameraRules, LineSpec
+from pipelines.rules import LineSpec
 from pipelines.track import create_tracker
 from pipelines.values import Detections, Event, Labels, Stamp, Tracks
 

@@ -11,8 +11,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from pipelines.spec import ClassLimit, LineSpec, SceneSpec, check_name
-from pipelines.spec_analytics import CalibrationSpec
+from pipelines.rules import CalibrationSpec, ClassLimit, LineSpec, check_name
+from pipelines.spec import SceneSpec
 from streamer.cli.camera import LIMITS, SETTABLE
 from streamer.config.schema import CameraConfig, Config
 from streamer.errors import Exit

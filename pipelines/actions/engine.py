@@ -20,9 +20,9 @@ from pipelines.actions.inputs import boxes_to_values
 from pipelines.actions.runtime import ActionModel
 from pipelines.actions.state import KeptCamera, KeptTrack, restored
 from pipelines.actions.windows import GAP_S, Clock, Ring, stack
+from pipelines.events import ACTION_DETECTED
 from pipelines.values import Detections, Event, Floats, Labels, Stamp
 
-ACTION_DETECTED = "streamer.action.detected.v1"
 MOST_TRACKS = 256  # of a camera; more are not looked at
 NS_PER_S = 1_000_000_000
 

@@ -1,27 +1,83 @@
-"""What an analytic beyond lines and zones is given, and what it gives back. runner.py runs them.
+"""What an analytic beyond lines and zones is made of, is given, and gives back. runner.py runs them.
 
-An analytic is one rule of one camera. It sees the places of every frame, hears what lines and zones decided,
-and tells; it keeps something only of tracks that live. Times are seconds of the stream's own time since the
-epoch's first frame.
+An analytic is a kind of rule: its specification, what runs it, the types of its events and how one reads in a
+line, all in one file and one line of the table in `__init__.py`. A running rule is one rule of one camera. It
+sees the tracks of every frame, hears what lines and zones decided, and returns events; it keeps something
+only of tracks that live. Times are seconds of the stream's own time since the epoch's first frame.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.rules import CalibrationSpec, LineSpec, Name, Rules
 from pipelines.values import Labels
 
 Array = npt.NDArray[np.float64]
+Member = dict[str, Any]  # the JSON Schema of one member of an event's data
+
+
+class AnalyticSpec(Rules):
+    """A rule with a name. `rev` is the configuration revision that last changed it."""
+
+    name: Name
+    classes: tuple[str, ...] = ()
+    rev: int = 0
+
+    def check_lines(self, lines: Mapping[str, LineSpec]) -> None:
+        """Raise ValueError where the rule asks a line for a direction that it does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """A type of event. `members` are the JSON Schemas of its data beside the members that every event has;
+    all are there in each event but the `optional` ones."""
+
+    name: str
+    title: str
+    description: str
+    members: Mapping[str, Member]
+    optional: tuple[str, ...] = ()
+
+
+TRACK: Mapping[str, Member] = {
+    "class": {"type": "string", "description": "the class with most votes of the track so far"},
+    "group": {"type": "string", "description": "the class's group: person, vehicle, …"},
+    "track_id": {"type": "integer", "description": "the track, unique within camera and epoch", "minimum": 1},
+}
+PERIOD: Mapping[str, Member] = {
+    "start_media_ns": {
+        "type": "integer",
+        "description": "the stream's time of the period's begin, in nanoseconds",
+    },
+    "end_media_ns": {
+        "type": "integer",
+        "description": "the stream's time of its end, not part of it, in nanoseconds",
+    },
+    "complete": {
+        "type": "boolean",
+        "description": "false: the period was cut short by the end of an epoch",
+    },
+}
+RULE_REV: Mapping[str, Member] = {
+    "rule_rev": {
+        "type": "integer",
+        "description": (
+            "the configuration revision that last changed this rule, or a line or zone that it rests on"
+        ),
+        "minimum": 0,
+    },
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sight:
+class TrackSnapshot:
     """The N tracks that were there at `time_s`.
 
     boxes_xyxyn and points_xyn (the foot of a person, else the centre) are (N, 4) and (N, 2); `row_of` gives
@@ -39,7 +95,7 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class CountingEvent:
     """What a line ("crossed") or a zone ("entered", "exited") decided about a track."""
 
     kind: str
@@ -53,7 +109,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class AnalyticEvent:
     """An event to be: plain data, and moments in seconds that become `NAME_media_ns`."""
 
     type: str
@@ -61,23 +117,51 @@ class Told:
     times_s: dict[str, float] = field(default_factory=dict)
 
 
-class Analytic(Protocol):
-    """One rule at work. `close` ends an epoch: all tracks are over and the time starts anew."""
+class RunningRule(Protocol):
+    """One rule of one camera at work. `close` ends an epoch: all tracks are over and the time starts anew."""
 
-    def see(self, sight: Sight) -> list[Told]: ...
-    def hear(self, heard: Heard) -> list[Told]: ...
-    def forget(self, track_ids: list[int]) -> list[Told]: ...
-    def close(self, time_s: float) -> list[Told]: ...
+    def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]: ...
+    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]: ...
+    def forget(self, track_ids: list[int]) -> list[AnalyticEvent]: ...
+    def close(self, time_s: float) -> list[AnalyticEvent]: ...
     def save(self) -> Any: ...
     def restore(self, saved: Any) -> None: ...
 
 
-class Chosen:
+@dataclass(frozen=True, slots=True)
+class RuleContext:
+    """What a rule may rest on: the model's labels, the camera's lines, and its calibration."""
+
+    labels: Labels
+    lines: Mapping[str, LineSpec]
+    calibration: CalibrationSpec | None
+
+
+@dataclass(frozen=True, slots=True)
+class Analytic:
+    """An entry of the table ANALYTICS.
+
+    `name` is the word for one rule of the kind, `field` the key of CameraRules that holds them; `start` makes
+    a running rule of a specification; `summary` tells an event's data in one line, by its type's name.
+    """
+
+    name: str
+    field: str
+    spec: type[AnalyticSpec]
+    start: Callable[[Any, RuleContext], RunningRule]
+    events: tuple[EventType, ...]
+    summary: Callable[[str, Mapping[str, Any]], str]
+    max_rules: int = 32
+    calibrated: bool = False  # needs the camera's calibration
+
+
+class ClassFilter:
     """The classes that a rule is about, and their names."""
 
     def __init__(self, labels: Labels, classes: tuple[str, ...]) -> None:
         pairs = list(zip(labels.names, labels.groups, strict=True))
-        self.wanted = [not classes or name in classes or group in classes for name, group in pairs]
+        # by class id: whether the rule is about it
+        self.includes = [not classes or name in classes or group in classes for name, group in pairs]
         self._pairs = pairs
 
     def names(self, class_id: int) -> dict[str, str]:
@@ -125,3 +209,8 @@ def mean_max(values: list[float]) -> dict[str, float | None]:
     if not values:
         return {"mean": None, "max": None}
     return {"mean": round(sum(values) / len(values), 3), "max": round(max(values), 3)}
+
+
+def seconds(value: float | None) -> str:
+    """For people; "-" where there is none."""
+    return "-" if value is None else f"{value:.1f} s"

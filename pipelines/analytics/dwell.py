@@ -5,13 +5,66 @@ The zone itself says how long each visit was, when it is over (zone.py); this te
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
-from pipelines.analytics.base import Chosen, Heard, Sight, Told
-from pipelines.spec_analytics import DwellSpec
+from pydantic import Field, field_validator
+
+from pipelines.analytics.base import (
+    RULE_REV,
+    TRACK,
+    Analytic,
+    AnalyticEvent,
+    AnalyticSpec,
+    ClassFilter,
+    CountingEvent,
+    EventType,
+    TrackSnapshot,
+)
+from pipelines.rules import Name, Seconds
 from pipelines.values import Labels
 
-DWELL_EXCEEDED = "streamer.dwell.exceeded.v1"
+EXCEEDED = EventType(
+    "streamer.dwell.exceeded.v1",
+    "A track has been in a zone for long",
+    "An object has been in a zone for one of the times that a dwell rule asks about, and is still "
+    "there. Told once per visit and time.",
+    {
+        "dwell": {"type": "string", "description": "the rule's name"},
+        "zone": {"type": "string", "description": "the zone's name"},
+        **TRACK,
+        "after_s": {
+            "type": "number",
+            "description": "the time that was asked about, in seconds",
+            "exclusiveMinimum": 0,
+        },
+        "dwell_s": {
+            "type": "number",
+            "description": "how long it has been there, in seconds",
+            "minimum": 0,
+        },
+        "entered_media_ns": {
+            "type": "integer",
+            "description": "the stream's time at which it came in, in nanoseconds",
+        },
+        **RULE_REV,
+    },
+)
+
+
+class DwellSpec(AnalyticSpec):
+    """Tell when an object has been in a zone for each of some times."""
+
+    zone: Name
+    after_s: tuple[Seconds, ...] = Field(min_length=1, max_length=8)
+
+    @field_validator("after_s")
+    @classmethod
+    def _rising(cls, after_s: tuple[float, ...]) -> tuple[float, ...]:
+        if any(b <= a for a, b in itertools.pairwise(after_s)):
+            raise ValueError("give the times in rising order, each once")
+        return after_s
 
 
 class DwellAlarm:
@@ -19,24 +72,24 @@ class DwellAlarm:
 
     def __init__(self, spec: DwellSpec, labels: Labels) -> None:
         self.spec = spec
-        self._chosen = Chosen(labels, spec.classes)
+        self._classes = ClassFilter(labels, spec.classes)
         self._told: dict[int, tuple[float, int]] = {}  # track id -> its visit's begin, thresholds told
 
-    def see(self, sight: Sight) -> list[Told]:
-        found: list[Told] = []
-        inside = sight.inside[self.spec.zone]
+    def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
+        found: list[AnalyticEvent] = []
+        inside = snapshot.inside[self.spec.zone]
         for track_id, since_s in inside.items():
-            row = sight.row_of.get(track_id)
-            if row is None or sight.time_s - since_s < self.spec.after_s[0]:
+            row = snapshot.row_of.get(track_id)
+            if row is None or snapshot.time_s - since_s < self.spec.after_s[0]:
                 continue
-            class_id = sight.class_ids[row]
-            if self._chosen.wanted[class_id]:
-                found.extend(self._exceeded(track_id, class_id, since_s, sight.time_s - since_s))
+            class_id = snapshot.class_ids[row]
+            if self._classes.includes[class_id]:
+                found.extend(self._exceeded(track_id, class_id, since_s, snapshot.time_s - since_s))
         for track_id in [k for k in self._told if k not in inside]:
             del self._told[track_id]
         return found
 
-    def _exceeded(self, track_id: int, class_id: int, since_s: float, dwell_s: float) -> list[Told]:
+    def _exceeded(self, track_id: int, class_id: int, since_s: float, dwell_s: float) -> list[AnalyticEvent]:
         begun_s, told = self._told.get(track_id, (since_s, 0))
         if begun_s != since_s:  # it has been outside meanwhile
             told = 0
@@ -45,25 +98,25 @@ class DwellAlarm:
             data = {
                 "dwell": self.spec.name,
                 "zone": self.spec.zone,
-                **self._chosen.names(class_id),
+                **self._classes.names(class_id),
                 "track_id": track_id,
                 "after_s": self.spec.after_s[told],
                 "dwell_s": round(dwell_s, 3),
             }
-            found.append(Told(DWELL_EXCEEDED, data, {"entered": since_s}))
+            found.append(AnalyticEvent(EXCEEDED.name, data, {"entered": since_s}))
             told += 1
         self._told[track_id] = (since_s, told)
         return found
 
-    def hear(self, heard: Heard) -> list[Told]:  # noqa: ARG002
+    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:  # noqa: ARG002
         return []
 
-    def forget(self, track_ids: list[int]) -> list[Told]:
+    def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
         for track_id in track_ids:
             self._told.pop(track_id, None)
         return []
 
-    def close(self, time_s: float) -> list[Told]:  # noqa: ARG002
+    def close(self, time_s: float) -> list[AnalyticEvent]:  # noqa: ARG002
         self._told.clear()
         return []
 
@@ -72,3 +125,17 @@ class DwellAlarm:
 
     def restore(self, saved: Any) -> None:
         self._told = {int(k): (float(since), int(told)) for k, since, told in saved}
+
+
+def _summary(_kind: str, data: Mapping[str, Any]) -> str:
+    return f"{data['zone']}: {data['class']} {data['track_id']} for more than {data['after_s']:g} s"
+
+
+ANALYTIC = Analytic(
+    "dwell",
+    "dwells",
+    DwellSpec,
+    lambda spec, context: DwellAlarm(spec, context.labels),
+    events=(EXCEEDED,),
+    summary=_summary,
+)

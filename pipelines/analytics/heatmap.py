@@ -6,16 +6,61 @@ and starts empty again or, with a half-life, decays as it goes on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
-from pipelines.analytics.base import Array, Chosen, Heard, Period, Sight, Told
-from pipelines.spec_analytics import HeatmapSpec
+from pipelines.analytics.base import (
+    PERIOD,
+    RULE_REV,
+    Analytic,
+    AnalyticEvent,
+    AnalyticSpec,
+    Array,
+    ClassFilter,
+    CountingEvent,
+    EventType,
+    Period,
+    TrackSnapshot,
+)
+from pipelines.rules import Seconds
 from pipelines.values import Labels
 
-HEATMAP = "streamer.heatmap.measured.v1"
 MOST_GAP_S = 1.0  # a longer gap between frames is time that nobody saw
+
+MEASURED = EventType(
+    "streamer.heatmap.measured.v1",
+    "A heat map",
+    "The seconds that objects spent in each cell of a grid over the picture, in a period.",
+    {
+        "heatmap": {"type": "string", "description": "the rule's name"},
+        "columns": {"type": "integer", "description": "of the grid", "minimum": 2},
+        "rows": {"type": "integer", "description": "of the grid", "minimum": 2},
+        "seconds": {
+            "type": "array",
+            "description": "rows times columns numbers, row by row from the top left",
+            "items": {"type": "number", "minimum": 0},
+        },
+        "total_s": {"type": "number", "description": "their sum", "minimum": 0},
+        "decaying": {
+            "type": "boolean",
+            "description": "true: older seconds weigh less, by the half-life of the rule",
+        },
+        **PERIOD,
+        **RULE_REV,
+    },
+)
+
+
+class HeatmapSpec(AnalyticSpec):
+    """Seconds that objects spent in each cell of a grid over the picture."""
+
+    columns: int = Field(default=32, ge=2, le=64)
+    rows: int = Field(default=18, ge=2, le=64)
+    every_s: Seconds = 900.0
+    half_life_s: Seconds | None = None
 
 
 class Heatmap:
@@ -23,23 +68,23 @@ class Heatmap:
 
     def __init__(self, spec: HeatmapSpec, labels: Labels) -> None:
         self.spec = spec
-        self._wanted = np.array(Chosen(labels, spec.classes).wanted, np.bool_)
+        self._wanted = np.array(ClassFilter(labels, spec.classes).includes, np.bool_)
         self.grid_s: Array = np.zeros((spec.rows, spec.columns))
         self._last_s: float | None = None
         self._period = Period(spec.every_s)
         self._weight = 1.0  # with a half-life: new seconds weigh more instead of old ones less
 
-    def see(self, sight: Sight) -> list[Told]:
-        ended = self._period.over(sight.time_s)
+    def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
+        ended = self._period.over(snapshot.time_s)
         found = [] if ended is None else [self._tell(ended, True)]
-        gap_s = 0.0 if self._last_s is None else min(sight.time_s - self._last_s, MOST_GAP_S)
-        passed_s = 0.0 if self._last_s is None else sight.time_s - self._last_s
-        self._last_s = sight.time_s
+        gap_s = 0.0 if self._last_s is None else min(snapshot.time_s - self._last_s, MOST_GAP_S)
+        passed_s = 0.0 if self._last_s is None else snapshot.time_s - self._last_s
+        self._last_s = snapshot.time_s
         if self.spec.half_life_s is not None:
             self._decay(passed_s / self.spec.half_life_s)
-        if gap_s > 0 and sight.ids:
-            chosen = self._wanted[sight.class_ids]
-            points = sight.points_xyn[chosen]
+        if gap_s > 0 and snapshot.ids:
+            chosen = self._wanted[snapshot.class_ids]
+            points = snapshot.points_xyn[chosen]
             columns = np.clip((points[:, 0] * self.spec.columns).astype(np.intp), 0, self.spec.columns - 1)
             rows = np.clip((points[:, 1] * self.spec.rows).astype(np.intp), 0, self.spec.rows - 1)
             np.add.at(self.grid_s, (rows, columns), gap_s * self._weight)
@@ -55,7 +100,7 @@ class Heatmap:
             self.grid_s /= self._weight
             self._weight = 1.0
 
-    def _tell(self, ended: dict[str, float], complete: bool) -> Told:
+    def _tell(self, ended: dict[str, float], complete: bool) -> AnalyticEvent:
         grid = self.grid_s / self._weight
         data = {
             "heatmap": self.spec.name,
@@ -68,15 +113,15 @@ class Heatmap:
         }
         if self.spec.half_life_s is None:
             self.grid_s[:] = 0.0
-        return Told(HEATMAP, data, ended)
+        return AnalyticEvent(MEASURED.name, data, ended)
 
-    def hear(self, heard: Heard) -> list[Told]:  # noqa: ARG002
+    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:  # noqa: ARG002
         return []
 
-    def forget(self, track_ids: list[int]) -> list[Told]:  # noqa: ARG002
+    def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:  # noqa: ARG002
         return []
 
-    def close(self, time_s: float) -> list[Told]:
+    def close(self, time_s: float) -> list[AnalyticEvent]:
         ended = self._period.cut(time_s)
         self._last_s = None
         return [] if ended is None else [self._tell(ended, False)]
@@ -92,3 +137,18 @@ class Heatmap:
         self._weight = 1.0
         for i, v in used:
             self.grid_s.flat[int(i)] = float(v)
+
+
+def _summary(_kind: str, data: Mapping[str, Any]) -> str:
+    return f"{data['columns']} x {data['rows']} cells, {data['total_s']:.1f} s in all"
+
+
+ANALYTIC = Analytic(
+    "heatmap",
+    "heatmaps",
+    HeatmapSpec,
+    lambda spec, context: Heatmap(spec, context.labels),
+    events=(MEASURED,),
+    summary=_summary,
+    max_rules=8,
+)

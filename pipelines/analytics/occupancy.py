@@ -9,15 +9,112 @@ resets nothing.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
-from pipelines.analytics.base import Chosen, Heard, Sight, Told
-from pipelines.spec_analytics import OccupancySpec
+from pydantic import Field, model_validator
+
+from pipelines.analytics.base import (
+    RULE_REV,
+    Analytic,
+    AnalyticEvent,
+    AnalyticSpec,
+    ClassFilter,
+    CountingEvent,
+    EventType,
+    TrackSnapshot,
+)
+from pipelines.rules import TIME_OF_DAY, LineSpec, Name, Seconds, check_direction
 from pipelines.values import Labels
 
-OCCUPANCY_CHANGED = "streamer.occupancy.changed.v1"
 DAY_NS = 86_400_000_000_000
 MINUTE_NS = 60_000_000_000
+
+CHANGED = EventType(
+    "streamer.occupancy.changed.v1",
+    "An entrance's occupancy changed",
+    "How many are inside behind an entrance: those who went in less those who came out, since the "
+    "last reset. Never below zero: an exit when nobody is inside raises `below_zero` instead.",
+    {
+        "occupancy": {"type": "string", "description": "the rule's name"},
+        "count": {"type": "integer", "description": "inside now", "minimum": 0},
+        "in": {
+            "type": "object",
+            "properties": {
+                "count": {"type": "integer", "description": "all", "minimum": 0},
+                "by_class": {
+                    "type": "object",
+                    "description": "by class",
+                    "additionalProperties": {"type": "integer", "minimum": 0},
+                },
+                "by_group": {
+                    "type": "object",
+                    "description": "by group",
+                    "additionalProperties": {"type": "integer", "minimum": 0},
+                },
+            },
+            "required": ["count", "by_class", "by_group"],
+            "description": "went in since the last reset",
+        },
+        "out": {
+            "type": "object",
+            "properties": {
+                "count": {"type": "integer", "description": "all", "minimum": 0},
+                "by_class": {
+                    "type": "object",
+                    "description": "by class",
+                    "additionalProperties": {"type": "integer", "minimum": 0},
+                },
+                "by_group": {
+                    "type": "object",
+                    "description": "by group",
+                    "additionalProperties": {"type": "integer", "minimum": 0},
+                },
+            },
+            "required": ["count", "by_class", "by_group"],
+            "description": "came out since the last reset",
+        },
+        "below_zero": {
+            "type": "integer",
+            "description": (
+                "of those who came out, how many did so when nobody was known to be inside: each "
+                "is a miscount"
+            ),
+            "minimum": 0,
+        },
+        "cause": {
+            "type": "string",
+            "description": "what changed it",
+            "enum": ["in", "out", "reset_idle", "reset_at"],
+        },
+        "changed_media_ns": {
+            "type": "integer",
+            "description": "the stream's time of the change, in nanoseconds",
+        },
+        **RULE_REV,
+    },
+)
+
+
+class OccupancySpec(AnalyticSpec):
+    """How many are inside: crossings `inward` of lines less those the other way; zones entered less left."""
+
+    lines: tuple[Name, ...] = Field(default=(), max_length=32)
+    inward: Name = "in"
+    zones: tuple[Name, ...] = Field(default=(), max_length=32)
+    start: int = Field(default=0, ge=0, le=1_000_000)
+    reset_idle_s: Seconds | None = None
+    reset_at_utc: str | None = Field(default=None, pattern=TIME_OF_DAY)
+
+    @model_validator(mode="after")
+    def _of_something(self) -> OccupancySpec:
+        if not self.lines and not self.zones:
+            raise ValueError("name the lines (or zones) over which people come in and go out")
+        return self
+
+    def check_lines(self, lines: Mapping[str, LineSpec]) -> None:
+        for name in self.lines:
+            check_direction(f"occupancy {self.name!r}: inward", self.inward, lines[name])
 
 
 class EntranceOccupancy:
@@ -25,7 +122,7 @@ class EntranceOccupancy:
 
     def __init__(self, spec: OccupancySpec, labels: Labels) -> None:
         self.spec = spec
-        self._chosen = Chosen(labels, spec.classes)
+        self._classes = ClassFilter(labels, spec.classes)
         self._quiet_since_s: float | None = None
         self._day: int | None = None
         self._reset()
@@ -36,68 +133,68 @@ class EntranceOccupancy:
         self._count = self.spec.start
         self._below_zero = 0
 
-    def hear(self, heard: Heard) -> list[Told]:
-        if heard.kind == "crossed":
-            if heard.name not in self.spec.lines:
+    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:
+        if event.kind == "crossed":
+            if event.name not in self.spec.lines:
                 return []
-            inward = heard.direction == self.spec.inward
-        elif heard.name in self.spec.zones:
-            inward = heard.kind == "entered"
+            inward = event.direction == self.spec.inward
+        elif event.name in self.spec.zones:
+            inward = event.kind == "entered"
         else:
             return []
-        if not self._chosen.wanted[heard.class_id]:
+        if not self._classes.includes[event.class_id]:
             return []
         if inward:
-            self._in[heard.class_id] += 1
+            self._in[event.class_id] += 1
             self._count += 1
         else:
-            self._out[heard.class_id] += 1
+            self._out[event.class_id] += 1
             if self._count:
                 self._count -= 1
             else:
                 self._below_zero += 1
-        self._quiet_since_s = heard.time_s
-        return [self._told("in" if inward else "out", heard.time_s)]
+        self._quiet_since_s = event.time_s
+        return [self._told("in" if inward else "out", event.time_s)]
 
-    def see(self, sight: Sight) -> list[Told]:
-        cause = self._time_to_reset(sight)
+    def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
+        cause = self._time_to_reset(snapshot)
         if cause is None:
             return []
         changed = self._count != self.spec.start or bool(self._in or self._out)
         self._reset()
-        return [self._told(cause, sight.time_s)] if changed else []
+        return [self._told(cause, snapshot.time_s)] if changed else []
 
-    def _time_to_reset(self, sight: Sight) -> str | None:
+    def _time_to_reset(self, snapshot: TrackSnapshot) -> str | None:
         cause = None
         if self.spec.reset_idle_s is not None:
             if self._quiet_since_s is None:
-                self._quiet_since_s = sight.time_s
-            elif sight.time_s - self._quiet_since_s >= self.spec.reset_idle_s:
-                self._quiet_since_s = sight.time_s
+                self._quiet_since_s = snapshot.time_s
+            elif snapshot.time_s - self._quiet_since_s >= self.spec.reset_idle_s:
+                self._quiet_since_s = snapshot.time_s
                 cause = "reset_idle"
         if self.spec.reset_at_utc is not None:
             hours, minutes = self.spec.reset_at_utc.split(":")
-            day = (sight.captured_ns - (int(hours) * 60 + int(minutes)) * MINUTE_NS) // DAY_NS
+            day = (snapshot.captured_ns - (int(hours) * 60 + int(minutes)) * MINUTE_NS) // DAY_NS
             if self._day is not None and day > self._day:
                 cause = "reset_at"
             self._day = day
         return cause
 
-    def _told(self, cause: str, time_s: float) -> Told:
+    def _told(self, cause: str, time_s: float) -> AnalyticEvent:
         data = {
             "occupancy": self.spec.name,
             "count": self._count,
-            "in": self._chosen.counted(self._in),
-            "out": self._chosen.counted(self._out),
+            "in": self._classes.counted(self._in),
+            "out": self._classes.counted(self._out),
             "below_zero": self._below_zero,
             "cause": cause,
         }
-        return Told(OCCUPANCY_CHANGED, data, {"changed": time_s})
+        return AnalyticEvent(CHANGED.name, data, {"changed": time_s})
 
-    def forget(self, track_ids: list[int]) -> list[Told]:  # noqa: ARG002
+    def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:  # noqa: ARG002
         return []
 
-    def close(self, time_s: float) -> list[Told]:  # noqa: ARG002
+    def close(self, time_s: float) -> list[AnalyticEvent]:  # noqa: ARG002
         self._quiet_since_s = None  # the time starts anew
         return []
 
@@ -112,3 +209,18 @@ class EntranceOccupancy:
         self._count, self._below_zero = int(count), int(below_zero)
         self._quiet_since_s = None if quiet_since_s is None else float(quiet_since_s)
         self._day = None if day is None else int(day)
+
+
+def _summary(_kind: str, data: Mapping[str, Any]) -> str:
+    below = f", {data['below_zero']} below zero" if data["below_zero"] else ""
+    return f"{data['count']} inside ({data['in']['count']} in, {data['out']['count']} out{below})"
+
+
+ANALYTIC = Analytic(
+    "occupancy",
+    "occupancies",
+    OccupancySpec,
+    lambda spec, context: EntranceOccupancy(spec, context.labels),
+    events=(CHANGED,),
+    summary=_summary,
+)

@@ -10,18 +10,102 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.analytics.base import Chosen, Heard, Sight, Told, mean_max
-from pipelines.spec_analytics import QueueSpec
+from pydantic import Field
+
+from pipelines.analytics.base import (
+    RULE_REV,
+    Analytic,
+    AnalyticEvent,
+    AnalyticSpec,
+    ClassFilter,
+    CountingEvent,
+    EventType,
+    TrackSnapshot,
+    mean_max,
+    seconds,
+)
+from pipelines.rules import Name, Seconds
 from pipelines.values import Labels
 
-QUEUE_CHANGED = "streamer.queue.changed.v1"
 OVER_S = 1.0  # speed is measured over this time,
 LEAST_S = 0.4  # and never over less
 EVERY_S = 0.1  # places kept
 LOST_S = 4.0  # who is not seen for longer (a jump of the stream's time) has not been waiting meanwhile
+
+CHANGED = EventType(
+    "streamer.queue.changed.v1",
+    "A queue changed",
+    "How many stand in a queue and how long they wait, told when its length changed or someone left it.",
+    {
+        "queue": {"type": "string", "description": "the rule's name"},
+        "zone": {"type": "string", "description": "the zone's name"},
+        "count": {"type": "integer", "description": "in the queue now", "minimum": 0},
+        "by_class": {
+            "type": "object",
+            "description": "the same by class",
+            "additionalProperties": {"type": "integer", "minimum": 0},
+        },
+        "by_group": {
+            "type": "object",
+            "description": "the same by group",
+            "additionalProperties": {"type": "integer", "minimum": 0},
+        },
+        "waiting_s": {
+            "type": "object",
+            "description": "how long those in the queue have waited so far, in seconds",
+            "properties": {
+                "mean": {
+                    "type": ["number", "null"],
+                    "description": "mean; null where there is none",
+                    "minimum": 0,
+                },
+                "max": {
+                    "type": ["number", "null"],
+                    "description": "the longest; null where there is none",
+                    "minimum": 0,
+                },
+            },
+            "required": ["mean", "max"],
+        },
+        "left": {
+            "type": "integer",
+            "description": "how many left it since the event before",
+            "minimum": 0,
+        },
+        "waited_s": {
+            "type": "object",
+            "description": "how long those had waited, in seconds",
+            "properties": {
+                "mean": {
+                    "type": ["number", "null"],
+                    "description": "mean; null where there is none",
+                    "minimum": 0,
+                },
+                "max": {
+                    "type": ["number", "null"],
+                    "description": "the longest; null where there is none",
+                    "minimum": 0,
+                },
+            },
+            "required": ["mean", "max"],
+        },
+        **RULE_REV,
+    },
+)
+
+
+class QueueSpec(AnalyticSpec):
+    """Who stands or moves slowly in a zone. Speeds are in the object's own heights a second."""
+
+    zone: Name
+    slow_heights_s: float = Field(default=0.3, gt=0, le=10)
+    join_s: Seconds = 2.0
+    leave_s: Seconds = 2.0
+    settle_s: float = Field(default=2.0, ge=0, le=3600)
 
 
 @dataclass(slots=True)
@@ -39,28 +123,28 @@ class Queue:
 
     def __init__(self, spec: QueueSpec, labels: Labels) -> None:
         self.spec = spec
-        self._chosen = Chosen(labels, spec.classes)
+        self._classes = ClassFilter(labels, spec.classes)
         self._people: dict[int, _Person] = {}
         self._length = 0  # as told
         self._other_s: float | None = None  # since when there is something to tell
         self._waited: list[float] = []  # of those who left since it was told
 
-    def see(self, sight: Sight) -> list[Told]:
-        inside = sight.inside[self.spec.zone]
+    def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
+        inside = snapshot.inside[self.spec.zone]
         for track_id in [k for k in self._people if k not in inside]:
-            self._leave(track_id, sight.time_s)
+            self._leave(track_id, snapshot.time_s)
         for track_id in inside:
-            row = sight.row_of.get(track_id)
-            if row is not None and self._chosen.wanted[sight.class_ids[row]]:
+            row = snapshot.row_of.get(track_id)
+            if row is not None and self._classes.includes[snapshot.class_ids[row]]:
                 person = self._people.get(track_id)
-                if person is not None and sight.time_s - person.places[-1][0] > LOST_S:
-                    self._leave(track_id, sight.time_s)
+                if person is not None and snapshot.time_s - person.places[-1][0] > LOST_S:
+                    self._leave(track_id, snapshot.time_s)
                     person = None
                 if person is None:
-                    person = self._people[track_id] = _Person(sight.class_ids[row])
-                person.class_id = sight.class_ids[row]
-                self._follow(person, sight.time_s, sight.boxes_xyxyn[row].tolist())
-        return self._settle(sight.time_s)
+                    person = self._people[track_id] = _Person(snapshot.class_ids[row])
+                person.class_id = snapshot.class_ids[row]
+                self._follow(person, snapshot.time_s, snapshot.boxes_xyxyn[row].tolist())
+        return self._settle(snapshot.time_s)
 
     def _follow(self, person: _Person, time_s: float, box: list[float]) -> None:
         x1, y1, x2, y2 = box
@@ -97,7 +181,7 @@ class Queue:
             gone_s = person.fast_s or (person.places[-1][0] if person.places else time_s)
             self._waited.append(max(0.0, gone_s - person.waits_s))
 
-    def _settle(self, time_s: float) -> list[Told]:
+    def _settle(self, time_s: float) -> list[AnalyticEvent]:
         waiting = [p for p in self._people.values() if p.waits_s is not None]
         if len(waiting) == self._length and not self._waited:
             self._other_s = None
@@ -108,29 +192,29 @@ class Queue:
             return []
         return [self._tell(waiting, time_s)]
 
-    def _tell(self, waiting: list[_Person], time_s: float) -> Told:
+    def _tell(self, waiting: list[_Person], time_s: float) -> AnalyticEvent:
         self._length, self._other_s = len(waiting), None
         data = {
             "queue": self.spec.name,
             "zone": self.spec.zone,
-            **self._chosen.counted(Counter(p.class_id for p in waiting)),
+            **self._classes.counted(Counter(p.class_id for p in waiting)),
             "waiting_s": mean_max([time_s - p.waits_s for p in waiting if p.waits_s is not None]),
             "left": len(self._waited),
             "waited_s": mean_max(self._waited),
         }
         self._waited = []
-        return Told(QUEUE_CHANGED, data)
+        return AnalyticEvent(CHANGED.name, data)
 
-    def hear(self, heard: Heard) -> list[Told]:  # noqa: ARG002
+    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:  # noqa: ARG002
         return []
 
-    def forget(self, track_ids: list[int]) -> list[Told]:
+    def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
         for track_id in track_ids:
             if track_id in self._people:
                 self._leave(track_id, 0.0)
         return []
 
-    def close(self, time_s: float) -> list[Told]:
+    def close(self, time_s: float) -> list[AnalyticEvent]:
         """The queue was there to the end; what is told now says that nobody is known to be in it."""
         for track_id in list(self._people):
             self._leave(track_id, time_s)
@@ -152,3 +236,18 @@ class Queue:
             int(k): _Person(int(c), deque((t, x, y) for t, x, y in places), slow_s, fast_s, waits_s)
             for k, c, places, slow_s, fast_s, waits_s in people
         }
+
+
+def _summary(_kind: str, data: Mapping[str, Any]) -> str:
+    left = f", {data['left']} left after {seconds(data['waited_s']['mean'])}" if data["left"] else ""
+    return f"{data['count']} waiting, the longest {seconds(data['waiting_s']['max'])}{left}"
+
+
+ANALYTIC = Analytic(
+    "queue",
+    "queues",
+    QueueSpec,
+    lambda spec, context: Queue(spec, context.labels),
+    events=(CHANGED,),
+    summary=_summary,
+)

@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from pipelines import events as ev
-from pipelines.analytics.base import Analytic, Array, Heard, Sight, Told
-from pipelines.analytics.dwell import DwellAlarm
-from pipelines.analytics.heatmap import Heatmap
-from pipelines.analytics.occupancy import EntranceOccupancy
-from pipelines.analytics.origin_destination import Flow
-from pipelines.analytics.queue import Queue
-from pipelines.analytics.speed import SpeedAtLine, SpeedThroughZone
-from pipelines.analytics.unique import Unique
-from pipelines.analytics.wrong_way import WrongWayLine, WrongWayZone
+from pipelines.analytics import ANALYTICS
+from pipelines.analytics.base import (
+    AnalyticEvent,
+    Array,
+    CountingEvent,
+    RuleContext,
+    RunningRule,
+    TrackSnapshot,
+)
+from pipelines.camera_rules import CameraRules, line_names, zone_names
 from pipelines.count.box_smoothing import Places
 from pipelines.count.zone import ZoneCounter
-from pipelines.spec import CameraRules
+from pipelines.events import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
 from pipelines.values import Event, Labels, Stamp
 
-KINDS = {ev.LINE_CROSSED: "crossed", ev.ZONE_ENTERED: "entered", ev.ZONE_EXITED: "exited"}
-Build = Callable[[], Analytic]
+KINDS = {LINE_CROSSED: "crossed", ZONE_ENTERED: "entered", ZONE_EXITED: "exited"}
+Build = Callable[[], RunningRule]
 
 
-class Further:
-    """All rules of ANALYTICS (pipelines.spec) of one camera. False where there are none."""
+class AnalyticsRunner:
+    """The analytics of one camera. False where its rules ask for none."""
 
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
         self._class_ids = {name: i for i, name in reversed(list(enumerate(labels.names)))}
-        self._running: dict[str, tuple[Any, Analytic, int]] = {}  # by key: what it rests on, itself, its rev
+        self._running: dict[
+            str, tuple[Any, RunningRule, int]
+        ] = {}  # by key: what it rests on, itself, its rev
         self._zones: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
@@ -42,7 +45,7 @@ class Further:
         """Take new rules; what rests on the same rules as before goes on. Raises ValueError for a
         calibration that determines no ground, and changes nothing then."""
         running = {}
-        for key, basis, rev, build in _wanted(rules, self._labels):
+        for key, basis, rev, build in _rules_of(rules, self._labels):
             before = self._running.get(key)
             running[key] = (basis, before[1] if before and before[0] == basis else build(), rev)
         self._running = running
@@ -50,7 +53,7 @@ class Further:
 
     # ---- a frame
 
-    def see(
+    def on_frame(
         self,
         places: Places,
         ids: np.ndarray[Any, Any],
@@ -63,7 +66,7 @@ class Further:
         good = np.isfinite(places.boxes_xyxyn).all(axis=1)
         track_ids = ids[places.rows[good]].tolist()
         at_ns = base_ns + round(places.time_s * 1e9)
-        sight = Sight(
+        snapshot = TrackSnapshot(
             time_s=places.time_s,
             captured_ns=stamp.captured_ns - (stamp.media_ns - at_ns),
             ids=track_ids,
@@ -73,22 +76,22 @@ class Further:
             row_of={k: i for i, k in enumerate(track_ids)},
             inside={name: zones[name].inside for name in self._zones},
         )
-        return self._events(stamp, base_ns, lambda analytic: analytic.see(sight))
+        return self._events(stamp, base_ns, lambda rule: rule.on_frame(snapshot))
 
-    def hear(self, events: Iterable[Event], stamp: Stamp, base_ns: int) -> list[Event]:
+    def on_events(self, events: Iterable[Event], stamp: Stamp, base_ns: int) -> list[Event]:
         """What lines and zones have just decided."""
         found: list[Event] = []
         for event in events:
             if event.type in KINDS:
-                heard = self._heard(event, base_ns)
-                found.extend(self._events(stamp, base_ns, lambda a, h=heard: a.hear(h)))  # type: ignore[misc]
+                counted = self._counting_event(event, base_ns)
+                found.extend(self._events(stamp, base_ns, lambda rule, h=counted: rule.on_event(h)))  # type: ignore[misc]
         return found
 
-    def _heard(self, event: Event, base_ns: int) -> Heard:
+    def _counting_event(self, event: Event, base_ns: int) -> CountingEvent:
         data = event.data
-        crossed = event.type == ev.LINE_CROSSED
+        crossed = event.type == LINE_CROSSED
         at_ns = data["crossed_media_ns" if crossed else "changed_media_ns"]
-        return Heard(
+        return CountingEvent(
             kind=KINDS[event.type],
             name=event.subject,
             track_id=data["track_id"],
@@ -100,26 +103,28 @@ class Further:
         )
 
     def forget(self, track_ids: list[int], stamp: Stamp, base_ns: int) -> list[Event]:
-        return self._events(stamp, base_ns, lambda analytic: analytic.forget(track_ids))
+        return self._events(stamp, base_ns, lambda rule: rule.forget(track_ids))
 
     def close(self, time_s: float, stamp: Stamp, base_ns: int) -> list[Event]:
         """The epoch is over; what outlives it (occupancy) goes on."""
-        return self._events(stamp, base_ns, lambda analytic: analytic.close(time_s))
+        return self._events(stamp, base_ns, lambda rule: rule.close(time_s))
 
-    def _events(self, stamp: Stamp, base_ns: int, ask: Callable[[Analytic], list[Told]]) -> list[Event]:
+    def _events(
+        self, stamp: Stamp, base_ns: int, ask: Callable[[RunningRule], list[AnalyticEvent]]
+    ) -> list[Event]:
         found = []
-        for key, (_, analytic, rev) in self._running.items():
-            for told in ask(analytic):
-                data = {**told.data, "rule_rev": rev}
-                for name, time_s in told.times_s.items():
+        for key, (_, rule, rev) in self._running.items():
+            for event in ask(rule):
+                data = {**event.data, "rule_rev": rev}
+                for name, time_s in event.times_s.items():
                     data[f"{name}_media_ns"] = base_ns + round(time_s * 1e9)
-                found.append(Event(told.type, stamp, key.partition("/")[2], data))
+                found.append(Event(event.type, stamp, key.partition("/")[2], data))
         return found
 
     # ---- checkpoints
 
     def save(self) -> dict[str, Any]:
-        return {key: [basis, analytic.save()] for key, (basis, analytic, _) in self._running.items()}
+        return {key: [basis, rule.save()] for key, (basis, rule, _) in self._running.items()}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Go on from `save`; a rule that was changed meanwhile starts anew."""
@@ -128,37 +133,17 @@ class Further:
                 self._running[key][1].restore(state)
 
 
-def _wanted(rules: CameraRules, labels: Labels) -> Iterator[tuple[str, Any, int, Build]]:
+def _rules_of(rules: CameraRules, labels: Labels) -> Iterator[tuple[str, Any, int, Build]]:
     """Every rule as its key, what it rests on (plain data), its revision, and how to start it."""
     lines = {x.name: x for x in rules.lines}
     zones = {x.name: x for x in rules.zones}
-    for word, items in rules.named()[3:]:
-        for spec in items:
-            rests_on: list[Any] = [
-                lines[n] for n in (*getattr(spec, "lines", ()), getattr(spec, "line", None)) if n
-            ]
-            rests_on += [zones[n] for n in (*getattr(spec, "zones", ()), getattr(spec, "zone", None)) if n]
+    context = RuleContext(labels, lines, rules.calibration)
+    for kind in ANALYTICS:
+        for spec in rules.of(kind.field):
+            rests_on: list[Any] = [lines[name] for name in line_names(spec)]
+            rests_on += [zones[name] for name in zone_names(spec)]
             basis = [x.model_dump(mode="json", exclude={"rev"}) for x in (spec, *rests_on)]
-            if word == "speed" and rules.calibration is not None:
+            if kind.calibrated and rules.calibration is not None:
                 basis.append(rules.calibration.model_dump(mode="json"))
             rev = max(spec.rev, *(x.rev for x in rests_on)) if rests_on else spec.rev
-            yield f"{word}/{spec.name}", basis, rev, _builder(word, spec, rules, lines, labels)
-
-
-def _builder(word: str, spec: Any, rules: CameraRules, lines: Mapping[str, Any], labels: Labels) -> Build:
-    if word == "speed":
-        kind: Any = SpeedAtLine if spec.line is not None else SpeedThroughZone
-        return lambda: kind(spec, rules.calibration, labels)
-    if word == "wrong way":
-        if spec.line is not None:
-            return lambda: WrongWayLine(spec, lines[spec.line], labels)
-        return lambda: WrongWayZone(spec, labels)
-    simple: dict[str, Any] = {
-        "dwell": DwellAlarm,
-        "occupancy": EntranceOccupancy,
-        "queue": Queue,
-        "flow": Flow,
-        "heatmap": Heatmap,
-        "unique": Unique,
-    }
-    return lambda: simple[word](spec, labels)
+            yield f"{kind.name}/{spec.name}", basis, rev, partial(kind.start, spec, context)

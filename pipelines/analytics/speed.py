@@ -10,16 +10,29 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field, model_validator
 
-from pipelines.analytics.base import Chosen, Heard, Sight, Told
+from pipelines.analytics.base import (
+    RULE_REV,
+    TRACK,
+    Analytic,
+    AnalyticEvent,
+    AnalyticSpec,
+    ClassFilter,
+    CountingEvent,
+    EventType,
+    RuleContext,
+    RunningRule,
+    TrackSnapshot,
+)
 from pipelines.homography import Homography
-from pipelines.spec_analytics import CalibrationSpec, SpeedSpec
+from pipelines.rules import CalibrationSpec, Name
 from pipelines.values import Labels
 
-SPEED_MEASURED = "streamer.speed.measured.v1"
 HALF_S = 0.5
 LEAST_S = 0.3  # a shorter time says nothing
 LEAST_PLACES = 3
@@ -29,34 +42,93 @@ ZONE_EVERY_S = 0.5  # through a zone: legs of so long, lest noise adds to the wa
 PER_UNIT = {"km/h": 3.6, "m/s": 1.0}
 Place = tuple[float, float, float]  # time_s, x and y in metres
 
+MEASURED = EventType(
+    "streamer.speed.measured.v1",
+    "A track's speed",
+    "How fast an object crossed a line, or went through a zone on the mean, over the calibrated ground.",
+    {
+        "rule": {"type": "string", "description": "the rule's name"},
+        "line": {"type": "string", "description": "the line's name, at a line"},
+        "zone": {"type": "string", "description": "the zone's name, through a zone"},
+        **TRACK,
+        "direction": {"type": "string", "description": "the name the line gives the direction"},
+        "speed": {
+            "type": ["number", "null"],
+            "description": "in `unit`; null where it could not be measured",
+            "minimum": 0,
+        },
+        "unit": {"type": "string", "description": "of `speed` and `limit`", "enum": ["km/h", "m/s"]},
+        "over_s": {
+            "type": "number",
+            "description": "the time that the speed rests on, in seconds",
+            "minimum": 0,
+        },
+        "limit": {"type": "number", "description": "the limit of the rule"},
+        "over_limit": {"type": "boolean", "description": "whether `speed` is above it"},
+        "reason": {"type": "string", "description": "why it could not be measured"},
+        "measured_media_ns": {
+            "type": "integer",
+            "description": "the stream's time of the crossing, or of the exit from the zone, in nanoseconds",
+        },
+        **RULE_REV,
+    },
+    optional=(
+        "line",
+        "zone",
+        "direction",
+        "limit",
+        "over_limit",
+        "reason",
+    ),
+)
+
+
+class SpeedSpec(AnalyticSpec):
+    """Speed over the ground where a line is crossed, or the mean through a zone. Needs `calibration`."""
+
+    line: Name | None = None
+    zone: Name | None = None
+    unit: Literal["km/h", "m/s"] = "km/h"
+    limit: float | None = Field(default=None, gt=0, le=1000)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SpeedSpec:
+        if (self.line is None) == (self.zone is None):
+            raise ValueError("name a line or a zone (one of them) at which speed is measured")
+        return self
+
 
 class SpeedAtLine:
     """The speed of each crossing of a line."""
 
     def __init__(self, spec: SpeedSpec, calibration: CalibrationSpec, labels: Labels) -> None:
         self.spec = spec
-        self._chosen = Chosen(labels, spec.classes)
+        self._classes = ClassFilter(labels, spec.classes)
         self._ground = Homography(calibration)
         self._places: dict[int, deque[Place]] = {}
-        self._due: list[Heard] = []  # crossings that wait for the places after them
+        self._due: list[CountingEvent] = []  # crossings that wait for the places after them
 
-    def see(self, sight: Sight) -> list[Told]:
-        if sight.ids:
-            keep(self._places, sight, self._ground, self._chosen, EVERY_S, MOST)
-        ready = [h for h in self._due if sight.time_s >= h.time_s + HALF_S]
-        self._due = [h for h in self._due if sight.time_s < h.time_s + HALF_S]
-        return [self._tell(heard) for heard in ready]
+    def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
+        if snapshot.ids:
+            keep(self._places, snapshot, self._ground, self._classes, EVERY_S, MOST)
+        ready = [h for h in self._due if snapshot.time_s >= h.time_s + HALF_S]
+        self._due = [h for h in self._due if snapshot.time_s < h.time_s + HALF_S]
+        return [self._tell(event) for event in ready]
 
-    def hear(self, heard: Heard) -> list[Told]:
-        if heard.kind == "crossed" and heard.name == self.spec.line and self._chosen.wanted[heard.class_id]:
-            self._due.append(heard)
+    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:
+        if (
+            event.kind == "crossed"
+            and event.name == self.spec.line
+            and self._classes.includes[event.class_id]
+        ):
+            self._due.append(event)
         return []
 
-    def _tell(self, heard: Heard) -> Told:
-        near = [p for p in self._places.get(heard.track_id, ()) if abs(p[0] - heard.time_s) <= HALF_S]
-        return measured(self.spec, self._chosen, heard, *fitted(near))
+    def _tell(self, event: CountingEvent) -> AnalyticEvent:
+        near = [p for p in self._places.get(event.track_id, ()) if abs(p[0] - event.time_s) <= HALF_S]
+        return measured(self.spec, self._classes, event, *fitted(near))
 
-    def forget(self, track_ids: list[int]) -> list[Told]:
+    def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
         gone = set(track_ids)
         found = [self._tell(h) for h in self._due if h.track_id in gone]
         self._due = [h for h in self._due if h.track_id not in gone]
@@ -64,7 +136,7 @@ class SpeedAtLine:
             self._places.pop(track_id, None)
         return found
 
-    def close(self, time_s: float) -> list[Told]:  # noqa: ARG002
+    def close(self, time_s: float) -> list[AnalyticEvent]:  # noqa: ARG002
         found = [self._tell(h) for h in self._due]
         self._due = []
         self._places.clear()
@@ -77,7 +149,9 @@ class SpeedAtLine:
     def restore(self, saved: Any) -> None:
         self._places = restored_places(saved[0], MOST)
         name = self.spec.line or ""
-        self._due = [Heard("crossed", name, int(k), int(c), float(t), str(d)) for k, c, t, d in saved[1]]
+        self._due = [
+            CountingEvent("crossed", name, int(k), int(c), float(t), str(d)) for k, c, t, d in saved[1]
+        ]
 
 
 class SpeedThroughZone:
@@ -85,46 +159,50 @@ class SpeedThroughZone:
 
     def __init__(self, spec: SpeedSpec, calibration: CalibrationSpec, labels: Labels) -> None:
         self.spec = spec
-        self._chosen = Chosen(labels, spec.classes)
+        self._classes = ClassFilter(labels, spec.classes)
         self._ground = Homography(calibration)
         self._last: dict[int, deque[Place]] = {}
         self._way: dict[int, list[float]] = {}  # track id -> metres, seconds so far
 
-    def see(self, sight: Sight) -> list[Told]:
-        inside = sight.inside[self.spec.zone or ""]
-        there = [row for k in inside if (row := sight.row_of.get(k)) is not None]
+    def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
+        inside = snapshot.inside[self.spec.zone or ""]
+        there = [row for k in inside if (row := snapshot.row_of.get(k)) is not None]
         if not there:
             return []
-        ground = self._ground.to_ground(feet(sight.boxes_xyxyn[there])).tolist()
+        ground = self._ground.to_ground(feet(snapshot.boxes_xyxyn[there])).tolist()
         for row, (x, y) in zip(there, ground, strict=True):
-            if x != x or not self._chosen.wanted[sight.class_ids[row]]:
+            if x != x or not self._classes.includes[snapshot.class_ids[row]]:
                 continue
-            track_id = sight.ids[row]
+            track_id = snapshot.ids[row]
             last = self._last.setdefault(track_id, deque(maxlen=1))
-            if last and sight.time_s - last[0][0] < ZONE_EVERY_S:
+            if last and snapshot.time_s - last[0][0] < ZONE_EVERY_S:
                 continue
             if last:
                 way = self._way.setdefault(track_id, [0.0, 0.0])
                 way[0] += math.hypot(x - last[0][1], y - last[0][2])
-                way[1] += sight.time_s - last[0][0]
-            last.append((sight.time_s, x, y))
+                way[1] += snapshot.time_s - last[0][0]
+            last.append((snapshot.time_s, x, y))
         return []
 
-    def hear(self, heard: Heard) -> list[Told]:
-        if heard.kind != "exited" or heard.name != self.spec.zone or not self._chosen.wanted[heard.class_id]:
+    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:
+        if (
+            event.kind != "exited"
+            or event.name != self.spec.zone
+            or not self._classes.includes[event.class_id]
+        ):
             return []
-        metres, over_s = self._way.pop(heard.track_id, [0.0, 0.0])
-        self._last.pop(heard.track_id, None)
+        metres, over_s = self._way.pop(event.track_id, [0.0, 0.0])
+        self._last.pop(event.track_id, None)
         speed = metres / over_s if over_s >= LEAST_S else None
-        return [measured(self.spec, self._chosen, heard, speed, over_s)]
+        return [measured(self.spec, self._classes, event, speed, over_s)]
 
-    def forget(self, track_ids: list[int]) -> list[Told]:
+    def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
         for track_id in track_ids:
             self._last.pop(track_id, None)
             self._way.pop(track_id, None)
         return []
 
-    def close(self, time_s: float) -> list[Told]:  # noqa: ARG002
+    def close(self, time_s: float) -> list[AnalyticEvent]:  # noqa: ARG002
         self._last.clear()
         self._way.clear()
         return []
@@ -144,22 +222,22 @@ def feet(boxes_xyxyn: Any) -> Any:
 
 def keep(
     places: dict[int, deque[Place]],
-    sight: Sight,
+    snapshot: TrackSnapshot,
     ground: Homography,
-    chosen: Chosen,
+    chosen: ClassFilter,
     every_s: float,
     most: int,
 ) -> None:
     """Put down where the tracks are on the ground, at most every `every_s`."""
-    metres = ground.to_ground(feet(sight.boxes_xyxyn)).tolist()
-    for track_id, class_id, (x, y) in zip(sight.ids, sight.class_ids, metres, strict=True):
-        if x != x or not chosen.wanted[class_id]:
+    metres = ground.to_ground(feet(snapshot.boxes_xyxyn)).tolist()
+    for track_id, class_id, (x, y) in zip(snapshot.ids, snapshot.class_ids, metres, strict=True):
+        if x != x or not chosen.includes[class_id]:
             continue
         way = places.get(track_id)
         if way is None:
             way = places[track_id] = deque(maxlen=most)
-        if not way or sight.time_s - way[-1][0] >= every_s - 1e-6:
-            way.append((sight.time_s, x, y))
+        if not way or snapshot.time_s - way[-1][0] >= every_s - 1e-6:
+            way.append((snapshot.time_s, x, y))
 
 
 def fitted(places: list[Place]) -> tuple[float | None, float]:
@@ -172,25 +250,27 @@ def fitted(places: list[Place]) -> tuple[float | None, float]:
     return float(np.hypot(*slope)), float(table[-1, 0] - table[0, 0])
 
 
-def measured(spec: SpeedSpec, chosen: Chosen, heard: Heard, speed_mps: float | None, over_s: float) -> Told:
+def measured(
+    spec: SpeedSpec, chosen: ClassFilter, event: CountingEvent, speed_mps: float | None, over_s: float
+) -> AnalyticEvent:
     speed = None if speed_mps is None else speed_mps * PER_UNIT[spec.unit]
     data: dict[str, Any] = {
         "rule": spec.name,
-        "line" if spec.line is not None else "zone": heard.name,
-        **chosen.names(heard.class_id),
-        "track_id": heard.track_id,
+        "line" if spec.line is not None else "zone": event.name,
+        **chosen.names(event.class_id),
+        "track_id": event.track_id,
         "speed": None if speed is None else round(speed, 2),
         "unit": spec.unit,
         "over_s": round(over_s, 3),
     }
-    if heard.direction:
-        data["direction"] = heard.direction
+    if event.direction:
+        data["direction"] = event.direction
     if spec.limit is not None:
         data["limit"] = spec.limit
         data["over_limit"] = speed is not None and speed > spec.limit
     if speed is None:
         data["reason"] = "seen on the calibrated ground for too short a time"
-    return Told(SPEED_MEASURED, data, {"measured": heard.time_s})
+    return AnalyticEvent(MEASURED.name, data, {"measured": event.time_s})
 
 
 def saved_places(places: dict[int, deque[Place]]) -> list[Any]:
@@ -199,3 +279,26 @@ def saved_places(places: dict[int, deque[Place]]) -> list[Any]:
 
 def restored_places(saved: list[Any], most: int) -> dict[int, deque[Place]]:
     return {int(k): deque(((t, x, y) for t, x, y in way), maxlen=most) for k, way in saved}
+
+
+def _summary(_kind: str, data: Mapping[str, Any]) -> str:
+    speed = "not measured" if data["speed"] is None else f"{data['speed']:.1f} {data['unit']}"
+    over = ", over the limit" if data.get("over_limit") else ""
+    return f"{data.get('line', data.get('zone'))}: {data['class']} {data['track_id']} {speed}{over}"
+
+
+def _start(spec: SpeedSpec, context: RuleContext) -> RunningRule:
+    assert context.calibration is not None  # CameraRules has seen to it
+    kind = SpeedAtLine if spec.line is not None else SpeedThroughZone
+    return kind(spec, context.calibration, context.labels)
+
+
+ANALYTIC = Analytic(
+    "speed",
+    "speeds",
+    SpeedSpec,
+    _start,
+    events=(MEASURED,),
+    summary=_summary,
+    calibrated=True,
+)

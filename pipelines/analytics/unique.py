@@ -7,13 +7,57 @@ than the tracker bridges. A track that lives across the end of a period counts i
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
-from pipelines.analytics.base import Chosen, Heard, Period, Sight, Told
-from pipelines.spec_analytics import UniqueSpec
+from pydantic import Field
+
+from pipelines.analytics.base import (
+    PERIOD,
+    RULE_REV,
+    Analytic,
+    AnalyticEvent,
+    AnalyticSpec,
+    ClassFilter,
+    CountingEvent,
+    EventType,
+    Period,
+    TrackSnapshot,
+)
+from pipelines.rules import Name, Seconds
 from pipelines.values import Labels
 
-UNIQUE = "streamer.unique.counted.v1"
+COUNTED = EventType(
+    "streamer.unique.counted.v1",
+    "Different tracks in a period",
+    "How many different tracks were seen in a period. Tracks, not persons: who leaves and comes "
+    "back is another one.",
+    {
+        "unique": {"type": "string", "description": "the rule's name"},
+        "zone": {"type": ["string", "null"], "description": "the zone, or null: the whole picture"},
+        "count": {"type": "integer", "description": "tracks", "minimum": 0},
+        "by_class": {
+            "type": "object",
+            "description": "the same by class",
+            "additionalProperties": {"type": "integer", "minimum": 0},
+        },
+        "by_group": {
+            "type": "object",
+            "description": "the same by group",
+            "additionalProperties": {"type": "integer", "minimum": 0},
+        },
+        **PERIOD,
+        **RULE_REV,
+    },
+)
+
+
+class UniqueSpec(AnalyticSpec):
+    """How many different tracks were seen in each period, in the picture or a zone."""
+
+    zone: Name | None = None
+    every_s: Seconds = 3600.0
+    min_seen_s: float = Field(default=1.0, ge=0, le=3600)
 
 
 class Unique:
@@ -22,50 +66,50 @@ class Unique:
 
     def __init__(self, spec: UniqueSpec, labels: Labels) -> None:
         self.spec = spec
-        self._chosen = Chosen(labels, spec.classes)
+        self._classes = ClassFilter(labels, spec.classes)
         self._first_s: dict[int, float] = {}  # of live tracks
         self._counted: set[int] = set()  # of those, in this period
         self._counts: Counter[int] = Counter()
         self._period = Period(spec.every_s)
 
-    def see(self, sight: Sight) -> list[Told]:
-        ended = self._period.over(sight.time_s)
+    def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
+        ended = self._period.over(snapshot.time_s)
         found = [] if ended is None else [self._tell(ended, True)]
-        inside = None if self.spec.zone is None else sight.inside[self.spec.zone]
+        inside = None if self.spec.zone is None else snapshot.inside[self.spec.zone]
         if inside is not None and not inside:
             return found
-        for track_id, class_id in zip(sight.ids, sight.class_ids, strict=True):
-            if track_id in self._counted or not self._chosen.wanted[class_id]:
+        for track_id, class_id in zip(snapshot.ids, snapshot.class_ids, strict=True):
+            if track_id in self._counted or not self._classes.includes[class_id]:
                 continue
             if inside is not None and track_id not in inside:
                 continue
-            first_s = self._first_s.setdefault(track_id, sight.time_s)
-            if sight.time_s - first_s >= self.spec.min_seen_s - 1e-6:
+            first_s = self._first_s.setdefault(track_id, snapshot.time_s)
+            if snapshot.time_s - first_s >= self.spec.min_seen_s - 1e-6:
                 self._counted.add(track_id)
                 self._counts[class_id] += 1
         return found
 
-    def _tell(self, ended: dict[str, float], complete: bool) -> Told:
+    def _tell(self, ended: dict[str, float], complete: bool) -> AnalyticEvent:
         data: dict[str, Any] = {
             "unique": self.spec.name,
             "zone": self.spec.zone,
-            **self._chosen.counted(self._counts),
+            **self._classes.counted(self._counts),
             "complete": complete,
         }
         self._counts = Counter()
         self._counted.clear()
-        return Told(UNIQUE, data, ended)
+        return AnalyticEvent(COUNTED.name, data, ended)
 
-    def hear(self, heard: Heard) -> list[Told]:  # noqa: ARG002
+    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:  # noqa: ARG002
         return []
 
-    def forget(self, track_ids: list[int]) -> list[Told]:
+    def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
         for track_id in track_ids:
             self._first_s.pop(track_id, None)
             self._counted.discard(track_id)
         return []
 
-    def close(self, time_s: float) -> list[Told]:
+    def close(self, time_s: float) -> list[AnalyticEvent]:
         ended = self._period.cut(time_s)
         found = [] if ended is None else [self._tell(ended, False)]
         self._first_s.clear()
@@ -81,3 +125,18 @@ class Unique:
         self._first_s = {int(k): float(v) for k, v, _ in first}
         self._counted = {int(k) for k, _, counted in first if counted}
         self._counts = Counter({int(c): int(n) for c, n in counts})
+
+
+def _summary(_kind: str, data: Mapping[str, Any]) -> str:
+    by_class = ", ".join(f"{name} {n}" for name, n in data["by_class"].items())
+    return f"{data['count']} tracks" + (f" ({by_class})" if by_class else "")
+
+
+ANALYTIC = Analytic(
+    "unique",
+    "uniques",
+    UniqueSpec,
+    lambda spec, context: Unique(spec, context.labels),
+    events=(COUNTED,),
+    summary=_summary,
+)

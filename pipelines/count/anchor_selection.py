@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from pipelines.count.box_smoothing import Places
 from pipelines.geometry import anchor_points
-from pipelines.spec import Anchor
+from pipelines.rules import Anchor
 from pipelines.values import Labels
 
 Array = npt.NDArray[np.float64]

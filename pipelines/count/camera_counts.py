@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import astuple
 from typing import Any
 
-from pipelines import events as ev
-from pipelines.analytics.runner import Further
+from pipelines.analytics.runner import AnalyticsRunner
+from pipelines.camera_rules import CameraRules
+from pipelines.count import event_data
 from pipelines.count.anchor_selection import Selection
 from pipelines.count.box_smoothing import Places, Smoother
 from pipelines.count.line import LineCounter
 from pipelines.count.trajectory_recorder import PathRecorder, TrackPath
 from pipelines.count.zone import ZoneChange, ZoneCounter
-from pipelines.spec import CameraRules, LineSpec, ZoneSpec
+from pipelines.rules import LineSpec, ZoneSpec
 from pipelines.values import Event, Labels, Stamp, Tracks
 
 FORMAT = 5
@@ -35,7 +36,7 @@ class Analytics:
         self._lines: dict[str, LineCounter] = {}
         self._zones: dict[str, ZoneCounter] = {}
         self._occupancy: dict[str, dict[int, int]] = {}
-        self._further = Further(labels)
+        self._analytics = AnalyticsRunner(labels)
         self._start()
         self.with_rules(rules)
 
@@ -56,10 +57,10 @@ class Analytics:
         counted: tuple[LineSpec | ZoneSpec, ...] = (*rules.lines, *rules.zones)
         for spec in counted:
             self._check_classes(spec.name, spec.classes)
-        for word, items in rules.named()[3:]:
+        for word, items in rules.of_analytics():
             for rule in items:
                 self._check_classes(f"{word} {rule.name}", rule.classes)
-        self._further.with_rules(rules)
+        self._analytics.with_rules(rules)
         lines, zones = self._lines, self._zones
         self._lines = {
             s.name: lines[s.name] if s.name in lines and lines[s.name].spec == s else LineCounter(s)
@@ -124,21 +125,23 @@ class Analytics:
             changes = zone.update(chosen, anchors, self._smoother)
             if changes:
                 decided = self._zone_events(stamp, zone, changes)
-                events.extend((*decided, *self._further.hear(decided, stamp, self._base_ns)))
+                events.extend((*decided, *self._analytics.on_events(decided, stamp, self._base_ns)))
         return events
 
     def _decide(self, stamp: Stamp, flush: bool) -> list[Event]:
         events: list[Event] = []
         while (places := self._smoother.next_places(self._now_s, flush)) is not None:
             events.extend(self._take(stamp, places))
-            if self._further:
+            if self._analytics:
                 _, anchors = self._selection.of((), "auto")
                 events.extend(
-                    self._further.see(places, self._smoother.ids, anchors, self._zones, stamp, self._base_ns)
+                    self._analytics.on_frame(
+                        places, self._smoother.ids, anchors, self._zones, stamp, self._base_ns
+                    )
                 )
         for line in self._lines.values():
             if decided := self._line_events(stamp, line, flush):
-                events.extend((*decided, *self._further.hear(decided, stamp, self._base_ns)))
+                events.extend((*decided, *self._analytics.on_events(decided, stamp, self._base_ns)))
         return events
 
     def _forget(self, stamp: Stamp) -> list[Event]:
@@ -150,9 +153,9 @@ class Analytics:
             line.forget(rows)
         for zone in self._zones.values():
             decided = self._zone_events(stamp, zone, zone.forget(rows))
-            events.extend((*decided, *self._further.hear(decided, stamp, self._base_ns)))
+            events.extend((*decided, *self._analytics.on_events(decided, stamp, self._base_ns)))
         paths = self._recorder.forget(rows)
-        events.extend(self._further.forget([path.track_id for path in paths], stamp, self._base_ns))
+        events.extend(self._analytics.forget([path.track_id for path in paths], stamp, self._base_ns))
         events.extend(self._ended(stamp, path) for path in paths)
         return events
 
@@ -161,8 +164,8 @@ class Analytics:
         events = self._decide(stamp, flush=True)
         for zone in self._zones.values():
             decided = self._zone_events(stamp, zone, zone.close())
-            events.extend((*decided, *self._further.hear(decided, stamp, self._base_ns)))
-        events.extend(self._further.close(self._now_s, stamp, self._base_ns))
+            events.extend((*decided, *self._analytics.on_events(decided, stamp, self._base_ns)))
+        events.extend(self._analytics.close(self._now_s, stamp, self._base_ns))
         events.extend(self._ended(stamp, path) for path in self._recorder.close())
         self._lines = {name: LineCounter(line.spec) for name, line in self._lines.items()}
         self._zones = {name: ZoneCounter(zone.spec) for name, zone in self._zones.items()}
@@ -181,7 +184,7 @@ class Analytics:
         for crossing in line.decide(self._now_s, table, flush):
             self._recorder.counted(crossing.row)
             events.append(
-                ev.line_crossed(
+                event_data.line_crossed(
                     stamp,
                     self.labels,
                     line.spec,
@@ -195,16 +198,18 @@ class Analytics:
         return events
 
     def _zone_events(self, stamp: Stamp, zone: ZoneCounter, changes: list[ZoneChange]) -> list[Event]:
-        events = [ev.zone_changed(stamp, self.labels, zone.spec, c, self._ns(c.time_s)) for c in changes]
+        events = [
+            event_data.zone_changed(stamp, self.labels, zone.spec, c, self._ns(c.time_s)) for c in changes
+        ]
         if changes:
             counts = zone.occupancy
             if counts != self._occupancy[zone.spec.name]:
                 self._occupancy[zone.spec.name] = counts
-                events.append(ev.zone_occupancy(stamp, self.labels, zone.spec, counts))
+                events.append(event_data.zone_occupancy(stamp, self.labels, zone.spec, counts))
         return events
 
     def _ended(self, stamp: Stamp, path: TrackPath) -> Event:
-        return ev.track_ended(stamp, self.labels, path, self._ns(path.first_s), self._ns(path.last_s))
+        return event_data.track_ended(stamp, self.labels, path, self._ns(path.first_s), self._ns(path.last_s))
 
     # ---- checkpoints
 
@@ -220,7 +225,7 @@ class Analytics:
             "paths": self._recorder.save(),
             "lines": {name: [self._line_bases[name], line.save()] for name, line in self._lines.items()},
             "zones": {name: [self._zone_bases[name], zone.save()] for name, zone in self._zones.items()},
-            "further": self._further.save(),
+            "further": self._analytics.save(),
             "occupancy": {n: [[c, k] for c, k in v.items()] for n, v in self._occupancy.items()},
         }
 
@@ -236,7 +241,7 @@ class Analytics:
         self._now_s = float(saved["now_s"])
         self._smoother.restore(saved["smoother"])
         self._recorder.restore(saved["paths"])
-        self._further.restore(saved.get("further", {}))
+        self._analytics.restore(saved.get("further", {}))
         for name, (spec, state) in saved["lines"].items():
             if self._line_bases.get(name) == spec:
                 self._lines[name].restore(state)

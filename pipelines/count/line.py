@@ -26,7 +26,7 @@ import numpy.typing as npt
 from pipelines.count.box_smoothing import Places
 from pipelines.count.slot_table import RowTable
 from pipelines.geometry import BORDER, Polyline, at_the_border
-from pipelines.spec import LineSpec
+from pipelines.rules import LineSpec
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]

@@ -14,7 +14,7 @@ from pipelines.count.line import EVIDENCE, SETTLE_S, band_width, least_evidence
 from pipelines.count.replay import StoredEvidence, counts_class, recount, stored_anchors
 from pipelines.count.trajectory_codec import Trace
 from pipelines.geometry import Polyline, point_in_polygon
-from pipelines.spec import LineSpec, ZoneSpec
+from pipelines.rules import LineSpec, ZoneSpec
 
 Array = npt.NDArray[np.float64]
 

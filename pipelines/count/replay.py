@@ -19,7 +19,7 @@ from pipelines.count.trajectory_codec import Places as StoredPlaces
 from pipelines.count.trajectory_codec import Trace
 from pipelines.count.trajectory_recorder import BEFORE_S
 from pipelines.geometry import BORDER, Polyline, anchor_points
-from pipelines.spec import LineSpec
+from pipelines.rules import LineSpec
 
 Array = npt.NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pipelines.count.box_smoothing import Places, Smoother
 from pipelines.count.slot_table import RowTable
 from pipelines.geometry import Polygon
-from pipelines.spec import ZoneSpec
+from pipelines.rules import ZoneSpec
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pipelines.spec import CameraRules
+from pipelines.camera_rules import CameraRules
 from pipelines.values import Bools, Detections, Floats, Labels
 
 MASK_SIDE = 256  # cells of a mask's raster along each side: 0.4 % of the picture

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pipelines.evaluate.crossings import Crossing
 from pipelines.evaluate.truth import Truth, TruthError
 from pipelines.geometry import Polyline, at_the_border
-from pipelines.spec import LineSpec
+from pipelines.rules import LineSpec
 
 Array = npt.NDArray[np.float64]
 Longs = npt.NDArray[np.int64]

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.actions.card import HeadCard
+from pipelines.events import SCENE_CHANGED
 from pipelines.scene.model import SceneModel
 from pipelines.values import Event, Image, Stamp
 
-SCENE_CHANGED = "streamer.scene.changed.v1"
 UNKNOWN = "unknown"
 OFF = 0.7  # of a label's threshold: a scene holds until its probability is below
 AGREE = 2  # looks in a row that say the same, before it is believed

@@ -15,7 +15,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipelines.spec import REVISED, Rules
+from pipelines.camera_rules import REVISED
+from pipelines.rules import Rules
 from streamer.api.arguments import read_arguments
 from streamer.api.change_schema import (
     AnyChange,

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, RootModel
 
-from pipelines.spec import LineSpec, MaskSpec, ZoneSpec
+from pipelines.rules import LineSpec, MaskSpec, ZoneSpec
 from streamer.api.arguments import Arguments
 
 Word = Annotated[str, Field(max_length=255)]  # a name; which are allowed is said where it is used

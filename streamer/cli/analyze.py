@@ -13,9 +13,10 @@ from typing import Any
 
 import click
 
+from pipelines.camera_rules import CameraRules
 from pipelines.pipeline import VIEW_MOVED
 from pipelines.registry import DETECTORS
-from pipelines.spec import CameraRules, PipelineSpec
+from pipelines.spec import PipelineSpec
 from streamer.cli.analyze_tables import as_dict, print_analysis
 from streamer.cli.click_types import Finite
 from streamer.cli.clip_arguments import (

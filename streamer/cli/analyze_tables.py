@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from streamer.cli.event_summary import gist
+from streamer.cli.event_summary import one_line
 from streamer.cli.rules import DEFAULT_DIRECTIONS
 from streamer.clips.analyze import Analysis
 
@@ -89,5 +89,5 @@ def print_analysis(result: Analysis) -> None:
         table = Table("analytic", "rule", "events", "the last one")
         for kind, rules in sorted(result.further.items()):
             for name, told in rules.items():
-                table.add_row(kind, name, str(told["events"]), gist(kind, told["last"]))
+                table.add_row(kind, name, str(told["events"]), one_line(f"streamer.{kind}.v1", told["last"]))
         console.print(table)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.spec import REVISED
+from pipelines.camera_rules import REVISED
 from pipelines.values import Image
 from streamer.cli import daemon
 from streamer.cli.lenient_config import present

@@ -16,22 +16,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pipelines.actions.engine import ActionEngine
 from pipelines.actions.factory import create_engine
+from pipelines.camera_rules import CameraRules
 from pipelines.defaults import with_defaults
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import sha256_of
+from pipelines.rules import Anchor, LineSpec, ZoneSpec, check_name
 from pipelines.scene.model import SceneModel
 from pipelines.scene.tracker import SceneWatch
-from pipelines.spec import (
-    Anchor,
-    CameraRules,
-    LineSpec,
-    PipelineSpec,
-    ZoneSpec,
-    check_name,
-    preset,
-    with_actions,
-)
+from pipelines.spec import PipelineSpec, preset, with_actions
 from streamer.cli.rules import normalised
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore

@@ -18,7 +18,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from pipelines.spec import LineSpec
+from pipelines.rules import LineSpec
 from streamer.cli.click_types import Finite
 from streamer.cli.demo_actions import ActionBoard
 from streamer.cli.demo_board import Board, Truth

@@ -11,14 +11,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.spec import LineSpec
+from pipelines.events import ACTION_DETECTED, LINE_CROSSED
+from pipelines.rules import LineSpec
 from streamer.cli.demo_actions import ActionBoard
-from streamer.events.cloudevents import COUNTS, LINE_CROSSED, parse_rfc3339_ns
+from streamer.events.cloudevents import CAMERA_STATE, COUNTS, parse_rfc3339_ns
 from streamer.sources.synthetic import Scene
 from streamer.sources.synthetic.truth import CrossingTruth, TrueCrossing
 
-ACTION_DETECTED = "streamer.action.detected.v1"
-CAMERA_STATE = "streamer.camera.state.v1"
 CLEAR_S = 1.0  # no true crossing this near to the begin or end of the comparison
 LATEST = 6
 Cell = tuple[str, str, str]  # line, group or class, direction

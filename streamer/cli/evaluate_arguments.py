@@ -9,11 +9,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pipelines.camera_rules import CameraRules
 from pipelines.defaults import with_defaults
 from pipelines.evaluate.acceptance import Gate, GateError, parse_gates
 from pipelines.evaluate.truth import parse_time
 from pipelines.registry import DETECTORS
-from pipelines.spec import Anchor, CameraRules, LineSpec, PipelineSpec, preset_names
+from pipelines.rules import Anchor, LineSpec
+from pipelines.spec import PipelineSpec, preset_names
 from streamer.cli.clip_arguments import (
     Drawing,
     chosen_spec,

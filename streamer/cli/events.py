@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from streamer.cli.event_summary import gist
+from streamer.cli.event_summary import one_line
 from streamer.cli.ledger import check_known, ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.config.schema import Config
@@ -245,12 +245,11 @@ def _line(event: dict[str, Any], camera: str, zone: ZoneInfo) -> str:
     """One event for people: local time, camera, what, and what is worth knowing of it."""
     at = datetime.fromisoformat(event["time"]).astimezone(zone)
     kind = event["type"].removeprefix("streamer.").rpartition(".v")[0]
-    return (
-        f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}  {camera:<16} {kind:<15} {_gist(kind, event)}"
-    )
+    moment = f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}"
+    return f"{moment}  {camera:<16} {kind:<15} {_summary(kind, event)}"
 
 
-def _gist(kind: str, event: dict[str, Any]) -> str:
+def _summary(kind: str, event: dict[str, Any]) -> str:
     data = event["data"]
     if kind == "counts":
         crossed = [
@@ -262,10 +261,10 @@ def _gist(kind: str, event: dict[str, Any]) -> str:
         seen_s = data["coverage"]["seen_s"] + data["coverage"]["gated_s"]
         length_s = (data["end_ns"] - data["start_ns"]) / 1e9
         return f"{', '.join(crossed) or 'no crossing'}; seen {seen_s:.1f} of {length_s:.1f} s"
-    further = gist(kind, data)
-    if further is not None:
-        return f"{event.get('subject', '')}  {further}"
-    told = {
+    summary = one_line(event["type"], data)
+    if summary is not None:
+        return f"{event.get('subject', '')}  {summary}"
+    shown = {
         "line.crossed": ("line", "direction", "class", "track_id"),
         "zone.entered": ("zone", "class", "track_id"),
         "zone.exited": ("zone", "class", "track_id", "dwell_s"),
@@ -274,5 +273,5 @@ def _gist(kind: str, event: dict[str, Any]) -> str:
         "camera.state": ("state", "detail"),
     }
     return "  ".join(
-        f"{name}={data[name]}" for name in told.get(kind, ()) if data.get(name) not in (None, "")
+        f"{name}={data[name]}" for name in shown.get(kind, ()) if data.get(name) not in (None, "")
     )

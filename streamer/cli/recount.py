@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from pipelines.spec import Anchor, LineSpec
+from pipelines.rules import Anchor, LineSpec
 from streamer.cli.clip_arguments import parse_drawn
 from streamer.cli.counts import unix_s
 from streamer.cli.ledger import ledger_path

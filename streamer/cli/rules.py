@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.spec import check_name
+from pipelines.rules import check_name
 from streamer.cli import daemon
 from streamer.cli.lenient_config import present
 from streamer.config.store import ConfigStore

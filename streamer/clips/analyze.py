@@ -14,30 +14,24 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from pipelines.actions.engine import ActionEngine
+from pipelines.analytics import ANALYTICS
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.errors import ModelRefused
+from pipelines.events import ACTION_DETECTED, LINE_CROSSED, SCENE_CHANGED, ZONE_ENTERED, ZONE_EXITED
 from pipelines.geometry import fit
 from pipelines.pipeline import Pipeline
-from pipelines.scene.tracker import SCENE_CHANGED, SceneWatch
-from pipelines.spec import CameraRules
+from pipelines.scene.tracker import SceneWatch
 from pipelines.values import Detections, Event, FrameResult, Image, Labels, Stamp
 from streamer.clips.drawing.overlay import Overlay
 from streamer.clips.prefetch import CAMERA, results, stamp_of
 from streamer.clips.stored_detections import DetectionLog, StoredDetections, replacing
 from streamer.clips.video_writer import ClipWriter
 from streamer.errors import ConfigError, SourceDamaged
-from streamer.events.cloudevents import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
 from streamer.sources.base import Source, SourceInfo
 
-# Events of the analytics beyond lines and zones, of which the number and the last are kept.
-FURTHER = frozenset(
-    f"streamer.{kind}.v1"
-    for kind in (
-        *("dwell.exceeded", "occupancy.changed", "queue.changed", "flow.moved", "flow.matrix"),
-        *("speed.measured", "wrongway.detected", "heatmap.measured", "unique.counted"),
-        "action.detected",
-    )
-)
+# Events of which the number and the last are kept.
+SUMMARISED = frozenset({ACTION_DETECTED, *(event.name for kind in ANALYTICS for event in kind.events)})
 SHORT = 0.9  # fewer than this share of the frames that a clip says it has: it is truncated
 Progress = Callable[[int], None]
 
@@ -113,7 +107,7 @@ class Analysis:
                 zone.dwell_s.append(float(data["dwell_s"]))
         elif event.type == SCENE_CHANGED:
             self._scene(event.subject, data["previous"], data["start_media_ns"])
-        elif event.type in FURTHER:
+        elif event.type in SUMMARISED:
             kind = event.type.removeprefix("streamer.").removesuffix(".v1")
             told = self.further.setdefault(kind, {}).setdefault(event.subject, {"events": 0})
             told["events"] += 1

@@ -13,19 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.detector import Detector
 from pipelines.evaluate.boxes import TrueBoxes, box_crossings, check_boxes, read_mot
 from pipelines.evaluate.crossings import WITHIN_S, Crossing, compare
 from pipelines.evaluate.summary import Evaluation, evaluate
 from pipelines.evaluate.tracking import FrameBoxes, TrackingScore, tracking_score
 from pipelines.evaluate.truth import Truth, TruthError, is_asked, keep_classes, read_crossings
-from pipelines.spec import CameraRules
+from pipelines.events import LINE_CROSSED
 from pipelines.values import Event, FrameResult, Labels, Tracks
 from streamer.clips import analyze as analysis
 from streamer.clips.analyze import Analysis, Progress
 from streamer.clips.stored_detections import StoredDetections
 from streamer.errors import ConfigError, SourceError
-from streamer.events.cloudevents import LINE_CROSSED
 from streamer.sources.base import Source, SourceInfo
 
 NO_TRACKING = "HOTA, IDF1 and MOTA need `pip install 'streamer[evaluate]'`"

@@ -15,7 +15,7 @@ from pipelines.evaluate.boxes import crossing_box
 from pipelines.evaluate.crossings import Crossing
 from pipelines.evaluate.report import Picture, clock
 from pipelines.geometry import fit
-from pipelines.spec import LineSpec
+from pipelines.rules import LineSpec
 from pipelines.values import Event, Image
 from streamer.clips.drawing.primitives import PAPER, Flash, draw_line, draw_result, write
 from streamer.clips.evaluation import Judged

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from pipelines.camera_rules import CameraRules
 from pipelines.count.line import EVIDENCE
 from pipelines.count.near_misses import nearest_to_line, nearest_to_zone, passages
 from pipelines.count.replay import stored_anchors
 from pipelines.count.trajectory_codec import Trace, TraceError, decode
-from pipelines.spec import CameraRules, LineSpec, ZoneSpec
+from pipelines.events import TRACK_ENDED
+from pipelines.rules import LineSpec, ZoneSpec
 from streamer.errors import StreamerError
 from streamer.events import cloudevents
 from streamer.events.cloudevents import StoredEvent, rfc3339
@@ -182,7 +184,7 @@ def _track(reader: LedgerReader, found: Explanation) -> dict[str, Any]:
     told: dict[str, Any] = {"track_id": track_id, "epoch": epoch}
     kept = reader.path_of(camera, epoch, track_id)
     if kept is None:
-        if reader.of_track(camera, cloudevents.TRACK_ENDED, epoch, track_id):
+        if reader.of_track(camera, TRACK_ENDED, epoch, track_id):
             return told | {"state": "ended", "note": "its path was not kept"}
         return told | {"state": "still open", "note": "its path is kept when it ends; look again then"}
     ended = reader.event(camera, kept.seq)

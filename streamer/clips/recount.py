@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from pipelines.count.replay import recount
 from pipelines.count.trajectory_codec import TraceError, decode
-from pipelines.spec import LineSpec
+from pipelines.events import TRACK_ENDED
+from pipelines.rules import LineSpec
 from streamer.errors import ConfigError
-from streamer.events.cloudevents import TRACK_ENDED, parse_rfc3339_ns
+from streamer.events.cloudevents import parse_rfc3339_ns
 from streamer.ledger import LedgerReader
 
 NS_PER_S = 1_000_000_000

@@ -10,7 +10,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.spec import LineSpec
+from pipelines.rules import LineSpec
 from streamer.clips.video_writer import ClipWriter
 from streamer.sources.synthetic.backdrop import build
 from streamer.sources.synthetic.scene import Scene

@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from pipelines.spec import MOST_PAUSE_S, CameraRules, Name, PathText, SceneSpec
-from pipelines.spec_base import Strict
+from pipelines.camera_rules import CameraRules
+from pipelines.rules import Name, PathText, Strict
+from pipelines.spec import MAX_PAUSE_S, SceneSpec
 from streamer.errors import ConfigError
 from streamer.urls import check_source_url, split_credentials
 
@@ -43,7 +44,7 @@ class CameraConfig(Strict):
     pipeline: Name = "default"
     model: PathText | None = Field(default=None, min_length=1, max_length=255)
     actions: PathText | None = Field(default=None, min_length=1, max_length=255)
-    actions_pause_s: float | None = Field(default=None, ge=0, le=MOST_PAUSE_S)
+    actions_pause_s: float | None = Field(default=None, ge=0, le=MAX_PAUSE_S)
     source: SourceOptions = SourceOptions()
     scene: SceneSpec | None = None
     rules: CameraRules = CameraRules()

@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.spec import Name
+from pipelines.rules import Name
 from streamer.config.atomic_write import Write
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import ConfigStore

@@ -18,7 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipelines.spec import NAME_PATTERN, REVISED, check_name
+from pipelines.camera_rules import REVISED
+from pipelines.rules import NAME_PATTERN, check_name
 from streamer.config.atomic_write import write_atomically
 from streamer.config.partial_config import salvage
 from streamer.config.schema import CameraConfig, Config

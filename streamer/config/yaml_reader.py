@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from pipelines.spec import NAME_PATTERN, NAME_RULE, PATH_PATTERN, PATH_RULE
+from pipelines.rules import NAME_PATTERN, NAME_RULE, PATH_PATTERN, PATH_RULE
 from streamer.errors import ConfigError, one_line
 from streamer.urls import redact
 

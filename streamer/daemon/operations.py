@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, Field
 
-from pipelines.spec import Name
+from pipelines.rules import Name
 from streamer.api.arguments import Arguments, read_arguments
 from streamer.api.change_schema import AnyChange, WantedChange
 from streamer.errors import ControlError, StreamerError

@@ -12,15 +12,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pipelines.events import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
 from streamer.ipc.messages import EventRecord
 
 NS_PER_S = 1_000_000_000
 
-LINE_CROSSED = "streamer.line.crossed.v1"
-ZONE_ENTERED = "streamer.zone.entered.v1"
-ZONE_EXITED = "streamer.zone.exited.v1"
 COUNTS = "streamer.counts.v1"
-TRACK_ENDED = "streamer.track.ended.v1"
+CAMERA_STATE = "streamer.camera.state.v1"
 TRACE = "trace"  # in a track's data: its whole path (pipelines/count/trajectory_codec.py)
 COUNTING_TYPES = (LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED)
 

@@ -10,6 +10,7 @@ import sqlite3
 import msgspec
 
 from pipelines.count.trajectory_codec import TraceError, unpack
+from pipelines.events import TRACK_ENDED
 from streamer.events import cloudevents
 from streamer.ipc.messages import EventRecord
 from streamer.ledger.retention import NS_PER_MINUTE
@@ -58,7 +59,7 @@ class Entries:
             ),
         )
         camera.last_seq = record.seq
-        if record.type == cloudevents.TRACK_ENDED and cloudevents.TRACE in record.data:
+        if record.type == TRACK_ENDED and cloudevents.TRACE in record.data:
             self._keep_path(camera, record)
         if record.type == cloudevents.COUNTS:
             self._close_bucket(camera, record)

@@ -15,11 +15,12 @@ from pipelines.actions.compatibility import (
     check_pair,
     traits_of,
 )
+from pipelines.camera_rules import CameraRules
 from pipelines.defaults import with_defaults
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
-from pipelines.spec import ActionsSpec, CameraRules, PipelineSpec, preset, with_actions
+from pipelines.spec import ActionsSpec, PipelineSpec, preset, with_actions
 from streamer.config.schema import CameraConfig, Config
 from streamer.errors import ConfigError, ModelError
 from streamer.models.store import ModelStore

@@ -26,7 +26,7 @@ from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import check_pinned, sha256_of
 from pipelines.registry import PACKAGED_MODEL
-from pipelines.spec import check_name
+from pipelines.rules import check_name
 from streamer.errors import ModelError, StorageError
 from streamer.models.installed import (
     MOTION,

@@ -21,12 +21,13 @@ from pipelines.actions.card import EmbedderCard
 from pipelines.actions.factory import create_engine
 from pipelines.actions.full_frame_features import sizes as sizes_of
 from pipelines.actions.inputs import Kind
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.feature_maps import STRIDES
 from pipelines.pipeline import Pipeline
 from pipelines.registry import create_detector
 from pipelines.skeleton import COCO_17
-from pipelines.spec import ActionsSpec, CameraRules
+from pipelines.spec import ActionsSpec
 from pipelines.values import Detections, Frame, Labels, Stamp
 from streamer.errors import SourceError
 from streamer.sources.base import create_source

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from pipelines.actions.factory import create_engine
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.card import read_card
 from pipelines.detect.detector import Detector
 from pipelines.geometry import iou
 from pipelines.pipeline import Pipeline
 from pipelines.registry import PACKAGED_MODEL, create_detector
-from pipelines.spec import ActionsSpec, CameraRules
+from pipelines.spec import ActionsSpec
 from pipelines.values import Detections, Frame, Stamp
 from streamer.cli.demo import CAMERA, SCENE
 from streamer.cli.demo_actions import ActionBoard

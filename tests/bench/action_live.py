@@ -18,9 +18,10 @@ from click.testing import CliRunner
 from pipelines.actions.engine import ActionEngine
 from pipelines.actions.factory import create_engine
 from pipelines.actions.windows import resample
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.detector import Detector
 from pipelines.registry import create_detector
-from pipelines.spec import ActionsSpec, CameraRules
+from pipelines.spec import ActionsSpec
 from pipelines.train.actions.data import Labelled
 from pipelines.train.actions.sources import Source, open_source
 from pipelines.values import Event, Floats, FrameResult

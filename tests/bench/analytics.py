@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.camera_rules import CameraRules
 from pipelines.count import create_analytics
-from pipelines.spec import CameraRules
 from pipelines.values import Labels, Stamp, Tracks
 
 NAME = "analytics"

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.camera_rules import CameraRules
 from pipelines.count import create_analytics
 from pipelines.evaluate.crossings import Crossing, bootstrap_sum, compare
 from pipelines.evaluate.tracking import FrameBoxes, tracking_score
 from pipelines.events import LINE_CROSSED
-from pipelines.spec import CameraRules, LineSpec
+from pipelines.rules import LineSpec
 from pipelines.track import create_tracker
 from pipelines.values import Detections, Event, Labels, Stamp, Tracks
 from tests.bench import counting_peers as peers

@@ -12,13 +12,14 @@ from typing import Any
 
 import cv2
 
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.card import ModelCard, read_card
 from pipelines.detect.detector import Detector
 from pipelines.evaluate.crossings import Crossing, compare
 from pipelines.events import LINE_CROSSED
 from pipelines.pipeline import Pipeline
 from pipelines.registry import PACKAGED_MODEL, create_detector
-from pipelines.spec import CameraRules, LineSpec
+from pipelines.rules import LineSpec
 from pipelines.train.detector.counts import CLIPS
 from pipelines.values import Detections, Event, Frame, Stamp
 from tests.bench import counting_data

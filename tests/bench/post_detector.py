@@ -18,11 +18,11 @@ from unittest import mock
 
 import numpy as np
 
+from pipelines.camera_rules import CameraRules
 from pipelines.count import create_analytics
 from pipelines.detect.filter import DetectionFilter
 from pipelines.detect.model import Answers
 from pipelines.registry import create_detector
-from pipelines.spec import CameraRules
 from pipelines.track import create_tracker
 from pipelines.values import Detections, Labels, Stamp
 from tests.bench.counting_data import corpus, load

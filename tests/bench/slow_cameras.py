@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.camera_rules import CameraRules
 from pipelines.events import LINE_CROSSED
 from pipelines.pipeline import Pipeline
 from pipelines.registry import create_detector
-from pipelines.spec import CameraRules, LineSpec
+from pipelines.rules import LineSpec
 from pipelines.track.colour_histogram import colours
 from pipelines.values import Detections, Event, Floats, Image, Stamp
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.camera_rules import CameraRules
 from pipelines.registry import create_detector
-from pipelines.spec import CameraRules, LineSpec
+from pipelines.rules import LineSpec
 from tests.bench import counting_data
 from tests.bench.default_counts import Seen, events, look
 from tests.standing import ALONG, BACK, ON, Standing, View, counted, gross_error

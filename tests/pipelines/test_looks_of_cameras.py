@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.detector import Ticket
 from pipelines.pipeline import Pipeline
-from pipelines.spec import CameraRules
 from pipelines.track.colour_histogram import LENGTH
 from pipelines.values import Detections, Floats, Frame, FrameResult, Image, Labels, Stamp
 

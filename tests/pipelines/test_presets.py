@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from pipelines.camera_rules import CameraRules
 from pipelines.defaults import with_defaults
-from pipelines.spec import CameraRules, preset, preset_names
+from pipelines.spec import preset, preset_names
 
 DOOR = {"name": "door", "points": [[0.1, 0.5], [0.9, 0.5]], "left_to_right": "in", "right_to_left": "out"}
 LANE = {"name": "lane-1", "points": [[0.1, 0.8], [0.4, 0.8]]}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.spec import CameraRules
+from pipelines.camera_rules import CameraRules
 from streamer.api.apply_change import apply_change
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import ConfigStore, revise

@@ -11,8 +11,10 @@ import jsonschema
 import numpy as np
 import pytest
 
+from pipelines.camera_rules import CameraRules
 from pipelines.count import create_analytics
-from pipelines.spec import CameraRules, LineSpec, ZoneSpec
+from pipelines.events import LINE_CROSSED
+from pipelines.rules import LineSpec, ZoneSpec
 from pipelines.values import Event, Labels, Stamp, Tracks
 from streamer.errors import ConfigError
 from streamer.events import cloudevents, schemas
@@ -164,7 +166,7 @@ def test_every_type_that_the_analytics_make_fits_its_schema() -> None:
 
 
 def test_an_event_says_what_it_is_and_where_it_belongs() -> None:
-    crossed = next(e for e in walk() if e.type == cloudevents.LINE_CROSSED)
+    crossed = next(e for e in walk() if e.type == LINE_CROSSED)
     event = validate(cloudevents.body(record(crossed, 41), "node-1", 1_795_000_000_000))
     assert event["id"] == "node-1/gate/1795000000000/41"
     assert event["source"] == "/streamer/node-1/gate"
@@ -183,7 +185,7 @@ def test_a_schema_refuses_what_is_missing_or_of_another_type() -> None:
 
 
 def test_a_counting_event_can_be_read_back() -> None:
-    crossed = record(next(e for e in walk() if e.type == cloudevents.LINE_CROSSED), 41)
+    crossed = record(next(e for e in walk() if e.type == LINE_CROSSED), 41)
     assert cloudevents.record_of(cloudevents.body(crossed, "node-1", 5)) == crossed
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.events import LINE_CROSSED
 from pipelines.values import Event, Stamp
 from streamer.ipc.counters import Balance
-from streamer.workers.infer.coverage import LINE_CROSSED, Coverage
+from streamer.workers.infer.coverage import Coverage
 
 S = 1_000_000_000
 T0 = 1_700_000_040 * S  # a full minute

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.camera_rules import CameraRules
 from pipelines.pipeline import Pipeline
-from pipelines.spec import ActionsSpec, CameraRules, PipelineSpec
+from pipelines.spec import ActionsSpec, PipelineSpec
 from pipelines.values import Frame, Stamp
 from streamer.models.store import ModelStore
 from streamer.workers.infer.loader import AGAIN_S, LONGEST_S, PipelineLoader

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.spec import CameraRules, LineSpec, MaskSpec, ZoneSpec
+from pipelines.camera_rules import CameraRules
+from pipelines.rules import LineSpec, MaskSpec, ZoneSpec
 from pipelines.values import Detections, FrameResult, Image, Labels, Stamp, Tracks
 from streamer.clips.drawing.primitives import (
     LEFT_TO_RIGHT,

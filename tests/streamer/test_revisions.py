@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.spec import CameraRules, LineSpec
+from pipelines.camera_rules import CameraRules
+from pipelines.rules import LineSpec
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import REVISIONS_FILE, revise
 

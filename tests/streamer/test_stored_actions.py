@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from pipelines.actions.factory import create_engine
-from pipelines.spec import ActionsSpec, CameraRules
+from pipelines.camera_rules import CameraRules
+from pipelines.spec import ActionsSpec
 from streamer.cli.demo import SCENE
 from streamer.cli.main import cli
 from streamer.clips.analyze import Outputs, Replayed, analyze, replay

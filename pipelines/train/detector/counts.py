@@ -9,10 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.detector import Detector
 from pipelines.events import LINE_CROSSED
 from pipelines.pipeline import Pipeline
-from pipelines.spec import CameraRules, LineSpec
+from pipelines.rules import LineSpec
 from pipelines.values import Event, Frame, Stamp
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipelines.spec import CameraRules
+from pipelines.camera_rules import CameraRules
 from pipelines.values import Image
 from streamer.clips.drawing import primitives as render
 from streamer.clips.explain import Explanation, anchors

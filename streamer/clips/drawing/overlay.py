@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.spec import CameraRules
+from pipelines.analytics import heatmap
+from pipelines.camera_rules import CameraRules
+from pipelines.events import LINE_CROSSED
 from pipelines.values import Event, FrameResult, Image, Labels
 from streamer.clips.drawing.heatmap import draw_heat
 from streamer.clips.drawing.primitives import Flash, draw_result
-from streamer.events.cloudevents import LINE_CROSSED
 
-HEATMAP = "streamer.heatmap.measured.v1"
 TRAIL_NS = 2_000_000_000
 FLASH_NS = 1_600_000_000
 Place = tuple[int, float, float]  # media_ns, x, y
@@ -37,7 +37,7 @@ class Overlay:
             if event.type == LINE_CROSSED:
                 self._totals[event.subject][event.data["side"] != "left_to_right"] += 1
                 self._counts.append((now_ns, event))
-            elif event.type == HEATMAP:
+            elif event.type == heatmap.MEASURED.name:
                 self._heat[event.subject] = event.data
         for heat in self._heat.values():
             draw_heat(image, heat)

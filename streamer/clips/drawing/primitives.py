@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.camera_rules import CameraRules
+from pipelines.rules import LineSpec
 from pipelines.skeleton import COCO_17, COCO_BONES, MIN_SCORE
-from pipelines.spec import CameraRules, LineSpec
 from pipelines.values import Floats, FrameResult, Image, Labels, Tracks
 
 Colour = tuple[int, int, int]  # B, G, R

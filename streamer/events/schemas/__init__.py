@@ -1,6 +1,8 @@
-"""The JSON Schemas of the events, one file a type, beside the schema of their common envelope.
+"""The JSON Schemas of the events, and the schema of their common envelope.
 
-A type's schema describes the event's `data`, as CloudEvents' `dataschema` says; `envelope()` the rest.
+There is a file for each type but those of analytics, which lie in the analytic's own file
+(pipelines/analytics) and get here what all have in common (common.json). A type's schema describes the
+event's `data`, as CloudEvents' `dataschema` says; `envelope()` the rest.
 """
 
 from __future__ import annotations
@@ -9,15 +11,19 @@ import json
 from importlib.resources import files
 from typing import Any
 
+from pipelines.analytics import ANALYTICS
+from pipelines.analytics.base import EventType
 from streamer.errors import ConfigError
 
 _ENVELOPE = "cloudevent"
+_COMMON = "common"  # the members that the data of every event on a frame has
+_OF_ANALYTICS = {event.name: event for kind in ANALYTICS for event in kind.events}
 
 
 def names() -> list[str]:
     """Every event type, sorted."""
     stems = (entry.name.removesuffix(".json") for entry in files(__name__).iterdir() if ".json" in entry.name)
-    return sorted(stem for stem in stems if stem != _ENVELOPE)
+    return sorted({*stems, *_OF_ANALYTICS} - {_ENVELOPE, _COMMON})
 
 
 def get(event_type: str) -> dict[str, Any]:
@@ -25,7 +31,22 @@ def get(event_type: str) -> dict[str, Any]:
     known = names()
     if event_type not in known:
         raise ConfigError(f"no event type {event_type[:80]!r}: there are {', '.join(known)}")
-    return _load(event_type)
+    of_analytic = _OF_ANALYTICS.get(event_type)
+    return _load(event_type) if of_analytic is None else _compose(of_analytic)
+
+
+def _compose(event: EventType) -> dict[str, Any]:
+    common = _load(_COMMON)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:streamer:schema:{event.name}",
+        "title": event.title,
+        "description": f"{event.description} This is the schema of `data`; consumers ignore members they do "
+        "not know.",
+        "type": "object",
+        "properties": {**event.members, **common["properties"]},
+        "required": [*(name for name in event.members if name not in event.optional), *common["required"]],
+    }
 
 
 def envelope() -> dict[str, Any]:

@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from pipelines.spec import CameraRules, LineSpec, Point
+from pipelines.camera_rules import CameraRules
+from pipelines.rules import LineSpec, Point
 from pipelines.values import Image
 from streamer.errors import ConfigError
 from streamer.sources.synthetic.painter import Painter, Picture

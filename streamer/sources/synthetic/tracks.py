@@ -22,12 +22,12 @@ import numpy as np
 from pipelines.actions.inputs import boxes_to_values
 from pipelines.actions.low_score_recovery import Follower
 from pipelines.actions.windows import GAP_S
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.card import read_card
 from pipelines.detect.detector import Detector
 from pipelines.geometry import iou
 from pipelines.pipeline import Pipeline
 from pipelines.registry import PACKAGED_MODEL, create_detector
-from pipelines.spec import CameraRules
 from pipelines.train.actions.tracks import make_tracks
 from pipelines.values import Detections, Floats, Frame, Labels, Stamp, Tracks
 from streamer.sources.synthetic.painter import Drawn, placed

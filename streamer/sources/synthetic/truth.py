@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipelines.spec import LineSpec
+from pipelines.rules import LineSpec
 from pipelines.values import Image
 from streamer.sources.synthetic.backdrop import Occluder
 from streamer.sources.synthetic.painter import Drawn, placed

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.events import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
 from pipelines.values import Event
-from streamer.events.cloudevents import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
 from streamer.ipc.counters import Balance
 
 SEEN_GAP_NS = 1_000_000_000  # two looks at most this far apart see what happens between them

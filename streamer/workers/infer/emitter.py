@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines.values import Event, FrameResult, Stamp
-from streamer.events.cloudevents import COUNTS
+from streamer.events.cloudevents import CAMERA_STATE, COUNTS
 from streamer.ipc.counters import Books
 from streamer.ipc.messages import CameraResume, EventRecord, SourceState
 from streamer.workers.infer.camera import InferredCamera
@@ -18,7 +18,6 @@ from streamer.workers.infer.scheduler import Running
 
 log = logging.getLogger(__name__)
 
-CAMERA_STATE = "streamer.camera.state.v1"
 CHECKPOINT_GOOD_S = 30.0  # an older one says nothing about where things are now
 
 Emitted = tuple[InferredCamera, Event]

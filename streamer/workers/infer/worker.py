@@ -15,9 +15,9 @@ from pathlib import Path
 
 import cv2
 
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.errors import FrameRefused
 from pipelines.pipeline import Pipeline
-from pipelines.spec import CameraRules
 from streamer.ipc.bus import Bus
 from streamer.ipc.counters import Books
 from streamer.ipc.messages import (

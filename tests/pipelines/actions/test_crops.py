@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from pipelines.actions.factory import create_engine
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.detector import Ticket
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import sha256_of
 from pipelines.pipeline import Pipeline
-from pipelines.spec import ActionsSpec, CameraRules, preset
+from pipelines.spec import ActionsSpec, preset
 from pipelines.values import Detections, Frame, Labels, Stamp
 from tests.pipelines.actions.tiny_graph import write_brightness, write_tiny
 

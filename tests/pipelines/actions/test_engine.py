@@ -14,8 +14,8 @@ import pytest
 from pipelines.actions.action_frame import Seen
 from pipelines.actions.engine import ActionEngine, EngineSettings
 from pipelines.actions.runtime import ActionModel
+from pipelines.camera_rules import CameraRules
 from pipelines.pipeline import Pipeline
-from pipelines.spec import CameraRules
 from pipelines.values import Event, Labels, Stamp, Tracks
 from tests.pipelines.actions.tiny_graph import write_tiny
 

@@ -10,13 +10,14 @@ import numpy as np
 
 from pipelines.actions.factory import create_engine
 from pipelines.actions.low_score_recovery import HOLD_S, LONGEST_S, Follower
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.card import ScoreLimits
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.heads.base import Candidates
 from pipelines.detect.letterbox import Letterbox, Pixels
 from pipelines.detect.model import FAINT, Answers
 from pipelines.pipeline import Pipeline
-from pipelines.spec import ActionsSpec, CameraRules
+from pipelines.spec import ActionsSpec
 from pipelines.values import Detections, Floats, Frame, FrameResult, Labels, Stamp
 from tests.pipelines.actions.tiny_graph import write_tiny
 

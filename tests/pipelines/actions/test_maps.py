@@ -12,13 +12,14 @@ from pipelines.actions.action_frame import Seen
 from pipelines.actions.factory import create_engine
 from pipelines.actions.full_frame_features import WholeEmbedder
 from pipelines.actions.roi_pooling import pool
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import sha256_of
 from pipelines.pipeline import Pipeline
 from pipelines.registry import PACKAGED_MODEL, create_detector
-from pipelines.spec import ActionsSpec, CameraRules
+from pipelines.spec import ActionsSpec
 from pipelines.values import FeatureMaps, Floats, Frame, Image, Stamp, Tracks
 from tests.pipelines.actions.tiny_graph import write_tiny
 from tests.pipelines.detect import tiny_models

@@ -14,9 +14,10 @@ from click.testing import CliRunner
 torch = pytest.importorskip("torch", reason="needs torch: the extra [torch]")
 
 from pipelines.actions.factory import create_engine  # noqa: E402
+from pipelines.camera_rules import CameraRules  # noqa: E402
 from pipelines.pipeline import Pipeline  # noqa: E402
 from pipelines.registry import PACKAGED_MODEL, create_detector  # noqa: E402
-from pipelines.spec import ActionsSpec, CameraRules  # noqa: E402
+from pipelines.spec import ActionsSpec  # noqa: E402
 from pipelines.values import Frame, Image, Stamp  # noqa: E402
 from streamer.cli.main import cli  # noqa: E402
 

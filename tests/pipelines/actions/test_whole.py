@@ -16,11 +16,12 @@ from pipelines.actions.factory import create_engine
 from pipelines.actions.full_frame_features import WholeEmbedder
 from pipelines.actions.optical_flow import SHARES, VALUES, Flow
 from pipelines.actions.people_layout import FAR, among_people
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import sha256_of
 from pipelines.pipeline import Pipeline
 from pipelines.registry import create_detector
-from pipelines.spec import ActionsSpec, CameraRules
+from pipelines.spec import ActionsSpec
 from pipelines.train.actions.data import DataRefused
 from pipelines.train.actions.sources import Source, check_inputs, inputs_of
 from pipelines.values import Detections, Floats, Frame, Image, Labels, Stamp, Tracks

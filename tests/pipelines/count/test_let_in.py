@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from pipelines.camera_rules import CameraRules
 from pipelines.count import create_analytics
 from pipelines.events import LINE_CROSSED
-from pipelines.spec import CameraRules, LineSpec
+from pipelines.rules import LineSpec
 from pipelines.track import create_tracker
 from pipelines.values import Detections, Event, Labels, Stamp
 

@@ -8,9 +8,10 @@ import json
 import numpy as np
 import pytest
 
+from pipelines.camera_rules import CameraRules
 from pipelines.count import Analytics, create_analytics
 from pipelines.events import LINE_CROSSED, TRACK_ENDED
-from pipelines.spec import CameraRules, LineSpec
+from pipelines.rules import LineSpec
 from pipelines.values import Event, Labels, Stamp, Tracks
 
 LABELS = Labels(("person",), ("person",))

@@ -10,7 +10,7 @@ import pytest
 from pipelines.count.near_misses import nearest_to_line, nearest_to_zone, passages
 from pipelines.count.replay import recount
 from pipelines.count.trajectory_codec import Trace
-from pipelines.spec import LineSpec, ZoneSpec
+from pipelines.rules import LineSpec, ZoneSpec
 
 FRAME_S = 0.04
 UPRIGHT = LineSpec(name="door", points=((0.5, 0.2), (0.5, 0.8)))

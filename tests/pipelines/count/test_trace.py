@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from pipelines.camera_rules import CameraRules
 from pipelines.count.box_smoothing import Places, Smoother
 from pipelines.count.camera_counts import Analytics
 from pipelines.count.run_length import LEAST as LEAST_EVIDENCE
@@ -15,7 +16,6 @@ from pipelines.count.run_length import MOST_BYTES as MOST_EVIDENCE
 from pipelines.count.run_length import WITHIN
 from pipelines.count.trajectory_codec import SCALE, Trace, TraceError, decode, encode, put, take, unpack
 from pipelines.count.trajectory_recorder import LEAST, MOST_BYTES, TOLERANCE, PathRecorder, TrackPath
-from pipelines.spec import CameraRules
 from pipelines.values import Event, Labels, Stamp, Tracks
 
 LABELS = Labels(("person", "car"), ("person", "vehicle"))

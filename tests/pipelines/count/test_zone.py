@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.count import create_analytics
-from pipelines.spec import ZoneSpec
+from pipelines.rules import ZoneSpec
 from tests.pipelines.count.walks import (
     CAR,
     LABELS,

@@ -9,8 +9,8 @@ from typing import Any
 import jsonschema
 import numpy as np
 
+from pipelines.camera_rules import CameraRules
 from pipelines.count import Analytics, create_analytics
-from pipelines.spec import CameraRules
 from pipelines.values import Event, Labels, Stamp, Tracks
 from streamer.events import schemas
 

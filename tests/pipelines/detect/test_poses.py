@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.card import ModelCard
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.filter import DetectionFilter
 from pipelines.registry import create_detector
+from pipelines.rules import MaskSpec
 from pipelines.skeleton import COCO_17, columns_of
-from pipelines.spec import CameraRules, MaskSpec
 from pipelines.track import create_tracker
 from pipelines.track.matched import matched_rows
 from pipelines.values import Detections, Frame, Labels, Stamp

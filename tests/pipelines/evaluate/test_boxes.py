@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.evaluate.boxes import box_crossings, check_boxes, read_mot, side_changes
 from pipelines.evaluate.truth import TruthError
-from pipelines.spec import LineSpec
+from pipelines.rules import LineSpec
 
 SIZE = (100, 100)
 MIDDLE = LineSpec(

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from pipelines.actions.factory import create_engine
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.errors import ModelRefused
+from pipelines.events import SCENE_CHANGED
 from pipelines.pipeline import Pipeline
 from pipelines.scene.model import SceneModel
-from pipelines.scene.tracker import SCENE_CHANGED, SceneWatch
-from pipelines.spec import ActionsSpec, CameraRules
+from pipelines.scene.tracker import SceneWatch
+from pipelines.spec import ActionsSpec
 from pipelines.values import Event, Frame, Stamp
 from streamer.events import schemas
 from tests.pipelines.actions.test_crops import TwoPeople

@@ -66,7 +66,7 @@ def stored(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def moving_rules() -> Any:
-    from pipelines.spec import CameraRules
+    from pipelines.camera_rules import CameraRules
 
     return CameraRules.model_validate({"lines": [moving.LINE]})
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from pipelines.actions.factory import create_engine
+from pipelines.camera_rules import CameraRules
 from pipelines.detect.card import read_card
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.labels import labels_of
 from pipelines.pipeline import Pipeline
 from pipelines.registry import PACKAGED_MODEL, create_detector
-from pipelines.spec import ActionsSpec, CameraRules
+from pipelines.spec import ActionsSpec
 from pipelines.values import Detections, Frame, Stamp
 from streamer.sources.synthetic import Scene
 from streamer.sources.synthetic.acts import ActTruth, TrueAct

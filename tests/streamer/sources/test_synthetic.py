@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from pipelines.spec import LineSpec
+from pipelines.rules import LineSpec
 from streamer.clips.synthetic_clip import write_clip, write_truth
 from streamer.errors import ConfigError, SourceEnded, SourceError, StorageError
 from streamer.sources.base import create_source

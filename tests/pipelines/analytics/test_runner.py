@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.camera_rules import CameraRules
 from pipelines.count import RuleError, create_analytics
-from pipelines.spec import CameraRules
 from pipelines.track import create_tracker
 from pipelines.values import Detections, Event, Tracks
 from tests.pipelines.count.walks import (

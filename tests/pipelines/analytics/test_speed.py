@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines.homography import Homography
-from pipelines.spec_analytics import CalibrationSpec
+from pipelines.rules import CalibrationSpec
 from tests.pipelines.count.walks import CAR, Walk, of, play, rules, still, straight
 
 # A road seen along: 12 m wide and 60 m long, the far end a third as wide in the picture.

@@ -1,0 +1,96 @@
+"""All rules of one camera: lines, zones, masks, limits, and a field for each kind of the table ANALYTICS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, create_model, model_validator
+
+from pipelines.analytics import ANALYTICS
+from pipelines.analytics.base import AnalyticSpec
+from pipelines.rules import CalibrationSpec, ClassLimit, LineSpec, MaskSpec, Rules, ZoneSpec
+
+# The fields whose items have a `rev`, and the word for one of each.
+REVISED = {"lines": "line", "zones": "zone", **{kind.field: kind.name for kind in ANALYTICS}}
+
+
+class _CameraRules(Rules):
+    """All that one camera asks of its pipeline; changing it resets no track."""
+
+    classes: tuple[str, ...] = ()  # classes or groups wanted; empty: all that the model's groups name
+    limits: dict[str, ClassLimit] = Field(default_factory=dict)
+    lines: tuple[LineSpec, ...] = ()
+    zones: tuple[ZoneSpec, ...] = ()
+    masks: tuple[MaskSpec, ...] = ()
+    calibration: CalibrationSpec | None = None
+
+    @model_validator(mode="after")
+    def _unique(self) -> _CameraRules:
+        for kind, items in self.named():
+            names = [item.name for item in items]
+            twice = {n for n in names if names.count(n) > 1}
+            if twice:
+                raise ValueError(f"{kind} {sorted(twice)[0]!r} is defined twice")
+        return self
+
+    @model_validator(mode="after")
+    def _rest_on_something(self) -> _CameraRules:
+        lines, zones = {x.name: x for x in self.lines}, {x.name: x for x in self.zones}
+        for kind in ANALYTICS:
+            for item in self.of(kind.field):
+                what = f"{kind.name} {item.name!r}"
+                for name in line_names(item):
+                    _check_known(what, "line", name, lines)
+                for name in zone_names(item):
+                    _check_known(what, "zone", name, zones)
+                item.check_lines(lines)
+                if kind.calibrated and self.calibration is None:
+                    raise ValueError(f"{what} needs a calibration: four points with distances")
+        return self
+
+    def of(self, field: str) -> tuple[Any, ...]:
+        """The rules in a field of an analytic."""
+        rules: tuple[Any, ...] = getattr(self, field)
+        return rules
+
+    def named(self) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+        """All rules that have a name, by the word for one of them; lines, zones and masks first."""
+        return (("line", self.lines), ("zone", self.zones), ("mask", self.masks), *self.of_analytics())
+
+    def of_analytics(self) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+        """The rules of the analytics, by the word for one of them."""
+        return tuple((kind.name, self.of(kind.field)) for kind in ANALYTICS)
+
+
+if TYPE_CHECKING:
+    CameraRules = _CameraRules
+else:
+    CameraRules = create_model(
+        "CameraRules",
+        __base__=_CameraRules,
+        __doc__=_CameraRules.__doc__,
+        __module__=__name__,
+        **{
+            kind.field: (tuple[kind.spec, ...], Field(default=(), max_length=kind.max_rules))
+            for kind in ANALYTICS
+        },
+    )
+
+
+def line_names(spec: AnalyticSpec) -> tuple[str, ...]:
+    """The lines that a rule rests on."""
+    return _names(spec, "lines", "line")
+
+
+def zone_names(spec: AnalyticSpec) -> tuple[str, ...]:
+    """The zones that a rule rests on."""
+    return _names(spec, "zones", "zone")
+
+
+def _names(spec: AnalyticSpec, several: str, one: str) -> tuple[str, ...]:
+    return tuple(name for name in (*getattr(spec, several, ()), getattr(spec, one, None)) if name)
+
+
+def _check_known(what: str, kind: str, word: str, known: dict[str, Any]) -> None:
+    if word not in known:
+        raise ValueError(f"{what}: there is no {kind} {word!r}; known: {', '.join(known) or 'none'}")
