@@ -17,6 +17,7 @@ import yaml
 
 from streamer.api import control_socket as control
 from streamer.daemon.redis_server import subscriber_url, writer_url
+from tests.patience import patient
 
 START_LIMIT_S = 40.0
 
@@ -52,7 +53,9 @@ class Daemon:
         return [sys.executable, "-m", "streamer.cli.main", "--config", str(self.config_dir), *args]
 
     def cli(self, *args: str, check: bool = True, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(self.command(*args), capture_output=True, text=True, timeout=60, **kwargs)
+        done = subprocess.run(
+            self.command(*args), capture_output=True, text=True, timeout=patient(60), **kwargs
+        )
         if check and done.returncode:
             raise AssertionError(
                 f"streamer {' '.join(args)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -60,7 +63,7 @@ class Daemon:
         return done
 
     def status(self) -> dict[str, Any]:
-        return control.call(self.runtime_dir / "control.sock", "status", timeout_s=5.0)
+        return control.call(self.runtime_dir / "control.sock", "status", timeout_s=patient(5.0))
 
     def camera(self, name: str) -> dict[str, Any]:
         return next(c for c in self.status()["cameras"] if c["name"] == name)
@@ -72,7 +75,7 @@ class Daemon:
         self, condition: Callable[[dict[str, Any]], Any], limit_s: float, what: str
     ) -> dict[str, Any]:
         """Poll the status until `condition` holds; fail with the log's end."""
-        deadline_s = time.monotonic() + limit_s
+        deadline_s = time.monotonic() + patient(limit_s)
         while time.monotonic() < deadline_s:
             assert self.process is not None
             if self.process.poll() is not None:
@@ -84,7 +87,7 @@ class Daemon:
             except (control.RunningError, control.ControlError, KeyError, StopIteration):
                 pass
             time.sleep(0.05)
-        raise AssertionError(f"waited {limit_s} s for {what}:\n{self.log()}")
+        raise AssertionError(f"waited {patient(limit_s):g} s for {what}:\n{self.log()}")
 
     def kill_worker(self, name: str, signum: signal.Signals = signal.SIGKILL) -> int:
         pid = self.worker(name)["pid"]
@@ -120,30 +123,30 @@ class Daemon:
         self, camera: str, wanted: Callable[[dict[str, Any]], bool], limit_s: float
     ) -> list[dict[str, Any]]:
         """The camera's events, once there is one that is `wanted`."""
-        deadline_s = time.monotonic() + limit_s
+        deadline_s = time.monotonic() + patient(limit_s)
         while time.monotonic() < deadline_s:
             events = self.events(camera)
             if any(wanted(e) for e in events):
                 return events
             time.sleep(0.1)
-        raise AssertionError(f"waited {limit_s} s for an event of {camera}:\n{self.log()}")
+        raise AssertionError(f"waited {patient(limit_s):g} s for an event of {camera}:\n{self.log()}")
 
     def stop(self, limit_s: float = 12.0) -> int:
         """SIGTERM; returns the exit code."""
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(limit_s)
+        return self.process.wait(patient(limit_s))
 
     def kill(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
-            self.process.wait(5)
+            self.process.wait(patient(5))
 
     @staticmethod
     def wait_until_gone(pid: int, limit_s: float) -> None:
         """Fail when the process `pid` still runs after the time."""
-        deadline_s = time.monotonic() + limit_s
+        deadline_s = time.monotonic() + patient(limit_s)
         while Path(f"/proc/{pid}").exists():
             if "State:\tZ" in Path(f"/proc/{pid}/status").read_text():
                 return

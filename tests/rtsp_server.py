@@ -10,6 +10,8 @@ from pathlib import Path
 
 import av
 
+from tests.patience import patient
+
 SCRIPT = Path(__file__).with_name("rtsp_camera.py")
 START_TIMEOUT_S = 20.0
 _PAYLOADERS = {
@@ -57,7 +59,7 @@ class RtspServer:
         )
         self._process = process
         assert process.stdout is not None
-        readable, _, _ = select.select([process.stdout], [], [], START_TIMEOUT_S)
+        readable, _, _ = select.select([process.stdout], [], [], patient(START_TIMEOUT_S))
         line = process.stdout.readline() if readable else ""
         if not line.startswith("port "):
             self.stop()

@@ -79,7 +79,6 @@ def test_the_code_is_formatted() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_the_types_are_strict() -> None:
     run_tool(sys.executable, "-m", "mypy")
 

@@ -25,8 +25,7 @@ from streamer.sinks.redis import Subscriber
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 LOG_TAIL = 12  # lines of the daemon's log that are shown when it fails
-# Sockets lie in the runtime folder, and their paths are short.
-BASE = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())
+LONGEST_BASE = 40  # sockets lie in the runtime folder, and a socket's path holds 107 bytes
 
 
 class Stage:
@@ -34,7 +33,7 @@ class Stage:
 
     def __init__(self, bucket_s: int, models: Path | None) -> None:
         """`models` is a model store of the user's to share, or None."""
-        self.folder = Path(tempfile.mkdtemp(prefix="streamer-demo-", dir=BASE))
+        self.folder = Path(tempfile.mkdtemp(prefix="streamer-demo-", dir=_base()))
         self.config_dir = self.folder / "config"
         self._state = self.folder / "state"
         self._runtime = self.folder / "run"
@@ -136,6 +135,12 @@ class Stage:
         """The last lines of the daemon's log in one."""
         lines = self._log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
         return " | ".join(line.strip() for line in lines) or "it said nothing"
+
+
+def _base() -> Path:
+    """Where temporary files are wanted ($TMPDIR), unless that path is too long for sockets."""
+    wanted = Path(tempfile.gettempdir())
+    return wanted if len(bytes(wanted)) <= LONGEST_BASE else Path("/tmp")
 
 
 class EventReader:

@@ -31,6 +31,7 @@ from streamer.ipc.messages import (
 from streamer.ledger import LedgerReader
 from streamer.sinks.redis import connect
 from streamer.workers.infer.event_sequencer import Journal
+from tests.patience import patient
 
 NODE = "b7a4d7cf-6f0b-4dbb-9a3a-4d4c0a1f7c11"
 WORKER = """
@@ -90,7 +91,7 @@ class Rig:
         """SIGTERM, and the exit status."""
         assert self._delivery is not None
         self._delivery.terminate()
-        status = self._delivery.wait(15)
+        status = self._delivery.wait(patient(15))
         self._delivery = None
         return status
 
@@ -165,7 +166,7 @@ class Rig:
 
     def until(self, true: Callable[[], bool], timeout_s: float = 30.0) -> None:
         """Pump until `true()`; AssertionError with the last status when it does not come."""
-        end_s = time.monotonic() + timeout_s
+        end_s = time.monotonic() + patient(timeout_s)
         while not true():
             self.pump(0.01)
             if time.monotonic() > end_s:

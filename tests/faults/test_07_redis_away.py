@@ -10,6 +10,7 @@ import pytest
 
 from streamer.ipc.messages import events_key
 from tests.faults.delivery_rig import NODE, Rig
+from tests.patience import patient
 
 pytestmark = pytest.mark.integration
 BUDGET_BYTES = 2 << 20
@@ -30,7 +31,7 @@ def ledger_state(rig: Rig) -> str:
 
 
 def test_a_ledger_that_fills_while_redis_is_away_stays_in_its_budget_and_drains_in_order(small: Rig) -> None:
-    end_s = time.monotonic() + 40
+    end_s = time.monotonic() + patient(40)
     while ledger_state(small) != "full":
         small.count("gate", 15)
         small.count("yard", 5)

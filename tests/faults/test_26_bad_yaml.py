@@ -13,6 +13,7 @@ import pytest
 
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, Exit
+from tests.patience import patient
 
 STREAMER = [sys.executable, "-m", "streamer.cli.main"]
 MEMORY_LIMIT = 1 << 30  # bytes of address space: a document that is expanded does not fit
@@ -41,7 +42,9 @@ def check(folder: Path) -> subprocess.CompletedProcess[str]:
     args = [*STREAMER, "--config", str(folder), "camera", "show", "gate"]
     # threads of numeric libraries reserve address space, and none is wanted here
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(args, capture_output=True, text=True, preexec_fn=limit, timeout=60, env=env)
+    return subprocess.run(
+        args, capture_output=True, text=True, preexec_fn=limit, timeout=patient(60), env=env
+    )
 
 
 @pytest.fixture

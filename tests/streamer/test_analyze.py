@@ -29,6 +29,7 @@ from streamer.sources.base import ReadOptions
 from streamer.sources.synthetic import Scene, create
 from streamer.sources.synthetic.truth import CrossingTruth
 from tests.clips import make_clip
+from tests.patience import patient
 
 SCENE = Scene(seed=3, width=640, height=360, fps=15.0, density=0.7, mast=8.0, seconds=40)
 LINE = "street=" + ",".join(f"{v:g}" for point in SCENE.line().points for v in point)
@@ -628,12 +629,12 @@ def test_what_is_stopped_half_way_leaves_no_half_file(asked_by: signal.Signals, 
     command = [sys.executable, "-m", "streamer.cli.main", *arguments]
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "STREAMER_CONFIG": str(tmp_path / "none")}
     with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path, env=environment) as child:
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + patient(60)
         while sum(path.stat().st_size for path in tmp_path.glob("out/.o.mp4*")) < 10_000:
             assert time.monotonic() < deadline_s
             time.sleep(0.05)
         child.send_signal(asked_by)
-        code = child.wait(20)
+        code = child.wait(patient(20))
         assert child.stderr is not None
         assert b"Traceback" not in child.stderr.read()
     assert code == (130 if asked_by == signal.SIGINT else -asked_by)

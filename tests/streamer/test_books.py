@@ -12,6 +12,7 @@ import pytest
 
 from streamer.errors import CapacityError, StorageError
 from streamer.ipc.counters import MAX_CAMERAS, Books
+from tests.patience import patient
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -35,7 +36,7 @@ def busy_writer(path: str, row: int) -> None:
 def start(target: object, books: Books) -> multiprocessing.process.BaseProcess:
     process = SPAWN.Process(target=target, args=(str(books.path), 0))  # type: ignore[arg-type]
     process.start()
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + patient(20)
     while books.balance(0).decoded == 0 and time.monotonic() < deadline_s:
         time.sleep(0.01)
     return process

@@ -11,11 +11,12 @@ import zmq
 from streamer.errors import ConfigError
 from streamer.ipc.bus import Bus, Received
 from streamer.ipc.messages import Ack, Demand, Hello, Message
+from tests.patience import patient
 
 
 def receive(bus: Bus, count: int = 1, limit_s: float = 5.0) -> list[Received]:
     found: list[Received] = []
-    deadline_s = time.monotonic() + limit_s
+    deadline_s = time.monotonic() + patient(limit_s)
     while len(found) < count and time.monotonic() < deadline_s:
         found += bus.poll(0.05)
     return found
@@ -79,7 +80,7 @@ def test_what_is_no_message_is_counted_and_dropped(runtime_dir: Path) -> None:
         with context.socket(zmq.DEALER) as stranger:
             stranger.connect(f"ipc://{runtime_dir / 'deliver.ipc'}")
             stranger.send(b"\xc1 nonsense")
-            deadline_s = time.monotonic() + 5
+            deadline_s = time.monotonic() + patient(5)
             while not here.damaged and time.monotonic() < deadline_s:
                 assert list(here.poll(0.05)) == []
         assert here.damaged == 1

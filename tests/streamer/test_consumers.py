@@ -15,6 +15,7 @@ import pytest
 from streamer.daemon import redis_server
 from tests.conftest import missing_part
 from tests.faults.delivery_rig import Rig
+from tests.patience import patient
 
 pytestmark = pytest.mark.integration
 
@@ -74,7 +75,7 @@ def test_the_redis_cli_consumer_prints_events_and_totals(rig: Rig, repo: Path) -
         env={**os.environ, "SOCKET": socket},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=patient(20),
     )
     assert done.returncode == 0, done.stderr
     assert "NOPERM" not in done.stdout

@@ -19,6 +19,7 @@ import pytest
 from streamer.api import control_socket as control
 from streamer.api.control_socket import ControlServer, Request, call
 from streamer.errors import ConfigError, ControlError, Exit, RunningError
+from tests.patience import patient
 
 Answer = Callable[[Request], None]
 
@@ -69,7 +70,7 @@ def read_answer(client: socket.socket) -> dict[str, object]:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + patient(10)
     while not condition():
         assert time.monotonic() < deadline_s, "it never came"
         time.sleep(0.01)

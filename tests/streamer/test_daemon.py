@@ -112,7 +112,9 @@ def test_closed_buckets_say_what_was_counted_and_how_much_of_the_time_was_seen(
     for bucket in buckets:
         spent_s = sum(bucket["coverage"].values())
         assert spent_s == pytest.approx((bucket["end_ns"] - bucket["start_ns"]) / 1e9, abs=0.01)
-    assert sum(b["coverage"]["seen_s"] for b in buckets) == pytest.approx(20.0, abs=1.0)
+    seen_s, dropped_s = (sum(b["coverage"][name] for b in buckets) for name in ("seen_s", "dropped_s"))
+    assert seen_s > 10  # however busy the machine is
+    assert seen_s + dropped_s == pytest.approx(20.0, abs=1.0)
     assert "stopped" in buckets[-1]["marks"]
 
 

@@ -20,6 +20,7 @@ from streamer.ipc.bus import Bus
 from streamer.ipc.messages import Hello, Message, OpenRing, RingGrant, SourceState
 from tests.daemon import Daemon
 from tests.moving import camera, write_moving_clip
+from tests.patience import patient
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("redis_binary")]
 
@@ -67,7 +68,7 @@ def granted_to_the_worker(daemon: Daemon, *names: str) -> set[str]:
         for name in names:
             client.send(SourceState(name, "live", "", time.time_ns(), 320, 180))
             client.send(open_ring(name))
-        deadline_s = time.monotonic() + ANSWER_LIMIT_S
+        deadline_s = time.monotonic() + patient(ANSWER_LIMIT_S)
         while names[-1] not in granted and time.monotonic() < deadline_s:
             for received in bus.poll(0.1):
                 if isinstance(received.message, RingGrant):
@@ -76,7 +77,7 @@ def granted_to_the_worker(daemon: Daemon, *names: str) -> set[str]:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    deadline_s = time.monotonic() + ANSWER_LIMIT_S
+    deadline_s = time.monotonic() + patient(ANSWER_LIMIT_S)
     while not condition():
         assert time.monotonic() < deadline_s, f"waited {ANSWER_LIMIT_S} s for {what}"
         time.sleep(0.02)

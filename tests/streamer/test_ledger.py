@@ -18,6 +18,7 @@ from streamer.events.cloudevents import EventId
 from streamer.ipc.messages import EventRecord
 from streamer.ledger import Ledger, LedgerFull, LedgerReader
 from streamer.ledger import recovery as damage
+from tests.patience import patient
 
 NODE = "node-1"
 NOW_NS = 1_700_000_000_000_000_000
@@ -269,7 +270,7 @@ def test_a_failing_write_is_told_and_the_ledger_recovers_by_itself(tmp_path: Pat
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
     )
     assert done.returncode == 0, done.stderr
     refused = int(done.stdout)

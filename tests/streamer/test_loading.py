@@ -18,6 +18,7 @@ from pipelines.spec import ActionsSpec, PipelineSpec
 from pipelines.values import Frame, Stamp
 from streamer.models.store import ModelStore
 from streamer.workers.infer.loader import AGAIN_S, LONGEST_S, PipelineLoader
+from tests.patience import patient
 from tests.pipelines.actions.test_maps import write_branching, write_features
 
 SCRIPT = """
@@ -49,7 +50,7 @@ def test_models_load_on_a_nicer_thread_also_in_a_process_that_is_nice_already(
 ) -> None:
     usual = min(os.getpriority(os.PRIO_PROCESS, 0) + before, 19)
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), str(before)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=patient(60), check=False)
     assert done.stdout.split() == ["True", str(min(10, 19 - usual))], done.stderr
 
 
@@ -86,7 +87,7 @@ def test_a_file_that_was_replaced_is_loaded_anew(tmp_path: Path) -> None:
 
 
 def _outcome(loader: PipelineLoader, spec: str) -> Pipeline | str:
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + patient(20)
     while (found := loader.get(spec)) is None:
         assert time.monotonic() < deadline_s
         time.sleep(0.01)

@@ -25,7 +25,7 @@ from tests.pipelines.detect.tiny_models import yolov8_pose
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("redis_binary")]
 
 FPS, SECONDS = 12, 9
-LIMIT_S = 240
+LIMIT_S = 60
 ACTION = "streamer.action.detected.v1"
 NOSE, WRIST = COCO_17.index("nose"), COCO_17.index("left_wrist")
 ARM = ("left_wrist", "left_elbow", "left_shoulder", "right_shoulder", "left_hip", "right_hip")

@@ -13,6 +13,7 @@ from streamer.ledger import Ledger
 from streamer.sinks.base import SinkError
 from streamer.sinks.memory import MemorySink
 from streamer.workers.deliver.publisher import Projector
+from tests.patience import patient
 from tests.streamer.test_ledger import NOW_NS, Clock, crossing
 
 
@@ -39,7 +40,7 @@ class Setting:
         return [event.id.seq for event in self.sink.events.get(camera, [])]
 
     def until(self, true: Callable[[], bool], timeout_s: float = 15.0) -> None:
-        end_s = time.monotonic() + timeout_s
+        end_s = time.monotonic() + patient(timeout_s)
         while not true():
             assert time.monotonic() < end_s, self.projector.status()
             time.sleep(0.01)

@@ -12,6 +12,7 @@ from streamer.ipc.counters import Books
 from streamer.ipc.messages import CaptureCamera
 from streamer.workers.capture.camera_thread import CameraReader, StateChange
 from tests.clips import make_clip
+from tests.patience import patient
 
 
 def test_a_short_clip_that_loops_is_logged_once_and_told_at_every_turn(
@@ -31,8 +32,8 @@ def test_a_short_clip_that_loops_is_logged_once_and_told_at_every_turn(
     reader = CameraReader(camera, books.capture(0), wake)
     with caplog.at_level(logging.INFO, "streamer.workers.capture.camera_thread"):
         reader.start()
-        assert looped.wait(20)
+        assert looped.wait(patient(20))
         reader.stop()
-        reader.join(10)
+        reader.join(patient(10))
     logged = [record.getMessage() for record in caplog.records]
     assert logged == ["camera gate: connecting", "camera gate: live h264 320x180"]

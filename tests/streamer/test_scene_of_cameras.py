@@ -16,6 +16,7 @@ from pipelines.values import Image
 from streamer.events import schemas
 from tests.clips import make_clip
 from tests.daemon import Daemon
+from tests.patience import patient
 from tests.scenes import write_classifier
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("redis_binary")]
@@ -84,7 +85,7 @@ def test_a_running_camera_is_asked_and_tells_its_state(daemon: Daemon, clip: Pat
     status = daemon.wait_for(lambda s: _label(s["cameras"][0]) in ("day", "night"), 30, "a scene")
     assert status["cameras"][0]["scene"]["scene"]["probability"] > 0.9
     key = f"streamer:{{{status['node']}/gate}}:state"
-    deadline_s = time.monotonic() + 15
+    deadline_s = time.monotonic() + patient(15)
     with daemon.redis() as client:
         while not (told := json.loads(client.hget(key, "scene") or "null")) or not told["scene"]["since_ns"]:
             assert time.monotonic() < deadline_s, (

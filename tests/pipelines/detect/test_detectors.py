@@ -16,6 +16,7 @@ from pipelines.detect.card import ModelCard, read_card
 from pipelines.detect.errors import FrameRefused, ModelRefused
 from pipelines.registry import create_detector
 from pipelines.values import Detections, Frame, Stamp
+from tests.patience import patient
 from tests.pipelines.detect import tiny_models as tiny
 
 ENGINES = ["openvino", "onnx"]
@@ -173,7 +174,7 @@ for i in range(15):
         del detector, ticket
 print("gone")
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=patient(60))
     assert done.stdout == "gone\n", done.stderr
     assert done.returncode == 0
 

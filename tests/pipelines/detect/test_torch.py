@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.patience import patient
+
 pytest.importorskip("torch", reason="needs torch (make install EXTRAS=torch)")
 pytest.importorskip("ultralytics.nn.tasks", reason="needs torch (make install EXTRAS=torch)")
 
@@ -334,4 +336,6 @@ def test_the_import_of_ultralytics_needs_no_torchvision(small: Path, repo: Path)
         "from pipelines.detect.card import ModelCard\n"
         f"create_detector('torch', Path({str(small)!r}), sidecar=ModelCard(input_size=(64, 64)))"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=repo, check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=repo, check=True, capture_output=True, timeout=patient(120)
+    )

@@ -23,6 +23,7 @@ from streamer.ipc.messages import EventRecord
 from streamer.ledger import Ledger, LedgerReader
 from streamer.sinks import redis
 from tests.faults.delivery_rig import Rig
+from tests.patience import patient
 from tests.streamer.cli.conftest import Daemon, Run
 
 NS_PER_S = 1_000_000_000
@@ -282,7 +283,7 @@ def follower(
     yield begin
     for process in started:
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(patient(10)) == 130
 
 
 @pytest.mark.integration
@@ -317,7 +318,7 @@ def test_followers_of_the_ledger_see_events_as_they_come(
     follower: Callable[..., Callable[[], list[dict[str, object]]]], counted: Ledger
 ) -> None:
     printed = follower("--camera", "gate", "--last", "2")
-    end_s = time.monotonic() + 20
+    end_s = time.monotonic() + patient(20)
     while len(printed()) < 2 and time.monotonic() < end_s:
         time.sleep(0.05)
     counted.commit([crossing(6, NOON_NS), crossing(2, NOON_NS, camera="yard")])

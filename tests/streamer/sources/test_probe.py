@@ -18,6 +18,7 @@ from streamer.sources.probe import probe
 from streamer.sources.report import ProbeReport
 from streamer.urls import join_credentials
 from tests.clips import make_clip, repeat_clip
+from tests.patience import patient
 from tests.rtsp_server import RtspServer
 
 
@@ -64,7 +65,7 @@ def test_large_pictures_and_rare_key_frames_get_advice(camera: RtspServer) -> No
     begun = time.monotonic()
     report = probe(camera.url("/rare"), deadline_s=6)
     assert report.ok
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 6 + patient(2)
     assert report.keyframe_gap_open
     assert report.keyframe_gap_s > 4
     told = " ".join(report.advice)
@@ -119,7 +120,7 @@ def test_a_silent_server_ends_within_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         begun = time.monotonic()
         report = probe(f"rtsp://127.0.0.1:{listener.getsockname()[1]}/live", deadline_s=3)
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < 3 + patient(1)
     assert report.state == "stalled"
     assert any("ping 127.0.0.1" in line for line in report.advice)
 
@@ -131,9 +132,10 @@ def test_an_unknown_host() -> None:
 
 
 def test_a_file_is_measured_without_waiting(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", frames=1000)
     begun = time.monotonic()
-    report = probe(str(make_clip(tmp_path / "a.mp4", frames=100)))
-    assert time.monotonic() - begun < 3  # it lasts 4 s
+    report = probe(str(clip))
+    assert time.monotonic() - begun < 20  # it lasts 40 s
     assert report.ok
     assert report.fps_measured == pytest.approx(25)
     assert report.advice == []

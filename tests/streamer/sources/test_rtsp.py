@@ -20,6 +20,7 @@ from streamer.errors import AuthFailed, SourceEnded, SourceError, SourceStalled
 from streamer.sources.base import Source, create_source
 from streamer.urls import join_credentials
 from tests.clips import make_clip, number_of, repeat_clip
+from tests.patience import patient
 from tests.rtsp_server import RtspServer
 
 pytestmark = pytest.mark.integration
@@ -76,7 +77,7 @@ def test_a_camera_gives_every_picture_in_order_at_its_own_pace(
     assert (info.width, info.height, info.fps, info.codec) == (320, 180, 25.0, codec)
     assert [number_of(picture.image(160)) for picture in pictures] == list(range(45))
     assert np.diff([picture.media_ns for picture in pictures]) / 1e6 == pytest.approx(40, abs=1)
-    assert 1.5 < took_s < 4  # 45 pictures are 1.8 s, the first may come at once
+    assert 1.5 < took_s < patient(4)  # 45 pictures are 1.8 s, the first may come at once
     assert {picture.clock_source for picture in pictures[2:]} == {"rtp"}
     ages_s = [(picture.captured_ns - time.time_ns()) / 1e9 for picture in pictures]
     assert -5 < min(ages_s) <= max(ages_s) <= 0
@@ -186,7 +187,11 @@ def test_a_password_appears_nowhere(rtsp_python: str, clips: dict[str, Path]) ->
         urls = [join_credentials(url, USER, secret) for url in base]
         urls += [f"rtsp://127.0.0.1:1/user=admin&password={secret}&channel=1"]
         ran = subprocess.run(
-            [sys.executable, "-c", SPY], input="\n".join(urls), capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", SPY],
+            input="\n".join(urls),
+            capture_output=True,
+            text=True,
+            timeout=patient(60),
         )
     assert "h264" in ran.stdout  # the first one opened
     assert "AuthFailed" in ran.stdout
@@ -210,14 +215,14 @@ def test_an_error_keeps_no_password_in_its_chain() -> None:
 
 
 def test_closing_ends_a_read_with_the_next_packet(camera: RtspServer) -> None:
-    source = create_source(camera.url("/live"), read_timeout_s=5)
+    source = create_source(camera.url("/live"), read_timeout_s=patient(5))
     play(source, 3)
     closer = threading.Timer(0.3, source.close)
     closer.start()
     begun = time.monotonic()
     with pytest.raises(SourceError, match="closed"):
         drain(source)
-    assert time.monotonic() - begun < 1.3
+    assert time.monotonic() - begun < patient(1.3)
     closer.join()
 
 
@@ -231,7 +236,7 @@ def test_a_camera_that_loses_power_is_noticed_and_comes_back(
         begun = time.monotonic()
         with pytest.raises(SourceError):
             drain(source)
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 2 + patient(1)
         source.close()
         with pytest.raises(SourceError, match="connection refused"):
             create_source(server.url("/live")).open()
@@ -251,5 +256,5 @@ def test_a_camera_that_hangs_is_called_stalled_within_the_read_timeout(
         begun = time.monotonic()
         with pytest.raises(SourceStalled, match="within 1 s"):
             drain(source)
-        assert time.monotonic() - begun < 2.5
+        assert time.monotonic() - begun < 1 + patient(1.5)
         source.close()
