@@ -14,6 +14,7 @@ from streamer.cli.main import cli
 from streamer.errors import Exit, ModelError
 from streamer.models import export as model_export
 from streamer.models.export import export_to_onnx
+from tests.patience import patient
 
 
 class Runs:
@@ -83,7 +84,9 @@ def test_what_a_child_leaves_behind_becomes_one_line(tmp_path: Path, monkeypatch
         with monkeypatch.context() as patch:
             patch.setattr(model_export.subprocess, "Popen", started)
             with pytest.raises(ModelError, match=why) as refusal:
-                export_to_onnx(source, tmp_path / "out.onnx", timeout_s=2)
+                export_to_onnx(
+                    source, tmp_path / "out.onnx", timeout_s=2 if "sleep" in program else patient(30)
+                )
         assert "\n" not in str(refusal.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["best.pt"]
 

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 
 from streamer.cli.demo_actions import ActionBoard
 from streamer.cli.demo_board import Board, Truth
+from streamer.cli.demo_stage import Stage
 from streamer.errors import Exit
 from streamer.sources.synthetic import Scene
 from streamer.sources.synthetic.acts import ActTruth
@@ -167,3 +169,18 @@ def test_a_board_without_truth_shows_counts_alone() -> None:
     board.crossings.append({"line": "l", "group": "person", "direction": "in", "crossed_media_ns": 0})
     assert board.counted() == {("l", "person", "in"): 1}
     assert "truth" not in board.line(0, 5.0)
+
+
+# ---- its folder
+
+
+def test_it_works_where_temporary_files_are_wanted_unless_sockets_find_no_room_there(
+    short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = short_dir / ("deep" * 20)
+    deep.mkdir()
+    for wanted, where in ((short_dir, short_dir), (deep, Path("/tmp"))):
+        monkeypatch.setattr(tempfile, "tempdir", str(wanted))
+        with Stage(bucket_s=1, models=None) as stage:
+            assert stage.folder.parent == where
+        assert not stage.folder.exists()
