@@ -118,6 +118,17 @@ class ControlError(StreamerError):
     exit_code = Exit.CONTROL
 
 
+class NotApplied(ControlError):
+    """Raised when a change was written and could not be applied, with the exit code of the reason."""
+
+    def __init__(self, reason: StreamerError) -> None:
+        super().__init__(
+            f"the change is written, but not in force: {reason}; mend that, and `systemctl reload streamer` "
+            "(or SIGHUP) tries again"
+        )
+        self.exit_code = reason.exit_code
+
+
 class GateNotMet(StreamerError):
     """Raised when an evaluation does not reach its gate; its tables and report are there all the same."""
 

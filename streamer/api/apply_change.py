@@ -32,9 +32,9 @@ from streamer.api.change_schema import (
     ZonePut,
 )
 from streamer.config.atomic_write import Write, write_together
-from streamer.config.schema import CameraConfig, Config
+from streamer.config.schema import MAX_CAMERAS, CameraConfig, Config
 from streamer.config.secrets import Credentials, SecretStore
-from streamer.config.store import ConfigStore
+from streamer.config.store import TOO_MANY, ConfigStore
 from streamer.config.yaml_reader import dump, explain, show_place
 from streamer.errors import ConfigError, ModelError, StorageError
 from streamer.models.camera_check import check_camera
@@ -94,12 +94,18 @@ class _Editor:
         if self._config.camera(name) is not None:
             raise ConfigError(f"camera {name!r} exists: {instead}")
 
+    def _refuse_more(self, name: str) -> None:
+        """One camera more than a daemon takes. Raises ConfigError."""
+        if self._config.camera(name) is None and len(self._config.cameras) >= MAX_CAMERAS:
+            raise ConfigError(f"camera {name}: {TOO_MANY}")
+
     def _put(self, change: CameraPut) -> None:
         data = dict(change.camera)
         credentials = _take_credentials(data, change)
         camera = _validated(data)
         if not change.replace:
             self._refuse_taken(camera.name, "choose another name, or use `streamer camera set`")
+        self._refuse_more(camera.name)
         self._save(camera, credentials)
 
     def _set(self, change: CameraSet) -> None:

@@ -81,10 +81,11 @@ def list_(store: ConfigStore, as_json: bool) -> None:
         return
     table = Table("camera", "state", "source", "pipeline", "lines", "zones", "masks")
     for row in found:
+        broken_file = "broken: see above" if row["url"] is None else f"broken: {row['problem']}"
         cells = (
             row["name"],
             row["state"],
-            "broken: see above" if row["problem"] else row["url"],
+            broken_file if row["problem"] else row["url"],
             row["pipeline"],
             row["lines"],
             row["zones"],
@@ -105,7 +106,7 @@ def _row(camera: CameraConfig, running: dict[str, Any]) -> dict[str, Any]:
         "lines": len(camera.rules.lines),
         "zones": len(camera.rules.zones),
         "masks": len(camera.rules.masks),
-        "problem": "",
+        "problem": str(running.get("detail")) if state == "misconfigured" else "",
     }
 
 

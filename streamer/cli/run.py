@@ -11,7 +11,7 @@ from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
 from streamer.daemon import topology
 from streamer.daemon.assignments import loaded_by, looked_at_by
-from streamer.errors import Exit, ModelError, StreamerError
+from streamer.errors import ConfigError, Exit, ModelError, StreamerError
 from streamer.models.camera_check import check_camera, pipeline_of
 from streamer.models.store import ModelStore
 from streamer.workers.infer.loader import PipelineLoader, SceneLoader
@@ -33,14 +33,23 @@ def run(store: ConfigStore, check: bool) -> int:
 
 def _check(store: ConfigStore) -> int:
     """Raises what keeps the daemon from starting; returns the exit code for all else."""
-    config = store.load()
+    config, broken = store.load_partly()
     secrets = SecretStore(store)
     secrets.redis_url(config)
+    refusals: list[StreamerError] = [store.with_way_out(path, fault) for path, fault in broken.items()]
+    usable = []
     for camera in config.cameras:
-        pipeline_of(camera)
-        secrets.url(camera)
-    refusals = list(_refusals(config))
-    found = f"{len(refusals)} faults" if refusals else "valid"
+        try:
+            pipeline_of(camera)
+            secrets.url(camera)
+        except ConfigError as refused:
+            refusals.append(refused)
+            continue
+        usable.append(camera)
+    config = config.model_copy(update={"cameras": tuple(usable)})
+    refusals += _refusals(config)
+    counted = "1 fault" if len(refusals) == 1 else f"{len(refusals)} faults"
+    found = counted if refusals else "valid"
     click.echo(f"configuration {store.file}: {found}, {len(config.cameras)} cameras")
     _print_plan(config)
     if not _check_site(store, config):

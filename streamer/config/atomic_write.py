@@ -21,7 +21,7 @@ class Write(NamedTuple):
 
 
 def write_atomically(path: Path, text: str, mode: int) -> None:
-    """Replace one file. Raises StorageError; then it is as it was."""
+    """Replace one file. Raises StorageError, which says whether it is as it was."""
     write_together([Write(path, text, mode)])
 
 
@@ -29,24 +29,28 @@ def write_together(writes: Iterable[Write]) -> None:
     """Replace several files: what can fail (room, rights) is done for all before the first is replaced.
 
     A file made by root in another user's folder is given to that user, whose daemon must read it.
-    Raises StorageError; then all are as they were.
+    Raises StorageError, which says that all are as they were, or which are not.
     """
     wanted = list(writes)
     ready: dict[Path, Path] = {}
+    changed: list[str] = []
     try:
         for write in wanted:
             if write.text is not None:
                 ready[write.path] = _prepare(write.path, write.text, write.mode)
         for path, temporary in ready.items():
             os.replace(temporary, path)
+            changed.append(str(path))
         for write in wanted:
             if write.text is None:
                 write.path.unlink(missing_ok=True)
+                changed.append(str(write.path))
         for folder in {write.path.parent for write in wanted}:
             sync_folder(folder)
     except OSError as error:
         place = error.filename or ", ".join(str(write.path) for write in wanted)
-        raise StorageError(f"{place}: cannot be written: {error.strerror}; nothing was changed") from error
+        done = f"only {', '.join(changed)} changed" if changed else "nothing was changed"
+        raise StorageError(f"{place}: cannot be written: {error.strerror}; {done}") from error
     finally:
         for temporary in ready.values():
             temporary.unlink(missing_ok=True)

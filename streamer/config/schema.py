@@ -17,6 +17,8 @@ from pipelines.spec import MAX_PAUSE_S, SceneSpec
 from streamer.errors import ConfigError
 from streamer.urls import check_source_url, split_credentials
 
+MAX_CAMERAS = 512  # of one daemon, on or off
+
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 

@@ -161,6 +161,11 @@ class SecretStore:
         return camera in self._own.cameras
 
 
+def secret_files(store: ConfigStore) -> tuple[Path, Path]:
+    """A person's and the program's own; there or not."""
+    return store.folder / FILE_NAME, store.cameras_dir / OWN_FILE_NAME
+
+
 def _check_owner(folder: Path) -> None:
     """A 0600 file of one user is closed to another user's daemon."""
     if os.geteuid() == 0 or not folder.exists() or folder.stat().st_uid == os.geteuid():

@@ -16,13 +16,13 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipelines.camera_rules import REVISED
 from pipelines.rules import NAME_PATTERN, check_name
 from streamer.config.atomic_write import write_atomically
 from streamer.config.partial_config import salvage
-from streamer.config.schema import CameraConfig, Config
+from streamer.config.schema import MAX_CAMERAS, CameraConfig, Config
 from streamer.config.yaml_reader import read
 from streamer.errors import ConfigError, StorageError
 
@@ -32,6 +32,14 @@ FILE_NAME = "streamer.yaml"
 SYSTEM_FOLDER = Path("/etc/streamer")
 ENVIRONMENT = "STREAMER_CONFIG"
 REVISIONS_FILE = "revisions.json"
+TOO_MANY = f"a daemon takes {MAX_CAMERAS} cameras at most: remove one, or run another daemon beside it"
+
+
+class Misconfigured(NamedTuple):
+    """Why a camera's file cannot be used, and since when (Unix time) that is known."""
+
+    why: str
+    since_ns: int
 
 
 def user_folder() -> Path:
@@ -66,7 +74,7 @@ class ConfigStore:
         """Parse and validate all files. Raises ConfigError with file, line and key."""
         config, faults = self.load_partly()
         for path, fault in faults.items():
-            raise self._with_way_out(path, fault)
+            raise self.with_way_out(path, fault)
         return config
 
     def load_partly(self) -> tuple[Config, dict[Path, ConfigError]]:
@@ -88,12 +96,12 @@ class ConfigStore:
         """The camera `name` of what load_partly() found. Raises ConfigError."""
         fault = faults.get(self.camera_file(name))
         if fault is not None:
-            raise self._with_way_out(self.camera_file(name), fault)
+            raise self.with_way_out(self.camera_file(name), fault)
         return config.known_camera(name)
 
-    def _with_way_out(self, path: Path, fault: ConfigError) -> ConfigError:
+    def with_way_out(self, path: Path, fault: ConfigError) -> ConfigError:
         """What is wrong with a file of cameras.d, and what to do about one that is a camera's."""
-        if not _is_camera_file(path):
+        if not is_camera_file(path):
             return fault
         return ConfigError(f"{fault}; mend the file, or remove it: `streamer camera remove {path.stem}`")
 
@@ -146,11 +154,18 @@ class ConfigStore:
 
     def _cameras(self, faults: dict[Path, ConfigError]) -> Iterator[CameraConfig]:
         """What is wrong with one is put into `faults`."""
+        found = 0
         for path in self._camera_files():
             try:
-                yield self._camera(path)
+                camera = self._camera(path)
             except ConfigError as error:
                 faults[path] = error
+                continue
+            found += 1
+            if found > MAX_CAMERAS:
+                faults[path] = ConfigError(f"{path}: {TOO_MANY}")
+            else:
+                yield camera
 
     def _camera_files(self) -> list[Path]:
         try:
@@ -161,6 +176,12 @@ class ConfigStore:
             raise ConfigError(f"{self.cameras_dir}: cannot be read: {error.strerror}") from error
         self._parsed = {path: known for path, known in self._parsed.items() if path in paths}
         return [path for path in paths if not path.name.startswith(".")]
+
+    def files(self) -> list[Path]:
+        """Those that it is read from now, credentials aside; what cannot be listed is left out."""
+        with suppress(ConfigError):
+            return [self.file, *self._camera_files()]
+        return [self.file]
 
     def _camera(self, path: Path) -> CameraConfig:
         """As load_camera; a file that is as it was is not parsed again, 4 ms a camera in a daemon's loop."""
@@ -179,7 +200,7 @@ class ConfigStore:
         faults: dict[Path, ConfigError] = {}
         with suppress(ConfigError):  # of the whole folder
             list(self._cameras(faults))
-        return {path.stem: fault for path, fault in faults.items() if _is_camera_file(path)}
+        return {path.stem: fault for path, fault in faults.items() if is_camera_file(path)}
 
     def load_camera(self, path: Path) -> CameraConfig:
         """One file of cameras.d. Raises ConfigError; its name and the name inside must agree."""
@@ -218,7 +239,8 @@ def _file_of(path: Path) -> Path:
     return path if path.suffix in (".yaml", ".yml") and not path.is_dir() else path / FILE_NAME
 
 
-def _is_camera_file(path: Path) -> bool:
+def is_camera_file(path: Path) -> bool:
+    """Whether it is, by its name, a camera's of that name."""
     return path.suffix == ".yaml" and re.match(NAME_PATTERN, path.stem) is not None
 
 

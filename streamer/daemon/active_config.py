@@ -1,75 +1,131 @@
-"""The configuration that the daemon runs by: taken over whole or not at all, at the start, by a change that
-was asked for, or read anew.
+"""The configuration that the daemon runs by: taken over at the start, by a change, or read anew.
+
+At the start a camera whose file cannot be used is left out, and everything else runs. Later, what is read
+anew is taken over whole or not at all. A camera that runs goes on as it was while its file is broken.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from streamer.api.apply_change import apply_change
 from streamer.api.change_schema import AnyChange
-from streamer.config.schema import Config
-from streamer.config.secrets import SecretStore
-from streamer.config.store import ConfigStore, revise
-from streamer.errors import ConfigError, ModelError, StreamerError
-from streamer.models.camera_check import check_camera, model_files
+from streamer.config.schema import MAX_CAMERAS, CameraConfig, Config
+from streamer.config.secrets import SecretStore, secret_files
+from streamer.config.store import ConfigStore, Misconfigured, is_camera_file, revise
+from streamer.errors import ConfigError, ModelError, NotApplied, StreamerError
+from streamer.models.camera_check import check_camera, model_files, pipeline_of
 from streamer.models.file_fingerprint import Mark, marks_of
 
 log = logging.getLogger(__name__)
 
+MOST_WARNINGS = 20
+
+Broken = Mapping[Path, ConfigError]
+Check = Callable[[Config, CameraConfig], object]
+
 
 class InForce:
-    """`config` with its revision `rev` and the `secrets` that belong to it; `refused` says why the files as
-    they are now are not in force.
+    """`config` with its revision `rev` and the `secrets` that belong to it; `misconfigured` are the cameras
+    that are not in it since their files cannot be used. `warnings` say what of the files is not in force.
     """
 
-    def __init__(self, store: ConfigStore, config: Config) -> None:
-        """Raises StreamerError."""
+    def __init__(self, store: ConfigStore) -> None:
+        """Read it for the first time. Raises StreamerError for what holds for all cameras."""
         self._store = store
-        self.config, self.rev = revise(config, config.state_path)
+        config, broken = store.load_partly()
         self.secrets = SecretStore(store)
-        self.refused = ""
-        self._waiting_for: tuple[list[Path], tuple[Mark, ...]] = [], ()  # files of models, as they were
+        self.misconfigured: Mapping[str, Misconfigured] = {}
+        config, broken = self._usable(config, broken, self.secrets, check_camera)
+        self.config, self.rev = revise(config, config.state_path)
+        self._refused = ""
+        self._watched: tuple[list[Path], tuple[Mark, ...]] = [], ()  # what is awaited to change
+        self._leave_out(broken)
+        for name, fault in self.misconfigured.items():
+            log.error("camera %s is misconfigured and left out: %s", name, fault.why)
+
+    @property
+    def warnings(self) -> list[str]:
+        return [self._refused] if self._refused else self._left_out
 
     def change(self, wanted: AnyChange) -> None:
-        """Validate, write and take over a change. Raises StreamerError; then nothing has changed."""
+        """Validate, write and take over a change. Raises StreamerError; then nothing has changed, but for
+        NotApplied: then the files have, and the configuration in force has not.
+        """
         apply_change(self._store, wanted)
-        self._take(*self._store.load_partly())
+        try:
+            config, broken = self._store.load_partly()
+            secrets = SecretStore(self._store)
+            self._take(*self._usable(config, broken, secrets, _check_pipeline), secrets)
+        except StreamerError as error:
+            self._refuse(error)
+            raise NotApplied(error) from error
 
     def reload(self) -> bool:
-        """Read the files anew. Those that cannot be used change nothing, and `refused` says why."""
-        self._waiting_for = [], ()
+        """Read the files anew. Those that cannot be used change nothing, and `warnings` say why."""
+        files = [*self._store.files(), *secret_files(self._store)]
+        marks = marks_of(files)  # before: what changes meanwhile is worth another try
+        self._watch([], ())
         try:
             config = self._store.load()
-            self._check(config)
-            self._take(config, {})
+            secrets = SecretStore(self._store)
+            self._check(config, secrets)
+            self._take(config, {}, secrets)
         except StreamerError as error:
-            self.refused = f"the configuration on disk is not in force: {error}"
-            log.error("%s", self.refused)
+            if isinstance(error, ConfigError):
+                self._watch(files, marks)
+            self._refuse(error)
             return False
         log.info("config_rev %d: read anew", self.rev)
         return True
 
     def healed(self) -> bool:
-        """Whether a reload was refused for a model, and files of models are not what they were then."""
-        files, marks = self._waiting_for
+        """Whether files that kept something out of force are not what they were then."""
+        files, marks = self._watched
         return bool(files) and marks_of(files) != marks
 
-    def _check(self, config: Config) -> None:
+    def _refuse(self, error: StreamerError) -> None:
+        self._refused = f"the configuration on disk is not in force: {error}"
+        log.error("%s", self._refused)
+
+    def _watch(self, files: list[Path], marks: tuple[Mark, ...]) -> None:
+        self._watched = files, marks
+
+    def _check(self, config: Config, secrets: SecretStore) -> None:
         files = model_files(config)
-        marks = marks_of(files)  # before: what changes meanwhile is worth another try
+        marks = marks_of(files)
         try:
             for camera in config.cameras:
                 check_camera(config, camera)
+                secrets.url(camera)
         except ModelError:
-            self._waiting_for = files, marks
+            self._watch(files, marks)
             raise
 
-    def _take(self, config: Config, broken: Mapping[Path, ConfigError]) -> None:
+    def _usable(
+        self, config: Config, broken: Broken, secrets: SecretStore, check: Check
+    ) -> tuple[Config, dict[Path, ConfigError]]:
+        """`config` without the cameras that `check` refuses, and these with the `broken`. What is wrong with
+        a model or a disk is no fault of a camera's file.
+        """
+        found, usable = dict(broken), []
+        for camera in config.cameras:
+            try:
+                check(config, camera)
+                secrets.url(camera)
+            except ConfigError as error:
+                found[self._store.camera_file(camera.name)] = error
+                continue
+            except StreamerError as error:
+                log.warning("%s", error)
+            usable.append(camera)
+        return config.model_copy(update={"cameras": tuple(usable)}), found
+
+    def _take(self, config: Config, broken: Broken, secrets: SecretStore) -> None:
         """A camera whose file is `broken` stays as it is."""
-        secrets = SecretStore(self._store)
         kept = [camera for camera in self.config.cameras if self._store.camera_file(camera.name) in broken]
         # Folders are where this process stands, and a camera that changed its inference worker could have
         # its numbers given out by two for a moment: these change at the next start.
@@ -83,13 +139,34 @@ class InForce:
             }
         )
         self.config, self.rev = revise(config, self.config.state_path)
-        self.secrets, self._waiting_for = secrets, ([], ())
-        self.refused = _of_broken(broken)
+        self.secrets, self._refused = secrets, ""
+        self._leave_out(broken)
+
+    def _leave_out(self, broken: Broken) -> None:
+        """Note what is not in force, and wait for it to be mended."""
+        before = self.misconfigured
+        running = {camera.name for camera in self.config.cameras}
+        room = MAX_CAMERAS - len(running)
+        names = [path.stem for path in sorted(broken) if is_camera_file(path) and path.stem not in running]
+        why = {name: str(broken[self._store.camera_file(name)]) for name in names[:room]}
+        self.misconfigured = {name: _since(before.get(name), text) for name, text in why.items()}
+        self._left_out = list(_told(broken))
+        self._watch(list(broken), marks_of(broken))
 
 
-def _of_broken(broken: Mapping[Path, ConfigError]) -> str:
-    """That these files are not in force, as all others are; what is wrong with the first of them."""
-    if not broken:
-        return ""
-    names = ", ".join(path.name for path in broken)
-    return f"{names} {'is' if len(broken) == 1 else 'are'} not in force: {next(iter(broken.values()))}"
+def _check_pipeline(_config: Config, camera: CameraConfig) -> None:
+    """The least that a camera needs to be run. Raises ConfigError."""
+    pipeline_of(camera)
+
+
+def _since(before: Misconfigured | None, why: str) -> Misconfigured:
+    return before if before is not None and before.why == why else Misconfigured(why, time.time_ns())
+
+
+def _told(broken: Broken) -> Iterable[str]:
+    """That these files are not in force, as all others are, and why."""
+    for path, error in list(broken.items())[:MOST_WARNINGS]:
+        yield f"{path.name} is not in force: {error}"
+    if len(broken) > MOST_WARNINGS:
+        more = len(broken) - MOST_WARNINGS
+        yield f"and {more} more files are not in force: `streamer run --check` names them"

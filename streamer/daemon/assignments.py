@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from pipelines.defaults import with_defaults
 from pipelines.spec import PipelineSpec
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import SecretStore
+from streamer.config.store import Misconfigured
 from streamer.daemon import redis_server
 from streamer.daemon.shared_memory import SharedState
 from streamer.daemon.topology import Plan, WorkerSpec
@@ -47,7 +49,13 @@ def capture_assignment(
     return CaptureAssignment(0, tuple(cameras))
 
 
-def infer_assignment(spec: WorkerSpec, rev: int, config: Config, shared: SharedState) -> InferAssignment:
+def infer_assignment(
+    spec: WorkerSpec,
+    rev: int,
+    config: Config,
+    shared: SharedState,
+    misconfigured: Mapping[str, Misconfigured],
+) -> InferAssignment:
     """Rules, pipelines and rows; `rev` goes into every event."""
     cameras = []
     for camera in _cameras(spec, config):
@@ -62,6 +70,19 @@ def infer_assignment(spec: WorkerSpec, rev: int, config: Config, shared: SharedS
                 bucket_s=config.counts.bucket_s,
                 newest=camera.source.realtime and not camera.source.fps,
                 scene=looked_at_by(camera),
+            )
+        )
+    for name in filter(misconfigured.__contains__, spec.cameras):
+        cameras.append(
+            InferCamera(
+                name=name,
+                row=shared.row(name),
+                generation=shared.last_reclaim(name),
+                pipeline="",
+                rules="",
+                bucket_s=config.counts.bucket_s,
+                misconfigured=misconfigured[name].why,
+                since_ns=misconfigured[name].since_ns,
             )
         )
     inference = config.inference

@@ -107,5 +107,7 @@ def serve(operations: Mapping[str, Operation], daemon: Daemon, request: Asked) -
     except StreamerError as error:
         request.fail(error)
     except Exception:
-        request.fail(ControlError(f"{request.op}: a fault of the daemon, which its log describes"))
+        request.fail(
+            ControlError(f"{request.op}: a fault of the daemon, which its log describes: part may be done")
+        )
         raise

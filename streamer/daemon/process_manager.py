@@ -72,6 +72,7 @@ class Fleet:
         self._books = books
         self._command = command
         self._wanted: Mapping[str, WorkerSpec] = {}
+        self._crowded = False  # and that has been said
         self._free_beats = list(range(MAX_WORKERS - 1, -1, -1))
 
     def reconcile(self, wanted: Mapping[str, WorkerSpec]) -> None:
@@ -87,13 +88,16 @@ class Fleet:
         for name, spec in wanted.items():
             known = self.members.get(name)
             if known is None:
-                self.members[name] = Member(spec, self._free_beats.pop())
+                self._admit(name)
             elif known.stop_by_s is None or known.child is None:
                 known.spec, known.stop_by_s = spec, None
 
     def tick(self) -> None:
         """Start what is due, kill what hangs."""
         now_s = time.monotonic()
+        if len(self.members) < len(self._wanted):
+            for name in [name for name in self._wanted if name not in self.members]:
+                self._admit(name)
         order = {role: i for i, role in enumerate(START_ORDER)}
         for member in sorted(self.members.values(), key=lambda m: order[m.spec.role]):
             if member.child is None:
@@ -128,7 +132,7 @@ class Fleet:
             if member.stop_by_s is not None:
                 self._forget(name)
                 if name in self._wanted:
-                    self.members[name] = Member(self._wanted[name], self._free_beats.pop())
+                    self._admit(name)
                 continue
             member.last_error = member.last_error or describe_exit(code)
             self._plan_restart(member, describe_exit(code), lived_s)
@@ -162,6 +166,15 @@ class Fleet:
 
     def beat_age_s(self, member: Member) -> float:
         return (time.monotonic_ns() - self._books.last_beat_ns(member.beat_index)) / 1e9
+
+    def _admit(self, name: str) -> None:
+        """Make room for a worker that is wanted; where there is none, it waits until others have gone."""
+        if self._free_beats:
+            self.members[name] = Member(self._wanted[name], self._free_beats.pop())
+            self._crowded = False
+        elif not self._crowded:
+            self._crowded = True
+            log.error("%s waits: a daemon runs %d workers at most", name, MAX_WORKERS)
 
     def _start(self, member: Member) -> None:
         self._books.beat(member.beat_index)

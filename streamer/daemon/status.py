@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from streamer.config.schema import CameraConfig, Config
+from streamer.config.store import Misconfigured
 from streamer.daemon.process_manager import Fleet, Member
 from streamer.daemon.shared_memory import SharedState
 from streamer.daemon.topology import Plan
@@ -46,11 +47,14 @@ def daemon_status(
     fleet: Fleet,
     shared: SharedState,
     notes: Mapping[str, CameraNote],
+    misconfigured: Mapping[str, Misconfigured],
     warnings: list[str],
 ) -> dict[str, Any]:
     deliver = fleet.members.get("deliver")
     delivered = deliver.status if deliver else {}
     cameras = [camera_status(c, plan, fleet, shared, notes.get(c.name, CameraNote())) for c in config.cameras]
+    cameras += [misconfigured_status(name, fault, plan, shared) for name, fault in misconfigured.items()]
+    cameras.sort(key=lambda row: str(row["name"]))
     troubles = [f"camera {c['name']}: {c['trouble']}" for c in cameras if c["trouble"]]
     return {
         "node": node,
@@ -103,6 +107,30 @@ def camera_status(
     status["restarts"] = member.restarts if member else 0
     status["books"] = books_status(shared, name)
     return status
+
+
+def misconfigured_status(name: str, fault: Misconfigured, plan: Plan, shared: SharedState) -> dict[str, Any]:
+    """The row of a camera whose file cannot be used: the same keys, of which little is known."""
+    nothing = {"width": 0, "height": 0, "codec": "", "fps_decoded": 0.0, "fps_inferred": 0.0}
+    return {
+        "name": name,
+        "enabled": None,
+        "state": "misconfigured",
+        "detail": fault.why,
+        **nothing,
+        "age_ms": {"p50": None, "p99": None},
+        "epoch": shared.epoch(name),
+        "generation": shared.generation(name),
+        "worker": "",
+        "infer_worker": plan.infer_of.get(name, ""),
+        "pipeline": "",
+        "detector": {},
+        "scene": None,
+        "opens": 0,
+        "trouble": "",
+        "restarts": 0,
+        "books": books_status(shared, name),
+    }
 
 
 def _detector(described: Mapping[str, Any]) -> dict[str, Any]:

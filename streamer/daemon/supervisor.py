@@ -30,10 +30,18 @@ from streamer.daemon.process_manager import Fleet, Member
 from streamer.daemon.quarantine import Quarantine
 from streamer.daemon.shared_memory import SharedState
 from streamer.daemon.snapshots import Pictures
-from streamer.daemon.status import CameraNote, camera_status, daemon_status, well_formed
+from streamer.daemon.status import CameraNote, camera_status, daemon_status, misconfigured_status, well_formed
 from streamer.daemon.systemd_notify import Notifier
 from streamer.daemon.topology import NOTHING, Plan, WorkerSpec, plan
-from streamer.errors import ControlError, Exit, SourceError, StorageError
+from streamer.errors import (
+    ConfigError,
+    ControlError,
+    Exit,
+    NotApplied,
+    SourceError,
+    StorageError,
+    StreamerError,
+)
 from streamer.ipc.bus import Bus
 from streamer.ipc.messages import (
     CameraStatus,
@@ -73,17 +81,18 @@ class Supervisor:
         self._next_status_s = 0.0
         self._ready_told = False
         self._reload_wanted = False
+        self._unassigned: set[str] = set()  # workers that could not be told what to do
 
     def run(self) -> Exit:
         """Serve until told to stop. Raises StreamerError for what keeps the daemon from starting."""
-        config = self._store.load()
+        config = self._store.settings()
         state_dir, runtime_dir = config.state_path, config.runtime_path
         if config.redis.enabled and not config.redis.url:
             redis_server.binary()  # better refused now than missed at every restart
         with DaemonLock(state_dir, runtime_dir), Notifier() as notifier:
             self._notifier = notifier
             self._node = node_id(state_dir)
-            self._force = InForce(self._store, config)
+            self._force = InForce(self._store)
             self._shared = SharedState(runtime_dir, state_dir)
             self._fleet = Fleet(self._shared.books, self._command)
             self._bus = Bus(runtime_dir)
@@ -103,7 +112,7 @@ class Supervisor:
         cameras, state_dir = len(self._config.cameras), self._config.state_path
         log.info("config_rev %d, %d cameras, state in %s", self._force.rev, cameras, state_dir)
         try:
-            self._apply({c.name for c in self._config.cameras})
+            self._apply(self._known())
             while not self._stopping:
                 self._turn()
             self._notifier.stopping()
@@ -145,7 +154,7 @@ class Supervisor:
         """Places the cameras in force, tells workers what changed for them, and lets go of those that were
         there before and are no more.
         """
-        gone = before - {c.name for c in self._config.cameras}
+        gone = before - self._known()
         for name in gone:
             self._cameras.pop(name, None)
         self._replan()
@@ -155,24 +164,35 @@ class Supervisor:
             self._shared.forget(name)
 
     def _replan(self) -> None:
-        self._plan = plan(self._config, self._plan, self._quarantine.cameras)
+        self._plan = plan(self._config, self._plan, self._quarantine.cameras, self._force.misconfigured)
         self._fleet.reconcile(self._plan.workers)
         for name in self._plan.workers:
-            self._assign(name)
+            self._try_to_assign(name)
 
     def change(self, wanted: AnyChange) -> int:
-        """Validate, write and apply; returns the new revision. Raises StreamerError."""
-        before = {c.name for c in self._config.cameras}
+        """Validate, write and apply; returns the new revision. Raises StreamerError: nothing has changed, but
+        for NotApplied.
+        """
+        before = self._known()
         self._force.change(wanted)
-        self._apply(before)
+        try:
+            self._apply(before)
+            if self._unassigned:
+                raise ControlError(f"{', '.join(sorted(self._unassigned))} could not be told: see the log")
+        except StreamerError as error:
+            raise NotApplied(error) from error
         log.info("config_rev %d: %s", self._force.rev, getattr(wanted, "op", ""))
         return self._force.rev
 
     def _reload(self) -> None:
         self._reload_wanted = False
-        before = {c.name for c in self._config.cameras}
+        before = self._known()
         if self._force.reload():
             self._apply(before)
+
+    def _known(self) -> set[str]:
+        """The cameras that there are, also those whose files cannot be used."""
+        return {camera.name for camera in self._config.cameras} | self._force.misconfigured.keys()
 
     @property
     def _config(self) -> Config:
@@ -187,6 +207,13 @@ class Supervisor:
         folders = (config.runtime_path, config.state_path, self._shared.folder)
         return worker_command(spec.role, spec.name, *folders, beat)
 
+    def _try_to_assign(self, name: str) -> None:
+        """What fails for one worker holds up no other, and is tried again every second."""
+        self._unassigned.add(name)
+        with self._guard("assignment of a worker"):
+            self._assign(name)
+            self._unassigned.discard(name)
+
     def _assign(self, name: str) -> None:
         """Send a worker its assignment, if it is there and it is news to it."""
         member = self._fleet.members.get(name)
@@ -200,7 +227,9 @@ class Supervisor:
         if spec.role == "capture":
             return capture_assignment(spec, self._config, self._plan, self._shared, self._force.secrets)
         if spec.role == "infer":
-            return infer_assignment(spec, self._force.rev, self._config, self._shared)
+            return infer_assignment(
+                spec, self._force.rev, self._config, self._shared, self._force.misconfigured
+            )
         return deliver_assignment(self._force.rev, self._config, self._node, self._force.secrets)
 
     def _bury(self, member: Member) -> None:
@@ -235,7 +264,7 @@ class Supervisor:
         if isinstance(message, Hello):
             if member.child is not None and message.pid == member.child.pid:
                 member.greeted, member.assignment = True, None
-                self._assign(worker)
+                self._try_to_assign(worker)
         elif isinstance(message, Ready):
             member.ready_rev = message.rev
             member.last_error = ""
@@ -289,6 +318,8 @@ class Supervisor:
 
     def take_picture(self, camera: str, width: int, answer: Answer) -> None:
         """Answer with the camera's next picture, when it comes. Raises ConfigError."""
+        if camera in self._force.misconfigured:
+            raise ConfigError(f"camera {camera} is misconfigured: {self._force.misconfigured[camera].why}")
         self._config.known_camera(camera)
         number = self._pictures.expect(answer, time.monotonic())
         if not self._send_camera(camera, TakePicture(number, camera, width)):
@@ -307,7 +338,8 @@ class Supervisor:
             fleet=self._fleet,
             shared=self._shared,
             notes=self._cameras,
-            warnings=[text for text in (self._force.refused, self._guard.warning()) if text],
+            misconfigured=self._force.misconfigured,
+            warnings=[*self._force.warnings, *filter(None, [self._guard.warning()])],
         )
 
     def _once_a_second(self, now_s: float) -> None:
@@ -315,10 +347,17 @@ class Supervisor:
             self._pictures.expire(now_s)
         with self._guard("reload"):
             self._reload_wanted = self._reload_wanted or self._force.healed()
+        for worker in self._unassigned & self._plan.workers.keys():
+            self._try_to_assign(worker)
+        self._unassigned &= self._plan.workers.keys()
         for camera in self._config.cameras:
             with self._guard("status of a camera"):
                 row = camera_status(camera, self._plan, self._fleet, self._shared, self._note(camera.name))
                 self._server.send("deliver", CameraStatus(camera.name, row))
+        for name, fault in self._force.misconfigured.items():
+            with self._guard("status of a camera"):
+                row = misconfigured_status(name, fault, self._plan, self._shared)
+                self._server.send("deliver", CameraStatus(name, row))
         if not self._ready_told and self._is_up():
             self._ready_told = True
             log.info("ready")

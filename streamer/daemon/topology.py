@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,22 +39,29 @@ class Plan:
 NOTHING = Plan({}, {}, {})
 
 
-def plan(config: Config, before: Plan = NOTHING, alone: frozenset[str] = frozenset()) -> Plan:
-    """Place the enabled cameras of `config`.
+def plan(
+    config: Config,
+    before: Plan = NOTHING,
+    alone: frozenset[str] = frozenset(),
+    misconfigured: Iterable[str] = (),
+) -> Plan:
+    """Place the enabled cameras of `config`, and those that are `misconfigured`: nothing captures them, and
+    an inference worker tells their state.
 
     `before` is the plan in force: a camera stays with its workers where they still exist. `alone` are the
     cameras in quarantine, each captured by a process of its own.
     """
     cameras = [c.name for c in config.cameras if c.enabled]
     capture_of = _place_capture(cameras, before, alone, config.capture.cameras_per_worker)
-    infer_of = _place_infer(cameras, before, config.inference.workers)
+    told = sorted((*cameras, *misconfigured))
+    infer_of = _place_infer(told, before, config.inference.workers)
     workers: dict[str, WorkerSpec] = {}
     if config.redis.enabled and not config.redis.url:
         workers["redis"] = WorkerSpec("redis", "redis")
     workers["deliver"] = WorkerSpec("deliver", "deliver")
     for index in range(config.inference.workers):
         name = f"infer-{index}"
-        workers[name] = WorkerSpec(name, "infer", tuple(c for c in cameras if infer_of[c] == name))
+        workers[name] = WorkerSpec(name, "infer", tuple(c for c in told if infer_of[c] == name))
     for name in sorted(set(capture_of.values()), key=_index):
         workers[name] = WorkerSpec(name, "capture", tuple(c for c in cameras if capture_of[c] == name))
     return Plan(workers, capture_of, infer_of)

@@ -28,10 +28,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from streamer.config import schema as config
 from streamer.errors import CapacityError, StorageError
 
-MAX_CAMERAS: Final = 512
-MAX_WORKERS: Final = 512
+# Twice the cameras of a daemon: all of them may make way for others at once. A camera may have a process of
+# its own, and those that stop overlap with those that take over.
+MAX_CAMERAS: Final = 2 * config.MAX_CAMERAS
+MAX_WORKERS: Final = 2 * config.MAX_CAMERAS
 
 # The words of each block. "drop_" words are the reasons a frame was not looked at.
 CAPTURE: Final = (

@@ -20,7 +20,9 @@ import msgspec
 
 SCHEMA_VERSION = 1
 
-CameraState = Literal["connecting", "live", "auth_failed", "unreachable", "stalled", "ended", "disabled"]
+CameraState = Literal[
+    "connecting", "live", "auth_failed", "unreachable", "stalled", "ended", "disabled", "misconfigured"
+]
 
 
 class MessageError(ValueError):
@@ -87,7 +89,8 @@ class CaptureAssignment(_Message, frozen=True):
 
 class InferCamera(_Message, frozen=True):
     """One camera of an inference worker; `rules`, `pipeline` and `scene` are the JSON of pipelines.spec
-    models; `scene` is empty where nothing looks at the whole picture."""
+    models; `scene` is empty where nothing looks at the whole picture. One that is `misconfigured` (why, since
+    `since_ns`) has none of them: its state is told, and its time counts as not seen."""
 
     name: str
     row: int  # this camera's row in the books
@@ -97,6 +100,8 @@ class InferCamera(_Message, frozen=True):
     bucket_s: int
     newest: bool = False  # every frame is wanted while it is new: one that waited may be let go for the next
     scene: str = ""
+    misconfigured: str = ""
+    since_ns: int = 0
 
 
 class InferAssignment(_Message, frozen=True):

@@ -67,8 +67,8 @@ def test_the_old_configuration_goes_on_and_the_reason_is_shown(daemon: Daemon, t
         assert in_force(daemon.status()) == before
         assert path.read_text() == text, "a refused change writes nothing"
     finally:
+        other.unlink()  # first: what was refused is read again as soon as it is mended
         path.write_text(good)
-        other.unlink()
         daemon.process.send_signal(signal.SIGHUP)
         daemon.wait_for(lambda s: not s["warnings"], 5, "the good configuration to be taken again")
     assert in_force(daemon.status()) == before, "equal content is no change"

@@ -322,6 +322,20 @@ def test_a_full_disk_leaves_every_file_as_it_was(store: ConfigStore, monkeypatch
     assert files(store) == before
 
 
+def test_a_disk_that_fails_after_the_first_file_is_not_said_to_have_changed_nothing(
+    store: ConfigStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, url="rtsp://admin:old@10.0.0.5/live")
+
+    def broken(_folder: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(atomic, "sync_folder", broken)
+    with pytest.raises(StorageError, match=r"Input/output error; only .*yard\.yaml.* changed"):
+        apply_change(store, {"op": "camera.rename", "name": "gate", "to": "yard"})
+    assert store.camera_file("yard").exists()
+
+
 def test_the_classes_of_motion_are_those_of_its_detector() -> None:
     labels = create_detector("motion").labels
     assert set(labels.names) | set(labels.groups) == set(MOTION_CLASSES)

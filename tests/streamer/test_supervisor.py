@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from streamer.api.change_schema import CameraSwitch
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
 from streamer.daemon.status import well_formed
 from streamer.daemon.supervisor import Supervisor
+from streamer.errors import CapacityError, NotApplied
 from streamer.ipc.messages import Trouble, WorkerStatus
 
 
@@ -32,7 +34,7 @@ def a_supervisor(folder: Path, calls: list[str]) -> Any:
     found._control = SimpleNamespace(poll=note("requests", [1, 2]))
     found._fleet = SimpleNamespace(reap=note("reap", [1, 2]), tick=note("tick"), members={})
     found._notifier = SimpleNamespace(alive=note("alive"), ready=note("ready"))
-    found._force = SimpleNamespace(config=Config(), healed=note("healed", True), refused="")
+    found._force = SimpleNamespace(config=Config(), healed=note("healed", True), misconfigured={})
     found._reload_wanted = True
     for part in ("_handle", "_answer", "_bury", "_reload"):
         setattr(found, part, note(part))
@@ -63,6 +65,7 @@ def test_what_one_message_request_or_end_does_wrong_stops_nothing_else(tmp_path:
 def test_what_a_part_does_wrong_leaves_the_watchdog_fed(tmp_path: Path, owner: str, part: str) -> None:
     calls: list[str] = []
     supervisor = a_supervisor(tmp_path, calls)
+    supervisor._reload_wanted = False
     setattr(getattr(supervisor, owner), part, failing(calls, part))
     supervisor._turn()
     assert calls[-1] == "alive"
@@ -80,3 +83,31 @@ def test_a_message_of_a_worker_that_is_unknown_is_passed_over(tmp_path: Path) ->
     supervisor._fleet = SimpleNamespace(members={})
     supervisor._handle("nobody", Trouble("nobody", "gate", "x"))
     assert supervisor._cameras == {}
+
+
+def test_a_worker_that_cannot_be_told_is_tried_again_and_holds_up_no_other(tmp_path: Path) -> None:
+    supervisor: Any = Supervisor(ConfigStore(tmp_path), {})
+    told: list[str] = []
+
+    def assign(name: str) -> None:
+        told.append(name)
+        if name == "infer-0" and told.count(name) == 1:
+            raise CapacityError("no row")
+
+    supervisor._assign = assign
+    for name in ("infer-0", "deliver"):
+        supervisor._try_to_assign(name)
+    assert supervisor._unassigned == {"infer-0"}
+    supervisor._plan = SimpleNamespace(workers={"infer-0": None, "deliver": None})
+    supervisor._force = SimpleNamespace(config=Config(), misconfigured={}, healed=lambda: False)
+    supervisor._ready_told = True
+    supervisor._once_a_second(0.0)
+    assert (told, supervisor._unassigned) == (["infer-0", "deliver", "infer-0"], set())
+
+
+def test_a_change_of_which_a_worker_is_not_told_is_not_said_to_be_applied(tmp_path: Path) -> None:
+    supervisor: Any = Supervisor(ConfigStore(tmp_path), {})
+    supervisor._force = SimpleNamespace(config=Config(), misconfigured={}, change=lambda _wanted: None)
+    supervisor._apply = lambda _before: supervisor._unassigned.add("infer-0")
+    with pytest.raises(NotApplied, match="is written, but not in force: infer-0"):
+        supervisor.change(CameraSwitch(op="camera.enable", name="gate"))

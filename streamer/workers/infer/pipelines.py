@@ -51,7 +51,7 @@ class Equipment:
             waiting |= self._provide(camera, equip)
         done = self._scenes.settle(cameras)
         done.waiting |= waiting
-        wanted = {camera.config.pipeline for camera in cameras}
+        wanted = {camera.config.pipeline for camera in cameras if not camera.config.misconfigured}
         in_use = {camera.spec for camera in cameras}
         self._loader.keep_only(in_use | wanted | set(map(without_actions, wanted)))
         return done

@@ -159,7 +159,11 @@ class InferWorker:
                 self._add(config)
             elif config != camera.config:
                 self._change(camera, config)
-            self._equipment.want(config)
+            if config.misconfigured:
+                why, since_ns = config.misconfigured, config.since_ns
+                self._source_state("", SourceState(config.name, "misconfigured", why, since_ns))
+            else:
+                self._equipment.want(config)
         self._early.clear()
         self._journal.ask([name for name in wanted if not self._journal.knows(name)])
         self._settle()

@@ -1,0 +1,49 @@
+"""As many workers as there is room for, and no more: the rest waits, and nothing ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streamer.config.schema import MAX_CAMERAS, CameraConfig, CaptureConfig, Config, InferenceConfig
+from streamer.daemon import process_manager as fleet_module
+from streamer.daemon.process_manager import Fleet
+from streamer.daemon.topology import WorkerSpec, plan
+from streamer.ipc.counters import MAX_WORKERS, Books
+
+
+def specs(count: int) -> dict[str, WorkerSpec]:
+    return {f"capture-{i}": WorkerSpec(f"capture-{i}", "capture") for i in range(count)}
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    return Fleet(Books.create(tmp_path / "books"), lambda _spec, _beat: ["true"])
+
+
+def test_every_camera_that_a_daemon_takes_can_have_a_process_of_its_own(fleet: Fleet) -> None:
+    cameras = tuple(CameraConfig(name=f"c{i}", url="synthetic:street") for i in range(MAX_CAMERAS))
+    capture, inference = CaptureConfig(cameras_per_worker=1), InferenceConfig(workers=16)
+    wanted = plan(Config(cameras=cameras, capture=capture, inference=inference)).workers
+    fleet.reconcile(wanted)
+    assert len(fleet.members) == len(wanted) == MAX_CAMERAS + 18
+
+
+def test_more_workers_than_there_is_room_for_wait_until_others_have_gone(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Fleet, "_start", lambda _fleet, _member: None)
+    wanted = specs(MAX_WORKERS + 2)
+    fleet.reconcile(wanted)
+    fleet.tick()
+    assert len(fleet.members) == MAX_WORKERS
+    assert [record.getMessage() for record in caplog.records] == [
+        f"capture-{MAX_WORKERS} waits: a daemon runs {MAX_WORKERS} workers at most"
+    ]
+    del wanted["capture-0"], wanted["capture-1"]
+    fleet.reconcile(wanted)
+    fleet.reap()
+    fleet.tick()
+    assert fleet.members.keys() == wanted.keys()
+    assert fleet_module.MAX_WORKERS == MAX_WORKERS
