@@ -57,6 +57,7 @@ from streamer.ipc.messages import (
     WorkerStatus,
 )
 from streamer.logs import setup_daemon
+from streamer.startup import Startup
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,6 @@ class Supervisor:
         self._quarantine = Quarantine()
         self._plan: Plan = NOTHING
         self._next_status_s = 0.0
-        self._ready_told = False
         self._reload_wanted = False
         self._unassigned: set[str] = set()  # workers that could not be told what to do
 
@@ -95,6 +95,7 @@ class Supervisor:
             self._force = InForce(self._store)
             self._shared = SharedState(runtime_dir, state_dir)
             self._fleet = Fleet(self._shared.books, self._command)
+            self._startup = Startup(notifier, self._fleet)
             self._bus = Bus(runtime_dir)
             try:
                 self._serve(runtime_dir)
@@ -358,15 +359,8 @@ class Supervisor:
             with self._guard("status of a camera"):
                 row = misconfigured_status(name, fault, self._plan, self._shared)
                 self._server.send("deliver", CameraStatus(name, row))
-        if not self._ready_told and self._is_up():
-            self._ready_told = True
-            log.info("ready")
-            self._notifier.ready(f"{len(self._config.cameras)} cameras")
-
-    def _is_up(self) -> bool:
-        """Whether everything that does not hang on a camera serves."""
-        members = [m for m in self._fleet.members.values() if m.spec.role in ("infer", "deliver")]
-        return all(m.ready_rev >= 0 for m in members)
+        with self._guard("start"):
+            self._startup.tick(len(self._config.cameras))
 
     def _take_signals(self) -> None:
         def stop(_signum: int, _frame: FrameType | None) -> None:

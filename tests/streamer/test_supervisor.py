@@ -33,8 +33,9 @@ def a_supervisor(folder: Path, calls: list[str]) -> Any:
     found._bus = SimpleNamespace(poll=note("poll", [message, message]))
     found._control = SimpleNamespace(poll=note("requests", [1, 2]))
     found._fleet = SimpleNamespace(reap=note("reap", [1, 2]), tick=note("tick"), members={})
-    found._notifier = SimpleNamespace(alive=note("alive"), ready=note("ready"))
+    found._notifier = SimpleNamespace(alive=note("alive"))
     found._force = SimpleNamespace(config=Config(), healed=note("healed", True), misconfigured={})
+    found._startup = SimpleNamespace(tick=note("start"))
     found._reload_wanted = True
     for part in ("_handle", "_answer", "_bury", "_reload"):
         setattr(found, part, note(part))
@@ -100,7 +101,7 @@ def test_a_worker_that_cannot_be_told_is_tried_again_and_holds_up_no_other(tmp_p
     assert supervisor._unassigned == {"infer-0"}
     supervisor._plan = SimpleNamespace(workers={"infer-0": None, "deliver": None})
     supervisor._force = SimpleNamespace(config=Config(), misconfigured={}, healed=lambda: False)
-    supervisor._ready_told = True
+    supervisor._startup = SimpleNamespace(tick=lambda _cameras: None)
     supervisor._once_a_second(0.0)
     assert (told, supervisor._unassigned) == (["infer-0", "deliver", "infer-0"], set())
 
