@@ -8,6 +8,7 @@ read hinders no change of another camera, and can be removed.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,12 +36,16 @@ from streamer.config.atomic_write import Write, write_together
 from streamer.config.schema import MAX_CAMERAS, CameraConfig, Config
 from streamer.config.secrets import Credentials, SecretStore
 from streamer.config.store import TOO_MANY, ConfigStore
-from streamer.config.yaml_reader import dump, explain, show_place
+from streamer.config.yaml_reader import dump, explain, parse, read_text, show_place
 from streamer.errors import ConfigError, ModelError, StorageError
 from streamer.models.camera_check import check_camera
 from streamer.urls import redact, split_credentials
+from streamer.yaml_edit import NotEditable, edited
 
-HEADER = "# Written by streamer: comments are not kept. Keys: docs/reference/configuration.md\n"
+HEADER = "# Written by streamer; your own comments are kept. Keys: docs/reference/configuration.md\n"
+OLD_HEADER = "# Written by streamer: comments are not kept. Keys: docs/reference/configuration.md\n"
+
+log = logging.getLogger(__name__)
 
 
 def apply_change(store: ConfigStore, change: Mapping[str, Any] | AnyChange) -> Config:
@@ -61,6 +66,7 @@ class _Editor:
         self._store = store
         self._config, self._broken = store.load_partly()
         self._secrets = SecretStore(store)
+        self._unset: set[tuple[str, ...]] = set()  # keys that go back to their defaults
 
     def apply(self, change: AnyChange) -> Config:
         match change:
@@ -112,6 +118,8 @@ class _Editor:
         data = self._camera(change.name).model_dump(mode="json")
         for key, value in change.values.items():
             _set_key(data, key, value)
+            if value is None:
+                self._unset.add(tuple(key.split(".")))
         rules = data.get("rules")
         limits = rules.get("limits") if isinstance(rules, dict) else None
         if isinstance(rules, dict) and isinstance(limits, dict):
@@ -128,7 +136,7 @@ class _Editor:
         self._refuse_taken(change.to, "choose another name")
         path, old_path = self._store.camera_file(change.to), self._store.camera_file(change.name)
         renamed = camera.model_copy(update={"name": change.to})
-        writes = [Write(path, _text(renamed)), Write(old_path, None)]
+        writes = [Write(path, self._text(renamed, camera)), Write(old_path, None)]
         place, fixed = self._secrets.fixed(change.name)
         if fixed:
             raise ConfigError(
@@ -185,13 +193,30 @@ class _Editor:
             self._write(switched)  # a model that has gone is a reason to switch it off
 
     def _write(self, camera: CameraConfig, credentials: Credentials | None = None) -> None:
-        writes = [Write(self._store.camera_file(camera.name), _text(camera))]
+        text = self._text(camera, self._config.camera(camera.name))
+        writes = [Write(self._store.camera_file(camera.name), text)]
         if credentials:
             place, _ = self._secrets.fixed(camera.name)
             if place:
                 raise ConfigError(f"camera {camera.name}: its credentials are in {place}: change them there")
             writes.insert(0, self._secrets.write_for({camera.name: credentials}))
         write_together(writes)
+
+    def _text(self, camera: CameraConfig, before: CameraConfig | None) -> str:
+        """The camera's file: as it is, but for what differs from `before`; a new one without defaults."""
+        if before is None:
+            return _whole(camera)
+        path = self._store.camera_file(before.name)
+        text = read_text(path).replace(OLD_HEADER, HEADER)
+        try:
+            needed = _data(camera, exclude_defaults=True)
+            text = edited(text, _data(before), _data(camera), needed, self._unset)
+            if _data(_validated(parse(path, text).data)) == _data(camera):
+                return text
+        except (NotEditable, ConfigError) as error:
+            log.warning("%s: cannot be changed in place: %s", path, error)
+        log.warning("%s: is written anew: its comments are lost", path)
+        return _whole(camera)
 
 
 def _take_credentials(data: dict[str, Any], given: WithCredentials) -> Credentials | None:
@@ -235,13 +260,17 @@ def _set_key(data: dict[str, Any], key: str, value: Any) -> None:
         data[last] = value
 
 
-def _text(camera: CameraConfig) -> str:
-    """The file of a camera: what differs from the defaults. Revisions are kept elsewhere (revise())."""
-    data = camera.model_dump(mode="json", exclude_defaults=True)
+def _whole(camera: CameraConfig) -> str:
+    return HEADER + dump(_data(camera, exclude_defaults=True))
+
+
+def _data(camera: CameraConfig, exclude_defaults: bool = False) -> dict[str, Any]:
+    """What its file says. Revisions are kept elsewhere (revise())."""
+    data = camera.model_dump(mode="json", exclude_defaults=exclude_defaults)
     for kind in REVISED:
         for item in data.get("rules", {}).get(kind, ()):
             item.pop("rev", None)
-    return HEADER + dump(data)
+    return data
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
 from streamer.errors import ControlError, RunningError, SourceError
+from streamer.models.camera_check import advice_on
 from streamer.sources.base import Source, create_source
 
 CHANGE_TIMEOUT_S = 10.0  # the daemon answers within 2 s; a model that must be loaded first takes longer
@@ -45,7 +46,12 @@ def change(store: ConfigStore, wanted: Mapping[str, Any], done: str) -> None:
         click.echo(f"{done} (written to {store.folder}; no daemon is running)")
     else:
         click.echo(f"{done} (applied by the running daemon, config_rev {answer.get('config_rev')})")
-    warn_of(store.load_partly()[1].values())
+    config, faults = store.load_partly()
+    warn_of(faults.values())
+    if wanted["op"] in ("camera.put", "camera.set"):
+        name = wanted["name"] if "name" in wanted else wanted["camera"]["name"]
+        camera = config.camera(name)
+        warn_of(advice_on(camera) if camera is not None else ())
 
 
 def status(config: Config) -> dict[str, Any] | None:

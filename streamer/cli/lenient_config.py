@@ -25,6 +25,6 @@ def present(store: ConfigStore) -> Config:
     return readable(store)
 
 
-def warn_of(faults: Iterable[ConfigError]) -> None:
+def warn_of(faults: Iterable[ConfigError | str]) -> None:
     for fault in faults:
         click.secho(f"warning: {fault}", fg="yellow", err=True)

@@ -17,6 +17,7 @@ from streamer.daemon.process_manager import Fleet, Member
 from streamer.daemon.shared_memory import SharedState
 from streamer.daemon.topology import Plan
 from streamer.ipc.messages import SourceState
+from streamer.models.camera_check import advice_on
 from streamer.models.installed import shown_as
 
 
@@ -67,7 +68,11 @@ def daemon_status(
         "workers": [_worker_status(member, fleet) for member in fleet.members.values()],
         "ledger": delivered.get("ledger", {}),
         "redis": delivered.get("redis", {}),
-        "warnings": warnings + troubles,
+        "warnings": [
+            *warnings,
+            *troubles,
+            *(line for c in config.cameras if c.enabled for line in advice_on(c)),
+        ],
     }
 
 

@@ -25,6 +25,7 @@ from streamer.config.schema import CameraConfig, Config
 from streamer.errors import ConfigError, ModelError
 from streamer.models.store import ModelStore
 
+SLOWEST_FPS = 1.0  # docs/counting.md
 MOTION_CLASSES: tuple[str, ...] = ("object",)  # of the motion detector, which has no model card
 
 
@@ -59,6 +60,17 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
             raise ConfigError(f"camera {camera.name}: {where}: unknown class {word[:40]!r}: {hint}")
     if spec.actions is not None and actions is not None and installed is not None:
         _check_kept(camera, actions, spec, installed.card)
+
+
+def advice_on(camera: CameraConfig) -> list[str]:
+    """What may be, and will not do what its owner hopes for; lines for people."""
+    fps = camera.source.fps
+    if not 0 < fps < SLOWEST_FPS:
+        return []
+    return [
+        f"camera {camera.name}: at {fps:g} frames a second nobody who moves can be followed or counted: "
+        f"set fps to {SLOWEST_FPS:g} at least, better 2; 0 is as many as fit"
+    ]
 
 
 def check_actions(camera: CameraConfig, detector: Detector) -> None:

@@ -301,6 +301,10 @@ def test_a_running_daemon_answers_every_bad_request_and_goes_on(short_dir: Path)
         call(daemon.runtime_dir / "control.sock", "change", set_to_nothing)
         status = daemon.status()
         assert (status["pid"], status["warnings"]) == (pid, [])
+        slow = {"op": "camera.set", "name": "gate", "values": {"source.fps": 0.2}}
+        call(daemon.runtime_dir / "control.sock", "change", slow)
+        (warning,) = daemon.status()["warnings"]
+        assert "at 0.2 frames a second" in warning
         assert daemon.stop() == 0
     finally:
         daemon.kill()

@@ -98,6 +98,27 @@ def test_a_rate_is_a_number_from_0_on(run: Run, fps: str) -> None:
     assert listed(run) == []
 
 
+def test_a_rate_at_which_nobody_can_be_followed_is_taken_with_a_warning(run: Run, store: ConfigStore) -> None:
+    added = run("camera", "add", "gate", "synthetic:street", "--fps", "0.2", "--no-probe")
+    assert added.exit_code == 0
+    assert added.stderr.startswith("warning: camera gate: at 0.2 frames a second")
+    changed = run("camera", "set", "gate", "fps=0.5")
+    assert "warning: camera gate: at 0.5 frames a second" in changed.stderr
+    assert store.load().cameras[0].source.fps == 0.5
+    for fps in ("1", "2", "0"):
+        assert run("camera", "set", "gate", f"fps={fps}").stderr == ""
+
+
+def test_what_a_person_wrote_into_a_camera_s_file_stays(run: Run, store: ConfigStore) -> None:
+    run("camera", "add", "gate", "synthetic:street", "--no-probe")
+    path = store.camera_file("gate")
+    path.write_text("# ask Ada\n" + path.read_text().replace("street", "street  # the yard"))
+    before = path.read_text()
+    run("camera", "set", "gate", "fps=5")
+    run("line", "add", "gate", "door", "0.1,0.5", "0.9,0.5")
+    assert path.read_text().startswith(before)
+
+
 def test_a_broken_file_is_named_beside_the_others_and_removed_by_its_name(
     run: Run, store: ConfigStore
 ) -> None:
