@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 
 from streamer.urls import redact
+
+log = logging.getLogger(__name__)
 
 PLAIN = "%(asctime)s.%(msecs)03d %(levelname).1s {process}: %(message)s"
 SYSLOG_LEVELS = {
@@ -44,6 +47,7 @@ def setup_daemon(process: str, level: int = logging.INFO) -> None:
     journal = under_systemd()
     fmt = "{process}: %(message)s" if journal else PLAIN
     _install(RedactingFormatter(fmt.replace("{process}", process), journal), level)
+    threading.excepthook = _log_death
 
 
 def setup_command_line() -> None:
@@ -59,6 +63,13 @@ def under_systemd() -> bool:
         return (int(device), int(inode)) == (found.st_dev, found.st_ino)
     except (ValueError, OSError):
         return False
+
+
+def _log_death(death: threading.ExceptHookArgs) -> None:
+    """A thread that ends by an error says so where everything else is said, without credentials."""
+    if death.exc_value is not None and not isinstance(death.exc_value, SystemExit):
+        name = death.thread.name if death.thread is not None else "a thread"
+        log.error("%s has died of an unexpected error", name, exc_info=death.exc_value)
 
 
 def _install(formatter: logging.Formatter, level: int) -> None:

@@ -90,8 +90,13 @@ class SharedState:
         self.release(camera)  # who still maps the old one may finish
         RingMemory.create(path, slots, width, height)
         self._rings[camera] = path
-        self._epochs[camera] = self.epoch(camera) + 1
-        write_atomically(self._epochs_path, json.dumps(self._epochs) + "\n", 0o640)
+        epochs = {**self._epochs, camera: self.epoch(camera) + 1}
+        try:
+            write_atomically(self._epochs_path, json.dumps(epochs) + "\n", 0o640)
+        except StorageError:
+            self.release(camera)  # memory that nobody would use
+            raise
+        self._epochs = epochs
         return RingGrant(
             camera=camera,
             path=str(path),

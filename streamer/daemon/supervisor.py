@@ -51,6 +51,7 @@ from streamer.ipc.messages import (
     Picture,
     Ready,
     Reclaim,
+    RingRefused,
     SourceState,
     TakePicture,
     Trouble,
@@ -295,8 +296,10 @@ class Supervisor:
                 message.camera, self._config.capture.slots, message.width, message.height, message.opening
             )
         except StorageError as error:
-            note.trouble = str(error)
-            log.error("camera %s: %s", message.camera, error)
+            if note.trouble != str(error):  # it is asked for again and again
+                note.trouble = str(error)
+                log.error("camera %s: %s", message.camera, error)
+            self._server.send(worker, RingRefused(message.camera, message.opening, str(error)))
             return
         note.trouble = ""
         note.opens += 1

@@ -128,6 +128,7 @@ class RingReader:
 
     def __init__(self) -> None:
         self._rings: OrderedDict[str, RingMemory] = OrderedDict()
+        self._idle: set[str] = set()  # not used since the last tidy()
 
     def view(self, path: str, slot: int, width: int, height: int) -> Image:
         """The pixels of a slot that was handed over. Raises StorageError when the ring cannot be mapped."""
@@ -139,4 +140,12 @@ class RingReader:
             while len(self._rings) > MAPPED_RINGS:
                 self._rings.popitem(last=False)
         self._rings.move_to_end(path)
+        self._idle.discard(path)
         return ring.slot(slot)
+
+    def tidy(self) -> None:
+        """Let go of rings that were unlinked and not used since the last call: their memory is held by us
+        alone, and may be what another camera lacks. To be called about once a second."""
+        for path in [path for path in self._idle if not os.path.exists(path)]:
+            self._rings.pop(path, None)
+        self._idle = set(self._rings)

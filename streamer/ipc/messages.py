@@ -4,8 +4,8 @@ Messages are frozen msgspec structs in one tagged union; `encode` and `decode` a
 
     worker     -> supervisor   Hello, Ready, OpenRing, SourceState, Picture, Trouble,
                                WorkerStatus
-    supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, RingGrant, Reclaim,
-                               TakePicture, CameraStatus, Stop
+    supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, RingGrant, RingRefused,
+                               Reclaim, TakePicture, CameraStatus, Stop
     capture    -> inference    FrameReady, SourceState
     inference  -> capture      Demand
     inference  -> delivery     ResumeRequest, Batch
@@ -21,7 +21,7 @@ import msgspec
 SCHEMA_VERSION = 1
 
 CameraState = Literal[
-    "connecting", "live", "auth_failed", "unreachable", "stalled", "ended", "disabled", "misconfigured"
+    "connecting", "live", "auth_failed", "unreachable", "stalled", "no_storage", "ended", "disabled", "misconfigured"
 ]
 
 
@@ -128,7 +128,10 @@ class DeliverAssignment(_Message, frozen=True):
 
 
 class OpenRing(_Message, frozen=True):
-    """A source is open: asks for slots of `width` x `height` x 3 bytes and the camera's next epoch."""
+    """A source is open: asks for slots of `width` x `height` x 3 bytes and the camera's next epoch.
+
+    Asked again after a while where it was refused or not answered.
+    """
 
     worker: str
     camera: str
@@ -146,6 +149,14 @@ class RingGrant(_Message, frozen=True):
     width: int
     height: int
     opening: int
+
+
+class RingRefused(_Message, frozen=True):
+    """There is no ring for this opening now; `text` is one line that says why."""
+
+    camera: str
+    opening: int
+    text: str
 
 
 class Reclaim(_Message, frozen=True):
@@ -302,6 +313,7 @@ Message = (
     | DeliverAssignment
     | OpenRing
     | RingGrant
+    | RingRefused
     | Reclaim
     | TakePicture
     | CameraStatus

@@ -8,6 +8,7 @@ per packet, and here per picture: a stream of packets that never make a picture 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,9 @@ from av.video.stream import VideoStream
 
 from streamer.errors import SourceDamaged, SourceError, SourceStalled
 from streamer.sources.ffmpeg_errors import explain
+from streamer.urls import redact
+
+log = logging.getLogger(__name__)
 
 # Pictures larger than 8K are refused by the decoder before it takes memory for them.
 MAX_PIXELS = 8192 * 4320
@@ -70,6 +74,10 @@ class _Opening(threading.Thread):
             self._error = error
         except _FFMPEG_ERRORS as error:
             self._error = explain(error, self._request.shown, self._request.open_timeout_s)
+        except Exception as error:  # it would be taken for a camera that does not answer
+            log.exception("%s: could not be opened", self._request.shown)
+            text = redact(str(error))
+            self._error = SourceError(f"{self._request.shown}: unexpected {type(error).__name__}: {text}")
         finally:
             with self._lock:
                 if self._wanted:

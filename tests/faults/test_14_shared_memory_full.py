@@ -52,3 +52,67 @@ def test_no_room_for_a_ring_is_said_of_the_camera_and_the_others_go_on(
     daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > before + 20, 20, "camera a to go on")
     assert daemon.camera("a")["opens"] == status["cameras"][0]["opens"]
     assert daemon.stop() == 0
+
+
+def fill_shm(daemon: Daemon) -> Path:
+    """Take what is left of the daemon's own /dev/shm; returns the file that took it."""
+    assert daemon.process is not None
+    filler = Path(f"/proc/{daemon.process.pid}/root/dev/shm/filler")
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return filler
+
+
+def test_a_camera_that_opens_while_shared_memory_is_full_sees_when_there_is_room_again(
+    daemon: Daemon, moving_clip: Path
+) -> None:
+    in_small_shm(daemon, 4000)
+    daemon.write_camera(camera("a", moving_clip, loop=True))
+    daemon.start()
+    daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > 0, 30, "camera a")
+    filler = fill_shm(daemon)
+    daemon.cli("camera", "add", "b", str(moving_clip), "--loop", "--no-probe")
+    status = daemon.wait_for(
+        lambda s: s["cameras"][1]["books"]["dropped"].get("no_storage", 0) > 5, 20, "frames without a ring"
+    )
+    starved = status["cameras"][1]
+    assert starved["state"] == "no_storage"
+    assert "a ring of 4 frames of 320x180 needs 0.7 MB" in starved["detail"]
+    filler.unlink()
+    status = daemon.wait_for(lambda s: s["cameras"][1]["books"]["inferred"] > 5, 45, "camera b")
+    assert (status["cameras"][1]["state"], status["cameras"][1]["trouble"]) == ("live", "")
+    states = [e["data"]["state"] for e in daemon.events("b") if e["type"] == "streamer.camera.state.v1"]
+    assert states[:3] == ["connecting", "no_storage", "live"]
+    assert daemon.stop() == 0
+
+
+def test_the_ring_of_a_camera_that_is_disabled_makes_room_for_one_that_waits(
+    daemon: Daemon, moving_clip: Path
+) -> None:
+    in_small_shm(daemon, 1400)
+    daemon.write_camera(camera("a", moving_clip, loop=True))
+    daemon.start()
+    daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > 0, 30, "camera a")
+    daemon.cli("camera", "add", "b", str(moving_clip), "--loop", "--no-probe")
+    daemon.wait_for(lambda s: s["cameras"][1]["state"] == "no_storage", 20, "its state")
+    daemon.cli("camera", "disable", "a")
+    daemon.wait_for(lambda s: s["cameras"][1]["books"]["inferred"] > 5, 45, "camera b")
+    assert daemon.stop() == 0
+
+
+def test_a_camera_that_opens_while_the_disk_refuses_its_epoch_sees_when_it_is_well(
+    daemon: Daemon, moving_clip: Path
+) -> None:
+    daemon.write_camera({**camera("a", moving_clip, loop=True), "enabled": False})
+    daemon.start()
+    epochs = daemon.state_dir / "epochs.json"
+    epochs.mkdir()  # nothing can be put in its place
+    daemon.cli("camera", "enable", "a")
+    status = daemon.wait_for(lambda s: s["cameras"][0]["state"] == "no_storage", 20, "its state")
+    assert "cannot be written" in status["cameras"][0]["detail"]
+    epochs.rmdir()
+    daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > 5, 45, "camera a")
+    assert daemon.stop() == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from pathlib import Path
@@ -127,3 +128,28 @@ def test_what_no_camera_asks_for_any_more_is_not_tried_again(tmp_path: Path) -> 
     _outcome(loader, spec)
     loader.keep_only(set())
     assert not loader.retry(time.monotonic() + 1e6)
+
+
+def test_an_error_that_nobody_foresaw_does_not_end_the_loading_of_other_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread died of it, and the model stayed in the queue: nothing was ever loaded again."""
+    load = PipelineLoader._load
+
+    def broken(self: PipelineLoader, spec_json: str) -> Pipeline:
+        if '"broken"' in spec_json:
+            raise RuntimeError("an engine's own error\nwith more lines")
+        return load(self, spec_json)
+
+    monkeypatch.setattr(PipelineLoader, "_load", broken)
+    done = threading.Semaphore(0)
+    loader = PipelineLoader(tmp_path, "motion", 1, done.release)
+    bad = PipelineSpec(name="broken", detector="motion").model_dump_json()
+    good = PipelineSpec(name="good", detector="motion").model_dump_json()
+    for spec in (bad, good):
+        loader.want(spec)
+    for _ in range(2):
+        assert done.acquire(timeout=30)
+    assert loader.get(bad) == "unexpected RuntimeError: an engine's own error (the log has more)"
+    assert isinstance(loader.get(good), Pipeline)
+    assert "with more lines" in caplog.text

@@ -77,3 +77,23 @@ def test_what_happens_often_is_told_once_a_second_with_its_number() -> None:
     tally.tick()
     tally.tick()
     assert told[2:] == [("torn", 2)], "and the last of a burst too"
+
+
+DIES = """
+import threading
+from streamer.logs import setup_daemon
+setup_daemon("capture-0")
+def die():
+    raise OSError("rtsp://admin:canary@10.0.0.5/live: refused")
+thread = threading.Thread(target=die, name="projector")
+thread.start()
+thread.join()
+"""
+
+
+def test_a_thread_that_dies_is_named_in_the_log_and_shows_no_credential() -> None:
+    env = {k: v for k, v in os.environ.items() if k != "JOURNAL_STREAM"}
+    done = subprocess.run([sys.executable, "-c", DIES], capture_output=True, text=True, check=True, env=env)
+    assert "E capture-0: projector has died of an unexpected error" in done.stderr
+    assert "OSError: rtsp://***@10.0.0.5/live: refused" in done.stderr
+    assert "canary" not in done.stderr

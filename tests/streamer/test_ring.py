@@ -114,6 +114,23 @@ def test_a_ring_that_is_gone_or_too_small_is_refused(tmp_path: Path, ring: Path)
         RingMemory.attach(ring, SLOTS + 1, WIDTH, HEIGHT)
 
 
+def test_a_reader_lets_go_of_an_unlinked_ring_that_it_has_not_used_for_a_while(
+    tmp_path: Path, ring: Path
+) -> None:
+    reader = RingReader()
+    other = tmp_path / "other.1"
+    RingMemory.create(other, SLOTS, WIDTH, HEIGHT)
+    reader.view(str(ring), 0, WIDTH, HEIGHT)
+    reader.view(str(other), 0, WIDTH, HEIGHT)
+    reader.tidy()
+    ring.unlink()
+    reader.view(str(ring), 0, WIDTH, HEIGHT)  # a frame that was on its way
+    reader.tidy()
+    assert set(reader._rings) == {str(ring), str(other)}
+    reader.tidy()
+    assert set(reader._rings) == {str(other)}
+
+
 def test_a_reader_forgets_the_rings_it_used_longest_ago(tmp_path: Path) -> None:
     reader = RingReader()
     for number in range(MAPPED_RINGS + 5):

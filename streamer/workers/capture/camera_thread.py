@@ -17,6 +17,7 @@ from streamer.ipc.counters import Block
 from streamer.ipc.messages import CameraState, CaptureCamera
 from streamer.sources.base import Decoded, Source, SourceInfo, create_source
 from streamer.sources.retry import Backoff
+from streamer.urls import redact
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +58,11 @@ class CameraReader(threading.Thread):
         self._held: Held | None = None
         self._newest: Decoded | None = None
         self._wanted = False
+        self._ringless = False  # its opening was refused a ring
+        self._retired = False
         self._changes: list[StateChange] = []
         self._logged = ""
+        self._traced = ""
         self._ending = threading.Event()
         self._source: Source | None = None
         self._opening = 0
@@ -94,6 +98,15 @@ class CameraReader(threading.Thread):
             words[self._books.at[f"drop_{reason}" if reason else "handed"]] += 1
         return True
 
+    def without_ring(self, opening: int, refused: bool) -> None:
+        """Whether `opening` was refused a ring: then frames of a live source are let go as they come."""
+        with self._lock:
+            if opening != self._opening or not self.camera.realtime:
+                return  # a source that is not live waits with the frame that it has
+            self._ringless = refused
+            if refused:
+                self._drop_held("no_storage")
+
     def set_generation(self, generation: int) -> None:
         with self._lock, self._books.writing() as words:
             words[self._books.at["generation"]] = generation
@@ -110,6 +123,13 @@ class CameraReader(threading.Thread):
         if source is not None:
             source.close()
 
+    def retire(self) -> None:
+        """Stop, and leave the books from now on: the camera's row may be another's, whenever this ends."""
+        with self._lock:
+            self._drop_held("closed")
+            self._retired = True
+        self.stop()
+
     # ---- the thread
 
     def run(self) -> None:
@@ -123,17 +143,26 @@ class CameraReader(threading.Thread):
                 self._say("ended", str(end))
                 return
             except SourceError as error:
-                if self._ending.is_set():
-                    return
-                live_s = time.monotonic() - self._live_since_s if self._live_since_s is not None else 0.0
-                pause_s = backoff.after(error, live_s)
-                self._say(error.state, f"{error}; next try in {pause_s:.0f} s")
-                self._ending.wait(pause_s)
+                self._pause_after(error, backoff)
             except ConfigError as error:  # nothing that another try could mend
                 self._say("unreachable", str(error))
                 return
+            except Exception as error:  # a thread that ended here would leave the camera dark for good
+                text = f"unexpected {type(error).__name__}: {redact(str(error))}"
+                if text != self._traced and not self._ending.is_set():  # once, not at every try
+                    self._traced = text
+                    log.exception("camera %s: %s", self.camera.name, text)
+                self._pause_after(SourceError(f"{text} (the log has more)"), backoff)
             finally:
                 self._let_go("closed")
+
+    def _pause_after(self, error: SourceError, backoff: Backoff) -> None:
+        if self._ending.is_set():
+            return
+        live_s = time.monotonic() - self._live_since_s if self._live_since_s is not None else 0.0
+        pause_s = backoff.after(error, live_s)
+        self._say(error.state, f"{error}; next try in {pause_s:.0f} s")
+        self._ending.wait(pause_s)
 
     def _watch(self) -> None:
         """One opening of the source, until it fails or ends."""
@@ -173,6 +202,7 @@ class CameraReader(threading.Thread):
         """A new epoch: announce it. Its frames are handed over once it has its ring."""
         with self._lock:
             self._opening += 1
+            self._ringless = False  # it asks for one
             self._next_due_ns = None
         sized = f"{info.width}x{info.height}"
         self._say("live", f"{info.codec} {sized}" if info.codec else sized, info)
@@ -181,16 +211,21 @@ class CameraReader(threading.Thread):
         due = self._due(decoded.media_ns)
         self._newest = decoded
         with self._lock:
+            if self._retired:
+                return
             at = self._books.at
             with self._books.writing() as words:
                 words[at["decoded"]] += 1
                 if self._held is not None:
                     words[at["drop_busy"]] += 1
-                elif due:
-                    words[at["held"]] += 1
-                else:
+                elif not due:
                     words[at["drop_not_due"]] += 1
                     return
+                elif self._ringless:
+                    words[at["drop_no_storage"]] += 1
+                    return
+                else:
+                    words[at["held"]] += 1
             # A waiting frame is replaced also by one that was not due: what is taken is the newest.
             self._held = Held(decoded, frame_id, self._opening)
             wake = self._wanted
@@ -219,15 +254,21 @@ class CameraReader(threading.Thread):
 
     def _let_go(self, reason: str) -> None:
         with self._lock:
-            if self._held is None:
-                return
-            self._held = None
-            with self._books.writing() as words:
-                words[self._books.at["held"]] -= 1
-                words[self._books.at[f"drop_{reason}"]] += 1
+            self._drop_held(reason)
+
+    def _drop_held(self, reason: str) -> None:
+        """With the lock held."""
+        if self._held is None or self._retired:
+            return
+        self._held = None
+        with self._books.writing() as words:
+            words[self._books.at["held"]] -= 1
+            words[self._books.at[f"drop_{reason}"]] += 1
 
     def _say(self, state: CameraState, detail: str, info: SourceInfo | None = None) -> None:
         with self._lock:
+            if self._retired:
+                return
             self._changes.append(StateChange(state, detail, time.time_ns(), self._opening, info))
         text = f"{state} {detail}".rstrip()
         if text != self._logged:  # not at every turn of a short clip that loops

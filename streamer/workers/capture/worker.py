@@ -16,7 +16,7 @@ import cv2
 import msgspec
 
 from pipelines.geometry import fit
-from streamer.errors import StreamerError
+from streamer.errors import StorageError
 from streamer.ipc.bus import Bus, Client
 from streamer.ipc.counters import Books
 from streamer.ipc.frame_ring import RingMemory, RingWriter
@@ -31,6 +31,7 @@ from streamer.ipc.messages import (
     Ready,
     Reclaim,
     RingGrant,
+    RingRefused,
     SourceState,
     Stop,
     TakePicture,
@@ -39,6 +40,8 @@ from streamer.ipc.messages import (
 )
 from streamer.workers.capture.camera_thread import CameraReader, Held, StateChange
 from streamer.workers.rate import Rate
+from streamer.workers.retired import Retired
+from streamer.workers.ring_request import RingRequest
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +49,10 @@ HELLO_EVERY_S = 0.5
 STATUS_EVERY_S = 1.0
 POLL_S = 0.2
 JPEG_QUALITY = 88
+# A changed camera is opened when its old thread has ended, since many cameras serve few at a time, but does
+# not wait for longer than this; and so long after a thread that the system did not give.
+HANDOVER_S = 3.0
+RETELL_S = 10.0  # a live camera that nobody has asked for is told of again: the word may be lost
 
 
 class _Camera:
@@ -55,11 +62,15 @@ class _Camera:
         self.config = config
         self.row = row
         self.reader = reader
+        self.follows: CameraReader | None = None  # its predecessor, while that has not ended
+        self.started = False
+        self.start_by_s = 0.0  # it is started then, or when its predecessor has ended
+        self.request: RingRequest | None = None  # of the present opening
+        self.told_s = 0.0  # when inference was told the state, or last asked for a frame; 0: not yet
         self.ring: RingWriter | None = None
         self.ring_path = ""
         self.epoch = 0
         self.opening = -1  # the opening that the ring belongs to
-        self.asked_opening = -1
         self.demand: Demand | None = None
         self.state: SourceState | None = None
         self.decoding = Rate()
@@ -74,6 +85,7 @@ class CaptureWorker:
         self._runtime_dir = runtime_dir
         self._books = Books.attach(shared_dir / "books")
         self._cameras: dict[str, _Camera] = {}
+        self._retired = Retired()
         self._assigned = False
         self._next_hello_s = 0.0
         self._next_status_s = 0.0
@@ -95,21 +107,27 @@ class CaptureWorker:
             self._handle(received.message)
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._wake_fd)
+        self._retired.reap(now_s)
         for camera in self._cameras.values():
+            if not camera.started:
+                self._start(camera, now_s)
             for change in camera.reader.changes():
                 self._announce(camera, change)
+            if camera.request is not None and camera.request.due(now_s):
+                self._supervisor.send(camera.request.question)
             self._serve(camera)
         if now_s >= self._next_status_s:
             self._report(now_s)
 
     def close(self) -> None:
-        for camera in self._cameras.values():
-            camera.reader.stop()
+        readers = [camera.reader for camera in self._cameras.values() if camera.started]
+        for reader in readers:
+            reader.stop()
         deadline_s = time.monotonic() + 3.0
-        for camera in self._cameras.values():
-            camera.reader.join(max(0.0, deadline_s - time.monotonic()))
-            if camera.reader.is_alive():
-                log.warning("camera %s did not close in time", camera.config.name)
+        for reader in [*readers, *self._retired.readers]:
+            reader.join(max(0.0, deadline_s - time.monotonic()))
+            if reader.is_alive():
+                log.warning("camera %s did not close in time", reader.camera.name)
         self._bus.close()
 
     # ---- messages
@@ -121,6 +139,8 @@ class CaptureWorker:
             self._assign(message)
         elif isinstance(message, RingGrant):
             self._grant(message)
+        elif isinstance(message, RingRefused):
+            self._refused(message)
         elif isinstance(message, Reclaim):
             self._reclaim(message)
         elif isinstance(message, TakePicture):
@@ -144,32 +164,69 @@ class CaptureWorker:
         if config.infer_worker not in self._infer:
             self._infer[config.infer_worker] = self._bus.connect(config.infer_worker, self.name)
         reader = CameraReader(config, self._books.capture(config.row), self._wake)
-        self._cameras[config.name] = _Camera(config, config.row, reader)
-        reader.start()
+        camera = self._cameras[config.name] = _Camera(config, config.row, reader)
+        now_s = time.monotonic()
+        camera.follows = self._retired.last_of(config.name)
+        camera.start_by_s = now_s + HANDOVER_S if camera.follows is not None else 0.0
+        self._start(camera, now_s)
+
+    def _start(self, camera: _Camera, now_s: float) -> None:
+        """Start its thread as soon as its predecessor has ended, or will not do so soon."""
+        if now_s < camera.start_by_s and (camera.follows is None or camera.follows.is_alive()):
+            return
+        camera.follows = None
+        try:
+            camera.reader.start()
+        except RuntimeError as error:  # no thread to be had from the system
+            camera.start_by_s = now_s + HANDOVER_S
+            if camera.state is None:
+                text = f"{error}: raise TasksMax of the service, or the limit of processes"
+                log.error("camera %s: unreachable %s", camera.config.name, text)
+                self._say(camera, SourceState(camera.config.name, "unreachable", text, time.time_ns()))
+            return
+        camera.started = True
 
     def _remove(self, name: str) -> None:
+        """Never waits: the thread may hang in a read, and the other cameras have frames to hand over."""
         camera = self._cameras.pop(name)
-        camera.reader.stop()
-        camera.reader.join(3.0)
+        self._retired.add(camera.reader, time.monotonic())
         self._books.bury_capture(camera.row)
 
     def _grant(self, grant: RingGrant) -> None:
         camera = self._cameras.get(grant.camera)
-        if camera is None or camera.asked_opening != grant.opening:
+        request = camera.request if camera is not None else None
+        if camera is None or request is None or request.opening != grant.opening:
             return
         try:
             memory = RingMemory.attach(Path(grant.path), grant.slots, grant.width, grant.height)
-        except StreamerError as error:
+        except StorageError as error:
             self._supervisor.send(Trouble(self.name, grant.camera, str(error)))
+            self._refused(RingRefused(grant.camera, grant.opening, str(error)))
             return
         camera.ring = RingWriter(memory, grant.generation)
         camera.reader.set_generation(grant.generation)
         camera.ring_path = grant.path
         camera.epoch = grant.epoch
         camera.opening = grant.opening
-        if camera.state is not None:
-            camera.state = msgspec.structs.replace(camera.state, epoch=grant.epoch)
-        self._tell_infer(camera)
+        camera.reader.without_ring(grant.opening, False)
+        at_ns = time.time_ns() if request.refusal else request.live.at_ns
+        request.granted, request.refusal = True, ""
+        self._say(camera, msgspec.structs.replace(request.live, epoch=grant.epoch, at_ns=at_ns))
+
+    def _refused(self, refusal: RingRefused) -> None:
+        """There is no room for its ring: that is the camera's state until there is."""
+        camera = self._cameras.get(refusal.camera)
+        request = camera.request if camera is not None else None
+        if camera is None or request is None or request.opening != refusal.opening:
+            return
+        news = request.refused(refusal.text, time.monotonic())
+        camera.ring = None  # of the opening before: what it takes may be what is lacking
+        camera.reader.without_ring(refusal.opening, True)
+        if news:
+            log.error("camera %s: no_storage %s", refusal.camera, refusal.text)
+            detail = f"{refusal.text}; it is asked for again until there is room"
+            at_ns = time.time_ns()
+            self._say(camera, SourceState(refusal.camera, "no_storage", detail, at_ns, epoch=camera.epoch))
 
     def _reclaim(self, message: Reclaim) -> None:
         camera = self._cameras.get(message.camera)
@@ -191,6 +248,7 @@ class CaptureWorker:
             return
         if camera.ring is not None:
             camera.ring.give_back(demand.generation, demand.slots)
+        camera.told_s = time.monotonic()
         if demand.want:
             camera.demand = demand
             camera.reader.want(True)
@@ -251,19 +309,31 @@ class CaptureWorker:
             fps=info.fps if info else 0.0,
             codec=info.codec if info else "",
         )
+        if info is None:
+            camera.request = None
+            self._say(camera, state)
+            return
+        # It is live, and said to be, when its frames can be handed over: that takes a ring.
+        width, height = fit(info.width, info.height, camera.config.analysis_width)
+        question = OpenRing(self.name, camera.config.name, width, height, change.opening)
+        camera.request = RingRequest(question, state)
+
+    def _say(self, camera: _Camera, state: SourceState) -> None:
         camera.state = state
         self._supervisor.send(state)
-        if info is None:
-            self._tell_infer(camera)
-            return
-        camera.asked_opening = change.opening
-        width, height = fit(info.width, info.height, camera.config.analysis_width)
-        self._supervisor.send(OpenRing(self.name, camera.config.name, width, height, change.opening))
+        self._tell_infer(camera)
 
     def _tell_infer(self, camera: _Camera) -> None:
         """The state becomes an event there; the last one is told again to a new inference worker."""
         if camera.state is not None:
-            self._infer[camera.config.infer_worker].send(camera.state)
+            told = self._infer[camera.config.infer_worker].send(camera.state)
+            camera.told_s = time.monotonic() if told else 0.0
+
+    def _tell_again(self, camera: _Camera, now_s: float) -> None:
+        """What did not get through, or may have been lost on its way to inference: it asks for no frame."""
+        live = camera.state is not None and camera.state.state == "live"
+        if not camera.told_s or (live and camera.demand is None and now_s - camera.told_s > RETELL_S):
+            self._tell_infer(camera)
 
     def _picture(self, request: TakePicture) -> None:
         camera = self._cameras.get(request.camera)
@@ -281,10 +351,12 @@ class CaptureWorker:
         self._next_status_s = now_s + STATUS_EVERY_S
         cameras = {}
         for name, camera in self._cameras.items():
+            self._tell_again(camera, now_s)
             camera.decoding.read(self._books.balance(camera.row).decoded, now_s)
             leased = camera.ring.leased if camera.ring else 0
             cameras[name] = {"fps_decoded": round(camera.decoding.per_s, 2), "leased": leased}
-        self._supervisor.send(WorkerStatus(self.name, {"cameras": cameras}))
+        status = {"cameras": cameras, "threads_overdue": self._retired.overdue}
+        self._supervisor.send(WorkerStatus(self.name, status))
 
     def _wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)

@@ -103,6 +103,10 @@ class Loader(ABC, Generic[Loaded]):
             return self._load(spec_json)
         except _REFUSALS as error:
             return str(error) or type(error).__name__
+        except Exception as error:  # its thread would die with all that waits to be loaded
+            log.exception("a model could not be loaded")
+            text = next(iter(str(error).strip().splitlines()), "")
+            return f"unexpected {type(error).__name__}: {text} (the log has more)"
 
     def keep_only(self, used: set[str]) -> None:
         """Let go of what no camera uses any more."""
@@ -124,6 +128,9 @@ class Loader(ABC, Generic[Loaded]):
         try:
             return marks_of(self._files(spec_json))
         except _REFUSALS:
+            return ()
+        except Exception:  # as above
+            log.exception("the files of a model could not be looked at")
             return ()
 
     def _run(self) -> None:

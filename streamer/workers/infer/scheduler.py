@@ -65,6 +65,10 @@ class Turns:
         self._inference_s += SMOOTHING * (running.took_s - self._inference_s)
         self.inference_ms.append(running.took_s * 1e3)
 
+    def tidy(self) -> None:
+        """Let go of memory that no frame comes in any more; about once a second."""
+        self._ring.tidy()
+
     # ---- frames
 
     def frame_ready(self, worker: str, frame: FrameReady) -> None:

@@ -307,6 +307,7 @@ class InferWorker:
         if now_s >= self._next_status_s:
             self._next_status_s = now_s + STATUS_EVERY_S
             self._try_again(now_s)
+            self._turns.tidy()
             for camera in self._cameras.values():
                 self._emitter.close_buckets(camera)
             status = told(self._cameras, self._turns, self._journal, now_s)
