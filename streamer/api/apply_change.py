@@ -40,7 +40,7 @@ from streamer.config.yaml_reader import dump, explain, parse, read_text, show_pl
 from streamer.errors import ConfigError, ModelError, StorageError
 from streamer.models.camera_check import check_camera
 from streamer.urls import redact, split_credentials
-from streamer.yaml_edit import NotEditable, edited
+from streamer.config.yaml_edit import NotEditable, edited
 
 HEADER = "# Written by streamer; your own comments are kept. Keys: docs/reference/configuration.md\n"
 OLD_HEADER = "# Written by streamer: comments are not kept. Keys: docs/reference/configuration.md\n"

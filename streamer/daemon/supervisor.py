@@ -58,7 +58,7 @@ from streamer.ipc.messages import (
     WorkerStatus,
 )
 from streamer.logs import setup_daemon
-from streamer.startup import Startup
+from streamer.daemon.startup import Startup
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,15 @@ import msgspec
 SCHEMA_VERSION = 1
 
 CameraState = Literal[
-    "connecting", "live", "auth_failed", "unreachable", "stalled", "no_storage", "ended", "disabled", "misconfigured"
+    "connecting",
+    "live",
+    "auth_failed",
+    "unreachable",
+    "stalled",
+    "no_storage",
+    "ended",
+    "disabled",
+    "misconfigured",
 ]
 
 
