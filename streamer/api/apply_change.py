@@ -36,11 +36,11 @@ from streamer.config.atomic_write import Write, write_together
 from streamer.config.schema import MAX_CAMERAS, CameraConfig, Config
 from streamer.config.secrets import Credentials, SecretStore
 from streamer.config.store import TOO_MANY, ConfigStore
+from streamer.config.yaml_edit import NotEditable, edited
 from streamer.config.yaml_reader import dump, explain, parse, read_text, show_place
 from streamer.errors import ConfigError, ModelError, StorageError
 from streamer.models.camera_check import check_camera
 from streamer.urls import redact, split_credentials
-from streamer.config.yaml_edit import NotEditable, edited
 
 HEADER = "# Written by streamer; your own comments are kept. Keys: docs/reference/configuration.md\n"
 OLD_HEADER = "# Written by streamer: comments are not kept. Keys: docs/reference/configuration.md\n"

@@ -102,6 +102,10 @@ def _notes(cameras: Iterable[Json]) -> list[RenderableType]:
         detail = camera.get("detail")
         if detail and camera.get("state") not in QUIET_STATES:
             notes.append(Text(f"{camera.get('name')}: {detail}", style="yellow"))
+        if camera.get("quarantine_s") is not None:
+            left = duration(camera["quarantine_s"])
+            text = f"{camera.get('name')}: alone in its process, which kept dying, for another {left}"
+            notes.append(Text(text, style="yellow"))
         if camera.get("scene"):
             notes.append(Text(f"{camera.get('name')} shows {_scene(camera['scene'])}"))
     return notes

@@ -15,7 +15,7 @@ from streamer.daemon.child_process import Child, describe_exit
 from streamer.daemon.topology import START_ORDER, STOP_ORDER, Role, WorkerSpec
 from streamer.errors import StreamerError
 from streamer.ipc.counters import MAX_WORKERS, Books
-from streamer.ipc.messages import Message
+from streamer.ipc.messages import CaptureAssignment, Message
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +137,11 @@ class Fleet:
             member.last_error = member.last_error or describe_exit(code)
             self._plan_restart(member, describe_exit(code), lived_s)
         return ended
+
+    def held_by_others(self, name: str) -> set[str]:
+        """The cameras that capture processes beside `name` were last told to capture, and may still do."""
+        told = (m.assignment for m in self.members.values() if m.spec.name != name)
+        return {camera.name for a in told if isinstance(a, CaptureAssignment) for camera in a.cameras}
 
     def stop_all(self, role: str) -> None:
         self._wanted = {name: spec for name, spec in self._wanted.items() if spec.role != role}

@@ -28,6 +28,7 @@ class CameraNote:
     state: SourceState | None = None
     trouble: str = ""
     opens: int = 0
+    quarantine_s: float | None = None  # how long it is still captured by a process of its own
 
 
 def well_formed(told: dict[str, Any]) -> dict[str, Any]:
@@ -107,6 +108,7 @@ def camera_status(
         "scene": inferred.get("scene") if state is not None and state.state == "live" else None,
         "opens": note.opens,
         "trouble": inferred.get("trouble") or note.trouble,
+        "quarantine_s": None if note.quarantine_s is None else round(note.quarantine_s),
     }
     member = fleet.members.get(worker)
     status["restarts"] = member.restarts if member else 0

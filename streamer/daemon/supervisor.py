@@ -11,6 +11,7 @@ import logging
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,6 +31,7 @@ from streamer.daemon.process_manager import Fleet, Member
 from streamer.daemon.quarantine import Quarantine
 from streamer.daemon.shared_memory import SharedState
 from streamer.daemon.snapshots import Pictures
+from streamer.daemon.startup import Startup
 from streamer.daemon.status import CameraNote, camera_status, daemon_status, misconfigured_status, well_formed
 from streamer.daemon.systemd_notify import Notifier
 from streamer.daemon.topology import NOTHING, Plan, WorkerSpec, plan
@@ -58,7 +60,6 @@ from streamer.ipc.messages import (
     WorkerStatus,
 )
 from streamer.logs import setup_daemon
-from streamer.daemon.startup import Startup
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Supervisor:
         self._next_status_s = 0.0
         self._reload_wanted = False
         self._unassigned: set[str] = set()  # workers that could not be told what to do
+        self._assign_again = False  # something could not be sent, or had to wait for another process
 
     def run(self) -> Exit:
         """Serve until told to stop. Raises StreamerError for what keeps the daemon from starting."""
@@ -159,17 +161,18 @@ class Supervisor:
         gone = before - self._known()
         for name in gone:
             self._cameras.pop(name, None)
+            self._quarantine.forget(name)
         self._replan()
         for name in before - self._plan.capture_of.keys():
             self._shared.release(name)
         for name in gone:
             self._shared.forget(name)
 
-    def _replan(self) -> None:
-        self._plan = plan(self._config, self._plan, self._quarantine.cameras, self._force.misconfigured)
+    def _replan(self, freed: frozenset[str] = frozenset()) -> None:
+        misconfigured = self._force.misconfigured
+        self._plan = plan(self._config, self._plan, self._quarantine.cameras, misconfigured, freed)
         self._fleet.reconcile(self._plan.workers)
-        for name in self._plan.workers:
-            self._try_to_assign(name)
+        self._assign_all()
 
     def change(self, wanted: AnyChange) -> int:
         """Validate, write and apply; returns the new revision. Raises StreamerError: nothing has changed, but
@@ -209,6 +212,11 @@ class Supervisor:
         folders = (config.runtime_path, config.state_path, self._shared.folder)
         return worker_command(spec.role, spec.name, *folders, beat)
 
+    def _assign_all(self) -> None:
+        self._assign_again = False
+        for name in self._plan.workers:
+            self._try_to_assign(name)
+
     def _try_to_assign(self, name: str) -> None:
         """What fails for one worker holds up no other, and is tried again every second."""
         self._unassigned.add(name)
@@ -217,16 +225,23 @@ class Supervisor:
             self._unassigned.discard(name)
 
     def _assign(self, name: str) -> None:
-        """Send a worker its assignment, if it is there and it is news to it."""
+        """Send a worker its assignment, if it is there and it is news to it; again if it did not go out."""
         member = self._fleet.members.get(name)
         if member is None or member.child is None or not member.greeted or member.stop_by_s is not None:
             return
         message = self._assignment(self._plan.workers[name])
-        if message != member.assignment and self._server.send(name, message):
-            member.assignment = message
+        if message != member.assignment:
+            if self._server.send(name, message):
+                member.assignment = message
+            else:
+                self._assign_again = True
 
     def _assignment(self, spec: WorkerSpec) -> Message:
         if spec.role == "capture":
+            held = self._fleet.held_by_others(spec.name).intersection(spec.cameras)
+            if held:  # until that process has let go: two would write one row of the books
+                spec = replace(spec, cameras=tuple(c for c in spec.cameras if c not in held))
+                self._assign_again = True
             return capture_assignment(spec, self._config, self._plan, self._shared, self._force.secrets)
         if spec.role == "infer":
             return infer_assignment(
@@ -247,6 +262,8 @@ class Supervisor:
                 self._note(camera).state = None
             if self._fleet.members.get(spec.name) is member and not self._stopping:
                 self._consider_quarantine(spec)
+            if self._assign_again and not self._stopping:
+                self._assign_all()
         elif spec.role == "infer" and not self._stopping:
             for camera in spec.cameras:
                 generation = self._shared.reclaim(camera)
@@ -256,6 +273,16 @@ class Supervisor:
         if self._quarantine.died(spec.name, spec.cameras, time.monotonic()):
             log.warning("%s keeps dying: each of its cameras gets a process of its own", spec.name)
             self._replan()
+
+    def _end_quarantine(self, now_s: float) -> None:
+        """Cameras that have lived alone for their term go back to the others."""
+        capturing = [m for m in self._fleet.members.values() if m.spec.role == "capture" and m.ready_rev >= 0]
+        freed = self._quarantine.release({name for m in capturing for name in m.spec.cameras}, now_s)
+        if freed:
+            log.info("out of quarantine: %s", ", ".join(sorted(freed)))
+            self._replan(freed)
+        for camera in self._config.cameras:
+            self._note(camera.name).quarantine_s = self._quarantine.left_s(camera.name)
 
     # ---- messages
 
@@ -349,11 +376,13 @@ class Supervisor:
     def _once_a_second(self, now_s: float) -> None:
         with self._guard("pictures"):
             self._pictures.expire(now_s)
+        with self._guard("quarantine"):
+            self._end_quarantine(now_s)
         with self._guard("reload"):
             self._reload_wanted = self._reload_wanted or self._force.healed()
-        for worker in self._unassigned & self._plan.workers.keys():
-            self._try_to_assign(worker)
         self._unassigned &= self._plan.workers.keys()
+        if self._assign_again or self._unassigned:
+            self._assign_all()
         for camera in self._config.cameras:
             with self._guard("status of a camera"):
                 row = camera_status(camera, self._plan, self._fleet, self._shared, self._note(camera.name))

@@ -44,15 +44,18 @@ def plan(
     before: Plan = NOTHING,
     alone: frozenset[str] = frozenset(),
     misconfigured: Iterable[str] = (),
+    freed: frozenset[str] = frozenset(),
 ) -> Plan:
     """Place the enabled cameras of `config`, and those that are `misconfigured`: nothing captures them, and
     an inference worker tells their state.
 
     `before` is the plan in force: a camera stays with its workers where they still exist. `alone` are the
-    cameras in quarantine, each captured by a process of its own.
+    cameras in quarantine, each captured by a process of its own; the `freed` leave it and are captured where
+    there is a place for a new one.
     """
+    stay = {camera: worker for camera, worker in before.capture_of.items() if camera not in freed}
     cameras = [c.name for c in config.cameras if c.enabled]
-    capture_of = _place_capture(cameras, before, alone, config.capture.cameras_per_worker)
+    capture_of = _place_capture(cameras, stay, alone, config.capture.cameras_per_worker)
     told = sorted((*cameras, *misconfigured))
     infer_of = _place_infer(told, before, config.inference.workers)
     workers: dict[str, WorkerSpec] = {}
@@ -67,11 +70,13 @@ def plan(
     return Plan(workers, capture_of, infer_of)
 
 
-def _place_capture(cameras: list[str], before: Plan, alone: frozenset[str], most: int) -> dict[str, str]:
+def _place_capture(
+    cameras: list[str], before: Mapping[str, str], alone: frozenset[str], most: int
+) -> dict[str, str]:
     placed: dict[str, str] = {}
     load: dict[str, list[str]] = {}
     for camera in cameras:  # first those that can stay
-        worker = before.capture_of.get(camera)
+        worker = before.get(camera)
         if worker is None:
             continue
         mates = load.setdefault(worker, [])

@@ -6,6 +6,7 @@ The clip is read at its own pace and its true crossings are known, so that a los
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ pytestmark = [
     pytest.mark.usefixtures("redis_binary"),
 ]
 CLIP_S = 60.0
+SHORT_TERM = (
+    "from streamer import quarantine; quarantine.TERM_S = 8.0; from streamer.cli.main import main; main()"
+)
 
 
 @pytest.fixture(scope="module")
@@ -157,4 +161,41 @@ def test_killing_capture_brings_frames_back_within_its_time_and_keeps_the_books(
             assert off_by(found["books"]) == 0, found["books"]
     status = daemon.status()
     assert status["cameras"][0]["worker"] != status["cameras"][1]["worker"]  # in quarantine, each alone
+    assert daemon.stop() == 0
+
+
+def workers(status: dict[str, Any]) -> set[str]:
+    return {c["worker"] for c in status["cameras"]}
+
+
+def test_cameras_that_leave_quarantine_share_a_process_and_keep_their_books(
+    daemon: Daemon, clip: Path
+) -> None:
+    for name in ("a", "b", "c"):
+        daemon.write_camera(camera(name, clip, loop=True))
+    daemon.command = lambda *args: [  # type: ignore[method-assign]
+        *(sys.executable, "-c", SHORT_TERM, "--config", str(daemon.config_dir)),
+        *args,
+    ]
+    daemon.start()
+    for _ in range(2):
+        daemon.wait_for(lambda s: all(c["state"] == "live" for c in s["cameras"]), 30, "all to be live")
+        daemon.kill_worker("capture-0")
+        daemon.wait_for(lambda s: any(c["state"] != "live" for c in s["cameras"]), 10, "its death")
+    daemon.wait_for(lambda s: len(workers(s)) == 3, 20, "a process for each")
+    daemon.wait_for(lambda s: all(c["quarantine_s"] for c in s["cameras"]), 5, "it to be told")
+    daemon.wait_for(lambda s: len(workers(s)) == 1, 60, "one process again")
+    before = {c["name"]: c["books"]["inferred"] for c in daemon.status()["cameras"]}
+    status = daemon.wait_for(
+        lambda s: all(
+            c["state"] == "live" and c["books"]["inferred"] > before[c["name"]] + 20 for c in s["cameras"]
+        ),
+        60,
+        "frames of all",
+    )
+    for found in status["cameras"]:
+        assert found["quarantine_s"] is None
+        assert off_by(found["books"]) == 0, found
+        assert 0 <= found["books"]["in_flight"] <= 3, found
+    assert len([w for w in status["workers"] if w["role"] == "capture"]) == 1
     assert daemon.stop() == 0

@@ -3,7 +3,7 @@
 Another processor rounds the last bits of a sum otherwise. Which events there are, their order, and all that
 they say in words and whole numbers (line, direction, track, class, frame) is equal; a measured number lies
 within the tolerance of its name. Of a track's way the places are compared, and not at which of them it bends:
-a knot is set where a place leaves a tolerance (pipelines/count/trajectory_recorder.py), and that can hang on a bit.
+a knot is set where a place leaves a tolerance (trajectory_recorder.py), and that can hang on a bit.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from streamer.api.apply_change import apply_change
 from streamer.config.store import ConfigStore
-from streamer.config.yaml_reader import parse
 from streamer.config.yaml_edit import edited
+from streamer.config.yaml_reader import parse
 
 WRITTEN = """\
 # the gate of the yard; ask Ada before you move it

@@ -1,4 +1,4 @@
-"""As many workers as there is room for, and no more: the rest waits, and nothing ends."""
+"""What the supervisor knows of its workers, and that it runs as many as there is room for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 
 from streamer.config.schema import MAX_CAMERAS, CameraConfig, CaptureConfig, Config, InferenceConfig
 from streamer.daemon import process_manager as fleet_module
-from streamer.daemon.process_manager import Fleet
+from streamer.daemon.process_manager import Fleet, Member
 from streamer.daemon.topology import WorkerSpec, plan
 from streamer.ipc.counters import MAX_WORKERS, Books
+from streamer.ipc.messages import CaptureAssignment, CaptureCamera
 
 
 def specs(count: int) -> dict[str, WorkerSpec]:
@@ -47,3 +48,20 @@ def test_more_workers_than_there_is_room_for_wait_until_others_have_gone(
     fleet.tick()
     assert fleet.members.keys() == wanted.keys()
     assert fleet_module.MAX_WORKERS == MAX_WORKERS
+
+
+def told(*names: str) -> CaptureAssignment:
+    cameras = [CaptureCamera(n, 0, "rtsp://box/1", "infer-0", 64, 0.0, False, True, 5.0, 5.0) for n in names]
+    return CaptureAssignment(0, tuple(cameras))
+
+
+def test_a_camera_is_held_by_the_process_that_was_last_told_to_capture_it(tmp_path: Path) -> None:
+    fleet = Fleet(Books.create(tmp_path / "books"), lambda _spec, _beat: [])
+    captured = {"capture-0": ("a", "b"), "capture-1": (), "capture-2": ("c",)}
+    for beat, (name, cameras) in enumerate(captured.items()):
+        fleet.members[name] = Member(WorkerSpec(name, "capture", cameras), beat)
+    fleet.members["capture-0"].assignment = told("a")
+    fleet.members["capture-1"].assignment = told("b")  # it is to go, and has not gone
+    fleet.members["capture-1"].stop_by_s = 1e9
+    assert fleet.held_by_others("capture-0") == {"b"}
+    assert fleet.held_by_others("capture-2") == {"a", "b"}

@@ -12,9 +12,9 @@ import pytest
 
 from streamer.daemon import startup
 from streamer.daemon.process_manager import BEAT_LIMIT_S, Member
+from streamer.daemon.startup import Startup
 from streamer.daemon.systemd_notify import Notifier
 from streamer.daemon.topology import Role, WorkerSpec
-from streamer.daemon.startup import Startup
 from tests.daemon import Daemon
 
 MORE_TIME = "EXTEND_TIMEOUT_USEC=30000000"

@@ -77,3 +77,21 @@ def test_cameras_of_a_lost_inference_worker_move_and_no_other_does() -> None:
     before = plan(config("a", "b", "c", "d", workers=2))
     after = plan(config("a", "b", "c", "d", workers=1), before)
     assert set(after.infer_of.values()) == {"infer-0"}
+
+
+def test_cameras_that_leave_quarantine_share_a_process_again() -> None:
+    before = plan(config("a", "b", "c"), alone=frozenset("abc"))
+    after = plan(config("a", "b", "c"), before, freed=frozenset("abc"))
+    assert set(after.capture_of.values()) == {"capture-0"}
+
+
+def test_a_camera_that_leaves_quarantine_joins_others_and_moves_none() -> None:
+    before = plan(config("a", "b", "c"), alone=frozenset("a"))
+    after = plan(config("a", "b", "c"), before, freed=frozenset("a"))
+    assert set(after.capture_of.values()) == {before.capture_of["b"]}
+
+
+def test_a_camera_that_leaves_quarantine_joins_none_that_stays_in_it() -> None:
+    before = plan(config("a", "b"), alone=frozenset("ab"))
+    after = plan(config("a", "b"), before, frozenset("b"), freed=frozenset("a"))
+    assert after.capture_of["a"] != after.capture_of["b"]
