@@ -21,11 +21,12 @@ from streamer.cli import daemon
 from streamer.cli.lenient_config import present
 from streamer.cli.output_paths import check_outputs
 from streamer.clips.drawing import primitives as render
+from streamer.clips.stored_detections import replacing
 from streamer.config.schema import CameraConfig
 from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
 from streamer.daemon.operations import MOST_WIDE
-from streamer.errors import ConfigError, SourceError, StorageError
+from streamer.errors import ConfigError, SourceError
 from streamer.sources.probe import probe
 from streamer.sources.report import ProbeReport
 from streamer.urls import HIDDEN
@@ -187,10 +188,8 @@ def snapshot(store: ConfigStore, name: str, overlay: bool, width: int, output: P
 
 def _write_picture(path: Path, image: Image) -> None:
     _, raw = cv2.imencode(path.suffix.lower(), image)
-    try:
-        path.write_bytes(raw.tobytes())
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
+    with replacing(path) as partial:
+        partial.write_bytes(raw.tobytes())
 
 
 LOOKING = (list_, show, test, snapshot)

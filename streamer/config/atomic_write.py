@@ -76,6 +76,15 @@ def _prepare(path: Path, text: str, mode: int) -> Path:
     return Path(name)
 
 
+def write_whole(handle: int, data: bytes | bytearray, at: int = 0) -> None:
+    """All of `data` at the offset `at`: one write may take only a part. Raises OSError, ENOSPC too."""
+    done = 0
+    with memoryview(data) as whole:
+        while done < len(whole):
+            with whole[done:] as rest:
+                done += os.pwrite(handle, rest, at + done)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in `folder` last over a power loss (fsync(2) on the directory)."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

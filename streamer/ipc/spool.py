@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from streamer.config.atomic_write import write_whole
 from streamer.errors import StorageError
 from streamer.ipc.messages import Batch, MessageError, decode, encode
 
@@ -177,33 +178,32 @@ class Outbox:
     def _write(self, record: bytes) -> bool:
         """Append `record`; on no space cut off what was written of it and return False."""
         try:
-            written = os.pwrite(self._fd, record, self._file_bytes)
+            write_whole(self._fd, record, self._file_bytes)
         except OSError:
-            written = 0
-        if written == len(record):
-            return True
-        os.ftruncate(self._fd, self._file_bytes)
-        return False
+            os.ftruncate(self._fd, self._file_bytes)
+            return False
+        return True
 
     def _empty(self) -> None:
         head = MAGIC + struct.pack("<Q", self._next)
-        os.pwrite(self._fd, head + struct.pack("<I", zlib.crc32(head)), 0)
+        write_whole(self._fd, head + struct.pack("<I", zlib.crc32(head)))
         os.ftruncate(self._fd, _HEADER.size)
         self._file_bytes = _HEADER.size
 
     def _compact(self) -> None:
         """Write the pending records to a new file and put it in this one's place."""
         fresh_path = self._path.with_suffix(".new")
-        fd = os.open(fresh_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            fd = os.open(fresh_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return  # no room even for its name: the old file goes on serving
         head = MAGIC + struct.pack("<Q", self._next)
         parts = [head + struct.pack("<I", zlib.crc32(head))]
         parts.append(os.pread(self._fd, self._held_bytes, self._file_bytes - self._held_bytes))
         whole = b"".join(parts)
         try:
-            done = os.pwrite(fd, whole, 0)
-        except OSError:
-            done = -1
-        if done != len(whole):  # no space: the old file goes on serving
+            write_whole(fd, whole)
+        except OSError:  # no space: the old file goes on serving
             os.close(fd)
             fresh_path.unlink()
             return

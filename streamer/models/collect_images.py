@@ -21,6 +21,7 @@ from pathlib import Path
 import cv2
 
 from pipelines.values import Detections, Image, Labels
+from streamer.clips.stored_detections import replacing
 from streamer.errors import SourceEnded, SourceError, StorageError
 from streamer.sources.base import Source
 
@@ -95,7 +96,8 @@ def write_picture(folder: Path, taken: Taken) -> Path:
     _, raw = cv2.imencode(".jpg", taken.image, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(raw.tobytes())
+        with replacing(path) as partial:
+            partial.write_bytes(raw.tobytes())
     except OSError as error:
         raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
     return path
@@ -131,6 +133,7 @@ def write_draft(folder: Path, stem: str, found: Detections, labels: Labels, clas
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        with replacing(path) as partial:
+            partial.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -6,7 +6,6 @@ Only three files are written, and each is replaced whole; what a site changes be
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 import streamer
+from streamer.config.atomic_write import write_atomically
 from streamer.errors import StorageError, StreamerError
 
 HIDDEN = (
@@ -145,14 +145,11 @@ def install(wanted: Plan) -> list[Path]:
 
 
 def _write(file: UnitFile) -> None:
-    fresh = file.target.with_name(f".{file.target.name}.new")
     try:
         file.target.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(file.text)
-        fresh.chmod(0o644)
-        os.replace(fresh, file.target)
     except OSError as error:
         raise StorageError(f"{file.target}: cannot be written: {error.strerror}") from error
+    write_atomically(file.target, file.text, 0o644)
 
 
 def _run(command: Sequence[str]) -> None:

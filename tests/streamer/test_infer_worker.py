@@ -97,3 +97,17 @@ def test_ids_begin_anew_in_a_new_epoch_also_after_a_restart(rig: InferRig) -> No
     rig.settle()
     second = {r.data["track_id"] for r in rig.records if r.epoch == 2 and "track_id" in r.data}
     assert min(second) < 5  # the first of those that are never shown have numbers too
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_and_counted_until_one_can(rig: InferRig) -> None:
+    rig.assign(gate="one")
+    rig.frames("gate", range(12))
+    in_the_way = rig.shared / "checkpoint-gate.new"
+    in_the_way.mkdir()
+    rig.frames("gate", range(12, 30))
+    camera, emitter = rig.worker._cameras["gate"], rig.worker._emitter
+    assert "its checkpoint cannot be written" in camera.trouble
+    assert emitter.checkpoints_failed > 0
+    in_the_way.rmdir()
+    rig.frames("gate", range(30, 42))
+    assert camera.trouble == ""

@@ -12,6 +12,7 @@ from pipelines.camera_rules import CameraRules
 from pipelines.values import Image
 from streamer.clips.drawing import primitives as render
 from streamer.clips.explain import Explanation, anchors
+from streamer.clips.stored_detections import replacing
 from streamer.errors import StorageError
 
 SIZE = (1280, 720)  # a schema: the camera's own shape plays no part in normalised coordinates
@@ -44,12 +45,10 @@ def draw(found: Explanation, path: Path) -> None:
     _event(image, found.event["data"])
     render.write(image, _title(found.as_dict), (10, SIZE[1] - 12), render.PAPER)
     good, data = cv2.imencode(".png", image)
-    try:
-        if not good:
-            raise OSError("it cannot be encoded")
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error}") from error
+    if not good:
+        raise StorageError(f"{path}: cannot be written: the picture cannot be encoded")
+    with replacing(path) as partial:
+        partial.write_bytes(data.tobytes())
 
 
 def _pixel(point: Any) -> tuple[int, int]:

@@ -113,7 +113,7 @@ class Emitter:
     # ---- checkpoints
 
     def checkpoint(self, camera: InferredCamera) -> None:
-        """Raises nothing: without room for it a restart costs the tracks, and a warning says so."""
+        """Raises nothing: without room for it a restart costs the tracks, and a trouble says so."""
         if camera.pipeline is None:
             return
         camera.saved_s = time.monotonic()
@@ -127,7 +127,10 @@ class Emitter:
         try:
             self._checkpoints.write(camera.name, state)
         except OSError as error:
-            log.warning("camera %s: no checkpoint could be written: %s", camera.name, error.strerror)
+            why = f"its checkpoint cannot be written ({error.strerror}): a restart would cost its tracks"
+            camera.complain("checkpoint", f"{why}; make room in shared memory")
+        else:
+            camera.complain("checkpoint", "")
 
     def last_state(self, camera: str) -> tuple[str, int]:
         """The camera's state that a predecessor has told already, and since when it holds."""
@@ -148,12 +151,17 @@ class Emitter:
             if saved["spec"] == camera.spec and fresh:
                 camera.pipeline.restore(camera.name, saved["pipeline"])
                 camera.coverage.restore(saved["coverage"], now_ns)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             log.warning("camera %s: its checkpoint cannot be used: %s", camera.name, error)
             return False
         finally:
             camera.coverage.mark("restarted", now_ns)
         return True
+
+    @property
+    def checkpoints_failed(self) -> int:
+        """How many found no room."""
+        return self._checkpoints.failed
 
     def forget(self, camera: InferredCamera) -> None:
         self._journal.forget(camera.name)

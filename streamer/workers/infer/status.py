@@ -8,6 +8,7 @@ from typing import Any
 from pipelines.pipeline import VIEW_MOVED
 from streamer.workers.infer.camera import InferredCamera
 from streamer.workers.infer.coverage import percentile
+from streamer.workers.infer.emitter import Emitter
 from streamer.workers.infer.event_sequencer import Journal
 from streamer.workers.infer.scheduler import Turns
 
@@ -16,7 +17,7 @@ MOVED = "the view has moved: lines and zones are not where they were drawn; fix 
 
 
 def told(
-    cameras: Mapping[str, InferredCamera], turns: Turns, journal: Journal, now_s: float
+    cameras: Mapping[str, InferredCamera], turns: Turns, journal: Journal, emitter: Emitter, now_s: float
 ) -> dict[str, Any]:
     """The worker's status; what holds of a camera no longer is taken back first."""
     took = sorted(turns.inference_ms)
@@ -26,6 +27,7 @@ def told(
         "unacknowledged": journal.unacknowledged,
         "events_lost": journal.lost_events,
         "resends": journal.resends,
+        "checkpoints_failed": emitter.checkpoints_failed,
     }
 
 

@@ -310,7 +310,7 @@ class InferWorker:
             self._turns.tidy()
             for camera in self._cameras.values():
                 self._emitter.close_buckets(camera)
-            status = told(self._cameras, self._turns, self._journal, now_s)
+            status = told(self._cameras, self._turns, self._journal, self._emitter, now_s)
             self._supervisor.send(WorkerStatus(self.name, status))
 
     def _try_again(self, now_s: float) -> None:
