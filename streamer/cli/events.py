@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -25,7 +26,7 @@ from streamer.daemon import redis_server
 from streamer.errors import RedisError, StorageError
 from streamer.events import schemas
 from streamer.events.cloudevents import EventId
-from streamer.ledger import LedgerReader
+from streamer.ledger import LedgerReader, LedgerRefused
 from streamer.sinks.redis import Subscriber
 
 WAIT_S = 1.0  # how long a follower waits before it looks for new cameras
@@ -115,13 +116,10 @@ def _open(store: ConfigStore, config: Config, camera: str | None, event_type: st
 def _in_ledger(config: Config) -> list[str]:
     """The cameras that the ledger knows; none where it cannot be read, which who reads it will say."""
     try:
-        reader = LedgerReader(ledger_path(config))
+        with closing(LedgerReader(ledger_path(config))) as reader:
+            return list(reader.cameras())
     except (StorageError, PermissionError):
         return []
-    try:
-        return list(reader.cameras())
-    finally:
-        reader.close()
 
 
 class _RedisFeed:
@@ -193,13 +191,21 @@ class _LedgerFeed:
         self._camera = camera
         self._type = event_type
         self._row = self._reader.last_row()
+        self._refused = ""
 
     def past(self, count: int) -> list[Shown]:
         rows = self._reader.last_events(count, self._camera, self._type)
         return [Shown(e.camera, e.id, e.body) for e in rows]
 
     def new(self) -> list[Shown]:
-        found = self._wanted(self._row)
+        """A ledger that another program has locked is waited for."""
+        try:
+            found = self._wanted(self._row)
+            self._refused = ""
+        except LedgerRefused as error:
+            if not self._refused:
+                click.echo(str(error), err=True)
+            self._refused, found = str(error), []
         if not found:
             time.sleep(LEDGER_POLL_S)
         return found

@@ -4,6 +4,15 @@
 """
 
 from streamer.ledger.queries import LedgerReader
-from streamer.ledger.writer import Committed, Ledger, LedgerFull
+from streamer.ledger.refusals import LedgerDamaged, LedgerFull, LedgerLocked, LedgerRefused
+from streamer.ledger.writer import Committed, Ledger
 
-__all__ = ["Committed", "Ledger", "LedgerFull", "LedgerReader"]
+__all__ = [
+    "Committed",
+    "Ledger",
+    "LedgerDamaged",
+    "LedgerFull",
+    "LedgerLocked",
+    "LedgerReader",
+    "LedgerRefused",
+]

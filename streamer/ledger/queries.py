@@ -69,9 +69,9 @@ class LedgerReader:
         self._db = database.connect_readonly(path)
         try:
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        except sqlite3.Error as error:
+        except StorageError:
             self._db.close()
-            raise StorageError(f"cannot read the ledger {path}: {error}") from error
+            raise
         if version != database.SCHEMA_VERSION:
             self._db.close()
             raise StorageError(

@@ -18,6 +18,7 @@ from typing import Any
 from streamer.errors import StorageError
 from streamer.events.cloudevents import COUNTS
 from streamer.ledger import schema as database
+from streamer.ledger.refusals import LedgerLocked, code, refusal
 
 log = logging.getLogger(__name__)
 
@@ -78,13 +79,13 @@ def _swap(path: Path, salvaged: Path, kept: Path) -> None:
 def fault(path: Path) -> str:
     """What is wrong with the database at `path`, in one line, or "" if it is sound."""
     try:
-        db = sqlite3.connect(path, isolation_level=None)
+        db = sqlite3.connect(path, isolation_level=None, timeout=database.WRITE_WAIT_S)
     except sqlite3.Error as error:
         return str(error)
     try:
         lines = [str(row[0]) for row in db.execute("PRAGMA quick_check(5)")]
     except sqlite3.Error as error:
-        if database.code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY):
+        if code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY):
             return ""  # not damage: the open that follows says it better
         return str(error)
     finally:
@@ -110,19 +111,31 @@ def backup(path: Path, target: Path) -> int:
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         copy = sqlite3.connect(partial)
         try:
-            source.backup(copy)
+            source.backup(copy, progress=_while_it_can_be_read)
             (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
         finally:
             copy.close()
         if verdict != "ok":
             raise StorageError(f"the copy of {path} is not sound ({verdict}): the ledger itself is damaged")
         os.rename(partial, target)
+    except sqlite3.OperationalError as error:
+        if isinstance(found := refusal(path, error, "be read"), LedgerLocked):
+            raise found from error
+        raise StorageError(f"cannot back up {path} to {target}: {error}") from error
     except (sqlite3.Error, OSError) as error:
         raise StorageError(f"cannot back up {path} to {target}: {error}") from error
     finally:
         source.close()
         partial.unlink(missing_ok=True)
     return target.stat().st_size
+
+
+def _while_it_can_be_read(status: int, _remaining: int, _total: int) -> None:
+    """SQLite has waited for the lock as long as the connection says: not once more, without end."""
+    if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        locked = sqlite3.OperationalError("database is locked")
+        locked.sqlite_errorcode = status
+        raise locked
 
 
 def _beside(path: Path, ending: str) -> Path:

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from streamer.errors import StorageError
+from streamer.ledger.refusals import LedgerLocked, refusal
 
 PAGE_BYTES = 4096
-BUSY_TIMEOUT_S = 5.0
+WRITE_WAIT_S = 0.25  # for another program's lock: the writer's heart beats between its attempts
+READ_WAIT_S = 5.0
 
 # One entry a version; entry i leads from version i to i + 1. Entries are only ever added.
 MIGRATIONS = (
@@ -81,7 +86,7 @@ def connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     os.chmod(path, 0o600)  # SQLite gives -wal and -shm the mode of the file
-    db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    db = sqlite3.connect(path, isolation_level=None, timeout=WRITE_WAIT_S)
     try:
         db.execute(f"PRAGMA page_size={PAGE_BYTES}")
         db.execute("PRAGMA journal_mode=WAL")
@@ -93,13 +98,73 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def connect_readonly(path: Path) -> sqlite3.Connection:
-    """Open `path` without being able to change it. Raise StorageError if it is not there."""
+class Reading(sqlite3.Connection):
+    """A connection whose errors are ours: StorageError, in one line that says what to do."""
+
+    path: Path
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
+        return self.cursor(_ReadingCursor).execute(sql, parameters)
+
+
+class _ReadingCursor(sqlite3.Cursor):
+    connection: Reading
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
+        with self._ours():
+            return super().execute(sql, parameters)
+
+    def fetchone(self) -> Any:
+        with self._ours():
+            return super().fetchone()
+
+    def fetchall(self) -> list[Any]:
+        with self._ours():
+            return super().fetchall()
+
+    def __next__(self) -> Any:
+        with self._ours():
+            return super().__next__()
+
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise refusal(self.connection.path, error, "be read") from error
+
+
+def connect_readonly(path: Path) -> Reading:
+    """Open `path` without being able to change it. Raise StorageError, as everything asked of it does."""
     if not path.exists():
         raise StorageError(f"no ledger at {path}: it is made when the daemon runs for the first time")
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S
-    )
+    try:
+        db = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            timeout=READ_WAIT_S,
+            factory=Reading,
+        )
+    except sqlite3.Error as error:
+        raise refusal(path, error, "be read") from error
+    db.path = path
+    return db
+
+
+def refuse_locked(path: Path) -> None:
+    """Raise LedgerLocked if another program holds the lock of the file at `path`. Other errors are for the
+    open that follows, which says them better.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=WRITE_WAIT_S)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        if isinstance(found := refusal(path, error, "be opened"), LedgerLocked):
+            raise found from error
 
 
 def migrate(db: sqlite3.Connection) -> None:
@@ -112,8 +177,3 @@ def migrate(db: sqlite3.Connection) -> None:
         )
     for number in range(version, SCHEMA_VERSION):
         db.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[number]};PRAGMA user_version={number + 1};COMMIT;")
-
-
-def code(error: sqlite3.Error) -> int:
-    """The primary SQLite result code of `error` (SQLITE_FULL, SQLITE_CORRUPT, ...), or 0."""
-    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF

@@ -1,8 +1,9 @@
 """The writer of the ledger: events once each, totals and rollups in the same transaction.
 
-When the disk or the budget is full, commit() raises LedgerFull and nothing of it is kept: the sender is not
-acknowledged and offers the batch again, so it recovers by itself. Delivered events make room, oldest first
-(retention.py); an event that Redis has not got yet is never pruned.
+When the disk or the budget is full, or another program has locked the file, commit() raises LedgerRefused
+(refusals.py) and nothing of it is kept: the sender is not acknowledged and offers the batch again, so it
+recovers by itself. Delivered events make room, oldest first (retention.py); an event that Redis has not got
+yet is never pruned. No call waits longer for another's lock than database.WRITE_WAIT_S a statement.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,17 +23,12 @@ from streamer.ledger import queries as reader
 from streamer.ledger import recovery as damage
 from streamer.ledger import schema as database
 from streamer.ledger.insert import CameraRow, Entries
+from streamer.ledger.refusals import LedgerDamaged, code, refusal
 from streamer.ledger.retention import Retention
 
 log = logging.getLogger(__name__)
 
 NS_PER_MS = 1_000_000
-_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-class LedgerFull(StorageError):
-    """Raised when a commit finds no room (disk, budget) or the disk fails; nothing of it was kept."""
 
 
 class Committed(NamedTuple):
@@ -60,45 +57,55 @@ class Ledger:
         retention_days: float,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """Open or make the ledger at `path`; raise StorageError. A damaged file is salvaged first."""
+        """Open or make the ledger at `path`; raise StorageError, LedgerLocked while another program holds
+        the file. A damaged file is salvaged first.
+        """
         self.path = path
         self._now_ns = now_ns
+        database.refuse_locked(path)
         self.damage = damage.check_and_salvage(path, now_ns() // NS_PER_MS)
+        self._cameras: dict[str, CameraRow] = {}
         try:
             self._db = database.connect(path)
-            database.migrate(self._db)
-            self.retention = Retention(self._db, max_bytes, retention_days)
-            self.node, self.lineage = self._identity(node)
-            self._entries = Entries(self._db, self.node)
-        except (sqlite3.Error, OSError) as error:
+            try:
+                database.migrate(self._db)
+                self.retention = Retention(self._db, max_bytes, retention_days)
+                self.node, self.lineage = self._identity(node)
+                self._entries = Entries(self._db, self.node)
+                self._load_cameras()
+            except BaseException:
+                self._db.close()
+                raise
+        except sqlite3.Error as error:
+            raise refusal(path, error, "be opened") from error
+        except OSError as error:
             raise StorageError(
                 f"cannot open the ledger {path}: {error}; check its folder and space"
             ) from error
-        self._cameras: dict[str, CameraRow] = {}
-        self._load_cameras()
 
     # ---- events
 
     def commit(self, records: Iterable[EventRecord]) -> Committed:
         """Write `records` in one transaction, each (camera, seq) once; it is on the disk on return.
 
-        Raise LedgerFull if there is no room, StorageError if the file is damaged.
+        Raise LedgerRefused if that cannot be now, StorageError if the file is damaged.
         """
         records = list(records)
         try:
             return self._commit(records)
         except sqlite3.Error as error:
-            self._undo(error)
-            if database.code(error) != sqlite3.SQLITE_FULL or not self._make_room():
-                raise LedgerFull(f"the ledger cannot take more: {error}") from error
+            refused = self._undo(error)
+            if code(error) != sqlite3.SQLITE_FULL or not self._make_room():
+                raise refused from error
         try:
             return self._commit(records)
         except sqlite3.Error as error:
-            self._undo(error)
-            raise LedgerFull(f"the ledger cannot take more: {error}") from error
+            raise self._undo(error) from error
 
     def _commit(self, records: list[EventRecord]) -> Committed:
         self._db.execute("BEGIN IMMEDIATE")
+        if self._stale:
+            self._load_cameras()
         self.retention.prune_ahead(len(records))
         repeated = conflicts = missing = 0
         touched: dict[str, None] = {}
@@ -128,13 +135,25 @@ class Ledger:
         return {name: camera.last_seq for name, camera in self._cameras.items()}
 
     def resume(self, camera: str) -> CameraResume:
-        """Where `camera` stands, with the counting events of its open bucket."""
-        return reader.resume(self._db, camera)
+        """Where `camera` stands, with the counting events of its open bucket. Raise as commit()."""
+        with self._told():
+            return reader.resume(self._db, camera)
+
+    def probe(self) -> None:
+        """Raise LedgerLocked while another program has locked the file."""
+        with self._told():
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("ROLLBACK")
+
+    def set_limits(self, max_bytes: int, retention_days: float) -> None:
+        """The budget for the file and its WAL together, and the age. Raise as commit()."""
+        with self._told():
+            self.retention.set_limits(max_bytes, retention_days)
 
     def mark(self, delivered: Mapping[str, int]) -> None:
         """Note how far Redis has each camera; it may go back, as when Redis was emptied.
 
-        Losing a mark costs nothing but a look at the stream. Raise LedgerFull, StorageError.
+        Losing a mark costs nothing but a look at the stream. Raise as commit().
         """
         changed = [
             (seq, name)
@@ -154,16 +173,17 @@ class Ledger:
         )
 
     def tick(self) -> None:
-        """Prune what is past its retention, a bounded piece at a time; call it about once a second."""
-        try:
+        """Prune what is past its retention, a bounded piece at a time; call it about once a second.
+
+        Raise as commit().
+        """
+        with self._told():
             self.retention.prune_old(self._now_ns())
-        except sqlite3.Error as error:
-            self._undo(error)
-            log.warning("the ledger cannot prune: %s", error)
 
     def status(self) -> dict[str, Any]:
-        """Plain JSON for `streamer status` and `streamer ledger status`."""
-        status = reader.status(self._db, self.path)
+        """Plain JSON for `streamer status` and `streamer ledger status`. Raise as commit()."""
+        with self._told():
+            status = reader.status(self._db, self.path)
         status["max_bytes"] = self.retention.max_bytes
         status["pruned"] = self.retention.pruned
         if self.damage:
@@ -174,10 +194,10 @@ class Ledger:
         """Give all events from now on a new lineage, and those that Redis has not got yet as well.
 
         The way out when Redis holds ids ahead of this ledger (an older copy was put in its place, or the
-        clock stood wrong when it was made). Raise LedgerFull, StorageError.
+        clock stood wrong when it was made). Raise as commit().
         """
         lineage = max(self.lineage + 1, self._now_ns() // NS_PER_MS)
-        try:
+        with self._told():
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("INSERT INTO lineages VALUES (?,?)", (lineage, reason))
             rows = self._db.execute(
@@ -192,9 +212,6 @@ class Ledger:
                 (lineage,),
             )
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._undo(error)
-            raise LedgerFull(f"the ledger cannot be written: {error}") from error
         self.lineage = lineage
         self._load_cameras()
         return lineage
@@ -234,21 +251,18 @@ class Ledger:
         return camera
 
     def _load_cameras(self) -> None:
-        self._cameras.clear()
-        for name, *row in self._db.execute(
+        rows = self._db.execute(
             "SELECT name, id, last_seq, delivered, coalesce((SELECT max(lineage) FROM lineage_starts l"
             " WHERE l.camera=cameras.id), 0) FROM cameras"
-        ):
-            self._cameras[name] = CameraRow(*row)
+        ).fetchall()
+        self._cameras = {name: CameraRow(*row) for name, *row in rows}
+        self._stale = False
 
     def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
-        try:
+        with self._told():
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(statement, rows)
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._undo(error)
-            raise LedgerFull(f"the ledger cannot be written: {error}") from error
 
     def _make_room(self) -> bool:
         try:
@@ -257,15 +271,25 @@ class Ledger:
             self._undo(error)
             return False
 
-    def _undo(self, error: sqlite3.Error) -> None:
-        """Forget the transaction in hand. Raise StorageError if `error` is not one that passes by itself."""
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
-        if database.code(error) in _DAMAGED:
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What SQLite raises within becomes an error of ours, and nothing of the transaction is kept."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._undo(error) from error
+
+    def _undo(self, error: sqlite3.Error) -> StorageError:
+        """Forget the transaction in hand; return what to raise. Raise LedgerDamaged itself."""
+        refused = refusal(self.path, error, "take more")
+        self._stale = True  # what was forgotten has moved the cameras on
+        try:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._load_cameras()
+        except sqlite3.Error as again:
+            log.warning("the ledger: after %s: %s", error, again)
+        if isinstance(refused, LedgerDamaged):
             damage.ask_for_check(self.path)
-            raise StorageError(
-                f"the ledger {self.path} is damaged ({error}): it is salvaged at the next start"
-            ) from error
-        if database.code(error) not in _FULL:
-            raise error
-        self._load_cameras()
+            raise refused from error
+        return refused

@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 
 from streamer.events.cloudevents import EventId, StoredEvent
 
-Kind = Literal["down", "full", "readonly", "auth", "wrong_type", "ahead", "refused"]
+Kind = Literal["down", "full", "readonly", "auth", "wrong_type", "ahead", "refused", "unread"]
 
 # kind -> (first pause, longest pause) in seconds. What a person must mend is asked for less often.
 PAUSES_S: Mapping[Kind, tuple[float, float]] = {
@@ -29,6 +29,7 @@ PAUSES_S: Mapping[Kind, tuple[float, float]] = {
     "wrong_type": (5.0, 60.0),
     "ahead": (5.0, 60.0),
     "refused": (1.0, 30.0),
+    "unread": (0.2, 2.0),  # the sink is well, but the ledger cannot be read
 }
 ONE_CAMERA: frozenset[Kind] = frozenset({"wrong_type", "ahead"})  # the others go on
 

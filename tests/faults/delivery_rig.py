@@ -34,12 +34,19 @@ from streamer.workers.infer.event_sequencer import Journal
 from tests.patience import patient
 
 NODE = "b7a4d7cf-6f0b-4dbb-9a3a-4d4c0a1f7c11"
-WORKER = """
-import sys
+NO_HEARTBEAT = 99  # what a worker ends in whose heart has paused for longer than it may
+WORKER = f"""
+import os, sys, time
 from pathlib import Path
 from streamer.workers.deliver.worker import DeliverWorker
 from streamer.workers.loop import run
-sys.exit(run(DeliverWorker("deliver", Path(sys.argv[1]), Path(sys.argv[2])), lambda: None))
+limit_s, last_s = float(sys.argv[3]), None
+def beat():
+    global last_s
+    before_s, last_s = last_s, time.monotonic()
+    if before_s is not None and last_s - before_s > limit_s:
+        os._exit({NO_HEARTBEAT})
+sys.exit(run(DeliverWorker("deliver", Path(sys.argv[1]), Path(sys.argv[2])), beat))
 """
 
 
@@ -78,10 +85,14 @@ class Rig:
         _kill(self._redis)
         self._redis = None
 
-    def start_delivery(self) -> None:
-        self._delivery = subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(self.runtime_dir), str(self.state_dir)]
-        )
+    def start_delivery(self, beat_limit_s: float = 1e9) -> None:
+        folders = (str(self.runtime_dir), str(self.state_dir))
+        self._delivery = subprocess.Popen([sys.executable, "-c", WORKER, *folders, str(beat_limit_s)])
+
+    def delivery_exit(self) -> int | None:
+        """None while it runs."""
+        assert self._delivery is not None
+        return self._delivery.poll()
 
     def kill_delivery(self) -> None:
         _kill(self._delivery)
@@ -141,11 +152,11 @@ class Rig:
                 self.status = message.status
         self.journal.tick(time.monotonic())
 
-    def assignment(self, rev: int = 1) -> DeliverAssignment:
+    def assignment(self, rev: int = 1, config_rev: int = 1) -> DeliverAssignment:
         """`cameras` of the rig are those that are configured."""
         return DeliverAssignment(
             rev=rev,
-            config_rev=1,
+            config_rev=config_rev,
             redis_url=self.redis_url,
             ledger_path=str(self.ledger_path),
             node=NODE,

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import random
-import sqlite3
 import threading
 import time
 from collections import deque
@@ -23,8 +22,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from streamer.errors import StorageError
 from streamer.events.cloudevents import EventId, rfc3339
-from streamer.ledger import LedgerReader
+from streamer.ledger import LedgerDamaged, LedgerReader, LedgerRefused
+from streamer.ledger import recovery as damage
 from streamer.sinks.base import ONE_CAMERA, PAUSES_S, Behind, Sink, SinkError
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ class Projector:
         self._write_ms: deque[float] = deque(maxlen=500)
         self._visible_ms: deque[float] = deque(maxlen=500)  # from wake() to written
         self._woken_at_s: float | None = None
+        self.ended_by: StorageError | None = None  # why the thread ended, where it is the ledger
         self._stop_by_s = float("inf")
         self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
 
@@ -149,14 +151,15 @@ class Projector:
     # ---- the thread
 
     def _run(self) -> None:
-        reader = LedgerReader(self._ledger_path)
         sink = self._make_sink()
+        reader: LedgerReader | None = None
         next_round_s = 0.0
         while True:
             stopping = self._stopping  # what was committed before stop() is still sent
             self._woken.clear()
             if time.monotonic() >= self._failure.until_s:
                 try:
+                    reader = reader or LedgerReader(self._ledger_path)
                     if time.monotonic() >= next_round_s or stopping:
                         self._round(reader, sink)
                         next_round_s = time.monotonic() + ROUND_S
@@ -164,8 +167,11 @@ class Projector:
                     self._failure.clear()
                 except SinkError as error:
                     self._lost(error, sink)
-                except sqlite3.Error as error:
-                    self._lost(SinkError("refused", f"the ledger cannot be read: {error}"), sink)
+                except LedgerRefused as error:
+                    self._lost(SinkError("unread", str(error)), sink)
+                except StorageError as error:
+                    self._give_up(error)
+                    break
             if stopping:
                 break
             pause_s = max(next_round_s, self._failure.until_s) - time.monotonic()
@@ -174,7 +180,14 @@ class Projector:
             else:
                 self._woken.wait(max(0.0, pause_s))
         sink.close()
-        reader.close()
+        if reader is not None:
+            reader.close()
+
+    def _give_up(self, error: StorageError) -> None:
+        """The ledger is damaged: the whole process ends, and the next one salvages it."""
+        if isinstance(error, LedgerDamaged):
+            damage.ask_for_check(self._ledger_path)
+        self.ended_by = error
 
     def _pause(self, pause_s: float) -> None:
         """Wait out a failure; only stop() cuts it short."""

@@ -8,6 +8,10 @@ its own and writes to Redis; this thread notes in the ledger how far it came, on
 A batch that is not the sender's oldest, nor next to one that was taken, is left unacknowledged: something
 before it was lost with a predecessor of this process and is sent again first. So a camera's events are
 committed in the order of their numbers, and a repeat is known by its number.
+
+A ledger that is full, fails or is locked by another program is tried again for as long as that lasts; the
+senders keep what it has not taken. What is tried waits for a fraction of a second only, also where the
+ledger cannot even be opened, so that this process stays alive and says what is wrong.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import logging
 import os
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +43,7 @@ from streamer.ipc.messages import (
     Stop,
     WorkerStatus,
 )
-from streamer.ledger import Ledger, LedgerFull
+from streamer.ledger import Ledger, LedgerFull, LedgerLocked, LedgerRefused
 from streamer.sinks.redis import RedisSink
 from streamer.workers.deliver.publisher import Projector
 
@@ -58,6 +63,8 @@ class DeliverWorker:
         self.stopping = False
         self._name = name
         self._assignment: DeliverAssignment | None = None
+        self._applied: DeliverAssignment | None = None  # to the ledger and the projector
+        self._recorded_rev = 0  # the configuration that the ledger keeps
         self._ledger: Ledger | None = None
         self._projector: Projector | None = None
         self._server: bus.Server | None = None
@@ -65,7 +72,7 @@ class DeliverWorker:
         self._counts = dict.fromkeys(("batches", "events", "repeated", "conflicts", "missing"), 0)
         self._counts |= dict.fromkeys(("out_of_turn", "refused", "marks_refused"), 0)
         self._commit_ms: deque[float] = deque(maxlen=500)
-        self._ledger_error = ""
+        self._refused: LedgerRefused | None = None  # why the ledger takes nothing
         self._hello_s = self._status_s = 0.0
         self._bus = bus.Bus(runtime_dir)
 
@@ -73,9 +80,13 @@ class DeliverWorker:
         self._supervisor = self._bus.connect("supervisor", self._name)
 
     def step(self) -> None:
-        """Raise RedisError when the projector has died of something that it does not expect."""
+        """Raise StreamerError for what ends this process: the ledger is damaged, or the projector died of
+        something that it does not expect.
+        """
         if self._projector is not None and not self._projector.alive:
-            raise RedisError("the thread that writes to Redis has died: see the log above")
+            raise self._projector.ended_by or RedisError(
+                "the thread that writes to Redis has died: see the log above"
+            )
         batches: list[tuple[str, Batch]] = []
         asked: list[tuple[str, ResumeRequest]] = []
         for received in self._bus.poll(POLL_S):
@@ -113,10 +124,21 @@ class DeliverWorker:
             self.stopping = True
 
     def _assign(self, new: DeliverAssignment) -> None:
-        """Open the ledger, then serve. A changed Redis restarts the projector alone."""
+        """Serve, whether the ledger can be opened now or not: what is sent to it waits with the senders."""
         old, self._assignment = self._assignment, new
-        if old is not None and old.rev == new.rev:
-            self._supervisor.send(Ready(self._name, new.rev))
+        if old is None or old.rev != new.rev:
+            self._try(self._apply)
+        if self._server is None:
+            self._server = self._bus.serve(ENDPOINT)
+        self._supervisor.send(Ready(self._name, new.rev))
+
+    def _apply(self) -> None:
+        """Open the ledger or set its limits. A changed Redis restarts the projector alone.
+
+        Raises LedgerRefused, and is tried again then; StorageError.
+        """
+        new, old = self._assignment, self._applied
+        if new is None or new is old:
             return
         if self._ledger is None:
             self._ledger = Ledger(
@@ -126,17 +148,13 @@ class DeliverWorker:
                 retention_days=new.retention_days,
             )
         else:
-            self._ledger.retention.set_limits(new.ledger_max_bytes, new.retention_days)
-        if new.config_json:
-            self._try_ledger(lambda ledger: ledger.record_config(new.config_rev, new.config_json))
+            self._ledger.set_limits(new.ledger_max_bytes, new.retention_days)
         if old is None or (old.redis_url, old.stream_max_len) != (new.redis_url, new.stream_max_len):
             self._stop_projector()
             self._start_projector(new)
         if self._projector is not None and new.cameras is not None:
             self._projector.configure(new.cameras)
-        if self._server is None:
-            self._server = self._bus.serve(ENDPOINT)
-        self._supervisor.send(Ready(self._name, new.rev))
+        self._applied = new
 
     def _start_projector(self, assignment: DeliverAssignment) -> None:
         if not assignment.redis_url or self._ledger is None:
@@ -155,7 +173,7 @@ class DeliverWorker:
             return
         if not self._projector.stop(DRAIN_S):
             log.warning("Redis does not answer; what it lacks is sent after the next start")
-        self._mark()
+        self._try(self._mark)
         self._projector = None
 
     # ---- inference workers
@@ -177,13 +195,13 @@ class DeliverWorker:
         began_s = time.perf_counter()
         try:
             done = self._ledger.commit(records)
-        except LedgerFull as error:
+        except LedgerRefused as error:
             self._counts["refused"] += 1
-            self._note_ledger(str(error))
-            if len(batches) > 1:
+            self._note(error)
+            if isinstance(error, LedgerFull) and len(batches) > 1:
                 self._take(batches[:1])  # all together found no room; one may
             return
-        self._note_ledger("")
+        self._note(None)
         self._commit_ms.append((time.perf_counter() - began_s) * 1000)
         self._acknowledge(taken)
         if self._projector is not None:
@@ -204,9 +222,15 @@ class DeliverWorker:
                 self._server.send(peer, Ack(number))
 
     def _answer(self, peer: str, request: ResumeRequest) -> None:
+        """Asked again until it is answered."""
         if self._ledger is None or self._server is None:
-            return  # asked again until it is answered
-        self._server.send(peer, Resume(tuple(self._ledger.resume(camera) for camera in request.cameras)))
+            return
+        try:
+            answer = Resume(tuple(self._ledger.resume(camera) for camera in request.cameras))
+        except LedgerRefused as error:
+            self._note_lock(error)
+            return
+        self._server.send(peer, answer)
 
     # ---- once a while
 
@@ -215,42 +239,66 @@ class DeliverWorker:
         if self._assignment is None and now_s >= self._hello_s:
             self._hello_s = now_s + HELLO_EVERY_S
             self._supervisor.send(Hello(self._name, os.getpid()))
-        if self._ledger is not None and now_s >= self._status_s:
+        if self._assignment is not None and now_s >= self._status_s:
             self._status_s = now_s + STATUS_EVERY_S
-            self._mark()
-            self._ledger.tick()
+            self._try(self._tend)
             self._supervisor.send(WorkerStatus(self._name, self._status()))
+
+    def _tend(self) -> None:
+        """What the ledger is due once a second. Raises LedgerRefused, StorageError."""
+        self._apply()
+        new, ledger = self._applied, self._ledger
+        if new is None or ledger is None:
+            return
+        if isinstance(self._refused, LedgerLocked):  # where no event comes, nothing else would notice
+            ledger.probe()
+            self._note(None)
+        if new.config_json and self._recorded_rev != new.config_rev:
+            ledger.record_config(new.config_rev, new.config_json)
+            self._recorded_rev = new.config_rev
+        self._mark()
+        ledger.tick()
 
     def _mark(self) -> None:
         """Without Redis all that is committed counts as delivered, so that it may be pruned."""
-        if self._projector is not None:
-            marks = self._projector.marks()
-        elif self._ledger is not None and self._assignment is not None and not self._assignment.redis_url:
-            marks = self._ledger.last_seqs()
-        else:
+        if self._ledger is None:
             return
-        self._try_ledger(lambda ledger: ledger.mark(marks))
+        if self._projector is not None:
+            self._ledger.mark(self._projector.marks())
+        elif self._assignment is not None and not self._assignment.redis_url:
+            self._ledger.mark(self._ledger.last_seqs())
 
-    def _try_ledger(self, write: Any) -> None:
-        """Run a write that may as well be done a second later."""
+    def _try(self, action: Callable[[], None]) -> None:
+        """Run what may as well be done a second later."""
         try:
-            write(self._ledger)
-        except LedgerFull:
-            self._counts["marks_refused"] += 1  # what is wrong is said where events are refused
+            action()
+        except LedgerRefused as error:
+            self._counts["marks_refused"] += 1
+            self._note_lock(error)
 
-    def _note_ledger(self, error: str) -> None:
-        if error and not self._ledger_error:
+    def _note_lock(self, error: LedgerRefused) -> None:
+        """A ledger that is full or fails is said where events are refused."""
+        if isinstance(error, LedgerLocked):
+            self._note(error)
+
+    def _note(self, error: LedgerRefused | None) -> None:
+        """Say it once, when it begins and when it is over."""
+        if error is not None and (self._refused is None or self._refused.state != error.state):
             log.error("%s; counting goes on, and what it cannot take is offered again", error)
-        elif self._ledger_error and not error:
+        elif error is None and self._refused is not None:
             log.warning("the ledger takes events again")
-        self._ledger_error = error
+        self._refused = error
 
     def _status(self) -> dict[str, Any]:
-        if self._ledger is None:
-            return {}
         times_ms = sorted(self._commit_ms)
-        ledger = self._ledger.status()
-        ledger |= {"state": "full" if self._ledger_error else "ok", "last_error": self._ledger_error}
+        ledger: dict[str, Any] = {}
+        try:
+            ledger = self._ledger.status() if self._ledger is not None else {}
+        except LedgerRefused as error:
+            self._note_lock(error)
+        ledger |= {"state": "ok", "last_error": ""}
+        if self._refused is not None:
+            ledger |= {"state": self._refused.state, "last_error": str(self._refused)}
         if times_ms:
             ledger["commit_ms_p50"] = round(times_ms[len(times_ms) // 2], 3)
             ledger["commit_ms_p99"] = round(times_ms[len(times_ms) * 99 // 100], 3)

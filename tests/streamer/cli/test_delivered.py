@@ -21,8 +21,10 @@ from streamer.errors import Exit
 from streamer.events import schemas
 from streamer.ipc.messages import EventRecord
 from streamer.ledger import Ledger, LedgerReader
+from streamer.ledger import schema as database
 from streamer.sinks import redis
 from tests.faults.delivery_rig import Rig
+from tests.locking import EVERYTHING, held
 from tests.patience import patient
 from tests.streamer.cli.conftest import Daemon, Run
 
@@ -156,6 +158,24 @@ def test_ledger_status_tells_what_redis_lacks(run: Run) -> None:
     assert (found["committed"], found["undelivered"]) == (6, 6)
     assert found["cameras"]["gate"] == {"last_seq": 5, "delivered": 0, "undelivered": 5}
     assert "6 events committed" in run("ledger", "status").stdout
+
+
+@pytest.mark.parametrize(
+    "command", [("events",), ("counts",), ("ledger", "status"), ("ledger", "backup", "x"), ("why", "gate/1")]
+)
+def test_what_reads_a_locked_ledger_says_so_in_one_line(
+    run: Run, counted: Ledger, short_dir: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(short_dir)
+    monkeypatch.setattr(database, "READ_WAIT_S", 0.1)
+    counted.close()
+    with held(counted.path, EVERYTHING):
+        result = run(*command)
+    assert result.exit_code == Exit.STORAGE
+    assert result.stdout == ""
+    (line,) = [line for line in result.stderr.splitlines() if "reading the ledger instead" not in line]
+    assert line.startswith("error: the ledger cannot be read: another program")
+    assert not list(short_dir.glob("x*"))
 
 
 @pytest.mark.usefixtures("counted")
