@@ -21,10 +21,13 @@ log = logging.getLogger(__name__)
 class CameraRow:
     """Where a camera stands."""
 
-    __slots__ = ("delivered", "id", "last_seq", "lineage")
+    __slots__ = ("config_rev", "delivered", "id", "last_seq", "lineage")
 
-    def __init__(self, row_id: int, last_seq: int, delivered: int, lineage: int) -> None:
-        self.id, self.last_seq, self.delivered, self.lineage = row_id, last_seq, delivered, lineage
+    def __init__(
+        self, row_id: int, last_seq: int = 0, delivered: int = 0, lineage: int = 0, config_rev: int = -1
+    ) -> None:
+        self.id, self.last_seq, self.delivered = row_id, last_seq, delivered
+        self.lineage, self.config_rev = lineage, config_rev  # of the last event
 
 
 class Entries:
@@ -39,6 +42,10 @@ class Entries:
         if camera.lineage != lineage:
             camera.lineage = lineage
             self._db.execute("INSERT INTO lineage_starts VALUES (?,?,?)", (camera.id, lineage, record.seq))
+        if camera.config_rev != record.config_rev:
+            camera.config_rev = record.config_rev
+            start = (camera.id, record.seq, record.config_rev)
+            self._db.execute("INSERT INTO revision_starts VALUES (?,?,?)", start)
         key = cloudevents.total_key(record.type, record.data)
         value = None
         if key is not None:

@@ -16,6 +16,7 @@ from streamer.errors import StorageError
 from streamer.events import cloudevents
 from streamer.events.cloudevents import EventId, StoredEvent
 from streamer.ipc.messages import CameraResume
+from streamer.ledger import revisions
 from streamer.ledger import schema as database
 
 NS_PER_S = 1_000_000_000
@@ -200,7 +201,7 @@ class LedgerReader:
     def revision(self, rev: int) -> tuple[int, dict[str, Any]] | None:
         """When a configuration revision came into force (Unix ns), and its document."""
         row = self._db.execute("SELECT at_ns, json FROM config_revisions WHERE rev=?", (rev,)).fetchone()
-        return (row[0], msgspec.json.decode(row[1])) if row else None
+        return (row[0], revisions.unpacked(row[1])) if row else None
 
     def of_track(self, camera: str, event_type: str, epoch: int, track_id: int) -> list[StoredEvent]:
         """The events of one type that are about one track, in their order."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from streamer.errors import StorageError
 from streamer.events.cloudevents import COUNTS
+from streamer.ledger import revisions
 from streamer.ledger import schema as database
 from streamer.ledger.refusals import LedgerLocked, code, refusal
 
@@ -243,13 +244,14 @@ def _mend(db: sqlite3.Connection, now_ms: int) -> None:
     db.execute(  # cameras whose row was lost: their events know the name
         "INSERT OR IGNORE INTO cameras (id, name, bucket_seq)"
         " SELECT camera, json_extract(body, '$.data.camera'), max(iif(type = ?, seq, 0)) FROM events"
-        " WHERE camera NOT IN (SELECT id FROM cameras) GROUP BY camera",
+        " WHERE camera NOT IN (SELECT id FROM cameras) AND json_valid(body) GROUP BY camera",
         (COUNTS,),
     )
     db.execute(
         "UPDATE cameras SET last_seq = max(last_seq,"
         " coalesce((SELECT max(seq) FROM events e WHERE e.camera = cameras.id), 0))"
     )
+    revisions.fill(db)
     db.execute(
         "INSERT INTO totals SELECT camera, total_key, max(total_value) FROM events"
         " WHERE total_key IS NOT NULL GROUP BY camera, total_key"

@@ -1,6 +1,8 @@
 """What makes room in the ledger: a budget of bytes, an age, and the order in which events go.
 
-Only delivered events are pruned, oldest first. The file's size is capped by SQLite itself
+Only delivered events are pruned, oldest first, and with them what they alone refer to (revisions.py). Counts
+by minute and totals go by age; only where hardly an event is left in a full file do the oldest minutes go
+for want of room. The file's size is capped by SQLite itself
 (max_page_count); pages that pruning frees are used again, so the file never shrinks and never passes it.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from streamer.ledger import revisions
 from streamer.ledger.schema import PAGE_BYTES
 
 NS_PER_DAY = 86_400_000_000_000
@@ -17,6 +20,8 @@ _WAL_SHARE = 4  # ... but at most this part of it
 _HIGH = 0.90  # from this share of its pages on, each commit prunes about twice what it adds
 _CHUNK = 500  # rows pruned in one go, so that no commit waits long
 _ROLLUP_EVERY_NS = 3_600_000_000_000
+_FEW = 1000  # events that are left where it is not they that fill the file
+_LEAST_MINUTES = 1440  # of counts by minute, whatever fills the file
 
 
 class Retention:
@@ -46,12 +51,14 @@ class Retention:
     def prune_now(self) -> bool:
         """In a transaction of its own; return whether anything went."""
         self._db.execute("BEGIN IMMEDIATE")
-        gone = self._prune(_CHUNK)
+        gone = self._prune(_CHUNK) or self._prune_minutes()
         self._db.execute("COMMIT")
         return gone > 0
 
-    def prune_old(self, now_ns: int) -> None:
-        """Prune what is older than the retention, a chunk a call; rollups and coverage once an hour."""
+    def prune_old(self, now_ns: int) -> bool:
+        """Prune what is older than the retention, a chunk a call; rollups, coverage and what is left of rules
+        that are gone once an hour. Return whether running totals went.
+        """
         before_ns = now_ns - int(self.retention_days * NS_PER_DAY)
         oldest = self._oldest_delivered()
         if oldest is not None and oldest[2] < before_ns:
@@ -63,7 +70,10 @@ class Retention:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("DELETE FROM rollups WHERE minute < ?", (before_ns // NS_PER_MINUTE,))
             self._db.execute("DELETE FROM coverage WHERE start_ns < ?", (before_ns,))
+            gone = self._prune_rules()
             self._db.execute("COMMIT")
+            return gone > 0
+        return False
 
     def _used_share(self) -> float:
         (pages,) = self._db.execute("PRAGMA page_count").fetchone()
@@ -98,5 +108,26 @@ class Retention:
             " coalesce((SELECT min(seq) FROM events WHERE camera=?1), 1 << 62)",
             (camera,),
         )
+        if gone and revisions.release(self._db):
+            revisions.prune(self._db)
         self.pruned += gone
+        return gone
+
+    def _prune_rules(self) -> int:
+        """Totals and revisions of what is not configured any more; return how many totals."""
+        gone = revisions.prune_totals(self._db)
+        revisions.release(self._db)
+        revisions.prune(self._db)
+        return gone
+
+    def _prune_minutes(self) -> int:
+        """The oldest tenth of the counts by minute, where they and not events fill the file."""
+        (left,) = self._db.execute("SELECT count(*) FROM (SELECT 1 FROM events LIMIT ?)", (_FEW,)).fetchone()
+        first, last = self._db.execute("SELECT min(minute), max(minute) FROM rollups").fetchone()
+        if left >= _FEW or first is None or last - first <= _LEAST_MINUTES:
+            return 0
+        before = min(first + (last - first) // 10 + 1, last - _LEAST_MINUTES)
+        gone = self._db.execute("DELETE FROM rollups WHERE minute < ?", (before,)).rowcount
+        self._db.execute("DELETE FROM coverage WHERE start_ns < ?", (before * NS_PER_MINUTE,))
+        self._prune_rules()
         return gone

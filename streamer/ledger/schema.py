@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from streamer.errors import StorageError
+from streamer.ledger import revisions
 from streamer.ledger.refusals import LedgerLocked, refusal
 
 PAGE_BYTES = 4096
@@ -74,7 +75,16 @@ MIGRATIONS = (
     );
     CREATE INDEX paths_by_time ON paths (camera, last_ns);
     """,
+    """
+    CREATE TABLE revision_starts (                 -- from which event of a camera on a revision was in force
+        camera INTEGER NOT NULL, first_seq INTEGER NOT NULL, config_rev INTEGER NOT NULL,
+        PRIMARY KEY (camera, first_seq)
+    ) WITHOUT ROWID;
+    """,
 )
+# What a step needs beside its statements, by the version that it leads to. Tables keep their columns, so that
+# the rows of a damaged file of any version fit (damage.py).
+_FURTHER: dict[int, Callable[[sqlite3.Connection], None]] = {3: revisions.upgrade}
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
@@ -176,4 +186,8 @@ def migrate(db: sqlite3.Connection) -> None:
             "install the newer version again, or restore a backup made before it"
         )
     for number in range(version, SCHEMA_VERSION):
-        db.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[number]};PRAGMA user_version={number + 1};COMMIT;")
+        db.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[number]}")
+        if further := _FURTHER.get(number + 1):
+            further(db)
+        db.execute(f"PRAGMA user_version={number + 1}")
+        db.execute("COMMIT")

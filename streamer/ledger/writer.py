@@ -21,6 +21,7 @@ from streamer.events import cloudevents
 from streamer.ipc.messages import CameraResume, EventRecord
 from streamer.ledger import queries as reader
 from streamer.ledger import recovery as damage
+from streamer.ledger import revisions
 from streamer.ledger import schema as database
 from streamer.ledger.insert import CameraRow, Entries
 from streamer.ledger.refusals import LedgerDamaged, code, refusal
@@ -167,18 +168,30 @@ class Ledger:
             self._cameras[name].delivered = seq
 
     def record_config(self, rev: int, config_json: str) -> None:
-        """Keep a configuration revision, so that an event's rule can be quoted as it was."""
-        self._write(
-            "INSERT OR IGNORE INTO config_revisions VALUES (?,?,?)", [(rev, self._now_ns(), config_json)]
-        )
+        """Keep a configuration revision, so that an event's rule can be quoted as it was. Raise as commit().
 
-    def tick(self) -> None:
+        Those that nothing refers to any more make room for it.
+        """
+        row = (rev, self._now_ns(), revisions.packed(config_json))
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            revisions.release(self._db)
+            revisions.prune(self._db)
+            self._db.execute("INSERT OR IGNORE INTO config_revisions VALUES (?,?,?)", row)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            refused = self._undo(error)
+            if code(error) == sqlite3.SQLITE_FULL:
+                self._make_room()  # for the next attempt
+            raise refused from error
+
+    def tick(self) -> bool:
         """Prune what is past its retention, a bounded piece at a time; call it about once a second.
 
-        Raise as commit().
+        Return whether running totals are among it. Raise as commit().
         """
         with self._told():
-            self.retention.prune_old(self._now_ns())
+            return self.retention.prune_old(self._now_ns())
 
     def status(self) -> dict[str, Any]:
         """Plain JSON for `streamer status` and `streamer ledger status`. Raise as commit()."""
@@ -247,13 +260,14 @@ class Ledger:
         camera = self._cameras.get(name)
         if camera is None:
             cursor = self._db.execute("INSERT INTO cameras (name) VALUES (?)", (name,))
-            camera = self._cameras[name] = CameraRow(int(cursor.lastrowid or 0), 0, 0, 0)
+            camera = self._cameras[name] = CameraRow(int(cursor.lastrowid or 0))
         return camera
 
     def _load_cameras(self) -> None:
         rows = self._db.execute(
             "SELECT name, id, last_seq, delivered, coalesce((SELECT max(lineage) FROM lineage_starts l"
-            " WHERE l.camera=cameras.id), 0) FROM cameras"
+            " WHERE l.camera=cameras.id), 0), coalesce((SELECT config_rev FROM revision_starts r"
+            " WHERE r.camera=cameras.id ORDER BY first_seq DESC LIMIT 1), -1) FROM cameras"
         ).fetchall()
         self._cameras = {name: CameraRow(*row) for name, *row in rows}
         self._stale = False

@@ -119,6 +119,12 @@ class Projector:
                 self._shown = {name: state for name, state in self._shown.items() if name in configured}
                 self._reconcile_s = 0.0
 
+    def look_again(self) -> None:
+        """Running totals went from the ledger: bring the sink's in line."""
+        with self._lock:
+            for place in self._places.values():
+                place.known = False
+
     def marks(self) -> dict[str, int]:
         """Per camera the sequence number up to which the sink has everything."""
         with self._lock:

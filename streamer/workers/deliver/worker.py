@@ -257,7 +257,8 @@ class DeliverWorker:
             ledger.record_config(new.config_rev, new.config_json)
             self._recorded_rev = new.config_rev
         self._mark()
-        ledger.tick()
+        if ledger.tick() and self._projector is not None:
+            self._projector.look_again()
 
     def _mark(self) -> None:
         """Without Redis all that is committed counts as delivered, so that it may be pruned."""
