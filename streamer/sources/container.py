@@ -111,6 +111,13 @@ class _Opening(threading.Thread):
         )
 
 
+def _unchanged(packet: Packet[Stream]) -> bool:
+    """Whether it is empty, with a time: the picture is the one before, as recorders write it. To a decoder
+    nothing at all means the end; FFmpeg's own packet for that has no time.
+    """
+    return packet.size == 0 and not (packet.dts is None and packet.pts is None)
+
+
 class VideoInput:
     """The video of one input: open() once, next_frame() by one thread, close() from any.
 
@@ -202,7 +209,7 @@ class VideoInput:
             packet = self._next_packet()
             if packet is None:
                 return
-            if packet.stream_index == self.stream.index:
+            if packet.stream_index == self.stream.index and not _unchanged(packet):
                 self.video_bytes += packet.size
                 try:
                     self._pending = self.stream.decode(packet)

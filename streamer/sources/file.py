@@ -15,7 +15,7 @@ from pipelines.frame_conversion import upright_size
 from streamer.errors import SourceDamaged, SourceEnded, SourceError
 from streamer.sources.base import Decoded, ReadOptions, SourceInfo
 from streamer.sources.container import OpenRequest, VideoInput
-from streamer.sources.stream import VideoDecoded, describe, frames_per_second, pts_ns
+from streamer.sources.stream import WHOLE, VideoDecoded, describe, frames_per_second, frames_stated, pts_ns
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
 from streamer.urls import path_of
 
@@ -24,7 +24,6 @@ _FORMATS = (
     "mov,mp4,m4a,3gp,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,live_flv,asf,h264,hevc,m4v,mjpeg,mxf,ogg,"
     "ivf,yuv4mpegpipe,av1,obu,gif,dv,rm,nut,wtv"
 )
-_WHOLE = 0.95  # of the frames a file states; an edit list may leave out a few
 
 
 def create(url: str, options: ReadOptions) -> FileSource:
@@ -69,7 +68,7 @@ class FileSource:
         frame = self._input.peek_frame(self._options.open_timeout_s)
         if frame is None:
             raise SourceDamaged(f"{self._path}: not one picture could be decoded: it is damaged")
-        return describe(self._input, clock_source="pts", size=upright_size(frame))
+        return describe(self._input, clock_source="pts", size=upright_size(frame), path=self._path)
 
     def _check_file(self) -> None:
         """What FFmpeg would say less clearly, or wait for: a pipe or device may never answer."""
@@ -131,8 +130,8 @@ class FileSource:
         self.open()
 
     def _cut_short(self, frames: int) -> str:
-        stated = self._input.stream.frames
-        if frames >= _WHOLE * stated:
+        stated = frames_stated(self._input, self._path)
+        if frames >= WHOLE * stated:
             return ""
         return f" of the {stated} it states: it is cut short or damaged"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from av.video.frame import VideoFrame
@@ -9,9 +10,11 @@ from av.video.stream import VideoStream
 
 from pipelines.frame_conversion import upright_size, write_bgr
 from pipelines.values import Image
+from streamer.sources.avi_index import video_chunks
 from streamer.sources.base import Decoded, SourceInfo
 from streamer.sources.container import VideoInput
 
+WHOLE = 0.95  # of the frames a file states; an edit list may leave out a few
 _SANE_FPS = (0.05, 300.0)  # a container may claim anything, for example its time base
 
 
@@ -48,8 +51,25 @@ def pts_ns(frame: VideoFrame) -> int | None:
     return int(ticks * 1_000_000_000 * base.numerator // base.denominator)
 
 
-def describe(video: VideoInput, *, clock_source: str, size: tuple[int, int]) -> SourceInfo:
-    """SourceInfo of an open input with pictures of `size`."""
+def frames_stated(video: VideoInput, path: Path | None = None) -> int:
+    """How many pictures the file says it holds; 0: it does not say.
+
+    Recorders write an empty packet where the picture is the one before, and the header counts these: the
+    index knows better, where it lists about as many as the header states.
+    """
+    stream = video.stream
+    listed, empty = len(stream.index_entries), 0
+    if path is not None and video.container.format.name == "avi":
+        listed, empty = video_chunks(path, stream.index)
+    elif stream.frames:
+        empty = sum(1 for entry in stream.index_entries if not entry.size)
+    return max(0, stream.frames - empty) if listed >= WHOLE * stream.frames else stream.frames
+
+
+def describe(
+    video: VideoInput, *, clock_source: str, size: tuple[int, int], path: Path | None = None
+) -> SourceInfo:
+    """SourceInfo of an open input with pictures of `size`; `path` where it is a file."""
     stream, codec = video.stream, video.stream.codec_context
     duration = video.container.duration
     return SourceInfo(
@@ -59,6 +79,6 @@ def describe(video: VideoInput, *, clock_source: str, size: tuple[int, int]) -> 
         codec=codec.name,
         clock_source=clock_source,
         duration_s=duration / 1e6 if duration is not None and duration > 0 else None,
-        frames=stream.frames or None,
+        frames=frames_stated(video, path) or None,
         pixel_format=codec.pix_fmt or "",
     )

@@ -16,6 +16,7 @@ import pytest
 from streamer.errors import SourceDamaged, SourceEnded, SourceError
 from streamer.sources.base import Decoded, Source, create_source
 from tests.clips import make_audio, make_clip, number_of
+from tests.empty_packets import empty_packets
 from tests.patience import patient
 
 NS = 1_000_000_000
@@ -240,6 +241,43 @@ def test_a_clip_cut_after_its_index_ends_early_and_says_so(tmp_path: Path) -> No
     source = create_source(str(clip), realtime=False)
     source.open()
     with pytest.raises(SourceEnded, match=r"after \d\d frames of the 100 it states: it is cut short"):
+        drain(source)
+    source.close()
+
+
+EMPTY = {0, 3, 4, 5, 10, 16, 17, 18, 19}
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec", "pixel_format"),
+    [("avi", "mjpeg", "yuvj420p"), ("avi", "mpeg4", "yuv420p"), ("mp4", "mjpeg", "yuvj420p")],
+)
+def test_an_empty_packet_is_the_picture_before_and_no_damage(
+    tmp_path: Path, kind: str, codec: str, pixel_format: str
+) -> None:
+    """Of predicted pictures those that are missing lack nothing only where nothing changed."""
+    clip = make_clip(
+        tmp_path / f"a.{kind}", frames=20, codec=codec, pixel_format=pixel_format, key_frame_gap=1
+    )
+    empty_packets(clip, EMPTY)
+    source = create_source(str(clip), realtime=False)
+    info = source.open()
+    media: list[int] = []
+    with pytest.raises(SourceEnded, match=r"ended after 11 frames$"):
+        drain(source, media)
+    source.close()
+    assert info.frames == 11
+    kept = [n for n in range(20) if n not in EMPTY]
+    assert media == [(n - kept[0]) * 40_000_000 for n in kept]
+
+
+def test_a_clip_with_empty_packets_that_is_cut_short_is_still_told(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.avi", frames=100, codec="mjpeg", pixel_format="yuvj420p")
+    empty_packets(clip, set(range(1, 100, 2)))
+    os.truncate(clip, clip.stat().st_size // 2)
+    source = create_source(str(clip), realtime=False)
+    source.open()
+    with pytest.raises(SourceEnded, match="of the 100 it states: it is cut short"):
         drain(source)
     source.close()
 
