@@ -62,6 +62,14 @@ class AuthFailed(SourceError):
     state = "auth_failed"
 
 
+class AuthUnknown(AuthFailed):
+    """Raised when a camera asks for a way of authentication that is not known here."""
+
+
+class NoSuchStream(SourceError):
+    """Raised when the stream that was asked for by its number is no video of this source."""
+
+
 class StreamNotFound(SourceError):
     """Raised when a camera answers, but has no video at the path that was asked for."""
 

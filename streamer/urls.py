@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote, unquote
 
 from streamer.errors import ConfigError
+
+Transport = Literal["auto", "tcp", "udp"]  # how a camera sends its packets
 
 ALLOWED = "allowed are rtsp://HOST/PATH, rtsps://HOST/PATH, a file path, file:///PATH and synthetic:NAME"
 HIDDEN = "***"
@@ -30,6 +33,7 @@ _SURE_HOST = re.compile(
 _SECRET_QUERY = re.compile(
     r"(?i)\b((?:user|usr|username|login|pass|passwd|password|pwd|psw|token|auth|key|secret|sig)=)[^&#;/\s]+"
 )
+_UNSENDABLE = re.compile(r"""[^\x21-\x7e]|["<>\\`]|%(?![0-9A-Fa-f]{2})""")
 _LINE_OR_URL = re.compile(rf"\n|{_URL_START.pattern}")
 _NETWORK_SCHEMES = ("rtsp", "rtsps")
 _SAFE = "!$&'()*+,;=-._~"  # sub-delims and unreserved of RFC 3986: need no encoding, which saves room
@@ -150,6 +154,26 @@ def _check_network_url(url: str, scheme: str) -> None:
     _, port = host_and_port(clean)
     if not 0 < port < 65536:
         raise ConfigError(f"{redact(url)}: port {port} does not exist, ports are 1 to 65535")
+
+
+def check_choice(url: str, stream: int | None, transport: Transport) -> None:
+    """Raise ConfigError where the source cannot have such a stream or transport."""
+    scheme = scheme_of(url)
+    if stream is not None and scheme == "synthetic":
+        raise ConfigError(f"{url}: a synthetic scene has no streams to choose from: leave stream out")
+    if transport == "udp" and scheme == "rtsps":
+        raise ConfigError("rtsps goes over TCP alone: leave transport out, or use rtsp://")
+
+
+def sendable(url: str) -> str:
+    """A network URL as it stands in a request: blanks and what else ends or breaks its line percent-encoded.
+
+    What is percent-encoded already stays as it is, and so does what cameras are known to take raw.
+    """
+    start = _URL_START.match(url)
+    at = start.end() if start else 0
+    at += _authority_end(url[at:])
+    return url[:at] + _UNSENDABLE.sub(lambda found: quote(found.group(), safe=""), url[at:])
 
 
 def host_and_port(url: str) -> tuple[str, int]:

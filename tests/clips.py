@@ -6,12 +6,14 @@ lower half a grey that moves, so that the encoder has something to do.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 from pipelines.values import Image
 
@@ -99,4 +101,25 @@ def make_audio(path: Path, seconds: float = 1.0) -> Path:
             frame.sample_rate, frame.pts = 48000, start
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
+    return path
+
+
+def put_together(path: Path, *parts: tuple[Path, Disposition]) -> Path:
+    """One file with the streams of several, in this order, their packets side by side in time."""
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(av.open(str(path), "w"))
+        sources, packets = [], []
+        for part, flags in parts:
+            source = stack.enter_context(av.open(str(part)))
+            stream = output.add_stream_from_template(source.streams[0])
+            stream.disposition = flags
+            sources.append((source, stream))
+        for source, stream in sources:
+            for packet in source.demux(source.streams[0]):
+                if packet.dts is not None:
+                    time_s = float(packet.dts * packet.time_base)
+                    packet.stream = stream
+                    packets.append((time_s, stream.index, packet))
+        for _, _, packet in sorted(packets, key=lambda each: each[:2]):
+            output.mux(packet)
     return path

@@ -34,6 +34,7 @@ from streamer.cli.clip_arguments import (
 )
 from streamer.cli.output_paths import check_outputs
 from streamer.cli.stored import read_stored, say_that_faint_are_missing
+from streamer.cli.stream_option import say_which, stream_option
 from streamer.clips import analyze as analysis
 from streamer.clips.analyze import Analysis, Outputs
 from streamer.clips.video_writer import format_of
@@ -91,6 +92,7 @@ from streamer.sources.base import create_source
 @click.option(
     "--width", type=click.IntRange(64, 3840), default=640, show_default=True, help="Analysis width."
 )
+@stream_option
 @click.option("--threads", type=click.IntRange(0, 256), default=0, help="0: all cores.")
 @click.option("--render", type=click.Path(path_type=Path), metavar="OUT.mp4", help="Draw what was found.")
 @click.option("--events", type=click.Path(path_type=Path), metavar="OUT.jsonl", help="Write every event.")
@@ -173,9 +175,10 @@ def _analyze(
 ) -> Analysis:
     model, threads = asked["model"], asked["threads"]
     scene = chosen_scene(store, asked["scene"], asked["scene_interval"], model)
-    source = create_source(clip, loop=False, realtime=False)
+    source = create_source(clip, loop=False, realtime=False, stream=asked["stream"])
     with contextlib.closing(source):
         info = source.open()
+        say_which(clip, info)
         if clip.startswith("synthetic:") and info.frames is None:
             raise ConfigError(f"{clip}: this scene has no end: add seconds=60 to its URL")
         rules = drawn_rules(drawn, (info.width, info.height), classes)

@@ -6,7 +6,7 @@ import difflib
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from pydantic import ValidationError
@@ -16,6 +16,7 @@ from pipelines.scene.model import SceneModel
 from streamer.cli import daemon
 from streamer.cli.camera_show import LOOKING, check_stream
 from streamer.cli.click_types import Finite
+from streamer.cli.stream_option import stream_option
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import ConfigStore
 from streamer.config.yaml_reader import explain, show_place
@@ -24,7 +25,7 @@ from streamer.models.camera_check import check_actions, check_camera
 from streamer.models.installed import is_path
 from streamer.models.store import ModelStore
 from streamer.sources.synthetic import scene as synthetic
-from streamer.urls import check_source_url, join_credentials, scheme_of, split_credentials
+from streamer.urls import Transport, check_source_url, join_credentials, scheme_of, split_credentials
 
 SCENE = "scene.model"
 # What `camera set` calls a key, and where it lies in the camera's file.
@@ -42,6 +43,8 @@ SETTABLE = {
     "realtime": "source.realtime",
     "open_timeout_s": "source.open_timeout_s",
     "read_timeout_s": "source.read_timeout_s",
+    "stream": "source.stream",
+    "transport": "source.transport",
     "classes": "rules.classes",
 }
 UNSET = ("", "null", "none")  # how a key is told to be unset; the two words where null is its default
@@ -137,6 +140,8 @@ def _shut(path: str) -> bool:
 @click.option("--class", "--classes", "classes", help="Only these classes or groups: person,vehicle")
 @click.option("--loop", is_flag=True, help="A file: start again at its end.")
 @click.option("--no-realtime", is_flag=True, help="A file: as fast as it can be read.")
+@click.option("--transport", type=click.Choice(get_args(Transport)), default="auto", help="TCP, then UDP.")
+@stream_option
 @click.option("--username", help="The camera's user name.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--no-probe", is_flag=True, help="Save without looking whether the camera can be read.")
@@ -165,6 +170,8 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
             "analysis_width": options["width"],
             "loop": options["loop"],
             "realtime": not options["no_realtime"],
+            "stream": options["stream"],
+            "transport": options["transport"],
         },
         "rules": {"classes": [w.strip() for w in (options["classes"] or "").split(",") if w.strip()]},
     }
@@ -173,7 +180,7 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
     full_url = join_credentials(url, user, password)
     if not options["no_probe"]:
         try:
-            check_stream(full_url)
+            check_stream(full_url, stream=options["stream"], transport=options["transport"])
         except SourceError as error:
             if not options["force"]:
                 error.args = (f"{error}; not saved (--force saves it, and the daemon keeps trying)",)
@@ -223,10 +230,10 @@ def set_(
 ) -> None:
     """Change settings of a camera.
 
-    Keys: url, fps, analysis_width, loop, realtime, open_timeout_s, read_timeout_s, pipeline, model,
-    actions, actions_pause_s, scene, scene_interval_s, classes, and limits.CLASS.min_score, .min_width and
-    .min_height. An empty value goes back to the default, and so does null for model, actions, scene and
-    min_score.
+    Keys: url, fps, analysis_width, loop, realtime, open_timeout_s, read_timeout_s, stream, transport,
+    pipeline, model, actions, actions_pause_s, scene, scene_interval_s, classes, and
+    limits.CLASS.min_score, .min_width and .min_height. An empty value goes back to the default, and so does
+    null for model, actions, scene and min_score.
     """
     if not settings and username is None and not password_stdin:
         raise click.UsageError("say what to set, as KEY=VALUE")

@@ -27,16 +27,19 @@ from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
 from streamer.daemon.operations import MOST_WIDE
 from streamer.errors import ConfigError, SourceError
+from streamer.sources.choosing import told
 from streamer.sources.probe import probe
 from streamer.sources.report import ProbeReport
-from streamer.urls import HIDDEN
+from streamer.urls import HIDDEN, Transport
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
-def check_stream(url: str, as_json: bool = False) -> None:
+def check_stream(
+    url: str, as_json: bool = False, *, stream: int | None = None, transport: Transport = "auto"
+) -> None:
     """Open `url`, print what it sends and what to know about it. Raises SourceError if it cannot be read."""
-    report = probe(url)
+    report = probe(url, stream=stream, transport=transport)
     click.echo(json.dumps(_as_data(report), indent=2) if as_json else "\n".join(_lines(report)))
     if not report.ok:
         raise SourceError(report.problem)
@@ -59,6 +62,9 @@ def _lines(report: ProbeReport) -> Iterator[str]:
             f"{report.fps_measured:.1f} frames/s, key frame every {gap}, {report.bitrate_kbps:.0f} kbit/s, "
             f"{report.decode_cpu_ms:.1f} ms of CPU a picture"
         )
+        which = told(report.info.stream, report.info.videos)
+        if which:
+            yield f"note: {which}; the setting stream=N takes another"
     for advice in report.advice:
         yield f"{'note' if report.ok else 'try'}: {advice}"
 
@@ -159,7 +165,9 @@ def _credentials(store: ConfigStore, name: str) -> dict[str, str]:
 def test(store: ConfigStore, name: str, as_json: bool) -> None:
     """Open a camera and say what it sends: codec, size, rate, keyframes; and what to mend."""
     _, camera = daemon.known_camera(store, name)
-    check_stream(SecretStore(store).url(camera).reveal(), as_json)
+    source = camera.source
+    url = SecretStore(store).url(camera).reveal()
+    check_stream(url, as_json, stream=source.stream, transport=source.transport)
 
 
 @click.command()

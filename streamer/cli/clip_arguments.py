@@ -55,10 +55,12 @@ def given(option: str) -> bool:
     return click.get_current_context().get_parameter_source(option) is not ParameterSource.DEFAULT
 
 
-def refuse_with_boxes(clip: str) -> None:
-    """For stored detections. Raises ConfigError where an option was given that makes boxes of pictures."""
-    for option in ("model", "engine", "score", "width"):
-        if given(option):
+def refuse_with_boxes(clip: str, *, also_read: bool = False) -> None:
+    """For stored detections, beside which their video may be read. Raises ConfigError where an option was
+    given that makes boxes of pictures.
+    """
+    for option in ("model", "engine", "score", "width", "stream"):
+        if given(option) and not (also_read and option == "stream"):
             raise ConfigError(f"{clip}: stored detections have their boxes already: leave --{option} out")
 
 

@@ -75,6 +75,8 @@ def open_source(store: ConfigStore, camera: CameraConfig) -> Source:
         realtime=False,
         open_timeout_s=camera.source.open_timeout_s,
         read_timeout_s=camera.source.read_timeout_s,
+        stream=camera.source.stream,
+        transport=camera.source.transport,
     )
 
 

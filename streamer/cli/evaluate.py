@@ -34,6 +34,7 @@ from streamer.cli.evaluate_arguments import (
 from streamer.cli.evaluate_tables import print_differences, print_evaluation, print_verdicts
 from streamer.cli.output_paths import check_outputs
 from streamer.cli.stored import read_stored
+from streamer.cli.stream_option import say_which, stream_option
 from streamer.clips.evaluation import (
     Judged,
     Run,
@@ -88,6 +89,7 @@ from streamer.sources.base import create_source
 @click.option(
     "--width", type=click.IntRange(64, 3840), default=640, show_default=True, help="Analysis width."
 )
+@stream_option
 @click.option("--threads", type=click.IntRange(0, 256), default=0, help="0: all cores.")
 @click.option("--partial", is_flag=True, help="Take a truncated clip as far as it goes.")
 @click.option(
@@ -161,12 +163,15 @@ def _run(store: ConfigStore, setup: Setup, rules_of: RulesOf, truth: TruthFile) 
         rules = rules_of((stored.width, stored.height), setup.spec)
         check_truth(truth, rules)
         with frames_progress(len(stored.media_ns)) as advance:
-            return run_stored(setup.name, stored, rules, video=setup.video, progress=advance)
+            return run_stored(
+                setup.name, stored, rules, video=setup.video, stream=setup.stream, progress=advance
+            )
     if setup.video is not None:
         raise ConfigError("--video is for stored detections: a video has its own pictures")
-    source = create_source(setup.clip, loop=False, realtime=False)
+    source = create_source(setup.clip, loop=False, realtime=False, stream=setup.stream)
     with contextlib.closing(source):
         info = source.open()
+        say_which(setup.clip, info)
         if setup.clip.startswith("synthetic:") and info.frames is None:
             raise ConfigError(f"{setup.clip}: this scene has no end: add seconds=60 to its URL")
         rules = rules_of((info.width, info.height), setup.spec)
@@ -182,6 +187,7 @@ def _run(store: ConfigStore, setup: Setup, rules_of: RulesOf, truth: TruthFile) 
                 rules,
                 width=setup.width,
                 partial=setup.partial,
+                stream=setup.stream,
                 progress=advance,
             )
 

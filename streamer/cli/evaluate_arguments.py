@@ -42,6 +42,7 @@ class Setup:
     threads: int
     partial: bool
     video: str | None
+    stream: int | None
 
 
 def gates_of(texts: Sequence[str]) -> list[Gate]:
@@ -132,6 +133,7 @@ def setups_for(asked: dict[str, Any]) -> list[Setup]:
         threads=asked["threads"],
         partial=asked["partial"],
         video=asked["video"],
+        stream=asked["stream"],
     )
     if not asked["compare"]:
         if clip is None:
@@ -154,7 +156,7 @@ def setups_for(asked: dict[str, Any]) -> list[Setup]:
 def _checked(setups: list[Setup]) -> list[Setup]:
     """Raises ConfigError for options that would be of no use, where nothing but stored boxes is read."""
     if all(setup.clip.endswith(".npz") for setup in setups):
-        refuse_with_boxes(setups[0].clip)
+        refuse_with_boxes(setups[0].clip, also_read=setups[0].video is not None)
     return setups
 
 

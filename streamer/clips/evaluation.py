@@ -69,7 +69,9 @@ class Recording:
 
 @dataclass(frozen=True)
 class Run:
-    """What one configuration made of the clip. `clip` is what its pictures can be read from, or None."""
+    """What one configuration made of the clip. `clip` is what its pictures can be read from, or None, and
+    `stream` the stream of it that was asked for.
+    """
 
     name: str
     clip: str | None
@@ -77,6 +79,7 @@ class Run:
     labels: Labels
     analysis: Analysis
     recording: Recording
+    stream: int | None = None
 
 
 def run_clip(
@@ -89,6 +92,7 @@ def run_clip(
     *,
     width: int = 640,
     partial: bool = False,
+    stream: int | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """`source` is open and closed by the caller. Raises what streamer.clips.analyze.analyze() raises."""
@@ -104,7 +108,7 @@ def run_clip(
         progress=progress,
         watcher=recording,
     )
-    return Run(name, clip, rules, detector.labels, found, recording)
+    return Run(name, clip, rules, detector.labels, found, recording, stream)
 
 
 def run_stored(
@@ -113,12 +117,13 @@ def run_stored(
     rules: CameraRules,
     *,
     video: str | None = None,
+    stream: int | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """The same from stored detections; `video` is the clip that they are of, for pictures."""
     recording = Recording()
     found = analysis.replay(stored, rules, progress=progress, watcher=recording)
-    return Run(name, video, rules, stored.labels, found, recording)
+    return Run(name, video, rules, stored.labels, found, recording, stream)
 
 
 # ---- the truth

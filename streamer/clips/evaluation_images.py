@@ -20,7 +20,7 @@ from pipelines.values import Event, Image
 from streamer.clips.drawing.primitives import PAPER, Flash, draw_line, draw_result, write
 from streamer.clips.evaluation import Judged
 from streamer.errors import SourceDamaged, SourceEnded
-from streamer.sources.base import create_source
+from streamer.sources.base import Source, create_source
 
 WIDTH = 640
 ANOTHER = "is it the video of these detections?"
@@ -80,9 +80,13 @@ def _moments(judged: Judged) -> list[_Moment]:
     ]
 
 
+def _source(judged: Judged, clip: str) -> Source:
+    return create_source(clip, loop=False, realtime=False, stream=judged.run.stream)
+
+
 def _read_frames(judged: Judged, clip: str, wanted: set[int], take: _Take) -> None:
     results = judged.run.recording.results
-    with contextlib.closing(create_source(clip, loop=False, realtime=False)) as source:
+    with contextlib.closing(_source(judged, clip)) as source:
         source.open()
         for number in range(max(wanted) + 1):
             try:

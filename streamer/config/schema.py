@@ -9,13 +9,13 @@ import zoneinfo
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipelines.camera_rules import CameraRules
 from pipelines.rules import Name, PathText, Strict
 from pipelines.spec import MAX_PAUSE_S, SceneSpec
 from streamer.errors import ConfigError
-from streamer.urls import check_source_url, split_credentials
+from streamer.urls import Transport, check_choice, check_source_url, split_credentials
 
 MAX_CAMERAS = 512  # of one daemon, on or off
 
@@ -31,6 +31,8 @@ class SourceOptions(Strict):
     realtime: bool = True
     open_timeout_s: Seconds = 10.0
     read_timeout_s: Seconds = 5.0
+    stream: int | None = Field(default=None, ge=0, le=10_000)  # None: the video that FFmpeg would take
+    transport: Transport = "auto"
 
 
 class CameraConfig(Strict):
@@ -64,6 +66,14 @@ class CameraConfig(Strict):
                 "or use `streamer camera set`, which does it for you"
             )
         return url
+
+    @model_validator(mode="after")
+    def _can_be_chosen(self) -> CameraConfig:
+        try:
+            check_choice(self.url, self.source.stream, self.source.transport)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
 
 
 class InferenceConfig(Strict):

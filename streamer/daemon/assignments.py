@@ -44,6 +44,8 @@ def capture_assignment(
                 realtime=source.realtime,
                 open_timeout_s=source.open_timeout_s,
                 read_timeout_s=source.read_timeout_s,
+                stream=source.stream,
+                transport=source.transport,
             )
         )
     return CaptureAssignment(0, tuple(cameras))

@@ -18,6 +18,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from streamer.urls import Transport
+
 SCHEMA_VERSION = 1
 
 CameraState = Literal[
@@ -86,6 +88,8 @@ class CaptureCamera(_Message, frozen=True):
     realtime: bool  # files: paced by their own timestamps, else as fast as they are wanted
     open_timeout_s: float
     read_timeout_s: float
+    stream: int | None = None
+    transport: Transport = "auto"
 
 
 class CaptureAssignment(_Message, frozen=True):

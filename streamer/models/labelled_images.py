@@ -56,13 +56,18 @@ def pictures_of_camera(camera: str, folders: Sequence[Path], labels: Labelling) 
     return list(found.values())
 
 
-def read_pictures(sources: Sequence[Path], labels: Labelling) -> Iterator[LabelledPicture]:
-    """The pictures that have labels, of folders and clips. Raises ModelError or SourceError."""
+def read_pictures(
+    sources: Sequence[Path], labels: Labelling, stream: int | None = None
+) -> Iterator[LabelledPicture]:
+    """The pictures that have labels, of folders and of clips (`stream` as in ReadOptions).
+
+    Raises ModelError or SourceError.
+    """
     for source in sources:
         if source.is_dir():
             yield from _of_folder(source, labels)
         elif source.is_file() and source.suffix.lower() in CLIPS:
-            yield from _of_clip(source, labels)
+            yield from _of_clip(source, labels, stream)
         else:
             raise ModelError(
                 f"{source}: neither a folder of pictures nor a clip ({', '.join(sorted(CLIPS))})"
@@ -86,13 +91,13 @@ def _of_folder(folder: Path, labels: Labelling) -> Iterator[LabelledPicture]:
         yield LabelledPicture(_limited(np.asarray(image, np.uint8)), boxes, clip_of(path), path.name)
 
 
-def _of_clip(clip: Path, labels: Labelling) -> Iterator[LabelledPicture]:
+def _of_clip(clip: Path, labels: Labelling, stream: int | None) -> Iterator[LabelledPicture]:
     wanted = {}
     for stem, boxes in labels.by_stem.items():
         found = _NUMBERED.fullmatch(stem)
         if found is not None and found[1] == clip.stem:
             wanted[int(found[2])] = boxes
-    with closing(clip_source(str(clip))) as source:
+    with closing(clip_source(str(clip), stream)) as source:
         source.open()
         number = 0
         while wanted:

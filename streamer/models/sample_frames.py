@@ -31,11 +31,15 @@ class Sample:
         return Frame(Stamp(self.clip[:60] or "clip", 1, 0, 0, 0, 0), self.image)
 
 
-def clip_source(clip: str) -> Source:
-    """A clip's or scene's source without pacing. Raises SourceError where there is no such file."""
+def clip_source(clip: str, stream: int | None = None) -> Source:
+    """A clip's or scene's source without pacing; `stream` as in ReadOptions.
+
+    Raises SourceError where there is no such file.
+    """
     if not clip.startswith("synthetic:") and not Path(clip).is_file():
         raise SourceError(f"{clip}: no such clip: give a video file, or the name of a camera")
-    return create_source(clip if ":" in clip or "/" in clip else f"./{clip}", realtime=False)
+    url = clip if ":" in clip or "/" in clip else f"./{clip}"
+    return create_source(url, realtime=False, stream=stream)
 
 
 def samples(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamer.errors import AuthFailed, PortClosed, SourceError, StreamNotFound
+from streamer.errors import AuthFailed, AuthUnknown, NoSuchStream, PortClosed, SourceError, StreamNotFound
 from streamer.sources.camera_paths import COMMON_PATHS, CameraPaths, substream_of
 from streamer.sources.report import ProbeReport
 from streamer.urls import host_and_port
@@ -17,6 +17,10 @@ HIGH_BITRATE_KBPS = 8000
 def what_to_try(url: str, error: SourceError) -> list[str]:
     """For a camera at `url` that failed with `error`: most likely first."""
     host, port = host_and_port(url)
+    if isinstance(error, NoSuchStream):
+        return []  # the error lists what there is
+    if isinstance(error, AuthUnknown):
+        return ["the camera's web page says it under Security, Authentication or RTSP authentication"]
     if isinstance(error, AuthFailed):
         return [
             "give the user name and password of the camera itself, as its own web page takes them",

@@ -14,8 +14,9 @@ import numpy as np
 
 from pipelines.geometry import fit
 from pipelines.values import Image
+from pipelines.video_streams import VideoFacts
 from streamer.errors import ConfigError
-from streamer.urls import ALLOWED, check_source_url, redact, scheme_of
+from streamer.urls import ALLOWED, Transport, check_choice, check_source_url, redact, scheme_of
 
 FACTORIES = {
     "file": "streamer.sources.file:create",
@@ -27,8 +28,10 @@ FACTORIES = {
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How a source is read. `loop` and `realtime` mean nothing to a camera, which is live by nature.
+    """How a source is read. `loop` and `realtime` mean nothing to a camera, which is live by nature, and
+    `transport` ("auto", "tcp" or "udp") means nothing to a file.
 
+    stream: the number of the stream to read, as ffprobe counts; None: the video that FFmpeg would take.
     realtime: frames come when they are due by their own timestamps; else as fast as they are read.
     open_timeout_s bounds open(), and read() for the first frame; read_timeout_s bounds any other read().
     """
@@ -37,6 +40,8 @@ class ReadOptions:
     realtime: bool = True
     open_timeout_s: float = 10.0
     read_timeout_s: float = 5.0
+    stream: int | None = None
+    transport: Transport = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,9 @@ class SourceInfo:
     duration_s: float | None = None
     frames: int | None = None
     pixel_format: str = ""
+    stream: int | None = None  # the number of the one that is read
+    videos: tuple[VideoFacts, ...] = ()  # all that there are, where it is a file or a camera
+    transport: str = ""  # "tcp" or "udp", of a camera
 
 
 class Decoded(ABC):
@@ -135,12 +143,15 @@ def create_source(
     realtime: bool = True,
     open_timeout_s: float = 10.0,
     read_timeout_s: float = 5.0,
+    stream: int | None = None,
+    transport: Transport = "auto",
 ) -> Source:
     """The source for `url`, not yet open. Raise ConfigError if no source can be made of the URL."""
     url = check_source_url(url)
+    check_choice(url, stream, transport)
     factory = FACTORIES.get(scheme_of(url))
     if factory is None:
         raise ConfigError(f"{redact(url)}: no such source; {ALLOWED}")
     module, _, name = factory.partition(":")
     create = cast(_Create, getattr(importlib.import_module(module), name))
-    return create(url, ReadOptions(loop, realtime, open_timeout_s, read_timeout_s))
+    return create(url, ReadOptions(loop, realtime, open_timeout_s, read_timeout_s, stream, transport))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import av
@@ -21,8 +21,11 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from pipelines.video_streams import VideoFacts
 from streamer.errors import SourceDamaged, SourceError, SourceStalled
+from streamer.sources.choosing import choose
 from streamer.sources.ffmpeg_errors import explain
+from streamer.sources.packets import FFMPEG_ERRORS, Packets
 from streamer.urls import redact
 
 log = logging.getLogger(__name__)
@@ -34,7 +37,6 @@ MAX_DAMAGED_PACKETS = 250  # in a row: some ten seconds of a stream of which not
 GENERATE_PTS = 0x0001  # AVFMT_FLAG_GENPTS, which PyAV sets
 AFTER_S = 0.5  # FFmpeg's own timeout of an open comes after ours: interrupted, it names any error
 EARLY_S = 0.05  # an error this close to a deadline is the deadline
-_FFMPEG_ERRORS = (av.error.FFmpegError, OSError, ValueError, MemoryError)
 _CLOSED = "closed while it was in use"
 
 
@@ -42,7 +44,9 @@ _CLOSED = "closed while it was in use"
 class OpenRequest:
     """`url` goes to FFmpeg and may hold credentials; `shown` is what errors call the source.
 
-    `prepare` runs first, within the same deadline, and may raise SourceError.
+    `opener` opens it, within the deadline and in a thread of its own; it raises SourceError or what PyAV
+    raises. `stream` is the number of the stream to read, None: the video that FFmpeg would take. `look_ahead`
+    allows to read on for that choice, which in what is live would cost time.
     """
 
     url: str = field(repr=False)
@@ -51,7 +55,20 @@ class OpenRequest:
     options: dict[str, str] = field(default_factory=dict, repr=False)
     open_timeout_s: float = 10.0
     read_timeout_s: float = 5.0
-    prepare: Callable[[], None] | None = None
+    opener: Callable[[OpenRequest], InputContainer] | None = None
+    stream: int | None = None
+    look_ahead: bool = False
+
+
+def open_input(request: OpenRequest) -> InputContainer:
+    """Raise what PyAV raises."""
+    return av.open(
+        request.url,
+        format=request.format,
+        options={**request.options, **_DECODER_OPTIONS},  # finding out what it is decodes as well
+        timeout=(request.open_timeout_s + AFTER_S, request.read_timeout_s),
+        metadata_errors="replace",
+    )
 
 
 class _Opening(threading.Thread):
@@ -69,10 +86,10 @@ class _Opening(threading.Thread):
     def run(self) -> None:
         opened: InputContainer | None = None
         try:
-            opened = self._open()
+            opened = (self._request.opener or open_input)(self._request)
         except SourceError as error:
             self._error = error
-        except _FFMPEG_ERRORS as error:
+        except FFMPEG_ERRORS as error:
             self._error = explain(error, self._request.shown, self._request.open_timeout_s)
         except Exception as error:  # it would be taken for a camera that does not answer
             log.exception("%s: could not be opened", self._request.shown)
@@ -85,18 +102,6 @@ class _Opening(threading.Thread):
                 elif opened is not None:
                     opened.close()
             self._done.set()
-
-    def _open(self) -> InputContainer:
-        request = self._request
-        if request.prepare is not None:
-            request.prepare()
-        return av.open(
-            request.url,
-            format=request.format,
-            options={**request.options, **_DECODER_OPTIONS},  # finding out what it is decodes as well
-            timeout=(request.open_timeout_s + AFTER_S, request.read_timeout_s),
-            metadata_errors="replace",
-        )
 
     def take(self) -> InputContainer:
         """The opened input. Raise SourceError if there is none."""
@@ -131,9 +136,10 @@ class VideoInput:
         self._wake = threading.Event()  # opening done, or closed
         self._reading = threading.Lock()  # held while FFmpeg is inside the container
         self._container: InputContainer | None = None
-        self._packets: Iterator[Packet[Stream]] = iter(())
+        self._packets: Packets | None = None
         self._pending: list[VideoFrame] = []
         self._stream: VideoStream | None = None
+        self.videos: tuple[VideoFacts, ...] = ()  # all that the input has
         self.frames = 0
         self.damaged = 0
         self.video_bytes = 0
@@ -169,23 +175,23 @@ class VideoInput:
             raise SourceError(f"{self._request.shown}: {_CLOSED}")
 
     def _start(self, container: InputContainer) -> None:
-        stream = next((s for s in container.streams.video if getattr(s, "codec_context", None)), None)
-        if stream is None:
-            kinds = "only " + (", ".join(sorted({s.type for s in container.streams})) or "nothing")
-            what = "its codec is not known" if container.streams.video else kinds
+        # FFmpeg's guess of missing timestamps puts the pictures of an AVI with B frames out of order.
+        container.flags &= ~GENERATE_PTS
+        request = self._request
+        self._packets = Packets(container)
+        try:
+            stream, self.videos = choose(
+                container, self._packets, request.shown, request.stream, look_ahead=request.look_ahead
+            )
+        except SourceError:
+            self._packets = None
             container.close()
             self._container = None
-            raise SourceDamaged(
-                f"{self._request.shown}: no video in it that can be decoded ({what}): give another source"
-            )
+            raise
         codec = stream.codec_context
         codec.thread_count = 1  # one thread costs the least CPU and memory; cameras run side by side
         codec.options = _DECODER_OPTIONS
         self._stream = stream
-        # FFmpeg's guess of missing timestamps puts the pictures of an AVI with B frames out of order.
-        container.flags &= ~GENERATE_PTS
-        # All streams: the deadline of a read counts packets of any, and one that is not ours must end it.
-        self._packets = container.demux()
 
     def next_frame(self, timeout_s: float) -> VideoFrame | None:
         """The next picture, None at the end. Raise SourceStalled after `timeout_s`, or SourceDamaged."""
@@ -209,12 +215,13 @@ class VideoInput:
             packet = self._next_packet()
             if packet is None:
                 return
-            if packet.stream_index == self.stream.index and not _unchanged(packet):
+            # the last, empty packets are of stream 0
+            if packet.stream.index == self.stream.index and not _unchanged(packet):
                 self.video_bytes += packet.size
                 try:
                     self._pending = self.stream.decode(packet)
                     damaged_in_a_row = 0
-                except _FFMPEG_ERRORS as error:
+                except FFMPEG_ERRORS as error:
                     self.damaged += 1
                     damaged_in_a_row += 1
                     if damaged_in_a_row >= MAX_DAMAGED_PACKETS:
@@ -233,11 +240,10 @@ class VideoInput:
     def _next_packet(self) -> Packet[Stream] | None:
         begun = time.monotonic()
         failed: Exception | None = None
+        assert self._packets is not None, "open() comes first"
         try:
-            packet = next(self._packets, None)
-        except IndexError:  # PyAV at the end of a damaged file in which streams appeared underway
-            packet = None
-        except _FFMPEG_ERRORS as error:
+            packet = self._packets.next()
+        except FFMPEG_ERRORS as error:
             packet, failed = None, error
         if packet is None and time.monotonic() - begun >= self._request.read_timeout_s - EARLY_S:
             failed = TimeoutError()
@@ -255,7 +261,7 @@ class VideoInput:
         if not self._reading.acquire(blocking=False):
             return
         try:
-            self._packets = iter(())
+            self._packets = None
             self._pending = []
             if self._container is not None:
                 self._container.close()

@@ -12,10 +12,11 @@ import stat
 import time
 
 from pipelines.frame_conversion import upright_size
+from pipelines.video_streams import frames_per_second
 from streamer.errors import SourceDamaged, SourceEnded, SourceError
 from streamer.sources.base import Decoded, ReadOptions, SourceInfo
 from streamer.sources.container import OpenRequest, VideoInput
-from streamer.sources.stream import WHOLE, VideoDecoded, describe, frames_per_second, frames_stated, pts_ns
+from streamer.sources.stream import WHOLE, VideoDecoded, describe, frames_stated, pts_ns
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
 from streamer.urls import path_of
 
@@ -55,6 +56,8 @@ class FileSource:
                 options={"protocol_whitelist": "file", "format_whitelist": _FORMATS},
                 open_timeout_s=self._options.open_timeout_s,
                 read_timeout_s=self._options.read_timeout_s,
+                stream=self._options.stream,
+                look_ahead=True,
             )
         )
 

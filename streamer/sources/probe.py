@@ -12,26 +12,46 @@ from streamer.errors import PortClosed, SourceEnded, SourceError, SourceStalled
 from streamer.sources.advice import advise, what_to_try
 from streamer.sources.base import Decoded, Source, create_source
 from streamer.sources.report import ProbeReport, Step
-from streamer.urls import check_source_url, host_and_port, redact, scheme_of, split_credentials
+from streamer.urls import (
+    Transport,
+    check_choice,
+    check_source_url,
+    host_and_port,
+    redact,
+    scheme_of,
+    split_credentials,
+)
 
 CONNECT_SHARE = 0.3  # of the deadline, for the TCP connection
 MEASURE_S = 3.0  # at least so much video is watched, and on until two key frames were seen
 FILE_MEASURE_S = 10.0  # of the clip's own time
 
 
-def probe(url: str, deadline_s: float = 15.0) -> ProbeReport:
+def probe(
+    url: str, deadline_s: float = 15.0, *, stream: int | None = None, transport: Transport = "auto"
+) -> ProbeReport:
     """Try `url`, which may hold credentials, for at most about `deadline_s`.
 
     Raise ConfigError if no source can be made of the URL; everything else is in the report.
     """
     url = check_source_url(url)
+    check_choice(url, stream, transport)
     report = ProbeReport(redact(split_credentials(url)[0]))
     end = time.monotonic() + deadline_s
     camera = scheme_of(url) in ("rtsp", "rtsps")
     try:
         if camera:
             _reach(url, deadline_s * CONNECT_SHARE, report)
-        _open_and_watch(url, end, camera, report)
+        left_s = max(0.5, end - time.monotonic())
+        source = create_source(
+            url,
+            realtime=False,
+            open_timeout_s=left_s,
+            read_timeout_s=left_s,
+            stream=stream,
+            transport=transport,
+        )
+        _open_and_watch(source, end, camera, report)
         report.state = "live"
     except SourceError as error:
         report.problem, report.state = str(error), error.state
@@ -74,7 +94,7 @@ def _knock(url: str, end: float, shown: str) -> None:
     with socket.create_connection((host, port), timeout=max(0.05, end - time.monotonic())) as connection:
         if scheme_of(url) != "rtsp":
             return
-        answer = _ask_options(connection, f"rtsp://{host}:{port}/", end)
+        answer = _ask_options(connection, f"rtsp://{f'[{host}]' if ':' in host else host}:{port}/", end)
         if answer and not answer.startswith(b"RTSP/"):
             raise PortClosed(f"{shown}: a web server or another service listens on port {port}, not RTSP")
 
@@ -89,17 +109,15 @@ def _ask_options(connection: socket.socket, url: str, end: float) -> bytes:
         return b""  # the open that follows says it better
 
 
-def _open_and_watch(url: str, end: float, camera: bool, report: ProbeReport) -> None:
-    left_s = max(0.5, end - time.monotonic())
-    source = create_source(url, realtime=False, open_timeout_s=left_s, read_timeout_s=left_s)
+def _open_and_watch(source: Source, end: float, camera: bool, report: ProbeReport) -> None:
     begun = time.monotonic()
     name = "open"
     try:
         info = source.open()
         report.info = info
-        report.steps.append(
-            Step(name, True, f"{info.codec} {info.width}x{info.height}", time.monotonic() - begun)
-        )
+        over = f" over {info.transport.upper()}" if info.transport else ""
+        detail = f"{info.codec} {info.width}x{info.height}{over}"
+        report.steps.append(Step(name, True, detail, time.monotonic() - begun))
         name, begun = "watch", time.monotonic()
         watched_s = _watch(source, end, MEASURE_S if camera else FILE_MEASURE_S, camera, report)
         detail = f"{report.frames} pictures, {watched_s:.1f} s of video"

@@ -1,4 +1,7 @@
-"""RTSP cameras over TCP: H.264, H.265 and whatever else FFmpeg decodes.
+"""RTSP cameras over TCP or UDP: H.264, H.265 and whatever else FFmpeg decodes.
+
+TCP is tried first, since it loses nothing; UDP where the camera answers that it has no TCP (461), and by
+nothing else: a second attempt with refused credentials is how cameras come to lock a user out.
 
 Times: media time follows the camera's RTP timestamps, the wall clock is the box's own at arrival, since a
 camera's clock is evidence and not authority. A stream that ends is an error here: cameras do not end.
@@ -6,19 +9,30 @@ camera's clock is evidence and not authority. A stream that ends is an error her
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
+from dataclasses import replace
 
-from streamer.errors import SourceDamaged, SourceError, SourceStalled
+import av
+from av.container import InputContainer
+
+from pipelines.video_streams import frames_per_second
+from streamer.errors import AuthUnknown, SourceDamaged, SourceError, SourceStalled
 from streamer.sources.base import Decoded, ReadOptions, SourceInfo
-from streamer.sources.container import OpenRequest, VideoInput
-from streamer.sources.stream import VideoDecoded, describe, frames_per_second, pts_ns
+from streamer.sources.container import OpenRequest, VideoInput, open_input
+from streamer.sources.ffmpeg_errors import explain
+from streamer.sources.rtsp_auth import unknown_way
+from streamer.sources.stream import VideoDecoded, describe, pts_ns
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
-from streamer.urls import host_and_port, join_credentials, redact, split_credentials
+from streamer.urls import host_and_port, join_credentials, redact, scheme_of, sendable, split_credentials
 
 # Where the SDP does not hold the picture's size, FFmpeg reads on for the first key frame: this part of the
 # open timeout.
 _ANALYZE_SHARE = 0.8
+_ASK_S = 3.0  # at most, for the way of authentication, after a refusal
+_UDP_BUFFER = 4 << 20  # bytes, as far as the kernel allows: a key frame comes in one burst
+_udp_only: set[str] = set()  # URLs without credentials; each until its next failure
 
 
 def create(url: str, options: ReadOptions) -> RtspSource:
@@ -34,15 +48,17 @@ class RtspSource:
         self._host, self._port = host_and_port(clean)
         self._options = options
         self._clock = MediaClock(0, live=True)
+        self._clean = sendable(clean)
+        self._transport = ""  # of the attempt in progress, and then of the stream
         self._input = VideoInput(
             OpenRequest(
-                url=join_credentials(clean, user, password),
+                url=join_credentials(self._clean, user, password),
                 shown=self.shown,
                 format="rtsp",
-                options=_ffmpeg_options(options),
                 open_timeout_s=options.open_timeout_s,
                 read_timeout_s=options.read_timeout_s,
-                prepare=self._resolve,
+                opener=self._open_somehow,
+                stream=options.stream,
             )
         )
 
@@ -55,7 +71,61 @@ class RtspSource:
                 f"{self.shown}: no host of the name {self._host}: check it, or use its address"
             ) from None
 
+    def _open_somehow(self, request: OpenRequest) -> InputContainer:
+        """Over TCP, else over UDP, or over the one that is asked for; all within one deadline."""
+        end = time.monotonic() + request.open_timeout_s
+        self._resolve()
+        order = self._order()
+        for transport in order:
+            self._transport = transport
+            left_s = max(0.1, end - time.monotonic())
+            try:
+                return open_input(
+                    replace(request, options=_ffmpeg_options(self._options, transport), open_timeout_s=left_s)
+                )
+            except av.error.HTTPUnauthorizedError as error:
+                raise self._refused(error, min(_ASK_S, max(0.1, end - time.monotonic()))) from None
+            except av.error.OSError as error:
+                if error.errno != errno.EPROTONOSUPPORT:
+                    raise
+        other = "TCP" if order[-1] == "udp" else "UDP"
+        raise SourceError(
+            f"{self.shown}: the camera offers no {order[-1].upper()} (461): set transport="
+            + ("auto" if order == ("tcp",) and scheme_of(self._clean) == "rtsp" else other.lower())
+        )
+
+    def _order(self) -> tuple[str, ...]:
+        if scheme_of(self._clean) == "rtsps":
+            return ("tcp",)
+        if self._options.transport != "auto":
+            return (self._options.transport,)
+        return ("udp",) if self._clean in _udp_only else ("tcp", "udp")
+
+    def _refused(self, error: Exception, timeout_s: float) -> SourceError:
+        """What a 401 means: credentials that are wrong, or ones that were never sent."""
+        asked = unknown_way(self._clean, timeout_s)
+        if not asked:
+            return explain(error, self.shown, self._options.open_timeout_s)
+        plain = "Basic" if scheme_of(self._clean) == "rtsps" else "Basic over a network that you trust"
+        return AuthUnknown(
+            f"{self.shown}: asks for {asked}, which this version's FFmpeg does not know: switch the "
+            f"camera's authentication to Digest MD5, or to {plain}"
+        )
+
     def open(self) -> SourceInfo:
+        try:
+            return self._open()
+        except SourceError as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: SourceError) -> SourceError:
+        """Forgets what worked, and says what else may be meant by packets that do not come."""
+        _udp_only.discard(self._clean)
+        if self._transport == "udp" and isinstance(error, SourceStalled) and self._input.frames == 0:
+            return SourceStalled(f"{error}; over UDP: a firewall on the way may hold its packets back")
+        return error
+
+    def _open(self) -> SourceInfo:
         self._input.open()
         codec = self._input.stream.codec_context
         if codec.width <= 0 or codec.height <= 0:
@@ -65,9 +135,19 @@ class RtspSource:
             )
         fps = frames_per_second(self._input.stream)
         self._clock = MediaClock(round(1e9 / fps) if fps else FALLBACK_INTERVAL_NS, live=True)
-        return describe(self._input, clock_source="rtp", size=(codec.width, codec.height))
+        info = describe(self._input, clock_source="rtp", size=(codec.width, codec.height))
+        return replace(info, transport=self._transport)
 
     def read(self) -> Decoded:
+        try:
+            decoded = self._read()
+        except SourceError as error:
+            raise self._failed(error) from None
+        if self._transport == "udp" and self._options.transport == "auto":
+            _udp_only.add(self._clean)
+        return decoded
+
+    def _read(self) -> Decoded:
         first = self._input.frames == 0
         timeout_s = self._options.read_timeout_s
         frame = self._input.next_frame(max(timeout_s, self._options.open_timeout_s) if first else timeout_s)
@@ -94,14 +174,15 @@ class RtspSource:
         self._input.close()
 
 
-def _ffmpeg_options(options: ReadOptions) -> dict[str, str]:
+def _ffmpeg_options(options: ReadOptions, transport: str) -> dict[str, str]:
     """Options of FFmpeg's RTSP demuxer (ffmpeg.org/ffmpeg-protocols.html#rtsp)."""
     return {
-        "rtsp_transport": "tcp",
+        "rtsp_transport": transport,
         "allowed_media_types": "video",  # no audio: less to carry, and FFmpeg need not align the two clocks
         # µs, of one wait on the socket; the default is none. Longer than our own deadlines, which say more.
         "timeout": str(round((options.open_timeout_s + options.read_timeout_s) * 1e6)),
         "analyzeduration": str(round(options.open_timeout_s * _ANALYZE_SHARE * 1e6)),
         "fpsprobesize": "0",  # else an open waits for 20 pictures, which then come in one late burst
-        "protocol_whitelist": "rtsp,rtp,tcp,tls,crypto",
+        "protocol_whitelist": "rtsp,rtp,tcp,tls,crypto" + (",udp" if transport == "udp" else ""),
+        **({"buffer_size": str(_UDP_BUFFER)} if transport == "udp" else {}),
     }

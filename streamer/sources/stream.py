@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from pipelines.frame_conversion import upright_size, write_bgr
 from pipelines.values import Image
+from pipelines.video_streams import frames_per_second
 from streamer.sources.avi_index import video_chunks
 from streamer.sources.base import Decoded, SourceInfo
 from streamer.sources.container import VideoInput
 
 WHOLE = 0.95  # of the frames a file states; an edit list may leave out a few
-_SANE_FPS = (0.05, 300.0)  # a container may claim anything, for example its time base
 
 
 class VideoDecoded(Decoded):
@@ -30,14 +29,6 @@ class VideoDecoded(Decoded):
 
     def write_bgr(self, out: Image) -> None:
         write_bgr(self.frame, out)
-
-
-def frames_per_second(stream: VideoStream) -> float:
-    """As the stream states it; 0 where it states nothing that can be."""
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        if rate and _SANE_FPS[0] <= float(rate) <= _SANE_FPS[1]:
-            return float(rate)
-    return 0.0
 
 
 def pts_ns(frame: VideoFrame) -> int | None:
@@ -81,4 +72,6 @@ def describe(
         duration_s=duration / 1e6 if duration is not None and duration > 0 else None,
         frames=frames_stated(video, path) or None,
         pixel_format=codec.pix_fmt or "",
+        stream=stream.index,
+        videos=video.videos,
     )

@@ -35,6 +35,7 @@ from pipelines.train.actions.data import (
     one_hot,
 )
 from pipelines.values import Floats, Image
+from pipelines.video_streams import best_video
 
 SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v"})
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
@@ -143,9 +144,9 @@ def read_frames(file: Path, rate_hz: float, resize: Callable[[Image], Image] | N
     clock = Clock(rate_hz)
     try:
         with av.open(str(file)) as container:
-            if not container.streams.video:
+            stream = best_video(container)
+            if stream is None:
                 raise DataRefused(f"{file}: holds no video")
-            stream = container.streams.video[0]
             step_s = 1 / float(stream.average_rate or 25)
             for number, frame in enumerate(container.decode(stream)):
                 if clock.tick(number * step_s) is None:

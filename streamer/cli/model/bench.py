@@ -15,6 +15,7 @@ from streamer.cli.click_types import Finite
 from streamer.cli.model.clips import opener, steps
 from streamer.cli.model.export import pixels_of
 from streamer.cli.model.group import model, model_store
+from streamer.cli.stream_option import stream_option
 from streamer.config.store import ConfigStore
 from streamer.errors import ModelError
 from streamer.models.benchmark import DECODE_CORES, SPARE, Timing, bench, variants
@@ -40,6 +41,7 @@ from streamer.models.store import ModelStore
     type=Finite(0, 64),
     help="Cores that decoding a camera takes.",
 )
+@stream_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_obj
 def bench_command(
@@ -53,6 +55,7 @@ def bench_command(
     pictures: int,
     threads: int,
     decode_cores: float,
+    stream: int | None,
     as_json: bool,
 ) -> None:
     """Time NAME (the default model without it) on every engine and precision, on clips or a rendered street.
@@ -68,7 +71,7 @@ def bench_command(
         raise ModelError("motion has no weights to time: name a model of `streamer model list`")
     wanted = variants(chosen, [s for text in sizes if (s := pixels_of(text)) is not None], engines)
     with steps() as step:
-        found = list(samples(clips or (SCENE,), pictures, open_clip=opener(store)))
+        found = list(samples(clips or (SCENE,), pictures, open_clip=opener(store, stream)))
         counted = step("rounds", (rounds + 1) * len(wanted))
         timings = bench(
             chosen,

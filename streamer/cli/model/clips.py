@@ -10,18 +10,30 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from streamer.cli.daemon import open_source
 from streamer.config.store import ConfigStore
+from streamer.errors import ConfigError
 from streamer.models.sample_frames import clip_source
 from streamer.sources.base import Source
 
 
-def opener(store: ConfigStore) -> Callable[[str], Source]:
-    """Opens a clip by its path, or a camera by its name."""
+def opener(store: ConfigStore, stream: int | None = None) -> Callable[[str], Source]:
+    """Opens a clip by its path, or a camera by its name; `stream` is that of the clips."""
     cameras = {camera.name: camera for camera in store.load_partly()[0].cameras} if store.exists() else {}
 
     def open_clip(clip: str) -> Source:
-        return open_source(store, cameras[clip]) if clip in cameras else clip_source(clip)
+        if clip not in cameras:
+            return clip_source(clip, stream)
+        refuse_of_camera(clip, stream)
+        return open_source(store, cameras[clip])
 
     return open_clip
+
+
+def refuse_of_camera(name: str, stream: int | None) -> None:
+    """Raises ConfigError: which stream a camera's source is read from stands in its file."""
+    if stream is not None:
+        raise ConfigError(
+            f"--stream is for clips, {name} is a camera: `streamer camera set {name} stream={stream}`"
+        )
 
 
 @contextlib.contextmanager

@@ -12,9 +12,10 @@ from pipelines.detect.detector import Detector
 from pipelines.train.detector.dataset import CLASSES
 from streamer.cli import daemon
 from streamer.cli.click_types import Finite
-from streamer.cli.model.clips import steps
+from streamer.cli.model.clips import refuse_of_camera, steps
 from streamer.cli.model.group import model, model_store
 from streamer.cli.output_paths import check_folder
+from streamer.cli.stream_option import stream_option
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, ModelError
@@ -38,10 +39,18 @@ from streamer.models.sample_frames import Sample, clip_source, shrunk
 @click.option("--count", default=200, show_default=True, type=click.IntRange(1), help="Pictures.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; without it NAME-pictures.")
 @click.option("--drafts", is_flag=True, help="Write what the model sees as labels to be corrected.")
+@stream_option
 @click.option("--model", "name", help="For --drafts; without it the camera's or the default.")
 @click.pass_obj
 def collect(
-    store: ConfigStore, what: str, every: float, count: int, out: Path | None, drafts: bool, name: str | None
+    store: ConfigStore,
+    what: str,
+    every: float,
+    count: int,
+    out: Path | None,
+    drafts: bool,
+    stream: int | None,
+    name: str | None,
 ) -> None:
     """Write a picture of a camera (or clip) every so many seconds, to be labelled and given to `model tune`.
 
@@ -49,6 +58,8 @@ def collect(
     enough; what is there stays, and a later call adds to it.
     """
     config, camera = known(store, what)
+    if camera is not None:
+        refuse_of_camera(camera.name, stream)
     label = camera.name if camera is not None else Path(what).stem
     folder = out or Path(f"{label}-pictures")
     check_folder(folder, ())
@@ -61,7 +72,7 @@ def collect(
     written = 0
     with steps() as step:
         counted = step("pictures", count)
-        for taken in itertools.islice(_pictures(store, config, camera, what, every), count):
+        for taken in itertools.islice(_pictures(store, config, camera, (what, stream), every), count):
             path = write_picture(folder, taken)
             if detector is not None:
                 (found,) = detect_all(detector, [Sample(shrunk(taken.image), label, 0.0)])
@@ -100,10 +111,16 @@ def known(store: ConfigStore, what: str) -> tuple[Config | None, CameraConfig | 
 
 
 def _pictures(
-    store: ConfigStore, config: Config | None, camera: CameraConfig | None, what: str, every_s: float
+    store: ConfigStore,
+    config: Config | None,
+    camera: CameraConfig | None,
+    clip: tuple[str, int | None],
+    every_s: float,
 ) -> Iterator[Taken]:
+    """Of the camera, or of a clip's stream."""
     if camera is None or config is None:
-        return from_source(clip_source(what), Path(what).stem, every_s, numbered=True)
+        what, stream = clip
+        return from_source(clip_source(what, stream), Path(what).stem, every_s, numbered=True)
     if camera.enabled and daemon.status(config) is not None:
 
         def missed(text: str) -> None:

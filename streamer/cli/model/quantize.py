@@ -13,6 +13,7 @@ from streamer.cli.click_types import Finite
 from streamer.cli.model.add import install, refuse_taken, report
 from streamer.cli.model.clips import opener, steps
 from streamer.cli.model.group import model, model_store
+from streamer.cli.stream_option import stream_option
 from streamer.config.store import ConfigStore
 from streamer.errors import GateNotMet, ModelError
 from streamer.models.agreement import Agreement
@@ -32,6 +33,7 @@ from streamer.models.sample_frames import samples
     "--pictures", default=120, show_default=True, type=click.IntRange(16), help="Of all clips together."
 )
 @click.option("--threads", default=0, type=click.IntRange(0), help="0: all cores.")
+@stream_option
 @click.option("--default", "as_default", is_flag=True, help="Make it the default.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as a JSON object.")
 @click.pass_obj
@@ -43,6 +45,7 @@ def quantize_command(
     limit: float,
     pictures: int,
     threads: int,
+    stream: int | None,
     as_default: bool,
     as_json: bool,
 ) -> None:
@@ -63,7 +66,7 @@ def quantize_command(
         with steps() as step:
             counted = step("pictures", pictures)
             found = []
-            for sample in samples(clips, pictures, open_clip=opener(store)):
+            for sample in samples(clips, pictures, open_clip=opener(store, stream)):
                 found.append(sample)
                 counted(1)
             done = quantize(chosen, found, Path(folder) / "model.onnx", threads=threads, step=step)

@@ -14,6 +14,7 @@ import click
 from pipelines.train.detector.dataset import CLASSES
 from streamer.cli.model.add import install, refuse_taken, report
 from streamer.cli.model.group import model, model_store
+from streamer.cli.stream_option import stream_option
 from streamer.config.schema import CameraConfig
 from streamer.config.store import ConfigStore
 from streamer.errors import GateNotMet, ModelError
@@ -34,6 +35,7 @@ from streamer.models.store import ModelStore
 @click.option("--model", "name", help="Which model goes on learning; without it the camera's or the default.")
 @click.option("--as", "stored_as", help="Its name in the store; without it CAMERA-tuned or NAME-tuned.")
 @click.option("--steps", type=click.IntRange(1), help="Length of the training; without it by the pictures.")
+@stream_option
 @click.option("--threads", default=0, type=click.IntRange(0), help="0: all cores.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--default", "as_default", is_flag=True, help="Make it the default.")
@@ -46,6 +48,7 @@ def tune_command(
     name: str | None,
     stored_as: str | None,
     steps: int | None,
+    stream: int | None,
     threads: int,
     device: str,
     as_default: bool,
@@ -63,7 +66,7 @@ def tune_command(
     chosen = _chosen(models, name, cameras)
     stored_as = _free_name(models, stored_as, cameras[0].name if len(cameras) == 1 else chosen.name)
     labels = read_labels(labels_path, CLASSES)
-    split = hold_out(_pictures(cameras, paths, labels, labels_path))
+    split = hold_out(_pictures(cameras, paths, labels, labels_path, stream))
     if not as_json:
         click.echo(f"{chosen.shown} goes on: {_split_line(split)}")
     rivals = _rivals(models, chosen, cameras, as_default)
@@ -132,11 +135,17 @@ def _names(of: str) -> Iterator[str]:
 
 
 def _pictures(
-    cameras: Sequence[CameraConfig], paths: Sequence[Path], labels: Labelling, labels_path: Path
+    cameras: Sequence[CameraConfig],
+    paths: Sequence[Path],
+    labels: Labelling,
+    labels_path: Path,
+    stream: int | None,
 ) -> list[LabelledPicture]:
-    """Of cameras those beside the labels, in `images` next to them, or where `model collect` puts them."""
+    """Of clips those of their `stream`; of cameras those beside the labels, in `images` next to them, or
+    where `model collect` puts them.
+    """
     beside = labels_path if labels_path.is_dir() else labels_path.parent
-    found = list(read_pictures(paths, labels))
+    found = list(read_pictures(paths, labels, stream))
     for camera in cameras:
         places = [beside, beside / "images", beside.parent, beside.parent / "images"]
         places.append(Path(f"{camera.name}-pictures"))

@@ -173,6 +173,8 @@ class CameraReader(threading.Thread):
             realtime=camera.realtime,
             open_timeout_s=camera.open_timeout_s,
             read_timeout_s=camera.read_timeout_s,
+            stream=camera.stream,
+            transport=camera.transport,
         )
         self._source = source
         try:

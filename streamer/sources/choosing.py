@@ -1,0 +1,89 @@
+"""Which stream of an opened input is read, and what to say of the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from pipelines.video_streams import VideoFacts, best_of, decodable, facts_of
+from streamer.errors import NoSuchStream, SourceDamaged
+from streamer.sources.packets import Packets
+
+# So far a second picture is looked for: a file that has several videos has them side by side.
+MOST_PACKETS = 4000
+MOST_BYTES = 32_000_000
+MOST_PICTURES = 250  # of one stream, while another one shows no second
+
+
+def choose(
+    container: InputContainer, packets: Packets, shown: str, wanted: int | None, *, look_ahead: bool
+) -> tuple[VideoStream, tuple[VideoFacts, ...]]:
+    """The stream to be read, and all videos there are.
+
+    `look_ahead`: whether packets may be read to tell stills from videos, where the header does not.
+    Raise SourceDamaged if there is no video, NoSuchStream if the wanted one is none.
+    """
+    streams = container.streams.video
+    single = _single(streams, packets) if look_ahead else frozenset()
+    found = tuple(facts_of(stream, single) for stream in streams)
+    if wanted is not None:
+        return _wanted(container, found, shown, wanted), found
+    best = best_of(found)
+    if best is None:
+        instead = _instead(container, found)
+        raise SourceDamaged(f"{shown}: no video in it that can be decoded ({instead}): give another source")
+    return _by_index(streams, best.index), found
+
+
+def _by_index(streams: Sequence[VideoStream], index: int) -> VideoStream:
+    return next(stream for stream in streams if stream.index == index)
+
+
+def _wanted(container: InputContainer, found: Sequence[VideoFacts], shown: str, index: int) -> VideoStream:
+    if any(each.index == index and each.codec for each in found):
+        return _by_index(container.streams.video, index)
+    kind = next((s.type for s in container.streams if s.index == index), "")
+    if any(each.index == index for each in found):
+        reason = "cannot be decoded"
+    else:
+        reason = f"is {kind}, no video" if kind else "does not exist"
+    there = "; ".join(f"{each.index}: {each}" for each in found) or "none"
+    raise NoSuchStream(f"{shown}: stream {index} {reason}; its video streams: {there}")
+
+
+def _instead(container: InputContainer, found: Sequence[VideoFacts]) -> str:
+    """What there is, where there is no video."""
+    if any(not each.codec for each in found):
+        return "its codec is not known"
+    kinds = {s.type for s in container.streams if s.type != "video"} | {each.still for each in found}
+    kinds |= {"video without pictures"} if "" in kinds else set()
+    return "only " + (", ".join(sorted(kinds - {""})) or "nothing")
+
+
+def _single(streams: Sequence[VideoStream], packets: Packets) -> frozenset[int]:
+    """The streams of which only one picture comes, if any, while another one moves."""
+    candidates = [s for s in streams if decodable(s) and not facts_of(s).still]
+    if len(candidates) < 2 or all(s.frames > 1 for s in candidates):
+        return frozenset()
+    seen = dict.fromkeys((s.index for s in candidates), 0)
+    size = 0
+    for packet in packets.ahead(MOST_PACKETS):
+        size += packet.size
+        if packet.size and packet.stream_index in seen:
+            seen[packet.stream_index] += 1
+        if min(seen.values()) > 1 or max(seen.values()) >= MOST_PICTURES or size > MOST_BYTES:
+            break
+    if max(seen.values()) < 2:
+        return frozenset()
+    return frozenset(index for index, count in seen.items() if count < 2)
+
+
+def told(stream: int | None, found: Sequence[VideoFacts]) -> str:
+    """One line on which of several videos is read; empty where there is one."""
+    taken = next((each for each in found if each.index == stream), None)
+    if taken is None or len(found) < 2:
+        return ""
+    others = "; ".join(f"{each.index}: {each}" for each in found if each is not taken)
+    return f"stream {taken.index} is read ({taken}); also in it: {others}"
