@@ -1,6 +1,7 @@
 """A camera: GStreamer's RTSP server on loopback. Run by the system's Python, which has gi.
 
-    /usr/bin/python3 rtsp_camera.py '{"mounts": {"/live": "( … name=pay0 )"}, "port": 0, "auth": null}'
+    /usr/bin/python3 rtsp_camera.py '{"mounts": {"/live": "( … name=pay0 )"}, "port": 0, "auth": null,
+    "transports": ["tcp", "udp"]}'
 
 Prints `port N` when it listens and serves until it is killed. `auth` is ["basic" or "digest", user,
 password]. A path that is not mounted answers 404.
@@ -40,11 +41,16 @@ def main():
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(str(wanted["port"]))
+    kinds = {"tcp": GstRtsp.RTSPLowerTrans.TCP, "udp": GstRtsp.RTSPLowerTrans.UDP}
+    protocols = GstRtsp.RTSPLowerTrans(0)
+    for name in wanted["transports"]:
+        protocols |= kinds[name]
     factories = []
     for path, launch in wanted["mounts"].items():
         factory = GstRtspServer.RTSPMediaFactory()
         factory.set_launch(launch)
         factory.set_shared(False)
+        factory.set_protocols(protocols)
         server.get_mount_points().add_factory(path, factory)
         factories.append(factory)
     if wanted["auth"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import select
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import av
@@ -23,8 +23,8 @@ _PAYLOADERS = {
 class RtspServer:
     """Serves MP4 clips, or GStreamer pipelines, each at its own path, at their own pace.
 
-    `auth` is (method, user, password) with method "basic" or "digest". stop() ends it as a power cut
-    would; start() brings it back on the same port.
+    `auth` is (method, user, password) with method "basic" or "digest"; `transports` are those offered.
+    stop() ends it as a power cut would; start() brings it back on the same port.
     """
 
     def __init__(
@@ -34,10 +34,12 @@ class RtspServer:
         *,
         pipelines: Mapping[str, str] | None = None,
         auth: tuple[str, str, str] | None = None,
+        transports: Sequence[str] = ("tcp", "udp"),
     ) -> None:
         self._python = python
         self._mounts = {path: _serve(clip) for path, clip in clips.items()} | dict(pipelines or {})
         self._auth = auth
+        self._transports = list(transports)
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
 
@@ -50,7 +52,12 @@ class RtspServer:
         return f"rtsp://{userinfo + '@' if userinfo else ''}127.0.0.1:{self.port}{path}"
 
     def start(self) -> None:
-        wanted = {"mounts": self._mounts, "port": self.port, "auth": self._auth}
+        wanted = {
+            "mounts": self._mounts,
+            "port": self.port,
+            "auth": self._auth,
+            "transports": self._transports,
+        }
         process = subprocess.Popen(
             [self._python, str(SCRIPT), json.dumps(wanted)],
             stdout=subprocess.PIPE,

@@ -49,6 +49,7 @@ class RtspSource:
         self._options = options
         self._clock = MediaClock(0, live=True)
         self._clean = sendable(clean)
+        self._refusal: SourceError | None = None
         self._transport = ""  # of the attempt in progress, and then of the stream
         self._input = VideoInput(
             OpenRequest(
@@ -78,34 +79,39 @@ class RtspSource:
         order = self._order()
         for transport in order:
             self._transport = transport
+            options = _ffmpeg_options(self._options, transport)
             left_s = max(0.1, end - time.monotonic())
             try:
-                return open_input(
-                    replace(request, options=_ffmpeg_options(self._options, transport), open_timeout_s=left_s)
-                )
+                return open_input(replace(request, options=options, open_timeout_s=left_s))
             except av.error.HTTPUnauthorizedError as error:
-                raise self._refused(error, min(_ASK_S, max(0.1, end - time.monotonic()))) from None
+                self._refusal = explain(error, self.shown, self._options.open_timeout_s)
             except av.error.OSError as error:
                 if error.errno != errno.EPROTONOSUPPORT:
                     raise
-        other = "TCP" if order[-1] == "udp" else "UDP"
-        raise SourceError(
-            f"{self.shown}: the camera offers no {order[-1].upper()} (461): set transport="
-            + ("auto" if order == ("tcp",) and scheme_of(self._clean) == "rtsp" else other.lower())
-        )
+            if (
+                self._refusal is not None
+            ):  # raised here, where no error of FFmpeg's hangs on it: they hold URLs
+                raise self._refused(self._refusal, (end - time.monotonic()) / 2)
+        raise SourceError(f"{self.shown}: {self._not_offered(order)}")
+
+    def _not_offered(self, order: tuple[str, ...]) -> str:
+        if len(order) > 1:
+            return "the camera offers its stream neither over TCP nor UDP (461): switch on unicast in it"
+        advice = "use rtsp://" if scheme_of(self._clean) == "rtsps" else "set transport=auto"
+        return f"the camera does not offer its stream over {order[0].upper()} (461): {advice}"
 
     def _order(self) -> tuple[str, ...]:
         if scheme_of(self._clean) == "rtsps":
             return ("tcp",)
         if self._options.transport != "auto":
             return (self._options.transport,)
-        return ("udp",) if self._clean in _udp_only else ("tcp", "udp")
+        return ("udp", "tcp") if self._clean in _udp_only else ("tcp", "udp")
 
-    def _refused(self, error: Exception, timeout_s: float) -> SourceError:
+    def _refused(self, refusal: SourceError, left_s: float) -> SourceError:
         """What a 401 means: credentials that are wrong, or ones that were never sent."""
-        asked = unknown_way(self._clean, timeout_s)
+        asked = unknown_way(self._clean, min(_ASK_S, left_s)) if left_s > 0 else ""
         if not asked:
-            return explain(error, self.shown, self._options.open_timeout_s)
+            return refusal
         plain = "Basic" if scheme_of(self._clean) == "rtsps" else "Basic over a network that you trust"
         return AuthUnknown(
             f"{self.shown}: asks for {asked}, which this version's FFmpeg does not know: switch the "
@@ -121,6 +127,8 @@ class RtspSource:
     def _failed(self, error: SourceError) -> SourceError:
         """Forgets what worked, and says what else may be meant by packets that do not come."""
         _udp_only.discard(self._clean)
+        if self._refusal is not None and isinstance(error, SourceStalled):
+            return self._refusal  # a refusal that was not told would be tried again too soon
         if self._transport == "udp" and isinstance(error, SourceStalled) and self._input.frames == 0:
             return SourceStalled(f"{error}; over UDP: a firewall on the way may hold its packets back")
         return error

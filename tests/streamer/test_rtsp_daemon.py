@@ -85,6 +85,21 @@ def test_an_rtsp_camera_is_added_counted_and_found_again_after_a_power_cut(
     assert daemon.stop() == 0
 
 
+def test_a_camera_of_udp_alone_with_blanks_in_its_path_is_added_and_runs(
+    daemon: Daemon, rtsp_python: str, clip: Path
+) -> None:
+    auth = ("digest", USER, PASSWORD)
+    with RtspServer(rtsp_python, {"/My%20Door/ch%201": clip}, auth=auth, transports=["udp"]) as server:
+        daemon.start()
+        url = server.url("/My Door/ch 1", userinfo=f"{USER}:{PASSWORD}")
+        added = daemon.cli("camera", "add", "door", url)
+        assert "over UDP" in added.stdout
+        status = daemon.wait_for(lambda s: s["cameras"][0]["state"] == "live", 20, "the camera")
+        assert "320x180" in status["cameras"][0]["detail"] or status["cameras"][0]["width"]
+        assert PASSWORD not in daemon.log_path.read_text()
+        assert daemon.stop() == 0
+
+
 def test_a_wrong_password_is_auth_failed_and_not_asked_again_soon(daemon: Daemon, server: RtspServer) -> None:
     daemon.start()
     refused = daemon.cli(
