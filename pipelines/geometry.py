@@ -14,6 +14,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 AnyFloats = npt.NDArray[np.floating[Any]]
 
+GRID = 24
 BORDER = 0.02  # of the picture: a box this near to its border is cut by it, and a line goes on beyond it
 
 
@@ -63,6 +64,7 @@ class Polygon:
     def __init__(self, corners_xy: AnyFloats) -> None:
         corners = np.asarray(corners_xy, np.float64)
         (self._x, self._y), (following_x, self._following_y) = corners.T, np.roll(corners, -1, axis=0).T
+        self._corners, self._steps = corners, np.roll(corners, -1, axis=0) - corners
         level = self._following_y == self._y
         self._rise = np.where(level, 1.0, self._following_y - self._y)
         self._run = following_x - self._x
@@ -73,6 +75,23 @@ class Polygon:
         spans = (self._y > y) != (self._following_y > y)
         at_x = self._x + (y - self._y) / self._rise * self._run
         return np.asarray(np.logical_xor.reduce(spans & (x < at_x), axis=1))
+
+    def to_edge(self, points_xy: AnyFloats) -> Array:
+        """(N, 2) the way from (N, 2) points to the nearest place of the edge."""
+        offset = points_xy[:, None] - self._corners
+        long = np.maximum((self._steps**2).sum(axis=1), 1e-18)
+        share = np.clip((offset * self._steps).sum(axis=2) / long, 0.0, 1.0)
+        ways = share[..., None] * self._steps - offset
+        nearest = (ways**2).sum(axis=2).argmin(axis=1)
+        return np.asarray(ways[np.arange(len(points_xy)), nearest])
+
+    def inner_radius(self) -> float:
+        """About how far the innermost place of it is from its edge: of GRID by GRID places the farthest."""
+        low, high = self._corners.min(axis=0), self._corners.max(axis=0)
+        share = (np.arange(GRID) + 0.5) / GRID
+        places = low + np.stack(np.meshgrid(share, share), axis=-1).reshape(-1, 2) * (high - low)
+        inside = places[self.holds(places)]
+        return float(np.hypot(*self.to_edge(inside).T).max(initial=0.0))
 
 
 def point_in_polygon(points_xy: AnyFloats, polygon_xy: AnyFloats) -> npt.NDArray[np.bool_]:

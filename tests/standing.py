@@ -26,8 +26,9 @@ PICTURE = (1920.0, 1080.0)  # across the line and along it
 AT = 0.5  # where the line stands,
 AT_FOOT = 0.6  # and the one that feet cross, which come from above
 FAR = 2.5  # box widths before the line, from where an object comes and to where it goes
-SPEED, ALONG_SPEED = 1.2, 0.6  # box widths a second
-MARGIN_S = 1.0  # nothing is there before and after
+SPEED, ALONG_SPEED = (0.9, 1.5), 0.6  # box widths a second, each its own
+MARGIN_S = 1.0  # nothing is there before and after,
+LATER_S = 3.0  # and so much later at most comes the one than the other
 ROOM = 1.3  # box widths from one object to the next
 MISSING = 0.02  # of the boxes
 LABELS = Labels(("car",), ("vehicle",))
@@ -93,7 +94,7 @@ def _one_picture(
     view: View, objects: list[Standing], rng: np.random.Generator, perfect: bool
 ) -> list[tuple[int, int]]:
     ways = [_way(view, o, number, rng) for number, o in enumerate(objects)]
-    times, places = _in_time(view, ways)
+    times, places = _in_time(view, ways, rng)
     events = _events(
         view, _perfect(view, times, places, rng) if perfect else _tracked(view, times, places, rng)
     )
@@ -109,8 +110,8 @@ def _one_picture(
 
 def _way(view: View, o: Standing, number: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """(F, 2) pixels across the line, seen from it, and along it, frame by frame; and its times (F,)."""
-    far, pace = FAR * view.size, SPEED * view.size
-    come_s = FAR / SPEED
+    speed = rng.uniform(*SPEED)
+    far, pace, come_s = FAR * view.size, speed * view.size, FAR / speed
     leave_s = view.along / (ALONG_SPEED * view.size) if o.then == ALONG else come_s
     times = np.arange(0.0, come_s + o.dwell_s + leave_s, 1 / view.fps) + rng.uniform(0, 1 / view.fps)
     there_s = times - come_s
@@ -124,14 +125,15 @@ def _way(view: View, o: Standing, number: int, rng: np.random.Generator) -> tupl
     return times, np.column_stack([np.clip(across, -far, far), along])
 
 
-def _in_time(view: View, ways: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+def _in_time(view: View, ways: list[tuple[Array, Array]], rng: np.random.Generator) -> tuple[Array, Array]:
     """The times of all frames (F,), and where each object is (F, N, 2), NaN where it is not."""
     longest = max(len(times) for times, _ in ways)
-    quiet = round(MARGIN_S * view.fps)
-    times = np.arange(longest + 2 * quiet) / view.fps
+    quiet, later = round(MARGIN_S * view.fps), round(LATER_S * view.fps)
+    times = np.arange(longest + 2 * quiet + later) / view.fps
     places = np.full((len(times), len(ways), 2), np.nan)
     for number, (_, way) in enumerate(ways):
-        places[quiet : quiet + len(way), number] = way
+        begin = quiet + int(rng.integers(later + 1))
+        places[begin : begin + len(way), number] = way
     return times, places
 
 

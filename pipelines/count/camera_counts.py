@@ -20,7 +20,7 @@ from pipelines.count.zone import ZoneChange, ZoneCounter
 from pipelines.rules import LineSpec, ZoneSpec
 from pipelines.values import Event, Labels, Stamp, Tracks
 
-FORMAT = 5
+FORMAT = 6
 BACKWARDS_S = 1.0  # media time that falls back by more ends all tracks; by less, the frame is ignored
 
 

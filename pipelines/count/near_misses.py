@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.count.line import EVIDENCE, SETTLE_S, band_width, least_evidence
+from pipelines.count.line import EVIDENCE, SETTLE_S, band_widths, least_evidence
 from pipelines.count.replay import StoredEvidence, counts_class, recount, stored_anchors
 from pipelines.count.trajectory_codec import Trace
 from pipelines.geometry import Polyline, point_in_polygon
@@ -54,13 +54,13 @@ def passages(trace: Trace, spec: LineSpec) -> list[Passage]:
     line = Polyline(spec.points)
     distance, normal = line.locate(points)
     each = zip(normal.tolist(), places.boxes_xyxyn.tolist(), places.noise_xyn.tolist(), strict=True)
-    reach = np.abs(distance) / [band_width(*of_place) for of_place in each]
+    reach = np.abs(distance)[:, None] / [band_widths(*of_place) for of_place in each]
     evidence = StoredEvidence(places.times_s, places.evidence, trace.frame_s, trace.evidence_before)
     counted = [c.time_s for c in recount(trace, spec)]
     settled, found = 0, []
     for start, end in _runs(distance > 0):
         side = 1 if distance[start] > 0 else -1
-        reached = float(reach[start:end].max())
+        reached, least = reach[start:end].max(axis=0).tolist()
         if settled in (0, side) or not start:
             settled = side if reached > 1 or not start else settled
             continue
@@ -74,8 +74,9 @@ def passages(trace: Trace, spec: LineSpec) -> list[Passage]:
             last = end == len(points)
             between_s = (float(places.times_s[start - 1]), float(places.times_s[start]))
             box = places.boxes_xyxyn[start].tolist()
-            refused = _reason(spec, kind, line, point, reached, (lasted_s, last), between_s, box, evidence)
-        if reached > 1 and (not refused or lasted_s >= SETTLE_S):
+            how = (reached, least, lasted_s, last)
+            refused = _reason(spec, kind, line, point, how, between_s, box, evidence)
+        if not refused or (reached > 1 and lasted_s >= SETTLE_S):
             settled = side
         found.append(Passage(time_s, side, (float(point[0]), float(point[1])), reached, lasted_s, refused))
     return found
@@ -92,17 +93,16 @@ def _reason(
     kind: tuple[str, str],
     line: Polyline,
     point: Array,
-    reached: float,
-    lasted: tuple[float, bool],
+    how: tuple[float, float, float, bool],
     between_s: tuple[float, float],
     box_xyxyn: list[float],
     evidence: StoredEvidence,
 ) -> str:
     if not counts_class(spec, kind):
         return f"the line does not count {kind[0]}"
-    if reached <= 1:
+    reached, least, lasted_s, was_last = how
+    if reached <= 1 and not (was_last and least > 1):
         return f"it stayed within the line's band ({reached:.2f} of 1)"
-    lasted_s, was_last = lasted
     if lasted_s < SETTLE_S:
         what = "the track ended" if was_last else "it came back"
         return f"{what} {lasted_s:.2f} s beyond the line ({SETTLE_S:g} are needed)"
@@ -112,7 +112,8 @@ def _reason(
     before, after = line.beyond(point[None])
     if before[0] > 0 or after[0] > 0:
         return f"it passed {max(before[0], after[0]):.3f} of the picture beyond the line's end"
-    return "it had not left the line's band before"
+    when = "last" if reached <= 1 else "first"
+    return f"it was {when} seen within the line's band, and stood there"
 
 
 def nearest_to_line(trace: Trace, spec: LineSpec) -> Nearest:

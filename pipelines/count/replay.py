@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pipelines.count.anchor_selection import FOOT_GROUPS
 from pipelines.count.box_history import SAME_S
 from pipelines.count.box_smoothing import Places
-from pipelines.count.line import SETTLE_S, LineCounter, LineCrossing
+from pipelines.count.line import LineCounter, LineCrossing
 from pipelines.count.trajectory_codec import Places as StoredPlaces
 from pipelines.count.trajectory_codec import Trace
 from pipelines.count.trajectory_recorder import BEFORE_S
@@ -34,6 +34,7 @@ class StoredEvidence:
     evidence: Array
     frame_s: float
     before: float
+    lag_s: float = 0.0
 
     def evidence_between(self, row: int, begin_s: float, end_s: float) -> float:  # noqa: ARG002
         """As Smoother.evidence_between; of what lies before the first place the share that is asked."""
@@ -63,8 +64,8 @@ def recount(trace: Trace, spec: LineSpec) -> list[Recounted]:
     for frame, anchor in _frames(trace, places, spec):
         counter.update(frame, anchor)
     found = counter.decide(float(places.times_s[-1]), evidence, flush=True)
-    at = np.searchsorted(places.times_s, [c.time_s + SETTLE_S for c in found])  # a crossing's class is
-    # that of the moment it was settled
+    at = np.searchsorted(places.times_s, [c.settled_s for c in found])  # a crossing's class is that of
+    # the moment it was settled
     classes = places.class_index[np.minimum(at, len(places.class_index) - 1)]
     return [
         Recounted(crossing.time_s, crossing.side, names[class_index], crossing)

@@ -1,4 +1,9 @@
-"""Who is in one polygon: entries, exits with dwell, and occupancy, on places smoothed with hindsight."""
+"""Who is in one polygon: entries, exits with dwell, and occupancy, on places smoothed with hindsight.
+
+A track changes between inside and outside when its point has said so for `SETTLE_S` and came farther from the
+edge than the band of a line (line.py), so that who stands on the edge does not come and go; in a zone that is
+hardly wider than the band, than `SHARE` of the way to its middle. Where a track is first seen it is at once.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.count.box_smoothing import Places, Smoother
+from pipelines.count.line import band_widths
 from pipelines.count.slot_table import RowTable
 from pipelines.geometry import Polygon
 from pipelines.rules import ZoneSpec
@@ -16,7 +22,8 @@ from pipelines.rules import ZoneSpec
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
-SETTLE_S = 0.2  # a track changes between inside and outside when its point has said so for this long
+SETTLE_S = 0.2
+SHARE = 0.5
 LOST_S = 2.0  # a track lost inside has left when it was last seen; that is known so much later
 
 
@@ -41,7 +48,9 @@ _DOUBT = 5  # 1 while the point says otherwise,
 _DOUBT_S = 6  # and since when it does
 _SEEN_S = 7
 _CALM = 8  # what a point says that changes nothing: 1 outside, 2 inside; 0 where any matters
-_COLUMNS = 9
+_REACHED = 9  # 1 where a place was beyond the band since then, or the track has no side yet
+_SIDED = 10  # 1 once it has
+_COLUMNS = 11
 
 
 class ZoneCounter:
@@ -50,6 +59,7 @@ class ZoneCounter:
     def __init__(self, spec: ZoneSpec) -> None:
         self.spec = spec
         self._polygon = Polygon(np.asarray(spec.points))
+        self._widest = SHARE * self._polygon.inner_radius()  # band
         self._table = RowTable(_COLUMNS)
         self._visits = 0
         self._oldest_s = -np.inf  # no track of the table was last seen before
@@ -91,13 +101,24 @@ class ZoneCounter:
                     track: list[float] = state[:, i].tolist()
                     if not track[_VISIT]:
                         self._begin(track, int(smoother.ids[places.rows[i]]), time_s)
-                    change = _step(track, bool(inside[i]), time_s)
+                    beyond = bool(inside[i]) != bool(track[_INSIDE]) and self._beyond(places, anchors, i)
+                    change = _step(track, bool(inside[i]), beyond, time_s)
                     state[:, i] = track
                     if change is not None:
                         found.append(change)
         if time_s - self._oldest_s > LOST_S:
             found.extend(self._lose(time_s))
         return found
+
+    def _beyond(self, places: Places, anchors: Array, i: int) -> bool:
+        """Whether the point of the track is farther from the edge than the band."""
+        way = self._polygon.to_edge(anchors[i : i + 1])[0]
+        far = float(np.hypot(*way))
+        if not far:
+            return False
+        normal = (way / far).tolist()
+        width, _ = band_widths(normal, places.boxes_xyxyn[i].tolist(), places.noise_xyn[i].tolist())
+        return far > min(width, self._widest)
 
     def _begin(self, track: list[float], track_id: int, time_s: float) -> None:
         self._visits += 1
@@ -141,17 +162,19 @@ class ZoneCounter:
         self._visits, self._oldest_s = int(visits), -np.inf
 
 
-def _step(track: list[float], inside: bool, time_s: float) -> ZoneChange | None:
-    """What one place of a track changes, if it has said so for long enough."""
+def _step(track: list[float], inside: bool, beyond: bool, time_s: float) -> ZoneChange | None:
+    """What one place of a track changes, `beyond` the band or not, if it has said so for long enough."""
     if inside == bool(track[_INSIDE]):
-        track[_DOUBT], track[_CALM] = 0.0, 1.0 + inside
+        track[_DOUBT], track[_CALM], track[_SIDED] = 0.0, 1.0 + inside, 1.0
         return None
     if not track[_DOUBT]:
         track[_DOUBT], track[_DOUBT_S], track[_CALM] = 1.0, time_s, 0.0
+        track[_REACHED] = float(not track[_SIDED])
+    track[_REACHED] = max(track[_REACHED], float(beyond))
     began_s = track[_DOUBT_S]
-    if time_s - began_s < SETTLE_S - 1e-6:
+    if not track[_REACHED] or time_s - began_s < SETTLE_S - 1e-6:
         return None
     dwell_s = None if inside else began_s - track[_SINCE_S]
     track[_INSIDE], track[_SINCE_S], track[_DOUBT] = float(inside), began_s, 0.0
-    track[_CALM] = 1.0 + inside
+    track[_CALM], track[_SIDED] = 1.0 + inside, 1.0
     return ZoneChange(int(track[_ID]), int(track[_CLASS]), inside, began_s, dwell_s)

@@ -37,9 +37,9 @@ NAME = "counting"
 DESCRIPTION = "Gross counting error, HOTA and IDF1 on public truth, and association speed, beside the peers"
 
 SETS: dict[str, int | None] = {
-    "MOT15": 65,
+    "MOT15": 65,  # and the gross error to reach
     "MOT17": 10,
-    "KITTI": 85,  # and the gross error to reach
+    "KITTI": 85,
     **dict.fromkeys(HELD_OUT),
 }
 LABELS = Labels(("object",), ("person",))

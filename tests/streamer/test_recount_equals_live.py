@@ -42,14 +42,18 @@ def test_moving_squares_are_counted_again_without_a_difference(tmp_path: Path) -
 
 def test_the_stored_street_is_counted_again() -> None:
     stored = load_detections(DETECTIONS)
-    check([compare("street", stored.frames(), stored.labels)], 40)
+    check([compare("street", stored.frames(), stored.labels)], 35)
 
 
 @pytest.mark.slow
-def test_a_busy_synthetic_street_is_counted_again() -> None:
-    scene = Scene(seed=11, width=640, height=360, fps=15.0, density=1.0, mast=8.0, seconds=60)
+def test_busy_synthetic_streets_are_counted_again() -> None:
+    """Several, for one place at the very edge of a band may be two differences: there and back."""
     detector = create_detector("motion", None)
-    check([compare("busy street", of_clip(scene.url, detector), detector.labels)], 80)
+    scenes = [
+        Scene(seed=seed, width=640, height=360, fps=15.0, density=1.0, mast=8.0, seconds=60)
+        for seed in (11, 12, 13)
+    ]
+    check([compare(scene.url, of_clip(scene.url, detector), detector.labels) for scene in scenes], 240)
 
 
 @pytest.mark.corpus

@@ -54,7 +54,10 @@ def test_a_walk_over_the_line_is_counted_and_nothing_is_refused() -> None:
     ("trace", "why"),
     [
         (track([*walk(0.4, 0.501, step=0.0025), *[0.501] * 30]), "within the line's band"),
-        (track(walk(0.4, 0.512, 0.4)), "it came back 0."),
+        (track(walk(0.4, 0.512, 0.4)), "within the line's band (0.75 of 1)"),
+        (track(walk(0.4, 0.52, 0.4, step=0.02)), "it came back 0."),
+        (track([*walk(0.4, 0.5), *[0.505] * 100]), "last seen within the line's band, and stood there"),
+        (track([*[0.496] * 100, *walk(0.496, 0.7)]), "first seen within the line's band, and stood there"),
         (track(walk(0.4, 0.53)), "the track ended 0."),
         (track(walk(0.3, 0.7), y=0.9), "beyond the line's end"),
         (track(walk(0.3, 0.7), evidence=0.05), "evidence"),
@@ -64,7 +67,10 @@ def test_a_walk_over_the_line_is_counted_and_nothing_is_refused() -> None:
     ],
     ids=[
         "stands on it",
+        "turns back within the band",
         "turns back",
+        "stands just beyond it to its end",
+        "stands just before it from its beginning",
         "ends just behind it",
         "passes beside it",
         "hardly seen",
