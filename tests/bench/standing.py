@@ -17,6 +17,7 @@ import numpy as np
 from pipelines.camera_rules import CameraRules
 from pipelines.registry import create_detector
 from pipelines.rules import LineSpec
+from pipelines.values import Labels
 from tests.bench import counting_data
 from tests.bench.default_counts import Seen, events, look
 from tests.standing import ALONG, BACK, ON, Standing, View, counted, gross_error
@@ -112,11 +113,12 @@ def parked() -> list[int] | None:
     if root is None:
         return None
     detector = create_detector("openvino", root / "weights" / MODEL, threads=1, score=0.25)
-    return crossings_of_parked(look(detector, root / "videos" / CLIP, 1))
+    return crossings_of_parked(look(detector, root / "videos" / CLIP, 1), detector.labels)
 
 
-def crossings_of_parked(seen: Seen) -> list[int]:
-    detector = create_detector("motion", None)
+def crossings_of_parked(seen: Seen, labels: Labels) -> list[int]:
+    detector = create_detector("motion", None)  # is asked nothing
+    detector.labels = labels
     lines = tuple(
         LineSpec(name=f"car{n}", points=((x, y - REACH), (x, y + REACH)), anchor="center")
         for n, (x, y) in enumerate(CARS)
