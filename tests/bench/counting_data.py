@@ -137,14 +137,15 @@ def _sorted(table: Array) -> Array:
 
 
 def true_crossings(
-    sequence: Sequence, vertical: float = VERTICAL_AT, horizontal: float = HORIZONTAL_AT
+    sequence: Sequence, vertical: float = VERTICAL_AT, horizontal: float = HORIZONTAL_AT, band: float = 0.0
 ) -> list[Crossing]:
-    """The crossings of both lines by all true tracks, in order of time."""
-    return [crossing for _, crossing in crossings_by_identity(sequence, vertical, horizontal)]
+    """The crossings of both lines by all true tracks, in order of time; with a `band` without those whose
+    object turns back within that share of its box."""
+    return [crossing for _, crossing in crossings_by_identity(sequence, vertical, horizontal, band)]
 
 
 def crossings_by_identity(
-    sequence: Sequence, vertical: float = VERTICAL_AT, horizontal: float = HORIZONTAL_AT
+    sequence: Sequence, vertical: float = VERTICAL_AT, horizontal: float = HORIZONTAL_AT, band: float = 0.0
 ) -> list[tuple[int, Crossing]]:
     """The same, each with the true track that makes it."""
     found = []
@@ -152,15 +153,30 @@ def crossings_by_identity(
     for identity in np.unique(truth[:, 1]):
         rows = truth[truth[:, 1] == identity]
         foot_x, foot_y = (rows[:, 2] + rows[:, 4]) / 2, rows[:, 5]
-        for line, place, at in (
-            ("V", foot_x, vertical * sequence.width),
-            ("H", foot_y, horizontal * sequence.height),
+        for line, place, at, extent in (
+            ("V", foot_x, vertical * sequence.width, rows[:, 4] - rows[:, 2]),
+            ("H", foot_y, horizontal * sequence.height, rows[:, 5] - rows[:, 3]),
         ):
-            for index, direction in run_crossings(place >= at):
+            crossings = run_crossings(place >= at)
+            for index, direction in _lasting(crossings, np.abs(place - at) / extent, band):
                 name = "greater" if direction > 0 else "lesser"
                 crossing = Crossing(line, name, sequence.time_s(rows[index, 0]))
                 found.append((int(identity), crossing))
     return sorted(found, key=lambda pair: pair[1].time_s)
+
+
+def _lasting(crossings: list[tuple[int, int]], reach: Array, band: float) -> list[tuple[int, int]]:
+    """Those after which it came beyond the band, before it went back; where it ends its side is known."""
+    if not band or not crossings:
+        return crossings
+    found: list[tuple[int, int]] = []
+    side = -crossings[0][1]
+    ends = [*(index for index, _ in crossings[1:]), len(reach)]
+    for (index, direction), end in zip(crossings, ends, strict=True):
+        if direction != side and (end == len(reach) or reach[index:end].max() > band):
+            found.append((index, direction))
+            side = direction
+    return found
 
 
 def run_crossings(greater: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
