@@ -173,6 +173,15 @@ def test_however_it_is_written_it_says_afterwards_what_was_asked(
     assert store.load().cameras == (camera,)
 
 
+def test_what_cannot_be_changed_in_its_place_is_written_anew_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = store_at(tmp_path, PLAIN.replace("synthetic", ">-\n  synthetic") + "model: motion  # mine\n")
+    set_(store, url="synthetic:b")
+    assert store.load().cameras[0].url == "synthetic:b"
+    assert "its comments are lost" in caplog.text
+
+
 # ---- any text and change
 
 words = st.sampled_from(
