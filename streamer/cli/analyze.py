@@ -34,7 +34,7 @@ from streamer.cli.clip_arguments import (
 )
 from streamer.cli.output_paths import check_outputs
 from streamer.cli.stored import read_stored, say_that_faint_are_missing
-from streamer.cli.stream_option import say_which, stream_option
+from streamer.cli.stream_option import say_if_short, say_which, stream_option
 from streamer.clips import analyze as analysis
 from streamer.clips.analyze import Analysis, Outputs
 from streamer.clips.video_writer import format_of
@@ -184,7 +184,7 @@ def _analyze(
         rules = drawn_rules(drawn, (info.width, info.height), classes)
         detector = chosen_detector(store, spec, model, threads)
         with frames_progress(info.frames) as advance:
-            return analysis.analyze(
+            result = analysis.analyze(
                 source,
                 info,
                 detector,
@@ -197,6 +197,8 @@ def _analyze(
                 actions=chosen_actions(spec, detector, threads),
                 scene=scene,
             )
+        say_if_short(clip, info, result.duration_s)
+        return result
 
 
 def _replay(

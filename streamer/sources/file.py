@@ -16,6 +16,7 @@ from pipelines.video_streams import frames_per_second
 from streamer.errors import SourceDamaged, SourceEnded, SourceError
 from streamer.sources.base import Decoded, ReadOptions, SourceInfo
 from streamer.sources.container import OpenRequest, VideoInput
+from streamer.sources.file_kind import what_else
 from streamer.sources.stream import WHOLE, VideoDecoded, describe, frames_stated, pts_ns
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
 from streamer.urls import path_of
@@ -63,7 +64,13 @@ class FileSource:
 
     def open(self) -> SourceInfo:
         self._check_file()
-        self._input.open()
+        try:
+            self._input.open()
+        except SourceDamaged:
+            what = what_else(self._path)
+            if what:
+                raise SourceDamaged(f"{self._path}: {what}") from None
+            raise
         stream = self._input.stream
         fps = frames_per_second(stream)
         self._interval_ns = round(1e9 / fps) if fps else FALLBACK_INTERVAL_NS

@@ -94,8 +94,7 @@ def test_a_camera_of_udp_alone_with_blanks_in_its_path_is_added_and_runs(
         url = server.url("/My Door/ch 1", userinfo=f"{USER}:{PASSWORD}")
         added = daemon.cli("camera", "add", "door", url)
         assert "over UDP" in added.stdout
-        status = daemon.wait_for(lambda s: s["cameras"][0]["state"] == "live", 20, "the camera")
-        assert "320x180" in status["cameras"][0]["detail"] or status["cameras"][0]["width"]
+        daemon.wait_for(lambda s: s["cameras"][0]["state"] == "live", 20, "the camera")
         assert PASSWORD not in daemon.log_path.read_text()
         assert daemon.stop() == 0
 
