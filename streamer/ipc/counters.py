@@ -47,6 +47,7 @@ CAPTURE: Final = (
     "drop_busy",  # replaced by a newer one before inference had time
     "drop_no_slot",  # every slot of the ring was out on lease
     "drop_no_storage",  # there was no ring to hand it over in: shared memory or the state folder is full
+    "drop_damaged",  # decoded, but no picture could be made of it
     "drop_closed",  # still held when the source closed
     "drop_worker_died",  # in the hands of a worker that died
 )

@@ -25,8 +25,10 @@ from streamer.ipc.messages import (
     RingGrant,
     RingRefused,
     SourceState,
+    TakePicture,
     WorkerStatus,
 )
+from streamer.ipc.messages import Picture as AsJpeg
 from streamer.sources.base import Decoded, SourceInfo
 from streamer.workers import retired, ring_request
 from streamer.workers.capture import camera_thread as reader
@@ -41,7 +43,11 @@ class Picture(Decoded):
     def __init__(self) -> None:
         super().__init__(WIDTH, HEIGHT, media_ns=0, captured_ns=0, received_mono_ns=0)
 
+    odd = False
+
     def write_bgr(self, out: Image) -> None:
+        if Picture.odd:
+            raise ValueError("no such pixel format")
         out[:] = np.uint8(7)
 
 
@@ -242,6 +248,41 @@ def test_a_live_camera_that_nobody_asks_for_is_told_of_again(
     around.until(lambda: around.states()[-1:] == ["live"], "live")
     around.heard.clear()
     around.until(lambda: around.states() == ["live"], "that it is live, once more")
+
+
+def test_a_frame_that_cannot_be_converted_is_dropped_and_ends_no_process(
+    around: Around, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Picture, "odd", True)
+    around.assign(camera())
+    around.grant(around.question())
+    around.until(lambda: around.infer.send("capture-0", Demand("gate", 1, ())), "the capture worker")
+    for count in (1, 2):
+        around.until(lambda n=count: around.balance().dropped == {"damaged": n}, "the drop")
+        around.sources[0].shoot()  # the demand stands: nothing has come of it
+    around.supervisor.send("capture-0", TakePicture(7, "gate", 0))
+    around.until(lambda: around.of(AsJpeg), "the answer")
+    assert [m.error for m in around.heard if isinstance(m, AsJpeg)] == ["the picture could not be encoded"]
+    assert len([r for r in caplog.records if "could not be converted" in r.getMessage()]) == 1
+    monkeypatch.setattr(Picture, "odd", False)
+    around.sources[0].shoot()
+    around.until(lambda: around.of(FrameReady), "the frame that was asked for at first")
+    assert around.balance().off_by == 0
+
+
+def test_a_demand_that_found_no_slot_free_is_answered_when_one_is_given_back(around: Around) -> None:
+    """It was used up by the frame that was dropped: inference waited for an answer that nobody owed it."""
+    around.assign(camera())
+    around.grant(around.question())
+    for _ in range(4):
+        around.frame()
+        around.sources[0].shoot()
+    held = around.of(FrameReady)
+    around.infer.send("capture-0", Demand("gate", 1, ()))
+    around.until(lambda: around.balance().dropped.get("no_slot"), "the drop")
+    around.infer.send("capture-0", Demand("gate", 1, (held[0].slot,), want=False))  # type: ignore[union-attr]
+    around.sources[0].shoot()
+    around.until(lambda: len(around.of(FrameReady)) == 5, "the answer")
 
 
 # ---- cameras that are changed or removed

@@ -84,7 +84,8 @@ class CameraReader(threading.Thread):
     def hand(self, opening: int, give: Callable[[Held], str]) -> bool:
         """Let `give` pass on the held frame of `opening`; it returns "" or why it dropped the frame.
 
-        Returns whether there was such a frame. The thread goes on decoding while `give` converts.
+        Returns whether it was passed on: who asked for a frame that was dropped waits for one still. The
+        thread goes on decoding while `give` converts.
         """
         with self._lock:
             held = self._held
@@ -96,7 +97,7 @@ class CameraReader(threading.Thread):
         with self._lock, self._books.writing() as words:
             words[self._books.at["held"]] -= 1
             words[self._books.at[f"drop_{reason}" if reason else "handed"]] += 1
-        return True
+        return not reason
 
     def without_ring(self, opening: int, refused: bool) -> None:
         """Whether `opening` was refused a ring: then frames of a live source are let go as they come."""

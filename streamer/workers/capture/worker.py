@@ -52,7 +52,7 @@ JPEG_QUALITY = 88
 # A changed camera is opened when its old thread has ended, since many cameras serve few at a time, but does
 # not wait for longer than this; and so long after a thread that the system did not give.
 HANDOVER_S = 3.0
-RETELL_S = 10.0  # a live camera that nobody has asked for is told of again: the word may be lost
+RETELL_S = 10.0  # a live camera that was not asked for is told of again, which makes inference ask anew
 
 
 class _Camera:
@@ -74,6 +74,7 @@ class _Camera:
         self.demand: Demand | None = None
         self.state: SourceState | None = None
         self.decoding = Rate()
+        self.odd = ""  # why a frame of it could last not be converted
 
 
 class CaptureWorker:
@@ -273,7 +274,14 @@ class CaptureWorker:
             return "no_slot"
         decoded = held.decoded
         pixels = ring.memory.slot(slot)
-        decoded.write_bgr(pixels)
+        try:
+            decoded.write_bgr(pixels)
+        except Exception as error:  # one camera's odd picture must not end the process of four
+            text = f"{type(error).__name__}: {error}"
+            if text != camera.odd:  # never once a frame
+                camera.odd = text
+                log.exception("camera %s: a frame could not be converted", camera.config.name)
+            return "damaged"
         sent = self._infer[camera.config.infer_worker].send(
             FrameReady(
                 camera=camera.config.name,
@@ -330,9 +338,10 @@ class CaptureWorker:
             camera.told_s = time.monotonic() if told else 0.0
 
     def _tell_again(self, camera: _Camera, now_s: float) -> None:
-        """What did not get through, or may have been lost on its way to inference: it asks for no frame."""
+        """What did not get through, or may have been lost on its way to inference: it asks for no frame, or
+        waits for one while it has all the slots."""
         live = camera.state is not None and camera.state.state == "live"
-        if not camera.told_s or (live and camera.demand is None and now_s - camera.told_s > RETELL_S):
+        if not camera.told_s or (live and now_s - camera.told_s > RETELL_S):
             self._tell_infer(camera)
 
     def _picture(self, request: TakePicture) -> None:
@@ -343,9 +352,14 @@ class CaptureWorker:
             self._supervisor.send(Picture(request.request, request.camera, b"", f"the camera is {state}"))
             return
         quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        ok, jpeg = cv2.imencode(".jpg", newest.image(request.width), quality)
-        error = "" if ok else "the picture could not be encoded"
-        self._supervisor.send(Picture(request.request, request.camera, jpeg.tobytes() if ok else b"", error))
+        error, content = "the picture could not be encoded", b""
+        try:
+            ok, jpeg = cv2.imencode(".jpg", newest.image(request.width), quality)
+            if ok:
+                error, content = "", jpeg.tobytes()
+        except Exception:  # as in _convert
+            log.exception("camera %s: %s", request.camera, error)
+        self._supervisor.send(Picture(request.request, request.camera, content, error))
 
     def _report(self, now_s: float) -> None:
         self._next_status_s = now_s + STATUS_EVERY_S
