@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable
-
-from streamer.urls import redact
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +24,33 @@ SYSLOG_LEVELS = {
     logging.ERROR: 3,
     logging.CRITICAL: 2,
 }
+
+HIDDEN = "***"
+URL_START = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_LINE_OR_URL = re.compile(rf"\n|{URL_START.pattern}")
+_SECRET_QUERY = re.compile(
+    r"(?i)\b((?:user|usr|username|login|pass|passwd|password|pwd|psw|token|auth|key|secret|sig)=)[^&#;/\s]+"
+)
+
+
+def redact(text: str) -> str:
+    """`text` (a URL, or a line with URLs in it) with every credential replaced by `***`.
+
+    Rather too much is hidden than too little: from `://` to the last `@` of the line, or of the part of it
+    before the next URL, since a password may hold blanks.
+    """
+    out: list[str] = []
+    place = 0
+    for start in URL_START.finditer(text):
+        if start.start() < place:
+            continue
+        end = _LINE_OR_URL.search(text, start.end())
+        at = text.rfind("@", start.end(), end.start() if end else len(text))
+        if at >= 0:
+            out += [text[place : start.end()], HIDDEN]
+            place = at
+    out.append(text[place:])
+    return _SECRET_QUERY.sub(rf"\g<1>{HIDDEN}", "".join(out))
 
 
 class RedactingFormatter(logging.Formatter):

@@ -32,15 +32,17 @@ from streamer.api.change_schema import (
     WithCredentials,
     ZonePut,
 )
-from streamer.config.atomic_write import Write, write_together
-from streamer.config.schema import MAX_CAMERAS, CameraConfig, Config
+from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import Credentials, SecretStore
 from streamer.config.store import TOO_MANY, ConfigStore
 from streamer.config.yaml_edit import NotEditable, edited
 from streamer.config.yaml_reader import dump, explain, parse, read_text, show_place
 from streamer.errors import ConfigError, ModelError, StorageError
+from streamer.ipc.atomic_write import Write, write_together
+from streamer.ipc.counters import MAX_CAMERAS
+from streamer.logs import redact
 from streamer.models.camera_check import check_camera
-from streamer.urls import redact, split_credentials
+from streamer.sources.urls import split_credentials
 
 HEADER = "# Written by streamer; your own comments are kept. Keys: docs/reference/configuration.md\n"
 OLD_HEADER = "# Written by streamer: comments are not kept. Keys: docs/reference/configuration.md\n"

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
 from streamer.config.yaml_reader import explain, show_place
 from streamer.errors import ConfigError
-from streamer.urls import redact
+from streamer.logs import redact
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -21,11 +21,12 @@ from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import ConfigStore
 from streamer.config.yaml_reader import explain, show_place
 from streamer.errors import ConfigError, ModelError, SourceError, StorageError
+from streamer.ipc.messages import Transport
 from streamer.models.camera_check import check_actions, check_camera
 from streamer.models.installed import is_path
 from streamer.models.store import ModelStore
 from streamer.sources.synthetic import scene as synthetic
-from streamer.urls import Transport, check_source_url, join_credentials, scheme_of, split_credentials
+from streamer.sources.urls import check_source_url, join_credentials, scheme_of, split_credentials
 
 SCENE = "scene.model"
 # What `camera set` calls a key, and where it lies in the camera's file.

@@ -21,16 +21,17 @@ from streamer.cli import daemon
 from streamer.cli.lenient_config import present
 from streamer.cli.output_paths import check_outputs
 from streamer.clips.drawing import primitives as render
-from streamer.clips.stored_detections import replacing
 from streamer.config.schema import CameraConfig
 from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
 from streamer.daemon.operations import MOST_WIDE
 from streamer.errors import ConfigError, SourceError
+from streamer.ipc.atomic_write import replacing
+from streamer.ipc.messages import Transport
+from streamer.logs import HIDDEN
 from streamer.sources.choosing import told
 from streamer.sources.probe import probe
 from streamer.sources.report import ProbeReport
-from streamer.urls import HIDDEN, Transport
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 

@@ -46,9 +46,9 @@ from streamer.clips.evaluation import (
     run_stored,
 )
 from streamer.clips.evaluation_images import take_pictures
-from streamer.clips.stored_detections import replacing
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, GateNotMet
+from streamer.ipc.atomic_write import replacing
 from streamer.sources.base import create_source
 
 

@@ -7,9 +7,9 @@ from importlib import resources
 
 import click
 
-from streamer.config.atomic_write import write_atomically
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, StorageError
+from streamer.ipc.atomic_write import write_atomically
 
 NEXT = """\
 next:

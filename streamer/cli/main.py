@@ -21,7 +21,7 @@ import click
 from streamer import logs
 from streamer.config.store import ConfigStore
 from streamer.errors import Exit, StorageError, StreamerError
-from streamer.urls import redact
+from streamer.logs import redact
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 

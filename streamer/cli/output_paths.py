@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from streamer.errors import ConfigError, StorageError
-from streamer.urls import path_of
+from streamer.sources.urls import path_of
 
 What = str | Path | None  # a path, a clip's URL or a model; None and what is no file is passed over
 

@@ -17,7 +17,7 @@ from streamer.api import control_socket as control
 from streamer.cli.status_page import page
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, RunningError
-from streamer.urls import redact
+from streamer.logs import redact
 
 INTERVAL_S = 1.0
 

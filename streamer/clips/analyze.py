@@ -25,9 +25,10 @@ from pipelines.scene.tracker import SceneWatch
 from pipelines.values import Detections, Event, FrameResult, Image, Labels, Stamp
 from streamer.clips.drawing.overlay import Overlay
 from streamer.clips.prefetch import CAMERA, results, stamp_of
-from streamer.clips.stored_detections import DetectionLog, StoredDetections, replacing
+from streamer.clips.stored_detections import DetectionLog, StoredDetections
 from streamer.clips.video_writer import ClipWriter
 from streamer.errors import ConfigError, SourceDamaged
+from streamer.ipc.atomic_write import replacing
 from streamer.sources.base import Source, SourceInfo
 
 # Events of which the number and the last are kept.

@@ -19,10 +19,7 @@ Files of earlier versions lack aspect, sure_score, looks and what is faint.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,7 +32,8 @@ import numpy.typing as npt
 from pipelines.pipeline import COLOURS_NS
 from pipelines.values import Detections, Labels, Longs
 from streamer.clips.stored_detections_check import check_arrays
-from streamer.errors import SourceDamaged, SourceError, StorageError
+from streamer.errors import SourceDamaged, SourceError
+from streamer.ipc.atomic_write import replacing
 
 FORMAT = "SD1"
 Reals = npt.NDArray[Any]
@@ -177,28 +175,6 @@ def _columns(found: Sequence[Detections]) -> dict[str, np.ndarray[Any, Any]]:
         "scores": np.concatenate([d.scores for d in every]),
         "class_ids": np.concatenate([d.class_ids for d in every]),
     }
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its name when the block ends well, and goes when not.
-
-    Raises StorageError where it cannot be written.
-    """
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
-    os.close(handle)
-    partial = Path(name)
-    try:
-        yield partial
-        partial.chmod(0o644)
-        partial.replace(path)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_detections(path: Path) -> StoredDetections:

@@ -15,9 +15,8 @@ from pipelines.camera_rules import CameraRules
 from pipelines.rules import Name, PathText, Strict
 from pipelines.spec import MAX_PAUSE_S, SceneSpec
 from streamer.errors import ConfigError
-from streamer.urls import Transport, check_choice, check_source_url, split_credentials
-
-MAX_CAMERAS = 512  # of one daemon, on or off
+from streamer.ipc.messages import Transport
+from streamer.sources.urls import check_choice, check_source_url, split_credentials
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 

@@ -26,12 +26,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.rules import Name
-from streamer.config.atomic_write import Write
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import ConfigStore
 from streamer.config.yaml_reader import read
 from streamer.errors import ConfigError, StorageError
-from streamer.urls import HIDDEN, join_credentials
+from streamer.ipc.atomic_write import Write
+from streamer.logs import HIDDEN
+from streamer.sources.urls import join_credentials
 
 FILE_NAME = "secrets.yaml"
 OWN_FILE_NAME = ".secrets.yaml"

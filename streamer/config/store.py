@@ -20,11 +20,12 @@ from typing import Any, NamedTuple
 
 from pipelines.camera_rules import REVISED
 from pipelines.rules import NAME_PATTERN, check_name
-from streamer.config.atomic_write import write_atomically
 from streamer.config.partial_config import salvage
-from streamer.config.schema import MAX_CAMERAS, CameraConfig, Config
+from streamer.config.schema import CameraConfig, Config
 from streamer.config.yaml_reader import read
 from streamer.errors import ConfigError, StorageError
+from streamer.ipc.atomic_write import write_atomically
+from streamer.ipc.counters import MAX_CAMERAS
 
 log = logging.getLogger(__name__)
 

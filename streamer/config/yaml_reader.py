@@ -23,7 +23,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from pipelines.rules import NAME_PATTERN, NAME_RULE, PATH_PATTERN, PATH_RULE
 from streamer.errors import ConfigError, one_line
-from streamer.urls import redact
+from streamer.logs import redact
 
 MAX_BYTES = 1 << 20  # 1 MiB; a camera with 32 lines of 32 points takes 30 KiB
 MAX_DEPTH = 24  # the deepest key of the configuration lies at 7

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from streamer.api.apply_change import apply_change
 from streamer.api.change_schema import AnyChange
-from streamer.config.schema import MAX_CAMERAS, CameraConfig, Config
+from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import SecretStore, secret_files
 from streamer.config.store import ConfigStore, Misconfigured, is_camera_file, revise
 from streamer.errors import ConfigError, ModelError, NotApplied, StreamerError
+from streamer.ipc.counters import MAX_CAMERAS
 from streamer.models.camera_check import check_camera, model_files, pipeline_of
 from streamer.models.file_fingerprint import Mark, marks_of
 

@@ -8,8 +8,8 @@ import uuid
 from pathlib import Path
 from types import TracebackType
 
-from streamer.config.atomic_write import write_atomically
 from streamer.errors import RunningError, StorageError
+from streamer.ipc.atomic_write import write_atomically
 
 NODE_FILE = "node"
 LOCK_FILE = "lock"

@@ -17,9 +17,9 @@ import tempfile
 from collections import deque
 from pathlib import Path
 
-from streamer.config.atomic_write import write_atomically
 from streamer.errors import CapacityError, StorageError
-from streamer.ipc.counters import MAX_CAMERAS, Books
+from streamer.ipc.atomic_write import write_atomically
+from streamer.ipc.counters import MAX_ROWS, Books
 from streamer.ipc.frame_ring import RingMemory
 from streamer.ipc.messages import RingGrant
 
@@ -46,7 +46,7 @@ class SharedState:
         self._epochs_path = state_dir / EPOCHS_FILE
         self._epochs = _read_epochs(self._epochs_path)
         self._rows: dict[str, int] = {}
-        self._free_rows = deque(range(MAX_CAMERAS))
+        self._free_rows = deque(range(MAX_ROWS))
         self._generations: dict[str, int] = {}
         self._reclaims: dict[str, int] = {}
         self._rings: dict[str, Path] = {}
@@ -55,7 +55,7 @@ class SharedState:
         """The camera's row in the books, given at first sight. Raises CapacityError when none is left."""
         if camera not in self._rows:
             if not self._free_rows:
-                raise CapacityError(f"camera {camera}: at most {MAX_CAMERAS} cameras a daemon")
+                raise CapacityError(f"camera {camera}: at most {MAX_ROWS} cameras a daemon")
             row = self._free_rows.popleft()
             self.books.clear(row)
             self._rows[camera] = row

@@ -28,13 +28,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from streamer.config import schema as config
 from streamer.errors import CapacityError, StorageError
+
+MAX_CAMERAS: Final = 512  # of one daemon, on or off
 
 # Twice the cameras of a daemon: all of them may make way for others at once. A camera may have a process of
 # its own, and those that stop overlap with those that take over.
-MAX_CAMERAS: Final = 2 * config.MAX_CAMERAS
-MAX_WORKERS: Final = 2 * config.MAX_CAMERAS
+MAX_ROWS: Final = 2 * MAX_CAMERAS
+MAX_WORKERS: Final = 2 * MAX_CAMERAS
 
 # The words of each block. "drop_" words are the reasons a frame was not looked at.
 CAPTURE: Final = (
@@ -66,7 +67,7 @@ NO_COUNTS: Final = ("version", "generation", "epoch", "next_track_id")
 ROW_WORDS: Final = len(CAPTURE) + len(INFER)
 _CAPTURE_AT: Final = {name: i for i, name in enumerate(CAPTURE)}
 _INFER_AT: Final = {name: len(CAPTURE) + i for i, name in enumerate(INFER)}
-_BYTES: Final = (MAX_CAMERAS * ROW_WORDS + MAX_WORKERS) * 8
+_BYTES: Final = (MAX_ROWS * ROW_WORDS + MAX_WORKERS) * 8
 _TRIES: Final = 1000
 
 
@@ -125,8 +126,8 @@ class Books:
         self.path = path
         self._memory = memory
         words = np.frombuffer(memory, dtype=np.int64)
-        self._rows = words[: MAX_CAMERAS * ROW_WORDS].reshape(MAX_CAMERAS, ROW_WORDS)
-        self._beats = words[MAX_CAMERAS * ROW_WORDS :]
+        self._rows = words[: MAX_ROWS * ROW_WORDS].reshape(MAX_ROWS, ROW_WORDS)
+        self._beats = words[MAX_ROWS * ROW_WORDS :]
 
     @classmethod
     def create(cls, path: Path) -> Books:
@@ -229,7 +230,7 @@ class Books:
         return int(self._beats[worker])
 
     def _row(self, row: int) -> npt.NDArray[np.int64]:
-        if not 0 <= row < MAX_CAMERAS:
-            raise CapacityError(f"camera row {row}: at most {MAX_CAMERAS} cameras a daemon")
+        if not 0 <= row < MAX_ROWS:
+            raise CapacityError(f"camera row {row}: at most {MAX_ROWS} cameras a daemon")
         words: npt.NDArray[np.int64] = self._rows[row]
         return words

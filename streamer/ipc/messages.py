@@ -18,10 +18,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from streamer.urls import Transport
-
 SCHEMA_VERSION = 1
 
+Transport = Literal["auto", "tcp", "udp"]  # how a camera sends its packets
 CameraState = Literal[
     "connecting",
     "live",

@@ -26,8 +26,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from streamer.config.atomic_write import write_whole
 from streamer.errors import StorageError
+from streamer.ipc.atomic_write import write_whole
 from streamer.ipc.messages import Batch, MessageError, decode, encode
 
 MAGIC = b"strmobx1"

@@ -12,8 +12,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamer.config.atomic_write import write_atomically
 from streamer.errors import ModelError, StorageError
+from streamer.ipc.atomic_write import write_atomically
 
 _YOLOX = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0"
 _ULTRALYTICS = "https://github.com/ultralytics/assets/releases/download"

@@ -21,8 +21,8 @@ from pathlib import Path
 import cv2
 
 from pipelines.values import Detections, Image, Labels
-from streamer.clips.stored_detections import replacing
 from streamer.errors import SourceEnded, SourceError, StorageError
+from streamer.ipc.atomic_write import replacing
 from streamer.sources.base import Source
 
 MAX_WIDTH = 1280  # pixels of a picture that is kept

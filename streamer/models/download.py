@@ -22,8 +22,8 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from streamer.errors import ModelError, StorageError
+from streamer.logs import redact
 from streamer.models.partial_download import Part, alone
-from streamer.urls import redact
 
 MAX_BYTES = 1 << 31  # what an ONNX file may have
 CHUNK_BYTES = 64 * 1024

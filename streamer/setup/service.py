@@ -16,8 +16,8 @@ from importlib import resources
 from pathlib import Path
 
 import streamer
-from streamer.config.atomic_write import write_atomically
 from streamer.errors import StorageError, StreamerError
+from streamer.ipc.atomic_write import write_atomically
 
 HIDDEN = (
     "/home",

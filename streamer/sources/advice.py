@@ -5,7 +5,7 @@ from __future__ import annotations
 from streamer.errors import AuthFailed, AuthUnknown, NoSuchStream, PortClosed, SourceError, StreamNotFound
 from streamer.sources.camera_paths import COMMON_PATHS, CameraPaths, substream_of
 from streamer.sources.report import ProbeReport
-from streamer.urls import host_and_port
+from streamer.sources.urls import host_and_port
 
 SMALL_BOX_WIDTH = 1280
 SMALL_BOX_FPS = 15.0

@@ -16,7 +16,9 @@ from pipelines.geometry import fit
 from pipelines.values import Image
 from pipelines.video_streams import VideoFacts
 from streamer.errors import ConfigError
-from streamer.urls import ALLOWED, Transport, check_choice, check_source_url, redact, scheme_of
+from streamer.ipc.messages import Transport
+from streamer.logs import redact
+from streamer.sources.urls import ALLOWED, check_choice, check_source_url, scheme_of
 
 FACTORIES = {
     "file": "streamer.sources.file:create",

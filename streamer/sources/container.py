@@ -23,10 +23,10 @@ from av.video.stream import VideoStream
 
 from pipelines.video_streams import VideoFacts
 from streamer.errors import SourceDamaged, SourceError, SourceStalled
+from streamer.logs import redact
 from streamer.sources.choosing import choose
 from streamer.sources.ffmpeg_errors import explain
 from streamer.sources.packets import FFMPEG_ERRORS, Packets
-from streamer.urls import redact
 
 log = logging.getLogger(__name__)
 

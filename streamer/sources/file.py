@@ -19,7 +19,7 @@ from streamer.sources.container import OpenRequest, VideoInput
 from streamer.sources.file_kind import what_else
 from streamer.sources.stream import WHOLE, VideoDecoded, describe, frames_stated, pts_ns
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
-from streamer.urls import path_of
+from streamer.sources.urls import path_of
 
 # What FFmpeg may take a file for. Playlists are absent: they name other files and URLs to open.
 _FORMATS = (

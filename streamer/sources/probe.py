@@ -9,18 +9,12 @@ import socket
 import time
 
 from streamer.errors import PortClosed, SourceEnded, SourceError, SourceStalled
+from streamer.ipc.messages import Transport
+from streamer.logs import redact
 from streamer.sources.advice import advise, what_to_try
 from streamer.sources.base import Decoded, Source, create_source
 from streamer.sources.report import ProbeReport, Step
-from streamer.urls import (
-    Transport,
-    check_choice,
-    check_source_url,
-    host_and_port,
-    redact,
-    scheme_of,
-    split_credentials,
-)
+from streamer.sources.urls import check_choice, check_source_url, host_and_port, scheme_of, split_credentials
 
 CONNECT_SHARE = 0.3  # of the deadline, for the TCP connection
 MEASURE_S = 3.0  # at least so much video is watched, and on until two key frames were seen

@@ -19,13 +19,14 @@ from av.container import InputContainer
 
 from pipelines.video_streams import frames_per_second
 from streamer.errors import AuthUnknown, SourceDamaged, SourceError, SourceStalled
+from streamer.logs import redact
 from streamer.sources.base import Decoded, ReadOptions, SourceInfo
 from streamer.sources.container import OpenRequest, VideoInput, open_input
 from streamer.sources.ffmpeg_errors import explain
 from streamer.sources.rtsp_auth import unknown_way
 from streamer.sources.stream import VideoDecoded, describe, pts_ns
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
-from streamer.urls import host_and_port, join_credentials, redact, scheme_of, sendable, split_credentials
+from streamer.sources.urls import host_and_port, join_credentials, scheme_of, sendable, split_credentials
 
 # Where the SDP does not hold the picture's size, FFmpeg reads on for the first key frame: this part of the
 # open timeout.

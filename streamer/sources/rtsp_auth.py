@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 
-from streamer.urls import host_and_port, scheme_of
+from streamer.sources.urls import host_and_port, scheme_of
 
 MOST_BYTES = 65536  # of an answer's header
 KNOWN_ALGORITHMS = ("", "MD5", "MD5-SESS")

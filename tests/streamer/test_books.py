@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import CapacityError, StorageError
-from streamer.ipc.counters import MAX_CAMERAS, Books
+from streamer.ipc.counters import MAX_ROWS, Books
 from tests.patience import patient
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -111,7 +111,7 @@ def test_notes_that_are_no_counts_do_not_unbalance_the_books(books: Books) -> No
 
 def test_a_row_beyond_the_last_is_refused(books: Books) -> None:
     with pytest.raises(CapacityError, match="at most"):
-        books.capture(MAX_CAMERAS)
+        books.capture(MAX_ROWS)
 
 
 def test_a_cleared_row_starts_from_nothing(books: Books) -> None:

@@ -30,8 +30,8 @@ from streamer.ipc.messages import (
 )
 from streamer.ipc.messages import Picture as AsJpeg
 from streamer.sources.base import Decoded, SourceInfo
-from streamer.workers import retired, ring_request
 from streamer.workers.capture import camera_thread as reader
+from streamer.workers.capture import retired, ring_request
 from streamer.workers.capture import worker as capture
 from streamer.workers.capture.worker import CaptureWorker
 

@@ -14,11 +14,11 @@ import pytest
 from pipelines.registry import create_detector
 from pipelines.spec import ActionsSpec
 from streamer.api.apply_change import apply_change
-from streamer.config import atomic_write as atomic
 from streamer.config.schema import Config
 from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, ModelError, StorageError, StreamerError
+from streamer.ipc import atomic_write as atomic
 from streamer.models.camera_check import MOTION_CLASSES, pipeline_of
 
 DOOR = {"name": "door", "points": [[0.1, 0.5], [0.9, 0.5]], "left_to_right": "in", "right_to_left": "out"}

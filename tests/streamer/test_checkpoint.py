@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from streamer.config.atomic_write import write_whole
+from streamer.ipc.atomic_write import write_whole
 from streamer.ipc.messages import Batch, EventRecord
 from streamer.ipc.spool import Outbox
 from streamer.workers.infer.checkpoint_file import VERSION, Checkpoints

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config.schema import MAX_CAMERAS, CameraConfig, CaptureConfig, Config, InferenceConfig
+from streamer.config.schema import CameraConfig, CaptureConfig, Config, InferenceConfig
 from streamer.daemon import process_manager as fleet_module
 from streamer.daemon.process_manager import Fleet, Member
 from streamer.daemon.topology import WorkerSpec, plan
-from streamer.ipc.counters import MAX_WORKERS, Books
+from streamer.ipc.counters import MAX_CAMERAS, MAX_WORKERS, Books
 from streamer.ipc.messages import CaptureAssignment, CaptureCamera
 
 

@@ -10,11 +10,11 @@ import pytest
 from streamer.api.apply_change import apply_change
 from streamer.api.arguments import read_arguments
 from streamer.api.change_schema import AnyChange, WantedChange
-from streamer.config.schema import MAX_CAMERAS
 from streamer.config.store import ConfigStore
 from streamer.daemon import active_config as in_force
 from streamer.daemon.active_config import InForce
 from streamer.errors import ConfigError, Exit, NotApplied, StorageError
+from streamer.ipc.counters import MAX_CAMERAS
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamer.ipc.messages import OpenRing, SourceState
-from streamer.workers.ring_request import CAP_S, FIRST_S, UNANSWERED_S, RingRequest
+from streamer.workers.capture.ring_request import CAP_S, FIRST_S, UNANSWERED_S, RingRequest
 
 
 def request() -> RingRequest:

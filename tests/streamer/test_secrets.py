@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from streamer.config.atomic_write import write_together
 from streamer.config.schema import CameraConfig, Config, RedisConfig
 from streamer.config.secrets import Credentials, Secret, SecretStore
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
-from streamer.urls import split_credentials
+from streamer.ipc.atomic_write import write_together
+from streamer.sources.urls import split_credentials
 
 GATE = CameraConfig(name="gate", url="rtsp://10.0.0.5/live")
 HARD = [

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.errors import ConfigError
-from streamer.urls import (
+from streamer.logs import redact
+from streamer.sources.urls import (
     check_source_url,
     host_and_port,
     join_credentials,
-    redact,
     scheme_of,
     split_credentials,
 )

@@ -21,12 +21,12 @@ from rich.table import Table
 from streamer.cli.model.group import WHEN_TAKEN, groups_of, model, model_store
 from streamer.config.store import ConfigStore
 from streamer.errors import ModelError
+from streamer.logs import redact
 from streamer.models.catalogue import CATALOGUE, PublicModel, Recorded, by_hand, public_model
 from streamer.models.download import Downloaded, Limits, check_url, download, is_url
 from streamer.models.export import export_to_onnx
 from streamer.models.installed import SUFFIXES, Installed, check_digest
 from streamer.models.store import ModelStore, check_free, name_from
-from streamer.urls import redact
 
 MEGABYTE = 1_000_000
 

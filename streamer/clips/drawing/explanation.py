@@ -12,8 +12,8 @@ from pipelines.camera_rules import CameraRules
 from pipelines.values import Image
 from streamer.clips.drawing import primitives as render
 from streamer.clips.explain import Explanation, anchors
-from streamer.clips.stored_detections import replacing
 from streamer.errors import StorageError
+from streamer.ipc.atomic_write import replacing
 
 SIZE = (1280, 720)  # a schema: the camera's own shape plays no part in normalised coordinates
 GROUND = (52, 46, 42)

@@ -19,7 +19,7 @@ from streamer.daemon import redis_server
 from streamer.errors import ConfigError, RedisError, StreamerError
 from streamer.models.store import ModelStore
 from streamer.setup.doctor.check import Check, fail, ok, warn
-from streamer.urls import host_and_port, scheme_of
+from streamer.sources.urls import host_and_port, scheme_of
 
 LONGEST_SOCKET = "supervisor.ipc"  # the longest name that the daemon binds in its runtime folder
 SPARE_BYTES = 1 << 30  # beside the ledger: models, logs, backups

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from streamer.errors import ConfigError, SourceEnded, SourceError
 from streamer.ipc.counters import Block
 from streamer.ipc.messages import CameraState, CaptureCamera
+from streamer.logs import redact
 from streamer.sources.base import Decoded, Source, SourceInfo, create_source
 from streamer.sources.retry import Backoff
-from streamer.urls import redact
 
 log = logging.getLogger(__name__)
 

@@ -39,9 +39,9 @@ from streamer.ipc.messages import (
     WorkerStatus,
 )
 from streamer.workers.capture.camera_thread import CameraReader, Held, StateChange
+from streamer.workers.capture.retired import Retired
+from streamer.workers.capture.ring_request import RingRequest
 from streamer.workers.rate import Rate
-from streamer.workers.retired import Retired
-from streamer.workers.ring_request import RingRequest
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from streamer.config.atomic_write import write_whole
+from streamer.ipc.atomic_write import write_whole
 
 log = logging.getLogger(__name__)
 

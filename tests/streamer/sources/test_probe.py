@@ -16,7 +16,7 @@ from streamer.sources.advice import advise
 from streamer.sources.base import SourceInfo
 from streamer.sources.probe import probe
 from streamer.sources.report import ProbeReport
-from streamer.urls import join_credentials
+from streamer.sources.urls import join_credentials
 from tests.clips import make_clip, repeat_clip
 from tests.patience import patient
 from tests.rtsp_server import RtspServer

@@ -18,7 +18,7 @@ import pytest
 
 from streamer.errors import AuthFailed, SourceEnded, SourceError, SourceStalled
 from streamer.sources.base import Source, create_source
-from streamer.urls import join_credentials
+from streamer.sources.urls import join_credentials
 from tests.clips import make_clip, number_of, repeat_clip
 from tests.patience import patient
 from tests.rtsp_server import RtspServer

@@ -14,7 +14,7 @@ from streamer.sources import rtsp
 from streamer.sources.base import Source, create_source
 from streamer.sources.container import OpenRequest, open_input
 from streamer.sources.probe import probe
-from streamer.urls import join_credentials, sendable
+from streamer.sources.urls import join_credentials, sendable
 from tests.clips import make_clip, number_of, repeat_clip
 from tests.rtsp_fake import FakeCamera
 from tests.rtsp_server import RtspServer

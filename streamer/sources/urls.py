@@ -10,31 +10,24 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
 from urllib.parse import quote, unquote
 
 from streamer.errors import ConfigError
-
-Transport = Literal["auto", "tcp", "udp"]  # how a camera sends its packets
+from streamer.ipc.messages import Transport
+from streamer.logs import URL_START, redact
 
 ALLOWED = "allowed are rtsp://HOST/PATH, rtsps://HOST/PATH, a file path, file:///PATH and synthetic:NAME"
-HIDDEN = "***"
 # FFmpeg keeps user:password, still percent-encoded, in a buffer of 128 bytes and cuts what is longer.
 MAX_CREDENTIALS_BYTES = 127
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)")
-_URL_START = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s/?#@:\[\]]+)(?::\d{1,5})?"
 _HOST_ONLY = re.compile(_HOST)
 # A host that nobody takes for a part of a path: an address, a dotted name, localhost, or with a port.
 _SURE_HOST = re.compile(
     r"(?:\[[0-9A-Fa-f:.%]+\]|localhost|[\w-]+(?:\.[\w-]+)+|[\w.-]+(?=:\d))(?::\d{1,5})?(?=[/?#]|$)"
 )
-_SECRET_QUERY = re.compile(
-    r"(?i)\b((?:user|usr|username|login|pass|passwd|password|pwd|psw|token|auth|key|secret|sig)=)[^&#;/\s]+"
-)
 _UNSENDABLE = re.compile(r"""[^\x21-\x7e]|["<>\\`]|%(?![0-9A-Fa-f]{2})""")
-_LINE_OR_URL = re.compile(rf"\n|{_URL_START.pattern}")
 _NETWORK_SCHEMES = ("rtsp", "rtsps")
 _SAFE = "!$&'()*+,;=-._~"  # sub-delims and unreserved of RFC 3986: need no encoding, which saves room
 
@@ -70,7 +63,7 @@ def split_credentials(url: str) -> tuple[str, str | None, str | None]:
 
     Raw `@ : / ? # %` in a password are understood as far as they can be told from the rest.
     """
-    start = _URL_START.match(url)
+    start = URL_START.match(url)
     if start is None:
         return url, None, None
     rest = url[start.end() :]
@@ -90,7 +83,7 @@ def join_credentials(url: str, user: str | None, password: str | None) -> str:
     clean, _, _ = split_credentials(url)
     if user is None and password is None:
         return clean
-    start = _URL_START.match(clean)
+    start = URL_START.match(clean)
     if start is None:
         raise ConfigError("user and password belong to rtsp:// and rtsps:// URLs only: leave them out")
     if ":" in (user or ""):
@@ -102,26 +95,6 @@ def join_credentials(url: str, user: str | None, password: str | None) -> str:
             f"{MAX_CREDENTIALS_BYTES} can be sent: choose a shorter password"
         )
     return start.group() + userinfo + "@" + clean[start.end() :]
-
-
-def redact(text: str) -> str:
-    """`text` (a URL, or a line with URLs in it) with every credential replaced by `***`.
-
-    Rather too much is hidden than too little: from `://` to the last `@` of the line, or of the part of it
-    before the next URL, since a password may hold blanks.
-    """
-    out: list[str] = []
-    place = 0
-    for start in _URL_START.finditer(text):
-        if start.start() < place:
-            continue
-        end = _LINE_OR_URL.search(text, start.end())
-        at = text.rfind("@", start.end(), end.start() if end else len(text))
-        if at >= 0:
-            out += [text[place : start.end()], HIDDEN]
-            place = at
-    out.append(text[place:])
-    return _SECRET_QUERY.sub(rf"\g<1>{HIDDEN}", "".join(out))
 
 
 def check_source_url(url: str) -> str:
@@ -144,7 +117,7 @@ def check_source_url(url: str) -> str:
 
 def _check_network_url(url: str, scheme: str) -> None:
     clean, _, _ = split_credentials(url)
-    start = _URL_START.match(clean)
+    start = URL_START.match(clean)
     if start is None:
         raise ConfigError(f"{redact(url)}: after '{scheme}:' comes '//' and the host; {ALLOWED}")
     rest = clean[start.end() :]
@@ -170,7 +143,7 @@ def sendable(url: str) -> str:
 
     What is percent-encoded already stays as it is, and so does what cameras are known to take raw.
     """
-    start = _URL_START.match(url)
+    start = URL_START.match(url)
     at = start.end() if start else 0
     at += _authority_end(url[at:])
     return url[:at] + _UNSENDABLE.sub(lambda found: quote(found.group(), safe=""), url[at:])
@@ -179,7 +152,7 @@ def sendable(url: str) -> str:
 def host_and_port(url: str) -> tuple[str, int]:
     """The host (without brackets) and port of an rtsp or rtsps URL; 554 or 322 where none is given."""
     clean, _, _ = split_credentials(url)
-    start = _URL_START.match(clean)
+    start = URL_START.match(clean)
     if start is None:
         raise ConfigError(f"{redact(url)}: not a URL with a host")
     rest = clean[start.end() :]
