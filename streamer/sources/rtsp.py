@@ -89,9 +89,7 @@ class RtspSource:
             except av.error.OSError as error:
                 if error.errno != errno.EPROTONOSUPPORT:
                     raise
-            if (
-                self._refusal is not None
-            ):  # raised here, where no error of FFmpeg's hangs on it: they hold URLs
+            if self._refusal is not None:  # out here no error of FFmpeg's, with its URL, hangs on it
                 raise self._refused(self._refusal, (end - time.monotonic()) / 2)
         raise SourceError(f"{self.shown}: {self._not_offered(order)}")
 
