@@ -7,16 +7,16 @@ from pathlib import Path
 _HEAD = 64
 _MOST_BOXES = 10_000
 _TO_CONVERT = "convert it to MP4 first"
-_PLAYLIST = "is a playlist, which names other files: give the video itself"
-_SOUND = "is sound without a picture: give a video"
+_PLAYLIST = "not a video, but a playlist, which names other files: give the video itself"
+_SOUND = "not a video, but sound without a picture: give a video"
 _BEGINNINGS = (
-    (b"\xff\xd8\xff", "is a JPEG picture, no video: give a video"),
-    (b"\x89PNG", f"is a PNG picture, no video: give a video; an animated one: {_TO_CONVERT}"),
-    (b"BM", "is a BMP picture, no video: give a video"),
+    (b"\xff\xd8\xff", "not a video, but a JPEG picture: give a video"),
+    (b"\x89PNG", f"not a video, but a PNG picture: give a video; an animated one: {_TO_CONVERT}"),
+    (b"BM", "not a video, but a BMP picture: give a video"),
     (b"#EXTM3U", _PLAYLIST),
     (b"ffconcat", _PLAYLIST),
     (b"[playlist]", _PLAYLIST),
-    (b"v=0", "is a description of a stream (SDP), no video: add the camera by its rtsp:// address"),
+    (b"v=0", "not a video, but a description of one (SDP): add the camera by its rtsp:// address"),
     (b"ID3", _SOUND),
     (b"fLaC", _SOUND),
 )
@@ -30,17 +30,17 @@ def what_else(path: Path) -> str:
     except OSError:
         return ""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return f"is a WebP picture, which is not read: {_TO_CONVERT}"
+        return f"not a video, but a WebP picture: {_TO_CONVERT}"
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return _SOUND
     if head[4:8] == b"ftyp" and not _has_index(path):
         return (
-            "has no index (moov), without which an MP4 cannot be read: its recording or copy was cut short; "
-            "copy it again"
+            "damaged: it has no index (moov), without which an MP4 cannot be read: its recording or copy was "
+            "cut short; copy it again"
         )
     start = head.lstrip(b"\xef\xbb\xbf")
     known = next((text for begin, text in _BEGINNINGS if start.startswith(begin)), "")
-    return known or ("is text, no video: give the video itself" if start and _is_text(start) else "")
+    return known or ("not a video, but text: give the video itself" if start and _is_text(start) else "")
 
 
 def _is_text(head: bytes) -> bool:

@@ -37,14 +37,14 @@ def refusal(path: Path) -> str:
 
 
 BYTES = [
-    ("list.m3u8", b"#EXTM3U\n#EXTINF:3,\n%s\n", "is a playlist"),
-    ("list.txt", b"ffconcat version 1.0\nfile %s\n", "is a playlist"),
-    ("list.pls", b"[playlist]\nFile1=%s\n", "is a playlist"),
-    ("plain.m3u", b"%s\n", "is text"),
+    ("list.m3u8", b"#EXTM3U\n#EXTINF:3,\n%s\n", "not a video, but a playlist"),
+    ("list.txt", b"ffconcat version 1.0\nfile %s\n", "not a video, but a playlist"),
+    ("list.pls", b"[playlist]\nFile1=%s\n", "not a video, but a playlist"),
+    ("plain.m3u", b"%s\n", "not a video, but text"),
     ("a.sdp", b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=%s\r\n", "rtsp:// address"),
     ("a.webp", b"RIFF\x20\x00\x00\x00WEBPVP8X", "WebP picture"),
-    ("a.wav", b"RIFF\x20\x00\x00\x00WAVEfmt ", "is sound"),
-    ("song.mp3", b"ID3\x04\x00\x00\x00\x00\x00\x00", "is sound"),
+    ("a.wav", b"RIFF\x20\x00\x00\x00WAVEfmt ", "not a video, but sound"),
+    ("song.mp3", b"ID3\x04\x00\x00\x00\x00\x00\x00", "not a video, but sound"),
 ]
 
 
@@ -61,7 +61,7 @@ def test_what_names_other_files_or_is_no_video_is_refused_by_name(
 def test_a_picture_is_refused_as_one(tmp_path: Path, name: str, kind: str) -> None:
     path = tmp_path / name
     cv2.imwrite(str(path), np.zeros((90, 160, 3), np.uint8))
-    assert f"is a {kind} picture, no video" in refusal(path)
+    assert f"not a video, but a {kind} picture" in refusal(path)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
