@@ -18,7 +18,7 @@ from streamer.sources.base import ReadOptions
 from streamer.sources.synthetic import Scene, create
 
 HERE = Path(__file__).parent
-SCENE = Scene(seed=3, width=640, height=360, fps=15.0, density=0.7, mast=8.0, seconds=40)
+SCENE = Scene(seed=7, width=640, height=360, fps=15.0, density=0.7, mast=8.0, seconds=40)
 DETECTIONS, EVENTS = HERE / "street.npz", HERE / "street.events.jsonl"
 
 

@@ -31,7 +31,7 @@ from streamer.sources.synthetic.truth import CrossingTruth
 from tests.clips import make_clip
 from tests.patience import patient
 
-SCENE = Scene(seed=3, width=640, height=360, fps=15.0, density=0.7, mast=8.0, seconds=40)
+SCENE = Scene(seed=7, width=640, height=360, fps=15.0, density=0.7, mast=8.0, seconds=40)
 LINE = "street=" + ",".join(f"{v:g}" for point in SCENE.line().points for v in point)
 
 

@@ -142,4 +142,4 @@ def test_the_crossings_of_public_truth_are_those_of_its_table(corpus: Path) -> N
         ]
         assert counts == [int(n) for n in expected], name
         compared += 1
-    assert compared == 8
+    assert compared >= 8
