@@ -306,7 +306,9 @@ class DeliverWorker:
         redis: dict[str, Any] = {"state": "off"}
         if self._projector is not None:
             redis = self._projector.status()
-        elif self._assignment is not None and self._assignment.redis_url:
+        elif self._applied is None:
+            redis = {"state": "connecting"}
+        elif self._applied.redis_url:
             redis = {"state": "refused", "last_error": "redis.url is not understood"}
         return {"ledger": ledger, "redis": redis, "taken": dict(self._counts), "damaged": self._bus.damaged}
 
