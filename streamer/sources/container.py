@@ -127,7 +127,9 @@ class VideoInput:
     """The video of one input: open() once, next_frame() by one thread, close() from any.
 
     `frames` counts the decoded pictures, `damaged` the packets that could not be decoded, `video_bytes`
-    what the packets of the video held.
+    what the packets of the video held. `index` is the stream's number in the container, `stated` how many
+    packets the header says there are, `listed` how many its index has at the open, `listed_empty` how many
+    of these are of no bytes.
     """
 
     def __init__(self, request: OpenRequest) -> None:
@@ -143,6 +145,8 @@ class VideoInput:
         self.frames = 0
         self.damaged = 0
         self.video_bytes = 0
+        self.format = ""  # FFmpeg's name of the container
+        self.index = self.stated = self.listed = self.listed_empty = 0
 
     @property
     def container(self) -> InputContainer:
@@ -192,6 +196,10 @@ class VideoInput:
         codec.thread_count = 1  # one thread costs the least CPU and memory; cameras run side by side
         codec.options = _DECODER_OPTIONS
         self._stream = stream
+        self.format, self.index, self.stated = container.format.name, stream.index, stream.frames
+        if self.stated:  # now: another thread may close the container while it is read
+            sizes = [entry.size for entry in stream.index_entries]
+            self.listed, self.listed_empty = len(sizes), sizes.count(0)
 
     def next_frame(self, timeout_s: float) -> VideoFrame | None:
         """The next picture, None at the end. Raise SourceStalled after `timeout_s`, or SourceDamaged."""

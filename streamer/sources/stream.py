@@ -48,13 +48,10 @@ def frames_stated(video: VideoInput, path: Path | None = None) -> int:
     Recorders write an empty packet where the picture is the one before, and the header counts these: the
     index knows better, where it lists about as many as the header states.
     """
-    stream = video.stream
-    listed, empty = len(stream.index_entries), 0
-    if path is not None and video.container.format.name == "avi":
-        listed, empty = video_chunks(path, stream.index)
-    elif stream.frames:
-        empty = sum(1 for entry in stream.index_entries if not entry.size)
-    return max(0, stream.frames - empty) if listed >= WHOLE * stream.frames else stream.frames
+    listed, empty = video.listed, video.listed_empty
+    if path is not None and video.format == "avi":
+        listed, empty = video_chunks(path, video.index)
+    return max(0, video.stated - empty) if listed >= WHOLE * video.stated else video.stated
 
 
 def describe(
