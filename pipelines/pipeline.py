@@ -18,6 +18,7 @@ from pipelines.actions.engine import ActionEngine
 from pipelines.camera_rules import CameraRules
 from pipelines.count import Analytics, create_analytics
 from pipelines.detect.detector import Detector, Ticket
+from pipelines.detect.errors import FrameRefused
 from pipelines.detect.filter import DetectionFilter
 from pipelines.scene.tracker import SceneWatch
 from pipelines.skeleton import MIN_SCORE
@@ -59,6 +60,22 @@ class Pending:
     images: tuple[Image, ...] = ()
     scenes: tuple[Image | None, ...] = ()
     colours: tuple[Image | None, ...] = ()
+
+    def only(self, rows: Sequence[int]) -> Pending:
+        """The frames at these places of the batch, to be followed without the others."""
+
+        def of(values: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(values[i] for i in rows) if values else ()
+
+        return Pending(
+            of(self.stamps),
+            self.ticket,
+            of(self.aspects),
+            of(self.greys),
+            of(self.images),
+            of(self.scenes),
+            of(self.colours),
+        )
 
 
 class Pipeline:
@@ -185,6 +202,18 @@ class Pipeline:
         Raises FrameRefused when the detector's output is not usable; no camera's state has changed then.
         """
         return self.follow(pending, self.detector.collect(pending.ticket))
+
+    def collect_each(self, pending: Pending) -> list[FrameResult | str]:
+        """Likewise, but a frame whose answer is not usable costs the others nothing: in its place is why."""
+        try:
+            found = self.detector.collect(pending.ticket)
+        except FrameRefused as error:
+            given = error.detections or (None,) * len(pending.stamps)
+            good = [i for i, boxes in enumerate(given) if boxes is not None]
+            taken = [boxes for boxes in given if boxes is not None]
+            followed = dict(zip(good, self.follow(pending.only(good), taken), strict=True)) if good else {}
+            return [followed.get(i) or error.reasons.get(i, str(error)) for i in range(len(pending.stamps))]
+        return list(self.follow(pending, found))
 
     def look(self, pending: Pending, found: Sequence[Detections]) -> list[Detections]:
         """The detections of a batch with embeddings of their colours, where frames are far apart and the

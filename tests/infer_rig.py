@@ -6,7 +6,9 @@ delivery worker are played here.
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ import numpy as np
 
 from pipelines.camera_rules import CameraRules
 from pipelines.detect.detector import Ticket
+from pipelines.detect.errors import AnswerRefused, FrameRefused
 from pipelines.pipeline import Pipeline
 from pipelines.spec import PipelineSpec
 from pipelines.values import Detections, Frame, Labels, Stamp
+from streamer.events.cloudevents import COUNTING_TYPES, COUNTS
 from streamer.ipc.bus import Bus
 from streamer.ipc.counters import Books
 from streamer.ipc.frame_ring import RingMemory
@@ -39,7 +43,7 @@ STEP_NS = 100_000_000
 WIDTH, HEIGHT = 64, 36
 LIMIT_S = 20.0
 
-Looks = Callable[[Stamp], Detections]  # may raise what a detector's collect() may
+Looks = Callable[[Stamp], Detections]  # raises AnswerRefused where that frame's answer is no good
 
 
 class ScriptedDetector:
@@ -52,16 +56,28 @@ class ScriptedDetector:
         self.parallel, self.depth = 1, 3
         self._look = look
         self._open: dict[int, list[Stamp]] = {}
+        self.batches: Counter[int] = Counter()  # by the number of their frames
 
     def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:
         ticket = Ticket(tuple(frame.stamp.camera for frame in frames))
+        self.batches[len(frames)] += 1
         self._open[id(ticket)] = [frame.stamp for frame in frames]
         if notify is not None:
             notify()
         return ticket
 
     def collect(self, ticket: Ticket) -> list[Detections]:
-        return [self._look(stamp) for stamp in self._open.pop(id(ticket))]
+        found: list[Detections | None] = []
+        reasons: dict[int, str] = {}
+        for i, stamp in enumerate(self._open.pop(id(ticket))):
+            try:
+                found.append(self._look(stamp))
+            except AnswerRefused as error:
+                reasons[i] = str(error)
+                found.append(None)
+        if reasons:
+            raise FrameRefused(reasons, tuple(found))
+        return [each for each in found if each is not None]
 
     def give_maps(self, strides: Sequence[int]) -> int:
         raise NotImplementedError
@@ -100,6 +116,8 @@ class InferRig:
         self.ring = self.shared / "ring"
         RingMemory.create(self.ring, 4, WIDTH, HEIGHT)
         self.records: list[EventRecord] = []
+        self.load_late = False  # whether the ledger's answer is there before a pipeline is
+        self.may_load = threading.Event()
         self._rows: dict[str, int] = {}
         self._rev = 0
         self._bus = Bus(base / "run")
@@ -116,6 +134,7 @@ class InferRig:
     def assign(self, **models: str) -> None:
         """Give the worker these cameras, each with its model, and wait until it has them."""
         self._rev += 1
+        self.may_load.clear()
         rules = CameraRules.model_validate(DOOR).model_dump_json()
         for camera in models:
             self._rows.setdefault(camera, len(self._rows))
@@ -125,11 +144,15 @@ class InferRig:
         )
         self.worker._handle("supervisor", InferAssignment(self._rev, self._rev, "onnx", 1, cameras))
         held = self.worker._cameras
+        if self.load_late:
+            self.until(lambda: all(self.worker._journal.knows(n) for n in models))
+        self.may_load.set()
         self.until(lambda: all(held[n].spec == spec(m) for n, m in models.items()))
         self.until(lambda: all(self.worker._journal.knows(n) for n in models))
 
     def load(self, spec_json: str) -> Pipeline:
         """Stands for PipelineLoader._load."""
+        assert self.may_load.wait(LIMIT_S)
         return self._pipelines(PipelineSpec.model_validate_json(spec_json).model)
 
     def frames(self, camera: str, numbers: Sequence[int], epoch: int = 1) -> None:
@@ -140,9 +163,12 @@ class InferRig:
             self.until(lambda before=before: self._answered(camera) > before)
 
     def hand(self, camera: str, number: int, epoch: int = 1) -> None:
+        """Those that are handed over one after another, with no step between, wait together."""
         media_ns, now_ns = number * STEP_NS, time.monotonic_ns()
         place = (str(self.ring), 0, 0, epoch, number, WIDTH, HEIGHT)
-        self._capture.send(FrameReady(camera, *place, media_ns, time.time_ns(), now_ns, "pts"))
+        message = FrameReady(camera, *place, media_ns, time.time_ns(), now_ns, "pts")
+        self.worker._handle("capture-0", message)
+        self.worker._wake()
 
     def _answered(self, camera: str) -> int:
         books = self.books.balance(self._rows[camera])
@@ -162,11 +188,19 @@ class InferRig:
                 self._take(received.message)
                 self._deliver.send(received.peer, Ack(received.message.number))
             elif isinstance(received.message, ResumeRequest):
-                stands = tuple(CameraResume(c, self.last_seq(c), 0, ()) for c in received.message.cameras)
+                stands = tuple(self._stands(camera) for camera in received.message.cameras)
                 self._deliver.send(received.peer, Resume(stands))
 
     def _take(self, batch: Batch) -> None:
         self.records += [event for event in batch.events if event.seq > self.last_seq(event.camera)]
+
+    def _stands(self, camera: str) -> CameraResume:
+        """As the ledger answers."""
+        told = [record for record in self.records if record.camera == camera]
+        ends = [(r.seq, int(r.data["end_ns"])) for r in told if r.type == COUNTS]
+        bucket_seq, end_ns = ends[-1] if ends else (0, 0)
+        counting = tuple(r for r in told if r.seq > bucket_seq and r.type in COUNTING_TYPES)
+        return CameraResume(camera, self.last_seq(camera), end_ns, counting)
 
     def last_seq(self, camera: str) -> int:
         return max((r.seq for r in self.records if r.camera == camera), default=0)

@@ -18,7 +18,7 @@ class FrameRefused(ValueError):
     """Raised by `collect` when a model's answer to a frame is not a set of boxes (NaN, infinite, absurd).
 
     `reasons` maps the position of each refused frame in the batch to one line; `detections` holds what was
-    found in the others, with None at the refused positions. The detector goes on working.
+    found in the others, without feature maps, and None at the refused positions. The detector goes on.
     """
 
     def __init__(self, reasons: Mapping[int, str], detections: tuple[Detections | None, ...] = ()) -> None:

@@ -28,7 +28,8 @@ class Worker(Protocol):
     def step(self) -> None: ...
 
     def close(self) -> None:
-        """Finish what is in hand and write it down; called once, after the last step or an error."""
+        """Finish what is in hand and write it down; called once, after the last step or an error, also one
+        of open() that left it half done."""
 
 
 def run(worker: Worker, beat: Callable[[], None]) -> Exit:
@@ -37,6 +38,7 @@ def run(worker: Worker, beat: Callable[[], None]) -> Exit:
     def stop(_signum: int, _frame: FrameType | None) -> None:
         worker.stopping = True
 
+    code = Exit.OK
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the supervisor decides
     try:
@@ -48,7 +50,18 @@ def run(worker: Worker, beat: Callable[[], None]) -> Exit:
             beat()
     except StreamerError as error:
         log.error("%s", error)
-        return error.exit_code
+        code = error.exit_code
     finally:
+        closed = _close(worker)
+        code = code or closed
+    return code
+
+
+def _close(worker: Worker) -> Exit:
+    """What went wrong before is the cause and keeps the exit code; an error here is told all the same."""
+    try:
         worker.close()
+    except StreamerError as error:
+        log.error("%s", error)
+        return error.exit_code
     return Exit.OK

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.detect.errors import AnswerRefused
+from pipelines.events import LINE_CROSSED
 from pipelines.pipeline import Pipeline
 from pipelines.values import Detections, Stamp
+from streamer.events.cloudevents import COUNTS
 from streamer.workers.infer import loader as loading
 from tests.infer_rig import InferRig, ScriptedDetector, boxes
 
@@ -99,6 +102,29 @@ def test_ids_begin_anew_in_a_new_epoch_also_after_a_restart(rig: InferRig) -> No
     assert min(second) < 5  # the first of those that are never shown have numbers too
 
 
+def counted(rig: InferRig) -> int:
+    buckets = [record.data for record in rig.records if record.type == COUNTS]
+    ways = [by_class for b in buckets for line in b["lines"].values() for by_class in line.values()]
+    return sum(sum(by_class.values()) for by_class in ways)
+
+
+@pytest.mark.parametrize("load_late", [False, True])
+def test_a_bucket_holds_what_was_counted_before_a_restart_and_after_it(
+    rig: InferRig, load_late: bool
+) -> None:
+    rig.load_late = load_late
+    rig.assign(gate="one")
+    rig.frames("gate", range(40))
+    rig.settle()
+    rig.kill()
+    rig.assign(gate="one")
+    rig.frames("gate", range(40, 80))
+    rig.worker._emitter.close_buckets(rig.worker._cameras["gate"], stopping=True)
+    rig.settle()
+    crossings = [record for record in rig.records if record.type == LINE_CROSSED]
+    assert len(crossings) == counted(rig) > 4
+
+
 def test_a_checkpoint_that_cannot_be_written_is_told_and_counted_until_one_can(rig: InferRig) -> None:
     rig.assign(gate="one")
     rig.frames("gate", range(12))
@@ -111,3 +137,28 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_counted_until_one_can(r
     in_the_way.rmdir()
     rig.frames("gate", range(30, 42))
     assert camera.trouble == ""
+
+
+def test_a_frame_that_is_refused_costs_the_other_cameras_of_its_batch_nothing(
+    rig: InferRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(stamp: Stamp) -> Detections:
+        if stamp.camera == "bad":
+            raise AnswerRefused("a score that is not a number")
+        return passers_by(stamp)
+
+    detector = ScriptedDetector(look, max_batch=3)
+    monkeypatch.setattr(rig, "_pipelines", lambda _model: Pipeline(detector))
+    rig.assign(gate="one", bad="one", yard="one")
+    for number in range(30):
+        for camera in ("gate", "bad", "yard"):
+            rig.hand(camera, number)
+        rig.until(lambda n=number: all(rig._answered(c) == n + 1 for c in ("gate", "bad", "yard")))
+    rig.settle()
+    assert [rig.books.balance(row).inferred for row in range(3)] == [30, 0, 30]
+    assert rig.books.balance(1).dropped == {"refused": 30}
+    assert rig.worker._cameras["bad"].trouble == "frame not used: a score that is not a number"
+    assert rig.worker._cameras["gate"].trouble == ""
+    crossed = Counter(record.camera for record in rig.records if record.type == LINE_CROSSED)
+    assert crossed["gate"] == crossed["yard"] >= 2
+    assert detector.batches == {3: 30}

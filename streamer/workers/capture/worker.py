@@ -83,7 +83,6 @@ class CaptureWorker:
     def __init__(self, name: str, runtime_dir: Path, shared_dir: Path) -> None:
         self.stopping = False
         self.name = name
-        self._runtime_dir = runtime_dir
         self._books = Books.attach(shared_dir / "books")
         self._cameras: dict[str, _Camera] = {}
         self._retired = Retired()
@@ -92,10 +91,10 @@ class CaptureWorker:
         self._next_status_s = 0.0
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._infer: dict[str, Client] = {}
+        self._bus = Bus(runtime_dir)
 
     def open(self) -> None:
         cv2.setNumThreads(1)  # several cameras share the process; a pool would fight with inference
-        self._bus = Bus(self._runtime_dir)
         self._bus.watch(self._wake_fd)
         self._supervisor = self._bus.connect("supervisor", self.name)
 

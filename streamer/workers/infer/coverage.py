@@ -12,10 +12,10 @@ from typing import Any
 from pipelines.events import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
 from pipelines.values import Event
 from streamer.ipc.counters import Balance
+from streamer.workers.quantiles import Quantiles, rounded
 
 SEEN_GAP_NS = 1_000_000_000  # two looks at most this far apart see what happens between them
 CLOSE_DELAY_NS = 2_000_000_000
-MAX_AGES = 4096
 KINDS = ("seen", "gated", "dropped", "offline", "unknown")
 
 
@@ -26,6 +26,7 @@ class _Bucket:
     lines: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     zones: dict[str, dict[str, int]] = field(default_factory=dict)
     marks: list[str] = field(default_factory=list)
+    ages_ms: Quantiles = field(default_factory=Quantiles)  # of the frames captured in it
 
     def mark(self, text: str) -> None:
         if text not in self.marks:
@@ -44,7 +45,6 @@ class Coverage:
         self._gated = False
         self._busy_before = books.dropped.get("busy", 0)
         self._books = books
-        self._ages_ms: list[float] = []
         self._bucket(now_ns).spent_ns["unknown"] += now_ns - self._start_of(now_ns)
 
     def begin_after(self, closed_ns: int) -> None:
@@ -68,8 +68,7 @@ class Coverage:
         self._live = True
         self._gated = gated
         self._busy_before = dropped_busy
-        if len(self._ages_ms) < MAX_AGES:
-            self._ages_ms.append(age_ms)
+        self._bucket(max(captured_ns, self._closed_until_ns)).ages_ms.add(age_ms)
 
     def lost(self, at_ns: int) -> None:
         """The source is no longer live."""
@@ -116,20 +115,25 @@ class Coverage:
         return {
             "at_ns": self._at_ns,
             "closed_until_ns": self._closed_until_ns,
-            "spent": [[at, b.spent_ns, b.marks] for at, b in self._open.items()],
+            "spent": [[at, b.spent_ns, b.marks, b.ages_ms.save()] for at, b in self._open.items()],
         }
 
     def restore(self, saved: dict[str, Any], now_ns: int) -> None:
-        """Take over the times a predecessor had put down; what was counted comes from the ledger."""
-        if not 0 <= now_ns - int(saved["at_ns"]) < self._size_ns * 4:
+        """Take over the times a predecessor had put down; what was counted comes from the ledger, after this.
+
+        Nothing is taken over from one that closed its last bucket before its end: see `begin_after`. Raises
+        KeyError, TypeError, ValueError or AttributeError where `saved` is not from save(), changing nothing.
+        """
+        at_ns, closed_until_ns = int(saved["at_ns"]), int(saved["closed_until_ns"])
+        if not 0 <= now_ns - at_ns < self._size_ns * 4 or closed_until_ns > now_ns:
             return
-        self._open.clear()
-        for start_ns, spent, marks in saved["spent"]:
-            bucket = self._bucket(int(start_ns))
+        found: dict[int, _Bucket] = {}
+        for start_ns, spent, marks, ages in saved["spent"]:
+            bucket = found[int(start_ns)] = _Bucket(int(start_ns))
             bucket.spent_ns.update({k: int(v) for k, v in spent.items() if k in KINDS})
             bucket.marks.extend(str(m) for m in marks)
-        self._at_ns = int(saved["at_ns"])
-        self._closed_until_ns = int(saved["closed_until_ns"])
+            bucket.ages_ms.add_saved(ages)
+        self._open, self._at_ns, self._closed_until_ns = found, at_ns, closed_until_ns
 
     # ---- inside
 
@@ -168,7 +172,6 @@ class Coverage:
     def _describe(self, start_ns: int, end_ns: int, books: Balance) -> dict[str, Any]:
         bucket = self._open.get(start_ns) or _Bucket(start_ns)
         before, self._books = self._books, books
-        ages, self._ages_ms = sorted(self._ages_ms), []
         dropped = {k: v - before.dropped.get(k, 0) for k, v in books.dropped.items()}
         return {
             "start_ns": bucket.start_ns,
@@ -184,9 +187,9 @@ class Coverage:
                 "dropped": {k: v for k, v in dropped.items() if v},
             },
             "age_ms": {
-                "p50": percentile(ages, 0.50),
-                "p99": percentile(ages, 0.99),
-                "max": round(ages[-1], 2) if ages else None,
+                "p50": rounded(bucket.ages_ms.at(0.50)),
+                "p99": rounded(bucket.ages_ms.at(0.99)),
+                "max": rounded(bucket.ages_ms.largest),
             },
             "marks": bucket.marks,
         }

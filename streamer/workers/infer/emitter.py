@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT_GOOD_S = 30.0  # an older one says nothing about where things are now
 
+# What a checkpoint that is not as it should be can lead to.
+DAMAGED = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
+
 Emitted = tuple[InferredCamera, Event]
 
 
@@ -89,7 +92,11 @@ class Emitter:
         self.emit([(camera, Event(CAMERA_STATE, stamp, state.camera, data))])
 
     def resume(self, camera: InferredCamera, news: CameraResume) -> None:
-        """The ledger has said where the camera stands: go on from there."""
+        """The ledger has said where the camera stands: go on from there.
+
+        The times of a predecessor come first, which need no pipeline: they would wipe out what is counted.
+        """
+        self._take_over_times(camera)
         camera.coverage.begin_after(news.bucket_start_ns)
         for event in news.bucket_events:
             camera.coverage.recount(event.type, event.subject, event.data, event.captured_ns)
@@ -141,22 +148,29 @@ class Emitter:
             return "", 0
 
     def take_over(self, camera: InferredCamera) -> bool:
-        """Go on from a predecessor's checkpoint. False: its pipeline must be opened anew."""
+        """Go on with the tracks of a predecessor's checkpoint. False: its pipeline must be opened anew."""
         saved = self._checkpoints.read(camera.name)
         if saved is None or camera.pipeline is None:
             return True
-        now_ns = time.time_ns()
         try:
-            fresh = 0 <= time.monotonic() - saved["at_s"] < CHECKPOINT_GOOD_S
-            if saved["spec"] == camera.spec and fresh:
+            if saved["spec"] == camera.spec and _is_fresh(saved):
                 camera.pipeline.restore(camera.name, saved["pipeline"])
-                camera.coverage.restore(saved["coverage"], now_ns)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        except DAMAGED as error:
             log.warning("camera %s: its checkpoint cannot be used: %s", camera.name, error)
             return False
-        finally:
-            camera.coverage.mark("restarted", now_ns)
         return True
+
+    def _take_over_times(self, camera: InferredCamera) -> None:
+        saved = self._checkpoints.read(camera.name)
+        if saved is None:
+            return
+        now_ns = time.time_ns()
+        try:
+            if _is_fresh(saved):
+                camera.coverage.restore(saved["coverage"], now_ns)
+        except DAMAGED as error:
+            log.warning("camera %s: the times in its checkpoint cannot be used: %s", camera.name, error)
+        camera.coverage.mark("restarted", now_ns)
 
     @property
     def checkpoints_failed(self) -> int:
@@ -187,6 +201,10 @@ class Emitter:
             inference_ms=round(inference_ms, 3),
             taken_ms=round(taken_ms, 3),
         )
+
+
+def _is_fresh(saved: dict[str, Any]) -> bool:
+    return bool(0 <= time.monotonic() - saved["at_s"] < CHECKPOINT_GOOD_S)
 
 
 def _age_ms(stamp: Stamp) -> float:

@@ -16,7 +16,6 @@ from pathlib import Path
 import cv2
 
 from pipelines.camera_rules import CameraRules
-from pipelines.detect.errors import FrameRefused
 from pipelines.pipeline import Pipeline
 from streamer.ipc.bus import Bus
 from streamer.ipc.counters import Books
@@ -65,15 +64,17 @@ class InferWorker:
         self._settled = False  # every camera has the pipeline it was assigned, or a complaint instead
         self._next_hello_s = self._next_status_s = self._next_checkpoint_s = 0.0
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._bus = Bus(runtime_dir)
+        self._opened = False
 
     def open(self) -> None:
         cv2.setNumThreads(1)  # the detector has the cores
-        self._bus = Bus(self._runtime_dir)
         self._bus.watch(self._wake_fd)
         self._turns = Turns(self._bus.serve(self.name), self._cameras, self._wake)
         self._supervisor = self._bus.connect("supervisor", self.name)
         self._journal = Journal(self.name, self._bus.connect("deliver", self.name), self._runtime_dir)
         self._emitter = Emitter(self._journal, Checkpoints(self._shared_dir), self._books)
+        self._opened = True
 
     def step(self) -> None:
         for received in self._bus.poll(self._turns.patience_s()):
@@ -91,6 +92,11 @@ class InferWorker:
 
         A crossing that was not decided yet is counted so, and no track's path is lost.
         """
+        if self._opened:
+            self._finish_all()
+        self._bus.close()
+
+    def _finish_all(self) -> None:
         self._drain()
         for camera in self._cameras.values():
             if camera.ready is not None:
@@ -105,7 +111,6 @@ class InferWorker:
                     self._journal.acknowledged(received.message)
             self._journal.tick(time.monotonic())
         self._journal.close()
-        self._bus.close()
 
     # ---- messages
 
@@ -279,16 +284,14 @@ class InferWorker:
     def _finish(self, running: Running) -> None:
         """Track, count, write down and send what the detector found."""
         assert running.pending is not None
-        try:
-            results = running.pipeline.collect(running.pending)
-        except FrameRefused as error:
-            for camera in running.cameras:
-                camera.block.add(drop_refused=1)
-                camera.refuse(f"frame not used: {error}")
-            return
+        results = running.pipeline.collect_each(running.pending)
         self._turns.note(running)
         events: list[Emitted] = []
         for camera, result in zip(running.cameras, results, strict=True):
+            if isinstance(result, str):
+                camera.block.add(drop_refused=1)
+                camera.refuse(f"frame not used: {result}")
+                continue
             self._emitter.looked(camera, result)
             events += [(camera, event) for event in result.events]
         self._emitter.emit(events, running)
