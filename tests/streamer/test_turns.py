@@ -24,17 +24,23 @@ STEP_NS = 40_000_000
 class SlowDetector:
     """Two batches side by side, six open at once; a batch is done when its `notify` is called."""
 
-    parallel, depth = 2, 6
+    parallel, depth, max_batch = 2, 6, 1
 
     def __init__(self) -> None:
         self.finish: list[Callable[[], None]] = []
 
 
+class QuickDetector(SlowDetector):
+    """As the motion detector."""
+
+    parallel, depth = 1, 3
+
+
 class FakePipeline:
     max_batch = 1
 
-    def __init__(self) -> None:
-        self.detector = SlowDetector()
+    def __init__(self, detector: SlowDetector | None = None) -> None:
+        self.detector = detector or SlowDetector()
         self.frames: list[str] = []
 
     def submit(self, frames: Sequence[Frame], notify: Callable[[], None]) -> object:
@@ -224,3 +230,70 @@ def test_what_a_batch_took_is_known_when_it_is_done() -> None:
     running = Running(None, (), 10.0, finished=True, finished_s=10.025)  # type: ignore[arg-type]
     assert running.took_s == pytest.approx(0.025)
     assert np.isfinite(Running(None, (), time.monotonic()).took_s)  # type: ignore[arg-type]
+
+
+def with_motion(scene: Callable[..., Scene]) -> tuple[Scene, FakePipeline]:
+    """Cameras a, b and c share a slow detector, m has a quick one of its own."""
+    four = scene("abcm")
+    quick = FakePipeline(QuickDetector())
+    four.cameras["m"].pipeline = quick  # type: ignore[assignment]
+    return four, quick
+
+
+def test_a_frame_starts_in_a_detector_with_room_though_an_older_one_waits_for_a_busy_detector(
+    scene: Callable[..., Scene],
+) -> None:
+    """A camera with the motion detector had half its frames beside two with a slower one."""
+    four, quick = with_motion(scene)
+    for name in "abc":
+        four.arrive(name, 0)
+    assert four.started() == ["a0", "b0"]  # and c waits, who was not served for longest
+    for number in range(3):
+        four.arrive("m", number)
+        assert four.started() == []
+        assert quick.frames.pop() == f"m{number}"
+        quick.detector.finish[-1]()
+        assert four.finished() == ["m"]
+    four.pipeline.detector.finish[0]()
+    four.finished()
+    assert four.started() == ["c0"]
+
+
+def test_a_full_detector_keeps_its_own_frames_back_whatever_room_another_has(
+    scene: Callable[..., Scene],
+) -> None:
+    four, quick = with_motion(scene)
+    four.arrive("m", 0)
+    four.arrive("a", 0)
+    assert four.started() == ["a0"]
+    assert quick.frames == ["m0"]
+    four.arrive("m", 1)
+    assert four.started() == []
+    assert quick.frames == ["m0"]  # one at a time
+    four.arrive("b", 0)
+    assert four.started() == ["b0"]
+
+
+def test_a_detector_with_room_asks_for_frames_whatever_another_is_busy_with(
+    scene: Callable[..., Scene],
+) -> None:
+    four, _ = with_motion(scene)
+    first = four.ask()
+    assert "m" in first
+    assert len(first) == 3  # and two for the slow one
+    for name in first:
+        four.arrive(name, 0)
+    assert sorted(four.started()) == sorted(f"{name}0" for name in first if name != "m")
+    four.cameras["m"].pipeline.detector.finish[-1]()  # type: ignore[union-attr]
+    assert four.finished() == ["m"]
+    assert four.ask() == ["m"]
+
+
+def test_how_long_a_batch_takes_is_learnt_of_each_detector(scene: Callable[..., Scene]) -> None:
+    four, quick = with_motion(scene)
+    for _ in range(60):
+        four.turns.note(Running(quick, (), 10.0, finished=True, finished_s=10.002))  # type: ignore[arg-type]
+        four.turns.note(Running(four.pipeline, (), 10.0, finished=True, finished_s=10.2))  # type: ignore[arg-type]
+    ask_s = [four.turns._ask_at_s(Running(p, (), 100.0)) for p in (quick, four.pipeline)]  # type: ignore[arg-type]
+    assert ask_s[0] < 100.01
+    assert ask_s[1] > 100.15

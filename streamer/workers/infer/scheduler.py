@@ -1,9 +1,10 @@
 """Whose frame is next: demands to the capture workers, and batches into the detector.
 
-A detector computes one batch or a few side by side. While it has nothing to do a demand is out for every
-camera; a busy one asks, shortly before a batch will be done, for one frame: of a camera it has not looked
-at for long, and of those rather one that has just decoded one. So nothing is converted for nobody, and a
-frame is young when it is taken. The batches of one camera are finished in the order of its frames.
+A detector computes one batch or a few side by side, whatever other detectors of the worker do. While it has
+nothing to do a demand is out for every camera of it; a busy one asks, shortly before a batch will be done,
+for one frame: of a camera it has not looked at for long, and of those rather one that has just decoded one.
+So nothing is converted for nobody, and a frame is young when it is taken. The batches of one camera are
+finished in the order of its frames.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
+from pipelines.detect.detector import Detector
 from pipelines.pipeline import Pending, Pipeline
 from pipelines.values import Frame, Stamp
 from streamer.errors import StorageError
@@ -21,6 +24,7 @@ from streamer.ipc.frame_ring import RingReader
 from streamer.ipc.messages import Demand, FrameReady
 from streamer.workers.infer.camera import RECENT, InferredCamera
 
+USUAL_S = 0.03  # what a batch takes in a detector of which nothing is known yet
 LEAD_MIN_S, LEAD_MAX_S = 0.002, 0.030  # how long before the end of a batch the next frame is asked for
 LEAD_SPARE_S = 0.001
 LATE_S = 0.006  # a frame may be decoded so much later than its rhythm says: the one before is taken then
@@ -46,7 +50,7 @@ class Running:
 
 
 class Turns:
-    """One detector's time, shared fairly. The detector's thread calls `wake` when a batch is done."""
+    """Each detector's time, shared fairly. A detector's thread calls `wake` when a batch is done."""
 
     def __init__(
         self, server: Server, cameras: Mapping[str, InferredCamera], wake: Callable[[], None]
@@ -57,12 +61,14 @@ class Turns:
         self._cameras = cameras
         self._wake = wake
         self._ring = RingReader()
-        self._inference_s = 0.03  # smoothed: how long a batch takes
+        # Smoothed, of each detector: how long a batch takes.
+        self._inference_s: WeakKeyDictionary[Detector, float] = WeakKeyDictionary()
         self._turnaround_s = 0.005  # smoothed: from a demand to its frame
 
     def note(self, running: Running) -> None:
         """Learn from a batch that is done how long the next will take."""
-        self._inference_s += SMOOTHING * (running.took_s - self._inference_s)
+        before_s = self._inference_s.get(running.pipeline.detector, USUAL_S)
+        self._inference_s[running.pipeline.detector] = before_s + SMOOTHING * (running.took_s - before_s)
         self.inference_ms.append(running.took_s * 1e3)
 
     def tidy(self) -> None:
@@ -112,17 +118,14 @@ class Turns:
         refused: list[tuple[InferredCamera, str]] = []
         while True:
             ready = [c for c in self._cameras.values() if c.ready is not None and c.pipeline is not None]
-            if not ready:
-                return refused
             ready.sort(key=lambda c: c.served_s)
-            pipeline = ready[0].pipeline
-            assert pipeline is not None
-            if not self._room(pipeline):
+            # An older frame that waits for a busy detector keeps none back from another that has room.
+            pipeline = next((c.pipeline for c in ready if c.pipeline and self._room(c.pipeline)), None)
+            if pipeline is None:
                 return refused
-            if self._exchange(ready):
-                continue
-            batch = [c for c in ready if c.pipeline is pipeline][: pipeline.max_batch]
-            refused += self._start(pipeline, batch)
+            batch = [c for c in ready if c.pipeline is pipeline]
+            if not self._exchange(batch):
+                refused += self._start(pipeline, batch[: pipeline.max_batch])
 
     def _exchange(self, ready: list[InferredCamera]) -> bool:
         """Ask anew for frames that grew old in waiting: there is a newer one. Once, then any will do."""
@@ -141,8 +144,12 @@ class Turns:
     def _room(self, pipeline: Pipeline) -> bool:
         """Whether another batch can compute now. Those that are being finished have tickets open as well."""
         detector = pipeline.detector
-        computing = sum(not running.finished for running in self.running)
-        return computing < detector.parallel and len(self.running) < detector.depth - detector.parallel
+        mine = self._running_in(detector)
+        computing = sum(not running.finished for running in mine)
+        return computing < detector.parallel and len(mine) < detector.depth - detector.parallel
+
+    def _running_in(self, detector: Detector) -> list[Running]:
+        return [running for running in self.running if running.pipeline.detector is detector]
 
     def _start(self, pipeline: Pipeline, batch: list[InferredCamera]) -> Iterable[tuple[InferredCamera, str]]:
         taken: list[InferredCamera] = []
@@ -189,16 +196,19 @@ class Turns:
         are sent beside it, so that a detector with room has one out for every camera before long.
         """
         now_s = time.monotonic()
-        asked = self._by_turn([c for c in open_to if not c.demanded_s and c.ready is None], now_s)
-        if not asked or asked[0].pipeline is None:
-            return
-        pipeline = asked[0].pipeline
-        computing = [running for running in self.running if not running.finished]
-        room = max(pipeline.detector.parallel - len(computing), 0)
+        asked = [c for c in open_to if not c.demanded_s and c.ready is None]
+        for detector in {id(c.pipeline.detector): c.pipeline.detector for c in asked if c.pipeline}.values():
+            mine = [c for c in asked if c.pipeline and c.pipeline.detector is detector]
+            for camera in self._by_turn(mine, now_s)[: self._wanted(detector, now_s) * detector.max_batch]:
+                self._demand(camera, now_s)
+
+    def _wanted(self, detector: Detector, now_s: float) -> int:
+        """For how many batches more there is or will soon be room, with none waiting or coming for it."""
+        computing = [running for running in self._running_in(detector) if not running.finished]
+        room = max(detector.parallel - len(computing), 0)
         room += sum(now_s >= self._ask_at_s(running) for running in computing)
-        room -= sum(c.ready is not None or self._is_coming(c, now_s) for c in self._cameras.values())
-        for camera in asked[: max(room, 0) * pipeline.max_batch]:
-            self._demand(camera, now_s)
+        its = [c for c in self._cameras.values() if c.pipeline and c.pipeline.detector is detector]
+        return max(0, room - sum(c.ready is not None or self._is_coming(c, now_s) for c in its))
 
     def patience_s(self) -> float:
         """How long to wait for messages: until the next demand is due."""
@@ -238,7 +248,7 @@ class Turns:
 
     def _ask_at_s(self, running: Running) -> float:
         lead_s = min(max(self._turnaround_s * 1.2 + LEAD_SPARE_S, LEAD_MIN_S), LEAD_MAX_S)
-        return running.started_s + self._inference_s - lead_s
+        return running.started_s + self._inference_s.get(running.pipeline.detector, USUAL_S) - lead_s
 
 
 def _stamp(message: FrameReady) -> Stamp:
