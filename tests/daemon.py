@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import yaml
 
 from streamer.api import control_socket as control
 from streamer.daemon.redis_server import subscriber_url, writer_url
+from streamer.daemon.shared_memory import SHARED_ROOT
 from tests.patience import patient
 
 START_LIMIT_S = 40.0
@@ -48,6 +50,12 @@ class Daemon:
         if wait:
             self.wait_for(lambda s: self._serves(s), START_LIMIT_S, "the daemon to serve")
         return self
+
+    @property
+    def segments_dir(self) -> Path:
+        """Its shared memory: other daemons have theirs beside it."""
+        digest = hashlib.sha256(str(self.runtime_dir).encode()).hexdigest()[:12]
+        return SHARED_ROOT / f"streamer-{digest}"
 
     def command(self, *args: str) -> list[str]:
         return [sys.executable, "-m", "streamer.cli.main", "--config", str(self.config_dir), *args]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from streamer.daemon.shared_memory import SHARED_ROOT
 from tests.daemon import Daemon
 from tests.moving import camera
 
@@ -21,7 +20,6 @@ def mode(path: Path) -> int:
 
 def test_sockets_segments_and_the_ledger_are_private(daemon: Daemon, moving_clip: Path) -> None:
     daemon.write_camera(camera("a", moving_clip, loop=True))
-    before = set(SHARED_ROOT.glob("streamer-*"))
     daemon.start()
     daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > 5, 30, "frames")
     assert mode(daemon.state_dir) & 0o007 == 0
@@ -32,7 +30,7 @@ def test_sockets_segments_and_the_ledger_are_private(daemon: Daemon, moving_clip
     for path in daemon.state_dir.glob("ledger*"):
         assert mode(path) & ~0o600 == 0, f"{path.name}: {mode(path):o}"
     assert mode(daemon.state_dir / "redis") == 0o700
-    (folder,) = set(SHARED_ROOT.glob("streamer-*")) - before
+    folder = daemon.segments_dir
     assert mode(folder) == 0o700
     assert len(list(folder.iterdir())) >= 2
     for path in folder.iterdir():
@@ -59,11 +57,10 @@ def test_a_killed_supervisor_leaves_no_process_and_its_segments_go_at_the_next_s
 def test_what_a_killed_daemon_left_is_taken_away_by_any_that_starts_after_it(
     daemon: Daemon, short_dir: Path
 ) -> None:
-    before = set(SHARED_ROOT.glob("streamer-*"))
     daemon.start()
-    (left,) = set(SHARED_ROOT.glob("streamer-*")) - before
+    left = daemon.segments_dir
+    assert left.exists()  # and afterwards, until any daemon starts, also another test's
     daemon.kill()
-    assert left.exists()
     other = Daemon(short_dir / "other", inference={"engine": "motion"})
     try:
         other.start()

@@ -59,7 +59,7 @@ def test_a_clip_read_as_fast_as_it_is_inferred_gives_its_counts_and_drops_nothin
 ) -> None:
     daemon.write_camera(camera("door", clip, realtime=False))
     daemon.start()
-    status = daemon.wait_for(lambda s: ended(s) and delivered(s), 60, "the clip's end")
+    status = daemon.wait_for(lambda s: ended(s) and idle(s) and delivered(s), 60, "the clip's end")
     books = status["cameras"][0]["books"]
     assert off_by(books) == 0
     assert books["in_flight"] == 0
@@ -98,7 +98,7 @@ def test_closed_buckets_say_what_was_counted_and_how_much_of_the_time_was_seen(
 ) -> None:
     daemon.write_camera(camera("door", clip))
     daemon.start()
-    daemon.wait_for(lambda s: ended(s), 60, "the clip's end")
+    daemon.wait_for(lambda s: ended(s) and idle(s), 60, "the clip's end")
     assert daemon.stop() == 0
     counted = daemon.cli("counts", "--camera", "door", "--json")
     assert json.loads(counted.stdout)
@@ -112,9 +112,8 @@ def test_closed_buckets_say_what_was_counted_and_how_much_of_the_time_was_seen(
     for bucket in buckets:
         spent_s = sum(bucket["coverage"].values())
         assert spent_s == pytest.approx((bucket["end_ns"] - bucket["start_ns"]) / 1e9, abs=0.01)
-    seen_s, dropped_s = (sum(b["coverage"][name] for b in buckets) for name in ("seen_s", "dropped_s"))
-    assert seen_s > 10  # however busy the machine is
-    assert seen_s + dropped_s == pytest.approx(20.0, abs=1.0)
+    seen_s = sum(b["coverage"]["seen_s"] for b in buckets)
+    assert 10 < seen_s < 21  # of 20: a busy machine begins late and drops frames
     assert "stopped" in buckets[-1]["marks"]
 
 
