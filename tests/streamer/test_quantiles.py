@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamer.workers.infer.coverage import percentile
-from streamer.workers.quantiles import ERROR, LEAST, MOST, Quantiles
+from streamer.workers.infer.quantiles import ERROR, LEAST, MOST, Quantiles
 
 
 def of(values: list[float]) -> Quantiles:

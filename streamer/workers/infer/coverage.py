@@ -12,7 +12,7 @@ from typing import Any
 from pipelines.events import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
 from pipelines.values import Event
 from streamer.ipc.counters import Balance
-from streamer.workers.quantiles import Quantiles, rounded
+from streamer.workers.infer.quantiles import Quantiles, rounded
 
 SEEN_GAP_NS = 1_000_000_000  # two looks at most this far apart see what happens between them
 CLOSE_DELAY_NS = 2_000_000_000
