@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from pipelines.class_names import find
 from pipelines.detect.detector import Detector
 from pipelines.train.detector.dataset import CLASSES
 from streamer.cli import daemon
@@ -88,7 +89,7 @@ def _drafter(store: ConfigStore, wanted: str | None) -> Detector:
     engine, chosen = model_store(store).choose("auto", wanted)
     detector = open_detector(engine, chosen)
     seen = detector.labels.names
-    if not set(seen) & set(CLASSES):
+    if not any(find(name, CLASSES) for name in seen):
         who = chosen.shown if chosen is not None else "motion"
         raise ModelError(
             f"{who} sees {', '.join(seen[:6])}, and labels are of {', '.join(CLASSES)}: all "
