@@ -47,7 +47,7 @@ class Daemon(Protocol):
     def change(self, wanted: AnyChange) -> int:
         """Apply a change; returns the revision that it made. Raises StreamerError."""
 
-    def take_picture(self, camera: str, width: int, answer: Answer) -> None:
+    def take_snapshot(self, camera: str, width: int, answer: Answer) -> None:
         """Answer with the camera's next picture, later. Raises StreamerError."""
 
 
@@ -82,7 +82,7 @@ def _change(daemon: Daemon, arguments: WantedChange, answer: Answer) -> None:
 
 
 def _snapshot(daemon: Daemon, arguments: SnapshotArguments, answer: Answer) -> None:
-    daemon.take_picture(arguments.camera, arguments.width, answer)
+    daemon.take_snapshot(arguments.camera, arguments.width, answer)
 
 
 OPERATIONS: dict[str, Operation] = {

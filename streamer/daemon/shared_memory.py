@@ -21,7 +21,7 @@ from streamer.errors import CapacityError, StorageError
 from streamer.ipc.atomic_write import write_atomically
 from streamer.ipc.counters import MAX_ROWS, Books
 from streamer.ipc.frame_ring import RingMemory
-from streamer.ipc.messages import RingGrant
+from streamer.ipc.messages import RingAllocated
 
 SHARED_ROOT = Path("/dev/shm")
 EPOCHS_FILE = "epochs.json"
@@ -83,21 +83,21 @@ class SharedState:
         self._generations[camera] = self.generation(camera) + 1
         return self._generations[camera]
 
-    def grant(self, camera: str, slots: int, width: int, height: int, opening: int) -> RingGrant:
+    def allocate_ring(self, camera: str, slots: int, width: int, height: int, opening: int) -> RingAllocated:
         """A new ring, and the camera's next epoch. Raises StorageError when there is no room for it."""
         generation = self._next_generation(camera)
         path = self.folder / f"{camera}.{generation}"
-        self.release(camera)  # who still maps the old one may finish
+        self.release_ring(camera)  # who still maps the old one may finish
         RingMemory.create(path, slots, width, height)
         self._rings[camera] = path
         epochs = {**self._epochs, camera: self.epoch(camera) + 1}
         try:
             write_atomically(self._epochs_path, json.dumps(epochs) + "\n", 0o640)
         except StorageError:
-            self.release(camera)  # memory that nobody would use
+            self.release_ring(camera)  # memory that nobody would use
             raise
         self._epochs = epochs
-        return RingGrant(
+        return RingAllocated(
             camera=camera,
             path=str(path),
             generation=generation,
@@ -108,7 +108,7 @@ class SharedState:
             opening=opening,
         )
 
-    def release(self, camera: str) -> None:
+    def release_ring(self, camera: str) -> None:
         """Nobody captures the camera now: its ring's memory goes back as soon as nobody maps it."""
         path = self._rings.pop(camera, None)
         if path is not None:
@@ -116,7 +116,7 @@ class SharedState:
 
     def forget(self, camera: str) -> None:
         """The camera is gone: its ring and its row may be used anew (its epochs go on counting)."""
-        self.release(camera)
+        self.release_ring(camera)
         row = self._rows.pop(camera, None)
         if row is not None:
             self._free_rows.append(row)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from streamer.daemon.operations import Answer
 from streamer.errors import SourceError
-from streamer.ipc.messages import Picture
+from streamer.ipc.messages import Snapshot
 
 LIMIT_S = 8.0
 
@@ -31,7 +31,7 @@ class Pictures:
         self._asked[number] = _Asked(answer, now_s + LIMIT_S)
         return number
 
-    def arrived(self, picture: Picture) -> None:
+    def arrived(self, picture: Snapshot) -> None:
         asked = self._asked.pop(picture.request, None)
         if asked is None:
             return

@@ -46,17 +46,17 @@ from streamer.errors import (
 )
 from streamer.ipc.bus import Bus
 from streamer.ipc.messages import (
+    AllocateRing,
     CameraStatus,
+    CameraWarning,
     Hello,
     Message,
-    OpenRing,
-    Picture,
     Ready,
     Reclaim,
     RingRefused,
+    Snapshot,
+    SnapshotRequest,
     SourceState,
-    TakePicture,
-    Trouble,
     WorkerStatus,
 )
 from streamer.logs import setup_daemon
@@ -164,7 +164,7 @@ class Supervisor:
             self._quarantine.forget(name)
         self._replan()
         for name in before - self._plan.capture_of.keys():
-            self._shared.release(name)
+            self._shared.release_ring(name)
         for name in gone:
             self._shared.forget(name)
 
@@ -302,13 +302,13 @@ class Supervisor:
         elif isinstance(message, SourceState):
             if self._captures(member, message.camera):
                 self._note(message.camera).state = message
-        elif isinstance(message, OpenRing):
+        elif isinstance(message, AllocateRing):
             if self._captures(member, message.camera):
-                self._grant(worker, message)
-        elif isinstance(message, Trouble):
+                self._allocate_ring(worker, message)
+        elif isinstance(message, CameraWarning):
             if message.camera in self._plan.capture_of:
                 self._note(message.camera).trouble = message.text
-        elif isinstance(message, Picture):
+        elif isinstance(message, Snapshot):
             self._pictures.arrived(message)
 
     def _captures(self, member: Member, camera: str) -> bool:
@@ -316,10 +316,10 @@ class Supervisor:
         a ring that it got would be nobody's to remove."""
         return member.stop_by_s is None and self._plan.capture_of.get(camera) == member.spec.name
 
-    def _grant(self, worker: str, message: OpenRing) -> None:
+    def _allocate_ring(self, worker: str, message: AllocateRing) -> None:
         note = self._note(message.camera)
         try:
-            grant = self._shared.grant(
+            ring = self._shared.allocate_ring(
                 message.camera, self._config.capture.slots, message.width, message.height, message.opening
             )
         except StorageError as error:
@@ -330,7 +330,7 @@ class Supervisor:
             return
         note.trouble = ""
         note.opens += 1
-        self._server.send(worker, grant)
+        self._server.send(worker, ring)
 
     def _send_camera(self, camera: str, message: Message) -> bool:
         worker = self._plan.capture_of.get(camera)
@@ -347,13 +347,13 @@ class Supervisor:
         else:
             serve(self._operations, self, request)
 
-    def take_picture(self, camera: str, width: int, answer: Answer) -> None:
+    def take_snapshot(self, camera: str, width: int, answer: Answer) -> None:
         """Answer with the camera's next picture, when it comes. Raises ConfigError."""
         if camera in self._force.misconfigured:
             raise ConfigError(f"camera {camera} is misconfigured: {self._force.misconfigured[camera].why}")
         self._config.known_camera(camera)
         number = self._pictures.expect(answer, time.monotonic())
-        if not self._send_camera(camera, TakePicture(number, camera, width)):
+        if not self._send_camera(camera, SnapshotRequest(number, camera, width)):
             self._pictures.give_up(number, SourceError(f"camera {camera} is not captured: enable it first"))
 
     # ---- status

@@ -2,12 +2,12 @@
 
 Messages are frozen msgspec structs in one tagged union; `encode` and `decode` are the only doors.
 
-    worker     -> supervisor   Hello, Ready, OpenRing, SourceState, Picture, Trouble,
+    worker     -> supervisor   Hello, Ready, AllocateRing, SourceState, Snapshot, CameraWarning,
                                WorkerStatus
-    supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, RingGrant, RingRefused,
-                               Reclaim, TakePicture, CameraStatus, Stop
+    supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, RingAllocated,
+                               RingRefused, Reclaim, SnapshotRequest, CameraStatus, Stop
     capture    -> inference    FrameReady, SourceState
-    inference  -> capture      Demand
+    inference  -> capture      FrameRequest
     inference  -> delivery     ResumeRequest, Batch
     delivery   -> inference    Resume, Ack
 """
@@ -59,7 +59,7 @@ class Ready(_Message, frozen=True):
     rev: int
 
 
-class Trouble(_Message, frozen=True):
+class CameraWarning(_Message, frozen=True):
     """Something a person should read in `status`; `text` is one line and holds no secret."""
 
     worker: str
@@ -138,7 +138,7 @@ class DeliverAssignment(_Message, frozen=True):
     cameras: tuple[str, ...] | None = None  # all that are configured; Redis says of others that they are gone
 
 
-class OpenRing(_Message, frozen=True):
+class AllocateRing(_Message, frozen=True):
     """A source is open: asks for slots of `width` x `height` x 3 bytes and the camera's next epoch.
 
     Asked again after a while where it was refused or not answered.
@@ -151,7 +151,7 @@ class OpenRing(_Message, frozen=True):
     opening: int  # the worker's own count, to match the answer
 
 
-class RingGrant(_Message, frozen=True):
+class RingAllocated(_Message, frozen=True):
     camera: str
     path: str
     generation: int
@@ -177,7 +177,7 @@ class Reclaim(_Message, frozen=True):
     generation: int
 
 
-class TakePicture(_Message, frozen=True):
+class SnapshotRequest(_Message, frozen=True):
     """Asks a capture worker for the camera's next frame as a JPEG, at most `width` wide (0: full size)."""
 
     request: int
@@ -185,8 +185,8 @@ class TakePicture(_Message, frozen=True):
     width: int
 
 
-class Picture(_Message, frozen=True):
-    """The answer to TakePicture; `jpeg` is empty and `error` says why when there is none."""
+class Snapshot(_Message, frozen=True):
+    """The answer to SnapshotRequest; `jpeg` is empty and `error` says why when there is none."""
 
     request: int
     camera: str
@@ -225,8 +225,10 @@ class FrameReady(_Message, frozen=True):
     clock_source: str
 
 
-class Demand(_Message, frozen=True):
-    """The reader is ready for the newest frame of `camera`, and gives back `slots` of `generation`."""
+class FrameRequest(_Message, frozen=True):
+    """Credit for one frame: the reader is ready for the newest of `camera`, and releases `slots` of
+    `generation`. Without `want` it releases them and asks for nothing.
+    """
 
     camera: str
     generation: int
@@ -317,21 +319,21 @@ class Resume(_Message, frozen=True):
 Message = (
     Hello
     | Ready
-    | Trouble
+    | CameraWarning
     | WorkerStatus
     | CaptureAssignment
     | InferAssignment
     | DeliverAssignment
-    | OpenRing
-    | RingGrant
+    | AllocateRing
+    | RingAllocated
     | RingRefused
     | Reclaim
-    | TakePicture
+    | SnapshotRequest
     | CameraStatus
-    | Picture
+    | Snapshot
     | Stop
     | FrameReady
-    | Demand
+    | FrameRequest
     | SourceState
     | Batch
     | Ack

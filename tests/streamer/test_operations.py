@@ -58,7 +58,7 @@ class Site:
         apply_change(self.store, wanted)
         return 1
 
-    def take_picture(self, camera: str, width: int, answer: Answer) -> None:
+    def take_snapshot(self, camera: str, width: int, answer: Answer) -> None:
         self.store.load().known_camera(camera)
         answer.reply({"camera": camera, "width": width})
 

@@ -15,7 +15,7 @@ from streamer.config.store import ConfigStore
 from streamer.daemon.status import well_formed
 from streamer.daemon.supervisor import Supervisor
 from streamer.errors import CapacityError, NotApplied
-from streamer.ipc.messages import Trouble, WorkerStatus
+from streamer.ipc.messages import CameraWarning, WorkerStatus
 
 
 def a_supervisor(folder: Path, calls: list[str]) -> Any:
@@ -29,7 +29,7 @@ def a_supervisor(folder: Path, calls: list[str]) -> Any:
         return call
 
     found: Any = Supervisor(ConfigStore(folder), {})
-    message = SimpleNamespace(peer="infer-0", message=Trouble("infer-0", "gate", "x"))
+    message = SimpleNamespace(peer="infer-0", message=CameraWarning("infer-0", "gate", "x"))
     found._bus = SimpleNamespace(poll=note("poll", [message, message]))
     found._control = SimpleNamespace(poll=note("requests", [1, 2]))
     found._fleet = SimpleNamespace(reap=note("reap", [1, 2]), tick=note("tick"), members={})
@@ -82,7 +82,7 @@ def test_a_worker_s_status_that_is_not_as_it_should_be_is_shown_without_it(camer
 def test_a_message_of_a_worker_that_is_unknown_is_passed_over(tmp_path: Path) -> None:
     supervisor: Any = Supervisor(ConfigStore(tmp_path), {})
     supervisor._fleet = SimpleNamespace(members={})
-    supervisor._handle("nobody", Trouble("nobody", "gate", "x"))
+    supervisor._handle("nobody", CameraWarning("nobody", "gate", "x"))
     assert supervisor._cameras == {}
 
 

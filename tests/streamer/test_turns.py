@@ -13,7 +13,7 @@ import pytest
 from pipelines.values import Frame
 from streamer.ipc.counters import Books
 from streamer.ipc.frame_ring import RingMemory
-from streamer.ipc.messages import Demand, FrameReady, InferCamera
+from streamer.ipc.messages import FrameReady, FrameRequest, InferCamera
 from streamer.workers.infer.camera import InferredCamera
 from streamer.workers.infer.coverage import Coverage
 from streamer.workers.infer.scheduler import Running, Turns
@@ -47,9 +47,9 @@ class Wire:
     """Keeps the demands that are sent."""
 
     def __init__(self) -> None:
-        self.demands: list[Demand] = []
+        self.demands: list[FrameRequest] = []
 
-    def send(self, _peer: str, demand: Demand) -> bool:
+    def send(self, _peer: str, demand: FrameRequest) -> bool:
         self.demands.append(demand)
         return True
 

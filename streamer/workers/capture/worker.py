@@ -21,21 +21,21 @@ from streamer.ipc.bus import Bus, Client
 from streamer.ipc.counters import Books
 from streamer.ipc.frame_ring import RingMemory, RingWriter
 from streamer.ipc.messages import (
+    AllocateRing,
+    CameraWarning,
     CaptureAssignment,
     CaptureCamera,
-    Demand,
     FrameReady,
+    FrameRequest,
     Hello,
-    OpenRing,
-    Picture,
     Ready,
     Reclaim,
-    RingGrant,
+    RingAllocated,
     RingRefused,
+    Snapshot,
+    SnapshotRequest,
     SourceState,
     Stop,
-    TakePicture,
-    Trouble,
     WorkerStatus,
 )
 from streamer.workers.capture.camera_thread import CameraReader, Held, StateChange
@@ -71,7 +71,7 @@ class _Camera:
         self.ring_path = ""
         self.epoch = 0
         self.opening = -1  # the opening that the ring belongs to
-        self.demand: Demand | None = None
+        self.demand: FrameRequest | None = None
         self.state: SourceState | None = None
         self.decoding = Rate()
         self.odd = ""  # why a frame of it could last not be converted
@@ -134,17 +134,17 @@ class CaptureWorker:
     # ---- messages
 
     def _handle(self, message: object) -> None:
-        if isinstance(message, Demand):
+        if isinstance(message, FrameRequest):
             self._demanded(message)
         elif isinstance(message, CaptureAssignment):
             self._assign(message)
-        elif isinstance(message, RingGrant):
+        elif isinstance(message, RingAllocated):
             self._grant(message)
         elif isinstance(message, RingRefused):
             self._refused(message)
         elif isinstance(message, Reclaim):
             self._reclaim(message)
-        elif isinstance(message, TakePicture):
+        elif isinstance(message, SnapshotRequest):
             self._picture(message)
         elif isinstance(message, Stop):
             self.stopping = True
@@ -193,7 +193,7 @@ class CaptureWorker:
         self._retired.add(camera.reader, time.monotonic())
         self._books.bury_capture(camera.row)
 
-    def _grant(self, grant: RingGrant) -> None:
+    def _grant(self, grant: RingAllocated) -> None:
         camera = self._cameras.get(grant.camera)
         request = camera.request if camera is not None else None
         if camera is None or request is None or request.opening != grant.opening:
@@ -201,7 +201,7 @@ class CaptureWorker:
         try:
             memory = RingMemory.attach(Path(grant.path), grant.slots, grant.width, grant.height)
         except StorageError as error:
-            self._supervisor.send(Trouble(self.name, grant.camera, str(error)))
+            self._supervisor.send(CameraWarning(self.name, grant.camera, str(error)))
             self._refused(RingRefused(grant.camera, grant.opening, str(error)))
             return
         camera.ring = RingWriter(memory, grant.generation)
@@ -243,12 +243,12 @@ class CaptureWorker:
             camera.reader.want(False)
         self._tell_infer(camera)
 
-    def _demanded(self, demand: Demand) -> None:
+    def _demanded(self, demand: FrameRequest) -> None:
         camera = self._cameras.get(demand.camera)
         if camera is None:
             return
         if camera.ring is not None:
-            camera.ring.give_back(demand.generation, demand.slots)
+            camera.ring.release(demand.generation, demand.slots)
         camera.told_s = time.monotonic()
         if demand.want:
             camera.demand = demand
@@ -300,7 +300,7 @@ class CaptureWorker:
         )
         if not sent:
             return "busy"
-        ring.hand(slot)
+        ring.lease(slot)
         return ""
 
     # ---- what others are told
@@ -323,7 +323,7 @@ class CaptureWorker:
             return
         # It is live, and said to be, when its frames can be handed over: that takes a ring.
         width, height = fit(info.width, info.height, camera.config.analysis_width)
-        question = OpenRing(self.name, camera.config.name, width, height, change.opening)
+        question = AllocateRing(self.name, camera.config.name, width, height, change.opening)
         camera.request = RingRequest(question, state)
 
     def _say(self, camera: _Camera, state: SourceState) -> None:
@@ -344,12 +344,12 @@ class CaptureWorker:
         if not camera.told_s or (live and now_s - camera.told_s > RETELL_S):
             self._tell_infer(camera)
 
-    def _picture(self, request: TakePicture) -> None:
+    def _picture(self, request: SnapshotRequest) -> None:
         camera = self._cameras.get(request.camera)
         newest = camera.reader.newest() if camera else None
         if newest is None:
             state = camera.state.state if camera and camera.state else "not captured here"
-            self._supervisor.send(Picture(request.request, request.camera, b"", f"the camera is {state}"))
+            self._supervisor.send(Snapshot(request.request, request.camera, b"", f"the camera is {state}"))
             return
         quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
         error, content = "the picture could not be encoded", b""
@@ -359,7 +359,7 @@ class CaptureWorker:
                 error, content = "", jpeg.tobytes()
         except Exception:  # as in _convert
             log.exception("camera %s: %s", request.camera, error)
-        self._supervisor.send(Picture(request.request, request.camera, content, error))
+        self._supervisor.send(Snapshot(request.request, request.camera, content, error))
 
     def _report(self, now_s: float) -> None:
         self._next_status_s = now_s + STATUS_EVERY_S

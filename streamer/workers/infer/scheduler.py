@@ -18,7 +18,7 @@ from pipelines.values import Frame, Stamp
 from streamer.errors import StorageError
 from streamer.ipc.bus import Server
 from streamer.ipc.frame_ring import RingReader
-from streamer.ipc.messages import Demand, FrameReady
+from streamer.ipc.messages import FrameReady, FrameRequest
 from streamer.workers.infer.camera import RECENT, InferredCamera
 
 LEAD_MIN_S, LEAD_MAX_S = 0.002, 0.030  # how long before the end of a batch the next frame is asked for
@@ -232,7 +232,7 @@ class Turns:
 
     def _demand(self, camera: InferredCamera, now_s: float) -> None:
         slots = tuple(slot for generation, slot in camera.owed if generation == camera.generation)
-        if self._server.send(camera.worker, Demand(camera.name, camera.generation, slots)):
+        if self._server.send(camera.worker, FrameRequest(camera.name, camera.generation, slots)):
             camera.owed.clear()
             camera.demanded_s = now_s
 
