@@ -102,8 +102,10 @@ def test_a_worker_that_cannot_be_told_is_tried_again_and_holds_up_no_other(tmp_p
     supervisor._plan = SimpleNamespace(workers={"infer-0": None, "deliver": None})
     supervisor._force = SimpleNamespace(config=Config(), misconfigured={}, healed=lambda: False)
     supervisor._startup = SimpleNamespace(tick=lambda _cameras: None)
+    supervisor._fleet = SimpleNamespace(members={})
     supervisor._once_a_second(0.0)
-    assert (told, supervisor._unassigned) == (["infer-0", "deliver", "infer-0"], set())
+    assert (told[2:], supervisor._unassigned) == (["infer-0", "deliver"], set())
+    assert supervisor._guard.counts == {"assignment of a worker": 1}
 
 
 def test_a_change_of_which_a_worker_is_not_told_is_not_said_to_be_applied(tmp_path: Path) -> None:
