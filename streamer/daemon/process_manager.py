@@ -14,7 +14,7 @@ import psutil
 from streamer.daemon.child_process import Child, describe_exit
 from streamer.daemon.topology import START_ORDER, STOP_ORDER, Role, WorkerSpec
 from streamer.errors import StreamerError
-from streamer.ipc.counters import MAX_WORKERS, Books
+from streamer.ipc.counters import MAX_WORKERS, FrameCounters
 from streamer.ipc.messages import CaptureAssignment, Message
 
 log = logging.getLogger(__name__)
@@ -67,9 +67,9 @@ class Member:
 class Fleet:
     """`command(spec, beat)` gives a worker's command line; deaths are reported by `reap`."""
 
-    def __init__(self, books: Books, command: Callable[[WorkerSpec, int], list[str]]) -> None:
+    def __init__(self, counters: FrameCounters, command: Callable[[WorkerSpec, int], list[str]]) -> None:
         self.members: dict[str, Member] = {}
-        self._books = books
+        self._counters = counters
         self._command = command
         self._wanted: Mapping[str, WorkerSpec] = {}
         self._crowded = False  # and that has been said
@@ -170,7 +170,7 @@ class Fleet:
                 member.child.wait(1.0)
 
     def beat_age_s(self, member: Member) -> float:
-        return (time.monotonic_ns() - self._books.last_beat_ns(member.beat_index)) / 1e9
+        return (time.monotonic_ns() - self._counters.last_beat_ns(member.beat_index)) / 1e9
 
     def _admit(self, name: str) -> None:
         """Make room for a worker that is wanted; where there is none, it waits until others have gone."""
@@ -182,7 +182,7 @@ class Fleet:
             log.error("%s waits: a daemon runs %d workers at most", name, MAX_WORKERS)
 
     def _start(self, member: Member) -> None:
-        self._books.beat(member.beat_index)
+        self._counters.beat(member.beat_index)
         try:
             command = self._command(member.spec, member.beat_index)
             child = Child(member.spec.name, command, _PARTING[member.spec.role])

@@ -1,4 +1,4 @@
-"""The shared memory that a daemon owns: the books, every camera's ring, and the numbers that name them.
+"""The shared memory that a daemon owns: the counters, every camera's ring, and the numbers that name them.
 
 Everything lies in one 0700 folder of /dev/shm, named after the runtime folder. The daemon holds a lock on
 a file in it; a folder whose lock nobody holds was left by a daemon that was killed, and is taken away when
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from streamer.errors import CapacityError, StorageError
 from streamer.ipc.atomic_write import write_atomically
-from streamer.ipc.counters import MAX_ROWS, Books
+from streamer.ipc.counters import COUNTERS_FILE, MAX_ROWS, FrameCounters
 from streamer.ipc.frame_ring import RingMemory
 from streamer.ipc.messages import RingAllocated
 
@@ -42,7 +42,7 @@ class SharedState:
             self._lock = _make_locked(self.folder)
         except OSError as error:
             raise StorageError(f"cannot use shared memory at {self.folder}: {error.strerror}") from error
-        self.books = Books.create(self.folder / "books")
+        self.counters = FrameCounters.create(self.folder / COUNTERS_FILE)
         self._epochs_path = state_dir / EPOCHS_FILE
         self._epochs = _read_epochs(self._epochs_path)
         self._rows: dict[str, int] = {}
@@ -52,12 +52,12 @@ class SharedState:
         self._rings: dict[str, Path] = {}
 
     def row(self, camera: str) -> int:
-        """The camera's row in the books, given at first sight. Raises CapacityError when none is left."""
+        """The camera's row in the counters, given at first sight. Raises CapacityError when none is left."""
         if camera not in self._rows:
             if not self._free_rows:
                 raise CapacityError(f"camera {camera}: at most {MAX_ROWS} cameras a daemon")
             row = self._free_rows.popleft()
-            self.books.clear(row)
+            self.counters.clear(row)
             self._rows[camera] = row
         return self._rows[camera]
 

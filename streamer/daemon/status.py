@@ -1,4 +1,4 @@
-"""What `streamer status --json` shows, put together from the books and from what workers report."""
+"""What `streamer status --json` shows, put together from the frame counters and from what workers report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from streamer.models.installed import shown_as
 
 @dataclass(slots=True)
 class CameraNote:
-    """What the supervisor knows of a camera beside the books."""
+    """What the supervisor knows of a camera beside its frame counters."""
 
     state: SourceState | None = None
     trouble: str = ""
@@ -112,7 +112,7 @@ def camera_status(
     }
     member = fleet.members.get(worker)
     status["restarts"] = member.restarts if member else 0
-    status["books"] = books_status(shared, name)
+    status |= frames_status(shared, name)
     return status
 
 
@@ -136,7 +136,7 @@ def misconfigured_status(name: str, fault: Misconfigured, plan: Plan, shared: Sh
         "opens": 0,
         "trouble": "",
         "restarts": 0,
-        "books": books_status(shared, name),
+        **frames_status(shared, name),
     }
 
 
@@ -149,18 +149,15 @@ def _detector(described: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": shown_as(Path(str(path))) if path else described.get("engine", ""), **told}
 
 
-def books_status(shared: SharedState, camera: str) -> dict[str, Any]:
-    """decoded = inferred + gated + the sum of dropped + in_flight, at the moment this was taken."""
-    if not shared.knows(camera):
-        return {"decoded": 0, "inferred": 0, "gated": 0, "dropped": {}, "in_flight": 0}
-    balance = shared.books.balance(shared.row(camera))
-    return {
-        "decoded": balance.decoded,
-        "inferred": balance.inferred,
-        "gated": balance.gated,
-        "dropped": balance.dropped,
-        "in_flight": balance.in_flight,
-    }
+def frames_status(shared: SharedState, camera: str) -> dict[str, Any]:
+    """The keys `frames` and `books`, its older name:
+    decoded = inferred + gated + the sum of dropped + in_flight, at the moment this was taken.
+    """
+    frames: dict[str, Any] = {"decoded": 0, "inferred": 0, "gated": 0, "dropped": {}, "in_flight": 0}
+    if shared.knows(camera):
+        balance = shared.counters.balance(shared.row(camera))
+        frames = {key: getattr(balance, key) for key in frames}
+    return {"frames": frames, "books": frames}
 
 
 def _of_camera(fleet: Fleet, worker: str, camera: str) -> dict[str, Any]:

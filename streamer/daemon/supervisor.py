@@ -97,7 +97,7 @@ class Supervisor:
             self._node = node_id(state_dir)
             self._force = InForce(self._store)
             self._shared = SharedState(runtime_dir, state_dir)
-            self._fleet = Fleet(self._shared.books, self._command)
+            self._fleet = Fleet(self._shared.counters, self._command)
             self._startup = Startup(notifier, self._fleet)
             self._bus = Bus(runtime_dir)
             try:
@@ -239,7 +239,7 @@ class Supervisor:
     def _assignment(self, spec: WorkerSpec) -> Message:
         if spec.role == "capture":
             held = self._fleet.held_by_others(spec.name).intersection(spec.cameras)
-            if held:  # until that process has let go: two would write one row of the books
+            if held:  # until that process has let go: two would write one row of the counters
                 spec = replace(spec, cameras=tuple(c for c in spec.cameras if c not in held))
                 self._assign_again = True
             return capture_assignment(spec, self._config, self._plan, self._shared, self._force.secrets)
@@ -250,15 +250,15 @@ class Supervisor:
         return deliver_assignment(self._force.rev, self._config, self._node, self._force.secrets)
 
     def _bury(self, member: Member) -> None:
-        """A worker has ended: close its books and take back what it held."""
+        """A worker has ended: close its counters and take back what it held."""
         spec = member.spec
         if spec.role == "capture":
-            books = self._shared.books
+            counters = self._shared.counters
             for camera in filter(self._shared.knows, spec.cameras):
                 row = self._shared.row(camera)
-                books.bury_capture(row)
-                if books.reclaimed(row) < self._shared.last_reclaim(camera):
-                    books.bury_handed(row)  # its reader died too, and it had not been told
+                counters.release_capture(row)
+                if counters.reclaimed(row) < self._shared.last_reclaim(camera):
+                    counters.release_handed(row)  # its reader died too, and it had not been told
                 self._note(camera).state = None
             if self._fleet.members.get(spec.name) is member and not self._stopping:
                 self._consider_quarantine(spec)

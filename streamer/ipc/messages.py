@@ -78,7 +78,7 @@ class CaptureCamera(_Message, frozen=True):
     """One camera of a capture worker. `url` may hold credentials: it never leaves the bus."""
 
     name: str
-    row: int  # this camera's row in the books
+    row: int  # this camera's row in the counters
     url: str
     infer_worker: str
     analysis_width: int
@@ -104,7 +104,7 @@ class InferCamera(_Message, frozen=True):
     `since_ns`) has none of them: its state is told, and its time counts as not seen."""
 
     name: str
-    row: int  # this camera's row in the books
+    row: int  # this camera's row in the counters
     generation: int  # frames of an older one are not this worker's
     pipeline: str
     rules: str

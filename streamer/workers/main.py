@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from streamer.ipc.counters import Books
+from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.logs import setup_daemon
 from streamer.workers.loop import Worker, run
 
@@ -27,12 +27,12 @@ def main(argv: list[str]) -> int:
     beat = int(argv[5])
     setup_daemon(name)
     sys.setswitchinterval(SWITCH_S)
-    books = Books.attach(shared_dir / "books")
-    books.beat(beat)
+    counters = FrameCounters.attach(shared_dir / COUNTERS_FILE)
+    counters.beat(beat)
     module, _, function = ROLES[role].partition(":")
     create = getattr(importlib.import_module(module), function)
     worker: Worker = create(name, runtime_dir, state_dir, shared_dir)
-    return run(worker, lambda: books.beat(beat))
+    return run(worker, lambda: counters.beat(beat))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 from pipelines.values import Image
 from streamer.errors import CapacityError
 from streamer.ipc.bus import Bus
-from streamer.ipc.counters import Balance, Books
+from streamer.ipc.counters import COUNTERS_FILE, Balance, FrameCounters
 from streamer.ipc.frame_ring import RingMemory
 from streamer.ipc.messages import (
     AllocateRing,
@@ -80,7 +80,7 @@ class Around:
     """The worker and everything around it."""
 
     def __init__(self, runtime_dir: Path, shared_dir: Path) -> None:
-        self.books = Books.create(shared_dir / "books")
+        self.counters = FrameCounters.create(shared_dir / COUNTERS_FILE)
         self.worker = CaptureWorker("capture-0", runtime_dir, shared_dir)
         self.bus = Bus(runtime_dir)
         self.supervisor, self.infer = self.bus.serve("supervisor"), self.bus.serve("infer-0")
@@ -150,7 +150,7 @@ class Around:
         self.until(lambda: len(self.of(FrameReady)) > before, f"a frame of {camera}")
 
     def balance(self, row: int = 0) -> Balance:
-        return self.books.balance(row)
+        return self.counters.balance(row)
 
     def close(self) -> None:
         for source in self.sources:
@@ -330,7 +330,7 @@ def test_a_changed_camera_is_opened_when_its_old_connection_is_gone(
     assert around.sources[1].url == "rtsp://box/3"
 
 
-def test_a_changed_camera_does_not_wait_for_ever_and_its_old_thread_leaves_its_books_alone(
+def test_a_changed_camera_does_not_wait_for_ever_and_its_old_thread_leaves_its_counters_alone(
     around: Around, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(capture, "HANDOVER_S", 0.0)
@@ -355,7 +355,7 @@ def test_a_reader_that_died_while_a_camera_waits_to_be_opened_is_buried(
     hanging(around)
     around.assign(camera(url="rtsp://box/2"))
     around.supervisor.send("capture-0", Reclaim("gate", 5))
-    around.until(lambda: around.books.reclaimed(0) == 5, "the reclaim")
+    around.until(lambda: around.counters.reclaimed(0) == 5, "the reclaim")
     assert around.balance().dropped == {"worker_died": 1}
     assert around.balance().off_by == 0
 

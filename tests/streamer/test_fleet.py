@@ -10,7 +10,7 @@ from streamer.config.schema import CameraConfig, CaptureConfig, Config, Inferenc
 from streamer.daemon import process_manager as fleet_module
 from streamer.daemon.process_manager import Fleet, Member
 from streamer.daemon.topology import WorkerSpec, plan
-from streamer.ipc.counters import MAX_CAMERAS, MAX_WORKERS, Books
+from streamer.ipc.counters import COUNTERS_FILE, MAX_CAMERAS, MAX_WORKERS, FrameCounters
 from streamer.ipc.messages import CaptureAssignment, CaptureCamera
 
 
@@ -20,7 +20,7 @@ def specs(count: int) -> dict[str, WorkerSpec]:
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Fleet:
-    return Fleet(Books.create(tmp_path / "books"), lambda _spec, _beat: ["true"])
+    return Fleet(FrameCounters.create(tmp_path / COUNTERS_FILE), lambda _spec, _beat: ["true"])
 
 
 def test_every_camera_that_a_daemon_takes_can_have_a_process_of_its_own(fleet: Fleet) -> None:
@@ -56,7 +56,7 @@ def told(*names: str) -> CaptureAssignment:
 
 
 def test_a_camera_is_held_by_the_process_that_was_last_told_to_capture_it(tmp_path: Path) -> None:
-    fleet = Fleet(Books.create(tmp_path / "books"), lambda _spec, _beat: [])
+    fleet = Fleet(FrameCounters.create(tmp_path / COUNTERS_FILE), lambda _spec, _beat: [])
     captured = {"capture-0": ("a", "b"), "capture-1": (), "capture-2": ("c",)}
     for beat, (name, cameras) in enumerate(captured.items()):
         fleet.members[name] = Member(WorkerSpec(name, "capture", cameras), beat)

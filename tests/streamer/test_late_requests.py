@@ -85,7 +85,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 def live(daemon: Daemon, name: str) -> None:
     daemon.wait_for(
-        lambda s: any(c["name"] == name and c["books"]["inferred"] for c in s["cameras"]), 20, name
+        lambda s: any(c["name"] == name and c["frames"]["inferred"] for c in s["cameras"]), 20, name
     )
 
 

@@ -18,7 +18,7 @@ import msgspec
 from pipelines.geometry import fit
 from streamer.errors import StorageError
 from streamer.ipc.bus import Bus, Client
-from streamer.ipc.counters import Books
+from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.frame_ring import RingMemory, RingWriter
 from streamer.ipc.messages import (
     AllocateRing,
@@ -84,7 +84,7 @@ class CaptureWorker:
         self.stopping = False
         self.name = name
         self._runtime_dir = runtime_dir
-        self._books = Books.attach(shared_dir / "books")
+        self._counters = FrameCounters.attach(shared_dir / COUNTERS_FILE)
         self._cameras: dict[str, _Camera] = {}
         self._retired = Retired()
         self._assigned = False
@@ -164,7 +164,7 @@ class CaptureWorker:
     def _add(self, config: CaptureCamera) -> None:
         if config.infer_worker not in self._infer:
             self._infer[config.infer_worker] = self._bus.connect(config.infer_worker, self.name)
-        reader = CameraReader(config, self._books.capture(config.row), self._wake)
+        reader = CameraReader(config, self._counters.capture(config.row), self._wake)
         camera = self._cameras[config.name] = _Camera(config, config.row, reader)
         now_s = time.monotonic()
         camera.follows = self._retired.last_of(config.name)
@@ -191,7 +191,7 @@ class CaptureWorker:
         """Never waits: the thread may hang in a read, and the other cameras have frames to hand over."""
         camera = self._cameras.pop(name)
         self._retired.add(camera.reader, time.monotonic())
-        self._books.bury_capture(camera.row)
+        self._counters.release_capture(camera.row)
 
     def _grant(self, grant: RingAllocated) -> None:
         camera = self._cameras.get(grant.camera)
@@ -233,7 +233,7 @@ class CaptureWorker:
         camera = self._cameras.get(message.camera)
         if camera is None:
             return
-        self._books.bury_handed(camera.row)
+        self._counters.release_handed(camera.row)
         if camera.ring is not None:
             camera.ring.reclaim(message.generation)
         camera.reader.set_generation(message.generation)
@@ -366,7 +366,7 @@ class CaptureWorker:
         cameras = {}
         for name, camera in self._cameras.items():
             self._tell_again(camera, now_s)
-            camera.decoding.read(self._books.balance(camera.row).decoded, now_s)
+            camera.decoding.read(self._counters.balance(camera.row).decoded, now_s)
             leased = camera.ring.leased if camera.ring else 0
             cameras[name] = {"fps_decoded": round(camera.decoding.per_s, 2), "leased": leased}
         status = {"cameras": cameras, "threads_overdue": self._retired.overdue}

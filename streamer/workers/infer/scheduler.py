@@ -74,7 +74,7 @@ class Turns:
     def frame_ready(self, worker: str, frame: FrameReady) -> None:
         camera = self._cameras.get(frame.camera)
         if camera is None or frame.generation < camera.generation:
-            return  # its books were closed when the camera was taken from us, or its worker died
+            return  # its counters were closed when the camera was taken from us, or its worker died
         camera.worker, camera.generation = worker, frame.generation
         if camera.config.newest:
             camera.rhythm.note(frame)
