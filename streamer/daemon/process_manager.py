@@ -35,7 +35,7 @@ KILL_AFTER_S = 4.0  # a worker told to stop is killed after this
 
 
 @dataclass(slots=True, eq=False)
-class Member:
+class WorkerProcess:
     """One worker and what is known of it."""
 
     spec: WorkerSpec
@@ -64,11 +64,11 @@ class Member:
         return "ready" if self.ready_rev >= 0 else "starting"
 
 
-class Fleet:
+class ProcessManager:
     """`command(spec, beat)` gives a worker's command line; deaths are reported by `reap`."""
 
     def __init__(self, counters: FrameCounters, command: Callable[[WorkerSpec, int], list[str]]) -> None:
-        self.members: dict[str, Member] = {}
+        self.processes: dict[str, WorkerProcess] = {}
         self._counters = counters
         self._command = command
         self._wanted: Mapping[str, WorkerSpec] = {}
@@ -82,11 +82,11 @@ class Fleet:
         """
         self._wanted = wanted
         now_s = time.monotonic()
-        for name, member in self.members.items():
-            if name not in wanted and member.stop_by_s is None:
-                self._let_go(member, now_s)
+        for name, process in self.processes.items():
+            if name not in wanted and process.stop_by_s is None:
+                self._let_go(process, now_s)
         for name, spec in wanted.items():
-            known = self.members.get(name)
+            known = self.processes.get(name)
             if known is None:
                 self._admit(name)
             elif known.stop_by_s is None or known.child is None:
@@ -95,63 +95,63 @@ class Fleet:
     def tick(self) -> None:
         """Start what is due, kill what hangs."""
         now_s = time.monotonic()
-        if len(self.members) < len(self._wanted):
-            for name in [name for name in self._wanted if name not in self.members]:
+        if len(self.processes) < len(self._wanted):
+            for name in [name for name in self._wanted if name not in self.processes]:
                 self._admit(name)
         order = {role: i for i, role in enumerate(START_ORDER)}
-        for member in sorted(self.members.values(), key=lambda m: order[m.spec.role]):
-            if member.child is None:
-                if member.stop_by_s is None and now_s >= member.next_start_s:
-                    self._start(member)
+        for process in sorted(self.processes.values(), key=lambda m: order[m.spec.role]):
+            if process.child is None:
+                if process.stop_by_s is None and now_s >= process.next_start_s:
+                    self._start(process)
                 continue
-            if member.stop_by_s is not None:
-                if now_s > member.stop_by_s:
-                    log.warning("%s did not stop in time: killed", member.spec.name)
-                    member.child.kill()
-            elif member.spec.role != "redis" and self._hangs(member):
-                log.error("%s gives no sign of life: killed", member.spec.name)
-                member.last_error = "no heartbeat"
-                member.child.kill()
+            if process.stop_by_s is not None:
+                if now_s > process.stop_by_s:
+                    log.warning("%s did not stop in time: killed", process.spec.name)
+                    process.child.kill()
+            elif process.spec.role != "redis" and self._hangs(process):
+                log.error("%s gives no sign of life: killed", process.spec.name)
+                process.last_error = "no heartbeat"
+                process.child.kill()
 
-    def reap(self) -> list[Member]:
+    def reap(self) -> list[WorkerProcess]:
         """The workers that have ended since the last call. One that is to go is forgotten."""
         ended = []
-        for name, member in list(self.members.items()):
-            child = member.child
+        for name, process in list(self.processes.items()):
+            child = process.child
             if child is None:
-                if member.stop_by_s is not None:
+                if process.stop_by_s is not None:
                     self._forget(name)
                 continue
             code = child.exit_code
             if code is None:
                 continue
-            ended.append(member)
+            ended.append(process)
             lived_s = time.monotonic() - child.started_mono_s
-            member.child, member.cpu, member.ready_rev = None, None, -1
-            member.greeted, member.assignment, member.status = False, None, {}
-            if member.stop_by_s is not None:
+            process.child, process.cpu, process.ready_rev = None, None, -1
+            process.greeted, process.assignment, process.status = False, None, {}
+            if process.stop_by_s is not None:
                 self._forget(name)
                 if name in self._wanted:
                     self._admit(name)
                 continue
-            member.last_error = member.last_error or describe_exit(code)
-            self._plan_restart(member, describe_exit(code), lived_s)
+            process.last_error = process.last_error or describe_exit(code)
+            self._plan_restart(process, describe_exit(code), lived_s)
         return ended
 
     def held_by_others(self, name: str) -> set[str]:
         """The cameras that capture processes beside `name` were last told to capture, and may still do."""
-        told = (m.assignment for m in self.members.values() if m.spec.name != name)
+        told = (m.assignment for m in self.processes.values() if m.spec.name != name)
         return {camera.name for a in told if isinstance(a, CaptureAssignment) for camera in a.cameras}
 
     def stop_all(self, role: str) -> None:
         self._wanted = {name: spec for name, spec in self._wanted.items() if spec.role != role}
         now_s = time.monotonic()
-        for member in self.members.values():
-            if member.spec.role == role and member.stop_by_s is None:
-                self._let_go(member, now_s)
+        for process in self.processes.values():
+            if process.spec.role == role and process.stop_by_s is None:
+                self._let_go(process, now_s)
 
     def running(self, role: str) -> bool:
-        return any(m.spec.role == role and m.child is not None for m in self.members.values())
+        return any(m.spec.role == role and m.child is not None for m in self.processes.values())
 
     def stop_in_order(self, turn: Callable[[], None], limit_s: float) -> None:
         """Stop role after role, calling `turn` meanwhile; gives up after `limit_s`."""
@@ -164,51 +164,51 @@ class Fleet:
 
     def kill_all(self) -> None:
         """Whatever happened: no child is left behind."""
-        for member in self.members.values():
-            if member.child is not None:
-                member.child.kill()
-                member.child.wait(1.0)
+        for process in self.processes.values():
+            if process.child is not None:
+                process.child.kill()
+                process.child.wait(1.0)
 
-    def beat_age_s(self, member: Member) -> float:
-        return (time.monotonic_ns() - self._counters.last_beat_ns(member.beat_index)) / 1e9
+    def beat_age_s(self, process: WorkerProcess) -> float:
+        return (time.monotonic_ns() - self._counters.last_beat_ns(process.beat_index)) / 1e9
 
     def _admit(self, name: str) -> None:
         """Make room for a worker that is wanted; where there is none, it waits until others have gone."""
         if self._free_beats:
-            self.members[name] = Member(self._wanted[name], self._free_beats.pop())
+            self.processes[name] = WorkerProcess(self._wanted[name], self._free_beats.pop())
             self._crowded = False
         elif not self._crowded:
             self._crowded = True
             log.error("%s waits: a daemon runs %d workers at most", name, MAX_WORKERS)
 
-    def _start(self, member: Member) -> None:
-        self._counters.beat(member.beat_index)
+    def _start(self, process: WorkerProcess) -> None:
+        self._counters.beat(process.beat_index)
         try:
-            command = self._command(member.spec, member.beat_index)
-            child = Child(member.spec.name, command, _PARTING[member.spec.role])
+            command = self._command(process.spec, process.beat_index)
+            child = Child(process.spec.name, command, _PARTING[process.spec.role])
         except StreamerError as error:
-            member.last_error = str(error)
-            self._plan_restart(member, str(error), 0.0)
+            process.last_error = str(error)
+            self._plan_restart(process, str(error), 0.0)
             return
-        member.child = child
-        member.cpu = psutil.Process(child.pid)
+        process.child = child
+        process.cpu = psutil.Process(child.pid)
 
-    def _hangs(self, member: Member) -> bool:
-        return self.beat_age_s(member) > (BEAT_LIMIT_S if member.ready_rev >= 0 else START_LIMIT_S)
+    def _hangs(self, process: WorkerProcess) -> bool:
+        return self.beat_age_s(process) > (BEAT_LIMIT_S if process.ready_rev >= 0 else START_LIMIT_S)
 
-    def _plan_restart(self, member: Member, why: str, lived_s: float) -> None:
-        member.restarts += 1
-        member.short_lives = 0 if lived_s >= SHORT_LIFE_S else member.short_lives + 1
+    def _plan_restart(self, process: WorkerProcess, why: str, lived_s: float) -> None:
+        process.restarts += 1
+        process.short_lives = 0 if lived_s >= SHORT_LIFE_S else process.short_lives + 1
         pause_s = max(0.0, (GOOD_LIFE_S - lived_s) / 2)
-        if member.short_lives:
-            pause_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** (member.short_lives - 1))
-        member.next_start_s = time.monotonic() + pause_s
-        log.warning("%s ended (%s), starts again in %.1f s", member.spec.name, why, pause_s)
+        if process.short_lives:
+            pause_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** (process.short_lives - 1))
+        process.next_start_s = time.monotonic() + pause_s
+        log.warning("%s ended (%s), starts again in %.1f s", process.spec.name, why, pause_s)
 
-    def _let_go(self, member: Member, now_s: float) -> None:
-        member.stop_by_s = now_s + KILL_AFTER_S
-        if member.child is not None:
-            member.child.terminate()
+    def _let_go(self, process: WorkerProcess, now_s: float) -> None:
+        process.stop_by_s = now_s + KILL_AFTER_S
+        if process.child is not None:
+            process.child.terminate()
 
     def _forget(self, name: str) -> None:
-        self._free_beats.append(self.members.pop(name).beat_index)
+        self._free_beats.append(self.processes.pop(name).beat_index)

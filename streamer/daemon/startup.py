@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from streamer.daemon.process_manager import BEAT_LIMIT_S, Fleet
+from streamer.daemon.process_manager import BEAT_LIMIT_S, ProcessManager
 from streamer.daemon.systemd_notify import Notifier
 
 log = logging.getLogger(__name__)
@@ -20,9 +20,11 @@ MOST_RESTARTS = 3  # of a worker: one that keeps dying makes no progress
 class Startup:
     """Call tick() about once a second, until the end: it does nothing once the start is over."""
 
-    def __init__(self, notifier: Notifier, fleet: Fleet, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, notifier: Notifier, manager: ProcessManager, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._notifier = notifier
-        self._fleet = fleet
+        self._manager = manager
         self._clock = clock
         self._began_s = clock()
         self._next_s = self._began_s
@@ -32,7 +34,7 @@ class Startup:
         if self._over:
             return
         # Everything that does not hang on a camera: one that is late is no reason to start again.
-        serving = [m for m in self._fleet.members.values() if m.spec.role in ("infer", "deliver")]
+        serving = [m for m in self._manager.processes.values() if m.spec.role in ("infer", "deliver")]
         waiting = [m for m in serving if m.ready_rev < 0]
         if not waiting:
             self._over = True
@@ -42,7 +44,7 @@ class Startup:
         now_s = self._clock()
         if now_s < self._next_s or now_s - self._began_s > MOST_S:
             return
-        alive = (m.child is not None and self._fleet.beat_age_s(m) < BEAT_LIMIT_S for m in waiting)
+        alive = (m.child is not None and self._manager.beat_age_s(m) < BEAT_LIMIT_S for m in waiting)
         if all(alive) and all(m.restarts < MOST_RESTARTS for m in waiting):
             self._next_s = now_s + EVERY_S
             self._notifier.extend_start(EXTEND_S)

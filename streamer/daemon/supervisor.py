@@ -21,13 +21,13 @@ from streamer.api.control_socket import ControlServer, Request
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
 from streamer.daemon import redis_server
-from streamer.daemon.active_config import InForce
+from streamer.daemon.active_config import ActiveConfig
 from streamer.daemon.assignments import capture_assignment, deliver_assignment, infer_assignment
 from streamer.daemon.child_process import worker_command
 from streamer.daemon.guard import Guard
 from streamer.daemon.identity import DaemonLock, node_id
 from streamer.daemon.operations import OPERATIONS, Answer, Operation, serve
-from streamer.daemon.process_manager import Fleet, Member
+from streamer.daemon.process_manager import ProcessManager, WorkerProcess
 from streamer.daemon.quarantine import Quarantine
 from streamer.daemon.shared_memory import SharedState
 from streamer.daemon.snapshots import Pictures
@@ -95,10 +95,10 @@ class Supervisor:
         with DaemonLock(state_dir, runtime_dir), Notifier() as notifier:
             self._notifier = notifier
             self._node = node_id(state_dir)
-            self._force = InForce(self._store)
+            self._active = ActiveConfig(self._store)
             self._shared = SharedState(runtime_dir, state_dir)
-            self._fleet = Fleet(self._shared.counters, self._command)
-            self._startup = Startup(notifier, self._fleet)
+            self._manager = ProcessManager(self._shared.counters, self._command)
+            self._startup = Startup(notifier, self._manager)
             self._bus = Bus(runtime_dir)
             try:
                 self._serve(runtime_dir)
@@ -114,16 +114,16 @@ class Supervisor:
             self._bus.watch(fileno)
         self._take_signals()
         cameras, state_dir = len(self._config.cameras), self._config.state_path
-        log.info("config_rev %d, %d cameras, state in %s", self._force.rev, cameras, state_dir)
+        log.info("config_rev %d, %d cameras, state in %s", self._active.rev, cameras, state_dir)
         try:
             self._apply(self._known())
             while not self._stopping:
                 self._turn()
             self._notifier.stopping()
             log.info("stopping")
-            self._fleet.stop_in_order(self._turn, STOP_LIMIT_S)
+            self._manager.stop_in_order(self._turn, STOP_LIMIT_S)
         finally:
-            self._fleet.kill_all()
+            self._manager.kill_all()
             for fileno in control.filenos():
                 self._bus.unwatch(fileno)
             control.close()
@@ -137,12 +137,12 @@ class Supervisor:
             for request in self._control.poll():
                 with self._guard("request"):
                     self._answer(request)
-        for member in self._fleet.reap():
+        for process in self._manager.reap():
             with self._guard("end of a worker"):
-                self._bury(member)
+                self._on_exit(process)
         if not self._stopping:
             with self._guard("start of workers"):
-                self._fleet.tick()
+                self._manager.tick()
         if self._reload_wanted:
             with self._guard("reload"):
                 self._reload()
@@ -169,9 +169,9 @@ class Supervisor:
             self._shared.forget(name)
 
     def _replan(self, freed: frozenset[str] = frozenset()) -> None:
-        misconfigured = self._force.misconfigured
+        misconfigured = self._active.misconfigured
         self._plan = plan(self._config, self._plan, self._quarantine.cameras, misconfigured, freed)
-        self._fleet.reconcile(self._plan.workers)
+        self._manager.reconcile(self._plan.workers)
         self._assign_all()
 
     def change(self, wanted: AnyChange) -> int:
@@ -179,29 +179,29 @@ class Supervisor:
         for NotApplied.
         """
         before = self._known()
-        self._force.change(wanted)
+        self._active.change(wanted)
         try:
             self._apply(before)
             if self._unassigned:
                 raise ControlError(f"{', '.join(sorted(self._unassigned))} could not be told: see the log")
         except StreamerError as error:
             raise NotApplied(error) from error
-        log.info("config_rev %d: %s", self._force.rev, getattr(wanted, "op", ""))
-        return self._force.rev
+        log.info("config_rev %d: %s", self._active.rev, getattr(wanted, "op", ""))
+        return self._active.rev
 
     def _reload(self) -> None:
         self._reload_wanted = False
         before = self._known()
-        if self._force.reload():
+        if self._active.reload():
             self._apply(before)
 
     def _known(self) -> set[str]:
         """The cameras that there are, also those whose files cannot be used."""
-        return {camera.name for camera in self._config.cameras} | self._force.misconfigured.keys()
+        return {camera.name for camera in self._config.cameras} | self._active.misconfigured.keys()
 
     @property
     def _config(self) -> Config:
-        return self._force.config
+        return self._active.config
 
     # ---- workers
 
@@ -226,32 +226,32 @@ class Supervisor:
 
     def _assign(self, name: str) -> None:
         """Send a worker its assignment, if it is there and it is news to it; again if it did not go out."""
-        member = self._fleet.members.get(name)
-        if member is None or member.child is None or not member.greeted or member.stop_by_s is not None:
+        process = self._manager.processes.get(name)
+        if process is None or process.child is None or not process.greeted or process.stop_by_s is not None:
             return
         message = self._assignment(self._plan.workers[name])
-        if message != member.assignment:
+        if message != process.assignment:
             if self._server.send(name, message):
-                member.assignment = message
+                process.assignment = message
             else:
                 self._assign_again = True
 
     def _assignment(self, spec: WorkerSpec) -> Message:
         if spec.role == "capture":
-            held = self._fleet.held_by_others(spec.name).intersection(spec.cameras)
+            held = self._manager.held_by_others(spec.name).intersection(spec.cameras)
             if held:  # until that process has let go: two would write one row of the counters
                 spec = replace(spec, cameras=tuple(c for c in spec.cameras if c not in held))
                 self._assign_again = True
-            return capture_assignment(spec, self._config, self._plan, self._shared, self._force.secrets)
+            return capture_assignment(spec, self._config, self._plan, self._shared, self._active.secrets)
         if spec.role == "infer":
             return infer_assignment(
-                spec, self._force.rev, self._config, self._shared, self._force.misconfigured
+                spec, self._active.rev, self._config, self._shared, self._active.misconfigured
             )
-        return deliver_assignment(self._force.rev, self._config, self._node, self._force.secrets)
+        return deliver_assignment(self._active.rev, self._config, self._node, self._active.secrets)
 
-    def _bury(self, member: Member) -> None:
+    def _on_exit(self, process: WorkerProcess) -> None:
         """A worker has ended: close its counters and take back what it held."""
-        spec = member.spec
+        spec = process.spec
         if spec.role == "capture":
             counters = self._shared.counters
             for camera in filter(self._shared.knows, spec.cameras):
@@ -260,7 +260,7 @@ class Supervisor:
                 if counters.reclaimed(row) < self._shared.last_reclaim(camera):
                     counters.release_handed(row)  # its reader died too, and it had not been told
                 self._note(camera).state = None
-            if self._fleet.members.get(spec.name) is member and not self._stopping:
+            if self._manager.processes.get(spec.name) is process and not self._stopping:
                 self._consider_quarantine(spec)
             if self._assign_again and not self._stopping:
                 self._assign_all()
@@ -276,8 +276,9 @@ class Supervisor:
 
     def _end_quarantine(self, now_s: float) -> None:
         """Cameras that have lived alone for their term go back to the others."""
-        capturing = [m for m in self._fleet.members.values() if m.spec.role == "capture" and m.ready_rev >= 0]
-        freed = self._quarantine.release({name for m in capturing for name in m.spec.cameras}, now_s)
+        processes = self._manager.processes.values()
+        capturing = [p for p in processes if p.spec.role == "capture" and p.ready_rev >= 0]
+        freed = self._quarantine.release({name for p in capturing for name in p.spec.cameras}, now_s)
         if freed:
             log.info("out of quarantine: %s", ", ".join(sorted(freed)))
             self._replan(freed)
@@ -287,23 +288,23 @@ class Supervisor:
     # ---- messages
 
     def _handle(self, worker: str, message: Message) -> None:
-        member = self._fleet.members.get(worker)
-        if member is None:
+        process = self._manager.processes.get(worker)
+        if process is None:
             return
         if isinstance(message, Hello):
-            if member.child is not None and message.pid == member.child.pid:
-                member.greeted, member.assignment = True, None
+            if process.child is not None and message.pid == process.child.pid:
+                process.greeted, process.assignment = True, None
                 self._try_to_assign(worker)
         elif isinstance(message, Ready):
-            member.ready_rev = message.rev
-            member.last_error = ""
+            process.ready_rev = message.rev
+            process.last_error = ""
         elif isinstance(message, WorkerStatus):
-            member.status = well_formed(message.status)
+            process.status = well_formed(message.status)
         elif isinstance(message, SourceState):
-            if self._captures(member, message.camera):
+            if self._captures(process, message.camera):
                 self._note(message.camera).state = message
         elif isinstance(message, AllocateRing):
-            if self._captures(member, message.camera):
+            if self._captures(process, message.camera):
                 self._allocate_ring(worker, message)
         elif isinstance(message, CameraWarning):
             if message.camera in self._plan.capture_of:
@@ -311,10 +312,10 @@ class Supervisor:
         elif isinstance(message, Snapshot):
             self._pictures.arrived(message)
 
-    def _captures(self, member: Member, camera: str) -> bool:
+    def _captures(self, process: WorkerProcess, camera: str) -> bool:
         """Whether the camera is this worker's. One that is to go, or has lost the camera, may not know yet:
         a ring that it got would be nobody's to remove."""
-        return member.stop_by_s is None and self._plan.capture_of.get(camera) == member.spec.name
+        return process.stop_by_s is None and self._plan.capture_of.get(camera) == process.spec.name
 
     def _allocate_ring(self, worker: str, message: AllocateRing) -> None:
         note = self._note(message.camera)
@@ -349,8 +350,8 @@ class Supervisor:
 
     def take_snapshot(self, camera: str, width: int, answer: Answer) -> None:
         """Answer with the camera's next picture, when it comes. Raises ConfigError."""
-        if camera in self._force.misconfigured:
-            raise ConfigError(f"camera {camera} is misconfigured: {self._force.misconfigured[camera].why}")
+        if camera in self._active.misconfigured:
+            raise ConfigError(f"camera {camera} is misconfigured: {self._active.misconfigured[camera].why}")
         self._config.known_camera(camera)
         number = self._pictures.expect(answer, time.monotonic())
         if not self._send_camera(camera, SnapshotRequest(number, camera, width)):
@@ -363,14 +364,14 @@ class Supervisor:
         return daemon_status(
             config=self._config,
             node=self._node,
-            rev=self._force.rev,
+            rev=self._active.rev,
             uptime_s=time.monotonic() - self._started_s,
             plan=self._plan,
-            fleet=self._fleet,
+            manager=self._manager,
             shared=self._shared,
             notes=self._cameras,
-            misconfigured=self._force.misconfigured,
-            warnings=[*self._force.warnings, *filter(None, [self._guard.warning()])],
+            misconfigured=self._active.misconfigured,
+            warnings=[*self._active.warnings, *filter(None, [self._guard.warning()])],
         )
 
     def _once_a_second(self, now_s: float) -> None:
@@ -379,15 +380,15 @@ class Supervisor:
         with self._guard("quarantine"):
             self._end_quarantine(now_s)
         with self._guard("reload"):
-            self._reload_wanted = self._reload_wanted or self._force.healed()
+            self._reload_wanted = self._reload_wanted or self._active.healed()
         self._unassigned &= self._plan.workers.keys()
         if self._assign_again or self._unassigned:
             self._assign_all()
         for camera in self._config.cameras:
             with self._guard("status of a camera"):
-                row = camera_status(camera, self._plan, self._fleet, self._shared, self._note(camera.name))
+                row = camera_status(camera, self._plan, self._manager, self._shared, self._note(camera.name))
                 self._server.send("deliver", CameraStatus(camera.name, row))
-        for name, fault in self._force.misconfigured.items():
+        for name, fault in self._active.misconfigured.items():
             with self._guard("status of a camera"):
                 row = misconfigured_status(name, fault, self._plan, self._shared)
                 self._server.send("deliver", CameraStatus(name, row))

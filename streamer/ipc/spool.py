@@ -192,9 +192,9 @@ class Outbox:
 
     def _compact(self) -> None:
         """Write the pending records to a new file and put it in this one's place."""
-        fresh_path = self._path.with_suffix(".new")
+        compact_path = self._path.with_suffix(".new")
         try:
-            fd = os.open(fresh_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            fd = os.open(compact_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         except OSError:
             return  # no room even for its name: the old file goes on serving
         head = MAGIC + struct.pack("<Q", self._next)
@@ -205,8 +205,8 @@ class Outbox:
             write_whole(fd, whole)
         except OSError:  # no space: the old file goes on serving
             os.close(fd)
-            fresh_path.unlink()
+            compact_path.unlink()
             return
-        os.replace(fresh_path, self._path)
+        os.replace(compact_path, self._path)
         os.close(self._fd)
         self._fd, self._file_bytes = fd, len(whole)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streamer.daemon import startup
-from streamer.daemon.process_manager import BEAT_LIMIT_S, Member
+from streamer.daemon.process_manager import BEAT_LIMIT_S, WorkerProcess
 from streamer.daemon.startup import Startup
 from streamer.daemon.systemd_notify import Notifier
 from streamer.daemon.topology import Role, WorkerSpec
@@ -34,17 +34,17 @@ class Site:
         self._sock = sock
         self.clock = Clock()
         self.beat_age_s = 0.5
-        self.infer, self.deliver = self._member("infer-0", "infer"), self._member("deliver", "deliver")
-        self.capture = self._member("capture-0", "capture")
-        members = {m.spec.name: m for m in (self.infer, self.deliver, self.capture)}
-        fleet: Any = SimpleNamespace(members=members, beat_age_s=lambda _member: self.beat_age_s)
+        self.infer, self.deliver = self._process("infer-0", "infer"), self._process("deliver", "deliver")
+        self.capture = self._process("capture-0", "capture")
+        processes = {m.spec.name: m for m in (self.infer, self.deliver, self.capture)}
+        manager: Any = SimpleNamespace(processes=processes, beat_age_s=lambda _process: self.beat_age_s)
         self.notifier = Notifier({"NOTIFY_SOCKET": path})
-        self.startup = Startup(self.notifier, fleet, self.clock)
+        self.startup = Startup(self.notifier, manager, self.clock)
 
     @staticmethod
-    def _member(name: str, role: Role) -> Member:
+    def _process(name: str, role: Role) -> WorkerProcess:
         child: Any = SimpleNamespace(pid=1)
-        return Member(WorkerSpec(name, role), 0, child)
+        return WorkerProcess(WorkerSpec(name, role), 0, child)
 
     def tick(self, after_s: float) -> list[str]:
         self.clock.now_s += after_s

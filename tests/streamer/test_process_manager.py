@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from streamer.config.schema import CameraConfig, CaptureConfig, Config, InferenceConfig
-from streamer.daemon import process_manager as fleet_module
-from streamer.daemon.process_manager import Fleet, Member
+from streamer.daemon import process_manager as manager_module
+from streamer.daemon.process_manager import ProcessManager, WorkerProcess
 from streamer.daemon.topology import WorkerSpec, plan
 from streamer.ipc.counters import COUNTERS_FILE, MAX_CAMERAS, MAX_WORKERS, FrameCounters
 from streamer.ipc.messages import CaptureAssignment, CaptureCamera
@@ -19,35 +19,35 @@ def specs(count: int) -> dict[str, WorkerSpec]:
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Fleet:
-    return Fleet(FrameCounters.create(tmp_path / COUNTERS_FILE), lambda _spec, _beat: ["true"])
+def manager(tmp_path: Path) -> ProcessManager:
+    return ProcessManager(FrameCounters.create(tmp_path / COUNTERS_FILE), lambda _spec, _beat: ["true"])
 
 
-def test_every_camera_that_a_daemon_takes_can_have_a_process_of_its_own(fleet: Fleet) -> None:
+def test_every_camera_that_a_daemon_takes_can_have_a_process_of_its_own(manager: ProcessManager) -> None:
     cameras = tuple(CameraConfig(name=f"c{i}", url="synthetic:street") for i in range(MAX_CAMERAS))
     capture, inference = CaptureConfig(cameras_per_worker=1), InferenceConfig(workers=16)
     wanted = plan(Config(cameras=cameras, capture=capture, inference=inference)).workers
-    fleet.reconcile(wanted)
-    assert len(fleet.members) == len(wanted) == MAX_CAMERAS + 18
+    manager.reconcile(wanted)
+    assert len(manager.processes) == len(wanted) == MAX_CAMERAS + 18
 
 
 def test_more_workers_than_there_is_room_for_wait_until_others_have_gone(
-    fleet: Fleet, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    manager: ProcessManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Fleet, "_start", lambda _fleet, _member: None)
+    monkeypatch.setattr(ProcessManager, "_start", lambda _manager, _process: None)
     wanted = specs(MAX_WORKERS + 2)
-    fleet.reconcile(wanted)
-    fleet.tick()
-    assert len(fleet.members) == MAX_WORKERS
+    manager.reconcile(wanted)
+    manager.tick()
+    assert len(manager.processes) == MAX_WORKERS
     assert [record.getMessage() for record in caplog.records] == [
         f"capture-{MAX_WORKERS} waits: a daemon runs {MAX_WORKERS} workers at most"
     ]
     del wanted["capture-0"], wanted["capture-1"]
-    fleet.reconcile(wanted)
-    fleet.reap()
-    fleet.tick()
-    assert fleet.members.keys() == wanted.keys()
-    assert fleet_module.MAX_WORKERS == MAX_WORKERS
+    manager.reconcile(wanted)
+    manager.reap()
+    manager.tick()
+    assert manager.processes.keys() == wanted.keys()
+    assert manager_module.MAX_WORKERS == MAX_WORKERS
 
 
 def told(*names: str) -> CaptureAssignment:
@@ -56,12 +56,12 @@ def told(*names: str) -> CaptureAssignment:
 
 
 def test_a_camera_is_held_by_the_process_that_was_last_told_to_capture_it(tmp_path: Path) -> None:
-    fleet = Fleet(FrameCounters.create(tmp_path / COUNTERS_FILE), lambda _spec, _beat: [])
+    manager = ProcessManager(FrameCounters.create(tmp_path / COUNTERS_FILE), lambda _spec, _beat: [])
     captured = {"capture-0": ("a", "b"), "capture-1": (), "capture-2": ("c",)}
     for beat, (name, cameras) in enumerate(captured.items()):
-        fleet.members[name] = Member(WorkerSpec(name, "capture", cameras), beat)
-    fleet.members["capture-0"].assignment = told("a")
-    fleet.members["capture-1"].assignment = told("b")  # it is to go, and has not gone
-    fleet.members["capture-1"].stop_by_s = 1e9
-    assert fleet.held_by_others("capture-0") == {"b"}
-    assert fleet.held_by_others("capture-2") == {"a", "b"}
+        manager.processes[name] = WorkerProcess(WorkerSpec(name, "capture", cameras), beat)
+    manager.processes["capture-0"].assignment = told("a")
+    manager.processes["capture-1"].assignment = told("b")  # it is to go, and has not gone
+    manager.processes["capture-1"].stop_by_s = 1e9
+    assert manager.held_by_others("capture-0") == {"b"}
+    assert manager.held_by_others("capture-2") == {"a", "b"}

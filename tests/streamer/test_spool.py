@@ -132,7 +132,7 @@ import sys
 from pathlib import Path
 from streamer.ipc.spool import Outbox
 sys.path.insert(0, sys.argv[2])
-from tests.streamer.test_outbox import batch
+from tests.streamer.test_spool import batch
 outbox = Outbox(Path(sys.argv[1]), 1 << 26)
 while True:
     number = outbox.next_number
