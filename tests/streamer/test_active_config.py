@@ -36,7 +36,7 @@ def wanted(**change: Any) -> AnyChange:
 
 
 def names(active: ActiveConfig) -> list[str]:
-    return [camera.name for camera in force.config.cameras]
+    return [camera.name for camera in active.config.cameras]
 
 
 # ---- a change that is written and cannot be applied
@@ -124,7 +124,7 @@ def test_a_hundred_broken_files_make_no_hundred_warnings(store: ConfigStore) -> 
     active = ActiveConfig(store)
     assert len(active.misconfigured) == 100
     assert len(active.warnings) == active_config.MAX_WARNINGS + 1
-    assert "80 more" in force.warnings[-1]
+    assert "80 more" in active.warnings[-1]
 
 
 # ---- how many
@@ -150,7 +150,7 @@ def test_of_too_many_files_the_last_are_left_out_and_named(store: ConfigStore) -
     active = ActiveConfig(store)
     assert len(active.config.cameras) == MAX_CAMERAS
     assert active.misconfigured == {}, "there is no row for them"
-    assert [text.partition(" ")[0] for text in force.warnings] == ["c0512.yaml", "c0513.yaml"]
-    assert f"{MAX_CAMERAS} cameras at most" in force.warnings[0]
+    assert [text.partition(" ")[0] for text in active.warnings] == ["c0512.yaml", "c0513.yaml"]
+    assert f"{MAX_CAMERAS} cameras at most" in active.warnings[0]
     with pytest.raises(ConfigError, match="at most"):
         store.load()
