@@ -1,4 +1,12 @@
-"""Changes to the configuration (change_schema.py): validated, written, all or nothing.
+"""Changes to the configuration, as data: validated, written, all or nothing. They are the same from command
+line, control socket and page:
+
+{"op": "camera.put", "camera": {...}, "username": …, "password": …, "replace": false}
+{"op": "camera.set", "name": …, "values": {"source.fps": 5, "rules.classes": [...]}, "username": …}
+{"op": "camera.rename", "name": …, "to": …}
+{"op": "camera.remove" | "camera.enable" | "camera.disable", "name": …}
+{"op": "line.put", "camera": …, "line": {...}, "replace": false}      likewise zone.put, mask.put
+{"op": "line.remove", "camera": …, "name": …}                         likewise zone.remove, mask.remove
 
 Everything is validated before anything is written, and the files of a change are replaced together: a
 change happens whole or not at all. Only files of cameras.d are written. A file of a camera that cannot be
@@ -12,26 +20,13 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, Field, RootModel, ValidationError
 
 from pipelines.camera_rules import REVISED
-from pipelines.rules import Rules
-from streamer.api.arguments import read_arguments
-from streamer.api.change_schema import (
-    AnyChange,
-    CameraPut,
-    CameraRename,
-    CameraSet,
-    CameraSwitch,
-    LinePut,
-    MaskPut,
-    RuleRemove,
-    WantedChange,
-    WithCredentials,
-    ZonePut,
-)
+from pipelines.rules import LineSpec, MaskSpec, Rules, ZoneSpec
+from streamer.api.arguments import Arguments, read_arguments
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import Credentials, SecretStore
 from streamer.config.store import TOO_MANY, ConfigStore
@@ -48,6 +43,89 @@ HEADER = "# Written by streamer; your own comments are kept. Keys: docs/referenc
 OLD_HEADER = "# Written by streamer: comments are not kept. Keys: docs/reference/configuration.md\n"
 
 log = logging.getLogger(__name__)
+
+
+# ---- the kinds of change
+
+Word = Annotated[str, Field(max_length=255)]  # a name; which are allowed is said where it is used
+Credential = Annotated[str, Field(max_length=1024)]
+Keys = Annotated[dict[str, Any], Field(max_length=256)]
+
+
+class AnyChange(Arguments):
+    """What all changes have in common."""
+
+
+class WithCredentials(AnyChange):
+    """Credentials given apart from the URL; those in the URL are split off where these are None."""
+
+    username: Credential | None = Field(default=None, repr=False)
+    password: Credential | None = Field(default=None, repr=False)
+
+
+class CameraPut(WithCredentials):
+    op: Literal["camera.put"]
+    camera: Keys = Field(repr=False)
+    replace: bool = False
+
+
+class CameraSet(WithCredentials):
+    op: Literal["camera.set"]
+    name: Word
+    values: Keys = Field(default_factory=dict, repr=False)
+
+
+class CameraRename(AnyChange):
+    op: Literal["camera.rename"]
+    name: Word
+    to: Word
+
+
+class CameraSwitch(AnyChange):
+    op: Literal["camera.remove", "camera.enable", "camera.disable"]
+    name: Word
+
+
+class LinePut(AnyChange):
+    op: Literal["line.put"]
+    camera: Word
+    line: LineSpec
+    replace: bool = False
+
+
+class ZonePut(AnyChange):
+    op: Literal["zone.put"]
+    camera: Word
+    zone: ZoneSpec
+    replace: bool = False
+
+
+class MaskPut(AnyChange):
+    op: Literal["mask.put"]
+    camera: Word
+    mask: MaskSpec
+    replace: bool = False
+
+
+class RuleRemove(AnyChange):
+    op: Literal["line.remove", "zone.remove", "mask.remove"]
+    camera: Word
+    name: Word
+
+
+Change = Annotated[
+    CameraPut | CameraSet | CameraRename | CameraSwitch | LinePut | ZonePut | MaskPut | RuleRemove,
+    Field(discriminator="op"),
+]
+
+
+class WantedChange(RootModel[Change]):
+    """One of them, by its `op`."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+# ---- applying one
 
 
 def apply_change(store: ConfigStore, change: Mapping[str, Any] | AnyChange) -> Config:

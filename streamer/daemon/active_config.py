@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from streamer.api.apply_change import apply_change
-from streamer.api.change_schema import AnyChange
+from streamer.api.apply_change import AnyChange, apply_change
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import SecretStore, secret_files
 from streamer.config.store import ConfigStore, Misconfigured, is_camera_file, revise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ BEAT_LIMIT_S = 10.0  # without a heartbeat a worker counts as hung
 START_LIMIT_S = 120.0  # until it is ready: a large ledger is checked, a model compiled
 GOOD_LIFE_S = 3.0  # a worker that lived so long is started again at once, a shorter-lived one after a pause
 SHORT_LIFE_S = 1.0  # below this the pauses double each time
-BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.25, 30.0
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.25, 30.0
 # What a child gets when the supervisor is killed: Redis may write its file, the others have nothing to lose.
 _PARTING: dict[Role, signal.Signals] = {
     "redis": signal.SIGTERM,
@@ -32,6 +32,11 @@ _PARTING: dict[Role, signal.Signals] = {
     "capture": signal.SIGKILL,
 }
 KILL_AFTER_S = 4.0  # a worker told to stop is killed after this
+# Quarantine
+DEATHS = 2  # of one capture worker within WINDOW_S, after which its cameras are separated
+WINDOW_S = 600.0
+TERM_S = 3600.0  # a camera's first term alone; each further one is twice as long
+MAX_TERM_S = 24 * 3600.0
 
 
 @dataclass(slots=True, eq=False)
@@ -201,7 +206,7 @@ class ProcessManager:
         process.short_lives = 0 if lived_s >= SHORT_LIFE_S else process.short_lives + 1
         pause_s = max(0.0, (GOOD_LIFE_S - lived_s) / 2)
         if process.short_lives:
-            pause_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** (process.short_lives - 1))
+            pause_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** (process.short_lives - 1))
         process.next_start_s = time.monotonic() + pause_s
         log.warning("%s ended (%s), starts again in %.1f s", process.spec.name, why, pause_s)
 
@@ -212,3 +217,81 @@ class ProcessManager:
 
     def _forget(self, name: str) -> None:
         self._free_beats.append(self.processes.pop(name).beat_index)
+
+
+# ---- quarantine
+
+
+@dataclass(slots=True)
+class _Record:
+    """A camera's term, and how long it has lived without a death since it was separated or let go."""
+
+    term_s: float
+    lived_s: float = 0.0
+    alone: bool = True
+
+    def extend(self) -> None:
+        self.term_s = min(2 * self.term_s, MAX_TERM_S)
+        self.lived_s, self.alone = 0.0, True
+
+
+class Quarantine:
+    """Which cameras get a capture process of their own: those whose process keeps dying.
+
+    A damaged stream can kill the process that decodes it, with all cameras in it. Who is at fault cannot be
+    seen from outside, so all of them are separated; the one at fault then takes only itself along. A camera
+    that has lived alone for its term without a death goes back to the others; what dies again stays longer.
+
+    `cameras` are those that stand alone. Times are monotonic seconds, given by the caller.
+    """
+
+    def __init__(self) -> None:
+        self._deaths_s: dict[str, list[float]] = {}
+        self._records: dict[str, _Record] = {}
+        self._now_s: float | None = None
+
+    @property
+    def cameras(self) -> frozenset[str]:
+        return frozenset(name for name, record in self._records.items() if record.alone)
+
+    def died(self, worker: str, cameras: tuple[str, ...], now_s: float) -> bool:
+        """Note that a capture worker died by itself; True when its cameras are separated for that."""
+        recent_s = [s for s in self._deaths_s.get(worker, []) if now_s - s < WINDOW_S] + [now_s]
+        self._deaths_s[worker] = recent_s
+        separate = len(recent_s) >= DEATHS and len(cameras) >= 2
+        for name in cameras:
+            record = self._records.get(name)
+            if record is None and separate:
+                self._records[name] = _Record(TERM_S)
+            elif record is not None and (separate or record.alone):
+                record.extend()
+        return separate
+
+    def release(self, captured: Collection[str], now_s: float) -> frozenset[str]:
+        """The cameras that may go back to the others now; to be called about once a second.
+
+        Time counts for the `captured`, whose process runs. One that has lived as long again among the others
+        begins with the first term should it ever come back.
+        """
+        passed_s = now_s - self._now_s if self._now_s is not None else 0.0
+        self._now_s = now_s
+        free: set[str] = set()
+        for name, record in list(self._records.items()):
+            record.lived_s += passed_s if name in captured else 0.0
+            if record.lived_s < record.term_s:
+                continue
+            if record.alone:
+                record.lived_s, record.alone = 0.0, False
+                free.add(name)
+            else:
+                del self._records[name]
+        return frozenset(free)
+
+    def forget(self, camera: str) -> None:
+        """The camera is gone."""
+        self._records.pop(camera, None)
+
+    def left_s(self, camera: str) -> float | None:
+        """How long the camera is still to stand alone; None: it does not."""
+        record = self._records.get(camera)
+        return max(0.0, record.term_s - record.lived_s) if record is not None and record.alone else None

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from streamer.api.change_schema import AnyChange
+from streamer.api.apply_change import AnyChange
 from streamer.api.control_socket import ControlServer, Request
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
@@ -26,14 +26,11 @@ from streamer.daemon.assignments import capture_assignment, deliver_assignment, 
 from streamer.daemon.child_process import worker_command
 from streamer.daemon.guard import Guard
 from streamer.daemon.identity import DaemonLock, node_id
-from streamer.daemon.operations import OPERATIONS, Answer, Operation, serve
-from streamer.daemon.process_manager import ProcessManager, WorkerProcess
-from streamer.daemon.quarantine import Quarantine
+from streamer.daemon.operations import OPERATIONS, Answer, Operation, PendingSnapshots, serve
+from streamer.daemon.process_manager import ProcessManager, Quarantine, WorkerProcess
 from streamer.daemon.shared_memory import SharedState
-from streamer.daemon.snapshots import Pictures
-from streamer.daemon.startup import Startup
 from streamer.daemon.status import CameraNote, camera_status, daemon_status, misconfigured_status, well_formed
-from streamer.daemon.systemd_notify import Notifier
+from streamer.daemon.systemd_notify import Notifier, Startup
 from streamer.daemon.topology import NOTHING, Plan, WorkerSpec, plan
 from streamer.errors import (
     ConfigError,
@@ -78,7 +75,7 @@ class Supervisor:
         self._stopping = False
         self._started_s = time.monotonic()
         self._cameras: dict[str, CameraNote] = {}
-        self._pictures = Pictures()
+        self._snapshots = PendingSnapshots()
         self._quarantine = Quarantine()
         self._plan: Plan = NOTHING
         self._next_status_s = 0.0
@@ -310,7 +307,7 @@ class Supervisor:
             if message.camera in self._plan.capture_of:
                 self._note(message.camera).trouble = message.text
         elif isinstance(message, Snapshot):
-            self._pictures.arrived(message)
+            self._snapshots.arrived(message)
 
     def _captures(self, process: WorkerProcess, camera: str) -> bool:
         """Whether the camera is this worker's. One that is to go, or has lost the camera, may not know yet:
@@ -353,9 +350,9 @@ class Supervisor:
         if camera in self._active.misconfigured:
             raise ConfigError(f"camera {camera} is misconfigured: {self._active.misconfigured[camera].why}")
         self._config.known_camera(camera)
-        number = self._pictures.expect(answer, time.monotonic())
+        number = self._snapshots.expect(answer, time.monotonic())
         if not self._send_camera(camera, SnapshotRequest(number, camera, width)):
-            self._pictures.give_up(number, SourceError(f"camera {camera} is not captured: enable it first"))
+            self._snapshots.give_up(number, SourceError(f"camera {camera} is not captured: enable it first"))
 
     # ---- status
 
@@ -375,8 +372,8 @@ class Supervisor:
         )
 
     def _once_a_second(self, now_s: float) -> None:
-        with self._guard("pictures"):
-            self._pictures.expire(now_s)
+        with self._guard("snapshots"):
+            self._snapshots.expire(now_s)
         with self._guard("quarantine"):
             self._end_quarantine(now_s)
         with self._guard("reload"):

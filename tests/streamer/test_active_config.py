@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from streamer.api.apply_change import apply_change
+from streamer.api.apply_change import AnyChange, WantedChange, apply_change
 from streamer.api.arguments import read_arguments
-from streamer.api.change_schema import AnyChange, WantedChange
 from streamer.config.store import ConfigStore
 from streamer.daemon import active_config
 from streamer.daemon.active_config import ActiveConfig

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.api.apply_change import apply_change
+from streamer.api.apply_change import AnyChange, apply_change
 from streamer.api.arguments import read_arguments
-from streamer.api.change_schema import AnyChange
 from streamer.config.store import ConfigStore
 from streamer.daemon.operations import OPERATIONS, Answer, NoArguments, Operation, SnapshotArguments, serve
 from streamer.daemon.supervisor import Supervisor

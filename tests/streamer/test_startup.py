@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from streamer.daemon import startup
+from streamer.daemon import systemd_notify
 from streamer.daemon.process_manager import BEAT_LIMIT_S, WorkerProcess
-from streamer.daemon.startup import Startup
-from streamer.daemon.systemd_notify import Notifier
+from streamer.daemon.systemd_notify import Notifier, Startup
 from streamer.daemon.topology import Role, WorkerSpec
 from tests.daemon import Daemon
 
@@ -73,7 +72,7 @@ def test_while_workers_get_ready_more_time_is_asked_for_and_then_ready_is_told_o
     assert site.tick(1) == [], "not at every turn"
     for _ in range(60):
         site.deliver.ready_rev = 1
-        assert MORE_TIME in site.tick(startup.EVERY_S)
+        assert MORE_TIME in site.tick(systemd_notify.EXTEND_EVERY_S)
     site.infer.ready_rev = 1  # a capture worker need not be
     assert "READY=1" in site.tick(1)
     site.infer.ready_rev = -1
@@ -81,9 +80,9 @@ def test_while_workers_get_ready_more_time_is_asked_for_and_then_ready_is_told_o
 
 
 def test_a_start_is_not_extended_without_end(site: Site) -> None:
-    site.clock.now_s = startup.MOST_S
+    site.clock.now_s = systemd_notify.MAX_START_S
     assert MORE_TIME in site.tick(0)
-    assert site.tick(startup.EVERY_S) == []
+    assert site.tick(systemd_notify.EXTEND_EVERY_S) == []
 
 
 @pytest.mark.parametrize("trouble", ["hangs", "is away", "keeps dying"])
@@ -93,7 +92,7 @@ def test_a_worker_that_makes_no_progress_gets_no_more_time(site: Site, trouble: 
     elif trouble == "is away":
         site.infer.child = None
     else:
-        site.infer.restarts = startup.MOST_RESTARTS
+        site.infer.restarts = systemd_notify.MAX_RESTARTS
     assert site.tick(0) == []
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from streamer.api.change_schema import CameraSwitch
+from streamer.api.apply_change import CameraSwitch
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
 from streamer.daemon.status import well_formed
