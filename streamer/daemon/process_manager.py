@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -12,10 +11,11 @@ from typing import Any
 import psutil
 
 from streamer.daemon.child_process import Child, describe_exit
-from streamer.daemon.topology import START_ORDER, STOP_ORDER, Role, WorkerSpec
+from streamer.daemon.process_spec import WorkerSpec
+from streamer.daemon.topology import PROCESSES
 from streamer.errors import StreamerError
 from streamer.ipc.counters import MAX_WORKERS, FrameCounters
-from streamer.ipc.messages import CaptureAssignment, Message
+from streamer.ipc.messages import Message
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +24,8 @@ START_LIMIT_S = 120.0  # until it is ready: a large ledger is checked, a model c
 GOOD_LIFE_S = 3.0  # a worker that lived so long is started again at once, a shorter-lived one after a pause
 SHORT_LIFE_S = 1.0  # below this the pauses double each time
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.25, 30.0
-# What a child gets when the supervisor is killed: Redis may write its file, the others have nothing to lose.
-_PARTING: dict[Role, signal.Signals] = {
-    "redis": signal.SIGTERM,
-    "deliver": signal.SIGTERM,
-    "infer": signal.SIGKILL,
-    "capture": signal.SIGKILL,
-}
 KILL_AFTER_S = 4.0  # a worker told to stop is killed after this
+
 # Quarantine
 DEATHS = 2  # of one capture worker within WINDOW_S, after which its cameras are separated
 WINDOW_S = 600.0
@@ -48,6 +42,7 @@ class WorkerProcess:
     child: Child | None = None
     greeted: bool = False  # it has said Hello and takes assignments
     assignment: Message | None = None  # the last one sent
+    holds: frozenset[str] = frozenset()  # the cameras in it, which it may still have
     ready_rev: int = -1
     restarts: int = 0
     short_lives: int = 0
@@ -63,7 +58,7 @@ class WorkerProcess:
             return "stopping"
         if self.child is None:
             return "waiting"
-        if self.spec.role == "redis":  # it sends no messages: delivery says whether it answers
+        if not self.spec.process.on_bus:  # it sends no messages: of Redis delivery says whether it answers
             lived_s = time.monotonic() - self.child.started_mono_s
             return "ready" if lived_s > SHORT_LIFE_S else "starting"
         return "ready" if self.ready_rev >= 0 else "starting"
@@ -103,8 +98,8 @@ class ProcessManager:
         if len(self.processes) < len(self._wanted):
             for name in [name for name in self._wanted if name not in self.processes]:
                 self._admit(name)
-        order = {role: i for i, role in enumerate(START_ORDER)}
-        for process in sorted(self.processes.values(), key=lambda m: order[m.spec.role]):
+        order = {process.role: i for i, process in enumerate(PROCESSES)}
+        for process in sorted(self.processes.values(), key=lambda p: order[p.spec.role]):
             if process.child is None:
                 if process.stop_by_s is None and now_s >= process.next_start_s:
                     self._start(process)
@@ -113,7 +108,7 @@ class ProcessManager:
                 if now_s > process.stop_by_s:
                     log.warning("%s did not stop in time: killed", process.spec.name)
                     process.child.kill()
-            elif process.spec.role != "redis" and self._hangs(process):
+            elif process.spec.process.on_bus and self._hangs(process):
                 log.error("%s gives no sign of life: killed", process.spec.name)
                 process.last_error = "no heartbeat"
                 process.child.kill()
@@ -134,6 +129,7 @@ class ProcessManager:
             lived_s = time.monotonic() - child.started_mono_s
             process.child, process.cpu, process.ready_rev = None, None, -1
             process.greeted, process.assignment, process.status = False, None, {}
+            process.holds = frozenset()
             if process.stop_by_s is not None:
                 self._forget(name)
                 if name in self._wanted:
@@ -143,10 +139,10 @@ class ProcessManager:
             self._plan_restart(process, describe_exit(code), lived_s)
         return ended
 
-    def held_by_others(self, name: str) -> set[str]:
-        """The cameras that capture processes beside `name` were last told to capture, and may still do."""
-        told = (m.assignment for m in self.processes.values() if m.spec.name != name)
-        return {camera.name for a in told if isinstance(a, CaptureAssignment) for camera in a.cameras}
+    def held_by_others(self, spec: WorkerSpec) -> set[str]:
+        """The cameras that other processes of its kind were last told to take, and may still have."""
+        others = (p for p in self.processes.values() if p.spec.role == spec.role and p.spec.name != spec.name)
+        return {camera for process in others for camera in process.holds}
 
     def stop_all(self, role: str) -> None:
         self._wanted = {name: spec for name, spec in self._wanted.items() if spec.role != role}
@@ -156,12 +152,14 @@ class ProcessManager:
                 self._let_go(process, now_s)
 
     def running(self, role: str) -> bool:
-        return any(m.spec.role == role and m.child is not None for m in self.processes.values())
+        return any(p.spec.role == role and p.child is not None for p in self.processes.values())
 
     def stop_in_order(self, turn: Callable[[], None], limit_s: float) -> None:
-        """Stop role after role, calling `turn` meanwhile; gives up after `limit_s`."""
+        """Stop kind after kind, the last of the table first: who makes something stops before who takes it.
+        Calls `turn` meanwhile, and gives up after `limit_s`.
+        """
         deadline_s = time.monotonic() + limit_s
-        for role in STOP_ORDER:
+        for role in (process.role for process in reversed(PROCESSES)):
             self.stop_all(role)
             while self.running(role) and time.monotonic() < deadline_s:
                 turn()
@@ -190,7 +188,7 @@ class ProcessManager:
         self._counters.beat(process.beat_index)
         try:
             command = self._command(process.spec, process.beat_index)
-            child = Child(process.spec.name, command, _PARTING[process.spec.role])
+            child = Child(process.spec.name, command, process.spec.process.death_signal)
         except StreamerError as error:
             process.last_error = str(error)
             self._plan_restart(process, str(error), 0.0)

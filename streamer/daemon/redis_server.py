@@ -72,6 +72,11 @@ def binary() -> str:
     return found
 
 
+def is_private(config: RedisConfig) -> bool:
+    """Whether the daemon runs one: Redis is wanted, and none is named."""
+    return config.enabled and not config.url
+
+
 def command(runtime_dir: Path, state_dir: Path, config: RedisConfig) -> list[str]:
     """Prepare the files and return the command line to run, which holds no secret.
 

@@ -14,8 +14,8 @@ import psutil
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import Misconfigured
 from streamer.daemon.process_manager import ProcessManager, WorkerProcess
+from streamer.daemon.process_spec import Plan
 from streamer.daemon.shared_memory import SharedState
-from streamer.daemon.topology import Plan
 from streamer.ipc.messages import SourceState
 from streamer.models.camera_check import advice_on
 from streamer.models.installed import shown_as
@@ -185,7 +185,7 @@ def _worker_status(process: WorkerProcess, manager: ProcessManager) -> dict[str,
         "pid": process.child.pid if process.child else None,
         "state": process.state,
         "restarts": process.restarts,
-        "beat_age_s": round(manager.beat_age_s(process), 2) if process.spec.role != "redis" else None,
+        "beat_age_s": round(manager.beat_age_s(process), 2) if process.spec.process.on_bus else None,
         "cpu_s": cpu_s,
         "rss_mb": rss_mb,
         "last_error": process.last_error,

@@ -22,16 +22,16 @@ from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
 from streamer.daemon import redis_server
 from streamer.daemon.active_config import ActiveConfig
-from streamer.daemon.assignments import capture_assignment, deliver_assignment, infer_assignment
 from streamer.daemon.child_process import worker_command
 from streamer.daemon.guard import Guard
 from streamer.daemon.identity import DaemonLock, node_id
 from streamer.daemon.operations import OPERATIONS, Answer, Operation, PendingSnapshots, serve
 from streamer.daemon.process_manager import ProcessManager, Quarantine, WorkerProcess
+from streamer.daemon.process_spec import Plan, WorkerSpec
 from streamer.daemon.shared_memory import SharedState
 from streamer.daemon.status import CameraNote, camera_status, daemon_status, misconfigured_status, well_formed
 from streamer.daemon.systemd_notify import Notifier, Startup
-from streamer.daemon.topology import NOTHING, Plan, WorkerSpec, plan
+from streamer.daemon.topology import NOTHING, plan
 from streamer.errors import (
     ConfigError,
     ControlError,
@@ -49,7 +49,6 @@ from streamer.ipc.messages import (
     Hello,
     Message,
     Ready,
-    Reclaim,
     RingRefused,
     Snapshot,
     SnapshotRequest,
@@ -72,12 +71,12 @@ class Supervisor:
         self._store = store
         self._operations = operations
         self._guard = Guard()
-        self._stopping = False
+        self.stopping = False
         self._started_s = time.monotonic()
         self._cameras: dict[str, CameraNote] = {}
         self._snapshots = PendingSnapshots()
         self._quarantine = Quarantine()
-        self._plan: Plan = NOTHING
+        self.plan: Plan = NOTHING
         self._next_status_s = 0.0
         self._reload_wanted = False
         self._unassigned: set[str] = set()  # workers that could not be told what to do
@@ -87,21 +86,21 @@ class Supervisor:
         """Serve until told to stop. Raises StreamerError for what keeps the daemon from starting."""
         config = self._store.settings()
         state_dir, runtime_dir = config.state_path, config.runtime_path
-        if config.redis.enabled and not config.redis.url:
+        if redis_server.is_private(config.redis):
             redis_server.binary()  # better refused now than missed at every restart
         with DaemonLock(state_dir, runtime_dir), Notifier() as notifier:
             self._notifier = notifier
-            self._node = node_id(state_dir)
-            self._active = ActiveConfig(self._store)
-            self._shared = SharedState(runtime_dir, state_dir)
-            self._manager = ProcessManager(self._shared.counters, self._command)
+            self.node = node_id(state_dir)
+            self.active = ActiveConfig(self._store)
+            self.shared = SharedState(runtime_dir, state_dir)
+            self._manager = ProcessManager(self.shared.counters, self._command)
             self._startup = Startup(notifier, self._manager)
             self._bus = Bus(runtime_dir)
             try:
                 self._serve(runtime_dir)
             finally:
                 self._bus.close()
-                self._shared.close()
+                self.shared.close()
         return Exit.OK
 
     def _serve(self, runtime_dir: Path) -> None:
@@ -111,10 +110,10 @@ class Supervisor:
             self._bus.watch(fileno)
         self._take_signals()
         cameras, state_dir = len(self._config.cameras), self._config.state_path
-        log.info("config_rev %d, %d cameras, state in %s", self._active.rev, cameras, state_dir)
+        log.info("config_rev %d, %d cameras, state in %s", self.active.rev, cameras, state_dir)
         try:
             self._apply(self._known())
-            while not self._stopping:
+            while not self.stopping:
                 self._turn()
             self._notifier.stopping()
             log.info("stopping")
@@ -137,7 +136,7 @@ class Supervisor:
         for process in self._manager.reap():
             with self._guard("end of a worker"):
                 self._on_exit(process)
-        if not self._stopping:
+        if not self.stopping:
             with self._guard("start of workers"):
                 self._manager.tick()
         if self._reload_wanted:
@@ -160,15 +159,15 @@ class Supervisor:
             self._cameras.pop(name, None)
             self._quarantine.forget(name)
         self._replan()
-        for name in before - self._plan.capture_of.keys():
-            self._shared.release_ring(name)
+        for name in before - self.plan.capture_of.keys():
+            self.shared.release_ring(name)
         for name in gone:
-            self._shared.forget(name)
+            self.shared.forget(name)
 
     def _replan(self, freed: frozenset[str] = frozenset()) -> None:
-        misconfigured = self._active.misconfigured
-        self._plan = plan(self._config, self._plan, self._quarantine.cameras, misconfigured, freed)
-        self._manager.reconcile(self._plan.workers)
+        misconfigured = self.active.misconfigured
+        self.plan = plan(self._config, self.plan, self._quarantine.cameras, misconfigured, freed)
+        self._manager.reconcile(self.plan.workers)
         self._assign_all()
 
     def change(self, wanted: AnyChange) -> int:
@@ -176,42 +175,43 @@ class Supervisor:
         for NotApplied.
         """
         before = self._known()
-        self._active.change(wanted)
+        self.active.change(wanted)
         try:
             self._apply(before)
             if self._unassigned:
                 raise ControlError(f"{', '.join(sorted(self._unassigned))} could not be told: see the log")
         except StreamerError as error:
             raise NotApplied(error) from error
-        log.info("config_rev %d: %s", self._active.rev, getattr(wanted, "op", ""))
-        return self._active.rev
+        log.info("config_rev %d: %s", self.active.rev, getattr(wanted, "op", ""))
+        return self.active.rev
 
     def _reload(self) -> None:
         self._reload_wanted = False
         before = self._known()
-        if self._active.reload():
+        if self.active.reload():
             self._apply(before)
 
     def _known(self) -> set[str]:
         """The cameras that there are, also those whose files cannot be used."""
-        return {camera.name for camera in self._config.cameras} | self._active.misconfigured.keys()
+        return {camera.name for camera in self._config.cameras} | self.active.misconfigured.keys()
 
     @property
     def _config(self) -> Config:
-        return self._active.config
+        return self.active.config
 
     # ---- workers
 
     def _command(self, spec: WorkerSpec, beat: int) -> list[str]:
-        config = self._config
-        if spec.role == "redis":
-            return redis_server.command(config.runtime_path, config.state_path, config.redis)
-        folders = (config.runtime_path, config.state_path, self._shared.folder)
-        return worker_command(spec.role, spec.name, *folders, beat)
+        config, run = self._config, spec.process.run
+        if not isinstance(run, str):
+            return run(config)
+        return worker_command(
+            run, spec.name, config.runtime_path, config.state_path, self.shared.folder, beat
+        )
 
     def _assign_all(self) -> None:
         self._assign_again = False
-        for name in self._plan.workers:
+        for name in self.plan.workers:
             self._try_to_assign(name)
 
     def _try_to_assign(self, name: str) -> None:
@@ -226,45 +226,37 @@ class Supervisor:
         process = self._manager.processes.get(name)
         if process is None or process.child is None or not process.greeted or process.stop_by_s is not None:
             return
-        message = self._assignment(self._plan.workers[name])
+        spec = self._without_held(self.plan.workers[name])
+        if spec.process.assignment is None:
+            return
+        message = spec.process.assignment(spec, self)
         if message != process.assignment:
             if self._server.send(name, message):
-                process.assignment = message
+                process.assignment, process.holds = message, frozenset(spec.cameras)
             else:
                 self._assign_again = True
 
-    def _assignment(self, spec: WorkerSpec) -> Message:
-        if spec.role == "capture":
-            held = self._manager.held_by_others(spec.name).intersection(spec.cameras)
-            if held:  # until that process has let go: two would write one row of the counters
-                spec = replace(spec, cameras=tuple(c for c in spec.cameras if c not in held))
-                self._assign_again = True
-            return capture_assignment(spec, self._config, self._plan, self._shared, self._active.secrets)
-        if spec.role == "infer":
-            return infer_assignment(
-                spec, self._active.rev, self._config, self._shared, self._active.misconfigured
-            )
-        return deliver_assignment(self._active.rev, self._config, self._node, self._active.secrets)
+    def _without_held(self, spec: WorkerSpec) -> WorkerSpec:
+        """Of an exclusive process, without the cameras that another still has: it is told of them when that
+        one has let go, or has ended.
+        """
+        held = self._manager.held_by_others(spec).intersection(spec.cameras) if spec.process.exclusive else ()
+        if not held:
+            return spec
+        self._assign_again = True
+        return replace(spec, cameras=tuple(c for c in spec.cameras if c not in held))
 
     def _on_exit(self, process: WorkerProcess) -> None:
-        """A worker has ended: close its counters and take back what it held."""
+        """A worker has ended: take back what it held, and tell whoever waited for that."""
         spec = process.spec
-        if spec.role == "capture":
-            counters = self._shared.counters
-            for camera in filter(self._shared.knows, spec.cameras):
-                row = self._shared.row(camera)
-                counters.release_capture(row)
-                if counters.reclaimed(row) < self._shared.last_reclaim(camera):
-                    counters.release_handed(row)  # its reader died too, and it had not been told
-                self._note(camera).state = None
-            if self._manager.processes.get(spec.name) is process and not self._stopping:
-                self._consider_quarantine(spec)
-            if self._assign_again and not self._stopping:
-                self._assign_all()
-        elif spec.role == "infer" and not self._stopping:
-            for camera in spec.cameras:
-                generation = self._shared.reclaim(camera)
-                self._send_camera(camera, Reclaim(camera, generation))
+        if spec.process.on_exit is not None:
+            spec.process.on_exit(spec, self)
+        if self.stopping:
+            return
+        if spec.process.exclusive and self._manager.processes.get(spec.name) is process:
+            self._consider_quarantine(spec)
+        if self._assign_again:
+            self._assign_all()
 
     def _consider_quarantine(self, spec: WorkerSpec) -> None:
         if self._quarantine.died(spec.name, spec.cameras, time.monotonic()):
@@ -274,7 +266,7 @@ class Supervisor:
     def _end_quarantine(self, now_s: float) -> None:
         """Cameras that have lived alone for their term go back to the others."""
         processes = self._manager.processes.values()
-        capturing = [p for p in processes if p.spec.role == "capture" and p.ready_rev >= 0]
+        capturing = [p for p in processes if p.spec.process.exclusive and p.ready_rev >= 0]
         freed = self._quarantine.release({name for p in capturing for name in p.spec.cameras}, now_s)
         if freed:
             log.info("out of quarantine: %s", ", ".join(sorted(freed)))
@@ -290,7 +282,7 @@ class Supervisor:
             return
         if isinstance(message, Hello):
             if process.child is not None and message.pid == process.child.pid:
-                process.greeted, process.assignment = True, None
+                process.greeted, process.assignment, process.holds = True, None, frozenset()
                 self._try_to_assign(worker)
         elif isinstance(message, Ready):
             process.ready_rev = message.rev
@@ -304,7 +296,7 @@ class Supervisor:
             if self._captures(process, message.camera):
                 self._allocate_ring(worker, message)
         elif isinstance(message, CameraWarning):
-            if message.camera in self._plan.capture_of:
+            if message.camera in self.plan.capture_of:
                 self._note(message.camera).trouble = message.text
         elif isinstance(message, Snapshot):
             self._snapshots.arrived(message)
@@ -312,12 +304,12 @@ class Supervisor:
     def _captures(self, process: WorkerProcess, camera: str) -> bool:
         """Whether the camera is this worker's. One that is to go, or has lost the camera, may not know yet:
         a ring that it got would be nobody's to remove."""
-        return process.stop_by_s is None and self._plan.capture_of.get(camera) == process.spec.name
+        return process.stop_by_s is None and self.plan.capture_of.get(camera) == process.spec.name
 
     def _allocate_ring(self, worker: str, message: AllocateRing) -> None:
         note = self._note(message.camera)
         try:
-            ring = self._shared.allocate_ring(
+            ring = self.shared.allocate_ring(
                 message.camera, self._config.capture.slots, message.width, message.height, message.opening
             )
         except StorageError as error:
@@ -330,9 +322,15 @@ class Supervisor:
         note.opens += 1
         self._server.send(worker, ring)
 
-    def _send_camera(self, camera: str, message: Message) -> bool:
-        worker = self._plan.capture_of.get(camera)
+    # ---- what lines of the table use (process_spec.Site)
+
+    def send_to_capture(self, camera: str, message: Message) -> bool:
+        """False: nothing captures the camera, or its process is away."""
+        worker = self.plan.capture_of.get(camera)
         return worker is not None and self._server.send(worker, message)
+
+    def state_unknown(self, camera: str) -> None:
+        self._note(camera).state = None
 
     def _note(self, camera: str) -> CameraNote:
         return self._cameras.setdefault(camera, CameraNote())
@@ -340,18 +338,18 @@ class Supervisor:
     # ---- what it can be asked for (operations.Daemon)
 
     def _answer(self, request: Request) -> None:
-        if self._stopping:
+        if self.stopping:
             request.fail(ControlError("the daemon is stopping: nothing was changed"))
         else:
             serve(self._operations, self, request)
 
     def take_snapshot(self, camera: str, width: int, answer: Answer) -> None:
         """Answer with the camera's next picture, when it comes. Raises ConfigError."""
-        if camera in self._active.misconfigured:
-            raise ConfigError(f"camera {camera} is misconfigured: {self._active.misconfigured[camera].why}")
+        if camera in self.active.misconfigured:
+            raise ConfigError(f"camera {camera} is misconfigured: {self.active.misconfigured[camera].why}")
         self._config.known_camera(camera)
         number = self._snapshots.expect(answer, time.monotonic())
-        if not self._send_camera(camera, SnapshotRequest(number, camera, width)):
+        if not self.send_to_capture(camera, SnapshotRequest(number, camera, width)):
             self._snapshots.give_up(number, SourceError(f"camera {camera} is not captured: enable it first"))
 
     # ---- status
@@ -360,15 +358,15 @@ class Supervisor:
         """What `streamer status --json` prints."""
         return daemon_status(
             config=self._config,
-            node=self._node,
-            rev=self._active.rev,
+            node=self.node,
+            rev=self.active.rev,
             uptime_s=time.monotonic() - self._started_s,
-            plan=self._plan,
+            plan=self.plan,
             manager=self._manager,
-            shared=self._shared,
+            shared=self.shared,
             notes=self._cameras,
-            misconfigured=self._active.misconfigured,
-            warnings=[*self._active.warnings, *filter(None, [self._guard.warning()])],
+            misconfigured=self.active.misconfigured,
+            warnings=[*self.active.warnings, *filter(None, [self._guard.warning()])],
         )
 
     def _once_a_second(self, now_s: float) -> None:
@@ -377,24 +375,24 @@ class Supervisor:
         with self._guard("quarantine"):
             self._end_quarantine(now_s)
         with self._guard("reload"):
-            self._reload_wanted = self._reload_wanted or self._active.healed()
-        self._unassigned &= self._plan.workers.keys()
+            self._reload_wanted = self._reload_wanted or self.active.healed()
+        self._unassigned &= self.plan.workers.keys()
         if self._assign_again or self._unassigned:
             self._assign_all()
         for camera in self._config.cameras:
             with self._guard("status of a camera"):
-                row = camera_status(camera, self._plan, self._manager, self._shared, self._note(camera.name))
+                row = camera_status(camera, self.plan, self._manager, self.shared, self._note(camera.name))
                 self._server.send("deliver", CameraStatus(camera.name, row))
-        for name, fault in self._active.misconfigured.items():
+        for name, fault in self.active.misconfigured.items():
             with self._guard("status of a camera"):
-                row = misconfigured_status(name, fault, self._plan, self._shared)
+                row = misconfigured_status(name, fault, self.plan, self.shared)
                 self._server.send("deliver", CameraStatus(name, row))
         with self._guard("start"):
             self._startup.tick(len(self._config.cameras))
 
     def _take_signals(self) -> None:
         def stop(_signum: int, _frame: FrameType | None) -> None:
-            self._stopping = True
+            self.stopping = True
 
         def reload(_signum: int, _frame: FrameType | None) -> None:
             self._reload_wanted = True

@@ -123,9 +123,8 @@ class Startup:
     def tick(self, cameras: int) -> None:
         if self._over:
             return
-        # Everything that does not hang on a camera: one that is late is no reason to start again.
-        serving = [m for m in self._manager.processes.values() if m.spec.role in ("infer", "deliver")]
-        waiting = [m for m in serving if m.ready_rev < 0]
+        awaited = [p for p in self._manager.processes.values() if p.spec.process.awaited]
+        waiting = [p for p in awaited if p.ready_rev < 0]
         if not waiting:
             self._over = True
             log.info("ready")
@@ -134,9 +133,9 @@ class Startup:
         now_s = self._clock()
         if now_s < self._next_s or now_s - self._began_s > MAX_START_S:
             return
-        alive = (m.child is not None and self._manager.beat_age_s(m) < BEAT_LIMIT_S for m in waiting)
-        if all(alive) and all(m.restarts < MAX_RESTARTS for m in waiting):
+        alive = (p.child is not None and self._manager.beat_age_s(p) < BEAT_LIMIT_S for p in waiting)
+        if all(alive) and all(p.restarts < MAX_RESTARTS for p in waiting):
             self._next_s = now_s + EXTEND_EVERY_S
             self._notifier.extend_start(EXTEND_S)
-            names = ", ".join(m.spec.name for m in waiting)
+            names = ", ".join(p.spec.name for p in waiting)
             self._notifier.status(f"starting: {names} gets ready (a model may be compiled)")

@@ -9,13 +9,15 @@ import pytest
 from streamer.config.schema import CameraConfig, CaptureConfig, Config, InferenceConfig
 from streamer.daemon import process_manager as manager_module
 from streamer.daemon.process_manager import ProcessManager, WorkerProcess
-from streamer.daemon.topology import WorkerSpec, plan
+from streamer.daemon.process_spec import WorkerSpec
+from streamer.daemon.topology import PROCESSES, plan
 from streamer.ipc.counters import COUNTERS_FILE, MAX_CAMERAS, MAX_WORKERS, FrameCounters
-from streamer.ipc.messages import CaptureAssignment, CaptureCamera
+
+(CAPTURE,) = (process for process in PROCESSES if process.role == "capture")
 
 
 def specs(count: int) -> dict[str, WorkerSpec]:
-    return {f"capture-{i}": WorkerSpec(f"capture-{i}", "capture") for i in range(count)}
+    return {f"capture-{i}": WorkerSpec(f"capture-{i}", CAPTURE) for i in range(count)}
 
 
 @pytest.fixture
@@ -50,18 +52,13 @@ def test_more_workers_than_there_is_room_for_wait_until_others_have_gone(
     assert manager_module.MAX_WORKERS == MAX_WORKERS
 
 
-def told(*names: str) -> CaptureAssignment:
-    cameras = [CaptureCamera(n, 0, "rtsp://box/1", "infer-0", 64, 0.0, False, True, 5.0, 5.0) for n in names]
-    return CaptureAssignment(0, tuple(cameras))
-
-
 def test_a_camera_is_held_by_the_process_that_was_last_told_to_capture_it(tmp_path: Path) -> None:
     manager = ProcessManager(FrameCounters.create(tmp_path / COUNTERS_FILE), lambda _spec, _beat: [])
     captured = {"capture-0": ("a", "b"), "capture-1": (), "capture-2": ("c",)}
     for beat, (name, cameras) in enumerate(captured.items()):
-        manager.processes[name] = WorkerProcess(WorkerSpec(name, "capture", cameras), beat)
-    manager.processes["capture-0"].assignment = told("a")
-    manager.processes["capture-1"].assignment = told("b")  # it is to go, and has not gone
+        manager.processes[name] = WorkerProcess(WorkerSpec(name, CAPTURE, cameras), beat)
+    manager.processes["capture-0"].holds = frozenset("a")
+    manager.processes["capture-1"].holds = frozenset("b")  # it is to go, and has not gone
     manager.processes["capture-1"].stop_by_s = 1e9
-    assert manager.held_by_others("capture-0") == {"b"}
-    assert manager.held_by_others("capture-2") == {"a", "b"}
+    assert manager.held_by_others(WorkerSpec("capture-0", CAPTURE)) == {"b"}
+    assert manager.held_by_others(WorkerSpec("capture-2", CAPTURE)) == {"a", "b"}

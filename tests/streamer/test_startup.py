@@ -12,8 +12,9 @@ import pytest
 
 from streamer.daemon import systemd_notify
 from streamer.daemon.process_manager import BEAT_LIMIT_S, WorkerProcess
+from streamer.daemon.process_spec import WorkerSpec
 from streamer.daemon.systemd_notify import Notifier, Startup
-from streamer.daemon.topology import Role, WorkerSpec
+from streamer.daemon.topology import PROCESSES
 from tests.daemon import Daemon
 
 MORE_TIME = "EXTEND_TIMEOUT_USEC=30000000"
@@ -41,9 +42,9 @@ class Site:
         self.startup = Startup(self.notifier, manager, self.clock)
 
     @staticmethod
-    def _process(name: str, role: Role) -> WorkerProcess:
+    def _process(name: str, role: str) -> WorkerProcess:
         child: Any = SimpleNamespace(pid=1)
-        return WorkerProcess(WorkerSpec(name, role), 0, child)
+        return WorkerProcess(WorkerSpec(name, next(p for p in PROCESSES if p.role == role)), 0, child)
 
     def tick(self, after_s: float) -> list[str]:
         self.clock.now_s += after_s

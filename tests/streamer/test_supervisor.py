@@ -34,7 +34,7 @@ def a_supervisor(folder: Path, calls: list[str]) -> Any:
     found._control = SimpleNamespace(poll=note("requests", [1, 2]))
     found._manager = SimpleNamespace(reap=note("reap", [1, 2]), tick=note("tick"), processes={})
     found._notifier = SimpleNamespace(alive=note("alive"))
-    found._active = SimpleNamespace(config=Config(), healed=note("healed", True), misconfigured={})
+    found.active = SimpleNamespace(config=Config(), healed=note("healed", True), misconfigured={})
     found._startup = SimpleNamespace(tick=note("start"))
     found._reload_wanted = True
     for part in ("_handle", "_answer", "_on_exit", "_reload"):
@@ -63,7 +63,7 @@ def test_what_one_message_request_or_end_does_wrong_stops_nothing_else(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("owner", "part"), [("_manager", "tick"), ("_control", "poll"), ("_active", "healed")]
+    ("owner", "part"), [("_manager", "tick"), ("_control", "poll"), ("active", "healed")]
 )
 def test_what_a_part_does_wrong_leaves_the_watchdog_fed(tmp_path: Path, owner: str, part: str) -> None:
     calls: list[str] = []
@@ -101,8 +101,8 @@ def test_a_worker_that_cannot_be_told_is_tried_again_and_holds_up_no_other(tmp_p
     for name in ("infer-0", "deliver"):
         supervisor._try_to_assign(name)
     assert supervisor._unassigned == {"infer-0"}
-    supervisor._plan = SimpleNamespace(workers={"infer-0": None, "deliver": None})
-    supervisor._active = SimpleNamespace(config=Config(), misconfigured={}, healed=lambda: False)
+    supervisor.plan = SimpleNamespace(workers={"infer-0": None, "deliver": None})
+    supervisor.active = SimpleNamespace(config=Config(), misconfigured={}, healed=lambda: False)
     supervisor._startup = SimpleNamespace(tick=lambda _cameras: None)
     supervisor._manager = SimpleNamespace(processes={})
     supervisor._once_a_second(0.0)
@@ -112,7 +112,7 @@ def test_a_worker_that_cannot_be_told_is_tried_again_and_holds_up_no_other(tmp_p
 
 def test_a_change_of_which_a_worker_is_not_told_is_not_said_to_be_applied(tmp_path: Path) -> None:
     supervisor: Any = Supervisor(ConfigStore(tmp_path), {})
-    supervisor._active = SimpleNamespace(config=Config(), misconfigured={}, change=lambda _wanted: None)
+    supervisor.active = SimpleNamespace(config=Config(), misconfigured={}, change=lambda _wanted: None)
     supervisor._apply = lambda _before: supervisor._unassigned.add("infer-0")
     with pytest.raises(NotApplied, match="is written, but not in force: infer-0"):
         supervisor.change(CameraSwitch(op="camera.enable", name="gate"))
