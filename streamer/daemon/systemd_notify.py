@@ -25,32 +25,25 @@ MAX_RESTARTS = 3  # of a worker: one that keeps dying makes no progress
 
 
 class Notifier:
-    """Sends READY=1, WATCHDOG=1 and their like; `enabled` says whether anyone listens.
-
-    `watchdog_interval_s` is how often to call `alive()`: half of the time systemd allows (WATCHDOG_USEC), or
-    None where the unit has no watchdog or it is meant for another process (WATCHDOG_PID).
-    """
+    """Sends READY=1, WATCHDOG=1 and their like to NOTIFY_SOCKET, if there is one."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        """Raise ConfigError when NOTIFY_SOCKET or WATCHDOG_USEC is set to something that cannot be."""
+        """Raise ConfigError when NOTIFY_SOCKET is set to something that cannot be."""
         env = os.environ if environ is None else environ
         self._address = _address(env.get("NOTIFY_SOCKET", ""))
-        self.watchdog_interval_s = _interval_s(env.get("WATCHDOG_USEC", ""), env.get("WATCHDOG_PID", ""))
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if self._address else None
         if self._socket is not None:
             self._socket.setblocking(False)
         self.unsent = 0  # messages that systemd did not take
-
-    @property
-    def enabled(self) -> bool:
-        return self._socket is not None
 
     def ready(self, status: str = "") -> None:
         """All workers and models are up; systemd starts what waits for this unit."""
         self._send(READY="1", MAINPID=str(os.getpid()), **({"STATUS": status} if status else {}))
 
     def alive(self) -> None:
-        """Feed the watchdog; call it from the loop whose death it is to notice, never from a timer thread."""
+        """Feed the watchdog; call it from the loop whose death it is to notice, never from a timer thread. A
+        turn of the daemon's loop is a small part of what the unit allows (WatchdogSec).
+        """
         self._send(WATCHDOG="1")
 
     def status(self, text: str) -> None:
@@ -94,14 +87,6 @@ def _address(path: str) -> str:
     if path[0] not in "/@":
         raise ConfigError(f"NOTIFY_SOCKET={path!r} is neither a path nor an abstract socket: unset it")
     return "\0" + path[1:] if path[0] == "@" else path
-
-
-def _interval_s(usec: str, pid: str) -> float | None:
-    if not usec or (pid and pid != str(os.getpid())):
-        return None
-    if not usec.isdecimal() or int(usec) == 0:
-        raise ConfigError(f"WATCHDOG_USEC={usec!r} is not a number of microseconds: unset it")
-    return int(usec) / 2e6
 
 
 class Startup:

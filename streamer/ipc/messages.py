@@ -1,11 +1,11 @@
-"""Every message between processes, every Redis key, and the version of each event's schema.
+"""Every message between processes, and every Redis key.
 
 Messages are frozen msgspec structs in one tagged union; `encode` and `decode` are the only doors.
 
     worker     -> supervisor   Hello, Ready, AllocateRing, SourceState, Snapshot, CameraWarning,
                                WorkerStatus
     supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, RingAllocated,
-                               RingRefused, Reclaim, SnapshotRequest, CameraStatus, Stop
+                               RingRefused, Reclaim, SnapshotRequest, CameraStatus
     capture    -> inference    FrameReady, SourceState
     inference  -> capture      FrameRequest
     inference  -> delivery     ResumeRequest, Batch
@@ -17,8 +17,6 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
-
-SCHEMA_VERSION = 1
 
 Transport = Literal["auto", "tcp", "udp"]  # how a camera sends its packets
 CameraState = Literal[
@@ -201,10 +199,6 @@ class CameraStatus(_Message, frozen=True):
     status: dict[str, Any]
 
 
-class Stop(_Message, frozen=True):
-    """Finish what is in hand, write it down, and leave within the stop time."""
-
-
 # ---- capture <-> inference
 
 
@@ -331,7 +325,6 @@ Message = (
     | SnapshotRequest
     | CameraStatus
     | Snapshot
-    | Stop
     | FrameReady
     | FrameRequest
     | SourceState

@@ -35,7 +35,6 @@ from streamer.ipc.messages import (
     Snapshot,
     SnapshotRequest,
     SourceState,
-    Stop,
     WorkerStatus,
 )
 from streamer.workers.capture.camera_thread import CameraReader, Held, StateChange
@@ -146,8 +145,6 @@ class CaptureWorker:
             self._reclaim(message)
         elif isinstance(message, SnapshotRequest):
             self._picture(message)
-        elif isinstance(message, Stop):
-            self.stopping = True
 
     def _assign(self, assignment: CaptureAssignment) -> None:
         """Become what is asked; a camera whose entry is unchanged is not touched."""

@@ -29,7 +29,6 @@ from streamer.ipc.messages import (
     Ready,
     Resume,
     SourceState,
-    Stop,
     WorkerStatus,
 )
 from streamer.workers.infer.camera import STATES_WAITING, InferredCamera
@@ -122,8 +121,6 @@ class InferWorker:
             for news in self._journal.resumed(message):
                 if news.camera in self._cameras:
                     self._emitter.resume(self._cameras[news.camera], news)
-        elif isinstance(message, Stop):
-            self.stopping = True
 
     def _source_state(self, peer: str, state: SourceState) -> None:
         camera = self._cameras.get(state.camera)
