@@ -134,9 +134,9 @@ def apply_change(store: ConfigStore, change: Mapping[str, Any] | AnyChange) -> C
 
     Raises ConfigError, ModelError or StorageError; then no file has changed.
     """
-    wanted = change if isinstance(change, AnyChange) else read_arguments(WantedChange, dict(change)).root
+    parsed = change if isinstance(change, AnyChange) else read_arguments(WantedChange, dict(change)).root
     with _locked(store):
-        return _Editor(store).apply(wanted)
+        return _Editor(store).apply(parsed)
 
 
 class _Editor:
@@ -207,8 +207,8 @@ class _Editor:
         credentials = _take_credentials(data, change)
         if credentials:  # a new password alone keeps the user name
             before = self._secrets.credentials(change.name)
-            given = credentials.model_dump(exclude_none=True)
-            credentials = before.model_copy(update=given)
+            changed = credentials.model_dump(exclude_none=True)
+            credentials = before.model_copy(update=changed)
         self._save(_validated(data), credentials)
 
     def _rename(self, change: CameraRename) -> None:
@@ -239,12 +239,14 @@ class _Editor:
     def _put_rule(self, name: str, kind: str, item: Rules, replace: bool) -> None:
         camera = self._camera(name)
         items = list(getattr(camera.rules, kind))
-        known = [other.name for other in items]
-        wanted = getattr(item, "name", "")
-        if wanted in known and not replace:
-            raise ConfigError(f"camera {name}: {kind[:-1]} {wanted!r} exists: use --replace, or another name")
-        if wanted in known:
-            items[known.index(wanted)] = item
+        names = [other.name for other in items]
+        name_of_item = getattr(item, "name", "")
+        if name_of_item in names and not replace:
+            raise ConfigError(
+                f"camera {name}: {kind[:-1]} {name_of_item!r} exists: use --replace, or another name"
+            )
+        if name_of_item in names:
+            items[names.index(name_of_item)] = item
         else:
             items.append(item)
         self._save(camera.model_copy(update={"rules": camera.rules.model_copy(update={kind: tuple(items)})}))
@@ -252,11 +254,11 @@ class _Editor:
     def _remove_rule(self, camera_name: str, kind: str, name: str) -> None:
         camera = self._camera(camera_name)
         items = getattr(camera.rules, kind)
-        left = tuple(item for item in items if item.name != name)
-        if len(left) == len(items):
+        remaining = tuple(item for item in items if item.name != name)
+        if len(remaining) == len(items):
             known = ", ".join(item.name for item in items) or "there is none"
             raise ConfigError(f"camera {camera_name}: no {kind[:-1]} {name!r}; known: {known}")
-        self._save(camera.model_copy(update={"rules": camera.rules.model_copy(update={kind: left})}))
+        self._save(camera.model_copy(update={"rules": camera.rules.model_copy(update={kind: remaining})}))
 
     def _save(self, camera: CameraConfig, credentials: Credentials | None = None) -> None:
         camera = _validated(camera.model_dump(mode="json"))  # rules may rest on what a change takes away
@@ -299,9 +301,9 @@ class _Editor:
         return _whole(camera)
 
 
-def _take_credentials(data: dict[str, Any], given: WithCredentials) -> Credentials | None:
+def _take_credentials(data: dict[str, Any], change: WithCredentials) -> Credentials | None:
     """Move what a URL holds out of it; what is given apart from the URL wins."""
-    user, password = given.username, given.password
+    user, password = change.username, change.password
     if isinstance(data.get("url"), str):
         data["url"], url_user, url_password = split_credentials(data["url"])
         user = url_user if user is None else user
@@ -355,7 +357,9 @@ def _data(camera: CameraConfig, exclude_defaults: bool = False) -> dict[str, Any
 
 @contextmanager
 def _locked(store: ConfigStore) -> Iterator[None]:
-    """One change at a time, also of two commands at once."""
+    """One change at a time, also of two commands at once. The folder is locked, since the files in it are
+    replaced, and with a file its lock would go.
+    """
     if not store.exists():
         raise store.missing()
     try:

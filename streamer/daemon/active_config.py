@@ -51,11 +51,11 @@ class ActiveConfig:
     def warnings(self) -> list[str]:
         return [self._refused] if self._refused else self._left_out
 
-    def change(self, wanted: AnyChange) -> None:
+    def change(self, change: AnyChange) -> None:
         """Validate, write and take over a change. Raises StreamerError; then nothing has changed, but for
         NotApplied: then the files have, and the configuration in force has not.
         """
-        apply_change(self._store, wanted)
+        apply_change(self._store, change)
         try:
             config, broken = self._store.load_partly()
             secrets = SecretStore(self._store)
@@ -126,7 +126,9 @@ class ActiveConfig:
 
     def _take(self, config: Config, broken: Broken, secrets: SecretStore) -> None:
         """A camera whose file is `broken` stays as it is."""
-        kept = [camera for camera in self.config.cameras if self._store.camera_file(camera.name) in broken]
+        unchanged = [
+            camera for camera in self.config.cameras if self._store.camera_file(camera.name) in broken
+        ]
         # Folders are where this process stands, and a camera that changed its inference worker could have
         # its numbers given out by two for a moment: these change at the next start.
         workers = self.config.inference.workers
@@ -135,7 +137,7 @@ class ActiveConfig:
                 "state_dir": self.config.state_path,
                 "runtime_dir": self.config.runtime_path,
                 "inference": config.inference.model_copy(update={"workers": workers}),
-                "cameras": tuple(sorted((*config.cameras, *kept), key=lambda camera: camera.name)),
+                "cameras": tuple(sorted((*config.cameras, *unchanged), key=lambda camera: camera.name)),
             }
         )
         self.config, self.rev = revise(config, self.config.state_path)

@@ -51,8 +51,8 @@ class Guard:
         """One line for the status; "" where all went well."""
         if not self.counts:
             return ""
-        told = ", ".join(f"{what} {n}" for what, n in self.counts.most_common(3))
-        return f"{self.counts.total()} unexpected errors since the start ({told}): see the log"
+        commonest = ", ".join(f"{what} {n}" for what, n in self.counts.most_common(3))
+        return f"{self.counts.total()} unexpected errors since the start ({commonest}): see the log"
 
     def _more(self, what: str, error: Exception) -> int | None:
         """How many like this one were not logged since the last that was; None: this one is not, either."""

@@ -47,7 +47,7 @@ class Daemon(Protocol):
 
     def status(self) -> dict[str, Any]: ...
 
-    def change(self, wanted: AnyChange) -> int:
+    def change(self, change: AnyChange) -> int:
         """Apply a change; returns the revision that it made. Raises StreamerError."""
 
     def take_snapshot(self, camera: str, width: int, answer: Answer) -> None:

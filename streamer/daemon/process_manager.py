@@ -71,32 +71,32 @@ class ProcessManager:
         self.processes: dict[str, WorkerProcess] = {}
         self._counters = counters
         self._command = command
-        self._wanted: Mapping[str, WorkerSpec] = {}
+        self._planned: Mapping[str, WorkerSpec] = {}
         self._crowded = False  # and that has been said
         self._free_beats = list(range(MAX_WORKERS - 1, -1, -1))
 
-    def reconcile(self, wanted: Mapping[str, WorkerSpec]) -> None:
+    def reconcile(self, planned: Mapping[str, WorkerSpec]) -> None:
         """Take over the plan: new workers are started by tick(), those no longer in it are stopped.
 
         One that is wanted again while it still stops gets a successor when it has ended.
         """
-        self._wanted = wanted
+        self._planned = planned
         now_s = time.monotonic()
         for name, process in self.processes.items():
-            if name not in wanted and process.stop_by_s is None:
+            if name not in planned and process.stop_by_s is None:
                 self._let_go(process, now_s)
-        for name, spec in wanted.items():
-            known = self.processes.get(name)
-            if known is None:
+        for name, spec in planned.items():
+            running = self.processes.get(name)
+            if running is None:
                 self._admit(name)
-            elif known.stop_by_s is None or known.child is None:
-                known.spec, known.stop_by_s = spec, None
+            elif running.stop_by_s is None or running.child is None:
+                running.spec, running.stop_by_s = spec, None
 
     def tick(self) -> None:
         """Start what is due, kill what hangs."""
         now_s = time.monotonic()
-        if len(self.processes) < len(self._wanted):
-            for name in [name for name in self._wanted if name not in self.processes]:
+        if len(self.processes) < len(self._planned):
+            for name in [name for name in self._planned if name not in self.processes]:
                 self._admit(name)
         order = {process.role: i for i, process in enumerate(PROCESSES)}
         for process in sorted(self.processes.values(), key=lambda p: order[p.spec.role]):
@@ -131,8 +131,9 @@ class ProcessManager:
             process.greeted, process.assignment, process.status = False, None, {}
             process.holds = frozenset()
             if process.stop_by_s is not None:
+                # Only now may its heartbeat's place be another's: it wrote there until it ended.
                 self._forget(name)
-                if name in self._wanted:
+                if name in self._planned:
                     self._admit(name)
                 continue
             process.last_error = process.last_error or describe_exit(code)
@@ -145,7 +146,7 @@ class ProcessManager:
         return {camera for process in others for camera in process.holds}
 
     def stop_all(self, role: str) -> None:
-        self._wanted = {name: spec for name, spec in self._wanted.items() if spec.role != role}
+        self._planned = {name: spec for name, spec in self._planned.items() if spec.role != role}
         now_s = time.monotonic()
         for process in self.processes.values():
             if process.spec.role == role and process.stop_by_s is None:
@@ -178,7 +179,7 @@ class ProcessManager:
     def _admit(self, name: str) -> None:
         """Make room for a worker that is wanted; where there is none, it waits until others have gone."""
         if self._free_beats:
-            self.processes[name] = WorkerProcess(self._wanted[name], self._free_beats.pop())
+            self.processes[name] = WorkerProcess(self._planned[name], self._free_beats.pop())
             self._crowded = False
         elif not self._crowded:
             self._crowded = True

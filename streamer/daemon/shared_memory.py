@@ -87,11 +87,11 @@ class SharedState:
         """A new ring, and the camera's next epoch. Raises StorageError when there is no room for it."""
         generation = self._next_generation(camera)
         path = self.folder / f"{camera}.{generation}"
-        self.release_ring(camera)  # who still maps the old one may finish
+        self.release_ring(camera)  # first: its memory may be what the new one lacks; who maps it may finish
         RingMemory.create(path, slots, width, height)
         self._rings[camera] = path
         epochs = {**self._epochs, camera: self.epoch(camera) + 1}
-        try:
+        try:  # on disk before anyone hears of it: after a power loss no epoch is given out a second time
             write_atomically(self._epochs_path, json.dumps(epochs) + "\n", 0o640)
         except StorageError:
             self.release_ring(camera)  # memory that nobody would use
@@ -128,10 +128,10 @@ class SharedState:
 
 def _make_locked(folder: Path) -> int:
     """Make `folder` with its lock held, whole or not at all; returns the lock's descriptor."""
-    fresh = Path(tempfile.mkdtemp(prefix=".streamer-", dir=SHARED_ROOT))  # 0700
-    fd = os.open(fresh / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    new_folder = Path(tempfile.mkdtemp(prefix=".streamer-", dir=SHARED_ROOT))  # 0700
+    fd = os.open(new_folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX)
-    fresh.rename(folder)
+    new_folder.rename(folder)
     return fd
 
 
@@ -154,7 +154,7 @@ def _clear_abandoned() -> None:
 def _read_epochs(path: Path) -> dict[str, int]:
     """Damaged or missing: counting starts anew, which only costs the order of epochs over restarts."""
     try:
-        found = json.loads(path.read_text())
-        return {str(name): int(epoch) for name, epoch in found.items()}
+        epochs = json.loads(path.read_text())
+        return {str(name): int(epoch) for name, epoch in epochs.items()}
     except (FileNotFoundError, ValueError, AttributeError, TypeError):
         return {}

@@ -31,12 +31,12 @@ class CameraNote:
     quarantine_s: float | None = None  # how long it is still captured by a process of its own
 
 
-def well_formed(told: dict[str, Any]) -> dict[str, Any]:
+def well_formed(status: dict[str, Any]) -> dict[str, Any]:
     """What a worker says of itself, without what is not as it is read below."""
-    cameras = told.get("cameras", {})
+    cameras = status.get("cameras", {})
     if not isinstance(cameras, dict):
         cameras = {}
-    return {**told, "cameras": {name: row for name, row in cameras.items() if isinstance(row, dict)}}
+    return {**status, "cameras": {name: row for name, row in cameras.items() if isinstance(row, dict)}}
 
 
 def daemon_status(
@@ -147,8 +147,8 @@ def _detector(described: Mapping[str, Any]) -> dict[str, Any]:
     if not described:
         return {}
     path = described.get("model")
-    told = {k: described[k] for k in ("engine", "model", "precision", "warnings") if k in described}
-    return {"name": shown_as(Path(str(path))) if path else described.get("engine", ""), **told}
+    details = {k: described[k] for k in ("engine", "model", "precision", "warnings") if k in described}
+    return {"name": shown_as(Path(str(path))) if path else described.get("engine", ""), **details}
 
 
 def frames_status(shared: SharedState, camera: str) -> dict[str, Any]:
@@ -164,8 +164,8 @@ def frames_status(shared: SharedState, camera: str) -> dict[str, Any]:
 
 def _of_camera(manager: ProcessManager, worker: str, camera: str) -> dict[str, Any]:
     process = manager.processes.get(worker)
-    found = process.status.get("cameras", {}).get(camera, {}) if process else {}
-    return dict(found)
+    row = process.status.get("cameras", {}).get(camera, {}) if process else {}
+    return dict(row)
 
 
 def _worker_status(process: WorkerProcess, manager: ProcessManager) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The daemon's main process: keeps what runs equal to what the configuration says.
 
-One thread, one loop: messages from workers, requests on the control socket, children that have ended. It
-owns the shared memory and the numbers that name things, decides nothing about pixels, and feeds systemd's
-watchdog from this very loop, so that a supervisor that hangs is noticed.
+One thread, one loop: messages from workers, requests on the control socket, children that have ended. So
+nothing here is locked, and nothing here may wait. It owns the shared memory and the numbers that name things,
+decides nothing about pixels, and feeds systemd's watchdog from this very loop, so that a supervisor that
+hangs is noticed.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Supervisor:
         self._quarantine = Quarantine()
         self.plan: Plan = NOTHING
         self._next_status_s = 0.0
-        self._reload_wanted = False
+        self._reload_requested = False
         self._unassigned: set[str] = set()  # workers that could not be told what to do
         self._assign_again = False  # something could not be sent, or had to wait for another process
 
@@ -139,7 +140,7 @@ class Supervisor:
         if not self.stopping:
             with self._guard("start of workers"):
                 self._manager.tick()
-        if self._reload_wanted:
+        if self._reload_requested:
             with self._guard("reload"):
                 self._reload()
         now_s = time.monotonic()
@@ -159,6 +160,7 @@ class Supervisor:
             self._cameras.pop(name, None)
             self._quarantine.forget(name)
         self._replan()
+        # After everyone has been told, so that nobody is told to use a ring or a row that is no more.
         for name in before - self.plan.capture_of.keys():
             self.shared.release_ring(name)
         for name in gone:
@@ -170,23 +172,23 @@ class Supervisor:
         self._manager.reconcile(self.plan.workers)
         self._assign_all()
 
-    def change(self, wanted: AnyChange) -> int:
+    def change(self, change: AnyChange) -> int:
         """Validate, write and apply; returns the new revision. Raises StreamerError: nothing has changed, but
         for NotApplied.
         """
         before = self._known()
-        self.active.change(wanted)
+        self.active.change(change)
         try:
             self._apply(before)
             if self._unassigned:
                 raise ControlError(f"{', '.join(sorted(self._unassigned))} could not be told: see the log")
         except StreamerError as error:
             raise NotApplied(error) from error
-        log.info("config_rev %d: %s", self.active.rev, getattr(wanted, "op", ""))
+        log.info("config_rev %d: %s", self.active.rev, getattr(change, "op", ""))
         return self.active.rev
 
     def _reload(self) -> None:
-        self._reload_wanted = False
+        self._reload_requested = False
         before = self._known()
         if self.active.reload():
             self._apply(before)
@@ -375,7 +377,7 @@ class Supervisor:
         with self._guard("quarantine"):
             self._end_quarantine(now_s)
         with self._guard("reload"):
-            self._reload_wanted = self._reload_wanted or self.active.healed()
+            self._reload_requested = self._reload_requested or self.active.healed()
         self._unassigned &= self.plan.workers.keys()
         if self._assign_again or self._unassigned:
             self._assign_all()
@@ -395,7 +397,7 @@ class Supervisor:
             self.stopping = True
 
         def reload(_signum: int, _frame: FrameType | None) -> None:
-            self._reload_wanted = True
+            self._reload_requested = True
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)

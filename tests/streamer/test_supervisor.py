@@ -36,7 +36,7 @@ def a_supervisor(folder: Path, calls: list[str]) -> Any:
     found._notifier = SimpleNamespace(alive=note("alive"))
     found.active = SimpleNamespace(config=Config(), healed=note("healed", True), misconfigured={})
     found._startup = SimpleNamespace(tick=note("start"))
-    found._reload_wanted = True
+    found._reload_requested = True
     for part in ("_handle", "_answer", "_on_exit", "_reload"):
         setattr(found, part, note(part))
     return found
@@ -68,7 +68,7 @@ def test_what_one_message_request_or_end_does_wrong_stops_nothing_else(tmp_path:
 def test_what_a_part_does_wrong_leaves_the_watchdog_fed(tmp_path: Path, owner: str, part: str) -> None:
     calls: list[str] = []
     supervisor = a_supervisor(tmp_path, calls)
-    supervisor._reload_wanted = False
+    supervisor._reload_requested = False
     setattr(getattr(supervisor, owner), part, failing(calls, part))
     supervisor._turn()
     assert calls[-1] == "alive"
