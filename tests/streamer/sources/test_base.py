@@ -11,7 +11,8 @@ import pytest
 
 from pipelines.geometry import fit
 from streamer.errors import ConfigError, SourceEnded, SourceError
-from streamer.sources.base import FACTORIES, Source, create_source
+from streamer.sources import SOURCES
+from streamer.sources.base import Source, create_source
 from tests.clips import make_clip
 
 
@@ -29,8 +30,8 @@ def read(source: Source, pictures: int) -> None:
 
 
 def test_every_scheme_of_the_table_has_a_factory() -> None:
-    for factory in FACTORIES.values():
-        module, _, name = factory.partition(":")
+    for scheme in SOURCES.values():
+        module, _, name = scheme.create.partition(":")
         assert callable(getattr(importlib.import_module(module), name))
 
 
