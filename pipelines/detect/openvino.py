@@ -24,7 +24,6 @@ from pipelines.detect.graph import (
     Graph,
     add_maps,
     branching_ports,
-    cut_decoder,
     fold_preprocessing,
     name_nodes,
     ov,
@@ -32,7 +31,6 @@ from pipelines.detect.graph import (
     shape_of,
 )
 from pipelines.detect.heads import Head
-from pipelines.detect.heads.yolov8 import YoloV8Cut
 from pipelines.detect.letterbox import Placement, fit
 from pipelines.detect.model import Answers, ModelFile
 from pipelines.detect.openvino_graph import Program, Request, Size
@@ -207,16 +205,15 @@ class OpenVinoDetector:
     def _prepare(self, size: Size) -> tuple[Graph, Head] | None:
         """The graph for this input size and its head; None if its inner shapes are fixed to another size."""
         graph = self._core.read_model(self._file.path)
-        cut = cut_decoder(graph) if self.head.name == "yolov8" else None
-        graph = graph if cut is None else cut
+        prepared = self.head.prepare(graph, size)
+        graph = graph if prepared is None else prepared[0]
         rectangle = size != self.size
         if (rectangle or graph.is_dynamic()) and not resize(graph, self._batch, size):
             return None
-        shapes = [shape_of(output) for output in graph.outputs]
-        if cut is not None:
-            return graph, YoloV8Cut(self.head.classes, *size)
+        if prepared is not None:
+            return prepared
         try:
-            return graph, self._file.head(size, shapes)
+            return graph, self._file.head(size, [shape_of(output) for output in graph.outputs])
         except ModelRefused:
             if rectangle:
                 return None

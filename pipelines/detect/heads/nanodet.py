@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import permutations
+from typing import Self
 
 import numpy as np
 
 from pipelines.detect.heads.base import (
     STRIDES,
     Candidates,
+    Head,
     Shape,
     Signature,
     centres,
@@ -28,9 +30,8 @@ from pipelines.values import Floats, Longs
 BINS = 8  # reg_max 7, as in all published weights
 
 
-class NanoDet:
+class NanoDet(Head):
     name = "nanodet"
-    joints = 0
     # At the top left: centred in its border the same weights give 20 % more false boxes at 0.3 on PETS09.
     pixels = Pixels(rgb=False, centred=False, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
 
@@ -42,7 +43,7 @@ class NanoDet:
         self._x, self._y = (x + 0.5) * self._stride, (y + 0.5) * self._stride
 
     @classmethod
-    def match(cls, model: Signature) -> NanoDet | None:
+    def match(cls, model: Signature) -> Self | None:
         shapes = [_plain(shape) for shape in model.outputs]
         if len(shapes) != 2 * len(STRIDES) or any(len(shape) != 2 for shape in shapes):
             return None

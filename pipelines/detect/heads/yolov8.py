@@ -9,33 +9,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 
 from pipelines.detect.errors import AnswerRefused
-from pipelines.detect.heads.base import Candidates, Signature, centres, check_scores, distances
+from pipelines.detect.heads.base import Candidates, Head, Signature, centres, check_scores, distances
 from pipelines.detect.letterbox import Pixels
 from pipelines.values import Floats
 
 BINS = 16  # reg_max in all published weights
 
 
-class YoloV8:
+class YoloV8(Head):
     name = "yolov8"
-    joints = 0
     pixels = Pixels(rgb=True, std=(255.0, 255.0, 255.0))
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
 
     @classmethod
-    def match(cls, model: Signature) -> YoloV8 | None:
+    def match(cls, model: Signature) -> Self | None:
         if len(model.outputs) != 1 or len(model.outputs[0]) != 3:
             return None
         _, rows, cells = model.outputs[0]
         if rows is None or rows < 5 or cells != model.cells():
             return None
         return cls(rows - 4)
+
+    def prepare(self, graph: Any, size: tuple[int, int]) -> tuple[Any, Head] | None:
+        """Without its decoder: most of what that decodes is thrown away."""
+        from pipelines.detect.graph import cut_decoder  # other engines do without OpenVINO
+
+        cut = cut_decoder(graph)
+        return None if cut is None else (cut, YoloV8Cut(self.classes, *size))
 
     def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:
         answer = outputs[0]  # (4 + classes, cells)
@@ -48,7 +55,7 @@ class YoloV8:
         return Candidates(boxes, best[found], columns[4:].argmax(axis=0).astype(np.int32))
 
 
-class YoloV8Cut:
+class YoloV8Cut(Head):
     """The same model without its decoder: a cell's best logit (1, cells), its class (1, cells) and distances
     (cells, 4 * BINS).
 
@@ -57,7 +64,6 @@ class YoloV8Cut:
     """
 
     name = "yolov8"
-    joints = 0
     pixels = YoloV8.pixels
 
     def __init__(self, classes: int, width: int, height: int) -> None:
