@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Protocol, cast
 
 import numpy as np
@@ -139,6 +139,5 @@ def create_source(
     """The source for `url`, not yet open. Raise ConfigError if no source can be made of the URL."""
     url = check_source_url(url)
     check_choice(url, stream, transport)
-    module, _, name = known_scheme(url).create.partition(":")
-    create = cast(_Create, getattr(importlib.import_module(module), name))
+    create = cast(_Create, resolve_name(known_scheme(url).create))
     return create(url, ReadOptions(loop, realtime, open_timeout_s, read_timeout_s, stream, transport))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from itertools import pairwise
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
@@ -31,8 +31,7 @@ def read(source: Source, pictures: int) -> None:
 
 def test_every_scheme_of_the_table_has_a_factory() -> None:
     for scheme in SOURCES.values():
-        module, _, name = scheme.create.partition(":")
-        assert callable(getattr(importlib.import_module(module), name))
+        assert callable(resolve_name(scheme.create))
 
 
 def test_a_scheme_that_is_not_in_the_table_is_refused() -> None:
