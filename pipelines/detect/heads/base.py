@@ -47,6 +47,11 @@ class Candidates(NamedTuple):
     """Boxes at or above the asked score, not yet suppressed, in pixels of the model's input.
 
     Joints of poses have their place and a score; neither need be a sensible number.
+
+    | column of keypoints | unit | meaning |
+    |---|---|---|
+    | 0, 1 | pixels of the input | x, y of the joint |
+    | 2 | 0 to 1 | how sure it is to be seen |
     """
 
     boxes_xyxy: Floats  # (N, 4)

@@ -63,19 +63,19 @@ class NanoDet(Head):
         scores = np.concatenate([flat[i] for i in self._scores])  # (cells, classes)
         best = scores.max(axis=1)
         check_scores(float(best.max()))
-        found = np.flatnonzero(best >= min_score)
-        sides = distances(self._gather(flat, found).T.reshape(4, BINS, -1))
-        left, top, right, bottom = sides * self._stride[found]
-        x, y = self._x[found], self._y[found]
+        cells = np.flatnonzero(best >= min_score)
+        sides = distances(self._gather(flat, cells).T.reshape(4, BINS, -1))
+        left, top, right, bottom = sides * self._stride[cells]
+        x, y = self._x[cells], self._y[cells]
         boxes = np.stack((x - left, y - top, x + right, y + bottom), axis=1)
-        return Candidates(boxes, best[found], scores[found].argmax(axis=1).astype(np.int32))
+        return Candidates(boxes, best[cells], scores[cells].argmax(axis=1).astype(np.int32))
 
-    def _gather(self, flat: Sequence[Floats], found: Longs) -> Floats:
-        """The distance rows of the cells `found`, which rise: level by level, without joining them all."""
+    def _gather(self, flat: Sequence[Floats], cells: Longs) -> Floats:
+        """The distance rows of `cells`, which rise: level by level, without joining them all."""
         parts, start = [], 0
         for i in self._distances:
             end = start + len(flat[i])
-            parts.append(flat[i][found[(found >= start) & (found < end)] - start])
+            parts.append(flat[i][cells[(cells >= start) & (cells < end)] - start])
             start = end
         return np.concatenate(parts)
 

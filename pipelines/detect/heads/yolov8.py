@@ -48,11 +48,11 @@ class YoloV8(Head):
         answer = outputs[0]  # (4 + classes, cells)
         best = answer[4:].max(axis=0)
         check_scores(float(best.max()))
-        found = np.flatnonzero(best >= min_score)
-        columns = answer[:, found]  # (4 + classes, N)
+        cells = np.flatnonzero(best >= min_score)
+        columns = answer[:, cells]  # (4 + classes, N)
         x, y, half_w, half_h = columns[0], columns[1], columns[2] / 2, columns[3] / 2
         boxes = np.stack((x - half_w, y - half_h, x + half_w, y + half_h), axis=1)
-        return Candidates(boxes, best[found], columns[4:].argmax(axis=0).astype(np.int32))
+        return Candidates(boxes, best[cells], columns[4:].argmax(axis=0).astype(np.int32))
 
 
 class YoloV8Cut(Head):
@@ -75,14 +75,14 @@ class YoloV8Cut(Head):
         (best,), (class_ids,), distributions = outputs
         if not np.isfinite(best.max()):
             raise AnswerRefused("a score that is infinite or not a number")
-        found = np.flatnonzero(best >= _logit(min_score))
-        scores = 1.0 / (1.0 + np.exp(-best[found]))
-        bins = np.ascontiguousarray(distributions[found].T)
+        cells = np.flatnonzero(best >= _logit(min_score))
+        scores = 1.0 / (1.0 + np.exp(-best[cells]))
+        bins = np.ascontiguousarray(distributions[cells].T)
         sides = distances(bins.reshape(4, BINS, -1))
-        left, top, right, bottom = sides * self._stride[found]
-        x, y = self._x[found], self._y[found]
+        left, top, right, bottom = sides * self._stride[cells]
+        x, y = self._x[cells], self._y[cells]
         boxes = np.stack((x - left, y - top, x + right, y + bottom), axis=1)
-        return Candidates(boxes, scores, class_ids[found].astype(np.int32))
+        return Candidates(boxes, scores, class_ids[cells].astype(np.int32))
 
 
 def _logit(score: float) -> float:

@@ -39,14 +39,14 @@ class YoloX(Head):
         answer = outputs[0]  # (cells, 5 + classes)
         objectness = answer[:, 4]
         check_scores(float(objectness.max()))
-        hopeful = np.flatnonzero(objectness >= min_score)  # a class score is at most 1
-        rows = answer[hopeful]
+        candidates = np.flatnonzero(objectness >= min_score)  # a class score is at most 1
+        rows = answer[candidates]
         scores = rows[:, 5:] * rows[:, 4:5]
         best = scores.max(axis=1)
         check_scores(float(best.max(initial=0.0)))
         good = best >= min_score
-        found, rows = hopeful[good], rows[good]
-        middle, size = self._places(rows, found)
+        cells, rows = candidates[good], rows[good]
+        middle, size = self._places(rows, cells)
         half = size / np.float32(2)
         boxes = np.concatenate((middle - half, middle + half), axis=1)
         return Candidates(boxes, best[good], scores[good].argmax(axis=1).astype(np.int32))
