@@ -90,7 +90,7 @@ class WholeEmbedder:
             self._detector = create_detector("auto", detector, threads=threads, sidecar=card)
             self._labels = self._detector.labels
             sha256 = str(self._detector.describe()["sha256"])
-            self.channels = self._detector.give_maps(strides) if strides else 0
+            self.channels = self._detector.enable_feature_maps(strides) if strides else 0
         self.card = EmbedderCard(
             sha256=sha256, strides=tuple(strides), moved=moved, still=still, flow=flow, people=people
         )

@@ -32,6 +32,7 @@ from streamer.models.collect_images import (
 )
 from streamer.models.installed import open_detector
 from streamer.models.sample_frames import Sample, clip_source, shrunk
+from streamer.sources.urls import is_generated
 
 
 @model.command("collect")
@@ -105,7 +106,7 @@ def known(store: ConfigStore, what: str) -> tuple[Config | None, CameraConfig | 
     if fault is not None:
         raise fault
     camera = config.camera(what) if config is not None else None
-    if camera is None and not what.startswith("synthetic:") and not Path(what).is_file():
+    if camera is None and not is_generated(what) and not Path(what).is_file():
         names = ", ".join(c.name for c in config.cameras) if config is not None else ""
         raise ConfigError(f"{what}: neither a clip nor a camera (cameras: {names or 'none'})")
     return config, camera

@@ -108,8 +108,8 @@ def test_no_boxes_give_no_values() -> None:
 def test_a_detector_gives_maps_with_the_frames_of_which_they_are_wanted(engine: str, tmp_path: Path) -> None:
     detector = open_detector(write_branching(tmp_path / "d.onnx"), engine)
     early = detector.submit([Frame(Stamp("a", 1, 0, 0, 0, 0), picture(255, 0, 0))])
-    assert detector.give_maps((16, 32)) == sum(CHANNELS)
-    assert detector.give_maps((32,)) == CHANNELS[1]
+    assert detector.enable_feature_maps((16, 32)) == sum(CHANNELS)
+    assert detector.enable_feature_maps((32,)) == CHANNELS[1]
     early.maps = True
     assert len(detector.collect(early)[0]) == 1  # of a frame from before there may be none: no failure
     tickets = [detector.submit([Frame(Stamp("a", 1, i, i, 0, 0), picture(255, 51 * i, 0))]) for i in range(2)]
@@ -126,7 +126,7 @@ def test_a_detector_gives_maps_with_the_frames_of_which_they_are_wanted(engine: 
 def test_a_detector_without_such_a_map_is_refused(engine: str, tmp_path: Path) -> None:
     detector = open_detector(write_branching(tmp_path / "d.onnx", strides=(16,)), engine)
     with pytest.raises(ModelRefused, match=r"d\.onnx: has no feature map of stride 32"):
-        detector.give_maps((16, 32))
+        detector.enable_feature_maps((16, 32))
     assert (
         len(detector.collect(detector.submit([Frame(Stamp("a", 1, 0, 0, 0, 0), picture(0, 0, 0))]))[0]) == 1
     )
@@ -224,7 +224,7 @@ def test_an_export_edited_by_hand_is_refused(size: int, tmp_path: Path) -> None:
 def test_a_detector_that_looks_at_rectangles_is_refused(tmp_path: Path) -> None:
     path = write_branching(tmp_path / "d.onnx")
     detector = open_detector(path)
-    detector._rectangles = True  # type: ignore[attr-defined]  # this graph takes none
+    detector._rectangular = True  # type: ignore[attr-defined]  # this graph takes none
     model = write_features(tmp_path / "m.onnx", path)
     with pytest.raises(ModelRefused, match="input_shape: picture"):
         create_engine(ActionsSpec(model=str(model)), detector)
@@ -242,7 +242,7 @@ def check_both_engines(path: Path) -> None:
     found = []
     for engine in ENGINES:
         detector = open_detector(path, engine)
-        detector.give_maps((16, 32))
+        detector.enable_feature_maps((16, 32))
         ticket = detector.submit([Frame(Stamp("a", 1, 0, 0, 0, 0), image)])
         ticket.maps = True
         found.append(detector.collect(ticket)[0].maps)
