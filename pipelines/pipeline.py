@@ -20,7 +20,7 @@ from pipelines.count import Analytics, create_analytics
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.errors import FrameRefused
 from pipelines.detect.filter import DetectionFilter
-from pipelines.scene.tracker import SceneWatch
+from pipelines.scene.tracker import SceneTracker
 from pipelines.skeleton import MIN_SCORE
 from pipelines.track import Tracker, create_tracker
 from pipelines.track.colour_histogram import colours, small_colours
@@ -39,7 +39,7 @@ class _Camera:
     filter: DetectionFilter
     tracker: Tracker
     analytics: Analytics
-    scene: SceneWatch | None = None
+    scene: SceneTracker | None = None
     submitted_ns: int | None = None  # the media time of the last frame
     scene_before: dict[str, Any] | None = None  # of a checkpoint, until there is a watch that takes it
 
@@ -121,7 +121,7 @@ class Pipeline:
         state.filter = chosen
         state.rules = rules
 
-    def watch_scene(self, camera: str, scene: SceneWatch | None, stamp: Stamp | None) -> list[Event]:
+    def watch_scene(self, camera: str, scene: SceneTracker | None, stamp: Stamp | None) -> list[Event]:
         """Look at the camera's whole picture from now on, or not any more.
 
         `stamp` is of its last frame, where there was one. A watch of the same model goes on from the one

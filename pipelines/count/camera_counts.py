@@ -12,10 +12,10 @@ from typing import Any
 from pipelines.analytics.runner import AnalyticsRunner
 from pipelines.camera_rules import CameraRules
 from pipelines.count import event_data
-from pipelines.count.anchor_selection import Selection
-from pipelines.count.box_smoothing import Places, Smoother
+from pipelines.count.anchor_selection import AnchorSelection
+from pipelines.count.box_smoothing import BoxSmoother, SmoothedBoxes
 from pipelines.count.line import LineCounter
-from pipelines.count.trajectory_recorder import PathRecorder, TrackPath
+from pipelines.count.trajectory_recorder import RecordedTrajectory, TrajectoryRecorder
 from pipelines.count.zone import ZoneChange, ZoneCounter
 from pipelines.rules import LineSpec, ZoneSpec
 from pipelines.values import Event, Labels, Stamp, Tracks
@@ -41,9 +41,9 @@ class Analytics:
         self.with_rules(rules)
 
     def _start(self) -> None:
-        self._smoother = Smoother()
-        self._recorder = PathRecorder()
-        self._selection = Selection(self.labels)
+        self._smoother = BoxSmoother()
+        self._recorder = TrajectoryRecorder()
+        self._selection = AnchorSelection(self.labels)
         self._epoch: int | None = None
         self._last: Stamp | None = None  # of the frame before
         self._base_ns = 0  # seconds count from here: float64 seconds keep nanoseconds only near 0
@@ -99,8 +99,8 @@ class Analytics:
             return events
         self._now_s = now_s
         self._last = stamp
-        for places in self._smoother.past_places(self._smoother.add(now_s, tracks)):
-            events.extend(self._take(stamp, places))
+        for smoothed in self._smoother.past_smoothed(self._smoother.add(now_s, tracks)):
+            events.extend(self._take(stamp, smoothed))
         events.extend(self._decide(stamp, flush=False))
         events.extend(self._forget(stamp))
         return events
@@ -113,15 +113,15 @@ class Analytics:
         self._now_s = -1e-9
         return events
 
-    def _take(self, stamp: Stamp, places: Places) -> list[Event]:
-        """Show the places of one frame to the paths, lines and zones."""
+    def _take(self, stamp: Stamp, smoothed: SmoothedBoxes) -> list[Event]:
+        """Hand the smoothed boxes of one frame to the recorder, lines and zones."""
         events: list[Event] = []
-        self._recorder.update(places, self._smoother)
-        self._selection.show(places)
+        self._recorder.update(smoothed, self._smoother)
+        self._selection.set_boxes(smoothed)
         for line in self._lines.values():
-            line.update(*self._selection.of(line.spec.classes, line.spec.anchor))
+            line.update(*self._selection.select(line.spec.classes, line.spec.anchor))
         for zone in self._zones.values():
-            chosen, anchors = self._selection.of(zone.spec.classes, zone.spec.anchor)
+            chosen, anchors = self._selection.select(zone.spec.classes, zone.spec.anchor)
             changes = zone.update(chosen, anchors, self._smoother)
             if changes:
                 decided = self._zone_events(stamp, zone, changes)
@@ -130,13 +130,13 @@ class Analytics:
 
     def _decide(self, stamp: Stamp, flush: bool) -> list[Event]:
         events: list[Event] = []
-        while (places := self._smoother.next_places(self._now_s, flush)) is not None:
-            events.extend(self._take(stamp, places))
+        while (smoothed := self._smoother.next_smoothed(self._now_s, flush)) is not None:
+            events.extend(self._take(stamp, smoothed))
             if self._analytics:
-                _, anchors = self._selection.of((), "auto")
+                _, anchors = self._selection.select((), "auto")
                 events.extend(
                     self._analytics.on_frame(
-                        places, self._smoother.ids, anchors, self._zones, stamp, self._base_ns
+                        smoothed, self._smoother.ids, anchors, self._zones, stamp, self._base_ns
                     )
                 )
         for line in self._lines.values():
@@ -208,7 +208,7 @@ class Analytics:
                 events.append(event_data.zone_occupancy(stamp, self.labels, zone.spec, counts))
         return events
 
-    def _ended(self, stamp: Stamp, path: TrackPath) -> Event:
+    def _ended(self, stamp: Stamp, path: RecordedTrajectory) -> Event:
         return event_data.track_ended(stamp, self.labels, path, self._ns(path.first_s), self._ns(path.last_s))
 
     # ---- checkpoints

@@ -29,8 +29,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.count.box_smoothing import Places
-from pipelines.count.slot_table import RowTable
+from pipelines.count.box_smoothing import SmoothedBoxes
+from pipelines.count.slot_table import SlotTable
 from pipelines.geometry import BORDER, Polyline, at_the_border
 from pipelines.rules import LineSpec
 
@@ -53,7 +53,7 @@ _SAME_S = 1e-6
 
 
 class Evidence(Protocol):
-    """What is asked about the boxes of the tracks: a Smoother, or one stored track."""
+    """What is asked about the boxes of the tracks: a BoxSmoother, or one stored track."""
 
     @property
     def frame_s(self) -> float: ...
@@ -125,11 +125,11 @@ class LineCounter:
         self.spec = spec
         self._line = Polyline(spec.points)
         self._open = tuple(at_the_border(point) for point in (spec.points[0], spec.points[-1]))
-        self._table = RowTable(_COLUMNS)
+        self._table = SlotTable(_COLUMNS)
         self._passing: dict[int, _Passage] = {}  # by row: who is on the other side, and not settled there
         self._waiting: list[_Passage] = []  # settled
 
-    def update(self, places: Places, anchors: Array) -> None:
+    def update(self, places: SmoothedBoxes, anchors: Array) -> None:
         """Take the places of one frame of the tracks that this line counts, and their points (N, 2)."""
         if not len(places.rows):
             return
@@ -142,7 +142,9 @@ class LineCounter:
         state[_LAST_S] = places.time_s
         state[_LAST_X : _LAST_Y + 1] = anchors.T
 
-    def _follow(self, state: Array, index: Index, distance: Array, anchors: Array, places: Places) -> None:
+    def _follow(
+        self, state: Array, index: Index, distance: Array, anchors: Array, places: SmoothedBoxes
+    ) -> None:
         """Carry the runs of the tracks `index` on, one by one: there are few, and what each needs differs."""
         time_s = places.time_s
         _, normals = self._line.locate(anchors[index])
