@@ -23,7 +23,7 @@ from pipelines.actions.windows import GAP_S, Clock, Ring, stack
 from pipelines.events import ACTION_DETECTED
 from pipelines.values import Detections, Event, Floats, Labels, Stamp
 
-MOST_TRACKS = 256  # of a camera; more are not looked at
+MAX_TRACKS = 256  # of a camera; more are not looked at
 NS_PER_S = 1_000_000_000
 
 
@@ -188,7 +188,7 @@ class ActionEngine:
         wanting = {}
         for row in rows.tolist():
             track_id = int(tracks.track_ids[row])
-            if track_id not in camera.tracks and len(camera.tracks) >= MOST_TRACKS:
+            if track_id not in camera.tracks and len(camera.tracks) >= MAX_TRACKS:
                 camera.dropped += 1
                 continue
             track = self._track(camera, track_id, now_s)

@@ -17,7 +17,7 @@ Kind = Literal["pose", "boxes", "features", "crops"]
 KINDS: tuple[Kind, ...] = ("pose", "boxes", "features", "crops")
 BOX_VALUES = 4  # centre x, centre y, width, height, all in picture heights
 BOX_FEATURES = 9
-LEAST_SIZE = 1e-4
+MIN_SIZE = 1e-4
 
 
 def prepare(kind: Kind, windows: npt.ArrayLike) -> Floats:
@@ -45,7 +45,7 @@ def normalise_poses(windows: Floats) -> Floats:
     seen = weights.sum(axis=2, keepdims=True).clip(1e-6)
     middles = (places * weights).sum(axis=2, keepdims=True) / seen  # (B, T, 1, 2)
     spread = ((places - middles) ** 2 * weights).sum(axis=(2, 3)) / seen[..., 0, 0]
-    size = np.sqrt(np.median(spread, axis=1)).clip(LEAST_SIZE)[:, None, None, None]
+    size = np.sqrt(np.median(spread, axis=1)).clip(MIN_SIZE)[:, None, None, None]
     centre = middles.mean(axis=1, keepdims=True)
     out = np.concatenate([(places - centre) / size, weights], axis=3)
     return np.nan_to_num(out.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0).clip(-20.0, 20.0)
@@ -58,8 +58,8 @@ def box_features(windows: Floats) -> Floats:
     logarithm of width over height, and its change and the height's change since the window's first frame.
     """
     windows = np.nan_to_num(windows, nan=0.0, posinf=0.0, neginf=0.0)
-    places, sizes = windows[..., :2], windows[..., 2:].clip(LEAST_SIZE)
-    usual = np.percentile(sizes[..., 1], 75, axis=1).clip(LEAST_SIZE)[:, None, None].astype(np.float32)
+    places, sizes = windows[..., :2], windows[..., 2:].clip(MIN_SIZE)
+    usual = np.percentile(sizes[..., 1], 75, axis=1).clip(MIN_SIZE)[:, None, None].astype(np.float32)
     relative = (places - places.mean(axis=1, keepdims=True)) / usual
     speed = np.diff(places, axis=1, prepend=places[:, :1]) / usual
     shape = np.log(sizes[..., :1] / sizes[..., 1:])

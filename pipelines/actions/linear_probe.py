@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-MOST = 4.0  # deviations from the mean of the training set; what is further away tells no more
+MAX_DEVIATIONS = 4.0  # deviations from the mean of the training set; what is further away tells no more
 
 
 def summed_up(windows: Tensor, single: bool) -> Tensor:
@@ -71,7 +71,7 @@ class RidgeMember(nn.Module):
 
     def place(self, roots: Tensor) -> Tensor:
         """(B, D) -> (B, D): what the linear layers take."""
-        return ((roots - self.middle) / self.spread).clamp(-MOST, MOST) * self.scale
+        return ((roots - self.middle) / self.spread).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS) * self.scale
 
     def forward(self, windows: Tensor) -> tuple[list[Tensor], Tensor]:
         placed = self.place(self.roots(windows))

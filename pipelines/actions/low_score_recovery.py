@@ -16,10 +16,10 @@ import numpy as np
 from pipelines.geometry import iou
 from pipelines.values import Floats
 
-SAME = 0.3  # intersection over union with the last box
-TAKEN = 0.6  # with a track that was seen: the box is that one's
-HOLD_S = 0.7  # without any box: they are lost
-LONGEST_S = 20.0  # since the tracker saw them
+MIN_IOU = 0.3  # intersection over union with the last box
+MAX_TRACKED_IOU = 0.6  # with a track that was seen: the box is that one's
+MAX_GAP_S = 0.7  # without any box: they are lost
+MAX_UNCONFIRMED_S = 20.0  # since the tracker saw them
 
 
 @dataclass(slots=True)
@@ -54,8 +54,8 @@ class Follower:
             return found
         shared = iou(np.stack([self._last[track_id].box_xyxyn for track_id in lost]), doubtful_xyxyn)
         if taken_xyxyn is not None and len(taken_xyxyn):
-            shared[:, (iou(taken_xyxyn, doubtful_xyxyn) >= TAKEN).any(axis=0)] = 0.0
-        while shared.size and shared.max() >= SAME:
+            shared[:, (iou(taken_xyxyn, doubtful_xyxyn) >= MAX_TRACKED_IOU).any(axis=0)] = 0.0
+        while shared.size and shared.max() >= MIN_IOU:
             row, column = np.unravel_index(int(shared.argmax()), shared.shape)
             last = self._last[lost[row]]
             last.box_xyxyn, last.seen_s = doubtful_xyxyn[column], now_s
@@ -65,4 +65,4 @@ class Follower:
 
     @staticmethod
     def _is_over(last: _Last, now_s: float) -> bool:
-        return not (0 <= now_s - last.seen_s <= HOLD_S and now_s - last.sure_s <= LONGEST_S)
+        return not (0 <= now_s - last.seen_s <= MAX_GAP_S and now_s - last.sure_s <= MAX_UNCONFIRMED_S)

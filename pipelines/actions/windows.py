@@ -16,7 +16,7 @@ Seconds = npt.NDArray[np.float64]
 MIN_FILL = 0.5  # of a window that must have been seen, where its model says no other; before that its first
 # frame stands still
 SLACK = 4  # frames kept beyond the window
-FASTEST = 4.0  # samples kept for each sample of a window, at most
+MAX_OVERSAMPLING = 4.0  # samples kept for each sample of a window, at most
 GAP_S = 1.5  # unseen for longer: the window begins anew
 SAME_S = 1e-6  # moments so near are one
 KEPT_BYTES = 8192  # of a ring in a checkpoint; larger ones (embeddings) fill again in a window's time
@@ -37,7 +37,7 @@ class Ring:
     ) -> None:
         self.window, self.rate_hz, self.interpolate = window, rate_hz, interpolate
         self._least_s = fill * (window - 1) / rate_hz - SAME_S
-        size = int(window * (FASTEST if interpolate else 1)) + SLACK
+        size = int(window * (MAX_OVERSAMPLING if interpolate else 1)) + SLACK
         self._values: Floats = np.zeros((size, *shape), np.float32)
         self._times_s: Seconds = np.zeros(size)
         self._count = 0  # of samples ever added; the newest is at (count - 1) % size
@@ -60,7 +60,7 @@ class Ring:
         self._values[at] = values
         self._times_s[at] = time_s
         self._count += 1
-        step_s = 1.0 / (self.rate_hz * (FASTEST / 2 if self.interpolate else 1.0))
+        step_s = 1.0 / (self.rate_hz * (MAX_OVERSAMPLING / 2 if self.interpolate else 1.0))
         # The grid of due times stays: a camera of 10 frames a second still gives 8 a second, not 5.
         self.due_s = self.due_s + step_s if self.due_s + step_s > time_s else time_s + step_s
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipelines.detect.heads.base import Candidates, Signature
 from pipelines.detect.heads.yolov8 import YoloV8
-from pipelines.skeleton import LEAST_JOINTS, MOST_JOINTS
+from pipelines.skeleton import MAX_JOINTS, MIN_JOINTS
 from pipelines.values import Floats
 
 USUAL = (17, 15, 13)  # joints of a model that says nothing of itself
@@ -52,7 +52,7 @@ class YoloV8Pose:
 
     @classmethod
     def _of(cls, rows: int, classes: int, joints: int, values: int = 3) -> YoloV8Pose | None:
-        if classes < 1 or not LEAST_JOINTS <= joints <= MOST_JOINTS or rows != 4 + classes + joints * values:
+        if classes < 1 or not MIN_JOINTS <= joints <= MAX_JOINTS or rows != 4 + classes + joints * values:
             return None
         return cls(classes, joints, values)
 

@@ -21,7 +21,7 @@ STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 USUAL = 1.0  # where there are too few groups to choose by
 FOLDS = 5
 GAIN = 4.0  # of targets of -1 and 1 to logits: about right before they are calibrated
-LEAST_SPREAD = 1e-6
+MIN_SPREAD = 1e-6
 BATCH = 1024  # windows summed up at once
 
 Numbers = npt.NDArray[np.float64]
@@ -83,7 +83,7 @@ def _settle(member: RidgeMember, roots: Numbers) -> None:
     """Set the middle and the spread of the values. One that is always the same tells nothing."""
     spread = roots.std(axis=0)
     member.middle.copy_(torch.from_numpy(roots.mean(axis=0)))
-    member.spread.copy_(torch.from_numpy(np.where(spread < LEAST_SPREAD, 1 / LEAST_SPREAD, spread)))
+    member.spread.copy_(torch.from_numpy(np.where(spread < MIN_SPREAD, 1 / MIN_SPREAD, spread)))
 
 
 def _placed(member: RidgeMember, roots: Numbers) -> Numbers:

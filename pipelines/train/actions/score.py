@@ -14,7 +14,7 @@ from pipelines.values import Floats
 
 Z_95 = 1.959964
 TARGET_PRECISION = 0.9  # of a label's events on held-back data, where its threshold is chosen
-LEAST_THRESHOLD, MOST_THRESHOLD = 0.5, 0.95
+MIN_THRESHOLD, MAX_THRESHOLD = 0.5, 0.95
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,7 +198,7 @@ def thresholds(probabilities: Floats, targets: Floats) -> tuple[float, ...]:
     found = []
     for p, true in zip(probabilities[known].T, targets[known].T > 0.5, strict=True):
         tried = []
-        for t in np.arange(LEAST_THRESHOLD, MOST_THRESHOLD + 1e-9, 0.025):
+        for t in np.arange(MIN_THRESHOLD, MAX_THRESHOLD + 1e-9, 0.025):
             told = p >= t
             hits = int((told & true).sum())
             precision = hits / max(1, int(told.sum()))

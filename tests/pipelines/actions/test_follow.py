@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.actions.factory import create_engine
-from pipelines.actions.low_score_recovery import HOLD_S, LONGEST_S, Follower
+from pipelines.actions.low_score_recovery import MAX_GAP_S, MAX_UNCONFIRMED_S, Follower
 from pipelines.camera_rules import CameraRules
 from pipelines.detect.card import ScoreLimits
 from pipelines.detect.detector import Detector, Ticket
@@ -69,10 +69,10 @@ def test_who_was_not_seen_at_all_for_a_while_is_lost_and_nobody_is_followed_for_
     follower = Follower()
     follower.see(0.0, {1: there}, none())
     follower.see(0.3, {}, none())
-    assert follower.see(HOLD_S + 0.1, {}, there[None]) == {}
+    assert follower.see(MAX_GAP_S + 0.1, {}, there[None]) == {}
     follower.see(1.0, {1: there}, none())
     seen_s = [t / FPS for t in range(11, 400) if follower.see(t / FPS, {}, there[None])]
-    assert LONGEST_S + 0.8 < max(seen_s) <= LONGEST_S + 1.0
+    assert MAX_UNCONFIRMED_S + 0.8 < max(seen_s) <= MAX_UNCONFIRMED_S + 1.0
 
 
 class Told:

@@ -15,7 +15,7 @@ from pipelines.actions.card import ActionCard, EmbedderCard
 from pipelines.actions.factory import create_engine
 from pipelines.actions.full_frame_features import WholeEmbedder
 from pipelines.actions.optical_flow import SHARES, VALUES, Flow
-from pipelines.actions.people_layout import FAR, among_people
+from pipelines.actions.people_layout import MAX_DISTANCE, among_people
 from pipelines.camera_rules import CameraRules
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import sha256_of
@@ -29,7 +29,7 @@ from tests.pipelines.actions.test_maps import write_branching
 from tests.pipelines.actions.tiny_graph import write_tiny
 
 PEOPLE = Labels(("person", "car"), ("person", "vehicle"))
-MEDIAN, MOST = 0, len(SHARES) - 1  # of the speeds; those of the change come after them
+MEDIAN, FASTEST = 0, len(SHARES) - 1  # of the speeds; those of the change come after them
 MS = 1_000_000
 
 
@@ -94,13 +94,13 @@ def boxes(*rows: tuple[float, float, float, float], classes: Sequence[int] | Non
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (boxes(), (0, 0, FAR, 0)),
-        (boxes((0.1, 0.2, 0.2, 0.7)), (1, 0, FAR, 0.5)),
+        (boxes(), (0, 0, MAX_DISTANCE, 0)),
+        (boxes((0.1, 0.2, 0.2, 0.7)), (1, 0, MAX_DISTANCE, 0.5)),
         (boxes((0.1, 0.2, 0.2, 0.7), (0.6, 0.2, 0.7, 0.7)), (2, 0, 2.0, 0.5)),  # 0.5 wide is 1 high: 2 bodies
         (boxes((0.1, 0.2, 0.3, 0.6), (0.1, 0.2, 0.3, 0.6)), (2, 1, 0, 0.4)),
         (
             boxes((0.1, 0.2, 0.3, 0.6), (0.1, 0.2, 0.3, 0.6), classes=[0, 1]),
-            (1, 0, FAR, 0.4),
+            (1, 0, MAX_DISTANCE, 0.4),
         ),  # a car is none
         (boxes(*[(0.0, 0.0, 0.1, 0.1)] * 20), (8, 1, 0, 0.1)),
     ],
