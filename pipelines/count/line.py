@@ -10,8 +10,8 @@ end at the picture's edge is no end.
 
 Who is first seen within the band, or last seen there, has a side too where it passes: where it is in the band
 no longer than `PASSES_S`, or than `SLOWLY` times as long as it took to the band from `MAX_BANDS` times as
-far. A lesser band, what one place is sure of, tells that side. That a track is over is known `GONE_S` after its last
-place.
+far. A lesser band, what one place is sure of, tells that side. That a track is over is known `GONE_S` after
+its last place.
 
 Last, the object must have been really there, before and after: the evidence of its boxes
 (score_calibration.py) in the `EVIDENCE_S` up to its last place on the one side, and from its first on the
