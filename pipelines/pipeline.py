@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.actions.action_frame import Seen
+from pipelines.actions.action_frame import ActionFrame
 from pipelines.actions.engine import ActionEngine
 from pipelines.camera_rules import CameraRules
 from pipelines.count import Analytics, create_analytics
@@ -239,7 +239,7 @@ class Pipeline:
             return results
         images = pending.images or (None,) * len(results)
         seen = [
-            Seen(
+            ActionFrame(
                 result.stamp,
                 result.tracks,
                 aspect,

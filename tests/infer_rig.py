@@ -79,7 +79,7 @@ class ScriptedDetector:
             raise FrameRefused(reasons, tuple(found))
         return [each for each in found if each is not None]
 
-    def give_maps(self, strides: Sequence[int]) -> int:
+    def enable_feature_maps(self, strides: Sequence[int]) -> int:
         raise NotImplementedError
 
     def forget(self, camera: str) -> None: ...

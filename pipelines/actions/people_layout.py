@@ -13,11 +13,13 @@ MAX_PEOPLE = 8  # people that are told apart; more are a crowd
 MAX_DISTANCE = 4.0  # body heights; people further apart have nothing to do with each other
 
 
-def among_people(found: Detections, persons: Bools, aspect: float) -> Floats:
+def layout_features(detections: Detections, persons: Bools, aspect: float) -> Floats:
     """(VALUES,): how many there are, how much the two that overlap most do (IoU), how far apart the two
     nearest are in their own heights, and how high the tallest is in the picture. `aspect`: its width over
     height; `persons` (classes,): which class ids are of GROUP."""
-    boxes = found.boxes_xyxyn[persons[found.class_ids] & (found.scores >= found.sure_score)]
+    boxes = detections.boxes_xyxyn[
+        persons[detections.class_ids] & (detections.scores >= detections.sure_score)
+    ]
     out: Floats = np.array([min(len(boxes), MAX_PEOPLE), 0.0, MAX_DISTANCE, 0.0], np.float32)
     if not len(boxes):
         return out

@@ -113,7 +113,7 @@ class OnnxDetector:
             for i, (each, place) in enumerate(zip(found, places, strict=True))
         ]
 
-    def give_maps(self, strides: Sequence[int]) -> int:
+    def enable_feature_maps(self, strides: Sequence[int]) -> int:
         """Loads the file again with these tensors as outputs; the net without them serves meanwhile."""
         wanted = tuple(sorted({*self._net.strides, *strides}))
         try:

@@ -122,7 +122,7 @@ class OpenVinoDetector:
             for each, mine, place in zip(found, maps, places, strict=True)
         ]
 
-    def give_maps(self, strides: Sequence[int]) -> int:
+    def enable_feature_maps(self, strides: Sequence[int]) -> int:
         """Costs a compilation; the program without them serves until that is done."""
         if self._rectangles:
             raise ModelRefused(

@@ -276,7 +276,7 @@ class Replayed:
         self.labels = stored.labels
         self.joints = stored.joints
 
-    def give_maps(self, strides: Any) -> int:  # noqa: ARG002
+    def enable_feature_maps(self, strides: Any) -> int:  # noqa: ARG002
         raise ModelRefused("stored detections have no feature maps: analyse the clip itself")
 
     def submit(self, frames: Any, notify: Any = None) -> Ticket:  # noqa: ARG002

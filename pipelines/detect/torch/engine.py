@@ -126,7 +126,7 @@ class TorchDetector:
             self._free.append(ticket.slot)
             ticket.slot = None
 
-    def give_maps(self, strides: Sequence[int]) -> int:
+    def enable_feature_maps(self, strides: Sequence[int]) -> int:
         """What the last layer is given is what the exported graph has where boxes and classes part."""
         last = self._net.model[-1]
         known = [int(stride) for stride in last.stride.tolist()]

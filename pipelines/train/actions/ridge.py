@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.actions.linear_probe import RidgeMember
+from pipelines.actions.linear_probe import RidgeProbe
 from pipelines.train.actions.data import ActionData
 from pipelines.train.actions.split import fold_of
 from pipelines.train.actions.windows import Windows
@@ -28,7 +28,7 @@ Numbers = npt.NDArray[np.float64]
 
 
 def solve(
-    member: RidgeMember, data: ActionData, windows: Windows, weights: list[Numbers], seed: int
+    member: RidgeProbe, data: ActionData, windows: Windows, weights: list[Numbers], seed: int
 ) -> list[Floats] | None:
     """Set the member's weights. `weights`: for each head one (M,), how much each window counts.
 
@@ -56,14 +56,14 @@ def solve(
     return apart or None
 
 
-def _roots(member: RidgeMember, windows: Windows) -> Numbers:
+def _roots(member: RidgeProbe, windows: Windows) -> Numbers:
     with torch.no_grad():
         parts = [member.roots(part).numpy() for part in torch.from_numpy(windows.values).split(BATCH)]
     return np.concatenate(parts).astype(np.float64)
 
 
 def _choose(
-    member: RidgeMember, roots: Numbers, true: Numbers, weight: Numbers, folds: npt.NDArray[np.int64]
+    member: RidgeProbe, roots: Numbers, true: Numbers, weight: Numbers, folds: npt.NDArray[np.int64]
 ) -> tuple[float, Floats]:
     """The strength whose answers to groups held back are nearest to the truth, and these answers."""
     said = np.zeros((len(STRENGTHS), *true.shape))
@@ -79,14 +79,14 @@ def _choose(
     return STRENGTHS[best], said[best].astype(np.float32)
 
 
-def _settle(member: RidgeMember, roots: Numbers) -> None:
+def _settle(member: RidgeProbe, roots: Numbers) -> None:
     """Set the middle and the spread of the values. One that is always the same tells nothing."""
     spread = roots.std(axis=0)
     member.middle.copy_(torch.from_numpy(roots.mean(axis=0)))
     member.spread.copy_(torch.from_numpy(np.where(spread < MIN_SPREAD, 1 / MIN_SPREAD, spread)))
 
 
-def _placed(member: RidgeMember, roots: Numbers) -> Numbers:
+def _placed(member: RidgeProbe, roots: Numbers) -> Numbers:
     with torch.no_grad():
         placed = member.place(torch.from_numpy(roots.astype(np.float32)))
     return np.asarray(placed.numpy(), np.float64)

@@ -225,7 +225,7 @@ def test_each_frame_of_a_batch_comes_with_its_own_maps(small: Path) -> None:
     detector = TorchDetector(small, SMALL, device="cpu")
     detector._accepted = detector.max_batch = 2
     detector._free = [type(slot)((320, 320), 2, detector._device) for slot in detector._free]
-    assert detector.give_maps((16, 32)) == 128 + 256
+    assert detector.enable_feature_maps((16, 32)) == 128 + 256
     frames = [grey(30), grey(200)]
     ticket = detector.submit(frames)
     ticket.maps = True
@@ -241,7 +241,7 @@ def test_each_frame_of_a_batch_comes_with_its_own_maps(small: Path) -> None:
             assert np.allclose(mine, other, atol=1e-4 * np.abs(other).max())
     assert detect(detector, [frames[0]])[0].maps is None
     with pytest.raises(ModelRefused, match="no feature map of stride 64"):
-        detector.give_maps((64,))
+        detector.enable_feature_maps((64,))
 
 
 @pytest.mark.corpus
@@ -252,7 +252,7 @@ def test_maps_are_those_of_the_onnx_model_with_the_same_weights(v8: Path, corpus
         TorchDetector(v8, ModelCard(precision="f32"), device=device),
         create_detector("onnx", corpus / "weights/yolov8n_640.onnx"),
     ):
-        detector.give_maps((16, 32))
+        detector.enable_feature_maps((16, 32))
         ticket = detector.submit(pictures(corpus)[:1])
         ticket.maps = True
         found.append(detector.collect(ticket)[0].maps)
