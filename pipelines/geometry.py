@@ -180,11 +180,6 @@ class Polyline:
         return np.where(size > 1e-9, mixed / np.maximum(size, 1e-9), normal)
 
 
-def side_of_line(points_xy: AnyFloats, line_xy: Sequence[tuple[float, float]]) -> Array:
-    """(N,) signed distance of (N, 2) points from a line: positive on the right, negative on the left."""
-    return Polyline(line_xy).locate(points_xy)[0]
-
-
 def fit(width: int, height: int, max_width: int) -> tuple[int, int]:
     """(width, height) shrunk to at most `max_width` (0: no limit), aspect kept, both even where shrunk."""
     if max_width <= 0 or width <= max_width:

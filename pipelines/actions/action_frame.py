@@ -54,7 +54,7 @@ class FrameFeatures:
     def extract(
         self, camera: ActionCameraState, frame: ActionFrame, due_rows: dict[int, int]
     ) -> dict[int, Floats]:
-        """Each due track's values in this frame, by track id; a track without (it has no pose) is left out."""
+        """Each due track's values in this frame, by track id; one without (it has no pose) is left out."""
         if not due_rows:
             return {}
         kind = self._card.kind

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.count.line import EVIDENCE, SETTLE_S, band_widths, least_evidence
-from pipelines.count.replay import StoredEvidence, counts_class, recount, stored_anchors
+from pipelines.count.replay import StoredEvidence, counts_class, recount, stored_anchors, stored_evidence
 from pipelines.count.trajectory_codec import Trajectory
 from pipelines.geometry import Polyline, point_in_polygon
 from pipelines.rules import LineSpec, ZoneSpec
@@ -55,9 +55,7 @@ def line_passages(trajectory: Trajectory, spec: LineSpec) -> list[Passage]:
     distance, normal = line.locate(points)
     each = zip(normal.tolist(), samples.boxes_xyxyn.tolist(), samples.noise_xyn.tolist(), strict=True)
     reach = np.abs(distance)[:, None] / [band_widths(*of_place) for of_place in each]
-    evidence = StoredEvidence(
-        samples.times_s, samples.evidence, trajectory.frame_s, trajectory.evidence_before
-    )
+    evidence = stored_evidence(trajectory, samples)
     counted = [c.time_s for c in recount(trajectory, spec)]
     settled, passages = 0, []
     for start, end in _runs(distance > 0):

@@ -62,9 +62,7 @@ def recount(trajectory: Trajectory, spec: LineSpec) -> list[Recounted]:
         return []
     samples = trajectory.samples()  # a bend of a poly-line may lie between two knots
     names = [name for name, _ in trajectory.classes]
-    evidence = StoredEvidence(
-        samples.times_s, samples.evidence, trajectory.frame_s, trajectory.evidence_before
-    )
+    evidence = stored_evidence(trajectory, samples)
     counter = LineCounter(spec)
     for frame, anchor in _frames(trajectory, samples, spec):
         counter.update(frame, anchor)

@@ -180,7 +180,7 @@ def test_a_long_gap_or_another_epoch_is_not_taken_for_motion(tmp_path: Path) -> 
     assert not newest(lambda i: Stamp("a", 2, i, (i + 40 * (i == 10)) * 125 * MS, 0, 0)).any()
     assert not newest(lambda i: Stamp("a", 3 + (i == 10), i, i * 125 * MS, 0, 0)).any()
     engine.end_tracks("a")
-    assert engine._cameras["a"].picture is None
+    assert engine._cameras["a"].full_frame is None
     assert not engine._cameras["a"].tracks
 
 
