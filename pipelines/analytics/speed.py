@@ -1,8 +1,8 @@
 """Speed over the ground where a line is crossed, or the mean over a zone.
 
-The feet of the boxes (bottom centre) are mapped to metres (homography.py). At a line the speed is the slope
-of a straight line fitted by least squares to the places within `HALF_S` of the crossing, before and after;
-through a zone it is the way along the places over the time. What cannot be measured is told with
+The feet of the boxes (bottom centre) are mapped to metres (geometry.Homography). At a line the speed is the
+slope of a straight line fitted by least squares to the places within `HALF_S` of the crossing, before and
+after; through a zone it is the way along the places over the time. What cannot be measured is told with
 null and the reason.
 """
 
@@ -29,7 +29,7 @@ from pipelines.analytics.base import (
     RunningRule,
     TrackSnapshot,
 )
-from pipelines.homography import Homography
+from pipelines.geometry import Homography
 from pipelines.rules import CalibrationSpec, Name
 from pipelines.values import Labels
 
@@ -104,7 +104,7 @@ class SpeedAtLine:
     def __init__(self, spec: SpeedSpec, calibration: CalibrationSpec, labels: Labels) -> None:
         self.spec = spec
         self._classes = ClassFilter(labels, spec.classes)
-        self._ground = Homography(calibration)
+        self._ground = Homography(calibration.points, calibration.ground)
         self._places: dict[int, deque[Place]] = {}
         self._due: list[CountingEvent] = []  # crossings that wait for the places after them
 
@@ -160,7 +160,7 @@ class SpeedThroughZone:
     def __init__(self, spec: SpeedSpec, calibration: CalibrationSpec, labels: Labels) -> None:
         self.spec = spec
         self._classes = ClassFilter(labels, spec.classes)
-        self._ground = Homography(calibration)
+        self._ground = Homography(calibration.points, calibration.ground)
         self._last: dict[int, deque[Place]] = {}
         self._way: dict[int, list[float]] = {}  # track id -> metres, seconds so far
 
