@@ -16,7 +16,7 @@ import numpy as np
 from pipelines.actions.action_frame import ActionFrame
 from pipelines.actions.engine import ActionEngine
 from pipelines.camera_rules import CameraRules
-from pipelines.count import Analytics, create_analytics
+from pipelines.count import CameraCounts
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.errors import FrameRefused
 from pipelines.detect.filter import DetectionFilter
@@ -38,7 +38,7 @@ class _Camera:
     rules: CameraRules
     filter: DetectionFilter
     tracker: Tracker
-    analytics: Analytics
+    analytics: CameraCounts
     scene: SceneTracker | None = None
     submitted_ns: int | None = None  # the media time of the last frame
     scene_before: dict[str, Any] | None = None  # of a checkpoint, until there is a watch that takes it
@@ -103,7 +103,7 @@ class Pipeline:
             rules=rules,
             filter=DetectionFilter(rules, self.labels),
             tracker=create_tracker(),
-            analytics=create_analytics(rules, self.labels),
+            analytics=CameraCounts(rules, self.labels),
         )
         if self.actions is not None:
             self.actions.open_camera(camera)

@@ -1,5 +1,6 @@
-"""Readers without an encoder: a window is summed up by a mean and a deviation of each value over its frames,
-and one linear layer answers. For embeddings of few clips, of which larger nets learn the scenes by heart."""
+"""Linear probes of frozen features: a window is summed up by the mean and the deviation of each value over
+its frames, and one linear layer answers. For embeddings of few clips, of which larger nets learn the scenes
+by heart."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ def window_statistics(windows: Tensor, single: bool) -> Tensor:
 
 
 def uniform_attention(windows: Tensor) -> Tensor:
-    """The attention (B, T) of a reader for which all frames count alike."""
+    """The attention (B, T) of a probe, for which all frames count alike."""
     return torch.full_like(windows[:, :, 0], 1.0) / windows.shape[1]
 
 

@@ -27,8 +27,15 @@ class OpticalFlow:
         self._field: Floats | None = None
 
     def update(self, grey: Image) -> Floats:
-        """(H, W) grey picture -> (VALUES,): quantiles over the pixels of the speed, then of its change as a
-        vector, both in pixels of the copy from one frame seen to the next; 0 where there is none before."""
+        """(H, W) grey picture -> (VALUES,), quantiles over the pixels at SHARES; 0 without a frame before.
+
+        | columns           | unit           | meaning                                                  |
+        |-------------------|----------------|----------------------------------------------------------|
+        | first len(SHARES) | pixels a frame | length of the flow, the camera's own motion taken out    |
+        | last len(SHARES)  | pixels a frame | length of the flow's change, as a vector, since the last |
+
+        Pixels are those of the copy of SIZE.
+        """
         small = cv2.resize(grey, SIZE, interpolation=cv2.INTER_AREA)
         before, self._grey = self._grey, np.asarray(small, np.uint8)
         if before is None:

@@ -14,9 +14,15 @@ MAX_DISTANCE = 4.0  # body heights; people further apart have nothing to do with
 
 
 def layout_features(detections: Detections, persons: Bools, aspect: float) -> Floats:
-    """(VALUES,): how many there are, how much the two that overlap most do (IoU), how far apart the two
-    nearest are in their own heights, and how high the tallest is in the picture. `aspect`: its width over
-    height; `persons` (classes,): which class ids are of GROUP."""
+    """(VALUES,). `aspect`: the image's width over height; `persons` (classes,): which class ids are of GROUP.
+
+    | column | unit           | meaning                                                 |
+    |--------|----------------|---------------------------------------------------------|
+    | 0      |                | how many people there are, at most MAX_PEOPLE           |
+    | 1      | IoU            | of the two that overlap most; 0 of fewer than two       |
+    | 2      | body heights   | between the two nearest, at most MAX_DISTANCE           |
+    | 3      | of the image   | height of the tallest                                   |
+    """
     boxes = detections.boxes_xyxyn[
         persons[detections.class_ids] & (detections.scores >= detections.sure_score)
     ]

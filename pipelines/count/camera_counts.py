@@ -1,4 +1,4 @@
-"""All analytics of one camera behind one call: tracks in, events out.
+"""All lines, zones and analytics of one camera behind one call: tracks in, events out.
 
 Decisions are held back by up to about half a second (box_smoothing.py, line.py): events carry the moment that
 they tell of beside the frame at which they were decided.
@@ -28,8 +28,11 @@ class RuleError(ValueError):
     """Raised when a line or zone asks for a class or group that the model does not have."""
 
 
-class Analytics:
-    """The lines and zones of one camera. `update` is called once a frame, in order of media time."""
+class CameraCounts:
+    """The lines, zones and analytics of one camera. `update` is called once a frame, in order of media time.
+
+    Raises RuleError for a class the model does not have.
+    """
 
     def __init__(self, rules: CameraRules, labels: Labels) -> None:
         self.labels = labels
@@ -249,8 +252,3 @@ class Analytics:
             if self._zone_bases.get(name) == spec:
                 self._zones[name].restore(state)
                 self._occupancy[name] = {int(c): int(k) for c, k in saved["occupancy"].get(name, [])}
-
-
-def create_analytics(rules: CameraRules, labels: Labels) -> Analytics:
-    """The analytics of one camera by its rules. Raises RuleError for a class the model does not have."""
-    return Analytics(rules, labels)

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.camera_rules import CameraRules
 from pipelines.count.box_smoothing import BoxSmoother, SmoothedBoxes
-from pipelines.count.camera_counts import Analytics
+from pipelines.count.camera_counts import CameraCounts
 from pipelines.count.run_length import MAX_BYTES as MAX_EVIDENCE_BYTES
 from pipelines.count.run_length import MIN_WITHIN, WITHIN
 from pipelines.count.trajectory_codec import (
@@ -179,7 +179,7 @@ def test_a_parked_car_costs_almost_nothing() -> None:
 
 def test_a_change_of_class_is_kept_with_its_moment() -> None:
     """The analytics as a whole: 2 s taken for a person, then for a car."""
-    analytics = Analytics(CameraRules(), LABELS)
+    analytics = CameraCounts(CameraRules(), LABELS)
     ended: list[Event] = []
     for n in range(100):
         boxes = boxes_at(n * 0.04).astype(np.float32)
