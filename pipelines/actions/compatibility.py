@@ -131,7 +131,7 @@ def check_groups(
     return watched
 
 
-def check_kept(
+def check_class_filter(
     path: Path, card: ActionCard, asked: tuple[str, ...], wanted: Sequence[str], classes: Mapping[str, str]
 ) -> None:
     """Raise ValueError where a camera that wants these classes or groups alone leaves nothing to look at.

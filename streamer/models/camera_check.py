@@ -11,7 +11,7 @@ from pipelines.actions.compatibility import (
     MOTION_TRAITS,
     Traits,
     carded_traits,
-    check_kept,
+    check_class_filter,
     check_pair,
     traits_of,
 )
@@ -101,7 +101,9 @@ def _check_kept(camera: CameraConfig, card: ActionCard, spec: PipelineSpec, dete
     assert spec.actions is not None
     wanted = with_defaults(camera.rules, spec).classes
     try:
-        check_kept(model_path(spec.actions.model), card, spec.actions.groups, wanted, detector.classes)
+        check_class_filter(
+            model_path(spec.actions.model), card, spec.actions.groups, wanted, detector.classes
+        )
     except ValueError as error:
         raise ConfigError(f"camera {camera.name}: actions: {error}") from error
 

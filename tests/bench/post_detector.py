@@ -19,7 +19,7 @@ from unittest import mock
 import numpy as np
 
 from pipelines.camera_rules import CameraRules
-from pipelines.count import create_analytics
+from pipelines.count import CameraCounts
 from pipelines.detect.filter import DetectionFilter
 from pipelines.detect.model import Postprocessor
 from pipelines.registry import create_detector
@@ -128,7 +128,7 @@ class _Watch:
 def _replay(frames: Frames, rules: CameraRules, labels: Labels, cold: bool) -> Times:
     """As Pipeline.advance and Pipeline.save, step by step."""
     wanted, tracker = DetectionFilter(rules, labels), create_tracker()
-    analytics = create_analytics(rules, labels)
+    analytics = CameraCounts(rules, labels)
     watch, saved_ns, seen = _Watch(cold), 0, 0
     for stamp, found in frames:
         watch.begin()

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from pipelines.actions.inputs import boxes_to_values
-from pipelines.actions.low_score_recovery import Follower
+from pipelines.actions.low_score_recovery import LowScoreRecovery
 from pipelines.actions.windows import GAP_S
 from pipelines.camera_rules import CameraRules
 from pipelines.detect.card import read_card
@@ -85,14 +85,14 @@ def follow(scene: Scene, detector: Detector, group: str, split: str) -> list[Lab
     pipeline = Pipeline(detector)
     pipeline.open_camera(CAMERA, CameraRules())
     painter, done = scene.painter(), list[LabelledTrack]()
-    going, follower = dict[int, LabelledTrack](), Follower()
+    going, recovery = dict[int, LabelledTrack](), LowScoreRecovery()
     for number in range(scene.frames or 0):
         picture = scene.snapshot(painter, number)
         at_ns = scene.media_ns(number)
         frame = Frame(Stamp(CAMERA, 1, number, at_ns, at_ns, 0), painter.paint(picture))
         tracks, faint = _look(pipeline, frame)
         seen = _people(tracks, detector.labels)
-        seen |= follower.see(picture.t_s, seen, faint)
+        seen |= recovery.update(picture.t_s, seen, faint)
         people = [d for d in placed(picture.actors, painter.view) if d.kind == "person"]
         for track_id, value, label in _labelled(seen, people, scene):
             track = going.get(track_id)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pipelines.camera_rules import CameraRules
-from pipelines.count import Analytics, create_analytics
+from pipelines.count import CameraCounts
 from pipelines.events import LINE_CROSSED
 from pipelines.registry import create_detector
 from pipelines.values import Event
@@ -79,11 +79,11 @@ def test_five_minutes_on_the_line_count_nothing() -> None:
 
 def crossings(path: list[float | None], save_at: int = -1, close: bool = True) -> list[Event]:
     rules = CameraRules(lines=(MIDDLE,))
-    analytics, events = create_analytics(rules, LABELS), []
+    analytics, events = CameraCounts(rules, LABELS), []
     for frame, x in enumerate(path):
         if frame == save_at:
             saved = json.loads(json.dumps(analytics.save()))
-            analytics = Analytics(rules, LABELS)
+            analytics = CameraCounts(rules, LABELS)
             analytics.restore(saved)
         events += analytics.update(stamp(frame), tracks(x))
     if close:
