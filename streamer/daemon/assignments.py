@@ -19,8 +19,10 @@ from streamer.ipc.messages import (
     DeliverAssignment,
     InferAssignment,
     InferCamera,
+    SinkAssignment,
 )
 from streamer.models.camera_check import pipeline_of
+from streamer.sinks.base import SinkSettings
 
 LEDGER_FILE = "ledger.sqlite"
 
@@ -112,23 +114,25 @@ def looked_at_by(camera: CameraConfig) -> str:
 
 
 def deliver_assignment(rev: int, config: Config, node: str, secrets: SecretStore) -> DeliverAssignment:
-    url = ""
-    if config.redis.enabled:
-        url = secrets.redis_url(config).reveal() or redis_server.writer_url(
-            config.runtime_path, config.state_path
-        )
+    """With the addresses of sinks and the credentials in them: for the bus alone."""
     return DeliverAssignment(
         rev=rev,
         config_rev=rev,
-        redis_url=url,
+        sinks=tuple(_sink_assignment(sink, config, secrets) for sink in config.event_sinks),
         ledger_path=str(config.state_path / LEDGER_FILE),
         ledger_max_bytes=config.ledger.max_mb << 20,
         retention_days=config.ledger.retention_days,
-        stream_max_len=config.redis.stream_max_len,
         node=node,
         config_json=json.dumps(_as_applied(config).model_dump(mode="json"), sort_keys=True),
         cameras=tuple(camera.name for camera in config.cameras),
     )
+
+
+def _sink_assignment(sink: SinkSettings, config: Config, secrets: SecretStore) -> SinkAssignment:
+    address = secrets.sink_address(sink).reveal()
+    if not address and sink == config.private_redis:
+        address = redis_server.writer_url(config.runtime_path, config.state_path)
+    return SinkAssignment(sink.kind, sink.name, sink.model_dump_json(), address)
 
 
 def _as_applied(config: Config) -> Config:

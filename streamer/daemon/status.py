@@ -33,10 +33,12 @@ class CameraNote:
 
 def well_formed(told: dict[str, Any]) -> dict[str, Any]:
     """What a worker says of itself, without what is not as it is read below."""
-    cameras = told.get("cameras", {})
-    if not isinstance(cameras, dict):
-        cameras = {}
-    return {**told, "cameras": {name: row for name, row in cameras.items() if isinstance(row, dict)}}
+    return {**told, **{key: _rows(told[key]) for key in ("cameras", "sinks") if key in told}}
+
+
+def _rows(told: Any) -> dict[str, Any]:
+    rows = told if isinstance(told, dict) else {}
+    return {name: row for name, row in rows.items() if isinstance(row, dict)}
 
 
 def daemon_status(
@@ -54,6 +56,7 @@ def daemon_status(
 ) -> dict[str, Any]:
     deliver = fleet.members.get("deliver")
     delivered = deliver.status if deliver else {}
+    sinks = delivered.get("sinks", {})
     cameras = [camera_status(c, plan, fleet, shared, notes.get(c.name, CameraNote())) for c in config.cameras]
     cameras += [misconfigured_status(name, fault, plan, shared) for name, fault in misconfigured.items()]
     cameras.sort(key=lambda row: str(row["name"]))
@@ -68,7 +71,8 @@ def daemon_status(
         "cameras": cameras,
         "workers": [_worker_status(member, fleet) for member in fleet.members.values()],
         "ledger": delivered.get("ledger", {}),
-        "redis": delivered.get("redis", {}),
+        "sinks": sinks,
+        "redis": _first_redis(sinks) if delivered else {},
         "warnings": [
             *warnings,
             *troubles,
@@ -161,6 +165,11 @@ def books_status(shared: SharedState, camera: str) -> dict[str, Any]:
         "dropped": balance.dropped,
         "in_flight": balance.in_flight,
     }
+
+
+def _first_redis(sinks: dict[str, Any]) -> dict[str, Any]:
+    """What the key `redis` told before there were several sinks, and still does."""
+    return next((sink for sink in sinks.values() if sink.get("kind") == "redis"), {"state": "off"})
 
 
 def _of_camera(fleet: Fleet, worker: str, camera: str) -> dict[str, Any]:

@@ -60,6 +60,7 @@ from streamer.ipc.messages import (
     WorkerStatus,
 )
 from streamer.logs import setup_daemon
+from streamer.sinks.redis import RedisSettings
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class Supervisor:
         """Serve until told to stop. Raises StreamerError for what keeps the daemon from starting."""
         config = self._store.settings()
         state_dir, runtime_dir = config.state_path, config.runtime_path
-        if config.redis.enabled and not config.redis.url:
+        if config.private_redis is not None:
             redis_server.binary()  # better refused now than missed at every restart
         with DaemonLock(state_dir, runtime_dir), Notifier() as notifier:
             self._notifier = notifier
@@ -115,6 +116,7 @@ class Supervisor:
         self._take_signals()
         cameras, state_dir = len(self._config.cameras), self._config.state_path
         log.info("config_rev %d, %d cameras, state in %s", self._force.rev, cameras, state_dir)
+        self._advise()
         try:
             self._apply(self._known())
             while not self._stopping:
@@ -193,7 +195,12 @@ class Supervisor:
         self._reload_wanted = False
         before = self._known()
         if self._force.reload():
+            self._advise()
             self._apply(before)
+
+    def _advise(self) -> None:
+        for line in self._config.advice:
+            log.warning("%s", line)
 
     def _known(self) -> set[str]:
         """The cameras that there are, also those whose files cannot be used."""
@@ -208,7 +215,8 @@ class Supervisor:
     def _command(self, spec: WorkerSpec, beat: int) -> list[str]:
         config = self._config
         if spec.role == "redis":
-            return redis_server.command(config.runtime_path, config.state_path, config.redis)
+            private = config.private_redis or RedisSettings(kind="redis", name="redis")
+            return redis_server.command(config.runtime_path, config.state_path, private.max_memory_mb)
         folders = (config.runtime_path, config.state_path, self._shared.folder)
         return worker_command(spec.role, spec.name, *folders, beat)
 

@@ -59,7 +59,7 @@ def plan(
     told = sorted((*cameras, *misconfigured))
     infer_of = _place_infer(told, before, config.inference.workers)
     workers: dict[str, WorkerSpec] = {}
-    if config.redis.enabled and not config.redis.url:
+    if config.private_redis is not None:
         workers["redis"] = WorkerSpec("redis", "redis")
     workers["deliver"] = WorkerSpec("deliver", "deliver")
     for index in range(config.inference.workers):

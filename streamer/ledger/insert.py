@@ -21,12 +21,10 @@ log = logging.getLogger(__name__)
 class CameraRow:
     """Where a camera stands."""
 
-    __slots__ = ("config_rev", "delivered", "id", "last_seq", "lineage")
+    __slots__ = ("config_rev", "id", "last_seq", "lineage")
 
-    def __init__(
-        self, row_id: int, last_seq: int = 0, delivered: int = 0, lineage: int = 0, config_rev: int = -1
-    ) -> None:
-        self.id, self.last_seq, self.delivered = row_id, last_seq, delivered
+    def __init__(self, row_id: int, last_seq: int = 0, lineage: int = 0, config_rev: int = -1) -> None:
+        self.id, self.last_seq = row_id, last_seq
         self.lineage, self.config_rev = lineage, config_rev  # of the last event
 
 

@@ -21,7 +21,7 @@ _HIGH = 0.90  # from this share of its pages on, each commit prunes about twice 
 _CHUNK = 500  # rows pruned in one go, so that no commit waits long
 _ROLLUP_EVERY_NS = 3_600_000_000_000
 _FEW = 1000  # events that are left where it is not they that fill the file
-_LEAST_MINUTES = 1440  # of counts by minute, whatever fills the file
+_MIN_MINUTES = 1440  # of counts by minute, whatever fills the file
 
 
 class Retention:
@@ -124,9 +124,9 @@ class Retention:
         """The oldest tenth of the counts by minute, where they and not events fill the file."""
         (left,) = self._db.execute("SELECT count(*) FROM (SELECT 1 FROM events LIMIT ?)", (_FEW,)).fetchone()
         first, last = self._db.execute("SELECT min(minute), max(minute) FROM rollups").fetchone()
-        if left >= _FEW or first is None or last - first <= _LEAST_MINUTES:
+        if left >= _FEW or first is None or last - first <= _MIN_MINUTES:
             return 0
-        before = min(first + (last - first) // 10 + 1, last - _LEAST_MINUTES)
+        before = min(first + (last - first) // 10 + 1, last - _MIN_MINUTES)
         gone = self._db.execute("DELETE FROM rollups WHERE minute < ?", (before,)).rowcount
         self._db.execute("DELETE FROM coverage WHERE start_ns < ?", (before * NS_PER_MINUTE,))
         self._prune_rules()

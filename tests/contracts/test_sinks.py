@@ -1,4 +1,4 @@
-"""The contract of sinks/sink.py, clause by clause, over every sink there is."""
+"""The contract of sinks/base.py, clause by clause, over every kind of sink there is."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from streamer.config.schema import RedisConfig
 from streamer.daemon import redis_server
 from streamer.events.cloudevents import EventId, StoredEvent
 from streamer.ipc.messages import events_key, state_key, totals_key
+from streamer.sinks import SINKS, open_sink
 from streamer.sinks.base import Behind, Sink, SinkError
 from streamer.sinks.memory import MemorySink
-from streamer.sinks.redis import RedisSink, Subscriber, connect
+from streamer.sinks.redis import RedisSettings, Subscriber, connect
 
 NODE = "n-1"
 LINEAGE = 1_700_000_000_000
@@ -57,12 +57,14 @@ class RedisRig:
             path.mkdir()
         self.runtime_dir = folder / "run"
         self._process = subprocess.Popen(
-            redis_server.command(folder / "run", folder / "state", RedisConfig()), stdout=subprocess.DEVNULL
+            redis_server.command(folder / "run", folder / "state", 256), stdout=subprocess.DEVNULL
         )
         while not redis_server.ping(folder / "run"):
             assert self._process.poll() is None
             time.sleep(0.01)
-        self.sink: Sink = RedisSink(redis_server.writer_url(folder / "run", folder / "state"), NODE, 100_000)
+        settings = RedisSettings(kind="redis", name="redis").model_dump_json()
+        address = redis_server.writer_url(folder / "run", folder / "state")
+        self.sink = open_sink("redis", settings, NODE, address)
         self._subscriber = Subscriber(redis_server.subscriber_url(folder / "run"))
 
     def places(self) -> list[EventId]:
@@ -85,14 +87,18 @@ class RedisRig:
         self._process.wait()
 
 
-SINKS: dict[str, Callable[[Path], Any]] = {"memory": lambda _: MemoryRig(), "redis": RedisRig}
+RIGS: dict[str, Callable[[Path], Any]] = {"memory": lambda _: MemoryRig(), "redis": RedisRig}
 
 
-@pytest.fixture(params=SINKS)
+def test_every_kind_of_the_table_is_held_to_the_contract() -> None:
+    assert RIGS.keys() - {"memory"} == SINKS.keys()
+
+
+@pytest.fixture(params=RIGS)
 def rig(request: pytest.FixtureRequest, short_dir: Path) -> Iterator[Any]:
     if request.param == "redis":
         request.getfixturevalue("redis_binary")
-    rig = SINKS[request.param](short_dir)
+    rig = RIGS[request.param](short_dir)
     yield rig
     rig.close()
 
