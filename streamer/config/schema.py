@@ -116,8 +116,11 @@ class RedisConfig(Strict):
 
 def _of_its_kind(entry: Any) -> Any:
     """An entry of `sinks` as the settings of its kind. Raises ValueError in one line."""
-    if not isinstance(entry, dict) or not isinstance(kind := entry.get("kind"), str):
-        return entry  # refused by SinkSettings
+    if not isinstance(entry, dict):
+        return entry  # settings already, or refused by their model
+    kind = entry.get("kind")
+    if not isinstance(kind, str):
+        raise ValueError(f"kind: says where events go: {', '.join(SINKS)}")
     if kind not in SINKS:
         raise ValueError(f"kind: {kind[:64]!r} is no kind of sink; known: {', '.join(SINKS)}")
     model = sink_class(kind).Settings
@@ -153,8 +156,8 @@ class Config(Strict):
     runtime_dir: Path | None = None
     inference: InferenceConfig = InferenceConfig()
     capture: CaptureConfig = CaptureConfig()
-    redis: RedisConfig = RedisConfig()
-    sinks: tuple[AnySink, ...] | None = None  # None: as `redis` says
+    redis: RedisConfig | None = None  # the older way of `sinks`
+    sinks: tuple[AnySink, ...] | None = None  # neither: the private Redis
     ledger: LedgerConfig = LedgerConfig()
     counts: CountsConfig = CountsConfig()
     cameras: tuple[CameraConfig, ...] = ()
@@ -179,7 +182,7 @@ class Config(Strict):
     def _sinks_agree(self) -> Config:
         if self.sinks is None:
             return self
-        if "redis" in self.model_fields_set:
+        if self.redis is not None:
             raise ValueError("redis: and sinks: are two ways of one thing: keep sinks, and remove redis")
         names = [sink.name for sink in self.sinks]
         if twice := next((name for name in names if names.count(name) > 1), ""):
@@ -191,7 +194,9 @@ class Config(Strict):
     @property
     def event_sinks(self) -> tuple[SinkSettings, ...]:
         """Where events go, whichever key says so."""
-        return self.redis.as_sinks() if self.sinks is None else self.sinks
+        if self.sinks is None:
+            return (self.redis or RedisConfig()).as_sinks()
+        return self.sinks
 
     @property
     def redis_sinks(self) -> list[RedisSettings]:
@@ -206,7 +211,7 @@ class Config(Strict):
     @property
     def advice(self) -> list[str]:
         """What works and has a better way, a line each."""
-        if "redis" not in self.model_fields_set:
+        if self.redis is None:
             return []
         return [f"redis: is the older way of {self.redis.in_the_newer_way()}"]
 

@@ -85,9 +85,11 @@ class Rig:
         _kill(self._redis)
         self._redis = None
 
-    def start_delivery(self, beat_limit_s: float = 1e9) -> None:
+    def start_delivery(self, beat_limit_s: float = 1e9, code: Path | None = None) -> None:
+        """`code`: the folder of another copy of the program."""
         folders = (str(self.runtime_dir), str(self.state_dir))
-        self._delivery = subprocess.Popen([sys.executable, "-c", WORKER, *folders, str(beat_limit_s)])
+        command = [sys.executable, "-c", WORKER, *folders, str(beat_limit_s)]
+        self._delivery = subprocess.Popen(command, cwd=code)
 
     def delivery_exit(self) -> int | None:
         """None while it runs."""
