@@ -21,6 +21,7 @@ from streamer.sinks.base import Sink, SinkSettings
 # kind -> "module:Class"
 SINKS: dict[str, str] = {
     "redis": "streamer.sinks.redis:RedisSink",
+    "jsonl": "streamer.sinks.jsonl:JsonlSink",
 }
 
 

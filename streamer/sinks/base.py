@@ -9,6 +9,9 @@ The contract, held by tests/contracts/test_sinks.py for each of them:
 5. replace_totals() makes the totals exactly what it is given.
 6. A camera that was published is one of cameras(), also over a restart of this program, until forget().
 7. retire() leaves of the camera's state that it is removed, and leaves its events and totals alone.
+
+5 to 7, and what 4 says of totals, are for a sink that shows totals and states. One that keeps events alone
+(jsonl) does nothing when it is asked for more, and its cameras() are none.
 """
 
 from __future__ import annotations
