@@ -65,11 +65,11 @@ class Entries:
         )
         camera.last_seq = record.seq
         if record.type == TRACK_ENDED and cloudevents.TRACE in record.data:
-            self._keep_path(camera, record)
+            self._insert_path(camera, record)
         if record.type == cloudevents.COUNTS:
             self._close_bucket(camera, record)
 
-    def _keep_path(self, camera: CameraRow, record: EventRecord) -> None:
+    def _insert_path(self, camera: CameraRow, record: EventRecord) -> None:
         data = record.data
         captured_ns = record.captured_ns - record.media_ns
         first_ns, last_ns = captured_ns + data["first_media_ns"], captured_ns + data["last_media_ns"]

@@ -38,41 +38,41 @@ def check_and_salvage(path: Path, now_ms: int) -> str:
     Raise StorageError if the folder does not allow it.
     """
     asked, salvaged = _beside(path, "check"), _beside(path, "salvaged")
-    kept = _beside(path, f"damaged-{now_ms}")
+    set_aside = _beside(path, f"damaged-{now_ms}")
     if salvaged.exists():  # killed between the two renames
-        _swap(path, salvaged, kept)
+        _swap(path, salvaged, set_aside)
     if not path.exists() or path.stat().st_size == 0:
         return ""
     if path.stat().st_size > ALWAYS_CHECKED_BYTES and not asked.exists():
         return ""
-    found = fault(path)
-    if not found:
+    damage = fault(path)
+    if not damage:
         asked.unlink(missing_ok=True)
         return ""
     try:
         partial = _beside(path, "salvaging")
-        for left in path.parent.glob(f"{partial.name}*"):
-            left.unlink()  # by a predecessor that was killed: begun anew
+        for leftover in path.parent.glob(f"{partial.name}*"):
+            leftover.unlink()  # by a predecessor that was killed: begun anew
         _pad(path)
         saved = _salvage(path, partial, now_ms)
         os.rename(partial, salvaged)
-        _swap(path, salvaged, kept)
+        _swap(path, salvaged, set_aside)
         asked.unlink(missing_ok=True)
     except (sqlite3.Error, OSError) as error:
         raise StorageError(
-            f"the ledger {path} is damaged ({found}) and cannot be salvaged: {error}; "
+            f"the ledger {path} is damaged ({damage}) and cannot be salvaged: {error}; "
             "move it away and restore a backup, or begin a new one"
         ) from error
-    text = f"damaged ({found}): {saved} events saved, the damaged file kept as {kept.name}"
+    text = f"damaged ({damage}): {saved} events saved, the damaged file kept as {set_aside.name}"
     log.error("the ledger was %s", text)
     return text
 
 
-def _swap(path: Path, salvaged: Path, kept: Path) -> None:
-    """Put `salvaged` in the place of `path`, which becomes `kept` with its -wal and -shm."""
+def _swap(path: Path, salvaged: Path, set_aside: Path) -> None:
+    """Put `salvaged` in the place of `path`, which becomes `set_aside` with its -wal and -shm."""
     for suffix in ("", "-wal", "-shm"):
         if (part := Path(f"{path}{suffix}")).exists():
-            os.rename(part, f"{kept}{suffix}")
+            os.rename(part, f"{set_aside}{suffix}")
     os.rename(salvaged, path)
 
 
@@ -119,8 +119,8 @@ def backup(path: Path, target: Path) -> int:
             raise StorageError(f"the copy of {path} is not sound ({verdict}): the ledger itself is damaged")
         os.rename(partial, target)
     except sqlite3.OperationalError as error:
-        if isinstance(found := refusal(path, error, "be read"), LedgerLocked):
-            raise found from error
+        if isinstance(refused := refusal(path, error, "be read"), LedgerLocked):
+            raise refused from error
         raise StorageError(f"cannot back up {path} to {target}: {error}") from error
     except (sqlite3.Error, OSError) as error:
         raise StorageError(f"cannot back up {path} to {target}: {error}") from error
@@ -153,7 +153,7 @@ def _salvage(damaged: Path, target: Path, now_ms: int) -> int:
             for row in _readable(old, table):
                 marks = ",".join("?" * len(row))
                 fresh.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)
-        _mend(fresh, now_ms)
+        _repair(fresh, now_ms)
         fresh.execute("COMMIT")
         return int(fresh.execute("SELECT count(*) FROM events").fetchone()[0])
     finally:
@@ -236,7 +236,7 @@ def _pad(path: Path) -> None:
         os.truncate(path, stated)
 
 
-def _mend(db: sqlite3.Connection, now_ms: int) -> None:
+def _repair(db: sqlite3.Connection, now_ms: int) -> None:
     """Make the tables agree with the events that were saved, and begin a new lineage."""
     (newest,) = db.execute("SELECT coalesce(max(lineage), 0) FROM lineages").fetchone()
     db.execute("INSERT INTO lineages VALUES (?, 'salvaged')", (max(now_ms, newest + 1),))

@@ -180,8 +180,8 @@ def refuse_locked(path: Path) -> None:
             db.execute("BEGIN IMMEDIATE")
             db.execute("ROLLBACK")
     except sqlite3.Error as error:
-        if isinstance(found := refusal(path, error, "be opened"), LedgerLocked):
-            raise found from error
+        if isinstance(refused := refusal(path, error, "be opened"), LedgerLocked):
+            raise refused from error
 
 
 def migrate(db: sqlite3.Connection) -> None:

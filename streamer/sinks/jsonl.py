@@ -1,8 +1,8 @@
 """Events as lines of a file: CloudEvents in JSON, one a line, of all cameras in the order in which they came.
 
 A batch is one write and one fsync. A file that has grown to `max_mb` becomes PATH.1, what was that PATH.2,
-and so on up to `files`. Nothing is written twice, also after a crash: at the open the file is read, which says of
-each camera the last event that is in it, and a last line that was cut off by a crash is removed. What older
+and so on up to `files`. Nothing is written twice, also after a crash: at the open the file is read, which
+says of each camera the last event that is in it, and a last line that a crash cut off is removed. What older
 files say of cameras that the newest does not name lies in PATH.positions, written before each rotation.
 
 Totals and states are not kept: a line is never changed.
