@@ -14,8 +14,10 @@ from pydantic_core import PydanticUndefined
 from pipelines.rules import CalibrationSpec, ClassLimit, LineSpec, check_name
 from pipelines.spec import SceneSpec
 from streamer.cli.camera import LIMITS, SETTABLE
-from streamer.config.schema import CameraConfig, Config
+from streamer.config.schema import CameraConfig, Config, RedisConfig
 from streamer.errors import Exit
+from streamer.sinks import SINKS, sink_class
+from streamer.sinks.base import SinkSettings
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 ROW = re.compile(r"^\| `(?P<key>[\w.\[\]]+)` \| (?P<default>[^|]+?) \| (?P<rest>.*) \|$", re.MULTILINE)
@@ -27,7 +29,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, field in model.model_fields.items():
         inner = [a for a in (field.annotation, *get_args(field.annotation)) if isinstance(a, type)]
         section = next((a for a in inner if issubclass(a, BaseModel)), None)
-        if section in (CalibrationSpec, SceneSpec):
+        if section in (CalibrationSpec, SceneSpec, RedisConfig):
             yield f"{prefix}{name}", None
             yield from keys(section, f"{prefix}{name}.")
             continue
@@ -63,6 +65,13 @@ def documented(page: str) -> dict[str, tuple[str, str]]:
 def test_every_key_is_documented_with_its_default_and_none_that_does_not_exist() -> None:
     expected = {key: shown(key, default) for key, default in keys(Config) if not key.startswith("cameras")}
     expected |= {key: shown(key, default) for key, default in keys(CameraConfig)}
+    expected |= {f"sinks[].{key}": "required" for key in SinkSettings.model_fields} | {
+        "sinks[].name": "`kind`"
+    }
+    for kind in SINKS:
+        for key, default in keys(sink_class(kind).Settings):
+            if key not in SinkSettings.model_fields:
+                expected[f"sinks[{kind}].{key}"] = shown(key, default)
     assert {key: default for key, (default, _) in documented("configuration.md").items()} == expected
 
 

@@ -97,10 +97,9 @@ def _open(store: ConfigStore, config: Config, camera: str | None, event_type: st
 
     Raises ConfigError for a camera that is not configured and of which nothing is recorded.
     """
-    if config.redis.enabled:
-        url = SecretStore(store).redis_url(config).reveal() or redis_server.subscriber_url(
-            config.runtime_path
-        )
+    if config.redis_sinks:
+        address = SecretStore(store).sink_address(config.redis_sinks[0]).reveal()
+        url = address or redis_server.subscriber_url(config.runtime_path)
         try:
             feed = _RedisFeed(Subscriber(url), camera, event_type)
             if camera is None or camera in feed.cameras() or config.camera(camera) is not None:

@@ -47,7 +47,7 @@ def ledger() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_obj
 def status(store: ConfigStore, as_json: bool) -> None:
-    """Show what the ledger holds and what Redis has not got yet."""
+    """Show what the ledger holds and what each sink has not got yet."""
     reader = LedgerReader(ledger_path(readable(store)))
     try:
         found = reader.status()
@@ -61,13 +61,14 @@ def status(store: ConfigStore, as_json: bool) -> None:
 
 def _print(found: dict[str, Any]) -> None:
     click.echo(f"{found['path']}: {found['bytes'] / 1e6:.1f} MB, lineage {found['lineage']}")
-    click.echo(f"{found['committed']} events committed, {found['undelivered']} of them not in Redis yet")
+    click.echo(f"{found['committed']} events committed, {found['undelivered']} of them not delivered yet")
     click.echo(f"the oldest that is kept is of {found['oldest'] or 'no time: none is kept'}")
     table = Table(box=None, pad_edge=False)
-    for title in ("CAMERA", "LAST", "NOT IN REDIS"):
+    lacking = {sink: lag["cameras"] for sink, lag in found["sinks"].items()}
+    for title in ("CAMERA", "LAST", *(f"NOT IN {sink.upper()}" for sink in lacking)):
         table.add_column(title, justify="left" if title == "CAMERA" else "right")
     for name, camera in found["cameras"].items():
-        table.add_row(name, str(camera["last_seq"]), str(camera["undelivered"]))
+        table.add_row(name, str(camera["last_seq"]), *(str(lag[name]) for lag in lacking.values()))
     if found["cameras"]:
         Console(highlight=False).print(table)
 

@@ -35,7 +35,7 @@ COMMANDS = {
     "init": Entry("streamer.cli.init:init", "Write a commented configuration."),
     "demo": Entry("streamer.cli.demo:demo", "Show the whole system on a built-in scene or a clip."),
     "run": Entry("streamer.cli.run:run", "Run the daemon in the foreground."),
-    "status": Entry("streamer.cli.status:status", "Show cameras, workers, ledger and Redis of the daemon."),
+    "status": Entry("streamer.cli.status:status", "Show cameras, workers, ledger and sinks of the daemon."),
     "camera": Entry("streamer.cli.camera:camera", "Add, show, test, change and remove cameras."),
     "line": Entry("streamer.cli.rules:line", "Counting lines of a camera."),
     "zone": Entry("streamer.cli.rules:zone", "Zones of a camera."),

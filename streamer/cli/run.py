@@ -35,7 +35,8 @@ def _check(store: ConfigStore) -> int:
     """Raises what keeps the daemon from starting; returns the exit code for all else."""
     config, broken = store.load_partly()
     secrets = SecretStore(store)
-    secrets.redis_url(config)
+    for sink in config.event_sinks:
+        secrets.sink_address(sink)
     refusals: list[StreamerError] = [store.with_way_out(path, fault) for path, fault in broken.items()]
     usable = []
     for camera in config.cameras:
@@ -51,6 +52,8 @@ def _check(store: ConfigStore) -> int:
     counted = "1 fault" if len(refusals) == 1 else f"{len(refusals)} faults"
     found = counted if refusals else "valid"
     click.echo(f"configuration {store.file}: {found}, {len(config.cameras)} cameras")
+    for line in config.advice:
+        click.echo(f"note: {line}", err=True)
     _print_plan(config)
     if not _check_site(store, config):
         click.secho("error: the daemon cannot run like this; see above", fg="red", err=True)
@@ -117,6 +120,8 @@ def _print_plan(config: Config) -> None:
     plan = topology.plan(config)
     click.echo(f"state   {config.state_path}")
     click.echo(f"runtime {config.runtime_path}")
+    for sink in config.event_sinks:
+        click.echo(f"sink    {sink.name:12} {sink.kind:8} {sink.address}".rstrip())
     for worker in plan.workers.values():
         click.echo(f"worker  {worker.name:12} {worker.role:8} {' '.join(worker.cameras)}".rstrip())
     for camera in config.cameras:

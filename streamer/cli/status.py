@@ -27,7 +27,7 @@ INTERVAL_S = 1.0
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch one object a line.")
 @click.pass_obj
 def status(store: ConfigStore, watch: bool, as_json: bool) -> None:
-    """Show cameras, frames, ages, drops by reason, workers, ledger and Redis."""
+    """Show cameras, frames, ages, drops by reason, workers, ledger and sinks."""
     if not watch:
         found = ask(store)
         click.echo(json.dumps(found, indent=2)) if as_json else Console().print(page(found))

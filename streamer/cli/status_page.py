@@ -29,8 +29,7 @@ def page(found: Json) -> RenderableType:
     parts.append(_workers(found))
     if found.get("ledger"):
         parts.append(_ledger(found["ledger"]))
-    if found.get("redis"):
-        parts.append(_redis(found["redis"]))
+    parts += [_sink(name, sink) for name, sink in found.get("sinks", {}).items()]
     parts += [Text(f"warning: {text}", style="yellow") for text in found.get("warnings", ())]
     return Group(*parts)
 
@@ -169,12 +168,12 @@ def _ledger(ledger: Json) -> Text:
     )
 
 
-def _redis(redis: Json) -> Text:
-    blocked = ", ".join(redis.get("blocked") or ())
+def _sink(name: str, sink: Json) -> Text:
+    blocked = ", ".join(sink.get("blocked") or ())
     return _store(
-        "redis",
-        redis,
-        f"{redis.get('written', 0)} written, visible p50 {_number(redis.get('visible_ms_p50'))} ms"
+        name,
+        sink,
+        f"{sink.get('written', 0)} written, visible p50 {_number(sink.get('visible_ms_p50'))} ms"
         + (f", blocked: {blocked}" if blocked else ""),
     )
 

@@ -29,6 +29,8 @@ def salvage(path: Path) -> Config:
             **(_read(path, block) or _read(path, first)),
             **data,
         }  # of two, the first
+    if "sinks" in data:
+        data.pop("redis", None)  # the two refuse each other
     return Config.model_validate(data)
 
 

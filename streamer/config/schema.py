@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import zoneinfo
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from pipelines.camera_rules import CameraRules
 from pipelines.rules import Name, PathText, Strict
 from pipelines.spec import MAX_PAUSE_S, SceneSpec
+from streamer.config.yaml_reader import explain, show_place
 from streamer.errors import ConfigError
 from streamer.ipc.messages import Transport
+from streamer.sinks import SINKS, sink_class
+from streamer.sinks.base import SinkSettings
+from streamer.sinks.redis import RedisSettings, check_redis_url
 from streamer.sources.urls import check_choice, check_source_url, split_credentials
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -87,7 +91,7 @@ class CaptureConfig(Strict):
 
 
 class RedisConfig(Strict):
-    """`url` empty: a private redis-server is run. `enabled: false`: the ledger alone."""
+    """The older way of one sink: RedisSettings, or with `enabled: false` none."""
 
     enabled: bool = True
     url: str = ""
@@ -97,11 +101,38 @@ class RedisConfig(Strict):
     @field_validator("url")
     @classmethod
     def _clean(cls, url: str) -> str:
-        if url and not url.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("a Redis URL begins with redis://, rediss:// or unix://")
-        if split_credentials(url)[2] is not None:
-            raise ValueError("holds a password: put it into secrets.yaml (redis: {password: …}) instead")
-        return url
+        return check_redis_url(url)
+
+    def as_sinks(self) -> tuple[RedisSettings, ...]:
+        settings = self.model_dump(exclude={"enabled"})
+        return (RedisSettings(kind="redis", name="redis", **settings),) if self.enabled else ()
+
+    def in_the_newer_way(self) -> str:
+        """The key `sinks` that says the same, as YAML."""
+        keys = self.model_dump(exclude={"enabled"}, exclude_defaults=True)
+        entry = ", ".join(f"{key}: {value}" for key, value in {"kind": "redis", **keys}.items())
+        return f"sinks: [{{{entry}}}]" if self.enabled else "sinks: []"
+
+
+def _of_its_kind(entry: Any) -> Any:
+    """An entry of `sinks` as the settings of its kind. Raises ValueError in one line."""
+    if not isinstance(entry, dict):
+        return entry  # settings already, or refused by their model
+    kind = entry.get("kind")
+    if not isinstance(kind, str):
+        raise ValueError(f"kind: says where events go: {', '.join(SINKS)}")
+    if kind not in SINKS:
+        raise ValueError(f"kind: {kind[:64]!r} is no kind of sink; known: {', '.join(SINKS)}")
+    model = sink_class(kind).Settings
+    try:
+        return model.model_validate(entry)
+    except ValidationError as error:
+        place, text = explain(error, model)
+        raise ValueError(f"{show_place(place)}: {text}" if place else text) from None
+
+
+# Serialised with the keys of their kinds, which are in what the ledger keeps of a configuration.
+AnySink = Annotated[SerializeAsAny[SinkSettings], BeforeValidator(_of_its_kind)]
 
 
 class LedgerConfig(Strict):
@@ -125,7 +156,8 @@ class Config(Strict):
     runtime_dir: Path | None = None
     inference: InferenceConfig = InferenceConfig()
     capture: CaptureConfig = CaptureConfig()
-    redis: RedisConfig = RedisConfig()
+    redis: RedisConfig | None = None  # the older way of `sinks`
+    sinks: tuple[AnySink, ...] | None = None  # neither: the private Redis
     ledger: LedgerConfig = LedgerConfig()
     counts: CountsConfig = CountsConfig()
     cameras: tuple[CameraConfig, ...] = ()
@@ -145,6 +177,43 @@ class Config(Strict):
         except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
             raise ValueError("is not a timezone name such as Europe/Berlin") from error
         return name
+
+    @model_validator(mode="after")
+    def _sinks_agree(self) -> Config:
+        if self.sinks is None:
+            return self
+        if self.redis is not None:
+            raise ValueError("redis: and sinks: are two ways of one thing: keep sinks, and remove redis")
+        names = [sink.name for sink in self.sinks]
+        if twice := next((name for name in names if names.count(name) > 1), ""):
+            raise ValueError(f"sinks: two have the name {twice}: give each a name of its own (name: …)")
+        if len([sink for sink in self.sinks if _is_private(sink)]) > 1:
+            raise ValueError("sinks: two of kind redis have no url, and one private Redis is run at most")
+        return self
+
+    @property
+    def event_sinks(self) -> tuple[SinkSettings, ...]:
+        """Where events go, whichever key says so."""
+        if self.sinks is None:
+            return (self.redis or RedisConfig()).as_sinks()
+        return self.sinks
+
+    @property
+    def redis_sinks(self) -> list[RedisSettings]:
+        """Those of kind redis; the first is what the command line reads events from."""
+        return [sink for sink in self.event_sinks if isinstance(sink, RedisSettings)]
+
+    @property
+    def private_redis(self) -> RedisSettings | None:
+        """The sink for which a private redis-server is run, if one is."""
+        return next((sink for sink in self.redis_sinks if _is_private(sink)), None)
+
+    @property
+    def advice(self) -> list[str]:
+        """What works and has a better way, a line each."""
+        if self.redis is None:
+            return []
+        return [f"redis: is the older way of {self.redis.in_the_newer_way()}"]
 
     @property
     def state_path(self) -> Path:
@@ -171,3 +240,7 @@ class Config(Strict):
             known = ", ".join(c.name for c in self.cameras) or "there is none yet"
             raise ConfigError(f"no camera {name[:64]!r}; known: {known}")
         return found
+
+
+def _is_private(sink: SinkSettings) -> bool:
+    return isinstance(sink, RedisSettings) and not sink.url

@@ -1,9 +1,9 @@
-"""Passwords of cameras and Redis: where they come from, and a type that never shows them.
+"""Passwords of cameras and sinks: where they come from, and a type that never shows them.
 
 In this order, the first that names a camera wins:
 
     environment                     STREAMER_CAMERA_<NAME>_USERNAME, …_PASSWORD (NAME in capitals, - as _),
-                                    STREAMER_REDIS_URL, STREAMER_REDIS_USERNAME, STREAMER_REDIS_PASSWORD
+                                    STREAMER_SINK_<NAME>_URL, …_USERNAME, …_PASSWORD likewise of a sink
     systemd credential              $CREDENTIALS_DIRECTORY/streamer.secrets
     FOLDER/secrets.yaml             0600, written by a person
     FOLDER/cameras.d/.secrets.yaml  0600, written by `streamer camera add` and the daemon
@@ -12,7 +12,10 @@ The files look alike:
 
     cameras:
       gate: {username: admin, password: "any characters"}
-    redis: {password: …}
+    sinks:
+      redis: {password: …}
+
+`redis: {…}` beside `sinks`, and STREAMER_REDIS_URL, _USERNAME and _PASSWORD, are of the sink named redis.
 """
 
 from __future__ import annotations
@@ -26,12 +29,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.rules import Name
-from streamer.config.schema import CameraConfig, Config
+from streamer.config.schema import CameraConfig
 from streamer.config.store import ConfigStore
 from streamer.config.yaml_reader import read
 from streamer.errors import ConfigError, StorageError
 from streamer.ipc.atomic_write import Write
 from streamer.logs import HIDDEN
+from streamer.sinks.base import SinkSettings
 from streamer.sources.urls import join_credentials
 
 FILE_NAME = "secrets.yaml"
@@ -75,15 +79,22 @@ class Credentials(BaseModel):
         return self.username is not None or self.password is not None
 
 
-class RedisCredentials(Credentials):
+class SinkCredentials(Credentials):
     url: str | None = Field(default=None, repr=False)
+
+    def __bool__(self) -> bool:
+        return self.url is not None or super().__bool__()
 
 
 class _File(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     cameras: dict[Name, Credentials] = Field(default_factory=dict, repr=False)
-    redis: RedisCredentials = RedisCredentials()
+    sinks: dict[Name, SinkCredentials] = Field(default_factory=dict, repr=False)
+    redis: SinkCredentials = SinkCredentials()
+
+    def sink(self, name: str) -> SinkCredentials:
+        return self.sinks.get(name) or (self.redis if name == "redis" else SinkCredentials())
 
 
 class SecretStore:
@@ -129,20 +140,22 @@ class SecretStore:
                 return place, file.cameras[camera]
         return "", Credentials()
 
-    def redis_url(self, config: Config) -> Secret:
-        """The URL of an outside Redis with its credentials in it; empty where the private one is used."""
-        for file in (self._given, self._person):
-            if file.redis.url or file.redis:
-                known = file.redis
-                break
-        else:
-            known = RedisCredentials()
-        url = os.environ.get("STREAMER_REDIS_URL") or known.url or config.redis.url
-        user = os.environ.get("STREAMER_REDIS_USERNAME", known.username)
-        password = os.environ.get("STREAMER_REDIS_PASSWORD", known.password)
+    def sink_address(self, sink: SinkSettings) -> Secret:
+        """The sink's URL with its credentials in it; empty where it has none, as the private Redis.
+
+        Raises ConfigError if they cannot be sent.
+        """
+        stored = self._given.sink(sink.name) or self._person.sink(sink.name)
+        url = _of_sink(sink.name, "URL") or stored.url or sink.address
+        user, password = _of_sink(sink.name, "USERNAME"), _of_sink(sink.name, "PASSWORD")
+        user = stored.username if user is None else user
+        password = stored.password if password is None else password
         if not url or (user is None and password is None):
             return Secret(url)
-        return Secret(join_credentials(url, user, password))
+        try:
+            return Secret(join_credentials(url, user, password))
+        except ConfigError as error:
+            raise ConfigError(f"sink {sink.name}: {error}") from error
 
     def write_for(self, changed: dict[str, Credentials | None]) -> Write:
         """The program's own file after `changed` (None forgets a camera). Raises StorageError."""
@@ -165,6 +178,12 @@ class SecretStore:
 def secret_files(store: ConfigStore) -> tuple[Path, Path]:
     """A person's and the program's own; there or not."""
     return store.folder / FILE_NAME, store.cameras_dir / OWN_FILE_NAME
+
+
+def _of_sink(name: str, what: str) -> str | None:
+    """What the environment says of the sink. The sink `redis` has a shorter variable besides."""
+    value = os.environ.get(f"STREAMER_SINK_{name.upper().replace('-', '_')}_{what}")
+    return os.environ.get(f"STREAMER_REDIS_{what}") if value is None and name == "redis" else value
 
 
 def _check_owner(folder: Path) -> None:

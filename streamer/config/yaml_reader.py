@@ -110,6 +110,8 @@ def _fields_at(model: type[BaseModel], place: Place) -> list[str]:
             found = field.annotation if field else None
         else:  # tuple[Model, ...] or dict[str, Model]
             found = next((a for a in get_args(found) if isinstance(a, type) and a is not str), None)
+    if not isinstance(found, type):  # Model | None
+        found = next((a for a in get_args(found) if isinstance(a, type)), None)
     return list(found.model_fields) if isinstance(found, type) and issubclass(found, BaseModel) else []
 
 

@@ -8,6 +8,7 @@ import json
 from pipelines.defaults import with_defaults
 from pipelines.spec import PipelineSpec
 from streamer.config.schema import CameraConfig, Config
+from streamer.config.secrets import SecretStore
 from streamer.daemon import redis_server
 from streamer.daemon.process_spec import Site, WorkerSpec
 from streamer.ipc.messages import (
@@ -17,8 +18,10 @@ from streamer.ipc.messages import (
     InferAssignment,
     InferCamera,
     Reclaim,
+    SinkAssignment,
 )
 from streamer.models.camera_check import pipeline_of
+from streamer.sinks.base import SinkSettings
 
 LEDGER_FILE = "ledger.sqlite"
 
@@ -124,24 +127,26 @@ def looked_at_by(camera: CameraConfig) -> str:
 
 
 def deliver_assignment(_spec: WorkerSpec, site: Site) -> DeliverAssignment:
-    config, rev = site.active.config, site.active.rev
-    url = ""
-    if config.redis.enabled:
-        url = site.active.secrets.redis_url(config).reveal() or redis_server.writer_url(
-            config.runtime_path, config.state_path
-        )
+    """With the addresses of sinks and the credentials in them: for the bus alone."""
+    config, rev, secrets = site.active.config, site.active.rev, site.active.secrets
     return DeliverAssignment(
         rev=rev,
         config_rev=rev,
-        redis_url=url,
+        sinks=tuple(_sink_assignment(sink, config, secrets) for sink in config.event_sinks),
         ledger_path=str(config.state_path / LEDGER_FILE),
         ledger_max_bytes=config.ledger.max_mb << 20,
         retention_days=config.ledger.retention_days,
-        stream_max_len=config.redis.stream_max_len,
         node=site.node,
         config_json=json.dumps(_as_applied(config).model_dump(mode="json"), sort_keys=True),
         cameras=tuple(camera.name for camera in config.cameras),
     )
+
+
+def _sink_assignment(sink: SinkSettings, config: Config, secrets: SecretStore) -> SinkAssignment:
+    address = secrets.sink_address(sink).reveal()
+    if not address and sink == config.private_redis:
+        address = redis_server.writer_url(config.runtime_path, config.state_path)
+    return SinkAssignment(sink.kind, sink.name, sink.model_dump_json(), address)
 
 
 def _as_applied(config: Config) -> Config:

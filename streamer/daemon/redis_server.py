@@ -1,6 +1,6 @@
 """The private redis-server: its binary, its folder, its users, and the command that runs it.
 
-Where no Redis is configured the supervisor runs one as a child. It listens on a UNIX socket alone
+For a sink of kind redis without a URL the supervisor runs one as a child. It listens on a UNIX socket alone
 (RUNTIME/redis.sock, 0660), keeps an append-only file synced every second (what that may lose the ledger
 sends again), and refuses writes rather than evict. Users: `streamer` writes `streamer:*`, with a password
 made once; `subscriber` reads `streamer:*`, without one, for whoever may open the socket; the default user
@@ -17,7 +17,6 @@ import socket
 from pathlib import Path
 from urllib.parse import quote
 
-from streamer.config.schema import RedisConfig
 from streamer.errors import RedisError, StorageError
 
 SOCKET_NAME = "redis.sock"
@@ -66,18 +65,13 @@ def binary() -> str:
     program = shutil.which("redis-server", path=path) or shutil.which("valkey-server", path=path)
     if program is None:
         raise RedisError(
-            "no redis-server on this machine: install it (apt-get install redis-server), set redis.url to "
-            "one that runs, or set redis.enabled: false to keep the ledger alone"
+            "no redis-server on this machine: install it (apt-get install redis-server), give the sink the "
+            "url of one that runs, or set sinks: [] to keep the ledger alone"
         )
     return program
 
 
-def is_private(config: RedisConfig) -> bool:
-    """Whether the daemon runs one: Redis is wanted, and none is named."""
-    return config.enabled and not config.url
-
-
-def command(runtime_dir: Path, state_dir: Path, config: RedisConfig) -> list[str]:
+def command(runtime_dir: Path, state_dir: Path, max_memory_mb: int) -> list[str]:
     """Prepare the files and return the command line to run, which holds no secret.
 
     Raise RedisError if there is no redis-server, one runs here already, or the path is too long for a
@@ -99,7 +93,7 @@ def command(runtime_dir: Path, state_dir: Path, config: RedisConfig) -> list[str
             socket=_quoted(socket_path),
             folder=_quoted(folder),
             acl=_quoted(acl),
-            max_memory_mb=config.max_memory_mb,
+            max_memory_mb=max_memory_mb,
         )
         _write_private(settings, text)
     except OSError as error:

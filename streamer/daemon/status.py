@@ -33,10 +33,12 @@ class CameraNote:
 
 def well_formed(status: dict[str, Any]) -> dict[str, Any]:
     """What a worker says of itself, without what is not as it is read below."""
-    cameras = status.get("cameras", {})
-    if not isinstance(cameras, dict):
-        cameras = {}
-    return {**status, "cameras": {name: row for name, row in cameras.items() if isinstance(row, dict)}}
+    return {**status, **{key: _rows(status[key]) for key in ("cameras", "sinks") if key in status}}
+
+
+def _rows(value: Any) -> dict[str, Any]:
+    rows = value if isinstance(value, dict) else {}
+    return {name: row for name, row in rows.items() if isinstance(row, dict)}
 
 
 def daemon_status(
@@ -54,6 +56,7 @@ def daemon_status(
 ) -> dict[str, Any]:
     deliver = manager.processes.get("deliver")
     delivered = deliver.status if deliver else {}
+    sinks = delivered.get("sinks", {})
     cameras = [
         camera_status(c, plan, manager, shared, notes.get(c.name, CameraNote())) for c in config.cameras
     ]
@@ -70,7 +73,8 @@ def daemon_status(
         "cameras": cameras,
         "workers": [_worker_status(process, manager) for process in manager.processes.values()],
         "ledger": delivered.get("ledger", {}),
-        "redis": delivered.get("redis", {}),
+        "sinks": sinks,
+        "redis": _first_redis(sinks) if delivered else {},
         "warnings": [
             *warnings,
             *troubles,
@@ -160,6 +164,11 @@ def frames_status(shared: SharedState, camera: str) -> dict[str, Any]:
         balance = shared.counters.balance(shared.row(camera))
         frames = {key: getattr(balance, key) for key in frames}
     return {"frames": frames, "books": frames}
+
+
+def _first_redis(sinks: dict[str, Any]) -> dict[str, Any]:
+    """What the key `redis` told before there were several sinks, and still does."""
+    return next((sink for sink in sinks.values() if sink.get("kind") == "redis"), {"state": "off"})
 
 
 def _of_camera(manager: ProcessManager, worker: str, camera: str) -> dict[str, Any]:

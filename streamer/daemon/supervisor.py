@@ -87,7 +87,7 @@ class Supervisor:
         """Serve until told to stop. Raises StreamerError for what keeps the daemon from starting."""
         config = self._store.settings()
         state_dir, runtime_dir = config.state_path, config.runtime_path
-        if redis_server.is_private(config.redis):
+        if config.private_redis is not None:
             redis_server.binary()  # better refused now than missed at every restart
         with DaemonLock(state_dir, runtime_dir), Notifier() as notifier:
             self._notifier = notifier
@@ -112,6 +112,7 @@ class Supervisor:
         self._take_signals()
         cameras, state_dir = len(self._config.cameras), self._config.state_path
         log.info("config_rev %d, %d cameras, state in %s", self.active.rev, cameras, state_dir)
+        self._advise()
         try:
             self._apply(self._known())
             while not self.stopping:
@@ -191,7 +192,12 @@ class Supervisor:
         self._reload_requested = False
         before = self._known()
         if self.active.reload():
+            self._advise()
             self._apply(before)
+
+    def _advise(self) -> None:
+        for line in self._config.advice:
+            log.warning("%s", line)
 
     def _known(self) -> set[str]:
         """The cameras that there are, also those whose files cannot be used."""

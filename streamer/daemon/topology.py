@@ -22,6 +22,7 @@ from streamer.daemon.assignments import (
     infer_ended,
 )
 from streamer.daemon.process_spec import Placement, Plan, Process, WorkerSpec
+from streamer.sinks.redis import RedisSettings
 
 
 def one(_placement: Placement) -> dict[int, tuple[str, ...]]:
@@ -30,7 +31,7 @@ def one(_placement: Placement) -> dict[int, tuple[str, ...]]:
 
 def one_if_private(placement: Placement) -> dict[int, tuple[str, ...]]:
     """A Redis of our own, unless there is another or none is wanted."""
-    return {0: ()} if redis_server.is_private(placement.config.redis) else {}
+    return {0: ()} if placement.config.private_redis is not None else {}
 
 
 def by_inference_workers(placement: Placement) -> dict[int, tuple[str, ...]]:
@@ -46,7 +47,8 @@ def by_captured_cameras(placement: Placement) -> dict[int, tuple[str, ...]]:
 
 
 def private_redis(config: Config) -> list[str]:
-    return redis_server.command(config.runtime_path, config.state_path, config.redis)
+    private = config.private_redis or RedisSettings(kind="redis", name="redis")
+    return redis_server.command(config.runtime_path, config.state_path, private.max_memory_mb)
 
 
 # Each process imports its own module alone: capture never a detector, delivery never a decoder.

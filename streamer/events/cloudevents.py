@@ -23,7 +23,7 @@ TRACE = "trace"  # in a track's data: its whole path (pipelines/count/trajectory
 COUNTING_TYPES = (LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED)
 
 # Every event's data says which frame and which rules it rests on.
-_PLACE = (
+_COMMON_FIELDS = (
     *("camera", "seq", "config_rev", "epoch", "frame_id"),
     *("media_ns", "age_ms", "emitted_ns", "inference_ms", "taken_ms"),
 )
@@ -64,7 +64,7 @@ class StoredEvent(NamedTuple):
 
 def body(record: EventRecord, node: str, lineage: int) -> str:
     """The CloudEvent of `record` as JSON text; the same record always gives the same text."""
-    data: dict[str, Any] = {name: getattr(record, name) for name in _PLACE}
+    data: dict[str, Any] = {name: getattr(record, name) for name in _COMMON_FIELDS}
     if record.type == COUNTS and "start_ns" in record.data:
         data["start"] = rfc3339(record.data["start_ns"])
         data["end"] = rfc3339(record.data["end_ns"])
@@ -90,13 +90,13 @@ def record_of(text: str) -> EventRecord:
     """The record that `body` was made from, as far as counting needs it."""
     event = msgspec.json.decode(text)
     data: dict[str, Any] = event["data"]
-    place = {name: data[name] for name in _PLACE}
+    common = {name: data[name] for name in _COMMON_FIELDS}
     return EventRecord(
         type=event["type"],
         subject=event.get("subject", ""),
         captured_ns=parse_rfc3339_ns(event["time"]),
-        data={name: value for name, value in data.items() if name not in _PLACE},
-        **place,
+        data={name: value for name, value in data.items() if name not in _COMMON_FIELDS},
+        **common,
     )
 
 

@@ -121,19 +121,27 @@ class InferAssignment(_Message, frozen=True):
     cameras: tuple[InferCamera, ...]
 
 
+class SinkAssignment(_Message, frozen=True):
+    """One sink of the delivery worker. `address` may hold credentials: it never leaves the bus."""
+
+    kind: str  # a key of streamer.sinks.SINKS
+    name: str
+    settings: str  # the kind's Settings as JSON, without secrets
+    address: str  # the URL with its credentials; "" where the kind has none
+
+
 class DeliverAssignment(_Message, frozen=True):
-    """`redis_url` may hold credentials; empty: no Redis at all."""
+    """Without `sinks` the ledger alone is kept."""
 
     rev: int
     config_rev: int
-    redis_url: str
+    sinks: tuple[SinkAssignment, ...]
     ledger_path: str
     ledger_max_bytes: int
     retention_days: float
-    stream_max_len: int
     node: str
     config_json: str = ""  # kept in the ledger under config_rev, without secrets
-    cameras: tuple[str, ...] | None = None  # all that are configured; Redis says of others that they are gone
+    cameras: tuple[str, ...] | None = None  # all that are configured; sinks tell of others as removed
 
 
 class AllocateRing(_Message, frozen=True):

@@ -21,12 +21,10 @@ log = logging.getLogger(__name__)
 class CameraRow:
     """Where a camera stands."""
 
-    __slots__ = ("config_rev", "delivered", "id", "last_seq", "lineage")
+    __slots__ = ("config_rev", "id", "last_seq", "lineage")
 
-    def __init__(
-        self, row_id: int, last_seq: int = 0, delivered: int = 0, lineage: int = 0, config_rev: int = -1
-    ) -> None:
-        self.id, self.last_seq, self.delivered = row_id, last_seq, delivered
+    def __init__(self, row_id: int, last_seq: int = 0, lineage: int = 0, config_rev: int = -1) -> None:
+        self.id, self.last_seq = row_id, last_seq
         self.lineage, self.config_rev = lineage, config_rev  # of the last event
 
 
@@ -67,11 +65,11 @@ class Entries:
         )
         camera.last_seq = record.seq
         if record.type == TRACK_ENDED and cloudevents.TRACE in record.data:
-            self._keep_path(camera, record)
+            self._insert_path(camera, record)
         if record.type == cloudevents.COUNTS:
             self._close_bucket(camera, record)
 
-    def _keep_path(self, camera: CameraRow, record: EventRecord) -> None:
+    def _insert_path(self, camera: CameraRow, record: EventRecord) -> None:
         data = record.data
         captured_ns = record.captured_ns - record.media_ns
         first_ns, last_ns = captured_ns + data["first_media_ns"], captured_ns + data["last_media_ns"]

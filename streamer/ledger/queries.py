@@ -16,8 +16,7 @@ from streamer.errors import StorageError
 from streamer.events import cloudevents
 from streamer.events.cloudevents import EventId, StoredEvent
 from streamer.ipc.messages import CameraResume
-from streamer.ledger import revisions
-from streamer.ledger import schema as database
+from streamer.ledger import cursors, revisions, schema
 
 NS_PER_S = 1_000_000_000
 S_PER_MINUTE = 60
@@ -67,17 +66,17 @@ class LedgerReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._db = database.connect_readonly(path)
+        self._db = schema.connect_readonly(path)
         try:
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
         except StorageError:
             self._db.close()
             raise
-        if version != database.SCHEMA_VERSION:
+        if version != schema.SCHEMA_VERSION:
             self._db.close()
             raise StorageError(
                 f"the ledger {path} has schema version {version}, this program reads "
-                f"{database.SCHEMA_VERSION}: start the daemon of this version once"
+                f"{schema.SCHEMA_VERSION}: start the daemon of this version once"
             )
 
     def cameras(self) -> dict[str, int]:
@@ -274,7 +273,7 @@ def resume(db: sqlite3.Connection, camera: str) -> CameraResume:
 
 
 def status(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
-    """Plain JSON: what the ledger holds, and per camera how far Redis has it."""
+    """Plain JSON: what the ledger holds, how far every sink has each camera, and what each sink lacks."""
     first, last = db.execute("SELECT min(id), max(id) FROM events").fetchone()
     oldest = db.execute("SELECT captured_ns FROM events WHERE id=?", (first,)).fetchone() if first else None
     (pages,) = db.execute("PRAGMA page_count").fetchone()
@@ -287,13 +286,16 @@ def status(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
     }
     return {
         "path": str(path),
-        "schema_version": database.SCHEMA_VERSION,
+        "schema_version": schema.SCHEMA_VERSION,
         "node": db.execute("SELECT value FROM meta WHERE key='node'").fetchone()[0],
         "lineage": db.execute("SELECT max(lineage) FROM lineages").fetchone()[0],
         "committed": last or 0,
         "bytes": sum(f.stat().st_size for f in (path, Path(f"{path}-wal")) if f.exists()),
-        "used_bytes": (pages - free) * database.PAGE_BYTES,
+        "used_bytes": (pages - free) * schema.PAGE_BYTES,
         "oldest": cloudevents.rfc3339(oldest[0]) if oldest else None,
         "undelivered": sum(camera["undelivered"] for camera in cameras.values()),
+        "sinks": {
+            sink: {"undelivered": sum(lag.values()), "cameras": lag} for sink, lag in cursors.lag(db).items()
+        },
         "cameras": cameras,
     }

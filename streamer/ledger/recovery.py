@@ -17,19 +17,18 @@ from typing import Any
 
 from streamer.errors import StorageError
 from streamer.events.cloudevents import COUNTS
-from streamer.ledger import revisions
-from streamer.ledger import schema as database
+from streamer.ledger import cursors, revisions, schema
 from streamer.ledger.refusals import LedgerLocked, code, refusal
 
 log = logging.getLogger(__name__)
 
 ALWAYS_CHECKED_BYTES = 256 << 20
-_MOST_PADDED_BYTES = 1 << 40  # a header that states more than this is damaged itself
+_MAX_PADDED_BYTES = 1 << 40  # a header that states more than this is damaged itself
 _PIECE_ROWS = 64
-_NOTHING_PIECES = 50  # pieces in a row without a readable row: the end, where nothing tells it better
+_MAX_EMPTY_PIECES = 50  # pieces in a row without a readable row: the end, where nothing tells it better
 _TABLES = (
     *("meta", "lineages", "lineage_starts", "cameras", "events"),
-    *("totals", "rollups", "coverage", "config_revisions", "paths"),
+    *("totals", "rollups", "coverage", "config_revisions", "paths", "sinks", "cursors"),
 )
 
 
@@ -39,48 +38,48 @@ def check_and_salvage(path: Path, now_ms: int) -> str:
     Raise StorageError if the folder does not allow it.
     """
     asked, salvaged = _beside(path, "check"), _beside(path, "salvaged")
-    kept = _beside(path, f"damaged-{now_ms}")
+    set_aside = _beside(path, f"damaged-{now_ms}")
     if salvaged.exists():  # killed between the two renames
-        _swap(path, salvaged, kept)
+        _swap(path, salvaged, set_aside)
     if not path.exists() or path.stat().st_size == 0:
         return ""
     if path.stat().st_size > ALWAYS_CHECKED_BYTES and not asked.exists():
         return ""
-    found = fault(path)
-    if not found:
+    damage = fault(path)
+    if not damage:
         asked.unlink(missing_ok=True)
         return ""
     try:
         partial = _beside(path, "salvaging")
-        for left in path.parent.glob(f"{partial.name}*"):
-            left.unlink()  # by a predecessor that was killed: begun anew
+        for leftover in path.parent.glob(f"{partial.name}*"):
+            leftover.unlink()  # by a predecessor that was killed: begun anew
         _pad(path)
         saved = _salvage(path, partial, now_ms)
         os.rename(partial, salvaged)
-        _swap(path, salvaged, kept)
+        _swap(path, salvaged, set_aside)
         asked.unlink(missing_ok=True)
     except (sqlite3.Error, OSError) as error:
         raise StorageError(
-            f"the ledger {path} is damaged ({found}) and cannot be salvaged: {error}; "
+            f"the ledger {path} is damaged ({damage}) and cannot be salvaged: {error}; "
             "move it away and restore a backup, or begin a new one"
         ) from error
-    text = f"damaged ({found}): {saved} events saved, the damaged file kept as {kept.name}"
+    text = f"damaged ({damage}): {saved} events saved, the damaged file kept as {set_aside.name}"
     log.error("the ledger was %s", text)
     return text
 
 
-def _swap(path: Path, salvaged: Path, kept: Path) -> None:
-    """Put `salvaged` in the place of `path`, which becomes `kept` with its -wal and -shm."""
+def _swap(path: Path, salvaged: Path, set_aside: Path) -> None:
+    """Put `salvaged` in the place of `path`, which becomes `set_aside` with its -wal and -shm."""
     for suffix in ("", "-wal", "-shm"):
         if (part := Path(f"{path}{suffix}")).exists():
-            os.rename(part, f"{kept}{suffix}")
+            os.rename(part, f"{set_aside}{suffix}")
     os.rename(salvaged, path)
 
 
 def fault(path: Path) -> str:
     """What is wrong with the database at `path`, in one line, or "" if it is sound."""
     try:
-        db = sqlite3.connect(path, isolation_level=None, timeout=database.WRITE_WAIT_S)
+        db = sqlite3.connect(path, isolation_level=None, timeout=schema.WRITE_WAIT_S)
     except sqlite3.Error as error:
         return str(error)
     try:
@@ -107,7 +106,7 @@ def backup(path: Path, target: Path) -> int:
     if target.exists():
         raise StorageError(f"{target} exists: name a file that does not")
     partial = target.with_name(target.name + ".partial")
-    source = database.connect_readonly(path)
+    source = schema.connect_readonly(path)
     try:
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         copy = sqlite3.connect(partial)
@@ -120,8 +119,8 @@ def backup(path: Path, target: Path) -> int:
             raise StorageError(f"the copy of {path} is not sound ({verdict}): the ledger itself is damaged")
         os.rename(partial, target)
     except sqlite3.OperationalError as error:
-        if isinstance(found := refusal(path, error, "be read"), LedgerLocked):
-            raise found from error
+        if isinstance(refused := refusal(path, error, "be read"), LedgerLocked):
+            raise refused from error
         raise StorageError(f"cannot back up {path} to {target}: {error}") from error
     except (sqlite3.Error, OSError) as error:
         raise StorageError(f"cannot back up {path} to {target}: {error}") from error
@@ -145,16 +144,16 @@ def _beside(path: Path, ending: str) -> Path:
 
 def _salvage(damaged: Path, target: Path, now_ms: int) -> int:
     """Copy what can be read of `damaged` into a new ledger at `target`; return the number of events."""
-    fresh = database.connect(target)
+    fresh = schema.connect(target)
     old = sqlite3.connect(damaged, isolation_level=None)
     try:
-        database.migrate(fresh)
+        schema.migrate(fresh)
         fresh.execute("BEGIN IMMEDIATE")
         for table in _TABLES:
             for row in _readable(old, table):
                 marks = ",".join("?" * len(row))
                 fresh.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)
-        _mend(fresh, now_ms)
+        _repair(fresh, now_ms)
         fresh.execute("COMMIT")
         return int(fresh.execute("SELECT count(*) FROM events").fetchone()[0])
     finally:
@@ -179,8 +178,8 @@ def _readable(db: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
 def _readable_events(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
     """Piece by piece, and row by row where a piece cannot be read."""
     first = nothing = lost = 0
-    end = _most_events(db)
-    while first <= end if end else nothing < _NOTHING_PIECES:
+    end = _max_row(db)
+    while first <= end if end else nothing < _MAX_EMPTY_PIECES:
         rows, failed = _piece(db, first, first + _PIECE_ROWS)
         lost += failed
         nothing = 0 if rows else nothing + 1
@@ -206,7 +205,7 @@ def _piece(db: sqlite3.Connection, first: int, end: int) -> tuple[list[tuple[Any
     return low + high, low_lost + high_lost
 
 
-def _most_events(db: sqlite3.Connection) -> int:
+def _max_row(db: sqlite3.Connection) -> int:
     """No row's number is above this: each event took one number of a camera's sequence. 0: not known."""
     try:
         return int(db.execute("SELECT coalesce(sum(last_seq), 0) FROM cameras").fetchone()[0])
@@ -233,11 +232,11 @@ def _pad(path: Path) -> None:
         return
     page_bytes = int.from_bytes(header[16:18], "big")
     stated = (65536 if page_bytes == 1 else page_bytes) * int.from_bytes(header[28:32], "big")
-    if path.stat().st_size < stated <= _MOST_PADDED_BYTES:
+    if path.stat().st_size < stated <= _MAX_PADDED_BYTES:
         os.truncate(path, stated)
 
 
-def _mend(db: sqlite3.Connection, now_ms: int) -> None:
+def _repair(db: sqlite3.Connection, now_ms: int) -> None:
     """Make the tables agree with the events that were saved, and begin a new lineage."""
     (newest,) = db.execute("SELECT coalesce(max(lineage), 0) FROM lineages").fetchone()
     db.execute("INSERT INTO lineages VALUES (?, 'salvaged')", (max(now_ms, newest + 1),))
@@ -252,6 +251,9 @@ def _mend(db: sqlite3.Connection, now_ms: int) -> None:
         " coalesce((SELECT max(seq) FROM events e WHERE e.camera = cameras.id), 0))"
     )
     revisions.fill(db)
+    if not db.execute("SELECT 1 FROM sinks").fetchone():  # the file was of version 3, or lost the table
+        for statement in filter(str.strip, cursors.UPGRADE.split(";")):
+            db.execute(statement)
     db.execute(
         "INSERT INTO totals SELECT camera, total_key, max(total_value) FROM events"
         " WHERE total_key IS NOT NULL GROUP BY camera, total_key"

@@ -1,9 +1,9 @@
 """What makes room in the ledger: a budget of bytes, an age, and the order in which events go.
 
-Only delivered events are pruned, oldest first, and with them what they alone refer to (revisions.py). Counts
-by minute and totals go by age; only where hardly an event is left in a full file do the oldest minutes go
-for want of room. The file's size is capped by SQLite itself
-(max_page_count); pages that pruning frees are used again, so the file never shrinks and never passes it.
+Only events that every sink has (cursors.py) are pruned, oldest first, and with them what they alone refer to
+(revisions.py). Counts by minute and totals go by age; only where hardly an event is left in a full file do
+the oldest minutes go for want of room. The file's size is capped by SQLite itself (max_page_count); pages
+that pruning frees are used again, so the file never shrinks and never passes it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ NS_PER_DAY = 86_400_000_000_000
 NS_PER_MINUTE = 60_000_000_000
 _WAL_BYTES = 8 << 20  # what the WAL may take of the budget ...
 _WAL_SHARE = 4  # ... but at most this part of it
-_HIGH = 0.90  # from this share of its pages on, each commit prunes about twice what it adds
-_CHUNK = 500  # rows pruned in one go, so that no commit waits long
+_HIGH_WATER = 0.90  # from this share of its pages on, each commit prunes about twice what it adds
+_CHUNK_ROWS = 500  # rows pruned in one go, so that no commit waits long
 _ROLLUP_EVERY_NS = 3_600_000_000_000
-_FEW = 1000  # events that are left where it is not they that fill the file
-_LEAST_MINUTES = 1440  # of counts by minute, whatever fills the file
+_MIN_EVENTS = 1000  # events that are left where it is not they that fill the file
+_MIN_MINUTES = 1440  # of counts by minute, whatever fills the file
 
 
 class Retention:
@@ -45,13 +45,13 @@ class Retention:
 
     def prune_ahead(self, coming: int) -> None:
         """In the transaction that adds `coming` events: prune more than that if the file is nearly full."""
-        if self._used_share() >= _HIGH:
-            self._prune(min(_CHUNK, 2 * coming + 16))
+        if self._used_share() >= _HIGH_WATER:
+            self._prune(min(_CHUNK_ROWS, 2 * coming + 16))
 
     def prune_now(self) -> bool:
         """In a transaction of its own; return whether anything went."""
         self._db.execute("BEGIN IMMEDIATE")
-        gone = self._prune(_CHUNK) or self._prune_minutes()
+        gone = self._prune(_CHUNK_ROWS) or self._prune_minutes()
         self._db.execute("COMMIT")
         return gone > 0
 
@@ -63,7 +63,7 @@ class Retention:
         oldest = self._oldest_delivered()
         if oldest is not None and oldest[2] < before_ns:
             self._db.execute("BEGIN IMMEDIATE")
-            self._prune(_CHUNK, before_ns)
+            self._prune(_CHUNK_ROWS, before_ns)
             self._db.execute("COMMIT")
         if now_ns - self._rollups_at_ns >= _ROLLUP_EVERY_NS:
             self._rollups_at_ns = now_ns
@@ -122,11 +122,13 @@ class Retention:
 
     def _prune_minutes(self) -> int:
         """The oldest tenth of the counts by minute, where they and not events fill the file."""
-        (left,) = self._db.execute("SELECT count(*) FROM (SELECT 1 FROM events LIMIT ?)", (_FEW,)).fetchone()
+        (left,) = self._db.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM events LIMIT ?)", (_MIN_EVENTS,)
+        ).fetchone()
         first, last = self._db.execute("SELECT min(minute), max(minute) FROM rollups").fetchone()
-        if left >= _FEW or first is None or last - first <= _LEAST_MINUTES:
+        if left >= _MIN_EVENTS or first is None or last - first <= _MIN_MINUTES:
             return 0
-        before = min(first + (last - first) // 10 + 1, last - _LEAST_MINUTES)
+        before = min(first + (last - first) // 10 + 1, last - _MIN_MINUTES)
         gone = self._db.execute("DELETE FROM rollups WHERE minute < ?", (before,)).rowcount
         self._db.execute("DELETE FROM coverage WHERE start_ns < ?", (before * NS_PER_MINUTE,))
         self._prune_rules()

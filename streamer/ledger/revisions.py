@@ -60,7 +60,7 @@ def prune(db: sqlite3.Connection) -> None:
 
 def prune_totals(db: sqlite3.Connection) -> int:
     """Delete the totals of rules that are not in force any more, once the counts by minute behind them have
-    gone by age, and Redis has all of their camera. Return how many went.
+    gone by age, and every sink has all of their camera. Return how many went.
     """
     in_force = _in_force(db)
     if in_force is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from streamer.errors import StorageError
-from streamer.ledger import revisions
+from streamer.ledger import cursors, revisions
 from streamer.ledger.refusals import LedgerLocked, refusal
 
 PAGE_BYTES = 4096
@@ -33,7 +33,7 @@ MIGRATIONS = (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
         last_seq INTEGER NOT NULL DEFAULT 0,
-        delivered INTEGER NOT NULL DEFAULT 0,      -- Redis has all up to this seq
+        delivered INTEGER NOT NULL DEFAULT 0,      -- every sink has all up to this seq (cursors.py)
         bucket_seq INTEGER NOT NULL DEFAULT 0,     -- seq of the last counts event
         bucket_end_ns INTEGER NOT NULL DEFAULT 0   -- where that bucket ended
     );
@@ -81,9 +81,16 @@ MIGRATIONS = (
         PRIMARY KEY (camera, first_seq)
     ) WITHOUT ROWID;
     """,
+    f"""
+    CREATE TABLE sinks (name TEXT PRIMARY KEY) WITHOUT ROWID;  -- those that events are kept for
+    CREATE TABLE cursors (                         -- how far a sink has a camera
+        sink TEXT NOT NULL, camera INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (sink, camera)
+    ) WITHOUT ROWID;
+    {cursors.UPGRADE}
+    """,
 )
 # What a step needs beside its statements, by the version that it leads to. Tables keep their columns, so that
-# the rows of a damaged file of any version fit (damage.py).
+# the rows of a damaged file of any version fit (recovery.py).
 _FURTHER: dict[int, Callable[[sqlite3.Connection], None]] = {3: revisions.upgrade}
 SCHEMA_VERSION = len(MIGRATIONS)
 
@@ -173,8 +180,8 @@ def refuse_locked(path: Path) -> None:
             db.execute("BEGIN IMMEDIATE")
             db.execute("ROLLBACK")
     except sqlite3.Error as error:
-        if isinstance(found := refusal(path, error, "be opened"), LedgerLocked):
-            raise found from error
+        if isinstance(refused := refusal(path, error, "be opened"), LedgerLocked):
+            raise refused from error
 
 
 def migrate(db: sqlite3.Connection) -> None:

@@ -2,8 +2,8 @@
 
 When the disk or the budget is full, or another program has locked the file, commit() raises LedgerRefused
 (refusals.py) and nothing of it is kept: the sender is not acknowledged and offers the batch again, so it
-recovers by itself. Delivered events make room, oldest first (retention.py); an event that Redis has not got
-yet is never pruned. No call waits longer for another's lock than database.WRITE_WAIT_S a statement.
+recovers by itself. Delivered events make room, oldest first (retention.py); an event that a sink has not got
+yet is never pruned. No call waits longer for another's lock than schema.WRITE_WAIT_S a statement.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +19,8 @@ from typing import Any, NamedTuple
 from streamer.errors import StorageError
 from streamer.events import cloudevents
 from streamer.ipc.messages import CameraResume, EventRecord
-from streamer.ledger import queries as reader
-from streamer.ledger import recovery as damage
-from streamer.ledger import revisions
-from streamer.ledger import schema as database
+from streamer.ledger import queries, recovery, revisions, schema
+from streamer.ledger.cursors import Cursors
 from streamer.ledger.insert import CameraRow, Entries
 from streamer.ledger.refusals import LedgerDamaged, code, refusal
 from streamer.ledger.retention import Retention
@@ -63,16 +61,17 @@ class Ledger:
         """
         self.path = path
         self._now_ns = now_ns
-        database.refuse_locked(path)
-        self.damage = damage.check_and_salvage(path, now_ns() // NS_PER_MS)
+        schema.refuse_locked(path)
+        self.damage = recovery.check_and_salvage(path, now_ns() // NS_PER_MS)
         self._cameras: dict[str, CameraRow] = {}
         try:
-            self._db = database.connect(path)
+            self._db = schema.connect(path)
             try:
-                database.migrate(self._db)
+                schema.migrate(self._db)
                 self.retention = Retention(self._db, max_bytes, retention_days)
                 self.node, self.lineage = self._identity(node)
                 self._entries = Entries(self._db, self.node)
+                self._cursors = Cursors(self._db)
                 self._load_cameras()
             except BaseException:
                 self._db.close()
@@ -131,41 +130,47 @@ class Ledger:
         known = self._cameras.get(camera)
         return known.last_seq if known else 0
 
-    def last_seqs(self) -> dict[str, int]:
-        """The last sequence number of every camera."""
-        return {name: camera.last_seq for name, camera in self._cameras.items()}
-
     def resume(self, camera: str) -> CameraResume:
         """Where `camera` stands, with the counting events of its open bucket. Raise as commit()."""
-        with self._told():
-            return reader.resume(self._db, camera)
+        with self._our_errors():
+            return queries.resume(self._db, camera)
 
     def probe(self) -> None:
         """Raise LedgerLocked while another program has locked the file."""
-        with self._told():
+        with self._our_errors():
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("ROLLBACK")
 
     def set_limits(self, max_bytes: int, retention_days: float) -> None:
         """The budget for the file and its WAL together, and the age. Raise as commit()."""
-        with self._told():
+        with self._our_errors():
             self.retention.set_limits(max_bytes, retention_days)
 
-    def mark(self, delivered: Mapping[str, int]) -> None:
-        """Note how far Redis has each camera; it may go back, as when Redis was emptied.
+    def replace_sinks(self, names: Collection[str]) -> None:
+        """These are all the sinks: events are kept until each of them has got them. Raise as commit().
 
-        Losing a mark costs nothing but a look at the stream. Raise as commit().
+        A ledger that was never told has none, and keeps nothing back; one from before keeps its own.
         """
-        changed = [
-            (seq, name)
-            for name, seq in delivered.items()
-            if name in self._cameras and self._cameras[name].delivered != seq
-        ]
-        if not changed:
-            return
-        self._write("UPDATE cameras SET delivered=? WHERE name=?", changed)
-        for seq, name in changed:
-            self._cameras[name].delivered = seq
+        with self._our_errors():
+            if self._cursors.sinks() == set(names):
+                return
+            self._db.execute("BEGIN IMMEDIATE")
+            self._cursors.replace_sinks(names)
+            self._db.execute("COMMIT")
+
+    def mark(self, positions: Mapping[str, Mapping[str, int]]) -> None:
+        """Note how far each sink has each camera (sink -> camera -> seq); it may go back, as when a sink was
+        emptied. Without sinks all counts as delivered, so that it may be pruned.
+
+        Losing a mark costs nothing but a look at the sink. Raise as commit().
+        """
+        with self._our_errors():
+            moved = self._cursors.moved(positions)
+            if not moved and not self._cursors.lag_without_sinks():
+                return
+            self._db.execute("BEGIN IMMEDIATE")
+            self._cursors.move(moved)
+            self._db.execute("COMMIT")
 
     def record_config(self, rev: int, config_json: str) -> None:
         """Keep a configuration revision, so that an event's rule can be quoted as it was. Raise as commit().
@@ -190,13 +195,13 @@ class Ledger:
 
         Return whether running totals are among it. Raise as commit().
         """
-        with self._told():
+        with self._our_errors():
             return self.retention.prune_old(self._now_ns())
 
     def status(self) -> dict[str, Any]:
         """Plain JSON for `streamer status` and `streamer ledger status`. Raise as commit()."""
-        with self._told():
-            status = reader.status(self._db, self.path)
+        with self._our_errors():
+            status = queries.status(self._db, self.path)
         status["max_bytes"] = self.retention.max_bytes
         status["pruned"] = self.retention.pruned
         if self.damage:
@@ -204,13 +209,14 @@ class Ledger:
         return status
 
     def new_lineage(self, reason: str) -> int:
-        """Give all events from now on a new lineage, and those that Redis has not got yet as well.
+        """Give all events from now on a new lineage, and those that a sink has not got yet as well.
 
-        The way out when Redis holds ids ahead of this ledger (an older copy was put in its place, or the
-        clock stood wrong when it was made). Raise as commit().
+        The way out when a sink holds ids ahead of this ledger (an older copy was put in its place, or the
+        clock stood wrong when it was made). With several sinks the one that is behind decides: another may
+        get events a second time, with new ids, and none is lost. Raise as commit().
         """
         lineage = max(self.lineage + 1, self._now_ns() // NS_PER_MS)
-        with self._told():
+        with self._our_errors():
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("INSERT INTO lineages VALUES (?,?)", (lineage, reason))
             rows = self._db.execute(
@@ -265,18 +271,12 @@ class Ledger:
 
     def _load_cameras(self) -> None:
         rows = self._db.execute(
-            "SELECT name, id, last_seq, delivered, coalesce((SELECT max(lineage) FROM lineage_starts l"
+            "SELECT name, id, last_seq, coalesce((SELECT max(lineage) FROM lineage_starts l"
             " WHERE l.camera=cameras.id), 0), coalesce((SELECT config_rev FROM revision_starts r"
             " WHERE r.camera=cameras.id ORDER BY first_seq DESC LIMIT 1), -1) FROM cameras"
         ).fetchall()
         self._cameras = {name: CameraRow(*row) for name, *row in rows}
         self._stale = False
-
-    def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
-        with self._told():
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany(statement, rows)
-            self._db.execute("COMMIT")
 
     def _make_room(self) -> bool:
         try:
@@ -286,7 +286,7 @@ class Ledger:
             return False
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _our_errors(self) -> Iterator[None]:
         """What SQLite raises within becomes an error of ours, and nothing of the transaction is kept."""
         try:
             yield
@@ -304,6 +304,6 @@ class Ledger:
         except sqlite3.Error as again:
             log.warning("the ledger: after %s: %s", error, again)
         if isinstance(refused, LedgerDamaged):
-            damage.ask_for_check(self.path)
+            recovery.ask_for_check(self.path)
             raise refused from error
         return refused

@@ -9,13 +9,19 @@ The contract, held by tests/contracts/test_sinks.py for each of them:
 5. replace_totals() makes the totals exactly what it is given.
 6. A camera that was published is one of cameras(), also over a restart of this program, until forget().
 7. retire() leaves of the camera's state that it is removed, and leaves its events and totals alone.
+
+5 to 7, and what 4 says of totals, are for a sink that shows totals and states. One that keeps events alone
+(jsonl) does nothing when it is asked for more, and its cameras() are none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
+from pydantic import Field, model_validator
+
+from pipelines.rules import Name, Strict
 from streamer.events.cloudevents import EventId, StoredEvent
 
 Kind = Literal["down", "full", "readonly", "auth", "wrong_type", "ahead", "refused", "unread"]
@@ -32,6 +38,26 @@ PAUSES_S: Mapping[Kind, tuple[float, float]] = {
     "unread": (0.2, 2.0),  # the sink is well, but the ledger cannot be read
 }
 ONE_CAMERA: frozenset[Kind] = frozenset({"wrong_type", "ahead"})  # the others go on
+
+
+class SinkSettings(Strict):
+    """What the configuration says of every sink; each kind adds its own keys.
+
+    `name` is the sink's own: the ledger keeps under it how far the sink is, and secrets are found by it.
+    """
+
+    kind: Name = Field(min_length=1)
+    name: Name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_like_its_kind(cls, data: Any) -> Any:
+        return {"name": data["kind"], **data} if isinstance(data, dict) and "kind" in data else data
+
+    @property
+    def address(self) -> str:
+        """The URL that credentials are put into; "" where there is none, or the daemon provides it."""
+        return ""
 
 
 class SinkError(Exception):
@@ -52,6 +78,8 @@ class Behind(Exception):
 
 class Sink(Protocol):
     """For one thread. Every call ends within a few seconds, whatever the other side does."""
+
+    max_events: int | None  # kept of a camera; where it is given, older ones need not be sent at all
 
     def positions(self, cameras: Sequence[str]) -> dict[str, EventId | None]:
         """The last event that the sink has, or ever had, of each camera. Raises SinkError."""

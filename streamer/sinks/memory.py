@@ -11,7 +11,8 @@ from streamer.sinks.base import Behind, SinkError
 class MemorySink:
     """Keeps everything; `failure` is raised by every call while it is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_events: int | None = None) -> None:
+        self.max_events = max_events
         self.events: dict[str, list[StoredEvent]] = {}
         self.totals: dict[str, dict[str, int]] = {}
         self.states: dict[str, dict[str, str]] = {}
@@ -56,16 +57,16 @@ class MemorySink:
 
     def forget(self, cameras: Sequence[str]) -> None:
         self._fail()
-        for kept in (self.states, self.totals, self.events):
+        for by_camera in (self.states, self.totals, self.events):
             for camera in cameras:
-                kept.pop(camera, None)
+                by_camera.pop(camera, None)
 
     def close(self) -> None:
         """Nothing to let go of."""
 
     def _at(self, camera: str) -> EventId | None:
-        kept = self.events.get(camera)
-        return kept[-1].id if kept else None
+        events = self.events.get(camera)
+        return events[-1].id if events else None
 
     def _fail(self) -> None:
         if self.failure is not None:

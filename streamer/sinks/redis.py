@@ -1,5 +1,8 @@
 """The only file that imports redis: events to Redis Streams, and from them for those who subscribe.
 
+The import stands in the functions that use it: the supervisor and most commands read RedisSettings alone, and
+the client library costs 9 MB and a tenth of a second.
+
 One camera's keys share a Cluster slot and are written by one script. A Lua script is not rolled back, so it
 checks types and places before its first write and then advances entry by entry: an error in the middle
 leaves a clean prefix, and sending again is harmless, since explicit ids refuse a repeat by themselves.
@@ -10,16 +13,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from pydantic import Field, field_validator
 
 from streamer.errors import RedisError
 from streamer.events.cloudevents import EventId, StoredEvent
 from streamer.ipc.messages import CAMERAS_KEY, events_key, state_key, totals_key
-from streamer.sinks.base import Behind, Kind, SinkError
+from streamer.sinks.base import Behind, Kind, SinkError, SinkSettings
+from streamer.sources.urls import split_credentials
+
+if TYPE_CHECKING:
+    import redis
 
 CONNECT_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 2.0
@@ -80,14 +85,42 @@ return 'OK'
 """
 
 
+def check_redis_url(url: str) -> str:
+    """`url`, if a configuration may hold it. Raises ValueError."""
+    if url and not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("a Redis URL begins with redis://, rediss:// or unix://")
+    if split_credentials(url)[2] is not None:
+        raise ValueError("holds a password: put it into secrets.yaml (redis: {password: …}) instead")
+    return url
+
+
+class RedisSettings(SinkSettings):
+    """`url` empty: the private redis-server, which the daemon runs and `max_memory_mb` is for."""
+
+    url: str = ""
+    stream_max_len: int = Field(default=100_000, ge=1000)
+    max_memory_mb: int = Field(default=256, ge=16)
+
+    @field_validator("url")
+    @classmethod
+    def _clean(cls, url: str) -> str:
+        return check_redis_url(url)
+
+    @property
+    def address(self) -> str:
+        return self.url
+
+
 class RedisSink:
     """The writer of one node's streams. Does not connect before it is used."""
 
-    def __init__(self, url: str, node: str, max_len: int) -> None:
-        """Raise RedisError if `url` is none that Redis knows."""
+    Settings: ClassVar[type[SinkSettings]] = RedisSettings
+
+    def __init__(self, settings: RedisSettings, node: str, address: str) -> None:
+        """Raise RedisError if `address` is no URL that Redis knows."""
         self._node = node
-        self._max_len = max_len
-        self._redis = connect(url)
+        self.max_events: int | None = settings.stream_max_len
+        self._redis = connect(address)
         self._write = self._redis.register_script(_WRITE)
         self._replace = self._redis.register_script(_REPLACE)
 
@@ -100,7 +133,7 @@ class RedisSink:
             return {c: _position(reply) for c, reply in zip(cameras, replies, strict=True)}
 
     def write(self, camera: str, after: EventId | None, events: Sequence[StoredEvent]) -> EventId:
-        arguments: list[str | int] = [self._max_len, *(after or (-1, -1))]
+        arguments: list[str | int] = [self.max_events or 0, *(after or (-1, -1))]
         for event in events:
             total = (event.total_key or "", event.total_value or 0)
             arguments.extend((*event.id, event.type, event.body, *total))
@@ -184,22 +217,22 @@ class Subscriber:
     ) -> list[tuple[str, str]]:
         """(id, CloudEvent as JSON) of the newest `count` entries of the stream `key`, oldest first.
 
-        Of `event_type` alone where one is given: read backwards in pages until `count` are found or the
+        Of `event_type` alone where one is given: read backwards in pages until there are `count` or the
         stream begins. `up_to` is the newest id looked at.
         """
         count = max(1, count)
-        found: list[tuple[str, str]] = []  # newest first
+        newest_first: list[tuple[str, str]] = []
         size = count if event_type is None else PAGE_ENTRIES
-        while len(found) < count:
+        while len(newest_first) < count:
             with _failures_for_people():
                 page: Any = self._redis.xrevrange(key, max=up_to, count=size)
             for entry_id, fields in page:
                 if event_type is None or _text(fields[b"type"]) == event_type:
-                    found.append((_text(entry_id), _text(fields[b"event"])))
+                    newest_first.append((_text(entry_id), _text(fields[b"event"])))
             if len(page) < size:
                 break
             up_to = f"({_text(page[-1][0])}"
-        return found[:count][::-1]
+        return newest_first[:count][::-1]
 
     def read(self, cursors: Mapping[str, str], block_ms: int | None) -> list[tuple[str, str, str]]:
         """(stream key, id, CloudEvent as JSON) of what comes after `cursors`; waits up to `block_ms`."""
@@ -226,6 +259,10 @@ def connect(url: str) -> Any:
 
     Untyped, since redis-py types every reply as one that may be awaited.
     """
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
     try:
         return redis.Redis.from_url(
             url,
@@ -236,13 +273,15 @@ def connect(url: str) -> Any:
         )
     except ValueError as error:
         raise RedisError(
-            "redis.url is not understood: use redis://HOST:PORT/0, rediss://… or unix:///path/to/socket"
+            "the URL of Redis is not understood: use redis://HOST:PORT/0, rediss://… or unix:///path/to/socket"
         ) from error
 
 
 @contextmanager
 def _failures() -> Iterator[None]:
     """Turn redis-py's errors into SinkError by class."""
+    import redis
+
     try:
         yield
     except redis.RedisError as error:
@@ -261,17 +300,19 @@ def _failures_for_people() -> Iterator[None]:
 
 
 def _classified(error: redis.RedisError) -> SinkError:
+    import redis
+
     text = " ".join(str(error).split())[:200]
     refused = (redis.AuthenticationError, redis.exceptions.NoPermissionError)
     kind: Kind
     said_no = text.startswith(("NOAUTH", "WRONGPASS", "NOPERM", "The user executing the script"))
     said_no = said_no or "unauthenticated" in text
     if isinstance(error, refused) or said_no:
-        kind, said = "auth", f"Redis refuses the user or password: {text}; mend redis.url or the ACL"
+        kind, said = "auth", f"Redis refuses the user or password: {text}; mend the sink's url or the ACL"
     elif isinstance(error, redis.exceptions.OutOfMemoryError) or text.startswith("OOM"):
-        kind, said = "full", "Redis is out of memory: raise its maxmemory or lower redis.stream_max_len"
+        kind, said = "full", "Redis is out of memory: raise its maxmemory or lower the sink's stream_max_len"
     elif isinstance(error, redis.exceptions.ReadOnlyError) or text.startswith("READONLY"):
-        kind, said = "readonly", "this Redis is a read-only replica: let redis.url name the primary"
+        kind, said = "readonly", "this Redis is a read-only replica: let the sink's url name the primary"
     elif text.startswith("WRONGTYPE"):
         kind, said = "wrong_type", f"a key of ours holds something else: {text}; remove or rename it"
     elif text.startswith(("MISCONF", "NOREPLICAS")):
@@ -284,6 +325,8 @@ def _classified(error: redis.RedisError) -> SinkError:
 
 
 def _position(reply: Any) -> EventId | None:
+    import redis
+
     if isinstance(reply, redis.ResponseError) and "no such key" in str(reply):
         return None
     if isinstance(reply, redis.RedisError):

@@ -1,7 +1,8 @@
-"""The contract of sinks/sink.py, clause by clause, over every sink there is."""
+"""The contract of sinks/base.py, clause by clause, over every kind of sink there is."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -10,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from streamer.config.schema import RedisConfig
 from streamer.daemon import redis_server
 from streamer.events.cloudevents import EventId, StoredEvent
 from streamer.ipc.messages import events_key, state_key, totals_key
+from streamer.sinks import SINKS, open_sink
 from streamer.sinks.base import Behind, Sink, SinkError
+from streamer.sinks.jsonl import JsonlSettings
 from streamer.sinks.memory import MemorySink
-from streamer.sinks.redis import RedisSink, Subscriber, connect
+from streamer.sinks.redis import RedisSettings, Subscriber, connect
 
 NODE = "n-1"
 LINEAGE = 1_700_000_000_000
@@ -25,7 +27,12 @@ LINEAGE = 1_700_000_000_000
 def event(seq: int, lineage: int = LINEAGE, total: int | None = None) -> StoredEvent:
     key = "line/door/in/1/person" if total is not None else None
     return StoredEvent(
-        "gate", EventId(lineage, seq), "streamer.line.crossed.v1", f'{{"n":{seq}}}', key, total
+        "gate",
+        EventId(lineage, seq),
+        "streamer.line.crossed.v1",
+        f'{{"specversion":"1.0","id":"{NODE}/gate/{lineage}/{seq}"}}',
+        key,
+        total,
     )
 
 
@@ -51,18 +58,36 @@ class MemoryRig:
         self.sink.close()
 
 
+class JsonlRig:
+    """Keeps events alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "events.jsonl"
+        settings = JsonlSettings(kind="jsonl", name="jsonl", path=self._path).model_dump_json()
+        self.sink = open_sink("jsonl", settings, NODE, "")
+
+    def places(self) -> list[EventId]:
+        lines = self._path.read_text().splitlines() if self._path.exists() else []
+        return [EventId.parse("-".join(json.loads(line)["id"].split("/")[2:])) for line in lines]
+
+    def close(self) -> None:
+        self.sink.close()
+
+
 class RedisRig:
     def __init__(self, folder: Path) -> None:
         for path in (folder / "run", folder / "state"):
             path.mkdir()
         self.runtime_dir = folder / "run"
         self._process = subprocess.Popen(
-            redis_server.command(folder / "run", folder / "state", RedisConfig()), stdout=subprocess.DEVNULL
+            redis_server.command(folder / "run", folder / "state", 256), stdout=subprocess.DEVNULL
         )
         while not redis_server.ping(folder / "run"):
             assert self._process.poll() is None
             time.sleep(0.01)
-        self.sink: Sink = RedisSink(redis_server.writer_url(folder / "run", folder / "state"), NODE, 100_000)
+        settings = RedisSettings(kind="redis", name="redis").model_dump_json()
+        address = redis_server.writer_url(folder / "run", folder / "state")
+        self.sink = open_sink("redis", settings, NODE, address)
         self._subscriber = Subscriber(redis_server.subscriber_url(folder / "run"))
 
     def places(self) -> list[EventId]:
@@ -85,27 +110,58 @@ class RedisRig:
         self._process.wait()
 
 
-SINKS: dict[str, Callable[[Path], Any]] = {"memory": lambda _: MemoryRig(), "redis": RedisRig}
+RIGS: dict[str, Callable[[Path], Any]] = {
+    "memory": lambda _: MemoryRig(),
+    "redis": RedisRig,
+    "jsonl": JsonlRig,
+}
+EVENTS_ALONE = {"jsonl"}  # of these kinds no totals and states can be looked at
 
 
-@pytest.fixture(params=SINKS)
-def rig(request: pytest.FixtureRequest, short_dir: Path) -> Iterator[Any]:
+def test_every_kind_of_the_table_is_held_to_the_contract() -> None:
+    assert RIGS.keys() - {"memory"} == SINKS.keys()
+
+
+def begin(request: pytest.FixtureRequest, folder: Path) -> Iterator[Any]:
     if request.param == "redis":
         request.getfixturevalue("redis_binary")
-    rig = SINKS[request.param](short_dir)
+    rig = RIGS[request.param](folder)
     yield rig
     rig.close()
 
 
-def test_events_are_added_in_order_with_their_totals(rig: Any) -> None:
+@pytest.fixture(params=RIGS)
+def rig(request: pytest.FixtureRequest, short_dir: Path) -> Iterator[Any]:
+    yield from begin(request, short_dir)
+
+
+@pytest.fixture(params=sorted(RIGS.keys() - EVENTS_ALONE))
+def full_rig(request: pytest.FixtureRequest, short_dir: Path) -> Iterator[Any]:
+    """Of a sink that shows totals and states beside events."""
+    yield from begin(request, short_dir)
+
+
+def test_events_are_added_in_order(rig: Any) -> None:
     at = rig.sink.write("gate", None, [event(1, total=1), event(2), event(3, total=2)])
     assert at == EventId(LINEAGE, 3)
     assert rig.places() == [EventId(LINEAGE, n) for n in (1, 2, 3)]
-    assert rig.totals() == {"line/door/in/1/person": 2}
     assert rig.sink.positions(["gate", "yard"]) == {"gate": at, "yard": None}
 
 
-def test_a_repeat_is_skipped_and_takes_no_total_back(rig: Any) -> None:
+def test_events_come_with_their_totals(full_rig: Any) -> None:
+    full_rig.sink.write("gate", None, [event(1, total=1), event(2), event(3, total=2)])
+    assert full_rig.totals() == {"line/door/in/1/person": 2}
+
+
+def test_a_repeat_is_skipped(rig: Any) -> None:
+    rig.sink.write("gate", None, [event(1), event(2), event(3)])
+    assert rig.sink.write("gate", None, [event(2), event(3), event(4)]) == EventId(LINEAGE, 4)
+    assert rig.sink.write("gate", None, [event(1)]) == EventId(LINEAGE, 4)
+    assert [place.seq for place in rig.places()] == [1, 2, 3, 4]
+
+
+def test_a_repeat_takes_no_total_back(full_rig: Any) -> None:
+    rig = full_rig
     rig.sink.write("gate", None, [event(1, total=1), event(2, total=2), event(3, total=3)])
     at = rig.sink.write("gate", None, [event(2, total=2), event(3, total=3), event(4, total=4)])
     assert at == EventId(LINEAGE, 4)
@@ -141,7 +197,8 @@ def test_an_earlier_lineage_is_an_alarm_and_never_a_skip(rig: Any) -> None:
     assert [place.seq for place in rig.places()] == [1]
 
 
-def test_totals_become_exactly_what_is_given(rig: Any) -> None:
+def test_totals_become_exactly_what_is_given(full_rig: Any) -> None:
+    rig = full_rig
     rig.sink.write("gate", None, [event(1, total=1)])
     rig.sink.replace_totals("gate", {"line/door/out/1/car": 7}, EventId(LINEAGE, 1))
     assert rig.totals() == {"line/door/out/1/car": 7}
@@ -155,7 +212,10 @@ def test_a_sink_that_was_closed_serves_again(rig: Any) -> None:
     assert rig.sink.positions(["gate"]) == {"gate": EventId(LINEAGE, 1)}
 
 
-def test_a_removed_camera_says_only_that_and_keeps_its_events_until_it_is_forgotten(rig: Any) -> None:
+def test_a_removed_camera_says_only_that_and_keeps_its_events_until_it_is_forgotten(
+    full_rig: Any,
+) -> None:
+    rig = full_rig
     rig.sink.publish({"gate": {"state": "live", "detail": "x"}, "yard": {"state": "live"}})
     rig.sink.write("gate", None, [event(1, total=1)])
     rig.sink.close()

@@ -11,7 +11,6 @@ from typing import Any
 
 from redis import ConnectionError as RedisConnectionError
 
-from streamer.config.schema import RedisConfig
 from streamer.daemon import redis_server
 from streamer.events.cloudevents import EventId
 from streamer.ipc.bus import Bus
@@ -23,13 +22,14 @@ from streamer.ipc.messages import (
     EventRecord,
     Hello,
     Resume,
+    SinkAssignment,
     WorkerStatus,
     events_key,
     state_key,
     totals_key,
 )
 from streamer.ledger import LedgerReader
-from streamer.sinks.redis import connect
+from streamer.sinks.redis import RedisSettings, connect
 from streamer.workers.infer.event_sequencer import Journal
 from tests.patience import patient
 
@@ -61,8 +61,8 @@ class Rig:
         self.sent = dict.fromkeys(cameras, 0)
         self.status: dict[str, Any] = {}
         self.redis_url = redis_server.writer_url(self.runtime_dir, self.state_dir)
-        self.limits = {"ledger_max_bytes": 1 << 28, "retention_days": 30.0, "stream_max_len": 1_000_000}
-        self.limits |= limits
+        self.limits = {"ledger_max_bytes": 1 << 28, "retention_days": 30.0, **limits}
+        self.sinks = (redis_at(self.redis_url),)
         self.ledger_path = self.state_dir / "ledger.db"
         self._redis: subprocess.Popen[bytes] | None = None
         self._delivery: subprocess.Popen[bytes] | None = None
@@ -73,9 +73,9 @@ class Rig:
 
     # ---- processes
 
-    def start_redis(self, **settings: Any) -> None:
+    def start_redis(self, max_memory_mb: int = 256) -> None:
         """The private server as it is, but for one more user who may do everything."""
-        command = redis_server.command(self.runtime_dir, self.state_dir, RedisConfig(**settings))
+        command = redis_server.command(self.runtime_dir, self.state_dir, max_memory_mb)
         with open(self.state_dir / "redis" / "users.acl", "a") as users:
             users.write("user admin on nopass ~* &* +@all\n")
         self._redis = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -85,9 +85,11 @@ class Rig:
         _kill(self._redis)
         self._redis = None
 
-    def start_delivery(self, beat_limit_s: float = 1e9) -> None:
+    def start_delivery(self, beat_limit_s: float = 1e9, code: Path | None = None) -> None:
+        """`code`: the folder of another copy of the program."""
         folders = (str(self.runtime_dir), str(self.state_dir))
-        self._delivery = subprocess.Popen([sys.executable, "-c", WORKER, *folders, str(beat_limit_s)])
+        command = [sys.executable, "-c", WORKER, *folders, str(beat_limit_s)]
+        self._delivery = subprocess.Popen(command, cwd=code)
 
     def delivery_exit(self) -> int | None:
         """None while it runs."""
@@ -157,7 +159,7 @@ class Rig:
         return DeliverAssignment(
             rev=rev,
             config_rev=config_rev,
-            redis_url=self.redis_url,
+            sinks=self.sinks,
             ledger_path=str(self.ledger_path),
             node=NODE,
             config_json='{"cameras": []}',
@@ -245,6 +247,11 @@ class Rig:
                 totals = self.totals(camera)
                 assert totals["line/door/in/1/person"] == len(wanted)
                 assert totals["seq"] == len(wanted)
+
+
+def redis_at(address: str, name: str = "redis") -> SinkAssignment:
+    settings = RedisSettings(kind="redis", name=name, stream_max_len=1_000_000)
+    return SinkAssignment("redis", name, settings.model_dump_json(), address)
 
 
 def crossing(camera: str, number: int) -> EventRecord:

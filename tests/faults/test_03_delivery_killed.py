@@ -109,13 +109,13 @@ def test_a_redis_that_hangs_holds_up_no_acknowledgement(running: Rig) -> None:
             # as long as one reply of Redis is waited for, on any machine
             running.until(lambda: not running.journal.unacknowledged, timeout_s=REPLY_TIMEOUT_S / FACTOR)
         assert running.in_ledger("gate") == list(range(1, 102))
-        running.until(lambda: running.status["redis"]["state"] == "down")
+        running.until(lambda: running.status["sinks"]["redis"]["state"] == "down")
         assert running.status["ledger"]["undelivered"] == 100
     finally:
         os.kill(running.redis_pid(), signal.SIGCONT)
     running.settle()
     running.assert_each_once()
-    running.until(lambda: running.status["redis"]["state"] == "up")
+    running.until(lambda: running.status["sinks"]["redis"]["state"] == "up")
 
 
 def test_a_sender_that_was_killed_goes_on_where_it_stood(running: Rig) -> None:

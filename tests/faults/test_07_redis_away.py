@@ -39,7 +39,7 @@ def test_a_ledger_that_fills_while_redis_is_away_stays_in_its_budget_and_drains_
         assert time.monotonic() < end_s, small.status
     small.count("gate", 40)  # what the ledger does not take waits with the sender
     assert small.journal.unacknowledged > 0
-    assert small.status["redis"]["state"] == "down"
+    assert small.status["sinks"]["redis"]["state"] == "down"
     used = sum(f.stat().st_size for f in small.state_dir.glob("ledger.db*") if not f.name.endswith("-shm"))
     assert used <= BUDGET_BYTES
     assert small.status["ledger"]["pruned"] == 0  # an event that Redis has not got is never pruned
@@ -56,8 +56,8 @@ def test_a_redis_without_memory_is_told_and_gets_all_when_it_has_room(small: Rig
     admin = small.admin()
     admin.config_set("maxmemory", "1")
     small.count("gate", 50)
-    small.until(lambda: small.status.get("redis", {}).get("state") == "full")
-    assert "out of memory" in small.status["redis"]["last_error"]
+    small.until(lambda: small.status.get("sinks", {}).get("redis", {}).get("state") == "full")
+    assert "out of memory" in small.status["sinks"]["redis"]["last_error"]
     small.until(lambda: not small.journal.unacknowledged)
     admin.config_set("maxmemory", "100mb")
     small.settle()
@@ -72,7 +72,7 @@ def test_a_user_whose_rights_were_taken_is_told_and_goes_on_when_they_are_back(s
     admin = small.admin()
     admin.execute_command("ACL", "SETUSER", "streamer", "-xadd")
     small.count("gate", 1)
-    small.until(lambda: small.status["redis"]["state"] == "auth")
+    small.until(lambda: small.status["sinks"]["redis"]["state"] == "auth")
     admin.execute_command("ACL", "SETUSER", "streamer", "+xadd")
     small.settle()
     small.assert_each_once()
@@ -86,8 +86,8 @@ def test_a_stream_that_someone_else_overwrote_is_an_alarm_and_holds_up_no_other_
     small.count("gate", 2)
     small.count("yard", 2)
     small.until(lambda: small.in_redis("yard") == [1, 2])
-    small.until(lambda: "gate" in small.status["redis"]["blocked"])
-    assert "holds something else" in small.status["redis"]["blocked"]["gate"]
+    small.until(lambda: "gate" in small.status["sinks"]["redis"]["blocked"])
+    assert "holds something else" in small.status["sinks"]["redis"]["blocked"]["gate"]
     assert admin.get(events_key(NODE, "gate")) == b"mine"
     admin.delete(events_key(NODE, "gate"))
     small.settle()

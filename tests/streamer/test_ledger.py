@@ -57,6 +57,7 @@ def open_ledger(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Ledger]]
     def begin(max_bytes: int = 64 << 20, retention_days: float = 30.0, node: str = NODE) -> Ledger:
         path = tmp_path / "ledger.sqlite"
         opened.append(Ledger(path, node, max_bytes=max_bytes, retention_days=retention_days, now_ns=clock))
+        opened[-1].replace_sinks(["redis"])
         return opened[-1]
 
     yield begin
@@ -194,7 +195,7 @@ def fill(ledger: Ledger, until: int, deliver: bool) -> int:
             ledger.commit([crossing(seq + n + 1, note="x" * 500) for n in range(20)])
             seq += 20
             if deliver:
-                ledger.mark({"gate": seq})
+                ledger.mark({"redis": {"gate": seq}})
     except LedgerFull:
         pass
     return seq
@@ -229,7 +230,7 @@ def test_a_full_ledger_takes_nothing_loses_nothing_and_goes_on_once_redis_has_ca
     assert caught.value.exit_code == Exit.STORAGE
     assert read(ledger) == list(range(1, ledger.last_seq("gate") + 1))
     last = ledger.last_seq("gate")
-    ledger.mark({"gate": last})  # Redis is back and has all
+    ledger.mark({"redis": {"gate": last}})  # Redis is back and has all
     assert fill(ledger, last + 2000, deliver=True) >= last + 2000
     reader = LedgerReader(ledger.path)
     assert reader.totals("gate")["line/door/in/1/person"] == ledger.last_seq("gate")
@@ -286,7 +287,7 @@ def test_events_older_than_the_retention_go_but_only_delivered_ones(
 ) -> None:
     ledger = open_ledger(retention_days=1.0)
     ledger.commit([crossing(n) for n in range(1, 11)])
-    ledger.mark({"gate": 6})
+    ledger.mark({"redis": {"gate": 6}})
     clock.now_ns += 2 * NS_PER_DAY
     for _ in range(3):
         ledger.tick()
@@ -400,7 +401,7 @@ def test_places_before_and_after_a_new_lineage_are_found(
     ledger = open_ledger()
     old = ledger.lineage
     ledger.commit([crossing(n) for n in range(1, 6)])
-    ledger.mark({"gate": 3})
+    ledger.mark({"redis": {"gate": 3}})
     clock.now_ns += 5_000_000
     new = ledger.new_lineage("test")
     ledger.commit([crossing(6)])

@@ -199,7 +199,7 @@ def test_a_worker_that_starts_at_a_locked_ledger_waits_for_it(rig: Rig, how: tup
         rig.until(lambda: rig.status.get("ledger", {}).get("state") == "locked")
         beats_longer_than_its_limit(rig)
         assert "locked" in rig.status["ledger"]["last_error"]
-        assert rig.status["redis"] == {"state": "connecting"}
+        assert rig.status["sinks"]["redis"] == {"kind": "redis", "state": "connecting"}
     rig.resume()
     rig.count("gate", 3)
     rig.settle()

@@ -41,6 +41,7 @@ def clock() -> Clock:
 def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
     path = tmp_path / "ledger.sqlite"
     with closing(Ledger(path, NODE, max_bytes=BUDGET, retention_days=30, now_ns=clock)) as ledger:
+        ledger.replace_sinks(["redis"])
         yield ledger
 
 
@@ -64,7 +65,7 @@ def test_changes_without_end_fill_no_ledger_and_every_kept_event_can_still_be_ex
         ledger.record_config(rev, configuration(1, "gate", padding=noise))
         if rev % 3 == 0:
             ledger.commit([of_revision(rev // 3, rev)])
-            ledger.mark({"gate": rev // 3})
+            ledger.mark({"redis": {"gate": rev // 3}})
     with closing(LedgerReader(ledger.path)) as reader:
         events = reader.after("gate", None, 10_000)
         assert len(events) > 20
@@ -83,7 +84,7 @@ def test_revisions_go_with_the_events_that_were_of_them(ledger: Ledger, clock: C
         ledger.record_config(rev, configuration(1, "gate"))
         ledger.commit([of_revision(rev, rev)])
     assert kept_revisions(ledger) == list(range(1, last + 1))
-    ledger.mark({"gate": last - 2})
+    ledger.mark({"redis": {"gate": last - 2}})
     clock.now_ns += 31 * NS_PER_DAY
     ledger.commit([of_revision(last + 1, last)])
     ledger.tick()
@@ -95,7 +96,7 @@ def test_revisions_go_with_the_events_that_were_of_them(ledger: Ledger, clock: C
 def test_starts_of_lineages_go_with_the_events_too(ledger: Ledger, clock: Clock) -> None:
     for seq in range(1, 6):
         ledger.commit([of_revision(seq, 1)])
-        ledger.mark({"gate": seq})
+        ledger.mark({"redis": {"gate": seq}})
         clock.now_ns += 1_000_000_000
         ledger.new_lineage("test")
     ledger.commit([of_revision(6, 1)])
@@ -115,7 +116,7 @@ def test_totals_of_rules_that_are_gone_go_when_their_counts_by_minute_have_gone(
     clock.now_ns += 1
     ledger.record_config(2, configuration(2, "gate"))  # the line was moved, the yard removed
     ledger.commit([of_revision(3, 2, rule_rev=2)])
-    ledger.mark({"gate": 3, "yard": 1})
+    ledger.mark({"redis": {"gate": 3, "yard": 1}})
     ledger.tick()
     with closing(LedgerReader(ledger.path)) as reader:
         assert reader.totals("gate") == {"line/door/in/1/person": 2, "line/door/in/2/person": 1}
@@ -153,7 +154,7 @@ def offer(ledger: Ledger, records: list[EventRecord]) -> None:
 def test_counts_by_minute_make_room_where_they_alone_fill_the_ledger(ledger: Ledger) -> None:
     db = sqlite3.connect(ledger.path)
     ledger.commit([of_revision(1, 1)])
-    ledger.mark({"gate": 1})
+    ledger.mark({"redis": {"gate": 1}})
     minute = NOW_NS // 60_000_000_000
     key = "line/door/in/1/" + "x" * 100
     with db:
@@ -164,7 +165,7 @@ def test_counts_by_minute_make_room_where_they_alone_fill_the_ledger(ledger: Led
     db.close()
     for first in range(2, 1202, 20):
         offer(ledger, [of_revision(seq, 1) for seq in range(first, first + 20)])
-        ledger.mark({"gate": first + 19})
+        ledger.mark({"redis": {"gate": first + 19}})
     with closing(LedgerReader(ledger.path)) as reader:
         assert reader.totals("gate") == {"line/door/in/1/person": 1201}
         starts = [count.start_s // 60 for count in reader.counts()]

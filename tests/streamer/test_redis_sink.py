@@ -15,7 +15,7 @@ import pytest
 from streamer.errors import Exit, RedisError
 from streamer.events.cloudevents import EventId, StoredEvent
 from streamer.sinks.base import SinkError
-from streamer.sinks.redis import RedisSink, connect
+from streamer.sinks.redis import RedisSettings, RedisSink, connect
 from tests.patience import patient
 
 pytestmark = pytest.mark.integration
@@ -57,6 +57,11 @@ def start(redis_binary: str, short_dir: Path) -> Iterator[Callable[..., str]]:
         process.wait()
 
 
+def sink_at(address: str, max_events: int) -> RedisSink:
+    settings = RedisSettings.model_construct(kind="redis", name="redis", stream_max_len=max_events)
+    return RedisSink(settings, "n", address)
+
+
 def kind_of(action: Callable[[], Any]) -> str:
     with pytest.raises(SinkError) as caught:
         action()
@@ -66,7 +71,7 @@ def kind_of(action: Callable[[], Any]) -> str:
 
 def test_out_of_memory_is_told_and_leaves_a_clean_prefix(start: Callable[..., str]) -> None:
     url = start("--maxmemory", "3mb", "--maxmemory-policy", "noeviction")
-    sink = RedisSink(url, "n", 100_000)
+    sink = sink_at(url, 100_000)
     at: EventId | None = None
     taken = 0
     failure = None
@@ -91,7 +96,7 @@ def test_out_of_memory_is_told_and_leaves_a_clean_prefix(start: Callable[..., st
 
 def test_a_read_only_replica_is_told(start: Callable[..., str]) -> None:
     url = start("--replicaof", "127.0.0.1", "1")
-    sink = RedisSink(url, "n", 1000)
+    sink = sink_at(url, 1000)
     assert kind_of(lambda: sink.write("gate", None, events(1, 1))) in ("readonly", "down")
     client = connect(url)
     client.config_set("replica-serve-stale-data", "yes")
@@ -103,7 +108,7 @@ def test_a_read_only_replica_is_told(start: Callable[..., str]) -> None:
 def test_a_missing_and_a_wrong_password_are_told_without_the_password(start: Callable[..., str]) -> None:
     url = start("--requirepass", "right")
     for user in ("", ":canary-5e1f@"):
-        sink = RedisSink(url.replace("unix://", f"unix://{user}"), "n", 1000)
+        sink = sink_at(url.replace("unix://", f"unix://{user}"), 1000)
         with pytest.raises(SinkError) as caught:
             sink.write("gate", None, events(1, 1))
         assert caught.value.kind == "auth"
@@ -116,7 +121,7 @@ def test_a_user_without_the_needed_commands_is_told(start: Callable[..., str]) -
     client = connect(url)
     client.execute_command("ACL", "SETUSER", "poor", "on", "nopass", "~*", "+ping", "+xinfo")
     client.close()
-    sink = RedisSink(url.replace("unix://", "unix://poor:@"), "n", 1000)
+    sink = sink_at(url.replace("unix://", "unix://poor:@"), 1000)
     assert kind_of(lambda: sink.write("gate", None, events(1, 1))) == "auth"
     sink.close()
 
@@ -128,7 +133,7 @@ def test_a_key_that_holds_something_else_is_told_before_the_first_write(
     url = start()
     client = connect(url)
     client.set(key, "mine")
-    sink = RedisSink(url, "n", 1000)
+    sink = sink_at(url, 1000)
     assert kind_of(lambda: sink.write("gate", None, events(1, 2))) == "wrong_type"
     assert [k.decode() for k in client.keys("*")] == [key]
     assert client.get(key) == b"mine"
@@ -137,13 +142,13 @@ def test_a_key_that_holds_something_else_is_told_before_the_first_write(
 
 
 def test_a_redis_that_is_not_there_or_hangs_is_down_within_seconds(short_dir: Path) -> None:
-    sink = RedisSink(f"unix://{short_dir}/none.sock", "n", 1000)
+    sink = sink_at(f"unix://{short_dir}/none.sock", 1000)
     assert kind_of(lambda: sink.positions(["gate"])) == "down"
     silent = socket.socket(socket.AF_UNIX)
     silent.bind(str(short_dir / "silent.sock"))
     silent.listen()  # accepts and says nothing
     began_s = time.monotonic()
-    sink = RedisSink(f"unix://{short_dir}/silent.sock", "n", 1000)
+    sink = sink_at(f"unix://{short_dir}/silent.sock", 1000)
     assert kind_of(lambda: sink.positions(["gate"])) == "down"
     assert time.monotonic() - began_s < patient(8)
     silent.close()
@@ -151,7 +156,7 @@ def test_a_redis_that_is_not_there_or_hangs_is_down_within_seconds(short_dir: Pa
 
 def test_a_url_that_is_none_is_refused_without_being_shown() -> None:
     with pytest.raises(RedisError) as caught:
-        RedisSink("http://user:canary@host", "n", 1000)
+        sink_at("http://user:canary@host", 1000)
     assert caught.value.exit_code == Exit.REDIS
     assert "canary" not in str(caught.value)
 
@@ -198,7 +203,7 @@ class ReplyEater:
 def test_fault_9_a_lost_reply_leaves_exactly_one_entry(start: Callable[..., str], short_dir: Path) -> None:
     url = start()
     eater = ReplyEater(short_dir / "eater.sock", url.removeprefix("unix://"))
-    sink = RedisSink(f"unix://{short_dir}/eater.sock", "n", 1000)
+    sink = sink_at(f"unix://{short_dir}/eater.sock", 1000)
     at = sink.write("gate", None, events(1, 1))
     eater.eating = True
     assert kind_of(lambda: sink.write("gate", at, events(2, 3))) == "down"
@@ -215,7 +220,7 @@ def test_fault_9_a_lost_reply_leaves_exactly_one_entry(start: Callable[..., str]
 
 def test_fault_10_a_slow_consumer_sees_how_many_events_were_trimmed(start: Callable[..., str]) -> None:
     url = start("--stream-node-max-entries", "10")
-    sink = RedisSink(url, "n", 100)
+    sink = sink_at(url, 100)
     at = sink.write("gate", None, events(1, 50))
     client = connect(url)
     cursor = client.xread({EVENTS: "0-0"}, count=20)[0][1][-1][0]  # a consumer that stops after 20

@@ -11,14 +11,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from streamer.config.schema import CameraConfig, Config, RedisConfig
+from streamer.config.schema import CameraConfig
 from streamer.config.secrets import Credentials, Secret, SecretStore
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
 from streamer.ipc.atomic_write import write_together
+from streamer.sinks.redis import RedisSettings
 from streamer.sources.urls import split_credentials
 
 GATE = CameraConfig(name="gate", url="rtsp://10.0.0.5/live")
+PRIVATE = RedisSettings(kind="redis", name="redis")
+AT_DB = RedisSettings(kind="redis", name="redis", url="redis://db:6379/0")
 HARD = [
     "p@ss:w/rd?#%",
     "ümläut 漢字",
@@ -107,19 +110,18 @@ def test_a_systemd_credential_stands_in_for_a_file_that_the_service_cannot_read(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(given))
     secrets = SecretStore(store)
     assert secrets.url(GATE).reveal() == "rtsp://a:b@10.0.0.5/live"
-    redis = Config(redis=RedisConfig(url="redis://db:6379/0"))
-    assert secrets.redis_url(redis).reveal() == "redis://:c@db:6379/0"
+    assert secrets.sink_address(AT_DB).reveal() == "redis://:c@db:6379/0"
 
 
 def test_without_an_outside_redis_there_is_no_url(store: ConfigStore) -> None:
-    assert not SecretStore(store).redis_url(Config())
+    assert not SecretStore(store).sink_address(PRIVATE)
 
 
 def test_the_environment_gives_the_whole_redis_url(
     store: ConfigStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STREAMER_REDIS_URL", "rediss://user:canary@db:6380/1")
-    assert SecretStore(store).redis_url(Config()).reveal() == "rediss://user:canary@db:6380/1"
+    assert SecretStore(store).sink_address(PRIVATE).reveal() == "rediss://user:canary@db:6380/1"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])

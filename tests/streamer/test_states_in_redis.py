@@ -68,7 +68,7 @@ def test_a_removed_camera_is_told_as_removed_and_keeps_its_events(rig: Rig) -> N
 def test_a_camera_removed_while_redis_is_away_is_told_as_removed_when_it_is_back(rig: Rig) -> None:
     rig.kill_redis()
     remove_yard(rig)
-    rig.until(lambda: rig.status["redis"]["state"] == "down")
+    rig.until(lambda: rig.status["sinks"]["redis"]["state"] == "down")
     rig.start_redis()
     assert rig.state("yard")["state"] in ("live", "removed")
     assert_yard_is_removed(rig)

@@ -133,10 +133,10 @@ def _hidden(path: Path) -> bool:
 
 
 def check_redis(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
-    """The private server's binary, or whether the configured one is reached; no command is sent to it."""
-    if not config.redis.enabled:
-        return [ok("redis", "turned off: events stay in the ledger")]
-    return [_redis_at(config.redis.url)] if config.redis.url else [_redis_binary()]
+    """The private server's binary, or whether a configured one is reached; no command is sent to it."""
+    if not config.event_sinks:
+        return [ok("sinks", "none: events stay in the ledger")]
+    return [_redis_at(s.name, s.url) if s.url else _redis_binary() for s in config.redis_sinks]
 
 
 def _redis_binary() -> Check:
@@ -157,7 +157,7 @@ def _redis_binary() -> Check:
     return ok("redis", f"{found}, version {version}; a private one is run")
 
 
-def _redis_at(url: str) -> Check:
+def _redis_at(name: str, url: str) -> Check:
     parts = urlsplit(url)
     if parts.scheme == "unix":
         there = Path(parts.path).is_socket()
@@ -166,11 +166,11 @@ def _redis_at(url: str) -> Check:
         place = f"{parts.hostname}:{parts.port or 6379}"
         there = _connects(parts.hostname or "", parts.port or 6379)
     if there:
-        return ok("redis", f"{place} answers")
+        return ok(name, f"{place} answers")
     return warn(
-        "redis",
+        name,
         f"{place} does not answer",
-        "start it or mend redis.url; events wait in the ledger until then",
+        "start it or mend the sink's url; events wait in the ledger until then",
     )
 
 

@@ -1,10 +1,12 @@
-"""The thread that brings the ledger to a sink. It never holds up the commits, however the sink behaves.
+"""The thread that brings the ledger to one sink. It never holds up the commits, nor another sink's thread,
+however its sink behaves.
 
 It has a read-only connection of its own and waits until it is woken or a second has passed. Each camera has
-a place up to which the sink has its events. The place is asked of the sink itself, at first and after every
-failure; each write states it, and once a second it is compared. So whatever the sink has lost (FLUSHALL, a
-failover to an older copy, the last second of an append-only file) is noticed and sent again with the same
-ids. The ledger's delivery marks follow the places and are written by the ledger's own thread.
+a cursor, up to which the sink has its events. The cursor is asked of the sink itself, at first and after
+every failure; each write states it, and once a second it is compared. So whatever the sink has lost
+(FLUSHALL, a failover to an older copy, the last second of an append-only file) is noticed and sent again
+with the same ids. The ledger's cursors (ledger/cursors.py) follow these and are written by the ledger's own
+thread.
 
 Cameras that the sink tells of and that are not configured are told as removed: looked at with every new set
 of cameras and whenever the sink was lost, so that a camera that was removed while this process or the sink
@@ -18,27 +20,27 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from streamer.errors import StorageError
 from streamer.events.cloudevents import EventId, rfc3339
-from streamer.ledger import LedgerDamaged, LedgerReader, LedgerRefused
-from streamer.ledger import recovery as damage
+from streamer.ledger import LedgerDamaged, LedgerReader, LedgerRefused, recovery
 from streamer.sinks.base import ONE_CAMERA, PAUSES_S, Behind, Sink, SinkError
 
 log = logging.getLogger(__name__)
 
 BATCH = 200  # events a write
-ROUND_S = 1.0  # how often states are published and places compared
+ROUND_S = 1.0  # how often states are published and cursors compared
 RECONCILE_S = 600.0  # how often cameras that are not configured are looked for, where nothing asks for it
 
 
 class _Failure:
     """A pause that doubles with each failure in a row, with jitter."""
 
-    def __init__(self) -> None:
+    def __init__(self, sink: str) -> None:
+        self.sink = sink
         self.in_row = 0
         self.until_s = 0.0
         self.kind = ""
@@ -48,7 +50,7 @@ class _Failure:
         first_s, longest_s = PAUSES_S[error.kind]
         pause_s = min(longest_s, first_s * 2 ** min(self.in_row, 16))
         if not self.in_row or error.kind != self.kind:
-            log.warning("%s", error)
+            log.warning("sink %s: %s", self.sink, error)
         self.in_row += 1
         self.until_s = now_s + pause_s * random.uniform(0.75, 1.0)
         self.kind, self.text = error.kind, str(error)
@@ -57,32 +59,32 @@ class _Failure:
         self.in_row, self.until_s, self.kind, self.text = 0, 0.0, "", ""
 
 
-class _Place:
+class Cursor:
     """Where the sink stands with one camera."""
 
-    def __init__(self) -> None:
+    def __init__(self, sink: str) -> None:
         self.known = False
         self.at: EventId | None = None  # what the sink has
         self.read_after: EventId | None = None  # where to read on in the ledger: at `at` or later
         self.delivered = 0  # the camera's seq up to which nothing is left to send
-        self.failure = _Failure()
+        self.failure = _Failure(sink)
 
 
-class Projector:
-    """Owns its thread and its sink. wake(), show(), marks() and status() are for other threads."""
+class Publisher:
+    """Owns its thread and the sink `name`. wake(), show(), positions() and status() are for other threads."""
 
-    def __init__(self, ledger_path: Path, make_sink: Callable[[], Sink], max_len: int) -> None:
+    def __init__(self, ledger_path: Path, name: str, sink: Sink) -> None:
         self._ledger_path = ledger_path
-        self._make_sink = make_sink
-        self._max_len = max_len
+        self._name = name
+        self._sink = sink
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._stopping = False
-        self._places: dict[str, _Place] = {}
-        self._shown: dict[str, dict[str, str]] = {}
+        self._cursors: dict[str, Cursor] = {}
+        self._states: dict[str, dict[str, str]] = {}
         self._configured: frozenset[str] | None = None  # None: not known yet
         self._reconcile_s = 0.0  # when the sink's cameras are held against the configured ones next
-        self._failure = _Failure()
+        self._failure = _Failure(name)
         self._written = 0
         self._resyncs = 0
         self._write_ms: deque[float] = deque(maxlen=500)
@@ -90,7 +92,7 @@ class Projector:
         self._woken_at_s: float | None = None
         self.ended_by: StorageError | None = None  # why the thread ended, where it is the ledger
         self._stop_by_s = float("inf")
-        self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"publish-{name}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -109,32 +111,32 @@ class Projector:
         """Publish these fields of the camera's state with the next round, if it is configured."""
         with self._lock:
             if self._configured is None or camera in self._configured:
-                self._shown[camera] = dict(fields)
+                self._states[camera] = dict(fields)
 
     def configure(self, cameras: Iterable[str]) -> None:
         """These are all the cameras there are; what the sink has of others is told as removed."""
         with self._lock:
             if self._configured != (configured := frozenset(cameras)):
                 self._configured = configured
-                self._shown = {name: state for name, state in self._shown.items() if name in configured}
+                self._states = {name: state for name, state in self._states.items() if name in configured}
                 self._reconcile_s = 0.0
 
-    def look_again(self) -> None:
+    def recheck(self) -> None:
         """Running totals went from the ledger: bring the sink's in line."""
         with self._lock:
-            for place in self._places.values():
-                place.known = False
+            for cursor in self._cursors.values():
+                cursor.known = False
 
-    def marks(self) -> dict[str, int]:
+    def positions(self) -> dict[str, int]:
         """Per camera the sequence number up to which the sink has everything."""
         with self._lock:
-            return {name: place.delivered for name, place in self._places.items() if place.known}
+            return {name: cursor.delivered for name, cursor in self._cursors.items() if cursor.known}
 
     def status(self) -> dict[str, Any]:
         """Plain JSON: state is "up", "connecting" or the kind of failure."""
         with self._lock:
-            blocked = {n: p.failure.text for n, p in self._places.items() if p.failure.in_row}
-            up = "up" if self._places or self._written else "connecting"
+            blocked = {n: p.failure.text for n, p in self._cursors.items() if p.failure.in_row}
+            up = "up" if self._cursors or self._written else "connecting"
             return {
                 "state": self._failure.kind or up,
                 "last_error": self._failure.text,
@@ -146,18 +148,25 @@ class Projector:
                 "visible_ms_p50": _median(self._visible_ms),
             }
 
-    def stop(self, timeout_s: float) -> bool:
-        """Send what there is, as long as that works at once, and end; return whether it ended in time."""
+    def begin_stop(self, timeout_s: float) -> None:
+        """Let the thread send what there is, as long as that works at once, and end."""
         self._stop_by_s = time.monotonic() + timeout_s * 0.8
         self._stopping = True
         self._woken.set()
+
+    def stop(self, timeout_s: float) -> bool:
+        """As begin_stop(); wait for the end and return whether it came in time."""
+        self.begin_stop(timeout_s)
+        return self.join(timeout_s)
+
+    def join(self, timeout_s: float) -> bool:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     # ---- the thread
 
     def _run(self) -> None:
-        sink = self._make_sink()
+        sink = self._sink
         reader: LedgerReader | None = None
         next_round_s = 0.0
         while True:
@@ -192,7 +201,7 @@ class Projector:
     def _give_up(self, error: StorageError) -> None:
         """The ledger is damaged: the whole process ends, and the next one salvages it."""
         if isinstance(error, LedgerDamaged):
-            damage.ask_for_check(self._ledger_path)
+            recovery.ask_for_check(self._ledger_path)
         self.ended_by = error
 
     def _pause(self, pause_s: float) -> None:
@@ -210,24 +219,24 @@ class Projector:
         with self._lock:
             self._failure.note(error, time.monotonic())
             self._reconcile_s = 0.0
-            for place in self._places.values():
-                place.known = False
+            for cursor in self._cursors.values():
+                cursor.known = False
 
     def _round(self, reader: LedgerReader, sink: Sink) -> None:
         """Publish states, tell which cameras are gone, and look whether the sink stands where it should."""
         with self._lock:
-            shown, self._shown = self._shown, {}
+            states, self._states = self._states, {}
         try:
-            sink.publish(shown)
+            sink.publish(states)
         except SinkError:
             with self._lock:
-                self._shown = {**shown, **self._shown}
+                self._states = {**states, **self._states}
             raise
         self._reconcile(reader, sink)
-        known = [name for name, place in self._places.items() if place.known]
+        known = [name for name, cursor in self._cursors.items() if cursor.known]
         for name, at in sink.positions(known).items() if known else ():
-            if at != self._places[name].at:
-                self._places[name].known = False
+            if at != self._cursors[name].at:
+                self._cursors[name].known = False
                 self._reconcile_s = 0.0  # an older copy, whose states are as old
 
     def _reconcile(self, reader: LedgerReader, sink: Sink) -> None:
@@ -240,20 +249,20 @@ class Projector:
                 return
             self._reconcile_s = time.monotonic() + RECONCILE_S
         try:
-            told, emptied = sink.cameras(), reader.emptied()
-            sink.forget(sorted((told & emptied) - configured))
-            gone = (told | reader.cameras().keys()) - emptied - configured
+            published, emptied = sink.cameras(), reader.emptied()
+            sink.forget(sorted((published & emptied) - configured))
+            removed = (published | reader.cameras().keys()) - emptied - configured
             now = rfc3339(time.time_ns())
             sink.retire(
                 {
                     name: {"name": name, "enabled": "false", "state": "removed", "updated": now}
-                    for name in sorted(gone)
+                    for name in sorted(removed)
                 }
             )
         except SinkError as error:
             if error.kind != "auth":  # states are worth less than events: who may not see them may send
                 raise
-            log.warning("cameras that were removed may stay live in Redis: %s", error)
+            log.warning("cameras that were removed may stay live in sink %s: %s", self._name, error)
 
     def _send_all(self, reader: LedgerReader, sink: Sink) -> None:
         """Send what the ledger has and the sink has not, in turns of one batch a camera."""
@@ -261,69 +270,69 @@ class Projector:
         while behind and time.monotonic() < self._stop_by_s:
             behind = False
             for camera, last_seq in reader.cameras().items():
-                place = self._places.setdefault(camera, _Place())
-                if place.known and place.delivered >= last_seq:
+                cursor = self._cursors.setdefault(camera, Cursor(self._name))
+                if cursor.known and cursor.delivered >= last_seq:
                     continue
-                if time.monotonic() < place.failure.until_s:
+                if time.monotonic() < cursor.failure.until_s:
                     continue
-                behind |= self._send_one(reader, sink, camera, last_seq, place)
+                behind |= self._send_one(reader, sink, camera, last_seq, cursor)
         if (woken_at_s := self._woken_at_s) is not None:
             self._woken_at_s = None
             self._visible_ms.append((time.perf_counter() - woken_at_s) * 1000)
 
-    def _send_one(self, reader: LedgerReader, sink: Sink, camera: str, last_seq: int, place: _Place) -> bool:
+    def _send_one(self, reader: LedgerReader, sink: Sink, camera: str, last_seq: int, cursor: Cursor) -> bool:
         """Send one batch of one camera; return whether there may be more."""
         try:
-            if not place.known:
-                self._find_place(reader, sink, camera, last_seq, place)
-            events = reader.after(camera, place.read_after, BATCH)
+            if not cursor.known:
+                self._find_cursor(reader, sink, camera, last_seq, cursor)
+            events = reader.after(camera, cursor.read_after, BATCH)
             if not events:
                 return False
             began_s = time.perf_counter()
-            at = sink.write(camera, place.at, events)
+            at = sink.write(camera, cursor.at, events)
         except Behind:
-            place.known = False
+            cursor.known = False
             return True
         except SinkError as error:
             if error.kind not in ONE_CAMERA:
                 raise
             with self._lock:
-                place.failure.note(error, time.monotonic())
-                place.known = False
+                cursor.failure.note(error, time.monotonic())
+                cursor.known = False
             return False
         if at != events[-1].id:  # it has more than was ever sent: ask who it belongs to
-            place.known = False
+            cursor.known = False
             return True
         with self._lock:
             self._write_ms.append((time.perf_counter() - began_s) * 1000)
             self._written += len(events)
-            place.at = place.read_after = at
-            place.delivered = at.seq
-            place.failure.clear()
+            cursor.at = cursor.read_after = at
+            cursor.delivered = at.seq
+            cursor.failure.clear()
         return len(events) == BATCH
 
-    def _find_place(
-        self, reader: LedgerReader, sink: Sink, camera: str, last_seq: int, place: _Place
+    def _find_cursor(
+        self, reader: LedgerReader, sink: Sink, camera: str, last_seq: int, cursor: Cursor
     ) -> None:
-        """Ask the sink where it stands with `camera` and put its totals right for that place."""
+        """Ask the sink where it stands with `camera` and put its totals right for that position."""
         at = sink.positions([camera])[camera]
         end = EventId(reader.lineage(), last_seq)
         if at is not None and at > end:
             raise SinkError(
                 "ahead",
-                f"camera {camera}: Redis holds {at} and this ledger ends at {end}: another ledger was "
-                "put in its place; if it is the right one: streamer ledger new-lineage",
+                f"camera {camera}: sink {self._name} holds {at}, this ledger ends at {end}: another ledger "
+                "was put in its place; if it is the right one: streamer ledger new-lineage",
             )
         first = reader.after(camera, at, 1)
         read_after = at
-        if first and last_seq - first[0].id.seq >= self._max_len:
-            # More than the stream may hold: begin where it will end up being trimmed to.
-            read_after = reader.before(camera, EventId(0, last_seq - self._max_len + 1))
+        if first and sink.max_events is not None and last_seq - first[0].id.seq >= sink.max_events:
+            # More than the sink may hold: begin where it will end up being trimmed to.
+            read_after = reader.before(camera, EventId(0, last_seq - sink.max_events + 1))
         sink.replace_totals(camera, reader.totals_at(camera, read_after), read_after)
         with self._lock:
             self._resyncs += 1
-            place.known, place.at, place.read_after = True, at, read_after
-            place.delivered = first[0].id.seq - 1 if first else last_seq
+            cursor.known, cursor.at, cursor.read_after = True, at, read_after
+            cursor.delivered = first[0].id.seq - 1 if first else last_seq
 
 
 def _median(values_ms: Iterable[float]) -> float | None:

@@ -1,9 +1,10 @@
-"""The delivery worker: batches from inference workers to the ledger, acknowledged, then to Redis.
+"""The delivery worker: batches from inference workers to the ledger, acknowledged, then to the sinks.
 
-Two threads, so that a Redis that hangs, lies or is away for a week delays neither a commit nor an
-acknowledgement. This thread owns the bus and the ledger's one writing connection: all batches that wait are
-committed together, then acknowledged. The projector (publisher.py) reads the ledger through a connection of
-its own and writes to Redis; this thread notes in the ledger how far it came, once a second.
+A thread for each sink beside this one, so that a sink that hangs, lies or is away for a week delays neither
+a commit nor an acknowledgement nor another sink. This thread owns the bus and the ledger's one writing
+connection: all batches that wait are committed together, then acknowledged. A publisher (publisher.py)
+reads the ledger through a connection of its own and writes to its sink; this thread notes in the ledger how
+far each came, once a second.
 
 A batch that is not the sender's oldest, nor next to one that was taken, is left unacknowledged: something
 before it was lost with a predecessor of this process and is sent again first. So a camera's events are
@@ -26,7 +27,7 @@ from typing import Any
 
 import msgspec
 
-from streamer.errors import RedisError
+from streamer.errors import StreamerError
 from streamer.events.cloudevents import rfc3339
 from streamer.ipc import bus
 from streamer.ipc.messages import (
@@ -40,11 +41,12 @@ from streamer.ipc.messages import (
     Ready,
     Resume,
     ResumeRequest,
+    SinkAssignment,
     WorkerStatus,
 )
 from streamer.ledger import Ledger, LedgerFull, LedgerLocked, LedgerRefused
-from streamer.sinks.redis import RedisSink
-from streamer.workers.deliver.publisher import Projector
+from streamer.sinks import open_sink
+from streamer.workers.deliver.publisher import Publisher
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ ENDPOINT = "deliver"
 HELLO_EVERY_S = 0.5
 STATUS_EVERY_S = 1.0
 POLL_S = 0.1  # at most; anything that arrives ends it at once
-DRAIN_S = 3.0  # how long close() lets the projector send what is committed
+DRAIN_S = 3.0  # how long close() lets the publishers send what is committed
 
 
 class DeliverWorker:
@@ -62,10 +64,12 @@ class DeliverWorker:
         self.stopping = False
         self._name = name
         self._assignment: DeliverAssignment | None = None
-        self._applied: DeliverAssignment | None = None  # to the ledger and the projector
+        self._applied: DeliverAssignment | None = None  # to the ledger and the publishers
         self._recorded_rev = 0  # the configuration that the ledger keeps
         self._ledger: Ledger | None = None
-        self._projector: Projector | None = None
+        self._publishers: dict[str, Publisher] = {}  # by the sink's name
+        self._sinks: dict[str, SinkAssignment] = {}  # those that were opened, or refused
+        self._sinks_refused: dict[str, str] = {}  # by name, why they cannot be opened
         self._server: bus.Server | None = None
         self._taken: dict[str, int] = {}  # per sender the last batch that is in the ledger
         self._counts = dict.fromkeys(("batches", "events", "repeated", "conflicts", "missing"), 0)
@@ -79,13 +83,13 @@ class DeliverWorker:
         self._supervisor = self._bus.connect("supervisor", self._name)
 
     def step(self) -> None:
-        """Raise StreamerError for what ends this process: the ledger is damaged, or the projector died of
+        """Raise StreamerError for what ends this process: the ledger is damaged, or a publisher died of
         something that it does not expect.
         """
-        if self._projector is not None and not self._projector.alive:
-            raise self._projector.ended_by or RedisError(
-                "the thread that writes to Redis has died: see the log above"
-            )
+        for name, publisher in self._publishers.items():
+            if not publisher.alive:
+                text = f"the thread that writes to sink {name} has died: see the log above"
+                raise publisher.ended_by or StreamerError(text)
         batches: list[tuple[str, Batch]] = []
         asked: list[tuple[str, ResumeRequest]] = []
         for received in self._bus.poll(POLL_S):
@@ -103,11 +107,11 @@ class DeliverWorker:
         self._once_a_while()
 
     def close(self) -> None:
-        """Take what has arrived, let Redis have it if that goes at once, and write the ledger back."""
+        """Take what has arrived, let the sinks have it if that goes at once, and write the ledger back."""
         if self._ledger is not None:
             waiting = [(r.peer, r.message) for r in self._bus.poll(0) if isinstance(r.message, Batch)]
             self._take(waiting)
-            self._stop_projector()
+            self._stop_publishers(list(self._publishers))
             self._ledger.close()
         self._bus.close()
 
@@ -116,9 +120,10 @@ class DeliverWorker:
     def _obey(self, message: Message) -> None:
         if isinstance(message, DeliverAssignment):
             self._assign(message)
-        elif isinstance(message, CameraStatus) and self._projector is not None:
-            told = {**message.status, "updated": rfc3339(time.time_ns())}
-            self._projector.show(message.camera, _state_fields(told))
+        elif isinstance(message, CameraStatus):
+            fields = _state_fields({**message.status, "updated": rfc3339(time.time_ns())})
+            for publisher in self._publishers.values():
+                publisher.show(message.camera, fields)
 
     def _assign(self, new: DeliverAssignment) -> None:
         """Serve, whether the ledger can be opened now or not: what is sent to it waits with the senders."""
@@ -130,7 +135,7 @@ class DeliverWorker:
         self._supervisor.send(Ready(self._name, new.rev))
 
     def _apply(self) -> None:
-        """Open the ledger or set its limits. A changed Redis restarts the projector alone.
+        """Open the ledger or set its limits. A changed sink restarts its own publisher alone.
 
         Raises LedgerRefused, and is tried again then; StorageError.
         """
@@ -146,32 +151,49 @@ class DeliverWorker:
             )
         else:
             self._ledger.set_limits(new.ledger_max_bytes, new.retention_days)
-        if old is None or (old.redis_url, old.stream_max_len) != (new.redis_url, new.stream_max_len):
-            self._stop_projector()
-            self._start_projector(new)
-        if self._projector is not None and new.cameras is not None:
-            self._projector.configure(new.cameras)
+        self._apply_sinks({sink.name: sink for sink in new.sinks}, new.node, self._ledger)
+        if new.cameras is not None:
+            for publisher in self._publishers.values():
+                publisher.configure(new.cameras)
         self._applied = new
 
-    def _start_projector(self, assignment: DeliverAssignment) -> None:
-        if not assignment.redis_url or self._ledger is None:
-            return
-        url, node, max_len = assignment.redis_url, assignment.node, assignment.stream_max_len
-        try:
-            sink = RedisSink(url, node, max_len)
-        except RedisError as error:
-            log.error("%s", error)
-            return
-        self._projector = Projector(self._ledger.path, lambda: sink, max_len)
-        self._projector.start()
+    def _apply_sinks(self, sinks: dict[str, SinkAssignment], node: str, ledger: Ledger) -> None:
+        """Raises LedgerRefused, and goes on from there when it is called again."""
+        gone = [name for name, sink in self._sinks.items() if sinks.get(name) != sink]
+        self._stop_publishers(gone)
+        for name in gone:
+            del self._sinks[name]
+            self._sinks_refused.pop(name, None)
+        ledger.replace_sinks(sinks)
+        for name in [name for name in sinks if name not in self._sinks]:
+            self._sinks[name] = sinks[name]
+            self._start_publisher(sinks[name], node, ledger)
 
-    def _stop_projector(self) -> None:
-        if self._projector is None:
+    def _start_publisher(self, assignment: SinkAssignment, node: str, ledger: Ledger) -> None:
+        name = assignment.name
+        try:
+            sink = open_sink(assignment.kind, assignment.settings, node, assignment.address)
+        except StreamerError as error:
+            log.error("sink %s: %s", name, error)
+            self._sinks_refused[name] = str(error)
             return
-        if not self._projector.stop(DRAIN_S):
-            log.warning("Redis does not answer; what it lacks is sent after the next start")
+        self._publishers[name] = Publisher(ledger.path, name, sink)
+        self._publishers[name].start()
+
+    def _stop_publishers(self, names: list[str]) -> None:
+        """All at the same time: several that do not answer are waited for as long as one."""
+        stopped = {name: self._publishers[name] for name in names if name in self._publishers}
+        if not stopped:
+            return
+        for publisher in stopped.values():
+            publisher.begin_stop(DRAIN_S)
+        end_s = time.monotonic() + DRAIN_S
+        for name, publisher in stopped.items():
+            if not publisher.join(max(0.0, end_s - time.monotonic())):
+                log.warning("sink %s does not answer; what it lacks is sent after the next start", name)
         self._try(self._mark)
-        self._projector = None
+        for name in stopped:
+            del self._publishers[name]
 
     # ---- inference workers
 
@@ -201,8 +223,8 @@ class DeliverWorker:
         self._note(None)
         self._commit_ms.append((time.perf_counter() - began_s) * 1000)
         self._acknowledge(taken)
-        if self._projector is not None:
-            self._projector.wake()
+        for publisher in self._publishers.values():
+            publisher.wake()
         self._counts["batches"] += len(batches)
         self._counts["events"] += done.stored
         self._counts["repeated"] += done.repeated
@@ -254,17 +276,14 @@ class DeliverWorker:
             ledger.record_config(new.config_rev, new.config_json)
             self._recorded_rev = new.config_rev
         self._mark()
-        if ledger.tick() and self._projector is not None:
-            self._projector.look_again()
+        if ledger.tick():
+            for publisher in self._publishers.values():
+                publisher.recheck()
 
     def _mark(self) -> None:
-        """Without Redis all that is committed counts as delivered, so that it may be pruned."""
-        if self._ledger is None:
-            return
-        if self._projector is not None:
-            self._ledger.mark(self._projector.marks())
-        elif self._assignment is not None and not self._assignment.redis_url:
-            self._ledger.mark(self._ledger.last_seqs())
+        """Not before the ledger was told of the sinks that there are: it keeps events for those it knows."""
+        if self._ledger is not None and self._applied is not None:
+            self._ledger.mark({name: p.positions() for name, p in self._publishers.items()})
 
     def _try(self, action: Callable[[], None]) -> None:
         """Run what may as well be done a second later."""
@@ -300,14 +319,20 @@ class DeliverWorker:
         if times_ms:
             ledger["commit_ms_p50"] = round(times_ms[len(times_ms) // 2], 3)
             ledger["commit_ms_p99"] = round(times_ms[len(times_ms) * 99 // 100], 3)
-        redis: dict[str, Any] = {"state": "off"}
-        if self._projector is not None:
-            redis = self._projector.status()
-        elif self._applied is None:
-            redis = {"state": "connecting"}
-        elif self._applied.redis_url:
-            redis = {"state": "refused", "last_error": "redis.url is not understood"}
-        return {"ledger": ledger, "redis": redis, "taken": dict(self._counts), "damaged": self._bus.damaged}
+        sinks = self._assignment.sinks if self._assignment is not None else ()
+        return {
+            "ledger": ledger,
+            "sinks": {sink.name: {"kind": sink.kind, **self._sink_status(sink.name)} for sink in sinks},
+            "taken": dict(self._counts),
+            "damaged": self._bus.damaged,
+        }
+
+    def _sink_status(self, name: str) -> dict[str, Any]:
+        if name in self._publishers:
+            return self._publishers[name].status()
+        if name in self._sinks_refused:
+            return {"state": "refused", "last_error": self._sinks_refused[name]}
+        return {"state": "connecting"}
 
 
 def _state_fields(status: dict[str, Any]) -> dict[str, str]:

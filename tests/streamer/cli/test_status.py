@@ -66,7 +66,15 @@ STATUS: dict[str, Any] = {
     "cameras": [GATE, YARD],
     "workers": [INFER, {"name": "capture-0", "state": "waiting", "pid": None, "beat_age_s": None}],
     "ledger": {"state": "ok", "committed": 17, "undelivered": 3, "bytes": 300_000, "max_bytes": 2 << 30},
-    "redis": {"state": "down", "last_error": "connection refused", "written": 14, "blocked": {}},
+    "sinks": {
+        "redis": {
+            "kind": "redis",
+            "state": "down",
+            "last_error": "connection refused",
+            "written": 14,
+            "blocked": {},
+        }
+    },
     "warnings": ["the configuration on disk is not in force"],
 }
 

@@ -12,29 +12,29 @@ from streamer.events.cloudevents import EventId
 from streamer.ledger import Ledger
 from streamer.sinks.base import SinkError
 from streamer.sinks.memory import MemorySink
-from streamer.workers.deliver.publisher import Projector
+from streamer.workers.deliver.publisher import Publisher
 from tests.patience import patient
 from tests.streamer.test_ledger import NOW_NS, Clock, crossing
 
 
 class Setting:
-    """A ledger, a sink in memory and the projector between them."""
+    """A ledger, a sink in memory and the publisher between them."""
 
-    def __init__(self, path: Path, max_len: int = 100_000) -> None:
+    def __init__(self, path: Path, max_events: int | None = None) -> None:
         self.clock = Clock()
         self.ledger = Ledger(path, "n", max_bytes=1 << 26, retention_days=30, now_ns=self.clock)
-        self.sink = MemorySink()
-        self.max_len = max_len
-        self.projector = self.start()
+        self.ledger.replace_sinks(["memory"])
+        self.sink = MemorySink(max_events)
+        self.publisher = self.start()
 
-    def start(self) -> Projector:
-        self.projector = Projector(self.ledger.path, lambda: self.sink, self.max_len)
-        self.projector.start()
-        return self.projector
+    def start(self) -> Publisher:
+        self.publisher = Publisher(self.ledger.path, "memory", self.sink)
+        self.publisher.start()
+        return self.publisher
 
     def commit(self, first: int, last: int, camera: str = "gate") -> None:
         self.ledger.commit([crossing(n, camera) for n in range(first, last + 1)])
-        self.projector.wake()
+        self.publisher.wake()
 
     def sent(self, camera: str = "gate") -> list[int]:
         return [event.id.seq for event in self.sink.events.get(camera, [])]
@@ -42,7 +42,7 @@ class Setting:
     def until(self, true: Callable[[], bool], timeout_s: float = 15.0) -> None:
         end_s = time.monotonic() + patient(timeout_s)
         while not true():
-            assert time.monotonic() < end_s, self.projector.status()
+            assert time.monotonic() < end_s, self.publisher.status()
             time.sleep(0.01)
 
     def until_sent(self, last: int, camera: str = "gate") -> None:
@@ -53,7 +53,7 @@ class Setting:
 def setting(tmp_path: Path) -> Iterator[Setting]:
     setting = Setting(tmp_path / "ledger.sqlite")
     yield setting
-    assert setting.projector.stop(5.0)
+    assert setting.publisher.stop(5.0)
     setting.ledger.close()
 
 
@@ -62,7 +62,7 @@ def test_what_is_committed_is_sent_and_marked(setting: Setting) -> None:
     setting.commit(1, 3, "yard")
     setting.until_sent(450)
     setting.until_sent(3, "yard")
-    setting.until(lambda: setting.projector.marks() == {"gate": 450, "yard": 3})
+    setting.until(lambda: setting.publisher.positions() == {"gate": 450, "yard": 3})
     assert setting.sent() == list(range(1, 451))
     assert setting.sink.totals["gate"] == {"line/door/in/1/person": 450}
 
@@ -89,7 +89,7 @@ def test_an_older_copy_gets_what_it_lacks(setting: Setting) -> None:
 def test_totals_are_right_where_the_events_behind_them_are_pruned(setting: Setting) -> None:
     setting.commit(1, 30)
     setting.until_sent(30)
-    setting.ledger.mark({"gate": 20})
+    setting.ledger.mark({"memory": {"gate": 20}})
     setting.clock.now_ns = NOW_NS + 40 * 86_400_000_000_000
     setting.ledger.tick()
     setting.sink.events.clear()
@@ -100,27 +100,27 @@ def test_totals_are_right_where_the_events_behind_them_are_pruned(setting: Setti
 
 
 def test_of_more_than_the_stream_may_hold_the_newest_are_sent(tmp_path: Path) -> None:
-    setting = Setting(tmp_path / "l", max_len=100)
-    setting.projector.stop(5.0)
+    setting = Setting(tmp_path / "l", max_events=100)
+    setting.publisher.stop(5.0)
     setting.ledger.commit([crossing(n) for n in range(1, 1001)])
     setting.start()
     setting.until_sent(1000)
     assert setting.sent() == list(range(901, 1001))
     assert setting.sink.totals["gate"] == {"line/door/in/1/person": 1000}
-    setting.projector.stop(5.0)
+    setting.publisher.stop(5.0)
     setting.ledger.close()
 
 
 def test_a_failing_sink_is_told_by_its_kind_and_gets_all_when_it_is_back(setting: Setting) -> None:
     setting.sink.failure = SinkError("readonly", "a replica")
     setting.commit(1, 5)
-    setting.until(lambda: setting.projector.status()["state"] == "readonly")
-    assert setting.projector.status()["last_error"] == "a replica"
+    setting.until(lambda: setting.publisher.status()["state"] == "readonly")
+    assert setting.publisher.status()["last_error"] == "a replica"
     setting.commit(6, 9)
     setting.sink.failure = None
     setting.until_sent(9)
     assert setting.sent() == list(range(1, 10))
-    setting.until(lambda: setting.projector.status()["state"] == "up")
+    setting.until(lambda: setting.publisher.status()["state"] == "up")
 
 
 def test_a_trouble_of_one_camera_holds_up_no_other(setting: Setting) -> None:
@@ -131,19 +131,19 @@ def test_a_trouble_of_one_camera_holds_up_no_other(setting: Setting) -> None:
     setting.commit(2, 2)
     setting.commit(1, 2, "yard")
     setting.until_sent(2, "yard")
-    setting.until(lambda: "gate" in setting.projector.status()["blocked"])
-    assert "another ledger" in setting.projector.status()["blocked"]["gate"]
+    setting.until(lambda: "gate" in setting.publisher.status()["blocked"])
+    assert "another ledger" in setting.publisher.status()["blocked"]["gate"]
     assert len(stream) == 1
-    assert setting.projector.status()["state"] == "up"
+    assert setting.publisher.status()["state"] == "up"
 
 
 def test_after_a_restored_ledger_a_new_lineage_goes_on_in_the_stream(setting: Setting) -> None:
     setting.commit(1, 5)
     setting.until_sent(5)
-    assert setting.projector.stop(5.0)
+    assert setting.publisher.stop(5.0)
     stream = setting.sink.events["gate"]
     stream.append(stream[-1]._replace(id=EventId(setting.ledger.lineage, 9)))  # 6 to 9: lost with the disk
-    setting.ledger.mark({"gate": 5})
+    setting.ledger.mark({"memory": {"gate": 5}})
     setting.ledger.commit([crossing(6)])
     setting.clock.now_ns += 1_000_000_000
     lineage = setting.ledger.new_lineage("restored")
@@ -155,7 +155,7 @@ def test_after_a_restored_ledger_a_new_lineage_goes_on_in_the_stream(setting: Se
 
 def test_states_are_published_and_kept_over_a_failure(setting: Setting) -> None:
     setting.sink.failure = SinkError("down", "away")
-    setting.projector.show("gate", {"state": "live"})
-    setting.until(lambda: setting.projector.status()["state"] == "down")
+    setting.publisher.show("gate", {"state": "live"})
+    setting.until(lambda: setting.publisher.status()["state"] == "down")
     setting.sink.failure = None
     setting.until(lambda: setting.sink.states == {"gate": {"state": "live"}})
