@@ -15,7 +15,7 @@ from pipelines.detect.card import ModelCard, ScoreLimits
 from pipelines.detect.errors import AnswerRefused, FrameRefused, ModelRefused
 from pipelines.detect.heads import Head, Signature, find_head
 from pipelines.detect.heads.base import Shape
-from pipelines.detect.labels import COCO_80, group_of, labels_of
+from pipelines.detect.labels import COCO_80, labels_of
 from pipelines.detect.letterbox import Placement
 from pipelines.detect.nms import suppress
 from pipelines.detect.onnx_file import OnnxFile, read_onnx
@@ -221,10 +221,6 @@ def check_boxes(boxes_xyxy: Floats, max_reach: float) -> None:
         raise AnswerRefused("a box that is infinite, not a number or far outside the picture")
     if (boxes_xyxy[:, 2:] < boxes_xyxy[:, :2]).any():
         raise AnswerRefused("a box of negative size")
-
-
-def default_groups(names: Sequence[str]) -> dict[str, str]:
-    return {name: group_of(name) for name in names}
 
 
 def _exported_names(metadata: dict[str, str]) -> tuple[str, ...]:

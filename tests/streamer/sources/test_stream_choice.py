@@ -13,8 +13,8 @@ from streamer.cli.main import cli
 from streamer.config.schema import CameraConfig
 from streamer.errors import ConfigError, NoSuchStream, SourceDamaged
 from streamer.sources.base import SourceInfo, create_source
-from streamer.sources.choosing import told
 from streamer.sources.probe import probe
+from streamer.sources.stream_selection import told
 from tests.clips import make_audio, make_clip, number_of, put_together
 from tests.streamer.sources.test_file import read_all
 
