@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from pipelines.detect.card import ModelCard, ScoreLimits
-from pipelines.detect.errors import AnswerRefused, FrameRefused, ModelRefused
+from pipelines.detect.errors import InferenceRejected, InvalidOutput, ModelRefused
 from pipelines.detect.heads import Head, Signature, find_head
 from pipelines.detect.heads.base import Shape
 from pipelines.detect.labels import COCO_80, labels_of
@@ -99,7 +99,7 @@ class ModelFile:
         """Raise ModelRefused if the answer to a plain grey frame is not one that `head` can read."""
         try:
             head.decode(answer, self.card.score)
-        except AnswerRefused as error:
+        except InvalidOutput as error:
             raise ModelRefused(
                 f"{self.path}: its answer to a grey picture has {error}: wrong head?"
             ) from error
@@ -159,17 +159,17 @@ def in_picture(
 def each_frame(
     read: Callable[[A, Placement], Detections], answers: Sequence[A], placements: Sequence[Placement]
 ) -> list[Detections]:
-    """`read` every frame's answer. Raises FrameRefused, the good frames inside, where it refuses some."""
+    """`read` every frame's answer. Raises InferenceRejected, with the good frames, where it refuses some."""
     found: list[Detections | None] = []
     reasons: dict[int, str] = {}
     for i, (answer, placement) in enumerate(zip(answers, placements, strict=True)):
         try:
             found.append(read(answer, placement))
-        except AnswerRefused as error:
+        except InvalidOutput as error:
             reasons[i] = str(error)
             found.append(None)
     if reasons:
-        raise FrameRefused(reasons, tuple(found))
+        raise InferenceRejected(reasons, tuple(found))
     return [detections for detections in found if detections is not None]
 
 
@@ -188,7 +188,7 @@ class Postprocessor:
     def run(
         self, outputs: Sequence[Sequence[Floats]], placements: Sequence[Placement], *, faint: bool = False
     ) -> list[Detections]:
-        """`outputs[i]` is frame i's share of each output. Raises FrameRefused, the good frames inside."""
+        """`outputs[i]` is frame i's share of each output. Raises InferenceRejected, with the good frames."""
         return each_frame(self._both if faint else self._one, outputs, placements)
 
     def _both(self, answer: Sequence[Floats], placement: Placement) -> Detections:
@@ -211,16 +211,16 @@ class Postprocessor:
 
     def _check(self, boxes: Floats) -> None:
         if len(boxes) > MAX_CANDIDATES:
-            raise AnswerRefused(f"{len(boxes)} boxes, where {MAX_CANDIDATES} are possible")
+            raise InvalidOutput(f"{len(boxes)} boxes, where {MAX_CANDIDATES} are possible")
         check_boxes(boxes, self._max_reach)
 
 
 def check_boxes(boxes_xyxy: Floats, max_reach: float) -> None:
-    """Raise AnswerRefused for what is no box within `max_reach` pixels of the picture's corner."""
+    """Raise InvalidOutput for what is no box within `max_reach` pixels of the picture's corner."""
     if not np.abs(boxes_xyxy).max() <= max_reach:  # also true for NaN
-        raise AnswerRefused("a box that is infinite, not a number or far outside the picture")
+        raise InvalidOutput("a box that is infinite, not a number or far outside the picture")
     if (boxes_xyxy[:, 2:] < boxes_xyxy[:, :2]).any():
-        raise AnswerRefused("a box of negative size")
+        raise InvalidOutput("a box of negative size")
 
 
 def _exported_names(metadata: dict[str, str]) -> tuple[str, ...]:
