@@ -233,9 +233,9 @@ class TorchDetector:
     # ---- on the host
 
     def _read(self, tables: Sequence[Floats], placements: Sequence[Placement]) -> list[Detections]:
-        return each_frame(self._one, tables, placements)
+        return each_frame(self._frame, tables, placements)
 
-    def _one(self, table: Floats, placement: Placement) -> Detections:
+    def _frame(self, table: Floats, placement: Placement) -> Detections:
         """`table` (K, COLUMNS); its first row has the highest score."""
         if not np.isfinite(table[0, 4]):
             raise InvalidOutput("a score that is infinite or not a number")
