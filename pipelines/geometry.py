@@ -1,4 +1,4 @@
-"""Plane geometry on arrays: overlap of boxes, sides of lines, points in polygons.
+"""Plane geometry on arrays: overlap of boxes, sides of lines, points in polygons, the map to the ground.
 
 Pure functions of numpy arrays; coordinates are normalised (x right, y down) but any unit works.
 """
@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Points = Sequence[tuple[float, float]]
 AnyFloats = npt.NDArray[np.floating[Any]]
 
 GRID = 24
+MAX_CONDITION = 1e8  # of a homography's equations: beyond, four points say nothing
 BORDER = 0.02  # of the picture: a box this near to its border is cut by it, and a line goes on beyond it
 
 
@@ -180,9 +182,42 @@ class Polyline:
         return np.where(size > 1e-9, mixed / np.maximum(size, 1e-9), normal)
 
 
-def side_of_line(points_xy: AnyFloats, line_xy: Sequence[tuple[float, float]]) -> Array:
-    """(N,) signed distance of (N, 2) points from a line: positive on the right, negative on the left."""
-    return Polyline(line_xy).locate(points_xy)[0]
+class Homography:
+    """From the picture to the ground: the plane projective map through four points.
+
+    Four point pairs determine its eight numbers (Hartley and Zisserman, "Multiple View Geometry", 2nd ed.,
+    section 4.1); the ninth is 1. It holds for points on the ground plane only: the feet of boxes, not their
+    middles. `points_xyn` are in the picture, `ground_m` the same four in metres. Raises ValueError for
+    points that determine no map.
+    """
+
+    def __init__(self, points_xyn: Points, ground_m: Points) -> None:
+        rows, right = [], []
+        for (u, v), (x, y) in zip(points_xyn, ground_m, strict=True):
+            rows.append([u, v, 1, 0, 0, 0, -x * u, -x * v])
+            rows.append([0, 0, 0, u, v, 1, -y * u, -y * v])
+            right += [x, y]
+        scale = max(1.0, float(np.abs(right).max()))
+        system = np.array(rows, np.float64)
+        if np.linalg.cond(system / np.array([scale] * 6 + [scale**2] * 2)) > MAX_CONDITION:
+            raise ValueError("calibration: the four points determine no ground: choose four farther apart")
+        values = np.linalg.solve(system, np.array(right))
+        self.matrix: Array = np.append(values, 1.0).reshape(3, 3)
+        corners = np.column_stack([np.array(points_xyn), np.ones(4)])
+        depth = corners @ self.matrix[2]
+        if not ((depth > 0).all() or (depth < 0).all()):
+            raise ValueError("calibration: the horizon runs between the four points: check their order")
+        self._sign = 1.0 if depth[0] > 0 else -1.0
+        self._min_depth = 0.02 * float(np.abs(depth).min())
+
+    def to_ground(self, points_xyn: Array) -> Array:
+        """(N, 2) points of the picture in metres; NaN at and beyond the horizon."""
+        lifted = np.column_stack([points_xyn, np.ones(len(points_xyn))]) @ self.matrix.T
+        depth = lifted[:, 2] * self._sign
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ground = lifted[:, :2] / lifted[:, 2:]
+        ground[~(depth > self._min_depth)] = np.nan
+        return np.asarray(ground)
 
 
 def fit(width: int, height: int, max_width: int) -> tuple[int, int]:

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.actions.action_frame import Seen
+from pipelines.actions.action_frame import ActionFrame
 from pipelines.actions.engine import ActionEngine
 from pipelines.camera_rules import CameraRules
-from pipelines.count import Analytics, create_analytics
+from pipelines.count import CameraCounts
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.errors import FrameRefused
 from pipelines.detect.filter import DetectionFilter
-from pipelines.scene.tracker import SceneWatch
+from pipelines.scene.tracker import SceneTracker
 from pipelines.skeleton import MIN_SCORE
 from pipelines.track import Tracker, create_tracker
 from pipelines.track.colour_histogram import colours, small_colours
@@ -38,8 +38,8 @@ class _Camera:
     rules: CameraRules
     filter: DetectionFilter
     tracker: Tracker
-    analytics: Analytics
-    scene: SceneWatch | None = None
+    analytics: CameraCounts
+    scene: SceneTracker | None = None
     submitted_ns: int | None = None  # the media time of the last frame
     scene_before: dict[str, Any] | None = None  # of a checkpoint, until there is a watch that takes it
 
@@ -103,7 +103,7 @@ class Pipeline:
             rules=rules,
             filter=DetectionFilter(rules, self.labels),
             tracker=create_tracker(),
-            analytics=create_analytics(rules, self.labels),
+            analytics=CameraCounts(rules, self.labels),
         )
         if self.actions is not None:
             self.actions.open_camera(camera)
@@ -121,7 +121,7 @@ class Pipeline:
         state.filter = chosen
         state.rules = rules
 
-    def watch_scene(self, camera: str, scene: SceneWatch | None, stamp: Stamp | None) -> list[Event]:
+    def watch_scene(self, camera: str, scene: SceneTracker | None, stamp: Stamp | None) -> list[Event]:
         """Look at the camera's whole picture from now on, or not any more.
 
         `stamp` is of its last frame, where there was one. A watch of the same model goes on from the one
@@ -239,7 +239,7 @@ class Pipeline:
             return results
         images = pending.images or (None,) * len(results)
         seen = [
-            Seen(
+            ActionFrame(
                 result.stamp,
                 result.tracks,
                 aspect,

@@ -26,7 +26,7 @@ JHMDB_15 = (
     *("right_elbow", "left_elbow", "right_knee", "left_knee", "right_wrist", "left_wrist"),
     *("right_ankle", "left_ankle"),
 )
-LEAST_JOINTS, MOST_JOINTS = 5, 133  # 133: a whole body with hands and face
+MIN_JOINTS, MAX_JOINTS = 5, 133  # 133: a whole body with hands and face
 MIN_SCORE = 0.05  # below: not seen
 
 
@@ -37,9 +37,9 @@ class Skeleton:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if not LEAST_JOINTS <= len(self.names) <= MOST_JOINTS:
+        if not MIN_JOINTS <= len(self.names) <= MAX_JOINTS:
             raise ValueError(
-                f"{len(self.names)} joints, where a body has {LEAST_JOINTS} to {MOST_JOINTS}: "
+                f"{len(self.names)} joints, where a body has {MIN_JOINTS} to {MAX_JOINTS}: "
                 "name each joint once"
             )
         if len(set(self.names)) < len(self.names):

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.camera_rules import CameraRules
-from pipelines.count import create_analytics
+from pipelines.count import CameraCounts
 from pipelines.events import LINE_CROSSED
 from pipelines.rules import LineSpec
 from pipelines.track import create_tracker
@@ -195,7 +195,7 @@ def _perfect(
 
 
 def _events(view: View, frames: Iterable[tuple[Stamp, Tracks]]) -> list[Event]:
-    analytics = create_analytics(CameraRules(lines=(view.line,)), LABELS)
+    analytics = CameraCounts(CameraRules(lines=(view.line,)), LABELS)
     events: list[Event] = []
     for stamp, tracks in frames:
         events += analytics.update(stamp, tracks)

@@ -33,7 +33,6 @@ PURE = (
     "count",
     "analytics",
     "events",
-    "homography",
 )  # rooms of pipelines that touch no files
 CLOCKED = ("train",)  # decision 014: a training run has a time budget; nothing there sees a live frame
 FILE_CALLS = {"open", "Path", "read_text", "write_text", "read_bytes", "write_bytes"}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines.actions.card import ActionCard
 from pipelines.actions.people_layout import GROUP as PEOPLE
+from pipelines.class_names import find, named_by_any
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
@@ -83,7 +84,7 @@ def _check_detector(path: Path, card: ActionCard, detector: Traits) -> None:
 
 def check_people(path: Path, groups: Sequence[str]) -> None:
     """Raise ModelRefused where a detector of these groups knows no people."""
-    if PEOPLE not in groups:
+    if find(PEOPLE, groups) is None:
         raise ModelRefused(
             f"{path}: people are an input, of which the detector knows nothing (it has "
             f"{', '.join(dict.fromkeys(groups))[:120]}): choose another"
@@ -120,7 +121,8 @@ def check_groups(
 ) -> tuple[bool, ...]:
     """Which of the `known` groups of a detector are looked at. Raises ValueError where it is none."""
     wanted = asked or card.groups
-    watched = tuple(not wanted or group in wanted for group in known)
+    meant = named_by_any(wanted, known)
+    watched = tuple(not wanted or group in meant for group in known)
     if not card.whole_picture and not any(watched):
         raise ValueError(
             f"{path}: looks at {', '.join(wanted)}, of which the detector knows nothing (it has "
@@ -129,7 +131,7 @@ def check_groups(
     return watched
 
 
-def check_kept(
+def check_class_filter(
     path: Path, card: ActionCard, asked: tuple[str, ...], wanted: Sequence[str], classes: Mapping[str, str]
 ) -> None:
     """Raise ValueError where a camera that wants these classes or groups alone leaves nothing to look at.
@@ -139,8 +141,9 @@ def check_kept(
     looked_at = asked or card.groups
     if card.whole_picture or not wanted or not looked_at:
         return
-    kept = {group for name, group in classes.items() if name in wanted or group in wanted}
-    if not kept & set(looked_at):
+    meant = named_by_any(wanted, {*classes, *classes.values()})
+    kept = {group for name, group in classes.items() if name in meant or group in meant}
+    if not named_by_any(looked_at, kept):
         raise ValueError(
             f"{path}: looks at {', '.join(looked_at)}, of which the camera's classes leave nothing (they are "
             f"{', '.join(wanted)[:120]}): add {looked_at[0]} to them, or leave actions out"

@@ -16,7 +16,7 @@ from pipelines.values import Floats, Image
 # Of ImageNet, in RGB: what published backbones were trained with.
 MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
 STD = np.array([0.229, 0.224, 0.225], np.float32) * 255
-LEAST_CROP = 2  # pixels
+MIN_CROP_PX = 2  # pixels
 
 
 class CropEmbedder:
@@ -53,7 +53,7 @@ def crop(image: Image, box_xyxyn: Floats, card: EmbedderCard) -> Image:
     left, top = max(0, int(x1 - mx)), max(0, int(y1 - my))
     right, bottom = min(wide, int(x2 + mx) + 1), min(high, int(y2 + my) + 1)
     canvas: Image = np.full((card.input_size[1], card.input_size[0], 3), 114, np.uint8)
-    if right - left < LEAST_CROP or bottom - top < LEAST_CROP:
+    if right - left < MIN_CROP_PX or bottom - top < MIN_CROP_PX:
         return canvas
     scale = min(card.input_size[0] / (right - left), card.input_size[1] / (bottom - top))
     width, height = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))

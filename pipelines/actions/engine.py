@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.actions.action_frame import WHOLE, FrameValues, Seen
-from pipelines.actions.compatibility import check_card, check_groups, check_kept
+from pipelines.actions.action_frame import FULL_FRAME_ID, ActionFrame, FrameFeatures
+from pipelines.actions.compatibility import check_card, check_class_filter, check_groups
 from pipelines.actions.embed import CropEmbedder
-from pipelines.actions.hysteresis import Action, Decider
+from pipelines.actions.hysteresis import Action, HysteresisTrigger
 from pipelines.actions.inputs import boxes_to_values
 from pipelines.actions.runtime import ActionModel
-from pipelines.actions.state import KeptCamera, KeptTrack, restored
+from pipelines.actions.state import ActionCameraState, ActionTrackState, restored
 from pipelines.actions.windows import GAP_S, Clock, Ring, stack
 from pipelines.events import ACTION_DETECTED
 from pipelines.values import Detections, Event, Floats, Labels, Stamp
 
-MOST_TRACKS = 256  # of a camera; more are not looked at
+MAX_TRACKS = 256  # of a camera; more are not looked at
 NS_PER_S = 1_000_000_000
 
 
@@ -66,14 +66,14 @@ class ActionEngine:
         if card.kind == "crops" and embedder is None:
             raise ValueError(f"{model.path}: a model of crops needs its backbone beside it")
         self._embedder = embedder
-        self._see = FrameValues(card, labels, settings.joints, embedder)
+        self._features = FrameFeatures(card, labels, settings.joints, embedder)
         self._labels = labels
         self._watched = np.array(check_groups(model.path, card, settings.groups, labels.groups), np.bool_)
         if settings.min_duration_s is None:
             self._min_duration_s = card.min_duration_s
         else:
             self._min_duration_s = settings.min_duration_s
-        self._cameras: dict[str, KeptCamera] = {}
+        self._cameras: dict[str, ActionCameraState] = {}
 
     @property
     def needs_pixels(self) -> bool:
@@ -99,13 +99,13 @@ class ActionEngine:
 
     # ---- cameras
 
-    def check_classes(self, wanted: Sequence[str]) -> None:
+    def check_classes(self, classes_wanted: Sequence[str]) -> None:
         """Raise ValueError where a camera that wants these classes alone leaves nothing to look at."""
         classes = dict(zip(self._labels.names, self._labels.groups, strict=True))
-        check_kept(self.model.path, self.card, self.settings.groups, wanted, classes)
+        check_class_filter(self.model.path, self.card, self.settings.groups, classes_wanted, classes)
 
     def open_camera(self, camera: str) -> None:
-        self._cameras[camera] = KeptCamera()
+        self._cameras[camera] = ActionCameraState()
 
     def close_camera(self, camera: str) -> None:
         self._cameras.pop(camera, None)
@@ -118,39 +118,39 @@ class ActionEngine:
 
     # ---- frames
 
-    def update(self, frames: Sequence[Seen]) -> list[list[Event]]:
+    def update(self, frames: Sequence[ActionFrame]) -> list[list[Event]]:
         """The events of each frame. All windows that are due, of all the frames, are classified at once."""
-        due: list[tuple[int, int, KeptTrack]] = []
-        for index, seen in enumerate(frames):
-            due += [(index, track_id, track) for track_id, track in self._take(seen)]
+        due: list[tuple[int, int, ActionTrackState]] = []
+        for index, frame in enumerate(frames):
+            due += [(index, track_id, track) for track_id, track in self._add_frame(frame)]
         events: list[list[Event]] = [[] for _ in frames]
         if not due:
             return events
         shape = (self.card.window, *self.card.frame_shape())
-        taken = [track.ring.take() for _, _, track in due]
-        answers, attention = self.model.classify(stack((values for values, _ in taken), shape))
-        for row, ((index, track_id, track), (_, moments_s)) in enumerate(zip(due, taken, strict=True)):
+        windows = [track.ring.take() for _, _, track in due]
+        answers, attention = self.model.classify(stack((values for values, _ in windows), shape))
+        for row, ((index, track_id, track), (_, moments_s)) in enumerate(zip(due, windows, strict=True)):
             weights = list(zip(moments_s.tolist(), attention[row].tolist(), strict=True))
             now_s = float(moments_s[-1]) - self.card.lag_s
-            for decider, answer in zip(track.deciders, answers, strict=True):
-                for action in decider.see(now_s, answer[row].tolist(), weights):
+            for trigger, answer in zip(track.triggers, answers, strict=True):
+                for action in trigger.update(now_s, answer[row].tolist(), weights):
                     events[index].append(self._event(frames[index].stamp, track_id, track, action))
         return events
 
-    def _take(self, seen: Seen) -> list[tuple[int, KeptTrack]]:
+    def _add_frame(self, frame: ActionFrame) -> list[tuple[int, ActionTrackState]]:
         """Keep what is new of a frame; return the tracks whose window is due."""
-        camera = self._cameras[seen.stamp.camera]
-        if camera.epoch != seen.stamp.epoch:
-            camera.epoch, camera.base_ns = seen.stamp.epoch, seen.stamp.media_ns
+        camera = self._cameras[frame.stamp.camera]
+        if camera.epoch != frame.stamp.epoch:
+            camera.epoch, camera.base_ns = frame.stamp.epoch, frame.stamp.media_ns
             camera.begin()
-        now_s = (seen.stamp.media_ns - camera.base_ns) / NS_PER_S
+        now_s = (frame.stamp.media_ns - camera.base_ns) / NS_PER_S
         moment_s = self._moment_s(camera, now_s)
-        wanting = self._wanting(camera, seen, now_s)
-        values = self._see.of(camera, seen, wanting) if moment_s is not None else {}
-        if seen.faint is not None and self.needs_faint:
-            values |= self._follow(camera, seen, seen.faint, now_s)
-        if moment_s is not None and seen.maps is not None:
-            camera.before = seen.maps
+        due_rows = self._due_tracks(camera, frame, now_s)
+        values = self._features.extract(camera, frame, due_rows) if moment_s is not None else {}
+        if frame.faint is not None and self.needs_faint:
+            values |= self._recover(camera, frame, frame.faint, now_s)
+        if moment_s is not None and frame.maps is not None:
+            camera.before = frame.maps
         due = []
         for track_id, value in values.items():
             if not np.isfinite(value).all():
@@ -163,7 +163,7 @@ class ActionEngine:
         camera.forget(now_s)
         return due
 
-    def _moment_s(self, camera: KeptCamera, now_s: float) -> float | None:
+    def _moment_s(self, camera: ActionCameraState, now_s: float) -> float | None:
         """When the frame is, for the rings; None where it is not looked at. What is embedded is taken at the
         moments at which clips were for training; boxes and joints at those that each track's ring wants."""
         if self.card.kind in ("pose", "boxes"):
@@ -173,70 +173,76 @@ class ActionEngine:
         moment_s = camera.clock.tick(now_s)
         if moment_s is not None:
             if not 0 < moment_s - camera.moment_s <= GAP_S:  # the rings begin anew, and so does all else
-                camera.before = camera.picture = None
+                camera.before = camera.full_frame = None
             camera.moment_s = moment_s
         return moment_s
 
-    def _wanting(self, camera: KeptCamera, seen: Seen, now_s: float) -> dict[int, int]:
-        """Track id -> row of the tracks whose ring wants this frame. WHOLE has no row: -1."""
+    def _due_tracks(self, camera: ActionCameraState, frame: ActionFrame, now_s: float) -> dict[int, int]:
+        """Track id -> row of the tracks whose ring wants this frame. FULL_FRAME_ID has no row: -1."""
         if self.card.whole_picture:
-            track = self._track(camera, WHOLE, now_s)
+            track = self._track(camera, FULL_FRAME_ID, now_s)
             track.box = (0.0, 0.0, 1.0, 1.0)
-            return {WHOLE: -1} if self._wants(track, now_s) else {}
-        tracks = seen.tracks
+            return {FULL_FRAME_ID: -1} if self._wants(track, now_s) else {}
+        tracks = frame.tracks
         rows = np.flatnonzero(tracks.observed & self._watched[tracks.class_ids])
-        wanting = {}
+        due_rows = {}
         for row in rows.tolist():
             track_id = int(tracks.track_ids[row])
-            if track_id not in camera.tracks and len(camera.tracks) >= MOST_TRACKS:
+            if track_id not in camera.tracks and len(camera.tracks) >= MAX_TRACKS:
                 camera.dropped += 1
                 continue
             track = self._track(camera, track_id, now_s)
             track.class_id = int(tracks.class_ids[row])
             track.box = tuple(tracks.boxes_xyxyn[row].tolist())
             if self._wants(track, now_s):
-                wanting[track_id] = row
-        return wanting
+                due_rows[track_id] = row
+        return due_rows
 
-    def _follow(self, camera: KeptCamera, seen: Seen, faint: Detections, now_s: float) -> dict[int, Floats]:
+    def _recover(
+        self, camera: ActionCameraState, frame: ActionFrame, faint: Detections, now_s: float
+    ) -> dict[int, Floats]:
         """Values of tracks that the tracker did not see in this frame, and the detector faintly."""
-        tracks = seen.tracks
+        tracks = frame.tracks
         rows = np.flatnonzero(tracks.observed & self._watched[tracks.class_ids])
         sure = {int(tracks.track_ids[row]): tracks.boxes_xyxyn[row] for row in rows}
-        found = camera.follower.see(now_s, sure, faint.boxes_xyxyn, tracks.boxes_xyxyn[tracks.observed])
+        recovered = camera.recovery.update(
+            now_s, sure, faint.boxes_xyxyn, tracks.boxes_xyxyn[tracks.observed]
+        )
         values = {}
-        for track_id, box in found.items():
+        for track_id, box in recovered.items():
             track = camera.tracks.get(track_id)
             if track is None:
                 continue
             track.seen_s, track.box = now_s, tuple(box.tolist())
             if track.ring.wants(now_s):
-                values[track_id] = boxes_to_values(box[None], seen.aspect)[0]
+                values[track_id] = boxes_to_values(box[None], frame.aspect)[0]
         return values
 
-    def _wants(self, track: KeptTrack, now_s: float) -> bool:
+    def _wants(self, track: ActionTrackState, now_s: float) -> bool:
         return self.card.kind not in ("pose", "boxes") or track.ring.wants(now_s)
 
-    def _track(self, camera: KeptCamera, track_id: int, now_s: float) -> KeptTrack:
+    def _track(self, camera: ActionCameraState, track_id: int, now_s: float) -> ActionTrackState:
         track = camera.tracks.get(track_id)
         if track is None:
             track = camera.tracks[track_id] = self._new_track()
         track.seen_s = now_s
         return track
 
-    def _new_track(self) -> KeptTrack:
-        card, wanted = self.card, self.settings.labels
+    def _new_track(self) -> ActionTrackState:
+        card, labels = self.card, self.settings.labels
         steady = card.kind in ("pose", "boxes")
         ring = Ring(card.frame_shape(), card.window, self._rate_hz, interpolate=steady, fill=card.fill)
         heads = card.heads
-        if wanted:
+        if labels:
             heads = tuple(
-                head.model_copy(update={"silent": tuple(x for x in head.labels if x not in wanted)})
+                head.model_copy(update={"silent": tuple(x for x in head.labels if x not in labels)})
                 for head in heads
             )
-        return KeptTrack(ring, [Decider(head, self._min_duration_s, self.settings.pause_s) for head in heads])
+        return ActionTrackState(
+            ring, [HysteresisTrigger(head, self._min_duration_s, self.settings.pause_s) for head in heads]
+        )
 
-    def _event(self, stamp: Stamp, track_id: int, track: KeptTrack, action: Action) -> Event:
+    def _event(self, stamp: Stamp, track_id: int, track: ActionTrackState, action: Action) -> Event:
         base_ns = self._cameras[stamp.camera].base_ns
 
         def at_ns(time_s: float) -> int:

@@ -41,7 +41,7 @@ def _check_sizes(path: Path, card: ActionCard, detector: Detector) -> None:
     """Raise ModelRefused unless there are as many values a frame as the model was trained on."""
     embedder = card.embedder
     assert embedder is not None  # the card is checked for it
-    channels = detector.give_maps(embedder.strides) if embedder.strides else 0
+    channels = detector.enable_feature_maps(embedder.strides) if embedder.strides else 0
     given = sum(sizes(embedder, channels))
     if given != card.size:
         what = f"the detector's maps at strides {', '.join(map(str, embedder.strides))}"

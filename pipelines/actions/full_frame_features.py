@@ -1,5 +1,5 @@
-"""A frame's values of the whole picture, from any of three inputs side by side: a detector's feature maps,
-the optical flow, and how the people that the detector found stand to each other; in training as live.
+"""Features of a full frame, from any of three inputs side by side: a detector's feature maps, optical flow,
+and the layout of the people that the detector found; in training as live.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipelines.actions import optical_flow as flow
 from pipelines.actions import people_layout as people
 from pipelines.actions.card import EmbedderCard
 from pipelines.actions.compatibility import check_people
-from pipelines.actions.roi_pooling import WHOLE, pool
+from pipelines.actions.roi_pooling import FULL_FRAME, roi_pool
 from pipelines.detect.card import ModelCard, read_card
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.feature_maps import STRIDES
@@ -26,21 +26,31 @@ from pipelines.values import Detections, FeatureMaps, Floats, Frame, Image, Labe
 def sizes(card: EmbedderCard, channels: int) -> tuple[int, ...]:
     """How many values a frame has of each input; `channels` of the detector's maps, all strides together."""
     maps = channels * (1 if card.moved or card.still else 2) if card.strides else 0
-    found = (maps, flow.VALUES * card.flow, people.VALUES * card.people)
-    return tuple(size for size in found if size)
+    all_sizes = (maps, flow.VALUES * card.flow, people.VALUES * card.people)
+    return tuple(size for size in all_sizes if size)
 
 
-class WholePicture:
-    """One camera's, or one clip's: what its frames are compared with. See every frame once, in order."""
+class FullFrameFeatures:
+    """One camera's, or one clip's: what its frames are compared with. Takes every frame once, in order.
+
+    A frame's values lie side by side; an input that the card does not name has none:
+
+    | columns                | unit         | meaning                                                      |
+    |------------------------|--------------|--------------------------------------------------------------|
+    | channels (not `moved`) | of the maps  | mean of each channel over the frame (roi_pooling.py)         |
+    | channels (not `still`) | of the maps  | greatest change of each channel since the frame before       |
+    | optical_flow.VALUES    | pixels/frame | quantiles of the speed, then of its change (optical_flow.py) |
+    | people_layout.VALUES   |              | number, overlap, distance, height (people_layout.py)         |
+    """
 
     def __init__(self, card: EmbedderCard, labels: Labels) -> None:
         self._card = card
         self._persons = labels.mask((people.GROUP,)) if card.people else None
         self._before: FeatureMaps | None = None
-        self._flow = flow.Flow()
+        self._flow = flow.OpticalFlow()
 
-    def see(
-        self, maps: FeatureMaps | None, found: Detections | None, grey: Image | None, aspect: float
+    def extract(
+        self, maps: FeatureMaps | None, detections: Detections | None, grey: Image | None, aspect: float
     ) -> Floats | None:
         """(values,) of a frame: its maps, its boxes before any rule of a camera, its `small_grey` copy and
         its width over height. None where something is missing that the model needs."""
@@ -49,19 +59,21 @@ class WholePicture:
         if card.strides:
             parts.append(None if maps is None else self._pooled(maps))
         if card.flow:
-            parts.append(None if grey is None else self._flow.see(grey))
+            parts.append(None if grey is None else self._flow.update(grey))
         if self._persons is not None:
-            parts.append(None if found is None else people.among_people(found, self._persons, aspect))
-        known = [part for part in parts if part is not None]
-        return np.concatenate(known) if len(known) == len(parts) else None
+            parts.append(
+                None if detections is None else people.layout_features(detections, self._persons, aspect)
+            )
+        complete = [part for part in parts if part is not None]
+        return np.concatenate(complete) if len(complete) == len(parts) else None
 
     def _pooled(self, maps: FeatureMaps) -> Floats:
         before, self._before = self._before, maps
-        row: Floats = pool(maps, before, WHOLE, self._card.strides, moved=self._card.moved)[0]
+        row: Floats = roi_pool(maps, before, FULL_FRAME, self._card.strides, moved=self._card.moved)[0]
         return row[: len(row) // 2] if self._card.still else row
 
 
-class WholeEmbedder:
+class FullFrameEmbedder:
     """A clip's pictures in order -> values of the whole picture.
 
     The detector runs as it does in a pipeline, with the sidecar beside its file if there is one, so that live
@@ -90,7 +102,7 @@ class WholeEmbedder:
             self._detector = create_detector("auto", detector, threads=threads, sidecar=card)
             self._labels = self._detector.labels
             sha256 = str(self._detector.describe()["sha256"])
-            self.channels = self._detector.give_maps(strides) if strides else 0
+            self.channels = self._detector.enable_feature_maps(strides) if strides else 0
         self.card = EmbedderCard(
             sha256=sha256, strides=tuple(strides), moved=moved, still=still, flow=flow, people=people
         )
@@ -106,22 +118,22 @@ class WholeEmbedder:
     def embed_clip(self, images: Sequence[Image]) -> Floats:
         """(T, values); the first picture has not changed."""
         rows: list[Floats] = []
-        picture = WholePicture(self.card, self._labels)
-        waiting: deque[tuple[Ticket | None, Image, float]] = deque()
-        ahead = iter(images)
+        features = FullFrameFeatures(self.card, self._labels)
+        pending: deque[tuple[Ticket | None, Image, float]] = deque()
+        images_left = iter(images)
         depth = 1 if self._detector is None else self._detector.depth
         while True:
-            image = next(ahead, None) if len(waiting) < depth else None
+            image = next(images_left, None) if len(pending) < depth else None
             if image is not None:
-                waiting.append((self._submit(image), small_grey(image), image.shape[1] / image.shape[0]))
+                pending.append((self._submit(image), small_grey(image), image.shape[1] / image.shape[0]))
                 continue
-            if not waiting:
+            if not pending:
                 return np.stack(rows) if rows else np.zeros((0, self.values), np.float32)
-            ticket, grey, aspect = waiting.popleft()
-            found = None
+            ticket, grey, aspect = pending.popleft()
+            detections = None
             if self._detector is not None and ticket is not None:
-                found = self._detector.collect(ticket)[0]
-            row = picture.see(None if found is None else found.maps, found, grey, aspect)
+                detections = self._detector.collect(ticket)[0]
+            row = features.extract(None if detections is None else detections.maps, detections, grey, aspect)
             assert row is not None
             rows.append(row)
 

@@ -35,10 +35,10 @@ class _Open:
     last_s: float
     best: float
     weights: tuple[tuple[float, float], ...]
-    told: bool = False
+    reported: bool = False
 
 
-class Decider:
+class HysteresisTrigger:
     """One head of one track. What begins again within `pause_s` of its end was never over, and is not told
     again."""
 
@@ -48,9 +48,9 @@ class Decider:
         self._watched = [i for i, label in enumerate(head.labels) if label not in head.silent]
         self._mean: list[float] | None = None
         self._open: dict[int, _Open] = {}
-        self._ended_s: dict[int, float] = {}  # of what was told, by label
+        self._ended_s: dict[int, float] = {}  # of what was reported, by label
 
-    def see(
+    def update(
         self, time_s: float, probabilities: list[float], weights: list[tuple[float, float]]
     ) -> list[Action]:
         """One window's answer -> the actions that are now sure for the first time."""
@@ -60,12 +60,12 @@ class Decider:
             self._mean = [
                 SMOOTH * new + (1 - SMOOTH) * old for new, old in zip(probabilities, self._mean, strict=True)
             ]
-        found = []
+        begun = []
         for label in self._watched:
             action = self._follow(label, time_s, self._mean[label], weights)
             if action is not None:
-                found.append(action)
-        return found
+                begun.append(action)
+        return begun
 
     def _follow(
         self, label: int, time_s: float, mean: float, weights: list[tuple[float, float]]
@@ -75,23 +75,25 @@ class Decider:
         if now is None:
             if mean < threshold or not self._leads(label):
                 return None
-            now = self._open[label] = _Open(time_s, time_s, mean, tuple(weights), self._rests(label, time_s))
+            now = self._open[label] = _Open(
+                time_s, time_s, mean, tuple(weights), self._is_pausing(label, time_s)
+            )
         elif mean >= OFF * threshold:
             now.last_s = time_s
             if mean > now.best:
                 now.best, now.weights = mean, tuple(weights)
-        elif not now.told or time_s - now.last_s > RELEASE_S:
+        elif not now.reported or time_s - now.last_s > RELEASE_S:
             del self._open[label]  # what was not sure for long enough never was
-            if now.told:
+            if now.reported:
                 self._ended_s[label] = now.last_s
             return None
-        if now.told or now.last_s - now.start_s < self._min_duration_s:
+        if now.reported or now.last_s - now.start_s < self._min_duration_s:
             return None
-        now.told = True
+        now.reported = True
         name = self._head.labels[label]
         return Action(self._head.name, name, now.best, now.start_s, now.last_s, now.weights)
 
-    def _rests(self, label: int, time_s: float) -> bool:
+    def _is_pausing(self, label: int, time_s: float) -> bool:
         ended_s = self._ended_s.get(label)
         return ended_s is not None and time_s - ended_s < self._pause_s
 
@@ -101,8 +103,8 @@ class Decider:
         return self._head.kind == "sigmoid" or mean[label] >= max(mean)
 
     def save(self) -> dict[str, Any]:
-        """Plain data; the attention of an action that is still open and untold is not kept."""
-        opened = {str(k): [o.start_s, o.last_s, o.best, o.told] for k, o in self._open.items()}
+        """Plain data; the attention of an action that is still open and unreported is not kept."""
+        opened = {str(k): [o.start_s, o.last_s, o.best, o.reported] for k, o in self._open.items()}
         ended = {str(k): ended_s for k, ended_s in self._ended_s.items()}
         return {"mean": self._mean, "open": opened, "ended": ended}
 
@@ -114,6 +116,6 @@ class Decider:
         self._mean = None if mean is None else [float(p) for p in mean]
         self._open = {}
         self._ended_s = {int(key): float(ended_s) for key, ended_s in saved.get("ended", {}).items()}
-        for key, (start_s, last_s, best, told) in saved["open"].items():
+        for key, (start_s, last_s, best, reported) in saved["open"].items():
             if int(key) in self._watched:
-                self._open[int(key)] = _Open(float(start_s), float(last_s), float(best), (), bool(told))
+                self._open[int(key)] = _Open(float(start_s), float(last_s), float(best), (), bool(reported))

@@ -17,7 +17,7 @@ Kind = Literal["pose", "boxes", "features", "crops"]
 KINDS: tuple[Kind, ...] = ("pose", "boxes", "features", "crops")
 BOX_VALUES = 4  # centre x, centre y, width, height, all in picture heights
 BOX_FEATURES = 9
-LEAST_SIZE = 1e-4
+MIN_SIZE = 1e-4  # picture heights; keeps divisions finite
 
 
 def prepare(kind: Kind, windows: npt.ArrayLike) -> Floats:
@@ -41,31 +41,39 @@ def normalise_poses(windows: Floats) -> Floats:
     the pose, unlike a height. Missing joints are filled (fill_missing).
     """
     filled = np.stack([fill_missing(window) for window in windows]) if len(windows) else windows
-    places, weights = filled[..., :2], filled[..., 2:]
-    seen = weights.sum(axis=2, keepdims=True).clip(1e-6)
-    middles = (places * weights).sum(axis=2, keepdims=True) / seen  # (B, T, 1, 2)
-    spread = ((places - middles) ** 2 * weights).sum(axis=(2, 3)) / seen[..., 0, 0]
-    size = np.sqrt(np.median(spread, axis=1)).clip(LEAST_SIZE)[:, None, None, None]
+    joints, weights = filled[..., :2], filled[..., 2:]
+    weight_sum = weights.sum(axis=2, keepdims=True).clip(1e-6)
+    middles = (joints * weights).sum(axis=2, keepdims=True) / weight_sum  # (B, T, 1, 2)
+    spread = ((joints - middles) ** 2 * weights).sum(axis=(2, 3)) / weight_sum[..., 0, 0]
+    size = np.sqrt(np.median(spread, axis=1)).clip(MIN_SIZE)[:, None, None, None]
     centre = middles.mean(axis=1, keepdims=True)
-    out = np.concatenate([(places - centre) / size, weights], axis=3)
+    out = np.concatenate([(joints - centre) / size, weights], axis=3)
     return np.nan_to_num(out.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0).clip(-20.0, 20.0)
 
 
 def box_features(windows: Floats) -> Floats:
-    """(B, T, 4) centre, width and height -> (B, T, 9) in units of the track's usual height.
+    """(B, T, 4) centre, width and height -> (B, T, 9).
 
-    Place relative to the window's middle (2), speed between frames (2), size relative to the usual (2), the
-    logarithm of width over height, and its change and the height's change since the window's first frame.
+    | column | unit          | meaning                                                  |
+    |--------|---------------|----------------------------------------------------------|
+    | 0, 1   | usual heights | x, y of the centre, relative to its mean over the window |
+    | 2, 3   | usual heights | its step since the frame before, times 4                 |
+    | 4, 5   | usual heights | width and height, less 1                                 |
+    | 6      | logarithm     | of width over height                                     |
+    | 7      | logarithm     | column 6, less its value in the window's first frame     |
+    | 8      | logarithm     | of the height over its value in the window's first frame |
+
+    The usual height is the 75th percentile of the heights over the window.
     """
     windows = np.nan_to_num(windows, nan=0.0, posinf=0.0, neginf=0.0)
-    places, sizes = windows[..., :2], windows[..., 2:].clip(LEAST_SIZE)
-    usual = np.percentile(sizes[..., 1], 75, axis=1).clip(LEAST_SIZE)[:, None, None].astype(np.float32)
-    relative = (places - places.mean(axis=1, keepdims=True)) / usual
-    speed = np.diff(places, axis=1, prepend=places[:, :1]) / usual
+    centres, sizes = windows[..., :2], windows[..., 2:].clip(MIN_SIZE)
+    usual = np.percentile(sizes[..., 1], 75, axis=1).clip(MIN_SIZE)[:, None, None].astype(np.float32)
+    relative = (centres - centres.mean(axis=1, keepdims=True)) / usual
+    speed = np.diff(centres, axis=1, prepend=centres[:, :1]) / usual
     shape = np.log(sizes[..., :1] / sizes[..., 1:])
-    high = np.log(sizes[..., 1:] / usual)
+    height = np.log(sizes[..., 1:] / usual)
     out = np.concatenate(
-        [relative, 4 * speed, sizes / usual - 1, shape, shape - shape[:, :1], high - high[:, :1]], axis=2
+        [relative, 4 * speed, sizes / usual - 1, shape, shape - shape[:, :1], height - height[:, :1]], axis=2
     )
     return out.astype(np.float32).clip(-10.0, 10.0)
 

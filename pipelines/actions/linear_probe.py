@@ -1,5 +1,6 @@
-"""Readers without an encoder: a window is summed up by a mean and a deviation of each value over its frames,
-and one linear layer answers. For embeddings of few clips, of which larger nets learn the scenes by heart."""
+"""Linear probes of frozen features: a window is summed up by the mean and the deviation of each value over
+its frames, and one linear layer answers. For embeddings of few clips, of which larger nets learn the scenes
+by heart."""
 
 from __future__ import annotations
 
@@ -8,10 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-MOST = 4.0  # deviations from the mean of the training set; what is further away tells no more
+MAX_DEVIATIONS = 4.0  # deviations from the mean of the training set; what is further away tells no more
 
 
-def summed_up(windows: Tensor, single: bool) -> Tensor:
+def window_statistics(windows: Tensor, single: bool) -> Tensor:
     """(B, T, F) -> (B, 2 F): the mean, then the deviation; (B, F) of `single` pictures, which have none."""
     mean = windows.mean(dim=1)
     if single:
@@ -20,12 +21,12 @@ def summed_up(windows: Tensor, single: bool) -> Tensor:
     return torch.cat((mean, spread), dim=1)
 
 
-def even(windows: Tensor) -> Tensor:
-    """The attention (B, T) of a reader for which all frames count alike."""
+def uniform_attention(windows: Tensor) -> Tensor:
+    """The attention (B, T) of a probe, for which all frames count alike."""
     return torch.full_like(windows[:, :, 0], 1.0) / windows.shape[1]
 
 
-class StatsMember(nn.Module):
+class LinearProbe(nn.Module):
     """Learnt step by step: (B, T, F) -> logits (B, C) for each of `answers`, and attention (B, T)."""
 
     def __init__(self, size: int, answers: Sequence[int], single: bool, dropout: float) -> None:
@@ -37,11 +38,11 @@ class StatsMember(nn.Module):
         self.single = single
 
     def forward(self, windows: Tensor) -> tuple[list[Tensor], Tensor]:
-        summary = self.drop(self.norm(summed_up(windows, self.single)))
-        return [head(summary) for head in self.heads], even(windows)
+        summary = self.drop(self.norm(window_statistics(windows, self.single)))
+        return [head(summary) for head in self.heads], uniform_attention(windows)
 
 
-class RidgeMember(nn.Module):
+class RidgeProbe(nn.Module):
     """Found in closed form (ridge regression: Hoerl and Kennard, 1970) by pipelines/train/actions/ridge.py.
 
     The summary's signed root is taken, since motion has a long tail; then its place in the training set's
@@ -66,13 +67,13 @@ class RidgeMember(nn.Module):
 
     def roots(self, windows: Tensor) -> Tensor:
         """(B, T, F) -> (B, D): what middle and spread are taken of."""
-        summary = summed_up(windows, self.single)
+        summary = window_statistics(windows, self.single)
         return summary.sign() * summary.abs().sqrt()
 
     def place(self, roots: Tensor) -> Tensor:
         """(B, D) -> (B, D): what the linear layers take."""
-        return ((roots - self.middle) / self.spread).clamp(-MOST, MOST) * self.scale
+        return ((roots - self.middle) / self.spread).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS) * self.scale
 
     def forward(self, windows: Tensor) -> tuple[list[Tensor], Tensor]:
         placed = self.place(self.roots(windows))
-        return [head(placed) for head in self.heads], even(windows)
+        return [head(placed) for head in self.heads], uniform_attention(windows)

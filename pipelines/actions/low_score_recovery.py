@@ -16,10 +16,10 @@ import numpy as np
 from pipelines.geometry import iou
 from pipelines.values import Floats
 
-SAME = 0.3  # intersection over union with the last box
-TAKEN = 0.6  # with a track that was seen: the box is that one's
-HOLD_S = 0.7  # without any box: they are lost
-LONGEST_S = 20.0  # since the tracker saw them
+MIN_IOU = 0.3  # intersection over union with the last box
+MAX_TRACKED_IOU = 0.6  # with a track that was seen: the box is that one's
+MAX_GAP_S = 0.7  # without any box: they are lost
+MAX_UNCONFIRMED_S = 20.0  # since the tracker saw them
 
 
 @dataclass(slots=True)
@@ -29,13 +29,13 @@ class _Last:
     sure_s: float
 
 
-class Follower:
-    """One camera's. See every frame once, in order."""
+class LowScoreRecovery:
+    """One camera's. Takes every frame once, in order."""
 
     def __init__(self) -> None:
         self._last: dict[int, _Last] = {}
 
-    def see(
+    def update(
         self,
         now_s: float,
         sure: Mapping[int, Floats],
@@ -49,20 +49,20 @@ class Follower:
         for track_id in [k for k, last in self._last.items() if self._is_over(last, now_s)]:
             del self._last[track_id]
         lost = [track_id for track_id in self._last if track_id not in sure]
-        found: dict[int, Floats] = {}
+        recovered: dict[int, Floats] = {}
         if not lost or not len(doubtful_xyxyn):
-            return found
+            return recovered
         shared = iou(np.stack([self._last[track_id].box_xyxyn for track_id in lost]), doubtful_xyxyn)
         if taken_xyxyn is not None and len(taken_xyxyn):
-            shared[:, (iou(taken_xyxyn, doubtful_xyxyn) >= TAKEN).any(axis=0)] = 0.0
-        while shared.size and shared.max() >= SAME:
+            shared[:, (iou(taken_xyxyn, doubtful_xyxyn) >= MAX_TRACKED_IOU).any(axis=0)] = 0.0
+        while shared.size and shared.max() >= MIN_IOU:
             row, column = np.unravel_index(int(shared.argmax()), shared.shape)
             last = self._last[lost[row]]
             last.box_xyxyn, last.seen_s = doubtful_xyxyn[column], now_s
-            found[lost[row]] = last.box_xyxyn
+            recovered[lost[row]] = last.box_xyxyn
             shared[row], shared[:, column] = 0.0, 0.0
-        return found
+        return recovered
 
     @staticmethod
     def _is_over(last: _Last, now_s: float) -> bool:
-        return not (0 <= now_s - last.seen_s <= HOLD_S and now_s - last.sure_s <= LONGEST_S)
+        return not (0 <= now_s - last.seen_s <= MAX_GAP_S and now_s - last.sure_s <= MAX_UNCONFIRMED_S)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.actions.inputs import BOX_FEATURES, Kind
-from pipelines.actions.linear_probe import RidgeMember, StatsMember
+from pipelines.actions.linear_probe import LinearProbe, RidgeProbe
 
 Temporal = Literal["lstm", "attention", "mean", "tcn", "stats", "ridge"]
 TEMPORALS: tuple[Temporal, ...] = ("lstm", "attention", "mean", "tcn", "stats", "ridge")
@@ -274,8 +274,8 @@ def _member(config: NetConfig) -> nn.Module:
     answers = [len(head.labels) for head in config.heads]
     single = config.window == 1
     if config.temporal == "stats":
-        return StatsMember(_width(config), answers, single, config.dropout)
-    return RidgeMember(config.parts or (_width(config),), answers, single)
+        return LinearProbe(_width(config), answers, single, config.dropout)
+    return RidgeProbe(config.parts or (_width(config),), answers, single)
 
 
 def _width(config: NetConfig) -> int:

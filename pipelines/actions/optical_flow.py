@@ -19,30 +19,37 @@ _RANKS = [round(share * (SIZE[0] * SIZE[1] - 1)) for share in SHARES]
 _NONE: Floats = np.zeros(VALUES, np.float32)
 
 
-class Flow:
+class OpticalFlow:
     """One camera's. Keeps the last small picture and the last field of flow."""
 
     def __init__(self) -> None:
         self._grey: Image | None = None
         self._field: Floats | None = None
 
-    def see(self, grey: Image) -> Floats:
-        """(H, W) grey picture -> (VALUES,): quantiles over the pixels of the speed, then of its change as a
-        vector, both in pixels of the copy from one frame seen to the next; 0 where there is none before."""
+    def update(self, grey: Image) -> Floats:
+        """(H, W) grey picture -> (VALUES,), quantiles over the pixels at SHARES; 0 without a frame before.
+
+        | columns           | unit           | meaning                                                  |
+        |-------------------|----------------|----------------------------------------------------------|
+        | first len(SHARES) | pixels a frame | length of the flow, the camera's own motion taken out    |
+        | last len(SHARES)  | pixels a frame | length of the flow's change, as a vector, since the last |
+
+        Pixels are those of the copy of SIZE.
+        """
         small = cv2.resize(grey, SIZE, interpolation=cv2.INTER_AREA)
         before, self._grey = self._grey, np.asarray(small, np.uint8)
         if before is None:
             return _NONE
-        field = _flow(before, self._grey)
+        field = _dense_flow(before, self._grey)
         last, self._field = self._field, field
         change = _NONE[: len(SHARES)] if last is None else _quantiles(field - last)
         return np.concatenate([_quantiles(field), change])
 
 
-def _flow(before: Image, now: Image) -> Floats:
+def _dense_flow(before: Image, now: Image) -> Floats:
     """(60 * 80, 2) without the median."""
-    found = cv2.calcOpticalFlowFarneback(before, now, None, 0.5, 2, 9, 2, 5, 1.1, 0)  # type: ignore[call-overload]
-    field: Floats = found.reshape(-1, 2)
+    flow = cv2.calcOpticalFlowFarneback(before, now, None, 0.5, 2, 9, 2, 5, 1.1, 0)  # type: ignore[call-overload]
+    field: Floats = flow.reshape(-1, 2)
     middle = len(field) // 2
     field -= np.partition(field, middle, axis=0)[middle]
     return field
@@ -51,5 +58,5 @@ def _flow(before: Image, now: Image) -> Floats:
 def _quantiles(field: Floats) -> Floats:
     lengths = np.hypot(field[:, 0], field[:, 1])
     lengths.partition(_RANKS)
-    found: Floats = lengths[_RANKS]
-    return found
+    quantiles: Floats = lengths[_RANKS]
+    return quantiles

@@ -9,16 +9,24 @@ from pipelines.values import Bools, Detections, Floats
 
 GROUP = "person"
 VALUES = 4
-MOST = 8  # people that are told apart; more are a crowd
-FAR = 4.0  # body heights; people further apart have nothing to do with each other
+MAX_PEOPLE = 8  # people that are told apart; more are a crowd
+MAX_DISTANCE = 4.0  # body heights; people further apart have nothing to do with each other
 
 
-def among_people(found: Detections, persons: Bools, aspect: float) -> Floats:
-    """(VALUES,): how many there are, how much the two that overlap most do (IoU), how far apart the two
-    nearest are in their own heights, and how high the tallest is in the picture. `aspect`: its width over
-    height; `persons` (classes,): which class ids are of GROUP."""
-    boxes = found.boxes_xyxyn[persons[found.class_ids] & (found.scores >= found.sure_score)]
-    out: Floats = np.array([min(len(boxes), MOST), 0.0, FAR, 0.0], np.float32)
+def layout_features(detections: Detections, persons: Bools, aspect: float) -> Floats:
+    """(VALUES,). `aspect`: the image's width over height; `persons` (classes,): which class ids are of GROUP.
+
+    | column | unit           | meaning                                                 |
+    |--------|----------------|---------------------------------------------------------|
+    | 0      |                | how many people there are, at most MAX_PEOPLE           |
+    | 1      | IoU            | of the two that overlap most; 0 of fewer than two       |
+    | 2      | body heights   | between the two nearest, at most MAX_DISTANCE           |
+    | 3      | of the image   | height of the tallest                                   |
+    """
+    boxes = detections.boxes_xyxyn[
+        persons[detections.class_ids] & (detections.scores >= detections.sure_score)
+    ]
+    out: Floats = np.array([min(len(boxes), MAX_PEOPLE), 0.0, MAX_DISTANCE, 0.0], np.float32)
     if not len(boxes):
         return out
     high = boxes[:, 3] - boxes[:, 1]
@@ -29,5 +37,5 @@ def among_people(found: Detections, persons: Bools, aspect: float) -> Floats:
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2 * np.array([aspect, 1.0], np.float32)
     apart = np.hypot(*(middle[first] - middle[second]).T)
     out[1] = iou(boxes, boxes)[first, second].max()
-    out[2] = min(FAR, float((apart / ((high[first] + high[second]) / 2).clip(1e-3)).min()))
+    out[2] = min(MAX_DISTANCE, float((apart / ((high[first] + high[second]) / 2).clip(1e-3)).min()))
     return out

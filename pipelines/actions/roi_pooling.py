@@ -9,11 +9,11 @@ import numpy as np
 from pipelines.detect.feature_maps import STRIDES
 from pipelines.values import FeatureMaps, Floats
 
-WHOLE: Floats = np.array([[0.0, 0.0, 1.0, 1.0]], np.float32)
+FULL_FRAME: Floats = np.array([[0.0, 0.0, 1.0, 1.0]], np.float32)
 EDGE = 1e-3  # cells: a box that ends where a cell ends does not reach into the next
 
 
-def pool(
+def roi_pool(
     now: FeatureMaps,
     before: FeatureMaps | None,
     boxes_xyxyn: Floats,
@@ -52,5 +52,5 @@ def _change(now: Floats, before: Floats) -> Floats:
     return most
 
 
-def _stack(rows: list[Floats], channels: int) -> Floats:
-    return np.stack(rows) if rows else np.zeros((0, channels), np.float32)
+def _stack(pooled: list[Floats], channels: int) -> Floats:
+    return np.stack(pooled) if pooled else np.zeros((0, channels), np.float32)

@@ -16,15 +16,21 @@ Seconds = npt.NDArray[np.float64]
 MIN_FILL = 0.5  # of a window that must have been seen, where its model says no other; before that its first
 # frame stands still
 SLACK = 4  # frames kept beyond the window
-FASTEST = 4.0  # samples kept for each sample of a window, at most
+MAX_OVERSAMPLING = 4.0  # samples kept for each sample of a window, at most
 GAP_S = 1.5  # unseen for longer: the window begins anew
 SAME_S = 1e-6  # moments so near are one
-KEPT_BYTES = 8192  # of a ring in a checkpoint; larger ones (embeddings) fill again in a window's time
+MAX_SAVED_BYTES = 8192  # of a ring in a checkpoint; larger ones (embeddings) fill again in a window's time
 
 
 class Ring:
-    """The last values (each of `shape`) of one track. `interpolate`: between samples, else the nearest;
-    `fill`: share of a window that must have been seen."""
+    """The last samples of one track. `interpolate`: between samples, else the nearest; `fill`: share of a
+    window that must have been seen.
+
+    | column    | shape            | unit             | meaning                                          |
+    |-----------|------------------|------------------|--------------------------------------------------|
+    | _times_s  | (size,)          | s                | of the stream; sample n is at row n % size       |
+    | _values   | (size, *`shape`) | as the model's   | what a frame gave (inputs.py, action_frame.py)   |
+    """
 
     def __init__(
         self,
@@ -36,12 +42,12 @@ class Ring:
         fill: float = MIN_FILL,
     ) -> None:
         self.window, self.rate_hz, self.interpolate = window, rate_hz, interpolate
-        self._least_s = fill * (window - 1) / rate_hz - SAME_S
-        size = int(window * (FASTEST if interpolate else 1)) + SLACK
+        self._min_span_s = fill * (window - 1) / rate_hz - SAME_S
+        size = int(window * (MAX_OVERSAMPLING if interpolate else 1)) + SLACK
         self._values: Floats = np.zeros((size, *shape), np.float32)
         self._times_s: Seconds = np.zeros(size)
         self._count = 0  # of samples ever added; the newest is at (count - 1) % size
-        self.due_s = -np.inf  # when the next sample is wanted
+        self.due_s = -np.inf  # when the next sample is due
 
     def __len__(self) -> int:
         return min(self._count, len(self._times_s))
@@ -60,7 +66,7 @@ class Ring:
         self._values[at] = values
         self._times_s[at] = time_s
         self._count += 1
-        step_s = 1.0 / (self.rate_hz * (FASTEST / 2 if self.interpolate else 1.0))
+        step_s = 1.0 / (self.rate_hz * (MAX_OVERSAMPLING / 2 if self.interpolate else 1.0))
         # The grid of due times stays: a camera of 10 frames a second still gives 8 a second, not 5.
         self.due_s = self.due_s + step_s if self.due_s + step_s > time_s else time_s + step_s
 
@@ -70,13 +76,13 @@ class Ring:
         if n < 2:
             return False
         times_s = self._ordered()[0]
-        return bool(times_s[-1] - times_s[0] >= self._least_s)
+        return bool(times_s[-1] - times_s[0] >= self._min_span_s)
 
     def take(self) -> tuple[Floats, Seconds]:
         """(T, …) at the window's own rate up to the newest sample, and the moments (T,) in seconds."""
         times_s, values = self._ordered()
-        wanted_s = times_s[-1] - np.arange(self.window - 1, -1, -1) / self.rate_hz
-        return resample(times_s, values, wanted_s, interpolate=self.interpolate), wanted_s
+        moments_s = times_s[-1] - np.arange(self.window - 1, -1, -1) / self.rate_hz
+        return resample(times_s, values, moments_s, interpolate=self.interpolate), moments_s
 
     def _ordered(self) -> tuple[Seconds, Floats]:
         n, size = len(self), len(self._times_s)
@@ -86,7 +92,7 @@ class Ring:
     def save(self) -> dict[str, Any] | None:
         """Plain data, or None where it is too much to keep."""
         times_s, values = self._ordered()
-        if values.nbytes > KEPT_BYTES or not len(times_s):
+        if values.nbytes > MAX_SAVED_BYTES or not len(times_s):
             return None
         return {
             "times_s": times_s.tolist(),
@@ -133,15 +139,15 @@ class Clock:
         return due_s
 
 
-def resample(times_s: Seconds, values: Floats, wanted_s: Seconds, *, interpolate: bool = True) -> Floats:
-    """The values (N, …) of `times_s` (rising) at `wanted_s` (T,); before the first, the first.
+def resample(times_s: Seconds, values: Floats, moments_s: Seconds, *, interpolate: bool = True) -> Floats:
+    """The values (N, …) of `times_s` (rising) at `moments_s` (T,); before the first, the first.
 
     Of poses (N, J, 3), a joint that is unknown (score 0) in one of two samples is where the other has it.
     """
-    after = np.searchsorted(times_s, wanted_s, side="left").clip(0, len(times_s) - 1)
+    after = np.searchsorted(times_s, moments_s, side="left").clip(0, len(times_s) - 1)
     before = (after - 1).clip(0)
     between = times_s[after] - times_s[before]
-    share = np.where(between > 0, (wanted_s - times_s[before]) / np.where(between > 0, between, 1.0), 1.0)
+    share = np.where(between > 0, (moments_s - times_s[before]) / np.where(between > 0, between, 1.0), 1.0)
     share = share.clip(0.0, 1.0)
     if not interpolate:
         return np.asarray(values[np.where(share < 0.5, before, after)])
@@ -156,5 +162,5 @@ def resample(times_s: Seconds, values: Floats, wanted_s: Seconds, *, interpolate
 
 def stack(windows: Iterable[Floats], shape: tuple[int, ...]) -> Floats:
     """(B, T, …) of windows; an array of no windows where there are none."""
-    found = list(windows)
-    return np.stack(found) if found else np.zeros((0, *shape), np.float32)
+    stacked = list(windows)
+    return np.stack(stacked) if stacked else np.zeros((0, *shape), np.float32)

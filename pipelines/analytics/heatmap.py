@@ -28,7 +28,7 @@ from pipelines.analytics.base import (
 from pipelines.rules import Seconds
 from pipelines.values import Labels
 
-MOST_GAP_S = 1.0  # a longer gap between frames is time that nobody saw
+MAX_GAP_S = 1.0  # a longer gap between frames is time that nobody saw
 
 MEASURED = EventType(
     "streamer.heatmap.measured.v1",
@@ -77,7 +77,7 @@ class Heatmap:
     def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
         ended = self._period.over(snapshot.time_s)
         found = [] if ended is None else [self._tell(ended, True)]
-        gap_s = 0.0 if self._last_s is None else min(snapshot.time_s - self._last_s, MOST_GAP_S)
+        gap_s = 0.0 if self._last_s is None else min(snapshot.time_s - self._last_s, MAX_GAP_S)
         passed_s = 0.0 if self._last_s is None else snapshot.time_s - self._last_s
         self._last_s = snapshot.time_s
         if self.spec.half_life_s is not None:

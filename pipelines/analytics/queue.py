@@ -32,7 +32,7 @@ from pipelines.rules import Name, Seconds
 from pipelines.values import Labels
 
 OVER_S = 1.0  # speed is measured over this time,
-LEAST_S = 0.4  # and never over less
+MIN_SPAN_S = 0.4  # and never over less
 EVERY_S = 0.1  # places kept
 LOST_S = 4.0  # who is not seen for longer (a jump of the stream's time) has not been waiting meanwhile
 
@@ -155,7 +155,7 @@ class Queue:
         if not places or time_s - places[-1][0] >= EVERY_S - 1e-6:
             places.append((time_s, x, y))
         then_s, then_x, then_y = places[0]
-        if time_s - then_s < LEAST_S:
+        if time_s - then_s < MIN_SPAN_S:
             return
         way = math.hypot(x - then_x, y - then_y)
         slow = way <= self.spec.slow_heights_s * max(y2 - y1, 1e-6) * (time_s - then_s)

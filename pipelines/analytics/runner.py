@@ -18,7 +18,7 @@ from pipelines.analytics.base import (
     TrackSnapshot,
 )
 from pipelines.camera_rules import CameraRules, line_names, zone_names
-from pipelines.count.box_smoothing import Places
+from pipelines.count.box_smoothing import SmoothedBoxes
 from pipelines.count.zone import ZoneCounter
 from pipelines.events import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
 from pipelines.values import Event, Labels, Stamp
@@ -55,7 +55,7 @@ class AnalyticsRunner:
 
     def on_frame(
         self,
-        places: Places,
+        places: SmoothedBoxes,
         ids: np.ndarray[Any, Any],
         points_xyn: Array,
         zones: Mapping[str, ZoneCounter],

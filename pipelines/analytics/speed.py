@@ -1,8 +1,8 @@
 """Speed over the ground where a line is crossed, or the mean over a zone.
 
-The feet of the boxes (bottom centre) are mapped to metres (homography.py). At a line the speed is the slope
-of a straight line fitted by least squares to the places within `HALF_S` of the crossing, before and after;
-through a zone it is the way along the places over the time. What cannot be measured is told with
+The feet of the boxes (bottom centre) are mapped to metres (geometry.Homography). At a line the speed is the
+slope of a straight line fitted by least squares to the places within `HALF_S` of the crossing, before and
+after; through a zone it is the way along the places over the time. What cannot be measured is told with
 null and the reason.
 """
 
@@ -29,15 +29,15 @@ from pipelines.analytics.base import (
     RunningRule,
     TrackSnapshot,
 )
-from pipelines.homography import Homography
+from pipelines.geometry import Homography
 from pipelines.rules import CalibrationSpec, Name
 from pipelines.values import Labels
 
 HALF_S = 0.5
-LEAST_S = 0.3  # a shorter time says nothing
-LEAST_PLACES = 3
+MIN_SPAN_S = 0.3  # a shorter time says nothing
+MIN_POINTS = 3
 EVERY_S = 0.04  # places kept of a track,
-MOST = 64  # for about 2.5 s; a line's crossing is decided within about 1 s
+MAX_POINTS = 64  # for about 2.5 s; a line's crossing is decided within about 1 s
 ZONE_EVERY_S = 0.5  # through a zone: legs of so long, lest noise adds to the way
 PER_UNIT = {"km/h": 3.6, "m/s": 1.0}
 Place = tuple[float, float, float]  # time_s, x and y in metres
@@ -104,13 +104,13 @@ class SpeedAtLine:
     def __init__(self, spec: SpeedSpec, calibration: CalibrationSpec, labels: Labels) -> None:
         self.spec = spec
         self._classes = ClassFilter(labels, spec.classes)
-        self._ground = Homography(calibration)
+        self._ground = Homography(calibration.points, calibration.ground)
         self._places: dict[int, deque[Place]] = {}
         self._due: list[CountingEvent] = []  # crossings that wait for the places after them
 
     def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
         if snapshot.ids:
-            keep(self._places, snapshot, self._ground, self._classes, EVERY_S, MOST)
+            keep(self._places, snapshot, self._ground, self._classes, EVERY_S, MAX_POINTS)
         ready = [h for h in self._due if snapshot.time_s >= h.time_s + HALF_S]
         self._due = [h for h in self._due if snapshot.time_s < h.time_s + HALF_S]
         return [self._tell(event) for event in ready]
@@ -147,7 +147,7 @@ class SpeedAtLine:
         return [saved_places(self._places), due]
 
     def restore(self, saved: Any) -> None:
-        self._places = restored_places(saved[0], MOST)
+        self._places = restored_places(saved[0], MAX_POINTS)
         name = self.spec.line or ""
         self._due = [
             CountingEvent("crossed", name, int(k), int(c), float(t), str(d)) for k, c, t, d in saved[1]
@@ -160,7 +160,7 @@ class SpeedThroughZone:
     def __init__(self, spec: SpeedSpec, calibration: CalibrationSpec, labels: Labels) -> None:
         self.spec = spec
         self._classes = ClassFilter(labels, spec.classes)
-        self._ground = Homography(calibration)
+        self._ground = Homography(calibration.points, calibration.ground)
         self._last: dict[int, deque[Place]] = {}
         self._way: dict[int, list[float]] = {}  # track id -> metres, seconds so far
 
@@ -193,7 +193,7 @@ class SpeedThroughZone:
             return []
         metres, over_s = self._way.pop(event.track_id, [0.0, 0.0])
         self._last.pop(event.track_id, None)
-        speed = metres / over_s if over_s >= LEAST_S else None
+        speed = metres / over_s if over_s >= MIN_SPAN_S else None
         return [measured(self.spec, self._classes, event, speed, over_s)]
 
     def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
@@ -242,7 +242,7 @@ def keep(
 
 def fitted(places: list[Place]) -> tuple[float | None, float]:
     """Metres a second along the places, or None, and the seconds that it rests on."""
-    if len(places) < LEAST_PLACES or places[-1][0] - places[0][0] < LEAST_S:
+    if len(places) < MIN_POINTS or places[-1][0] - places[0][0] < MIN_SPAN_S:
         return None, places[-1][0] - places[0][0] if places else 0.0
     table = np.array(places)
     t = table[:, 0] - table[:, 0].mean()

@@ -1,5 +1,5 @@
-"""Counting: tracks in, events out; one analytic a file, joined by `create_analytics` as the rules ask."""
+"""Counting: tracks in, events out; `CameraCounts` runs what the rules of one camera ask for."""
 
-from pipelines.count.camera_counts import Analytics, RuleError, create_analytics
+from pipelines.count.camera_counts import CameraCounts, RuleError
 
-__all__ = ["Analytics", "RuleError", "create_analytics"]
+__all__ = ["CameraCounts", "RuleError"]

@@ -12,20 +12,26 @@ from pipelines.count.slot_table import pack, unpack
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
-KEEP_S = 2.5  # of frames at the least: the lag, the reach and the evidence before someone hidden crossed
+MIN_KEEP_S = 2.5  # of frames: the lag, the reach and the evidence before someone hidden crossed
 SAME_S = 1e-6
 FRAMES = 64  # kept at first; a faster camera gets more
-MOST_FRAMES = 512
+MAX_FRAMES = 512
 
-# What a frame holds of each track. Without a box in it all of them are 0.
-BOX = slice(0, 4)  # x1, y1, x2, y2
-SEEN = 4  # 1 where there is a box
+# What a frame holds of each track. All of them are 0 where the track has no box in it.
+#
+# | row      | unit         | meaning                                                               |
+# |----------|--------------|-----------------------------------------------------------------------|
+# | BOX      | of the image | x1, y1, x2, y2 as measured                                            |
+# | PRESENT  |              | 1 where there is a box: a 0 takes the frame out of every weighted sum |
+# | EVIDENCE |              | how much the box speaks for an object, never below 0                  |
+BOX = slice(0, 4)
+PRESENT = 4
 EVIDENCE = 5
 _WIDTH = 6
 
 
-class FrameTable:
-    """(frames, 6, R) float64: the latest frames, at least KEEP_S of them, oldest first.
+class BoxHistory:
+    """(frames, 6, R) float64: the latest frames, at least MIN_KEEP_S of them, oldest first.
 
     Twice the room is there: a new frame is written behind the last one, and only when the end is reached
     all move to the front. So any stretch of time is a view, and `times` is always in order.
@@ -33,7 +39,7 @@ class FrameTable:
 
     def __init__(self, rows: int) -> None:
         self.frame_s = 0.0  # usual time between frames
-        self._most = FRAMES
+        self._capacity = FRAMES
         self._begin = self._end = 0
         self._times: Array = np.zeros(2 * FRAMES)
         self._table: Array = np.zeros((2 * FRAMES, _WIDTH, rows))
@@ -54,25 +60,25 @@ class FrameTable:
             gap = time_s - float(self._times[self._end - 1])
             if gap < 1.0:
                 self.frame_s = 0.9 * self.frame_s + 0.1 * gap if self.frame_s else gap
-        if self._end - self._begin == self._most:
-            if time_s - self._times[self._begin] < KEEP_S and self._most < MOST_FRAMES:
-                self._make_room(2 * self._most)
+        if self._end - self._begin == self._capacity:
+            if time_s - self._times[self._begin] < MIN_KEEP_S and self._capacity < MAX_FRAMES:
+                self._make_room(2 * self._capacity)
             else:
                 self._begin += 1
         if self._end == len(self._times):
-            self._make_room(self._most)
+            self._make_room(self._capacity)
         self._times[self._end] = time_s
         self._end += 1
         frame = self.latest
         frame.fill(0.0)
         return frame
 
-    def _make_room(self, most: int) -> None:
-        """Move all to the front of tables for `most` frames."""
+    def _make_room(self, capacity: int) -> None:
+        """Move all to the front of tables for `capacity` frames."""
         times, table = self.times, self._table[self._begin : self._end]
-        self._times = np.zeros(2 * most)
-        self._table = np.zeros((2 * most, *table.shape[1:]))
-        self._begin, self._end, self._most = 0, len(times), most
+        self._times = np.zeros(2 * capacity)
+        self._table = np.zeros((2 * capacity, *table.shape[1:]))
+        self._begin, self._end, self._capacity = 0, len(times), capacity
         self._times[: self._end] = times
         self._table[: self._end] = table
 
@@ -91,15 +97,15 @@ class FrameTable:
     def boxes_of(self, row: int, least_s: float) -> tuple[Array, Array]:
         """When a track had a box from `least_s` on (K,), and these (K, 4)."""
         table = self._table[self._begin : self._end, :, row]
-        held = (table[:, SEEN] > 0) & (self.times >= least_s - SAME_S)
-        return self.times[held], table[held, BOX]
+        present = (table[:, PRESENT] > 0) & (self.times >= least_s - SAME_S)
+        return self.times[present], table[present, BOX]
 
     def before(self, time_s: float) -> float | None:
         """The moment of the frame before the one at a moment; None where none is kept."""
         n = int(self.times.searchsorted(time_s - SAME_S))
         return float(self.times[n - 1]) if n else None
 
-    def believe(self, row: int, time_s: float, as_s: float) -> None:
+    def copy_evidence(self, row: int, time_s: float, as_s: float) -> None:
         """At one moment, without a box, as much speaks for a track as at another."""
         frame, other = self.at(time_s), self.at(as_s)
         if frame is not None and other is not None:
@@ -129,11 +135,11 @@ class FrameTable:
         """Go on from `save` of a table of other rows: theirs are now `rows`. Raises ValueError where it is
         damaged."""
         times = unpack(saved["times"], np.float64, (-1,))
-        if len(times) > MOST_FRAMES or (np.diff(times) <= 0).any():
+        if len(times) > MAX_FRAMES or (np.diff(times) <= 0).any():
             raise ValueError("the saved frames are not in order")
         table = unpack(saved["table"], np.float32, (len(times), _WIDTH, len(rows)))
-        while self._most < len(times):
-            self._make_room(2 * self._most)
+        while self._capacity < len(times):
+            self._make_room(2 * self._capacity)
         self.frame_s = float(saved["frame_s"])
         self._begin, self._end = 0, len(times)
         self._times[: self._end] = times

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.count.box_history import BOX, EVIDENCE, SEEN, FrameTable
+from pipelines.count.box_history import BOX, EVIDENCE, PRESENT, BoxHistory
 from pipelines.count.slot_table import pack, unpack
 from pipelines.geometry import BORDER
 from pipelines.values import Tracks
@@ -24,24 +24,31 @@ Index = npt.NDArray[np.intp]
 
 TAU_S = 0.15  # standard deviation of the weights in time; at least one frame interval
 REACH = 2.5  # the weights end at so many standard deviations
-LAG_S = REACH * TAU_S  # how long after a frame its places are given,
+LAG_S = REACH * TAU_S  # how long after a frame its smoothed boxes are given,
 LAG_FRAMES = 1.5  # and at least so many frame intervals
-SLOW_S, LONGEST_S = 0.15, 1.0  # between frames: so far apart an object comes in unseen, or who knows what
+MIN_GAP_S, MAX_GAP_S = 0.15, 1.0  # between frames: so far apart an object comes in unseen, or who knows what
 INWARD = 2  # boxes after the first that tell which way it goes
 FORGET_S = 4.0  # a track that is not seen for so long is over
-ROWS = 16  # at first
-_KNOWN = 4  # sets of tracks whose rows are kept
+START_ROWS = 16
+_MAX_CASTS = 4  # sets of tracks whose rows are kept
 
 _NOBODY: Index = np.zeros(0, np.intp)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Places:
+class SmoothedBoxes:
     """Where the tracks were at `time_s`, for the N tracks that were there.
 
-    rows (N,): their places in the tables; boxes_xyxyn (N, 4); noise_xyn (N, 2): the standard error of a
-    place; class_ids (N,); evidence (N,) of the boxes of that very frame, 0 where there was none. While the
-    same tracks are there, of the same classes, `rows` and `class_ids` are the same arrays, not to be changed.
+    | column      | shape  | unit         | meaning                                                        |
+    |-------------|--------|--------------|----------------------------------------------------------------|
+    | rows        | (N,)   |              | the tracks' slots in every table (SlotTable)                   |
+    | boxes_xyxyn | (N, 4) | of the image | x1, y1, x2, y2, smoothed                                       |
+    | noise_xyn   | (N, 2) | of the image | standard error of the box's place, in x and y                  |
+    | class_ids   | (N,)   |              |                                                                |
+    | evidence    | (N,)   |              | of the box of that very frame; 0 where the track had none in it |
+
+    While the same tracks are there, of the same classes, `rows` and `class_ids` are the same arrays, not to
+    be changed: SlotTable.at and AnchorSelection know by that that nothing is to be gathered anew.
     """
 
     time_s: float
@@ -52,24 +59,26 @@ class Places:
     evidence: Array
 
 
-class Smoother:
+class BoxSmoother:
     """The boxes of the last moments of all tracks. A track has a row in the tables while it lives.
 
-    `ids` (R,) int64 is 0 where a row is free; `class_ids`, `scores`, `first_s` and `last_s` go with it.
+    Columns by row (R,): `ids` 0 where the row is free; `class_ids`; `scores` of the last box; `first_s` and
+    `last_s` in seconds, the times of the first and the last box, `last_s` -inf where the row is free;
+    `_jitter` (2, R) the standard deviation of one box's place, in x and y, in shares of the image.
     """
 
     def __init__(self) -> None:
-        self.ids = np.zeros(ROWS, np.int64)
-        self.class_ids = np.zeros(ROWS, np.int64)
-        self.scores: Array = np.zeros(ROWS)
-        self.first_s: Array = np.zeros(ROWS)
-        self.last_s: Array = np.full(ROWS, -np.inf)  # -inf where a row is free
+        self.ids = np.zeros(START_ROWS, np.int64)
+        self.class_ids = np.zeros(START_ROWS, np.int64)
+        self.scores: Array = np.zeros(START_ROWS)
+        self.first_s: Array = np.zeros(START_ROWS)
+        self.last_s: Array = np.full(START_ROWS, -np.inf)  # -inf where a row is free
         self.frame_s = 0.0  # usual time between frames
-        self._jitter: Array = np.zeros((2, ROWS))
+        self._jitter: Array = np.zeros((2, START_ROWS))
         self._row_of: dict[int, int] = {}
-        self._frames = FrameTable(ROWS)
-        self._given_s = -np.inf  # the last frame whose places were given
-        self._due: deque[float] = deque()  # times of frames whose places were not given yet
+        self._frames = BoxHistory(START_ROWS)
+        self._given_s = -np.inf  # the last frame whose smoothed boxes were given
+        self._due: deque[float] = deque()  # times of frames whose smoothed boxes were not given yet
         self._oldest_s = np.inf  # no track was last seen before
         self._change_cast()
 
@@ -77,9 +86,8 @@ class Smoother:
         """Tracks have come or gone, or changed their class."""
         self._latest: tuple[bytes, bytes] = (b"", b"")  # ids and classes of the last frame's tracks,
         self._latest_rows = _NOBODY  # and their rows
-        self._known: dict[
-            bytes, tuple[Index, npt.NDArray[np.int64]]
-        ] = {}  # rows and classes of who was there
+        # Rows and classes of who was there, by the bytes of that mask.
+        self._casts: dict[bytes, tuple[Index, npt.NDArray[np.int64]]] = {}
 
     @property
     def lag_s(self) -> float:
@@ -106,16 +114,16 @@ class Smoother:
         boxes = tracks.boxes_xyxyn if tracks.measured_xyxyn is None else tracks.measured_xyxyn
         evidence = np.ones(len(rows), np.float32) if tracks.evidence is None else tracks.evidence
         if not tracks.observed.all():
-            seen = tracks.observed
-            rows, boxes, evidence = rows[seen], boxes[seen], evidence[seen]
+            observed = tracks.observed
+            rows, boxes, evidence = rows[observed], boxes[observed], evidence[observed]
         frame[BOX, rows] = boxes.T
-        frame[SEEN, rows] = 1.0
+        frame[PRESENT, rows] = 1.0
         # A weak box counts nothing rather than against: a missing one would not either.
         frame[EVIDENCE, rows] = np.maximum(evidence, 0.0)
         self.last_s[rows] = time_s
         if tracks.history:
             self._add_past(time_s, tracks, fresh)
-        if len(fresh) and self.frame_s >= SLOW_S:
+        if len(fresh) and self.frame_s >= MIN_GAP_S:
             self._let_in(fresh)
         return fresh
 
@@ -162,32 +170,32 @@ class Smoother:
 
     def _let_in(self, fresh: Index) -> None:
         """New tracks that come in over the picture's border were there a frame before they were seen: where
-        frames are far apart, a line near the border is crossed meanwhile. Their places there are those that
+        frames are far apart, a line near the border is crossed meanwhile. Their boxes there are those that
         the first boxes lead back to, as sure as the first."""
         for row in fresh.tolist():
             times, boxes = self._frames.boxes_of(row, float(self.first_s[row]))
             before = self._frames.before(float(times[0])) if len(times) > 1 else None
-            if before is None or not SLOW_S <= times[0] - before <= LONGEST_S:
+            if before is None or not MIN_GAP_S <= times[0] - before <= MAX_GAP_S:
                 continue
             x1, y1, x2, y2 = boxes[0].tolist()
             way_x, way_y = (boxes[min(INWARD, len(boxes) - 1)] - boxes[0]).reshape(2, 2).mean(axis=0).tolist()
             sides = ((x1, way_x), (y1, way_y), (1 - x2, -way_x), (1 - y2, -way_y))
             if any(room < BORDER and way > 0 for room, way in sides):
                 self.first_s[row] = before
-                self._frames.believe(row, before, float(times[0]))
+                self._frames.copy_evidence(row, before, float(times[0]))
 
-    # ---- places out
+    # ---- smoothed boxes out
 
-    def next_places(self, now_s: float, flush: bool = False) -> Places | None:
-        """The places at the next frame that is old enough (or at any, to `flush`); None where none is."""
+    def next_smoothed(self, now_s: float, flush: bool = False) -> SmoothedBoxes | None:
+        """The boxes at the next frame that is old enough (or at any, to `flush`); None where none is."""
         if not self._due or not (flush or now_s - self._due[0] >= self.lag_s - 1e-6):
             return None
         self._given_s = self._due.popleft()
-        return self._places(self._given_s)
+        return self._smooth(self._given_s)
 
-    def past_places(self, rows: Index) -> list[Places]:
-        """What was given without the tracks of `rows`: their places at frames that came before they were
-        shown. A track that was long in doubt may have crossed a line meanwhile."""
+    def past_smoothed(self, rows: Index) -> list[SmoothedBoxes]:
+        """What was given without the tracks of `rows`: their smoothed boxes at frames that came before they
+        were confirmed. A track that was long in doubt may have crossed a line meanwhile."""
         late = rows[self.first_s[rows] <= self._given_s] if len(rows) else rows
         if not len(late):
             return []
@@ -195,15 +203,15 @@ class Smoother:
         among[late] = True
         times = self._frames.times
         times = times[(times >= self.first_s[late].min()) & (times <= self._given_s)]
-        return [self._places(time_s, among) for time_s in times.tolist()]
+        return [self._smooth(time_s, among) for time_s in times.tolist()]
 
-    def _places(self, time_s: float, among: npt.NDArray[np.bool_] | None = None) -> Places:
+    def _smooth(self, time_s: float, among: npt.NDArray[np.bool_] | None = None) -> SmoothedBoxes:
         tau = max(TAU_S, self.frame_s)
         u, frames, frame = self._frames.near(time_s, REACH * tau)
         w = np.exp(-0.5 * (u / tau) ** 2)
         wu = w * u
         powers = np.concatenate((w, wu, wu * u, w * w, w * wu, wu * wu)).reshape(6, -1)
-        sums = powers @ frames[:, SEEN]  # (6, R): over the frames in which there is a box
+        sums = powers @ frames[:, PRESENT]  # (6, R): over the frames in which there is a box
         there = (self.first_s <= time_s) & (self.last_s >= time_s) & (sums[0] > 1e-3)
         if among is not None:
             there &= among
@@ -216,23 +224,25 @@ class Smoother:
         else:  # boxes of one moment have no slope
             spread = np.where(line, spread, 1.0)
             a, b = np.where(line, s2 / spread, 1.0 / s0), np.where(line, s1 / spread, 0.0)
-        held = frames.take(rows, axis=2)
-        weights = held[:, SEEN].T * w * (a[:, None] - b[:, None] * u)
-        boxes = np.matmul(weights[:, None, :], np.ascontiguousarray(held[:, BOX].transpose(2, 0, 1)))[:, 0].T
+        boxes_then = frames.take(rows, axis=2)
+        weights = boxes_then[:, PRESENT].T * w * (a[:, None] - b[:, None] * u)
+        boxes = np.matmul(weights[:, None, :], np.ascontiguousarray(boxes_then[:, BOX].transpose(2, 0, 1)))[
+            :, 0
+        ].T
         error = np.sqrt(a * a * v0 - 2 * a * b * v1 + b * b * v2)
         noise = self._jitter.take(rows, axis=1) * error
-        return Places(time_s, rows, boxes.T, noise.T, class_ids, frame[EVIDENCE].take(rows))
+        return SmoothedBoxes(time_s, rows, boxes.T, noise.T, class_ids, frame[EVIDENCE].take(rows))
 
     def _who(self, there: npt.NDArray[np.bool_]) -> tuple[Index, npt.NDArray[np.int64]]:
         """The rows and classes of the tracks that were `there` (R,)."""
         key = there.tobytes()
-        found = self._known.get(key)
-        if found is None:
-            if len(self._known) >= _KNOWN:
-                self._known.clear()
+        cast = self._casts.get(key)
+        if cast is None:
+            if len(self._casts) >= _MAX_CASTS:
+                self._casts.clear()
             rows = np.flatnonzero(there)
-            found = self._known[key] = (rows, self.class_ids[rows])
-        return found
+            cast = self._casts[key] = (rows, self.class_ids[rows])
+        return cast
 
     def evidence_between(self, row: int, begin_s: float, end_s: float) -> float:
         """The sum of the evidence of a track's boxes from one moment to another, both with it."""

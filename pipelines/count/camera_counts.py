@@ -1,4 +1,4 @@
-"""All analytics of one camera behind one call: tracks in, events out.
+"""All lines, zones and analytics of one camera behind one call: tracks in, events out.
 
 Decisions are held back by up to about half a second (box_smoothing.py, line.py): events carry the moment that
 they tell of beside the frame at which they were decided.
@@ -12,10 +12,10 @@ from typing import Any
 from pipelines.analytics.runner import AnalyticsRunner
 from pipelines.camera_rules import CameraRules
 from pipelines.count import event_data
-from pipelines.count.anchor_selection import Selection
-from pipelines.count.box_smoothing import Places, Smoother
+from pipelines.count.anchor_selection import AnchorSelection
+from pipelines.count.box_smoothing import BoxSmoother, SmoothedBoxes
 from pipelines.count.line import LineCounter
-from pipelines.count.trajectory_recorder import PathRecorder, TrackPath
+from pipelines.count.trajectory_recorder import RecordedTrajectory, TrajectoryRecorder
 from pipelines.count.zone import ZoneChange, ZoneCounter
 from pipelines.rules import LineSpec, ZoneSpec
 from pipelines.values import Event, Labels, Stamp, Tracks
@@ -28,8 +28,11 @@ class RuleError(ValueError):
     """Raised when a line or zone asks for a class or group that the model does not have."""
 
 
-class Analytics:
-    """The lines and zones of one camera. `update` is called once a frame, in order of media time."""
+class CameraCounts:
+    """The lines, zones and analytics of one camera. `update` is called once a frame, in order of media time.
+
+    Raises RuleError for a class the model does not have.
+    """
 
     def __init__(self, rules: CameraRules, labels: Labels) -> None:
         self.labels = labels
@@ -41,9 +44,9 @@ class Analytics:
         self.with_rules(rules)
 
     def _start(self) -> None:
-        self._smoother = Smoother()
-        self._recorder = PathRecorder()
-        self._selection = Selection(self.labels)
+        self._smoother = BoxSmoother()
+        self._recorder = TrajectoryRecorder()
+        self._selection = AnchorSelection(self.labels)
         self._epoch: int | None = None
         self._last: Stamp | None = None  # of the frame before
         self._base_ns = 0  # seconds count from here: float64 seconds keep nanoseconds only near 0
@@ -99,8 +102,8 @@ class Analytics:
             return events
         self._now_s = now_s
         self._last = stamp
-        for places in self._smoother.past_places(self._smoother.add(now_s, tracks)):
-            events.extend(self._take(stamp, places))
+        for smoothed in self._smoother.past_smoothed(self._smoother.add(now_s, tracks)):
+            events.extend(self._take(stamp, smoothed))
         events.extend(self._decide(stamp, flush=False))
         events.extend(self._forget(stamp))
         return events
@@ -113,15 +116,15 @@ class Analytics:
         self._now_s = -1e-9
         return events
 
-    def _take(self, stamp: Stamp, places: Places) -> list[Event]:
-        """Show the places of one frame to the paths, lines and zones."""
+    def _take(self, stamp: Stamp, smoothed: SmoothedBoxes) -> list[Event]:
+        """Hand the smoothed boxes of one frame to the recorder, lines and zones."""
         events: list[Event] = []
-        self._recorder.update(places, self._smoother)
-        self._selection.show(places)
+        self._recorder.update(smoothed, self._smoother)
+        self._selection.set_boxes(smoothed)
         for line in self._lines.values():
-            line.update(*self._selection.of(line.spec.classes, line.spec.anchor))
+            line.update(*self._selection.select(line.spec.classes, line.spec.anchor))
         for zone in self._zones.values():
-            chosen, anchors = self._selection.of(zone.spec.classes, zone.spec.anchor)
+            chosen, anchors = self._selection.select(zone.spec.classes, zone.spec.anchor)
             changes = zone.update(chosen, anchors, self._smoother)
             if changes:
                 decided = self._zone_events(stamp, zone, changes)
@@ -130,13 +133,13 @@ class Analytics:
 
     def _decide(self, stamp: Stamp, flush: bool) -> list[Event]:
         events: list[Event] = []
-        while (places := self._smoother.next_places(self._now_s, flush)) is not None:
-            events.extend(self._take(stamp, places))
+        while (smoothed := self._smoother.next_smoothed(self._now_s, flush)) is not None:
+            events.extend(self._take(stamp, smoothed))
             if self._analytics:
-                _, anchors = self._selection.of((), "auto")
+                _, anchors = self._selection.select((), "auto")
                 events.extend(
                     self._analytics.on_frame(
-                        places, self._smoother.ids, anchors, self._zones, stamp, self._base_ns
+                        smoothed, self._smoother.ids, anchors, self._zones, stamp, self._base_ns
                     )
                 )
         for line in self._lines.values():
@@ -208,7 +211,7 @@ class Analytics:
                 events.append(event_data.zone_occupancy(stamp, self.labels, zone.spec, counts))
         return events
 
-    def _ended(self, stamp: Stamp, path: TrackPath) -> Event:
+    def _ended(self, stamp: Stamp, path: RecordedTrajectory) -> Event:
         return event_data.track_ended(stamp, self.labels, path, self._ns(path.first_s), self._ns(path.last_s))
 
     # ---- checkpoints
@@ -249,8 +252,3 @@ class Analytics:
             if self._zone_bases.get(name) == spec:
                 self._zones[name].restore(state)
                 self._occupancy[name] = {int(c): int(k) for c, k in saved["occupancy"].get(name, [])}
-
-
-def create_analytics(rules: CameraRules, labels: Labels) -> Analytics:
-    """The analytics of one camera by its rules. Raises RuleError for a class the model does not have."""
-    return Analytics(rules, labels)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelines.count.line import LineCrossing
 from pipelines.count.trajectory_codec import encode
-from pipelines.count.trajectory_recorder import TrackPath
+from pipelines.count.trajectory_recorder import RecordedTrajectory
 from pipelines.count.zone import ZoneChange
 from pipelines.events import LINE_CROSSED, TRACK_ENDED, ZONE_ENTERED, ZONE_EXITED, ZONE_OCCUPANCY
 from pipelines.rules import LineSpec, ZoneSpec
@@ -73,7 +73,7 @@ def zone_occupancy(stamp: Stamp, labels: Labels, spec: ZoneSpec, counts: dict[in
     return Event(ZONE_OCCUPANCY, stamp, spec.name, data)
 
 
-def track_ended(stamp: Stamp, labels: Labels, path: TrackPath, first_ns: int, last_ns: int) -> Event:
+def track_ended(stamp: Stamp, labels: Labels, path: RecordedTrajectory, first_ns: int, last_ns: int) -> Event:
     """The whole track: `path` has some points of it, [ms since first_media_ns, x1, y1, x2, y2 in 1/10000];
     `trace` is all of it (trajectory_codec.py), which the ledger keeps apart and does not send on."""
     rows = path.rows

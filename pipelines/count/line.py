@@ -9,9 +9,9 @@ turns back there counts nothing. The moment and the point of the crossing are wh
 end at the picture's edge is no end.
 
 Who is first seen within the band, or last seen there, has a side too where it passes: where it is in the band
-no longer than `PASSES_S`, or than `SLOWLY` times as long as it took to the band from `FAR` times as far. A
-lesser band, what one place is sure of, tells that side. That a track is over is known `GONE_S` after its last
-place.
+no longer than `PASSES_S`, or than `SLOWLY` times as long as it took to the band from `MAX_BANDS` times as
+far. A lesser band, what one place is sure of, tells that side. That a track is over is known `GONE_S` after
+its last place.
 
 Last, the object must have been really there, before and after: the evidence of its boxes
 (score_calibration.py) in the `EVIDENCE_S` up to its last place on the one side, and from its first on the
@@ -29,8 +29,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.count.box_smoothing import Places
-from pipelines.count.slot_table import RowTable
+from pipelines.count.box_smoothing import SmoothedBoxes
+from pipelines.count.slot_table import SlotTable
 from pipelines.geometry import BORDER, Polyline, at_the_border
 from pipelines.rules import LineSpec
 
@@ -39,8 +39,8 @@ Index = npt.NDArray[np.intp]
 
 BAND = 0.1  # share of the box's extent across the line that the band is wide,
 ERRORS = 3.0  # and standard errors of the place besides
-LEAST_BAND, LEAST_ERRORS = 0.015, 0.8  # one of them: of the lesser band
-FAR = 2.0  # bands from the line: beyond, no place matters
+MIN_BAND, MIN_ERRORS = 0.015, 0.8  # one of them: of the lesser band
+MAX_BANDS = 2.0  # bands from the line: beyond, no place matters
 PASSES_S = 2.0
 SLOWLY = 4.0
 GONE_S = 2.0  # the tracker finds nobody again after that
@@ -53,7 +53,7 @@ _SAME_S = 1e-6
 
 
 class Evidence(Protocol):
-    """What is asked about the boxes of the tracks: a Smoother, or one stored track."""
+    """What is asked about the boxes of the tracks: a BoxSmoother, or one stored track."""
 
     @property
     def frame_s(self) -> float: ...
@@ -93,7 +93,7 @@ _RUN = 3  # the sign of the present run of places, 0 before the first
 _RUN_N = 4  # places in it,
 _RUN_S = 5  # and its first moment: of use while it is not settled
 _REACH = 6  # how far a place of the run was beyond the line, over the band,
-_LEAST_REACH = 7  # and over the lesser band
+_MIN_REACH = 7  # and over the lesser band
 _CUT_S = 8  # the moment, point and whether the line was met when the run began
 _CUT_X = 9
 _CUT_Y = 10
@@ -104,7 +104,7 @@ _LAST_X = 14
 _LAST_Y = 15
 _CALM = 16  # a distance, times this: above 1 the place changes nothing; 0 where any place matters
 _FROM_S = 17  # the last moment before the run
-_FAR_S = 18  # as _SINCE_S, of FAR bands
+_FAR_S = 18  # as _SINCE_S, of MAX_BANDS bands
 _COLUMNS = 19
 
 
@@ -125,11 +125,11 @@ class LineCounter:
         self.spec = spec
         self._line = Polyline(spec.points)
         self._open = tuple(at_the_border(point) for point in (spec.points[0], spec.points[-1]))
-        self._table = RowTable(_COLUMNS)
+        self._table = SlotTable(_COLUMNS)
         self._passing: dict[int, _Passage] = {}  # by row: who is on the other side, and not settled there
         self._waiting: list[_Passage] = []  # settled
 
-    def update(self, places: Places, anchors: Array) -> None:
+    def update(self, places: SmoothedBoxes, anchors: Array) -> None:
         """Take the places of one frame of the tracks that this line counts, and their points (N, 2)."""
         if not len(places.rows):
             return
@@ -142,7 +142,9 @@ class LineCounter:
         state[_LAST_S] = places.time_s
         state[_LAST_X : _LAST_Y + 1] = anchors.T
 
-    def _follow(self, state: Array, index: Index, distance: Array, anchors: Array, places: Places) -> None:
+    def _follow(
+        self, state: Array, index: Index, distance: Array, anchors: Array, places: SmoothedBoxes
+    ) -> None:
         """Carry the runs of the tracks `index` on, one by one: there are few, and what each needs differs."""
         time_s = places.time_s
         _, normals = self._line.locate(anchors[index])
@@ -158,23 +160,23 @@ class LineCounter:
                 self._turn(row, track, d, anchors[i].tolist(), time_s)
             track[_RUN_N] += 1
             track[_REACH] = max(track[_REACH], abs(d) / width)
-            track[_LEAST_REACH] = max(track[_LEAST_REACH], abs(d) / least)
+            track[_MIN_REACH] = max(track[_MIN_REACH], abs(d) / least)
             self._settle(row, track, abs(d) / width, time_s, box)
             settled = track[_REACHED] and track[_RUN] == track[_SIDE]
-            track[_CALM] = track[_RUN] / (FAR * width) if settled else 0.0
+            track[_CALM] = track[_RUN] / (MAX_BANDS * width) if settled else 0.0
             state[:, i] = track
 
     def _settle(self, row: int, track: list[float], reach: float, time_s: float, box: list[float]) -> None:
         """What a place, `reach` bands from the line, says of the side of its track."""
-        if not track[_SIDE] and track[_LEAST_REACH] > 1:
+        if not track[_SIDE] and track[_MIN_REACH] > 1:
             track[_SIDE] = track[_RUN]
         if track[_RUN] == track[_SIDE]:
             _note(track, reach, time_s)
-        elif track[_SIDE] and _stays(track, time_s):
+        elif track[_SIDE]:
             passage = self._passing.get(row)
-            if passage is None and track[_LEAST_REACH] > 1 and track[_CUT_ON]:
+            if passage is None and track[_CUT_ON]:  # from its first place on: evidence is not kept for long
                 passage = self._passing[row] = _Passage(_crossing(row, track, box))
-            if track[_REACH] > 1:
+            if track[_REACH] > 1 and _stays(track, time_s):
                 if passage is not None and (track[_REACHED] or _passes(track, track[_RUN_S])):
                     self._count(passage, track[_REACH], time_s)
                 self._passing.pop(row, None)
@@ -188,8 +190,9 @@ class LineCounter:
     def _end(self, row: int, track: list[float]) -> None:
         """The track was last seen within the band: it has passed the line where it did not stay there."""
         passage = self._passing.pop(row, None)
-        if passage is not None and _passes(track, track[_LAST_S]):
-            self._count(passage, track[_LEAST_REACH], track[_LAST_S])
+        there = track[_MIN_REACH] > 1 and _stays(track, track[_LAST_S])
+        if passage is not None and there and _passes(track, track[_LAST_S]):
+            self._count(passage, track[_MIN_REACH], track[_LAST_S])
             track[_SIDE], track[_REACHED] = track[_RUN], 0.0
 
     def _turn(self, row: int, track: list[float], distance: float, point: list[float], time_s: float) -> None:
@@ -208,7 +211,7 @@ class LineCounter:
         track[_CUT_S], track[_CUT_X], track[_CUT_Y] = cut_s, x, y
         track[_CUT_ON] = float(self._met(np.array([[x, y]]))[0])
         track[_RUN] = 1.0 if distance > 0 else -1.0
-        track[_RUN_N] = track[_REACH] = track[_LEAST_REACH] = 0.0
+        track[_RUN_N] = track[_REACH] = track[_MIN_REACH] = 0.0
         track[_FROM_S] = track[_LAST_S]
         track[_RUN_S] = time_s
 
@@ -305,7 +308,7 @@ def _note(track: list[float], reach: float, time_s: float) -> None:
     """A place on the settled side."""
     if reach > 1:
         track[_REACHED], track[_SINCE_S] = 1.0, time_s
-    if reach > FAR:
+    if reach > MAX_BANDS:
         track[_FAR_S] = time_s
 
 
@@ -346,7 +349,7 @@ def band_widths(
     x1, y1, x2, y2 = box_xyxyn
     extent = x * (x2 - x1) + y * (y2 - y1)
     error = x * noise_xyn[0] + y * noise_xyn[1]
-    return BAND * extent + ERRORS * error, max(LEAST_BAND * extent, LEAST_ERRORS * error)
+    return BAND * extent + ERRORS * error, max(MIN_BAND * extent, MIN_ERRORS * error)
 
 
 def _crossing(row: int, track: list[float], box: Sequence[float]) -> LineCrossing:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.count.line import EVIDENCE, SETTLE_S, band_widths, least_evidence
-from pipelines.count.replay import StoredEvidence, counts_class, recount, stored_anchors
-from pipelines.count.trajectory_codec import Trace
+from pipelines.count.replay import StoredEvidence, counts_class, recount, stored_anchors, stored_evidence
+from pipelines.count.trajectory_codec import Trajectory
 from pipelines.geometry import Polyline, point_in_polygon
 from pipelines.rules import LineSpec, ZoneSpec
 
@@ -23,7 +23,7 @@ SAME_S = 0.002  # a stored crossing and its passage differ by rounding alone
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """The track's point went over a line at `time_s` since its first place; `side` +1 to the right.
+    """The track's point went over a line at `time_s` since its first sample; `side` +1 to the right.
 
     `reached` is how far beyond the line it came, over the band that it has to leave; `lasted_s` how long it
     stayed there. `refused` says in a few words why it was not counted, and is empty where it was.
@@ -46,18 +46,18 @@ class Nearest:
     point_xyn: tuple[float, float]
 
 
-def passages(trace: Trace, spec: LineSpec) -> list[Passage]:
+def line_passages(trajectory: Trajectory, spec: LineSpec) -> list[Passage]:
     """Every time the track's point was on the other side of the line, counted or not, but for its returns
     from passages that were not."""
-    places = trace.each_place()
-    points = stored_anchors(places.boxes_xyxyn, places.class_index, trace, spec.anchor)
+    samples = trajectory.samples()
+    points = stored_anchors(samples.boxes_xyxyn, samples.class_index, trajectory, spec.anchor)
     line = Polyline(spec.points)
     distance, normal = line.locate(points)
-    each = zip(normal.tolist(), places.boxes_xyxyn.tolist(), places.noise_xyn.tolist(), strict=True)
+    each = zip(normal.tolist(), samples.boxes_xyxyn.tolist(), samples.noise_xyn.tolist(), strict=True)
     reach = np.abs(distance)[:, None] / [band_widths(*of_place) for of_place in each]
-    evidence = StoredEvidence(places.times_s, places.evidence, trace.frame_s, trace.evidence_before)
-    counted = [c.time_s for c in recount(trace, spec)]
-    settled, found = 0, []
+    evidence = stored_evidence(trajectory, samples)
+    counted = [c.time_s for c in recount(trajectory, spec)]
+    settled, passages = 0, []
     for start, end in _runs(distance > 0):
         side = 1 if distance[start] > 0 else -1
         reached, least = reach[start:end].max(axis=0).tolist()
@@ -65,21 +65,23 @@ def passages(trace: Trace, spec: LineSpec) -> list[Passage]:
             settled = side if reached > 1 or not start else settled
             continue
         share = float(distance[start - 1] / (distance[start - 1] - distance[start]))
-        time_s = float(places.times_s[start - 1] + share * np.diff(places.times_s[start - 1 : start + 1])[0])
+        time_s = float(
+            samples.times_s[start - 1] + share * np.diff(samples.times_s[start - 1 : start + 1])[0]
+        )
         point = points[start - 1] + share * (points[start] - points[start - 1])
-        lasted_s = float(places.times_s[end - 1] - places.times_s[start])
+        lasted_s = float(samples.times_s[end - 1] - samples.times_s[start])
         refused = ""
         if not any(abs(time_s - at) <= SAME_S for at in counted):
-            kind = trace.classes[int(places.class_index[start])]
+            kind = trajectory.classes[int(samples.class_index[start])]
             last = end == len(points)
-            between_s = (float(places.times_s[start - 1]), float(places.times_s[start]))
-            box = places.boxes_xyxyn[start].tolist()
+            between_s = (float(samples.times_s[start - 1]), float(samples.times_s[start]))
+            box = samples.boxes_xyxyn[start].tolist()
             how = (reached, least, lasted_s, last)
             refused = _reason(spec, kind, line, point, how, between_s, box, evidence)
         if not refused or (reached > 1 and lasted_s >= SETTLE_S):
             settled = side
-        found.append(Passage(time_s, side, (float(point[0]), float(point[1])), reached, lasted_s, refused))
-    return found
+        passages.append(Passage(time_s, side, (float(point[0]), float(point[1])), reached, lasted_s, refused))
+    return passages
 
 
 def _runs(sides: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
@@ -116,21 +118,21 @@ def _reason(
     return f"it was {when} seen within the line's band, and stood there"
 
 
-def nearest_to_line(trace: Trace, spec: LineSpec) -> Nearest:
-    places = trace.each_place()
-    points = stored_anchors(places.boxes_xyxyn, places.class_index, trace, spec.anchor)
-    return _nearest(places.times_s, points, spec.points)
+def nearest_to_line(trajectory: Trajectory, spec: LineSpec) -> Nearest:
+    samples = trajectory.samples()
+    points = stored_anchors(samples.boxes_xyxyn, samples.class_index, trajectory, spec.anchor)
+    return _nearest(samples.times_s, points, spec.points)
 
 
-def nearest_to_zone(trace: Trace, spec: ZoneSpec) -> Nearest:
+def nearest_to_zone(trajectory: Trajectory, spec: ZoneSpec) -> Nearest:
     """Distance 0 where it was inside."""
-    places = trace.each_place()
-    points = stored_anchors(places.boxes_xyxyn, places.class_index, trace, spec.anchor)
+    samples = trajectory.samples()
+    points = stored_anchors(samples.boxes_xyxyn, samples.class_index, trajectory, spec.anchor)
     inside = np.flatnonzero(point_in_polygon(points, np.array(spec.points)))
     if len(inside):
         i = int(inside[0])
-        return Nearest(0.0, float(places.times_s[i]), (float(points[i, 0]), float(points[i, 1])))
-    return _nearest(places.times_s, points, (*spec.points, spec.points[0]))
+        return Nearest(0.0, float(samples.times_s[i]), (float(points[i, 0]), float(points[i, 1])))
+    return _nearest(samples.times_s, points, (*spec.points, spec.points[0]))
 
 
 def _nearest(times_s: Array, points: Array, corners: Sequence[tuple[float, float]]) -> Nearest:

@@ -1,4 +1,4 @@
-"""Crossings of a line by paths that were stored: the rule of line.py on the places of trajectory_codec.py.
+"""Crossings of a line by stored trajectories: the rule of line.py on the samples of trajectory_codec.py.
 
 A track is taken alone, since no track's crossing depends on another's.
 """
@@ -13,10 +13,9 @@ import numpy.typing as npt
 
 from pipelines.count.anchor_selection import FOOT_GROUPS
 from pipelines.count.box_history import SAME_S
-from pipelines.count.box_smoothing import Places
+from pipelines.count.box_smoothing import SmoothedBoxes
 from pipelines.count.line import LineCounter, LineCrossing
-from pipelines.count.trajectory_codec import Places as StoredPlaces
-from pipelines.count.trajectory_codec import Trace
+from pipelines.count.trajectory_codec import Trajectory, TrajectorySamples
 from pipelines.count.trajectory_recorder import BEFORE_S
 from pipelines.geometry import BORDER, Polyline, anchor_points
 from pipelines.rules import LineSpec
@@ -37,15 +36,19 @@ class StoredEvidence:
     lag_s: float = 0.0
 
     def evidence_between(self, row: int, begin_s: float, end_s: float) -> float:  # noqa: ARG002
-        """As Smoother.evidence_between; of what lies before the first place the share that is asked."""
+        """As BoxSmoother.evidence_between; of what lies before the first sample the share that is asked."""
         asked = (self.times_s >= begin_s - SAME_S) & (self.times_s <= end_s + SAME_S)
         early = float(np.clip((self.times_s[0] - begin_s) / BEFORE_S, 0.0, 1.0))
         return float(self.evidence[asked].sum()) + early * self.before
 
 
+def stored_evidence(trajectory: Trajectory, samples: TrajectorySamples) -> StoredEvidence:
+    return StoredEvidence(samples.times_s, samples.evidence, trajectory.frame_s, trajectory.evidence_before)
+
+
 @dataclass(frozen=True, slots=True)
 class Recounted:
-    """A crossing of a stored track: its own time since the track's first place, and its class."""
+    """A crossing of a stored track: its own time since the track's first sample, and its class."""
 
     time_s: float
     side: int
@@ -53,54 +56,54 @@ class Recounted:
     crossing: LineCrossing
 
 
-def recount(trace: Trace, spec: LineSpec) -> list[Recounted]:
+def recount(trajectory: Trajectory, spec: LineSpec) -> list[Recounted]:
     """The crossings of `spec` by one track, as live counting would have had them, in order of time."""
-    if not may_cross(trace, spec):
+    if not may_cross(trajectory, spec):
         return []
-    places = trace.each_place()  # a bend of a poly-line may lie between two knots
-    names = [name for name, _ in trace.classes]
-    evidence = StoredEvidence(places.times_s, places.evidence, trace.frame_s, trace.evidence_before)
+    samples = trajectory.samples()  # a bend of a poly-line may lie between two knots
+    names = [name for name, _ in trajectory.classes]
+    evidence = stored_evidence(trajectory, samples)
     counter = LineCounter(spec)
-    for frame, anchor in _frames(trace, places, spec):
+    for frame, anchor in _frames(trajectory, samples, spec):
         counter.update(frame, anchor)
-    found = counter.decide(float(places.times_s[-1]), evidence, flush=True)
-    at = np.searchsorted(places.times_s, [c.settled_s for c in found])  # a crossing's class is that of
+    crossings = counter.decide(float(samples.times_s[-1]), evidence, flush=True)
+    at = np.searchsorted(samples.times_s, [c.settled_s for c in crossings])  # a crossing's class is that of
     # the moment it was settled
-    classes = places.class_index[np.minimum(at, len(places.class_index) - 1)]
+    classes = samples.class_index[np.minimum(at, len(samples.class_index) - 1)]
     return [
         Recounted(crossing.time_s, crossing.side, names[class_index], crossing)
-        for crossing, class_index in zip(found, classes.tolist(), strict=True)
+        for crossing, class_index in zip(crossings, classes.tolist(), strict=True)
     ]
 
 
-def may_cross(trace: Trace, spec: LineSpec) -> bool:
+def may_cross(trajectory: Trajectory, spec: LineSpec) -> bool:
     """Whether the track may have been on both sides of the line: most tracks need no closer look.
 
     The way between two knots is straight, so that of a straight line the knots tell all.
     """
-    if not any(counts_class(spec, kind) for kind in trace.classes):
+    if not any(counts_class(spec, kind) for kind in trajectory.classes):
         return False
     if len(spec.points) > 2:
-        return _reaches(trace, spec)
-    anchors = stored_anchors(trace.boxes_xyxyn, trace.class_index, trace, spec.anchor)
+        return _reaches(trajectory, spec)
+    anchors = stored_anchors(trajectory.boxes_xyxyn, trajectory.class_index, trajectory, spec.anchor)
     distance, _ = Polyline(spec.points).locate(anchors)
     return bool(distance.min() <= 0 < distance.max())
 
 
-def _reaches(trace: Trace, spec: LineSpec) -> bool:
+def _reaches(trajectory: Trajectory, spec: LineSpec) -> bool:
     """Whether the track's and the poly-line's surroundings meet at all."""
     points = np.array(spec.points)
-    low, high = trace.boxes_xyxyn[:, :2].min(axis=0), trace.boxes_xyxyn[:, 2:].max(axis=0)
+    low, high = trajectory.boxes_xyxyn[:, :2].min(axis=0), trajectory.boxes_xyxyn[:, 2:].max(axis=0)
     return bool((low <= points.max(axis=0) + BORDER).all() and (high >= points.min(axis=0) - BORDER).all())
 
 
 def stored_anchors(
-    boxes_xyxyn: Array, class_index: npt.NDArray[np.int64], trace: Trace, anchor: str
+    boxes_xyxyn: Array, class_index: npt.NDArray[np.int64], trajectory: Trajectory, anchor: str
 ) -> Array:
     """(N, 2) the points that stand for a stored track's boxes (N, 4), by the line's or zone's `anchor`."""
     if anchor != "auto":
         return anchor_points(boxes_xyxyn, anchor)
-    foot = np.array([group in FOOT_GROUPS for _, group in trace.classes])[class_index]
+    foot = np.array([group in FOOT_GROUPS for _, group in trajectory.classes])[class_index]
     return np.where(foot[:, None], anchor_points(boxes_xyxyn, "foot"), anchor_points(boxes_xyxyn, "center"))
 
 
@@ -109,18 +112,20 @@ def counts_class(spec: LineSpec, kind: tuple[str, str]) -> bool:
     return not spec.classes or kind[0] in spec.classes or kind[1] in spec.classes
 
 
-def _frames(trace: Trace, places: StoredPlaces, spec: LineSpec) -> Iterator[tuple[Places, Array]]:
-    """The places that the line counts, one by one, and their anchors."""
-    anchors = stored_anchors(places.boxes_xyxyn, places.class_index, trace, spec.anchor)
-    wanted = np.array([counts_class(spec, kind) for kind in trace.classes])[places.class_index]
-    for i in np.flatnonzero(wanted).tolist():
+def _frames(
+    trajectory: Trajectory, samples: TrajectorySamples, spec: LineSpec
+) -> Iterator[tuple[SmoothedBoxes, Array]]:
+    """The samples that the line counts, one by one, and their anchors."""
+    anchors = stored_anchors(samples.boxes_xyxyn, samples.class_index, trajectory, spec.anchor)
+    counted = np.array([counts_class(spec, kind) for kind in trajectory.classes])[samples.class_index]
+    for i in np.flatnonzero(counted).tolist():
         one = slice(i, i + 1)
-        place = Places(
-            float(places.times_s[i]),
+        boxes = SmoothedBoxes(
+            float(samples.times_s[i]),
             ROW,
-            places.boxes_xyxyn[one],
-            places.noise_xyn[one],
-            places.class_index[one],
-            places.evidence[one],
+            samples.boxes_xyxyn[one],
+            samples.noise_xyn[one],
+            samples.class_index[one],
+            samples.evidence[one],
         )
-        yield place, anchors[one]
+        yield boxes, anchors[one]

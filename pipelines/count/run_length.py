@@ -1,9 +1,9 @@
-"""The evidence of every place of a track, as runs of places that are alike.
+"""The evidence of every box of a track, run-length encoded: runs of samples whose evidence is alike.
 
 Whether an object was surely there is asked at a line, which may lie anywhere on the way: so the evidence is
-kept by place. A detector is sure of most objects for seconds, and unsure for some frames: a run goes on while
-none of its places is far from their mean, and is stored as a number of places and that mean. The sum over any
-stretch of places is so right within `WITHIN` of itself and `LEAST` a place.
+kept by sample. A detector is sure of most objects for seconds, and unsure for some frames: a run goes on
+while none of its samples is far from their mean, and is stored as their number and that mean. The sum over
+any stretch of samples is so right within `WITHIN` of itself and `MIN_WITHIN` a sample.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from pipelines.count.trajectory_codec import evidence_code, evidence_of, put, ta
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
-WITHIN = 0.5  # of a place's evidence: so far may the mean of its run be from it,
-LEAST = 0.05  # and this much more; a line asks for twice as much in each frame
-MOST_BYTES = 16_384  # of a track in memory: of the older half of a longer one two runs become one
+WITHIN = 0.5  # of a sample's evidence: so far may the mean of its run be from it,
+MIN_WITHIN = 0.05  # and this much more; a line asks for twice as much in each frame
+MAX_BYTES = 16_384  # of a track in memory: of the older half of a longer one two runs become one
 WAITING = 64  # frames of the same tracks that are taken up at once, which is cheaper
 
 
 @dataclass(slots=True)
 class _Track:
-    """`done` are varints, places and code of each run that is over; the rest is of the one that goes on: its
-    places, their sum, and from where to where their mean may lie."""
+    """`done` are varints, samples and code of each run that is over; the rest is of the one that goes on: its
+    samples, their sum, and from where to where their mean may lie."""
 
     done: bytearray = field(default_factory=bytearray)
     n: int = 0
@@ -41,22 +41,22 @@ class _Track:
     def extend(self, evidence: list[float]) -> None:
         n, total, low, high = self.n, self.total, self.low, self.high
         for value in evidence:
-            least, most = (1 - WITHIN) * value - LEAST, (1 + WITHIN) * value + LEAST
-            low, high = least if least > low else low, most if most < high else high
+            lowest, highest = (1 - WITHIN) * value - MIN_WITHIN, (1 + WITHIN) * value + MIN_WITHIN
+            low, high = lowest if lowest > low else low, highest if highest < high else high
             if not low <= (total + value) / (n + 1) <= high:
                 self.end(n, total)
-                n, total, low, high = 0, 0.0, least, most
+                n, total, low, high = 0, 0.0, lowest, highest
             n += 1
             total += value
         self.n, self.total, self.low, self.high = n, total, low, high
 
     def end(self, n: int, total: float) -> None:
         put(self.done, (n, evidence_code(total / n)))
-        if len(self.done) > MOST_BYTES:
+        if len(self.done) > MAX_BYTES:
             self.done = _thinned(_pairs(self.done))
 
 
-class AlikeRuns:
+class EvidenceRuns:
     """The runs of all tracks of a camera, by their rows."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class AlikeRuns:
         self._waiting: list[Array] = []
 
     def update(self, rows: Index, evidence: Array) -> None:
-        """Take the evidence (N,) of one place of each of the tracks `rows` (N,); neither is to be changed."""
+        """Take the evidence (N,) of one box of each of the tracks `rows` (N,); neither is to be changed."""
         if rows is not self._rows or len(self._waiting) == WAITING:
             self._settle()
             self._rows = rows
@@ -82,7 +82,7 @@ class AlikeRuns:
         self._waiting.clear()
 
     def forget(self, row: int) -> list[tuple[int, int]]:
-        """The track of this row is over: its runs, as (places, code)."""
+        """The track of this row is over: its runs, as (samples, code)."""
         self._settle()
         track = self._tracks.pop(row)
         track.end(track.n, track.total)

@@ -1,4 +1,5 @@
-"""What a rule remembers of each track, as columns of numbers that lie ready for the tracks of a frame."""
+"""What a rule remembers of each track, in slots: rows that the smoother allots to tracks and gives to others
+once they are over."""
 
 from __future__ import annotations
 
@@ -12,31 +13,31 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
-_NOBODY: Index = np.zeros(0, np.intp)
-_ROOM = 8  # rows added at a time
+_NO_ROWS: Index = np.zeros(0, np.intp)
+_GROWTH = 8  # slots added beyond the largest row asked for
 
 
-class RowTable:
+class SlotTable:
     """Columns of float64, all 0 at first, by the rows that the smoother gives to tracks.
 
     Who is in the picture changes seldom: while a caller hands in the same array of rows (the same object, as
-    Smoother does), it gets the same columns back, and a frame costs neither gathering nor scattering.
+    BoxSmoother does), it gets the same columns back, and a frame costs neither gathering nor scattering.
     """
 
     def __init__(self, columns: int) -> None:
         self._all: Array = np.zeros((columns, 0))
-        self._rows = _NOBODY
-        self._now: Array = self._all
+        self._rows = _NO_ROWS
+        self._gathered: Array = self._all
 
     def at(self, rows: Index) -> Array:
         """(columns, N) of the tracks in `rows` (N,), to be changed in place; good until the next call."""
         if rows is not self._rows:
             self._settle()
-            room = int(rows.max(initial=-1)) + 1 - self._all.shape[1]
-            if room > 0:
-                self._all = np.pad(self._all, ((0, 0), (0, room + _ROOM)))
-            self._rows, self._now = rows, np.take(self._all, rows, axis=1)
-        return self._now
+            missing = int(rows.max(initial=-1)) + 1 - self._all.shape[1]
+            if missing > 0:
+                self._all = np.pad(self._all, ((0, 0), (0, missing + _GROWTH)))
+            self._rows, self._gathered = rows, np.take(self._all, rows, axis=1)
+        return self._gathered
 
     def all(self) -> Array:
         """(columns, rows) of all tracks, to be read."""
@@ -47,10 +48,10 @@ class RowTable:
         """These rows now belong to nobody."""
         self._settle()
         self._all[:, rows[rows < self._all.shape[1]]] = 0.0
-        self._rows, self._now = _NOBODY, self._all[:, :0]
+        self._rows, self._gathered = _NO_ROWS, self._all[:, :0]
 
     def _settle(self) -> None:
-        self._all[:, self._rows] = self._now
+        self._all[:, self._rows] = self._gathered
 
     def save(self) -> Any:
         """Plain data, from which `restore` goes on."""
@@ -59,7 +60,7 @@ class RowTable:
     def restore(self, saved: Any) -> None:
         """Raises ValueError where `saved` is not from a table of as many columns."""
         self._all = unpack(saved, np.float64, (len(self._all), -1))
-        self._rows, self._now = _NOBODY, self._all[:, :0]
+        self._rows, self._gathered = _NO_ROWS, self._all[:, :0]
 
 
 def pack(array: npt.NDArray[Any]) -> str:

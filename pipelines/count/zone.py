@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.count.box_smoothing import Places, Smoother
+from pipelines.count.box_smoothing import BoxSmoother, SmoothedBoxes
 from pipelines.count.line import band_widths
-from pipelines.count.slot_table import RowTable
+from pipelines.count.slot_table import SlotTable
 from pipelines.geometry import Polygon
 from pipelines.rules import ZoneSpec
 
@@ -60,7 +60,7 @@ class ZoneCounter:
         self.spec = spec
         self._polygon = Polygon(np.asarray(spec.points))
         self._widest = SHARE * self._polygon.inner_radius()  # band
-        self._table = RowTable(_COLUMNS)
+        self._table = SlotTable(_COLUMNS)
         self._visits = 0
         self._oldest_s = -np.inf  # no track of the table was last seen before
 
@@ -86,7 +86,7 @@ class ZoneCounter:
         order = self._table.all()[_VISIT, rows].argsort()
         return np.asarray(rows[order])
 
-    def update(self, places: Places, anchors: Array, smoother: Smoother) -> list[ZoneChange]:
+    def update(self, places: SmoothedBoxes, anchors: Array, smoother: BoxSmoother) -> list[ZoneChange]:
         """Take the places of one frame of the tracks that this zone counts, and their points (N, 2)."""
         found: list[ZoneChange] = []
         time_s = places.time_s
@@ -110,7 +110,7 @@ class ZoneCounter:
             found.extend(self._lose(time_s))
         return found
 
-    def _beyond(self, places: Places, anchors: Array, i: int) -> bool:
+    def _beyond(self, places: SmoothedBoxes, anchors: Array, i: int) -> bool:
         """Whether the point of the track is farther from the edge than the band."""
         way = self._polygon.to_edge(anchors[i : i + 1])[0]
         far = float(np.hypot(*way))

@@ -14,8 +14,8 @@ from pipelines.values import Detections, Frame, Labels
 class Ticket:
     """Stands for one submitted batch; good for one collect() of the detector that gave it.
 
-    `maps`: whether its frames' feature maps are wanted, of a detector that was asked to give_maps(). `faint`:
-    whether boxes are that it is not sure of, where it can give them.
+    `maps`: whether its frames' feature maps are wanted, of a detector with enable_feature_maps().
+    `faint`: whether boxes are that it is not sure of, where it can give them.
     """
 
     __slots__ = ("cameras", "faint", "maps")
@@ -53,7 +53,7 @@ class Detector(Protocol):
         Raises FrameRefused when the answer is not a set of boxes. The ticket is spent either way.
         """
 
-    def give_maps(self, strides: Sequence[int]) -> int:
+    def enable_feature_maps(self, strides: Sequence[int]) -> int:
         """From now on compute feature maps at these strides too, and give them with the frames of tickets
         whose `maps` is set. Returns their channels, all strides together. May be called by another thread,
         while frames are under way.

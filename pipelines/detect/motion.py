@@ -70,7 +70,7 @@ class MotionDetector:
         found, ticket.found = ticket.found, None
         return found
 
-    def give_maps(self, strides: Sequence[int]) -> int:  # noqa: ARG002
+    def enable_feature_maps(self, strides: Sequence[int]) -> int:  # noqa: ARG002
         raise ModelRefused("the motion detector has no feature maps: choose a model")
 
     def forget(self, camera: str) -> None:

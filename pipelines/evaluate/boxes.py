@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.class_names import class_key
 from pipelines.evaluate.crossings import Crossing
-from pipelines.evaluate.truth import Truth, TruthError
+from pipelines.evaluate.truth import TrueCrossings, TruthError
 from pipelines.geometry import Polyline, at_the_border
 from pipelines.rules import LineSpec
 
@@ -51,7 +52,7 @@ def read_mot(text: str, *, name: str = "truth") -> TrueBoxes:
     rows: list[tuple[int, int, float, float, float, float]] = []
     kinds: list[str] = []
     aside = {"conf": 0, "class": 0}
-    seen: dict[tuple[int, int], int] = {}
+    row_of: dict[tuple[int, int], int] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -63,7 +64,7 @@ def read_mot(text: str, *, name: str = "truth") -> TrueBoxes:
         if len(values) == 9 and int(values[7]) not in CLASSES:
             aside["class"] += 1
             continue
-        before = seen.setdefault((frame, identity), number)
+        before = row_of.setdefault((frame, identity), number)
         if before != number:
             raise TruthError(
                 f"{name}:{number}: id {identity} is in frame {frame} twice (also in row {before})"
@@ -145,13 +146,13 @@ def box_crossings(
     lines: Sequence[LineSpec],
     size: tuple[int, int],
     times_s: Sequence[float],
-) -> Truth:
+) -> TrueCrossings:
     """The crossings of all true tracks by the rule above; frame f was at `times_s[f - 1]`.
 
     `size` is the (width, height) that the boxes are measured in. A line's anchor "auto" is the foot of a
     person (and of what has no class: these texts are of people), else the centre.
     """
-    found = []
+    crossings = []
     for identity in np.unique(truth.ids):
         rows = np.flatnonzero(truth.ids == identity)
         kind = truth.class_names[rows[0]]
@@ -160,8 +161,8 @@ def box_crossings(
             for at, right in _line_crossings(points, line, size):
                 direction = line.left_to_right if right else line.right_to_left
                 time_s = float(times_s[int(truth.frames[rows[at]]) - 1])
-                found.append(Crossing(line.name, direction, time_s, kind))
-    return Truth(tuple(sorted(found, key=lambda c: c.time_s)), truth.warnings)
+                crossings.append(Crossing(line.name, direction, time_s, kind))
+    return TrueCrossings(tuple(sorted(crossings, key=lambda c: c.time_s)), truth.warnings)
 
 
 def crossing_box(
@@ -180,7 +181,7 @@ def crossing_box(
 def anchors(boxes_xyxy: Array, anchor: str, kind: str) -> Array:
     """(N, 2) the points of (N, 4) boxes that cross."""
     if anchor == "auto":
-        anchor = "foot" if kind in ("", "person") else "center"
+        anchor = "foot" if class_key(kind) in ("", "person") else "center"
     x1, y1, x2, y2 = boxes_xyxy.T
     y = {"foot": y2, "top": y1, "center": (y1 + y2) / 2}[anchor]
     return np.column_stack([(x1 + x2) / 2, y])
@@ -194,14 +195,14 @@ def _line_crossings(points: Array, line: LineSpec, size: tuple[int, int]) -> lis
     # The normal points to the right; a point on the line is on the side of the greater x, or y.
     right_is_greater = np.where(np.abs(normal[:, 0]) > 1e-6, normal[:, 0] > 0, normal[:, 1] > 0)
     right = np.where(np.abs(distance) < 1e-9, right_is_greater, distance > 0)
-    found = []
+    crossings = []
     for at, to_right in side_changes(right):
         cut = _cut(points[at - 1], points[at], float(distance[at - 1]), float(distance[at]))
         before, after = polyline.beyond(cut[None])
         ends = at_the_border(line.points[0]), at_the_border(line.points[-1])
         if (before[0] <= 0 or ends[0]) and (after[0] <= 0 or ends[1]):
-            found.append((at, to_right))
-    return found
+            crossings.append((at, to_right))
+    return crossings
 
 
 def side_changes(right: npt.NDArray[np.bool_]) -> list[tuple[int, bool]]:

@@ -44,11 +44,6 @@ class Comparison:
         """Misses and false counts together: what a net error hides when they cancel out."""
         return len(self.missed) + len(self.false)
 
-    @property
-    def net_error(self) -> int:
-        """Counted less true."""
-        return self.counted - self.true_count
-
 
 def compare(true: Sequence[Crossing], counted: Sequence[Crossing], within_s: float = WITHIN_S) -> Comparison:
     """Match each counted crossing to a true one of its line and direction at most `within_s` away.

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pipelines.class_names import find, named_by_any
 from pipelines.evaluate.crossings import Crossing
 
 COLUMNS = ("time", "line", "direction", "class")
@@ -30,7 +31,7 @@ class TruthError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class TrueCrossings:
     """True crossings in order of time, and what a person should know of them, a line each."""
 
     crossings: tuple[Crossing, ...]
@@ -50,7 +51,7 @@ def parse_time(text: str) -> float:
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + seconds
 
 
-def read_crossings(text: str, directions: Directions, *, name: str = "truth", end_s: float) -> Truth:
+def read_crossings(text: str, directions: Directions, *, name: str = "truth", end_s: float) -> TrueCrossings:
     """The crossings of a CSV. `end_s` is the latest time that can be true of the clip.
 
     Raises TruthError for a row that cannot be read, names a line or direction that there is not, or lies
@@ -63,43 +64,53 @@ def read_crossings(text: str, directions: Directions, *, name: str = "truth", en
         rows = rows[1:]
     if not rows:
         raise TruthError(f"{name}: no crossing in it: write one a row, such as 1:15.2,door,in,person")
-    found = [_crossing(row, order, directions, name, end_s) for row in rows]
-    return Truth(tuple(sorted(found, key=lambda c: c.time_s)), _twice(found, name))
+    crossings = [_crossing(row, order, directions, name, end_s) for row in rows]
+    return TrueCrossings(tuple(sorted(crossings, key=lambda c: c.time_s)), _twice(crossings, name))
 
 
 def keep_classes(
-    truth: Truth, wanted: Sequence[str], groups: Mapping[str, str], *, name: str = "truth"
-) -> Truth:
+    truth: TrueCrossings, classes: Sequence[str], groups: Mapping[str, str], *, name: str = "truth"
+) -> TrueCrossings:
     """Without the crossings of classes that are not asked for, which is said; those without a class stay.
 
-    `wanted` are classes and groups (empty: all); `groups` gives the group of each of the model's classes.
+    `classes` are classes and groups (empty: all); `groups` gives the group of each of the model's classes.
     """
-    known = {*groups, *groups.values()}
-    strange = Counter(c.class_name for c in truth.crossings if c.class_name and c.class_name not in known)
+    of_model = {*groups, *groups.values()}
+    named = [replace(c, class_name=own_name(c.class_name, groups)) for c in truth.crossings]
+    strange = Counter(c.class_name for c in named if c.class_name and c.class_name not in of_model)
     warnings = [
         f"{name}: class {kind!r} ({n} crossings) is none of the model's: "
         "counts are compared whatever their class"
         for kind, n in sorted(strange.items())
     ]
-    kept = []
+    crossings = []
     left_out: Counter[str] = Counter()
-    for crossing in truth.crossings:
-        if is_asked(crossing.class_name, wanted, groups):
-            kept.append(crossing)
+    for crossing in named:
+        if is_asked(crossing.class_name, classes, groups):
+            crossings.append(crossing)
         else:
             left_out[crossing.class_name] += 1
     for kind, n in sorted(left_out.items()):
         warnings.append(
             f"{name}: {n} crossings of class {kind!r} left out: it is not among the classes asked for"
         )
-    return replace(truth, crossings=tuple(kept), warnings=(*truth.warnings, *warnings))
+    return replace(truth, crossings=tuple(crossings), warnings=(*truth.warnings, *warnings))
 
 
-def is_asked(kind: str, wanted: Sequence[str], groups: Mapping[str, str]) -> bool:
-    """Whether true objects of a class or group `kind` ("": not given) are among those wanted."""
-    if not wanted or not kind or kind in wanted or groups.get(kind, kind) in wanted:
+def is_asked(kind: str, classes: Sequence[str], groups: Mapping[str, str]) -> bool:
+    """Whether true objects of a class or group `kind` ("": not given) are among `classes`."""
+    kind = own_name(kind, groups)
+    meant = named_by_any(classes, {*groups, *groups.values(), kind})
+    if not classes or not kind or kind in meant or groups.get(kind, kind) in meant:
         return True
-    return any(groups.get(w) == kind for w in wanted)  # a car is wanted, and the truth says vehicle
+    return any(groups.get(name) == kind for name in meant)  # a car is wanted, and the truth says vehicle
+
+
+def own_name(kind: str, groups: Mapping[str, str]) -> str:
+    """What the model calls a true class or group `kind`; that itself where it knows none such."""
+    if not kind:
+        return kind
+    return find(kind, list(groups)) or find(kind, list(groups.values())) or kind
 
 
 def _rows(text: str) -> Iterator[Row]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.actions.card import HeadCard
 from pipelines.actions.embed import CropEmbedder
-from pipelines.actions.full_frame_features import WholeEmbedder
+from pipelines.actions.full_frame_features import FullFrameEmbedder
 from pipelines.actions.runtime import ActionModel
 from pipelines.detect.errors import ModelRefused
 from pipelines.values import Floats, Image
@@ -61,7 +61,7 @@ class SceneModel:
                 f"{path}: was trained on the feature maps of a detector that is not there (SHA-256 "
                 f"{sha256[:12]}…): add it with `streamer model add FILE.onnx`"
             )
-        maps = WholeEmbedder(
+        maps = FullFrameEmbedder(
             detector, strides=card.embedder.strides, still=card.embedder.still, threads=threads
         )
         if maps.values != card.size:

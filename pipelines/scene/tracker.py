@@ -71,7 +71,7 @@ class _Head:
         return None if before == UNKNOWN else before
 
 
-class SceneWatch:
+class SceneTracker:
     """One camera's state for one model. Media time says when it is due; a new epoch is looked at at once."""
 
     def __init__(self, model: SceneModel, interval_s: float) -> None:

@@ -23,7 +23,7 @@ from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import sha256_of
 from pipelines.rules import Anchor, LineSpec, ZoneSpec, check_name
 from pipelines.scene.model import SceneModel
-from pipelines.scene.tracker import SceneWatch
+from pipelines.scene.tracker import SceneTracker
 from pipelines.spec import PipelineSpec, preset, with_actions
 from streamer.cli.rules import normalised
 from streamer.config.schema import Config
@@ -156,7 +156,7 @@ def chosen_actions(spec: PipelineSpec, detector: Detector, threads: int = 1) -> 
 
 def chosen_scene(
     store: ConfigStore, path: Path | None, interval_s: float, model: str | None
-) -> SceneWatch | None:
+) -> SceneTracker | None:
     """What looks at the whole picture, where that is asked for. Its detector, if it needs one, may be the
     `model` of the clip or any of the store. Raises ModelError."""
     if path is None:
@@ -170,7 +170,7 @@ def chosen_scene(
         return installed.find(sha256)
 
     try:
-        return SceneWatch(SceneModel(path, find_detector=find), interval_s)
+        return SceneTracker(SceneModel(path, find_detector=find), interval_s)
     except ModelRefused as error:
         raise ModelError(str(error)) from error
 

@@ -21,7 +21,7 @@ from pipelines.detect.errors import ModelRefused
 from pipelines.events import ACTION_DETECTED, LINE_CROSSED, SCENE_CHANGED, ZONE_ENTERED, ZONE_EXITED
 from pipelines.geometry import fit
 from pipelines.pipeline import Pipeline
-from pipelines.scene.tracker import SceneWatch
+from pipelines.scene.tracker import SceneTracker
 from pipelines.values import Detections, Event, FrameResult, Image, Labels, Stamp
 from streamer.clips.drawing.overlay import Overlay
 from streamer.clips.prefetch import CAMERA, results, stamp_of
@@ -184,7 +184,7 @@ def analyze(
     progress: Progress | None = None,
     watcher: Watcher | None = None,
     actions: ActionEngine | None = None,
-    scene: SceneWatch | None = None,
+    scene: SceneTracker | None = None,
 ) -> Analysis:
     """Run every frame of `source` (open; closed by the caller) through `detector`, tracker and analytics.
 
@@ -276,7 +276,7 @@ class Replayed:
         self.labels = stored.labels
         self.joints = stored.joints
 
-    def give_maps(self, strides: Any) -> int:  # noqa: ARG002
+    def enable_feature_maps(self, strides: Any) -> int:  # noqa: ARG002
         raise ModelRefused("stored detections have no feature maps: analyse the clip itself")
 
     def submit(self, frames: Any, notify: Any = None) -> Ticket:  # noqa: ARG002

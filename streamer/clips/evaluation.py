@@ -19,7 +19,7 @@ from pipelines.evaluate.boxes import TrueBoxes, box_crossings, check_boxes, read
 from pipelines.evaluate.crossings import WITHIN_S, Crossing, compare
 from pipelines.evaluate.summary import Evaluation, evaluate
 from pipelines.evaluate.tracking import FrameBoxes, TrackingScore, tracking_score
-from pipelines.evaluate.truth import Truth, TruthError, is_asked, keep_classes, read_crossings
+from pipelines.evaluate.truth import TrueCrossings, TruthError, is_asked, keep_classes, read_crossings
 from pipelines.events import LINE_CROSSED
 from pipelines.values import Event, FrameResult, Labels, Tracks
 from streamer.clips import analyze as analysis
@@ -131,7 +131,7 @@ def run_stored(
 
 @dataclass(frozen=True)
 class TruthFile:
-    """Truth as it was read: the text of a CSV, or boxes.
+    """TrueCrossings as it was read: the text of a CSV, or boxes.
 
     `size` is what the boxes are measured in (None: the clip's own); `fps` gives the times of the boxes'
     frames (None: they are the clip's frames, one to one).
@@ -189,7 +189,7 @@ def _sequence_size(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def _read(truth: TruthFile, rules: CameraRules, end_s: float) -> Truth:
+def _read(truth: TruthFile, rules: CameraRules, end_s: float) -> TrueCrossings:
     directions = {line.name: (line.left_to_right, line.right_to_left) for line in rules.lines}
     try:
         return read_crossings(truth.text, directions, name=truth.name, end_s=end_s)

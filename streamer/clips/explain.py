@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from pipelines.camera_rules import CameraRules
 from pipelines.count.line import EVIDENCE
-from pipelines.count.near_misses import nearest_to_line, nearest_to_zone, passages
+from pipelines.count.near_misses import line_passages, nearest_to_line, nearest_to_zone
 from pipelines.count.replay import stored_anchors
-from pipelines.count.trajectory_codec import Trace, TraceError, decode
+from pipelines.count.trajectory_codec import Trajectory, TrajectoryError, decode
 from pipelines.events import TRACK_ENDED
 from pipelines.rules import LineSpec, ZoneSpec
 from streamer.errors import StreamerError
@@ -48,7 +48,7 @@ class Explanation:
     captured_ns: int
     rules: CameraRules | None = None
     rule: LineSpec | ZoneSpec | None = None
-    trace: Trace | None = None
+    trace: Trajectory | None = None
     track_first_media_ns: int = 0
     as_dict: dict[str, Any] = field(default_factory=dict)
 
@@ -204,9 +204,9 @@ def _track(reader: LedgerReader, found: Explanation) -> dict[str, Any]:
     }
     try:
         trace = found.trace = decode(kept.trace)
-    except TraceError as error:
+    except TrajectoryError as error:
         return told | {"note": str(error)}
-    told["places"] = int(trace.places.sum())
+    told["places"] = int(trace.samples_each.sum())
     told["path"] = [
         [round(at_s, 4), *(round(v, 4) for v in box)]
         for at_s, box in zip(trace.times_s.tolist(), trace.boxes_xyxyn.tolist(), strict=True)
@@ -242,7 +242,7 @@ def _nearly(reader: LedgerReader, found: Explanation) -> list[dict[str, Any]]:
 
 def _nearly_crossed(found: Explanation, line: LineSpec) -> list[dict[str, Any]]:
     assert found.trace is not None
-    told, seen = [], passages(found.trace, line)
+    told, seen = [], line_passages(found.trace, line)
     for passage in seen:
         if passage.refused:
             name = line.left_to_right if passage.side > 0 else line.right_to_left

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pipelines.count.replay import recount
-from pipelines.count.trajectory_codec import TraceError, decode
+from pipelines.count.trajectory_codec import TrajectoryError, decode
 from pipelines.events import TRACK_ENDED
 from pipelines.rules import LineSpec
 from streamer.errors import ConfigError
@@ -81,7 +81,7 @@ def recount_camera(
         found.tracks += 1
         try:
             crossed = recount(decode(path.trace), line)
-        except TraceError:
+        except TrajectoryError:
             found.unreadable += 1
             continue
         for crossing in crossed:

@@ -62,13 +62,13 @@ set-proc-title no
 def binary() -> str:
     """Where redis-server is; Debian puts it on root's path alone. Raise RedisError if it is nowhere."""
     path = os.pathsep.join([os.environ.get("PATH", ""), *_PLACES])
-    found = shutil.which("redis-server", path=path) or shutil.which("valkey-server", path=path)
-    if found is None:
+    program = shutil.which("redis-server", path=path) or shutil.which("valkey-server", path=path)
+    if program is None:
         raise RedisError(
             "no redis-server on this machine: install it (apt-get install redis-server), give the sink the "
             "url of one that runs, or set sinks: [] to keep the ledger alone"
         )
-    return found
+    return program
 
 
 def command(runtime_dir: Path, state_dir: Path, max_memory_mb: int) -> list[str]:
@@ -136,8 +136,8 @@ def _password(state_dir: Path) -> str:
     path = _folder(state_dir) / "password"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.exists() and (known := path.read_text().strip()):
-            return known
+        if path.exists() and (password := path.read_text().strip()):
+            return password
         password = secrets.token_urlsafe(32)
         _write_private(path, password + "\n")
     except OSError as error:

@@ -9,7 +9,7 @@ import sqlite3
 
 import msgspec
 
-from pipelines.count.trajectory_codec import TraceError, unpack
+from pipelines.count.trajectory_codec import TrajectoryError, unpack
 from pipelines.events import TRACK_ENDED
 from streamer.events import cloudevents
 from streamer.ipc.messages import EventRecord
@@ -75,7 +75,7 @@ class Entries:
         first_ns, last_ns = captured_ns + data["first_media_ns"], captured_ns + data["last_media_ns"]
         try:
             trace = unpack(data[cloudevents.TRACE])
-        except TraceError as error:
+        except TrajectoryError as error:
             log.warning("camera %s: the path of track %s is lost: %s", record.camera, data["track_id"], error)
             return
         self._db.execute(

@@ -71,8 +71,8 @@ class Surest:
         scores = np.full((len(few), 17, 1), 0.8, np.float32)
         return replace(few, keypoints=np.concatenate([low + size * self._places, scores], axis=2))
 
-    def give_maps(self, strides: Sequence[int]) -> int:
-        return self._detector.give_maps(strides)
+    def enable_feature_maps(self, strides: Sequence[int]) -> int:
+        return self._detector.enable_feature_maps(strides)
 
     def forget(self, camera: str) -> None:
         self._detector.forget(camera)
@@ -170,7 +170,7 @@ def _export(name: str, folder: Path, detector: Detector) -> Path:
     if kind == "features":
         given = {"strides": STRIDES if name in MAPS else (), **WHOLE.get(name, {})}
         embedder = EmbedderCard(sha256=detector.describe()["sha256"], **given)
-        parts = sizes_of(embedder, detector.give_maps(STRIDES) if name in MAPS else 0)
+        parts = sizes_of(embedder, detector.enable_feature_maps(STRIDES) if name in MAPS else 0)
     size = sum(parts) or sizes[kind]
     head = HeadTargets("action", ("a", "b", "c"))
     data = ActionData(kind, size, (head,), (), parts=parts, whole_picture=name in WHOLE)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.actions.card import HeadCard
-from pipelines.actions.hysteresis import Decider
+from pipelines.actions.hysteresis import HysteresisTrigger
 from pipelines.actions.model import ActionNet, count_weights
 from pipelines.train.actions import session
 from pipelines.train.actions.data import ActionData, read_keypoints
@@ -140,10 +140,10 @@ def urfd(corpus: Path, folds: int, temporal: str, say: Say) -> Row:
 def _falls(times_s: Any, said: Any, true: Any) -> tuple[int, int, int]:
     """A video's falls by the live engine's own rules: (found, false, there)."""
     down = np.stack([said[:, 0], said[:, 1] + said[:, 2]], axis=1)
-    decider = Decider(HeadCard(name="fall", labels=("normal", "fall"), silent=("normal",)), 0.3)
+    trigger = HysteresisTrigger(HeadCard(name="fall", labels=("normal", "fall"), silent=("normal",)), 0.3)
     told = []
     for time_s, row in zip(times_s.tolist(), down.tolist(), strict=True):
-        told += [(a.start_s, a.end_s) for a in decider.see(time_s, row, [])]
+        told += [(a.start_s, a.end_s) for a in trigger.update(time_s, row, [])]
     is_down = true.argmax(axis=1) > 0
     spans = _spans(times_s, is_down)
     hits, wrong = match_events(told, spans)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.camera_rules import CameraRules
-from pipelines.count import create_analytics
+from pipelines.count import CameraCounts
 from pipelines.values import Labels, Stamp, Tracks
 
 NAME = "analytics"
@@ -66,7 +66,7 @@ def run(tracks: int = 20, rounds: int = 7, seconds: int = 20) -> dict[str, Any]:
 def _measure(rule: dict[str, Any], frames: list[tuple[Stamp, Tracks]]) -> float:
     """CPU microseconds a frame."""
     rules = CameraRules.model_validate({"lines": LINES, "zones": ZONES, **rule})
-    analytics = create_analytics(rules, LABELS)
+    analytics = CameraCounts(rules, LABELS)
     begun_s = time.process_time()
     for stamp, tracks in frames:
         analytics.update(stamp, tracks)

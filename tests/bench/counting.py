@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.camera_rules import CameraRules
-from pipelines.count import create_analytics
+from pipelines.count import CameraCounts
 from pipelines.evaluate.crossings import Crossing, bootstrap_sum, compare
 from pipelines.evaluate.tracking import FrameBoxes, tracking_score
 from pipelines.events import LINE_CROSSED
@@ -183,7 +183,7 @@ def count(frames: Run, rules: CameraRules = LINES) -> list[tuple[Crossing, Cross
 
 def line_events(frames: Run, rules: CameraRules = LINES) -> list[Event]:
     """The events of the crossings of a run."""
-    analytics = create_analytics(rules, LABELS)
+    analytics = CameraCounts(rules, LABELS)
     events = [event for _, stamp, tracks in frames for event in analytics.update(stamp, tracks)]
     events += analytics.close(frames[-1][1])
     return [e for e in events if e.type == LINE_CROSSED]

@@ -47,7 +47,7 @@ PETS_LINES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ClipDetections:
     """What the detector found in a clip from LOWEST on, frame by frame."""
 
     stamps: list[Stamp]
@@ -82,7 +82,7 @@ def run(
     return {"shipped": {"score": card.score, "low_score": card.low_score}, "rows": rows}
 
 
-def look(detector: Detector, clip: Path, step: int, first: int = 0) -> Seen:
+def look(detector: Detector, clip: Path, step: int, first: int = 0) -> ClipDetections:
     capture = cv2.VideoCapture(str(clip))
     fps = capture.get(cv2.CAP_PROP_FPS)
     capture.release()
@@ -93,11 +93,11 @@ def look(detector: Detector, clip: Path, step: int, first: int = 0) -> Seen:
         stamps.append(Stamp("bench", 1, number, round(number * 1e9 / fps), 0, 0))
         pending = pipeline.submit([Frame(stamps[-1], image)])
         frames += pipeline.look(pending, detector.collect(pending.ticket))
-    return Seen(stamps, frames)
+    return ClipDetections(stamps, frames)
 
 
 def _row(
-    detector: Detector, seen: dict[str, Seen], truth: list[Crossing], sure: float, low: float
+    detector: Detector, seen: dict[str, ClipDetections], truth: list[Crossing], sure: float, low: float
 ) -> dict[str, Any]:
     counted, errors = {}, {}
     for clip in CLIPS:
@@ -127,7 +127,9 @@ def _row(
     }
 
 
-def events(detector: Detector, seen: Seen, rules: CameraRules, sure: float, low: float) -> list[Event]:
+def events(
+    detector: Detector, seen: ClipDetections, rules: CameraRules, sure: float, low: float
+) -> list[Event]:
     """The crossings that are counted where boxes from `low` to `sure` are weak."""
     pipeline = Pipeline(detector)
     pipeline.open_camera("bench", rules)

@@ -19,7 +19,7 @@ from pipelines.registry import create_detector
 from pipelines.rules import LineSpec
 from pipelines.values import Labels
 from tests.bench import counting_data
-from tests.bench.default_counts import Seen, events, look
+from tests.bench.default_counts import ClipDetections, events, look
 from tests.standing import ALONG, BACK, ON, Standing, View, counted, gross_error
 
 NAME = "standing"
@@ -120,7 +120,7 @@ def parked() -> list[int] | None:
     return crossings_of_parked(look(detector, root / "videos" / CLIP, 1), detector.labels)
 
 
-def crossings_of_parked(seen: Seen, labels: Labels) -> list[int]:
+def crossings_of_parked(seen: ClipDetections, labels: Labels) -> list[int]:
     detector = create_detector("motion", None)  # is asked nothing
     detector.labels = labels
     lines = tuple(

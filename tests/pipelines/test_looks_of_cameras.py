@@ -41,7 +41,7 @@ class Told:
         looks = np.ones((n, 5), np.float32) if self._embeddings else None
         return Detections(boxes, np.full(n, 0.9, np.float32), np.zeros(n, np.int32), looks)
 
-    def give_maps(self, strides: Sequence[int]) -> int:  # noqa: ARG002
+    def enable_feature_maps(self, strides: Sequence[int]) -> int:  # noqa: ARG002
         return 0
 
     def forget(self, camera: str) -> None: ...

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.count.trajectory_codec import SCALE, Trace, decode
+from pipelines.count.trajectory_codec import SCALE, Trajectory, decode
 
 TOLERANCES = {  # (absolute, and of the number's size)
     "point_xyn": (0.001, 0.0),  # of the picture
@@ -62,8 +62,8 @@ def _of_objects(found: dict[str, Any], golden: dict[str, Any], name: str) -> Ite
         yield from (f"{name}.path: {what}" for what in _of_points(found["path"], true))
 
 
-def _of_traces(found: Trace, golden: Trace) -> Iterator[str]:
-    mine, theirs = found.each_place(), golden.each_place()
+def _of_traces(found: Trajectory, golden: Trajectory) -> Iterator[str]:
+    mine, theirs = found.samples(), golden.samples()
     if found.classes != golden.classes or len(mine.times_s) != len(theirs.times_s):
         yield f"{len(mine.times_s)} places of {found.classes}, not {len(theirs.times_s)} of {golden.classes}"
         return
@@ -81,11 +81,11 @@ def _of_traces(found: Trace, golden: Trace) -> Iterator[str]:
             yield f"its {what} is {a:.5f}, not {b:.5f}"
 
 
-def _of_points(points: list[list[int]], golden: Trace) -> Iterator[str]:
+def _of_points(points: list[list[int]], golden: Trajectory) -> Iterator[str]:
     """Readable points that do not lie on the way, or do not reach from its begin to its end."""
     table = np.array(points, np.float64)
     times_s, boxes = table[:, 0] / 1000, table[:, 1:] / SCALE
-    places = golden.each_place()
+    places = golden.samples()
     if not np.allclose(times_s[[0, -1]], places.times_s[[0, -1]], atol=0.001):
         yield f"from {times_s[0]} to {times_s[-1]} s, not {places.times_s[0]} to {places.times_s[-1]}"
     on_way = np.stack([np.interp(times_s, places.times_s, side) for side in places.boxes_xyxyn.T], axis=1)

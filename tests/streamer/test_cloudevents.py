@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipelines.camera_rules import CameraRules
-from pipelines.count import create_analytics
+from pipelines.count import CameraCounts
 from pipelines.events import LINE_CROSSED
 from pipelines.rules import LineSpec, ZoneSpec
 from pipelines.values import Event, Labels, Stamp, Tracks
@@ -87,7 +87,7 @@ def record(event: Event, seq: int = 1) -> EventRecord:
 
 def walk(rules: CameraRules = RULES) -> list[Event]:
     """What the analytics say of a person who walks over the line, through the zone and away."""
-    analytics = create_analytics(rules, LABELS)
+    analytics = CameraCounts(rules, LABELS)
     events: list[Event] = []
     for n in range(160):
         left = 0.1 + 0.01 * min(n, 88)

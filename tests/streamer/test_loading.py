@@ -20,7 +20,7 @@ from pipelines.values import Frame, Stamp
 from streamer.models.store import ModelStore
 from streamer.workers.infer.loader import AGAIN_S, LONGEST_S, PipelineLoader
 from tests.patience import patient
-from tests.pipelines.actions.test_maps import write_branching, write_features
+from tests.pipelines.actions.test_roi_pooling import write_branching, write_features
 
 SCRIPT = """
 import os, sys, threading

@@ -18,7 +18,7 @@ from streamer.events import schemas
 from streamer.models.store import ModelStore
 from tests.clips import make_clip
 from tests.daemon import Daemon
-from tests.pipelines.actions.test_maps import write_branching, write_features
+from tests.pipelines.actions.test_roi_pooling import write_branching, write_features
 from tests.pipelines.actions.tiny_graph import write_tiny
 from tests.pipelines.detect.tiny_models import yolov8_pose
 

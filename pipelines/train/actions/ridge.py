@@ -1,4 +1,4 @@
-"""The ridge reader's weights in closed form: no steps, nothing random but which groups are held back.
+"""The ridge probe's weights in closed form: no steps, nothing random but which groups are held back.
 
 Its one number, what large weights cost, is chosen by cross-validation over whole groups of the training part.
 What is said there of each group by a solution that never saw it is returned, so that temperature and
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.actions.linear_probe import RidgeMember
+from pipelines.actions.linear_probe import RidgeProbe
 from pipelines.train.actions.data import ActionData
 from pipelines.train.actions.split import fold_of
 from pipelines.train.actions.windows import Windows
@@ -21,74 +21,74 @@ STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 USUAL = 1.0  # where there are too few groups to choose by
 FOLDS = 5
 GAIN = 4.0  # of targets of -1 and 1 to logits: about right before they are calibrated
-LEAST_SPREAD = 1e-6
+MIN_SPREAD = 1e-6
 BATCH = 1024  # windows summed up at once
 
 Numbers = npt.NDArray[np.float64]
 
 
 def solve(
-    member: RidgeMember, data: ActionData, windows: Windows, weights: list[Numbers], seed: int
+    probe: RidgeProbe, data: ActionData, windows: Windows, weights: list[Numbers], seed: int
 ) -> list[Floats] | None:
-    """Set the member's weights. `weights`: for each head one (M,), how much each window counts.
+    """Set the probe's weights. `weights`: for each head one (M,), how much each window counts.
 
     Returns for each head the logits (M, C) of windows whose groups were held back, None where there are
     fewer than two groups.
     """
-    roots = _roots(member, windows)
+    roots = _roots(probe, windows)
     groups = len({item.group for item in data.sequences})
     folds = None
     if groups >= 2:
         folds = fold_of(data.sequences, min(FOLDS, groups), seed)[windows.sequence]
     apart: list[Floats] = []
     for number, (target, weight) in enumerate(zip(windows.targets, weights, strict=True)):
-        known = np.isfinite(target).all(axis=1)
+        labelled = np.isfinite(target).all(axis=1)
         true = GAIN * (2 * np.nan_to_num(target.astype(np.float64)) - 1)
-        weight = weight * known
+        weight = weight * labelled
         strength = USUAL
         if folds is not None:
-            strength, said = _choose(member, roots, true, weight, folds)
-            apart.append(said)
-        _settle(member, roots)
-        answer, bias = _fit(_placed(member, roots), true, weight, (strength,))[0]
-        member.heads[number].weight.data = torch.from_numpy(answer.T.astype(np.float32).copy())
-        member.heads[number].bias.data = torch.from_numpy(bias.astype(np.float32))
+            strength, held_out = _choose(probe, roots, true, weight, folds)
+            apart.append(held_out)
+        _settle(probe, roots)
+        answer, bias = _fit(_placed(probe, roots), true, weight, (strength,))[0]
+        probe.heads[number].weight.data = torch.from_numpy(answer.T.astype(np.float32).copy())
+        probe.heads[number].bias.data = torch.from_numpy(bias.astype(np.float32))
     return apart or None
 
 
-def _roots(member: RidgeMember, windows: Windows) -> Numbers:
+def _roots(probe: RidgeProbe, windows: Windows) -> Numbers:
     with torch.no_grad():
-        parts = [member.roots(part).numpy() for part in torch.from_numpy(windows.values).split(BATCH)]
+        parts = [probe.roots(part).numpy() for part in torch.from_numpy(windows.values).split(BATCH)]
     return np.concatenate(parts).astype(np.float64)
 
 
 def _choose(
-    member: RidgeMember, roots: Numbers, true: Numbers, weight: Numbers, folds: npt.NDArray[np.int64]
+    probe: RidgeProbe, roots: Numbers, true: Numbers, weight: Numbers, folds: npt.NDArray[np.int64]
 ) -> tuple[float, Floats]:
     """The strength whose answers to groups held back are nearest to the truth, and these answers."""
-    said = np.zeros((len(STRENGTHS), *true.shape))
+    logits = np.zeros((len(STRENGTHS), *true.shape))
     for fold in np.unique(folds):
         held = folds == fold
         learn = np.where(held, 0.0, weight)
-        _settle(member, roots[~held])
-        placed = _placed(member, roots)
+        _settle(probe, roots[~held])
+        placed = _placed(probe, roots)
         for k, (answer, bias) in enumerate(_fit(placed, true, learn, STRENGTHS)):
-            said[k, held] = placed[held] @ answer + bias
-    errors = [float((weight[:, None] * (each - true) ** 2).sum()) for each in said]
+            logits[k, held] = placed[held] @ answer + bias
+    errors = [float((weight[:, None] * (each - true) ** 2).sum()) for each in logits]
     best = int(np.argmin(errors))
-    return STRENGTHS[best], said[best].astype(np.float32)
+    return STRENGTHS[best], logits[best].astype(np.float32)
 
 
-def _settle(member: RidgeMember, roots: Numbers) -> None:
+def _settle(probe: RidgeProbe, roots: Numbers) -> None:
     """Set the middle and the spread of the values. One that is always the same tells nothing."""
     spread = roots.std(axis=0)
-    member.middle.copy_(torch.from_numpy(roots.mean(axis=0)))
-    member.spread.copy_(torch.from_numpy(np.where(spread < LEAST_SPREAD, 1 / LEAST_SPREAD, spread)))
+    probe.middle.copy_(torch.from_numpy(roots.mean(axis=0)))
+    probe.spread.copy_(torch.from_numpy(np.where(spread < MIN_SPREAD, 1 / MIN_SPREAD, spread)))
 
 
-def _placed(member: RidgeMember, roots: Numbers) -> Numbers:
+def _placed(probe: RidgeProbe, roots: Numbers) -> Numbers:
     with torch.no_grad():
-        placed = member.place(torch.from_numpy(roots.astype(np.float32)))
+        placed = probe.place(torch.from_numpy(roots.astype(np.float32)))
     return np.asarray(placed.numpy(), np.float64)
 
 
@@ -104,11 +104,11 @@ def _fit(
     a, b = root * (values - middle), root * (true - usual)
     wide = len(a) < a.shape[1]
     gram = a @ a.T if wide else a.T @ a
-    found = []
+    solutions = []
     for strength in strengths:
         costs = gram + strength * np.eye(len(gram))
         solved = np.asarray(np.linalg.solve(costs, b if wide else a.T @ b), np.float64)
         answer = a.T @ solved if wide else solved
         bias: Numbers = usual - middle @ answer
-        found.append((answer, bias))
-    return found
+        solutions.append((answer, bias))
+    return solutions

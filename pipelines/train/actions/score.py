@@ -14,7 +14,7 @@ from pipelines.values import Floats
 
 Z_95 = 1.959964
 TARGET_PRECISION = 0.9  # of a label's events on held-back data, where its threshold is chosen
-LEAST_THRESHOLD, MOST_THRESHOLD = 0.5, 0.95
+MIN_THRESHOLD, MAX_THRESHOLD = 0.5, 0.95
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,30 +89,30 @@ class SeveralScore:
 AnyScore = Score | SeveralScore
 
 
-def _of_class(label: str, hits: int, told: int, true: int) -> dict[str, Any]:
+def _of_class(label: str, hits: int, predicted: int, true: int) -> dict[str, Any]:
     return {
         "label": label,
         "n": true,
-        "precision": round(hits / max(1, told), 4),
+        "precision": round(hits / max(1, predicted), 4),
         "recall": round(hits / max(1, true), 4),
-        "f1": round(2 * hits / max(1, told + true), 4),
+        "f1": round(2 * hits / max(1, predicted + true), 4),
     }
 
 
 def _macro_f1(rows: list[dict[str, Any]]) -> float:
     """The mean F1 of the classes that occur."""
-    found = [row["f1"] for row in rows if row["n"]]
-    return float(np.mean(found)) if found else 0.0
+    f1 = [row["f1"] for row in rows if row["n"]]
+    return float(np.mean(f1)) if f1 else 0.0
 
 
-def _to_json(found: AnyScore) -> dict[str, Any]:
-    low, high = found.interval
+def _to_json(score: AnyScore) -> dict[str, Any]:
+    low, high = score.interval
     return {
-        "n": found.n,
-        "accuracy": round(found.accuracy, 4),
+        "n": score.n,
+        "accuracy": round(score.accuracy, 4),
         "interval_95": [round(low, 4), round(high, 4)],
-        "macro_f1": round(found.macro_f1, 4),
-        "classes": found.per_class(),
+        "macro_f1": round(score.macro_f1, 4),
+        "classes": score.per_class(),
     }
 
 
@@ -128,20 +128,20 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
 
 def score(labels: tuple[str, ...], probabilities: Floats, targets: Floats) -> Score:
     """(N, C) probabilities and one-hot truth; rows of unknown truth are left out."""
-    known = np.isfinite(targets).all(axis=1)
-    told, true = probabilities[known].argmax(axis=1), targets[known].argmax(axis=1)
+    labelled = np.isfinite(targets).all(axis=1)
+    predicted, true = probabilities[labelled].argmax(axis=1), targets[labelled].argmax(axis=1)
     confusion = np.zeros((len(labels), len(labels)), np.int64)
-    np.add.at(confusion, (true, told), 1)
+    np.add.at(confusion, (true, predicted), 1)
     return Score(labels, confusion)
 
 
 def score_several(labels: tuple[str, ...], probabilities: Floats, targets: Floats) -> SeveralScore:
     """(N, C) probabilities, each label said from one half on; rows of unknown truth are left out."""
-    known = np.isfinite(targets).all(axis=1)
-    told, true = probabilities[known] >= 0.5, targets[known] > 0.5
-    table = np.stack([(told & true).sum(axis=0), told.sum(axis=0), true.sum(axis=0)], axis=1)
+    labelled = np.isfinite(targets).all(axis=1)
+    predicted, true = probabilities[labelled] >= 0.5, targets[labelled] > 0.5
+    table = np.stack([(predicted & true).sum(axis=0), predicted.sum(axis=0), true.sum(axis=0)], axis=1)
     return SeveralScore(
-        labels, table.astype(np.int64), int((told == true).all(axis=1).sum()), int(known.sum())
+        labels, table.astype(np.int64), int((predicted == true).all(axis=1).sum()), int(labelled.sum())
     )
 
 
@@ -163,19 +163,19 @@ def judge(
 
 def per_sequence(values: Floats, sequence: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDArray[np.int64]]:
     """The mean of each sequence's windows (S, C), and which sequences these are (S,)."""
-    known = np.unique(sequence)
-    means = np.stack([values[sequence == k].mean(axis=0) for k in known])
-    return means.astype(np.float32), known
+    sequences = np.unique(sequence)
+    means = np.stack([values[sequence == k].mean(axis=0) for k in sequences])
+    return means.astype(np.float32), sequences
 
 
 def temperature(logits: Floats, targets: Floats, several: bool) -> float:
     """What logits are divided by so that probabilities are what they say on held-back data (Guo et al., ICML
     2017). Found on a grid, so that it cannot run away."""
-    known = np.isfinite(targets).all(axis=1)
-    if not known.any():
+    labelled = np.isfinite(targets).all(axis=1)
+    if not labelled.any():
         return 1.0
     grid = np.geomspace(0.3, 10.0, 80)
-    losses = [log_loss(logits[known] / t, targets[known], several) for t in grid]
+    losses = [log_loss(logits[labelled] / t, targets[labelled], several) for t in grid]
     return float(grid[int(np.argmin(losses))])
 
 
@@ -194,20 +194,20 @@ def thresholds(probabilities: Floats, targets: Floats) -> tuple[float, ...]:
     Among the thresholds that reach the target precision the one with the best F1; where none does, the most
     precise. Of those that are equally good the middle one, and bounded, since held-back sets are small.
     """
-    known = np.isfinite(targets).all(axis=1)
-    found = []
-    for p, true in zip(probabilities[known].T, targets[known].T > 0.5, strict=True):
+    labelled = np.isfinite(targets).all(axis=1)
+    chosen = []
+    for p, true in zip(probabilities[labelled].T, targets[labelled].T > 0.5, strict=True):
         tried = []
-        for t in np.arange(LEAST_THRESHOLD, MOST_THRESHOLD + 1e-9, 0.025):
-            told = p >= t
-            hits = int((told & true).sum())
-            precision = hits / max(1, int(told.sum()))
-            f1 = 2 * hits / max(1, int(told.sum() + true.sum()))
+        for t in np.arange(MIN_THRESHOLD, MAX_THRESHOLD + 1e-9, 0.025):
+            predicted = p >= t
+            hits = int((predicted & true).sum())
+            precision = hits / max(1, int(predicted.sum()))
+            f1 = 2 * hits / max(1, int(predicted.sum() + true.sum()))
             enough = hits > 0 and precision >= TARGET_PRECISION
             tried.append((enough, f1 if enough else precision * (hits > 0), round(float(t), 3)))
         best = [t for *merit, t in tried if tuple(merit) == max(row[:2] for row in tried)]
-        found.append(best[len(best) // 2])
-    return tuple(found)
+        chosen.append(best[len(best) // 2])
+    return tuple(chosen)
 
 
 def match_events(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.actions.card import EmbedderCard
-from pipelines.actions.full_frame_features import WholeEmbedder
+from pipelines.actions.full_frame_features import FullFrameEmbedder
 from pipelines.detect.feature_maps import STRIDES
 from pipelines.train.actions.clips import ClipEntry, embed_clips, list_clips
 from pipelines.train.actions.data import (
@@ -107,7 +107,7 @@ def _embedded(source: Source, rate_hz: float, said: Said) -> tuple[ActionData, E
     return replace(data, parts=embedder.parts), card
 
 
-def _embedder(source: Source) -> WholeEmbedder:
+def _embedder(source: Source) -> FullFrameEmbedder:
     inputs = source.inputs or (MAPS,)
     check_inputs(source)
     detector = source.detector if set(inputs) != {FLOW} else None
@@ -117,7 +117,7 @@ def _embedder(source: Source) -> WholeEmbedder:
             "detector's own feature maps, --inputs flow for optical flow alone, or --backbone NAME for a CNN "
             "of their own"
         )
-    return WholeEmbedder(
+    return FullFrameEmbedder(
         detector,
         moved=MOVED in inputs,
         still=source.scene,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pipelines.train.actions.data import ActionData, DataRefused, Labelled
 
-LEAST_GROUPS = 2  # a class must be seen in so many: one trains, one is held back
+MIN_GROUPS = 2  # a class must be seen in so many: one trains, one is held back
 
 
 def check_apart(data: ActionData, apart: bool) -> None:
@@ -46,9 +46,9 @@ def check_classes(data: ActionData) -> None:
             for label in np.flatnonzero(present > 0):
                 groups[label].add(item.group)
         for name, seen in zip(head.labels, groups, strict=True):
-            if len(seen) < LEAST_GROUPS:
+            if len(seen) < MIN_GROUPS:
                 raise DataRefused(
-                    f"label {name!r} is in {len(seen)} clip or group: {LEAST_GROUPS} at least, one to learn "
+                    f"label {name!r} is in {len(seen)} clip or group: {MIN_GROUPS} at least, one to learn "
                     "from and one to hold back; add clips or leave the label out"
                 )
 

@@ -115,23 +115,23 @@ def _solved(
         each * _row_weights(head, target, settings.class_weights)
         for head, target in zip(heads, windows.targets, strict=True)
     ]
-    said = solve(net.members[0], data, windows, weights, settings.seed)
+    held_out = solve(net.members[0], data, windows, weights, settings.seed)
     trained = Trained(net.eval(), settings, data, [], [1.0] * len(heads), [], None)
     if held is not None:
         calibrate(trained, held)
-    elif said is not None:
-        calibrate_by(trained, windows, said)
+    elif held_out is not None:
+        calibrate_by(trained, windows, held_out)
         trained.notes.append("validation is of groups left out in turn; the model learnt from all of them")
     return trained
 
 
-def _row_weights(head: HeadTargets, targets: Floats, wanted: bool) -> npt.NDArray[np.float64]:
+def _row_weights(head: HeadTargets, targets: Floats, by_class: bool) -> npt.NDArray[np.float64]:
     """(M,): rows of rare labels weigh more, where one label holds at a time."""
     if head.several:
         return np.ones(len(targets))
-    weights = _class_weights(torch.from_numpy(targets), wanted).numpy()
-    found: npt.NDArray[np.float64] = np.nan_to_num(targets.astype(np.float64)) @ weights
-    return found
+    weights = _class_weights(torch.from_numpy(targets), by_class).numpy()
+    of_rows: npt.NDArray[np.float64] = np.nan_to_num(targets.astype(np.float64)) @ weights
+    return of_rows
 
 
 def cut(data: ActionData, settings: TrainSettings) -> Windows:
@@ -181,14 +181,14 @@ class _Run:
         self.best_epoch = 0
 
     def _precision(self) -> torch.dtype | None:
-        wanted = self.settings.precision
-        if wanted == "auto":
+        precision = self.settings.precision
+        if precision == "auto":
             heavy = self.data.kind == "crops" or self.device.type == "cuda"
             able = self.device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
             return torch.bfloat16 if heavy and able else None
-        if wanted == "fp16" and self.device.type == "cpu":
+        if precision == "fp16" and self.device.type == "cpu":
             raise DataRefused("precision fp16 is for CUDA: on the CPU use bf16 or f32")
-        return {"f32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted]
+        return {"f32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
     @property
     def tired(self) -> bool:
@@ -211,8 +211,8 @@ class _Run:
             how = score_several if first.several else score
             accuracy = how(first.labels, sure, self.held.targets[0]).accuracy
             if self.best is None or loss < self.best[0]:
-                kept = {k: v.detach().clone() for k, v in self.average.module.state_dict().items()}
-                self.best, self.best_epoch = (loss, kept), self.epoch
+                weights = {k: v.detach().clone() for k, v in self.average.module.state_dict().items()}
+                self.best, self.best_epoch = (loss, weights), self.epoch
         self.history.append(Epoch(self.epoch, total / self.batches, loss, accuracy, lr))
 
     def _step(self, index: Tensor) -> float:
@@ -240,17 +240,17 @@ class _Run:
 
     def _loss(self, logits: list[Tensor], targets: list[Tensor]) -> Tensor:
         total = logits[0].new_zeros(())
-        for head, told, true, weight in zip(self.data.heads, logits, targets, self.weights, strict=True):
-            true = true.repeat(len(told) // len(true), 1)  # for each member
-            known = torch.isfinite(true).all(dim=1)
-            if not known.any():
+        for head, predicted, true, weight in zip(self.data.heads, logits, targets, self.weights, strict=True):
+            true = true.repeat(len(predicted) // len(true), 1)  # for each member
+            labelled = torch.isfinite(true).all(dim=1)
+            if not labelled.any():
                 continue
-            told, true, weight = told[known], true[known], weight.to(told.device)
+            predicted, true, weight = predicted[labelled], true[labelled], weight.to(predicted.device)
             if head.several:
-                total = total + F.binary_cross_entropy_with_logits(told, true, pos_weight=weight)
+                total = total + F.binary_cross_entropy_with_logits(predicted, true, pos_weight=weight)
             else:
                 total = total + F.cross_entropy(
-                    told, true, weight=weight, label_smoothing=self.settings.label_smoothing
+                    predicted, true, weight=weight, label_smoothing=self.settings.label_smoothing
                 )
         return total
 
@@ -283,8 +283,8 @@ class _Run:
             },
         )
 
-    def resume(self, found: Checkpoint) -> None:
-        state = found.state
+    def resume(self, checkpoint: Checkpoint) -> None:
+        state = checkpoint.state
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -313,15 +313,15 @@ def calibrate(trained: Trained, held: Windows) -> None:
 def calibrate_by(trained: Trained, held: Windows, logits: list[Floats]) -> None:
     """Likewise, from the logits (M, C) of each head."""
     trained.thresholds = []
-    for i, (head, said, true) in enumerate(zip(trained.data.heads, logits, held.targets, strict=True)):
-        trained.temperatures[i] = temperature(said, true, head.several)
-        sure = to_probabilities(said / trained.temperatures[i], head.several)
+    for i, (head, head_logits, true) in enumerate(zip(trained.data.heads, logits, held.targets, strict=True)):
+        trained.temperatures[i] = temperature(head_logits, true, head.several)
+        sure = to_probabilities(head_logits / trained.temperatures[i], head.several)
         trained.thresholds.append(thresholds(sure, true))
-        found = judge(head.labels, head.several, sure, true, held.sequence)
+        result = judge(head.labels, head.several, sure, true, held.sequence)
         if i:
-            trained.further[head.name] = found
+            trained.further[head.name] = result
         else:
-            trained.validation = found
+            trained.validation = result
 
 
 def predict(net: nn.Module, windows: Windows) -> tuple[list[Floats], Floats]:
@@ -332,8 +332,8 @@ def predict(net: nn.Module, windows: Windows) -> tuple[list[Floats], Floats]:
     attention = []
     with torch.no_grad():
         for values in torch.from_numpy(windows.values).split(EVAL_BATCH if windows.values.size else 1):
-            said, weights = net(values.to(device))
-            logits.append([s.float().cpu() for s in said])
+            outputs, weights = net(values.to(device))
+            logits.append([s.float().cpu() for s in outputs])
             attention.append(weights.float().cpu())
     heads = [torch.cat(column).numpy() for column in zip(*logits, strict=True)]
     return heads, torch.cat(attention).numpy()
@@ -341,8 +341,8 @@ def predict(net: nn.Module, windows: Windows) -> tuple[list[Floats], Floats]:
 
 def to_probabilities(logits: Floats, several: bool) -> Floats:
     tensor = torch.from_numpy(np.ascontiguousarray(logits, np.float32))
-    found: Floats = (tensor.sigmoid() if several else tensor.softmax(dim=1)).numpy()
-    return found
+    probabilities: Floats = (tensor.sigmoid() if several else tensor.softmax(dim=1)).numpy()
+    return probabilities
 
 
 class _Average:
@@ -361,10 +361,10 @@ class _Average:
 
 def _class_weights(targets: Tensor, wanted: bool) -> Tensor:
     """Rare labels weigh more: the inverse of their share, mean 1, at most 10 times apart."""
-    known = targets[torch.isfinite(targets).all(dim=1)]
-    if not wanted or not len(known):
+    labelled = targets[torch.isfinite(targets).all(dim=1)]
+    if not wanted or not len(labelled):
         return torch.ones(targets.shape[1])
-    share = known.mean(dim=0).clamp(min=1e-6)
+    share = labelled.mean(dim=0).clamp(min=1e-6)
     weights = (1.0 / share).clamp(max=10.0 / float(share.max()))
     return weights / weights.mean()
 
@@ -372,8 +372,8 @@ def _class_weights(targets: Tensor, wanted: bool) -> Tensor:
 def _held_loss(heads: tuple[HeadTargets, ...], logits: list[Floats], held: Windows) -> float:
     """The sum over heads, each over the rows of which its truth is known."""
     total = 0.0
-    for head, said, true in zip(heads, logits, held.targets, strict=True):
-        known = np.isfinite(true).all(axis=1)
-        if known.any():
-            total += log_loss(said[known], true[known], head.several)
+    for head, head_logits, true in zip(heads, logits, held.targets, strict=True):
+        labelled = np.isfinite(true).all(axis=1)
+        if labelled.any():
+            total += log_loss(head_logits[labelled], true[labelled], head.several)
     return total

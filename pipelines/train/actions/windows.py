@@ -12,7 +12,7 @@ from pipelines.actions.windows import MIN_FILL, resample
 from pipelines.train.actions.data import ActionData, DataRefused, Labelled
 from pipelines.values import Floats
 
-MOST = 200_000  # windows of one set: more do not fit into memory
+MAX_WINDOWS = 200_000  # windows of one set: more do not fit into memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,8 +63,8 @@ def cut_windows(
             targets.append([t[row] for t in item.targets])
             sequence.append(number)
             moments.append(float(item.times_s[row]))
-        if len(values) > MOST:
-            raise DataRefused(f"more than {MOST} windows: take a longer --stride or fewer clips")
+        if len(values) > MAX_WINDOWS:
+            raise DataRefused(f"more than {MAX_WINDOWS} windows: take a longer --stride or fewer clips")
     if not values:
         raise DataRefused("no window can be cut: every sequence is shorter than half a window")
     stacked = np.stack(values)

@@ -14,11 +14,11 @@ from torch.utils.data import Dataset as TorchDataset
 
 from pipelines.train.detector.augment import Augmenter, Sample
 from pipelines.train.detector.distillation import Teacher, no_answers
-from pipelines.train.detector.loss import Truth
+from pipelines.train.detector.loss import BatchLabels
 from pipelines.values import Floats
 
 MAX_BOXES, MAX_IGNORED = 80, 60  # a picture; what is beyond is ignored, respectively forgotten
-Arrays = tuple[Tensor, ...]  # pictures, then the arrays of a Truth
+Arrays = tuple[Tensor, ...]  # pictures, then the arrays of a BatchLabels
 
 
 class _Numbered(TorchDataset[Arrays]):
@@ -51,7 +51,7 @@ def batches(
     count: int,
     workers: int,
     teacher: Path | None = None,
-) -> Iterator[tuple[Tensor, Truth]]:
+) -> Iterator[tuple[Tensor, BatchLabels]]:
     """`count` batches: pictures (B, 3, S, S) uint8 RGB and their truth, beginning with sample `first`."""
     loader = DataLoader(
         _Numbered(augmenter, first, batch, size, count, teacher),
@@ -60,11 +60,11 @@ def batches(
         prefetch_factor=4 if workers else None,
     )
     for pictures, *truth in loader:
-        yield pictures, Truth(*truth)
+        yield pictures, BatchLabels(*truth)
 
 
 def collate(samples: list[Sample], teacher: Teacher | None = None) -> Arrays:
-    """Pictures (B, 3, S, S) uint8 RGB, then the arrays of a Truth."""
+    """Pictures (B, 3, S, S) uint8 RGB, then the arrays of a BatchLabels."""
     stack = np.stack([sample.image[..., ::-1].transpose(2, 0, 1) for sample in samples])
     objects = [sample.labels.objects() for sample in samples]
     areas = []

@@ -19,7 +19,7 @@ from pipelines.values import Floats, Image
 
 COCO_IDS = (0, 1, 2, 3, 5, 7)  # of CLASSES among the 80 of COCO
 COLUMNS = 85  # x, y, width, height, objectness, 80 classes
-LEAST = 0.02  # scores below are nothing
+MIN_SCORE = 0.02  # scores below are nothing
 
 
 class Taught(NamedTuple):
@@ -57,7 +57,7 @@ class Teacher:
         middle = (rows[:, :2] + np.stack((self._x, self._y), 1)) * self._stride[:, None]
         half = np.exp(rows[:, 2:4].clip(-10, 10)) * self._stride[:, None] / 2
         boxes = np.concatenate((middle - half, middle + half), 1)
-        return Taught(np.where(scores >= LEAST, scores, 0.0).astype(np.float32), boxes.astype(np.float32))
+        return Taught(np.where(scores >= MIN_SCORE, scores, 0.0).astype(np.float32), boxes.astype(np.float32))
 
 
 def no_answers(count: int) -> tuple[Floats, Floats]:

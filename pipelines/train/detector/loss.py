@@ -27,7 +27,7 @@ TAUGHT_FROM = 0.1  # a teacher's score from which its box is taught as well
 EPS = 1e-7
 
 
-class Truth(NamedTuple):
+class BatchLabels(NamedTuple):
     """A batch's labels: boxes (B, G, 4) in pixels, classes (B, G), -1 for padding; ignored areas likewise.
 
     ignored_bits (B, I) is a bit mask of classes, 0 for padding. A teacher's answers: taught (B, C, A) scores
@@ -75,72 +75,76 @@ def decode(distances: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
     return torch.cat((centres - sides[..., :2], centres + sides[..., 2:]), 2)
 
 
-def detection_loss(logits: Tensor, distances: Tensor, truth: Truth, size: tuple[int, int]) -> Losses:
+def detection_loss(logits: Tensor, distances: Tensor, labels: BatchLabels, size: tuple[int, int]) -> Losses:
     """`logits` (B, C, A) and `distances` (B, 4 * BINS, A) as the net gives them, `size` (width, height)."""
     logits, distances = logits.float(), distances.float()
     centres, strides = cell_centres(*size, device=logits.device)
     rows = distances.unflatten(1, (4, BINS)).permute(0, 3, 1, 2)  # (B, A, 4, BINS)
     boxes = decode(rows, centres, strides)
-    targets = assign(logits.detach().sigmoid(), boxes.detach(), centres, truth.boxes, truth.classes)
-    wanted, weights = _wanted_scores(logits, targets, truth, centres)
-    total = wanted.sum().clamp(min=1.0)
-    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    targets = assign(logits.detach().sigmoid(), boxes.detach(), centres, labels.boxes, labels.classes)
+    target_scores, weights = _target_scores(logits, targets, labels, centres)
+    total = target_scores.sum().clamp(min=1.0)
+    entropy = F.binary_cross_entropy_with_logits(logits, target_scores, reduction="none")
     classes = (entropy * weights).sum() / total * CLASS_GAIN
-    b, a, sought, weight = _wanted_boxes(targets, truth)
+    b, a, target_boxes, weight = _target_boxes(targets, labels)
     if not len(b):
         nothing = distances.sum() * 0.0
         return Losses(classes, nothing, nothing)
-    overlap = ((1.0 - complete_iou(boxes[b, a], sought)) * weight).sum() / total * BOX_GAIN
-    sides = torch.cat((centres[a] - sought[:, :2], sought[:, 2:] - centres[a]), 1) / strides[a, None]
+    overlap = ((1.0 - complete_iou(boxes[b, a], target_boxes)) * weight).sum() / total * BOX_GAIN
+    sides = (
+        torch.cat((centres[a] - target_boxes[:, :2], target_boxes[:, 2:] - centres[a]), 1) / strides[a, None]
+    )
     shape = (_distribution_loss(rows[b, a], sides) * weight).sum() / total * SHAPE_GAIN
     return Losses(classes, overlap, shape)
 
 
-def _wanted_scores(logits: Tensor, targets: Targets, truth: Truth, centres: Tensor) -> tuple[Tensor, Tensor]:
+def _target_scores(
+    logits: Tensor, targets: Targets, labels: BatchLabels, centres: Tensor
+) -> tuple[Tensor, Tensor]:
     """(B, C, A) each: the scores to be given and how much each counts."""
-    wanted = torch.zeros_like(logits)
+    target_scores = torch.zeros_like(logits)
     b, a = (targets.box >= 0).nonzero(as_tuple=True)
-    wanted[b, truth.classes[b, targets.box[b, a]], a] = targets.quality[b, a]
-    labelled = wanted > 0
-    if truth.taught.shape[2]:
-        wanted = torch.maximum(wanted, truth.taught.to(wanted.dtype))
+    target_scores[b, labels.classes[b, targets.box[b, a]], a] = targets.quality[b, a]
+    labelled = target_scores > 0
+    if labels.taught.shape[2]:
+        target_scores = torch.maximum(target_scores, labels.taught.to(target_scores.dtype))
     with torch.no_grad():
-        error = (logits.sigmoid() - wanted).abs()
-        weights = torch.where(labelled, 1.0, torch.maximum(wanted, error.pow(FOCUS)))
-        unknown = ignored_cells(truth, centres, logits.shape[1]) & (wanted < TAUGHT_FROM)
+        error = (logits.sigmoid() - target_scores).abs()
+        weights = torch.where(labelled, 1.0, torch.maximum(target_scores, error.pow(FOCUS)))
+        unknown = ignored_cells(labels, centres, logits.shape[1]) & (target_scores < TAUGHT_FROM)
         weights = weights.masked_fill_(unknown, 0.0)
-    return wanted, weights
+    return target_scores, weights
 
 
-def _wanted_boxes(targets: Targets, truth: Truth) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _target_boxes(targets: Targets, labels: BatchLabels) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Picture and cell of each box to be taught, the boxes (N, 4), and their weights (N,)."""
     b, a = (targets.box >= 0).nonzero(as_tuple=True)
-    boxes, weight = truth.boxes[b, targets.box[b, a]], targets.quality[b, a]
-    if not truth.taught.shape[2]:
+    boxes, weight = labels.boxes[b, targets.box[b, a]], targets.quality[b, a]
+    if not labels.taught.shape[2]:
         return b, a, boxes, weight
-    scores = truth.taught.amax(1)
+    scores = labels.taught.amax(1)
     more_b, more_a = ((scores >= TAUGHT_FROM) & (targets.box < 0)).nonzero(as_tuple=True)
     return (
         torch.cat((b, more_b)),
         torch.cat((a, more_a)),
-        torch.cat((boxes, truth.taught_boxes[more_b, more_a].to(boxes.dtype))),
+        torch.cat((boxes, labels.taught_boxes[more_b, more_a].to(boxes.dtype))),
         torch.cat((weight, scores[more_b, more_a].to(weight.dtype))),
     )
 
 
-def ignored_cells(truth: Truth, centres: Tensor, classes: int) -> Tensor:
+def ignored_cells(labels: BatchLabels, centres: Tensor, classes: int) -> Tensor:
     """(B, C, A) bool: where the centre lies in an area to ignore for this class."""
-    batch, count = truth.ignored_bits.shape
+    batch, count = labels.ignored_bits.shape
     result = torch.zeros(batch, classes, len(centres), dtype=torch.bool, device=centres.device)
     if count == 0:
         return result
     x, y = centres[:, 0], centres[:, 1]
-    area = truth.ignored
+    area = labels.ignored
     inside = (
         (x > area[..., 0:1]) & (x < area[..., 2:3]) & (y > area[..., 1:2]) & (y < area[..., 3:4])
     )  # (B, I, A)
     for c in range(classes):
-        meant = (truth.ignored_bits >> c & 1).bool()
+        meant = (labels.ignored_bits >> c & 1).bool()
         result[:, c] = (inside & meant[..., None]).any(1)
     return result
 

@@ -23,7 +23,7 @@ from pipelines.detect.errors import ModelRefused
 from pipelines.registry import create_detector
 from pipelines.train.detector.copy_paste import cut_out, worth_cutting, write_cutouts
 from pipelines.train.detector.dataset import CLASSES, DatasetError, DatasetWriter, Labelled, bits_of
-from pipelines.train.detector.pseudo_labels import SEEN, agree, complete, look
+from pipelines.train.detector.pseudo_labels import MIN_SCORE, agree, complete, look
 from pipelines.train.detector.recipe import DataRecipe, Stills, class_ids, read_recipe
 from pipelines.train.detector.yolo_text import read_stills
 from pipelines.values import Image
@@ -47,7 +47,7 @@ class Ensemble:
 
     def __init__(self, one: Path, other: Path, threads: int = 1) -> None:
         self._one, self._other = (
-            create_detector("openvino", p, threads=threads, score=SEEN) for p in (one, other)
+            create_detector("openvino", p, threads=threads, score=MIN_SCORE) for p in (one, other)
         )
 
     def complete(self, image: Image, given: Labelled, trusted: frozenset[int], whole: bool) -> Labelled:

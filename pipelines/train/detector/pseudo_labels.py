@@ -16,7 +16,7 @@ from pipelines.detect.nms import suppress
 from pipelines.train.detector.dataset import CLASSES, Labelled, bits_of
 from pipelines.values import Floats, Frame, Image, Ints, Stamp
 
-SEEN = 0.25  # score from which one teacher's box makes an area to ignore
+MIN_SCORE = 0.25  # score from which one teacher's box makes an area to ignore
 SURE, SURE_SUM = 0.35, 0.85  # scores of each and of both together that make an object
 AGREE_IOU, KNOWN_IOU = 0.5, 0.45
 KNOWN_SHARE = 0.7  # of the smaller box inside the other: the same object, cut differently
@@ -28,16 +28,16 @@ GROUP_OF = np.array([GROUPS.index(group_of(name)) for name in CLASSES], np.int32
 GROUP_BITS = [bits_of(np.flatnonzero(g == GROUP_OF).tolist()) for g in range(len(GROUPS))]
 
 
-class Seen(tuple[Floats, Floats, Ints]):
+class TeacherDetections(tuple[Floats, Floats, Ints]):
     """boxes (N, 4) in pixels, scores (N,), class_ids (N,) of CLASSES."""
 
     __slots__ = ()
 
 
-def look(teacher: Detector, image: Image, tiled_from: int = TILED_FROM) -> Seen:
+def look(teacher: Detector, image: Image, tiled_from: int = TILED_FROM) -> TeacherDetections:
     """What a teacher sees in `image` and, where it is large, in four parts that overlap."""
     high, wide = image.shape[:2]
-    found = [_one(teacher, image)]
+    parts = [_one(teacher, image)]
     if max(high, wide) >= tiled_from:
         h, w = round(high * TILE), round(wide * TILE)
         for top in (0, high - h):
@@ -46,22 +46,22 @@ def look(teacher: Detector, image: Image, tiled_from: int = TILED_FROM) -> Seen:
                     teacher, np.ascontiguousarray(image[top : top + h, left : left + w])
                 )
                 keep = _whole(boxes, (left, top), (w, h), (wide, high))
-                found.append((boxes[keep] + np.array([left, top] * 2, np.float32), scores[keep], ids[keep]))
-    boxes, scores, ids = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    kept = suppress(boxes, scores, GROUP_OF[ids], 0.55)
-    return Seen((boxes[kept], scores[kept], ids[kept]))
+                parts.append((boxes[keep] + np.array([left, top] * 2, np.float32), scores[keep], ids[keep]))
+    boxes, scores, ids = (np.concatenate(column) for column in zip(*parts, strict=True))
+    best = suppress(boxes, scores, GROUP_OF[ids], 0.55)
+    return TeacherDetections((boxes[best], scores[best], ids[best]))
 
 
 def _one(teacher: Detector, image: Image) -> tuple[Floats, Floats, Ints]:
     frame = Frame(Stamp("still", 1, 0, 0, 0, 0), np.ascontiguousarray(image))
-    seen = teacher.collect(teacher.submit([frame]))[0]
-    known = {
+    detections = teacher.collect(teacher.submit([frame]))[0]
+    class_of = {
         teacher.labels.names.index(name): i for i, name in enumerate(CLASSES) if name in teacher.labels.names
     }
-    mine = np.array([known.get(int(c), -1) for c in seen.class_ids], np.int32)
+    mine = np.array([class_of.get(int(c), -1) for c in detections.class_ids], np.int32)
     keep = mine >= 0
     size = np.array([image.shape[1], image.shape[0]] * 2, np.float32)
-    return seen.boxes_xyxyn[keep] * size, seen.scores[keep], mine[keep]
+    return detections.boxes_xyxyn[keep] * size, detections.scores[keep], mine[keep]
 
 
 def _whole(
@@ -87,7 +87,7 @@ def overlaps(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     return inner / np.maximum(union, 1e-6), inner / np.maximum(smaller, 1e-6)
 
 
-def agree(one: Seen, other: Seen) -> tuple[Labelled, Labelled]:
+def agree(one: TeacherDetections, other: TeacherDetections) -> tuple[Labelled, Labelled]:
     """(objects that both see, areas that one alone sees)."""
     boxes_a, scores_a, ids_a = one
     boxes_b, scores_b, ids_b = other
@@ -95,33 +95,33 @@ def agree(one: Seen, other: Seen) -> tuple[Labelled, Labelled]:
     iou = np.where(GROUP_OF[ids_a][:, None] == GROUP_OF[ids_b][None], iou, 0.0)
     sure: list[tuple[Floats, int]] = []
     doubt: list[tuple[Floats, int]] = []
-    taken = np.zeros(len(ids_b), np.bool_)
+    matched = np.zeros(len(ids_b), np.bool_)
     for i in np.argsort(-scores_a):
-        row = np.where(taken, 0.0, iou[i])
+        row = np.where(matched, 0.0, iou[i])
         j = int(row.argmax()) if len(row) else -1
         if j < 0 or row[j] < AGREE_IOU:
             doubt.append((boxes_a[i], int(ids_a[i])))
             continue
-        taken[j] = True
+        matched[j] = True
         both = np.array([scores_a[i], scores_b[j]])
         box = (boxes_a[i] * both[0] + boxes_b[j] * both[1]) / both.sum()
         kind = int(ids_a[i] if both[0] >= both[1] else ids_b[j])
         (sure if both.min() >= SURE and both.sum() >= SURE_SUM else doubt).append((box, kind))
-    doubt += [(boxes_b[j], int(ids_b[j])) for j in np.flatnonzero(~taken)]
+    doubt += [(boxes_b[j], int(ids_b[j])) for j in np.flatnonzero(~matched)]
     return _labelled(sure), _areas(doubt)
 
 
 def complete(
-    given: Labelled, objects: Labelled, areas: Labelled, trusted: frozenset[int], whole: bool
+    labels: Labelled, objects: Labelled, areas: Labelled, trusted: frozenset[int], whole: bool
 ) -> Labelled:
-    """`given` labels with what the teachers add.
+    """`labels` with what the teachers add.
 
-    `trusted`: classes that the given labels name; `whole`: they name them all, so that what both teachers see
+    `trusted`: classes that the labels name; `whole`: they name them all, so that what both teachers see
     beyond them is doubtful and no object, and what one alone sees is nothing.
     """
-    result = given
+    result = labels
     for box, kind in zip(objects.boxes, objects.classes, strict=True):
-        if known(box, int(kind), given):
+        if has_object(box, int(kind), labels):
             continue
         if whole and int(kind) in trusted:
             result = result.joined(_areas([(box, int(kind))]))
@@ -129,17 +129,17 @@ def complete(
             result = result.joined(_labelled([(box, int(kind))]))
     for box, bits in zip(areas.boxes, areas.ignore, strict=True):
         kind = int(np.flatnonzero([(int(bits) >> c) & 1 for c in range(len(CLASSES))])[0])
-        if not known(box, kind, given) and not (whole and kind in trusted):
+        if not has_object(box, kind, labels) and not (whole and kind in trusted):
             result = result.joined(Labelled.of([box], [-1], [int(bits)]))
     return result
 
 
-def known(box: Floats, kind: int, given: Labelled) -> bool:
+def has_object(box: Floats, kind: int, labels: Labelled) -> bool:
     """Whether the labels have this object, perhaps under another class of its group."""
-    same = (given.ignore == 0) & (GROUP_OF[given.classes.clip(0)] == GROUP_OF[kind])
+    same = (labels.ignore == 0) & (GROUP_OF[labels.classes.clip(0)] == GROUP_OF[kind])
     if not same.any():
         return False
-    iou, share = overlaps(box[None], given.boxes[same])
+    iou, share = overlaps(box[None], labels.boxes[same])
     return bool((iou >= KNOWN_IOU).any() or (share >= KNOWN_SHARE).any())
 
 

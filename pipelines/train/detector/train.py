@@ -26,7 +26,7 @@ from pipelines.train.detector.batches import batches
 from pipelines.train.detector.copy_paste import Cutouts
 from pipelines.train.detector.curves import draw_curves
 from pipelines.train.detector.dataset import CLASSES, Dataset, DatasetError
-from pipelines.train.detector.loss import Losses, Truth, detection_loss
+from pipelines.train.detector.loss import BatchLabels, Losses, detection_loss
 from pipelines.train.detector.net import NetSettings
 from pipelines.train.detector.schedule import PLAIN, Schedule, parse_sizes
 from pipelines.train.detector.state import CheckpointError, Run, read_checkpoint, take_weights
@@ -91,7 +91,9 @@ def train(plan: Plan, run: Run, show: Progress) -> None:
             saved = time.monotonic()
 
 
-def train_chunk(plan: Plan, run: Run, source: Iterator[tuple[Tensor, Truth]], size: int) -> dict[str, float]:
+def train_chunk(
+    plan: Plan, run: Run, source: Iterator[tuple[Tensor, BatchLabels]], size: int
+) -> dict[str, float]:
     """One row of the curves: mean losses of the chunk."""
     sums = torch.zeros(3)
     began = before = time.monotonic()
@@ -127,12 +129,12 @@ def train_chunk(plan: Plan, run: Run, source: Iterator[tuple[Tensor, Truth]], si
     }
 
 
-def step(plan: Plan, run: Run, pictures: Tensor, truth: Truth, rate: float, size: int) -> Losses:
+def step(plan: Plan, run: Run, pictures: Tensor, truth: BatchLabels, rate: float, size: int) -> Losses:
     for group in run.optimiser.param_groups:
         group["lr"] = rate
     device = torch.device(plan.device)
     pictures = pictures.to(device, memory_format=torch.channels_last).float().div_(255)
-    truth = Truth(*(part.to(device) for part in truth))
+    truth = BatchLabels(*(part.to(device) for part in truth))
     with torch.autocast(device.type, torch.bfloat16):
         logits, distances = run.net(pictures)
     losses = detection_loss(logits, distances, truth, (size, size))

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from pipelines.actions.inputs import boxes_to_values
-from pipelines.actions.low_score_recovery import Follower
+from pipelines.actions.low_score_recovery import LowScoreRecovery
 from pipelines.actions.windows import GAP_S
 from pipelines.camera_rules import CameraRules
 from pipelines.detect.card import read_card
@@ -39,7 +39,7 @@ WIDTH, HEIGHT = 640, 360
 VAL_EVERY = 3  # scenes
 SAME = 0.3  # intersection over union from which a track is a person's
 NOBODY = 0.1  # below it with everybody: something else that is taken for a person
-LEAST = 8  # boxes of a track
+MIN_BOXES = 8  # boxes of a track
 MADE_SEED = 1
 STAND, RIDE = "stand", "ride"
 WORDS = {"rise": STAND}  # what has no label of its own
@@ -85,14 +85,14 @@ def follow(scene: Scene, detector: Detector, group: str, split: str) -> list[Lab
     pipeline = Pipeline(detector)
     pipeline.open_camera(CAMERA, CameraRules())
     painter, done = scene.painter(), list[LabelledTrack]()
-    going, follower = dict[int, LabelledTrack](), Follower()
+    going, recovery = dict[int, LabelledTrack](), LowScoreRecovery()
     for number in range(scene.frames or 0):
         picture = scene.snapshot(painter, number)
         at_ns = scene.media_ns(number)
         frame = Frame(Stamp(CAMERA, 1, number, at_ns, at_ns, 0), painter.paint(picture))
         tracks, faint = _look(pipeline, frame)
         seen = _people(tracks, detector.labels)
-        seen |= follower.see(picture.t_s, seen, faint)
+        seen |= recovery.update(picture.t_s, seen, faint)
         people = [d for d in placed(picture.actors, painter.view) if d.kind == "person"]
         for track_id, value, label in _labelled(seen, people, scene):
             track = going.get(track_id)
@@ -100,7 +100,7 @@ def follow(scene: Scene, detector: Detector, group: str, split: str) -> list[Lab
                 track = going[track_id] = LabelledTrack(group, split)
                 done.append(track)
             track.add(value, picture.t_s, label)
-    return [track for track in done if len(track.times_s) >= LEAST and any(track.labels)]
+    return [track for track in done if len(track.times_s) >= MIN_BOXES and any(track.labels)]
 
 
 def _look(pipeline: Pipeline, frame: Frame) -> tuple[Tracks, Floats]:

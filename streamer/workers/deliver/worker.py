@@ -42,7 +42,6 @@ from streamer.ipc.messages import (
     Resume,
     ResumeRequest,
     SinkAssignment,
-    Stop,
     WorkerStatus,
 )
 from streamer.ledger import Ledger, LedgerFull, LedgerLocked, LedgerRefused
@@ -125,8 +124,6 @@ class DeliverWorker:
             fields = _state_fields({**message.status, "updated": rfc3339(time.time_ns())})
             for publisher in self._publishers.values():
                 publisher.show(message.camera, fields)
-        elif isinstance(message, Stop):
-            self.stopping = True
 
     def _assign(self, new: DeliverAssignment) -> None:
         """Serve, whether the ledger can be opened now or not: what is sent to it waits with the senders."""

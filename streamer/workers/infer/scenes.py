@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.scene.model import SceneModel
-from pipelines.scene.tracker import SceneWatch
+from pipelines.scene.tracker import SceneTracker
 from pipelines.spec import SceneSpec
 from pipelines.values import Event
 from streamer.workers.infer.camera import InferredCamera
@@ -70,7 +70,7 @@ class Scenes:
         camera.complain("scene", "")
         watch = None
         if model is not None:
-            watch = SceneWatch(model, SceneSpec.model_validate_json(camera.scene).interval_s)
+            watch = SceneTracker(model, SceneSpec.model_validate_json(camera.scene).interval_s)
         try:
             return camera.pipeline.watch_scene(camera.name, watch, camera.stamp)
         except (KeyError, TypeError, ValueError) as error:  # a checkpoint of another program

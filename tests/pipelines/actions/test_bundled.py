@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.actions.action_frame import Seen
+from pipelines.actions.action_frame import ActionFrame
 from pipelines.actions.card import model_path
 from pipelines.actions.engine import ActionEngine
 from pipelines.actions.runtime import ActionModel
@@ -26,7 +26,7 @@ def told_of(item: Labelled) -> set[str]:
             np.ones(1, np.int64), box, np.ones(1, np.float32), np.zeros(1, np.int32), np.ones(1, np.bool_),
             np.zeros((1, 2), np.float32),
         )  # fmt: skip
-        seen = Seen(Stamp("a", 1, i, round(time_s * 1e9), 0, 0), tracks, 1.0)
+        seen = ActionFrame(Stamp("a", 1, i, round(time_s * 1e9), 0, 0), tracks, 1.0)
         found |= {e.data["action"] for e in engine.update([seen])[0]}
     return found
 

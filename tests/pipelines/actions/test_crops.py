@@ -33,7 +33,7 @@ class TwoPeople:
         found = Detections(BOXES, np.full(2, 0.9, np.float32), np.zeros(2, np.int32))
         return [found for _ in ticket.cameras]
 
-    def give_maps(self, strides: object) -> int:  # noqa: ARG002
+    def enable_feature_maps(self, strides: object) -> int:  # noqa: ARG002
         raise ModelRefused("no maps")
 
     def forget(self, camera: str) -> None:

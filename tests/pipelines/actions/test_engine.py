@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from pipelines.actions.action_frame import Seen
+from pipelines.actions.action_frame import ActionFrame
 from pipelines.actions.engine import ActionEngine, EngineSettings
 from pipelines.actions.runtime import ActionModel
 from pipelines.camera_rules import CameraRules
@@ -39,8 +39,8 @@ def tracks(boxes: dict[int, tuple[float, float]], classes: dict[int, int] | None
     )  # fmt: skip
 
 
-def seen(i: int, found: Tracks, camera: str = "a", epoch: int = 1) -> Seen:
-    return Seen(Stamp(camera, epoch, i, round(5e9 + i * 1e9 / FPS), 10**18 + i, 0), found, 16 / 9)
+def seen(i: int, found: Tracks, camera: str = "a", epoch: int = 1) -> ActionFrame:
+    return ActionFrame(Stamp(camera, epoch, i, round(5e9 + i * 1e9 / FPS), 10**18 + i, 0), found, 16 / 9)
 
 
 def y_at(i: int) -> float:

@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch: the extra [torch]")
 
 from pipelines.actions.card import EmbedderCard  # noqa: E402
-from pipelines.actions.linear_probe import RidgeMember  # noqa: E402
+from pipelines.actions.linear_probe import RidgeProbe  # noqa: E402
 from pipelines.actions.model import ActionNet  # noqa: E402
 from pipelines.actions.runtime import ENGINES, ActionModel  # noqa: E402
 from pipelines.train.actions import session  # noqa: E402
@@ -76,7 +76,7 @@ def test_weights_are_the_least_of_what_they_are_to_be() -> None:
     one = replace(data(), heads=HEADS[:1])
     trained = train(one, None, replace(SETTINGS, class_weights=False))
     (member,) = trained.net.members
-    assert isinstance(member, RidgeMember)
+    assert isinstance(member, RidgeProbe)
     windows = session.cut(one, SETTINGS)
     placed = member.place(member.roots(torch.from_numpy(windows.values))).double()
     true = torch.from_numpy(4.0 * (2 * windows.targets[0] - 1)).double()
@@ -124,7 +124,7 @@ def test_a_model_that_was_saved_is_the_same(tmp_path: Path) -> None:
 
 
 def test_inputs_weigh_the_same_however_many_values_each_has() -> None:
-    member = RidgeMember((90, 10), [2], single=False)
+    member = RidgeProbe((90, 10), [2], single=False)
     sides = member.place(torch.ones(1, 200))[0].square()
     assert float(sides[:90].sum() + sides[100:190].sum()) == pytest.approx(0.5)
     assert float(sides[90:100].sum() + sides[190:].sum()) == pytest.approx(0.5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.actions.windows import FASTEST, SLACK, Clock, Ring, resample
+from pipelines.actions.windows import MAX_OVERSAMPLING, SLACK, Clock, Ring, resample
 
 
 def line(time_s: float) -> np.ndarray:
@@ -39,7 +39,7 @@ def test_a_ring_has_a_bound_however_long_a_track_lives() -> None:
     ring = Ring((2,), 16, 8.0)
     for i in range(5000):
         ring.add(i / 100, line(i / 100))
-    assert len(ring) == 16 * FASTEST + SLACK
+    assert len(ring) == 16 * MAX_OVERSAMPLING + SLACK
 
 
 def test_half_a_window_must_have_been_seen_and_its_beginning_stands_still() -> None:

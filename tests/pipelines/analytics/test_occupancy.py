@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.count import create_analytics
+from pipelines.count import CameraCounts
 from tests.pipelines.count.walks import (
     LABELS,
     START_NS,
@@ -62,7 +62,7 @@ def test_zones_count_who_enters_and_who_leaves() -> None:
 
 
 def test_an_epochs_end_keeps_who_is_inside() -> None:
-    analytics = create_analytics(rules(occupancies=[{"name": "shop", "lines": ["middle"]}]), LABELS)
+    analytics = CameraCounts(rules(occupancies=[{"name": "shop", "lines": ["middle"]}]), LABELS)
     play(analytics, walkers(IN, IN), 8)
     found = of(play(analytics, walkers(OUT), 5), "occupancy.changed")
     assert [d["count"] for d in found] == [1]
@@ -78,7 +78,7 @@ def test_the_hour_resets_once_a_day() -> None:
     minutes = START_NS // 60_000_000_000 % 1440 + 1  # the next full minute of the day
     at = f"{minutes // 60 % 24:02d}:{minutes % 60:02d}"
     daily = rules(occupancies=[{"name": "shop", "lines": ["middle"], "reset_at_utc": at}])
-    analytics = create_analytics(daily, LABELS)
+    analytics = CameraCounts(daily, LABELS)
     events = play(analytics, walkers(IN), 6, close=False)
     for n in range(60, 1300):  # two minutes with nobody
         events += analytics.update(stamp(n / 10), tracks({}))

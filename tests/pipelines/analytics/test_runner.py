@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines.camera_rules import CameraRules
-from pipelines.count import RuleError, create_analytics
+from pipelines.count import CameraCounts, RuleError
 from pipelines.track import create_tracker
 from pipelines.values import Detections, Event, Tracks
 from tests.pipelines.count.walks import (
@@ -58,7 +58,7 @@ def size_of(saved: Any) -> int:
 
 
 def test_without_such_rules_nothing_is_told_and_nothing_kept() -> None:
-    analytics = create_analytics(rules(), LABELS)
+    analytics = CameraCounts(rules(), LABELS)
     events = play(analytics, {1: straight(0.1, 0.9, 8)}, 12)
     assert {e.type.split(".")[1] for e in events} == {"line", "zone", "track"}
     assert analytics.save()["further"] == {}
@@ -71,7 +71,7 @@ def test_the_dead_are_forgotten() -> None:
         walks: dict[int, Walk] = {
             k: through((2 * k, 0.2, 0.6), (2 * k + 2, 0.8, 0.6)) for k in range(1, count + 1)
         }
-        analytics = create_analytics(rules(**EVERY), LABELS)
+        analytics = CameraCounts(rules(**EVERY), LABELS)
         play(analytics, walks, 2 * count + 12, close=False)
         further = analytics.save()["further"]
         for key in ("occupancy/a", "heatmap/a"):  # sums, bounded by themselves
@@ -82,7 +82,7 @@ def test_the_dead_are_forgotten() -> None:
 
 
 def test_time_that_runs_backwards_ends_the_tracks_and_goes_on() -> None:
-    analytics = create_analytics(rules(**EVERY), LABELS)
+    analytics = CameraCounts(rules(**EVERY), LABELS)
     events: list[Event] = []
     for n in (*range(100), *range(20, 150)):
         events += analytics.update(stamp(n / 10), tracks({1 if n < 100 else 2: (0.2, 0.5)}))
@@ -94,7 +94,7 @@ def test_time_that_runs_backwards_ends_the_tracks_and_goes_on() -> None:
 
 
 def test_a_jump_of_an_hour_waits_for_nobody_who_was_not_seen() -> None:
-    analytics = create_analytics(rules(**EVERY), LABELS)
+    analytics = CameraCounts(rules(**EVERY), LABELS)
     events: list[Event] = []
     for at_s in (*np.arange(0, 5, 0.1), *np.arange(3600, 3605, 0.1)):
         events += analytics.update(stamp(float(at_s)), tracks({1: (0.2, 0.5)}))
@@ -107,7 +107,7 @@ def test_a_jump_of_an_hour_waits_for_nobody_who_was_not_seen() -> None:
 
 
 def test_boxes_that_are_not_numbers_are_left_out() -> None:
-    analytics = create_analytics(rules(**EVERY), LABELS)
+    analytics = CameraCounts(rules(**EVERY), LABELS)
     tracker = create_tracker()
     events: list[Event] = []
     for n in range(80):
@@ -126,7 +126,7 @@ def test_boxes_that_are_not_numbers_are_left_out() -> None:
 def test_ten_thousand_tracks_in_a_frame_are_followed_and_forgotten() -> None:
     rng = np.random.default_rng(3)
     crowd = {k: (float(x), float(y)) for k, (x, y) in enumerate(rng.uniform(0.1, 0.9, (10_000, 2)), start=1)}
-    analytics = create_analytics(rules(**EVERY), LABELS)
+    analytics = CameraCounts(rules(**EVERY), LABELS)
     many = tracks(crowd)
     events: list[Event] = []
     for n in range(16):
@@ -139,7 +139,7 @@ def test_ten_thousand_tracks_in_a_frame_are_followed_and_forgotten() -> None:
 
 def test_cameras_side_by_side_know_nothing_of_each_other() -> None:
     alone = without_track_ends(play(rules(**EVERY), {1: straight(0.1, 0.9, 8)}, 14))
-    one, other = create_analytics(rules(**EVERY), LABELS), create_analytics(rules(**EVERY), LABELS)
+    one, other = CameraCounts(rules(**EVERY), LABELS), CameraCounts(rules(**EVERY), LABELS)
     walk, events = straight(0.1, 0.9, 8), []
     for n in range(140):
         place = walk(n / 10)
@@ -150,7 +150,7 @@ def test_cameras_side_by_side_know_nothing_of_each_other() -> None:
 
 
 def test_an_analytic_added_later_knows_who_is_in_its_zone() -> None:
-    analytics = create_analytics(rules(), LABELS)
+    analytics = CameraCounts(rules(), LABELS)
     play(analytics, {1: still(0.2)}, 5, close=False)
     analytics.with_rules(rules(queues=EVERY["queues"]))
     events: list[Event] = []
@@ -160,7 +160,7 @@ def test_an_analytic_added_later_knows_who_is_in_its_zone() -> None:
 
 
 def test_a_changed_rule_starts_anew_and_its_neighbours_go_on() -> None:
-    analytics = create_analytics(rules(**EVERY), LABELS)
+    analytics = CameraCounts(rules(**EVERY), LABELS)
     play(analytics, {1: straight(0.3, 0.7, 2)}, 6, close=False)
     before = analytics.save()["further"]
     changed = {**EVERY, "uniques": [{"name": "a", "every_s": 20}]}
@@ -171,12 +171,12 @@ def test_a_changed_rule_starts_anew_and_its_neighbours_go_on() -> None:
 
 
 def test_a_state_of_rules_that_changed_meanwhile_is_not_taken_over() -> None:
-    analytics = create_analytics(rules(**EVERY), LABELS)
+    analytics = CameraCounts(rules(**EVERY), LABELS)
     play(analytics, {1: straight(0.3, 0.7, 2)}, 6, close=False)
     saved = json.loads(json.dumps(analytics.save()))
     moved = rules(**EVERY).model_dump()
     moved["lines"][0]["points"] = [[0.45, 1.0], [0.45, 0.0]]
-    fresh = create_analytics(CameraRules.model_validate(moved), LABELS)
+    fresh = CameraCounts(CameraRules.model_validate(moved), LABELS)
     fresh.restore(saved)
     state = fresh.save()["further"]
     assert state["occupancy/a"][1][2] == 0
@@ -186,7 +186,7 @@ def test_a_state_of_rules_that_changed_meanwhile_is_not_taken_over() -> None:
 def test_a_class_that_the_model_does_not_have_is_refused_with_the_rule() -> None:
     made = rules(queues=[{"name": "till", "zone": "left", "classes": ["persn"]}])
     with pytest.raises(RuleError, match="queue till: the model has no class or group 'persn'"):
-        create_analytics(made, LABELS)
+        CameraCounts(made, LABELS)
 
 
 def test_the_revision_is_the_highest_of_the_rule_and_what_it_rests_on() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.homography import Homography
+from pipelines.geometry import Homography
 from pipelines.rules import CalibrationSpec
 from tests.pipelines.count.walks import CAR, Walk, of, play, rules, still, straight
 
@@ -21,9 +21,14 @@ FLAT = {"points": [[0, 0], [1, 0], [1, 1], [0, 1]], "metres": [[0, 0], [100, 0],
 AT_LINE = rules(calibration=FLAT, speeds=[{"name": "pace", "line": "middle", "unit": "m/s", "limit": 12}])
 
 
+def homography(calibration: dict[str, Any]) -> Homography:
+    spec = CalibrationSpec.model_validate(calibration)
+    return Homography(spec.points, spec.ground)
+
+
 def from_metres(x_m: float, y_m: float) -> tuple[float, float]:
     """The point of the picture where ROAD has a point of the ground."""
-    inverse = np.linalg.inv(Homography(CalibrationSpec.model_validate(ROAD)).matrix)
+    inverse = np.linalg.inv(homography(ROAD).matrix)
     u, v, w = inverse @ (x_m, y_m, 1.0)
     return float(u / w), float(v / w)
 
@@ -98,7 +103,7 @@ def test_a_restart_between_crossing_and_measuring_loses_nothing() -> None:
 
 
 def test_beyond_the_horizon_there_is_no_ground() -> None:
-    ground = Homography(CalibrationSpec.model_validate(ROAD)).to_ground(np.array([[0.5, 0.6], [0.5, 0.0]]))
+    ground = homography(ROAD).to_ground(np.array([[0.5, 0.6], [0.5, 0.0]]))
     assert np.isfinite(ground[0]).all()
     assert np.isnan(ground[1]).all()
 
@@ -106,8 +111,8 @@ def test_beyond_the_horizon_there_is_no_ground() -> None:
 def test_tape_measures_give_the_same_ground_as_coordinates() -> None:
     diagonal = math.hypot(12, 60)
     taped = {"points": ROAD["points"], "distances_m": [12, 60, 12, 60, diagonal]}
-    one = Homography(CalibrationSpec.model_validate(ROAD))
-    other = Homography(CalibrationSpec.model_validate(taped))
+    one = homography(ROAD)
+    other = homography(taped)
     points = np.array([[0.3, 0.8], [0.55, 0.4]])
     assert np.linalg.norm(np.diff(one.to_ground(points), axis=0)) == pytest.approx(
         np.linalg.norm(np.diff(other.to_ground(points), axis=0))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.camera_rules import CameraRules
-from pipelines.count import create_analytics
+from pipelines.count import CameraCounts
 from pipelines.events import LINE_CROSSED
 from pipelines.rules import LineSpec
 from pipelines.track import create_tracker
@@ -25,13 +25,13 @@ EMPTY: list[Place] = [None]
 def crossings(places: list[Place], fps: float, save_at: int | None = None) -> list[Event]:
     """Boxes of 0.1 x 0.2, as far as they lie in the picture."""
     rules = CameraRules(lines=(NEAR_BORDER,))
-    tracker, analytics = create_tracker(), create_analytics(rules, LABELS)
+    tracker, analytics = create_tracker(), CameraCounts(rules, LABELS)
     events: list[Event] = []
     stamp = Stamp("door", 1, 0, 0, 0, 0)
     for number, place in enumerate(places):
         if number == save_at:
             saved = json.loads(json.dumps([tracker.save(), analytics.save()]))
-            tracker, analytics = create_tracker(), create_analytics(rules, LABELS)
+            tracker, analytics = create_tracker(), CameraCounts(rules, LABELS)
             tracker.restore(saved[0])
             analytics.restore(saved[1])
         ns = round(number * 1e9 / fps)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines.camera_rules import CameraRules
-from pipelines.count import Analytics, create_analytics
+from pipelines.count import CameraCounts
 from pipelines.events import LINE_CROSSED, TRACK_ENDED
 from pipelines.rules import LineSpec
 from pipelines.values import Event, Labels, Stamp, Tracks
@@ -48,7 +48,7 @@ def stamp(frame: int, epoch: int = 1) -> Stamp:
 
 
 def crossings(path: list[float | None], y: float = 0.5, line: LineSpec = MIDDLE) -> list[Event]:
-    analytics = create_analytics(CameraRules(lines=(line,)), LABELS)
+    analytics = CameraCounts(CameraRules(lines=(line,)), LABELS)
     events = [e for f, x in enumerate(path) for e in analytics.update(stamp(f), tracks(x, y))]
     events += analytics.close(stamp(len(path)))
     return [e for e in events if e.type == LINE_CROSSED]
@@ -95,7 +95,7 @@ def test_the_crossing_has_its_own_time_and_place() -> None:
 
 def test_a_poly_line_is_crossed_once_on_a_way_around_its_corner() -> None:
     corner = LineSpec(name="corner", points=((0.5, 0.1), (0.5, 0.6), (0.9, 0.6)))
-    analytics = create_analytics(CameraRules(lines=(corner,)), LABELS)
+    analytics = CameraCounts(CameraRules(lines=(corner,)), LABELS)
     events: list[Event] = []
     for frame, (x, y) in enumerate(zip(np.linspace(0.3, 0.7, 30), np.linspace(0.8, 0.4, 30), strict=True)):
         events += analytics.update(stamp(frame), tracks(float(x), float(y)))
@@ -104,7 +104,7 @@ def test_a_poly_line_is_crossed_once_on_a_way_around_its_corner() -> None:
 
 
 def test_a_track_that_was_long_in_doubt_is_counted_for_what_it_did_meanwhile() -> None:
-    analytics = create_analytics(CameraRules(lines=(MIDDLE,)), LABELS)
+    analytics = CameraCounts(CameraRules(lines=(MIDDLE,)), LABELS)
     events: list[Event] = []
     for frame in range(15):  # on its way over the line, not shown
         events += analytics.update(stamp(frame), Tracks.empty())
@@ -123,7 +123,7 @@ def test_a_track_that_was_long_in_doubt_is_counted_for_what_it_did_meanwhile() -
 
 @pytest.mark.parametrize(("sure_before", "sure_after"), [(True, True), (True, False), (False, True)])
 def test_who_was_surely_seen_on_one_side_only_is_not_counted(sure_before: bool, sure_after: bool) -> None:
-    analytics = create_analytics(CameraRules(lines=(MIDDLE,)), LABELS)
+    analytics = CameraCounts(CameraRules(lines=(MIDDLE,)), LABELS)
     events: list[Event] = []
     for frame, x in enumerate(walk(0.3, 0.7, 40)):
         assert x is not None
@@ -140,7 +140,7 @@ def test_who_was_surely_seen_on_one_side_only_is_not_counted(sure_before: bool, 
 
 @pytest.mark.parametrize(("y", "counted"), [(0.5, False), (0.21, True)])
 def test_whom_the_border_cuts_needs_to_be_surely_seen_on_one_side_only(y: float, counted: bool) -> None:
-    analytics = create_analytics(CameraRules(lines=(MIDDLE,)), LABELS)
+    analytics = CameraCounts(CameraRules(lines=(MIDDLE,)), LABELS)
     events: list[Event] = []
     for frame, x in enumerate(walk(0.3, 0.7, 40)):
         assert x is not None
@@ -157,12 +157,12 @@ def test_whom_the_border_cuts_needs_to_be_surely_seen_on_one_side_only(y: float,
 def test_a_restart_at_any_frame_neither_loses_nor_repeats_a_crossing(at: int) -> None:
     path = walk(0.3, 0.7, 30) + walk(0.7, 0.75, 6)
     rules = CameraRules(lines=(MIDDLE,))
-    analytics = create_analytics(rules, LABELS)
+    analytics = CameraCounts(rules, LABELS)
     events: list[Event] = []
     for frame, x in enumerate(path):
         if frame == at:
             saved = json.loads(json.dumps(analytics.save()))
-            analytics = Analytics(rules, LABELS)
+            analytics = CameraCounts(rules, LABELS)
             analytics.restore(saved)
         events += analytics.update(stamp(frame), tracks(x))
     events += analytics.close(stamp(len(path)))
@@ -173,7 +173,7 @@ def test_a_restart_at_any_frame_neither_loses_nor_repeats_a_crossing(at: int) ->
 def test_what_is_told_when_the_camera_opens_anew_is_of_the_epoch_before(save_at: int | None) -> None:
     """Media time begins anew, and the wall clock went on for a minute meanwhile."""
     rules = CameraRules(lines=(MIDDLE,))
-    analytics = create_analytics(rules, LABELS)
+    analytics = CameraCounts(rules, LABELS)
     path = walk(0.34, 0.55, 20)
     captured_ns, away_ns = 1_700_000_000_000_000_000, 60_000_000_000
     frames = [Stamp("door", 1, f, f * 100_000_000, captured_ns + f * 100_000_000, f + 1) for f in range(20)]
@@ -182,7 +182,7 @@ def test_what_is_told_when_the_camera_opens_anew_is_of_the_epoch_before(save_at:
     assert [e for e in early if e.type == TRACK_ENDED] == []
     if save_at is not None:
         saved = json.loads(json.dumps(analytics.save()))
-        analytics = create_analytics(rules, LABELS)
+        analytics = CameraCounts(rules, LABELS)
         analytics.restore(saved)
     again = Stamp("door", 2, 0, 0, frames[-1].captured_ns + away_ns, 99)
     told = analytics.update(again, tracks(0.3))
@@ -192,7 +192,7 @@ def test_what_is_told_when_the_camera_opens_anew_is_of_the_epoch_before(save_at:
 
 
 def test_time_that_falls_back_ends_the_tracks_and_counts_nothing_twice() -> None:
-    analytics = create_analytics(CameraRules(lines=(MIDDLE,)), LABELS)
+    analytics = CameraCounts(CameraRules(lines=(MIDDLE,)), LABELS)
     events: list[Event] = []
     for start in (36_000, 0):
         for frame, x in enumerate(walk(0.3, 0.45, 15)):
@@ -203,7 +203,7 @@ def test_time_that_falls_back_ends_the_tracks_and_counts_nothing_twice() -> None
 
 def test_a_changed_line_starts_anew_and_an_unchanged_one_goes_on() -> None:
     other = LineSpec(name="other", points=((0.5, 0.2), (0.5, 0.8)))
-    analytics = create_analytics(CameraRules(lines=(MIDDLE, other)), LABELS)
+    analytics = CameraCounts(CameraRules(lines=(MIDDLE, other)), LABELS)
     events: list[Event] = []
     moved = other.model_copy(update={"points": ((0.9, 0.2), (0.9, 0.8)), "rev": 2})
     for frame, x in enumerate(walk(0.3, 0.7, 30) + still(0.7, 10)):

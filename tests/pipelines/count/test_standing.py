@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pipelines.camera_rules import CameraRules
-from pipelines.count import Analytics, create_analytics
+from pipelines.count import CameraCounts
 from pipelines.events import LINE_CROSSED
 from pipelines.registry import create_detector
 from pipelines.values import Event
@@ -79,11 +79,11 @@ def test_five_minutes_on_the_line_count_nothing() -> None:
 
 def crossings(path: list[float | None], save_at: int = -1, close: bool = True) -> list[Event]:
     rules = CameraRules(lines=(MIDDLE,))
-    analytics, events = create_analytics(rules, LABELS), []
+    analytics, events = CameraCounts(rules, LABELS), []
     for frame, x in enumerate(path):
         if frame == save_at:
             saved = json.loads(json.dumps(analytics.save()))
-            analytics = Analytics(rules, LABELS)
+            analytics = CameraCounts(rules, LABELS)
             analytics.restore(saved)
         events += analytics.update(stamp(frame), tracks(x))
     if close:
@@ -128,6 +128,12 @@ def test_a_passage_that_ends_within_the_band_is_told_once_the_track_is_over() ->
     assert crossings([*path, *[None] * 15], close=False) == []
     (event,) = crossings([*path, *[None] * 30], close=False)
     assert event.data["crossed_media_ns"] == pytest.approx(1.05e9, abs=1e8)
+
+
+def test_who_stands_long_just_behind_the_line_has_been_seen_well_before_it() -> None:
+    """Closer behind it than one place is sure of, for longer than the boxes before it are kept."""
+    path = walk(0.3, 0.501, 21) + still(0.501, 120) + walk(0.51, 0.7, 20)
+    assert [e.data["side"] for e in crossings(path)] == [RIGHT]
 
 
 # ---- zones

@@ -7,7 +7,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from pipelines.count import create_analytics
+from pipelines.count import CameraCounts
 from pipelines.rules import ZoneSpec
 from tests.pipelines.count.walks import (
     CAR,
@@ -95,11 +95,11 @@ def test_a_zone_whose_edges_cross_is_refused() -> None:
 
 @pytest.mark.parametrize("part", ["smoother", "paths", "lines", "zones"])
 def test_a_damaged_checkpoint_is_refused(part: str) -> None:
-    analytics = create_analytics(rules(), LABELS)
+    analytics = CameraCounts(rules(), LABELS)
     play(analytics, {1: still(0.2), 2: straight(0.3, 0.7, 3.0)}, 3, close=False)
     saved = json.loads(json.dumps(analytics.save()))
     text = json.dumps(saved[part])
     longest = max((word for word in text.split('"') if len(word) > 40), key=len)
     saved[part] = json.loads(text.replace(longest, longest[:-8]))
     with pytest.raises(ValueError, match="damaged"):
-        create_analytics(rules(), LABELS).restore(saved)
+        CameraCounts(rules(), LABELS).restore(saved)

@@ -10,7 +10,7 @@ import jsonschema
 import numpy as np
 
 from pipelines.camera_rules import CameraRules
-from pipelines.count import Analytics, create_analytics
+from pipelines.count import CameraCounts
 from pipelines.values import Event, Labels, Stamp, Tracks
 from streamer.events import schemas
 
@@ -64,7 +64,7 @@ def tracks(feet: Mapping[int, tuple[float, float]], classes: Mapping[int, int] |
 
 
 def play(
-    rules: CameraRules | Analytics,
+    rules: CameraRules | CameraCounts,
     walks: Mapping[int, Walk],
     seconds: float,
     *,
@@ -74,13 +74,13 @@ def play(
     save_every: int = 0,
 ) -> list[Event]:
     """All events of some walks (by track id); each is checked against the schema of its type."""
-    analytics = rules if isinstance(rules, Analytics) else create_analytics(rules, LABELS)
+    analytics = rules if isinstance(rules, CameraCounts) else CameraCounts(rules, LABELS)
     events: list[Event] = []
     count = round(seconds * fps)
     for n in range(count):
         if save_every and n % save_every == save_every - 1:
             saved = json.loads(json.dumps(analytics.save()))
-            analytics = create_analytics(analytics.rules, LABELS)
+            analytics = CameraCounts(analytics.rules, LABELS)
             analytics.restore(saved)
         feet = {k: place for k, walk in walks.items() if (place := walk(n / fps)) is not None}
         events += analytics.update(stamp(n / fps), tracks(feet, classes))

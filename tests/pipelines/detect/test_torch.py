@@ -104,7 +104,7 @@ def test_boxes_are_those_that_ultralytics_makes_of_the_same_tensors(v8: Path, co
         theirs = non_max_suppression(net(picture), conf_thres=0.25, iou_thres=0.6)[0]
         cells = Cells.of(640, 640, (8.0, 16.0, 32.0), "cpu")
         every_class = torch.arange(80)
-        table = best_boxes(sides, logits, cells, every_class, min_score=0.25, nms_iou=0.6, most=1000)[0]
+        table = best_boxes(sides, logits, cells, every_class, min_score=0.25, nms_iou=0.6, max_boxes=1000)[0]
     ours = table[table[:, 6] > 0]
     assert len(ours) == len(theirs) > 5
     assert torch.allclose(ours[:, :6], theirs, atol=2e-3)
@@ -134,7 +134,7 @@ def test_boxes_of_two_groups_do_not_suppress_each_other() -> None:
     logits[0, 0, 9], logits[0, 1, 10], logits[0, 2, 11] = 3.0, 2.0, 1.0
     cells = Cells.of(64, 64, (8.0, 16.0, 32.0), "cpu")
     groups = torch.tensor([0, 1, 1])
-    table = best_boxes(sides, logits, cells, groups, min_score=0.25, nms_iou=0.5, most=100)[0]
+    table = best_boxes(sides, logits, cells, groups, min_score=0.25, nms_iou=0.5, max_boxes=100)[0]
     assert table[table[:, 6] > 0, 5].tolist() == [0, 1]
     assert table[0, :4].tolist() == [-4, -4, 28, 28]
 
@@ -225,7 +225,7 @@ def test_each_frame_of_a_batch_comes_with_its_own_maps(small: Path) -> None:
     detector = TorchDetector(small, SMALL, device="cpu")
     detector._accepted = detector.max_batch = 2
     detector._free = [type(slot)((320, 320), 2, detector._device) for slot in detector._free]
-    assert detector.give_maps((16, 32)) == 128 + 256
+    assert detector.enable_feature_maps((16, 32)) == 128 + 256
     frames = [grey(30), grey(200)]
     ticket = detector.submit(frames)
     ticket.maps = True
@@ -241,7 +241,7 @@ def test_each_frame_of_a_batch_comes_with_its_own_maps(small: Path) -> None:
             assert np.allclose(mine, other, atol=1e-4 * np.abs(other).max())
     assert detect(detector, [frames[0]])[0].maps is None
     with pytest.raises(ModelRefused, match="no feature map of stride 64"):
-        detector.give_maps((64,))
+        detector.enable_feature_maps((64,))
 
 
 @pytest.mark.corpus
@@ -252,7 +252,7 @@ def test_maps_are_those_of_the_onnx_model_with_the_same_weights(v8: Path, corpus
         TorchDetector(v8, ModelCard(precision="f32"), device=device),
         create_detector("onnx", corpus / "weights/yolov8n_640.onnx"),
     ):
-        detector.give_maps((16, 32))
+        detector.enable_feature_maps((16, 32))
         ticket = detector.submit(pictures(corpus)[:1])
         ticket.maps = True
         found.append(detector.collect(ticket)[0].maps)

@@ -1,17 +1,17 @@
-"""Truth that a person wrote with a stopwatch: read as meant, or refused with its row."""
+"""TrueCrossings that a person wrote with a stopwatch: read as meant, or refused with its row."""
 
 from __future__ import annotations
 
 import pytest
 
 from pipelines.evaluate.crossings import Crossing
-from pipelines.evaluate.truth import Truth, TruthError, keep_classes, parse_time, read_crossings
+from pipelines.evaluate.truth import TrueCrossings, TruthError, keep_classes, parse_time, read_crossings
 
 DOOR = {"door": ("in", "out"), "road": ("north", "left-to-right")}
 GROUPS = {"person": "person", "car": "vehicle", "truck": "vehicle"}
 
 
-def read(text: str, end_s: float = 7200.0) -> Truth:
+def read(text: str, end_s: float = 7200.0) -> TrueCrossings:
     return read_crossings(text, DOOR, name="t.csv", end_s=end_s)
 
 

@@ -14,7 +14,7 @@ from pipelines.detect.errors import ModelRefused
 from pipelines.events import SCENE_CHANGED
 from pipelines.pipeline import Pipeline
 from pipelines.scene.model import SceneModel
-from pipelines.scene.tracker import SceneWatch
+from pipelines.scene.tracker import SceneTracker
 from pipelines.spec import ActionsSpec
 from pipelines.values import Event, Frame, Stamp
 from streamer.events import schemas
@@ -36,7 +36,7 @@ def stamp(time_s: float, epoch: int = 1) -> Stamp:
     return Stamp("a", epoch, round(time_s * 10), ns, ns + 5, 0)
 
 
-def show(watch: SceneWatch, *levels: int, start_s: float = 0.0) -> list[Event]:
+def show(watch: SceneTracker, *levels: int, start_s: float = 0.0) -> list[Event]:
     """One look for each level of light."""
     events = []
     for i, level in enumerate(levels):
@@ -50,12 +50,12 @@ def told(events: list[Event]) -> list[str]:
     return [event.data["scene"] for event in events]
 
 
-def label(watch: SceneWatch) -> str:
+def label(watch: SceneTracker) -> str:
     return str(watch.describe()["scene"]["label"])
 
 
 def test_a_change_is_told_once_with_when_it_began(model: SceneModel) -> None:
-    watch = SceneWatch(model, EVERY_S)
+    watch = SceneTracker(model, EVERY_S)
     events = show(watch, DAY, DAY, DAY, DAY, NIGHT, NIGHT, NIGHT)
     assert told(events) == ["day", "night"]
     assert [e.data["previous"] for e in events] == ["unknown", "day"]
@@ -69,11 +69,11 @@ def test_a_change_is_told_once_with_when_it_began(model: SceneModel) -> None:
 
 
 def test_one_odd_look_changes_nothing(model: SceneModel) -> None:
-    assert told(show(SceneWatch(model, EVERY_S), DAY, DAY, NIGHT, DAY, NIGHT, DAY, DAY)) == ["day"]
+    assert told(show(SceneTracker(model, EVERY_S), DAY, DAY, NIGHT, DAY, NIGHT, DAY, DAY)) == ["day"]
 
 
 def test_what_is_sure_of_nothing_is_unknown(model: SceneModel) -> None:
-    watch = SceneWatch(model, EVERY_S)
+    watch = SceneTracker(model, EVERY_S)
     assert show(watch, GREY, GREY, GREY) == []
     assert label(watch) == "unknown"
     assert told(show(watch, DAY, DAY, GREY, GREY, start_s=20)) == ["day", "unknown"]
@@ -82,7 +82,7 @@ def test_what_is_sure_of_nothing_is_unknown(model: SceneModel) -> None:
 def test_a_scene_holds_below_its_threshold_but_does_not_begin_there(model: SceneModel) -> None:
     said = model.classify(np.full((90, 160, 3), DIM, np.uint8))[0][0]
     assert 0.9 * 0.7 < said < 0.9
-    watch = SceneWatch(model, EVERY_S)
+    watch = SceneTracker(model, EVERY_S)
     assert show(watch, DIM, DIM, DIM) == []
     assert told(show(watch, DAY, DAY, DIM, DIM, DIM, start_s=20)) == ["day"]
     assert label(watch) == "day"
@@ -91,7 +91,7 @@ def test_a_scene_holds_below_its_threshold_but_does_not_begin_there(model: Scene
 def test_it_looks_once_an_interval_of_the_streams_time_and_anew_when_a_camera_opens(
     model: SceneModel,
 ) -> None:
-    watch = SceneWatch(model, EVERY_S)
+    watch = SceneTracker(model, EVERY_S)
     taken = [time_s for time_s in np.arange(0, 10, 0.1).round(1).tolist() if watch.takes(stamp(time_s))]
     assert taken == [0.0, 2.0, 4.0, 6.0, 8.0]
     assert watch.takes(stamp(8.1, epoch=2))
@@ -99,7 +99,7 @@ def test_it_looks_once_an_interval_of_the_streams_time_and_anew_when_a_camera_op
 
 
 def test_a_camera_that_is_not_seen_is_unknown(model: SceneModel) -> None:
-    watch = SceneWatch(model, EVERY_S)
+    watch = SceneTracker(model, EVERY_S)
     show(watch, DAY, DAY)
     assert told(watch.close(stamp(5))) == ["unknown"]
     assert watch.close(stamp(6)) == []
@@ -107,17 +107,17 @@ def test_a_camera_that_is_not_seen_is_unknown(model: SceneModel) -> None:
 
 
 def test_a_checkpoint_is_gone_on_from_by_the_same_model_alone(model: SceneModel, tmp_path: Path) -> None:
-    before, after = SceneWatch(model, EVERY_S), SceneWatch(model, EVERY_S)
+    before, after = SceneTracker(model, EVERY_S), SceneTracker(model, EVERY_S)
     show(before, DAY, DAY)
     after.restore(before.save())
     assert show(after, DAY, DAY, DAY) == []
     (tmp_path / "other").mkdir()
-    other = SceneWatch(SceneModel(write_classifier(tmp_path / "other")), EVERY_S)
+    other = SceneTracker(SceneModel(write_classifier(tmp_path / "other")), EVERY_S)
     other.restore({**before.save(), "model": "0" * 64})
     assert label(other) == "unknown"
 
 
-def pipeline_with(watch: SceneWatch | None) -> Pipeline:
+def pipeline_with(watch: SceneTracker | None) -> Pipeline:
     pipeline = Pipeline(TwoPeople())
     pipeline.open_camera("a", CameraRules())
     pipeline.watch_scene("a", watch, None)
@@ -136,7 +136,7 @@ def run(pipeline: Pipeline, level: int, times_s: range) -> list[Event]:
 
 
 def test_a_pipeline_looks_at_the_picture_of_the_frame_and_says_unknown_at_the_end(model: SceneModel) -> None:
-    pipeline = pipeline_with(SceneWatch(model, 0.5))
+    pipeline = pipeline_with(SceneTracker(model, 0.5))
     assert told(run(pipeline, NIGHT, range(30))) == ["night"]
     now = (pipeline.scene("a") or {})["scene"]
     assert (now["label"], now["since_ns"]) == ("night", 5)
@@ -147,15 +147,15 @@ def test_a_pipeline_looks_at_the_picture_of_the_frame_and_says_unknown_at_the_en
 
 
 def test_a_pipeline_that_takes_over_goes_on_and_another_interval_changes_nothing(model: SceneModel) -> None:
-    first = pipeline_with(SceneWatch(model, 0.5))
+    first = pipeline_with(SceneTracker(model, 0.5))
     run(first, NIGHT, range(30))
     second = Pipeline(TwoPeople())
     second.open_camera("a", CameraRules())
     second.restore("a", first.save("a"))
     assert second.save("a")["scene"] == first.save("a")["scene"]  # also before anything looks
-    second.watch_scene("a", SceneWatch(model, 0.5), None)
+    second.watch_scene("a", SceneTracker(model, 0.5), None)
     assert run(second, NIGHT, range(40, 60)) == []
-    assert second.watch_scene("a", SceneWatch(model, 1.0), stamp(6)) == []
+    assert second.watch_scene("a", SceneTracker(model, 1.0), stamp(6)) == []
     assert second.scene("a") == first.scene("a")
     assert told(second.watch_scene("a", None, stamp(7))) == ["unknown"]
 

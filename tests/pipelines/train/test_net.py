@@ -18,7 +18,7 @@ from pipelines.train.detector.batches import collate  # noqa: E402
 from pipelines.train.detector.dataset import ALL_CLASSES, CLASSES, DatasetWriter, Labelled  # noqa: E402
 from pipelines.train.detector.export import write_card, write_onnx  # noqa: E402
 from pipelines.train.detector.label_assignment import assign  # noqa: E402
-from pipelines.train.detector.loss import Truth, cell_centres, decode, detection_loss  # noqa: E402
+from pipelines.train.detector.loss import BatchLabels, cell_centres, decode, detection_loss  # noqa: E402
 from pipelines.train.detector.net import DetectorNet, NetSettings  # noqa: E402
 from pipelines.train.detector.state import Run, load_average, read_checkpoint  # noqa: E402
 from pipelines.train.detector.train import arguments, begin, main, plan_of  # noqa: E402
@@ -29,10 +29,12 @@ TINY = NetSettings(widths=(8, 8, 16, 16, 16), depths=(1, 1, 1, 1), neck=16)
 SIZE = 96
 
 
-def truth(boxes: list[list[float]], classes: list[int], ignored: list[list[float]] | None = None) -> Truth:
+def truth(
+    boxes: list[list[float]], classes: list[int], ignored: list[list[float]] | None = None
+) -> BatchLabels:
     """Of one picture; what is ignored is so for all classes."""
     areas = ignored or []
-    return Truth(
+    return BatchLabels(
         torch.tensor(boxes, dtype=torch.float32).reshape(1, -1, 4),
         torch.tensor([classes], dtype=torch.int64),
         torch.tensor(areas, dtype=torch.float32).reshape(1, -1, 4),
@@ -196,7 +198,7 @@ def test_six_pictures_can_be_learnt() -> None:
     run = Run.start(TINY, 5e-3, 0.0, "cpu")
     for _ in range(90):
         logits, distances = run.net(pictures.float() / 255)
-        loss = detection_loss(logits, distances, Truth(*parts), (SIZE, SIZE)).total
+        loss = detection_loss(logits, distances, BatchLabels(*parts), (SIZE, SIZE)).total
         run.optimiser.zero_grad()
         loss.backward()
         run.optimiser.step()

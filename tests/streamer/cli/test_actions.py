@@ -15,7 +15,7 @@ from pipelines.values import Image
 from streamer.cli.main import cli
 from streamer.errors import Exit
 from tests.clips import make_clip
-from tests.pipelines.actions.test_maps import write_branching, write_features
+from tests.pipelines.actions.test_roi_pooling import write_branching, write_features
 
 
 def drawing(seed: int, jumps: bool) -> Callable[[int, int, int], Image]:

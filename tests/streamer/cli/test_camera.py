@@ -12,7 +12,7 @@ from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
 from streamer.errors import Exit
 from tests.clips import make_clip
-from tests.pipelines.actions.test_maps import write_features
+from tests.pipelines.actions.test_roi_pooling import write_features
 from tests.pipelines.actions.tiny_graph import write_tiny
 from tests.pipelines.detect import tiny_models
 from tests.rtsp_server import RtspServer

@@ -120,7 +120,7 @@ class TrueBoxes:
         assert ticket.cameras == (CAMERA,)
         return [self._found]
 
-    def give_maps(self, strides: Sequence[int]) -> int:
+    def enable_feature_maps(self, strides: Sequence[int]) -> int:
         raise AssertionError(f"nobody needs maps at {strides}")
 
     def forget(self, camera: str) -> None:

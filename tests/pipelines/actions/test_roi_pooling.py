@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from pipelines.actions.action_frame import Seen
+from pipelines.actions.action_frame import ActionFrame
 from pipelines.actions.factory import create_engine
-from pipelines.actions.full_frame_features import WholeEmbedder
-from pipelines.actions.roi_pooling import pool
+from pipelines.actions.full_frame_features import FullFrameEmbedder
+from pipelines.actions.roi_pooling import roi_pool
 from pipelines.camera_rules import CameraRules
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
@@ -83,12 +83,13 @@ def open_detector(path: Path, engine: str = "openvino") -> Detector:
 def test_a_box_is_the_mean_of_the_cells_that_it_covers() -> None:
     values = np.arange(16, dtype=np.float32).reshape(4, 4, 1)
     boxes = np.array([[0, 0, 1, 1], [0, 0, 0.25, 0.25], [0.5, 0.5, 1, 1], [0.9, 0.9, 0.9, 0.9]], np.float32)
-    found = pool(maps_of(values), maps_of(values * 0), boxes, (16,))
+    found = roi_pool(maps_of(values), maps_of(values * 0), boxes, (16,))
     assert found[:, 0].tolist() == [7.5, 0, 12.5, 15]
     assert found[:, 1].tolist() == [15, 0, 15, 15]  # the most that changed since a frame of zeros
-    assert pool(maps_of(values), None, boxes, (16,))[:, 1].tolist() == [0, 0, 0, 0]
+    assert roi_pool(maps_of(values), None, boxes, (16,))[:, 1].tolist() == [0, 0, 0, 0]
     assert (
-        pool(maps_of(values), maps_of(values * 0), boxes, (16,), moved=True).tolist() == found[:, 1:].tolist()
+        roi_pool(maps_of(values), maps_of(values * 0), boxes, (16,), moved=True).tolist()
+        == found[:, 1:].tolist()
     )
 
 
@@ -96,20 +97,20 @@ def test_the_border_around_a_picture_is_no_part_of_it() -> None:
     values = np.zeros((4, 4, 1), np.float32)
     values[:1], values[3:] = 100, 100
     wide = FeatureMaps((16,), (values,), (0.0, 0.25), (1.0, 0.5))
-    assert pool(wide, None, np.array([[0, 0, 1, 1]], np.float32), (16,))[0, 0] == 0
+    assert roi_pool(wide, None, np.array([[0, 0, 1, 1]], np.float32), (16,))[0, 0] == 0
 
 
 def test_no_boxes_give_no_values() -> None:
     values = np.ones((4, 4, 3), np.float32)
-    assert pool(maps_of(values), None, np.zeros((0, 4), np.float32), (16,)).shape == (0, 6)
+    assert roi_pool(maps_of(values), None, np.zeros((0, 4), np.float32), (16,)).shape == (0, 6)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_detector_gives_maps_with_the_frames_of_which_they_are_wanted(engine: str, tmp_path: Path) -> None:
     detector = open_detector(write_branching(tmp_path / "d.onnx"), engine)
     early = detector.submit([Frame(Stamp("a", 1, 0, 0, 0, 0), picture(255, 0, 0))])
-    assert detector.give_maps((16, 32)) == sum(CHANNELS)
-    assert detector.give_maps((32,)) == CHANNELS[1]
+    assert detector.enable_feature_maps((16, 32)) == sum(CHANNELS)
+    assert detector.enable_feature_maps((32,)) == CHANNELS[1]
     early.maps = True
     assert len(detector.collect(early)[0]) == 1  # of a frame from before there may be none: no failure
     tickets = [detector.submit([Frame(Stamp("a", 1, i, i, 0, 0), picture(255, 51 * i, 0))]) for i in range(2)]
@@ -126,7 +127,7 @@ def test_a_detector_gives_maps_with_the_frames_of_which_they_are_wanted(engine: 
 def test_a_detector_without_such_a_map_is_refused(engine: str, tmp_path: Path) -> None:
     detector = open_detector(write_branching(tmp_path / "d.onnx", strides=(16,)), engine)
     with pytest.raises(ModelRefused, match=r"d\.onnx: has no feature map of stride 32"):
-        detector.give_maps((16, 32))
+        detector.enable_feature_maps((16, 32))
     assert (
         len(detector.collect(detector.submit([Frame(Stamp("a", 1, 0, 0, 0, 0), picture(0, 0, 0))]))[0]) == 1
     )
@@ -148,7 +149,7 @@ def test_live_values_are_those_of_training(tmp_path: Path) -> None:
     for i, image in enumerate(images):
         pipeline.step([Frame(Stamp("a", 1, i, i * 40_000_000, 0, 0), image)])
     chosen = [images[round(k * 25 / 8 - 1e-9)] for k in range(20)]  # nearest to the grid
-    trained = WholeEmbedder(path).embed_clip(chosen)
+    trained = FullFrameEmbedder(path).embed_clip(chosen)
     newest = np.stack([windows[0, -1] for windows in given])
     assert len(newest) >= 14
     assert np.allclose(newest, trained[20 - len(newest) :][: len(newest)], atol=1e-5)
@@ -184,7 +185,7 @@ def test_frames_without_maps_are_no_failure(tmp_path: Path) -> None:
     model = write_features(tmp_path / "m.onnx", path, whole_picture=True)
     engine = create_engine(ActionsSpec(model=str(model)), open_detector(path))
     engine.open_camera("a")
-    assert engine.update([Seen(Stamp("a", 1, 0, 0, 0, 0), Tracks.empty(), 1.0)]) == [[]]
+    assert engine.update([ActionFrame(Stamp("a", 1, 0, 0, 0, 0), Tracks.empty(), 1.0)]) == [[]]
 
 
 def test_maps_that_are_no_numbers_are_passed_over_and_what_comes_later_is_told(tmp_path: Path) -> None:
@@ -197,7 +198,7 @@ def test_maps_that_are_no_numbers_are_passed_over_and_what_comes_later_is_told(t
         green = float("nan") if 10 <= i < 14 else 1.0 - 0.1 * min(max(i - 30, 0), 10)
         maps = [np.full((n, n, c), green, np.float32) for c, n in zip(CHANNELS, (4, 2), strict=True)]
         found = maps_of(*maps, strides=(16, 32))
-        seen = Seen(Stamp("a", 1, i, i * 100_000_000, 0, 0), Tracks.empty(), 1.0, maps=found)
+        seen = ActionFrame(Stamp("a", 1, i, i * 100_000_000, 0, 0), Tracks.empty(), 1.0, maps=found)
         told += engine.update([seen])[0]
     assert [e.data["action"] for e in told] == ["rise"]
 
@@ -224,7 +225,7 @@ def test_an_export_edited_by_hand_is_refused(size: int, tmp_path: Path) -> None:
 def test_a_detector_that_looks_at_rectangles_is_refused(tmp_path: Path) -> None:
     path = write_branching(tmp_path / "d.onnx")
     detector = open_detector(path)
-    detector._rectangles = True  # type: ignore[attr-defined]  # this graph takes none
+    detector._rectangular = True  # type: ignore[attr-defined]  # this graph takes none
     model = write_features(tmp_path / "m.onnx", path)
     with pytest.raises(ModelRefused, match="input_shape: picture"):
         create_engine(ActionsSpec(model=str(model)), detector)
@@ -242,7 +243,7 @@ def check_both_engines(path: Path) -> None:
     found = []
     for engine in ENGINES:
         detector = open_detector(path, engine)
-        detector.give_maps((16, 32))
+        detector.enable_feature_maps((16, 32))
         ticket = detector.submit([Frame(Stamp("a", 1, 0, 0, 0, 0), image)])
         ticket.maps = True
         found.append(detector.collect(ticket)[0].maps)
@@ -266,7 +267,7 @@ def test_both_engines_give_the_same_maps_of_a_real_detector(corpus: Path, name: 
 
 @pytest.mark.corpus
 def test_a_clip_that_stands_still_has_no_change(corpus: Path) -> None:
-    embedder = WholeEmbedder(corpus / "weights/yolo11n_320.onnx")
+    embedder = FullFrameEmbedder(corpus / "weights/yolo11n_320.onnx")
     image = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
     values = embedder.embed_clip([image, image, image[:, ::-1].copy()])
     assert values.shape == (3, embedder.values)

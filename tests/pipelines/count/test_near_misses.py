@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from pipelines.count.near_misses import nearest_to_line, nearest_to_zone, passages
+from pipelines.count.near_misses import line_passages, nearest_to_line, nearest_to_zone
 from pipelines.count.replay import recount
-from pipelines.count.trajectory_codec import Trace
+from pipelines.count.trajectory_codec import Trajectory
 from pipelines.rules import LineSpec, ZoneSpec
 
 FRAME_S = 0.04
@@ -22,7 +22,7 @@ def track(
     y: float = 0.5,
     evidence: float | list[float] = 2.0,
     kind: tuple[tuple[str, str], ...] = PERSON,
-) -> Trace:
+) -> Trajectory:
     """A box of 0.1 x 0.2 whose foot is at (x, y), frame by frame."""
     x = np.array(xs)
     n = len(x)
@@ -30,7 +30,9 @@ def track(
     ones = np.ones(n, np.int64)
     noise = np.full((n, 2), 0.002)
     times = np.arange(0.0, n) * FRAME_S
-    return Trace(kind, FRAME_S, 0.0, times, ones, boxes, noise, 0 * ones, ones, ones * np.array(evidence))
+    return Trajectory(
+        kind, FRAME_S, 0.0, times, ones, boxes, noise, 0 * ones, ones, ones * np.array(evidence)
+    )
 
 
 def walk(*places: float, step: float = 0.01) -> list[float]:
@@ -42,7 +44,7 @@ def walk(*places: float, step: float = 0.01) -> list[float]:
 def test_a_walk_over_the_line_is_counted_and_nothing_is_refused() -> None:
     """The line goes down the picture: walking down it, the left of the picture is to the right."""
     trace = track(walk(0.3, 0.7))
-    (passage,) = passages(trace, UPRIGHT)
+    (passage,) = line_passages(trace, UPRIGHT)
     (counted,) = recount(trace, UPRIGHT)
     assert passage.refused == ""
     assert passage.side == counted.side == -1
@@ -79,21 +81,21 @@ def test_a_walk_over_the_line_is_counted_and_nothing_is_refused() -> None:
         "another class",
     ],
 )
-def test_what_was_refused_says_why(trace: Trace, why: str) -> None:
+def test_what_was_refused_says_why(trace: Trajectory, why: str) -> None:
     spec = UPRIGHT.model_copy(update={"classes": ("person",), "anchor": "foot"})
     assert recount(trace, spec) == []
-    (passage,) = passages(trace, spec)
+    (passage,) = line_passages(trace, spec)
     assert why in passage.refused
 
 
 def test_a_passage_there_and_back_is_two_that_were_counted() -> None:
-    assert [p.refused for p in passages(track(walk(0.3, 0.7, 0.3)), UPRIGHT)] == ["", ""]
+    assert [p.refused for p in line_passages(track(walk(0.3, 0.7, 0.3)), UPRIGHT)] == ["", ""]
 
 
 def test_the_nearest_place_is_found_between_knots() -> None:
     beside = LineSpec(name="aside", points=((0.4, 0.52), (0.6, 0.52)))
     few = track([0.1, 0.9])
-    long_way = Trace(
+    long_way = Trajectory(
         PERSON, FRAME_S, 0.0, few.times_s * 50, np.array([1, 50]), *(few.boxes_xyxyn, few.noise_xyn),
         few.class_index, np.array([1, 50]), few.evidence,
     )  # fmt: skip

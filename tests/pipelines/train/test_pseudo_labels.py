@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.train.detector.dataset import CLASSES, Labelled, bits_of
-from pipelines.train.detector.pseudo_labels import Seen, agree, complete
+from pipelines.train.detector.pseudo_labels import TeacherDetections, agree, complete
 
 PERSON, CAR, BUS, TRUCK = (CLASSES.index(name) for name in ("person", "car", "bus", "truck"))
 VEHICLES = bits_of([2, 3, 4, 5])
 
 
-def seen(*rows: tuple[list[float], float, int]) -> Seen:
+def seen(*rows: tuple[list[float], float, int]) -> TeacherDetections:
     boxes = np.array([row[0] for row in rows], np.float32).reshape(-1, 4)
-    return Seen((boxes, np.array([r[1] for r in rows], np.float32), np.array([r[2] for r in rows], np.int32)))
+    return TeacherDetections(
+        (boxes, np.array([r[1] for r in rows], np.float32), np.array([r[2] for r in rows], np.int32))
+    )
 
 
 def test_what_both_see_is_an_object_and_what_one_sees_is_unknown() -> None:

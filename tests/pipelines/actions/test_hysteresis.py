@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.actions.card import HeadCard
-from pipelines.actions.hysteresis import Decider
+from pipelines.actions.hysteresis import HysteresisTrigger
 
 HEAD = HeadCard(name="action", labels=("stand", "fall"), thresholds=(0.5, 0.6), silent=("stand",))
 
@@ -13,10 +13,10 @@ HEAD = HeadCard(name="action", labels=("stand", "fall"), thresholds=(0.5, 0.6), 
 def told(
     probabilities: list[float], head: HeadCard = HEAD, least_s: float = 0.5, pause_s: float = 0.0
 ) -> list[tuple[str, float]]:
-    decider = Decider(head, least_s, pause_s)
+    trigger = HysteresisTrigger(head, least_s, pause_s)
     found = []
     for i, p in enumerate(probabilities):
-        found += [(a.label, a.start_s) for a in decider.see(i / 8, [1 - p, p], [(i / 8, 1.0)])]
+        found += [(a.label, a.start_s) for a in trigger.update(i / 8, [1 - p, p], [(i / 8, 1.0)])]
     return found
 
 
@@ -47,20 +47,20 @@ def test_the_pause_counts_from_the_end_of_what_was_told_and_each_label_has_its_o
     again = [0.1] * 8 + [0.95] * 10 + [0.02] * 48 + [0.95] * 10  # 6 s later
     assert [len(told(again, pause_s=pause_s)) for pause_s in (4.0, 8.0)] == [2, 1]
     head = HeadCard(name="action", labels=("fall", "run"), thresholds=(0.5, 0.5))
-    decider = Decider(head, 0.5, 60.0)
+    trigger = HysteresisTrigger(head, 0.5, 60.0)
     one_then_other = [[0.95, 0.05]] * 10 + [[0.05, 0.95]] * 20
-    found = [a.label for i, row in enumerate(one_then_other) for a in decider.see(i / 8, row, [])]
+    found = [a.label for i, row in enumerate(one_then_other) for a in trigger.update(i / 8, row, [])]
     assert found == ["fall", "run"]
 
 
 def test_the_pause_goes_on_after_a_restart() -> None:
-    first = Decider(HEAD, 0.5, 60.0)
+    first = HysteresisTrigger(HEAD, 0.5, 60.0)
     flicker = FLICKER[: 8 + 26]
-    assert len([a for i, p in enumerate(flicker) for a in first.see(i / 8, [1 - p, p], [])]) == 1
-    after = Decider(HEAD, 0.5, 60.0)
+    assert len([a for i, p in enumerate(flicker) for a in first.update(i / 8, [1 - p, p], [])]) == 1
+    after = HysteresisTrigger(HEAD, 0.5, 60.0)
     after.restore(first.save())
     later = range(len(flicker), len(FLICKER))
-    assert [a for i in later for a in after.see(i / 8, [1 - FLICKER[i], FLICKER[i]], [])] == []
+    assert [a for i in later for a in after.update(i / 8, [1 - FLICKER[i], FLICKER[i]], [])] == []
 
 
 def test_what_is_usual_is_silent() -> None:
@@ -74,22 +74,22 @@ def test_an_event_begins_when_it_was_first_believed_not_when_it_was_told() -> No
 
 def test_several_labels_may_hold_at_once_where_the_head_says_so() -> None:
     head = HeadCard(name="mood", labels=("calm", "loud"), kind="sigmoid", thresholds=(0.5, 0.5))
-    decider = Decider(head, 0.2)
-    found = {a.label for i in range(10) for a in decider.see(i / 8, [0.9, 0.9], [])}
+    trigger = HysteresisTrigger(head, 0.2)
+    found = {a.label for i in range(10) for a in trigger.update(i / 8, [0.9, 0.9], [])}
     assert found == {"calm", "loud"}
 
 
 def test_an_action_that_was_told_is_not_told_again_after_a_restart() -> None:
-    decider = Decider(HEAD, 0.5)
-    first = [a for i in range(12) for a in decider.see(i / 8, [0.0, 1.0], [])]
-    after = Decider(HEAD, 0.5)
-    after.restore(decider.save())
+    trigger = HysteresisTrigger(HEAD, 0.5)
+    first = [a for i in range(12) for a in trigger.update(i / 8, [0.0, 1.0], [])]
+    after = HysteresisTrigger(HEAD, 0.5)
+    after.restore(trigger.save())
     assert len(first) == 1
-    assert [a for i in range(12, 40) for a in after.see(i / 8, [0.0, 1.0], [])] == []
+    assert [a for i in range(12, 40) for a in after.update(i / 8, [0.0, 1.0], [])] == []
 
 
 def test_a_checkpoint_of_another_head_is_refused() -> None:
-    other = Decider(HeadCard(name="action", labels=("a", "b", "c")), 0.5)
-    other.see(0.0, [0.1, 0.2, 0.7], [])
+    other = HysteresisTrigger(HeadCard(name="action", labels=("a", "b", "c")), 0.5)
+    other.update(0.0, [0.1, 0.2, 0.7], [])
     with pytest.raises(ValueError, match="labels"):
-        Decider(HEAD, 0.5).restore(other.save())
+        HysteresisTrigger(HEAD, 0.5).restore(other.save())

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.actions.factory import create_engine
-from pipelines.actions.low_score_recovery import HOLD_S, LONGEST_S, Follower
+from pipelines.actions.low_score_recovery import MAX_GAP_S, MAX_UNCONFIRMED_S, LowScoreRecovery
 from pipelines.camera_rules import CameraRules
 from pipelines.detect.card import ScoreLimits
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.heads.base import Candidates
 from pipelines.detect.letterbox import Letterbox, Pixels
-from pipelines.detect.model import FAINT, Answers
+from pipelines.detect.model import FAINT, Postprocessor
 from pipelines.pipeline import Pipeline
 from pipelines.spec import ActionsSpec
 from pipelines.values import Detections, Floats, Frame, FrameResult, Labels, Stamp
@@ -35,44 +35,46 @@ def none() -> Floats:
 
 
 def test_a_faint_box_on_the_last_one_is_the_same_person() -> None:
-    follower = Follower()
-    assert follower.see(0.0, {7: box(0.4, 0.3, 0.5, 0.6)}, none()) == {}
+    recovery = LowScoreRecovery()
+    assert recovery.update(0.0, {7: box(0.4, 0.3, 0.5, 0.6)}, none()) == {}
     leaning, lying = box(0.42, 0.35, 0.56, 0.6), box(0.44, 0.45, 0.62, 0.6)
-    assert follower.see(0.1, {}, np.stack([box(0.0, 0.0, 0.1, 0.2), leaning]))[7].tolist() == leaning.tolist()
-    assert follower.see(0.2, {}, lying[None])[7].tolist() == lying.tolist()
+    assert (
+        recovery.update(0.1, {}, np.stack([box(0.0, 0.0, 0.1, 0.2), leaning]))[7].tolist() == leaning.tolist()
+    )
+    assert recovery.update(0.2, {}, lying[None])[7].tolist() == lying.tolist()
 
 
 def test_each_faint_box_is_one_persons_and_the_nearer_ones() -> None:
-    follower = Follower()
-    follower.see(0.0, {1: box(0.1, 0.1, 0.2, 0.4), 2: box(0.14, 0.1, 0.24, 0.4)}, none())
-    found = follower.see(0.1, {}, box(0.13, 0.1, 0.23, 0.4)[None])
+    recovery = LowScoreRecovery()
+    recovery.update(0.0, {1: box(0.1, 0.1, 0.2, 0.4), 2: box(0.14, 0.1, 0.24, 0.4)}, none())
+    found = recovery.update(0.1, {}, box(0.13, 0.1, 0.23, 0.4)[None])
     assert list(found) == [2]
 
 
 def test_who_is_seen_surely_needs_no_faint_box() -> None:
-    follower = Follower()
+    recovery = LowScoreRecovery()
     there = box(0.1, 0.1, 0.2, 0.4)
-    follower.see(0.0, {1: there}, none())
-    assert follower.see(0.1, {1: there}, there[None]) == {}
+    recovery.update(0.0, {1: there}, none())
+    assert recovery.update(0.1, {1: there}, there[None]) == {}
 
 
 def test_a_box_that_is_another_tracks_is_not_theirs() -> None:
-    follower = Follower()
+    recovery = LowScoreRecovery()
     there = box(0.1, 0.1, 0.2, 0.4)
-    follower.see(0.0, {1: there}, none())
-    assert follower.see(0.1, {}, there[None], there[None]) == {}
-    assert list(follower.see(0.2, {}, there[None], box(0.1, 0.1, 0.4, 0.4)[None])) == [1]
+    recovery.update(0.0, {1: there}, none())
+    assert recovery.update(0.1, {}, there[None], there[None]) == {}
+    assert list(recovery.update(0.2, {}, there[None], box(0.1, 0.1, 0.4, 0.4)[None])) == [1]
 
 
 def test_who_was_not_seen_at_all_for_a_while_is_lost_and_nobody_is_followed_for_ever() -> None:
     there = box(0.1, 0.1, 0.2, 0.4)
-    follower = Follower()
-    follower.see(0.0, {1: there}, none())
-    follower.see(0.3, {}, none())
-    assert follower.see(HOLD_S + 0.1, {}, there[None]) == {}
-    follower.see(1.0, {1: there}, none())
-    seen_s = [t / FPS for t in range(11, 400) if follower.see(t / FPS, {}, there[None])]
-    assert LONGEST_S + 0.8 < max(seen_s) <= LONGEST_S + 1.0
+    recovery = LowScoreRecovery()
+    recovery.update(0.0, {1: there}, none())
+    recovery.update(0.3, {}, none())
+    assert recovery.update(MAX_GAP_S + 0.1, {}, there[None]) == {}
+    recovery.update(1.0, {1: there}, none())
+    seen_s = [t / FPS for t in range(11, 400) if recovery.update(t / FPS, {}, there[None])]
+    assert MAX_UNCONFIRMED_S + 0.8 < max(seen_s) <= MAX_UNCONFIRMED_S + 1.0
 
 
 class Told:
@@ -88,7 +90,9 @@ class Told:
 def test_faint_boxes_come_beside_the_others_and_change_nothing_of_them() -> None:
     canvas = np.zeros((100, 100, 3), np.uint8)
     place = Letterbox(canvas, Told.pixels).put(canvas)
-    answers = Answers(Told(), Labels(("person",), ("person",)), (100, 100), ScoreLimits(0.4, 0.6), 0.5)
+    postprocessor = Postprocessor(
+        Told(), Labels(("person",), ("person",)), (100, 100), ScoreLimits(0.4, 0.6), 0.5
+    )
     rows = np.array(
         [
             [10, 10, 20, 40, 0.9],
@@ -99,7 +103,7 @@ def test_faint_boxes_come_beside_the_others_and_change_nothing_of_them() -> None
         ],
         np.float32,
     )
-    plain, both = answers.read([[rows]], [place])[0], answers.read([[rows]], [place], faint=True)[0]
+    plain, both = postprocessor.run([[rows]], [place])[0], postprocessor.run([[rows]], [place], faint=True)[0]
     assert plain.faint is None
     assert both.boxes_xyxyn.tolist() == plain.boxes_xyxyn.tolist()
     assert both.faint is not None

@@ -16,7 +16,7 @@ from pipelines.train.detector.batches import collate  # noqa: E402
 from pipelines.train.detector.dataset import ALL_CLASSES, Labelled  # noqa: E402
 from pipelines.train.detector.distillation import Teacher  # noqa: E402
 from pipelines.train.detector.label_assignment import assign  # noqa: E402
-from pipelines.train.detector.loss import Truth, cell_centres, decode, detection_loss  # noqa: E402
+from pipelines.train.detector.loss import BatchLabels, cell_centres, decode, detection_loss  # noqa: E402
 from tests.pipelines.detect import tiny_models as tiny  # noqa: E402
 
 SIZE = 64
@@ -24,17 +24,17 @@ CELLS = 8 * 8 + 4 * 4 + 2 * 2
 CELL = 64 + 6  # of stride 16, in column 2 and row 1
 
 
-def nothing_labelled(taught: float, cell: int = CELL) -> Truth:
+def nothing_labelled(taught: float, cell: int = CELL) -> BatchLabels:
     """One picture without labels, of which a teacher is sure by `taught` about a car in `cell`."""
     scores = torch.zeros(1, 6, CELLS)
     scores[0, 2, cell] = taught
     boxes = torch.zeros(1, CELLS, 4)
     boxes[0, cell] = torch.tensor([24.0, 8.0, 56.0, 40.0])
     none = torch.zeros(1, 0, dtype=torch.int64)
-    return Truth(torch.zeros(1, 0, 4), none, torch.zeros(1, 0, 4), none, scores, boxes)
+    return BatchLabels(torch.zeros(1, 0, 4), none, torch.zeros(1, 0, 4), none, scores, boxes)
 
 
-def slopes(truth: Truth) -> tuple[np.ndarray, np.ndarray]:
+def slopes(truth: BatchLabels) -> tuple[np.ndarray, np.ndarray]:
     """What the loss asks of the class logits (6, cells) and of the distances (64, cells)."""
     logits = torch.full((1, 6, CELLS), -2.0, requires_grad=True)
     distances = torch.zeros(1, 64, CELLS, requires_grad=True)

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.actions.action_frame import Seen
+from pipelines.actions.action_frame import ActionFrame
 from pipelines.actions.card import ActionCard, EmbedderCard
 from pipelines.actions.factory import create_engine
-from pipelines.actions.full_frame_features import WholeEmbedder
-from pipelines.actions.optical_flow import SHARES, VALUES, Flow
-from pipelines.actions.people_layout import FAR, among_people
+from pipelines.actions.full_frame_features import FullFrameEmbedder
+from pipelines.actions.optical_flow import SHARES, VALUES, OpticalFlow
+from pipelines.actions.people_layout import MAX_DISTANCE, layout_features
 from pipelines.camera_rules import CameraRules
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import sha256_of
@@ -25,11 +25,11 @@ from pipelines.spec import ActionsSpec
 from pipelines.train.actions.data import DataRefused
 from pipelines.train.actions.sources import Source, check_inputs, inputs_of
 from pipelines.values import Detections, Floats, Frame, Image, Labels, Stamp, Tracks
-from tests.pipelines.actions.test_maps import write_branching
+from tests.pipelines.actions.test_roi_pooling import write_branching
 from tests.pipelines.actions.tiny_graph import write_tiny
 
 PEOPLE = Labels(("person", "car"), ("person", "vehicle"))
-MEDIAN, MOST = 0, len(SHARES) - 1  # of the speeds; those of the change come after them
+MEDIAN, FASTEST = 0, len(SHARES) - 1  # of the speeds; those of the change come after them
 MS = 1_000_000
 
 
@@ -46,12 +46,12 @@ def shifted(picture: Image, pixels: float) -> Image:
 
 def moving(part: float, pixels: Sequence[float]) -> list[Floats]:
     """Values of frames whose left `part` has moved so far, seen one after the other."""
-    flow, still, wide = Flow(), ground(), round(320 * part)
+    flow, still, wide = OpticalFlow(), ground(), round(320 * part)
     found = []
     for distance in pixels:
         picture = still.copy()
         picture[:, :wide] = shifted(still, distance)[:, :wide]
-        found.append(flow.see(picture))
+        found.append(flow.update(picture))
     return found
 
 
@@ -94,19 +94,19 @@ def boxes(*rows: tuple[float, float, float, float], classes: Sequence[int] | Non
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (boxes(), (0, 0, FAR, 0)),
-        (boxes((0.1, 0.2, 0.2, 0.7)), (1, 0, FAR, 0.5)),
+        (boxes(), (0, 0, MAX_DISTANCE, 0)),
+        (boxes((0.1, 0.2, 0.2, 0.7)), (1, 0, MAX_DISTANCE, 0.5)),
         (boxes((0.1, 0.2, 0.2, 0.7), (0.6, 0.2, 0.7, 0.7)), (2, 0, 2.0, 0.5)),  # 0.5 wide is 1 high: 2 bodies
         (boxes((0.1, 0.2, 0.3, 0.6), (0.1, 0.2, 0.3, 0.6)), (2, 1, 0, 0.4)),
         (
             boxes((0.1, 0.2, 0.3, 0.6), (0.1, 0.2, 0.3, 0.6), classes=[0, 1]),
-            (1, 0, FAR, 0.4),
+            (1, 0, MAX_DISTANCE, 0.4),
         ),  # a car is none
         (boxes(*[(0.0, 0.0, 0.1, 0.1)] * 20), (8, 1, 0, 0.1)),
     ],
 )
 def test_people_are_counted_and_how_near_they_are(found: Detections, expected: tuple[float, ...]) -> None:
-    assert among_people(found, PEOPLE.mask(("person",)), aspect=2.0).tolist() == pytest.approx(
+    assert layout_features(found, PEOPLE.mask(("person",)), aspect=2.0).tolist() == pytest.approx(
         expected, abs=1e-6
     )
 
@@ -114,7 +114,7 @@ def test_people_are_counted_and_how_near_they_are(found: Detections, expected: t
 def test_weak_boxes_are_no_people() -> None:
     found = replace(boxes((0.1, 0.2, 0.2, 0.7), (0.6, 0.2, 0.7, 0.7)), sure_score=0.8)
     found.scores[:] = (0.9, 0.7)
-    assert among_people(found, PEOPLE.mask(("person",)), aspect=2.0)[0] == 1
+    assert layout_features(found, PEOPLE.mask(("person",)), aspect=2.0)[0] == 1
 
 
 # ---- live and in training
@@ -153,7 +153,7 @@ def test_live_values_are_those_of_training(tmp_path: Path, name: str, fps: int) 
         pipeline.step([Frame(Stamp("a", 1, i, round(i * 1e9 / fps), 0, 0), image)])
     chosen = [images[round(k * fps / 8 - 1e-9)] for k in range(24) if round(k * fps / 8 - 1e-9) < len(images)]
     options = {k: v for k, v in inputs.items() if k != "strides"}
-    trained = WholeEmbedder(of, strides=inputs.get("strides", ()), **options)  # type: ignore[arg-type]
+    trained = FullFrameEmbedder(of, strides=inputs.get("strides", ()), **options)  # type: ignore[arg-type]
     values = trained.embed_clip(chosen)
     assert trained.values == size
     assert np.abs(values[2:]).max(axis=0).min() > 0 or name != "flow"
@@ -172,7 +172,7 @@ def test_a_long_gap_or_another_epoch_is_not_taken_for_motion(tmp_path: Path) -> 
         """The last value kept, of a picture that is another one from the tenth frame on."""
         for i in range(11):
             grey = ground(1 if i == 10 else 0)
-            engine.update([Seen(after(i), Tracks.empty(), 4 / 3, grey=grey)])
+            engine.update([ActionFrame(after(i), Tracks.empty(), 4 / 3, grey=grey)])
         (track,) = engine._cameras["a"].tracks.values()
         return track.ring._values[(track.ring._count - 1) % len(track.ring._values)].copy()
 
@@ -180,7 +180,7 @@ def test_a_long_gap_or_another_epoch_is_not_taken_for_motion(tmp_path: Path) -> 
     assert not newest(lambda i: Stamp("a", 2, i, (i + 40 * (i == 10)) * 125 * MS, 0, 0)).any()
     assert not newest(lambda i: Stamp("a", 3 + (i == 10), i, i * 125 * MS, 0, 0)).any()
     engine.end_tracks("a")
-    assert engine._cameras["a"].picture is None
+    assert engine._cameras["a"].full_frame is None
     assert not engine._cameras["a"].tracks
 
 
@@ -192,7 +192,7 @@ def test_frames_without_a_picture_are_no_failure(tmp_path: Path) -> None:
     engine.open_camera("a")
     assert engine.needs_picture
     assert not engine.needs_maps
-    assert engine.update([Seen(Stamp("a", 1, 0, 0, 0, 0), Tracks.empty(), 1.0)]) == [[]]
+    assert engine.update([ActionFrame(Stamp("a", 1, 0, 0, 0, 0), Tracks.empty(), 1.0)]) == [[]]
 
 
 # ---- what is refused
