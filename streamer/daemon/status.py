@@ -36,8 +36,8 @@ def well_formed(status: dict[str, Any]) -> dict[str, Any]:
     return {**status, **{key: _rows(status[key]) for key in ("cameras", "sinks") if key in status}}
 
 
-def _rows(value: Any) -> dict[str, Any]:
-    rows = value if isinstance(value, dict) else {}
+def _rows(table: Any) -> dict[str, Any]:
+    rows = table if isinstance(table, dict) else {}
     return {name: row for name, row in rows.items() if isinstance(row, dict)}
 
 

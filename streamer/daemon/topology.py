@@ -22,7 +22,7 @@ from streamer.daemon.assignments import (
     infer_ended,
 )
 from streamer.daemon.process_spec import Placement, Plan, Process, WorkerSpec
-from streamer.sinks.redis import RedisSettings
+from streamer.errors import RedisError
 
 
 def one(_placement: Placement) -> dict[int, tuple[str, ...]]:
@@ -30,7 +30,7 @@ def one(_placement: Placement) -> dict[int, tuple[str, ...]]:
 
 
 def one_if_private(placement: Placement) -> dict[int, tuple[str, ...]]:
-    """A Redis of our own, unless there is another or none is wanted."""
+    """A Redis of our own, where a sink of kind redis names no other."""
     return {0: ()} if placement.config.private_redis is not None else {}
 
 
@@ -47,8 +47,10 @@ def by_captured_cameras(placement: Placement) -> dict[int, tuple[str, ...]]:
 
 
 def private_redis(config: Config) -> list[str]:
-    private = config.private_redis or RedisSettings(kind="redis", name="redis")
-    return redis_server.command(config.runtime_path, config.state_path, private.max_memory_mb)
+    """Raises RedisError, also where one_if_private() says that there is none."""
+    if config.private_redis is None:
+        raise RedisError("no sink of kind redis is without a url")
+    return redis_server.command(config.runtime_path, config.state_path, config.private_redis.max_memory_mb)
 
 
 # Each process imports its own module alone: capture never a detector, delivery never a decoder.

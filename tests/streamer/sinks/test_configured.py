@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -94,7 +96,9 @@ def test_the_worker_is_told_of_every_sink_and_the_ledger_s_document_holds_no_sec
     secrets = tmp_path / "secrets.yaml"
     secrets.write_text("sinks: {b: {password: canary}}\n")
     secrets.chmod(0o600)
-    told = deliver_assignment(1, store.load(), "node", SecretStore(store))
+    active = SimpleNamespace(config=store.load(), rev=1, secrets=SecretStore(store))
+    site: Any = SimpleNamespace(active=active, node="node")
+    told = deliver_assignment(plan(active.config).workers["deliver"], site)
     private, outside = told.sinks
     assert private.address.startswith("unix://streamer:")
     assert (outside.name, outside.address) == ("b", "redis://:canary@b/0")
