@@ -33,20 +33,20 @@ class _Head:
     seen: list[float] = field(default_factory=list)  # probabilities of the looks that say `next`
     first: tuple[int, int] = (0, 0)  # media_ns and captured_ns of the first of them
 
-    def judge(self, said: list[float]) -> tuple[str, float]:
+    def judge(self, probabilities: list[float]) -> tuple[str, float]:
         """What this look alone says, and its probability."""
-        best = max(range(len(said)), key=said.__getitem__)
-        if said[best] >= self.card.threshold(best):
-            return self.card.labels[best], said[best]
+        best = max(range(len(probabilities)), key=probabilities.__getitem__)
+        if probabilities[best] >= self.card.threshold(best):
+            return self.card.labels[best], probabilities[best]
         if self.label != UNKNOWN:
             now = self.card.labels.index(self.label)
-            if said[now] >= OFF * self.card.threshold(now):
-                return self.label, said[now]
-        return UNKNOWN, said[best]
+            if probabilities[now] >= OFF * self.card.threshold(now):
+                return self.label, probabilities[now]
+        return UNKNOWN, probabilities[best]
 
-    def see(self, stamp: Stamp, said: list[float]) -> str | None:
+    def see(self, stamp: Stamp, probabilities: list[float]) -> str | None:
         """Take one look in; what held before, where that has changed now."""
-        label, probability = self.judge(said)
+        label, probability = self.judge(probabilities)
         if not self.since_ns:
             self.since_ns = stamp.captured_ns
         if label == self.label:
@@ -92,8 +92,8 @@ class SceneTracker:
     def see(self, stamp: Stamp, image: Image) -> list[Event]:
         """The events of a picture (H, W, 3) BGR that was taken."""
         events = []
-        for head, said in zip(self._heads, self.model.classify(image), strict=True):
-            before = head.see(stamp, said)
+        for head, probabilities in zip(self._heads, self.model.classify(image), strict=True):
+            before = head.see(stamp, probabilities)
             if before is not None:
                 events.append(self._event(stamp, head, before))
         return events
