@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from pipelines.class_names import named, named_by_any, spelled
 
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -82,25 +84,34 @@ class Labels:
         return _group_ids(self.groups)
 
     def mask(self, wanted: tuple[str, ...]) -> Bools:
-        """(C,) bool: the class ids that `wanted` names by class or group; all when it names none.
+        """(C,) bool, not to be written: the class ids that `wanted` names by class or group, in whatever
+        spelling (class_names.py); all when it names none.
 
         Raises ValueError for a name that is neither, with what there is.
         """
-        if not wanted:
-            return np.ones(len(self.names), np.bool_)
-        known = {*self.names, *self.groups}
-        for name in wanted:
-            if name not in known:
-                shown = ", ".join(sorted(known))
-                shown = shown if len(shown) < 200 else ", ".join(dict.fromkeys(self.groups))
-                raise ValueError(f"the model has no class or group {name!r}; it has {shown}")
-        return np.array([n in wanted or g in wanted for n, g in zip(self.names, self.groups, strict=True)])
+        return _mask(self.names, self.groups, wanted)
+
+
+@lru_cache(maxsize=256)
+def _mask(names: tuple[str, ...], groups: tuple[str, ...], wanted: tuple[str, ...]) -> Bools:
+    known = {*names, *groups}
+    for word in wanted:
+        if not named(word, known):
+            shown = ", ".join(sorted(known))
+            shown = shown if len(shown) < 200 else ", ".join(dict.fromkeys(groups))
+            raise ValueError(f"the model has no class or group {word!r}; it has {shown}")
+    meant = named_by_any(wanted, known)
+    chosen = [not wanted or n in meant or g in meant for n, g in zip(names, groups, strict=True)]
+    mask = np.array(chosen, np.bool_)
+    mask.flags.writeable = False  # shared by all who ask
+    return mask
 
 
 @cache
 def _group_ids(groups: tuple[str, ...]) -> Ints:
-    order = {name: i for i, name in enumerate(dict.fromkeys(groups))}
-    ids = np.array([order[g] for g in groups], dtype=np.int32)
+    plain = [spelled(group) for group in groups]  # a sidecar may part what mean the same, but not by spelling
+    order = {name: i for i, name in enumerate(dict.fromkeys(plain))}
+    ids = np.array([order[g] for g in plain], dtype=np.int32)
     ids.flags.writeable = False  # shared by all who ask
     return ids
 

@@ -11,8 +11,6 @@ import os
 import re
 import sys
 import threading
-import time
-from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -105,36 +103,3 @@ def _install(formatter: logging.Formatter, level: int) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.captureWarnings(True)
-
-
-class Tally:
-    """Counts what happens often and reports it once a second, never once a frame.
-
-    `report` gets the key and how many there were since its last report: "discarding 31 frames".
-    """
-
-    def __init__(
-        self,
-        report: Callable[[str, int], None],
-        interval_s: float = 1.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._report = report
-        self._interval_s = interval_s
-        self._clock = clock
-        self._counts: dict[str, int] = {}
-        self._due_s = clock()
-
-    def add(self, key: str, n: int = 1) -> None:
-        self._counts[key] = self._counts.get(key, 0) + n
-        self.tick()
-
-    def tick(self) -> None:
-        """Report what is due; call it now and then, so that the last of a burst is told too."""
-        now_s = self._clock()
-        if not self._counts or now_s < self._due_s:
-            return
-        self._due_s = now_s + self._interval_s
-        counts, self._counts = self._counts, {}
-        for key, n in counts.items():
-            self._report(key, n)

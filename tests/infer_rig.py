@@ -1,7 +1,7 @@
 """A real inference worker in this process, with a detector that finds what a test says.
 
-Its bus, journal, books, rings and checkpoints are the real ones; the supervisor, the capture worker and the
-delivery worker are played here.
+Its bus, journal, counters, rings and checkpoints are the real ones; the supervisor, the capture worker and
+the delivery worker are played here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipelines.spec import PipelineSpec
 from pipelines.values import Detections, Frame, Labels, Stamp
 from streamer.events.cloudevents import COUNTING_TYPES, COUNTS
 from streamer.ipc.bus import Bus
-from streamer.ipc.counters import Books
+from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.frame_ring import RingMemory
 from streamer.ipc.messages import (
     Ack,
@@ -112,7 +112,7 @@ class InferRig:
         (base / "run").mkdir(mode=0o700)
         self.shared = base / "shared"
         self.shared.mkdir()
-        self.books = Books.create(self.shared / "books")
+        self.counters = FrameCounters.create(self.shared / COUNTERS_FILE)
         self.ring = self.shared / "ring"
         RingMemory.create(self.ring, 4, WIDTH, HEIGHT)
         self.records: list[EventRecord] = []
@@ -156,7 +156,7 @@ class InferRig:
         return self._pipelines(PipelineSpec.model_validate_json(spec_json).model)
 
     def frames(self, camera: str, numbers: Sequence[int], epoch: int = 1) -> None:
-        """Hand these frames over one after another, each when the one before has its place in the books."""
+        """Hand these frames over one after another, each when the one before is counted."""
         for number in numbers:
             before = self._answered(camera)
             self.hand(camera, number, epoch)
@@ -171,8 +171,8 @@ class InferRig:
         self.worker._wake()
 
     def _answered(self, camera: str) -> int:
-        books = self.books.balance(self._rows[camera])
-        return books.inferred + sum(books.dropped.values())
+        balance = self.counters.balance(self._rows[camera])
+        return balance.inferred + sum(balance.dropped.values())
 
     def until(self, condition: Callable[[], bool]) -> None:
         deadline_s = time.monotonic() + LIMIT_S

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines.actions.card import ActionCard
 from pipelines.actions.people_layout import GROUP as PEOPLE
+from pipelines.class_names import find, named_by_any
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
@@ -83,7 +84,7 @@ def _check_detector(path: Path, card: ActionCard, detector: Traits) -> None:
 
 def check_people(path: Path, groups: Sequence[str]) -> None:
     """Raise ModelRefused where a detector of these groups knows no people."""
-    if PEOPLE not in groups:
+    if find(PEOPLE, groups) is None:
         raise ModelRefused(
             f"{path}: people are an input, of which the detector knows nothing (it has "
             f"{', '.join(dict.fromkeys(groups))[:120]}): choose another"
@@ -120,9 +121,10 @@ def check_card(path: Path, card: ActionCard, labels: Sequence[str]) -> float:
 def check_groups(
     path: Path, card: ActionCard, asked: tuple[str, ...], detector_groups: tuple[str, ...]
 ) -> tuple[bool, ...]:
-    """Which of the `known` groups of a detector are looked at. Raises ValueError where it is none."""
+    """Which of a detector's groups are looked at. Raises ValueError where it is none."""
     groups = asked or card.groups
-    watched = tuple(not groups or group in groups for group in detector_groups)
+    named = named_by_any(groups, detector_groups)
+    watched = tuple(not groups or group in named for group in detector_groups)
     if not card.whole_picture and not any(watched):
         raise ValueError(
             f"{path}: looks at {', '.join(groups)}, of which the detector knows nothing (it has "
@@ -145,10 +147,9 @@ def check_class_filter(
     looked_at = asked or card.groups
     if card.whole_picture or not camera_classes or not looked_at:
         return
-    groups_left = {
-        group for name, group in classes.items() if name in camera_classes or group in camera_classes
-    }
-    if not groups_left & set(looked_at):
+    named = named_by_any(camera_classes, {*classes, *classes.values()})
+    groups_left = {group for name, group in classes.items() if name in named or group in named}
+    if not named_by_any(looked_at, groups_left):
         raise ValueError(
             f"{path}: looks at {', '.join(looked_at)}, of which the camera's classes leave nothing (they are "
             f"{', '.join(camera_classes)[:120]}): add {looked_at[0]} to them, or leave actions out"

@@ -6,26 +6,21 @@ the schemas of events and the command line read this table.
 
 from __future__ import annotations
 
-from pipelines.analytics import (
-    dwell,
-    heatmap,
-    occupancy,
-    origin_destination,
-    queue,
-    speed,
-    unique,
-    wrong_way,
-)
+from pkgutil import resolve_name
+
 from pipelines.analytics.base import Analytic
 
 # In the order in which their rules are listed and run.
-ANALYTICS: tuple[Analytic, ...] = (
-    dwell.ANALYTIC,
-    occupancy.ANALYTIC,
-    queue.ANALYTIC,
-    origin_destination.ANALYTIC,
-    speed.ANALYTIC,
-    wrong_way.ANALYTIC,
-    heatmap.ANALYTIC,
-    unique.ANALYTIC,
+ANALYTICS: tuple[Analytic, ...] = tuple(
+    resolve_name(f"{__name__}.{module}:ANALYTIC")
+    for module in (
+        "dwell",
+        "occupancy",
+        "queue",
+        "origin_destination",
+        "speed",
+        "wrong_way",
+        "heatmap",
+        "unique",
+    )
 )

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.class_names import named_by_any
 from pipelines.rules import CalibrationSpec, LineSpec, Name, Rules
 from pipelines.values import Labels
 
@@ -160,8 +161,9 @@ class ClassFilter:
 
     def __init__(self, labels: Labels, classes: tuple[str, ...]) -> None:
         pairs = list(zip(labels.names, labels.groups, strict=True))
+        meant = named_by_any(classes, {*labels.names, *labels.groups})
         # by class id: whether the rule is about it
-        self.includes = [not classes or name in classes or group in classes for name, group in pairs]
+        self.includes = [not classes or name in meant or group in meant for name, group in pairs]
         self._pairs = pairs
 
     def names(self, class_id: int) -> dict[str, str]:

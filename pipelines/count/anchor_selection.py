@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.class_names import class_key
 from pipelines.count.box_smoothing import SmoothedBoxes
 from pipelines.geometry import anchor_points
 from pipelines.rules import Anchor
@@ -22,7 +23,7 @@ class AnchorSelection:
 
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
-        self._is_foot = np.array([g in FOOT_GROUPS for g in labels.groups], np.bool_)
+        self._is_foot = np.array([class_key(g) in FOOT_GROUPS for g in labels.groups], np.bool_)
         self._cast = np.zeros(0, np.int64)  # the class_ids of the tracks that `_of_classes` is about
         self._of_classes: dict[tuple[str, ...], tuple[Index, Index, npt.NDArray[np.int64]]] = {}
         self._selected: dict[tuple[tuple[str, ...], Anchor], tuple[SmoothedBoxes, Array]] = {}

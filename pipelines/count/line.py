@@ -172,11 +172,11 @@ class LineCounter:
             track[_SIDE] = track[_RUN]
         if track[_RUN] == track[_SIDE]:
             _note(track, reach, time_s)
-        elif track[_SIDE] and _stays(track, time_s):
+        elif track[_SIDE]:
             passage = self._passing.get(row)
-            if passage is None and track[_MIN_REACH] > 1 and track[_CUT_ON]:
+            if passage is None and track[_CUT_ON]:  # from its first place on: evidence is not kept for long
                 passage = self._passing[row] = _Passage(_crossing(row, track, box))
-            if track[_REACH] > 1:
+            if track[_REACH] > 1 and _stays(track, time_s):
                 if passage is not None and (track[_REACHED] or _passes(track, track[_RUN_S])):
                     self._count(passage, track[_REACH], time_s)
                 self._passing.pop(row, None)
@@ -190,7 +190,8 @@ class LineCounter:
     def _end(self, row: int, track: list[float]) -> None:
         """The track was last seen within the band: it has passed the line where it did not stay there."""
         passage = self._passing.pop(row, None)
-        if passage is not None and _passes(track, track[_LAST_S]):
+        there = track[_MIN_REACH] > 1 and _stays(track, track[_LAST_S])
+        if passage is not None and there and _passes(track, track[_LAST_S]):
             self._count(passage, track[_MIN_REACH], track[_LAST_S])
             track[_SIDE], track[_REACHED] = track[_RUN], 0.0
 

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipelines.detect.errors import ModelRefused
+from pipelines.detect.labels import group_in_card
 
 _MAX_BYTES = 256 * 1024
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -55,7 +56,7 @@ class ModelCard(BaseModel):
     def _named(cls, classes: dict[str, str]) -> dict[str, str]:
         if not all(name and group for name, group in classes.items()):
             raise ValueError("a class or group has an empty name")
-        return classes
+        return {name: group_in_card(name, group) for name, group in classes.items()}
 
     @field_validator("input_size")
     @classmethod

@@ -14,8 +14,8 @@ from pipelines.values import Detections, Frame, Labels
 class Ticket:
     """Stands for one submitted batch; good for one collect() of the detector that gave it.
 
-    `maps`: whether its frames' feature maps are wanted, of a detector on which enable_feature_maps() was
-    called. `faint`: whether boxes are that it is not sure of, where it can give them.
+    `maps`: whether its frames' feature maps are wanted, of a detector with enable_feature_maps().
+    `faint`: whether boxes are that it is not sure of, where it can give them.
     """
 
     __slots__ = ("cameras", "faint", "maps")

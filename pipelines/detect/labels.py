@@ -2,16 +2,17 @@
 
 A group is what a rule counts and what suppresses itself: a van seen as car and truck is one vehicle. A
 bicycle is a group of its own and no vehicle, since vehicle counts of roads leave it out; a motorcycle is a
-vehicle. Every other class is its own group.
+vehicle. Every other class is its own group. How a model spells its classes makes no difference.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pipelines.class_names import class_key
 from pipelines.values import Labels
 
-VEHICLES = frozenset({"car", "motorcycle", "motorbike", "bus", "truck", "van"})
+VEHICLES = frozenset({"car", "motorcycle", "bus", "truck", "van"})  # by class_key()
 
 # The 80 detection classes of COCO 2017 in the order of all models trained on it (Lin et al., 2014).
 _COCO = """
@@ -29,7 +30,15 @@ COCO_80 = tuple(" ".join(_COCO.split()).split(", "))
 
 def group_of(name: str) -> str:
     """The group of a class of which no sidecar says anything else."""
-    return "vehicle" if name in VEHICLES else name
+    key = class_key(name)
+    return "vehicle" if key in VEHICLES else key
+
+
+def group_in_card(name: str, group: str) -> str:
+    """The group that a sidecar gives a class. One that is the class's own name is a choice where that is
+    spelled as usual (`truck: truck` parts trucks from cars); `Truck: Truck` is what sidecars were given when
+    the spelling was not understood."""
+    return group_of(name) if group == name and class_key(name) != name else group
 
 
 def labels_of(names: Iterable[str]) -> Labels:

@@ -25,8 +25,8 @@ from pipelines.values import Detections, Floats, Ints, Labels
 MAX_CANDIDATES = 5000  # boxes above the score before suppression; a picture of a dense crowd has some hundred
 DYNAMIC_INT8 = "dynamic int8 model: slower than its float32 original on every CPU; prefer that one"
 DEFAULT_SIZE = (640, 640)
-FARTHEST = 10.0  # inputs; a box beyond is no box
-FARTHEST_JOINT = 1.5  # pictures from the middle
+MAX_REACH = 10.0  # inputs; a box beyond is no box
+MAX_JOINT_REACH = 1.5  # pictures from the middle
 FAINT = 0.25  # of the sure score: from here on a box is faint
 
 A = TypeVar("A")  # an engine's answer for one frame
@@ -149,7 +149,7 @@ def in_picture(
     if keypoints is not None:
         keypoints = np.array(keypoints, np.float32)
         keypoints[..., :2] = (keypoints[..., :2] - placement.offset[:2]) * placement.per_pixel[:2]
-        known = (np.abs(keypoints[..., :2] - 0.5) <= FARTHEST_JOINT).all(axis=2)  # false for NaN
+        known = (np.abs(keypoints[..., :2] - 0.5) <= MAX_JOINT_REACH).all(axis=2)  # false for NaN
         keypoints[~(known & np.isfinite(keypoints[..., 2]))] = 0.0
         keypoints[..., 2].clip(0.0, 1.0, out=keypoints[..., 2])
     found = Detections(units, scores, class_ids, keypoints=keypoints, sure_score=sure_score)
@@ -173,7 +173,7 @@ def each_frame(
     return [detections for detections in found if detections is not None]
 
 
-class Answers:
+class Postprocessor:
     """Turns a model's raw answers into Detections: decode, check, suppress within groups, normalise."""
 
     def __init__(
@@ -181,11 +181,11 @@ class Answers:
     ) -> None:
         self._head = head
         self._group_ids = labels.group_ids()
-        self._farthest = FARTHEST * max(size)
+        self._max_reach = MAX_REACH * max(size)
         self._limits = limits
         self._nms_iou = nms_iou
 
-    def read(
+    def run(
         self, outputs: Sequence[Sequence[Floats]], placements: Sequence[Placement], *, faint: bool = False
     ) -> list[Detections]:
         """`outputs[i]` is frame i's share of each output. Raises FrameRefused, the good frames inside."""
@@ -212,12 +212,12 @@ class Answers:
     def _check(self, boxes: Floats) -> None:
         if len(boxes) > MAX_CANDIDATES:
             raise AnswerRefused(f"{len(boxes)} boxes, where {MAX_CANDIDATES} are possible")
-        check_boxes(boxes, self._farthest)
+        check_boxes(boxes, self._max_reach)
 
 
-def check_boxes(boxes_xyxy: Floats, farthest: float) -> None:
-    """Raise AnswerRefused for what is no box within `farthest` pixels of the picture's corner."""
-    if not np.abs(boxes_xyxy).max() <= farthest:  # also true for NaN
+def check_boxes(boxes_xyxy: Floats, max_reach: float) -> None:
+    """Raise AnswerRefused for what is no box within `max_reach` pixels of the picture's corner."""
+    if not np.abs(boxes_xyxy).max() <= max_reach:  # also true for NaN
         raise AnswerRefused("a box that is infinite, not a number or far outside the picture")
     if (boxes_xyxy[:, 2:] < boxes_xyxy[:, :2]).any():
         raise AnswerRefused("a box of negative size")

@@ -22,12 +22,12 @@ from pipelines.detect.errors import ModelRefused
 from pipelines.detect.feature_maps import choose_maps, frame_maps
 from pipelines.detect.heads.base import Shape
 from pipelines.detect.letterbox import Letterbox, Pixels, Placement
-from pipelines.detect.model import Answers, ModelFile
+from pipelines.detect.model import ModelFile, Postprocessor
 from pipelines.detect.onnx_file import branching_tensors, with_outputs
 from pipelines.values import Detections, Floats, Frame, Image
 
 DEPTH = 3  # as many as the other engine, so that a caller need not care
-BATCH = 8  # frames a submit, where the graph's batch is free
+MAX_BATCH = 8  # frames a submit, where the graph's batch is free
 
 # What ONNX Runtime raises for a model it cannot load or run; they share no base but Exception.
 _REFUSALS = (
@@ -75,11 +75,13 @@ class OnnxDetector:
         file.check_answer(self._head, self._shares(answer, 1)[0])
         self.labels = file.labels(self._head)
         self.joints = file.joints(self._head)
-        self.max_batch = BATCH if shape[0] is None and self._batched else 1
+        self.max_batch = MAX_BATCH if shape[0] is None and self._batched else 1
         self.parallel = 1
         self.depth = DEPTH
         self._limits = file.card.limits(score)
-        self._answers = Answers(self._head, self.labels, self._size, self._limits, file.card.nms_iou)
+        self._postprocessor = Postprocessor(
+            self._head, self.labels, self._size, self._limits, file.card.nms_iou
+        )
         self._free = [_Slot(self._head.pixels, self._size, self.max_batch) for _ in range(self.depth)]
 
     def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:
@@ -104,7 +106,7 @@ class OnnxDetector:
         finally:
             self._free.append(slot)
         last = len(outputs) - len(net.strides)
-        found = self._answers.read(self._shares(outputs[:last], len(places)), places, faint=ticket.faint)
+        found = self._postprocessor.run(self._shares(outputs[:last], len(places)), places, faint=ticket.faint)
         if not ticket.maps or not net.strides:
             return found
         maps = [output.transpose(0, 2, 3, 1) for output in outputs[last:]]

@@ -24,7 +24,6 @@ from pipelines.detect.graph import (
     Graph,
     add_maps,
     branching_ports,
-    cut_decoder,
     fold_preprocessing,
     name_nodes,
     ov,
@@ -32,17 +31,16 @@ from pipelines.detect.graph import (
     shape_of,
 )
 from pipelines.detect.heads import Head
-from pipelines.detect.heads.yolov8 import YoloV8Cut
 from pipelines.detect.letterbox import Placement, fit
-from pipelines.detect.model import Answers, ModelFile
-from pipelines.detect.openvino_graph import Program, Request, Size
+from pipelines.detect.model import ModelFile, Postprocessor
+from pipelines.detect.openvino_graph import CompiledGraph, Request, Size
 from pipelines.values import Detections, Frame, Image
 
-STREAMS = 4  # at most; each has buffers of its own, about 25 MB for a net at 640
-BATCH = 8  # frames a submit, where the graph's batch is free
+MAX_STREAMS = 4  # at most; each has buffers of its own, about 25 MB for a net at 640
+MAX_BATCH = 8  # frames a submit, where the graph's batch is free
 CELL = 32  # pixels; inputs are multiples of the widest stride
-PROGRAMS = 4  # shapes of picture with a program of their own; each costs a compilation and some memory
-USUAL = (16, 9)  # the shape that is compiled at the start; others are when their first frame comes
+MAX_GRAPHS = 4  # shapes of picture with a graph of their own; each costs a compilation and some memory
+WARM_UP_ASPECT = (16, 9)  # the shape that is compiled at the start; others are when their first frame comes
 
 
 class OpenVinoDetector:
@@ -64,7 +62,7 @@ class OpenVinoDetector:
         self._file = file = ModelFile.read(path, card)
         self._core = ov.Core()
         threads = threads or len(os.sched_getaffinity(0))
-        self.parallel = min(threads, STREAMS)
+        self.parallel = min(threads, MAX_STREAMS)
         self.depth = 3 * self.parallel  # computing, done and waiting for an older one, being read
         self._settings = _settings(self._precision(), threads, self.parallel, cache_dir)
         self._limits = file.card.limits(score)
@@ -82,49 +80,49 @@ class OpenVinoDetector:
             self.head = file.head(self.size, [shape_of(output) for output in graph.outputs])
             self.labels = file.labels(self.head)
             self.joints = file.joints(self.head)
-            self.max_batch = BATCH if self._batch is None else 1
-            self._open = 0
+            self.max_batch = MAX_BATCH if self._batch is None else 1
+            self._open_tickets = 0
             self._strides: tuple[int, ...] = ()  # of the maps that frames come with
-            self._programs: dict[Size, Program] = {}
-            self._rectangles = file.card.input_shape == "picture"
-            self._try_out()
+            self._graphs: dict[Size, CompiledGraph] = {}
+            self._rectangular = file.card.input_shape == "picture"
+            self._warm_up()
         except RuntimeError as error:
             raise ModelRefused(f"{path}: OpenVINO cannot load or run it: {_reason(error)}") from error
 
     def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:
         if not 1 <= len(frames) <= self.max_batch:
             raise ValueError(f"{len(frames)} frames, where one submit takes 1 to {self.max_batch}")
-        if self._open == self.depth:
+        if self._open_tickets == self.depth:
             raise RuntimeError(f"{self.depth} tickets are open: collect one first")
         images = [frame.image for frame in frames]
-        program = self._program(images)
-        request = program.take()
+        compiled = self._graph_for(images)
+        request = compiled.take()
         placements = request.start(images, notify)
-        self._open += 1
-        return _OpenVinoTicket(tuple(frame.stamp.camera for frame in frames), program, request, placements)
+        self._open_tickets += 1
+        return _OpenVinoTicket(tuple(frame.stamp.camera for frame in frames), compiled, request, placements)
 
     def collect(self, ticket: Ticket) -> list[Detections]:
         if not isinstance(ticket, _OpenVinoTicket) or ticket.request is None:
             raise ValueError("this ticket is spent or another detector's")
         request, ticket.request = ticket.request, None
-        self._open -= 1
-        program, places = ticket.program, ticket.placements
+        self._open_tickets -= 1
+        compiled, places = ticket.compiled, ticket.placements
         try:
-            found = program.answers.read(request.finish(len(places)), places, faint=ticket.faint)
-            if not ticket.maps or not program.strides:
+            found = compiled.postprocessor.run(request.finish(len(places)), places, faint=ticket.faint)
+            if not ticket.maps or not compiled.strides:
                 return found
             maps = [request.maps(i) for i in range(len(places))]
         finally:
-            request.forget()
-            program.free.append(request)
+            request.drop_callback()
+            compiled.free.append(request)
         return [
-            replace(each, maps=frame_maps(program.strides, mine, place, program.size))
+            replace(each, maps=frame_maps(compiled.strides, mine, place, compiled.size))
             for each, mine, place in zip(found, maps, places, strict=True)
         ]
 
     def enable_feature_maps(self, strides: Sequence[int]) -> int:
-        """Costs a compilation; the program without them serves until that is done."""
-        if self._rectangles:
+        """Costs a compilation; the graph without them serves until that is done."""
+        if self._rectangular:
             raise ModelRefused(
                 f"{self._file.path}: its card says `input_shape: picture`, and actions from its feature maps "
                 "are trained at its own input: set it to `fixed`"
@@ -132,13 +130,13 @@ class OpenVinoDetector:
         before = self._strides
         self._strides = tuple(sorted({*before, *strides}))
         try:
-            if self._strides != before and (program := self._compiled(self.size)) is not None:
-                self._programs = {self.size: program}
+            if self._strides != before and (compiled := self._compile(self.size)) is not None:
+                self._graphs = {self.size: compiled}
         except (ModelRefused, RuntimeError) as error:
             self._strides = before
             raise ModelRefused(str(error)) from error
-        program = self._programs[self.size]
-        return sum(program.channels[program.strides.index(stride)] for stride in strides)
+        compiled = self._graphs[self.size]
+        return sum(compiled.channels[compiled.strides.index(stride)] for stride in strides)
 
     def forget(self, camera: str) -> None:
         """Nothing is kept per camera."""
@@ -151,7 +149,7 @@ class OpenVinoDetector:
             "sha256": self._file.sha256,
             "head": self.head.name,
             "input": list(self.size),
-            "compiled": [list(size) for size in self._programs],
+            "compiled": [list(size) for size in self._graphs],
             "precision": self._precision(),
             "max_batch": self.max_batch,
             "score": self._limits.sure,
@@ -163,32 +161,32 @@ class OpenVinoDetector:
         able = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return "bf16" if able and self._file.card.precision == "auto" else "f32"
 
-    def _program(self, images: Sequence[Image]) -> Program:
-        """The program of the smallest input that holds all `images` at the model's scale."""
-        if not self._rectangles:
-            return self._programs.get(self.size) or self._compile(self.size)
+    def _graph_for(self, images: Sequence[Image]) -> CompiledGraph:
+        """The graph of the smallest input that holds all `images` at the model's scale."""
+        if not self._rectangular:
+            return self._graphs.get(self.size) or self._compile_and_keep(self.size)
         wide, high = 0, 0
         for image in images:
             width, height = fit(image.shape[1], image.shape[0], *self.size)
             wide, high = max(wide, width), max(high, height)
         size = (min(-(-wide // CELL) * CELL, self.size[0]), min(-(-high // CELL) * CELL, self.size[1]))
-        program = self._programs.get(size)
-        if program is not None:
-            return program
-        if len(self._programs) >= PROGRAMS:
+        compiled = self._graphs.get(size)
+        if compiled is not None:
+            return compiled
+        if len(self._graphs) >= MAX_GRAPHS:
             size = self.size
-        return self._programs.get(size) or self._compile(size)
+        return self._graphs.get(size) or self._compile_and_keep(size)
 
-    def _compile(self, size: Size) -> Program:
-        """Where the graph cannot take a rectangle, all pictures go through the square's program."""
-        program = self._compiled(size)
-        if program is None:
-            self._rectangles = False
-            return self._programs.get(self.size) or self._compile(self.size)
-        self._programs[size] = program
-        return program
+    def _compile_and_keep(self, size: Size) -> CompiledGraph:
+        """Where the graph cannot take a rectangle, all pictures go through the square's graph."""
+        compiled = self._compile(size)
+        if compiled is None:
+            self._rectangular = False
+            return self._graphs.get(self.size) or self._compile_and_keep(self.size)
+        self._graphs[size] = compiled
+        return compiled
 
-    def _compiled(self, size: Size) -> Program | None:
+    def _compile(self, size: Size) -> CompiledGraph | None:
         prepared = self._prepare(size)
         if prepared is None:
             return None
@@ -201,46 +199,45 @@ class OpenVinoDetector:
         fold_preprocessing(graph, head.pixels)
         name_nodes(graph)
         compiled = self._core.compile_model(graph, "CPU", self._settings)
-        answers = Answers(head, self.labels, size, self._limits, self._file.card.nms_iou)
-        return Program(compiled, head, size, self.max_batch, answers, self._strides)
+        postprocessor = Postprocessor(head, self.labels, size, self._limits, self._file.card.nms_iou)
+        return CompiledGraph(compiled, head, size, self.max_batch, postprocessor, self._strides)
 
     def _prepare(self, size: Size) -> tuple[Graph, Head] | None:
         """The graph for this input size and its head; None if its inner shapes are fixed to another size."""
         graph = self._core.read_model(self._file.path)
-        cut = cut_decoder(graph) if self.head.name == "yolov8" else None
-        graph = graph if cut is None else cut
+        prepared = self.head.prepare(graph, size)
+        graph = graph if prepared is None else prepared[0]
         rectangle = size != self.size
         if (rectangle or graph.is_dynamic()) and not resize(graph, self._batch, size):
             return None
-        shapes = [shape_of(output) for output in graph.outputs]
-        if cut is not None:
-            return graph, YoloV8Cut(self.head.classes, *size)
+        if prepared is not None:
+            return prepared
         try:
-            return graph, self._file.head(size, shapes)
+            return graph, self._file.head(size, [shape_of(output) for output in graph.outputs])
         except ModelRefused:
             if rectangle:
                 return None
             raise
 
-    def _try_out(self) -> None:
+    def _warm_up(self) -> None:
         """One grey frame, so that a model that cannot run is refused now; it also warms the engine up."""
-        height = min(self.size[1], self.size[0] * USUAL[1] // USUAL[0])
+        height = min(self.size[1], self.size[0] * WARM_UP_ASPECT[1] // WARM_UP_ASPECT[0])
         image: Image = np.full((height, self.size[0], 3), 114, np.uint8)
-        program = self._program([image])
-        request = program.take()
+        compiled = self._graph_for([image])
+        request = compiled.take()
         request.start([image])
-        self._file.check_answer(program.head, request.finish(1)[0])
-        program.free.append(request)
+        self._file.check_answer(compiled.head, request.finish(1)[0])
+        compiled.free.append(request)
 
 
 class _OpenVinoTicket(Ticket):
-    __slots__ = ("placements", "program", "request")
+    __slots__ = ("compiled", "placements", "request")
 
     def __init__(
-        self, cameras: tuple[str, ...], program: Program, request: Request, placements: list[Placement]
+        self, cameras: tuple[str, ...], compiled: CompiledGraph, request: Request, placements: list[Placement]
     ) -> None:
         super().__init__(cameras)
-        self.program = program
+        self.compiled = compiled
         self.request: Request | None = request
         self.placements = placements
 

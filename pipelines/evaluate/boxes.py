@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.class_names import class_key
 from pipelines.evaluate.crossings import Crossing
 from pipelines.evaluate.truth import TrueCrossings, TruthError
 from pipelines.geometry import Polyline, at_the_border
@@ -180,7 +181,7 @@ def crossing_box(
 def anchors(boxes_xyxy: Array, anchor: str, kind: str) -> Array:
     """(N, 2) the points of (N, 4) boxes that cross."""
     if anchor == "auto":
-        anchor = "foot" if kind in ("", "person") else "center"
+        anchor = "foot" if class_key(kind) in ("", "person") else "center"
     x1, y1, x2, y2 = boxes_xyxy.T
     y = {"foot": y2, "top": y1, "center": (y1 + y2) / 2}[anchor]
     return np.column_stack([(x1 + x2) / 2, y])

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pipelines.class_names import find, named_by_any
 from pipelines.evaluate.crossings import Crossing
 
 COLUMNS = ("time", "line", "direction", "class")
@@ -75,7 +76,8 @@ def keep_classes(
     `classes` are classes and groups (empty: all); `groups` gives the group of each of the model's classes.
     """
     of_model = {*groups, *groups.values()}
-    strange = Counter(c.class_name for c in truth.crossings if c.class_name and c.class_name not in of_model)
+    named = [replace(c, class_name=own_name(c.class_name, groups)) for c in truth.crossings]
+    strange = Counter(c.class_name for c in named if c.class_name and c.class_name not in of_model)
     warnings = [
         f"{name}: class {kind!r} ({n} crossings) is none of the model's: "
         "counts are compared whatever their class"
@@ -83,7 +85,7 @@ def keep_classes(
     ]
     crossings = []
     left_out: Counter[str] = Counter()
-    for crossing in truth.crossings:
+    for crossing in named:
         if is_asked(crossing.class_name, classes, groups):
             crossings.append(crossing)
         else:
@@ -97,9 +99,18 @@ def keep_classes(
 
 def is_asked(kind: str, classes: Sequence[str], groups: Mapping[str, str]) -> bool:
     """Whether true objects of a class or group `kind` ("": not given) are among `classes`."""
-    if not classes or not kind or kind in classes or groups.get(kind, kind) in classes:
+    kind = own_name(kind, groups)
+    meant = named_by_any(classes, {*groups, *groups.values(), kind})
+    if not classes or not kind or kind in meant or groups.get(kind, kind) in meant:
         return True
-    return any(groups.get(name) == kind for name in classes)  # a car is wanted, and the truth says vehicle
+    return any(groups.get(name) == kind for name in meant)  # a car is wanted, and the truth says vehicle
+
+
+def own_name(kind: str, groups: Mapping[str, str]) -> str:
+    """What the model calls a true class or group `kind`; that itself where it knows none such."""
+    if not kind:
+        return kind
+    return find(kind, list(groups)) or find(kind, list(groups.values())) or kind
 
 
 def _rows(text: str) -> Iterator[Row]:

@@ -1,4 +1,12 @@
-"""Changes to the configuration (change_schema.py): validated, written, all or nothing.
+"""Changes to the configuration, as data: validated, written, all or nothing. They are the same from command
+line, control socket and page:
+
+{"op": "camera.put", "camera": {...}, "username": …, "password": …, "replace": false}
+{"op": "camera.set", "name": …, "values": {"source.fps": 5, "rules.classes": [...]}, "username": …}
+{"op": "camera.rename", "name": …, "to": …}
+{"op": "camera.remove" | "camera.enable" | "camera.disable", "name": …}
+{"op": "line.put", "camera": …, "line": {...}, "replace": false}      likewise zone.put, mask.put
+{"op": "line.remove", "camera": …, "name": …}                         likewise zone.remove, mask.remove
 
 Everything is validated before anything is written, and the files of a change are replaced together: a
 change happens whole or not at all. Only files of cameras.d are written. A file of a camera that cannot be
@@ -12,26 +20,13 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, Field, RootModel, ValidationError
 
 from pipelines.camera_rules import REVISED
-from pipelines.rules import Rules
-from streamer.api.arguments import read_arguments
-from streamer.api.change_schema import (
-    AnyChange,
-    CameraPut,
-    CameraRename,
-    CameraSet,
-    CameraSwitch,
-    LinePut,
-    MaskPut,
-    RuleRemove,
-    WantedChange,
-    WithCredentials,
-    ZonePut,
-)
+from pipelines.rules import LineSpec, MaskSpec, Rules, ZoneSpec
+from streamer.api.arguments import Arguments, read_arguments
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import Credentials, SecretStore
 from streamer.config.store import TOO_MANY, ConfigStore
@@ -50,15 +45,98 @@ OLD_HEADER = "# Written by streamer: comments are not kept. Keys: docs/reference
 log = logging.getLogger(__name__)
 
 
+# ---- the kinds of change
+
+Word = Annotated[str, Field(max_length=255)]  # a name; which are allowed is said where it is used
+Credential = Annotated[str, Field(max_length=1024)]
+Keys = Annotated[dict[str, Any], Field(max_length=256)]
+
+
+class AnyChange(Arguments):
+    """What all changes have in common."""
+
+
+class WithCredentials(AnyChange):
+    """Credentials given apart from the URL; those in the URL are split off where these are None."""
+
+    username: Credential | None = Field(default=None, repr=False)
+    password: Credential | None = Field(default=None, repr=False)
+
+
+class CameraPut(WithCredentials):
+    op: Literal["camera.put"]
+    camera: Keys = Field(repr=False)
+    replace: bool = False
+
+
+class CameraSet(WithCredentials):
+    op: Literal["camera.set"]
+    name: Word
+    values: Keys = Field(default_factory=dict, repr=False)
+
+
+class CameraRename(AnyChange):
+    op: Literal["camera.rename"]
+    name: Word
+    to: Word
+
+
+class CameraSwitch(AnyChange):
+    op: Literal["camera.remove", "camera.enable", "camera.disable"]
+    name: Word
+
+
+class LinePut(AnyChange):
+    op: Literal["line.put"]
+    camera: Word
+    line: LineSpec
+    replace: bool = False
+
+
+class ZonePut(AnyChange):
+    op: Literal["zone.put"]
+    camera: Word
+    zone: ZoneSpec
+    replace: bool = False
+
+
+class MaskPut(AnyChange):
+    op: Literal["mask.put"]
+    camera: Word
+    mask: MaskSpec
+    replace: bool = False
+
+
+class RuleRemove(AnyChange):
+    op: Literal["line.remove", "zone.remove", "mask.remove"]
+    camera: Word
+    name: Word
+
+
+Change = Annotated[
+    CameraPut | CameraSet | CameraRename | CameraSwitch | LinePut | ZonePut | MaskPut | RuleRemove,
+    Field(discriminator="op"),
+]
+
+
+class WantedChange(RootModel[Change]):
+    """One of them, by its `op`."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+# ---- applying one
+
+
 def apply_change(store: ConfigStore, change: Mapping[str, Any] | AnyChange) -> Config:
     """Validate `change` against the configuration as it is now, write it, and return the new one, without
     the cameras whose files cannot be read.
 
     Raises ConfigError, ModelError or StorageError; then no file has changed.
     """
-    wanted = change if isinstance(change, AnyChange) else read_arguments(WantedChange, dict(change)).root
+    parsed = change if isinstance(change, AnyChange) else read_arguments(WantedChange, dict(change)).root
     with _locked(store):
-        return _Editor(store).apply(wanted)
+        return _Editor(store).apply(parsed)
 
 
 class _Editor:
@@ -129,8 +207,8 @@ class _Editor:
         credentials = _take_credentials(data, change)
         if credentials:  # a new password alone keeps the user name
             before = self._secrets.credentials(change.name)
-            given = credentials.model_dump(exclude_none=True)
-            credentials = before.model_copy(update=given)
+            changed = credentials.model_dump(exclude_none=True)
+            credentials = before.model_copy(update=changed)
         self._save(_validated(data), credentials)
 
     def _rename(self, change: CameraRename) -> None:
@@ -161,12 +239,14 @@ class _Editor:
     def _put_rule(self, name: str, kind: str, item: Rules, replace: bool) -> None:
         camera = self._camera(name)
         items = list(getattr(camera.rules, kind))
-        known = [other.name for other in items]
-        wanted = getattr(item, "name", "")
-        if wanted in known and not replace:
-            raise ConfigError(f"camera {name}: {kind[:-1]} {wanted!r} exists: use --replace, or another name")
-        if wanted in known:
-            items[known.index(wanted)] = item
+        names = [other.name for other in items]
+        name_of_item = getattr(item, "name", "")
+        if name_of_item in names and not replace:
+            raise ConfigError(
+                f"camera {name}: {kind[:-1]} {name_of_item!r} exists: use --replace, or another name"
+            )
+        if name_of_item in names:
+            items[names.index(name_of_item)] = item
         else:
             items.append(item)
         self._save(camera.model_copy(update={"rules": camera.rules.model_copy(update={kind: tuple(items)})}))
@@ -174,11 +254,11 @@ class _Editor:
     def _remove_rule(self, camera_name: str, kind: str, name: str) -> None:
         camera = self._camera(camera_name)
         items = getattr(camera.rules, kind)
-        left = tuple(item for item in items if item.name != name)
-        if len(left) == len(items):
+        remaining = tuple(item for item in items if item.name != name)
+        if len(remaining) == len(items):
             known = ", ".join(item.name for item in items) or "there is none"
             raise ConfigError(f"camera {camera_name}: no {kind[:-1]} {name!r}; known: {known}")
-        self._save(camera.model_copy(update={"rules": camera.rules.model_copy(update={kind: left})}))
+        self._save(camera.model_copy(update={"rules": camera.rules.model_copy(update={kind: remaining})}))
 
     def _save(self, camera: CameraConfig, credentials: Credentials | None = None) -> None:
         camera = _validated(camera.model_dump(mode="json"))  # rules may rest on what a change takes away
@@ -221,9 +301,9 @@ class _Editor:
         return _whole(camera)
 
 
-def _take_credentials(data: dict[str, Any], given: WithCredentials) -> Credentials | None:
+def _take_credentials(data: dict[str, Any], change: WithCredentials) -> Credentials | None:
     """Move what a URL holds out of it; what is given apart from the URL wins."""
-    user, password = given.username, given.password
+    user, password = change.username, change.password
     if isinstance(data.get("url"), str):
         data["url"], url_user, url_password = split_credentials(data["url"])
         user = url_user if user is None else user
@@ -277,7 +357,9 @@ def _data(camera: CameraConfig, exclude_defaults: bool = False) -> dict[str, Any
 
 @contextmanager
 def _locked(store: ConfigStore) -> Iterator[None]:
-    """One change at a time, also of two commands at once."""
+    """One change at a time, also of two commands at once. The folder is locked, since the files in it are
+    replaced, and with a file its lock would go.
+    """
     if not store.exists():
         raise store.missing()
     try:

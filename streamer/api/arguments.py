@@ -23,18 +23,18 @@ class Arguments(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
-def read_arguments(model: type[Model], given: dict[str, Any]) -> Model:
+def read_arguments(model: type[Model], arguments: dict[str, Any]) -> Model:
     """Raises ConfigError: one line that names the argument."""
     try:
-        json.dumps(given, ensure_ascii=False).encode()  # plain, in Unicode, and not without end
-        return model.model_validate(_with_tuples(given), strict=True)
+        json.dumps(arguments, ensure_ascii=False).encode()  # plain, in Unicode, and not without end
+        return model.model_validate(_with_tuples(arguments), strict=True)
     except (TypeError, UnicodeError, RecursionError) as error:
         raise ConfigError("arguments are plain JSON, and not nested as deep as these") from error
     except ValidationError as error:
-        place, told = explain(error, model)
+        place, text = explain(error, model)
         if issubclass(model, RootModel):
             place = place[1:]  # which of the kinds it was taken for
-        raise ConfigError(f"{redact(show_place(place))}: {told}" if place else told) from None
+        raise ConfigError(f"{redact(show_place(place))}: {text}" if place else text) from None
 
 
 def _with_tuples(value: Any) -> Any:

@@ -174,11 +174,11 @@ class ControlServer:
             return None
         connection.incoming = rest
         try:
-            found = json.loads(line)
+            request = json.loads(line)
         except (ValueError, RecursionError):
             self._refuse(connection, "a request is one JSON object a line")
             return None
-        op, args = (found.get("op"), found.get("args", {})) if isinstance(found, dict) else (None, None)
+        op, args = (request.get("op"), request.get("args", {})) if isinstance(request, dict) else (None, None)
         if not isinstance(op, str) or not isinstance(args, dict):
             self._refuse(connection, 'a request is {"op": NAME, "args": {...}}')
             return None

@@ -41,6 +41,7 @@ from streamer.clips.video_writer import format_of
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
 from streamer.sources.base import create_source
+from streamer.sources.urls import is_generated
 
 
 @click.command("analyze")
@@ -179,7 +180,7 @@ def _analyze(
     with contextlib.closing(source):
         info = source.open()
         say_which(clip, info)
-        if clip.startswith("synthetic:") and info.frames is None:
+        if is_generated(clip) and info.frames is None:
             raise ConfigError(f"{clip}: this scene has no end: add seconds=60 to its URL")
         rules = drawn_rules(drawn, (info.width, info.height), classes)
         detector = chosen_detector(store, spec, model, threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import sys
@@ -25,8 +26,15 @@ from streamer.ipc.messages import Transport
 from streamer.models.camera_check import check_actions, check_camera
 from streamer.models.installed import is_path
 from streamer.models.store import ModelStore
-from streamer.sources.synthetic import scene as synthetic
-from streamer.sources.urls import check_source_url, join_credentials, scheme_of, split_credentials
+from streamer.sources.base import create_source
+from streamer.sources.urls import (
+    check_source_url,
+    is_generated,
+    join_credentials,
+    known_scheme,
+    scheme_of,
+    split_credentials,
+)
 
 SCENE = "scene.model"
 # What `camera set` calls a key, and where it lies in the camera's file.
@@ -82,11 +90,20 @@ def _absolute(url: str) -> str:
 
 def _note_endless(url: str, loop: bool) -> None:
     """Say it where `loop` is asked of what has no end."""
-    scheme = scheme_of(url)
-    if not loop or scheme == "file" or (scheme == "synthetic" and synthetic.parse(url).seconds):
+    what = _endless(url) if loop else ""
+    if not what:
         return
-    what = "a synthetic scene without seconds=" if scheme == "synthetic" else "a camera"
     click.secho(f"note: {what} does not end: loop says nothing to it", fg="yellow", err=True)
+
+
+def _endless(url: str) -> str:
+    """What of the source has no end; "" where it ends. Raises ConfigError or SourceError."""
+    if known_scheme(url).live:
+        return "a camera"
+    if not is_generated(url):
+        return ""
+    with contextlib.closing(create_source(url)) as scene:
+        return "" if scene.open().frames else f"a {scheme_of(url)} scene without seconds="
 
 
 def _whole_path(model: str | None) -> str | None:

@@ -24,7 +24,7 @@ from streamer.clips.drawing import primitives as render
 from streamer.config.schema import CameraConfig
 from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
-from streamer.daemon.operations import MOST_WIDE
+from streamer.daemon.operations import MAX_WIDTH
 from streamer.errors import ConfigError, SourceError
 from streamer.ipc.atomic_write import replacing
 from streamer.ipc.messages import Transport
@@ -175,7 +175,7 @@ def test(store: ConfigStore, name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--overlay", is_flag=True, help="Draw grid, lines with their directions, zones and masks.")
 @click.option(
-    "--width", type=click.IntRange(0, MOST_WIDE), default=0, help="At most so many pixels wide; 0: full size."
+    "--width", type=click.IntRange(0, MAX_WIDTH), default=0, help="At most so many pixels wide; 0: full size."
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A .jpg or .png; else NAME.jpg."

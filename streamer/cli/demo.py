@@ -169,8 +169,8 @@ def _wait_for_frames(stage: Stage, reader: EventReader, board: Board) -> None:
         _take(board, bodies)
         if seen_s is None:
             status = stage.status(CAMERA)
-            books = status.get("books")
-            if isinstance(books, dict) and books.get("inferred", 0) > 0:
+            frames = status.get("frames")
+            if isinstance(frames, dict) and frames.get("inferred", 0) > 0:
                 seen_s = time.monotonic()
         elif time.monotonic() - seen_s >= SETTLE_S and board.start_wall_ns is not None:
             break

@@ -50,6 +50,7 @@ from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, GateNotMet
 from streamer.ipc.atomic_write import replacing
 from streamer.sources.base import create_source
+from streamer.sources.urls import is_generated
 
 
 @click.command("evaluate")
@@ -172,7 +173,7 @@ def _run(store: ConfigStore, setup: Setup, rules_of: RulesOf, truth: TruthFile) 
     with contextlib.closing(source):
         info = source.open()
         say_which(setup.clip, info)
-        if setup.clip.startswith("synthetic:") and info.frames is None:
+        if is_generated(setup.clip) and info.frames is None:
             raise ConfigError(f"{setup.clip}: this scene has no end: add seconds=60 to its URL")
         rules = rules_of((info.width, info.height), setup.spec)
         check_truth(truth, rules)

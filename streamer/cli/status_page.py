@@ -1,5 +1,5 @@
-"""The tables of `streamer status`: readable in 80 columns, with every term of the books and every reason that
-a frame was dropped for.
+"""The tables of `streamer status`: readable in 80 columns, with every term of the frame balance and every
+reason that a frame was dropped for.
 """
 
 from __future__ import annotations
@@ -71,16 +71,16 @@ def _cameras(found: Json) -> RenderableType:
 
 
 def _frames(cameras: Sequence[Json]) -> list[RenderableType]:
-    """The books, which balance: decoded = inferred + gated + in flight + dropped, since the start."""
+    """The frames, which balance: decoded = inferred + gated + in flight + dropped, since the start."""
     if not cameras:
         return []
     table = _table(
         "camera", right=("decoded", "= inferred", "+ gated", "+ in flight", "+ dropped"), last="dropped as"
     )
     for camera in cameras:
-        books = camera.get("books") or {}
-        dropped = {reason: n for reason, n in (books.get("dropped") or {}).items() if n}
-        counted = (books.get(key, 0) for key in ("decoded", "inferred", "gated", "in_flight"))
+        frames = camera.get("frames") or {}
+        dropped = {reason: n for reason, n in (frames.get("dropped") or {}).items() if n}
+        counted = (frames.get(key, 0) for key in ("decoded", "inferred", "gated", "in_flight"))
         table.add_row(
             Text(str(camera.get("name"))),
             *map(str, counted),

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.detect.labels import group_in_card
 from pipelines.pipeline import COLOURS_NS
 from pipelines.values import Detections, Labels, Longs
 from streamer.clips.stored_detections_check import check_arrays
@@ -221,7 +222,7 @@ def _stored(data: dict[str, npt.NDArray[Any]]) -> StoredDetections:
         width=int(width),
         height=int(height),
         fps=float(fps),
-        labels=Labels(tuple(data["names"].tolist()), tuple(data["groups"].tolist())),
+        labels=_labels(data["names"].tolist(), data["groups"].tolist()),
         media_ns=data["media_ns"],
         offsets=data["offsets"],
         boxes=boxes,
@@ -232,6 +233,12 @@ def _stored(data: dict[str, npt.NDArray[Any]]) -> StoredDetections:
         lacks_faint="faint_offsets" not in data,
         looks=_Looks(data["looks"], data["looked"]) if "looks" in data else None,
     )
+
+
+def _labels(names: list[str], groups: list[str]) -> Labels:
+    """Files of before hold groups that hang on the spelling, as sidecars do."""
+    pairs = zip(names, groups, strict=True)
+    return Labels(tuple(names), tuple(group_in_card(name, group) for name, group in pairs))
 
 
 def _stored_faint(data: dict[str, npt.NDArray[Any]]) -> _Faint | None:

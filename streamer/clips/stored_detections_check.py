@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.detect.model import FARTHEST_JOINT
+from pipelines.detect.model import MAX_JOINT_REACH
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -124,7 +124,7 @@ def _check_boxes(data: Arrays, which: str, frames: int, *, given: bool = True) -
 def _check_keypoints(keypoints: Array, boxes: int, joints: int) -> None:
     _need_kind("keypoints", keypoints, np.float32, (boxes, joints, 3))
     _need("keypoints", np.isfinite(keypoints).all(), "are not finite")
-    near = np.abs(keypoints[..., :2] - 0.5) <= FARTHEST_JOINT
+    near = np.abs(keypoints[..., :2] - 0.5) <= MAX_JOINT_REACH
     _need("keypoints", near.all(), "are far outside the picture: they are shares of it, not pixels")
     scores = keypoints[..., 2]
     _need("keypoints", ((scores >= 0) & (scores <= 1)).all(), "have scores that are not from 0 to 1")

@@ -11,25 +11,24 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from streamer.api.apply_change import apply_change
-from streamer.api.change_schema import AnyChange
+from streamer.api.apply_change import AnyChange, apply_change
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import SecretStore, secret_files
 from streamer.config.store import ConfigStore, Misconfigured, is_camera_file, revise
 from streamer.errors import ConfigError, ModelError, NotApplied, StreamerError
 from streamer.ipc.counters import MAX_CAMERAS
 from streamer.models.camera_check import check_camera, model_files, pipeline_of
-from streamer.models.file_fingerprint import Mark, marks_of
+from streamer.models.file_fingerprint import Fingerprint, fingerprints_of
 
 log = logging.getLogger(__name__)
 
-MOST_WARNINGS = 20
+MAX_WARNINGS = 20
 
 Broken = Mapping[Path, ConfigError]
 Check = Callable[[Config, CameraConfig], object]
 
 
-class InForce:
+class ActiveConfig:
     """`config` with its revision `rev` and the `secrets` that belong to it; `misconfigured` are the cameras
     that are not in it since their files cannot be used. `warnings` say what of the files is not in force.
     """
@@ -43,7 +42,7 @@ class InForce:
         config, broken = self._usable(config, broken, self.secrets, check_camera)
         self.config, self.rev = revise(config, config.state_path)
         self._refused = ""
-        self._watched: tuple[list[Path], tuple[Mark, ...]] = [], ()  # what is awaited to change
+        self._watched: tuple[list[Path], tuple[Fingerprint, ...]] = [], ()  # what is awaited to change
         self._leave_out(broken)
         for name, fault in self.misconfigured.items():
             log.error("camera %s is misconfigured and left out: %s", name, fault.why)
@@ -52,11 +51,11 @@ class InForce:
     def warnings(self) -> list[str]:
         return [self._refused] if self._refused else self._left_out
 
-    def change(self, wanted: AnyChange) -> None:
+    def change(self, change: AnyChange) -> None:
         """Validate, write and take over a change. Raises StreamerError; then nothing has changed, but for
         NotApplied: then the files have, and the configuration in force has not.
         """
-        apply_change(self._store, wanted)
+        apply_change(self._store, change)
         try:
             config, broken = self._store.load_partly()
             secrets = SecretStore(self._store)
@@ -68,7 +67,7 @@ class InForce:
     def reload(self) -> bool:
         """Read the files anew. Those that cannot be used change nothing, and `warnings` say why."""
         files = [*self._store.files(), *secret_files(self._store)]
-        marks = marks_of(files)  # before: what changes meanwhile is worth another try
+        fingerprints = fingerprints_of(files)  # before: what changes meanwhile is worth another try
         self._watch([], ())
         try:
             config = self._store.load()
@@ -77,7 +76,7 @@ class InForce:
             self._take(config, {}, secrets)
         except StreamerError as error:
             if isinstance(error, ConfigError):
-                self._watch(files, marks)
+                self._watch(files, fingerprints)
             self._refuse(error)
             return False
         log.info("config_rev %d: read anew", self.rev)
@@ -85,25 +84,25 @@ class InForce:
 
     def healed(self) -> bool:
         """Whether files that kept something out of force are not what they were then."""
-        files, marks = self._watched
-        return bool(files) and marks_of(files) != marks
+        files, fingerprints = self._watched
+        return bool(files) and fingerprints_of(files) != fingerprints
 
     def _refuse(self, error: StreamerError) -> None:
         self._refused = f"the configuration on disk is not in force: {error}"
         log.error("%s", self._refused)
 
-    def _watch(self, files: list[Path], marks: tuple[Mark, ...]) -> None:
-        self._watched = files, marks
+    def _watch(self, files: list[Path], fingerprints: tuple[Fingerprint, ...]) -> None:
+        self._watched = files, fingerprints
 
     def _check(self, config: Config, secrets: SecretStore) -> None:
         files = model_files(config)
-        marks = marks_of(files)
+        fingerprints = fingerprints_of(files)
         try:
             for camera in config.cameras:
                 check_camera(config, camera)
                 secrets.url(camera)
         except ModelError:
-            self._watch(files, marks)
+            self._watch(files, fingerprints)
             raise
 
     def _usable(
@@ -112,22 +111,24 @@ class InForce:
         """`config` without the cameras that `check` refuses, and these with the `broken`. What is wrong with
         a model or a disk is no fault of a camera's file.
         """
-        found, usable = dict(broken), []
+        faulty, usable = dict(broken), []
         for camera in config.cameras:
             try:
                 check(config, camera)
                 secrets.url(camera)
             except ConfigError as error:
-                found[self._store.camera_file(camera.name)] = error
+                faulty[self._store.camera_file(camera.name)] = error
                 continue
             except StreamerError as error:
                 log.warning("%s", error)
             usable.append(camera)
-        return config.model_copy(update={"cameras": tuple(usable)}), found
+        return config.model_copy(update={"cameras": tuple(usable)}), faulty
 
     def _take(self, config: Config, broken: Broken, secrets: SecretStore) -> None:
         """A camera whose file is `broken` stays as it is."""
-        kept = [camera for camera in self.config.cameras if self._store.camera_file(camera.name) in broken]
+        unchanged = [
+            camera for camera in self.config.cameras if self._store.camera_file(camera.name) in broken
+        ]
         # Folders are where this process stands, and a camera that changed its inference worker could have
         # its numbers given out by two for a moment: these change at the next start.
         workers = self.config.inference.workers
@@ -136,7 +137,7 @@ class InForce:
                 "state_dir": self.config.state_path,
                 "runtime_dir": self.config.runtime_path,
                 "inference": config.inference.model_copy(update={"workers": workers}),
-                "cameras": tuple(sorted((*config.cameras, *kept), key=lambda camera: camera.name)),
+                "cameras": tuple(sorted((*config.cameras, *unchanged), key=lambda camera: camera.name)),
             }
         )
         self.config, self.rev = revise(config, self.config.state_path)
@@ -147,12 +148,12 @@ class InForce:
         """Note what is not in force, and wait for it to be mended."""
         before = self.misconfigured
         running = {camera.name for camera in self.config.cameras}
-        room = MAX_CAMERAS - len(running)
+        free = MAX_CAMERAS - len(running)
         names = [path.stem for path in sorted(broken) if is_camera_file(path) and path.stem not in running]
-        why = {name: str(broken[self._store.camera_file(name)]) for name in names[:room]}
+        why = {name: str(broken[self._store.camera_file(name)]) for name in names[:free]}
         self.misconfigured = {name: _since(before.get(name), text) for name, text in why.items()}
-        self._left_out = list(_told(broken))
-        self._watch(list(broken), marks_of(broken))
+        self._left_out = list(_file_warnings(broken))
+        self._watch(list(broken), fingerprints_of(broken))
 
 
 def _check_pipeline(_config: Config, camera: CameraConfig) -> None:
@@ -164,10 +165,10 @@ def _since(before: Misconfigured | None, why: str) -> Misconfigured:
     return before if before is not None and before.why == why else Misconfigured(why, time.time_ns())
 
 
-def _told(broken: Broken) -> Iterable[str]:
+def _file_warnings(broken: Broken) -> Iterable[str]:
     """That these files are not in force, as all others are, and why."""
-    for path, error in list(broken.items())[:MOST_WARNINGS]:
+    for path, error in list(broken.items())[:MAX_WARNINGS]:
         yield f"{path.name} is not in force: {error}"
-    if len(broken) > MOST_WARNINGS:
-        more = len(broken) - MOST_WARNINGS
+    if len(broken) > MAX_WARNINGS:
+        more = len(broken) - MAX_WARNINGS
         yield f"and {more} more files are not in force: `streamer run --check` names them"

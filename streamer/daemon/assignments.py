@@ -1,43 +1,39 @@
-"""What each worker is told to do, worked out from the configuration in force."""
+"""What each worker is told to do, worked out from the configuration in force, and what follows when it has
+ended: the functions that topology.PROCESSES names."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 from pipelines.defaults import with_defaults
 from pipelines.spec import PipelineSpec
 from streamer.config.schema import CameraConfig, Config
-from streamer.config.secrets import SecretStore
-from streamer.config.store import Misconfigured
 from streamer.daemon import redis_server
-from streamer.daemon.shared_memory import SharedState
-from streamer.daemon.topology import Plan, WorkerSpec
+from streamer.daemon.process_spec import Site, WorkerSpec
 from streamer.ipc.messages import (
     CaptureAssignment,
     CaptureCamera,
     DeliverAssignment,
     InferAssignment,
     InferCamera,
+    Reclaim,
 )
 from streamer.models.camera_check import pipeline_of
 
 LEDGER_FILE = "ledger.sqlite"
 
 
-def capture_assignment(
-    spec: WorkerSpec, config: Config, plan: Plan, shared: SharedState, secrets: SecretStore
-) -> CaptureAssignment:
+def capture_assignment(spec: WorkerSpec, site: Site) -> CaptureAssignment:
     """Cameras with the credentials in their URLs: for the bus alone."""
     cameras = []
-    for camera in _cameras(spec, config):
+    for camera in _cameras(spec, site.active.config):
         source = camera.source
         cameras.append(
             CaptureCamera(
                 name=camera.name,
-                row=shared.row(camera.name),
-                url=secrets.url(camera).reveal(),
-                infer_worker=plan.infer_of[camera.name],
+                row=site.shared.row(camera.name),
+                url=site.active.secrets.url(camera).reveal(),
+                infer_worker=site.plan.infer_of[camera.name],
                 analysis_width=source.analysis_width,
                 fps=source.fps,
                 loop=source.loop,
@@ -51,14 +47,10 @@ def capture_assignment(
     return CaptureAssignment(0, tuple(cameras))
 
 
-def infer_assignment(
-    spec: WorkerSpec,
-    rev: int,
-    config: Config,
-    shared: SharedState,
-    misconfigured: Mapping[str, Misconfigured],
-) -> InferAssignment:
-    """Rules, pipelines and rows; `rev` goes into every event."""
+def infer_assignment(spec: WorkerSpec, site: Site) -> InferAssignment:
+    """Rules, pipelines and rows; the revision goes into every event."""
+    config, rev, misconfigured = site.active.config, site.active.rev, site.active.misconfigured
+    shared = site.shared
     cameras = []
     for camera in _cameras(spec, config):
         pipeline = pipeline_of(camera)
@@ -91,6 +83,26 @@ def infer_assignment(
     return InferAssignment(rev, rev, inference.engine, inference.threads, tuple(cameras))
 
 
+def capture_ended(spec: WorkerSpec, site: Site) -> None:
+    """The frames that it held are lost, and nothing is known of its cameras' sources."""
+    counters = site.shared.counters
+    for camera in filter(site.shared.knows, spec.cameras):
+        row = site.shared.row(camera)
+        counters.release_capture(row)
+        if counters.reclaimed(row) < site.shared.last_reclaim(camera):
+            counters.release_handed(row)  # its reader died too, and it had not been told
+        site.state_unknown(camera)
+
+
+def infer_ended(spec: WorkerSpec, site: Site) -> None:
+    """The slots that it had are free again: the capture process, which alone knows them, is told."""
+    if site.stopping:
+        return  # the capture processes have stopped before it
+    for camera in spec.cameras:
+        generation = site.shared.reclaim(camera)
+        site.send_to_capture(camera, Reclaim(camera, generation))
+
+
 def loaded_by(camera: CameraConfig) -> str:
     """The JSON of what is loaded for a camera. Presets that differ in their rules alone share one loaded
     model: only what loading needs is in it.
@@ -111,10 +123,11 @@ def looked_at_by(camera: CameraConfig) -> str:
     return "" if camera.scene is None else camera.scene.model_dump_json()
 
 
-def deliver_assignment(rev: int, config: Config, node: str, secrets: SecretStore) -> DeliverAssignment:
+def deliver_assignment(_spec: WorkerSpec, site: Site) -> DeliverAssignment:
+    config, rev = site.active.config, site.active.rev
     url = ""
     if config.redis.enabled:
-        url = secrets.redis_url(config).reveal() or redis_server.writer_url(
+        url = site.active.secrets.redis_url(config).reveal() or redis_server.writer_url(
             config.runtime_path, config.state_path
         )
     return DeliverAssignment(
@@ -125,7 +138,7 @@ def deliver_assignment(rev: int, config: Config, node: str, secrets: SecretStore
         ledger_max_bytes=config.ledger.max_mb << 20,
         retention_days=config.ledger.retention_days,
         stream_max_len=config.redis.stream_max_len,
-        node=node,
+        node=site.node,
         config_json=json.dumps(_as_applied(config).model_dump(mode="json"), sort_keys=True),
         cameras=tuple(camera.name for camera in config.cameras),
     )

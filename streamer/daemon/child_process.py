@@ -18,11 +18,12 @@ _DIES_WITH_PARENT = str(Path(__file__).with_name("dies_with_parent.py"))
 
 
 def worker_command(
-    role: str, name: str, runtime_dir: Path, state_dir: Path, shared_dir: Path, beat: int
+    program: str, name: str, runtime_dir: Path, state_dir: Path, shared_dir: Path, beat: int
 ) -> list[str]:
-    """The command line of a Python worker. No secret is ever part of it."""
+    """The command line of the Python worker that `program` ("module:function") makes. No secret is ever part
+    of it."""
     paths = [str(runtime_dir), str(state_dir), str(shared_dir)]
-    return [sys.executable, "-m", "streamer.workers.main", role, name, *paths, str(beat)]
+    return [sys.executable, "-m", "streamer.workers.main", program, name, *paths, str(beat)]
 
 
 class Child:

@@ -18,7 +18,7 @@ from streamer.errors import StreamerError
 log = logging.getLogger(__name__)
 
 AGAIN_S = 60.0  # until the same one is logged again
-MOST_KNOWN = 200  # different ones that are told apart
+MAX_KINDS = 200  # different ones that are told apart
 
 _Kind = tuple[str, str]  # what was being done, and where which error came from
 
@@ -51,8 +51,8 @@ class Guard:
         """One line for the status; "" where all went well."""
         if not self.counts:
             return ""
-        told = ", ".join(f"{what} {n}" for what, n in self.counts.most_common(3))
-        return f"{self.counts.total()} unexpected errors since the start ({told}): see the log"
+        commonest = ", ".join(f"{what} {n}" for what, n in self.counts.most_common(3))
+        return f"{self.counts.total()} unexpected errors since the start ({commonest}): see the log"
 
     def _more(self, what: str, error: Exception) -> int | None:
         """How many like this one were not logged since the last that was; None: this one is not, either."""
@@ -62,7 +62,7 @@ class Guard:
         if last_s is not None and now_s - last_s < AGAIN_S:
             self._silent[kind] += 1
             return None
-        if len(self._logged_s) >= MOST_KNOWN:
+        if len(self._logged_s) >= MAX_KINDS:
             self._logged_s.clear()
             self._silent.clear()
         self._logged_s[kind] = now_s

@@ -19,12 +19,12 @@ def node_id(state_dir: Path) -> str:
     """The UUID made once in the state folder. Raises StorageError when it cannot be kept there."""
     path = state_dir / NODE_FILE
     try:
-        known = path.read_text().strip()
-        return str(uuid.UUID(known))
+        text = path.read_text().strip()
+        return str(uuid.UUID(text))
     except FileNotFoundError:
-        fresh = str(uuid.uuid4())
-        write_atomically(path, fresh + "\n", 0o644)
-        return fresh
+        new_id = str(uuid.uuid4())
+        write_atomically(path, new_id + "\n", 0o644)
+        return new_id
     except ValueError as error:
         raise StorageError(
             f"{path} does not hold a node's UUID: put it back from a backup, or remove it to be a new node"
@@ -69,6 +69,7 @@ class DaemonLock:
             ) from error
         self._fds.append(fd)
         try:
+            # The kernel lets go of it with the process, however that ends: no lock file is ever stale.
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"

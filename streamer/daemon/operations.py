@@ -5,6 +5,7 @@ Each has arguments of its own, which are read strictly (arguments.py), and a rol
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -12,11 +13,13 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, Field
 
 from pipelines.rules import Name
+from streamer.api.apply_change import AnyChange, WantedChange
 from streamer.api.arguments import Arguments, read_arguments
-from streamer.api.change_schema import AnyChange, WantedChange
-from streamer.errors import ControlError, StreamerError
+from streamer.errors import ControlError, SourceError, StreamerError
+from streamer.ipc.messages import Snapshot
 
-MOST_WIDE = 16384  # pixels; no camera sends as many
+MAX_WIDTH = 16384  # pixels; no camera sends as many
+SNAPSHOT_LIMIT_S = 8.0  # for a capture worker to send a picture
 
 Role = Literal["viewer", "operator"]
 
@@ -44,10 +47,10 @@ class Daemon(Protocol):
 
     def status(self) -> dict[str, Any]: ...
 
-    def change(self, wanted: AnyChange) -> int:
+    def change(self, change: AnyChange) -> int:
         """Apply a change; returns the revision that it made. Raises StreamerError."""
 
-    def take_picture(self, camera: str, width: int, answer: Answer) -> None:
+    def take_snapshot(self, camera: str, width: int, answer: Answer) -> None:
         """Answer with the camera's next picture, later. Raises StreamerError."""
 
 
@@ -57,7 +60,7 @@ class NoArguments(Arguments):
 
 class SnapshotArguments(Arguments):
     camera: Name
-    width: int = Field(default=0, ge=0, le=MOST_WIDE)  # 0: full size
+    width: int = Field(default=0, ge=0, le=MAX_WIDTH)  # 0: full size
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ def _change(daemon: Daemon, arguments: WantedChange, answer: Answer) -> None:
 
 
 def _snapshot(daemon: Daemon, arguments: SnapshotArguments, answer: Answer) -> None:
-    daemon.take_picture(arguments.camera, arguments.width, answer)
+    daemon.take_snapshot(arguments.camera, arguments.width, answer)
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -111,3 +114,46 @@ def serve(operations: Mapping[str, Operation], daemon: Daemon, request: Asked) -
             ControlError(f"{request.op}: a fault of the daemon, which its log describes: part may be done")
         )
         raise
+
+
+# ---- snapshots: answered in a later turn of the loop
+
+
+@dataclass(slots=True)
+class _Pending:
+    answer: Answer
+    until_s: float
+
+
+class PendingSnapshots:
+    """Requests for a picture, by number, until a capture worker sends it; each is answered once, with the
+    picture or with why there is none."""
+
+    def __init__(self) -> None:
+        self._pending: dict[int, _Pending] = {}
+        self._next = 1
+
+    def expect(self, answer: Answer, now_s: float) -> int:
+        """The number under which the picture must come."""
+        number, self._next = self._next, self._next + 1
+        self._pending[number] = _Pending(answer, now_s + SNAPSHOT_LIMIT_S)
+        return number
+
+    def arrived(self, snapshot: Snapshot) -> None:
+        pending = self._pending.pop(snapshot.request, None)
+        if pending is None:
+            return
+        if snapshot.error:
+            pending.answer.fail(SourceError(f"camera {snapshot.camera}: {snapshot.error}"))
+        else:
+            pending.answer.reply({"jpeg_base64": base64.b64encode(snapshot.jpeg).decode()})
+
+    def give_up(self, number: int, error: SourceError) -> None:
+        pending = self._pending.pop(number, None)
+        if pending is not None:
+            pending.answer.fail(error)
+
+    def expire(self, now_s: float) -> None:
+        for number, pending in list(self._pending.items()):
+            if now_s > pending.until_s:
+                self.give_up(number, SourceError("the camera gave no picture in time"))

@@ -63,13 +63,18 @@ set-proc-title no
 def binary() -> str:
     """Where redis-server is; Debian puts it on root's path alone. Raise RedisError if it is nowhere."""
     path = os.pathsep.join([os.environ.get("PATH", ""), *_PLACES])
-    found = shutil.which("redis-server", path=path) or shutil.which("valkey-server", path=path)
-    if found is None:
+    program = shutil.which("redis-server", path=path) or shutil.which("valkey-server", path=path)
+    if program is None:
         raise RedisError(
             "no redis-server on this machine: install it (apt-get install redis-server), set redis.url to "
             "one that runs, or set redis.enabled: false to keep the ledger alone"
         )
-    return found
+    return program
+
+
+def is_private(config: RedisConfig) -> bool:
+    """Whether the daemon runs one: Redis is wanted, and none is named."""
+    return config.enabled and not config.url
 
 
 def command(runtime_dir: Path, state_dir: Path, config: RedisConfig) -> list[str]:
@@ -137,8 +142,8 @@ def _password(state_dir: Path) -> str:
     path = _folder(state_dir) / "password"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.exists() and (known := path.read_text().strip()):
-            return known
+        if path.exists() and (password := path.read_text().strip()):
+            return password
         password = secrets.token_urlsafe(32)
         _write_private(path, password + "\n")
     except OSError as error:

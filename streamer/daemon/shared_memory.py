@@ -1,4 +1,4 @@
-"""The shared memory that a daemon owns: the books, every camera's ring, and the numbers that name them.
+"""The shared memory that a daemon owns: the counters, every camera's ring, and the numbers that name them.
 
 Everything lies in one 0700 folder of /dev/shm, named after the runtime folder. The daemon holds a lock on
 a file in it; a folder whose lock nobody holds was left by a daemon that was killed, and is taken away when
@@ -19,9 +19,9 @@ from pathlib import Path
 
 from streamer.errors import CapacityError, StorageError
 from streamer.ipc.atomic_write import write_atomically
-from streamer.ipc.counters import MAX_ROWS, Books
+from streamer.ipc.counters import COUNTERS_FILE, MAX_ROWS, FrameCounters
 from streamer.ipc.frame_ring import RingMemory
-from streamer.ipc.messages import RingGrant
+from streamer.ipc.messages import RingAllocated
 
 SHARED_ROOT = Path("/dev/shm")
 EPOCHS_FILE = "epochs.json"
@@ -42,7 +42,7 @@ class SharedState:
             self._lock = _make_locked(self.folder)
         except OSError as error:
             raise StorageError(f"cannot use shared memory at {self.folder}: {error.strerror}") from error
-        self.books = Books.create(self.folder / "books")
+        self.counters = FrameCounters.create(self.folder / COUNTERS_FILE)
         self._epochs_path = state_dir / EPOCHS_FILE
         self._epochs = _read_epochs(self._epochs_path)
         self._rows: dict[str, int] = {}
@@ -52,12 +52,12 @@ class SharedState:
         self._rings: dict[str, Path] = {}
 
     def row(self, camera: str) -> int:
-        """The camera's row in the books, given at first sight. Raises CapacityError when none is left."""
+        """The camera's row in the counters, given at first sight. Raises CapacityError when none is left."""
         if camera not in self._rows:
             if not self._free_rows:
                 raise CapacityError(f"camera {camera}: at most {MAX_ROWS} cameras a daemon")
             row = self._free_rows.popleft()
-            self.books.clear(row)
+            self.counters.clear(row)
             self._rows[camera] = row
         return self._rows[camera]
 
@@ -83,21 +83,21 @@ class SharedState:
         self._generations[camera] = self.generation(camera) + 1
         return self._generations[camera]
 
-    def grant(self, camera: str, slots: int, width: int, height: int, opening: int) -> RingGrant:
+    def allocate_ring(self, camera: str, slots: int, width: int, height: int, opening: int) -> RingAllocated:
         """A new ring, and the camera's next epoch. Raises StorageError when there is no room for it."""
         generation = self._next_generation(camera)
         path = self.folder / f"{camera}.{generation}"
-        self.release(camera)  # who still maps the old one may finish
+        self.release_ring(camera)  # first: its memory may be what the new one lacks; who maps it may finish
         RingMemory.create(path, slots, width, height)
         self._rings[camera] = path
         epochs = {**self._epochs, camera: self.epoch(camera) + 1}
-        try:
+        try:  # on disk before anyone hears of it: after a power loss no epoch is given out a second time
             write_atomically(self._epochs_path, json.dumps(epochs) + "\n", 0o640)
         except StorageError:
-            self.release(camera)  # memory that nobody would use
+            self.release_ring(camera)  # memory that nobody would use
             raise
         self._epochs = epochs
-        return RingGrant(
+        return RingAllocated(
             camera=camera,
             path=str(path),
             generation=generation,
@@ -108,7 +108,7 @@ class SharedState:
             opening=opening,
         )
 
-    def release(self, camera: str) -> None:
+    def release_ring(self, camera: str) -> None:
         """Nobody captures the camera now: its ring's memory goes back as soon as nobody maps it."""
         path = self._rings.pop(camera, None)
         if path is not None:
@@ -116,7 +116,7 @@ class SharedState:
 
     def forget(self, camera: str) -> None:
         """The camera is gone: its ring and its row may be used anew (its epochs go on counting)."""
-        self.release(camera)
+        self.release_ring(camera)
         row = self._rows.pop(camera, None)
         if row is not None:
             self._free_rows.append(row)
@@ -128,10 +128,10 @@ class SharedState:
 
 def _make_locked(folder: Path) -> int:
     """Make `folder` with its lock held, whole or not at all; returns the lock's descriptor."""
-    fresh = Path(tempfile.mkdtemp(prefix=".streamer-", dir=SHARED_ROOT))  # 0700
-    fd = os.open(fresh / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    new_folder = Path(tempfile.mkdtemp(prefix=".streamer-", dir=SHARED_ROOT))  # 0700
+    fd = os.open(new_folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX)
-    fresh.rename(folder)
+    new_folder.rename(folder)
     return fd
 
 
@@ -154,7 +154,7 @@ def _clear_abandoned() -> None:
 def _read_epochs(path: Path) -> dict[str, int]:
     """Damaged or missing: counting starts anew, which only costs the order of epochs over restarts."""
     try:
-        found = json.loads(path.read_text())
-        return {str(name): int(epoch) for name, epoch in found.items()}
+        epochs = json.loads(path.read_text())
+        return {str(name): int(epoch) for name, epoch in epochs.items()}
     except (FileNotFoundError, ValueError, AttributeError, TypeError):
         return {}

@@ -1,4 +1,4 @@
-"""What `streamer status --json` shows, put together from the books and from what workers report."""
+"""What `streamer status --json` shows, put together from the frame counters and from what workers report."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import psutil
 
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import Misconfigured
-from streamer.daemon.process_manager import Fleet, Member
+from streamer.daemon.process_manager import ProcessManager, WorkerProcess
+from streamer.daemon.process_spec import Plan
 from streamer.daemon.shared_memory import SharedState
-from streamer.daemon.topology import Plan
 from streamer.ipc.messages import SourceState
 from streamer.models.camera_check import advice_on
 from streamer.models.installed import shown_as
@@ -23,7 +23,7 @@ from streamer.models.installed import shown_as
 
 @dataclass(slots=True)
 class CameraNote:
-    """What the supervisor knows of a camera beside the books."""
+    """What the supervisor knows of a camera beside its frame counters."""
 
     state: SourceState | None = None
     trouble: str = ""
@@ -31,12 +31,12 @@ class CameraNote:
     quarantine_s: float | None = None  # how long it is still captured by a process of its own
 
 
-def well_formed(told: dict[str, Any]) -> dict[str, Any]:
+def well_formed(status: dict[str, Any]) -> dict[str, Any]:
     """What a worker says of itself, without what is not as it is read below."""
-    cameras = told.get("cameras", {})
+    cameras = status.get("cameras", {})
     if not isinstance(cameras, dict):
         cameras = {}
-    return {**told, "cameras": {name: row for name, row in cameras.items() if isinstance(row, dict)}}
+    return {**status, "cameras": {name: row for name, row in cameras.items() if isinstance(row, dict)}}
 
 
 def daemon_status(
@@ -46,15 +46,17 @@ def daemon_status(
     rev: int,
     uptime_s: float,
     plan: Plan,
-    fleet: Fleet,
+    manager: ProcessManager,
     shared: SharedState,
     notes: Mapping[str, CameraNote],
     misconfigured: Mapping[str, Misconfigured],
     warnings: list[str],
 ) -> dict[str, Any]:
-    deliver = fleet.members.get("deliver")
+    deliver = manager.processes.get("deliver")
     delivered = deliver.status if deliver else {}
-    cameras = [camera_status(c, plan, fleet, shared, notes.get(c.name, CameraNote())) for c in config.cameras]
+    cameras = [
+        camera_status(c, plan, manager, shared, notes.get(c.name, CameraNote())) for c in config.cameras
+    ]
     cameras += [misconfigured_status(name, fault, plan, shared) for name, fault in misconfigured.items()]
     cameras.sort(key=lambda row: str(row["name"]))
     troubles = [f"camera {c['name']}: {c['trouble']}" for c in cameras if c["trouble"]]
@@ -66,7 +68,7 @@ def daemon_status(
         "uptime_s": round(uptime_s, 1),
         "config_rev": rev,
         "cameras": cameras,
-        "workers": [_worker_status(member, fleet) for member in fleet.members.values()],
+        "workers": [_worker_status(process, manager) for process in manager.processes.values()],
         "ledger": delivered.get("ledger", {}),
         "redis": delivered.get("redis", {}),
         "warnings": [
@@ -78,15 +80,15 @@ def daemon_status(
 
 
 def camera_status(
-    camera: CameraConfig, plan: Plan, fleet: Fleet, shared: SharedState, note: CameraNote
+    camera: CameraConfig, plan: Plan, manager: ProcessManager, shared: SharedState, note: CameraNote
 ) -> dict[str, Any]:
     """One camera's row; plain JSON without secrets."""
     name = camera.name
     state = note.state if camera.enabled else None
     worker = plan.capture_of.get(name, "")
     infer_worker = plan.infer_of.get(name, "")
-    captured = _of_camera(fleet, worker, name)
-    inferred = _of_camera(fleet, infer_worker, name)
+    captured = _of_camera(manager, worker, name)
+    inferred = _of_camera(manager, infer_worker, name)
     detector = inferred.get("detector")
     status: dict[str, Any] = {
         "name": name,
@@ -110,9 +112,9 @@ def camera_status(
         "trouble": inferred.get("trouble") or note.trouble,
         "quarantine_s": None if note.quarantine_s is None else round(note.quarantine_s),
     }
-    member = fleet.members.get(worker)
-    status["restarts"] = member.restarts if member else 0
-    status["books"] = books_status(shared, name)
+    process = manager.processes.get(worker)
+    status["restarts"] = process.restarts if process else 0
+    status |= frames_status(shared, name)
     return status
 
 
@@ -136,7 +138,7 @@ def misconfigured_status(name: str, fault: Misconfigured, plan: Plan, shared: Sh
         "opens": 0,
         "trouble": "",
         "restarts": 0,
-        "books": books_status(shared, name),
+        **frames_status(shared, name),
     }
 
 
@@ -145,50 +147,47 @@ def _detector(described: Mapping[str, Any]) -> dict[str, Any]:
     if not described:
         return {}
     path = described.get("model")
-    told = {k: described[k] for k in ("engine", "model", "precision", "warnings") if k in described}
-    return {"name": shown_as(Path(str(path))) if path else described.get("engine", ""), **told}
+    details = {k: described[k] for k in ("engine", "model", "precision", "warnings") if k in described}
+    return {"name": shown_as(Path(str(path))) if path else described.get("engine", ""), **details}
 
 
-def books_status(shared: SharedState, camera: str) -> dict[str, Any]:
-    """decoded = inferred + gated + the sum of dropped + in_flight, at the moment this was taken."""
-    if not shared.knows(camera):
-        return {"decoded": 0, "inferred": 0, "gated": 0, "dropped": {}, "in_flight": 0}
-    balance = shared.books.balance(shared.row(camera))
-    return {
-        "decoded": balance.decoded,
-        "inferred": balance.inferred,
-        "gated": balance.gated,
-        "dropped": balance.dropped,
-        "in_flight": balance.in_flight,
-    }
+def frames_status(shared: SharedState, camera: str) -> dict[str, Any]:
+    """The keys `frames` and `books`, its older name:
+    decoded = inferred + gated + the sum of dropped + in_flight, at the moment this was taken.
+    """
+    frames: dict[str, Any] = {"decoded": 0, "inferred": 0, "gated": 0, "dropped": {}, "in_flight": 0}
+    if shared.knows(camera):
+        balance = shared.counters.balance(shared.row(camera))
+        frames = {key: getattr(balance, key) for key in frames}
+    return {"frames": frames, "books": frames}
 
 
-def _of_camera(fleet: Fleet, worker: str, camera: str) -> dict[str, Any]:
-    member = fleet.members.get(worker)
-    found = member.status.get("cameras", {}).get(camera, {}) if member else {}
-    return dict(found)
+def _of_camera(manager: ProcessManager, worker: str, camera: str) -> dict[str, Any]:
+    process = manager.processes.get(worker)
+    row = process.status.get("cameras", {}).get(camera, {}) if process else {}
+    return dict(row)
 
 
-def _worker_status(member: Member, fleet: Fleet) -> dict[str, Any]:
+def _worker_status(process: WorkerProcess, manager: ProcessManager) -> dict[str, Any]:
     cpu_s = rss_mb = 0.0
-    if member.cpu is not None:
+    if process.cpu is not None:
         try:
-            times = member.cpu.cpu_times()
+            times = process.cpu.cpu_times()
             cpu_s = round(times.user + times.system, 2)
-            rss_mb = round(member.cpu.memory_info().rss / 1e6, 1)
+            rss_mb = round(process.cpu.memory_info().rss / 1e6, 1)
         except psutil.Error:  # it has ended since; the next turn reaps it
             cpu_s = rss_mb = 0.0
-    own = {k: v for k, v in member.status.items() if k != "cameras"}
+    own = {k: v for k, v in process.status.items() if k != "cameras"}
     return {
-        "name": member.spec.name,
-        "role": member.spec.role,
-        "cameras": list(member.spec.cameras),
-        "pid": member.child.pid if member.child else None,
-        "state": member.state,
-        "restarts": member.restarts,
-        "beat_age_s": round(fleet.beat_age_s(member), 2) if member.spec.role != "redis" else None,
+        "name": process.spec.name,
+        "role": process.spec.role,
+        "cameras": list(process.spec.cameras),
+        "pid": process.child.pid if process.child else None,
+        "state": process.state,
+        "restarts": process.restarts,
+        "beat_age_s": round(manager.beat_age_s(process), 2) if process.spec.process.on_bus else None,
         "cpu_s": cpu_s,
         "rss_mb": rss_mb,
-        "last_error": member.last_error,
+        "last_error": process.last_error,
         "status": own,
     }

@@ -1,41 +1,85 @@
-"""The whole machine on one page: which processes there are for a configuration, and who has which camera.
+"""The whole machine on one page: which processes there are, and who has which camera.
 
     redis ── deliver ── infer-0 … infer-N ── capture-0 … capture-M
 
-`plan` is a pure function. It moves no camera that can stay where it was.
+A new kind of process is its module and one line of PROCESSES. They start in the order of the table and stop
+in the opposite order: who makes something stops before who takes it. `plan` is a pure function; it moves no
+camera that can stay where it was.
 """
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 from streamer.config.schema import Config
-
-Role = Literal["redis", "deliver", "infer", "capture"]
-START_ORDER: tuple[Role, ...] = ("redis", "deliver", "infer", "capture")
-STOP_ORDER: tuple[Role, ...] = ("capture", "infer", "deliver", "redis")
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSpec:
-    """One process: its name, what it does, and the cameras it does it for."""
-
-    name: str
-    role: Role
-    cameras: tuple[str, ...] = ()
+from streamer.daemon import redis_server
+from streamer.daemon.assignments import (
+    capture_assignment,
+    capture_ended,
+    deliver_assignment,
+    infer_assignment,
+    infer_ended,
+)
+from streamer.daemon.process_spec import Placement, Plan, Process, WorkerSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Every worker by name, and where each enabled camera is captured and inferred."""
-
-    workers: Mapping[str, WorkerSpec]
-    capture_of: Mapping[str, str]
-    infer_of: Mapping[str, str]
+def one(_placement: Placement) -> dict[int, tuple[str, ...]]:
+    return {0: ()}
 
 
+def one_if_private(placement: Placement) -> dict[int, tuple[str, ...]]:
+    """A Redis of our own, unless there is another or none is wanted."""
+    return {0: ()} if redis_server.is_private(placement.config.redis) else {}
+
+
+def by_inference_workers(placement: Placement) -> dict[int, tuple[str, ...]]:
+    """As many as are configured, also those without a camera: they load nothing, and are there at once."""
+    numbers = range(placement.config.inference.workers)
+    return {i: _cameras_of(f"infer-{i}", placement.infer_of) for i in numbers}
+
+
+def by_captured_cameras(placement: Placement) -> dict[int, tuple[str, ...]]:
+    """As many as the enabled cameras take."""
+    names = sorted(set(placement.capture_of.values()), key=_index)
+    return {_index(name): _cameras_of(name, placement.capture_of) for name in names}
+
+
+def private_redis(config: Config) -> list[str]:
+    return redis_server.command(config.runtime_path, config.state_path, config.redis)
+
+
+# Each process imports its own module alone: capture never a detector, delivery never a decoder.
+PROCESSES: tuple[Process, ...] = (
+    # Redis may write its file and delivery its ledger when the supervisor is killed; the others have nothing
+    # to lose.
+    Process("redis", private_redis, one_if_private, death_signal=signal.SIGTERM),
+    Process(
+        "deliver",
+        "streamer.workers.deliver.worker:create",
+        one,
+        deliver_assignment,
+        awaited=True,
+        death_signal=signal.SIGTERM,
+    ),
+    Process(
+        "infer-{i}",
+        "streamer.workers.infer.worker:create",
+        by_inference_workers,
+        infer_assignment,
+        on_exit=infer_ended,
+        awaited=True,
+    ),
+    # Not awaited: a camera that is late is no reason to start the daemon again.
+    Process(
+        "capture-{i}",
+        "streamer.workers.capture.worker:create",
+        by_captured_cameras,
+        capture_assignment,
+        on_exit=capture_ended,
+        exclusive=True,
+    ),
+)
 NOTHING = Plan({}, {}, {})
 
 
@@ -53,25 +97,21 @@ def plan(
     cameras in quarantine, each captured by a process of its own; the `freed` leave it and are captured where
     there is a place for a new one.
     """
-    stay = {camera: worker for camera, worker in before.capture_of.items() if camera not in freed}
+    staying = {camera: worker for camera, worker in before.capture_of.items() if camera not in freed}
     cameras = [c.name for c in config.cameras if c.enabled]
-    capture_of = _place_capture(cameras, stay, alone, config.capture.cameras_per_worker)
-    told = sorted((*cameras, *misconfigured))
-    infer_of = _place_infer(told, before, config.inference.workers)
+    capture_of = _place_capture(cameras, staying, alone, config.capture.cameras_per_worker)
+    infer_of = _place_infer(sorted((*cameras, *misconfigured)), before.infer_of, config.inference.workers)
+    placement = Placement(config, capture_of, infer_of)
     workers: dict[str, WorkerSpec] = {}
-    if config.redis.enabled and not config.redis.url:
-        workers["redis"] = WorkerSpec("redis", "redis")
-    workers["deliver"] = WorkerSpec("deliver", "deliver")
-    for index in range(config.inference.workers):
-        name = f"infer-{index}"
-        workers[name] = WorkerSpec(name, "infer", tuple(c for c in told if infer_of[c] == name))
-    for name in sorted(set(capture_of.values()), key=_index):
-        workers[name] = WorkerSpec(name, "capture", tuple(c for c in cameras if capture_of[c] == name))
+    for process in PROCESSES:
+        for number, its_cameras in process.instances(placement).items():
+            name = process.name.replace("{i}", str(number))
+            workers[name] = WorkerSpec(name, process, its_cameras)
     return Plan(workers, capture_of, infer_of)
 
 
 def _place_capture(
-    cameras: list[str], before: Mapping[str, str], alone: frozenset[str], most: int
+    cameras: list[str], before: Mapping[str, str], alone: frozenset[str], capacity: int
 ) -> dict[str, str]:
     placed: dict[str, str] = {}
     load: dict[str, list[str]] = {}
@@ -80,24 +120,26 @@ def _place_capture(
         if worker is None:
             continue
         mates = load.setdefault(worker, [])
-        if len(mates) < most and not (mates and (camera in alone or alone.intersection(mates))):
+        if len(mates) < capacity and not (mates and (camera in alone or alone.intersection(mates))):
             mates.append(camera)
             placed[camera] = worker
     for camera in cameras:
         if camera in placed:
             continue
-        open_to = [w for w, mates in load.items() if 0 < len(mates) < most and not alone.intersection(mates)]
-        worker = _unused(load) if camera in alone or not open_to else min(open_to, key=_index)
+        open_workers = [
+            w for w, mates in load.items() if 0 < len(mates) < capacity and not alone.intersection(mates)
+        ]
+        worker = _unused(load) if camera in alone or not open_workers else min(open_workers, key=_index)
         load.setdefault(worker, []).append(camera)
         placed[camera] = worker
-    return placed
+    return {camera: placed[camera] for camera in cameras}
 
 
-def _place_infer(cameras: list[str], before: Plan, count: int) -> dict[str, str]:
+def _place_infer(cameras: list[str], before: Mapping[str, str], count: int) -> dict[str, str]:
     load: dict[str, int] = {f"infer-{i}": 0 for i in range(count)}
     placed: dict[str, str] = {}
     for camera in cameras:
-        worker = before.infer_of.get(camera, "")
+        worker = before.get(camera, "")
         if worker in load:
             placed[camera] = worker
             load[worker] += 1
@@ -106,7 +148,7 @@ def _place_infer(cameras: list[str], before: Plan, count: int) -> dict[str, str]
             worker = min(load, key=lambda name: (load[name], _index(name)))
             placed[camera] = worker
             load[worker] += 1
-    return placed
+    return {camera: placed[camera] for camera in cameras}
 
 
 def _unused(load: Mapping[str, list[str]]) -> str:
@@ -118,3 +160,7 @@ def _unused(load: Mapping[str, list[str]]) -> str:
 
 def _index(worker: str) -> int:
     return int(worker.rsplit("-", 1)[1])
+
+
+def _cameras_of(worker: str, placed: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(camera for camera, name in placed.items() if name == worker)

@@ -35,24 +35,24 @@ def write_together(writes: Iterable[Write]) -> None:
     A file made by root in another user's folder is given to that user, whose daemon must read it.
     Raises StorageError, which says that all are as they were, or which are not.
     """
-    wanted = list(writes)
+    all_writes = list(writes)
     ready: dict[Path, Path] = {}
     changed: list[str] = []
     try:
-        for write in wanted:
+        for write in all_writes:
             if write.text is not None:
                 ready[write.path] = _prepare(write.path, write.text, write.mode)
         for path, temporary in ready.items():
             os.replace(temporary, path)
             changed.append(str(path))
-        for write in wanted:
+        for write in all_writes:
             if write.text is None:
                 write.path.unlink(missing_ok=True)
                 changed.append(str(write.path))
-        for folder in {write.path.parent for write in wanted}:
+        for folder in {write.path.parent for write in all_writes}:
             sync_folder(folder)
     except OSError as error:
-        place = error.filename or ", ".join(str(write.path) for write in wanted)
+        place = error.filename or ", ".join(str(write.path) for write in all_writes)
         done = f"only {', '.join(changed)} changed" if changed else "nothing was changed"
         raise StorageError(f"{place}: cannot be written: {error.strerror}; {done}") from error
     finally:

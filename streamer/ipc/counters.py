@@ -1,8 +1,12 @@
-"""The books: counters in shared memory that outlive any worker, and the heartbeats beside them.
+"""Frame counters in shared memory that outlive any worker, and the workers' heartbeats beside them.
 
-The supervisor creates the file, workers map it. A camera owns one row; a row has one block a writer, each
-under its own sequence lock, so that a reader gets a consistent picture of all writers without ever making
-one of them wait:
+The supervisor creates the file, workers map it. It is an array of int64 words:
+
+    rows      MAX_ROWS x ROW_WORDS, one row a camera: the words of CAPTURE, then those of INFER
+    beats     MAX_WORKERS, one word a worker: the monotonic clock at its last heartbeat, ns
+
+A row has one block a writer, each under its own sequence lock, so that a reader gets a consistent picture of
+all writers without ever making one of them wait:
 
 1. A block's first word is its version: odd while its writer is inside, even otherwise.
 2. Only one process writes a block, under a lock of its own where it has threads.
@@ -30,6 +34,7 @@ import numpy.typing as npt
 
 from streamer.errors import CapacityError, StorageError
 
+COUNTERS_FILE: Final = "counters"  # in the daemon's folder of shared memory
 MAX_CAMERAS: Final = 512  # of one daemon, on or off
 
 # Twice the cameras of a daemon: all of them may make way for others at once. A camera may have a process of
@@ -37,43 +42,55 @@ MAX_CAMERAS: Final = 512  # of one daemon, on or off
 MAX_ROWS: Final = 2 * MAX_CAMERAS
 MAX_WORKERS: Final = 2 * MAX_CAMERAS
 
-# The words of each block. "drop_" words are the reasons a frame was not looked at.
+# The blocks of a row, word by word. Counts are in frames since the row was cleared, never reset by a restart;
+# a "drop_" word counts the frames that were not looked at for that reason, and is shown without the prefix.
+#
+# CAPTURE, written by the capture worker (by the supervisor once that has died)
+#   version          -        sequence lock, clause 1
+#   generation       -        of the ring that frames are handed over in
+#   decoded          frames   all that came from the source
+#   held             frames   now: the newest, waiting for a FrameRequest, and one that is being converted
+#   handed           frames   given to an inference worker
+#   drop_not_due     frames   above the rate this camera asked for
+#   drop_busy        frames   replaced by a newer one before inference had time
+#   drop_no_slot     frames   every slot of the ring was out on lease
+#   drop_no_storage  frames   no ring to hand it over in: shared memory or the state folder is full
+#   drop_damaged     frames   decoded, but no picture could be made of it
+#   drop_closed      frames   still held when the source closed
+#   drop_worker_died frames   in the hands of a worker that died
+#
+# INFER, written by the inference worker
+#   version          -        sequence lock, clause 1
+#   epoch            -        of the camera's last frame that was looked at
+#   next_track_id    -        within that epoch, the lowest that no track has had
+#   inferred         frames   the detector looked at
+#   gated            frames   let go without the detector, since nothing could be in it
+#   drop_refused     frames   the detector's output was not usable (NaN, infinite, too many)
+#   drop_stopped     frames   in hand when the worker was told to stop
+#   drop_stale       frames   waited for its turn until there was a newer one
+#   drop_unassigned  frames   of a camera this worker no longer has
 CAPTURE: Final = (
-    "version",
-    "generation",  # of the ring that frames are handed over in; no count
-    "decoded",
-    "held",  # the newest frame, waiting for a demand, and one that is being converted
-    "handed",  # given to an inference worker
-    "drop_not_due",  # above the rate this camera asked for
-    "drop_busy",  # replaced by a newer one before inference had time
-    "drop_no_slot",  # every slot of the ring was out on lease
-    "drop_no_storage",  # there was no ring to hand it over in: shared memory or the state folder is full
-    "drop_damaged",  # decoded, but no picture could be made of it
-    "drop_closed",  # still held when the source closed
-    "drop_worker_died",  # in the hands of a worker that died
+    *("version", "generation"),
+    *("decoded", "held", "handed"),
+    *("drop_not_due", "drop_busy", "drop_no_slot", "drop_no_storage", "drop_damaged", "drop_closed"),
+    "drop_worker_died",
 )
 INFER: Final = (
-    "version",
-    "epoch",  # of the camera's last frame that was looked at; no count
-    "next_track_id",  # within it, the lowest that no track has had; no count
-    "inferred",
-    "gated",
-    "drop_refused",  # the detector's output was not usable (NaN, infinite, too many)
-    "drop_stopped",  # in hand when the worker was told to stop
-    "drop_stale",  # waited for its turn until there was a newer one
-    "drop_unassigned",  # of a camera this worker no longer has
+    *("version", "epoch", "next_track_id"),
+    *("inferred", "gated"),
+    *("drop_refused", "drop_stopped", "drop_stale", "drop_unassigned"),
 )
 NO_COUNTS: Final = ("version", "generation", "epoch", "next_track_id")
 ROW_WORDS: Final = len(CAPTURE) + len(INFER)
 _CAPTURE_AT: Final = {name: i for i, name in enumerate(CAPTURE)}
 _INFER_AT: Final = {name: len(CAPTURE) + i for i, name in enumerate(INFER)}
 _BYTES: Final = (MAX_ROWS * ROW_WORDS + MAX_WORKERS) * 8
-_TRIES: Final = 1000
+_MAX_TRIES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """One camera's books, taken at one moment."""
+    """One camera's frame counters, taken at one moment."""
 
     decoded: int
     inferred: int
@@ -83,7 +100,7 @@ class Balance:
 
     @property
     def off_by(self) -> int:
-        """0 when the books balance."""
+        """0 when every frame is accounted for."""
         return self.decoded - self.inferred - self.gated - sum(self.dropped.values()) - self.in_flight
 
 
@@ -93,11 +110,12 @@ class Block:
     def __init__(self, row: npt.NDArray[np.int64], names: tuple[str, ...], start: int) -> None:
         self._words = row[start : start + len(names)]
         self.at = {name: i for i, name in enumerate(names)}
-        if self._words[0] % 2:  # clause 4
+        if self._words[0] % 2:  # clause 4: a predecessor died inside, and nobody else writes this block now
             self._words[0] += 1
 
     @contextmanager
     def writing(self) -> Iterator[npt.NDArray[np.int64]]:
+        """The block's words, to be changed in place; while the version is odd a reader's copy is refused."""
         self._words[0] += 1
         try:
             yield self._words
@@ -119,8 +137,8 @@ class Block:
         return int(self._words[self.at[name]])
 
 
-class Books:
-    """The mapped file. `Books.create` is the supervisor's, `Books.attach` a worker's."""
+class FrameCounters:
+    """The mapped file. `FrameCounters.create` is the supervisor's, `FrameCounters.attach` a worker's."""
 
     def __init__(self, path: Path, memory: mmap.mmap) -> None:
         self.path = path
@@ -130,7 +148,7 @@ class Books:
         self._beats = words[MAX_ROWS * ROW_WORDS :]
 
     @classmethod
-    def create(cls, path: Path) -> Books:
+    def create(cls, path: Path) -> FrameCounters:
         """Make the file, zeroed and 0600. Raises StorageError when there is no room for it."""
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -145,13 +163,13 @@ class Books:
             ) from error
 
     @classmethod
-    def attach(cls, path: Path) -> Books:
+    def attach(cls, path: Path) -> FrameCounters:
         """Map an existing file. Raises StorageError when it is not there or not of this version."""
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             try:
                 if os.fstat(fd).st_size != _BYTES:
-                    raise StorageError(f"{path} is not the books of this version: restart the daemon")
+                    raise StorageError(f"{path} is no counter file of this version: restart the daemon")
                 return cls(path, mmap.mmap(fd, _BYTES))
             finally:
                 os.close(fd)
@@ -169,10 +187,14 @@ class Books:
         self._row(row)[:] = 0
 
     def balance(self, row: int) -> Balance:
-        """A consistent picture of one camera's books (clause 3)."""
+        """A consistent picture of one camera's counters (clause 3).
+
+        A writer that was stopped inside its block would hold a reader up for ever: after _MAX_TRIES the last
+        copy is taken as it is, which may be one frame off until the next.
+        """
         words = self._row(row)
         copy = words.copy()
-        for attempt in range(_TRIES):
+        for attempt in range(_MAX_TRIES):
             copy = words.copy()
             versions = copy[0], copy[len(CAPTURE)]
             if versions[0] % 2 == 0 and versions[1] % 2 == 0:
@@ -191,12 +213,12 @@ class Books:
         """How many frames of a camera were replaced by newer ones while inference was busy."""
         return int(self._row(row)[_CAPTURE_AT["drop_busy"]])
 
-    def bury_capture(self, row: int) -> int:
+    def release_capture(self, row: int) -> int:
         """After a capture worker died: its held frame, and one it was in the middle of, are lost."""
         block = self.capture(row)
         with block.writing() as words:
-            told = sum(int(words[i]) for n, i in block.at.items() if n.startswith("drop_"))
-            lost = int(words[block.at["decoded"]]) - told - int(words[block.at["handed"]])
+            dropped = sum(int(words[i]) for n, i in block.at.items() if n.startswith("drop_"))
+            lost = int(words[block.at["decoded"]]) - dropped - int(words[block.at["handed"]])
             words[block.at["held"]] = 0
             if lost >= 0:
                 words[block.at["drop_worker_died"]] += lost
@@ -204,7 +226,7 @@ class Books:
                 words[block.at["decoded"]] -= lost
         return lost
 
-    def bury_handed(self, row: int) -> int:
+    def release_handed(self, row: int) -> int:
         """After an inference worker died: what was handed to it and never answered for is lost.
 
         Called by the capture worker (or by the supervisor when that has died too), which alone writes

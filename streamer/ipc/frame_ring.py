@@ -6,9 +6,9 @@ The protocol:
    creates and unlinks it. Its pages are reserved when it is made, so that no later write can fail.
 2. A slot is either free or out on lease. The writer (RingWriter, in the capture process) keeps that table
    in its own memory; the pixels alone are shared.
-3. The writer fills a free slot and hands it over by a message (FrameReady). From then on the slot belongs
-   to the reader; the writer does not touch it, whatever happens.
-4. The reader gives slots back, named with the ring's generation, with its next demand. A slot given back
+3. The writer fills a free slot and leases it to the reader by a message (FrameReady). From then on the slot
+   belongs to the reader; the writer does not touch it, whatever happens.
+4. The reader releases slots, named with the ring's generation, in its next FrameRequest. A slot released
    twice, or under another generation, changes nothing.
 5. When the reader has died, the supervisor announces a new generation: every slot is free again, and
    what still arrives under the old one is ignored by both sides.
@@ -104,12 +104,13 @@ class RingWriter:
         """A free slot to write into, or None when all are out."""
         return self._free[-1] if self._free else None
 
-    def hand(self, slot: int) -> None:
-        """The slot last acquired now belongs to the reader."""
+    def lease(self, slot: int) -> None:
+        """The slot last acquired now belongs to the reader (clause 3)."""
         self._free.remove(slot)
         self._leased.add(slot)
 
-    def give_back(self, generation: int, slots: tuple[int, ...]) -> None:
+    def release(self, generation: int, slots: tuple[int, ...]) -> None:
+        """These slots are free again, if they are out on lease and of this generation (clause 4)."""
         if generation != self.generation:
             return
         for slot in slots:
@@ -118,6 +119,7 @@ class RingWriter:
                 self._free.append(slot)
 
     def reclaim(self, generation: int) -> None:
+        """The reader has died: every slot is free, under the new generation (clause 5)."""
         self.generation = generation
         self._free = list(range(self.memory.slots))
         self._leased.clear()
@@ -131,7 +133,7 @@ class RingReader:
         self._idle: set[str] = set()  # not used since the last tidy()
 
     def view(self, path: str, slot: int, width: int, height: int) -> Image:
-        """The pixels of a slot that was handed over. Raises StorageError when the ring cannot be mapped."""
+        """The pixels of a slot that was leased. Raises StorageError when the ring cannot be mapped."""
         ring = self._rings.get(path)
         if ring is None:
             size = os.stat(path).st_size if os.path.exists(path) else 0

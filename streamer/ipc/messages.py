@@ -1,13 +1,13 @@
-"""Every message between processes, every Redis key, and the version of each event's schema.
+"""Every message between processes, and every Redis key.
 
 Messages are frozen msgspec structs in one tagged union; `encode` and `decode` are the only doors.
 
-    worker     -> supervisor   Hello, Ready, OpenRing, SourceState, Picture, Trouble,
+    worker     -> supervisor   Hello, Ready, AllocateRing, SourceState, Snapshot, CameraWarning,
                                WorkerStatus
-    supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, RingGrant, RingRefused,
-                               Reclaim, TakePicture, CameraStatus, Stop
+    supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, RingAllocated,
+                               RingRefused, Reclaim, SnapshotRequest, CameraStatus
     capture    -> inference    FrameReady, SourceState
-    inference  -> capture      Demand
+    inference  -> capture      FrameRequest
     inference  -> delivery     ResumeRequest, Batch
     delivery   -> inference    Resume, Ack
 """
@@ -17,8 +17,6 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
-
-SCHEMA_VERSION = 1
 
 Transport = Literal["auto", "tcp", "udp"]  # how a camera sends its packets
 CameraState = Literal[
@@ -59,7 +57,7 @@ class Ready(_Message, frozen=True):
     rev: int
 
 
-class Trouble(_Message, frozen=True):
+class CameraWarning(_Message, frozen=True):
     """Something a person should read in `status`; `text` is one line and holds no secret."""
 
     worker: str
@@ -78,7 +76,7 @@ class CaptureCamera(_Message, frozen=True):
     """One camera of a capture worker. `url` may hold credentials: it never leaves the bus."""
 
     name: str
-    row: int  # this camera's row in the books
+    row: int  # this camera's row in the counters
     url: str
     infer_worker: str
     analysis_width: int
@@ -104,7 +102,7 @@ class InferCamera(_Message, frozen=True):
     `since_ns`) has none of them: its state is told, and its time counts as not seen."""
 
     name: str
-    row: int  # this camera's row in the books
+    row: int  # this camera's row in the counters
     generation: int  # frames of an older one are not this worker's
     pipeline: str
     rules: str
@@ -138,7 +136,7 @@ class DeliverAssignment(_Message, frozen=True):
     cameras: tuple[str, ...] | None = None  # all that are configured; Redis says of others that they are gone
 
 
-class OpenRing(_Message, frozen=True):
+class AllocateRing(_Message, frozen=True):
     """A source is open: asks for slots of `width` x `height` x 3 bytes and the camera's next epoch.
 
     Asked again after a while where it was refused or not answered.
@@ -151,7 +149,7 @@ class OpenRing(_Message, frozen=True):
     opening: int  # the worker's own count, to match the answer
 
 
-class RingGrant(_Message, frozen=True):
+class RingAllocated(_Message, frozen=True):
     camera: str
     path: str
     generation: int
@@ -177,7 +175,7 @@ class Reclaim(_Message, frozen=True):
     generation: int
 
 
-class TakePicture(_Message, frozen=True):
+class SnapshotRequest(_Message, frozen=True):
     """Asks a capture worker for the camera's next frame as a JPEG, at most `width` wide (0: full size)."""
 
     request: int
@@ -185,8 +183,8 @@ class TakePicture(_Message, frozen=True):
     width: int
 
 
-class Picture(_Message, frozen=True):
-    """The answer to TakePicture; `jpeg` is empty and `error` says why when there is none."""
+class Snapshot(_Message, frozen=True):
+    """The answer to SnapshotRequest; `jpeg` is empty and `error` says why when there is none."""
 
     request: int
     camera: str
@@ -199,10 +197,6 @@ class CameraStatus(_Message, frozen=True):
 
     camera: str
     status: dict[str, Any]
-
-
-class Stop(_Message, frozen=True):
-    """Finish what is in hand, write it down, and leave within the stop time."""
 
 
 # ---- capture <-> inference
@@ -225,8 +219,10 @@ class FrameReady(_Message, frozen=True):
     clock_source: str
 
 
-class Demand(_Message, frozen=True):
-    """The reader is ready for the newest frame of `camera`, and gives back `slots` of `generation`."""
+class FrameRequest(_Message, frozen=True):
+    """Credit for one frame: the reader is ready for the newest of `camera`, and releases `slots` of
+    `generation`. Without `want` it releases them and asks for nothing.
+    """
 
     camera: str
     generation: int
@@ -317,21 +313,20 @@ class Resume(_Message, frozen=True):
 Message = (
     Hello
     | Ready
-    | Trouble
+    | CameraWarning
     | WorkerStatus
     | CaptureAssignment
     | InferAssignment
     | DeliverAssignment
-    | OpenRing
-    | RingGrant
+    | AllocateRing
+    | RingAllocated
     | RingRefused
     | Reclaim
-    | TakePicture
+    | SnapshotRequest
     | CameraStatus
-    | Picture
-    | Stop
+    | Snapshot
     | FrameReady
-    | Demand
+    | FrameRequest
     | SourceState
     | Batch
     | Ack

@@ -53,8 +53,6 @@ class Outbox:
         self._file_bytes = 0
         self._next = 1
         self._last_seqs: dict[str, int] = {}
-        self.overflows = 0  # batches that found no room
-        self.torn_bytes = 0  # bytes after the last whole record when the file was opened
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._load()
@@ -71,15 +69,11 @@ class Outbox:
         """The lowest number that is not acknowledged; `next_number` if there is none."""
         return self._held[0].batch.number if self._held else self._next
 
-    @property
-    def held_bytes(self) -> int:
-        return self._held_bytes
-
     def __len__(self) -> int:
         return len(self._held)
 
     def append(self, batch: Batch) -> bool:
-        """Keep `batch` until it is acknowledged. False: no room for it, counted in `overflows`.
+        """Keep `batch` until it is acknowledged. False: there is no room for it.
 
         Raise ValueError unless it carries `next_number`. When it returns True a kill loses it no more.
         """
@@ -88,7 +82,6 @@ class Outbox:
         payload = encode(batch)
         record = _RECORD.pack(len(payload), zlib.crc32(payload)) + payload
         if self._held_bytes + len(record) > self._max_bytes or not self._write(record):
-            self.overflows += 1
             return False
         self._keep(batch, len(record))
         return True
@@ -137,7 +130,6 @@ class Outbox:
         if size:
             raw = os.pread(self._fd, size, 0)
         if len(raw) < _HEADER.size:
-            self.torn_bytes = len(raw)
             self._empty()
             return
         magic, next_number, crc = _HEADER.unpack_from(raw)
@@ -147,8 +139,7 @@ class Outbox:
         while (batch_end := self._read(raw, at)) is not None:
             batch, at = batch_end
             self._keep(batch, at - self._file_bytes)
-        self.torn_bytes = len(raw) - at
-        if self.torn_bytes:
+        if len(raw) > at:  # a torn tail (clause 3)
             os.ftruncate(self._fd, at)
 
     @staticmethod
@@ -192,9 +183,9 @@ class Outbox:
 
     def _compact(self) -> None:
         """Write the pending records to a new file and put it in this one's place."""
-        fresh_path = self._path.with_suffix(".new")
+        compact_path = self._path.with_suffix(".new")
         try:
-            fd = os.open(fresh_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            fd = os.open(compact_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         except OSError:
             return  # no room even for its name: the old file goes on serving
         head = MAGIC + struct.pack("<Q", self._next)
@@ -205,8 +196,8 @@ class Outbox:
             write_whole(fd, whole)
         except OSError:  # no space: the old file goes on serving
             os.close(fd)
-            fresh_path.unlink()
+            compact_path.unlink()
             return
-        os.replace(fresh_path, self._path)
+        os.replace(compact_path, self._path)
         os.close(self._fd)
         self._fd, self._file_bytes = fd, len(whole)

@@ -16,6 +16,7 @@ from pipelines.actions.compatibility import (
     traits_of,
 )
 from pipelines.camera_rules import CameraRules
+from pipelines.class_names import named
 from pipelines.defaults import with_defaults
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
@@ -51,7 +52,7 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
     else:
         return
     for word, where in _classes_named(with_defaults(camera.rules, spec)):
-        if word not in known:
+        if not named(word, known):
             near = difflib.get_close_matches(word, known, n=1)
             shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
             hint = f"did you mean {near[0]!r}?" if near else f"{whose} has {shown}"

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import cv2
 
+from pipelines.class_names import find
 from pipelines.values import Detections, Image, Labels
 from streamer.errors import SourceEnded, SourceError, StorageError
 from streamer.ipc.atomic_write import replacing
@@ -122,8 +123,8 @@ def write_draft(folder: Path, stem: str, found: Detections, labels: Labels, clas
         return
     rows = []
     for box, class_id in zip(found.boxes_xyxyn.tolist(), found.class_ids.tolist(), strict=True):
-        name = labels.names[class_id]
-        if name in classes:
+        name = find(labels.names[class_id], classes)
+        if name is not None:
             x1, y1, x2, y2 = box
             numbers = ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
             rows.append(f"{list(classes).index(name)} " + " ".join(f"{n:.6f}" for n in numbers) + "\n")

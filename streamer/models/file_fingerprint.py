@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-Mark = tuple[int, int, int] | None  # inode, size, time of change in ns; None: not there
+Fingerprint = tuple[int, int, int] | None  # inode, size, time of change in ns; None: not there
 
 
-def mark_of(file: Path) -> Mark:
+def fingerprint_of(file: Path) -> Fingerprint:
     try:
-        found = file.stat()
+        stat = file.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def marks_of(files: Iterable[Path]) -> tuple[Mark, ...]:
-    return tuple(map(mark_of, files))
+def fingerprints_of(files: Iterable[Path]) -> tuple[Fingerprint, ...]:
+    return tuple(map(fingerprint_of, files))

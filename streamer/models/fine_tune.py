@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.class_names import find
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
@@ -186,8 +187,8 @@ def measure(detector: Detector, held: Sequence[LabelledPicture], labels: Labels)
 
 def _renamed(found: Detections, own: Labels, labels: Labels) -> Detections:
     """With the class ids of `labels`, by the names."""
-    ids = {name: i for i, name in enumerate(labels.names)}
-    there = np.array([ids.get(name, -1) for name in own.names], np.int32)[found.class_ids]
+    ids = {name: i for i, name in enumerate(labels.names)} | {None: -1}
+    there = np.array([ids[find(name, labels.names)] for name in own.names], np.int32)[found.class_ids]
     kept = there >= 0
     return Detections(found.boxes_xyxyn[kept], found.scores[kept], there[kept])
 

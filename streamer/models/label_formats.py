@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import yaml
 
+from pipelines.class_names import find
 from pipelines.values import Floats, Ints
 from streamer.errors import ModelError
 
@@ -191,13 +192,14 @@ def _ids(path: Path, used: list[int], categories: Mapping[int, str], classes: Se
 def _class_ids(names: Sequence[str], classes: Sequence[str], where: Path) -> dict[int, int]:
     """The model's class id of each of `names` by its position; blank names stand for nothing."""
     given = {i: name.strip().lower() for i, name in enumerate(names) if name.strip()}
-    strange = [name for name in given.values() if name not in classes]
+    found = {i: find(name, classes) for i, name in given.items()}
+    strange = [given[i] for i, name in found.items() if name is None]
     if strange:
         raise ModelError(
             f"{where}: class {strange[0]!r} is none of the model's ({', '.join(classes)}): name it as the "
             "model does, or leave it out"
         )
-    return {i: list(classes).index(name) for i, name in given.items()}
+    return {i: list(classes).index(name) for i, name in found.items() if name is not None}
 
 
 def _boxes(rows: Sequence[Sequence[float]], where: str) -> Boxes:

@@ -13,6 +13,7 @@ import numpy as np
 from pipelines.values import Frame, Image, Stamp
 from streamer.errors import SourceEnded, SourceError
 from streamer.sources.base import Source, create_source
+from streamer.sources.urls import is_generated
 
 WIDTH = 640  # pixels, as cameras are analysed unless told otherwise
 LIVE_EVERY_NS = 1_000_000_000  # between two pictures of what has no end
@@ -36,7 +37,7 @@ def clip_source(clip: str, stream: int | None = None) -> Source:
 
     Raises SourceError where there is no such file.
     """
-    if not clip.startswith("synthetic:") and not Path(clip).is_file():
+    if not is_generated(clip) and not Path(clip).is_file():
         raise SourceError(f"{clip}: no such clip: give a video file, or the name of a camera")
     url = clip if ":" in clip or "/" in clip else f"./{clip}"
     return create_source(url, realtime=False, stream=stream)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 
 _ENTRY = np.dtype([("name", "S4"), ("flags", "<u4"), ("offset", "<u4"), ("length", "<u4")])
-_MOST_BYTES = 64 << 20  # of an index: some four million chunks
+_MAX_BYTES = 64 << 20  # of an index: some four million chunks
 _HEADER = struct.Struct("<4sI")
 
 
@@ -37,7 +37,7 @@ def _index(file: BinaryIO) -> bytes:
     while len(header := file.read(_HEADER.size)) == _HEADER.size:
         name, size = _HEADER.unpack(header)
         if name == b"idx1":
-            raw = file.read(size) if size <= _MOST_BYTES else b""
+            raw = file.read(size) if size <= _MAX_BYTES else b""
             return raw if len(raw) == size else b""
         file.seek(size + size % 2, 1)
     return b""

@@ -1,13 +1,10 @@
-"""What every source of pictures is: it opens, reads and raises. Retry lives once, in the capture worker.
-
-A new kind of source is one module with `create(url, options)` and one line in FACTORIES.
-"""
+"""What every source of pictures is: it opens, reads and raises. Retry lives once, in the capture worker."""
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Protocol, cast
 
 import numpy as np
@@ -15,17 +12,8 @@ import numpy as np
 from pipelines.geometry import fit
 from pipelines.values import Image
 from pipelines.video_streams import VideoFacts
-from streamer.errors import ConfigError
 from streamer.ipc.messages import Transport
-from streamer.logs import redact
-from streamer.sources.urls import ALLOWED, check_choice, check_source_url, scheme_of
-
-FACTORIES = {
-    "file": "streamer.sources.file:create",
-    "rtsp": "streamer.sources.rtsp:create",
-    "rtsps": "streamer.sources.rtsp:create",
-    "synthetic": "streamer.sources.synthetic:create",
-}
+from streamer.sources.urls import check_choice, check_source_url, known_scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +139,5 @@ def create_source(
     """The source for `url`, not yet open. Raise ConfigError if no source can be made of the URL."""
     url = check_source_url(url)
     check_choice(url, stream, transport)
-    factory = FACTORIES.get(scheme_of(url))
-    if factory is None:
-        raise ConfigError(f"{redact(url)}: no such source; {ALLOWED}")
-    module, _, name = factory.partition(":")
-    create = cast(_Create, getattr(importlib.import_module(module), name))
+    create = cast(_Create, resolve_name(known_scheme(url).create))
     return create(url, ReadOptions(loop, realtime, open_timeout_s, read_timeout_s, stream, transport))

@@ -12,9 +12,9 @@ from streamer.errors import NoSuchStream, SourceDamaged
 from streamer.sources.packets import Packets
 
 # So far a second picture is looked for: a file that has several videos has them side by side.
-MOST_PACKETS = 4000
-MOST_BYTES = 32_000_000
-MOST_PICTURES = 250  # of one stream, while another one shows no second
+MAX_PACKETS = 4000
+MAX_BYTES = 32_000_000
+MAX_PICTURES = 250  # of one stream, while another one shows no second
 
 
 def choose(
@@ -69,11 +69,11 @@ def _single(streams: Sequence[VideoStream], packets: Packets) -> frozenset[int]:
         return frozenset()
     seen = dict.fromkeys((s.index for s in candidates), 0)
     size = 0
-    for packet in packets.ahead(MOST_PACKETS):
+    for packet in packets.ahead(MAX_PACKETS):
         size += packet.size
         if packet.size and packet.stream_index in seen:
             seen[packet.stream_index] += 1
-        if min(seen.values()) > 1 or max(seen.values()) >= MOST_PICTURES or size > MOST_BYTES:
+        if min(seen.values()) > 1 or max(seen.values()) >= MAX_PICTURES or size > MAX_BYTES:
             break
     if max(seen.values()) < 2:
         return frozenset()

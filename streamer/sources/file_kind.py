@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 _HEAD = 64
-_MOST_BOXES = 10_000
+_MAX_BOXES = 10_000
 _TO_CONVERT = "convert it to MP4 first"
 _PLAYLIST = "not a video, but a playlist, which names other files: give the video itself"
 _SOUND = "not a video, but sound without a picture: give a video"
@@ -56,7 +56,7 @@ def _has_index(path: Path) -> bool:
     try:
         size, at = path.stat().st_size, 0
         with path.open("rb") as file:
-            for _ in range(_MOST_BOXES):
+            for _ in range(_MAX_BOXES):
                 if at + 8 > size:
                     return False
                 file.seek(at)

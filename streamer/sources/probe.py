@@ -14,7 +14,14 @@ from streamer.logs import redact
 from streamer.sources.advice import advise, what_to_try
 from streamer.sources.base import Decoded, Source, create_source
 from streamer.sources.report import ProbeReport, Step
-from streamer.sources.urls import check_choice, check_source_url, host_and_port, scheme_of, split_credentials
+from streamer.sources.urls import (
+    check_choice,
+    check_source_url,
+    host_and_port,
+    known_scheme,
+    scheme_of,
+    split_credentials,
+)
 
 CONNECT_SHARE = 0.3  # of the deadline, for the TCP connection
 MEASURE_S = 3.0  # at least so much video is watched, and on until two key frames were seen
@@ -32,9 +39,9 @@ def probe(
     check_choice(url, stream, transport)
     report = ProbeReport(redact(split_credentials(url)[0]))
     end = time.monotonic() + deadline_s
-    camera = scheme_of(url) in ("rtsp", "rtsps")
+    scheme = known_scheme(url)
     try:
-        if camera:
+        if scheme.network:
             _reach(url, deadline_s * CONNECT_SHARE, report)
         left_s = max(0.5, end - time.monotonic())
         source = create_source(
@@ -45,13 +52,13 @@ def probe(
             stream=stream,
             transport=transport,
         )
-        _open_and_watch(source, end, camera, report)
+        _open_and_watch(source, end, scheme.live, report)
         report.state = "live"
     except SourceError as error:
         report.problem, report.state = str(error), error.state
-        report.advice += what_to_try(url, error) if camera else []
+        report.advice += what_to_try(url, error) if scheme.network else []
     else:
-        report.advice += advise(report) if camera else []
+        report.advice += advise(report) if scheme.live else []
     return report
 
 
@@ -103,7 +110,7 @@ def _ask_options(connection: socket.socket, url: str, end: float) -> bytes:
         return b""  # the open that follows says it better
 
 
-def _open_and_watch(source: Source, end: float, camera: bool, report: ProbeReport) -> None:
+def _open_and_watch(source: Source, end: float, live: bool, report: ProbeReport) -> None:
     begun = time.monotonic()
     name = "open"
     try:
@@ -113,7 +120,7 @@ def _open_and_watch(source: Source, end: float, camera: bool, report: ProbeRepor
         detail = f"{info.codec} {info.width}x{info.height}{over}"
         report.steps.append(Step(name, True, detail, time.monotonic() - begun))
         name, begun = "watch", time.monotonic()
-        watched_s = _watch(source, end, MEASURE_S if camera else FILE_MEASURE_S, camera, report)
+        watched_s = _watch(source, end, MEASURE_S if live else FILE_MEASURE_S, live, report)
         detail = f"{report.frames} pictures, {watched_s:.1f} s of video"
         report.steps.append(Step(name, True, detail, time.monotonic() - begun))
     except SourceError as error:
@@ -123,7 +130,7 @@ def _open_and_watch(source: Source, end: float, camera: bool, report: ProbeRepor
         source.close()
 
 
-def _watch(source: Source, end: float, enough_s: float, camera: bool, report: ProbeReport) -> float:
+def _watch(source: Source, end: float, enough_s: float, live: bool, report: ProbeReport) -> float:
     """Read and measure; returns the seconds of video that were seen. Raise SourceError without a picture."""
     cpu_ns = time.thread_time_ns()
     first: Decoded | None = None
@@ -143,7 +150,7 @@ def _watch(source: Source, end: float, enough_s: float, camera: bool, report: Pr
             report.keyframe_gap_s = max(report.keyframe_gap_s, media_s - keyframe_s)
             report.keyframe_gap_open = False
             keyframe_s = media_s
-        if media_s >= enough_s and not (camera and report.keyframe_gap_open):
+        if media_s >= enough_s and not (live and report.keyframe_gap_open):
             break
     if report.keyframe_gap_open:
         report.keyframe_gap_s = media_s

@@ -14,7 +14,7 @@ import time
 
 from streamer.sources.urls import host_and_port, scheme_of
 
-MOST_BYTES = 65536  # of an answer's header
+MAX_HEADER_BYTES = 65536  # of an answer's header
 KNOWN_ALGORITHMS = ("", "MD5", "MD5-SESS")
 _SCHEME = re.compile(r"www-authenticate:\s*([A-Za-z0-9-]+)\s*(.*)", re.IGNORECASE)
 _ALGORITHM = re.compile(r'\balgorithm\s*=\s*"?([A-Za-z0-9-]+)', re.IGNORECASE)
@@ -70,7 +70,7 @@ def _exchange(connection: socket.socket, url: str, end: float) -> str:
     connection.settimeout(max(0.05, end - time.monotonic()))
     connection.sendall(request.encode("ascii"))
     answer = b""
-    while b"\r\n\r\n" not in answer and len(answer) < MOST_BYTES:
+    while b"\r\n\r\n" not in answer and len(answer) < MAX_HEADER_BYTES:
         connection.settimeout(max(0.05, end - time.monotonic()))
         part = connection.recv(4096)
         if not part or time.monotonic() >= end:

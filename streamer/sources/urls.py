@@ -9,14 +9,22 @@ may always be given apart from the URL.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from streamer.errors import ConfigError
 from streamer.ipc.messages import Transport
 from streamer.logs import URL_START, redact
+from streamer.sources import SOURCES, Scheme
 
-ALLOWED = "allowed are rtsp://HOST/PATH, rtsps://HOST/PATH, a file path, file:///PATH and synthetic:NAME"
+
+def _listed(words: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else "".join(words)
+
+
+ALLOWED = f"allowed are {_listed([scheme.form for scheme in SOURCES.values()])}"
 # FFmpeg keeps user:password, still percent-encoded, in a buffer of 128 bytes and cuts what is longer.
 MAX_CREDENTIALS_BYTES = 127
 
@@ -28,7 +36,6 @@ _SURE_HOST = re.compile(
     r"(?:\[[0-9A-Fa-f:.%]+\]|localhost|[\w-]+(?:\.[\w-]+)+|[\w.-]+(?=:\d))(?::\d{1,5})?(?=[/?#]|$)"
 )
 _UNSENDABLE = re.compile(r"""[^\x21-\x7e]|["<>\\`]|%(?![0-9A-Fa-f]{2})""")
-_NETWORK_SCHEMES = ("rtsp", "rtsps")
 _SAFE = "!$&'()*+,;=-._~"  # sub-delims and unreserved of RFC 3986: need no encoding, which saves room
 
 
@@ -38,6 +45,20 @@ def scheme_of(url: str) -> str:
         return "file"
     found = _SCHEME.match(url)
     return found.group().lower() if found else "file"
+
+
+def known_scheme(url: str) -> Scheme:
+    """The entry of SOURCES for `url`. Raise ConfigError where there is none."""
+    scheme = scheme_of(url)
+    if scheme not in SOURCES:
+        raise ConfigError(f"{redact(url)}: sources of scheme '{scheme}:' are not supported; {ALLOWED}")
+    return SOURCES[scheme]
+
+
+def is_generated(url: str) -> bool:
+    """Whether `url` names a scene that is made here, such as synthetic:street."""
+    scheme = SOURCES.get(scheme_of(url))
+    return scheme is not None and scheme.generated
 
 
 def _authority_end(rest: str) -> int:
@@ -84,8 +105,10 @@ def join_credentials(url: str, user: str | None, password: str | None) -> str:
     if user is None and password is None:
         return clean
     start = URL_START.match(clean)
-    if start is None:
-        raise ConfigError("user and password belong to rtsp:// and rtsps:// URLs only: leave them out")
+    scheme = SOURCES.get(scheme_of(clean))
+    if start is None or (scheme is not None and not scheme.credentials):
+        able = _listed([f"{name}://" for name, scheme in SOURCES.items() if scheme.credentials])
+        raise ConfigError(f"user and password belong to {able} URLs only: leave them out")
     if ":" in (user or ""):
         raise ConfigError("a user name cannot contain ':' (RFC 7617): check the user name")
     userinfo = quote(user or "", safe=_SAFE) + ":" + quote(password or "", safe=_SAFE)
@@ -104,14 +127,10 @@ def check_source_url(url: str) -> str:
         raise ConfigError(f"the source URL is empty: {ALLOWED}")
     if any(ord(c) < 32 or ord(c) == 127 for c in url):
         raise ConfigError("the source URL contains a control character or line break: type it again")
-    scheme = scheme_of(url)
-    if scheme in _NETWORK_SCHEMES:
-        _check_network_url(url, scheme)
-    elif scheme == "file":
-        if url.startswith("file:") and not url.startswith("file:///"):
-            raise ConfigError(f"{redact(url)}: a file URL is file:/// and an absolute path; {ALLOWED}")
-    elif scheme != "synthetic":
-        raise ConfigError(f"{redact(url)}: sources of scheme '{scheme}:' are not supported; {ALLOWED}")
+    if known_scheme(url).network:
+        _check_network_url(url, scheme_of(url))
+    elif url.startswith("file:") and not url.startswith("file:///"):
+        raise ConfigError(f"{redact(url)}: a file URL is file:/// and an absolute path; {ALLOWED}")
     return url
 
 
@@ -131,11 +150,12 @@ def _check_network_url(url: str, scheme: str) -> None:
 
 def check_choice(url: str, stream: int | None, transport: Transport) -> None:
     """Raise ConfigError where the source cannot have such a stream or transport."""
-    scheme = scheme_of(url)
-    if stream is not None and scheme == "synthetic":
-        raise ConfigError(f"{url}: a synthetic scene has no streams to choose from: leave stream out")
-    if transport == "udp" and scheme == "rtsps":
-        raise ConfigError("rtsps goes over TCP alone: leave transport out, or use rtsp://")
+    name, scheme = scheme_of(url), known_scheme(url)
+    if stream is not None and scheme.generated:
+        raise ConfigError(f"{url}: a {name} scene has no streams to choose from: leave stream out")
+    if transport == "udp" and scheme.network and not scheme.udp:
+        able = _listed([f"{name}://" for name, scheme in SOURCES.items() if scheme.udp])
+        raise ConfigError(f"{name} goes over TCP alone: leave transport out, or use {able}")
 
 
 def sendable(url: str) -> str:
@@ -150,7 +170,7 @@ def sendable(url: str) -> str:
 
 
 def host_and_port(url: str) -> tuple[str, int]:
-    """The host (without brackets) and port of an rtsp or rtsps URL; 554 or 322 where none is given."""
+    """The host (without brackets) and port of a network URL; its scheme's port where none is given."""
     clean, _, _ = split_credentials(url)
     start = URL_START.match(clean)
     if start is None:
@@ -160,8 +180,7 @@ def host_and_port(url: str) -> tuple[str, int]:
     found = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d+))?", authority)
     if found is None:
         raise ConfigError(f"{redact(url)}: no host, or no valid port")
-    default = 322 if scheme_of(url) == "rtsps" else 554
-    return found.group(1).strip("[]"), int(found.group(2) or default)
+    return found.group(1).strip("[]"), int(found.group(2) or known_scheme(url).port)
 
 
 def path_of(url: str) -> Path:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Worker(Protocol):
-    """What a process does. `stopping` is set by Stop or a signal; a worker may also set it itself."""
+    """What a process does. `stopping` is set by a signal; a worker may also set it itself."""
 
     stopping: bool
 

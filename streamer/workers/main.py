@@ -1,4 +1,7 @@
-"""Where a worker process begins: `python -m streamer.workers.main ROLE NAME RUNTIME STATE SHARED BEAT`."""
+"""Where a worker process begins: `python -m streamer.workers.main PROGRAM NAME RUNTIME STATE SHARED BEAT`.
+
+PROGRAM is "module:function", as daemon/topology.py has it; BEAT is the worker's place among the heartbeats.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +9,26 @@ import importlib
 import sys
 from pathlib import Path
 
-from streamer.ipc.counters import Books
+from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.logs import setup_daemon
 from streamer.workers.loop import Worker, run
 
 # How long a thread may keep the interpreter while another waits for it: frames pass between threads.
 SWITCH_S = 0.0005
 
-# role -> "module:function"; a capture process never imports a detector, a delivery process no decoder
-ROLES = {
-    "capture": "streamer.workers.capture.worker:create",
-    "infer": "streamer.workers.infer.worker:create",
-    "deliver": "streamer.workers.deliver.worker:create",
-}
-
 
 def main(argv: list[str]) -> int:
-    role, name = argv[0], argv[1]
+    program, name = argv[0], argv[1]
     runtime_dir, state_dir, shared_dir = (Path(text) for text in argv[2:5])
     beat = int(argv[5])
     setup_daemon(name)
     sys.setswitchinterval(SWITCH_S)
-    books = Books.attach(shared_dir / "books")
-    books.beat(beat)
-    module, _, function = ROLES[role].partition(":")
+    counters = FrameCounters.attach(shared_dir / COUNTERS_FILE)
+    counters.beat(beat)
+    module, _, function = program.partition(":")
     create = getattr(importlib.import_module(module), function)
     worker: Worker = create(name, runtime_dir, state_dir, shared_dir)
-    return run(worker, lambda: books.beat(beat))
+    return run(worker, lambda: counters.beat(beat))
 
 
 if __name__ == "__main__":

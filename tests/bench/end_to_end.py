@@ -258,7 +258,7 @@ def start_daemon(base: Path, clip: Path, streams: int, fps: float, zones: bool =
     (daemon.state_dir / "models").symlink_to(store)
     try:
         daemon.start()
-        daemon.wait_for(lambda s: all(c["books"]["inferred"] > 0 for c in s["cameras"]), 30, "first frames")
+        daemon.wait_for(lambda s: all(c["frames"]["inferred"] > 0 for c in s["cameras"]), 30, "first frames")
     except AssertionError:
         daemon.kill()
         raise
@@ -266,7 +266,7 @@ def start_daemon(base: Path, clip: Path, streams: int, fps: float, zones: bool =
 
 
 def inferred(daemon: Daemon) -> int:
-    return sum(c["books"]["inferred"] for c in daemon.status()["cameras"])
+    return sum(c["frames"]["inferred"] for c in daemon.status()["cameras"])
 
 
 def latency(base: Path, clip: Path, seconds: float, streams: int, fps: float = 0.0) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import numpy as np
 from pipelines.camera_rules import CameraRules
 from pipelines.count import CameraCounts
 from pipelines.detect.filter import DetectionFilter
-from pipelines.detect.model import Answers
+from pipelines.detect.model import Postprocessor
 from pipelines.registry import create_detector
 from pipelines.track import create_tracker
 from pipelines.values import Detections, Labels, Stamp
@@ -151,22 +151,22 @@ def _replay(frames: Frames, rules: CameraRules, labels: Labels, cold: bool) -> T
 def _clip(root: Path) -> tuple[Frames, Labels, Callable[[bool], Times]]:
     """What the model finds in the clip, and a function that reads its raw answers again."""
     detector = create_detector("openvino", root / MODEL, threads=1)
-    answers: list[tuple[Answers, Any, Any]] = []
-    original = Answers.read
+    answers: list[tuple[Postprocessor, Any, Any]] = []
+    original = Postprocessor.run
 
-    def read(self: Answers, outputs: Any, placements: Any) -> list[Detections]:
+    def record(self: Postprocessor, outputs: Any, placements: Any, **asked: Any) -> list[Detections]:
         if len(answers) < ANSWERS:
             answers.append((self, [[part.copy() for part in frame] for frame in outputs], placements))
-        return original(self, outputs, placements)
+        return original(self, outputs, placements, **asked)
 
-    with mock.patch.object(Answers, "read", read):
+    with mock.patch.object(Postprocessor, "run", record):
         found = _stamped((n / FPS, boxes) for n, (_, boxes) in enumerate(of_clip(str(root / CLIP), detector)))
 
     def read_again(cold: bool) -> Times:
         watch = _Watch(cold)
-        for answer, outputs, placements in answers * 10:
+        for postprocessor, outputs, placements in answers * 10:
             watch.begin()
-            answer.read(outputs, placements)
+            postprocessor.run(outputs, placements)
             watch.lap("read")
         return watch.mean_us(len(answers) * 10)
 

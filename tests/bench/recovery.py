@@ -71,8 +71,8 @@ def _next_frame(daemon: Daemon, role: str, before: dict[str, Any], pid: int) -> 
         if role == "capture":
             fresh = fresh and camera["epoch"] > before["epoch"]
         if not fresh:
-            base = camera["books"]["inferred"]
-        elif base is None or camera["books"]["inferred"] > base:
+            base = camera["frames"]["inferred"]
+        elif base is None or camera["frames"]["inferred"] > base:
             return time.monotonic()
         time.sleep(0.01)
     raise AssertionError(f"no frame within 30 s:\n{daemon.log()}")

@@ -1,4 +1,4 @@
-"""Kill -9 of workers in the running daemon: what was counted stays, nothing is counted twice, books balance.
+"""Kill -9 of workers in the running daemon: what was counted stays, nothing is counted twice, frames balance.
 
 The clip is read at its own pace and its true crossings are known, so that a loss cannot hide.
 """
@@ -40,9 +40,9 @@ def daemon(short_dir: Path) -> Iterator[Daemon]:
     daemon.kill()
 
 
-def off_by(books: dict[str, Any]) -> int:
-    told = books["inferred"] + books["gated"] + sum(books["dropped"].values()) + books["in_flight"]
-    return int(books["decoded"] - told)
+def off_by(frames: dict[str, Any]) -> int:
+    told = frames["inferred"] + frames["gated"] + sum(frames["dropped"].values()) + frames["in_flight"]
+    return int(frames["decoded"] - told)
 
 
 def finished(status: dict[str, Any]) -> bool:
@@ -103,8 +103,8 @@ def test_killing_delivery_and_redis_twenty_times_each_loses_nothing_and_repeats_
     counted = len(crossing_times(events))
     assert -3 - missed_at_most(events) <= counted - crossings(CLIP_S) <= 3
     assert repeated(events) == 0
-    books = daemon.camera("door")["books"]
-    assert off_by(books) == 0
+    frames = daemon.camera("door")["frames"]
+    assert off_by(frames) == 0
     assert daemon.stop() == 0
 
 
@@ -137,10 +137,10 @@ def test_killing_inference_repeats_nothing_and_loses_at_most_the_batch_in_hand(
     assert crossings(CLIP_S) - len(crossing_times(events)) <= kills + missed_at_most(events) + 1
     buckets = [e["data"] for e in events if e["type"] == "streamer.counts.v1"]
     assert sum("restarted" in b["marks"] for b in buckets) >= 1
-    assert off_by(daemon.camera("door")["books"]) == 0
+    assert off_by(daemon.camera("door")["frames"]) == 0
 
 
-def test_killing_capture_brings_frames_back_within_its_time_and_keeps_the_books(
+def test_killing_capture_brings_frames_back_within_its_time_and_keeps_the_balance(
     daemon: Daemon, clip: Path
 ) -> None:
     for name in ("a", "b"):
@@ -152,13 +152,13 @@ def test_killing_capture_brings_frames_back_within_its_time_and_keeps_the_books(
         daemon.wait_for(
             lambda s, b=before: (
                 s["cameras"][0]["epoch"] > b["a"]["epoch"]
-                and s["cameras"][0]["books"]["inferred"] > b["a"]["books"]["inferred"]
+                and s["cameras"][0]["frames"]["inferred"] > b["a"]["frames"]["inferred"]
             ),
             20,
             f"frames after kill {turn}",
         )
         for found in daemon.status()["cameras"]:
-            assert off_by(found["books"]) == 0, found["books"]
+            assert off_by(found["frames"]) == 0, found["frames"]
     status = daemon.status()
     assert status["cameras"][0]["worker"] != status["cameras"][1]["worker"]  # in quarantine, each alone
     assert daemon.stop() == 0
@@ -168,7 +168,7 @@ def workers(status: dict[str, Any]) -> set[str]:
     return {c["worker"] for c in status["cameras"]}
 
 
-def test_cameras_that_leave_quarantine_share_a_process_and_keep_their_books(
+def test_cameras_that_leave_quarantine_share_a_process_and_keep_their_balance(
     daemon: Daemon, clip: Path
 ) -> None:
     for name in ("a", "b", "c"):
@@ -185,17 +185,17 @@ def test_cameras_that_leave_quarantine_share_a_process_and_keep_their_books(
     daemon.wait_for(lambda s: len(workers(s)) == 3, 20, "a process for each")
     daemon.wait_for(lambda s: all(c["quarantine_s"] for c in s["cameras"]), 5, "it to be told")
     daemon.wait_for(lambda s: len(workers(s)) == 1, 60, "one process again")
-    before = {c["name"]: c["books"]["inferred"] for c in daemon.status()["cameras"]}
+    before = {c["name"]: c["frames"]["inferred"] for c in daemon.status()["cameras"]}
     status = daemon.wait_for(
         lambda s: all(
-            c["state"] == "live" and c["books"]["inferred"] > before[c["name"]] + 20 for c in s["cameras"]
+            c["state"] == "live" and c["frames"]["inferred"] > before[c["name"]] + 20 for c in s["cameras"]
         ),
         60,
         "frames of all",
     )
     for found in status["cameras"]:
         assert found["quarantine_s"] is None
-        assert off_by(found["books"]) == 0, found
-        assert 0 <= found["books"]["in_flight"] <= 3, found
+        assert off_by(found["frames"]) == 0, found
+        assert 0 <= found["frames"]["in_flight"] <= 3, found
     assert len([w for w in status["workers"] if w["role"] == "capture"]) == 1
     assert daemon.stop() == 0

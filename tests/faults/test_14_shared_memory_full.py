@@ -26,7 +26,7 @@ def in_small_shm(daemon: Daemon, kilobytes: int) -> None:
     daemon.command = lambda *args: ["unshare", "-m", "sh", "-c", f'{mount}; exec "$@"', "sh", *plain(*args)]  # type: ignore[method-assign]
 
 
-def test_no_room_for_the_books_ends_the_start_with_the_storage_exit_code(daemon: Daemon) -> None:
+def test_no_room_for_the_counters_ends_the_start_with_the_storage_exit_code(daemon: Daemon) -> None:
     in_small_shm(daemon, 4)
     done = daemon.cli("run", check=False)
     assert done.returncode == 6
@@ -37,10 +37,10 @@ def test_no_room_for_the_books_ends_the_start_with_the_storage_exit_code(daemon:
 def test_no_room_for_a_ring_is_said_of_the_camera_and_the_others_go_on(
     daemon: Daemon, moving_clip: Path
 ) -> None:
-    in_small_shm(daemon, 1400)  # the books and one ring of 4 x 320 x 180 x 3 bytes, not two
+    in_small_shm(daemon, 1400)  # the counters and one ring of 4 x 320 x 180 x 3 bytes, not two
     daemon.write_camera(camera("a", moving_clip, loop=True))
     daemon.start()
-    daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > 10, 30, "camera a")
+    daemon.wait_for(lambda s: s["cameras"][0]["frames"]["inferred"] > 10, 30, "camera a")
     daemon.cli("camera", "add", "b", str(moving_clip), "--loop", "--no-probe")
     status = daemon.wait_for(
         lambda s: len(s["cameras"]) == 2 and s["cameras"][1]["trouble"], 20, "its trouble"
@@ -48,8 +48,8 @@ def test_no_room_for_a_ring_is_said_of_the_camera_and_the_others_go_on(
     trouble = status["cameras"][1]["trouble"]
     assert "a ring of 4 frames of 320x180 needs 0.7 MB" in trouble
     assert any("0.7 MB" in warning for warning in status["warnings"])
-    before = status["cameras"][0]["books"]["inferred"]
-    daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > before + 20, 20, "camera a to go on")
+    before = status["cameras"][0]["frames"]["inferred"]
+    daemon.wait_for(lambda s: s["cameras"][0]["frames"]["inferred"] > before + 20, 20, "camera a to go on")
     assert daemon.camera("a")["opens"] == status["cameras"][0]["opens"]
     assert daemon.stop() == 0
 
@@ -72,17 +72,17 @@ def test_a_camera_that_opens_while_shared_memory_is_full_sees_when_there_is_room
     in_small_shm(daemon, 4000)
     daemon.write_camera(camera("a", moving_clip, loop=True))
     daemon.start()
-    daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > 0, 30, "camera a")
+    daemon.wait_for(lambda s: s["cameras"][0]["frames"]["inferred"] > 0, 30, "camera a")
     filler = fill_shm(daemon)
     daemon.cli("camera", "add", "b", str(moving_clip), "--loop", "--no-probe")
     status = daemon.wait_for(
-        lambda s: s["cameras"][1]["books"]["dropped"].get("no_storage", 0) > 5, 20, "frames without a ring"
+        lambda s: s["cameras"][1]["frames"]["dropped"].get("no_storage", 0) > 5, 20, "frames without a ring"
     )
     starved = status["cameras"][1]
     assert starved["state"] == "no_storage"
     assert "a ring of 4 frames of 320x180 needs 0.7 MB" in starved["detail"]
     filler.unlink()
-    status = daemon.wait_for(lambda s: s["cameras"][1]["books"]["inferred"] > 5, 45, "camera b")
+    status = daemon.wait_for(lambda s: s["cameras"][1]["frames"]["inferred"] > 5, 45, "camera b")
     assert (status["cameras"][1]["state"], status["cameras"][1]["trouble"]) == ("live", "")
     states = [e["data"]["state"] for e in daemon.events("b") if e["type"] == "streamer.camera.state.v1"]
     assert states[:3] == ["connecting", "no_storage", "live"]
@@ -95,11 +95,11 @@ def test_the_ring_of_a_camera_that_is_disabled_makes_room_for_one_that_waits(
     in_small_shm(daemon, 1400)
     daemon.write_camera(camera("a", moving_clip, loop=True))
     daemon.start()
-    daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > 0, 30, "camera a")
+    daemon.wait_for(lambda s: s["cameras"][0]["frames"]["inferred"] > 0, 30, "camera a")
     daemon.cli("camera", "add", "b", str(moving_clip), "--loop", "--no-probe")
     daemon.wait_for(lambda s: s["cameras"][1]["state"] == "no_storage", 20, "its state")
     daemon.cli("camera", "disable", "a")
-    daemon.wait_for(lambda s: s["cameras"][1]["books"]["inferred"] > 5, 45, "camera b")
+    daemon.wait_for(lambda s: s["cameras"][1]["frames"]["inferred"] > 5, 45, "camera b")
     assert daemon.stop() == 0
 
 
@@ -114,5 +114,5 @@ def test_a_camera_that_opens_while_the_disk_refuses_its_epoch_sees_when_it_is_we
     status = daemon.wait_for(lambda s: s["cameras"][0]["state"] == "no_storage", 20, "its state")
     assert "cannot be written" in status["cameras"][0]["detail"]
     epochs.rmdir()
-    daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > 5, 45, "camera a")
+    daemon.wait_for(lambda s: s["cameras"][0]["frames"]["inferred"] > 5, 45, "camera a")
     assert daemon.stop() == 0

@@ -25,7 +25,7 @@ def serving(daemon: Daemon, moving_clip: Path, tmp_path: Path) -> Daemon:
     )
     daemon.write_camera({**camera("a", moving_clip, loop=True), "model": "good"})
     daemon.start()
-    daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > 5, 40, "frames")
+    daemon.wait_for(lambda s: s["cameras"][0]["frames"]["inferred"] > 5, 40, "frames")
     daemon.wait_for(lambda _: serves(daemon, "/good/"), 10, "the model to be told")
     return daemon
 
@@ -37,7 +37,7 @@ def serves(daemon: Daemon, model: str) -> bool:
 def goes_on(daemon: Daemon) -> None:
     before = daemon.camera("a")
     daemon.wait_for(
-        lambda s: s["cameras"][0]["books"]["inferred"] > before["books"]["inferred"] + 5, 20, "more frames"
+        lambda s: s["cameras"][0]["frames"]["inferred"] > before["frames"]["inferred"] + 5, 20, "more frames"
     )
     assert daemon.camera("a")["opens"] == before["opens"]
 
@@ -111,6 +111,6 @@ def test_a_camera_whose_model_is_damaged_says_so_and_sees_again_once_it_is_mende
     assert (check.returncode, check.stderr) == (5, f"error: {warning}\n")
     path.write_bytes(whole)
     daemon.wait_for(
-        lambda s: s["cameras"][0]["books"]["inferred"] > 5 and not s["warnings"], 20, "the camera to see"
+        lambda s: s["cameras"][0]["frames"]["inferred"] > 5 and not s["warnings"], 20, "the camera to see"
     )
     assert daemon.cli("run", "--check").stderr == ""

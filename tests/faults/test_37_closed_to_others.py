@@ -21,7 +21,7 @@ def mode(path: Path) -> int:
 def test_sockets_segments_and_the_ledger_are_private(daemon: Daemon, moving_clip: Path) -> None:
     daemon.write_camera(camera("a", moving_clip, loop=True))
     daemon.start()
-    daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > 5, 30, "frames")
+    daemon.wait_for(lambda s: s["cameras"][0]["frames"]["inferred"] > 5, 30, "frames")
     assert mode(daemon.state_dir) & 0o007 == 0
     assert mode(daemon.runtime_dir) & 0o007 == 0
     for path in daemon.runtime_dir.iterdir():
@@ -49,7 +49,7 @@ def test_a_killed_supervisor_leaves_no_process_and_its_segments_go_at_the_next_s
     for pid in workers:
         daemon.wait_until_gone(pid, 10)
     daemon.start()
-    status = daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > 5, 30, "frames again")
+    status = daemon.wait_for(lambda s: s["cameras"][0]["frames"]["inferred"] > 5, 30, "frames again")
     assert status["cameras"][0]["epoch"] == 2
     assert daemon.stop() == 0
 

@@ -10,7 +10,7 @@ import zmq
 
 from streamer.errors import ConfigError
 from streamer.ipc.bus import Bus, Received
-from streamer.ipc.messages import Ack, Demand, Hello, Message
+from streamer.ipc.messages import Ack, FrameRequest, Hello, Message
 from tests.patience import patient
 
 
@@ -32,8 +32,8 @@ def test_a_client_is_known_by_its_name_and_answered(runtime_dir: Path) -> None:
         assert client.send(Hello("capture-0", 7))
         (received,) = receive(here)
         assert (received.peer, received.message) == ("capture-0", Hello("capture-0", 7))
-        assert server.send("capture-0", Demand("door", 3, (1, 2)))
-        assert messages(receive(there)) == [Demand("door", 3, (1, 2))]
+        assert server.send("capture-0", FrameRequest("door", 3, (1, 2)))
+        assert messages(receive(there)) == [FrameRequest("door", 3, (1, 2))]
 
 
 def test_a_peer_that_is_not_there_is_told_by_false_and_not_by_waiting(runtime_dir: Path) -> None:

@@ -12,23 +12,23 @@ import pytest
 from pipelines.values import Image
 from streamer.errors import CapacityError
 from streamer.ipc.bus import Bus
-from streamer.ipc.counters import Balance, Books
+from streamer.ipc.counters import COUNTERS_FILE, Balance, FrameCounters
 from streamer.ipc.frame_ring import RingMemory
 from streamer.ipc.messages import (
+    AllocateRing,
     CaptureAssignment,
     CaptureCamera,
-    Demand,
     FrameReady,
+    FrameRequest,
     Message,
-    OpenRing,
     Reclaim,
-    RingGrant,
+    RingAllocated,
     RingRefused,
+    Snapshot,
+    SnapshotRequest,
     SourceState,
-    TakePicture,
     WorkerStatus,
 )
-from streamer.ipc.messages import Picture as AsJpeg
 from streamer.sources.base import Decoded, SourceInfo
 from streamer.workers.capture import camera_thread as reader
 from streamer.workers.capture import retired, ring_request
@@ -80,7 +80,7 @@ class Around:
     """The worker and everything around it."""
 
     def __init__(self, runtime_dir: Path, shared_dir: Path) -> None:
-        self.books = Books.create(shared_dir / "books")
+        self.counters = FrameCounters.create(shared_dir / COUNTERS_FILE)
         self.worker = CaptureWorker("capture-0", runtime_dir, shared_dir)
         self.bus = Bus(runtime_dir)
         self.supervisor, self.infer = self.bus.serve("supervisor"), self.bus.serve("infer-0")
@@ -116,18 +116,18 @@ class Around:
         self.until(lambda: self.supervisor.send("capture-0", CaptureAssignment(0, cameras)), "its hello")
         self.turn()
 
-    def question(self, camera: str = "gate") -> OpenRing:
+    def question(self, camera: str = "gate") -> AllocateRing:
         """The next one of `camera`; what was heard before is forgotten."""
-        asked = lambda: [m for m in self.heard if isinstance(m, OpenRing) and m.camera == camera]  # noqa: E731
+        asked = lambda: [m for m in self.heard if isinstance(m, AllocateRing) and m.camera == camera]  # noqa: E731
         self.until(asked, f"a question for the ring of {camera}")
         return asked()[-1]
 
-    def grant(self, question: OpenRing, generation: int = 1) -> None:
+    def grant(self, question: AllocateRing, generation: int = 1) -> None:
         path = self._shared_dir / f"{question.camera}.{generation}"
         RingMemory.create(path, 4, question.width, question.height)
         self.supervisor.send(
             "capture-0",
-            RingGrant(
+            RingAllocated(
                 question.camera,
                 str(path),
                 generation,
@@ -139,18 +139,18 @@ class Around:
             ),
         )
 
-    def refuse(self, question: OpenRing, text: str = "the disk is full") -> None:
+    def refuse(self, question: AllocateRing, text: str = "the disk is full") -> None:
         self.supervisor.send("capture-0", RingRefused(question.camera, question.opening, text))
 
     def frame(self, camera: str = "gate", generation: int = 1) -> None:
         """Ask for a frame of `camera` and wait for it."""
         before = len(self.of(FrameReady))
-        demand = Demand(camera, generation, ())
+        demand = FrameRequest(camera, generation, ())
         self.until(lambda: self.infer.send("capture-0", demand), "the capture worker at inference")
         self.until(lambda: len(self.of(FrameReady)) > before, f"a frame of {camera}")
 
     def balance(self, row: int = 0) -> Balance:
-        return self.books.balance(row)
+        return self.counters.balance(row)
 
     def close(self) -> None:
         for source in self.sources:
@@ -230,7 +230,7 @@ def test_a_file_that_is_not_live_waits_for_its_ring_and_loses_no_frame(around: A
 def test_a_ring_that_cannot_be_mapped_is_asked_for_again(around: Around) -> None:
     around.assign(camera())
     question = around.question()
-    gone = RingGrant("gate", "/nowhere/gate.1", 1, 1, 4, WIDTH, HEIGHT, question.opening)
+    gone = RingAllocated("gate", "/nowhere/gate.1", 1, 1, 4, WIDTH, HEIGHT, question.opening)
     around.supervisor.send("capture-0", gone)
     around.until(lambda: "no_storage" in around.states(), "what is wrong")
     around.grant(question, 2)
@@ -256,13 +256,13 @@ def test_a_frame_that_cannot_be_converted_is_dropped_and_ends_no_process(
     monkeypatch.setattr(Picture, "odd", True)
     around.assign(camera())
     around.grant(around.question())
-    around.until(lambda: around.infer.send("capture-0", Demand("gate", 1, ())), "the capture worker")
+    around.until(lambda: around.infer.send("capture-0", FrameRequest("gate", 1, ())), "the capture worker")
     for count in (1, 2):
         around.until(lambda n=count: around.balance().dropped == {"damaged": n}, "the drop")
         around.sources[0].shoot()  # the demand stands: nothing has come of it
-    around.supervisor.send("capture-0", TakePicture(7, "gate", 0))
-    around.until(lambda: around.of(AsJpeg), "the answer")
-    assert [m.error for m in around.heard if isinstance(m, AsJpeg)] == ["the picture could not be encoded"]
+    around.supervisor.send("capture-0", SnapshotRequest(7, "gate", 0))
+    around.until(lambda: around.of(Snapshot), "the answer")
+    assert [m.error for m in around.heard if isinstance(m, Snapshot)] == ["the picture could not be encoded"]
     assert len([r for r in caplog.records if "could not be converted" in r.getMessage()]) == 1
     monkeypatch.setattr(Picture, "odd", False)
     around.sources[0].shoot()
@@ -278,9 +278,9 @@ def test_a_demand_that_found_no_slot_free_is_answered_when_one_is_given_back(aro
         around.frame()
         around.sources[0].shoot()
     held = around.of(FrameReady)
-    around.infer.send("capture-0", Demand("gate", 1, ()))
+    around.infer.send("capture-0", FrameRequest("gate", 1, ()))
     around.until(lambda: around.balance().dropped.get("no_slot"), "the drop")
-    around.infer.send("capture-0", Demand("gate", 1, (held[0].slot,), want=False))  # type: ignore[union-attr]
+    around.infer.send("capture-0", FrameRequest("gate", 1, (held[0].slot,), want=False))  # type: ignore[union-attr]
     around.sources[0].shoot()
     around.until(lambda: len(around.of(FrameReady)) == 5, "the answer")
 
@@ -330,7 +330,7 @@ def test_a_changed_camera_is_opened_when_its_old_connection_is_gone(
     assert around.sources[1].url == "rtsp://box/3"
 
 
-def test_a_changed_camera_does_not_wait_for_ever_and_its_old_thread_leaves_its_books_alone(
+def test_a_changed_camera_does_not_wait_for_ever_and_its_old_thread_leaves_its_counters_alone(
     around: Around, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(capture, "HANDOVER_S", 0.0)
@@ -355,7 +355,7 @@ def test_a_reader_that_died_while_a_camera_waits_to_be_opened_is_buried(
     hanging(around)
     around.assign(camera(url="rtsp://box/2"))
     around.supervisor.send("capture-0", Reclaim("gate", 5))
-    around.until(lambda: around.books.reclaimed(0) == 5, "the reclaim")
+    around.until(lambda: around.counters.reclaimed(0) == 5, "the reclaim")
     assert around.balance().dropped == {"worker_died": 1}
     assert around.balance().off_by == 0
 

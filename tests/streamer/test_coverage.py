@@ -33,8 +33,8 @@ def spent(data: dict[str, dict[str, float]]) -> dict[str, float]:
     return {kind: s for kind, s in data["coverage"].items() if s}
 
 
-def closed(coverage: Coverage, now_s: float, books: Balance = EMPTY, stopping: bool = False) -> list[dict]:  # type: ignore[type-arg]
-    return [data for _, data in coverage.close_due(T0 + int(now_s * S), books, stopping)]
+def closed(coverage: Coverage, now_s: float, balance: Balance = EMPTY, stopping: bool = False) -> list[dict]:  # type: ignore[type-arg]
+    return [data for _, data in coverage.close_due(T0 + int(now_s * S), balance, stopping)]
 
 
 def test_a_minute_watched_from_end_to_end_is_seen() -> None:

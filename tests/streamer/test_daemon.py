@@ -27,13 +27,13 @@ def daemon(short_dir: Path) -> Iterator[Daemon]:
     daemon.kill()
 
 
-def off_by(books: dict[str, Any]) -> int:
+def off_by(frames: dict[str, Any]) -> int:
     return int(
-        books["decoded"]
-        - books["inferred"]
-        - books["gated"]
-        - sum(books["dropped"].values())
-        - books["in_flight"]
+        frames["decoded"]
+        - frames["inferred"]
+        - frames["gated"]
+        - sum(frames["dropped"].values())
+        - frames["in_flight"]
     )
 
 
@@ -46,7 +46,7 @@ def ended(status: dict[str, Any]) -> bool:
 
 
 def idle(status: dict[str, Any]) -> bool:
-    return all(c["books"]["in_flight"] == 0 for c in status["cameras"])
+    return all(c["frames"]["in_flight"] == 0 for c in status["cameras"])
 
 
 def delivered(status: dict[str, Any]) -> bool:
@@ -60,11 +60,12 @@ def test_a_clip_read_as_fast_as_it_is_inferred_gives_its_counts_and_drops_nothin
     daemon.write_camera(camera("door", clip, realtime=False))
     daemon.start()
     status = daemon.wait_for(lambda s: ended(s) and idle(s) and delivered(s), 60, "the clip's end")
-    books = status["cameras"][0]["books"]
-    assert off_by(books) == 0
-    assert books["in_flight"] == 0
-    assert books["dropped"] == {}
-    assert books["inferred"] == 500
+    frames = status["cameras"][0]["frames"]
+    assert off_by(frames) == 0
+    assert status["cameras"][0]["books"] == frames, "its older name"
+    assert frames["in_flight"] == 0
+    assert frames["dropped"] == {}
+    assert frames["inferred"] == 500
     events = daemon.events("door")
     assert abs(len(crossed(events)) - crossings(20.0)) <= 1  # the one that is on the line at the first frame
     assert {e["data"]["direction"] for e in crossed(events)} == {"right"}
@@ -72,7 +73,7 @@ def test_a_clip_read_as_fast_as_it_is_inferred_gives_its_counts_and_drops_nothin
     assert daemon.stop() == 0
 
 
-def test_live_clips_keep_their_books_at_every_moment_and_tell_their_states(
+def test_live_clips_keep_their_balance_at_every_moment_and_tell_their_states(
     daemon: Daemon, clip: Path
 ) -> None:
     for name in ("a", "b", "c"):
@@ -80,14 +81,14 @@ def test_live_clips_keep_their_books_at_every_moment_and_tell_their_states(
     daemon.start()
     for _ in range(40):
         for found in daemon.status()["cameras"]:
-            assert off_by(found["books"]) == 0, found["books"]
+            assert off_by(found["frames"]) == 0, found["frames"]
             # four slots, one held, one being converted, one sent
-            assert 0 <= found["books"]["in_flight"] <= 7
+            assert 0 <= found["frames"]["in_flight"] <= 7
     # A source has ended before its last frame has been looked at.
     status = daemon.wait_for(lambda s: ended(s) and idle(s) and delivered(s), 60, "the clips' end")
     for found in status["cameras"]:
-        assert off_by(found["books"]) == 0
-        assert found["books"]["decoded"] == 500
+        assert off_by(found["frames"]) == 0
+        assert found["frames"]["decoded"] == 500
     states = [e["data"]["state"] for e in daemon.events("a") if e["type"] == "streamer.camera.state.v1"]
     assert states == ["connecting", "live", "ended"]
     assert daemon.stop() == 0
@@ -130,11 +131,11 @@ def test_a_change_is_applied_within_two_seconds_and_touches_no_other_camera(
 ) -> None:
     daemon.write_camera(camera("a", clip, loop=True))
     daemon.start()
-    before = daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > 20, 30, "frames")["cameras"][0]
+    before = daemon.wait_for(lambda s: s["cameras"][0]["frames"]["inferred"] > 20, 30, "frames")["cameras"][0]
     answer = daemon.cli("camera", "add", "b", str(clip), "--loop")
     assert "config_rev" in answer.stdout + answer.stderr
     daemon.wait_for(
-        lambda s: len(s["cameras"]) == 2 and s["cameras"][1]["books"]["inferred"] > 0, 10, "camera b"
+        lambda s: len(s["cameras"]) == 2 and s["cameras"][1]["frames"]["inferred"] > 0, 10, "camera b"
     )
     daemon.cli("line", "add", "a", "second", "0.3,1", "0.3,0")
     daemon.cli("camera", "disable", "b")
@@ -160,7 +161,7 @@ def test_a_fresh_daemon_looks_with_the_detector_of_the_package_and_with_motion_w
         daemon.write_camera({**camera("b", clip, loop=True), "model": "motion"})
         daemon.start()
         status = daemon.wait_for(
-            lambda s: all(c["books"]["inferred"] and c["detector"] for c in s["cameras"]), 60, "frames"
+            lambda s: all(c["frames"]["inferred"] and c["detector"] for c in s["cameras"]), 60, "frames"
         )
         names = {c["name"]: c["detector"]["name"] for c in status["cameras"]}
         assert names == {"a": "default (in the package)", "b": "motion"}

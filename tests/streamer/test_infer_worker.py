@@ -155,8 +155,8 @@ def test_a_frame_that_is_refused_costs_the_other_cameras_of_its_batch_nothing(
             rig.hand(camera, number)
         rig.until(lambda n=number: all(rig._answered(c) == n + 1 for c in ("gate", "bad", "yard")))
     rig.settle()
-    assert [rig.books.balance(row).inferred for row in range(3)] == [30, 0, 30]
-    assert rig.books.balance(1).dropped == {"refused": 30}
+    assert [rig.counters.balance(row).inferred for row in range(3)] == [30, 0, 30]
+    assert rig.counters.balance(1).dropped == {"refused": 30}
     assert rig.worker._cameras["bad"].trouble == "frame not used: a score that is not a number"
     assert rig.worker._cameras["gate"].trouble == ""
     crossed = Counter(record.camera for record in rig.records if record.type == LINE_CROSSED)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from streamer.ipc.bus import Bus
-from streamer.ipc.messages import Hello, Message, OpenRing, RingGrant, SourceState
+from streamer.ipc.messages import AllocateRing, Hello, Message, RingAllocated, SourceState
 from tests.daemon import Daemon
 from tests.moving import camera, write_moving_clip
 from tests.patience import patient
@@ -45,8 +45,8 @@ def rings(daemon: Daemon) -> set[str]:
     return {name.rsplit(".", 1)[0] for name in names if name.rpartition(".")[2].isdigit()}
 
 
-def open_ring(name: str) -> OpenRing:
-    return OpenRing(WORKER, name, 320, 180, 1)
+def open_ring(name: str) -> AllocateRing:
+    return AllocateRing(WORKER, name, 320, 180, 1)
 
 
 def say_as_the_worker(daemon: Daemon, *messages: Message) -> None:
@@ -68,7 +68,7 @@ def granted_to_the_worker(daemon: Daemon, *names: str) -> set[str]:
         deadline_s = time.monotonic() + patient(ANSWER_LIMIT_S)
         while names[-1] not in granted and time.monotonic() < deadline_s:
             for received in bus.poll(0.1):
-                if isinstance(received.message, RingGrant):
+                if isinstance(received.message, RingAllocated):
                     granted.add(received.message.camera)
     return granted
 
@@ -82,7 +82,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 def live(daemon: Daemon, name: str) -> None:
     daemon.wait_for(
-        lambda s: any(c["name"] == name and c["books"]["inferred"] for c in s["cameras"]), 20, name
+        lambda s: any(c["name"] == name and c["frames"]["inferred"] for c in s["cameras"]), 20, name
     )
 
 

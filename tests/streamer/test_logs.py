@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from streamer.logs import PLAIN, RedactingFormatter, Tally
+from streamer.logs import PLAIN, RedactingFormatter
 
 SCRIPT = """
 import logging, sys
@@ -60,23 +60,6 @@ def test_a_process_logs_to_standard_error_as_its_place_asks(journal: bool) -> No
         assert all(line[0] == "<" for line in lines)
     else:
         assert lines[0].endswith(" I capture-0: opening rtsp://***@10.0.0.5/live")
-
-
-def test_what_happens_often_is_told_once_a_second_with_its_number() -> None:
-    now_s = [100.0]
-    told: list[tuple[str, int]] = []
-    tally = Tally(lambda key, n: told.append((key, n)), clock=lambda: now_s[0])
-    for _ in range(31):
-        tally.add("discarding")
-    assert told == [("discarding", 1)], "the first at once"
-    now_s[0] = 101.0
-    tally.add("discarding")
-    tally.add("torn", 2)
-    assert told[1:] == [("discarding", 31)]
-    now_s[0] = 102.0
-    tally.tick()
-    tally.tick()
-    assert told[2:] == [("torn", 2)], "and the last of a burst too"
 
 
 DIES = """

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.api.apply_change import apply_change
+from streamer.api.apply_change import AnyChange, apply_change
 from streamer.api.arguments import read_arguments
-from streamer.api.change_schema import AnyChange
 from streamer.config.store import ConfigStore
 from streamer.daemon.operations import OPERATIONS, Answer, NoArguments, Operation, SnapshotArguments, serve
 from streamer.daemon.supervisor import Supervisor
@@ -58,7 +57,7 @@ class Site:
         apply_change(self.store, wanted)
         return 1
 
-    def take_picture(self, camera: str, width: int, answer: Answer) -> None:
+    def take_snapshot(self, camera: str, width: int, answer: Answer) -> None:
         self.store.load().known_camera(camera)
         answer.reply({"camera": camera, "width": width})
 

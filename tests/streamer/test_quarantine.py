@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamer.daemon.quarantine import LONGEST_TERM_S, TERM_S, WINDOW_S, Quarantine
+from streamer.daemon.process_manager import MAX_TERM_S, TERM_S, WINDOW_S, Quarantine
 
 
 def test_the_second_death_separates_the_cameras() -> None:
@@ -74,7 +74,7 @@ def test_cameras_that_are_separated_again_stay_twice_as_long_but_never_for_good(
     clock = Clock(quarantine)
     for turn in range(8):
         clock.die("a", "b")
-        term_s = min(TERM_S * 2**turn, LONGEST_TERM_S)
+        term_s = min(TERM_S * 2**turn, MAX_TERM_S)
         assert clock.passes(term_s - 1, "a", "b") == set()
         assert clock.passes(1, "a", "b") == {"a", "b"}
 

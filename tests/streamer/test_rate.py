@@ -7,7 +7,7 @@ from streamer.workers.rate import Rate
 
 def test_what_was_counted_before_the_first_reading_is_in_no_rate() -> None:
     rate = Rate()
-    rate.read(372, 100.0)  # a camera that was changed goes on in the books of before
+    rate.read(372, 100.0)  # a camera that was changed goes on in the counters of before
     assert rate.per_s == 0.0
     rate.read(382, 101.0)
     assert rate.per_s == 10.0

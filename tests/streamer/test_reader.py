@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.ipc.counters import Books
+from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.messages import CaptureCamera
 from streamer.sources import retry
 from streamer.sources.base import create_source
@@ -22,7 +22,7 @@ def test_a_short_clip_that_loops_is_logged_once_and_told_at_every_turn(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clip = make_clip(tmp_path / "clip.mp4", frames=5)
-    books = Books.create(tmp_path / "books")
+    counters = FrameCounters.create(tmp_path / COUNTERS_FILE)
     camera = CaptureCamera("gate", 0, str(clip), "infer-0", 64, 0.0, True, True, 5.0, 5.0)
     told: list[StateChange] = []
     looped = threading.Event()
@@ -32,7 +32,7 @@ def test_a_short_clip_that_loops_is_logged_once_and_told_at_every_turn(
         if len([change for change in told if change.state == "live"]) >= 3:
             looped.set()
 
-    reader = CameraReader(camera, books.capture(0), wake)
+    reader = CameraReader(camera, counters.capture(0), wake)
     with caplog.at_level(logging.INFO, "streamer.workers.capture.camera_thread"):
         reader.start()
         assert looped.wait(patient(20))
@@ -57,7 +57,7 @@ def test_an_error_that_nobody_foresaw_is_the_camera_s_state_and_it_is_opened_aga
 
     monkeypatch.setattr(reading, "create_source", create)
     monkeypatch.setattr(retry, "FIRST_S", 0.01)
-    books = Books.create(tmp_path / "books")
+    counters = FrameCounters.create(tmp_path / COUNTERS_FILE)
     camera = CaptureCamera("gate", 0, str(clip), "infer-0", 64, 0.0, True, True, 5.0, 5.0)
     told: list[StateChange] = []
     live = threading.Event()
@@ -67,7 +67,7 @@ def test_an_error_that_nobody_foresaw_is_the_camera_s_state_and_it_is_opened_aga
         if told and told[-1].state == "live":
             live.set()
 
-    reader = CameraReader(camera, books.capture(0), wake)
+    reader = CameraReader(camera, counters.capture(0), wake)
     with caplog.at_level(logging.ERROR, "streamer.workers.capture.camera_thread"):
         reader.start()
         assert live.wait(20)

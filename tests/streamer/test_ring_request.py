@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from streamer.ipc.messages import OpenRing, SourceState
+from streamer.ipc.messages import AllocateRing, SourceState
 from streamer.workers.capture.ring_request import CAP_S, FIRST_S, UNANSWERED_S, RingRequest
 
 
 def request() -> RingRequest:
-    return RingRequest(OpenRing("capture-0", "gate", 64, 36, 1), SourceState("gate", "live", "", 0))
+    return RingRequest(AllocateRing("capture-0", "gate", 64, 36, 1), SourceState("gate", "live", "", 0))
 
 
 def test_it_is_asked_at_once_and_then_not_before_the_answer_is_late() -> None:

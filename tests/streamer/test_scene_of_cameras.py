@@ -110,7 +110,7 @@ def test_a_model_that_cannot_be_used_is_one_line_and_the_camera_goes_on(
     daemon.start()
     status = daemon.wait_for(lambda s: s["cameras"][0]["trouble"], 20, "a complaint")
     assert status["cameras"][0]["trouble"].startswith("scene: /none/x.onnx")
-    daemon.wait_for(lambda s: s["cameras"][0]["books"]["inferred"] > 5, 20, "frames all the same")
+    daemon.wait_for(lambda s: s["cameras"][0]["frames"]["inferred"] > 5, 20, "frames all the same")
     edited = tmp_path / model.name
     edited.write_bytes(model.read_bytes() + b"\0")
     edited.with_suffix(".yaml").write_text(model.with_suffix(".yaml").read_text())

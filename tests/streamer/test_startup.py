@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from streamer.daemon import startup
-from streamer.daemon.process_manager import BEAT_LIMIT_S, Member
-from streamer.daemon.startup import Startup
-from streamer.daemon.systemd_notify import Notifier
-from streamer.daemon.topology import Role, WorkerSpec
+from streamer.daemon import systemd_notify
+from streamer.daemon.process_manager import BEAT_LIMIT_S, WorkerProcess
+from streamer.daemon.process_spec import WorkerSpec
+from streamer.daemon.systemd_notify import Notifier, Startup
+from streamer.daemon.topology import PROCESSES
 from tests.daemon import Daemon
 
 MORE_TIME = "EXTEND_TIMEOUT_USEC=30000000"
@@ -34,17 +34,17 @@ class Site:
         self._sock = sock
         self.clock = Clock()
         self.beat_age_s = 0.5
-        self.infer, self.deliver = self._member("infer-0", "infer"), self._member("deliver", "deliver")
-        self.capture = self._member("capture-0", "capture")
-        members = {m.spec.name: m for m in (self.infer, self.deliver, self.capture)}
-        fleet: Any = SimpleNamespace(members=members, beat_age_s=lambda _member: self.beat_age_s)
+        self.infer, self.deliver = self._process("infer-0", "infer"), self._process("deliver", "deliver")
+        self.capture = self._process("capture-0", "capture")
+        processes = {m.spec.name: m for m in (self.infer, self.deliver, self.capture)}
+        manager: Any = SimpleNamespace(processes=processes, beat_age_s=lambda _process: self.beat_age_s)
         self.notifier = Notifier({"NOTIFY_SOCKET": path})
-        self.startup = Startup(self.notifier, fleet, self.clock)
+        self.startup = Startup(self.notifier, manager, self.clock)
 
     @staticmethod
-    def _member(name: str, role: Role) -> Member:
+    def _process(name: str, role: str) -> WorkerProcess:
         child: Any = SimpleNamespace(pid=1)
-        return Member(WorkerSpec(name, role), 0, child)
+        return WorkerProcess(WorkerSpec(name, next(p for p in PROCESSES if p.role == role)), 0, child)
 
     def tick(self, after_s: float) -> list[str]:
         self.clock.now_s += after_s
@@ -73,7 +73,7 @@ def test_while_workers_get_ready_more_time_is_asked_for_and_then_ready_is_told_o
     assert site.tick(1) == [], "not at every turn"
     for _ in range(60):
         site.deliver.ready_rev = 1
-        assert MORE_TIME in site.tick(startup.EVERY_S)
+        assert MORE_TIME in site.tick(systemd_notify.EXTEND_EVERY_S)
     site.infer.ready_rev = 1  # a capture worker need not be
     assert "READY=1" in site.tick(1)
     site.infer.ready_rev = -1
@@ -81,9 +81,9 @@ def test_while_workers_get_ready_more_time_is_asked_for_and_then_ready_is_told_o
 
 
 def test_a_start_is_not_extended_without_end(site: Site) -> None:
-    site.clock.now_s = startup.MOST_S
+    site.clock.now_s = systemd_notify.MAX_START_S
     assert MORE_TIME in site.tick(0)
-    assert site.tick(startup.EVERY_S) == []
+    assert site.tick(systemd_notify.EXTEND_EVERY_S) == []
 
 
 @pytest.mark.parametrize("trouble", ["hangs", "is away", "keeps dying"])
@@ -93,7 +93,7 @@ def test_a_worker_that_makes_no_progress_gets_no_more_time(site: Site, trouble: 
     elif trouble == "is away":
         site.infer.child = None
     else:
-        site.infer.restarts = startup.MOST_RESTARTS
+        site.infer.restarts = systemd_notify.MAX_RESTARTS
     assert site.tick(0) == []
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from streamer.api.change_schema import CameraSwitch
+from streamer.api.apply_change import CameraSwitch
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
 from streamer.daemon.status import well_formed
 from streamer.daemon.supervisor import Supervisor
 from streamer.errors import CapacityError, NotApplied
-from streamer.ipc.messages import Trouble, WorkerStatus
+from streamer.ipc.messages import CameraWarning, WorkerStatus
 
 
 def a_supervisor(folder: Path, calls: list[str]) -> Any:
@@ -29,15 +29,15 @@ def a_supervisor(folder: Path, calls: list[str]) -> Any:
         return call
 
     found: Any = Supervisor(ConfigStore(folder), {})
-    message = SimpleNamespace(peer="infer-0", message=Trouble("infer-0", "gate", "x"))
+    message = SimpleNamespace(peer="infer-0", message=CameraWarning("infer-0", "gate", "x"))
     found._bus = SimpleNamespace(poll=note("poll", [message, message]))
     found._control = SimpleNamespace(poll=note("requests", [1, 2]))
-    found._fleet = SimpleNamespace(reap=note("reap", [1, 2]), tick=note("tick"), members={})
+    found._manager = SimpleNamespace(reap=note("reap", [1, 2]), tick=note("tick"), processes={})
     found._notifier = SimpleNamespace(alive=note("alive"))
-    found._force = SimpleNamespace(config=Config(), healed=note("healed", True), misconfigured={})
+    found.active = SimpleNamespace(config=Config(), healed=note("healed", True), misconfigured={})
     found._startup = SimpleNamespace(tick=note("start"))
-    found._reload_wanted = True
-    for part in ("_handle", "_answer", "_bury", "_reload"):
+    found._reload_requested = True
+    for part in ("_handle", "_answer", "_on_exit", "_reload"):
         setattr(found, part, note(part))
     return found
 
@@ -50,7 +50,7 @@ def failing(calls: list[str], name: str) -> Callable[..., Any]:
     return fail
 
 
-@pytest.mark.parametrize("part", ["_handle", "_answer", "_bury", "_reload"])
+@pytest.mark.parametrize("part", ["_handle", "_answer", "_on_exit", "_reload"])
 def test_what_one_message_request_or_end_does_wrong_stops_nothing_else(tmp_path: Path, part: str) -> None:
     well: list[str] = []
     a_supervisor(tmp_path, well)._turn()
@@ -62,11 +62,13 @@ def test_what_one_message_request_or_end_does_wrong_stops_nothing_else(tmp_path:
     assert supervisor._guard.counts.total() == well.count(part)
 
 
-@pytest.mark.parametrize(("owner", "part"), [("_fleet", "tick"), ("_control", "poll"), ("_force", "healed")])
+@pytest.mark.parametrize(
+    ("owner", "part"), [("_manager", "tick"), ("_control", "poll"), ("active", "healed")]
+)
 def test_what_a_part_does_wrong_leaves_the_watchdog_fed(tmp_path: Path, owner: str, part: str) -> None:
     calls: list[str] = []
     supervisor = a_supervisor(tmp_path, calls)
-    supervisor._reload_wanted = False
+    supervisor._reload_requested = False
     setattr(getattr(supervisor, owner), part, failing(calls, part))
     supervisor._turn()
     assert calls[-1] == "alive"
@@ -81,8 +83,8 @@ def test_a_worker_s_status_that_is_not_as_it_should_be_is_shown_without_it(camer
 
 def test_a_message_of_a_worker_that_is_unknown_is_passed_over(tmp_path: Path) -> None:
     supervisor: Any = Supervisor(ConfigStore(tmp_path), {})
-    supervisor._fleet = SimpleNamespace(members={})
-    supervisor._handle("nobody", Trouble("nobody", "gate", "x"))
+    supervisor._manager = SimpleNamespace(processes={})
+    supervisor._handle("nobody", CameraWarning("nobody", "gate", "x"))
     assert supervisor._cameras == {}
 
 
@@ -99,16 +101,18 @@ def test_a_worker_that_cannot_be_told_is_tried_again_and_holds_up_no_other(tmp_p
     for name in ("infer-0", "deliver"):
         supervisor._try_to_assign(name)
     assert supervisor._unassigned == {"infer-0"}
-    supervisor._plan = SimpleNamespace(workers={"infer-0": None, "deliver": None})
-    supervisor._force = SimpleNamespace(config=Config(), misconfigured={}, healed=lambda: False)
+    supervisor.plan = SimpleNamespace(workers={"infer-0": None, "deliver": None})
+    supervisor.active = SimpleNamespace(config=Config(), misconfigured={}, healed=lambda: False)
     supervisor._startup = SimpleNamespace(tick=lambda _cameras: None)
+    supervisor._manager = SimpleNamespace(processes={})
     supervisor._once_a_second(0.0)
-    assert (told, supervisor._unassigned) == (["infer-0", "deliver", "infer-0"], set())
+    assert (told[2:], supervisor._unassigned) == (["infer-0", "deliver"], set())
+    assert supervisor._guard.counts == {"assignment of a worker": 1}
 
 
 def test_a_change_of_which_a_worker_is_not_told_is_not_said_to_be_applied(tmp_path: Path) -> None:
     supervisor: Any = Supervisor(ConfigStore(tmp_path), {})
-    supervisor._force = SimpleNamespace(config=Config(), misconfigured={}, change=lambda _wanted: None)
+    supervisor.active = SimpleNamespace(config=Config(), misconfigured={}, change=lambda _wanted: None)
     supervisor._apply = lambda _before: supervisor._unassigned.add("infer-0")
     with pytest.raises(NotApplied, match="is written, but not in force: infer-0"):
         supervisor.change(CameraSwitch(op="camera.enable", name="gate"))

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
 from streamer.config.schema import CameraConfig, CaptureConfig, Config, InferenceConfig, RedisConfig
-from streamer.daemon.topology import Plan, plan
+from streamer.daemon.process_spec import Plan
+from streamer.daemon.topology import PROCESSES, plan
+from tests.daemon import Daemon
 
 
 def config(
@@ -95,3 +103,65 @@ def test_a_camera_that_leaves_quarantine_joins_none_that_stays_in_it() -> None:
     before = plan(config("a", "b"), alone=frozenset("ab"))
     after = plan(config("a", "b"), before, frozenset("b"), freed=frozenset("a"))
     assert after.capture_of["a"] != after.capture_of["b"]
+
+
+# ---- the table
+
+
+def test_the_table_names_modules_that_are_there() -> None:
+    for process in PROCESSES:
+        if process.on_bus:
+            module, _, function = str(process.run).partition(":")
+            assert callable(getattr(import_module(module), function)), process.name
+
+
+def test_a_process_ends_after_those_whose_work_it_takes() -> None:
+    assert [process.role for process in reversed(PROCESSES)] == ["capture", "infer", "deliver", "redis"]
+
+
+# One file (toy_worker.py) and one line:
+WITH_TOYS = """
+from streamer.daemon import topology
+from tests.streamer import toy_worker
+
+topology.PROCESSES += (
+    topology.Process(
+        "toy-{i}", "tests.streamer.toy_worker:create", lambda _: {0: (), 1: ()}, toy_worker.assignment
+    ),
+)
+
+from streamer.cli.main import main
+
+main()
+"""
+
+
+class DaemonWithToys(Daemon):
+    def command(self, *args: str) -> list[str]:
+        return [sys.executable, "-c", WITH_TOYS, "--config", str(self.config_dir), *args]
+
+
+@pytest.mark.integration
+def test_a_new_kind_of_process_takes_one_file_and_one_line(short_dir: Path) -> None:
+    daemon = DaemonWithToys(short_dir, redis={"enabled": False}, inference={"engine": "motion"})
+    try:
+        daemon.start()
+        status = daemon.wait_for(
+            lambda s: all(w["status"].get("plays") for w in s["workers"] if w["role"] == "toy"),
+            20,
+            "the toys",
+        )
+        toys = [w for w in status["workers"] if w["role"] == "toy"]
+        assert [(toy["name"], toy["state"], toy["restarts"]) for toy in toys] == [
+            ("toy-0", "ready", 0),
+            ("toy-1", "ready", 0),
+        ]
+        daemon.kill_worker("toy-1")
+        daemon.wait_for(lambda _: daemon.worker("toy-1")["restarts"] == 1, 20, "its restart")
+        daemon.wait_for(lambda _: daemon.worker("toy-1")["state"] == "ready", 20, "its successor")
+        assert daemon.stop() == 0
+        rev = status["config_rev"]
+        assert (daemon.state_dir / "toy-0").read_text().splitlines() == [f"told {rev}", "stopped"]
+        assert (daemon.state_dir / "toy-1").read_text().splitlines() == [f"told {rev}"] * 2 + ["stopped"]
+    finally:
+        daemon.kill()

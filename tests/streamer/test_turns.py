@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from pipelines.values import Frame
-from streamer.ipc.counters import Books
+from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.frame_ring import RingMemory
-from streamer.ipc.messages import Demand, FrameReady, InferCamera
+from streamer.ipc.messages import FrameReady, FrameRequest, InferCamera
 from streamer.workers.infer.camera import InferredCamera
 from streamer.workers.infer.coverage import Coverage
 from streamer.workers.infer.scheduler import Running, Turns
@@ -53,9 +53,9 @@ class Wire:
     """Keeps the demands that are sent."""
 
     def __init__(self) -> None:
-        self.demands: list[Demand] = []
+        self.demands: list[FrameRequest] = []
 
-    def send(self, _peer: str, demand: Demand) -> bool:
+    def send(self, _peer: str, demand: FrameRequest) -> bool:
         self.demands.append(demand)
         return True
 
@@ -69,15 +69,15 @@ class Scene:
         self.wire, self.pipeline = Wire(), FakePipeline()
         self.ring = folder / "ring"
         RingMemory.create(self.ring, 4, 64, 36)
-        books = Books.create(folder / "books")
+        counters = FrameCounters.create(folder / COUNTERS_FILE)
         self.cameras: dict[str, InferredCamera] = {}
         for row, name in enumerate(names):
             config = InferCamera(name, row, 0, "", "", 60, newest)
-            coverage = Coverage(60, time.time_ns(), books.balance(row))
-            camera = InferredCamera(config, books.infer(row), coverage, 0, worker="capture-0")
+            coverage = Coverage(60, time.time_ns(), counters.balance(row))
+            camera = InferredCamera(config, counters.infer(row), coverage, 0, worker="capture-0")
             camera.pipeline = self.pipeline  # type: ignore[assignment]
             self.cameras[name] = camera
-        self.books = books
+        self.counters = counters
         self.turns = Turns(self.wire, self.cameras, lambda: None)  # type: ignore[arg-type]
 
     def arrive(self, name: str, number: int, age_ns: int = 0) -> None:
@@ -100,7 +100,7 @@ class Scene:
         return [camera.name for running in self.turns.done() for camera in running.cameras]
 
     def dropped(self, name: str) -> dict[str, int]:
-        return dict(self.books.balance(self.cameras[name].config.row).dropped)
+        return dict(self.counters.balance(self.cameras[name].config.row).dropped)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from streamer.errors import ConfigError, Exit, StorageError, StreamerError
 from streamer.ipc.bus import Bus
-from streamer.ipc.counters import Books
+from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.workers.capture import worker as capture
 from streamer.workers.deliver import worker as deliver
 from streamer.workers.infer import worker as infer
@@ -57,7 +57,7 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, nth: int) -> list[str]:
 def test_a_worker_that_cannot_open_says_why_in_one_line_and_leaves_with_its_code(
     role: str, nth: int, short_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    Books.create(short_dir / "books")
+    FrameCounters.create(short_dir / COUNTERS_FILE)
     asked = fail_at(monkeypatch, nth)
     worker = CREATE[role](role, short_dir, short_dir, short_dir)
     worker.stopping = True  # where open() has fewer parts than that

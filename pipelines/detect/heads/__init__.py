@@ -1,48 +1,40 @@
-"""The decode heads by name, and how a model's own is found. A new head is one file and one line here."""
+"""The decode heads, and how a model's own is found. A new head is one file and one line here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from pkgutil import resolve_name
 
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.heads.base import Candidates, Head, Signature
-from pipelines.detect.heads.nanodet import NanoDet
-from pipelines.detect.heads.yolov8 import YoloV8
-from pipelines.detect.heads.yolov8_pose import YoloV8Pose
-from pipelines.detect.heads.yolox import YoloX
 
-__all__ = ["FOUND_BY_SHAPE", "HEADS", "Candidates", "Head", "Signature", "find_head"]
+__all__ = ["HEADS", "Candidates", "Head", "Signature", "find_head"]
 
-HEADS: Mapping[str, Callable[[Signature], Head | None]] = {
-    "yolov8": YoloV8.match,
-    "yolov8-pose": YoloV8Pose.told,
-    "yolox": YoloX.raw,
-    "yolox-decoded": YoloX.decoded,
-    "nanodet": NanoDet.match,
-}
-FOUND_BY_SHAPE: tuple[Callable[[Signature], Head | None], ...] = (
-    *(
-        YoloV8Pose.match,
-        YoloV8.match,
-    ),  # in this order: a pose looks like more classes
-    *(YoloX.match, NanoDet.match),
+# The first that matches a model is its head.
+HEADS: tuple[type[Head], ...] = tuple(
+    resolve_name(f"{__name__}.{entry}")
+    for entry in (
+        "yolov8_pose:YoloV8Pose",  # before YoloV8, to which joints look like more classes
+        "yolov8:YoloV8",
+        "yolox:YoloX",
+        "yolox:YoloXDecoded",
+        "nanodet:NanoDet",
+    )
 )
 
 
 def find_head(model: Signature, override: str | None = None) -> Head:
     """The head that fits `model`, or the one named; raise ModelRefused, with the shapes, if none does."""
-    known = ", ".join(HEADS)
-    if override is not None:
-        if override not in HEADS:
-            raise ModelRefused(f"unknown head {override!r}: use one of {known}")
-        head = HEADS[override](model)
+    known = ", ".join(head.name for head in HEADS)
+    if override is None:
+        matches = (each.match(model) for each in HEADS)
+        head = next((match for match in matches if match is not None), None)
         if head is None:
-            raise ModelRefused(
-                f"head {override!r} does not fit this model ({model}): known heads are {known}"
-            )
+            raise ModelRefused(f"unknown head ({model}): export the model with one of the heads {known}")
         return head
-    for match in FOUND_BY_SHAPE:
-        head = match(model)
-        if head is not None:
-            return head
-    raise ModelRefused(f"unknown head ({model}): export the model with one of the heads {known}")
+    named = next((each for each in HEADS if each.name == override), None)
+    if named is None:
+        raise ModelRefused(f"unknown head {override!r}: use one of {known}")
+    head = named.match_named(model)
+    if head is None:
+        raise ModelRefused(f"head {override!r} does not fit this model ({model}): known heads are {known}")
+    return head

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -46,6 +47,11 @@ class Candidates(NamedTuple):
     """Boxes at or above the asked score, not yet suppressed, in pixels of the model's input.
 
     Joints of poses have their place and a score; neither need be a sensible number.
+
+    | column of keypoints | unit | meaning |
+    |---|---|---|
+    | 0, 1 | pixels of the input | x, y of the joint |
+    | 2 | 0 to 1 | how sure it is to be seen |
     """
 
     boxes_xyxy: Floats  # (N, 4)
@@ -54,15 +60,33 @@ class Candidates(NamedTuple):
     keypoints: Floats | None = None  # (N, J, 3)
 
 
-class Head(Protocol):
+class Head(ABC):
     """`classes` is how many classes it tells apart, `joints` how many keypoints it gives of each box,
     `pixels` how it wants its picture."""
 
-    name: str
+    name: ClassVar[str]
+    pixels: ClassVar[Pixels]
     classes: int
-    joints: int
-    pixels: Pixels
+    joints: int = 0
 
+    @classmethod
+    def match(cls, model: Signature) -> Self | None:  # noqa: ARG003
+        """The head of `model` where its signature is one of this kind; None: it is of another."""
+        return None
+
+    @classmethod
+    def match_named(cls, model: Signature) -> Self | None:
+        """As match(), where the model's card names this head: what fits is enough."""
+        return cls.match(model)
+
+    def prepare(self, graph: Any, size: tuple[int, int]) -> tuple[Any, Head] | None:  # noqa: ARG002
+        """Another OpenVINO graph that costs less, and the head that reads it; None: run `graph` as it is.
+
+        `size`: width and height of the input that it will be compiled for.
+        """
+        return None
+
+    @abstractmethod
     def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:
         """`outputs`: one frame's share of each output, without the batch axis.
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import permutations
+from typing import Self
 
 import numpy as np
 
 from pipelines.detect.heads.base import (
     STRIDES,
     Candidates,
+    Head,
     Shape,
     Signature,
     centres,
@@ -28,9 +30,8 @@ from pipelines.values import Floats, Longs
 BINS = 8  # reg_max 7, as in all published weights
 
 
-class NanoDet:
+class NanoDet(Head):
     name = "nanodet"
-    joints = 0
     # At the top left: centred in its border the same weights give 20 % more false boxes at 0.3 on PETS09.
     pixels = Pixels(rgb=False, centred=False, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
 
@@ -42,7 +43,7 @@ class NanoDet:
         self._x, self._y = (x + 0.5) * self._stride, (y + 0.5) * self._stride
 
     @classmethod
-    def match(cls, model: Signature) -> NanoDet | None:
+    def match(cls, model: Signature) -> Self | None:
         shapes = [_plain(shape) for shape in model.outputs]
         if len(shapes) != 2 * len(STRIDES) or any(len(shape) != 2 for shape in shapes):
             return None
@@ -62,19 +63,19 @@ class NanoDet:
         scores = np.concatenate([flat[i] for i in self._scores])  # (cells, classes)
         best = scores.max(axis=1)
         check_scores(float(best.max()))
-        found = np.flatnonzero(best >= min_score)
-        sides = distances(self._gather(flat, found).T.reshape(4, BINS, -1))
-        left, top, right, bottom = sides * self._stride[found]
-        x, y = self._x[found], self._y[found]
+        cells = np.flatnonzero(best >= min_score)
+        sides = distances(self._gather(flat, cells).T.reshape(4, BINS, -1))
+        left, top, right, bottom = sides * self._stride[cells]
+        x, y = self._x[cells], self._y[cells]
         boxes = np.stack((x - left, y - top, x + right, y + bottom), axis=1)
-        return Candidates(boxes, best[found], scores[found].argmax(axis=1).astype(np.int32))
+        return Candidates(boxes, best[cells], scores[cells].argmax(axis=1).astype(np.int32))
 
-    def _gather(self, flat: Sequence[Floats], found: Longs) -> Floats:
-        """The distance rows of the cells `found`, which rise: level by level, without joining them all."""
+    def _gather(self, flat: Sequence[Floats], cells: Longs) -> Floats:
+        """The distance rows of `cells`, which rise: level by level, without joining them all."""
         parts, start = [], 0
         for i in self._distances:
             end = start + len(flat[i])
-            parts.append(flat[i][found[(found >= start) & (found < end)] - start])
+            parts.append(flat[i][cells[(cells >= start) & (cells < end)] - start])
             start = end
         return np.concatenate(parts)
 

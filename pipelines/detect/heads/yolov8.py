@@ -9,27 +9,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 
 from pipelines.detect.errors import AnswerRefused
-from pipelines.detect.heads.base import Candidates, Signature, centres, check_scores, distances
+from pipelines.detect.heads.base import Candidates, Head, Signature, centres, check_scores, distances
 from pipelines.detect.letterbox import Pixels
 from pipelines.values import Floats
 
 BINS = 16  # reg_max in all published weights
 
 
-class YoloV8:
+class YoloV8(Head):
     name = "yolov8"
-    joints = 0
     pixels = Pixels(rgb=True, std=(255.0, 255.0, 255.0))
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
 
     @classmethod
-    def match(cls, model: Signature) -> YoloV8 | None:
+    def match(cls, model: Signature) -> Self | None:
         if len(model.outputs) != 1 or len(model.outputs[0]) != 3:
             return None
         _, rows, cells = model.outputs[0]
@@ -37,18 +37,25 @@ class YoloV8:
             return None
         return cls(rows - 4)
 
+    def prepare(self, graph: Any, size: tuple[int, int]) -> tuple[Any, Head] | None:
+        """Without its decoder: most of what that decodes is thrown away."""
+        from pipelines.detect.graph import cut_decoder  # other engines do without OpenVINO
+
+        cut = cut_decoder(graph)
+        return None if cut is None else (cut, YoloV8Cut(self.classes, *size))
+
     def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:
         answer = outputs[0]  # (4 + classes, cells)
         best = answer[4:].max(axis=0)
         check_scores(float(best.max()))
-        found = np.flatnonzero(best >= min_score)
-        columns = answer[:, found]  # (4 + classes, N)
+        cells = np.flatnonzero(best >= min_score)
+        columns = answer[:, cells]  # (4 + classes, N)
         x, y, half_w, half_h = columns[0], columns[1], columns[2] / 2, columns[3] / 2
         boxes = np.stack((x - half_w, y - half_h, x + half_w, y + half_h), axis=1)
-        return Candidates(boxes, best[found], columns[4:].argmax(axis=0).astype(np.int32))
+        return Candidates(boxes, best[cells], columns[4:].argmax(axis=0).astype(np.int32))
 
 
-class YoloV8Cut:
+class YoloV8Cut(Head):
     """The same model without its decoder: a cell's best logit (1, cells), its class (1, cells) and distances
     (cells, 4 * BINS).
 
@@ -57,7 +64,6 @@ class YoloV8Cut:
     """
 
     name = "yolov8"
-    joints = 0
     pixels = YoloV8.pixels
 
     def __init__(self, classes: int, width: int, height: int) -> None:
@@ -69,14 +75,14 @@ class YoloV8Cut:
         (best,), (class_ids,), distributions = outputs
         if not np.isfinite(best.max()):
             raise AnswerRefused("a score that is infinite or not a number")
-        found = np.flatnonzero(best >= _logit(min_score))
-        scores = 1.0 / (1.0 + np.exp(-best[found]))
-        bins = np.ascontiguousarray(distributions[found].T)
+        cells = np.flatnonzero(best >= _logit(min_score))
+        scores = 1.0 / (1.0 + np.exp(-best[cells]))
+        bins = np.ascontiguousarray(distributions[cells].T)
         sides = distances(bins.reshape(4, BINS, -1))
-        left, top, right, bottom = sides * self._stride[found]
-        x, y = self._x[found], self._y[found]
+        left, top, right, bottom = sides * self._stride[cells]
+        x, y = self._x[cells], self._y[cells]
         boxes = np.stack((x - left, y - top, x + right, y + bottom), axis=1)
-        return Candidates(boxes, scores, class_ids[found].astype(np.int32))
+        return Candidates(boxes, scores, class_ids[cells].astype(np.int32))
 
 
 def _logit(score: float) -> float:

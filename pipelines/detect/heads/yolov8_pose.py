@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 
-from pipelines.detect.heads.base import Candidates, Signature
+from pipelines.detect.heads.base import Candidates, Head, Signature
 from pipelines.detect.heads.yolov8 import YoloV8
 from pipelines.skeleton import MAX_JOINTS, MIN_JOINTS
 from pipelines.values import Floats
@@ -20,7 +21,7 @@ from pipelines.values import Floats
 USUAL = (17, 15, 13)  # joints of a model that says nothing of itself
 
 
-class YoloV8Pose:
+class YoloV8Pose(Head):
     """`values` a joint: 3, or 2 where the model says of none how sure it is."""
 
     name = "yolov8-pose"
@@ -31,7 +32,7 @@ class YoloV8Pose:
         self._boxes = YoloV8(classes)
 
     @classmethod
-    def match(cls, model: Signature) -> YoloV8Pose | None:
+    def match(cls, model: Signature) -> Self | None:
         """By the model's own words where it has any; else a person's box with 17, 15 or 13 joints."""
         rows = _rows(model)
         if not rows:
@@ -45,13 +46,13 @@ class YoloV8Pose:
         return cls._of(rows, 1, joints)
 
     @classmethod
-    def told(cls, model: Signature) -> YoloV8Pose | None:
+    def match_named(cls, model: Signature) -> Self | None:
         """Where the sidecar says that it is one: any number of joints."""
-        found, rows = cls.match(model), _rows(model)
-        return found or cls._of(rows, model.classes or 1, (rows - 4 - (model.classes or 1)) // 3)
+        matched, rows = cls.match(model), _rows(model)
+        return matched or cls._of(rows, model.classes or 1, (rows - 4 - (model.classes or 1)) // 3)
 
     @classmethod
-    def _of(cls, rows: int, classes: int, joints: int, values: int = 3) -> YoloV8Pose | None:
+    def _of(cls, rows: int, classes: int, joints: int, values: int = 3) -> Self | None:
         if classes < 1 or not MIN_JOINTS <= joints <= MAX_JOINTS or rows != 4 + classes + joints * values:
             return None
         return cls(classes, joints, values)
@@ -61,9 +62,9 @@ class YoloV8Pose:
         last = 4 + self.classes
         best = answer[4:last].max(axis=0)
         boxes, scores, class_ids, _ = self._boxes.decode([answer[:last]], min_score)
-        found = np.flatnonzero(best >= min_score)
-        joints: Floats = np.ones((len(found), self.joints, 3), np.float32)
-        joints[..., : self._values] = answer[last:, found].T.reshape(len(found), self.joints, self._values)
+        cells = np.flatnonzero(best >= min_score)
+        joints: Floats = np.ones((len(cells), self.joints, 3), np.float32)
+        joints[..., : self._values] = answer[last:, cells].T.reshape(len(cells), self.joints, self._values)
         return Candidates(boxes, scores, class_ids, joints)
 
 

@@ -7,59 +7,68 @@ exp(w, h) * stride. Source: Ge et al., "YOLOX: Exceeding YOLO Series in 2021", a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 
-from pipelines.detect.heads.base import Candidates, Signature, centres, check_scores
+from pipelines.detect.heads.base import Candidates, Head, Signature, centres, check_scores
 from pipelines.detect.letterbox import Pixels
-from pipelines.values import Floats
+from pipelines.values import Floats, Longs
 
 
-class YoloX:
-    """`decoded` says that the graph itself decodes its boxes to input pixels."""
+class YoloX(Head):
+    """Its boxes are raw. A graph that decodes them itself has the exponential among its operators."""
 
-    joints = 0
+    name = "yolox"
     pixels = Pixels(rgb=False, centred=False)
 
-    def __init__(self, classes: int, width: int, height: int, decoded: bool) -> None:
-        self.name = "yolox-decoded" if decoded else "yolox"
+    def __init__(self, classes: int, width: int, height: int) -> None:
         self.classes = classes
-        self._decoded = decoded
         self._x, self._y, self._stride = centres(width, height)
 
     @classmethod
-    def match(cls, model: Signature) -> YoloX | None:
-        """A graph that decodes its boxes has the exponential in it."""
-        return cls.decoded(model) if "Exp" in model.operators else cls.raw(model)
+    def match(cls, model: Signature) -> Self | None:
+        return None if "Exp" in model.operators else cls.match_named(model)
 
     @classmethod
-    def raw(cls, model: Signature) -> YoloX | None:
+    def match_named(cls, model: Signature) -> Self | None:
         classes = _classes(model)
-        return cls(classes, model.width, model.height, False) if classes else None
-
-    @classmethod
-    def decoded(cls, model: Signature) -> YoloX | None:
-        classes = _classes(model)
-        return cls(classes, model.width, model.height, True) if classes else None
+        return cls(classes, model.width, model.height) if classes else None
 
     def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:
         answer = outputs[0]  # (cells, 5 + classes)
         objectness = answer[:, 4]
         check_scores(float(objectness.max()))
-        hopeful = np.flatnonzero(objectness >= min_score)  # a class score is at most 1
-        rows = answer[hopeful]
+        candidates = np.flatnonzero(objectness >= min_score)  # a class score is at most 1
+        rows = answer[candidates]
         scores = rows[:, 5:] * rows[:, 4:5]
         best = scores.max(axis=1)
         check_scores(float(best.max(initial=0.0)))
         good = best >= min_score
-        found, rows = hopeful[good], rows[good]
-        middle, size = rows[:, 0:2], rows[:, 2:4]
-        if not self._decoded:
-            stride = self._stride[found, None]
-            middle = (middle + np.stack((self._x[found], self._y[found]), axis=1)) * stride
-            size = np.exp(size) * stride
-        boxes = np.concatenate((middle - size / 2, middle + size / 2), axis=1)
+        cells, rows = candidates[good], rows[good]
+        middle, size = self._places(rows, cells)
+        half = size / np.float32(2)
+        boxes = np.concatenate((middle - half, middle + half), axis=1)
         return Candidates(boxes, best[good], scores[good].argmax(axis=1).astype(np.int32))
+
+    def _places(self, rows: Floats, cells: Longs) -> tuple[Floats, Floats]:
+        """Centres and sizes, (N, 2) each in pixels of the input, of the rows of these cells."""
+        stride = self._stride[cells, None]
+        middle = (rows[:, 0:2] + np.stack((self._x[cells], self._y[cells]), axis=1)) * stride
+        return middle, np.exp(rows[:, 2:4]) * stride
+
+
+class YoloXDecoded(YoloX):
+    """Its boxes are decoded by the graph, to pixels of the input."""
+
+    name = "yolox-decoded"
+
+    @classmethod
+    def match(cls, model: Signature) -> Self | None:
+        return cls.match_named(model) if "Exp" in model.operators else None
+
+    def _places(self, rows: Floats, cells: Longs) -> tuple[Floats, Floats]:  # noqa: ARG002
+        return rows[:, 0:2], rows[:, 2:4]
 
 
 def _classes(model: Signature) -> int:

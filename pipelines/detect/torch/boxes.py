@@ -12,7 +12,15 @@ from typing import Any
 
 import torch
 
-COLUMNS = 7  # x1, y1, x2, y2, score, class id, kept
+# A row of a table of boxes, float32:
+#
+# | column | unit | meaning |
+# |---|---|---|
+# | 0 to 3 | pixels of the input | x1, y1, x2, y2 of the box |
+# | 4 | 0 to 1 | score |
+# | 5 | class id | the class of that score |
+# | 6 | 0 or 1 | 1: suppression kept it |
+COLUMNS = 7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,22 +52,21 @@ def best_boxes(
     *,
     min_score: float,
     nms_iou: float,
-    most: int,
+    max_boxes: int,
     rounds: int | None = None,
 ) -> Any:
-    """(B, K, 7) float32, highest score first: x1, y1, x2, y2 in pixels of the input, score, class id, kept 1
-    or 0.
+    """(B, K, COLUMNS) float32, highest score first.
 
     sides (B, 4 * bins, cells) and logits (B, classes, cells) as the net gives them; group_ids (classes,). K
-    is the greatest number of boxes at `min_score` in a frame, at most `most`; with `rounds` it is `most`,
-    and suppression takes that many rounds: nothing then waits for the device.
+    is the greatest number of boxes at `min_score` in a frame, at most `max_boxes`; with `rounds` it is
+    `max_boxes`, and suppression takes that many rounds: nothing then waits for the device.
     """
     top, ids = logits.max(1)
     floor = math.log(min_score / (1 - min_score)) if 0 < min_score < 1 else -math.inf
     if rounds is None:
-        found = int((top >= floor).sum(1).max()) if not bool(top.isnan().any()) else 1
-        most = min(most, max(1, found))
-    top, at = top.topk(min(most, top.shape[1]), dim=1)
+        count = int((top >= floor).sum(1).max()) if not bool(top.isnan().any()) else 1
+        max_boxes = min(max_boxes, max(1, count))
+    top, at = top.topk(min(max_boxes, top.shape[1]), dim=1)
     ids = ids.gather(1, at)
     boxes = _decode(sides, at, cells)
     top = top.float()

@@ -27,7 +27,7 @@ from pipelines.detect.heads.yolov8 import YoloV8
 from pipelines.detect.letterbox import Letterbox, Placement
 from pipelines.detect.model import (
     DEFAULT_SIZE,
-    FARTHEST,
+    MAX_REACH,
     ModelFile,
     check_boxes,
     check_pinned,
@@ -41,8 +41,8 @@ from pipelines.detect.torch.ultralytics_net import build_net, raw_answer
 from pipelines.values import Detections, Floats, Frame, Image
 
 DEPTH = 3  # batches in hand: one computing, one waiting its turn, one being read
-BATCH = {"cuda": 32, "mps": 8, "cpu": 1}  # frames a submit
-MOST = {"cuda": 512, "mps": 512, "cpu": 1024}  # boxes a frame before suppression
+MAX_BATCH = {"cuda": 32, "mps": 8, "cpu": 1}  # frames a submit
+MAX_BOXES = {"cuda": 512, "mps": 512, "cpu": 1024}  # boxes a frame before suppression
 ROUNDS = 16  # of suppression, where nothing is to wait for the device
 OUT_OF_MEMORY = torch.OutOfMemoryError
 
@@ -82,17 +82,17 @@ class TorchDetector:
         self.parallel = 1
         self.depth = DEPTH
         kind = self._device.type
-        self._accepted = self.max_batch = BATCH.get(kind, 1)
+        self._accepted = self.max_batch = MAX_BATCH.get(kind, 1)
         self._half = kind == "cuda" and self._card.precision == "auto"
-        self._most, self._rounds = MOST.get(kind, 512), None if kind == "cpu" else ROUNDS
+        self._max_boxes, self._rounds = MAX_BOXES.get(kind, 512), None if kind == "cpu" else ROUNDS
         self._limits = self._card.limits(score)
-        self._farthest = FARTHEST * max(self._size)
+        self._max_reach = MAX_REACH * max(self._size)
         self._warnings: list[str] = []
         self._net = self._placed(build_net(checkpoint))
         self._cells = Cells.of(*self._size, tuple(self._net.model[-1].stride.tolist()), self._device)
         self._group_ids = torch.from_numpy(self.labels.group_ids().copy()).to(self._device)
         self._free = [_Slot(self._size, self._accepted, self._device) for _ in range(self.depth)]
-        self._try_out(path)
+        self._warm_up(path)
 
     def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:
         """On a GPU the batch is under way when this returns; on the processor collect() computes it.
@@ -220,7 +220,7 @@ class TorchDetector:
                 self._group_ids,
                 min_score=self._limits.low,
                 nms_iou=self._card.nms_iou,
-                most=self._most,
+                max_boxes=self._max_boxes,
                 rounds=self._rounds,
             )
 
@@ -243,11 +243,11 @@ class TorchDetector:
         if not len(rows):
             return Detections.empty()
         boxes = np.ascontiguousarray(rows[:, :4])
-        check_boxes(boxes, self._farthest)
+        check_boxes(boxes, self._max_reach)
         sure = self._limits.sure_score
         return in_picture(boxes, rows[:, 4].copy(), rows[:, 5].astype(np.int32), placement, sure_score=sure)
 
-    def _try_out(self, path: Path) -> None:
+    def _warm_up(self, path: Path) -> None:
         """One grey frame, so that a model that cannot run is refused now; it also warms the device up."""
         slot = self._free[0]
         ticket = _TorchTicket(("",), slot)
@@ -291,14 +291,14 @@ class _Slot:
         self._device = device
         self._canvases = torch.zeros((batch, size[1], size[0], 3), dtype=torch.uint8, pin_memory=locked)
         host: Image = self._canvases.numpy()
-        self._boxes = [Letterbox(canvas, YoloV8.pixels) for canvas in host]
-        self._tables = torch.zeros((batch, MOST["cuda"], COLUMNS), pin_memory=True) if locked else None
+        self._letterboxes = [Letterbox(canvas, YoloV8.pixels) for canvas in host]
+        self._tables = torch.zeros((batch, MAX_BOXES["cuda"], COLUMNS), pin_memory=True) if locked else None
         self._done = torch.cuda.Event() if locked else None
         self.results: list[Any] = []
         self.maps: list[list[Any]] = []  # of each part of the batch one (B, C, h, w) a stride
 
     def fill(self, images: Sequence[Image]) -> list[Placement]:
-        return [box.put(image) for box, image in zip(self._boxes, images, strict=False)]
+        return [box.put(image) for box, image in zip(self._letterboxes, images, strict=False)]
 
     def take(self, start: int, end: int) -> Any:
         """Canvases on the device; a copy from page-locked memory does not wait."""

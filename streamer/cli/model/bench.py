@@ -23,6 +23,7 @@ from streamer.models.installed import RESERVED
 from streamer.models.labelled_images import CLIPS
 from streamer.models.sample_frames import SCENE, samples
 from streamer.models.store import ModelStore
+from streamer.sources.urls import is_generated
 
 
 @model.command("bench")
@@ -96,7 +97,7 @@ def _is_clip(store: ConfigStore, models: ModelStore, word: str) -> bool:
     if word in (*models.names(), *RESERVED):
         return False
     cameras = store.load_partly()[0].cameras if store.exists() else ()
-    clip = word.startswith("synthetic:") or Path(word).suffix.lower() in CLIPS
+    clip = is_generated(word) or Path(word).suffix.lower() in CLIPS
     return clip or word in [camera.name for camera in cameras]
 
 

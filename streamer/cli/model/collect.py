@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from pipelines.class_names import find
 from pipelines.detect.detector import Detector
 from pipelines.train.detector.dataset import CLASSES
 from streamer.cli import daemon
@@ -31,6 +32,7 @@ from streamer.models.collect_images import (
 )
 from streamer.models.installed import open_detector
 from streamer.models.sample_frames import Sample, clip_source, shrunk
+from streamer.sources.urls import is_generated
 
 
 @model.command("collect")
@@ -88,7 +90,7 @@ def _drafter(store: ConfigStore, wanted: str | None) -> Detector:
     engine, chosen = model_store(store).choose("auto", wanted)
     detector = open_detector(engine, chosen)
     seen = detector.labels.names
-    if not set(seen) & set(CLASSES):
+    if not any(find(name, CLASSES) for name in seen):
         who = chosen.shown if chosen is not None else "motion"
         raise ModelError(
             f"{who} sees {', '.join(seen[:6])}, and labels are of {', '.join(CLASSES)}: all "
@@ -104,7 +106,7 @@ def known(store: ConfigStore, what: str) -> tuple[Config | None, CameraConfig | 
     if fault is not None:
         raise fault
     camera = config.camera(what) if config is not None else None
-    if camera is None and not what.startswith("synthetic:") and not Path(what).is_file():
+    if camera is None and not is_generated(what) and not Path(what).is_file():
         names = ", ".join(c.name for c in config.cameras) if config is not None else ""
         raise ConfigError(f"{what}: neither a clip nor a camera (cameras: {names or 'none'})")
     return config, camera

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.camera_rules import CameraRules
+from pipelines.class_names import class_key
 from pipelines.rules import LineSpec
 from pipelines.skeleton import COCO_17, COCO_BONES, MIN_SCORE
 from pipelines.values import Floats, FrameResult, Image, Labels, Tracks
@@ -225,7 +226,7 @@ def _boxes(image: Image, tracks: Tracks, labels: Labels) -> None:
         if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
             continue  # predicted to have left: its label would stand at the edge with nothing beside it
         name = int(tracks.class_ids[row])
-        colour = GROUP_COLOURS.get(labels.groups[name], OTHER_GROUP)
+        colour = GROUP_COLOURS.get(class_key(labels.groups[name]), OTHER_GROUP)
         stroke = _stroke(image)
         if tracks.observed[row]:
             cv2.rectangle(image, (x1, y1), (x2, y2), INK, stroke + 2, cv2.LINE_AA)

@@ -19,7 +19,7 @@ from streamer.daemon import redis_server
 from streamer.errors import ConfigError, RedisError, StreamerError
 from streamer.models.store import ModelStore
 from streamer.setup.doctor.check import Check, fail, ok, warn
-from streamer.sources.urls import host_and_port, scheme_of
+from streamer.sources.urls import host_and_port, known_scheme
 
 LONGEST_SOCKET = "supervisor.ipc"  # the longest name that the daemon binds in its runtime folder
 SPARE_BYTES = 1 << 30  # beside the ledger: models, logs, backups
@@ -183,11 +183,11 @@ def _connects(host: str, port: int) -> bool:
 
 
 def check_camera_hosts(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
-    """Whether each RTSP camera's address resolves and its port opens, all at the same time."""
+    """Whether the address of each camera of the network resolves and its port opens, all at the same time."""
     targets = {
         camera.name: host_and_port(camera.url)
         for camera in config.cameras
-        if camera.enabled and scheme_of(camera.url) in ("rtsp", "rtsps")
+        if camera.enabled and known_scheme(camera.url).network
     }
     answers: dict[str, bool] = {}
 

@@ -15,7 +15,7 @@ from streamer.sources.synthetic.walkers import ACTS
 
 EVERY_S = 0.2  # between two looks at the scene
 KEPT_S = 30.0  # looks that an event may still speak of
-LEAST_S = 2.0  # in the picture: a shorter act is not expected to be told
+MIN_S = 2.0  # in the picture: a shorter act is not expected to be told
 SLACK_S = 1.5  # an event may begin or end this much beside the act that it is about
 SAME = 0.2  # intersection over union with the box of whom an event is about
 WHOLE = 0.7  # of a box lies in the picture
@@ -33,7 +33,7 @@ class TrueAct:
 
     @property
     def counts(self) -> bool:
-        return self.end_s - self.start_s >= LEAST_S
+        return self.end_s - self.start_s >= MIN_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class ActTruth:
 
     def between(self, from_s: float, until_s: float) -> list[TrueAct]:
         """The acts that began in that time, early enough to be told in it."""
-        return [a for a in self.acts if a.counts and from_s <= a.start_s <= until_s - LEAST_S]
+        return [a for a in self.acts if a.counts and from_s <= a.start_s <= until_s - MIN_S]
 
     def told(self, label: str, start_s: float, end_s: float, box_xyxyn: Box) -> bool:
         """Whether somebody who was at the box at `end_s` did that; the act then remembers it."""

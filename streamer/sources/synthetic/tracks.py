@@ -39,7 +39,7 @@ WIDTH, HEIGHT = 640, 360
 VAL_EVERY = 3  # scenes
 SAME = 0.3  # intersection over union from which a track is a person's
 NOBODY = 0.1  # below it with everybody: something else that is taken for a person
-LEAST = 8  # boxes of a track
+MIN_BOXES = 8  # boxes of a track
 MADE_SEED = 1
 STAND, RIDE = "stand", "ride"
 WORDS = {"rise": STAND}  # what has no label of its own
@@ -100,7 +100,7 @@ def follow(scene: Scene, detector: Detector, group: str, split: str) -> list[Lab
                 track = going[track_id] = LabelledTrack(group, split)
                 done.append(track)
             track.add(value, picture.t_s, label)
-    return [track for track in done if len(track.times_s) >= LEAST and any(track.labels)]
+    return [track for track in done if len(track.times_s) >= MIN_BOXES and any(track.labels)]
 
 
 def _look(pipeline: Pipeline, frame: Frame) -> tuple[Tracks, Floats]:

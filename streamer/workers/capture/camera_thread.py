@@ -1,7 +1,7 @@
 """A thread that keeps one camera open and its newest frame at hand.
 
 Retry lives here and nowhere else: a source opens, reads and raises. The thread never waits for a reader:
-a newer frame replaces the one that nobody has asked for, and the books say why each was let go.
+a newer frame replaces the one that nobody has asked for, and the counters say why each was let go.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class StateChange:
 class CameraReader(threading.Thread):
     """Calls `wake` when there is a state to announce or a frame that was waited for."""
 
-    def __init__(self, camera: CaptureCamera, books: Block, wake: Callable[[], None]) -> None:
+    def __init__(self, camera: CaptureCamera, counters: Block, wake: Callable[[], None]) -> None:
         super().__init__(name=f"camera {camera.name}", daemon=True)
         self.camera = camera
-        self._books = books
+        self._counters = counters
         self._wake = wake
         self._lock = threading.Lock()
         self._taken = threading.Condition(self._lock)
@@ -94,9 +94,9 @@ class CameraReader(threading.Thread):
             self._held = None
             self._taken.notify_all()
         reason = give(held)
-        with self._lock, self._books.writing() as words:
-            words[self._books.at["held"]] -= 1
-            words[self._books.at[f"drop_{reason}" if reason else "handed"]] += 1
+        with self._lock, self._counters.writing() as words:
+            words[self._counters.at["held"]] -= 1
+            words[self._counters.at[f"drop_{reason}" if reason else "handed"]] += 1
         return not reason
 
     def without_ring(self, opening: int, refused: bool) -> None:
@@ -109,8 +109,8 @@ class CameraReader(threading.Thread):
                 self._drop_held("no_storage")
 
     def set_generation(self, generation: int) -> None:
-        with self._lock, self._books.writing() as words:
-            words[self._books.at["generation"]] = generation
+        with self._lock, self._counters.writing() as words:
+            words[self._counters.at["generation"]] = generation
 
     def newest(self) -> Decoded | None:
         """The last decoded frame, taken or not, for pictures."""
@@ -125,7 +125,7 @@ class CameraReader(threading.Thread):
             source.close()
 
     def retire(self) -> None:
-        """Stop, and leave the books from now on: the camera's row may be another's, whenever this ends."""
+        """Stop, and leave the counters from now on: the camera's row may be another's, whenever this ends."""
         with self._lock:
             self._drop_held("closed")
             self._retired = True
@@ -216,8 +216,8 @@ class CameraReader(threading.Thread):
         with self._lock:
             if self._retired:
                 return
-            at = self._books.at
-            with self._books.writing() as words:
+            at = self._counters.at
+            with self._counters.writing() as words:
                 words[at["decoded"]] += 1
                 if self._held is not None:
                     words[at["drop_busy"]] += 1
@@ -264,9 +264,9 @@ class CameraReader(threading.Thread):
         if self._held is None or self._retired:
             return
         self._held = None
-        with self._books.writing() as words:
-            words[self._books.at["held"]] -= 1
-            words[self._books.at[f"drop_{reason}"]] += 1
+        with self._counters.writing() as words:
+            words[self._counters.at["held"]] -= 1
+            words[self._counters.at[f"drop_{reason}"]] += 1
 
     def _say(self, state: CameraState, detail: str, info: SourceInfo | None = None) -> None:
         with self._lock:

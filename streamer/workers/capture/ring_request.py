@@ -6,7 +6,7 @@ who should have given it; a camera that asked only once would be blind for good.
 
 from __future__ import annotations
 
-from streamer.ipc.messages import OpenRing, SourceState
+from streamer.ipc.messages import AllocateRing, SourceState
 
 FIRST_S, CAP_S = 1.0, 30.0  # the pause after the first refusal, and the longest
 UNANSWERED_S = 10.0  # a question that has had no answer for so long is asked again
@@ -15,7 +15,7 @@ UNANSWERED_S = 10.0  # a question that has had no answer for so long is asked ag
 class RingRequest:
     """One opening's question. `live` is the camera's state once it is answered with a ring."""
 
-    def __init__(self, question: OpenRing, live: SourceState) -> None:
+    def __init__(self, question: AllocateRing, live: SourceState) -> None:
         self.question = question
         self.live = live
         self.granted = False

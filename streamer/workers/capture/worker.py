@@ -18,24 +18,23 @@ import msgspec
 from pipelines.geometry import fit
 from streamer.errors import StorageError
 from streamer.ipc.bus import Bus, Client
-from streamer.ipc.counters import Books
+from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.frame_ring import RingMemory, RingWriter
 from streamer.ipc.messages import (
+    AllocateRing,
+    CameraWarning,
     CaptureAssignment,
     CaptureCamera,
-    Demand,
     FrameReady,
+    FrameRequest,
     Hello,
-    OpenRing,
-    Picture,
     Ready,
     Reclaim,
-    RingGrant,
+    RingAllocated,
     RingRefused,
+    Snapshot,
+    SnapshotRequest,
     SourceState,
-    Stop,
-    TakePicture,
-    Trouble,
     WorkerStatus,
 )
 from streamer.workers.capture.camera_thread import CameraReader, Held, StateChange
@@ -71,7 +70,7 @@ class _Camera:
         self.ring_path = ""
         self.epoch = 0
         self.opening = -1  # the opening that the ring belongs to
-        self.demand: Demand | None = None
+        self.demand: FrameRequest | None = None
         self.state: SourceState | None = None
         self.decoding = Rate()
         self.odd = ""  # why a frame of it could last not be converted
@@ -83,7 +82,7 @@ class CaptureWorker:
     def __init__(self, name: str, runtime_dir: Path, shared_dir: Path) -> None:
         self.stopping = False
         self.name = name
-        self._books = Books.attach(shared_dir / "books")
+        self._counters = FrameCounters.attach(shared_dir / COUNTERS_FILE)
         self._cameras: dict[str, _Camera] = {}
         self._retired = Retired()
         self._assigned = False
@@ -133,20 +132,18 @@ class CaptureWorker:
     # ---- messages
 
     def _handle(self, message: object) -> None:
-        if isinstance(message, Demand):
+        if isinstance(message, FrameRequest):
             self._demanded(message)
         elif isinstance(message, CaptureAssignment):
             self._assign(message)
-        elif isinstance(message, RingGrant):
+        elif isinstance(message, RingAllocated):
             self._grant(message)
         elif isinstance(message, RingRefused):
             self._refused(message)
         elif isinstance(message, Reclaim):
             self._reclaim(message)
-        elif isinstance(message, TakePicture):
+        elif isinstance(message, SnapshotRequest):
             self._picture(message)
-        elif isinstance(message, Stop):
-            self.stopping = True
 
     def _assign(self, assignment: CaptureAssignment) -> None:
         """Become what is asked; a camera whose entry is unchanged is not touched."""
@@ -163,7 +160,7 @@ class CaptureWorker:
     def _add(self, config: CaptureCamera) -> None:
         if config.infer_worker not in self._infer:
             self._infer[config.infer_worker] = self._bus.connect(config.infer_worker, self.name)
-        reader = CameraReader(config, self._books.capture(config.row), self._wake)
+        reader = CameraReader(config, self._counters.capture(config.row), self._wake)
         camera = self._cameras[config.name] = _Camera(config, config.row, reader)
         now_s = time.monotonic()
         camera.follows = self._retired.last_of(config.name)
@@ -190,9 +187,9 @@ class CaptureWorker:
         """Never waits: the thread may hang in a read, and the other cameras have frames to hand over."""
         camera = self._cameras.pop(name)
         self._retired.add(camera.reader, time.monotonic())
-        self._books.bury_capture(camera.row)
+        self._counters.release_capture(camera.row)
 
-    def _grant(self, grant: RingGrant) -> None:
+    def _grant(self, grant: RingAllocated) -> None:
         camera = self._cameras.get(grant.camera)
         request = camera.request if camera is not None else None
         if camera is None or request is None or request.opening != grant.opening:
@@ -200,7 +197,7 @@ class CaptureWorker:
         try:
             memory = RingMemory.attach(Path(grant.path), grant.slots, grant.width, grant.height)
         except StorageError as error:
-            self._supervisor.send(Trouble(self.name, grant.camera, str(error)))
+            self._supervisor.send(CameraWarning(self.name, grant.camera, str(error)))
             self._refused(RingRefused(grant.camera, grant.opening, str(error)))
             return
         camera.ring = RingWriter(memory, grant.generation)
@@ -232,7 +229,7 @@ class CaptureWorker:
         camera = self._cameras.get(message.camera)
         if camera is None:
             return
-        self._books.bury_handed(camera.row)
+        self._counters.release_handed(camera.row)
         if camera.ring is not None:
             camera.ring.reclaim(message.generation)
         camera.reader.set_generation(message.generation)
@@ -242,12 +239,12 @@ class CaptureWorker:
             camera.reader.want(False)
         self._tell_infer(camera)
 
-    def _demanded(self, demand: Demand) -> None:
+    def _demanded(self, demand: FrameRequest) -> None:
         camera = self._cameras.get(demand.camera)
         if camera is None:
             return
         if camera.ring is not None:
-            camera.ring.give_back(demand.generation, demand.slots)
+            camera.ring.release(demand.generation, demand.slots)
         camera.told_s = time.monotonic()
         if demand.want:
             camera.demand = demand
@@ -299,7 +296,7 @@ class CaptureWorker:
         )
         if not sent:
             return "busy"
-        ring.hand(slot)
+        ring.lease(slot)
         return ""
 
     # ---- what others are told
@@ -322,7 +319,7 @@ class CaptureWorker:
             return
         # It is live, and said to be, when its frames can be handed over: that takes a ring.
         width, height = fit(info.width, info.height, camera.config.analysis_width)
-        question = OpenRing(self.name, camera.config.name, width, height, change.opening)
+        question = AllocateRing(self.name, camera.config.name, width, height, change.opening)
         camera.request = RingRequest(question, state)
 
     def _say(self, camera: _Camera, state: SourceState) -> None:
@@ -343,12 +340,12 @@ class CaptureWorker:
         if not camera.told_s or (live and now_s - camera.told_s > RETELL_S):
             self._tell_infer(camera)
 
-    def _picture(self, request: TakePicture) -> None:
+    def _picture(self, request: SnapshotRequest) -> None:
         camera = self._cameras.get(request.camera)
         newest = camera.reader.newest() if camera else None
         if newest is None:
             state = camera.state.state if camera and camera.state else "not captured here"
-            self._supervisor.send(Picture(request.request, request.camera, b"", f"the camera is {state}"))
+            self._supervisor.send(Snapshot(request.request, request.camera, b"", f"the camera is {state}"))
             return
         quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
         error, content = "the picture could not be encoded", b""
@@ -358,14 +355,14 @@ class CaptureWorker:
                 error, content = "", jpeg.tobytes()
         except Exception:  # as in _convert
             log.exception("camera %s: %s", request.camera, error)
-        self._supervisor.send(Picture(request.request, request.camera, content, error))
+        self._supervisor.send(Snapshot(request.request, request.camera, content, error))
 
     def _report(self, now_s: float) -> None:
         self._next_status_s = now_s + STATUS_EVERY_S
         cameras = {}
         for name, camera in self._cameras.items():
             self._tell_again(camera, now_s)
-            camera.decoding.read(self._books.balance(camera.row).decoded, now_s)
+            camera.decoding.read(self._counters.balance(camera.row).decoded, now_s)
             leased = camera.ring.leased if camera.ring else 0
             cameras[name] = {"fps_decoded": round(camera.decoding.per_s, 2), "leased": leased}
         status = {"cameras": cameras, "threads_overdue": self._retired.overdue}

@@ -40,7 +40,6 @@ from streamer.ipc.messages import (
     Ready,
     Resume,
     ResumeRequest,
-    Stop,
     WorkerStatus,
 )
 from streamer.ledger import Ledger, LedgerFull, LedgerLocked, LedgerRefused
@@ -120,8 +119,6 @@ class DeliverWorker:
         elif isinstance(message, CameraStatus) and self._projector is not None:
             told = {**message.status, "updated": rfc3339(time.time_ns())}
             self._projector.show(message.camera, _state_fields(told))
-        elif isinstance(message, Stop):
-            self.stopping = True
 
     def _assign(self, new: DeliverAssignment) -> None:
         """Serve, whether the ledger can be opened now or not: what is sent to it waits with the senders."""

@@ -46,7 +46,7 @@ class InferredCamera:
     states: deque[SourceState] = field(default_factory=lambda: deque(maxlen=STATES_WAITING))
     last_state: tuple[str, int] = ("", 0)
     stamp: Stamp | None = None  # of the last frame that was inferred
-    spent_ids: tuple[int, int] = (0, 0)  # as they stand in the books: the epoch, and its next track id
+    spent_ids: tuple[int, int] = (0, 0)  # as they stand in the counters: the epoch, and its next track id
     ages_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     saved_s: float = 0.0
     inferring: Rate = field(default_factory=Rate)

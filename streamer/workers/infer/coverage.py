@@ -36,15 +36,15 @@ class _Bucket:
 class Coverage:
     """One camera's open buckets. Times are wall-clock nanoseconds of the box, given by the caller."""
 
-    def __init__(self, bucket_s: int, now_ns: int, books: Balance) -> None:
+    def __init__(self, bucket_s: int, now_ns: int, balance: Balance) -> None:
         self._size_ns = bucket_s * 1_000_000_000
         self._at_ns = now_ns  # everything before is accounted for
         self._open: dict[int, _Bucket] = {}
         self._closed_until_ns = self._start_of(now_ns)
         self._live = False
         self._gated = False
-        self._busy_before = books.dropped.get("busy", 0)
-        self._books = books
+        self._busy_before = balance.dropped.get("busy", 0)
+        self._balance = balance
         self._bucket(now_ns).spent_ns["unknown"] += now_ns - self._start_of(now_ns)
 
     def begin_after(self, closed_ns: int) -> None:
@@ -91,7 +91,7 @@ class Coverage:
     # ---- what comes out
 
     def close_due(
-        self, now_ns: int, books: Balance, stopping: bool = False
+        self, now_ns: int, balance: Balance, stopping: bool = False
     ) -> list[tuple[int, dict[str, Any]]]:
         """The buckets that are over (all of them when stopping), oldest first: (end_ns, event data)."""
         if now_ns < self._closed_until_ns - self._size_ns:  # the clock was set back: start anew
@@ -104,8 +104,8 @@ class Coverage:
             until_ns = min(end_ns, now_ns) if stopping else end_ns
             if self._at_ns < until_ns:
                 near = self._live and until_ns - self._at_ns <= SEEN_GAP_NS
-                self._advance(until_ns, "seen" if near else self._blind(books.dropped.get("busy", 0)))
-            closed.append((until_ns, self._describe(self._closed_until_ns, until_ns, books)))
+                self._advance(until_ns, "seen" if near else self._blind(balance.dropped.get("busy", 0)))
+            closed.append((until_ns, self._describe(self._closed_until_ns, until_ns, balance)))
             self._open.pop(self._closed_until_ns, None)
             self._closed_until_ns = end_ns
             if now_ns - end_ns > 2 * self._size_ns:  # a jump ahead: say so once, not a thousand times
@@ -169,10 +169,10 @@ class Coverage:
         bucket.spent_ns["unknown"] += now_ns - self._closed_until_ns
         bucket.mark("clock_jumped")
 
-    def _describe(self, start_ns: int, end_ns: int, books: Balance) -> dict[str, Any]:
+    def _describe(self, start_ns: int, end_ns: int, balance: Balance) -> dict[str, Any]:
         bucket = self._open.get(start_ns) or _Bucket(start_ns)
-        before, self._books = self._books, books
-        dropped = {k: v - before.dropped.get(k, 0) for k, v in books.dropped.items()}
+        before, self._balance = self._balance, balance
+        dropped = {k: v - before.dropped.get(k, 0) for k, v in balance.dropped.items()}
         return {
             "start_ns": bucket.start_ns,
             "end_ns": end_ns,
@@ -181,9 +181,9 @@ class Coverage:
             "zones": bucket.zones,
             "coverage": {f"{kind}_s": round(ns / 1e9, 3) for kind, ns in bucket.spent_ns.items()},
             "frames": {
-                "decoded": books.decoded - before.decoded,
-                "inferred": books.inferred - before.inferred,
-                "gated": books.gated - before.gated,
+                "decoded": balance.decoded - before.decoded,
+                "inferred": balance.inferred - before.inferred,
+                "gated": balance.gated - before.gated,
                 "dropped": {k: v for k, v in dropped.items() if v},
             },
             "age_ms": {

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.values import Event, FrameResult, Stamp
 from streamer.events.cloudevents import CAMERA_STATE, COUNTS
-from streamer.ipc.counters import Books
+from streamer.ipc.counters import FrameCounters
 from streamer.ipc.messages import CameraResume, EventRecord, SourceState
 from streamer.workers.infer.camera import InferredCamera
 from streamer.workers.infer.checkpoint_file import Checkpoints
@@ -29,11 +29,11 @@ Emitted = tuple[InferredCamera, Event]
 class Emitter:
     """`config_rev` goes into every event; set it with every new assignment."""
 
-    def __init__(self, journal: Journal, checkpoints: Checkpoints, books: Books) -> None:
+    def __init__(self, journal: Journal, checkpoints: Checkpoints, counters: FrameCounters) -> None:
         self.config_rev = 0
         self._journal = journal
         self._checkpoints = checkpoints
-        self._books = books
+        self._counters = counters
 
     def emit(self, events: Sequence[Emitted], running: Running | None = None) -> None:
         """Checkpoint, then hand over: what was sent is never counted again after a restart.
@@ -50,12 +50,12 @@ class Emitter:
                 camera.coverage.mark("events_lost", time.time_ns())
 
     def looked(self, camera: InferredCamera, result: FrameResult) -> None:
-        """Put a frame down in the books and in the open bucket."""
+        """Put a frame down in the counters and in the open bucket."""
         self._note_ids(camera)
         camera.block.add(inferred=1)
         camera.inferred += 1
         camera.stamp = result.stamp
-        dropped = self._books.dropped_busy(camera.config.row)
+        dropped = self._counters.dropped_busy(camera.config.row)
         camera.coverage.looked(result.stamp.captured_ns, _age_ms(result.stamp), dropped)
         for event in result.events:
             camera.coverage.counted(event)
@@ -74,7 +74,7 @@ class Emitter:
     def go_on_with_ids(self, camera: InferredCamera) -> None:
         """No track id twice in an epoch, whatever pipeline or process gave the last ones.
 
-        The books outlive this process and any pipeline, and are always as new as the last event; the
+        The counters outlive this process and any pipeline, and are always as new as the last event; the
         checkpoint may be missing, old or damaged. With the daemon they end, and then every epoch does.
         """
         if camera.pipeline is not None and (next_id := camera.block.get("next_track_id")):
@@ -107,10 +107,10 @@ class Emitter:
         """Send the buckets that are over; when stopping also the open one, marked."""
         if not self._journal.knows(camera.name):
             return
-        books = self._books.balance(camera.config.row)
+        balance = self._counters.balance(camera.config.row)
         epoch = camera.stamp.epoch if camera.stamp else 0
         events: list[Emitted] = []
-        for end_ns, data in camera.coverage.close_due(time.time_ns(), books, stopping):
+        for end_ns, data in camera.coverage.close_due(time.time_ns(), balance, stopping):
             if stopping:
                 data["marks"] = [*data["marks"], "stopped"]
             stamp = Stamp(camera.name, epoch, -1, 0, end_ns, 0, "arrival")

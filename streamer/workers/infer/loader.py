@@ -24,7 +24,7 @@ from pipelines.pipeline import Pipeline
 from pipelines.scene.model import SceneModel
 from pipelines.spec import PipelineSpec, SceneSpec
 from streamer.errors import StreamerError
-from streamer.models.file_fingerprint import Mark, mark_of, marks_of
+from streamer.models.file_fingerprint import Fingerprint, fingerprint_of, fingerprints_of
 from streamer.models.installed import Installed, open_detector
 from streamer.models.store import ModelStore
 
@@ -36,7 +36,7 @@ AGAIN_S, LONGEST_S = 5.0, 60.0  # the first pause before another try, and the lo
 
 _REFUSALS = (StreamerError, ValueError, OSError, MemoryError)
 
-Seen = tuple[Mark, ...]  # of each file
+Seen = tuple[Fingerprint, ...]  # of each file
 
 
 @dataclass(slots=True)
@@ -126,7 +126,7 @@ class Loader(ABC, Generic[Loaded]):
 
     def _look(self, spec_json: str) -> Seen:
         try:
-            return marks_of(self._files(spec_json))
+            return fingerprints_of(self._files(spec_json))
         except _REFUSALS:
             return ()
         except Exception:  # as above
@@ -186,7 +186,7 @@ class PipelineLoader(Loader[Pipeline]):
         """One that a pipeline has already, of the same file as it is now, or a new one."""
         key: tuple[object, ...] = (engine, score)
         if model is not None:
-            key += (model.path, mark_of(model.path), model.card.model_dump_json())
+            key += (model.path, fingerprint_of(model.path), model.card.model_dump_json())
         detector = self._detectors.get(key)
         if detector is None:
             detector = open_detector(

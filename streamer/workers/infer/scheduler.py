@@ -21,7 +21,7 @@ from pipelines.values import Frame, Stamp
 from streamer.errors import StorageError
 from streamer.ipc.bus import Server
 from streamer.ipc.frame_ring import RingReader
-from streamer.ipc.messages import Demand, FrameReady
+from streamer.ipc.messages import FrameReady, FrameRequest
 from streamer.workers.infer.camera import RECENT, InferredCamera
 
 USUAL_S = 0.03  # what a batch takes in a detector of which nothing is known yet
@@ -80,7 +80,7 @@ class Turns:
     def frame_ready(self, worker: str, frame: FrameReady) -> None:
         camera = self._cameras.get(frame.camera)
         if camera is None or frame.generation < camera.generation:
-            return  # its books were closed when the camera was taken from us, or its worker died
+            return  # its counters were closed when the camera was taken from us, or its worker died
         camera.worker, camera.generation = worker, frame.generation
         if camera.config.newest:
             camera.rhythm.note(frame)
@@ -242,7 +242,7 @@ class Turns:
 
     def _demand(self, camera: InferredCamera, now_s: float) -> None:
         slots = tuple(slot for generation, slot in camera.owed if generation == camera.generation)
-        if self._server.send(camera.worker, Demand(camera.name, camera.generation, slots)):
+        if self._server.send(camera.worker, FrameRequest(camera.name, camera.generation, slots)):
             camera.owed.clear()
             camera.demanded_s = now_s
 

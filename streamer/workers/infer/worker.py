@@ -18,7 +18,7 @@ import cv2
 from pipelines.camera_rules import CameraRules
 from pipelines.pipeline import Pipeline
 from streamer.ipc.bus import Bus
-from streamer.ipc.counters import Books
+from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.messages import (
     Ack,
     FrameReady,
@@ -28,7 +28,6 @@ from streamer.ipc.messages import (
     Ready,
     Resume,
     SourceState,
-    Stop,
     WorkerStatus,
 )
 from streamer.workers.infer.camera import STATES_WAITING, InferredCamera
@@ -54,7 +53,7 @@ class InferWorker:
         self.name = name
         self._runtime_dir = runtime_dir
         self._shared_dir = shared_dir
-        self._books = Books.attach(shared_dir / "books")
+        self._counters = FrameCounters.attach(shared_dir / COUNTERS_FILE)
         self._cameras: dict[str, InferredCamera] = {}
         self._early: dict[str, deque[tuple[str, SourceState]]] = {}  # of cameras not assigned yet
         self._assignment: InferAssignment | None = None
@@ -73,7 +72,7 @@ class InferWorker:
         self._turns = Turns(self._bus.serve(self.name), self._cameras, self._wake)
         self._supervisor = self._bus.connect("supervisor", self.name)
         self._journal = Journal(self.name, self._bus.connect("deliver", self.name), self._runtime_dir)
-        self._emitter = Emitter(self._journal, Checkpoints(self._shared_dir), self._books)
+        self._emitter = Emitter(self._journal, Checkpoints(self._shared_dir), self._counters)
         self._opened = True
 
     def step(self) -> None:
@@ -127,8 +126,6 @@ class InferWorker:
             for news in self._journal.resumed(message):
                 if news.camera in self._cameras:
                     self._emitter.resume(self._cameras[news.camera], news)
-        elif isinstance(message, Stop):
-            self.stopping = True
 
     def _source_state(self, peer: str, state: SourceState) -> None:
         camera = self._cameras.get(state.camera)
@@ -174,8 +171,8 @@ class InferWorker:
         self._settle()
 
     def _add(self, config: InferCamera) -> None:
-        coverage = Coverage(config.bucket_s, time.time_ns(), self._books.balance(config.row))
-        block = self._books.infer(config.row)
+        coverage = Coverage(config.bucket_s, time.time_ns(), self._counters.balance(config.row))
+        block = self._counters.infer(config.row)
         camera = InferredCamera(config, block, coverage, config.generation)
         camera.last_state = self._emitter.last_state(config.name)
         self._cameras[config.name] = camera
@@ -186,7 +183,7 @@ class InferWorker:
         old, camera.config = camera.config, config
         if config.bucket_s != old.bucket_s:
             self._emitter.close_buckets(camera, stopping=True)
-            camera.coverage = Coverage(config.bucket_s, time.time_ns(), self._books.balance(config.row))
+            camera.coverage = Coverage(config.bucket_s, time.time_ns(), self._counters.balance(config.row))
         if config.rules != old.rules and camera.pipeline is not None:
             try:
                 camera.pipeline.set_rules(config.name, CameraRules.model_validate_json(config.rules))

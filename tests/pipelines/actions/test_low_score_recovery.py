@@ -15,7 +15,7 @@ from pipelines.detect.card import ScoreLimits
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.heads.base import Candidates
 from pipelines.detect.letterbox import Letterbox, Pixels
-from pipelines.detect.model import FAINT, Answers
+from pipelines.detect.model import FAINT, Postprocessor
 from pipelines.pipeline import Pipeline
 from pipelines.spec import ActionsSpec
 from pipelines.values import Detections, Floats, Frame, FrameResult, Labels, Stamp
@@ -90,7 +90,9 @@ class Told:
 def test_faint_boxes_come_beside_the_others_and_change_nothing_of_them() -> None:
     canvas = np.zeros((100, 100, 3), np.uint8)
     place = Letterbox(canvas, Told.pixels).put(canvas)
-    answers = Answers(Told(), Labels(("person",), ("person",)), (100, 100), ScoreLimits(0.4, 0.6), 0.5)
+    postprocessor = Postprocessor(
+        Told(), Labels(("person",), ("person",)), (100, 100), ScoreLimits(0.4, 0.6), 0.5
+    )
     rows = np.array(
         [
             [10, 10, 20, 40, 0.9],
@@ -101,7 +103,7 @@ def test_faint_boxes_come_beside_the_others_and_change_nothing_of_them() -> None
         ],
         np.float32,
     )
-    plain, both = answers.read([[rows]], [place])[0], answers.read([[rows]], [place], faint=True)[0]
+    plain, both = postprocessor.run([[rows]], [place])[0], postprocessor.run([[rows]], [place], faint=True)[0]
     assert plain.faint is None
     assert both.boxes_xyxyn.tolist() == plain.boxes_xyxyn.tolist()
     assert both.faint is not None

@@ -225,7 +225,7 @@ def test_an_export_edited_by_hand_is_refused(size: int, tmp_path: Path) -> None:
 def test_a_detector_that_looks_at_rectangles_is_refused(tmp_path: Path) -> None:
     path = write_branching(tmp_path / "d.onnx")
     detector = open_detector(path)
-    detector._rectangles = True  # type: ignore[attr-defined]  # this graph takes none
+    detector._rectangular = True  # type: ignore[attr-defined]  # this graph takes none
     model = write_features(tmp_path / "m.onnx", path)
     with pytest.raises(ModelRefused, match="input_shape: picture"):
         create_engine(ActionsSpec(model=str(model)), detector)

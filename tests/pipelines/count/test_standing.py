@@ -130,6 +130,12 @@ def test_a_passage_that_ends_within_the_band_is_told_once_the_track_is_over() ->
     assert event.data["crossed_media_ns"] == pytest.approx(1.05e9, abs=1e8)
 
 
+def test_who_stands_long_just_behind_the_line_has_been_seen_well_before_it() -> None:
+    """Closer behind it than one place is sure of, for longer than the boxes before it are kept."""
+    path = walk(0.3, 0.501, 21) + still(0.501, 120) + walk(0.51, 0.7, 20)
+    assert [e.data["side"] for e in crossings(path)] == [RIGHT]
+
+
 # ---- zones
 
 

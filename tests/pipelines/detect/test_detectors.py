@@ -128,7 +128,7 @@ def test_every_submit_notifies_once(engine: str, tmp_path: Path) -> None:
 def test_a_detector_that_is_let_go_frees_its_memory(tmp_path: Path) -> None:
     detector = create_detector("openvino", tiny.yolov8(tmp_path / "m.onnx", []))
     detect(detector, [frame()])
-    gone = weakref.ref(detector._programs[(64, 64)].free[0])  # type: ignore[attr-defined]
+    gone = weakref.ref(detector._graphs[(64, 64)].free[0])  # type: ignore[attr-defined]
     del detector
     gc.collect()
     assert gone() is None
@@ -143,7 +143,7 @@ def test_one_whose_caller_keeps_the_ticket_where_it_is_notified_is_let_go_too(tm
         kept["ticket"] = detector.submit([frame()], lambda: kept.update(rung=True))
         detector.collect(kept["ticket"])
         assert kept["rung"]
-        return weakref.ref(detector._programs[(64, 64)])  # type: ignore[attr-defined]
+        return weakref.ref(detector._graphs[(64, 64)])  # type: ignore[attr-defined]
 
     gone = use()
     gc.collect()
@@ -235,12 +235,14 @@ def test_more_boxes_than_a_picture_can_hold_refuse_the_frame() -> None:
     from pipelines.detect.heads.yolov8 import YoloV8
     from pipelines.detect.labels import labels_of
     from pipelines.detect.letterbox import Letterbox, Pixels
-    from pipelines.detect.model import Answers
+    from pipelines.detect.model import Postprocessor
 
-    answers = Answers(YoloV8(1), labels_of(["person"]), (2048, 2048), ScoreLimits(0.25, 0.25), 0.5)
+    postprocessor = Postprocessor(
+        YoloV8(1), labels_of(["person"]), (2048, 2048), ScoreLimits(0.25, 0.25), 0.5
+    )
     place = Letterbox(np.zeros((64, 64, 3), np.uint8), Pixels(rgb=True)).put(np.zeros((64, 64, 3), np.uint8))
     with pytest.raises(FrameRefused, match="1000000 boxes"):
-        answers.read([[np.full((5, 1_000_000), 0.9, np.float32)]], [place])
+        postprocessor.run([[np.full((5, 1_000_000), 0.9, np.float32)]], [place])
 
 
 @both
@@ -299,7 +301,7 @@ def test_openvino_without_the_graphs_own_decoder_finds_what_onnx_runtime_finds_w
 ) -> None:
     model = tiny.yolov8_with_decoder(tmp_path / "m.onnx")
     openvino, onnx = (create_detector(engine, model, sidecar=F32) for engine in ENGINES)
-    assert openvino._programs[(64, 64)].head.__class__.__name__ == "YoloV8Cut"  # type: ignore[attr-defined]
+    assert openvino._graphs[(64, 64)].head.__class__.__name__ == "YoloV8Cut"  # type: ignore[attr-defined]
     for value in (40, 150, 255):
         one, other = (detect(d, [frame(value, 100, 80)])[0] for d in (openvino, onnx))
         assert len(one) > 3

@@ -9,7 +9,7 @@ from pipelines.detect.errors import AnswerRefused, ModelRefused
 from pipelines.detect.heads import HEADS, Signature, find_head
 from pipelines.detect.heads.nanodet import NanoDet
 from pipelines.detect.heads.yolov8 import YoloV8, YoloV8Cut
-from pipelines.detect.heads.yolox import YoloX
+from pipelines.detect.heads.yolox import YoloX, YoloXDecoded
 from pipelines.values import Floats
 
 NANODET = ((1600, 80), (400, 80), (100, 80), (1600, 32), (400, 32), (100, 32))
@@ -66,7 +66,7 @@ def test_an_unknown_head_is_refused_with_its_shapes_named(signature: Signature) 
     text = str(refusal.value)
     for shape in signature.outputs:
         assert "[" + ",".join("?" if n is None else str(n) for n in shape) + "]" in text
-    assert all(name in text for name in HEADS)
+    assert all(known.name in text for known in HEADS)
 
 
 def test_an_override_is_taken_where_it_fits_and_refused_where_not() -> None:
@@ -131,7 +131,7 @@ def test_yolox_decodes_raw_and_decoded_rows() -> None:
     decoded = raw.copy()
     decoded[64 + 6, :4] = [40, 20, 32, 16]
     signature = model(64, (1, 84, 7))
-    for head, answer in ((YoloX.raw(signature), raw), (YoloX.decoded(signature), decoded)):
+    for head, answer in ((YoloX.match_named(signature), raw), (YoloXDecoded.match_named(signature), decoded)):
         assert head is not None
         found = head.decode([answer], 0.3)
         assert np.allclose(found.boxes_xyxy, [[24, 12, 56, 28]])
@@ -142,7 +142,7 @@ def test_yolox_decodes_raw_and_decoded_rows() -> None:
 def test_yolox_drops_a_box_whose_class_makes_its_objectness_too_little() -> None:
     answer = np.zeros((84, 7), np.float32)
     answer[3, 4:] = [0.9, 0.2, 0.3]
-    head = YoloX.raw(model(64, (1, 84, 7)))
+    head = YoloX.match(model(64, (1, 84, 7)))
     assert head is not None
     assert len(head.decode([answer], 0.3).scores) == 0
 
@@ -169,7 +169,7 @@ def test_a_score_that_is_none_is_refused(value: float) -> None:
         YoloV8(3).decode([answer], 0.25)
     rows = np.zeros((84, 7), np.float32)
     rows[40, 4] = value
-    head = YoloX.raw(model(64, (1, 84, 7)))
+    head = YoloX.match(model(64, (1, 84, 7)))
     assert head is not None
     with pytest.raises(AnswerRefused, match="score"):
         head.decode([rows], 0.25)

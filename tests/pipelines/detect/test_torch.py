@@ -104,7 +104,7 @@ def test_boxes_are_those_that_ultralytics_makes_of_the_same_tensors(v8: Path, co
         theirs = non_max_suppression(net(picture), conf_thres=0.25, iou_thres=0.6)[0]
         cells = Cells.of(640, 640, (8.0, 16.0, 32.0), "cpu")
         every_class = torch.arange(80)
-        table = best_boxes(sides, logits, cells, every_class, min_score=0.25, nms_iou=0.6, most=1000)[0]
+        table = best_boxes(sides, logits, cells, every_class, min_score=0.25, nms_iou=0.6, max_boxes=1000)[0]
     ours = table[table[:, 6] > 0]
     assert len(ours) == len(theirs) > 5
     assert torch.allclose(ours[:, :6], theirs, atol=2e-3)
@@ -134,7 +134,7 @@ def test_boxes_of_two_groups_do_not_suppress_each_other() -> None:
     logits[0, 0, 9], logits[0, 1, 10], logits[0, 2, 11] = 3.0, 2.0, 1.0
     cells = Cells.of(64, 64, (8.0, 16.0, 32.0), "cpu")
     groups = torch.tensor([0, 1, 1])
-    table = best_boxes(sides, logits, cells, groups, min_score=0.25, nms_iou=0.5, most=100)[0]
+    table = best_boxes(sides, logits, cells, groups, min_score=0.25, nms_iou=0.5, max_boxes=100)[0]
     assert table[table[:, 6] > 0, 5].tolist() == [0, 1]
     assert table[0, :4].tolist() == [-4, -4, 28, 28]
 

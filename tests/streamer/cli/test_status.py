@@ -29,7 +29,7 @@ GATE = {
     "age_ms": {"p50": 31.4, "p99": 88.0},
     "restarts": 0,
     "trouble": "",
-    "books": {
+    "frames": {
         "decoded": 523,
         "inferred": 246,
         "gated": 4,
@@ -43,7 +43,7 @@ YARD = {
     "detail": "rtsp://admin:canary@10.0.0.5/live: [refused] next try in 3 s",
     "age_ms": {"p50": None, "p99": None},
     "quarantine_s": 3540,
-    "books": {"dropped": {}},
+    "frames": {"dropped": {}},
 }
 INFER = {
     "name": "infer-0",
@@ -90,7 +90,7 @@ def test_the_page_shows_what_matters_in_a_terminal_s_width(width: int) -> None:
         assert word in text, word
     assert "not_due" not in text, "a reason for which nothing was dropped"
     assert re.search(r"decoded +. inferred +. gated +. in flight +. dropped +dropped as", text)
-    assert re.search(r"gate +523 +246 +4 +2 +271 +busy 271", text), "all terms of the books"
+    assert re.search(r"gate +523 +246 +4 +2 +271 +busy 271", text), "all terms of the balance"
     assert max(map(len, text.splitlines())) <= width
 
 

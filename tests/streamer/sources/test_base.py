@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 from itertools import pairwise
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
 
 from pipelines.geometry import fit
 from streamer.errors import ConfigError, SourceEnded, SourceError
-from streamer.sources.base import FACTORIES, Source, create_source
+from streamer.sources import SOURCES
+from streamer.sources.base import Source, create_source
 from tests.clips import make_clip
 
 
@@ -29,9 +30,8 @@ def read(source: Source, pictures: int) -> None:
 
 
 def test_every_scheme_of_the_table_has_a_factory() -> None:
-    for factory in FACTORIES.values():
-        module, _, name = factory.partition(":")
-        assert callable(getattr(importlib.import_module(module), name))
+    for scheme in SOURCES.values():
+        assert callable(resolve_name(scheme.create))
 
 
 def test_a_scheme_that_is_not_in_the_table_is_refused() -> None:

@@ -43,7 +43,7 @@ def test_clause_3_what_the_writer_put_into_a_slot_is_what_the_reader_sees(ring: 
     slot = writer.acquire()
     assert slot is not None
     writer.memory.slot(slot)[:] = 77
-    writer.hand(slot)
+    writer.lease(slot)
     assert (RingReader().view(str(ring), slot, WIDTH, HEIGHT) == 77).all()
 
 
@@ -54,7 +54,7 @@ def test_clause_3_a_slot_that_is_out_is_never_given_to_the_writer_again(ring: Pa
         slot = writer.acquire()
         assert slot is not None
         assert slot not in out
-        writer.hand(slot)
+        writer.lease(slot)
         out.add(slot)
     assert writer.acquire() is None
     assert writer.leased == SLOTS
@@ -78,9 +78,9 @@ def test_clause_4_only_what_was_handed_over_comes_back_and_once(
     for _ in range(SLOTS):
         slot = writer.acquire()
         assert slot is not None
-        writer.hand(slot)
-    writer.give_back(generation, slots)
-    writer.give_back(generation, slots)
+        writer.lease(slot)
+    writer.release(generation, slots)
+    writer.release(generation, slots)
     assert SLOTS - writer.leased == free
 
 
@@ -88,13 +88,13 @@ def test_clause_5_a_reclaim_frees_every_slot_and_old_returns_change_nothing(ring
     writer = attached(ring)
     first = writer.acquire()
     assert first is not None
-    writer.hand(first)
+    writer.lease(first)
     writer.reclaim(generation=2)
     assert writer.leased == 0
     again = writer.acquire()
     assert again is not None
-    writer.hand(again)
-    writer.give_back(1, (again,))
+    writer.lease(again)
+    writer.release(1, (again,))
     assert writer.leased == 1
 
 

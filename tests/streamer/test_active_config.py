@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from streamer.api.apply_change import apply_change
+from streamer.api.apply_change import AnyChange, WantedChange, apply_change
 from streamer.api.arguments import read_arguments
-from streamer.api.change_schema import AnyChange, WantedChange
 from streamer.config.store import ConfigStore
-from streamer.daemon import active_config as in_force
-from streamer.daemon.active_config import InForce
+from streamer.daemon import active_config
+from streamer.daemon.active_config import ActiveConfig
 from streamer.errors import ConfigError, Exit, NotApplied, StorageError
 from streamer.ipc.counters import MAX_CAMERAS
 
@@ -35,8 +34,8 @@ def wanted(**change: Any) -> AnyChange:
     return read_arguments(WantedChange, change).root
 
 
-def names(force: InForce) -> list[str]:
-    return [camera.name for camera in force.config.cameras]
+def names(active: ActiveConfig) -> list[str]:
+    return [camera.name for camera in active.config.cameras]
 
 
 # ---- a change that is written and cannot be applied
@@ -46,33 +45,33 @@ def test_a_change_that_is_written_and_not_in_force_is_said_to_be_both(
     store: ConfigStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(store, "gate")
-    force = InForce(store)
+    active = ActiveConfig(store)
 
     def full(*_args: Any) -> Any:
         raise StorageError("revisions.json: cannot be written: No space left on device")
 
-    monkeypatch.setattr(in_force, "revise", full)
+    monkeypatch.setattr(active_config, "revise", full)
     with pytest.raises(NotApplied, match="is written, but not in force: revisions") as caught:
-        force.change(wanted(op="camera.set", name="gate", values={"source.fps": 5}))
+        active.change(wanted(op="camera.set", name="gate", values={"source.fps": 5}))
     assert caught.value.exit_code == Exit.STORAGE
     assert "nothing" not in str(caught.value)
     assert store.load().cameras[0].source.fps == 5
-    assert force.config.cameras[0].source.fps == 0
-    (warning,) = force.warnings
+    assert active.config.cameras[0].source.fps == 0
+    (warning,) = active.warnings
     assert "not in force" in warning
     monkeypatch.undo()
-    assert force.reload()
-    assert (force.config.cameras[0].source.fps, force.warnings) == (5, [])
+    assert active.reload()
+    assert (active.config.cameras[0].source.fps, active.warnings) == (5, [])
 
 
 def test_a_change_that_is_refused_has_written_nothing(store: ConfigStore) -> None:
     path = write(store, "gate")
     before = path.read_text()
-    force = InForce(store)
+    active = ActiveConfig(store)
     with pytest.raises(ConfigError):
-        force.change(wanted(op="camera.set", name="gate", values={"source.fps": -5}))
+        active.change(wanted(op="camera.set", name="gate", values={"source.fps": -5}))
     assert path.read_text() == before
-    assert force.warnings == []
+    assert active.warnings == []
 
 
 # ---- cameras that are left out
@@ -82,49 +81,49 @@ def test_a_camera_that_a_person_broke_beside_another_change_is_left_out_of_it_al
     store: ConfigStore,
 ) -> None:
     write(store, "gate")
-    force = InForce(store)
+    active = ActiveConfig(store)
     write(store, "new", "pipeline: nope\n")
     write(store, "gate", "pipeline: nope\n")
-    force.change(
+    active.change(
         wanted(op="camera.put", camera={"name": "yard", "url": "synthetic:street", "model": "motion"})
     )
-    assert names(force) == ["gate", "yard"]
-    assert force.config.cameras[0].pipeline == "default", "it goes on as it was"
-    assert force.misconfigured.keys() == {"new"}
-    assert len(force.warnings) == 2
-    assert not force.healed()
+    assert names(active) == ["gate", "yard"]
+    assert active.config.cameras[0].pipeline == "default", "it goes on as it was"
+    assert active.misconfigured.keys() == {"new"}
+    assert len(active.warnings) == 2
+    assert not active.healed()
     write(store, "new")
     write(store, "gate")
-    assert force.healed()
-    assert force.reload()
-    assert names(force) == ["gate", "new", "yard"]
-    assert (force.misconfigured, force.warnings) == ({}, [])
+    assert active.healed()
+    assert active.reload()
+    assert names(active) == ["gate", "new", "yard"]
+    assert (active.misconfigured, active.warnings) == ({}, [])
 
 
 def test_a_reason_that_stays_is_told_since_when_it_was_first_seen(store: ConfigStore) -> None:
     write(store, "gate")
     write(store, "bad", "pipeline: nope\n")
-    force = InForce(store)
-    before = force.misconfigured["bad"]
-    force.change(wanted(op="camera.disable", name="gate"))
-    assert force.misconfigured["bad"] == before
+    active = ActiveConfig(store)
+    before = active.misconfigured["bad"]
+    active.change(wanted(op="camera.disable", name="gate"))
+    assert active.misconfigured["bad"] == before
     write(store, "bad", "pipeline: nada\n")
-    force.change(wanted(op="camera.enable", name="gate"))
-    assert force.misconfigured["bad"].since_ns > before.since_ns
+    active.change(wanted(op="camera.enable", name="gate"))
+    assert active.misconfigured["bad"].since_ns > before.since_ns
 
 
 def test_a_model_that_is_missing_leaves_no_camera_out(store: ConfigStore) -> None:
     store.camera_file("gate").write_text("name: gate\nurl: synthetic:street\nmodel: gone\n")
-    assert names(InForce(store)) == ["gate"]
+    assert names(ActiveConfig(store)) == ["gate"]
 
 
 def test_a_hundred_broken_files_make_no_hundred_warnings(store: ConfigStore) -> None:
     for number in range(100):
         write(store, f"bad-{number}", "pipeline: nope\n")
-    force = InForce(store)
-    assert len(force.misconfigured) == 100
-    assert len(force.warnings) == in_force.MOST_WARNINGS + 1
-    assert "80 more" in force.warnings[-1]
+    active = ActiveConfig(store)
+    assert len(active.misconfigured) == 100
+    assert len(active.warnings) == active_config.MAX_WARNINGS + 1
+    assert "80 more" in active.warnings[-1]
 
 
 # ---- how many
@@ -147,10 +146,10 @@ def test_the_camera_that_is_one_too_many_is_refused_with_the_limit(
 def test_of_too_many_files_the_last_are_left_out_and_named(store: ConfigStore) -> None:
     for number in range(MAX_CAMERAS + 2):
         write(store, f"c{number:04}")
-    force = InForce(store)
-    assert len(force.config.cameras) == MAX_CAMERAS
-    assert force.misconfigured == {}, "there is no row for them"
-    assert [text.partition(" ")[0] for text in force.warnings] == ["c0512.yaml", "c0513.yaml"]
-    assert f"{MAX_CAMERAS} cameras at most" in force.warnings[0]
+    active = ActiveConfig(store)
+    assert len(active.config.cameras) == MAX_CAMERAS
+    assert active.misconfigured == {}, "there is no row for them"
+    assert [text.partition(" ")[0] for text in active.warnings] == ["c0512.yaml", "c0513.yaml"]
+    assert f"{MAX_CAMERAS} cameras at most" in active.warnings[0]
     with pytest.raises(ConfigError, match="at most"):
         store.load()

@@ -30,18 +30,18 @@ def test_an_epoch_that_cannot_be_written_down_is_not_begun_and_its_ring_goes_bac
     state_dir.write_text("no folder: nothing can be written into it")
     for _ in range(2):
         with pytest.raises(StorageError, match="cannot be written"):
-            shared.grant("gate", 4, 64, 36, 1)
+            shared.allocate_ring("gate", 4, 64, 36, 1)
         assert (shared.epoch("gate"), rings(shared)) == (0, [])
     state_dir.unlink()
-    grant = shared.grant("gate", 4, 64, 36, 1)
-    assert (grant.epoch, rings(shared)) == (1, [Path(grant.path).name])
+    ring = shared.allocate_ring("gate", 4, 64, 36, 1)
+    assert (ring.epoch, rings(shared)) == (1, [Path(ring.path).name])
 
 
 def test_generations_rise_also_over_grants_that_failed(shared: SharedState, state_dir: Path) -> None:
-    first = shared.grant("gate", 4, 64, 36, 1).generation
+    first = shared.allocate_ring("gate", 4, 64, 36, 1).generation
     shutil.rmtree(state_dir)
     state_dir.write_text("")
     with pytest.raises(StorageError):
-        shared.grant("gate", 4, 64, 36, 2)
+        shared.allocate_ring("gate", 4, 64, 36, 2)
     state_dir.unlink()
-    assert shared.grant("gate", 4, 64, 36, 3).generation > first
+    assert shared.allocate_ring("gate", 4, 64, 36, 3).generation > first

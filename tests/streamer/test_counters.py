@@ -1,0 +1,123 @@
+"""The frame counters: what one process writes another reads whole, also when the writer dies in the midst."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from streamer.errors import CapacityError, StorageError
+from streamer.ipc.counters import MAX_ROWS, FrameCounters
+from tests.patience import patient
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture
+def counters(tmp_path: Path) -> FrameCounters:
+    return FrameCounters.create(tmp_path / "counters")
+
+
+def busy_writer(path: str, row: int) -> None:
+    """Decodes, hands over and answers for frames for ever, as fast as it can."""
+    counters = FrameCounters.attach(Path(path))
+    capture, infer = counters.capture(row), counters.infer(row)
+    while True:
+        capture.add(decoded=1, held=1)
+        capture.add(held=-1, handed=1)
+        infer.add(inferred=1)
+        capture.add(decoded=1, drop_not_due=1)
+
+
+def start(target: object, counters: FrameCounters) -> multiprocessing.process.BaseProcess:
+    process = SPAWN.Process(target=target, args=(str(counters.path), 0))  # type: ignore[arg-type]
+    process.start()
+    deadline_s = time.monotonic() + patient(20)
+    while counters.balance(0).decoded == 0 and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    return process
+
+
+def test_the_file_is_private_and_an_alien_one_is_refused(counters: FrameCounters, tmp_path: Path) -> None:
+    assert counters.path.stat().st_mode & 0o777 == 0o600
+    alien = tmp_path / "alien"
+    alien.write_bytes(b"x")
+    with pytest.raises(StorageError, match="no counter file of this version"):
+        FrameCounters.attach(alien)
+    with pytest.raises(StorageError, match="cannot map"):
+        FrameCounters.attach(tmp_path / "none")
+
+
+def test_a_reader_never_sees_a_frame_in_two_places_or_in_none(counters: FrameCounters) -> None:
+    writer = start(busy_writer, counters)
+    try:
+        for _ in range(3000):
+            balance = counters.balance(0)
+            assert balance.off_by == 0
+            assert 0 <= balance.in_flight <= 1
+    finally:
+        writer.kill()
+        writer.join()
+
+
+def test_a_writer_killed_at_any_moment_leaves_counters_that_can_be_closed(counters: FrameCounters) -> None:
+    for _ in range(5):
+        writer = start(busy_writer, counters)
+        time.sleep(0.02)
+        assert writer.pid is not None
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+        counters.release_capture(0)
+        counters.release_handed(0)
+        balance = counters.balance(0)
+        assert balance.off_by == 0
+        assert balance.in_flight == 0
+
+
+def test_a_held_frame_of_a_dead_capture_worker_counts_as_lost_with_it(counters: FrameCounters) -> None:
+    capture = counters.capture(0)
+    capture.add(decoded=1, held=1)
+    assert counters.balance(0).in_flight == 1
+    counters.release_capture(0)
+    balance = counters.balance(0)
+    assert balance.dropped == {"worker_died": 1}
+    assert (balance.in_flight, balance.off_by) == (0, 0)
+
+
+def test_frames_in_the_hands_of_a_dead_inference_worker_count_as_lost_with_it(
+    counters: FrameCounters,
+) -> None:
+    capture, infer = counters.capture(0), counters.infer(0)
+    capture.add(decoded=3, handed=3)
+    infer.add(inferred=1)
+    assert counters.release_handed(0) == 2
+    balance = counters.balance(0)
+    assert balance.inferred == 1
+    assert balance.dropped == {"worker_died": 2}
+    assert (balance.in_flight, balance.off_by) == (0, 0)
+
+
+def test_notes_that_are_no_counts_do_not_unbalance_the_counters(counters: FrameCounters) -> None:
+    counters.capture(0).add(decoded=3, handed=3)
+    infer = counters.infer(0)
+    infer.add(inferred=2)
+    infer.put(epoch=7, next_track_id=41)
+    assert (counters.balance(0).in_flight, counters.balance(0).off_by) == (1, 0)
+    assert counters.release_handed(0) == 1
+    assert (infer.get("epoch"), infer.get("next_track_id")) == (7, 41)
+
+
+def test_a_row_beyond_the_last_is_refused(counters: FrameCounters) -> None:
+    with pytest.raises(CapacityError, match="at most"):
+        counters.capture(MAX_ROWS)
+
+
+def test_a_cleared_row_starts_from_nothing(counters: FrameCounters) -> None:
+    counters.capture(3).add(decoded=7, drop_busy=7)
+    counters.clear(3)
+    assert counters.balance(3).decoded == 0
+    assert counters.balance(3).dropped == {}
