@@ -238,7 +238,7 @@ class Pipeline:
         if self.actions is None:
             return results
         images = pending.images or (None,) * len(results)
-        seen = [
+        action_frames = [
             ActionFrame(
                 result.stamp,
                 result.tracks,
@@ -254,7 +254,7 @@ class Pipeline:
                 results, pending.aspects, images, found, greys, strict=True
             )
         ]
-        done = self.actions.update(seen)
+        done = self.actions.update(action_frames)
         return [
             replace(result, events=(*result.events, *more)) if more else result
             for result, more in zip(results, done, strict=True)
@@ -278,7 +278,7 @@ class Pipeline:
         tracks = state.tracker.update(stamp, kept, self.labels, grey)
         events = state.analytics.update(stamp, tracks)
         if scene is not None and state.scene is not None:
-            events = [*events, *state.scene.see(stamp, scene)]
+            events = [*events, *state.scene.update(stamp, scene)]
         return FrameResult(stamp, kept, tracks, tuple(events))
 
     def _faint(self, stamp: Stamp, found: Detections) -> Detections | None:
