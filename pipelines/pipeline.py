@@ -23,9 +23,9 @@ from pipelines.detect.filter import DetectionFilter
 from pipelines.scene.tracker import SceneTracker
 from pipelines.skeleton import MIN_SCORE
 from pipelines.track import Tracker, create_tracker
-from pipelines.track.colour_histogram import colours, small_colours
+from pipelines.track.appearance import colour_histograms, small_colours
+from pipelines.track.association import detection_index
 from pipelines.track.global_motion import small_grey
-from pipelines.track.matched import matched_rows
 from pipelines.values import Detections, Event, Floats, Frame, FrameResult, Image, Labels, Stamp
 
 VIEW_MOVED = 0.05  # of the picture: from here on a line is not where it was drawn
@@ -222,7 +222,7 @@ class Pipeline:
         return [
             boxes
             if picture is None or boxes.embeddings is not None
-            else replace(boxes, embeddings=colours(picture, boxes.boxes_xyxyn))
+            else replace(boxes, embeddings=colour_histograms(picture, boxes.boxes_xyxyn))
             for boxes, picture in zip(found, pictures, strict=True)
         ]
 
@@ -330,7 +330,7 @@ def _poses(result: FrameResult) -> dict[int, Floats]:
     found = result.detections
     if found.keypoints is None:
         return {}
-    rows = matched_rows(result.tracks, found)
+    rows = detection_index(result.tracks, found)
     return {
         track_id: found.keypoints[row]
         for track_id, row in zip(result.tracks.track_ids.tolist(), rows.tolist(), strict=True)

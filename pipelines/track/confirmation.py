@@ -1,100 +1,118 @@
-"""Which tracks are objects: those with enough boxes that speak for one. And which boxes teach what does.
-
-What is counted for this is kept up while it decides something: of a track that is confirmed and has taught
-all it may, the counts stand still.
+"""Which tracks are objects: a track is tentative until enough detections speak for one, then confirmed, as in
+SORT. And the boxes of tentative tracks: a line may lie behind them already when they are shown.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.track import state as t
 from pipelines.track.score_calibration import ScoreScale
 from pipelines.track.settings import TrackerSettings
-from pipelines.track.state import Table
+from pipelines.track.state import TrackState
 
-MOST_EVIDENCE = 3.0  # of one box
-TEACH_FROM, TEACH_TO = 5, 60  # boxes of a track, by number, that teach the usual score:
-# not all, lest one person who stands for an hour sets it
-MOST_STEADY = 1000  # frames
+Array = npt.NDArray[np.float64]
+
+MAX_EVIDENCE = 3.0  # of one detection: no single one makes an object
+TEACH_FROM, TEACH_TO = 5, 60  # detections of a track, by number, that teach the usual score: the first may be
+# of nothing, and not all, lest one person who stands for an hour sets it
+HISTORY = 32  # boxes of a tentative track that are remembered: more than it needs at any usual score
 
 
-class Trust:
-    """`unconfirmed` are the columns of tracks that are not confirmed yet, `young` these and those that never
-    had a sure box: few, mostly, so that they are counted one by one. `all_sure`: none is without."""
+class Confirmation:
+    """SORT confirms after so many hits in a row; here each hit counts by how much its score speaks for an
+    object, from the first high detection on, since before that it may be anything."""
 
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
-        self.all_sure = True
-        self.young: list[int] = []
-        self.unconfirmed: list[int] = []
-        self._teachers: list[int] = []  # whose next box teaches, for so many frames more
-        self._steady = 0
 
-    def begin(self, fresh: Table, at: int) -> None:
-        """New tracks have one box, that of `fresh.seen`; their columns are those from `at`."""
-        evidence = fresh.seen_evidence
-        fresh.hits.fill(1.0)
-        fresh.sure_hits[:] = evidence >= t.NONE
-        np.minimum(np.maximum(evidence, t.NONE), MOST_EVIDENCE, out=fresh.evidence)
-        if self._settings.confirm_hits <= 1:
-            fresh.confirmed[:] = fresh.evidence >= self._settings.confirm_evidence
-        self.young += range(at, at + fresh.n)
-        self.unconfirmed += [at + k for k, known in enumerate(fresh.confirmed.tolist()) if not known]
-        self.all_sure = self.all_sure and fresh.sure_hits.item(fresh.sure_hits.argmin()) > 0
-        self._steady = 0
+    def begin(self, new: TrackState) -> None:
+        """New tracks have one detection."""
+        new.hits[:] = 1.0
+        new.sure_hits[:] = new.last_evidence >= 0
+        new.evidence[:] = np.clip(new.last_evidence, 0.0, MAX_EVIDENCE)
+        self._confirm(new)
 
-    def join(self, tracks: Table, column: int, earlier: int) -> None:
-        """A track has the boxes of another too."""
-        for counted in (tracks.hits, tracks.sure_hits, tracks.evidence):
-            counted[column] += counted[earlier]
-        self._steady = 0
+    def count(self, matched: TrackState) -> None:
+        """These tracks, in place, were just matched with one detection more."""
+        matched.hits += 1.0
+        open_ = (matched.confirmed * matched.sure_hits == 0.0).nonzero()[0]
+        for track in open_.tolist():  # few, mostly
+            evidence = matched.last_evidence.item(track)
+            matched.sure_hits[track] += evidence >= 0
+            if matched.sure_hits.item(track):
+                matched.evidence[track] += min(evidence, MAX_EVIDENCE)
+        if len(open_):
+            self._confirm(matched)
 
-    def keep(self, tracks: Table, columns: dict[int, int]) -> None:
-        """Tracks have gone: which column has become which."""
-        self._hold(tracks, [columns[column] for column in self.young if column in columns])
-        self._steady = 0
-
-    def look(self, tracks: Table) -> None:
-        """Begin with these tracks."""
-        self._hold(tracks, list(range(tracks.n)))
-        self._steady = 0
-
-    def _hold(self, tracks: Table, young: list[int]) -> None:
-        """Of the tracks all are old but these, and some of these, perhaps."""
-        confirmed, sure = tracks.confirmed, tracks.sure_hits
-        self.young = [c for c in young if not (confirmed.item(c) and sure.item(c))]
-        self.unconfirmed = [column for column in self.young if not confirmed.item(column)]
-        self.all_sure = all(sure.item(column) for column in self.young)
-
-    def count(self, tracks: Table, absent: list[int], scale: ScoreScale) -> None:
-        """Count the boxes that the tracks, but those `absent`, were just matched with."""
-        if self.young:
-            self._confirm(tracks, absent)
-        self._steady -= 1
-        if self._steady < 0:
-            self._grow_old(tracks.hits.tolist())
-        if not self._teachers:
-            return
-        evidence, silent = tracks.seen_evidence, {*absent, *self.unconfirmed}
-        scale.learn([evidence.item(column) for column in self._teachers if column not in silent])
-
-    def _confirm(self, tracks: Table, absent: list[int]) -> None:
+    def _confirm(self, tracks: TrackState) -> None:
         settings = self._settings
-        for column in self.young:
-            if column in absent:
-                continue
-            evidence = tracks.seen_evidence.item(column)
-            sure_hits = tracks.sure_hits.item(column) + (evidence >= 0)
-            tracks.sure_hits[column] = sure_hits
-            gained = tracks.evidence.item(column) + (min(evidence, MOST_EVIDENCE) if sure_hits else 0.0)
-            tracks.evidence[column] = gained
-            if gained >= settings.confirm_evidence and sure_hits >= settings.confirm_hits:
-                tracks.confirmed[column] = 1.0
-        self._hold(tracks, self.young)
+        enough = tracks.sure_hits >= settings.confirm_hits
+        enough &= tracks.evidence >= settings.confirm_evidence
+        tracks.confirmed[enough] = 1.0
 
-    def _grow_old(self, hits: list[float]) -> None:
-        """Find out who teaches, and for how many frames that surely stays as it is."""
-        self._teachers = [column for column, n in enumerate(hits) if TEACH_FROM <= n <= TEACH_TO]
-        ahead = [(TEACH_FROM if n < TEACH_FROM else TEACH_TO + 1) - n for n in hits if n <= TEACH_TO]
-        self._steady = int(min(ahead, default=MOST_STEADY)) - 1
+    @staticmethod
+    def teach(matched: TrackState, scale: ScoreScale) -> None:
+        """The detections that these tracks were just matched with teach what scores are usual, as far as they
+        surely are objects'."""
+        teaches = (matched.hits >= TEACH_FROM) & (matched.hits <= TEACH_TO) & (matched.confirmed > 0)
+        scale.learn(matched.last_evidence[teaches])
+
+    @staticmethod
+    def join(tracks: TrackState, column: int, earlier: int) -> None:
+        """A track has the detections of another too."""
+        for count in (tracks.hits, tracks.sure_hits, tracks.evidence):
+            count[column] += count[earlier]
+
+
+class TentativeHistory:
+    """By track id, for each track until it is shown: rows of time in seconds, sides and evidence."""
+
+    def __init__(self) -> None:
+        self._boxes: dict[int, list[list[float]]] = {}
+
+    def begin(self, new: TrackState) -> None:
+        """New tracks have one box."""
+        self._boxes.update((track_id, []) for track_id in new.ids.tolist())
+        self.remember(new)
+
+    def remember(self, tracks: TrackState) -> None:
+        """Keep the last boxes of these tracks, as far as they were never shown."""
+        if not self._boxes:
+            return  # nearly always
+        sides = (t.TO_SIDES @ tracks.last_box).T.tolist()
+        values = zip(
+            tracks.ids.tolist(), tracks.last_s.tolist(), sides, tracks.last_evidence.tolist(), strict=True
+        )
+        for track_id, time_s, xyxyn, evidence in values:
+            boxes = self._boxes.get(track_id)
+            if boxes is not None and len(boxes) < HISTORY:
+                boxes.append([time_s, *xyxyn, evidence])
+
+    def join(self, track_id: int, earlier: int) -> None:
+        """A track begins with the boxes of another."""
+        self._boxes[track_id] = (self._boxes.get(earlier, []) + self._boxes.get(track_id, []))[:HISTORY]
+
+    def forget(self, track_ids: list[int]) -> None:
+        for track_id in track_ids:
+            self._boxes.pop(track_id, None)
+
+    def give(self, track_ids: npt.NDArray[np.int64], now_s: float) -> dict[int, Array]:
+        """For those of the shown tracks that are shown for the first time: (K, 6) ages in seconds, sides and
+        evidence of their boxes before now, oldest first."""
+        history: dict[int, Array] = {}
+        if not self._boxes:
+            return history
+        for track_id in self._boxes.keys() & track_ids.tolist():
+            before = [[now_s - box[0], *box[1:]] for box in self._boxes.pop(track_id) if box[0] < now_s]
+            history[track_id] = np.array(before, np.float64).reshape(-1, 6)
+        return history
+
+    def save(self) -> list[Any]:
+        return [[track_id, boxes] for track_id, boxes in self._boxes.items()]
+
+    def restore(self, saved: list[Any]) -> None:
+        self._boxes = {int(k): [list(map(float, box)) for box in boxes] for k, boxes in saved}

@@ -1,11 +1,13 @@
-"""How tracks move: a Kalman filter for the place and the extent of the box, with noise that is measured and
+"""How tracks move: a Kalman filter for the centre and the extent of the box, with noise that is measured and
 not assumed.
 
-Each of the four is a value of constant speed disturbed by white-noise acceleration (Bar-Shalom, "Estimation
-with Applications to Tracking and Navigation", ch. 6.2), predicted over the true time between frames, so that
-dropped frames and slow cameras are no special case. Two of its numbers are learnt while it runs: the noise of
-the boxes (measurement_noise.py), and the acceleration, by a factor for each track that follows its normalised
-innovations, so that a car that brakes is followed and a person that stands is smoothed.
+Each of the four is a value of constant speed disturbed by white-noise acceleration (Bar-Shalom, Li and
+Kirubarajan, "Estimation with Applications to Tracking and Navigation", 2001, ch. 6.2), independent of the
+other three, as nearly in SORT (Bewley et al., "Simple Online and Realtime Tracking", ICIP 2016). It is
+predicted over the true time between frames, so that dropped frames and slow cameras are no special case. Two
+of its numbers are learnt while it runs: the noise of the boxes (MeasurementNoise), and the acceleration, by a
+factor for each track that follows its normalised innovations, so that a car that brakes is followed and a
+person that stands is smoothed.
 """
 
 from __future__ import annotations
@@ -14,176 +16,169 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.track import state as t
-from pipelines.track.buffers import Rooms
 from pipelines.track.global_motion import Shift
-from pipelines.track.measurement_noise import BoxNoise
 from pipelines.track.settings import TrackerSettings
-from pipelines.track.state import Table
+from pipelines.track.state import TrackState
 
 Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
 
-CROWD, CROWD_S = 3, 0.25  # so many tracks, seen within so many seconds, tell a new one how to move,
+# Of the variance of one side (x, y), that of the centre x, y and of the extent x, y: the two sides err by
+# themselves, the centre is half of their sum and the extent their difference.
+SIDE_TO_BOX: Array = np.array([[0.5, 0], [0, 0.5], [2.0, 0], [0, 2.0]])
+
+# New tracks move as the crowd does (decision 012).
+MIN_CROWD, CROWD_S = 3, 0.25  # so many tracks, seen within so many seconds, tell a new one how to move,
 CROWD_AGREES = 3.0  # where their usual speed is so many times its spread,
-CROWD_SPREAD = 0.3  # never surer than this, sizes / s
+MIN_CROWD_SPREAD = 0.3  # never surer than this, sizes / s
 MAD_TO_SIGMA = 1.5  # of a normal distribution, roughly
-# Of the variance of one side: that of the centre and that of the extent, the two sides erring by themselves.
-SHARES: Array = np.array([[0.5, 0], [0, 0.5], [2.0, 0], [0, 2.0]])
-# Of each of the four, how unsure a box and the estimate are together, three times.
-DOUBT: Array = np.tile(np.concatenate((SHARES, np.eye(4)), axis=1), (3, 1))
-# Which of [p_xx, p_xv, box - seen] are multiplied for each of Table.state_6, and for the squared innovation.
-TIMES, WEIGHED = np.array([0, 0, 0, 1, 1, 1, 2]), np.array([0, 1, 2, 0, 1, 2, 2])
-MOST_STEPS = 16
-MEAN: Array = np.full((2, 4), 0.25)  # of the four rows, twice
-LEAST_SURPRISE, MOST_SURPRISE = np.array(0.2), np.array(5.0)
+
+MEAN_OF_FOUR: Array = np.full(4, 0.25)
+MIN_SURPRISE, MAX_SURPRISE = 0.2, 5.0  # normalised innovation squared: one box must not decide
+
+# Of squared second differences of centre x, y and extent x, y, the variance of a side: twice that of the
+# centre and half of that of the extent, the mean of both; a second difference is of three boxes, and has 6
+# times it.
+BEND_TO_SIDE: Array = np.array([[1, 0, 0.25, 0], [0, 1, 0, 0.25]]) / 6.0
+EVEN = 0.25  # three boxes are evenly spaced where their gaps differ by less than this share
+MAX_NOISE = 0.04  # squared noise over squared size; more is motion, not noise
+FORGET = 0.05  # of a track's noise, a box
+CAMERA_MEMORY = 1000.0  # boxes
+FIRST_BOXES = 20.0  # that the setting for the camera's noise counts for
 
 
-class _Room:
-    """Room to correct `n` tracks."""
-
-    def __init__(self, n: int) -> None:
-        seen_step = np.empty((t.SEEN_ROWS + 5, n))  # as Table.seen_step
-        self.seen_step = seen_step
-        self.seen, self.step = seen_step[: t.SEEN_ROWS], seen_step[t.SEEN_ROWS :]
-        self.placed, self.box = self.seen[t.PLACED], self.seen[t.SEEN_BOX]
-        self.size, self.square = self.seen[t.SEEN_SIZE], np.empty((2, n))
-        self.known = np.empty((12, n))
-        self.off = self.known[8:]
-        self.weight = np.empty((12, n))
-        self.known_3, self.weight_3 = self.known.reshape(3, -1), self.weight.reshape(3, -1)
-        self.products, self.weighed = np.empty((7, 4 * n)), np.empty((7, 4 * n))
-        self.change, self.surprises = self.products[:6], self.products[6].reshape(4, -1)
-        self.surprise = np.empty((2, n))
-
-
-class Motion:
+class KalmanFilter:
     """Prediction and correction of the tracks of a camera."""
 
     def __init__(self, settings: TrackerSettings) -> None:
         self.settings = settings
-        self.noise = BoxNoise(settings)
-        self._steps = _steps(settings.acceleration**2, settings.acceleration_size**2)
-        place, extent = settings.speed_prior**2, settings.speed_prior_size**2
-        self._prior: Array = np.array([[place, 0], [0, place], [extent, 0], [0, extent]])
-        self._known_steps: dict[float, Array] = {}  # by time: a camera's frames come at few different ones
-        self._rate = np.array(settings.maneuver_rate)
-        self._least, self._most = np.array(settings.maneuver_least), np.array(settings.maneuver_most)
-        self._rooms = Rooms(_Room)
+        self.noise = MeasurementNoise(settings)
+        self._prior = _of_place_and_extent(settings.speed_prior**2, settings.speed_prior_size**2)
+        self._acceleration = _of_place_and_extent(settings.acceleration**2, settings.acceleration_size**2)
 
-    def begin(self, fresh: Table) -> None:
+    def begin(self, new: TrackState) -> None:
         """The first knowledge of new tracks: one box, and nothing of their speed."""
-        size = fresh.size * fresh.size
-        self.noise.of(fresh, fresh.side)
-        SHARES.dot(fresh.side * size, fresh.p_xx)
-        self._prior.dot(size, fresh.p_vv)
-        fresh.maneuver.fill(1.0)
+        squared_size = new.size * new.size
+        new.noise[:] = self.noise.variance(new)
+        new.p_xx[:] = SIDE_TO_BOX @ (new.noise * squared_size)
+        new.p_vv[:] = self._prior @ squared_size
+        new.maneuver[:] = 1.0
 
-    def join(self, fresh: Table, others: Table, now_s: float) -> None:
+    def join_crowd(self, new: TrackState, others: TrackState, now_s: float) -> None:
         """New tracks move as the tracks beside them do, as far as those agree: in a view that turns, or in
         traffic, all boxes shift by so much between two frames that each could be its neighbour."""
-        seen = (others.confirmed > t.NONE) & (now_s - others.seen_s < CROWD_S)
-        if np.count_nonzero(seen) < CROWD:
+        crowd = (others.confirmed > 0) & (now_s - others.last_s < CROWD_S)
+        if np.count_nonzero(crowd) < MIN_CROWD:
             return
-        usual, spread, agree = np.empty((2, 1)), np.empty((2, 1)), False
-        for axis in range(2):
-            speeds = others.speed[axis].compress(seen)
-            usual[axis] = middle = _median(speeds)
-            spread[axis] = apart = MAD_TO_SIGMA * _median(np.abs(speeds - middle))
-            agree |= abs(middle) > CROWD_AGREES * apart
-        if not agree:
+        speeds = others.speed[:2, crowd]
+        usual = _median(speeds)
+        spread = MAD_TO_SIGMA * _median(np.abs(speeds - usual))
+        if not (np.abs(usual) > CROWD_AGREES * spread).any():
             return
-        doubt = 2.0 * np.maximum(spread, CROWD_SPREAD * fresh.size) ** 2
-        variance = fresh.p_vv[:2]
+        doubt = 2.0 * np.maximum(spread, MIN_CROWD_SPREAD * new.size) ** 2
+        variance = new.p_vv[:2]
         gain = variance / (variance + doubt)
-        fresh.speed[:2] += gain * usual
+        new.speed[:2] += gain * usual
         variance *= 1.0 - gain
 
-    def predict(self, tracks: Table, dt: float) -> None:
+    def predict(self, tracks: TrackState, dt: float) -> None:
         """Move all tracks on by `dt` seconds, in place."""
-        unrest = tracks.unrest
-        np.multiply(tracks.size, tracks.size, unrest)
-        unrest *= tracks.maneuver
-        self._step(dt).dot(tracks.filter, tracks.state_next)
-        tracks.state[:] = tracks.state_next
-        np.maximum(tracks.size, t.LEAST, out=tracks.size)
+        # Spectral density of the acceleration: the larger the box the more it moves.
+        density = self._acceleration @ (tracks.size**2 * tracks.maneuver)
+        tracks.box += dt * tracks.speed
+        p_xv = tracks.p_xv + dt * tracks.p_vv
+        tracks.p_xx += dt * (tracks.p_xv + p_xv) + (dt**3 / 3.0) * density
+        tracks.p_xv[:] = p_xv + (dt**2 / 2.0) * density
+        tracks.p_vv += dt * density
+        np.maximum(tracks.size, t.MIN_SIZE, out=tracks.size)
 
-    def _step(self, dt: float) -> Array:
-        step = self._known_steps.get(dt)
-        if step is None:
-            if len(self._known_steps) >= MOST_STEPS:
-                self._known_steps.clear()
-            step = self._known_steps[dt] = self._steps.dot((1.0, dt, dt * dt, dt * dt * dt))
-        return step
-
-    def shift(self, tracks: Table, shift: Shift) -> None:
-        """The view has moved: carry the tracks, their speeds and their last boxes over into it, in place."""
-        for box in (tracks.box, tracks.seen_box):
+    def shift(self, tracks: TrackState, shift: Shift) -> None:
+        """The view has moved: carry the tracks, their speeds and their last boxes over into it, in place (the
+        camera motion compensation of BoT-SORT)."""
+        for box in (tracks.box, tracks.last_box):
             box[:2] = shift.linear @ box[:2] + shift.offset[:, None]
             box[2:] *= shift.scale
-        for way in (tracks.speed, tracks.step[t.SEEN_BOX]):
+        for way in (tracks.speed, tracks.step[t.BOX]):
             way[:2] = shift.linear @ way[:2]
             way[2:] *= shift.scale
 
-    def correct(self, tracks: Table, seen: Array, columns: Index, absent: list[int]) -> None:
-        """Take the boxes `seen` (SEEN_ROWS, D) into account, of which the tracks (N,) have the `columns`, in
-        place. Those `absent` may have any, and are put back."""
-        tracks.hold(absent)
-        room = self._rooms[tracks.n]
-        seen.take(columns, 1, room.seen, "clip")
-        step, square, weight, known = room.step, room.square, room.weight, room.known
-        np.subtract(room.placed, tracks.placed, step)
-        np.square(room.size, square)
-        self.noise.measure(tracks, step, square, absent)
-        self.noise.of(tracks, tracks.side)
-        np.multiply(tracks.side, square, tracks.side_now)
-        DOUBT.dot(tracks.errors, weight)
-        # What was known less what was seen, [p_xx, p_xv, box - seen]; weighed, the first two are the gains.
-        known[:] = tracks.value
-        off, products, weighed = room.off, room.products, room.weighed
-        off -= room.box
-        np.divide(known, weight, weight)
-        room.known_3.take(TIMES, 0, products, "clip")
-        products *= room.weight_3.take(WEIGHED, 0, weighed, "clip")
-        state = tracks.state_6
-        state -= room.change
-        self._follow(tracks.maneuver, room.surprises, room.surprise)
-        tracks.seen_step[:] = room.seen_step
-        hits = tracks.hits
-        hits += t.ONE_MORE
-        tracks.put_back(absent)
+    def correct(self, tracks: TrackState, detections: Array) -> None:
+        """Take the detections (DETECTION_ROWS, N) that the tracks (N,) were matched with into account, in
+        place."""
+        step = detections[t.TIME_AND_BOX] - tracks.last[t.TIME_AND_BOX]
+        squared_size = np.square(detections[t.SIZE])
+        self.noise.measure(tracks, step, squared_size)
+        noise = self.noise.variance(tracks) * squared_size
+        innovation = detections[t.BOX] - tracks.box
+        variance = tracks.p_xx + SIDE_TO_BOX @ noise  # of the innovation
+        gain, gain_speed = tracks.p_xx / variance, tracks.p_xv / variance
+        tracks.box += gain * innovation
+        tracks.speed += gain_speed * innovation
+        tracks.p_vv -= gain_speed * tracks.p_xv
+        tracks.p_xv -= gain * tracks.p_xv
+        tracks.p_xx -= gain * tracks.p_xx
+        self._adapt(tracks, innovation**2 / variance)
+        tracks.step[:] = step
+        tracks.last[:] = detections
 
-    def _follow(self, maneuver: Array, surprises: Array, surprise: Array) -> None:
-        """Let the acceleration (2, N) follow the squared innovations (4, N) over what was expected of them;
-        `surprise` (2, N) is room for their mean."""
-        MEAN.dot(surprises, surprise)
-        np.maximum(surprise, LEAST_SURPRISE, out=surprise)
-        np.minimum(surprise, MOST_SURPRISE, out=surprise)
-        np.power(surprise, self._rate, surprise)
-        maneuver *= surprise
-        np.maximum(maneuver, self._least, out=maneuver)
-        np.minimum(maneuver, self._most, out=maneuver)
+    def refresh_noise(self, tracks: TrackState) -> None:
+        """After a correction the noise of all tracks is another: the camera's mean has changed."""
+        tracks.noise[:] = self.noise.variance(tracks)
+
+    def _adapt(self, tracks: TrackState, surprise: Array) -> None:
+        """Let the acceleration follow the normalised innovations squared (4, N), which are 1 in the mean
+        where the filter expects what comes."""
+        s = self.settings
+        mean = np.minimum(np.maximum(MEAN_OF_FOUR @ surprise, MIN_SURPRISE), MAX_SURPRISE)
+        tracks.maneuver *= mean**s.maneuver_rate
+        np.maximum(tracks.maneuver, s.min_maneuver, out=tracks.maneuver)
+        np.minimum(tracks.maneuver, s.max_maneuver, out=tracks.maneuver)
 
 
-def _median(values: Array) -> float:
-    """Of an array (N,) that it may sort; numpy's own takes ten times as long for few."""
-    values.sort()
-    middle = len(values) // 2
-    return (values.item(len(values) - middle - 1) + values.item(middle)) / 2
+def _median(values: Array) -> Array:
+    """(2, 1) of each row of (2, N); numpy's own takes ten times as long for few."""
+    ordered, n = np.sort(values, axis=1), values.shape[1]
+    return np.asarray((ordered[:, (n - 1) // 2] + ordered[:, n // 2])[:, None] / 2.0)
 
 
-def _steps(acceleration: float, acceleration_size: float) -> Array:
-    """(12, 13, 4) what a step of the time dt takes from each pair of rows of Table.filter for each of the
-    first twelve, as a polynomial of dt: coefficients of 1, dt, dt ** 2, dt ** 3."""
-    step = np.zeros((12, 13, 4))
-    step[range(12), range(12), 0] = 1.0
-    p_xx, p_xv, box, p_vx, p_vv, speed, unrest = range(0, 14, 2)
-    for pair, disturbed in ((0, acceleration), (1, acceleration_size)):  # place, extent
-        step[box + pair, speed + pair, 1] = 1.0
-        step[p_xx + pair, p_xv + pair, 1] = 2.0
-        step[p_xx + pair, p_vv + pair, 2] = 1.0
-        step[p_xx + pair, unrest, 3] = disturbed / 3
-        for covariance in (p_xv, p_vx):
-            step[covariance + pair, p_vv + pair, 1] = 1.0
-            step[covariance + pair, unrest, 2] = disturbed / 2
-        step[p_vv + pair, unrest, 1] = disturbed
-    return step
+def _of_place_and_extent(place: float, extent: float) -> Array:
+    """(4, 2) what a quantity in x and y gives for centre x, y and extent x, y."""
+    return np.array([[place, 0], [0, place], [extent, 0], [0, extent]])
+
+
+class MeasurementNoise:
+    """How noisy a camera's boxes are (the R of the filter): measured while it runs, from second differences
+    of three matched boxes in a row (6 times the variance of one box where the motion is even), for each
+    track, shrunk to the camera's mean.
+
+    All variances are of one side of a box in x and y, over its squared size.
+    """
+
+    def __init__(self, settings: TrackerSettings) -> None:
+        self._weight = settings.noise_weight
+        self._mean: Array = np.full(2, settings.size_noise**2)
+        self._n = FIRST_BOXES
+
+    def variance(self, tracks: TrackState) -> Array:
+        """(2, N) of each track: its own, and the camera's mean as `noise_weight` boxes more."""
+        total = tracks.noise_sums[:2] + (self._weight * self._mean)[:, None]
+        return np.asarray(total / (tracks.noise_sums[2] + self._weight))
+
+    def measure(self, tracks: TrackState, step: Array, squared_size: Array) -> None:
+        """Learn from tracks that came from their last boxes to these by `step` (5, N), in time and place."""
+        bend = step - tracks.step  # none where the motion is even
+        even = (np.abs(bend[0]) < EVEN * step[0]).astype(np.float64)
+        gained = np.ones((3, tracks.n))
+        gained[:2] = np.minimum(BEND_TO_SIDE @ np.square(bend[t.BOX]) / squared_size, MAX_NOISE)
+        total = gained @ even  # in x, in y, and how many
+        n = float(total[2])
+        if not n:
+            return
+        self._n = min(self._n + n, CAMERA_MEMORY)
+        self._mean += (total[:2] / n - self._mean) * (n / self._n)
+        tracks.noise_sums += even * (gained - FORGET * tracks.noise_sums)
+
+    def save(self) -> list[float]:
+        return [*self._mean.tolist(), self._n]
+
+    def restore(self, saved: list[float]) -> None:
+        self._mean, self._n = np.array(saved[:2], np.float64), float(saved[2])

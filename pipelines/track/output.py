@@ -1,95 +1,131 @@
-"""What a tracker shows: the part of its table that is confirmed and was seen just now, as Tracks."""
+"""What leaves a tracker: the tracks that are shown of each frame, and its state as plain data and back."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.track import state as t
-from pipelines.track.buffers import Rooms
-from pipelines.track.state import Table
-from pipelines.track.tentative_history import Early
+from pipelines.track.confirmation import TentativeHistory
+from pipelines.track.settings import TrackerSettings
+from pipelines.track.state import TrackState
 from pipelines.values import Tracks
 
 Array = npt.NDArray[np.float64]
-
-# Sides, measured sides, score and evidence of the shown box and what was seen (Table.mixed_seen).
-GIVEN: Array = np.zeros((10, 4 + t.SEEN_ROWS))
-GIVEN[:4, :4] = GIVEN[4:8, 5:9] = t.TO_SIDES
-GIVEN[8, 4 + t.SEEN_SCORE] = GIVEN[9, 4 + t.SEEN_EVIDENCE] = 1.0
+Bools = npt.NDArray[np.bool_]
 
 # The shown box of a track with this factor of acceleration is half estimate, half matched box: the estimate
 # is behind where an object speeds up or turns, the box is noisy where it does not.
-LIVELY = np.array(0.3)
+LIVELY = 0.3
+
+FORMAT = 5
+# Where the rows of TrackState lie in a saved track of this format. Some lie there twice, and one number is
+# always 1: earlier versions that read this format ask for it. What is left out is zero.
+SAVED_NUMBERS = 63
+NUMBER_AGAIN, ALWAYS_ONE = 55, 56
+SAVED = (
+    (2, "p_xx"),
+    (6, "p_xv"),
+    (10, "box"),
+    (14, "p_xv"),
+    (18, "p_vv"),
+    (22, "speed"),
+    (28, "maneuver"),
+    (29, "maneuver"),
+    (34, "last"),
+    (42, "step"),
+    (47, "hits"),
+    (52, "noise_sums"),
+    (57, "noise"),
+    (59, "id"),
+    (60, "sure_hits"),
+    (61, "evidence"),
+    (62, "confirmed"),
+)
 
 
-class _Room:
-    """Room to show `n` tracks."""
-
-    def __init__(self, n: int) -> None:
-        self.lively = np.empty((1, n))
-        self.lively_flat = self.lively[0]
-        self.lively_4 = np.empty((4, n))
-        self.all = np.empty((12, n))
-        self.given, self.jitter = self.all[:10], self.all[10:]
-
-
-class Shown:
+class TrackOutput:
     """Makes what is shown of the tracks of a camera."""
 
-    def __init__(self) -> None:
-        self._rooms = Rooms(_Room)
+    def __init__(self, settings: TrackerSettings) -> None:
+        self._settings = settings
 
     def tracks(
-        self,
-        tracks: Table,
-        absent: list[int],
-        late: list[int],
-        all_confirmed: bool,
-        classes: npt.NDArray[np.int32],
-        early: Early,
-        now_s: float,
+        self, tracks: TrackState, class_ids: npt.NDArray[np.int32], history: TentativeHistory, now_s: float
     ) -> Tracks:
-        """The confirmed tracks but for those `late`, with the class ids (N,).
+        """The confirmed tracks that have a box now, or that one has missed whose place is surely known.
 
-        `absent` are the columns of those without a box at this frame, `late` those without one for too long.
+        `class_ids` (N,) are those of all tracks.
         """
-        if not tracks.n:
+        unseen_s = now_s - tracks.last_s
+        observed = unseen_s == 0.0
+        shown = (tracks.confirmed > 0) & (unseen_s <= self._settings.coast_s)
+        for track in (shown & ~observed).nonzero()[0].tolist():  # few
+            shown[track] = self._surely_there(tracks, track)
+        index = shown.nonzero()[0]
+        if not len(index):
             return Tracks.empty()
-        index = None
-        if not all_confirmed or late:
-            visible = tracks.confirmed > t.NONE
-            for column in late:
-                visible[column] = False
-            index = visible.nonzero()[0]
-            if not len(index):
-                return Tracks.empty()
-        room = self._rooms[tracks.n]
-        lively, mixed = room.lively_flat, tracks.mixed
-        np.add(tracks.maneuver_x, LIVELY, lively)
-        np.divide(tracks.maneuver_x, lively, lively)
-        for column in absent:
-            lively[column] = 0.0
-        observed = lively > t.NONE
-        np.subtract(tracks.seen_box, tracks.box, mixed)
-        mixed *= t.FOUR.dot(room.lively, room.lively_4)
-        mixed += tracks.box
-        GIVEN.dot(tracks.mixed_seen, room.given)
-        np.sqrt(tracks.side, room.jitter)
-        jitter = room.jitter
-        jitter *= tracks.size
-        rows, ids = room.all.astype(np.float32), tracks.ids
-        if index is not None:
-            rows, ids = rows.take(index, axis=1), ids.take(index)
-            classes, observed = classes.take(index), observed.take(index)
+        lively = observed * tracks.maneuver / (tracks.maneuver + LIVELY)
+        boxes = tracks.box + lively * (tracks.last_box - tracks.box)
+        jitter = np.sqrt(tracks.noise) * tracks.size
+        last = tracks.last[t.SCORE : t.EVIDENCE + 1]
+        # Rows: the shown sides, the measured sides, jitter in x and y, score, evidence.
+        numbers = np.concatenate((t.TO_SIDES @ boxes, t.TO_SIDES @ tracks.last_box, jitter, last))
+        numbers = numbers.astype(np.float32).take(index, axis=1)
+        ids = tracks.ids[index]
         return Tracks(
-            ids,
-            rows[:4].T,
-            rows[8],
-            classes,
-            observed,
-            rows[10:].T,
-            rows[4:8].T,
-            rows[9],
-            early.give(ids, now_s),
+            track_ids=ids,
+            boxes_xyxyn=numbers[0:4].T,
+            scores=numbers[10],
+            class_ids=class_ids[index],
+            observed=observed[index],
+            jitter_xyn=numbers[8:10].T,
+            measured_xyxyn=numbers[4:8].T,
+            evidence=numbers[11],
+            history=history.give(ids, now_s),
         )
+
+    def _surely_there(self, tracks: TrackState, track: int) -> bool:
+        """Whether the place of a track has a standard deviation of `coast_doubt` sizes at most."""
+        width, height = tracks.size[:, track].tolist()
+        variance_x, variance_y = tracks.p_xx[:2, track].tolist()
+        doubt = self._settings.coast_doubt
+        return bool(variance_x <= (doubt * width) ** 2 and variance_y <= (doubt * height) ** 2)
+
+
+def save(tracks: TrackState, votes: Array, rest: dict[str, Any]) -> dict[str, Any]:
+    """Of the votes only those that were cast are kept. Cheap: it runs before every event that leaves."""
+    numbers = np.zeros((SAVED_NUMBERS, tracks.n))
+    numbers[NUMBER_AGAIN], numbers[ALWAYS_ONE] = tracks.noise_sums[2], 1.0
+    for at, name in SAVED:
+        rows = np.atleast_2d(getattr(tracks, name))
+        numbers[at : at + len(rows)] = rows
+    cast = np.argwhere(votes > 0)
+    return {
+        **rest,
+        "format": FORMAT,
+        "tracks": numbers.T.tolist(),
+        "votes": [
+            [r, c, count] for (r, c), count in zip(cast.tolist(), votes[votes > 0].tolist(), strict=True)
+        ],
+        "classes": int(votes.shape[1]),
+    }
+
+
+def restore(saved: dict[str, Any]) -> tuple[TrackState, Array, dict[str, Any]]:
+    """The tracks, their votes and the rest. Raises ValueError where it cannot be understood."""
+    if saved.get("format") != FORMAT:
+        raise ValueError(f"a tracker state of format {saved.get('format')!r} cannot be restored")
+    numbers = np.array(saved["tracks"], np.float64).reshape(-1, SAVED_NUMBERS).T
+    if not np.isfinite(numbers).all():
+        raise ValueError("the saved tracker state is damaged: it holds numbers that are not finite")
+    tracks = TrackState.empty(numbers.shape[1])
+    for at, name in SAVED:
+        rows = np.atleast_2d(getattr(tracks, name))  # a view
+        rows[:] = numbers[at : at + len(rows)]
+    votes = np.zeros((tracks.n, int(saved["classes"])))
+    for row, column, count in saved["votes"]:
+        votes[int(row), int(column)] = count
+    return tracks, votes, saved

@@ -1,40 +1,58 @@
-"""Boxes of one camera's frames -> tracks: predict, associate in two stages, correct, confirm, forget."""
+"""Boxes of one camera's frames -> tracks.
+
+A frame goes the way of SORT (Bewley et al., ICIP 2016) and ByteTrack (Zhang et al., "ByteTrack: Multi-Object
+Tracking by Associating Every Detection Box", ECCV 2022): predict, associate high detections, associate low
+ones, stitch, correct, remove, spawn. What differs is measured at each camera instead of set: the border
+between high and low (score_calibration.py), the noise and the acceleration of the filter (kalman.py), the
+buffer of the boxes that are compared (association.py) and what looks say (appearance.py). Decisions 012 and
+015 tell what each step brought, and what was tried besides.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.track import checkpoint
-from pipelines.track import state as t
-from pipelines.track.appearance import Looks
-from pipelines.track.association import NOTHING, Likeness, best_of, pairs, rank
-from pipelines.track.buffers import Rooms
-from pipelines.track.class_voting import Votes
-from pipelines.track.confirmation import Trust
-from pipelines.track.detections import Finder, Found
+from pipelines.track import output
+from pipelines.track.appearance import AppearanceModel
+from pipelines.track.association import REFUSED, BufferedIoU, Matches, greedy_assignment
+from pipelines.track.class_voting import ClassVoting
+from pipelines.track.confirmation import Confirmation, TentativeHistory
+from pipelines.track.detections import PreparedDetections, prepare
 from pipelines.track.global_motion import CameraMotion
-from pipelines.track.kalman import Motion
-from pipelines.track.large_displacement import Leaps
-from pipelines.track.output import Shown
+from pipelines.track.kalman import KalmanFilter
+from pipelines.track.large_displacement import NONE, LargeDisplacement
+from pipelines.track.output import TrackOutput
 from pipelines.track.scene_motion import SceneMotion
 from pipelines.track.score_calibration import ScoreScale
 from pipelines.track.settings import TrackerSettings
-from pipelines.track.state import Table
-from pipelines.track.stitching import LONGEST_S, NEXT, SLOW_S, reunite
-from pipelines.track.tentative_history import Early
-from pipelines.values import Detections, Image, Labels, Stamp, Tracks
+from pipelines.track.state import BOX, CLASS, SCORE, TrackState
+from pipelines.track.stitching import MAX_GAP_S, PREVIOUS, SLOW_S, Appearance, stitch_tracks
+from pipelines.values import Bools, Detections, Floats, Image, Labels, Stamp, Tracks
 
-Array = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
 
 BACKWARDS_S = 1.0  # media time that falls back by more begins anew; by less, the frame is dropped
-GONE_S = 1e6  # not seen for so long: a track that is another's beginning
+MERGED_S = 1e6  # not seen for so long: a track that is another's beginning, and goes at this frame
 OUTSIDE = 0.02  # a predicted centre this far out of the picture has left it
+
+
+@dataclass(slots=True, eq=False)
+class _Association:
+    """What is known of one frame's pairs of T tracks and D detections while it is associated.
+
+    `embeddings` (D, E) are unit vectors; `similarity` (T, D) is the IoU of buffered boxes, weighed by looks;
+    `class_mismatch` (T, D) are the pairs whose classes are of two groups, None where there is but one.
+    """
+
+    detections: PreparedDetections
+    embeddings: Floats | None
+    similarity: npt.NDArray[np.floating]
+    class_mismatch: Bools | None
+    matches: Matches
 
 
 class Tracker:
@@ -45,9 +63,10 @@ class Tracker:
 
     def __init__(self, settings: TrackerSettings | None = None) -> None:
         self.settings = settings or TrackerSettings()
-        self._least = np.array(self.settings.min_similarity, np.float32)
         self.dropped: dict[str, int] = {}
-        self._finder = Finder(self.settings, self._drop)
+        self._iou = BufferedIoU(self.settings)
+        self._confirmation = Confirmation(self.settings)
+        self._output = TrackOutput(self.settings)
         self._camera: str | None = None
         self._epoch: int | None = None
         self._next_id = 1
@@ -74,22 +93,18 @@ class Tracker:
             self._spent[self._epoch] = self._next_id
         self._next_id = 1
         self._epoch = None
-        self._motion = Motion(self.settings)
-        self._likeness = Likeness(self.settings.buffer, self.settings.buffer_sigmas)
+        self._filter = KalmanFilter(self.settings)
         self._scale = ScoreScale(self.settings.border_sigmas)
         self.camera_motion = CameraMotion()
         self._clear()
 
     def _clear(self) -> None:
-        self._tables, self._fresh = Rooms(Table), Rooms(Table)
-        self._tracks = self._tables[0]
-        self._votes = Votes(np.zeros((0, 1)))
-        self._trust = Trust(self.settings)
-        self._looks = Looks(self.settings.max_tracks)
-        self._early = Early()
-        self._shown = Shown()
+        self._tracks = TrackState.empty()
+        self._classes = ClassVoting()
+        self._appearance = AppearanceModel(self.settings.max_tracks)
+        self._history = TentativeHistory()
         self._scene = SceneMotion()
-        self._leaps = Leaps()
+        self._displacement = LargeDisplacement()
         self._base_ns: int | None = None  # the first frame's media time, and the last one's
         self._last_ns = 0
         self._now_s = 0.0
@@ -106,29 +121,23 @@ class Tracker:
 
         Boxes that are not finite or have no area are dropped and counted, and so is a frame whose media
         time does not advance. Raises ValueError where the frame is another camera's: each camera has a
-        tracker of its own. `image`, the frame or its small grey copy (camera_motion.py), is asked how the
+        tracker of its own. `image`, the frame or its small grey copy (global_motion.py), is asked how the
         view has moved; without it the view is taken to stand still.
         """
         if not self._advance(stamp):
             return Tracks.empty()
-        tracks = self._tracks
-        found = self._finder.find(detections, self._now_s, self._scale)
-        units = self._looks.units(found.detections.embeddings)
-        self._votes.widen(len(labels.names))
-        if tracks.n:
-            self._motion.predict(tracks, self._dt)
-        if image is not None:
-            shift = self.camera_motion.follow(image, detections.boxes_xyxyn)
-            if shift is not None:
-                self._motion.shift(tracks, shift)
-        free, absent = self._associate(found, units, labels.group_ids())
-        late: list[int] = []
-        if absent:
-            absent, late = self._forget(absent)
-        if free is None or free:
-            self._give_birth(found, units, free)
-        confirmed, classes = not self._trust.unconfirmed, self._votes.winners
-        return self._shown.tracks(self._tracks, absent, late, confirmed, classes, self._early, self._now_s)
+        prepared = prepare(detections, self._now_s, self._scale, self.settings, self._drop)
+        self._classes.widen(len(labels.names))
+        self._predict()
+        self._compensate_camera_motion(image, detections)
+        frame = self._compare(prepared, labels)
+        self._associate_high(frame)
+        self._associate_low(frame)
+        self._stitch(frame)
+        self._correct(frame)
+        self._remove_lost(frame)  # first, for there may be only so many
+        self._spawn_tracks(frame)
+        return self._output.tracks(self._tracks, self._classes.winners(), self._history, self._now_s)
 
     # ---- what comes in
 
@@ -165,156 +174,159 @@ class Tracker:
     def _drop(self, reason: str, n: int) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + n
 
+    def _predict(self) -> None:
+        if self._tracks.n:
+            self._filter.predict(self._tracks, self._dt)
+
+    def _compensate_camera_motion(self, image: Image | None, detections: Detections) -> None:
+        """Carry the tracks over into a view that has moved, as seen in the pictures."""
+        if image is None:
+            return
+        shift = self.camera_motion.follow(image, detections.boxes_xyxyn)
+        if shift is not None:
+            self._filter.shift(self._tracks, shift)
+
     # ---- who is who
 
-    def _associate(
-        self, found: Found, units: Floats | None, groups: npt.NDArray[np.int32]
-    ) -> tuple[list[int] | None, list[int]]:
-        """Match sure boxes before unsure ones (ByteTrack: Zhang et al., ECCV 2022) and tracks that ever had
-        a sure box before those that never had; return which boxes are left over, None for all, and which
-        tracks. A track is matched only by boxes of its own group of classes. Every box left over begins a
-        track, but only sure ones get it shown: the rest is its history, should it turn out to be an object
-        that came in badly seen."""
-        tracks = self._tracks
-        if not found.n or not tracks.n:
-            return None, list(range(tracks.n))
-        self._likeness.meet(found.others)
-        alike = self._likeness.of(tracks)
-        best, value = best_of(alike)
-        if self._scene.follow(tracks, value, found.rows, self._now_s, self._dt, self._likeness):
-            alike = self._likeness.of(tracks)
-            best, value = best_of(alike)
-        strange = None
-        if len(groups) > 1:
-            strange = groups[self._votes.winners][:, None] != groups[found.detections.class_ids]
-        if self._leap(alike, value, found, strange):
-            alike = self._likeness.of(tracks)
-            best, value = best_of(alike)
-        if units is not None:
-            self._looks.weigh(alike, units, tracks.seen_s < self._now_s - NEXT * self._dt)
-        if strange is not None:
-            np.copyto(alike, -1.0, where=strange)
-        least, all_sure = self._least, found.all_sure and self._trust.all_sure
-        if not all_sure:
-            settings = self.settings
-            sure = found.rows[t.SEEN_EVIDENCE] >= t.NONE
-            rank(alike, sure, tracks.sure_hits > 0, settings.min_similarity, settings.min_similarity_low)
-            least = NOTHING
-        if not all_sure or units is not None or len(groups) > 1:
-            best, value = best_of(alike)
-        absent, taken = pairs(alike, least, best, value)
-        apart = self._dt >= SLOW_S or units is not None
-        if apart and absent and len(taken) < found.n:
-            absent, taken = self._reunite(found, units, groups, best, absent)
-        if not taken:
-            return None, absent
-        self._correct(found, best, absent)
-        if units is not None:
-            self._looks.learn(np.delete(np.arange(tracks.n), absent), units[taken])
-        if len(taken) == found.n:
-            return [], absent
-        return sorted(set(range(found.n)).difference(taken)), absent
+    def _compare(self, detections: PreparedDetections, labels: Labels) -> _Association:
+        """How similar tracks and detections are, after the tracks have followed what moves them by more than
+        the filter foresees."""
+        tracks, boxes = self._tracks, detections.data[BOX]
+        embeddings = self._appearance.normalise(detections.source.embeddings)
+        matches = Matches(tracks.n, detections.n)
+        if not tracks.n or not detections.n:
+            nothing = np.zeros((tracks.n, detections.n), np.float32)
+            return _Association(detections, embeddings, nothing, None, matches)
+        mismatch = self._class_mismatch(detections, labels)
+        similarity = self._iou.similarity(tracks, boxes)
+        if self._scene.follow(tracks, similarity, detections, self._now_s, self._dt):
+            similarity = self._iou.similarity(tracks, boxes)
+        if self._follow_large_displacements(similarity, boxes, mismatch):
+            similarity = self._iou.similarity(tracks, boxes)
+        if embeddings is not None:
+            lost = tracks.last_s < self._now_s - PREVIOUS * self._dt
+            self._appearance.weigh(similarity, embeddings, lost)
+        if mismatch is not None:
+            similarity[mismatch] = REFUSED
+        return _Association(detections, embeddings, similarity, mismatch, matches)
 
-    def _leap(self, alike: Floats, value: Floats, found: Found, strange: Bools | None) -> bool:
-        """Whether tracks have leapt (large_displacement.py); one that began a frame before goes on as the
-        other."""
+    def _class_mismatch(self, detections: PreparedDetections, labels: Labels) -> Bools | None:
+        groups = labels.group_ids()
+        if len(groups) <= 1:
+            return None
+        of_tracks, of_detections = groups[self._classes.winners()], groups[detections.source.class_ids]
+        return np.asarray(of_tracks[:, None] != of_detections)
+
+    def _follow_large_displacements(
+        self, similarity: npt.NDArray[np.floating], boxes: npt.NDArray[np.float64], mismatch: Bools | None
+    ) -> bool:
+        """Whether tracks have leapt; one that began a frame before goes on as the other."""
         tracks = self._tracks
-        leapt = self._leaps.follow(tracks, alike, value, found.rows, strange, self._now_s, self._dt)
+        leapt = self._displacement.follow(tracks, similarity, boxes, mismatch, self._now_s, self._dt)
         for column, earlier in leapt:
-            if earlier >= 0:
-                self._trust.join(tracks, column, earlier)
-                self._early.join(int(tracks.ids[column]), int(tracks.ids[earlier]))
-                tracks.seen_s[earlier] -= GONE_S
+            if earlier != NONE:
+                self._confirmation.join(tracks, column, earlier)
+                self._history.join(int(tracks.id[column]), int(tracks.id[earlier]))
+                tracks.last_s[earlier] -= MERGED_S
         return bool(leapt)
 
-    def _reunite(
-        self,
-        found: Found,
-        units: Floats | None,
-        groups: npt.NDArray[np.int32],
-        columns: Index,
-        absent: list[int],
-    ) -> tuple[list[int], list[int]]:
-        """Which tracks have no box after all, and the boxes of the others, which `columns` (N,) has too."""
-        tracks = self._tracks
-        matched = np.ones(tracks.n, np.bool_)
-        matched[absent] = False
-        may = groups[self._votes.winners][:, None] == groups[found.detections.class_ids]
-        likeness = None if units is None else self._looks.likeness(slice(tracks.n), units)
-        near_s = NEXT * self._dt if SLOW_S <= self._dt <= LONGEST_S else 0.0
-        since_s = (self._now_s - self.settings.lost_s, self._now_s - near_s)
-        taken = reunite(tracks, found.rows, (columns, matched), likeness, may, since_s)
-        return (~matched).nonzero()[0].tolist(), taken
+    def _associate_high(self, frame: _Association) -> None:
+        """ByteTrack's first association: all tracks with high detections."""
+        allowed = frame.similarity >= self.settings.min_similarity
+        if not frame.detections.all_high:
+            allowed &= frame.detections.high
+        self._associate(frame, allowed)
 
-    def _correct(self, found: Found, columns: Index, absent: list[int]) -> None:
-        """Give the tracks the boxes `columns` (N,), but for those `absent`."""
-        tracks = self._tracks
-        self._motion.correct(tracks, found.rows, columns, absent)
-        self._trust.count(tracks, absent, self._scale)
-        self._votes.count(tracks, absent)
-        young = self._trust.young
-        if young:
-            self._early.remember(tracks, [column for column in young if column not in absent])
+    def _associate_low(self, frame: _Association) -> None:
+        """ByteTrack's second association: the tracks that are left with low detections."""
+        if frame.detections.all_high:
+            return  # mostly
+        allowed = frame.similarity >= self.settings.min_similarity_low
+        allowed &= ~frame.detections.high
+        allowed &= (frame.matches.detection_of < 0)[:, None]
+        self._associate(frame, allowed)
+
+    def _associate(self, frame: _Association, allowed: Bools) -> None:
+        """Match the `allowed` pairs (T, D), those of tracks that ever had a high detection first: the others
+        may be of nothing."""
+        proven = self._tracks.sure_hits > 0
+        frame.matches.add(*greedy_assignment(frame.similarity, allowed, first=proven))
+
+    def _stitch(self, frame: _Association) -> None:
+        """Match what is left by looks and by place, where motion says little: without looks only where frames
+        are far apart."""
+        tracks, slow = self._tracks, self._dt >= SLOW_S
+        if not slow and frame.embeddings is None:
+            return
+        if not len(frame.matches.unmatched_tracks) or not len(frame.matches.unmatched_detections):
+            return
+        appearance = None
+        if frame.embeddings is not None:
+            appearance = Appearance(*self._appearance.similarity(slice(tracks.n), frame.embeddings))
+        near_s = PREVIOUS * self._dt if slow and self._dt <= MAX_GAP_S else 0.0
+        since_s = (self._now_s - self.settings.lost_s, self._now_s - near_s)
+        stitch_tracks(tracks, frame.detections.data, frame.matches, appearance, frame.class_mismatch, since_s)
+
+    def _correct(self, frame: _Association) -> None:
+        """Take the matched detections into account: filter, confirmation, class and looks."""
+        rows, columns = frame.matches.matched_tracks, frame.matches.matched_detections
+        if not len(rows):
+            return
+        matched, detections = self._tracks.take(rows), frame.detections.data[:, columns]
+        self._filter.correct(matched, detections)
+        self._confirmation.count(matched)
+        self._confirmation.teach(matched, self._scale)
+        self._tracks.put(rows, matched)
+        self._filter.refresh_noise(self._tracks)
+        self._history.remember(matched)
+        self._classes.count(rows, detections[CLASS], detections[SCORE])
+        if frame.embeddings is not None:
+            self._appearance.learn(rows, frame.embeddings[columns])
 
     # ---- life and death
 
-    def _forget(self, absent: list[int]) -> tuple[list[int], list[int]]:
-        """Of the tracks `absent`, which have no box now, forget those that are gone; return the others, and
-        which of them are not shown for it."""
-        tracks, s = self._tracks, self.settings
-        hasty = max(s.tentative_s, 1.5 * self._dt)
-        first_s = min(hasty, s.lost_s)
-        late: list[int] = []
-        gone: set[int] = set()
-        # Few, mostly: one by one they are asked sooner than as arrays.
-        for column in absent:
-            unseen_s = self._now_s - tracks.seen_s.item(column)
-            if unseen_s > s.coast_s or not tracks.is_surer(column, s.coast_doubt):
-                late.append(column)
-            if unseen_s > first_s and unseen_s > (s.lost_s if tracks.confirmed.item(column) else hasty):
-                gone.add(column)
-            x, y = tracks.x.item(column), tracks.y.item(column)
-            if not (-OUTSIDE <= x <= 1 + OUTSIDE and -OUTSIDE <= y <= 1 + OUTSIDE):
-                gone.add(column)
+    def _remove_lost(self, frame: _Association) -> None:
+        """Forget tracks that are not seen for too long, or were predicted out of the picture."""
+        gone = [track for track in frame.matches.unmatched_tracks.tolist() if self._is_lost(track)]
         if not gone:
-            return absent, late
-        self._early.forget([tracks.id.item(column) for column in gone])
-        left = np.ones(tracks.n, np.bool_)
-        for column in gone:
-            left[column] = False
-        keep = left.nonzero()[0]
-        now_at = {c: c - sum(g < c for g in gone) for c in {*absent, *self._trust.young} if c not in gone}
-        self._tracks = self._tables[len(keep)]
-        self._tracks.keep(tracks, keep)
-        self._trust.keep(self._tracks, now_at)
-        self._votes.keep(keep)
-        self._looks.keep(keep)
-        return [now_at[c] for c in absent if c in now_at], [now_at[c] for c in late if c in now_at]
-
-    def _give_birth(self, found: Found, units: Floats | None, free: list[int] | None) -> None:
-        """The boxes `free`, None for all, begin tracks."""
-        tracks, seen = self._tracks, found.rows
-        if free is not None:
-            seen, units = seen.take(free, axis=1), None if units is None else units[free]
-        room = self.settings.max_tracks - tracks.n
-        if seen.shape[1] > room:
-            self._drop("more tracks than a camera may have", seen.shape[1] - room)
-            best = np.argsort(-seen[t.SEEN_SCORE], kind="stable")[:room]
-            seen, units = seen[:, best], None if units is None else units[best]
-        n, old = seen.shape[1], tracks.n
-        if not n:
             return
-        fresh = self._fresh[n]
-        fresh.begin(seen, self._next_id)
-        self._next_id += n
-        self._motion.begin(fresh)
-        self._motion.join(fresh, tracks, self._now_s)
-        self._trust.begin(fresh, old)
-        self._votes.add(fresh)
-        self._looks.begin(slice(old, old + n), units)
-        self._early.begin(fresh)
-        self._tracks = self._tables[old + n]
-        self._tracks.join(tracks, fresh)
+        tracks = self._tracks
+        self._history.forget(tracks.ids[gone].tolist())
+        left = np.delete(np.arange(tracks.n), gone)
+        self._tracks = tracks.take(left)
+        self._classes.keep(left)
+        self._appearance.keep(left)
+
+    def _is_lost(self, track: int) -> bool:
+        tracks, s = self._tracks, self.settings
+        tentative_s = max(s.tentative_s, 1.5 * self._dt)  # one frame may be missed at any rate
+        unseen_s = self._now_s - tracks.last_s.item(track)
+        if unseen_s > (s.lost_s if tracks.confirmed.item(track) else tentative_s):
+            return True
+        x, y = tracks.box.item(0, track), tracks.box.item(1, track)
+        return not (-OUTSIDE <= x <= 1 + OUTSIDE and -OUTSIDE <= y <= 1 + OUTSIDE)
+
+    def _spawn_tracks(self, frame: _Association) -> None:
+        """Each unmatched detection begins a track, but only high ones get it confirmed: the rest is its
+        history, should it turn out to be an object that came in badly seen."""
+        tracks, columns = self._tracks, frame.matches.unmatched_detections
+        room = self.settings.max_tracks - tracks.n
+        if len(columns) > room:
+            self._drop("more tracks than a camera may have", len(columns) - room)
+            scores = frame.detections.data[SCORE, columns]
+            columns = columns[np.argsort(-scores, kind="stable")[:room]]
+        if not len(columns):
+            return
+        new = TrackState.begin(frame.detections.data[:, columns], self._next_id)
+        self._next_id += new.n
+        self._filter.begin(new)
+        self._filter.join_crowd(new, tracks, self._now_s)
+        self._confirmation.begin(new)
+        self._classes.begin(new.last[CLASS], new.last[SCORE])
+        embeddings = None if frame.embeddings is None else frame.embeddings[columns]
+        self._appearance.begin(slice(tracks.n, tracks.n + new.n), embeddings)
+        self._history.begin(new)
+        self._tracks = tracks.join(new)
 
     # ---- checkpoints
 
@@ -324,26 +336,26 @@ class Tracker:
         What tracks look like, the last picture of the view, the scene's last motion and the time of the frame
         before the last are learnt anew.
         """
-        return checkpoint.save(
-            self._tracks.all,
-            self._votes.cast,
+        return output.save(
+            self._tracks,
+            self._classes.votes,
             {
                 "camera": self._camera,
                 "epoch": self._epoch,
                 "base_ns": self._base_ns,
                 "now_s": self._now_s,
                 "next_id": self._next_id,
-                "noise": self._motion.noise.save(),
+                "noise": self._filter.noise.save(),
                 "scale": self._scale.save(),
-                "early": self._early.save(),
+                "early": self._history.save(),
             },
         )
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from `save`. Raises ValueError where it was saved by another version or is damaged."""
-        state, votes, rest = checkpoint.restore(saved)
-        if state.shape[1] > self.settings.max_tracks:
-            raise ValueError(f"the saved tracker state holds {state.shape[1]} tracks, more than there may be")
+        tracks, votes, rest = output.restore(saved)
+        if tracks.n > self.settings.max_tracks:
+            raise ValueError(f"the saved tracker state holds {tracks.n} tracks, more than there may be")
         self._clear()
         self._camera = rest["camera"]
         self._epoch = rest["epoch"]
@@ -351,13 +363,11 @@ class Tracker:
         self._now_s = float(rest["now_s"])
         self._last_ns = (self._base_ns or 0) + round(self._now_s * 1e9)
         self._next_id = int(rest["next_id"])
-        self._motion.noise.restore(rest["noise"])
+        self._filter.noise.restore(rest["noise"])
         self._scale.restore(rest["scale"])
-        self._early.restore(rest["early"])
-        self._tracks = self._tables[state.shape[1]]
-        self._tracks.read(state)
-        self._trust.look(self._tracks)
-        self._votes = Votes(votes)
+        self._history.restore(rest["early"])
+        self._tracks = tracks
+        self._classes = ClassVoting(votes)
 
 
 def create_tracker(settings: TrackerSettings | None = None) -> Tracker:

@@ -17,7 +17,7 @@ from pipelines.events import LINE_CROSSED
 from pipelines.pipeline import Pipeline
 from pipelines.registry import create_detector
 from pipelines.rules import LineSpec
-from pipelines.track.colour_histogram import colours
+from pipelines.track.appearance import colour_histograms
 from pipelines.values import Detections, Event, Floats, Image, Stamp
 
 NAME = "slow-cameras"
@@ -151,7 +151,7 @@ def _found(
     seen = rng.random(len(boxes)) >= LOST
     boxes = boxes[seen]
     scores = rng.normal(0.8, 0.05, len(boxes)).clip(0.3, 0.99).astype(np.float32)
-    embeddings = colours(picture, boxes) if looks else None
+    embeddings = colour_histograms(picture, boxes) if looks else None
     return Detections(boxes, scores, np.zeros(len(boxes), np.int32), embeddings)
 
 

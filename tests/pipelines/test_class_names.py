@@ -11,7 +11,7 @@ from pipelines.detect.card import ModelCard
 from pipelines.detect.labels import group_of, labels_of
 from pipelines.detect.nms import suppress
 from pipelines.evaluate.crossings import Crossing
-from pipelines.evaluate.truth import Truth, is_asked, keep_classes
+from pipelines.evaluate.truth import TrueCrossings, is_asked, keep_classes
 from pipelines.events import LINE_CROSSED
 from pipelines.pipeline import Pipeline
 from pipelines.values import Detections, Event, Labels, Stamp
@@ -137,7 +137,7 @@ def test_people_are_counted_by_their_feet_whatever_a_model_calls_them() -> None:
 
 def test_truth_is_compared_under_the_names_that_the_model_has() -> None:
     groups = dict(zip(OTHER.names, OTHER.groups, strict=True))
-    truth = Truth(
+    truth = TrueCrossings(
         tuple(Crossing("door", "in", float(i), kind) for i, kind in enumerate(("car", "person", "")))
     )
     kept = keep_classes(truth, ("people",), groups)

@@ -10,7 +10,7 @@ import pytest
 from pipelines.camera_rules import CameraRules
 from pipelines.detect.detector import Ticket
 from pipelines.pipeline import Pipeline
-from pipelines.track.colour_histogram import LENGTH
+from pipelines.track.appearance import LENGTH
 from pipelines.values import Detections, Floats, Frame, FrameResult, Image, Labels, Stamp
 
 RED, BLUE = (40, 30, 200), (200, 60, 30)

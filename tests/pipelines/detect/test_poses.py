@@ -16,7 +16,7 @@ from pipelines.registry import create_detector
 from pipelines.rules import MaskSpec
 from pipelines.skeleton import COCO_17, columns_of
 from pipelines.track import create_tracker
-from pipelines.track.matched import matched_rows
+from pipelines.track.association import detection_index
 from pipelines.values import Detections, Frame, Labels, Stamp
 from tests.pipelines.detect import tiny_models as tiny
 
@@ -136,7 +136,7 @@ def test_each_track_knows_the_row_of_the_box_that_it_was_matched_with() -> None:
         order = random.permutation(3)[: 3 - (i % 7 == 0)]
         found = Detections(boxes[order], np.full(len(order), 0.9, np.float32), np.zeros(len(order), np.int32))
         tracks = tracker.update(Stamp("a", 1, i, i * 100_000_000, 0, 0), found, PEOPLE)
-        rows = matched_rows(tracks, found)
+        rows = detection_index(tracks, found)
         assert ((rows >= 0) == tracks.observed).all()
         for row, box in zip(rows[rows >= 0], tracks.boxes_xyxyn[rows >= 0], strict=True):
             seen += 1

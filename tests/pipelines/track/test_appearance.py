@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.track import Tracker, create_tracker
-from pipelines.track.appearance import Looks
+from pipelines.track.appearance import AppearanceModel
 from pipelines.values import Detections, Floats, Labels, Stamp, Tracks
 
 LABELS = Labels(("person",), ("person",))
@@ -85,8 +85,8 @@ def test_a_restored_tracker_learns_the_looks_anew() -> None:
 
 
 def test_looks_stay_with_their_tracks_when_others_go() -> None:
-    looks = Looks(4)
-    units = looks.units(np.array([RED, BLUE, RED], np.float32))
+    looks = AppearanceModel(4)
+    units = looks.normalise(np.array([RED, BLUE, RED], np.float32))
     assert units is not None
     looks.begin(slice(0, 3), units)
     for _ in range(12):
@@ -101,8 +101,8 @@ def test_looks_stay_with_their_tracks_when_others_go() -> None:
 
 
 def test_looks_count_for_nothing_before_two_were_seen_at_once() -> None:
-    looks = Looks(2)
-    units = looks.units(np.array([RED, BLUE], np.float32))
+    looks = AppearanceModel(2)
+    units = looks.normalise(np.array([RED, BLUE], np.float32))
     assert units is not None
     looks.begin(slice(0, 2), units)
     for _ in range(50):
@@ -117,31 +117,33 @@ def test_what_is_usual_at_a_camera_is_learnt() -> None:
     """Looks of one object that are 0.9 alike say the same where others are 0.8, as 0.5 where they are 0."""
     rng = np.random.default_rng(3)
     for others in (0.0, 0.8):
-        looks = Looks(2)
+        looks = AppearanceModel(2)
         units: Floats | None = None
         common = np.sqrt(others) * np.array([0, 0, 1.0])
         pair = [common + np.sqrt(1 - others) * way for way in np.eye(3)[:2]]
         for _ in range(300):
-            units = looks.units(np.array(pair, np.float32) + rng.normal(0, 0.01, (2, 3)).astype(np.float32))
+            units = looks.normalise(
+                np.array(pair, np.float32) + rng.normal(0, 0.01, (2, 3)).astype(np.float32)
+            )
             assert units is not None
             looks.learn(np.array([0, 1], np.intp), units)
         assert units is not None
-        likeness, known = looks.likeness(np.array([0, 1], np.intp), units)
+        similarity, known = looks.similarity(np.array([0, 1], np.intp), units)
         assert known.all()
-        assert likeness == pytest.approx(np.eye(2), abs=0.05)
+        assert similarity == pytest.approx(np.eye(2), abs=0.05)
 
 
 @pytest.mark.parametrize(("flicker", "tells"), [(0.0, True), (0.3, True), (1.1, False)])
 def test_looks_that_change_from_frame_to_frame_say_nothing(flicker: float, tells: bool) -> None:
     """A light that goes on and off in turn: both look more like the other than like themselves before."""
-    looks = Looks(2)
+    looks = AppearanceModel(2)
     light = np.array([0, 0, 1.0])
     units: Floats | None = None
     for frame in range(100):
         pair = [way + flicker * (1 if frame % 2 else -1) * light for way in np.eye(3)[:2]]
-        units = looks.units(np.array(pair, np.float32))
+        units = looks.normalise(np.array(pair, np.float32))
         assert units is not None
         looks.learn(np.array([0, 1], np.intp), units)
     assert units is not None
-    _, known = looks.likeness(np.array([0, 1], np.intp), units)
+    _, known = looks.similarity(np.array([0, 1], np.intp), units)
     assert known.all() == tells

@@ -10,7 +10,8 @@ import pytest
 
 from pipelines.track import create_tracker
 from pipelines.track import state as t
-from pipelines.track.scene_motion import SceneMotion, moved, overlap
+from pipelines.track.association import iou_matrix
+from pipelines.track.scene_motion import SceneMotion, moved
 from pipelines.values import Detections, Labels, Stamp
 
 Array = npt.NDArray[np.float64]
@@ -81,7 +82,7 @@ def test_a_shift_and_an_expansion_are_found(motion: tuple[float, ...]) -> None:
     new = moved(old, np.array([motion]))[0]
     found = SceneMotion().find(old, new[:, ::-1], FRAME_S)
     assert found is not None
-    assert np.diag(overlap(moved(old, found[None])[0], new)).min() > 0.8
+    assert np.diag(iou_matrix(moved(old, found[None])[0], new)).min() > 0.8
 
 
 @pytest.mark.parametrize("n", [8, 16])

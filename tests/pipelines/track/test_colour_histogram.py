@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.track.colour_histogram import FULL, LENGTH, colours, small_colours
+from pipelines.track.appearance import FULL, LENGTH, colour_histograms, small_colours
 from pipelines.values import Floats, Image
 
 WHOLE, PLACE = (0.4, 0.2, 0.5, 0.8), (0.7, 0.3, 0.78, 0.75)
@@ -27,7 +27,7 @@ def street(
 def look(picture: Image, *boxes: tuple[float, ...]) -> Floats:
     small = small_colours(picture)
     assert small is not None
-    return colours(small, np.array(boxes, np.float32).reshape(-1, 4))
+    return colour_histograms(small, np.array(boxes, np.float32).reshape(-1, 4))
 
 
 def alike(a: Floats, b: Floats) -> float:
