@@ -22,7 +22,7 @@ from pipelines.camera_rules import CameraRules
 from pipelines.detect.detector import Detector
 from pipelines.registry import create_detector
 from pipelines.spec import ActionsSpec
-from pipelines.train.actions.data import Labelled
+from pipelines.train.actions.data import LabelledSequence
 from pipelines.train.actions.sources import Source, open_source
 from pipelines.values import Event, Floats, FrameResult
 from streamer.cli.main import cli
@@ -126,7 +126,9 @@ def _run(*arguments: object) -> str:
     return done.stdout
 
 
-def _compare(model: Path, folder: Path, detector: Detector, item: Labelled, say: Say) -> dict[str, Any]:
+def _compare(
+    model: Path, folder: Path, detector: Detector, item: LabelledSequence, say: Say
+) -> dict[str, Any]:
     """One clip: how far the probabilities and the values of its live windows are from those of training."""
     engine = create_engine(ActionsSpec(model=str(model)), detector)
     recorder = Recorder(engine)

@@ -49,7 +49,7 @@ def test_whatever_is_promised_is_compared() -> None:
     assert list(differences([golden()[1], golden()[0], *golden()[2:]], golden())) != []
     for change in (
         {"track_id": first["data"]["track_id"] + 1},
-        {"direction": "rightwards"},
+        {"direction": "backwards"},
         {"class": "person"},
         {"crossed_media_ns": first["data"]["crossed_media_ns"] + 5_000_000},
         {"point_xyn": [x + 0.01 for x in first["data"]["point_xyn"]]},

@@ -30,7 +30,7 @@ from pipelines.train.actions.data import (
     ActionData,
     DataRefused,
     HeadTargets,
-    Labelled,
+    LabelledSequence,
     find_heads,
     one_hot,
 )
@@ -200,7 +200,7 @@ def embed_clips(
 
 def labelled(
     entry: ClipEntry, path: Path, heads: tuple[HeadTargets, ...], values: Floats, rate_hz: float
-) -> Labelled:
+) -> LabelledSequence:
     targets = []
     for number, head in enumerate(heads):
         column = f"label.{head.name}" if number else "label"
@@ -208,7 +208,7 @@ def labelled(
         targets.append(np.repeat(row, len(values), axis=0))
     name = os.path.relpath(entry.file, path.parent if path.is_file() else path)
     times_s = np.arange(len(values)) / rate_hz
-    return Labelled(name, entry.group or name, entry.split, values, times_s, tuple(targets))
+    return LabelledSequence(name, entry.group or name, entry.split, values, times_s, tuple(targets))
 
 
 def _cached(file: Path, key: str, cache: Path | None, embed: EmbedClip, rate_hz: float) -> Floats:

@@ -14,7 +14,7 @@ from pipelines.actions.card import EmbedderCard
 from pipelines.actions.embed import MEAN, STD, crop
 from pipelines.actions.model import ActionNet
 from pipelines.train.actions.clips import ClipEntry, Progress, heads_of, labelled, read_frames
-from pipelines.train.actions.data import ActionData, DataRefused, Labelled
+from pipelines.train.actions.data import ActionData, DataRefused, LabelledSequence
 from pipelines.values import Floats, Image
 
 WHOLE = np.array([0.0, 0.0, 1.0, 1.0], np.float32)
@@ -103,7 +103,7 @@ def read_crops(
     larger = (round(size[0] * ROOM), round(size[1] * ROOM))
     card = EmbedderCard(sha256="0" * 64, input_size=larger, margin=0.0)
     frames: list[Image] = []
-    sequences: list[Labelled] = []
+    sequences: list[LabelledSequence] = []
     for number, entry in enumerate(entries):
         read = read_frames(entry.file, rate_hz, lambda image: crop(image, WHOLE, card))
         numbers: Floats = np.arange(len(frames), len(frames) + len(read), dtype=np.float32)[:, None]

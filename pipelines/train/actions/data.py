@@ -39,7 +39,7 @@ class HeadTargets:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
+class LabelledSequence:
     """One track or clip: values (N, …) float32 at times_s (N,) rising, and what it shows.
 
     `targets` has one (N, C) float32 array for each head: 1 for each label that holds at a frame; a row of
@@ -63,14 +63,14 @@ class ActionData:
     kind: Kind
     size: int
     heads: tuple[HeadTargets, ...]
-    sequences: tuple[Labelled, ...]
+    sequences: tuple[LabelledSequence, ...]
     joints: tuple[str, ...] = ()
     grouped: bool = False
     whole_picture: bool = False
     notes: tuple[str, ...] = field(default=())
     parts: tuple[int, ...] = ()
 
-    def subset(self, sequences: Iterable[Labelled]) -> ActionData:
+    def subset(self, sequences: Iterable[LabelledSequence]) -> ActionData:
         return ActionData(
             self.kind,
             self.size,
@@ -246,7 +246,7 @@ def _poses(values: Floats, file: Path) -> Floats:
     return values
 
 
-def _cut(file: Path, part: _Arrays, head: HeadTargets, named: bool) -> list[Labelled]:
+def _cut(file: Path, part: _Arrays, head: HeadTargets, named: bool) -> list[LabelledSequence]:
     per_clip = len(part.label) == len(part.length) != len(part.values)
     by_name = next((s for s in SPLITS if s in file.stem.lower()), "") if named else ""
     found = []
@@ -259,7 +259,7 @@ def _cut(file: Path, part: _Arrays, head: HeadTargets, named: bool) -> list[Labe
         targets = one_hot(words, head.labels, head.several, str(file))
         frames = slice(start, start + count)
         times_s = np.arange(count) / part.fps if part.times_s is None else part.times_s[frames]
-        found.append(Labelled(name, group, split, part.values[frames], times_s, (targets,)))
+        found.append(LabelledSequence(name, group, split, part.values[frames], times_s, (targets,)))
         start += count
     return found
 
@@ -302,7 +302,9 @@ def read_keypoints(
             words = [rows[i]["label"] for i in track]
             targets = one_hot(words, heads[0].labels, heads[0].several, str(path))
             sequences.append(
-                Labelled(f"{video}/{number}", video, "", poses[track], frames[track] / fps, (targets,))
+                LabelledSequence(
+                    f"{video}/{number}", video, "", poses[track], frames[track] / fps, (targets,)
+                )
             )
     return ActionData("pose", len(skeleton), heads, tuple(sequences), joints, grouped=True)
 

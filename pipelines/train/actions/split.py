@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.train.actions.data import ActionData, DataRefused, Labelled
+from pipelines.train.actions.data import ActionData, DataRefused, LabelledSequence
 
 MIN_GROUPS = 2  # a class must be seen in so many: one trains, one is held back
 
@@ -67,7 +67,7 @@ def hold_back(data: ActionData, share: float, seed: int) -> tuple[ActionData, Ac
     return data.subset(rest), data.subset(held)
 
 
-def fold_of(sequences: Sequence[Labelled], folds: int, seed: int) -> npt.NDArray[np.int64]:
+def fold_of(sequences: Sequence[LabelledSequence], folds: int, seed: int) -> npt.NDArray[np.int64]:
     """A fold (0 to folds - 1) for each sequence: whole groups, the largest first, each to the fold that then
     is nearest to an equal share of every label. Raises DataRefused for fewer groups than folds."""
     counts: dict[str, npt.NDArray[np.float64]] = {}

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.actions.inputs import BOX_VALUES
-from pipelines.train.actions.data import ActionData, HeadTargets, Labelled, one_hot
+from pipelines.train.actions.data import ActionData, HeadTargets, LabelledSequence, one_hot
 from pipelines.values import Floats
 
 LABELS = ("stand", "walk", "run", "loiter", "fall")
@@ -59,7 +59,7 @@ def make_tracks(count: int, seed: int) -> ActionData:
         observed[[0, -1]] = True
         targets = one_hot(words, LABELS, False, "made tracks")
         sequences.append(
-            Labelled(
+            LabelledSequence(
                 f"{action}-{number}",
                 f"made-{seed}-{number}",
                 "",

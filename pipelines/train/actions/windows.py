@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pipelines.actions.inputs import prepare
 from pipelines.actions.windows import MIN_FILL, resample
-from pipelines.train.actions.data import ActionData, DataRefused, Labelled
+from pipelines.train.actions.data import ActionData, DataRefused, LabelledSequence
 from pipelines.values import Floats
 
 MAX_WINDOWS = 200_000  # windows of one set: more do not fit into memory
@@ -76,11 +76,11 @@ def cut_windows(
     )
 
 
-def _at(item: Labelled, wanted_s: npt.NDArray[np.float64], interpolate: bool) -> Floats:
+def _at(item: LabelledSequence, wanted_s: npt.NDArray[np.float64], interpolate: bool) -> Floats:
     return resample(item.times_s, item.values, wanted_s, interpolate=interpolate)
 
 
-def _ends(item: Labelled, least_s: float, stride_s: float) -> npt.NDArray[np.float64]:
+def _ends(item: LabelledSequence, least_s: float, stride_s: float) -> npt.NDArray[np.float64]:
     """The moments at which a window ends; a sequence that is shorter gives one, its first frame repeated."""
     first_s, last_s = float(item.times_s[0]), float(item.times_s[-1])
     start_s = first_s + least_s

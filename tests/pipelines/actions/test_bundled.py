@@ -8,14 +8,14 @@ from pipelines.actions.action_frame import ActionFrame
 from pipelines.actions.card import model_path
 from pipelines.actions.engine import ActionEngine
 from pipelines.actions.runtime import ActionModel
-from pipelines.train.actions.data import Labelled
+from pipelines.train.actions.data import LabelledSequence
 from pipelines.train.actions.tracks import make_tracks
 from pipelines.values import Labels, Stamp, Tracks
 
 LABELS = Labels(("person",), ("person",))
 
 
-def told_of(item: Labelled) -> set[str]:
+def told_of(item: LabelledSequence) -> set[str]:
     """The actions that the live engine tells of one made track."""
     engine = ActionEngine(ActionModel(model_path("motion")), LABELS)
     engine.open_camera("a")

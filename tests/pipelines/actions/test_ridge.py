@@ -16,7 +16,7 @@ from pipelines.actions.linear_probe import RidgeProbe  # noqa: E402
 from pipelines.actions.model import ActionNet  # noqa: E402
 from pipelines.actions.runtime import ENGINES, ActionModel  # noqa: E402
 from pipelines.train.actions import session  # noqa: E402
-from pipelines.train.actions.data import ActionData, DataRefused, HeadTargets, Labelled, one_hot  # noqa: E402
+from pipelines.train.actions.data import ActionData, DataRefused, HeadTargets, LabelledSequence, one_hot  # noqa: E402
 from pipelines.train.actions.export import export  # noqa: E402
 from pipelines.train.actions.settings import usual_settings  # noqa: E402
 from pipelines.train.actions.train import predict, to_probabilities, train  # noqa: E402
@@ -44,7 +44,7 @@ def data(n: int = 40, seed: int = 0, parts: tuple[int, ...] = ()) -> ActionData:
             for word, h in zip(words, HEADS, strict=True)
         )
         times_s = np.arange(len(values)) / 8
-        items.append(Labelled(str(i), f"g{i // 2}", "", values.astype(np.float32), times_s, targets))
+        items.append(LabelledSequence(str(i), f"g{i // 2}", "", values.astype(np.float32), times_s, targets))
     return ActionData("features", 6, HEADS, tuple(items), grouped=True, whole_picture=True, parts=parts)
 
 

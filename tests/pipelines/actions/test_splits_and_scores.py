@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.train.actions.data import ActionData, DataRefused, HeadTargets, Labelled, one_hot
+from pipelines.train.actions.data import ActionData, DataRefused, HeadTargets, LabelledSequence, one_hot
 from pipelines.train.actions.score import (
     match_events,
     per_sequence,
@@ -23,7 +23,7 @@ HEAD = HeadTargets("action", ("a", "b"))
 def data(rows: list[tuple[str, str, str]], grouped: bool = True) -> ActionData:
     """Rows of (group, label, split)."""
     items = [
-        Labelled(
+        LabelledSequence(
             str(i), group, split, np.zeros((4, 3), np.float32), np.arange(4) / 8,
             (one_hot([label] * 4, HEAD.labels, False, "test"),),
         )

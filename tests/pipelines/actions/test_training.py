@@ -18,7 +18,7 @@ from pipelines.detect.errors import ModelRefused  # noqa: E402
 from pipelines.train.actions import session  # noqa: E402
 from pipelines.train.actions.augment import warp_time  # noqa: E402
 from pipelines.train.actions.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
-from pipelines.train.actions.data import ActionData, DataRefused, HeadTargets, Labelled, one_hot  # noqa: E402
+from pipelines.train.actions.data import ActionData, DataRefused, HeadTargets, LabelledSequence, one_hot  # noqa: E402
 from pipelines.train.actions.export import export  # noqa: E402
 from pipelines.train.actions.score import SeveralScore  # noqa: E402
 from pipelines.train.actions.search import draw_trials  # noqa: E402
@@ -40,7 +40,7 @@ def data(n: int = 24, seed: int = 0) -> ActionData:
         words = (["up" if up else "down"] * 16, ["loud|sad" if loud else "calm"] * 16 if i % 3 else [""] * 16)
         targets = tuple(one_hot(w, h.labels, h.several, "") for w, h in zip(words, HEADS, strict=True))
         items.append(
-            Labelled(str(i), f"g{i // 2}", "", values.astype(np.float32), np.arange(16) / 8, targets)
+            LabelledSequence(str(i), f"g{i // 2}", "", values.astype(np.float32), np.arange(16) / 8, targets)
         )
     return ActionData("features", 6, HEADS, tuple(items), grouped=True)
 
