@@ -18,7 +18,7 @@ from pipelines.actions.engine import ActionEngine
 from pipelines.camera_rules import CameraRules
 from pipelines.count import CameraCounts
 from pipelines.detect.detector import Detector, Ticket
-from pipelines.detect.errors import FrameRefused
+from pipelines.detect.errors import InferenceRejected
 from pipelines.detect.filter import DetectionFilter
 from pipelines.scene.tracker import SceneTracker
 from pipelines.skeleton import MIN_SCORE
@@ -199,7 +199,7 @@ class Pipeline:
     def collect(self, pending: Pending) -> list[FrameResult]:
         """Wait for the detector, then track and count. One result a frame, in order.
 
-        Raises FrameRefused when the detector's output is not usable; no camera's state has changed then.
+        Raises InferenceRejected when the detector's output is not usable; no camera's state has changed then.
         """
         return self.follow(pending, self.detector.collect(pending.ticket))
 
@@ -207,7 +207,7 @@ class Pipeline:
         """Likewise, but a frame whose answer is not usable costs the others nothing: in its place is why."""
         try:
             found = self.detector.collect(pending.ticket)
-        except FrameRefused as error:
+        except InferenceRejected as error:
             given = error.detections or (None,) * len(pending.stamps)
             good = [i for i, boxes in enumerate(given) if boxes is not None]
             taken = [boxes for boxes in given if boxes is not None]
@@ -238,7 +238,7 @@ class Pipeline:
         if self.actions is None:
             return results
         images = pending.images or (None,) * len(results)
-        seen = [
+        action_frames = [
             ActionFrame(
                 result.stamp,
                 result.tracks,
@@ -254,7 +254,7 @@ class Pipeline:
                 results, pending.aspects, images, found, greys, strict=True
             )
         ]
-        done = self.actions.update(seen)
+        done = self.actions.update(action_frames)
         return [
             replace(result, events=(*result.events, *more)) if more else result
             for result, more in zip(results, done, strict=True)
@@ -278,7 +278,7 @@ class Pipeline:
         tracks = state.tracker.update(stamp, kept, self.labels, grey)
         events = state.analytics.update(stamp, tracks)
         if scene is not None and state.scene is not None:
-            events = [*events, *state.scene.see(stamp, scene)]
+            events = [*events, *state.scene.update(stamp, scene)]
         return FrameResult(stamp, kept, tracks, tuple(events))
 
     def _faint(self, stamp: Stamp, found: Detections) -> Detections | None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from pipelines.camera_rules import CameraRules
 from pipelines.detect.detector import Ticket
-from pipelines.detect.errors import AnswerRefused, FrameRefused
+from pipelines.detect.errors import InferenceRejected, InvalidOutput
 from pipelines.pipeline import Pipeline
 from pipelines.spec import PipelineSpec
 from pipelines.values import Detections, Frame, Labels, Stamp
@@ -43,7 +43,7 @@ STEP_NS = 100_000_000
 WIDTH, HEIGHT = 64, 36
 LIMIT_S = 20.0
 
-Looks = Callable[[Stamp], Detections]  # raises AnswerRefused where that frame's answer is no good
+Looks = Callable[[Stamp], Detections]  # raises InvalidOutput where that frame's answer is no good
 
 
 class ScriptedDetector:
@@ -72,11 +72,11 @@ class ScriptedDetector:
         for i, stamp in enumerate(self._open.pop(id(ticket))):
             try:
                 found.append(self._look(stamp))
-            except AnswerRefused as error:
+            except InvalidOutput as error:
                 reasons[i] = str(error)
                 found.append(None)
         if reasons:
-            raise FrameRefused(reasons, tuple(found))
+            raise InferenceRejected(reasons, tuple(found))
         return [each for each in found if each is not None]
 
     def enable_feature_maps(self, strides: Sequence[int]) -> int:

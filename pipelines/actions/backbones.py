@@ -41,11 +41,11 @@ class _Block(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        kept = x if self.downsample is None else self.downsample(x)
+        shortcut = x if self.downsample is None else self.downsample(x)
         out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
         if self.bottleneck:
             out = self.bn3(self.conv3(self.relu(out)))
-        summed: Tensor = self.relu(out + kept)
+        summed: Tensor = self.relu(out + shortcut)
         return summed
 
 
@@ -187,35 +187,35 @@ def load_weights(net: nn.Module, path: Path, name: str) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles of other protocols: they are refused below
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         first = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise ModelRefused(f"{path}: not a file of weights alone ({first}): save a state_dict") from error
-    if not isinstance(found, dict):
+    if not isinstance(loaded, dict):
         raise ModelRefused(f"{path}: holds no state_dict: save one with torch.save(net.state_dict(), …)")
-    wanted = net.state_dict()
-    kept = {k: v for k, v in found.items() if not k.startswith(("fc.", "classifier."))}
-    missing = sorted(set(wanted) - set(kept)) + sorted(set(kept) - set(wanted))
-    shapes = [k for k in wanted if k in kept and kept[k].shape != wanted[k].shape]
+    expected = net.state_dict()
+    weights = {k: v for k, v in loaded.items() if not k.startswith(("fc.", "classifier."))}
+    missing = sorted(set(expected) - set(weights)) + sorted(set(weights) - set(expected))
+    shapes = [k for k in expected if k in weights and weights[k].shape != expected[k].shape]
     if missing or shapes:
         first = (missing or shapes)[0]
         raise ModelRefused(f"{path}: not the weights of {name} ({first!r} does not fit): give the right file")
-    net.load_state_dict(kept)
+    net.load_state_dict(weights)
 
 
 def _of_torchvision(name: str) -> tuple[nn.Module, int]:
-    known = ", ".join(BACKBONES)
+    choices = ", ".join(BACKBONES)
     try:
         import torchvision
     except (ImportError, RuntimeError) as error:
         raise ModelRefused(
-            f"backbone {name!r}: known here are {known}; others need torchvision, which does not import "
+            f"backbone {name!r}: known here are {choices}; others need torchvision, which does not import "
             f"({str(error)[:80]}): install the build of it that belongs to this torch"
         ) from error
     try:
         net = torchvision.models.get_model(name, weights=None)
     except ValueError as error:
-        raise ModelRefused(f"backbone {name!r} is none of {known}, nor of torchvision's") from error
+        raise ModelRefused(f"backbone {name!r} is none of {choices}, nor of torchvision's") from error
     for last in ("fc", "classifier", "heads", "head"):
         if hasattr(net, last):
             setattr(net, last, nn.Identity())

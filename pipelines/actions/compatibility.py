@@ -32,9 +32,9 @@ MOTION_TRAITS = Traits(("object",), (), has_maps=False)  # of the motion detecto
 
 def traits_of(detector: Detector) -> Traits:
     """Of one that is loaded."""
-    told = detector.describe()
-    has_maps = told.get("engine") != MOTION_ENGINE
-    return Traits(detector.labels.groups, detector.joints, str(told.get("sha256", "")), has_maps)
+    description = detector.describe()
+    has_maps = description.get("engine") != MOTION_ENGINE
+    return Traits(detector.labels.groups, detector.joints, str(description.get("sha256", "")), has_maps)
 
 
 def carded_traits(card: ModelCard) -> Traits:
@@ -91,14 +91,14 @@ def check_people(path: Path, groups: Sequence[str]) -> None:
         )
 
 
-def joints_of(path: Path, card: ActionCard, given: tuple[str, ...]) -> tuple[int, ...]:
+def joints_of(path: Path, card: ActionCard, detector_joints: tuple[str, ...]) -> tuple[int, ...]:
     """Which of the detector's joints are the model's. Raises ModelRefused where one is missing."""
-    if not given:
+    if not detector_joints:
         raise ModelRefused(
             f"{path}: takes poses, and the detector gives none: choose a model such as YOLOv8-pose"
         )
     try:
-        return columns_of(given, card.joints, card.size)
+        return columns_of(detector_joints, card.joints, card.size)
     except ValueError as error:
         raise ModelRefused(f"{path}: {error}: train it on poses of this detector's joints") from error
 
@@ -110,41 +110,47 @@ def check_card(path: Path, card: ActionCard, labels: Sequence[str]) -> float:
             f"{path}: trained on whole clips, without a rate: a stream has no ends to stretch; "
             "train it with --rate"
         )
-    known = {label for head in card.heads for label in head.labels}
-    if strange := [label for label in labels if label not in known]:
-        raise ValueError(f"action {strange[0]!r} is none of the model's: {', '.join(sorted(known))}")
+    labels_of_model = {label for head in card.heads for label in head.labels}
+    if unknown := [label for label in labels if label not in labels_of_model]:
+        raise ValueError(
+            f"action {unknown[0]!r} is none of the model's: {', '.join(sorted(labels_of_model))}"
+        )
     return card.rate_hz
 
 
 def check_groups(
-    path: Path, card: ActionCard, asked: tuple[str, ...], known: tuple[str, ...]
+    path: Path, card: ActionCard, asked: tuple[str, ...], detector_groups: tuple[str, ...]
 ) -> tuple[bool, ...]:
-    """Which of the `known` groups of a detector are looked at. Raises ValueError where it is none."""
-    wanted = asked or card.groups
-    meant = named_by_any(wanted, known)
-    watched = tuple(not wanted or group in meant for group in known)
+    """Which of a detector's groups are looked at. Raises ValueError where it is none."""
+    groups = asked or card.groups
+    named = named_by_any(groups, detector_groups)
+    watched = tuple(not groups or group in named for group in detector_groups)
     if not card.whole_picture and not any(watched):
         raise ValueError(
-            f"{path}: looks at {', '.join(wanted)}, of which the detector knows nothing (it has "
-            f"{', '.join(dict.fromkeys(known))[:120]}): choose another detector"
+            f"{path}: looks at {', '.join(groups)}, of which the detector knows nothing (it has "
+            f"{', '.join(dict.fromkeys(detector_groups))[:120]}): choose another detector"
         )
     return watched
 
 
 def check_class_filter(
-    path: Path, card: ActionCard, asked: tuple[str, ...], wanted: Sequence[str], classes: Mapping[str, str]
+    path: Path,
+    card: ActionCard,
+    asked: tuple[str, ...],
+    camera_classes: Sequence[str],
+    classes: Mapping[str, str],
 ) -> None:
     """Raise ValueError where a camera that wants these classes or groups alone leaves nothing to look at.
 
     `classes`: the group of each class that the detector knows.
     """
     looked_at = asked or card.groups
-    if card.whole_picture or not wanted or not looked_at:
+    if card.whole_picture or not camera_classes or not looked_at:
         return
-    meant = named_by_any(wanted, {*classes, *classes.values()})
-    kept = {group for name, group in classes.items() if name in meant or group in meant}
-    if not named_by_any(looked_at, kept):
+    named = named_by_any(camera_classes, {*classes, *classes.values()})
+    groups_left = {group for name, group in classes.items() if name in named or group in named}
+    if not named_by_any(looked_at, groups_left):
         raise ValueError(
             f"{path}: looks at {', '.join(looked_at)}, of which the camera's classes leave nothing (they are "
-            f"{', '.join(wanted)[:120]}): add {looked_at[0]} to them, or leave actions out"
+            f"{', '.join(camera_classes)[:120]}): add {looked_at[0]} to them, or leave actions out"
         )

@@ -42,11 +42,11 @@ def _check_sizes(path: Path, card: ActionCard, detector: Detector) -> None:
     embedder = card.embedder
     assert embedder is not None  # the card is checked for it
     channels = detector.enable_feature_maps(embedder.strides) if embedder.strides else 0
-    given = sum(sizes(embedder, channels))
-    if given != card.size:
+    total = sum(sizes(embedder, channels))
+    if total != card.size:
         what = f"the detector's maps at strides {', '.join(map(str, embedder.strides))}"
         what += " and its other inputs" if embedder.flow or embedder.people else ""
         raise ModelRefused(
             f"{path}: takes {card.size} values a frame, {what if embedder.strides else 'its inputs'} give "
-            f"{given}: its sidecar was changed; export it again"
+            f"{total}: its sidecar was changed; export it again"
         )

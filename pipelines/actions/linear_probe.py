@@ -65,15 +65,15 @@ class RidgeProbe(nn.Module):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
 
-    def roots(self, windows: Tensor) -> Tensor:
+    def signed_roots(self, windows: Tensor) -> Tensor:
         """(B, T, F) -> (B, D): what middle and spread are taken of."""
         summary = window_statistics(windows, self.single)
         return summary.sign() * summary.abs().sqrt()
 
-    def place(self, roots: Tensor) -> Tensor:
+    def standardise(self, roots: Tensor) -> Tensor:
         """(B, D) -> (B, D): what the linear layers take."""
         return ((roots - self.middle) / self.spread).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS) * self.scale
 
     def forward(self, windows: Tensor) -> tuple[list[Tensor], Tensor]:
-        placed = self.place(self.roots(windows))
-        return [head(placed) for head in self.heads], uniform_attention(windows)
+        standardised = self.standardise(self.signed_roots(windows))
+        return [head(standardised) for head in self.heads], uniform_attention(windows)

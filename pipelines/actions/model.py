@@ -73,13 +73,13 @@ class PoseStreams(nn.Module):
         self.sizes = (3 * joints + 2, 2 * joints, 2 * joints, len(first))
 
     def forward(self, poses: Tensor) -> list[Tensor]:
-        places, scores = poses[..., :2], poses[..., 2]
-        middle = places.mean(dim=2, keepdim=True)
-        local = places - middle
+        positions, scores = poses[..., :2], poses[..., 2]
+        middle = positions.mean(dim=2, keepdim=True)
+        local = positions - middle
         joints = torch.cat((local.flatten(2), scores, middle.flatten(2)), dim=2)
-        slow = _speed(places, 1).flatten(2)
-        fast = _speed(places, 2).flatten(2)
-        apart = places[:, :, self.first] - places[:, :, self.second]
+        slow = _speed(positions, 1).flatten(2)
+        fast = _speed(positions, 2).flatten(2)
+        apart = positions[:, :, self.first] - positions[:, :, self.second]
         distances = (apart.square().sum(dim=3) + 1e-6).sqrt()
         return [joints, 4 * slow, 2 * fast, distances - 1]
 

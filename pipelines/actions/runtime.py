@@ -59,10 +59,10 @@ class ActionModel:
         shapes = [(2, len(head.labels)) for head in card.heads] + [(2, card.window)]
         blank = np.zeros((2, card.window, *card.frame_shape()), np.float32)
         answer = self._one(blank)
-        found = [tuple(a.shape) for a in answer]
-        if found != shapes:
+        answered = [tuple(a.shape) for a in answer]
+        if answered != shapes:
             raise ModelRefused(
-                f"{self.path}: its answers have the shapes {found}, its sidecar says {shapes}: "
+                f"{self.path}: its answers have the shapes {answered}, its sidecar says {shapes}: "
                 "labels or window were changed; export the model again"
             )
         if not all(np.isfinite(a).all() for a in answer):
@@ -135,12 +135,12 @@ def _onnx(path: Path, threads: int) -> Runner:
 
     def run(values: Floats) -> list[Floats]:
         try:
-            found: Sequence[Floats] = session.run(None, {name: values})
+            outputs: Sequence[Floats] = session.run(None, {name: values})
         except refusals as error:
             raise ModelRefused(
                 f"{path}: ONNX Runtime cannot run it on {values.shape}: {_last_line(error)}"
             ) from error
-        return list(found)
+        return list(outputs)
 
     return run
 

@@ -50,7 +50,7 @@ class Detector(Protocol):
     def collect(self, ticket: Ticket) -> list[Detections]:
         """Wait and give one Detections a frame: above the minimum score, suppressed within groups.
 
-        Raises FrameRefused when the answer is not a set of boxes. The ticket is spent either way.
+        Raises InferenceRejected when the answer is not a set of boxes. The ticket is spent either way.
         """
 
     def enable_feature_maps(self, strides: Sequence[int]) -> int:

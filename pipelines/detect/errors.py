@@ -14,7 +14,7 @@ class ModelRefused(ValueError):
     """
 
 
-class FrameRefused(ValueError):
+class InferenceRejected(ValueError):
     """Raised by `collect` when a model's answer to a frame is not a set of boxes (NaN, infinite, absurd).
 
     `reasons` maps the position of each refused frame in the batch to one line; `detections` holds what was
@@ -27,5 +27,5 @@ class FrameRefused(ValueError):
         self.detections = detections
 
 
-class AnswerRefused(ValueError):
-    """Raised by a decode head for one frame's answer; a detector gathers these into FrameRefused."""
+class InvalidOutput(ValueError):
+    """Raised by a decode head for one frame's answer; a detector gathers these into InferenceRejected."""

@@ -12,10 +12,10 @@ from typing import TypeVar
 import numpy as np
 
 from pipelines.detect.card import ModelCard, ScoreLimits
-from pipelines.detect.errors import AnswerRefused, FrameRefused, ModelRefused
+from pipelines.detect.errors import InferenceRejected, InvalidOutput, ModelRefused
 from pipelines.detect.heads import Head, Signature, find_head
 from pipelines.detect.heads.base import Shape
-from pipelines.detect.labels import COCO_80, group_of, labels_of
+from pipelines.detect.labels import COCO_80, labels_of
 from pipelines.detect.letterbox import Placement
 from pipelines.detect.nms import suppress
 from pipelines.detect.onnx_file import OnnxFile, read_onnx
@@ -99,7 +99,7 @@ class ModelFile:
         """Raise ModelRefused if the answer to a plain grey frame is not one that `head` can read."""
         try:
             head.decode(answer, self.card.score)
-        except AnswerRefused as error:
+        except InvalidOutput as error:
             raise ModelRefused(
                 f"{self.path}: its answer to a grey picture has {error}: wrong head?"
             ) from error
@@ -149,32 +149,32 @@ def in_picture(
     if keypoints is not None:
         keypoints = np.array(keypoints, np.float32)
         keypoints[..., :2] = (keypoints[..., :2] - placement.offset[:2]) * placement.per_pixel[:2]
-        known = (np.abs(keypoints[..., :2] - 0.5) <= MAX_JOINT_REACH).all(axis=2)  # false for NaN
-        keypoints[~(known & np.isfinite(keypoints[..., 2]))] = 0.0
+        near = (np.abs(keypoints[..., :2] - 0.5) <= MAX_JOINT_REACH).all(axis=2)  # false for NaN
+        keypoints[~(near & np.isfinite(keypoints[..., 2]))] = 0.0
         keypoints[..., 2].clip(0.0, 1.0, out=keypoints[..., 2])
-    found = Detections(units, scores, class_ids, keypoints=keypoints, sure_score=sure_score)
-    return found if inside.all() else found.take(inside)
+    detections = Detections(units, scores, class_ids, keypoints=keypoints, sure_score=sure_score)
+    return detections if inside.all() else detections.take(inside)
 
 
 def each_frame(
-    read: Callable[[A, Placement], Detections], answers: Sequence[A], placements: Sequence[Placement]
+    process: Callable[[A, Placement], Detections], outputs: Sequence[A], placements: Sequence[Placement]
 ) -> list[Detections]:
-    """`read` every frame's answer. Raises FrameRefused, the good frames inside, where it refuses some."""
-    found: list[Detections | None] = []
+    """`process` the output of every frame. Raises InferenceRejected, with the good frames in it."""
+    results: list[Detections | None] = []
     reasons: dict[int, str] = {}
-    for i, (answer, placement) in enumerate(zip(answers, placements, strict=True)):
+    for i, (output, placement) in enumerate(zip(outputs, placements, strict=True)):
         try:
-            found.append(read(answer, placement))
-        except AnswerRefused as error:
+            results.append(process(output, placement))
+        except InvalidOutput as error:
             reasons[i] = str(error)
-            found.append(None)
+            results.append(None)
     if reasons:
-        raise FrameRefused(reasons, tuple(found))
-    return [detections for detections in found if detections is not None]
+        raise InferenceRejected(reasons, tuple(results))
+    return [detections for detections in results if detections is not None]
 
 
 class Postprocessor:
-    """Turns a model's raw answers into Detections: decode, check, suppress within groups, normalise."""
+    """Turns a model's raw outputs into Detections: decode, check, suppress within groups, normalise."""
 
     def __init__(
         self, head: Head, labels: Labels, size: tuple[int, int], limits: ScoreLimits, nms_iou: float
@@ -188,43 +188,41 @@ class Postprocessor:
     def run(
         self, outputs: Sequence[Sequence[Floats]], placements: Sequence[Placement], *, faint: bool = False
     ) -> list[Detections]:
-        """`outputs[i]` is frame i's share of each output. Raises FrameRefused, the good frames inside."""
-        return each_frame(self._both if faint else self._one, outputs, placements)
+        """`outputs[i]` is frame i's share of each output. Raises InferenceRejected, with the good frames."""
+        return each_frame(self._with_faint if faint else self._frame, outputs, placements)
 
-    def _both(self, answer: Sequence[Floats], placement: Placement) -> Detections:
+    def _with_faint(self, output: Sequence[Floats], placement: Placement) -> Detections:
         """With faint boxes. The others are what they are without: a lower score suppresses no higher."""
-        every = self._one(answer, placement, min(self._limits.low, self._limits.sure * FAINT))
-        believed = every.scores >= self._limits.low
-        return replace(every.take(believed), faint=every.take(~believed))
+        every = self._frame(output, placement, min(self._limits.low, self._limits.sure * FAINT))
+        confident = every.scores >= self._limits.low
+        return replace(every.take(confident), faint=every.take(~confident))
 
-    def _one(self, answer: Sequence[Floats], placement: Placement, score: float | None = None) -> Detections:
-        least = self._limits.low if score is None else score
+    def _frame(
+        self, output: Sequence[Floats], placement: Placement, score: float | None = None
+    ) -> Detections:
+        min_score = self._limits.low if score is None else score
         with np.errstate(over="ignore", invalid="ignore"):  # absurd numbers are refused below, as boxes
-            boxes, scores, class_ids, joints = self._head.decode(answer, least)
+            boxes, scores, class_ids, joints = self._head.decode(output, min_score)
         if not len(scores):
             return Detections.empty()
         self._check(boxes)
-        kept = suppress(boxes, scores, self._group_ids[class_ids], self._nms_iou)
-        joints = None if joints is None else joints[kept]
+        keep = suppress(boxes, scores, self._group_ids[class_ids], self._nms_iou)
+        joints = None if joints is None else joints[keep]
         sure = self._limits.sure_score
-        return in_picture(boxes[kept], scores[kept], class_ids[kept], placement, joints, sure)
+        return in_picture(boxes[keep], scores[keep], class_ids[keep], placement, joints, sure)
 
     def _check(self, boxes: Floats) -> None:
         if len(boxes) > MAX_CANDIDATES:
-            raise AnswerRefused(f"{len(boxes)} boxes, where {MAX_CANDIDATES} are possible")
+            raise InvalidOutput(f"{len(boxes)} boxes, where {MAX_CANDIDATES} are possible")
         check_boxes(boxes, self._max_reach)
 
 
 def check_boxes(boxes_xyxy: Floats, max_reach: float) -> None:
-    """Raise AnswerRefused for what is no box within `max_reach` pixels of the picture's corner."""
+    """Raise InvalidOutput for what is no box within `max_reach` pixels of the picture's corner."""
     if not np.abs(boxes_xyxy).max() <= max_reach:  # also true for NaN
-        raise AnswerRefused("a box that is infinite, not a number or far outside the picture")
+        raise InvalidOutput("a box that is infinite, not a number or far outside the picture")
     if (boxes_xyxy[:, 2:] < boxes_xyxy[:, :2]).any():
-        raise AnswerRefused("a box of negative size")
-
-
-def default_groups(names: Sequence[str]) -> dict[str, str]:
-    return {name: group_of(name) for name in names}
+        raise InvalidOutput("a box of negative size")
 
 
 def _exported_names(metadata: dict[str, str]) -> tuple[str, ...]:

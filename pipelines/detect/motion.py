@@ -28,8 +28,8 @@ MEMORY_S = 20.0  # what stands still this long becomes background
 LIGHT_EVERY = 10  # frames between two looks at the background's light
 LEARN_FRAMES = 10  # frames of a new camera that only teach the background
 MIN_AREA = 0.0008  # smallest blob as share of the picture; below is noise and leaves
-PART = 0.7  # a box with this share of itself in a larger one is a part of that
-FLOOD = 0.6  # more of the picture moving than this is a moved camera or a switched light, not objects
+MIN_INSIDE = 0.7  # a box with this share of itself in a larger one is a part of that
+MAX_MOVING = 0.6  # more of the picture moving than this is a moved camera or a switched light, not objects
 _SECOND = 1_000_000_000
 
 
@@ -59,16 +59,16 @@ class MotionDetector:
         """All the work is done here: the order of a camera's frames matters."""
         if not 1 <= len(frames) <= self.max_batch:
             raise ValueError(f"{len(frames)} frames, where one submit takes 1 to {self.max_batch}")
-        found = [self._find(frame) for frame in frames]
+        detections = [self._detect(frame) for frame in frames]
         if notify is not None:
             notify()
-        return _MotionTicket(tuple(frame.stamp.camera for frame in frames), found)
+        return _MotionTicket(tuple(frame.stamp.camera for frame in frames), detections)
 
     def collect(self, ticket: Ticket) -> list[Detections]:
-        if not isinstance(ticket, _MotionTicket) or ticket.found is None:
+        if not isinstance(ticket, _MotionTicket) or ticket.detections is None:
             raise ValueError("this ticket is spent or another detector's")
-        found, ticket.found = ticket.found, None
-        return found
+        detections, ticket.detections = ticket.detections, None
+        return detections
 
     def enable_feature_maps(self, strides: Sequence[int]) -> int:  # noqa: ARG002
         raise ModelRefused("the motion detector has no feature maps: choose a model")
@@ -94,7 +94,7 @@ class MotionDetector:
             ],
         }
 
-    def _find(self, frame: Frame) -> Detections:
+    def _detect(self, frame: Frame) -> Detections:
         small = _shrink(frame.image)
         background = self._background(frame)
         rate = _learning_rate(frame.stamp.media_ns - background.media_ns, background.frames)
@@ -107,31 +107,31 @@ class MotionDetector:
             background.light = _sample(np.asarray(background.model.getBackgroundImage(), np.uint8))
         if background.frames <= LEARN_FRAMES:
             return Detections.empty()
-        found = _blobs(mask)
-        return found.take(found.scores >= self._score) if self._score else found
+        blobs = _blobs(mask)
+        return blobs.take(blobs.scores >= self._score) if self._score else blobs
 
     def _background(self, frame: Frame) -> _Background:
         stamp = frame.stamp
-        known = self._backgrounds.get(stamp.camera)
+        background = self._backgrounds.get(stamp.camera)
         if (
-            known is None
-            or known.shape != frame.image.shape
-            or known.epoch != stamp.epoch
-            or stamp.media_ns < known.media_ns
+            background is None
+            or background.shape != frame.image.shape
+            or background.epoch != stamp.epoch
+            or stamp.media_ns < background.media_ns
         ):
             model = cv2.createBackgroundSubtractorMOG2(history=500, varThreshold=20, detectShadows=True)
             model.setShadowThreshold(0.6)
-            known = _Background(model, frame.image.shape, stamp.epoch, stamp.media_ns)
-            self._backgrounds[stamp.camera] = known
-        return known
+            background = _Background(model, frame.image.shape, stamp.epoch, stamp.media_ns)
+            self._backgrounds[stamp.camera] = background
+        return background
 
 
 class _MotionTicket(Ticket):
-    __slots__ = ("found",)
+    __slots__ = ("detections",)
 
-    def __init__(self, cameras: tuple[str, ...], found: list[Detections]) -> None:
+    def __init__(self, cameras: tuple[str, ...], detections: list[Detections]) -> None:
         super().__init__(cameras)
-        self.found: list[Detections] | None = found
+        self.detections: list[Detections] | None = detections
 
 
 def _shrink(image: Image) -> Image:
@@ -173,7 +173,7 @@ def _blobs(mask: Image) -> Detections:
     height, width = mask.shape
     moving: Any = (mask == 255).view(np.uint8)  # 127 is a shadow
     moving = cv2.morphologyEx(moving, cv2.MORPH_OPEN, _DOT)
-    if cv2.countNonZero(moving) > FLOOD * width * height:
+    if cv2.countNonZero(moving) > MAX_MOVING * width * height:
         return Detections.empty()
     moving = cv2.morphologyEx(moving, cv2.MORPH_CLOSE, _UPRIGHT)
     _, _, stats, _ = cv2.connectedComponentsWithStats(moving, connectivity=8)
@@ -196,7 +196,7 @@ def _inside_another(boxes: Floats) -> Bools:
     low, high = np.maximum(boxes[:, None, :2], boxes[:, :2]), np.minimum(boxes[:, None, 2:], boxes[:, 2:])
     shared = (high - low).clip(0.0).prod(axis=2)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    inside: Bools = ((shared > PART * area[:, None]) & (area[:, None] < area)).any(axis=1)
+    inside: Bools = ((shared > MIN_INSIDE * area[:, None]) & (area[:, None] < area)).any(axis=1)
     return inside
 
 

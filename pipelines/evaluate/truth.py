@@ -151,22 +151,26 @@ def _crossing(
         raise TruthError(
             f"{at}: {len(cells)} cells: a row is {','.join(COLUMNS)}, such as 1:15.2,door,in,person"
         )
-    place = {column: cells[i] if i < len(cells) else "" for column, i in order.items()}
+    cell_of = {column: cells[i] if i < len(cells) else "" for column, i in order.items()}
     try:
-        time_s = parse_time(place["time"])
+        time_s = parse_time(cell_of["time"])
     except ValueError as error:
         raise TruthError(f"{at}: {error}") from error
     if time_s > end_s:
-        raise TruthError(f"{at}: {place['time']} ({time_s:g} s) lies beyond the clip's end at {end_s:.1f} s")
-    line = _match(place["line"], directions)
+        raise TruthError(
+            f"{at}: {cell_of['time']} ({time_s:g} s) lies beyond the clip's end at {end_s:.1f} s"
+        )
+    line = _match(cell_of["line"], directions)
     if line is None:
-        known = ", ".join(directions) or "none is drawn: add --line NAME=x1,y1,x2,y2"
-        raise TruthError(f"{at}: there is no line {place['line'][:60]!r} (known: {known})")
-    direction = _direction(place["direction"], directions[line])
+        choices = ", ".join(directions) or "none is drawn: add --line NAME=x1,y1,x2,y2"
+        raise TruthError(f"{at}: there is no line {cell_of['line'][:60]!r} (known: {choices})")
+    direction = _direction(cell_of["direction"], directions[line])
     if direction is None:
-        known = " and ".join(directions[line])
-        raise TruthError(f"{at}: line {line} has no direction {place['direction'][:60]!r} (its two: {known})")
-    return Crossing(line, direction, time_s, place.get("class", "").lower())
+        choices = " and ".join(directions[line])
+        raise TruthError(
+            f"{at}: line {line} has no direction {cell_of['direction'][:60]!r} (its two: {choices})"
+        )
+    return Crossing(line, direction, time_s, cell_of.get("class", "").lower())
 
 
 def _match(text: str, names: Mapping[str, object]) -> str | None:
@@ -183,9 +187,9 @@ def _direction(text: str, names: tuple[str, str]) -> str | None:
     return None
 
 
-def _twice(found: Sequence[Crossing], name: str) -> tuple[str, ...]:
+def _twice(crossings: Sequence[Crossing], name: str) -> tuple[str, ...]:
     return tuple(
         f"{name}: {n} rows say the same crossing ({c.line} {c.direction} at {c.time_s:g} s): is one too many?"
-        for c, n in Counter(found).items()
+        for c, n in Counter(crossings).items()
         if n > 1
     )

@@ -17,7 +17,7 @@ from pipelines.values import Event, Image, Stamp
 
 UNKNOWN = "unknown"
 OFF = 0.7  # of a label's threshold: a scene holds until its probability is below
-AGREE = 2  # looks in a row that say the same, before it is believed
+MIN_AGREE = 2  # looks in a row that say the same, before it is believed
 NS_PER_S = 1_000_000_000
 
 
@@ -30,35 +30,35 @@ class _Head:
     probability: float = 0.0  # of the label at the last look; of the best one where it is unknown
     since_ns: int = 0  # wall clock of the box; 0: never looked
     next: str = ""
-    seen: list[float] = field(default_factory=list)  # probabilities of the looks that say `next`
+    streak: list[float] = field(default_factory=list)  # probabilities of the looks in a row that say `next`
     first: tuple[int, int] = (0, 0)  # media_ns and captured_ns of the first of them
 
-    def judge(self, said: list[float]) -> tuple[str, float]:
+    def judge(self, probabilities: list[float]) -> tuple[str, float]:
         """What this look alone says, and its probability."""
-        best = max(range(len(said)), key=said.__getitem__)
-        if said[best] >= self.card.threshold(best):
-            return self.card.labels[best], said[best]
+        best = max(range(len(probabilities)), key=probabilities.__getitem__)
+        if probabilities[best] >= self.card.threshold(best):
+            return self.card.labels[best], probabilities[best]
         if self.label != UNKNOWN:
             now = self.card.labels.index(self.label)
-            if said[now] >= OFF * self.card.threshold(now):
-                return self.label, said[now]
-        return UNKNOWN, said[best]
+            if probabilities[now] >= OFF * self.card.threshold(now):
+                return self.label, probabilities[now]
+        return UNKNOWN, probabilities[best]
 
-    def see(self, stamp: Stamp, said: list[float]) -> str | None:
+    def update(self, stamp: Stamp, probabilities: list[float]) -> str | None:
         """Take one look in; what held before, where that has changed now."""
-        label, probability = self.judge(said)
+        label, probability = self.judge(probabilities)
         if not self.since_ns:
             self.since_ns = stamp.captured_ns
         if label == self.label:
             self.next, self.probability = "", probability
             return None
         if label != self.next:
-            self.next, self.seen, self.first = label, [], (stamp.media_ns, stamp.captured_ns)
-        self.seen.append(probability)
-        if len(self.seen) < AGREE:
+            self.next, self.streak, self.first = label, [], (stamp.media_ns, stamp.captured_ns)
+        self.streak.append(probability)
+        if len(self.streak) < MIN_AGREE:
             return None
         before, self.label, self.next = self.label, label, ""
-        self.probability = sum(self.seen) / len(self.seen)
+        self.probability = sum(self.streak) / len(self.streak)
         self.since_ns = self.first[1]
         return before
 
@@ -81,7 +81,7 @@ class SceneTracker:
         self._looked: tuple[int, int] | None = None  # epoch and media time of the last picture taken
 
     def takes(self, stamp: Stamp) -> bool:
-        """Whether the picture of this frame is to be given to see(); then the next is an interval later."""
+        """Whether this frame's picture is to be given to update(); then the next is an interval later."""
         if self._looked is not None:
             epoch, media_ns = self._looked
             if epoch == stamp.epoch and 0 <= stamp.media_ns - media_ns < self._interval_ns:
@@ -89,11 +89,11 @@ class SceneTracker:
         self._looked = (stamp.epoch, stamp.media_ns)
         return True
 
-    def see(self, stamp: Stamp, image: Image) -> list[Event]:
+    def update(self, stamp: Stamp, image: Image) -> list[Event]:
         """The events of a picture (H, W, 3) BGR that was taken."""
         events = []
-        for head, said in zip(self._heads, self.model.classify(image), strict=True):
-            before = head.see(stamp, said)
+        for head, probabilities in zip(self._heads, self.model.classify(image), strict=True):
+            before = head.update(stamp, probabilities)
             if before is not None:
                 events.append(self._event(stamp, head, before))
         return events

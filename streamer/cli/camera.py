@@ -31,7 +31,7 @@ from streamer.sources.urls import (
     check_source_url,
     is_generated,
     join_credentials,
-    known_scheme,
+    lookup_scheme,
     scheme_of,
     split_credentials,
 )
@@ -98,7 +98,7 @@ def _note_endless(url: str, loop: bool) -> None:
 
 def _endless(url: str) -> str:
     """What of the source has no end; "" where it ends. Raises ConfigError or SourceError."""
-    if known_scheme(url).live:
+    if lookup_scheme(url).live:
         return "a camera"
     if not is_generated(url):
         return ""

@@ -29,9 +29,9 @@ from streamer.errors import ConfigError, SourceError
 from streamer.ipc.atomic_write import replacing
 from streamer.ipc.messages import Transport
 from streamer.logs import HIDDEN
-from streamer.sources.choosing import told
 from streamer.sources.probe import probe
 from streamer.sources.report import ProbeReport
+from streamer.sources.stream_selection import selection_note
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -63,7 +63,7 @@ def _lines(report: ProbeReport) -> Iterator[str]:
             f"{report.fps_measured:.1f} frames/s, key frame every {gap}, {report.bitrate_kbps:.0f} kbit/s, "
             f"{report.decode_cpu_ms:.1f} ms of CPU a picture"
         )
-        which = told(report.info.stream, report.info.videos)
+        which = selection_note(report.info.stream, report.info.videos)
         if which:
             yield f"note: {which}; the setting stream=N takes another"
     for advice in report.advice:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from streamer.sources.base import SourceInfo
-from streamer.sources.choosing import told
+from streamer.sources.stream_selection import selection_note
 
 stream_option = click.option(
     "--stream",
@@ -32,6 +32,6 @@ def say_if_short(clip: str, info: SourceInfo, covered_s: float) -> None:
 
 def say_which(clip: str, info: SourceInfo) -> None:
     """On standard error, where there are several."""
-    which = told(info.stream, info.videos)
+    which = selection_note(info.stream, info.videos)
     if which:
         click.secho(f"note: {clip}: {which}; --stream N takes another", fg="yellow", err=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.detect.detector import Detector, Ticket
-from pipelines.detect.errors import FrameRefused
+from pipelines.detect.errors import InferenceRejected
 from pipelines.train.detector.precision import Matched, at_score, average_precision, interval, match
 from pipelines.values import Detections, Floats, Ints, Labels
 from streamer.errors import ModelError
@@ -61,7 +61,7 @@ def _pipelined(detector: Detector, found: Sequence[Sample]) -> Iterator[Detectio
             tickets.append(detector.submit([sample.frame()]))
         while tickets:
             yield detector.collect(tickets.pop(0))[0]
-    except FrameRefused as error:
+    except InferenceRejected as error:
         raise ModelError(f"its answer to a picture of the clips is none: {error}") from error
 
 

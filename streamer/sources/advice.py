@@ -28,7 +28,7 @@ def what_to_try(url: str, error: SourceError) -> list[str]:
             "many cameras lock a user out after a few attempts: wait some minutes before the next one",
         ]
     if isinstance(error, StreamNotFound):
-        return ["the path after the port is the maker's choice; common ones:", *map(_told, COMMON_PATHS)]
+        return ["the path after the port is the maker's choice; common ones:", *map(_path_line, COMMON_PATHS)]
     if isinstance(error, PortClosed):
         return [
             f"RTSP may be switched off in {host}, or on another port than {port}: 554, else 8554 or 10554",
@@ -41,7 +41,7 @@ def what_to_try(url: str, error: SourceError) -> list[str]:
     ]
 
 
-def _told(paths: CameraPaths) -> str:
+def _path_line(paths: CameraPaths) -> str:
     sub = f" (substream {paths.sub})" if paths.sub else ""
     return f"{paths.maker}: {paths.main}{sub}"
 

@@ -13,7 +13,7 @@ from pipelines.geometry import fit
 from pipelines.values import Image
 from pipelines.video_streams import VideoFacts
 from streamer.ipc.messages import Transport
-from streamer.sources.urls import check_choice, check_source_url, known_scheme
+from streamer.sources.urls import check_choice, check_source_url, lookup_scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,5 +139,5 @@ def create_source(
     """The source for `url`, not yet open. Raise ConfigError if no source can be made of the URL."""
     url = check_source_url(url)
     check_choice(url, stream, transport)
-    create = cast(_Create, resolve_name(known_scheme(url).create))
+    create = cast(_Create, resolve_name(lookup_scheme(url).create))
     return create(url, ReadOptions(loop, realtime, open_timeout_s, read_timeout_s, stream, transport))

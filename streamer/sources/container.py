@@ -24,9 +24,9 @@ from av.video.stream import VideoStream
 from pipelines.video_streams import VideoFacts
 from streamer.errors import SourceDamaged, SourceError, SourceStalled
 from streamer.logs import redact
-from streamer.sources.choosing import choose
 from streamer.sources.ffmpeg_errors import explain
 from streamer.sources.packets import FFMPEG_ERRORS, Packets
+from streamer.sources.stream_selection import select_stream
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +184,7 @@ class VideoInput:
         request = self._request
         self._packets = Packets(container)
         try:
-            stream, self.videos = choose(
+            stream, self.videos = select_stream(
                 container, self._packets, request.shown, request.stream, look_ahead=request.look_ahead
             )
         except SourceError:

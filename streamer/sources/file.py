@@ -83,16 +83,16 @@ class FileSource:
     def _check_file(self) -> None:
         """What FFmpeg would say less clearly, or wait for: a pipe or device may never answer."""
         try:
-            found = self._path.stat()
+            status = self._path.stat()
         except FileNotFoundError:
             raise SourceError(f"{self._path}: no such file: check the path") from None
         except OSError as error:
             raise SourceError(f"{self._path}: cannot be opened ({error.strerror})") from None
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(status.st_mode):
             raise SourceError(f"{self._path}: is a folder: give one video file")
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise SourceError(f"{self._path}: is no regular file: give a video file")
-        if found.st_size == 0:
+        if status.st_size == 0:
             raise SourceDamaged(f"{self._path}: is empty (0 bytes): copy it again")
         if not os.access(self._path, os.R_OK, effective_ids=True):
             raise SourceError(f"{self._path}: may not be read: check the file's permissions and owner")

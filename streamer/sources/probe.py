@@ -18,7 +18,7 @@ from streamer.sources.urls import (
     check_choice,
     check_source_url,
     host_and_port,
-    known_scheme,
+    lookup_scheme,
     scheme_of,
     split_credentials,
 )
@@ -39,7 +39,7 @@ def probe(
     check_choice(url, stream, transport)
     report = ProbeReport(redact(split_credentials(url)[0]))
     end = time.monotonic() + deadline_s
-    scheme = known_scheme(url)
+    scheme = lookup_scheme(url)
     try:
         if scheme.network:
             _reach(url, deadline_s * CONNECT_SHARE, report)

@@ -23,7 +23,7 @@ from streamer.logs import redact
 from streamer.sources.base import Decoded, ReadOptions, SourceInfo
 from streamer.sources.container import OpenRequest, VideoInput, open_input
 from streamer.sources.ffmpeg_errors import explain
-from streamer.sources.rtsp_auth import unknown_way
+from streamer.sources.rtsp_auth import unsupported_auth
 from streamer.sources.stream import VideoDecoded, describe, pts_ns
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
 from streamer.sources.urls import host_and_port, join_credentials, scheme_of, sendable, split_credentials
@@ -108,7 +108,7 @@ class RtspSource:
 
     def _refused(self, refusal: SourceError, left_s: float) -> SourceError:
         """What a 401 means: credentials that are wrong, or ones that were never sent."""
-        asked = unknown_way(self._clean, min(_ASK_S, left_s)) if left_s > 0 else ""
+        asked = unsupported_auth(self._clean, min(_ASK_S, left_s)) if left_s > 0 else ""
         if not asked:
             return refusal
         plain = "Basic" if scheme_of(self._clean) == "rtsps" else "Basic over a network that you trust"

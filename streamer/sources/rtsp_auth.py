@@ -20,18 +20,18 @@ _SCHEME = re.compile(r"www-authenticate:\s*([A-Za-z0-9-]+)\s*(.*)", re.IGNORECAS
 _ALGORITHM = re.compile(r'\balgorithm\s*=\s*"?([A-Za-z0-9-]+)', re.IGNORECASE)
 
 
-def unknown_way(url: str, timeout_s: float) -> str:
+def unsupported_auth(url: str, timeout_s: float) -> str:
     """What the camera asks for, where FFmpeg does not know it, such as "Digest SHA-256"; else "".
 
     `url` holds no credentials, and none are sent: this is no attempt that would lock anybody out.
     """
     try:
-        return _unknown(_ask(url, time.monotonic() + timeout_s))
+        return _unsupported_in(_ask(url, time.monotonic() + timeout_s))
     except (OSError, UnicodeError):
         return ""  # then the refusal itself is all that is known
 
 
-def _unknown(header: str) -> str:
+def _unsupported_in(header: str) -> str:
     """Of the lines of an answer 401."""
     status, *lines = header.split("\r\n")
     if " 401" not in status:
@@ -39,8 +39,8 @@ def _unknown(header: str) -> str:
     asked = [(m[1].lower(), m[2]) for line in lines if (m := _SCHEME.match(line))]
     digests = [rest for scheme, rest in asked if scheme == "digest"]
     if digests:
-        found = _ALGORITHM.search(digests[-1])
-        algorithm = found[1] if found else ""
+        match = _ALGORITHM.search(digests[-1])
+        algorithm = match[1] if match else ""
         return "" if algorithm.upper() in KNOWN_ALGORITHMS else f"Digest {algorithm[:40]}"
     if any(scheme == "basic" for scheme, _ in asked):
         return ""

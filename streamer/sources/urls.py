@@ -43,11 +43,11 @@ def scheme_of(url: str) -> str:
     """The lower-case scheme; "file" also for a bare path."""
     if url.startswith(("/", "./", "../", "~")):
         return "file"
-    found = _SCHEME.match(url)
-    return found.group().lower() if found else "file"
+    match = _SCHEME.match(url)
+    return match.group().lower() if match else "file"
 
 
-def known_scheme(url: str) -> Scheme:
+def lookup_scheme(url: str) -> Scheme:
     """The entry of SOURCES for `url`. Raise ConfigError where there is none."""
     scheme = scheme_of(url)
     if scheme not in SOURCES:
@@ -127,7 +127,7 @@ def check_source_url(url: str) -> str:
         raise ConfigError(f"the source URL is empty: {ALLOWED}")
     if any(ord(c) < 32 or ord(c) == 127 for c in url):
         raise ConfigError("the source URL contains a control character or line break: type it again")
-    if known_scheme(url).network:
+    if lookup_scheme(url).network:
         _check_network_url(url, scheme_of(url))
     elif url.startswith("file:") and not url.startswith("file:///"):
         raise ConfigError(f"{redact(url)}: a file URL is file:/// and an absolute path; {ALLOWED}")
@@ -150,7 +150,7 @@ def _check_network_url(url: str, scheme: str) -> None:
 
 def check_choice(url: str, stream: int | None, transport: Transport) -> None:
     """Raise ConfigError where the source cannot have such a stream or transport."""
-    name, scheme = scheme_of(url), known_scheme(url)
+    name, scheme = scheme_of(url), lookup_scheme(url)
     if stream is not None and scheme.generated:
         raise ConfigError(f"{url}: a {name} scene has no streams to choose from: leave stream out")
     if transport == "udp" and scheme.network and not scheme.udp:
@@ -166,7 +166,7 @@ def sendable(url: str) -> str:
     start = URL_START.match(url)
     at = start.end() if start else 0
     at += _authority_end(url[at:])
-    return url[:at] + _UNSENDABLE.sub(lambda found: quote(found.group(), safe=""), url[at:])
+    return url[:at] + _UNSENDABLE.sub(lambda match: quote(match.group(), safe=""), url[at:])
 
 
 def host_and_port(url: str) -> tuple[str, int]:
@@ -177,10 +177,10 @@ def host_and_port(url: str) -> tuple[str, int]:
         raise ConfigError(f"{redact(url)}: not a URL with a host")
     rest = clean[start.end() :]
     authority = rest[: _authority_end(rest)]
-    found = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d+))?", authority)
-    if found is None:
+    match = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d+))?", authority)
+    if match is None:
         raise ConfigError(f"{redact(url)}: no host, or no valid port")
-    return found.group(1).strip("[]"), int(found.group(2) or known_scheme(url).port)
+    return match.group(1).strip("[]"), int(match.group(2) or lookup_scheme(url).port)
 
 
 def path_of(url: str) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.detect.errors import FrameRefused
+from pipelines.detect.errors import InferenceRejected
 from pipelines.values import Frame, Stamp
 from tests.bench.registry import Unavailable
 from tests.bench.rounds import in_turn, median_ratio, percentile
@@ -158,7 +158,7 @@ def _run_out(detector: Any) -> dict[str, Any]:
     for _ in range(5):
         try:
             answered += len(detector.collect(detector.submit(_frames(before))))
-        except FrameRefused:  # no room for even one
+        except InferenceRejected:  # no room for even one
             refused += before
     del blocks
     torch.cuda.empty_cache()

@@ -24,7 +24,8 @@ pytestmark = [
 ]
 CLIP_S = 60.0
 SHORT_TERM = (
-    "from streamer import quarantine; quarantine.TERM_S = 8.0; from streamer.cli.main import main; main()"
+    "from streamer.daemon import process_manager; process_manager.TERM_S = 8.0; "
+    "from streamer.cli.main import main; main()"
 )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.detect.errors import AnswerRefused
+from pipelines.detect.errors import InvalidOutput
 from pipelines.events import LINE_CROSSED
 from pipelines.pipeline import Pipeline
 from pipelines.values import Detections, Stamp
@@ -144,7 +144,7 @@ def test_a_frame_that_is_refused_costs_the_other_cameras_of_its_batch_nothing(
 ) -> None:
     def look(stamp: Stamp) -> Detections:
         if stamp.camera == "bad":
-            raise AnswerRefused("a score that is not a number")
+            raise InvalidOutput("a score that is not a number")
         return passers_by(stamp)
 
     detector = ScriptedDetector(look, max_batch=3)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from pipelines.detect.errors import AnswerRefused
+from pipelines.detect.errors import InvalidOutput
 from pipelines.detect.letterbox import Pixels
 from pipelines.values import Floats, Ints
 
@@ -90,14 +90,14 @@ class Head(ABC):
     def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:
         """`outputs`: one frame's share of each output, without the batch axis.
 
-        Raises AnswerRefused where scores are not numbers from 0 to 1.
+        Raises InvalidOutput where scores are not numbers from 0 to 1.
         """
 
 
 def check_scores(top: float) -> None:
     """`top` is the highest score of a frame; a maximum carries any NaN of its scores with it."""
     if not top <= 1.001:  # also true for NaN; bf16 rounds to 1.0
-        raise AnswerRefused(f"a score of {top:.3g}, where 0 to 1 is possible")
+        raise InvalidOutput(f"a score of {top:.3g}, where 0 to 1 is possible")
 
 
 def centres(width: int, height: int, strides: Sequence[int] = STRIDES) -> tuple[Floats, Floats, Floats]:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from pipelines.detect.errors import AnswerRefused
+from pipelines.detect.errors import InvalidOutput
 from pipelines.detect.heads.base import Candidates, Head, Signature, centres, check_scores, distances
 from pipelines.detect.letterbox import Pixels
 from pipelines.values import Floats
@@ -74,7 +74,7 @@ class YoloV8Cut(Head):
     def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:
         (best,), (class_ids,), distributions = outputs
         if not np.isfinite(best.max()):
-            raise AnswerRefused("a score that is infinite or not a number")
+            raise InvalidOutput("a score that is infinite or not a number")
         cells = np.flatnonzero(best >= _logit(min_score))
         scores = 1.0 / (1.0 + np.exp(-best[cells]))
         bins = np.ascontiguousarray(distributions[cells].T)

@@ -21,7 +21,7 @@ import torch
 
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Ticket
-from pipelines.detect.errors import AnswerRefused, FrameRefused, ModelRefused
+from pipelines.detect.errors import InferenceRejected, InvalidOutput, ModelRefused
 from pipelines.detect.feature_maps import frame_maps
 from pipelines.detect.heads.yolov8 import YoloV8
 from pipelines.detect.letterbox import Letterbox, Placement
@@ -119,7 +119,7 @@ class TorchDetector:
             if self._device.type == "cpu":
                 self._compute(ticket)
             if ticket.failure:
-                raise FrameRefused(dict.fromkeys(range(len(ticket.placements)), ticket.failure))
+                raise InferenceRejected(dict.fromkeys(range(len(ticket.placements)), ticket.failure))
             found = self._read(ticket.slot.tables(), ticket.placements)
             return self._with_maps(ticket, found) if ticket.maps and self._strides else found
         finally:
@@ -233,12 +233,12 @@ class TorchDetector:
     # ---- on the host
 
     def _read(self, tables: Sequence[Floats], placements: Sequence[Placement]) -> list[Detections]:
-        return each_frame(self._one, tables, placements)
+        return each_frame(self._frame, tables, placements)
 
-    def _one(self, table: Floats, placement: Placement) -> Detections:
+    def _frame(self, table: Floats, placement: Placement) -> Detections:
         """`table` (K, COLUMNS); its first row has the highest score."""
         if not np.isfinite(table[0, 4]):
-            raise AnswerRefused("a score that is infinite or not a number")
+            raise InvalidOutput("a score that is infinite or not a number")
         rows = table[table[:, 6] > 0]
         if not len(rows):
             return Detections.empty()
@@ -257,7 +257,7 @@ class TorchDetector:
             if ticket.failure:
                 raise ModelRefused(f"{path}: {ticket.failure}")
             self._read(slot.tables(), ticket.placements)
-        except FrameRefused as error:
+        except InferenceRejected as error:
             raise ModelRefused(
                 f"{path}: its answer to a grey picture has {error.reasons[0]}: damaged?"
             ) from error

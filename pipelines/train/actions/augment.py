@@ -58,16 +58,16 @@ class Augment:
                 mirror(windows, self._mirrored),
                 windows,
             )
-        places = torch.einsum("btjc,bdc->btjd", windows[..., :2], self._matrices(n, random))
+        positions = torch.einsum("btjc,bdc->btjd", windows[..., :2], self._matrices(n, random))
         loud = s.jitter * torch.rand(n, 2, generator=random)
-        each = torch.randn(places.shape, generator=random) * loud[:, :1, None, None]
+        each = torch.randn(positions.shape, generator=random) * loud[:, :1, None, None]
         shift = torch.randn(n, 1, joints, 2, generator=random) * 2 * loud[:, 1:, None, None]
-        places = places + each + shift
+        positions = positions + each + shift
         share = s.drop * torch.rand(n, 1, 1, generator=random)
         lost = (torch.rand(n, 1, joints, generator=random) < share)[..., None]
-        middle = places.mean(dim=2, keepdim=True)
-        places = torch.where(lost, middle.expand_as(places), places)
-        return torch.cat((places, windows[..., 2:] * ~lost), dim=3)
+        middle = positions.mean(dim=2, keepdim=True)
+        positions = torch.where(lost, middle.expand_as(positions), positions)
+        return torch.cat((positions, windows[..., 2:] * ~lost), dim=3)
 
     def _matrices(self, n: int, random: torch.Generator) -> Tensor:
         """(n, 2, 2): turned, scaled apart in x and y, sheared."""

@@ -23,11 +23,11 @@ class Checkpoint:
     state: dict[str, Any]
 
 
-def save_checkpoint(path: Path, found: Checkpoint) -> None:
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Replaces `path` when it is complete. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    torch.save({"format": FORMAT, "identity": found.identity, "state": found.state}, partial)
+    torch.save({"format": FORMAT, "identity": checkpoint.identity, "state": checkpoint.state}, partial)
     partial.replace(path)
 
 
@@ -39,19 +39,19 @@ def load_checkpoint(path: Path, identity: dict[str, Any] | None = None) -> Check
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles of other protocols: they are refused below
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            raw = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
         first = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise DataRefused(
             f"{path}: no checkpoint of ours, or damaged ({first}): remove it to begin anew"
         ) from error
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise DataRefused(f"{path}: no checkpoint of `streamer actions train`: remove it to begin anew")
-    kept = Checkpoint(found["identity"], found["state"])
-    if identity is not None and kept.identity != identity:
-        differ = sorted(k for k in identity if kept.identity.get(k) != identity[k])
+    checkpoint = Checkpoint(raw["identity"], raw["state"])
+    if identity is not None and checkpoint.identity != identity:
+        differ = sorted(k for k in identity if checkpoint.identity.get(k) != identity[k])
         raise DataRefused(
             f"{path}: of another run (other {', '.join(differ) or 'contents'}): give the same data and "
             "options, or another --out"
         )
-    return kept
+    return checkpoint

@@ -76,12 +76,12 @@ def list_clips(path: Path, group_by: str = "") -> list[ClipEntry]:
 
 
 def _grouped(entry: ClipEntry, pattern: re.Pattern[str]) -> ClipEntry:
-    found = pattern.search(entry.file.as_posix())
-    if found is None or not pattern.groups:
+    match = pattern.search(entry.file.as_posix())
+    if match is None or not pattern.groups:
         raise DataRefused(
             f"{entry.file}: --group-by {pattern.pattern!r} names no group here: put brackets around it"
         )
-    return ClipEntry(entry.file, entry.labels, found.group(1), entry.split)
+    return ClipEntry(entry.file, entry.labels, match.group(1), entry.split)
 
 
 def _from_csv(path: Path) -> Iterator[ClipEntry]:

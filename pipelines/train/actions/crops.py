@@ -103,7 +103,7 @@ def read_crops(
     larger = (round(size[0] * ROOM), round(size[1] * ROOM))
     card = EmbedderCard(sha256="0" * 64, input_size=larger, margin=0.0)
     frames: list[Image] = []
-    found: list[Labelled] = []
+    sequences: list[Labelled] = []
     for number, entry in enumerate(entries):
         read = read_frames(entry.file, rate_hz, lambda image: crop(image, WHOLE, card))
         numbers: Floats = np.arange(len(frames), len(frames) + len(read), dtype=np.float32)[:, None]
@@ -113,9 +113,9 @@ def read_crops(
                 f"{path}: its frames take more than {MAX_BYTES >> 30} GiB at {larger[0]}x{larger[1]}: give a "
                 "smaller --size, a lower --rate or fewer clips"
             )
-        found.append(labelled(entry, path, heads, numbers, rate_hz))
+        sequences.append(labelled(entry, path, heads, numbers, rate_hz))
         if progress is not None:
             progress(number + 1, len(entries))
     grouped = all(entry.group for entry in entries)
-    data = ActionData("crops", 1, heads, tuple(found), (), grouped, whole_picture=True)
+    data = ActionData("crops", 1, heads, tuple(sequences), (), grouped, whole_picture=True)
     return data, np.stack(frames)

@@ -14,7 +14,7 @@ from pipelines.detect.model import sha256_of
 from pipelines.train.actions.clips import embed_clips
 from pipelines.train.actions.data import ActionData, DataRefused
 from pipelines.train.actions.score import AnyScore, judge
-from pipelines.train.actions.sources import Said, Source, inputs_of, open_source
+from pipelines.train.actions.sources import Report, Source, inputs_of, open_source
 from pipelines.train.actions.split import part
 from pipelines.train.actions.windows import cut_windows
 from pipelines.values import Floats, Image
@@ -22,11 +22,11 @@ from pipelines.values import Floats, Image
 WHOLE = np.array([[0.0, 0.0, 1.0, 1.0]], np.float32)
 
 
-def evaluate(path: Path, source: Source, split: str, engine: str, said: Said) -> dict[str, AnyScore]:
+def evaluate(path: Path, source: Source, split: str, engine: str, report: Report) -> dict[str, AnyScore]:
     """Each head's score by its name on a split of the data, or on "all"; of heads that the data has labels
     for. Raises DataRefused or ModelRefused."""
     model = ActionModel(path, engine=engine, threads=source.threads)
-    data = _data(model, source, engine, said)
+    data = _data(model, source, engine, report)
     _check_fits(model, data)
     if split != "all":
         data = part(data, split)
@@ -35,19 +35,19 @@ def evaluate(path: Path, source: Source, split: str, engine: str, said: Said) ->
     card = model.card
     windows = cut_windows(data, card.window, card.rate_hz, lag_s=card.lag_s, fill=card.fill, raw=True)
     answers = dict(zip([head.name for head in card.heads], model.classify(windows.values)[0], strict=True))
-    known = {head.name: head for head in card.heads}
-    found = {}
+    head_by_name = {head.name: head for head in card.heads}
+    scores = {}
     for head, true in zip(data.heads, windows.targets, strict=True):
-        mine = known[head.name]
-        columns = np.zeros((len(true), len(mine.labels)), np.float32)
-        columns[:, [mine.labels.index(label) for label in head.labels]] = np.nan_to_num(true)
+        of_model = head_by_name[head.name]
+        columns = np.zeros((len(true), len(of_model.labels)), np.float32)
+        columns[:, [of_model.labels.index(label) for label in head.labels]] = np.nan_to_num(true)
         columns[~np.isfinite(true).all(axis=1)] = np.nan
-        several = mine.kind == "sigmoid"
-        found[head.name] = judge(mine.labels, several, answers[head.name], columns, windows.sequence)
-    return found
+        several = of_model.kind == "sigmoid"
+        scores[head.name] = judge(of_model.labels, several, answers[head.name], columns, windows.sequence)
+    return scores
 
 
-def _data(model: ActionModel, source: Source, engine: str, said: Said) -> ActionData:
+def _data(model: ActionModel, source: Source, engine: str, report: Report) -> ActionData:
     """With the model's own labels, so that one that it does not know is refused."""
     card = model.card
     labels = source.labels or card.heads[0].labels
@@ -56,7 +56,7 @@ def _data(model: ActionModel, source: Source, engine: str, said: Said) -> Action
     _check_detector(model, source)
     named = replace(source, labels=labels, inputs=inputs, scene=card.of_pictures)
     if card.kind != "crops":
-        return open_source(named, card.rate_hz, said)[0]
+        return open_source(named, card.rate_hz, report)[0]
     embedder = CropEmbedder(model.path, card, engine=engine, threads=source.threads)
 
     def embed(images: list[Image]) -> Floats:
@@ -71,7 +71,7 @@ def _data(model: ActionModel, source: Source, engine: str, said: Said) -> Action
         rate_hz=card.rate_hz or 8.0,
         labels=labels,
         scene=card.of_pictures,
-        progress=lambda i, n: said("embedding clips", i, n),
+        progress=lambda i, n: report("embedding clips", i, n),
     )
 
 
@@ -108,12 +108,12 @@ def _check_fits(model: ActionModel, data: ActionData) -> None:
             f"{model.path}: takes {card.kind} of {card.size} values a frame, the data has {data.kind} of "
             f"{data.size}: give the data that it was trained for"
         )
-    known = {head.name: head.labels for head in card.heads}
+    labels_of = {head.name: head.labels for head in card.heads}
     for head in data.heads:
-        if head.name not in known:
-            raise ModelRefused(f"{model.path}: has no head {head.name!r}; it has {', '.join(known)}")
-        if strange := [label for label in head.labels if label not in known[head.name]]:
+        if head.name not in labels_of:
+            raise ModelRefused(f"{model.path}: has no head {head.name!r}; it has {', '.join(labels_of)}")
+        if strange := [label for label in head.labels if label not in labels_of[head.name]]:
             raise ModelRefused(
-                f"{model.path}: head {head.name!r} knows {', '.join(known[head.name])}, and not the label "
-                f"{strange[0]!r} of the data: take it out, or train a model that knows it"
+                f"{model.path}: head {head.name!r} knows {', '.join(labels_of[head.name])}, and not the "
+                f"label {strange[0]!r} of the data: take it out, or train a model that knows it"
             )

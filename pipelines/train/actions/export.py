@@ -40,8 +40,8 @@ class _Answer(nn.Module):
     def forward(self, windows: Tensor) -> tuple[Tensor, ...]:
         logits, weights = self.net(windows)
         answers = [
-            (said / t).sigmoid() if several else (said / t).softmax(dim=1)
-            for said, t, several in zip(logits, self.temperatures, self.several, strict=True)
+            (head_logits / t).sigmoid() if several else (head_logits / t).softmax(dim=1)
+            for head_logits, t, several in zip(logits, self.temperatures, self.several, strict=True)
         ]
         return (*answers, weights)
 
@@ -114,10 +114,11 @@ def _with_backbone(card: ActionCard, embedder: EmbedderCard, backbone: nn.Module
     with torch.no_grad():
         expected = backbone(pictures).numpy()
     for engine in ENGINES:
-        found = open_graph(path, engine)(pictures.numpy())[0]
-        _check(engine, path, float(np.abs(found - expected).max() / max(1.0, float(np.abs(expected).max()))))
-    known = embedder.model_copy(update={"sha256": sha256_of(path)})
-    return card.model_copy(update={"embedder": known})
+        embedding = open_graph(path, engine)(pictures.numpy())[0]
+        scale = max(1.0, float(np.abs(expected).max()))
+        _check(engine, path, float(np.abs(embedding - expected).max() / scale))
+    with_digest = embedder.model_copy(update={"sha256": sha256_of(path)})
+    return card.model_copy(update={"embedder": with_digest})
 
 
 def to_onnx(net: nn.Module, example: Tensor, path: Path, outputs: list[str]) -> None:

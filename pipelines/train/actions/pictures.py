@@ -29,23 +29,23 @@ def draw_curves(path: Path, history: Sequence[Epoch]) -> None:
     figure.savefig(path, dpi=100)
 
 
-def draw_confusion(path: Path, found: Score) -> None:
+def draw_confusion(path: Path, score: Score) -> None:
     """Rows are the truth, columns what was said; colours by the share of a row. Raises OSError."""
-    n = len(found.labels)
+    n = len(score.labels)
     side = max(4.0, 0.45 * n + 2)
     figure, axes = _figure(1, 1, (side, side))
-    share = found.confusion / found.confusion.sum(axis=1, keepdims=True).clip(1)
+    share = score.confusion / score.confusion.sum(axis=1, keepdims=True).clip(1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(n), found.labels, rotation=90)
-    axes.set_yticks(range(n), found.labels)
-    axes.set(xlabel="said", ylabel="true", title=f"accuracy {found.accuracy:.1%} of {found.n}")
+    axes.set_xticks(range(n), score.labels, rotation=90)
+    axes.set_yticks(range(n), score.labels)
+    axes.set(xlabel="said", ylabel="true", title=f"accuracy {score.accuracy:.1%} of {score.n}")
     if n <= SHOWN:
         for row in range(n):
             for column in range(n):
-                if found.confusion[row, column]:
+                if score.confusion[row, column]:
                     colour = "white" if share[row, column] > 0.5 else "black"
                     axes.text(
-                        column, row, str(found.confusion[row, column]), ha="center", va="center", color=colour
+                        column, row, str(score.confusion[row, column]), ha="center", va="center", color=colour
                     )
     figure.tight_layout()
     figure.savefig(path, dpi=100)

@@ -40,7 +40,7 @@ def solve(
     folds = None
     if groups >= 2:
         folds = fold_of(data.sequences, min(FOLDS, groups), seed)[windows.sequence]
-    apart: list[Floats] = []
+    held_out_logits: list[Floats] = []
     for number, (target, weight) in enumerate(zip(windows.targets, weights, strict=True)):
         labelled = np.isfinite(target).all(axis=1)
         true = GAIN * (2 * np.nan_to_num(target.astype(np.float64)) - 1)
@@ -48,17 +48,17 @@ def solve(
         strength = USUAL
         if folds is not None:
             strength, held_out = _choose(probe, roots, true, weight, folds)
-            apart.append(held_out)
-        _settle(probe, roots)
-        answer, bias = _fit(_placed(probe, roots), true, weight, (strength,))[0]
+            held_out_logits.append(held_out)
+        _fit_standardisation(probe, roots)
+        answer, bias = _fit(_standardised(probe, roots), true, weight, (strength,))[0]
         probe.heads[number].weight.data = torch.from_numpy(answer.T.astype(np.float32).copy())
         probe.heads[number].bias.data = torch.from_numpy(bias.astype(np.float32))
-    return apart or None
+    return held_out_logits or None
 
 
 def _roots(probe: RidgeProbe, windows: Windows) -> Numbers:
     with torch.no_grad():
-        parts = [probe.roots(part).numpy() for part in torch.from_numpy(windows.values).split(BATCH)]
+        parts = [probe.signed_roots(part).numpy() for part in torch.from_numpy(windows.values).split(BATCH)]
     return np.concatenate(parts).astype(np.float64)
 
 
@@ -70,26 +70,26 @@ def _choose(
     for fold in np.unique(folds):
         held = folds == fold
         learn = np.where(held, 0.0, weight)
-        _settle(probe, roots[~held])
-        placed = _placed(probe, roots)
-        for k, (answer, bias) in enumerate(_fit(placed, true, learn, STRENGTHS)):
-            logits[k, held] = placed[held] @ answer + bias
+        _fit_standardisation(probe, roots[~held])
+        standardised = _standardised(probe, roots)
+        for k, (answer, bias) in enumerate(_fit(standardised, true, learn, STRENGTHS)):
+            logits[k, held] = standardised[held] @ answer + bias
     errors = [float((weight[:, None] * (each - true) ** 2).sum()) for each in logits]
     best = int(np.argmin(errors))
     return STRENGTHS[best], logits[best].astype(np.float32)
 
 
-def _settle(probe: RidgeProbe, roots: Numbers) -> None:
+def _fit_standardisation(probe: RidgeProbe, roots: Numbers) -> None:
     """Set the middle and the spread of the values. One that is always the same tells nothing."""
     spread = roots.std(axis=0)
     probe.middle.copy_(torch.from_numpy(roots.mean(axis=0)))
     probe.spread.copy_(torch.from_numpy(np.where(spread < MIN_SPREAD, 1 / MIN_SPREAD, spread)))
 
 
-def _placed(probe: RidgeProbe, roots: Numbers) -> Numbers:
+def _standardised(probe: RidgeProbe, roots: Numbers) -> Numbers:
     with torch.no_grad():
-        placed = probe.place(torch.from_numpy(roots.astype(np.float32)))
-    return np.asarray(placed.numpy(), np.float64)
+        standardised = probe.standardise(torch.from_numpy(roots.astype(np.float32)))
+    return np.asarray(standardised.numpy(), np.float64)
 
 
 def _fit(

@@ -29,7 +29,7 @@ from pipelines.train.actions.train import Progress, Trained, cut, train
 from pipelines.values import Image
 
 MODEL, CHECKPOINT = "model.pt", "checkpoint.pt"
-Said = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
+Report = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,12 @@ class Opened:
         return make
 
 
-def open_data(source: Source, settings: TrainSettings, backbone: BackboneChoice | None, said: Said) -> Opened:
+def open_data(
+    source: Source, settings: TrainSettings, backbone: BackboneChoice | None, report: Report
+) -> Opened:
     """Read `source`; clips become numbers of frames for a backbone, or values of a detector's maps."""
     if backbone is None:
-        data, embedder = open_source(source, settings.rate_hz, said)
+        data, embedder = open_source(source, settings.rate_hz, report)
         return Opened(data, embedder=embedder)
     entries = source.clips()
     data, frames = read_crops(
@@ -79,7 +81,7 @@ def open_data(source: Source, settings: TrainSettings, backbone: BackboneChoice 
         rate_hz=settings.rate_hz or 8.0,
         labels=source.labels,
         scene=source.scene,
-        progress=lambda i, n: said("reading clips", i, n),
+        progress=lambda i, n: report("reading clips", i, n),
     )
     card = EmbedderCard(file="", sha256="0" * 64, name=backbone.name, input_size=backbone.size, margin=0.0)
     return Opened(data, backbone, frames, card)

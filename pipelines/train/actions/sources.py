@@ -20,7 +20,7 @@ from pipelines.train.actions.data import (
 )
 from pipelines.train.actions.tracks import make_tracks
 
-Said = Callable[[str, int, int], None]
+Report = Callable[[str, int, int], None]
 MADE = "synthetic"  # DATA of this name: tracks that are made here
 MAPS, MOVED, FLOW, PEOPLE = "maps", "moved", "flow", "people"
 INPUTS = (MAPS, MOVED, FLOW, PEOPLE)  # feature maps, only how these change, optical flow, people's boxes
@@ -65,12 +65,14 @@ class Source:
         return list_clips(self.path, self.group_by)
 
 
-def open_source(source: Source, rate_hz: float | None, said: Said) -> tuple[ActionData, EmbedderCard | None]:
+def open_source(
+    source: Source, rate_hz: float | None, report: Report
+) -> tuple[ActionData, EmbedderCard | None]:
     """The data, and for clips the card of their embedder. Raises DataRefused or ModelRefused."""
     if str(source.path) == MADE:
         return make_tracks(MADE_TRACKS, MADE_SEED), None
     if source.is_clips():
-        return _embedded(source, rate_hz or 8.0, said)
+        return _embedded(source, rate_hz or 8.0, report)
     if source.path.suffix.lower() == ".csv":
         return read_keypoints(source.path, source.labels, source.fps, source.aspect), None
     if source.path.is_dir() or source.path.suffix.lower() == ".npz":
@@ -87,7 +89,7 @@ def inputs_of(card: EmbedderCard) -> tuple[str, ...]:
     return tuple(name for name in (maps, FLOW * card.flow, PEOPLE * card.people) if name)
 
 
-def _embedded(source: Source, rate_hz: float, said: Said) -> tuple[ActionData, EmbedderCard]:
+def _embedded(source: Source, rate_hz: float, report: Report) -> tuple[ActionData, EmbedderCard]:
     embedder = _embedder(source)
     card = embedder.card
     more = "-still" * card.still + "-flow" * card.flow + "-people" * card.people
@@ -102,7 +104,7 @@ def _embedded(source: Source, rate_hz: float, said: Said) -> tuple[ActionData, E
         cache=source.cache,
         key=f"2-{card.sha256[:16]}-{card.strides}-{card.moved}{more}",
         scene=source.scene,
-        progress=lambda i, n: said("embedding clips", i, n),
+        progress=lambda i, n: report("embedding clips", i, n),
     )
     return replace(data, parts=embedder.parts), card
 

@@ -45,11 +45,11 @@ def check_classes(data: ActionData) -> None:
             present = np.nan_to_num(item.targets[position]).max(axis=0)
             for label in np.flatnonzero(present > 0):
                 groups[label].add(item.group)
-        for name, seen in zip(head.labels, groups, strict=True):
-            if len(seen) < MIN_GROUPS:
+        for name, in_groups in zip(head.labels, groups, strict=True):
+            if len(in_groups) < MIN_GROUPS:
                 raise DataRefused(
-                    f"label {name!r} is in {len(seen)} clip or group: {MIN_GROUPS} at least, one to learn "
-                    "from and one to hold back; add clips or leave the label out"
+                    f"label {name!r} is in {len(in_groups)} clip or group: {MIN_GROUPS} at least, one to "
+                    "learn from and one to hold back; add clips or leave the label out"
                 )
 
 

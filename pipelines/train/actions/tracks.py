@@ -47,25 +47,25 @@ def make_tracks(count: int, seed: int) -> ActionData:
     head = HeadTargets("action", LABELS)
     sequences = []
     for number in range(count):
-        wanted = LABELS[number % len(LABELS)]
+        action = LABELS[number % len(LABELS)]
         camera = _Camera(
             rng.uniform(2.0, 6.0), rng.uniform(0.15, 0.6), rng.uniform(0.7, 1.2), rng.uniform(*FPS)
         )
         seconds = rng.uniform(4.0, 8.0)
         times_s = np.arange(0, seconds, 1 / camera.fps)
-        feet, posture, words = _act(wanted, times_s, rng)
+        feet, posture, words = _act(action, times_s, rng)
         boxes = _see(camera, feet, posture, times_s, rng)
-        kept = rng.random(len(times_s)) >= MISSED
-        kept[[0, -1]] = True
+        observed = rng.random(len(times_s)) >= MISSED
+        observed[[0, -1]] = True
         targets = one_hot(words, LABELS, False, "made tracks")
         sequences.append(
             Labelled(
-                f"{wanted}-{number}",
+                f"{action}-{number}",
                 f"made-{seed}-{number}",
                 "",
-                boxes[kept],
-                times_s[kept],
-                (targets[kept],),
+                boxes[observed],
+                times_s[observed],
+                (targets[observed],),
             )
         )
     return ActionData("boxes", BOX_VALUES, (head,), tuple(sequences), (), grouped=True)

@@ -359,10 +359,10 @@ class _Average:
         return old * keep + new * (1 - keep)
 
 
-def _class_weights(targets: Tensor, wanted: bool) -> Tensor:
+def _class_weights(targets: Tensor, by_class: bool) -> Tensor:
     """Rare labels weigh more: the inverse of their share, mean 1, at most 10 times apart."""
     labelled = targets[torch.isfinite(targets).all(dim=1)]
-    if not wanted or not len(labelled):
+    if not by_class or not len(labelled):
         return torch.ones(targets.shape[1])
     share = labelled.mean(dim=0).clamp(min=1e-6)
     weights = (1.0 / share).clamp(max=10.0 / float(share.max()))

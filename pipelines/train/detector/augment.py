@@ -187,10 +187,10 @@ def cut(labels: Labelled, window: tuple[int, int, int, int]) -> Labelled:
     boxes[:, 1::2] = boxes[:, 1::2].clip(y1, y2)
     after = area(boxes)
     keep = after > 0
-    seen = after / np.maximum(before, 1e-6)
+    visible_share = after / np.maximum(before, 1e-6)
     below = (labels.boxes[:, 0] >= x1) & (labels.boxes[:, 1] >= y1) & (labels.boxes[:, 2] <= x2)
     least = np.where((labels.classes == PERSON) & below, HEAD_SEEN, MIN_SEEN)
-    hidden = (labels.ignore == 0) & (seen < least)
+    hidden = (labels.ignore == 0) & (visible_share < least)
     ignore = np.where(hidden, 1 << labels.classes.clip(0), labels.ignore).astype(np.int32)
     classes = np.where(hidden, -1, labels.classes).astype(np.int32)
     return Labelled(boxes[keep], classes[keep], ignore[keep])

@@ -68,17 +68,17 @@ def _outlined(image: Image, box: Floats, rounds: int) -> Image | None:
         cv2.grabCut(part, mask, inner, *models, rounds, cv2.GC_INIT_WITH_RECT)
     except cv2.error:  # too few pixels of one kind for its mixture
         return None
-    found = (mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)
-    shape = _largest(found)[inner[1] : inner[1] + high, inner[0] : inner[0] + wide]
+    foreground = (mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)
+    shape = _largest(foreground)[inner[1] : inner[1] + high, inner[0] : inner[0] + wide]
     if not _sound(shape):
         return None
     return np.asarray(cv2.GaussianBlur(shape.astype(np.uint8) * 255, (3, 3), 0), np.uint8)
 
 
-def _largest(found: Bools) -> Bools:
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8))
+def _largest(foreground: Bools) -> Bools:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(foreground.astype(np.uint8))
     if count < 2:
-        return found
+        return foreground
     mine: Bools = labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     return mine
 

@@ -60,14 +60,14 @@ class Found:
 
     def __init__(self, detector: Detector, image: Image) -> None:
         frame = Frame(Stamp("still", 1, 0, 0, 0, 0), np.ascontiguousarray(image))
-        seen = detector.collect(detector.submit([frame]))[0]
+        detections = detector.collect(detector.submit([frame]))[0]
         names = detector.labels.names
         ours = np.array([CLASSES.index(n) if n in CLASSES else -1 for n in names], np.int32)
-        ids = ours[seen.class_ids] if len(seen) else np.zeros(0, np.int32)
+        ids = ours[detections.class_ids] if len(detections) else np.zeros(0, np.int32)
         keep = ids >= 0
         size = np.array([image.shape[1], image.shape[0]] * 2, np.float32)
-        self.boxes: Floats = seen.boxes_xyxyn[keep] * size
-        self.scores: Floats = seen.scores[keep]
+        self.boxes: Floats = detections.boxes_xyxyn[keep] * size
+        self.scores: Floats = detections.scores[keep]
         self.ids: Ints = ids[keep]
 
 

@@ -43,11 +43,11 @@ class Deployed(nn.Module):
         self.register_buffer("bins", torch.arange(BINS, dtype=torch.float32).view(1, 1, BINS, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        logits, rows, places, strides = [], [], [], []
+        logits, rows, positions, strides = [], [], [], []
         for level, m in enumerate(self.net.levels(x)):
             answer = self.net.classes[level](m)
             one = torch.ones_like(answer[:, :1])
-            places.append(
+            positions.append(
                 torch.cat((one.cumsum(3), one.cumsum(2)), 1).flatten(2)
             )  # counted: any size will do
             strides.append((one * STRIDES[level]).flatten(2))
@@ -55,7 +55,7 @@ class Deployed(nn.Module):
             rows.append(self.net.distances[level](m).flatten(2))
         shares = torch.cat(rows, 2).view(1, 4, BINS, -1).softmax(2)
         near, far = (shares * self.bins).sum(2).split(2, 1)  # (1, 2, cells), in strides
-        centres = torch.cat(places, 2) - 0.5
+        centres = torch.cat(positions, 2) - 0.5
         boxes = torch.cat((centres + (far - near) / 2, near + far), 1) * torch.cat(strides, 2)
         return torch.cat((boxes, torch.cat(logits, 2).sigmoid()), 1)
 

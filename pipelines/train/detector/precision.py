@@ -42,7 +42,7 @@ def match(
     order = np.argsort(-scores, kind="stable")
     boxes, scores = boxes[order], scores[order]
     area = (true[:, 2:] - true[:, :2]).prod(axis=1)
-    wanted = (area >= limits[0]) & (area < limits[1])
+    in_range = (area >= limits[0]) & (area < limits[1])
     own = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     counted: Bools = (own >= limits[0]) & (own < limits[1])
     hits = np.zeros(len(boxes), np.bool_)
@@ -54,11 +54,11 @@ def match(
         inner = (high - low).clip(0).prod(axis=1)
         overlap = np.where(free, inner / (own[i] + area - inner + 1e-9), 0.0)
         # A wanted partner before an unwanted one, as COCO does.
-        best = int((overlap + (wanted & (overlap >= MATCH_IOU))).argmax())
+        best = int((overlap + (in_range & (overlap >= MATCH_IOU))).argmax())
         if overlap[best] >= MATCH_IOU:
             free[best] = False
-            hits[i], counted[i] = wanted[best], wanted[best]
-    return Matched(scores.astype(np.float32), hits, counted, int(wanted.sum()))
+            hits[i], counted[i] = in_range[best], in_range[best]
+    return Matched(scores.astype(np.float32), hits, counted, int(in_range.sum()))
 
 
 def average_precision(parts: Sequence[Matched]) -> float:
@@ -91,9 +91,9 @@ def interval(parts: Sequence[Matched], seed: int = 0, rounds: int = ROUNDS) -> t
 def at_score(parts: Sequence[Matched], score: float) -> tuple[float, float]:
     """(precision, recall) of all detections from `score` on."""
     hits = sum(int((part.hits & (part.scores >= score)).sum()) for part in parts)
-    shown = sum(int((part.counted & (part.scores >= score)).sum()) for part in parts)
+    reported = sum(int((part.counted & (part.scores >= score)).sum()) for part in parts)
     true = sum(part.true for part in parts)
-    return hits / max(1, shown), hits / max(1, true)
+    return hits / max(1, reported), hits / max(1, true)
 
 
 def best_score(parts: Sequence[Matched]) -> float:

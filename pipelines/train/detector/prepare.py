@@ -50,9 +50,9 @@ class Ensemble:
             create_detector("openvino", p, threads=threads, score=MIN_SCORE) for p in (one, other)
         )
 
-    def complete(self, image: Image, given: Labelled, trusted: frozenset[int], whole: bool) -> Labelled:
+    def complete(self, image: Image, labels: Labelled, trusted: frozenset[int], whole: bool) -> Labelled:
         objects, areas = agree(look(self._one, image), look(self._other, image))
-        return complete(given, objects, areas, trusted, whole)
+        return complete(labels, objects, areas, trusted, whole)
 
 
 def entries(recipe: DataRecipe, ensemble: Ensemble | None, options: argparse.Namespace) -> Iterator[Entry]:

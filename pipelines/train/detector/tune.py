@@ -40,12 +40,12 @@ def net_of_onnx(path: Path) -> tuple[DetectorNet, dict[str, Tensor]]:
 
     Raises CheckpointError for a file that export.py did not write.
     """
-    found = _convolutions(path)
-    settings = _settings(path, found)
+    convolutions = _convolutions(path)
+    settings = _settings(path, convolutions)
     net = DetectorNet(settings)
     state = net.state_dict()
     biases: dict[str, Tensor] = {}
-    for name, (weight, bias) in found.items():
+    for name, (weight, bias) in convolutions.items():
         key = f"{name}.weight"
         if key not in state or state[key].shape != weight.shape or bias is None:
             raise CheckpointError(
@@ -56,7 +56,9 @@ def net_of_onnx(path: Path) -> tuple[DetectorNet, dict[str, Tensor]]:
             state[f"{name}.bias"] = bias
         else:
             biases[f"{name.removesuffix('.0')}.1"] = bias
-    missing = {key for key, value in state.items() if value.ndim == 4} - {f"{name}.weight" for name in found}
+    missing = {key for key, value in state.items() if value.ndim == 4} - {
+        f"{name}.weight" for name in convolutions
+    }
     if missing:
         raise CheckpointError(f"{path}: lacks {sorted(missing)[0]}: only a detector of ours can be tuned")
     net.load_state_dict(state)
@@ -78,24 +80,24 @@ def _convolutions(path: Path) -> dict[str, Convolution]:
     for node in model.graph.node:
         if node.op_type in ("Cast", "Identity") and node.input[0] in values:
             values[node.output[0]] = values[node.input[0]].astype(np.float32)
-    found: dict[str, Convolution] = {}
+    convolutions: dict[str, Convolution] = {}
     for node in model.graph.node:
         if node.op_type == "Conv" and node.input[1] in values:
             name = node.input[1].removeprefix("net.").removesuffix(".weight")
             parts = [torch.from_numpy(np.array(values[each], np.float32)) for each in node.input[1:]]
-            found[name] = parts[0], parts[1] if len(parts) > 1 else None
-    return found
+            convolutions[name] = parts[0], parts[1] if len(parts) > 1 else None
+    return convolutions
 
 
-def _settings(path: Path, found: dict[str, Convolution]) -> NetSettings:
+def _settings(path: Path, convolutions: dict[str, Convolution]) -> NetSettings:
     """Widths and depths, read from the shapes."""
 
     def outer(name: str) -> int:
-        return int(found[name][0].shape[0])
+        return int(convolutions[name][0].shape[0])
 
     def depth(block: str) -> int:
         pattern = re.compile(re.escape(block) + r"\.steps\.(\d+)\.0\.0")
-        return len({m[1] for name in found if (m := pattern.fullmatch(name))})
+        return len({m[1] for name in convolutions if (m := pattern.fullmatch(name))})
 
     try:
         sizes = {
@@ -127,8 +129,8 @@ def settle(net: DetectorNet, biases: dict[str, Tensor], pictures: Iterator[Tenso
     sums = {name: torch.zeros(3, norm.num_features, dtype=torch.float64) for name, norm in norms.items()}
 
     def watch(name: str) -> Any:
-        def hook(_module: nn.Module, given: tuple[Tensor]) -> None:
-            values = given[0].double().transpose(0, 1).flatten(1)
+        def hook(_module: nn.Module, inputs: tuple[Tensor]) -> None:
+            values = inputs[0].double().transpose(0, 1).flatten(1)
             counts = torch.full((len(values),), float(values.shape[1]), dtype=torch.float64)
             sums[name] += torch.stack((counts, values.sum(1), (values**2).sum(1)))
 

@@ -19,7 +19,7 @@ from streamer.daemon import redis_server
 from streamer.errors import ConfigError, RedisError, StreamerError
 from streamer.models.store import ModelStore
 from streamer.setup.doctor.check import Check, fail, ok, warn
-from streamer.sources.urls import host_and_port, known_scheme
+from streamer.sources.urls import host_and_port, lookup_scheme
 
 LONGEST_SOCKET = "supervisor.ipc"  # the longest name that the daemon binds in its runtime folder
 SPARE_BYTES = 1 << 30  # beside the ledger: models, logs, backups
@@ -187,7 +187,7 @@ def check_camera_hosts(store: ConfigStore, config: Config) -> list[Check]:  # no
     targets = {
         camera.name: host_and_port(camera.url)
         for camera in config.cameras
-        if camera.enabled and known_scheme(camera.url).network
+        if camera.enabled and lookup_scheme(camera.url).network
     }
     answers: dict[str, bool] = {}
 

@@ -78,14 +78,14 @@ def test_weights_are_the_least_of_what_they_are_to_be() -> None:
     (member,) = trained.net.members
     assert isinstance(member, RidgeProbe)
     windows = session.cut(one, SETTINGS)
-    placed = member.place(member.roots(torch.from_numpy(windows.values))).double()
+    standardised = member.standardise(member.signed_roots(torch.from_numpy(windows.values))).double()
     true = torch.from_numpy(4.0 * (2 * windows.targets[0] - 1)).double()
     weight = torch.from_numpy(1.0 / np.bincount(windows.sequence)[windows.sequence])[:, None]
     layer = member.heads[0]
     found, bias = layer.weight.detach().double(), layer.bias.detach().double()
 
     def costs(change: Any, strength: float) -> float:
-        errors = weight * (placed @ (found + change).T + bias - true) ** 2
+        errors = weight * (standardised @ (found + change).T + bias - true) ** 2
         return float(errors.sum() + strength * ((found + change) ** 2).sum())
 
     random = torch.Generator().manual_seed(0)
@@ -125,7 +125,7 @@ def test_a_model_that_was_saved_is_the_same(tmp_path: Path) -> None:
 
 def test_inputs_weigh_the_same_however_many_values_each_has() -> None:
     member = RidgeProbe((90, 10), [2], single=False)
-    sides = member.place(torch.ones(1, 200))[0].square()
+    sides = member.standardise(torch.ones(1, 200))[0].square()
     assert float(sides[:90].sum() + sides[100:190].sum()) == pytest.approx(0.5)
     assert float(sides[90:100].sum() + sides[190:].sum()) == pytest.approx(0.5)
 

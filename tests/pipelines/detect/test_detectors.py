@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipelines.detect.card import ModelCard, read_card
-from pipelines.detect.errors import FrameRefused, ModelRefused
+from pipelines.detect.errors import InferenceRejected, ModelRefused
 from pipelines.registry import create_detector
 from pipelines.values import Detections, Frame, Stamp
 from tests.patience import patient
@@ -220,7 +220,7 @@ def test_an_absurd_box_refuses_its_frame_and_the_next_is_taken(
     detector = create_detector(
         engine, tiny.table(tmp_path / "m.onnx", answer, lit_rows=slice(4, None), batch="n"), sidecar=F32
     )
-    with pytest.raises(FrameRefused, match=why) as refusal:
+    with pytest.raises(InferenceRejected, match=why) as refusal:
         detect(detector, [frame(0), frame(255)])
     assert list(refusal.value.reasons) == [1]
     dark, bad = refusal.value.detections
@@ -241,7 +241,7 @@ def test_more_boxes_than_a_picture_can_hold_refuse_the_frame() -> None:
         YoloV8(1), labels_of(["person"]), (2048, 2048), ScoreLimits(0.25, 0.25), 0.5
     )
     place = Letterbox(np.zeros((64, 64, 3), np.uint8), Pixels(rgb=True)).put(np.zeros((64, 64, 3), np.uint8))
-    with pytest.raises(FrameRefused, match="1000000 boxes"):
+    with pytest.raises(InferenceRejected, match="1000000 boxes"):
         postprocessor.run([[np.full((5, 1_000_000), 0.9, np.float32)]], [place])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.detect.errors import AnswerRefused, ModelRefused
+from pipelines.detect.errors import InvalidOutput, ModelRefused
 from pipelines.detect.heads import HEADS, Signature, find_head
 from pipelines.detect.heads.nanodet import NanoDet
 from pipelines.detect.heads.yolov8 import YoloV8, YoloV8Cut
@@ -165,18 +165,18 @@ def test_nanodet_takes_the_mean_of_each_sides_distribution() -> None:
 def test_a_score_that_is_none_is_refused(value: float) -> None:
     answer = np.zeros((7, 84), np.float32)
     answer[5, 40] = value
-    with pytest.raises(AnswerRefused, match="score"):
+    with pytest.raises(InvalidOutput, match="score"):
         YoloV8(3).decode([answer], 0.25)
     rows = np.zeros((84, 7), np.float32)
     rows[40, 4] = value
     head = YoloX.match(model(64, (1, 84, 7)))
     assert head is not None
-    with pytest.raises(AnswerRefused, match="score"):
+    with pytest.raises(InvalidOutput, match="score"):
         head.decode([rows], 0.25)
 
 
 def test_a_logit_that_is_none_is_refused() -> None:
     best, class_ids, distances = cut_answer()
     best[0, 3] = np.nan
-    with pytest.raises(AnswerRefused, match="score"):
+    with pytest.raises(InvalidOutput, match="score"):
         YoloV8Cut(2, 64, 64).decode([best, class_ids, distances], 0.25)

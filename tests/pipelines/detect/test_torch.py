@@ -17,7 +17,7 @@ pytest.importorskip("ultralytics.nn.tasks", reason="needs torch (make install EX
 import torch
 
 from pipelines.detect.card import ModelCard
-from pipelines.detect.errors import FrameRefused, ModelRefused
+from pipelines.detect.errors import InferenceRejected, ModelRefused
 from pipelines.detect.nms import suppress as suppress_one_by_one
 from pipelines.detect.torch.boxes import Cells, best_boxes, suppress
 from pipelines.detect.torch.engine import TorchDetector
@@ -198,7 +198,7 @@ def test_no_memory_for_one_frame_costs_the_frame_and_not_the_detector(small: Pat
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     detector._net = full
-    with pytest.raises(FrameRefused, match="no memory for even one frame"):
+    with pytest.raises(InferenceRejected, match="no memory for even one frame"):
         detect(detector, [grey()])
     detector._net = net
     detect(detector, [grey()])
@@ -214,7 +214,7 @@ def test_an_answer_that_is_no_number_is_refused(small: Path) -> None:
         return answer
 
     detector._net = broken
-    with pytest.raises(FrameRefused, match="not a number"):
+    with pytest.raises(InferenceRejected, match="not a number"):
         detect(detector, [grey()])
 
 

@@ -42,7 +42,7 @@ def show(watch: SceneTracker, *levels: int, start_s: float = 0.0) -> list[Event]
     for i, level in enumerate(levels):
         at = stamp(start_s + i * EVERY_S)
         assert watch.takes(at)
-        events += watch.see(at, np.full((90, 160, 3), level, np.uint8))
+        events += watch.update(at, np.full((90, 160, 3), level, np.uint8))
     return events
 
 

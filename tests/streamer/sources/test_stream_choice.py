@@ -13,8 +13,8 @@ from streamer.cli.main import cli
 from streamer.config.schema import CameraConfig
 from streamer.errors import ConfigError, NoSuchStream, SourceDamaged
 from streamer.sources.base import SourceInfo, create_source
-from streamer.sources.choosing import told
 from streamer.sources.probe import probe
+from streamer.sources.stream_selection import selection_note
 from tests.clips import make_audio, make_clip, number_of, put_together
 from tests.streamer.sources.test_file import read_all
 
@@ -144,11 +144,11 @@ def test_a_loop_reads_the_same_stream_again(tmp_path: Path, small: Path, large: 
 
 def test_what_is_said_of_several_streams(tmp_path: Path, small: Path, still: Path) -> None:
     info = opened(put_together(tmp_path / "a.mkv", (still, NONE), (small, DEFAULT)))
-    assert told(info.stream, info.videos) == (
+    assert selection_note(info.stream, info.videos) == (
         "stream 1 is read (h264 320x180, 25 fps, default); also in it: 0: mjpeg 160x90, still picture"
     )
     alone = opened(small)
-    assert told(alone.stream, alone.videos) == ""
+    assert selection_note(alone.stream, alone.videos) == ""
 
 
 def test_a_probe_tells_of_the_streams_and_takes_the_one_asked_for(
