@@ -33,7 +33,7 @@ def upgraded(request: pytest.FixtureRequest, short_dir: Path) -> Iterator[Upgrad
         inference={"engine": "motion"},
         counts={"bucket_s": 5},
         ledger={"retention_days": FOR_EVER_D},
-        redis={"enabled": True},
+        sinks=[{"kind": "redis"}],
     )
     with tarfile.open(request.param) as archive:
         archive.extractall(short_dir, filter="data")

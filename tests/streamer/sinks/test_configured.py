@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from streamer.daemon.assignments import deliver_assignment
 from streamer.daemon.topology import plan
 from streamer.errors import ConfigError
 from streamer.sinks.redis import RedisSettings
+from tests.daemon import Daemon
 
 
 def written(folder: Path, text: str) -> ConfigStore:
@@ -105,3 +107,26 @@ def test_the_worker_is_told_of_every_sink_and_the_ledger_s_document_holds_no_sec
     assert "stream_max_len" in told.config_json
     assert "canary" not in told.config_json + private.settings + outside.settings
     assert Config.model_validate_json(told.config_json).event_sinks == store.load().event_sinks
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("redis_binary")
+def test_a_daemon_with_the_older_key_says_so_in_its_log_and_tells_of_redis_under_both_keys(
+    short_dir: Path,
+) -> None:
+    daemon = Daemon(short_dir, redis={"max_memory_mb": 64})
+    try:
+        daemon.start()
+        status = daemon.wait_for(lambda s: "redis" in s["sinks"], 20, "the sink")
+        assert "redis: is the older way of sinks: [{kind: redis, max_memory_mb: 64}]" in daemon.log()
+        assert status["redis"] == status["sinks"]["redis"]
+        (daemon.config_dir / "streamer.yaml").write_text(
+            f"state_dir: {daemon.state_dir}\nruntime_dir: {daemon.runtime_dir}\nsinks: []\n"
+        )
+        assert daemon.process is not None
+        daemon.process.send_signal(signal.SIGHUP)
+        status = daemon.wait_for(lambda s: not s["sinks"], 20, "no sink")
+        assert status["redis"] == {"state": "off"}
+        assert "redis" not in {worker["name"] for worker in daemon.status()["workers"]}
+    finally:
+        daemon.kill()
