@@ -185,7 +185,48 @@ for event in map(json.loads, Path("events.jsonl").read_text().splitlines()):
         print(schemas.get(kind)["title"], data["toy"], one_line(kind, data))
 """
 
+# ---- an operation: asked as the control socket asks
+
+OPERATION = """
+from streamer.api.arguments import Arguments
+from streamer.daemon.operations import Operation
+
+class ToyArguments(Arguments):
+    times: int
+
+def _toy(_daemon, arguments, answer):
+    answer.reply({"toys": arguments.times})
+
+OPERATION = Operation(ToyArguments, _toy)
+"""
+
+ASK = """
+from streamer.daemon.operations import OPERATIONS, serve
+
+class Asked:
+    def __init__(self, **args):
+        self.op, self.args = "toy", args
+
+    def reply(self, result):
+        print(result)
+
+    def fail(self, error):
+        print(error)
+
+serve(OPERATIONS, None, Asked(times=3))
+serve(OPERATIONS, None, Asked(times="3"))
+"""
+
 EXTENSIONS = {
+    "operation": Extension(
+        file="streamer/daemon/toy.py",
+        code=OPERATION,
+        table="streamer/daemon/operations.py",
+        before='"ping": Operation(',
+        line='"toy": "streamer.daemon.toy:OPERATION",',
+        program=ASK,
+        says="{'toys': 3}\ntimes: ",
+    ),
     "source": Extension(
         file="streamer/sources/toy.py",
         code=SOURCE,

@@ -6,6 +6,7 @@ Each has arguments of its own, which are read strictly (arguments.py), and a rol
 from __future__ import annotations
 
 import base64
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -88,7 +89,8 @@ def _snapshot(daemon: Daemon, arguments: SnapshotArguments, answer: Answer) -> N
     daemon.take_snapshot(arguments.camera, arguments.width, answer)
 
 
-OPERATIONS: dict[str, Operation] = {
+# A new one is a line here: an Operation, or "module:ATTRIBUTE" of one with a file of its own.
+OPERATIONS: dict[str, Operation | str] = {
     "ping": Operation(NoArguments, _ping),
     "status": Operation(NoArguments, _status),
     "change": Operation(WantedChange, _change, "operator"),
@@ -96,16 +98,25 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-def serve(operations: Mapping[str, Operation], daemon: Daemon, request: Asked) -> None:
+def lookup(operations: Mapping[str, Operation | str], name: str) -> Operation:
+    """Raises ControlError, which names those that there are."""
+    entry = operations.get(name)
+    if entry is None:
+        raise ControlError(f"unknown request {name[:40]!r}: this daemon knows {', '.join(operations)}")
+    if isinstance(entry, Operation):
+        return entry
+    module, _, attribute = entry.partition(":")
+    operation: Operation = getattr(importlib.import_module(module), attribute)
+    return operation
+
+
+def serve(operations: Mapping[str, Operation | str], daemon: Daemon, request: Asked) -> None:
     """Answer the request, or let its operation do so later. What is wrong with it is an answer too.
 
     Raises only what nobody foresaw; that is answered as well, and the caller's to log.
     """
     try:
-        operation = operations.get(request.op)
-        if operation is None:
-            known = ", ".join(operations)
-            raise ControlError(f"unknown request {request.op[:40]!r}: this daemon knows {known}")
+        operation = lookup(operations, request.op)
         operation.run(daemon, read_arguments(operation.arguments, request.args), request)
     except StreamerError as error:
         request.fail(error)

@@ -68,7 +68,7 @@ STOP_LIMIT_S = 9.5  # SIGTERM to exit, within systemd's and a person's ten secon
 class Supervisor:
     """`run()` is the daemon; everything else answers to its loop. `operations`: what it can be asked for."""
 
-    def __init__(self, store: ConfigStore, operations: Mapping[str, Operation]) -> None:
+    def __init__(self, store: ConfigStore, operations: Mapping[str, Operation | str]) -> None:
         self._store = store
         self._operations = operations
         self._guard = Guard()

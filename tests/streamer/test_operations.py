@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from streamer.api.apply_change import AnyChange, apply_change
 from streamer.api.arguments import read_arguments
 from streamer.config.store import ConfigStore
-from streamer.daemon.operations import OPERATIONS, Answer, NoArguments, Operation, SnapshotArguments, serve
+from streamer.daemon.operations import (
+    OPERATIONS,
+    Answer,
+    NoArguments,
+    Operation,
+    SnapshotArguments,
+    lookup,
+    serve,
+)
 from streamer.daemon.supervisor import Supervisor
 from streamer.errors import ConfigError, StreamerError
 from tests.daemon import Daemon
@@ -146,11 +154,12 @@ def test_good_arguments_reach_the_operation_as_what_they_are(site: Site) -> None
 
 
 def test_every_operation_says_who_may_ask_and_refuses_what_it_does_not_know() -> None:
-    for name, operation in OPERATIONS.items():
+    for name in OPERATIONS:
+        operation = lookup(OPERATIONS, name)
         assert operation.role in ("viewer", "operator"), name
         with pytest.raises(ConfigError):
             read_arguments(operation.arguments, {"no such argument": 1})
-    assert OPERATIONS["change"].role == "operator"
+    assert lookup(OPERATIONS, "change").role == "operator"
 
 
 # ---- any arguments
