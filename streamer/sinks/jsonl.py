@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,6 +121,7 @@ class JsonlSink:
         if self._fd is not None and self._is_ours(self._fd):
             return self._fd
         self.close()
+        self._refuse_what_is_no_file()
         fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         self._fd = fd
         try:
@@ -130,6 +132,17 @@ class JsonlSink:
         self._size = self._scan(fd)
         sync_folder(self._path.parent)  # so that a new file has its name after a loss of power
         return fd
+
+    def _refuse_what_is_no_file(self) -> None:
+        """Reading a pipe waits for ever, and /dev/full never ends."""
+        try:
+            mode = self._path.stat().st_mode
+        except FileNotFoundError:
+            return
+        if not stat.S_ISREG(mode):
+            raise SinkError(
+                "refused", f"{self._path} is no regular file: name one, or one that is not there yet"
+            )
 
     def _is_ours(self, fd: int) -> bool:
         own = os.fstat(fd)

@@ -58,6 +58,7 @@ def test_the_older_key_means_what_it_meant_and_names_the_newer(tmp_path: Path) -
         ("sinks: [{kind: redis, url: 'http://canary'}]\n", "a Redis URL begins with"),
         ("sinks: [{kind: redis, stream_max_len: 1}]\n", "sinks[0]: stream_max_len: "),
         ("sinks: [{kind: redis}, {kind: redis, url: 'redis://h/0'}]\n", "two have the name redis"),
+        ("sinks: [{kind: jsonl, path: /a}, {kind: jsonl, name: b, path: /a}]\n", "two write to /a"),
         ("sinks: [{kind: redis}, {kind: redis, name: b}]\n", "one private Redis is run at most"),
         ("sinks: [{kind: redis, name: 'A B'}]\n", "use 1 to 63 of a-z"),
         ("sinks: [redis]\n", "sinks[0]"),

@@ -92,6 +92,19 @@ def test_a_file_of_something_else_is_left_alone(path: Path, content: bytes) -> N
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("kind", ["a pipe", "a device", "a folder"])
+def test_what_is_no_regular_file_is_refused(kind: str, path: Path) -> None:
+    if kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "a folder":
+        path.mkdir()
+    else:
+        path = Path("/dev/full")
+    error = refusal(sink_at(path))
+    assert error.kind == "refused"
+    assert f"{path} is no regular file" in str(error)
+
+
 def test_full_files_are_numbered_and_the_oldest_goes(path: Path) -> None:
     sink = sink_at(path, max_bytes=2000, files=2)
     at = sink.write("yard", None, events(1, 1, "yard"))
