@@ -15,6 +15,7 @@ import inspect
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Generator, Iterator
@@ -52,6 +53,15 @@ def missing_part(what: str) -> NoReturn:
     if IN_CI:
         pytest.fail(f"missing in CI: {what}", pytrace=False)
     pytest.skip(f"missing: {what}")
+
+
+def pytest_configure() -> None:
+    """What runs in the background may have been started with Ctrl-C or a hang-up ignored, and children would
+    inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
