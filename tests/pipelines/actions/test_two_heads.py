@@ -95,5 +95,9 @@ def test_each_head_has_events_of_its_own(trained: tuple[Path, Path]) -> None:
                 told.append((event.data["head"], event.data["action"], event.data["start_media_ns"] / 1e9))
     moods = [(action, start_s) for head, action, start_s in told if head == "mood"]
     waves = [(action, start_s) for head, action, start_s in told if head == "action"]
-    assert moods == [("loud", pytest.approx(3.5, abs=1))]
-    assert waves[-1] == ("wave", pytest.approx(6.5, abs=1))  # another one may be the change of colours at 3
+    # Training differs between processors: beside what was shown, the changes of colour at 3 and 9 may be told.
+    assert ("loud", pytest.approx(3.5, abs=1)) in moods
+    assert ("wave", pytest.approx(6.5, abs=1)) in waves
+    assert {action for action, _ in moods} <= {"loud", "calm"}
+    assert {action for action, _ in waves} == {"wave"}
+    assert min(start_s for _, start_s in (*moods, *waves)) > 2  # nothing while nothing was shown
