@@ -95,7 +95,7 @@ def test_each_head_has_events_of_its_own(trained: tuple[Path, Path]) -> None:
                 told.append((event.data["head"], event.data["action"], event.data["start_media_ns"] / 1e9))
     moods = [(action, start_s) for head, action, start_s in told if head == "mood"]
     waves = [(action, start_s) for head, action, start_s in told if head == "action"]
-    # Training differs between processors: beside what was shown, the changes of colour at 3 and 9 may be told.
+    # Training differs between processors: the changes of colour at 3 and 9 may be told besides.
     assert ("loud", pytest.approx(3.5, abs=1)) in moods
     assert ("wave", pytest.approx(6.5, abs=1)) in waves
     assert {action for action, _ in moods} <= {"loud", "calm"}
