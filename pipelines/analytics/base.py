@@ -52,6 +52,24 @@ TRACK: Mapping[str, Member] = {
     "group": {"type": "string", "description": "the class's group: person, vehicle, …"},
     "track_id": {"type": "integer", "description": "the track, unique within camera and epoch", "minimum": 1},
 }
+
+
+def counted_members(count: str, by_class: str, by_group: str) -> dict[str, Member]:
+    """What ClassFilter.counted() gives, described."""
+    number = {"type": "integer", "minimum": 0}
+    return {
+        "count": {"type": "integer", "description": count, "minimum": 0},
+        "by_class": {"type": "object", "description": by_class, "additionalProperties": number},
+        "by_group": {"type": "object", "description": by_group, "additionalProperties": number},
+    }
+
+
+# The same, as an object within an event's data.
+COUNTED: Member = {
+    "type": "object",
+    "properties": counted_members("all", "by class", "by group"),
+    "required": ["count", "by_class", "by_group"],
+}
 PERIOD: Mapping[str, Member] = {
     "start_media_ns": {
         "type": "integer",

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from pipelines.analytics.base import (
+    COUNTED,
     RULE_REV,
     Analytic,
     AnalyticEvent,
@@ -39,39 +40,11 @@ CHANGED = EventType(
         "occupancy": {"type": "string", "description": "the rule's name"},
         "count": {"type": "integer", "description": "inside now", "minimum": 0},
         "in": {
-            "type": "object",
-            "properties": {
-                "count": {"type": "integer", "description": "all", "minimum": 0},
-                "by_class": {
-                    "type": "object",
-                    "description": "by class",
-                    "additionalProperties": {"type": "integer", "minimum": 0},
-                },
-                "by_group": {
-                    "type": "object",
-                    "description": "by group",
-                    "additionalProperties": {"type": "integer", "minimum": 0},
-                },
-            },
-            "required": ["count", "by_class", "by_group"],
+            **COUNTED,
             "description": "went in since the last reset",
         },
         "out": {
-            "type": "object",
-            "properties": {
-                "count": {"type": "integer", "description": "all", "minimum": 0},
-                "by_class": {
-                    "type": "object",
-                    "description": "by class",
-                    "additionalProperties": {"type": "integer", "minimum": 0},
-                },
-                "by_group": {
-                    "type": "object",
-                    "description": "by group",
-                    "additionalProperties": {"type": "integer", "minimum": 0},
-                },
-            },
-            "required": ["count", "by_class", "by_group"],
+            **COUNTED,
             "description": "came out since the last reset",
         },
         "below_zero": {

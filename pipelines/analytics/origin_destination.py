@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from pipelines.analytics.base import (
+    COUNTED,
     PERIOD,
     RULE_REV,
     TRACK,
@@ -65,21 +66,7 @@ MATRIX = EventType(
             "additionalProperties": {
                 "type": "object",
                 "additionalProperties": {
-                    "type": "object",
-                    "properties": {
-                        "count": {"type": "integer", "description": "all", "minimum": 0},
-                        "by_class": {
-                            "type": "object",
-                            "description": "by class",
-                            "additionalProperties": {"type": "integer", "minimum": 0},
-                        },
-                        "by_group": {
-                            "type": "object",
-                            "description": "by group",
-                            "additionalProperties": {"type": "integer", "minimum": 0},
-                        },
-                    },
-                    "required": ["count", "by_class", "by_group"],
+                    **COUNTED,
                 },
             },
         },

@@ -25,6 +25,7 @@ from pipelines.analytics.base import (
     CountingEvent,
     EventType,
     TrackSnapshot,
+    counted_members,
     mean_max,
     seconds,
 )
@@ -43,17 +44,7 @@ CHANGED = EventType(
     {
         "queue": {"type": "string", "description": "the rule's name"},
         "zone": {"type": "string", "description": "the zone's name"},
-        "count": {"type": "integer", "description": "in the queue now", "minimum": 0},
-        "by_class": {
-            "type": "object",
-            "description": "the same by class",
-            "additionalProperties": {"type": "integer", "minimum": 0},
-        },
-        "by_group": {
-            "type": "object",
-            "description": "the same by group",
-            "additionalProperties": {"type": "integer", "minimum": 0},
-        },
+        **counted_members("in the queue now", "the same by class", "the same by group"),
         "waiting_s": {
             "type": "object",
             "description": "how long those in the queue have waited so far, in seconds",

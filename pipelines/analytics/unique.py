@@ -23,6 +23,7 @@ from pipelines.analytics.base import (
     EventType,
     Period,
     TrackSnapshot,
+    counted_members,
 )
 from pipelines.rules import Name, Seconds
 from pipelines.values import Labels
@@ -35,17 +36,7 @@ COUNTED = EventType(
     {
         "unique": {"type": "string", "description": "the rule's name"},
         "zone": {"type": ["string", "null"], "description": "the zone, or null: the whole picture"},
-        "count": {"type": "integer", "description": "tracks", "minimum": 0},
-        "by_class": {
-            "type": "object",
-            "description": "the same by class",
-            "additionalProperties": {"type": "integer", "minimum": 0},
-        },
-        "by_group": {
-            "type": "object",
-            "description": "the same by group",
-            "additionalProperties": {"type": "integer", "minimum": 0},
-        },
+        **counted_members("tracks", "the same by class", "the same by group"),
         **PERIOD,
         **RULE_REV,
     },

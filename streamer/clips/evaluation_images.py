@@ -23,7 +23,6 @@ from streamer.errors import SourceDamaged, SourceEnded
 from streamer.sources.base import Source, create_source
 
 WIDTH = 640
-ANOTHER = "is it the video of these detections?"
 _Take = Callable[[int, Image], None]
 BEFORE_S, AFTER_S = 2.0, 0.7  # of the trails around the moment
 SAME_S = 0.1  # a frame of the video this far from that of the detections is another one

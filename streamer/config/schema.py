@@ -187,8 +187,8 @@ class Config(Strict):
         names = [sink.name for sink in self.sinks]
         if twice := next((name for name in names if names.count(name) > 1), ""):
             raise ValueError(f"sinks: two have the name {twice}: give each a name of its own (name: …)")
-        paths = [path for sink in self.sinks if (path := getattr(sink, "path", None)) is not None]
-        if shared := next((path for path in paths if paths.count(path) > 1), None):
+        owned = [sink.own for sink in self.sinks if sink.own]
+        if shared := next((target for target in owned if owned.count(target) > 1), ""):
             raise ValueError(f"sinks: two write to {shared}: give each a file of its own")
         if len([sink for sink in self.sinks if _is_private(sink)]) > 1:
             raise ValueError("sinks: two of kind redis have no url, and one private Redis is run at most")

@@ -59,6 +59,11 @@ class SinkSettings(Strict):
         """The URL that credentials are put into; "" where there is none, or the daemon provides it."""
         return ""
 
+    @property
+    def own(self) -> str:
+        """What no second sink may write to; "" where several may share it."""
+        return ""
+
 
 class SinkError(Exception):
     """Raised when a sink does not take what it is given; the text is one line and says what to do."""

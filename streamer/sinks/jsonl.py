@@ -49,6 +49,10 @@ class JsonlSettings(SinkSettings):
             raise ValueError("must be an absolute path (beginning with /)")
         return path
 
+    @property
+    def own(self) -> str:
+        return str(self.path)
+
 
 class _Id(msgspec.Struct):
     """What is read of a line: "NODE/CAMERA/LINEAGE/SEQ"."""

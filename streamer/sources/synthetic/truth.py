@@ -8,7 +8,7 @@ a person and the middle of anything else (or the line's own anchor), of the amod
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -228,18 +228,3 @@ def _distance(a: Sequence[float], b: Sequence[float], p: Sequence[float]) -> flo
     share = ((p[0] - a[0]) * dx + (p[1] - a[1]) * dy) / max(1e-12, dx * dx + dy * dy)
     share = min(1.0, max(0.0, share))
     return float(np.hypot(p[0] - a[0] - share * dx, p[1] - a[1] - share * dy))
-
-
-@dataclass
-class Tally:
-    """Counts by line, side and kind; `objects` leaves riders out, who are one object with their bicycle."""
-
-    by_line: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
-    objects: dict[tuple[str, str], int] = field(default_factory=dict)
-
-    def add(self, crossing: TrueCrossing) -> None:
-        key = (crossing.line, crossing.side)
-        kinds = self.by_line.setdefault(key, {})
-        kinds[crossing.kind] = kinds.get(crossing.kind, 0) + 1
-        if not crossing.rides:
-            self.objects[key] = self.objects.get(key, 0) + 1

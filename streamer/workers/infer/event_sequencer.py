@@ -17,9 +17,8 @@ log = logging.getLogger(__name__)
 
 WINDOW_BYTES = 16 << 20
 RESEND_AFTER_S = 0.5  # no acknowledgement for so long: the delivery worker has died or lost them
-RESEND_MOST = 200  # batches sent again at a time
+MAX_RESENT = 200  # batches sent again at a time
 ASK_EVERY_S = 0.5
-MAX_WAITING = 1000  # events of a camera whose place in the sequence is not known yet
 
 
 class Journal:
@@ -95,7 +94,7 @@ class Journal:
             self._send_window()
 
     def _send_window(self) -> None:
-        for batch in self._outbox.pending()[:RESEND_MOST]:
+        for batch in self._outbox.pending()[:MAX_RESENT]:
             if not self._delivery.send(batch):
                 break
 
