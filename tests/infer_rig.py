@@ -1,6 +1,6 @@
 """A real inference worker in this process, with a detector that finds what a test says.
 
-Its bus, journal, counters, rings and checkpoints are the real ones; the supervisor, the capture worker and
+Its bus, sequencer, counters, rings and checkpoints are the real ones; the supervisor, the capture worker and
 the delivery worker are played here.
 """
 
@@ -145,10 +145,10 @@ class InferRig:
         self.worker._handle("supervisor", InferAssignment(self._rev, self._rev, "onnx", 1, cameras))
         held = self.worker._cameras
         if self.load_late:
-            self.until(lambda: all(self.worker._journal.knows(n) for n in models))
+            self.until(lambda: all(self.worker._sequencer.can_number(n) for n in models))
         self.may_load.set()
-        self.until(lambda: all(held[n].spec == spec(m) for n, m in models.items()))
-        self.until(lambda: all(self.worker._journal.knows(n) for n in models))
+        self.until(lambda: all(held[n].pipeline_spec == spec(m) for n, m in models.items()))
+        self.until(lambda: all(self.worker._sequencer.can_number(n) for n in models))
 
     def load(self, spec_json: str) -> Pipeline:
         """Stands for PipelineLoader._load."""
@@ -213,7 +213,7 @@ class InferRig:
 
     def settle(self) -> None:
         """Until every event that has left is here."""
-        self.until(lambda: not self.worker._journal.unacknowledged)
+        self.until(lambda: not self.worker._sequencer.unacknowledged)
 
     def close(self) -> None:
         self.worker._bus.close()

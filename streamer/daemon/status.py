@@ -113,7 +113,7 @@ def camera_status(
         "detector": _detector(detector if isinstance(detector, dict) else {}),
         "scene": inferred.get("scene") if state is not None and state.state == "live" else None,
         "opens": note.opens,
-        "trouble": inferred.get("trouble") or note.trouble,
+        "trouble": inferred.get("warning") or note.trouble,
         "quarantine_s": None if note.quarantine_s is None else round(note.quarantine_s),
     }
     process = manager.processes.get(worker)

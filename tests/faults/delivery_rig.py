@@ -30,7 +30,7 @@ from streamer.ipc.messages import (
 )
 from streamer.ledger import LedgerReader
 from streamer.sinks.redis import RedisSettings, connect
-from streamer.workers.infer.event_sequencer import Journal
+from streamer.workers.infer.event_sequencer import EventSequencer
 from tests.patience import patient
 
 NODE = "b7a4d7cf-6f0b-4dbb-9a3a-4d4c0a1f7c11"
@@ -69,7 +69,7 @@ class Rig:
         self._bus = Bus(self.runtime_dir)
         self._server = self._bus.serve("supervisor")
         self._client = self._bus.connect("deliver", "infer-0")
-        self.journal = Journal("infer-0", self._client, self.runtime_dir)
+        self.sequencer = EventSequencer("infer-0", self._client, self.runtime_dir)
 
     # ---- processes
 
@@ -119,26 +119,26 @@ class Rig:
     def close(self) -> None:
         self.kill_delivery()
         self.kill_redis()
-        self.journal.close()
+        self.sequencer.close()
         self._bus.close()
 
     # ---- the supervisor's and the sender's part
 
     def resume(self) -> None:
-        self.journal.ask(self.cameras)
-        self.until(lambda: all(self.journal.knows(camera) for camera in self.cameras))
+        self.sequencer.request_positions(self.cameras)
+        self.until(lambda: all(self.sequencer.can_number(camera) for camera in self.cameras))
 
     def replace_sender(self) -> None:
-        """As after a kill: a new connection and a new journal over the spool that was left."""
-        self.journal.close()
+        """As after a kill: a new connection and a new sequencer over the spool that was left."""
+        self.sequencer.close()
         self._bus.disconnect(self._client)
         self._client = self._bus.connect("deliver", "infer-0")
-        self.journal = Journal("infer-0", self._client, self.runtime_dir)
+        self.sequencer = EventSequencer("infer-0", self._client, self.runtime_dir)
 
     def count(self, camera: str, steps: int = 1) -> None:
         """Send `steps` crossings in one batch."""
         records = [crossing(camera, self.sent[camera] + n + 1) for n in range(steps)]
-        if self.journal.write(records):
+        if self.sequencer.send(records):
             self.sent[camera] += steps
 
     def pump(self, timeout_s: float = 0.0) -> None:
@@ -147,12 +147,12 @@ class Rig:
             if isinstance(message, Hello):
                 self._server.send(received.peer, self.assignment())
             elif isinstance(message, Ack):
-                self.journal.acknowledged(message)
+                self.sequencer.on_ack(message)
             elif isinstance(message, Resume):
-                self.journal.resumed(message)
+                self.sequencer.on_resume(message)
             elif isinstance(message, WorkerStatus):
                 self.status = message.status
-        self.journal.tick(time.monotonic())
+        self.sequencer.tick(time.monotonic())
 
     def assignment(self, rev: int = 1, config_rev: int = 1) -> DeliverAssignment:
         """`cameras` of the rig are those that are configured."""
@@ -187,7 +187,7 @@ class Rig:
 
     def settle(self) -> None:
         """Until all is acknowledged and Redis has the last event of each camera."""
-        self.until(lambda: not self.journal.unacknowledged)
+        self.until(lambda: not self.sequencer.unacknowledged)
         self.until(lambda: all(self.in_redis(c)[-1:] == [self.sent[c]] for c in self.cameras if self.sent[c]))
 
     def state(self, camera: str) -> dict[str, str]:

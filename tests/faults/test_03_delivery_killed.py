@@ -107,7 +107,7 @@ def test_a_redis_that_hangs_holds_up_no_acknowledgement(running: Rig) -> None:
         for _ in range(100):
             running.count("gate", 1)
             # as long as one reply of Redis is waited for, on any machine
-            running.until(lambda: not running.journal.unacknowledged, timeout_s=REPLY_TIMEOUT_S / FACTOR)
+            running.until(lambda: not running.sequencer.unacknowledged, timeout_s=REPLY_TIMEOUT_S / FACTOR)
         assert running.in_ledger("gate") == list(range(1, 102))
         running.until(lambda: running.status["sinks"]["redis"]["state"] == "down")
         assert running.status["ledger"]["undelivered"] == 100
@@ -135,7 +135,7 @@ def test_at_sigterm_what_was_handed_over_is_written_and_delivered(running: Rig) 
     for _ in range(30):
         running.count("gate", 3)
         running.pump(0.001)
-    running.until(lambda: not running.journal.unacknowledged)
+    running.until(lambda: not running.sequencer.unacknowledged)
     assert running.stop_delivery() == 0
     assert running.in_redis("gate") == list(range(1, 91))
     assert not Path(f"{running.ledger_path}-wal").exists()

@@ -38,7 +38,7 @@ def test_a_ledger_that_fills_while_redis_is_away_stays_in_its_budget_and_drains_
         small.pump(0.01)
         assert time.monotonic() < end_s, small.status
     small.count("gate", 40)  # what the ledger does not take waits with the sender
-    assert small.journal.unacknowledged > 0
+    assert small.sequencer.unacknowledged > 0
     assert small.status["sinks"]["redis"]["state"] == "down"
     used = sum(f.stat().st_size for f in small.state_dir.glob("ledger.db*") if not f.name.endswith("-shm"))
     assert used <= BUDGET_BYTES
@@ -58,7 +58,7 @@ def test_a_redis_without_memory_is_told_and_gets_all_when_it_has_room(small: Rig
     small.count("gate", 50)
     small.until(lambda: small.status.get("sinks", {}).get("redis", {}).get("state") == "full")
     assert "out of memory" in small.status["sinks"]["redis"]["last_error"]
-    small.until(lambda: not small.journal.unacknowledged)
+    small.until(lambda: not small.sequencer.unacknowledged)
     admin.config_set("maxmemory", "100mb")
     small.settle()
     small.assert_each_once()

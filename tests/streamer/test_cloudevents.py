@@ -112,9 +112,9 @@ def walk(rules: CameraRules = RULES) -> list[Event]:
 def closed_bucket(events: list[Event]) -> Event:
     coverage = Coverage(1, NOW_NS, Balance(0, 0, 0, {}, 0))
     for event in events:
-        coverage.counted(event)
+        coverage.add_event(event)
     for n in range(100):
-        coverage.looked(NOW_NS + n * 40_000_000, 5.0, 0)
+        coverage.frame_inferred(NOW_NS + n * 40_000_000, 5.0, 0)
     end_ns, data = coverage.close_due(NOW_NS + 4_000_000_000, Balance(100, 100, 0, {"busy": 3}, 0))[0]
     return Event(cloudevents.COUNTS, Stamp("gate", 1, -1, 0, end_ns, 0, "arrival"), "gate", data)
 

@@ -26,7 +26,7 @@ def crossing(at_ns: int, crossed_ns: int | None = None) -> Event:
 def look(coverage: Coverage, start_s: float, end_s: float, every_s: float = 0.1, busy: int = 0) -> None:
     steps = round((end_s - start_s) / every_s)
     for step in range(steps + 1):
-        coverage.looked(T0 + int((start_s + step * every_s) * S), 20.0, busy)
+        coverage.frame_inferred(T0 + int((start_s + step * every_s) * S), 20.0, busy)
 
 
 def spent(data: dict[str, dict[str, float]]) -> dict[str, float]:
@@ -55,7 +55,7 @@ def test_time_before_the_start_of_the_daemon_is_unknown() -> None:
 def test_an_offline_camera_is_offline_and_not_empty() -> None:
     coverage = Coverage(60, T0, EMPTY)
     look(coverage, 0, 10)
-    coverage.lost(T0 + 10 * S)
+    coverage.source_lost(T0 + 10 * S)
     look(coverage, 40, 62)
     (bucket,) = closed(coverage, 63)
     assert bucket["coverage"]["offline_s"] == pytest.approx(30, abs=0.2)
@@ -81,7 +81,7 @@ def test_a_gap_in_which_frames_were_dropped_is_dropped_and_one_without_is_unknow
 def test_a_crossing_decided_late_belongs_to_the_bucket_in_which_it_happened() -> None:
     coverage = Coverage(60, T0, EMPTY)
     look(coverage, 0, 62)
-    coverage.counted(crossing(T0 + int(60.5 * S), T0 + int(59.9 * S)))
+    coverage.add_event(crossing(T0 + int(60.5 * S), T0 + int(59.9 * S)))
     (bucket,) = closed(coverage, 63)
     assert bucket["lines"] == {"door": {"in": {"person": 1}}}
 
@@ -90,7 +90,7 @@ def test_a_crossing_that_comes_after_its_bucket_closed_is_put_into_the_open_one(
     coverage = Coverage(60, T0, EMPTY)
     look(coverage, 0, 63)
     assert closed(coverage, 63)[0]["lines"] == {}
-    coverage.counted(crossing(T0 + 64 * S, T0 + 59 * S))
+    coverage.add_event(crossing(T0 + 64 * S, T0 + 59 * S))
     look(coverage, 63, 123)
     assert closed(coverage, 123)[0]["lines"] == {"door": {"in": {"person": 1}}}
 
@@ -123,7 +123,7 @@ def test_a_successor_begins_where_the_bucket_was_closed_early() -> None:
 def test_a_checkpoint_carries_the_times_over() -> None:
     coverage = Coverage(60, T0, EMPTY)
     look(coverage, 0, 30)
-    coverage.mark("restarted", T0 + 30 * S)
+    coverage.add_flag("restarted", T0 + 30 * S)
     heir = Coverage(60, T0 + 31 * S, EMPTY)
     heir.restore(coverage.save(), T0 + 31 * S)
     look(heir, 31, 62)
@@ -175,7 +175,7 @@ def test_the_ages_of_a_bucket_are_those_of_all_its_frames_in_whatever_order_they
     for ordered in (ages, ages[::-1]):
         coverage = Coverage(60, T0, EMPTY)
         for number, age_ms in enumerate(ordered):
-            coverage.looked(T0 + number * 6_000_000, age_ms, 0)
+            coverage.frame_inferred(T0 + number * 6_000_000, age_ms, 0)
         (bucket,) = closed(coverage, 63)
         assert bucket["age_ms"]["p50"] == pytest.approx(900, rel=0.01)
         assert bucket["age_ms"]["p99"] == pytest.approx(900, rel=0.01)
@@ -185,7 +185,7 @@ def test_the_ages_of_a_bucket_are_those_of_all_its_frames_in_whatever_order_they
 def test_a_frame_of_the_next_bucket_is_old_there_and_not_in_the_one_before() -> None:
     coverage = Coverage(60, T0, EMPTY)
     look(coverage, 0, 59.9)
-    coverage.looked(T0 + 61 * S, 5000.0, 0)
+    coverage.frame_inferred(T0 + 61 * S, 5000.0, 0)
     (first,) = closed(coverage, 62.5)
     assert first["age_ms"]["max"] == 20
     (second,) = closed(coverage, 123)
@@ -197,7 +197,7 @@ def test_the_ages_before_a_restart_stay_in_their_bucket() -> None:
     look(coverage, 0, 30)
     heir = Coverage(60, T0 + 31 * S, EMPTY)
     heir.restore(coverage.save(), T0 + 31 * S)
-    heir.looked(T0 + 32 * S, 700.0, 0)
+    heir.frame_inferred(T0 + 32 * S, 700.0, 0)
     (bucket,) = closed(heir, 63)
     assert bucket["age_ms"]["p50"] == pytest.approx(20, rel=0.01)
     assert bucket["age_ms"]["max"] == 700

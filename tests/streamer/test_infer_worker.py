@@ -56,8 +56,8 @@ def test_no_track_id_comes_twice_in_an_epoch_when_the_source_was_gone_and_its_tr
 ) -> None:
     rig.assign(gate="one")
     rig.frames("gate", range(40))
-    rig.worker._gone.add("gate")
-    rig.until(lambda: not rig.worker._gone)
+    rig.worker._closed_sources.add("gate")
+    rig.until(lambda: not rig.worker._closed_sources)
     rig.frames("gate", range(48, 88))
     assert ids_told_twice(rig) == []
 
@@ -132,11 +132,11 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_counted_until_one_can(r
     in_the_way.mkdir()
     rig.frames("gate", range(12, 30))
     camera, emitter = rig.worker._cameras["gate"], rig.worker._emitter
-    assert "its checkpoint cannot be written" in camera.trouble
+    assert "its checkpoint cannot be written" in camera.warning
     assert emitter.checkpoints_failed > 0
     in_the_way.rmdir()
     rig.frames("gate", range(30, 42))
-    assert camera.trouble == ""
+    assert camera.warning == ""
 
 
 def test_a_frame_that_is_refused_costs_the_other_cameras_of_its_batch_nothing(
@@ -157,8 +157,8 @@ def test_a_frame_that_is_refused_costs_the_other_cameras_of_its_batch_nothing(
     rig.settle()
     assert [rig.counters.balance(row).inferred for row in range(3)] == [30, 0, 30]
     assert rig.counters.balance(1).dropped == {"refused": 30}
-    assert rig.worker._cameras["bad"].trouble == "frame not used: a score that is not a number"
-    assert rig.worker._cameras["gate"].trouble == ""
+    assert rig.worker._cameras["bad"].warning == "frame not used: a score that is not a number"
+    assert rig.worker._cameras["gate"].warning == ""
     crossed = Counter(record.camera for record in rig.records if record.type == LINE_CROSSED)
     assert crossed["gate"] == crossed["yard"] >= 2
     assert detector.batches == {3: 30}

@@ -18,7 +18,7 @@ from pipelines.pipeline import Pipeline
 from pipelines.spec import ActionsSpec, PipelineSpec
 from pipelines.values import Frame, Stamp
 from streamer.models.store import ModelStore
-from streamer.workers.infer.loader import AGAIN_S, LONGEST_S, PipelineLoader
+from streamer.workers.infer.loader import MAX_RETRY_S, RETRY_S, PipelineLoader
 from tests.patience import patient
 from tests.pipelines.actions.test_roi_pooling import write_branching, write_features
 
@@ -39,7 +39,7 @@ os.nice(int(sys.argv[2]))
 done = threading.Event()
 loader = loading.PipelineLoader(Path(sys.argv[1]), "motion", 1, done.set)
 spec = PipelineSpec(name="default", detector="motion").model_dump_json()
-loader.want(spec)
+loader.start_loading(spec)
 assert done.wait(30)
 print(type(loader.get(spec)) is Pipeline, found[0] - os.getpriority(os.PRIO_PROCESS, 0))
 """
@@ -101,15 +101,15 @@ def test_what_failed_is_tried_again_when_its_file_changes_and_else_more_and_more
     file = tmp_path / "m.onnx"
     loader = PipelineLoader(tmp_path, "onnx", 1, lambda: None)
     spec = PipelineSpec(name="default", model=str(file)).model_dump_json()
-    loader.want(spec)
+    loader.start_loading(spec)
     assert "no such model file" in str(_outcome(loader, spec))
     now_s = time.monotonic()
     assert not loader.retry(now_s)
-    assert loader.retry(now_s + AGAIN_S), "the pause is over"
+    assert loader.retry(now_s + RETRY_S), "the pause is over"
     assert "no such model file" in str(_outcome(loader, spec))
-    assert not loader.retry(now_s + AGAIN_S), "the second pause is longer"
+    assert not loader.retry(now_s + RETRY_S), "the second pause is longer"
     for _ in range(6):
-        assert loader.retry(time.monotonic() + LONGEST_S), "and no pause is longer than this"
+        assert loader.retry(time.monotonic() + MAX_RETRY_S), "and no pause is longer than this"
         _outcome(loader, spec)
     file.write_bytes(b"half of a model")
     assert loader.retry(now_s), "there is a file now"
@@ -124,7 +124,7 @@ def test_what_failed_is_tried_again_when_its_file_changes_and_else_more_and_more
 def test_what_no_camera_asks_for_any_more_is_not_tried_again(tmp_path: Path) -> None:
     loader = PipelineLoader(tmp_path, "onnx", 1, lambda: None)
     spec = PipelineSpec(name="default", model="/none/x.onnx").model_dump_json()
-    loader.want(spec)
+    loader.start_loading(spec)
     _outcome(loader, spec)
     loader.keep_only(set())
     assert not loader.retry(time.monotonic() + 1e6)
@@ -147,7 +147,7 @@ def test_an_error_that_nobody_foresaw_does_not_end_the_loading_of_other_models(
     bad = PipelineSpec(name="broken", detector="motion").model_dump_json()
     good = PipelineSpec(name="good", detector="motion").model_dump_json()
     for spec in (bad, good):
-        loader.want(spec)
+        loader.start_loading(spec)
     for _ in range(2):
         assert done.acquire(timeout=30)
     assert loader.get(bad) == "unexpected RuntimeError: an engine's own error (the log has more)"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamer.workers.infer.coverage import percentile
-from streamer.workers.infer.quantiles import ERROR, LEAST, MOST, Quantiles
+from streamer.workers.infer.quantiles import ERROR, MAX_VALUE, MIN_VALUE, Quantiles
 
 
 def of(values: list[float]) -> Quantiles:
@@ -26,7 +26,7 @@ def test_a_quantile_is_within_the_stated_error(kind: str) -> None:
         "two heaps": np.concatenate([np.full(600, 20.0), np.full(9400, 900.0)]),
         "rising": np.arange(1.0, 9000.0),
         "one": np.array([17.3]),
-    }[kind].clip(LEAST)
+    }[kind].clip(MIN_VALUE)
     found, ordered = of(values.tolist()), sorted(values.tolist())
     for share in (0.0, 0.01, 0.5, 0.9, 0.99, 0.999, 1.0):
         exact = ordered[min(len(ordered) - 1, int(share * len(ordered)))]
@@ -38,8 +38,8 @@ def test_a_quantile_is_within_the_stated_error(kind: str) -> None:
 def test_memory_stays_bounded_whatever_comes() -> None:
     found = of([0.0, -3.0, 1e30, float("inf"), *np.geomspace(1e-9, 1e12, 20_000).tolist()])
     assert len(found.save()["bins"]) < 1200
-    assert found.at(0.0) == pytest.approx(LEAST, rel=0.02)
-    assert found.at(0.99) == pytest.approx(MOST, rel=0.02)
+    assert found.at(0.0) == pytest.approx(MIN_VALUE, rel=0.02)
+    assert found.at(0.99) == pytest.approx(MAX_VALUE, rel=0.02)
 
 
 def test_two_that_are_saved_and_added_are_one_of_all() -> None:

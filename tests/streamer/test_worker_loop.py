@@ -16,7 +16,7 @@ from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.workers.capture import worker as capture
 from streamer.workers.deliver import worker as deliver
 from streamer.workers.infer import worker as infer
-from streamer.workers.infer.event_sequencer import Journal
+from streamer.workers.infer.event_sequencer import EventSequencer
 from streamer.workers.loop import Worker, run
 
 CREATE: dict[str, Callable[[str, Path, Path, Path], Worker]] = {
@@ -24,7 +24,7 @@ CREATE: dict[str, Callable[[str, Path, Path, Path], Worker]] = {
     "infer": infer.create,
     "deliver": deliver.create,
 }
-PARTS = ((Bus, "watch"), (Bus, "serve"), (Bus, "connect"), (Journal, "__init__"))
+PARTS = ((Bus, "watch"), (Bus, "serve"), (Bus, "connect"), (EventSequencer, "__init__"))
 
 
 @pytest.fixture(autouse=True)

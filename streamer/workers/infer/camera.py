@@ -1,4 +1,4 @@
-"""What an inference worker keeps for one camera."""
+"""What an inference worker keeps for one camera, and what it learns of the intervals of its frames."""
 
 from __future__ import annotations
 
@@ -12,18 +12,50 @@ from pipelines.values import Stamp
 from streamer.ipc.counters import Block
 from streamer.ipc.messages import FrameReady, InferCamera, SourceState
 from streamer.workers.infer.coverage import Coverage
-from streamer.workers.infer.frame_interval import Rhythm
 from streamer.workers.rate import Rate
 
 log = logging.getLogger(__name__)
 
 RECENT = 512  # latencies kept for the status
-STATES_WAITING = 64  # state changes that wait until the camera's place in its sequence is known
+MAX_UNSENT_STATES = 64  # state changes that wait until the camera's place in its sequence is known
+INTERVAL_SMOOTHING = 0.2
+
+
+class FrameIntervalEstimator:
+    """How old a camera's newest frame will be at a given moment, wherever that frame is.
+
+    Learns from the frames that arrive; those in between are counted by their numbers. An exponential moving
+    average; times are monotonic nanoseconds.
+    """
+
+    def __init__(self) -> None:
+        self._last: FrameReady | None = None
+        self._interval_ns = 0.0
+
+    def add(self, frame: FrameReady) -> None:
+        last, self._last = self._last, frame
+        if last is None or last.epoch != frame.epoch or frame.frame_id <= last.frame_id:
+            return
+        interval_ns = (frame.received_mono_ns - last.received_mono_ns) / (frame.frame_id - last.frame_id)
+        if interval_ns > 0:
+            share = INTERVAL_SMOOTHING if self._interval_ns else 1.0
+            self._interval_ns += share * (interval_ns - self._interval_ns)
+
+    def is_stale(self, frame: FrameReady, at_mono_ns: int) -> bool:
+        """Whether there is a newer frame than this one by now."""
+        return 0 < self._interval_ns < at_mono_ns - frame.received_mono_ns
+
+    def age(self, at_mono_ns: int) -> float:
+        """The newest frame's age at a moment, in frame intervals: 0 just decoded, 1 about to be replaced."""
+        if self._last is None or not self._interval_ns:
+            return 0.5
+        return (at_mono_ns - self._last.received_mono_ns) / self._interval_ns % 1.0
 
 
 @dataclass(slots=True, eq=False)
-class InferredCamera:
-    """Its assignment, its pipeline, its frame in waiting and what it owes the capture worker."""
+class CameraContext:
+    """Its assignment, its pipeline, its frame that waits for the detector, and the slots of its ring that
+    are to be released."""
 
     config: InferCamera
     block: Block
@@ -31,46 +63,47 @@ class InferredCamera:
     generation: int  # of the ring its frames come in; older ones are not ours
     worker: str = ""  # the capture worker it comes from
     pipeline: Pipeline | None = None
-    spec: str = ""  # of `pipeline`
-    scene: str = ""  # the specification of what looks at its whole picture, in `pipeline`
-    scene_first: bool = False  # no frame is taken before that is there: the first pictures would not be seen
-    refused_s: float = 0.0  # when a frame could not be used last
-    troubles: dict[str, str] = field(default_factory=dict)  # by what they are about; those that hold now
-    ready: FrameReady | None = None
-    exchanged: bool = False  # its last frame in waiting was too old; the next is taken as it is
-    demanded_s: float = 0.0  # 0: no demand is out
-    owed: list[tuple[int, int]] = field(default_factory=list)  # (generation, slot) to give back
-    served_s: float = 0.0
-    rhythm: Rhythm = field(default_factory=Rhythm)
+    pipeline_spec: str = ""  # of `pipeline`
+    scene_spec: str = ""  # of the classifier that looks at its whole picture, in `pipeline`
+    awaits_scene: bool = False  # no frame is taken before that is loaded: it would miss the first pictures
+    rejected_s: float = 0.0  # when a frame could not be used last
+    warnings: dict[str, str] = field(default_factory=dict)  # by topic; those that hold now
+    waiting: FrameReady | None = None  # the frame that is here, and not yet in the detector
+    stale_dropped: bool = False  # the frame before was too old when its turn came; the next is taken as it is
+    requested_s: float = 0.0  # 0: no frame is requested
+    slots_to_release: list[tuple[int, int]] = field(default_factory=list)  # (generation, slot)
+    last_served_s: float = 0.0  # when a frame of it went to the detector
+    interval: FrameIntervalEstimator = field(default_factory=FrameIntervalEstimator)
     inferred: int = 0
-    states: deque[SourceState] = field(default_factory=lambda: deque(maxlen=STATES_WAITING))
+    unsent_states: deque[SourceState] = field(default_factory=lambda: deque(maxlen=MAX_UNSENT_STATES))
     last_state: tuple[str, int] = ("", 0)
-    stamp: Stamp | None = None  # of the last frame that was inferred
-    spent_ids: tuple[int, int] = (0, 0)  # as they stand in the counters: the epoch, and its next track id
+    last_stamp: Stamp | None = None  # of the last frame that was inferred
+    next_ids: tuple[int, int] = (0, 0)  # as they stand in the counters: the epoch, and its next track id
     ages_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
-    saved_s: float = 0.0
-    inferring: Rate = field(default_factory=Rate)
+    checkpointed_s: float = 0.0
+    inference_rate: Rate = field(default_factory=Rate)
 
     @property
     def name(self) -> str:
         return self.config.name
 
     @property
-    def trouble(self) -> str:
+    def warning(self) -> str:
         """What a person should read in `status`."""
-        return "; ".join(self.troubles.values())
+        return "; ".join(self.warnings.values())
 
-    def complain(self, about: str, text: str) -> None:
+    def warn(self, topic: str, text: str) -> None:
         """Say that something is wrong with the model, the rules, …; "" takes back what was said of it."""
-        if text == self.troubles.get(about, ""):
+        if text == self.warnings.get(topic, ""):
             return
         if text:
-            self.troubles[about] = text
+            self.warnings[topic] = text
             log.error("camera %s: %s", self.name, text)
         else:
-            log.info("camera %s: no longer: %s", self.name, self.troubles.pop(about))
+            log.info("camera %s: no longer: %s", self.name, self.warnings.pop(topic))
 
-    def refuse(self, text: str) -> None:
-        """Say why a frame could not be used."""
-        self.refused_s = time.monotonic()
-        self.complain("frames", text)
+    def frame_rejected(self, text: str) -> None:
+        """Count a frame that could not be used, and say why."""
+        self.block.add(drop_refused=1)
+        self.rejected_s = time.monotonic()
+        self.warn("frames", text)

@@ -25,12 +25,12 @@ class _Bucket:
     spent_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     lines: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     zones: dict[str, dict[str, int]] = field(default_factory=dict)
-    marks: list[str] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
     ages_ms: Quantiles = field(default_factory=Quantiles)  # of the frames captured in it
 
-    def mark(self, text: str) -> None:
-        if text not in self.marks:
-            self.marks.append(text)
+    def add_flag(self, text: str) -> None:
+        if text not in self.flags:
+            self.flags.append(text)
 
 
 class Coverage:
@@ -57,7 +57,7 @@ class Coverage:
 
     # ---- what happens
 
-    def looked(self, captured_ns: int, age_ms: float, dropped_busy: int, gated: bool = False) -> None:
+    def frame_inferred(self, captured_ns: int, age_ms: float, dropped_busy: int, gated: bool = False) -> None:
         """A frame was inferred (or gated: looked at and found still)."""
         gap_ns = captured_ns - self._at_ns
         if self._live and gap_ns <= SEEN_GAP_NS:
@@ -70,23 +70,23 @@ class Coverage:
         self._busy_before = dropped_busy
         self._bucket(max(captured_ns, self._closed_until_ns)).ages_ms.add(age_ms)
 
-    def lost(self, at_ns: int) -> None:
+    def source_lost(self, at_ns: int) -> None:
         """The source is no longer live."""
         near = self._live and at_ns - self._at_ns <= SEEN_GAP_NS
         self._advance(at_ns, "seen" if near else self._blind(None))
         self._live = False
 
-    def counted(self, event: Event) -> None:
+    def add_event(self, event: Event) -> None:
         when_ns = event.data.get("crossed_captured_ns", event.stamp.captured_ns)
         self._count(event.type, event.subject, event.data, int(when_ns))
 
-    def recount(self, type_: str, subject: str, data: dict[str, Any], captured_ns: int) -> None:
+    def restore_event(self, type_: str, subject: str, data: dict[str, Any], captured_ns: int) -> None:
         """Take over what a predecessor counted in a bucket that is still open."""
         self._count(type_, subject, data, int(data.get("crossed_captured_ns", captured_ns)))
 
-    def mark(self, text: str, now_ns: int) -> None:
-        """A remark that the bucket of `now_ns` carries: restarted, clock jumped, events lost …"""
-        self._bucket(max(now_ns, self._closed_until_ns)).mark(text)
+    def add_flag(self, text: str, now_ns: int) -> None:
+        """A flag that the bucket of `now_ns` carries: restarted, clock jumped, events lost …"""
+        self._bucket(max(now_ns, self._closed_until_ns)).add_flag(text)
 
     # ---- what comes out
 
@@ -115,7 +115,7 @@ class Coverage:
         return {
             "at_ns": self._at_ns,
             "closed_until_ns": self._closed_until_ns,
-            "spent": [[at, b.spent_ns, b.marks, b.ages_ms.save()] for at, b in self._open.items()],
+            "spent": [[at, b.spent_ns, b.flags, b.ages_ms.save()] for at, b in self._open.items()],
         }
 
     def restore(self, saved: dict[str, Any], now_ns: int) -> None:
@@ -127,13 +127,13 @@ class Coverage:
         at_ns, closed_until_ns = int(saved["at_ns"]), int(saved["closed_until_ns"])
         if not 0 <= now_ns - at_ns < self._size_ns * 4 or closed_until_ns > now_ns:
             return
-        found: dict[int, _Bucket] = {}
-        for start_ns, spent, marks, ages in saved["spent"]:
-            bucket = found[int(start_ns)] = _Bucket(int(start_ns))
+        buckets: dict[int, _Bucket] = {}
+        for start_ns, spent, flags, ages in saved["spent"]:
+            bucket = buckets[int(start_ns)] = _Bucket(int(start_ns))
             bucket.spent_ns.update({k: int(v) for k, v in spent.items() if k in KINDS})
-            bucket.marks.extend(str(m) for m in marks)
+            bucket.flags.extend(str(flag) for flag in flags)
             bucket.ages_ms.add_saved(ages)
-        self._open, self._at_ns, self._closed_until_ns = found, at_ns, closed_until_ns
+        self._open, self._at_ns, self._closed_until_ns = buckets, at_ns, closed_until_ns
 
     # ---- inside
 
@@ -167,7 +167,7 @@ class Coverage:
         self._closed_until_ns = self._start_of(now_ns)
         bucket = self._bucket(now_ns)
         bucket.spent_ns["unknown"] += now_ns - self._closed_until_ns
-        bucket.mark("clock_jumped")
+        bucket.add_flag("clock_jumped")
 
     def _describe(self, start_ns: int, end_ns: int, balance: Balance) -> dict[str, Any]:
         bucket = self._open.get(start_ns) or _Bucket(start_ns)
@@ -191,7 +191,7 @@ class Coverage:
                 "p99": rounded(bucket.ages_ms.at(0.99)),
                 "max": rounded(bucket.ages_ms.largest),
             },
-            "marks": bucket.marks,
+            "marks": bucket.flags,
         }
 
     def _bucket(self, at_ns: int) -> _Bucket:

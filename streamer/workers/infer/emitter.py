@@ -11,67 +11,67 @@ from pipelines.values import Event, FrameResult, Stamp
 from streamer.events.cloudevents import CAMERA_STATE, COUNTS
 from streamer.ipc.counters import FrameCounters
 from streamer.ipc.messages import CameraResume, EventRecord, SourceState
-from streamer.workers.infer.camera import InferredCamera
+from streamer.workers.infer.camera import CameraContext
 from streamer.workers.infer.checkpoint_file import Checkpoints
-from streamer.workers.infer.event_sequencer import Journal
-from streamer.workers.infer.scheduler import Running
+from streamer.workers.infer.event_sequencer import EventSequencer
+from streamer.workers.infer.scheduler import RunningBatch
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_GOOD_S = 30.0  # an older one says nothing about where things are now
+MAX_CHECKPOINT_AGE_S = 30.0  # an older one says nothing about where things are now
 
 # What a checkpoint that is not as it should be can lead to.
-DAMAGED = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
+CHECKPOINT_ERRORS = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 
-Emitted = tuple[InferredCamera, Event]
+Emitted = tuple[CameraContext, Event]
 
 
 class Emitter:
     """`config_rev` goes into every event; set it with every new assignment."""
 
-    def __init__(self, journal: Journal, checkpoints: Checkpoints, counters: FrameCounters) -> None:
+    def __init__(self, sequencer: EventSequencer, checkpoints: Checkpoints, counters: FrameCounters) -> None:
         self.config_rev = 0
-        self._journal = journal
+        self._sequencer = sequencer
         self._checkpoints = checkpoints
         self._counters = counters
 
-    def emit(self, events: Sequence[Emitted], running: Running | None = None) -> None:
+    def emit(self, events: Sequence[Emitted], batch: RunningBatch | None = None) -> None:
         """Checkpoint, then hand over: what was sent is never counted again after a restart.
 
-        `running` is the batch that the events rest on, where they rest on frames.
+        `batch` is the batch that the events rest on, where they rest on frames.
         """
         if not events:
             return
-        records = [self._record(camera, event, running) for camera, event in events]
+        records = [self._record(camera, event, batch) for camera, event in events]
         for camera in {id(c): c for c, _ in events}.values():
             self.checkpoint(camera)
-        if not self._journal.write(records):
+        if not self._sequencer.send(records):
             for camera, _ in events:
-                camera.coverage.mark("events_lost", time.time_ns())
+                camera.coverage.add_flag("events_lost", time.time_ns())
 
-    def looked(self, camera: InferredCamera, result: FrameResult) -> None:
+    def frame_inferred(self, camera: CameraContext, result: FrameResult) -> None:
         """Put a frame down in the counters and in the open bucket."""
-        self._note_ids(camera)
+        self._save_next_ids(camera)
         camera.block.add(inferred=1)
         camera.inferred += 1
-        camera.stamp = result.stamp
+        camera.last_stamp = result.stamp
         dropped = self._counters.dropped_busy(camera.config.row)
-        camera.coverage.looked(result.stamp.captured_ns, _age_ms(result.stamp), dropped)
+        camera.coverage.frame_inferred(result.stamp.captured_ns, _age_ms(result.stamp), dropped)
         for event in result.events:
-            camera.coverage.counted(event)
+            camera.coverage.add_event(event)
 
-    def _note_ids(self, camera: InferredCamera) -> None:
-        """Put down which track ids are spent, before any event with one leaves: see `go_on_with_ids`."""
+    def _save_next_ids(self, camera: CameraContext) -> None:
+        """Put down which track ids are spent, before any event with one leaves: see `continue_track_ids`."""
         if camera.pipeline is None:
             return
         epoch, next_id = camera.pipeline.spent_ids(camera.name)
-        if epoch is None or (epoch, next_id) == camera.spent_ids:
+        if epoch is None or (epoch, next_id) == camera.next_ids:
             return
         # A successor that finds the first word written and not the second skips a few ids, no more.
         camera.block.put(epoch=epoch, next_track_id=next_id)
-        camera.spent_ids = (epoch, next_id)
+        camera.next_ids = (epoch, next_id)
 
-    def go_on_with_ids(self, camera: InferredCamera) -> None:
+    def continue_track_ids(self, camera: CameraContext) -> None:
         """No track id twice in an epoch, whatever pipeline or process gave the last ones.
 
         The counters outlive this process and any pipeline, and are always as new as the last event; the
@@ -80,10 +80,10 @@ class Emitter:
         if camera.pipeline is not None and (next_id := camera.block.get("next_track_id")):
             camera.pipeline.spend_ids(camera.name, camera.block.get("epoch"), next_id)
 
-    def state(self, camera: InferredCamera, state: SourceState) -> None:
+    def emit_state(self, camera: CameraContext, state: SourceState) -> None:
         """The event of a camera's new state; it waits while the camera's sequence is not known."""
-        if not self._journal.knows(camera.name):
-            camera.states.append(state)
+        if not self._sequencer.can_number(camera.name):
+            camera.unsent_states.append(state)
             return
         stamp = Stamp(state.camera, state.epoch, -1, 0, state.at_ns, 0, "arrival")
         data: dict[str, Any] = {"state": state.state, "detail": state.detail}
@@ -91,24 +91,24 @@ class Emitter:
             data |= {"width": state.width, "height": state.height, "fps": state.fps, "codec": state.codec}
         self.emit([(camera, Event(CAMERA_STATE, stamp, state.camera, data))])
 
-    def resume(self, camera: InferredCamera, news: CameraResume) -> None:
+    def resume(self, camera: CameraContext, position: CameraResume) -> None:
         """The ledger has said where the camera stands: go on from there.
 
         The times of a predecessor come first, which need no pipeline: they would wipe out what is counted.
         """
-        self._take_over_times(camera)
-        camera.coverage.begin_after(news.bucket_start_ns)
-        for event in news.bucket_events:
-            camera.coverage.recount(event.type, event.subject, event.data, event.captured_ns)
-        while camera.states:
-            self.state(camera, camera.states.popleft())
+        self._restore_coverage(camera)
+        camera.coverage.begin_after(position.bucket_start_ns)
+        for event in position.bucket_events:
+            camera.coverage.restore_event(event.type, event.subject, event.data, event.captured_ns)
+        while camera.unsent_states:
+            self.emit_state(camera, camera.unsent_states.popleft())
 
-    def close_buckets(self, camera: InferredCamera, stopping: bool = False) -> None:
+    def close_buckets(self, camera: CameraContext, stopping: bool = False) -> None:
         """Send the buckets that are over; when stopping also the open one, marked."""
-        if not self._journal.knows(camera.name):
+        if not self._sequencer.can_number(camera.name):
             return
         balance = self._counters.balance(camera.config.row)
-        epoch = camera.stamp.epoch if camera.stamp else 0
+        epoch = camera.last_stamp.epoch if camera.last_stamp else 0
         events: list[Emitted] = []
         for end_ns, data in camera.coverage.close_due(time.time_ns(), balance, stopping):
             if stopping:
@@ -119,14 +119,14 @@ class Emitter:
 
     # ---- checkpoints
 
-    def checkpoint(self, camera: InferredCamera) -> None:
+    def checkpoint(self, camera: CameraContext) -> None:
         """Raises nothing: without room for it a restart costs the tracks, and a trouble says so."""
         if camera.pipeline is None:
             return
-        camera.saved_s = time.monotonic()
+        camera.checkpointed_s = time.monotonic()
         state = {
-            "at_s": camera.saved_s,
-            "spec": camera.spec,
+            "at_s": camera.checkpointed_s,
+            "spec": camera.pipeline_spec,
             "state": list(camera.last_state),
             "pipeline": camera.pipeline.save(camera.name),
             "coverage": camera.coverage.save(),
@@ -135,9 +135,9 @@ class Emitter:
             self._checkpoints.write(camera.name, state)
         except OSError as error:
             why = f"its checkpoint cannot be written ({error.strerror}): a restart would cost its tracks"
-            camera.complain("checkpoint", f"{why}; make room in shared memory")
+            camera.warn("checkpoint", f"{why}; make room in shared memory")
         else:
-            camera.complain("checkpoint", "")
+            camera.warn("checkpoint", "")
 
     def last_state(self, camera: str) -> tuple[str, int]:
         """The camera's state that a predecessor has told already, and since when it holds."""
@@ -147,20 +147,20 @@ class Emitter:
         except (KeyError, TypeError, ValueError, IndexError):
             return "", 0
 
-    def take_over(self, camera: InferredCamera) -> bool:
+    def restore_checkpoint(self, camera: CameraContext) -> bool:
         """Go on with the tracks of a predecessor's checkpoint. False: its pipeline must be opened anew."""
         saved = self._checkpoints.read(camera.name)
         if saved is None or camera.pipeline is None:
             return True
         try:
-            if saved["spec"] == camera.spec and _is_fresh(saved):
+            if saved["spec"] == camera.pipeline_spec and _is_fresh(saved):
                 camera.pipeline.restore(camera.name, saved["pipeline"])
-        except DAMAGED as error:
+        except CHECKPOINT_ERRORS as error:
             log.warning("camera %s: its checkpoint cannot be used: %s", camera.name, error)
             return False
         return True
 
-    def _take_over_times(self, camera: InferredCamera) -> None:
+    def _restore_coverage(self, camera: CameraContext) -> None:
         saved = self._checkpoints.read(camera.name)
         if saved is None:
             return
@@ -168,26 +168,26 @@ class Emitter:
         try:
             if _is_fresh(saved):
                 camera.coverage.restore(saved["coverage"], now_ns)
-        except DAMAGED as error:
+        except CHECKPOINT_ERRORS as error:
             log.warning("camera %s: the times in its checkpoint cannot be used: %s", camera.name, error)
-        camera.coverage.mark("restarted", now_ns)
+        camera.coverage.add_flag("restarted", now_ns)
 
     @property
     def checkpoints_failed(self) -> int:
         """How many found no room."""
         return self._checkpoints.failed
 
-    def forget(self, camera: InferredCamera) -> None:
-        self._journal.forget(camera.name)
+    def forget(self, camera: CameraContext) -> None:
+        self._sequencer.forget(camera.name)
         self._checkpoints.forget(camera.name)
 
-    def _record(self, camera: InferredCamera, event: Event, running: Running | None) -> EventRecord:
+    def _record(self, camera: CameraContext, event: Event, batch: RunningBatch | None) -> EventRecord:
         stamp = event.stamp
-        inference_ms = running.took_s * 1e3 if running else 0.0
-        taken_ms = running.started_s * 1e3 - stamp.received_mono_ns / 1e6 if running else 0.0
+        inference_ms = batch.inference_s * 1e3 if batch else 0.0
+        queue_age_ms = batch.started_s * 1e3 - stamp.received_mono_ns / 1e6 if batch else 0.0
         return EventRecord(
             camera=camera.name,
-            seq=0,  # the journal's to give
+            seq=0,  # the sequencer's to give
             type=event.type,
             subject=event.subject,
             epoch=stamp.epoch,
@@ -199,12 +199,12 @@ class Emitter:
             data=dict(event.data),
             emitted_ns=time.time_ns(),
             inference_ms=round(inference_ms, 3),
-            taken_ms=round(taken_ms, 3),
+            taken_ms=round(queue_age_ms, 3),
         )
 
 
 def _is_fresh(saved: dict[str, Any]) -> bool:
-    return bool(0 <= time.monotonic() - saved["at_s"] < CHECKPOINT_GOOD_S)
+    return bool(0 <= time.monotonic() - saved["at_s"] < MAX_CHECKPOINT_AGE_S)
 
 
 def _age_ms(stamp: Stamp) -> float:

@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 WINDOW_BYTES = 16 << 20
 RESEND_AFTER_S = 0.5  # no acknowledgement for so long: the delivery worker has died or lost them
 MAX_RESENT = 200  # batches sent again at a time
-ASK_EVERY_S = 0.5
+REQUEST_EVERY_S = 0.5
 
 
-class Journal:
+class EventSequencer:
     """Numbers each camera's events and sees them into the ledger. Used by one thread."""
 
     def __init__(self, worker: str, delivery: Client, runtime_dir: Path) -> None:
@@ -29,44 +29,45 @@ class Journal:
         self._delivery = delivery
         self._outbox = Outbox(runtime_dir / f"{worker}.spool", WINDOW_BYTES)
         self._sequence: dict[str, int] = {}
-        self._asked: set[str] = set()
-        self._next_ask_s = 0.0
+        self._requested: set[str] = set()
+        self._next_request_s = 0.0
         self._progress_s = time.monotonic()
         self.lost_events = 0  # the window was full
         self.resends = 0
-        # What a killed predecessor left goes first: the answer to our first question then includes it.
+        # What a killed predecessor left goes first: the answer to our first request then includes it.
         self._send_window()
 
-    def knows(self, camera: str) -> bool:
+    def can_number(self, camera: str) -> bool:
         """Whether events of `camera` can be numbered."""
         return camera in self._sequence
 
-    def ask(self, cameras: Sequence[str]) -> None:
-        """Want to know where these cameras stand; asked again until answered."""
-        self._asked.update(c for c in cameras if c not in self._sequence)
-        self._next_ask_s = 0.0
+    def request_positions(self, cameras: Sequence[str]) -> None:
+        """Request where these cameras stand in the ledger; requested again until answered."""
+        self._requested.update(c for c in cameras if c not in self._sequence)
+        self._next_request_s = 0.0
 
     def forget(self, camera: str) -> None:
         self._sequence.pop(camera, None)
-        self._asked.discard(camera)
+        self._requested.discard(camera)
 
-    def resumed(self, answer: Resume) -> list[CameraResume]:
-        """The ledger's answer: returns what is news."""
-        news = [camera for camera in answer.cameras if camera.camera in self._asked]
+    def on_resume(self, answer: Resume) -> list[CameraResume]:
+        """The ledger's answer: returns the positions that were requested."""
+        positions = [position for position in answer.cameras if position.camera in self._requested]
         unsent = self._outbox.last_seqs()
-        for camera in news:
-            self._sequence[camera.camera] = max(camera.last_seq, unsent.get(camera.camera, 0))
-            self._asked.discard(camera.camera)
-        return news
+        for position in positions:
+            unsent_seq = unsent.get(position.camera, 0)
+            self._sequence[position.camera] = max(position.last_seq, unsent_seq)
+            self._requested.discard(position.camera)
+        return positions
 
-    def acknowledged(self, ack: Ack) -> None:
+    def on_ack(self, ack: Ack) -> None:
         if self._outbox.ack(ack.number):
             self._progress_s = time.monotonic()
 
-    def write(self, records: Sequence[EventRecord]) -> bool:
+    def send(self, records: Sequence[EventRecord]) -> bool:
         """Number and send the events of one step. False: the window is full, they are lost and counted.
 
-        Every camera must be known (see `knows`). The numbers of events that were lost are used again.
+        Every camera must be known (see `can_number`). The numbers of events that were lost are used again.
         """
         sequence = dict(self._sequence)
         numbered = []
@@ -84,10 +85,10 @@ class Journal:
         return True
 
     def tick(self, now_s: float) -> None:
-        """Ask and send again what has stayed without an answer."""
-        if self._asked and now_s >= self._next_ask_s:
-            self._delivery.send(ResumeRequest(self._worker, tuple(sorted(self._asked))))
-            self._next_ask_s = now_s + ASK_EVERY_S
+        """Request and send again what has stayed without an answer."""
+        if self._requested and now_s >= self._next_request_s:
+            self._delivery.send(ResumeRequest(self._worker, tuple(sorted(self._requested))))
+            self._next_request_s = now_s + REQUEST_EVERY_S
         if len(self._outbox) and now_s - self._progress_s > RESEND_AFTER_S:
             self._progress_s = now_s
             self.resends += 1

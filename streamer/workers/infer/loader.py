@@ -32,11 +32,11 @@ log = logging.getLogger(__name__)
 
 Loaded = TypeVar("Loaded")
 NICE = 10  # added for the threads that compute; the kernel gives them a tenth of what it gives to others
-AGAIN_S, LONGEST_S = 5.0, 60.0  # the first pause before another try, and the longest
+RETRY_S, MAX_RETRY_S = 5.0, 60.0  # the first pause before another try, and the longest
 
 _REFUSALS = (StreamerError, ValueError, OSError, MemoryError)
 
-Seen = tuple[Fingerprint, ...]  # of each file
+Fingerprints = tuple[Fingerprint, ...]  # of each file
 
 
 @dataclass(slots=True)
@@ -44,9 +44,9 @@ class _Failure:
     """Why there is nothing, what its files were like then, and when another try is due."""
 
     text: str
-    seen: Seen
+    fingerprints: Fingerprints
     pause_s: float
-    again_s: float
+    retry_at_s: float
 
 
 class Loader(ABC, Generic[Loaded]):
@@ -71,14 +71,14 @@ class Loader(ABC, Generic[Loaded]):
     def _files(self, spec_json: str) -> list[Path]:
         """The files that decide whether it can be loaded, there or not. Raises as _load() does."""
 
-    def want(self, spec_json: str) -> None:
+    def start_loading(self, spec_json: str) -> None:
         """Begin to load unless it is loaded or being loaded; a failed one is tried anew."""
         with self._lock:
             self._failed.pop(spec_json, None)
-            self._begin(spec_json)
+            self._enqueue(spec_json)
 
     def get(self, spec_json: str) -> Loaded | str | None:
-        """What was asked for, or why there is none, or None while it is being loaded."""
+        """What start_loading() was asked for, or why there is none, or None while it is being loaded."""
         with self._lock:
             if spec_json in self._loaded or spec_json in self._queue:
                 return self._loaded.get(spec_json)
@@ -90,11 +90,15 @@ class Loader(ABC, Generic[Loaded]):
         was any. To be called about once a second.
         """
         with self._lock:
-            failed = [(spec, found) for spec, found in self._failed.items() if spec not in self._queue]
-        due = [s for s, found in failed if now_s >= found.again_s or self._look(s) != found.seen]
+            failed = [(spec, failure) for spec, failure in self._failed.items() if spec not in self._queue]
+        due = [
+            spec
+            for spec, failure in failed
+            if now_s >= failure.retry_at_s or self._fingerprints(spec) != failure.fingerprints
+        ]
         with self._lock:
             for spec_json in due:
-                self._begin(spec_json)
+                self._enqueue(spec_json)
         return bool(due)
 
     def attempt(self, spec_json: str) -> Loaded | str:
@@ -111,11 +115,11 @@ class Loader(ABC, Generic[Loaded]):
     def keep_only(self, used: set[str]) -> None:
         """Let go of what no camera uses any more."""
         with self._lock:
-            for known in (self._loaded, self._failed):
-                for spec_json in set(known) - used:
-                    del known[spec_json]
+            for cache in (self._loaded, self._failed):
+                for spec_json in set(cache) - used:
+                    del cache[spec_json]
 
-    def _begin(self, spec_json: str) -> None:
+    def _enqueue(self, spec_json: str) -> None:
         """With the lock held."""
         if spec_json in self._loaded or spec_json in self._queue:
             return
@@ -124,7 +128,7 @@ class Loader(ABC, Generic[Loaded]):
             self._thread = threading.Thread(target=self._run, name="model loader", daemon=True)
             self._thread.start()
 
-    def _look(self, spec_json: str) -> Seen:
+    def _fingerprints(self, spec_json: str) -> Fingerprints:
         try:
             return fingerprints_of(self._files(spec_json))
         except _REFUSALS:
@@ -141,14 +145,17 @@ class Loader(ABC, Generic[Loaded]):
                     self._thread = None
                     return
                 spec_json = self._queue[0]
-            seen = self._look(spec_json)  # before: what changes while it is loaded is worth another try
+            # Before: what changes while it is loaded is worth another try.
+            fingerprints = self._fingerprints(spec_json)
             outcome = self.attempt(spec_json)
             with self._lock:
                 self._queue.pop(0)
                 before = self._failed.pop(spec_json, None)
                 if isinstance(outcome, str):
-                    pause_s = min(before.pause_s * 2, LONGEST_S) if before is not None else AGAIN_S
-                    self._failed[spec_json] = _Failure(outcome, seen, pause_s, time.monotonic() + pause_s)
+                    pause_s = min(before.pause_s * 2, MAX_RETRY_S) if before is not None else RETRY_S
+                    self._failed[spec_json] = _Failure(
+                        outcome, fingerprints, pause_s, time.monotonic() + pause_s
+                    )
                 else:
                     self._loaded[spec_json] = outcome
             self._wake()
@@ -171,8 +178,8 @@ class PipelineLoader(Loader[Pipeline]):
 
     def _load(self, spec_json: str) -> Pipeline:
         spec = PipelineSpec.model_validate_json(spec_json)
-        wanted = self._engine if spec.detector == "auto" else spec.detector
-        engine, installed = self._store.choose(wanted, spec.model)
+        engine_name = self._engine if spec.detector == "auto" else spec.detector
+        engine, installed = self._store.choose(engine_name, spec.model)
         detector = self._detector(engine, installed, spec.score)
         actions = None if spec.actions is None else create_engine(spec.actions, detector)
         return Pipeline(detector, actions)
@@ -224,8 +231,8 @@ def _yield_to_others() -> None:
     its share of a core behind them.
     """
     thread = threading.get_native_id()
-    usual = os.getpriority(os.PRIO_PROCESS, thread)
+    niceness = os.getpriority(os.PRIO_PROCESS, thread)
     try:
-        os.setpriority(os.PRIO_PROCESS, thread, min(usual + NICE, 19))
+        os.setpriority(os.PRIO_PROCESS, thread, min(niceness + NICE, 19))
     except PermissionError:
         log.warning("the system does not let inference threads be nice: frames may wait longer to be decoded")

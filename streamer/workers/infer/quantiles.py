@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 ERROR = 0.01  # of a quantile, relative to the value of that rank
-LEAST, MOST = 0.01, 1e8  # below and above, values count as these: at most 1152 bins
+MIN_VALUE, MAX_VALUE = 0.01, 1e8  # below and above, values count as these: at most 1152 bins
 _GAMMA = (1 + ERROR) / (1 - ERROR)
 _LOG_GAMMA = math.log(_GAMMA)
 
@@ -24,7 +24,7 @@ class Quantiles:
         self._bins: dict[int, int] = {}
 
     def add(self, value: float) -> None:
-        bin_ = math.ceil(math.log(min(max(value, LEAST), MOST)) / _LOG_GAMMA)
+        bin_ = math.ceil(math.log(min(max(value, MIN_VALUE), MAX_VALUE)) / _LOG_GAMMA)
         self._bins[bin_] = self._bins.get(bin_, 0) + 1
         self.n += 1
         self.largest = value if self.largest is None else max(self.largest, value)

@@ -1,7 +1,8 @@
 """The inference worker: takes the newest frames of its cameras in turn, and turns them into events.
 
-While one batch is in the detector, the results of the one before are tracked, counted and sent. Which
-frame is next is decided in scheduler.py, what is sent and kept in emitter.py.
+InferWorker.step() is one turn of its loop, in the order of a frame's life: requested, received, started in
+the detector, finished. While one batch is in the detector, the results of the one before are tracked, counted
+and sent. Which frame is next is decided in scheduler.py, what is sent and kept in emitter.py.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import gc
 import os
 import time
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 
 from pipelines.camera_rules import CameraRules
-from pipelines.pipeline import Pipeline
+from pipelines.pipeline import VIEW_MOVED, Pipeline
 from streamer.ipc.bus import Bus
 from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.messages import (
@@ -30,19 +33,20 @@ from streamer.ipc.messages import (
     SourceState,
     WorkerStatus,
 )
-from streamer.workers.infer.camera import STATES_WAITING, InferredCamera
+from streamer.workers.infer.camera import MAX_UNSENT_STATES, CameraContext
 from streamer.workers.infer.checkpoint_file import Checkpoints
-from streamer.workers.infer.coverage import Coverage
+from streamer.workers.infer.coverage import Coverage, percentile
 from streamer.workers.infer.emitter import Emitted, Emitter
-from streamer.workers.infer.event_sequencer import Journal
-from streamer.workers.infer.pipelines import Equipment
-from streamer.workers.infer.scheduler import Running, Turns
-from streamer.workers.infer.status import told
+from streamer.workers.infer.event_sequencer import EventSequencer
+from streamer.workers.infer.pipelines import PipelineAssigner
+from streamer.workers.infer.scheduler import BatchScheduler, RunningBatch
 
 HELLO_EVERY_S = 0.5
 STATUS_EVERY_S = 1.0
 CHECKPOINT_EVERY_S = 0.4
 DRAIN_S = 3.0  # at the stop, for the delivery worker to acknowledge
+REJECTION_SHOWN_S = 10.0  # after the last frame that could not be used, nothing is said of it any more
+MOVED = "the view has moved: lines and zones are not where they were drawn; fix the camera or draw them anew"
 
 
 class InferWorker:
@@ -54,13 +58,13 @@ class InferWorker:
         self._runtime_dir = runtime_dir
         self._shared_dir = shared_dir
         self._counters = FrameCounters.attach(shared_dir / COUNTERS_FILE)
-        self._cameras: dict[str, InferredCamera] = {}
-        self._early: dict[str, deque[tuple[str, SourceState]]] = {}  # of cameras not assigned yet
+        self._cameras: dict[str, CameraContext] = {}
+        self._early_states: dict[str, deque[tuple[str, SourceState]]] = {}  # of cameras not assigned yet
         self._assignment: InferAssignment | None = None
-        self._equipment = Equipment(state_dir, self._wake)
-        self._told_ready = -1
-        self._gone: set[str] = set()  # cameras whose source has closed; their tracks end after the last frame
-        self._settled = False  # every camera has the pipeline it was assigned, or a complaint instead
+        self._pipelines = PipelineAssigner(state_dir, self._wake)
+        self._ready_rev = -1
+        self._closed_sources: set[str] = set()  # of cameras; their tracks end after the last frame
+        self._all_assigned = False  # every camera has the pipeline of its configuration, or a warning
         self._next_hello_s = self._next_status_s = self._next_checkpoint_s = 0.0
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._bus = Bus(runtime_dir)
@@ -69,22 +73,24 @@ class InferWorker:
     def open(self) -> None:
         cv2.setNumThreads(1)  # the detector has the cores
         self._bus.watch(self._wake_fd)
-        self._turns = Turns(self._bus.serve(self.name), self._cameras, self._wake)
+        self._scheduler = BatchScheduler(self._bus.serve(self.name), self._cameras, self._wake)
         self._supervisor = self._bus.connect("supervisor", self.name)
-        self._journal = Journal(self.name, self._bus.connect("deliver", self.name), self._runtime_dir)
-        self._emitter = Emitter(self._journal, Checkpoints(self._shared_dir), self._counters)
+        self._sequencer = EventSequencer(
+            self.name, self._bus.connect("deliver", self.name), self._runtime_dir
+        )
+        self._emitter = Emitter(self._sequencer, Checkpoints(self._shared_dir), self._counters)
         self._opened = True
 
     def step(self) -> None:
-        for received in self._bus.poll(self._turns.patience_s()):
-            self._handle(received.peer, received.message)
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake_fd)
-        self._advance()
-        self._turns.ask([c for c in self._cameras.values() if self._can_be_asked(c)])
-        now_s = time.monotonic()
-        self._journal.tick(now_s)
-        self._once_a_while(now_s)
+        """One turn: at most MAX_POLL_S plus what there is to do."""
+        self._scheduler.send_requests([c for c in self._cameras.values() if self._takes_frames(c)])
+        self._do_periodic(time.monotonic())
+        self._receive(self._scheduler.poll_timeout_s())
+        self._assign_loaded()
+        for batch in self._scheduler.advance():
+            self._finish(batch)
+        if self._closed_sources:
+            self._end_tracks_of_closed()
 
     def close(self) -> None:
         """Finish the batch in hand, end the tracks, close the buckets, and wait for the acknowledgements.
@@ -98,88 +104,98 @@ class InferWorker:
     def _finish_all(self) -> None:
         self._drain()
         for camera in self._cameras.values():
-            if camera.ready is not None:
+            if camera.waiting is not None:
                 camera.block.add(drop_stopped=1)
-                camera.ready = None
+                camera.waiting = None
             self._end_tracks(camera)
             self._emitter.close_buckets(camera, stopping=True)
         deadline_s = time.monotonic() + DRAIN_S
-        while self._journal.unacknowledged and time.monotonic() < deadline_s:
+        while self._sequencer.unacknowledged and time.monotonic() < deadline_s:
             for received in self._bus.poll(0.05):
                 if isinstance(received.message, Ack):
-                    self._journal.acknowledged(received.message)
-            self._journal.tick(time.monotonic())
-        self._journal.close()
+                    self._sequencer.on_ack(received.message)
+            self._sequencer.tick(time.monotonic())
+        self._sequencer.close()
 
     # ---- messages
 
+    def _receive(self, timeout_s: float) -> None:
+        """Wait for messages, a batch that is done or a pipeline that is loaded, and handle all messages."""
+        for received in self._bus.poll(timeout_s):
+            self._handle(received.peer, received.message)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake_fd)
+
     def _handle(self, peer: str, message: object) -> None:
         if isinstance(message, FrameReady):
-            self._turns.frame_ready(peer, message)
+            self._scheduler.frame_ready(peer, message)
         elif isinstance(message, Ack):
-            self._journal.acknowledged(message)
+            self._sequencer.on_ack(message)
         elif isinstance(message, SourceState):
             self._source_state(peer, message)
         elif isinstance(message, InferAssignment):
             self._assign(message)
         elif isinstance(message, Resume):
-            for news in self._journal.resumed(message):
-                if news.camera in self._cameras:
-                    self._emitter.resume(self._cameras[news.camera], news)
+            for position in self._sequencer.on_resume(message):
+                if position.camera in self._cameras:
+                    self._emitter.resume(self._cameras[position.camera], position)
 
     def _source_state(self, peer: str, state: SourceState) -> None:
         camera = self._cameras.get(state.camera)
         if camera is None:
-            self._early.setdefault(state.camera, deque(maxlen=STATES_WAITING)).append((peer, state))
+            self._early_states.setdefault(state.camera, deque(maxlen=MAX_UNSENT_STATES)).append((peer, state))
             return
         camera.worker = peer
-        camera.demanded_s = 0.0  # told again: its ring, or its side of our demand, may be new
+        camera.requested_s = 0.0  # sent again: its ring may be new, or have no request of ours
         if (state.state, state.at_ns) == camera.last_state:
             return
         camera.last_state = (state.state, state.at_ns)
         if state.state != "live":
-            camera.coverage.lost(state.at_ns)
+            camera.coverage.source_lost(state.at_ns)
             if state.state != "connecting":
-                self._gone.add(state.camera)
-        self._emitter.state(camera, state)
+                self._closed_sources.add(state.camera)
+        self._emitter.emit_state(camera, state)
 
     def _assign(self, assignment: InferAssignment) -> None:
         """Become what is asked. What is the same as before is not touched."""
         self._drain()
-        self._settled = False
+        self._all_assigned = False
         self._assignment = assignment
         self._emitter.config_rev = assignment.config_rev
-        if self._equipment.use(assignment.engine, assignment.threads):
-            for equipped in self._cameras.values():
-                equipped.spec = ""  # its pipeline is another one now
-        wanted = {camera.name: camera for camera in assignment.cameras}
-        for name in [n for n in self._cameras if n not in wanted]:
+        if self._pipelines.set_engine(assignment.engine, assignment.threads):
+            for camera in self._cameras.values():
+                camera.pipeline_spec = ""  # its pipeline is another one now
+        configs = {config.name: config for config in assignment.cameras}
+        for name in [n for n in self._cameras if n not in configs]:
             self._remove(self._cameras.pop(name))
-        for config in wanted.values():
-            camera = self._cameras.get(config.name)
-            if camera is None or camera.config.row != config.row:
-                self._add(config)
-            elif config != camera.config:
-                self._change(camera, config)
-            if config.misconfigured:
-                why, since_ns = config.misconfigured, config.since_ns
-                self._source_state("", SourceState(config.name, "misconfigured", why, since_ns))
-            else:
-                self._equipment.want(config)
-        self._early.clear()
-        self._journal.ask([name for name in wanted if not self._journal.knows(name)])
-        self._settle()
+        for config in configs.values():
+            self._configure(config)
+        self._early_states.clear()
+        self._sequencer.request_positions([name for name in configs if not self._sequencer.can_number(name)])
+        self._assign_loaded()
+
+    def _configure(self, config: InferCamera) -> None:
+        camera = self._cameras.get(config.name)
+        if camera is None or camera.config.row != config.row:
+            self._add(config)
+        elif config != camera.config:
+            self._change(camera, config)
+        if config.misconfigured:
+            why, since_ns = config.misconfigured, config.since_ns
+            self._source_state("", SourceState(config.name, "misconfigured", why, since_ns))
+        else:
+            self._pipelines.start_loading(config)
 
     def _add(self, config: InferCamera) -> None:
         coverage = Coverage(config.bucket_s, time.time_ns(), self._counters.balance(config.row))
         block = self._counters.infer(config.row)
-        camera = InferredCamera(config, block, coverage, config.generation)
+        camera = CameraContext(config, block, coverage, config.generation)
         camera.last_state = self._emitter.last_state(config.name)
         self._cameras[config.name] = camera
-        for peer, state in self._early.pop(config.name, ()):
+        for peer, state in self._early_states.pop(config.name, ()):
             self._source_state(peer, state)
 
-    def _change(self, camera: InferredCamera, config: InferCamera) -> None:
+    def _change(self, camera: CameraContext, config: InferCamera) -> None:
         old, camera.config = camera.config, config
         if config.bucket_s != old.bucket_s:
             self._emitter.close_buckets(camera, stopping=True)
@@ -187,14 +203,14 @@ class InferWorker:
         if config.rules != old.rules and camera.pipeline is not None:
             try:
                 camera.pipeline.set_rules(config.name, CameraRules.model_validate_json(config.rules))
-                camera.complain("rules", "")
+                camera.warn("rules", "")
             except ValueError as error:
-                camera.complain("rules", f"rules kept as they were: {error}")
+                camera.warn("rules", f"rules kept as they were: {error}")
 
-    def _remove(self, camera: InferredCamera) -> None:
-        if camera.ready is not None:
+    def _remove(self, camera: CameraContext) -> None:
+        if camera.waiting is not None:
             camera.block.add(drop_unassigned=1)
-            camera.ready = None
+            camera.waiting = None
         self._end_tracks(camera)
         self._emitter.close_buckets(camera, stopping=True)
         if camera.pipeline is not None:
@@ -203,20 +219,20 @@ class InferWorker:
 
     # ---- pipelines
 
-    def _settle(self) -> None:
+    def _assign_loaded(self) -> None:
         """Give cameras the pipelines that have been loaded; say Ready when nothing is outstanding."""
-        if self._assignment is None or self._settled:
+        if self._assignment is None or self._all_assigned:
             return
-        done = self._equipment.settle(self._cameras.values(), self._equip)
-        self._emitter.emit([(c, event) for c, event in done.ended if self._journal.knows(c.name)])
-        self._settled = not done.waiting
-        if self._settled and self._told_ready != self._assignment.rev:
-            self._told_ready = self._assignment.rev
+        assigned = self._pipelines.assign(self._cameras.values(), self._assign_pipeline)
+        self._emitter.emit([(c, event) for c, event in assigned.ended if self._sequencer.can_number(c.name)])
+        self._all_assigned = not assigned.loading
+        if self._all_assigned and self._ready_rev != self._assignment.rev:
+            self._ready_rev = self._assignment.rev
             gc.collect()
             gc.freeze()  # models and modules are here to stay: the collector need not look at them again
             self._supervisor.send(Ready(self.name, self._assignment.rev))
 
-    def _equip(self, camera: InferredCamera, pipeline: Pipeline, spec: str) -> str:
+    def _assign_pipeline(self, camera: CameraContext, pipeline: Pipeline, spec: str) -> str:
         """Let it run in `pipeline` from now on; returns "" or why it cannot."""
         rules = CameraRules.model_validate_json(camera.config.rules)
         try:
@@ -228,98 +244,129 @@ class InferWorker:
             self._drain()
             self._end_tracks(camera)
             before.close_camera(camera.name)
-        camera.pipeline, camera.spec = pipeline, spec
-        for about in ("model", "rules", "view"):
-            camera.complain(about, "")
-        camera.scene = ""  # nothing looks at its picture in the new one
-        if first and not self._emitter.take_over(camera):
+        camera.pipeline, camera.pipeline_spec = pipeline, spec
+        for topic in ("model", "rules", "view"):
+            camera.warn(topic, "")
+        camera.scene_spec = ""  # nothing looks at its picture in the new one
+        if first and not self._emitter.restore_checkpoint(camera):
             pipeline.open_camera(camera.name, rules)
-        self._emitter.go_on_with_ids(camera)
+        self._emitter.continue_track_ids(camera)
         return ""
 
-    def _end_tracks(self, camera: InferredCamera) -> None:
-        if camera.pipeline is not None and camera.stamp is not None and self._journal.knows(camera.name):
-            ended = camera.pipeline.end_tracks(camera.name, camera.stamp)
-            for event in ended:
-                camera.coverage.counted(event)
-            self._emitter.emit([(camera, event) for event in ended])
+    def _end_tracks(self, camera: CameraContext) -> None:
+        if (
+            camera.pipeline is None
+            or camera.last_stamp is None
+            or not self._sequencer.can_number(camera.name)
+        ):
+            return
+        ended = camera.pipeline.end_tracks(camera.name, camera.last_stamp)
+        for event in ended:
+            camera.coverage.add_event(event)
+        self._emitter.emit([(camera, event) for event in ended])
 
     # ---- frames
 
-    def _can_be_asked(self, camera: InferredCamera) -> bool:
-        equipped = camera.pipeline is not None and not camera.scene_first
-        return bool(camera.worker) and equipped and self._journal.knows(camera.name)
+    def _takes_frames(self, camera: CameraContext) -> bool:
+        """Whether frames of it may be requested: all that they and their events need is there."""
+        runs = camera.pipeline is not None and not camera.awaits_scene
+        return bool(camera.worker) and runs and self._sequencer.can_number(camera.name)
 
-    def _advance(self) -> None:
-        """Start what can be started as soon as the detector has room, then see to the results of the last."""
-        turns = self._turns
-        self._settle()
-        finished = turns.done()
-        for camera, text in turns.start():
-            camera.refuse(text)
-        for running in finished:
-            self._finish(running)
-        if self._gone:
-            self._end_gone()
-
-    def _end_gone(self) -> None:
-        """Nothing more comes of these tracks: what was held back about them is decided now."""
-        for name in list(self._gone):
-            camera = self._cameras.get(name)
-            if camera is None:
-                self._gone.discard(name)
-            elif camera.ready is None and not self._turns.has(camera) and self._journal.knows(name):
-                self._gone.discard(name)
-                self._end_tracks(camera)
+    def _finish(self, batch: RunningBatch) -> None:
+        """Track, count, write down and send what the detector found."""
+        events: list[Emitted] = []
+        for camera, result in self._scheduler.collect(batch):
+            if isinstance(result, str):
+                camera.frame_rejected(f"frame not used: {result}")
+                continue
+            self._emitter.frame_inferred(camera, result)
+            events += [(camera, event) for event in result.events]
+        self._emitter.emit(events, batch)
 
     def _drain(self) -> None:
         """Finish the batches in hand, so that no camera changes or goes while it is in the detector."""
-        in_hand, self._turns.running = self._turns.running, []
-        for running in in_hand:
-            self._finish(running)
+        for batch in self._scheduler.drain():
+            self._finish(batch)
 
-    def _finish(self, running: Running) -> None:
-        """Track, count, write down and send what the detector found."""
-        assert running.pending is not None
-        results = running.pipeline.collect_each(running.pending)
-        self._turns.note(running)
-        events: list[Emitted] = []
-        for camera, result in zip(running.cameras, results, strict=True):
-            if isinstance(result, str):
-                camera.block.add(drop_refused=1)
-                camera.refuse(f"frame not used: {result}")
+    def _end_tracks_of_closed(self) -> None:
+        """Nothing more comes of these tracks: what was held back about them is decided now."""
+        for name in list(self._closed_sources):
+            camera = self._cameras.get(name)
+            if camera is None:
+                self._closed_sources.discard(name)
                 continue
-            self._emitter.looked(camera, result)
-            events += [(camera, event) for event in result.events]
-        self._emitter.emit(events, running)
+            in_hand = camera.waiting is not None or self._scheduler.in_detector(camera)
+            if not in_hand and self._sequencer.can_number(name):
+                self._closed_sources.discard(name)
+                self._end_tracks(camera)
 
     # ---- once in a while
 
-    def _once_a_while(self, now_s: float) -> None:
+    def _do_periodic(self, now_s: float) -> None:
+        self._sequencer.tick(now_s)
         if self._assignment is None and now_s >= self._next_hello_s:
             self._supervisor.send(Hello(self.name, os.getpid()))
             self._next_hello_s = now_s + HELLO_EVERY_S
         if now_s >= self._next_checkpoint_s:
             self._next_checkpoint_s = now_s + CHECKPOINT_EVERY_S
             for camera in self._cameras.values():
-                if camera.stamp is not None and now_s - camera.saved_s > CHECKPOINT_EVERY_S:
+                if camera.last_stamp is not None and now_s - camera.checkpointed_s > CHECKPOINT_EVERY_S:
                     self._emitter.checkpoint(camera)
         if now_s >= self._next_status_s:
             self._next_status_s = now_s + STATUS_EVERY_S
-            self._try_again(now_s)
-            self._turns.tidy()
+            self._retry_loading(now_s)
+            self._scheduler.tidy()
             for camera in self._cameras.values():
                 self._emitter.close_buckets(camera)
-            status = told(self._cameras, self._turns, self._journal, self._emitter, now_s)
+            status = worker_status(self._cameras, self._scheduler, self._sequencer, self._emitter, now_s)
             self._supervisor.send(WorkerStatus(self.name, status))
 
-    def _try_again(self, now_s: float) -> None:
+    def _retry_loading(self, now_s: float) -> None:
         """Load anew what could not be loaded, where that is due."""
-        if self._equipment.retry(now_s):
-            self._settled = False
+        if self._pipelines.retry(now_s):
+            self._all_assigned = False
 
     def _wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)
+
+
+# ---- what it says of itself and its cameras, about once a second
+
+
+def worker_status(
+    cameras: Mapping[str, CameraContext],
+    scheduler: BatchScheduler,
+    sequencer: EventSequencer,
+    emitter: Emitter,
+    now_s: float,
+) -> dict[str, Any]:
+    """The worker's status; what holds of a camera no longer is taken back first."""
+    inference_ms = sorted(scheduler.inference_ms)
+    return {
+        "cameras": {name: _camera_status(camera, now_s) for name, camera in cameras.items()},
+        "inference_ms": {"p50": percentile(inference_ms, 0.5), "p99": percentile(inference_ms, 0.99)},
+        "unacknowledged": sequencer.unacknowledged,
+        "events_lost": sequencer.lost_events,
+        "resends": sequencer.resends,
+        "checkpoints_failed": emitter.checkpoints_failed,
+    }
+
+
+def _camera_status(camera: CameraContext, now_s: float) -> dict[str, Any]:
+    if now_s - camera.rejected_s > REJECTION_SHOWN_S:
+        camera.warn("frames", "")
+    camera.inference_rate.read(camera.inferred, now_s)
+    pipeline = camera.pipeline
+    if pipeline is not None:
+        camera.warn("view", MOVED if pipeline.view_moved(camera.name) > VIEW_MOVED else "")
+    ages = sorted(camera.ages_ms)
+    return {
+        "fps_inferred": round(camera.inference_rate.per_s, 2),
+        "age_ms": {"p50": percentile(ages, 0.5), "p99": percentile(ages, 0.99)},
+        "detector": pipeline.detector.describe() if pipeline else None,
+        "scene": pipeline.scene(camera.name) if pipeline else None,
+        "warning": camera.warning,
+    }
 
 
 def create(name: str, runtime_dir: Path, state_dir: Path, shared_dir: Path) -> InferWorker:

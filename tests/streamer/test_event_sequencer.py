@@ -9,7 +9,7 @@ import pytest
 
 from streamer.ipc.messages import Ack, Batch, CameraResume, EventRecord, Message, Resume, ResumeRequest
 from streamer.workers.infer import event_sequencer as module
-from streamer.workers.infer.event_sequencer import Journal
+from streamer.workers.infer.event_sequencer import EventSequencer
 
 
 class Link:
@@ -33,19 +33,19 @@ def record(camera: str = "door") -> EventRecord:
     return EventRecord(camera, 0, "streamer.track.ended.v1", "1", 1, 1, 0, 0, 0.0, 1, {})
 
 
-def opened(runtime_dir: Path, link: Link, last_seq: int = 0) -> Journal:
-    journal = Journal("infer-0", link, runtime_dir)  # type: ignore[arg-type]
-    journal.ask(["door"])
-    journal.tick(time.monotonic())
-    journal.resumed(Resume((CameraResume("door", last_seq, 0, ()),)))
-    return journal
+def opened(runtime_dir: Path, link: Link, last_seq: int = 0) -> EventSequencer:
+    sequencer = EventSequencer("infer-0", link, runtime_dir)  # type: ignore[arg-type]
+    sequencer.request_positions(["door"])
+    sequencer.tick(time.monotonic())
+    sequencer.on_resume(Resume((CameraResume("door", last_seq, 0, ()),)))
+    return sequencer
 
 
 def test_numbers_go_on_where_the_ledger_stands(runtime_dir: Path) -> None:
     link = Link()
-    journal = opened(runtime_dir, link, last_seq=41)
+    sequencer = opened(runtime_dir, link, last_seq=41)
     assert any(isinstance(m, ResumeRequest) for m in link.sent)
-    journal.write([record(), record()])
+    sequencer.send([record(), record()])
     assert [e.seq for b in link.batches() for e in b.events] == [42, 43]
 
 
@@ -54,20 +54,20 @@ def test_an_unacknowledged_batch_is_sent_again_and_an_acknowledged_one_is_not(
 ) -> None:
     monkeypatch.setattr(module, "RESEND_AFTER_S", 0.0)
     link = Link()
-    journal = opened(runtime_dir, link)
+    sequencer = opened(runtime_dir, link)
     link.up = False
-    journal.write([record()])
-    journal.write([record()])
+    sequencer.send([record()])
+    sequencer.send([record()])
     link.up = True
-    journal.tick(time.monotonic() + 1)
+    sequencer.tick(time.monotonic() + 1)
     assert [b.number for b in link.batches()] == [1, 2]
-    journal.acknowledged(Ack(1))
+    sequencer.on_ack(Ack(1))
     link.sent.clear()
-    journal.tick(time.monotonic() + 2)
+    sequencer.tick(time.monotonic() + 2)
     assert [b.number for b in link.batches()] == [2]
-    journal.acknowledged(Ack(2))
+    sequencer.on_ack(Ack(2))
     link.sent.clear()
-    journal.tick(time.monotonic() + 3)
+    sequencer.tick(time.monotonic() + 3)
     assert link.batches() == []
 
 
@@ -75,13 +75,13 @@ def test_a_successor_sends_what_was_left_before_it_asks_and_never_gives_a_number
     runtime_dir: Path,
 ) -> None:
     dead = opened(runtime_dir, Link(), last_seq=10)
-    dead.write([record()])
-    dead.write([record()])
+    dead.send([record()])
+    dead.send([record()])
     link = Link()
     heir = opened(runtime_dir, link, last_seq=10)  # the ledger had neither of them yet
     kinds = [type(m) for m in link.sent]
     assert kinds.index(Batch) < kinds.index(ResumeRequest)
-    heir.write([record()])
+    heir.send([record()])
     assert [e.seq for b in link.batches() for e in b.events] == [11, 12, 13]
 
 
@@ -90,23 +90,23 @@ def test_a_full_window_loses_events_but_no_numbers(
 ) -> None:
     monkeypatch.setattr(module, "WINDOW_BYTES", 400)
     link = Link()
-    journal = opened(runtime_dir, link)
-    written = [journal.write([record()]) for _ in range(20)]
+    sequencer = opened(runtime_dir, link)
+    written = [sequencer.send([record()]) for _ in range(20)]
     assert True in written
     assert False in written
-    assert journal.lost_events == written.count(False)
-    journal.acknowledged(Ack(link.batches()[-1].number))
-    assert journal.write([record()])
+    assert sequencer.lost_events == written.count(False)
+    sequencer.on_ack(Ack(link.batches()[-1].number))
+    assert sequencer.send([record()])
     assert [e.seq for b in link.batches() for e in b.events] == list(range(1, written.count(True) + 2))
 
 
 def test_a_camera_whose_place_is_not_known_is_asked_for_again(runtime_dir: Path) -> None:
     link = Link()
-    journal = Journal("infer-0", link, runtime_dir)  # type: ignore[arg-type]
-    journal.ask(["door"])
+    sequencer = EventSequencer("infer-0", link, runtime_dir)  # type: ignore[arg-type]
+    sequencer.request_positions(["door"])
     now_s = time.monotonic()
-    journal.tick(now_s)
-    journal.tick(now_s + 0.1)
-    journal.tick(now_s + 0.7)
+    sequencer.tick(now_s)
+    sequencer.tick(now_s + 0.1)
+    sequencer.tick(now_s + 0.7)
     assert [m for m in link.sent if isinstance(m, ResumeRequest)] == [ResumeRequest("infer-0", ("door",))] * 2
-    assert not journal.knows("door")
+    assert not sequencer.can_number("door")

@@ -14,9 +14,9 @@ from pipelines.values import Frame
 from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.frame_ring import RingMemory
 from streamer.ipc.messages import FrameReady, FrameRequest, InferCamera
-from streamer.workers.infer.camera import InferredCamera
+from streamer.workers.infer.camera import CameraContext
 from streamer.workers.infer.coverage import Coverage
-from streamer.workers.infer.scheduler import Running, Turns
+from streamer.workers.infer.scheduler import BatchScheduler, RunningBatch
 
 STEP_NS = 40_000_000
 
@@ -50,17 +50,17 @@ class FakePipeline:
 
 
 class Wire:
-    """Keeps the demands that are sent."""
+    """Keeps the requests that are sent."""
 
     def __init__(self) -> None:
-        self.demands: list[FrameRequest] = []
+        self.requests: list[FrameRequest] = []
 
-    def send(self, _peer: str, demand: FrameRequest) -> bool:
-        self.demands.append(demand)
+    def send(self, _peer: str, request: FrameRequest) -> bool:
+        self.requests.append(request)
         return True
 
-    def asked(self) -> list[str]:
-        names, self.demands = [d.camera for d in self.demands], []
+    def requested(self) -> list[str]:
+        names, self.requests = [r.camera for r in self.requests], []
         return names
 
 
@@ -70,34 +70,39 @@ class Scene:
         self.ring = folder / "ring"
         RingMemory.create(self.ring, 4, 64, 36)
         counters = FrameCounters.create(folder / COUNTERS_FILE)
-        self.cameras: dict[str, InferredCamera] = {}
+        self.cameras: dict[str, CameraContext] = {}
         for row, name in enumerate(names):
             config = InferCamera(name, row, 0, "", "", 60, newest)
             coverage = Coverage(60, time.time_ns(), counters.balance(row))
-            camera = InferredCamera(config, counters.infer(row), coverage, 0, worker="capture-0")
+            camera = CameraContext(config, counters.infer(row), coverage, 0, worker="capture-0")
             camera.pipeline = self.pipeline  # type: ignore[assignment]
             self.cameras[name] = camera
         self.counters = counters
-        self.turns = Turns(self.wire, self.cameras, lambda: None)  # type: ignore[arg-type]
+        self._done: list[RunningBatch] = []
+        self.scheduler = BatchScheduler(self.wire, self.cameras, lambda: None)  # type: ignore[arg-type]
 
     def arrive(self, name: str, number: int, age_ns: int = 0) -> None:
         received_ns = time.monotonic_ns() - age_ns
         path = str(self.ring)
-        self.turns.frame_ready(
+        self.scheduler.frame_ready(
             "capture-0", FrameReady(name, path, 0, 0, 1, number, 64, 36, 0, 0, received_ns, "pts")
         )
 
-    def ask(self) -> list[str]:
-        self.turns.ask(list(self.cameras.values()))
-        return self.wire.asked()
+    def request(self) -> list[str]:
+        self.scheduler.send_requests(list(self.cameras.values()))
+        return self.wire.requested()
 
     def started(self) -> list[str]:
-        assert list(self.turns.start()) == []
+        """What a turn starts; what is done stays for finished()."""
+        self._done += self.scheduler.advance()
         names, self.pipeline.frames = self.pipeline.frames, []
         return names
 
     def finished(self) -> list[str]:
-        return [camera.name for running in self.turns.done() for camera in running.cameras]
+        """What is done by now; nothing waits to be started."""
+        self._done += self.scheduler.advance()
+        done, self._done = self._done, []
+        return [camera.name for batch in done for camera in batch.cameras]
 
     def dropped(self, name: str) -> dict[str, int]:
         return dict(self.counters.balance(self.cameras[name].config.row).dropped)
@@ -110,19 +115,19 @@ def scene(tmp_path: Path) -> Callable[..., Scene]:
 
 def test_a_detector_with_room_asks_for_as_many_frames_as_it_can_take(scene: Callable[..., Scene]) -> None:
     five = scene("abcde")
-    assert len(five.ask()) == 2
-    assert five.ask() == []  # these two are on their way
+    assert len(five.request()) == 2
+    assert five.request() == []  # these two are on their way
 
 
-def test_demands_that_wait_for_a_frame_to_be_made_do_not_keep_others_back(
+def test_requests_that_wait_for_a_frame_to_be_made_do_not_keep_others_back(
     scene: Callable[..., Scene],
 ) -> None:
     five = scene("abcde")
-    out = five.ask()
+    out = five.request()
     for _ in range(3):
         for camera in five.cameras.values():
-            camera.demanded_s -= 1.0 if camera.demanded_s else 0.0
-        out += five.ask()
+            camera.requested_s -= 1.0 if camera.requested_s else 0.0
+        out += five.request()
     assert sorted(out) == list("abcde")
 
 
@@ -130,17 +135,17 @@ def test_a_busy_detector_asks_for_one_frame_when_a_batch_is_about_to_be_done(
     scene: Callable[..., Scene],
 ) -> None:
     four = scene("abcd")
-    first, second = four.ask()
+    first, second = four.request()
     four.arrive(first, 0)
     four.arrive(second, 0)
     assert sorted(four.started()) == sorted([f"{first}0", f"{second}0"])
-    assert four.ask() == []
-    four.turns.running[0].started_s -= 0.029  # of 30 ms
-    (third,) = four.ask()
+    assert four.request() == []
+    four.scheduler._running[0].started_s -= 0.029  # of 30 ms
+    (third,) = four.request()
     assert third not in (first, second)
     four.arrive(third, 0)
     assert four.started() == []  # there is no room yet
-    assert four.ask() == []
+    assert four.request() == []
 
 
 def test_frames_of_one_camera_are_finished_in_their_order(scene: Callable[..., Scene]) -> None:
@@ -151,7 +156,7 @@ def test_frames_of_one_camera_are_finished_in_their_order(scene: Callable[..., S
     assert two.started() == ["a1"]
     two.pipeline.detector.finish[1]()
     assert two.finished() == []  # a1 waits for a0
-    assert two.turns.has(two.cameras["a"])
+    assert two.scheduler.in_detector(two.cameras["a"])
     two.arrive("b", 0)
     assert two.started() == ["b0"]
     two.pipeline.detector.finish[2]()
@@ -170,37 +175,37 @@ def test_one_slow_frame_never_leads_to_more_open_tickets_than_the_detector_allow
         for notify in one.pipeline.detector.finish[1:]:
             notify()
         one.finished()
-        assert len(one.turns.running) <= SlowDetector.depth - SlowDetector.parallel
+        assert len(one.scheduler._running) <= SlowDetector.depth - SlowDetector.parallel
 
 
 def busy_then_late(scene: Scene, names: str) -> None:
     """Both places taken, and a frame of `a` in waiting that was new when it came and is old by now."""
     for number in (0, 1):
         scene.arrive("a", number, age_ns=(10 - number) * STEP_NS)
-    scene.cameras["a"].ready = None
+    scene.cameras["a"].waiting = None
     for name in names:
         scene.arrive(name, 0)
     scene.started()
     scene.arrive("a", 9, age_ns=2 * STEP_NS)
 
 
-def test_a_frame_that_waited_until_there_is_a_newer_one_is_exchanged_once(
+def test_a_frame_that_waited_until_there_is_a_newer_one_is_dropped_once(
     scene: Callable[..., Scene],
 ) -> None:
     three = scene("abc")
     busy_then_late(three, "bc")
-    three.wire.asked()
+    three.wire.requested()
     three.pipeline.detector.finish[0]()
     three.finished()
     assert three.started() == []
-    assert three.wire.asked() == ["a"]
+    assert three.wire.requested() == ["a"]
     assert three.dropped("a")["stale"] == 1
     three.arrive("a", 11, age_ns=2 * STEP_NS)
     assert three.started() == ["a11"]  # old again, but it is taken now
     assert three.dropped("a")["stale"] == 1
 
 
-def test_no_frame_is_exchanged_where_every_frame_counts(scene: Callable[..., Scene]) -> None:
+def test_no_frame_is_dropped_where_every_frame_counts(scene: Callable[..., Scene]) -> None:
     three = scene("abc", newest=False)
     busy_then_late(three, "bc")
     three.pipeline.detector.finish[0]()
@@ -218,18 +223,18 @@ def test_a_camera_with_a_fresh_frame_goes_before_one_whose_frame_is_about_to_be_
         camera: Any = three.cameras[name]
         for number in (0, 1):
             three.arrive(name, number, age_ns=int((1 + age - number) * STEP_NS))
-        camera.ready, camera.served_s = None, now_s - 0.1
-    assert three.ask()[0] == "b"
+        camera.waiting, camera.last_served_s = None, now_s - 0.1
+    assert three.request()[0] == "b"
     for camera in three.cameras.values():
-        camera.demanded_s = 0.0
-    three.cameras["c"].served_s = now_s - 2.0  # nobody waits for ever
-    assert three.ask()[0] == "c"
+        camera.requested_s = 0.0
+    three.cameras["c"].last_served_s = now_s - 2.0  # nobody waits for ever
+    assert three.request()[0] == "c"
 
 
 def test_what_a_batch_took_is_known_when_it_is_done() -> None:
-    running = Running(None, (), 10.0, finished=True, finished_s=10.025)  # type: ignore[arg-type]
-    assert running.took_s == pytest.approx(0.025)
-    assert np.isfinite(Running(None, (), time.monotonic()).took_s)  # type: ignore[arg-type]
+    running = RunningBatch(None, (), 10.0, finished=True, finished_s=10.025)  # type: ignore[arg-type]
+    assert running.inference_s == pytest.approx(0.025)
+    assert np.isfinite(RunningBatch(None, (), time.monotonic()).inference_s)  # type: ignore[arg-type]
 
 
 def with_motion(scene: Callable[..., Scene]) -> tuple[Scene, FakePipeline]:
@@ -278,7 +283,7 @@ def test_a_detector_with_room_asks_for_frames_whatever_another_is_busy_with(
     scene: Callable[..., Scene],
 ) -> None:
     four, _ = with_motion(scene)
-    first = four.ask()
+    first = four.request()
     assert "m" in first
     assert len(first) == 3  # and two for the slow one
     for name in first:
@@ -286,14 +291,16 @@ def test_a_detector_with_room_asks_for_frames_whatever_another_is_busy_with(
     assert sorted(four.started()) == sorted(f"{name}0" for name in first if name != "m")
     four.cameras["m"].pipeline.detector.finish[-1]()  # type: ignore[union-attr]
     assert four.finished() == ["m"]
-    assert four.ask() == ["m"]
+    assert four.request() == ["m"]
 
 
 def test_how_long_a_batch_takes_is_learnt_of_each_detector(scene: Callable[..., Scene]) -> None:
     four, quick = with_motion(scene)
     for _ in range(60):
-        four.turns.note(Running(quick, (), 10.0, finished=True, finished_s=10.002))  # type: ignore[arg-type]
-        four.turns.note(Running(four.pipeline, (), 10.0, finished=True, finished_s=10.2))  # type: ignore[arg-type]
-    ask_s = [four.turns._ask_at_s(Running(p, (), 100.0)) for p in (quick, four.pipeline)]  # type: ignore[arg-type]
-    assert ask_s[0] < 100.01
-    assert ask_s[1] > 100.15
+        four.scheduler._learn(RunningBatch(quick, (), 10.0, finished=True, finished_s=10.002))  # type: ignore[arg-type]
+        four.scheduler._learn(RunningBatch(four.pipeline, (), 10.0, finished=True, finished_s=10.2))  # type: ignore[arg-type]
+    request_s = [
+        four.scheduler._request_next_at_s(RunningBatch(p, (), 100.0)) for p in (quick, four.pipeline)
+    ]  # type: ignore[arg-type]
+    assert request_s[0] < 100.01
+    assert request_s[1] > 100.15
