@@ -30,8 +30,7 @@ from streamer.ipc.messages import (
     WorkerStatus,
 )
 from streamer.sources.base import Decoded, SourceInfo
-from streamer.workers.capture import camera_thread as reader
-from streamer.workers.capture import retired, ring_request
+from streamer.workers.capture import camera_thread, ring_request
 from streamer.workers.capture import worker as capture
 from streamer.workers.capture.worker import CaptureWorker
 
@@ -145,8 +144,8 @@ class Around:
     def frame(self, camera: str = "gate", generation: int = 1) -> None:
         """Ask for a frame of `camera` and wait for it."""
         before = len(self.of(FrameReady))
-        demand = FrameRequest(camera, generation, ())
-        self.until(lambda: self.infer.send("capture-0", demand), "the capture worker at inference")
+        request = FrameRequest(camera, generation, ())
+        self.until(lambda: self.infer.send("capture-0", request), "the capture worker at inference")
         self.until(lambda: len(self.of(FrameReady)) > before, f"a frame of {camera}")
 
     def balance(self, row: int = 0) -> Balance:
@@ -162,11 +161,11 @@ class Around:
 
 @pytest.fixture
 def around(runtime_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Around]:
-    monkeypatch.setattr(ring_request, "FIRST_S", 0.0)
+    monkeypatch.setattr(ring_request, "RETRY_S", 0.0)
     found = Around(runtime_dir, tmp_path)
-    monkeypatch.setattr(reader, "create_source", found.create_source)
+    monkeypatch.setattr(camera_thread, "create_source", found.create_source)
     yield found
-    monkeypatch.setattr(reader.CameraReader, "join", threading.Thread.join)
+    monkeypatch.setattr(camera_thread.CameraThread, "join", threading.Thread.join)
     found.close()
 
 
@@ -239,10 +238,10 @@ def test_a_ring_that_cannot_be_mapped_is_asked_for_again(around: Around) -> None
     around.frame(generation=2)
 
 
-def test_a_live_camera_that_nobody_asks_for_is_told_of_again(
+def test_a_live_camera_that_nobody_asks_for_has_its_state_sent_again(
     around: Around, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(capture, "RETELL_S", 0.0)
+    monkeypatch.setattr(capture, "RESEND_STATE_S", 0.0)
     around.assign(camera())
     around.grant(around.question())
     around.until(lambda: around.states()[-1:] == ["live"], "live")
@@ -259,7 +258,7 @@ def test_a_frame_that_cannot_be_converted_is_dropped_and_ends_no_process(
     around.until(lambda: around.infer.send("capture-0", FrameRequest("gate", 1, ())), "the capture worker")
     for count in (1, 2):
         around.until(lambda n=count: around.balance().dropped == {"damaged": n}, "the drop")
-        around.sources[0].shoot()  # the demand stands: nothing has come of it
+        around.sources[0].shoot()  # the request stands: nothing has come of it
     around.supervisor.send("capture-0", SnapshotRequest(7, "gate", 0))
     around.until(lambda: around.of(Snapshot), "the answer")
     assert [m.error for m in around.heard if isinstance(m, Snapshot)] == ["the picture could not be encoded"]
@@ -270,7 +269,7 @@ def test_a_frame_that_cannot_be_converted_is_dropped_and_ends_no_process(
     assert around.balance().off_by == 0
 
 
-def test_a_demand_that_found_no_slot_free_is_answered_when_one_is_given_back(around: Around) -> None:
+def test_a_request_that_found_no_slot_free_is_answered_when_one_is_given_back(around: Around) -> None:
     """It was used up by the frame that was dropped: inference waited for an answer that nobody owed it."""
     around.assign(camera())
     around.grant(around.question())
@@ -300,7 +299,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     def join(self: threading.Thread, _timeout_s: float | None = None) -> None:
         raise AssertionError(f"the loop waits for {self.name}")
 
-    monkeypatch.setattr(reader.CameraReader, "join", join)
+    monkeypatch.setattr(camera_thread.CameraThread, "join", join)
 
 
 def test_removing_a_camera_that_hangs_holds_up_no_other(
@@ -336,7 +335,7 @@ def test_a_changed_camera_does_not_wait_for_ever_and_its_old_thread_leaves_its_c
     monkeypatch.setattr(capture, "HANDOVER_S", 0.0)
     no_waiting(monkeypatch)
     old = hanging(around)
-    thread = around.worker._cameras["gate"].reader
+    thread = around.worker._cameras["gate"].thread
     around.assign(camera(url="rtsp://box/2"))
     around.heard.clear()
     around.grant(around.question(), 2)
@@ -348,7 +347,7 @@ def test_a_changed_camera_does_not_wait_for_ever_and_its_old_thread_leaves_its_c
     assert (before.decoded, before.in_flight, before.off_by) == (2, 2, 0)
 
 
-def test_a_reader_that_died_while_a_camera_waits_to_be_opened_is_buried(
+def test_an_inference_worker_that_died_while_a_camera_waits_to_be_opened_has_its_frames_counted(
     around: Around, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(capture, "HANDOVER_S", 1e9)
@@ -364,9 +363,9 @@ def test_a_process_in_which_threads_never_end_says_so_and_is_replaced(
     around: Around, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(capture, "HANDOVER_S", 0.0)
-    monkeypatch.setattr(retired, "OVERDUE_S", -10.0)  # beyond the deadlines of 5 s and 5 s
+    monkeypatch.setattr(camera_thread, "OVERDUE_S", -10.0)  # beyond the deadlines of 5 s and 5 s
     hanging(around)
-    for number in range(2, retired.MOST_OVERDUE + 1):
+    for number in range(2, camera_thread.MAX_OVERDUE + 1):
         around.assign(camera(url=f"rtsp://box/{number}"))
         around.until(lambda n=number: len(around.sources) == n, "the next connection")
         around.sources[-1].opened.wait(10)
@@ -391,7 +390,7 @@ def test_a_camera_for_which_the_system_gives_no_thread_is_tried_again(
             raise RuntimeError("can't start new thread")
         start(self)
 
-    monkeypatch.setattr(reader.CameraReader, "start", refused_once)
+    monkeypatch.setattr(camera_thread.CameraThread, "start", refused_once)
     around.assign(camera())
     around.until(lambda: around.states()[:1] == ["unreachable"], "what is wrong")
     around.grant(around.question())

@@ -1,4 +1,4 @@
-"""A thread that keeps one camera open and its newest frame at hand.
+"""A thread that keeps one camera open and its newest frame at hand; and those that are to end.
 
 Retry lives here and nowhere else: a source opens, reads and raises. The thread never waits for a reader:
 a newer frame replaces the one that nobody has asked for, and the counters say why each was let go.
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from streamer.errors import ConfigError, SourceEnded, SourceError
+from streamer.errors import CapacityError, ConfigError, SourceEnded, SourceError
 from streamer.ipc.counters import Block
 from streamer.ipc.messages import CameraState, CaptureCamera
 from streamer.logs import redact
@@ -22,11 +22,13 @@ from streamer.sources.retry import Backoff
 log = logging.getLogger(__name__)
 
 # Cameras that begin together do not all come due together: their turns are spread by the golden ratio.
-SPREAD = 0.618
+GOLDEN_RATIO = 0.618
+OVERDUE_S = 30.0  # beyond the deadlines of the camera's own open and read
+MAX_OVERDUE = 4  # threads that do not end; with so many the process is replaced
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldFrame:
     """A decoded frame, its place in the epoch, and the opening of the source it is from."""
 
     decoded: Decoded
@@ -45,7 +47,7 @@ class StateChange:
     info: SourceInfo | None = None
 
 
-class CameraReader(threading.Thread):
+class CameraThread(threading.Thread):
     """Calls `wake` when there is a state to announce or a frame that was waited for."""
 
     def __init__(self, camera: CaptureCamera, counters: Block, wake: Callable[[], None]) -> None:
@@ -54,15 +56,15 @@ class CameraReader(threading.Thread):
         self._counters = counters
         self._wake = wake
         self._lock = threading.Lock()
-        self._taken = threading.Condition(self._lock)
-        self._held: Held | None = None
+        self._released = threading.Condition(self._lock)
+        self._held: HeldFrame | None = None
         self._newest: Decoded | None = None
-        self._wanted = False
-        self._ringless = False  # its opening was refused a ring
+        self._requested = False
+        self._ring_refused = False  # to its opening
         self._retired = False
         self._changes: list[StateChange] = []
-        self._logged = ""
-        self._traced = ""
+        self._logged_state = ""
+        self._logged_traceback = ""
         self._ending = threading.Event()
         self._source: Source | None = None
         self._opening = 0
@@ -76,37 +78,37 @@ class CameraReader(threading.Thread):
             changes, self._changes = self._changes, []
         return changes
 
-    def want(self, wanted: bool) -> None:
-        """Whether a demand is out: then a new frame wakes the main thread."""
+    def set_requested(self, requested: bool) -> None:
+        """Whether a frame is requested: then a new one wakes the main thread."""
         with self._lock:
-            self._wanted = wanted
+            self._requested = requested
 
-    def hand(self, opening: int, give: Callable[[Held], str]) -> bool:
-        """Let `give` pass on the held frame of `opening`; it returns "" or why it dropped the frame.
+    def send_held(self, opening: int, send: Callable[[HeldFrame], str]) -> bool:
+        """Let `send` pass on the held frame of `opening`; it returns "" or why it dropped the frame.
 
-        Returns whether it was passed on: who asked for a frame that was dropped waits for one still. The
-        thread goes on decoding while `give` converts.
+        Returns whether it was passed on: the request of a frame that was dropped still stands. The thread
+        goes on decoding while `send` converts.
         """
         with self._lock:
             held = self._held
             if held is None or held.opening != opening:
                 return False
             self._held = None
-            self._taken.notify_all()
-        reason = give(held)
+            self._released.notify_all()
+        reason = send(held)
         with self._lock, self._counters.writing() as words:
             words[self._counters.at["held"]] -= 1
             words[self._counters.at[f"drop_{reason}" if reason else "handed"]] += 1
         return not reason
 
-    def without_ring(self, opening: int, refused: bool) -> None:
+    def set_ring_refused(self, opening: int, refused: bool) -> None:
         """Whether `opening` was refused a ring: then frames of a live source are let go as they come."""
         with self._lock:
             if opening != self._opening or not self.camera.realtime:
                 return  # a source that is not live waits with the frame that it has
-            self._ringless = refused
+            self._ring_refused = refused
             if refused:
-                self._drop_held("no_storage")
+                self._drop_held_locked("no_storage")
 
     def set_generation(self, generation: int) -> None:
         with self._lock, self._counters.writing() as words:
@@ -119,7 +121,7 @@ class CameraReader(threading.Thread):
     def stop(self) -> None:
         self._ending.set()
         with self._lock:
-            self._taken.notify_all()
+            self._released.notify_all()
         source = self._source
         if source is not None:
             source.close()
@@ -127,7 +129,7 @@ class CameraReader(threading.Thread):
     def retire(self) -> None:
         """Stop, and leave the counters from now on: the camera's row may be another's, whenever this ends."""
         with self._lock:
-            self._drop_held("closed")
+            self._drop_held_locked("closed")
             self._retired = True
         self.stop()
 
@@ -136,36 +138,36 @@ class CameraReader(threading.Thread):
     def run(self) -> None:
         backoff = Backoff()
         while not self._ending.is_set():
-            self._say("connecting", "")
+            self._set_state("connecting", "")
             self._live_since_s = None
             try:
-                self._watch()
+                self._run_source()
             except SourceEnded as end:
-                self._say("ended", str(end))
+                self._set_state("ended", str(end))
                 return
             except SourceError as error:
                 self._pause_after(error, backoff)
             except ConfigError as error:  # nothing that another try could mend
-                self._say("unreachable", str(error))
+                self._set_state("unreachable", str(error))
                 return
             except Exception as error:  # a thread that ended here would leave the camera dark for good
                 text = f"unexpected {type(error).__name__}: {redact(str(error))}"
-                if text != self._traced and not self._ending.is_set():  # once, not at every try
-                    self._traced = text
+                if text != self._logged_traceback and not self._ending.is_set():  # once, not at every try
+                    self._logged_traceback = text
                     log.exception("camera %s: %s", self.camera.name, text)
                 self._pause_after(SourceError(f"{text} (the log has more)"), backoff)
             finally:
-                self._let_go("closed")
+                self._drop_held("closed")
 
     def _pause_after(self, error: SourceError, backoff: Backoff) -> None:
         if self._ending.is_set():
             return
         live_s = time.monotonic() - self._live_since_s if self._live_since_s is not None else 0.0
         pause_s = backoff.after(error, live_s)
-        self._say(error.state, f"{error}; next try in {pause_s:.0f} s")
+        self._set_state(error.state, f"{error}; next try in {pause_s:.0f} s")
         self._ending.wait(pause_s)
 
-    def _watch(self) -> None:
+    def _run_source(self) -> None:
         """One opening of the source, until it fails or ends."""
         camera = self.camera
         source = create_source(
@@ -185,32 +187,32 @@ class CameraReader(threading.Thread):
                 return  # nobody waits for it any more
             self._live_since_s = time.monotonic()
             info = replace(info, width=first.width, height=first.height)
-            self._begin(info)
+            self._begin_epoch(info)
             frame_id, loop = 0, first.loop
-            self._offer(first, frame_id)
+            self._hold(first, frame_id)
             while not self._ending.is_set():
                 decoded = source.read()
                 if decoded.loop != loop or (decoded.width, decoded.height) != (info.width, info.height):
                     info = replace(info, width=decoded.width, height=decoded.height)
                     loop, frame_id = decoded.loop, -1
-                    self._let_go("closed")
-                    self._begin(info)
+                    self._drop_held("closed")
+                    self._begin_epoch(info)
                 frame_id += 1
-                self._offer(decoded, frame_id)
+                self._hold(decoded, frame_id)
         finally:
             self._source = None
             source.close()
 
-    def _begin(self, info: SourceInfo) -> None:
+    def _begin_epoch(self, info: SourceInfo) -> None:
         """A new epoch: announce it. Its frames are handed over once it has its ring."""
         with self._lock:
             self._opening += 1
-            self._ringless = False  # it asks for one
+            self._ring_refused = False  # it asks for one
             self._next_due_ns = None
         sized = f"{info.width}x{info.height}"
-        self._say("live", f"{info.codec} {sized}" if info.codec else sized, info)
+        self._set_state("live", f"{info.codec} {sized}" if info.codec else sized, info)
 
-    def _offer(self, decoded: Decoded, frame_id: int) -> None:
+    def _hold(self, decoded: Decoded, frame_id: int) -> None:
         due = self._due(decoded.media_ns)
         self._newest = decoded
         with self._lock:
@@ -224,42 +226,42 @@ class CameraReader(threading.Thread):
                 elif not due:
                     words[at["drop_not_due"]] += 1
                     return
-                elif self._ringless:
+                elif self._ring_refused:
                     words[at["drop_no_storage"]] += 1
                     return
                 else:
                     words[at["held"]] += 1
             # A waiting frame is replaced also by one that was not due: what is taken is the newest.
-            self._held = Held(decoded, frame_id, self._opening)
-            wake = self._wanted
+            self._held = HeldFrame(decoded, frame_id, self._opening)
+            wake = self._requested
         if wake:
             self._wake()
         if not self.camera.realtime:
-            self._wait_until_taken()
+            self._wait_until_released()
 
-    def _wait_until_taken(self) -> None:
+    def _wait_until_released(self) -> None:
         """A source that is not live waits for inference instead of dropping."""
         with self._lock:
             while self._held is not None and not self._ending.is_set():
-                self._taken.wait(0.5)
+                self._released.wait(0.5)
 
     def _due(self, media_ns: int) -> bool:
         if self.camera.fps <= 0:
             return True
         step_ns = int(1e9 / self.camera.fps)
         if self._next_due_ns is None or media_ns > self._next_due_ns + 2 * step_ns:
-            self._next_due_ns = media_ns + int(step_ns * (self.camera.row * SPREAD % 1.0 or 1.0))
+            self._next_due_ns = media_ns + int(step_ns * (self.camera.row * GOLDEN_RATIO % 1.0 or 1.0))
             return True
         if media_ns < self._next_due_ns - step_ns // 10:
             return False
         self._next_due_ns += step_ns
         return True
 
-    def _let_go(self, reason: str) -> None:
-        with self._lock:
-            self._drop_held(reason)
-
     def _drop_held(self, reason: str) -> None:
+        with self._lock:
+            self._drop_held_locked(reason)
+
+    def _drop_held_locked(self, reason: str) -> None:
         """With the lock held."""
         if self._held is None or self._retired:
             return
@@ -268,14 +270,65 @@ class CameraReader(threading.Thread):
             words[self._counters.at["held"]] -= 1
             words[self._counters.at[f"drop_{reason}"]] += 1
 
-    def _say(self, state: CameraState, detail: str, info: SourceInfo | None = None) -> None:
+    def _set_state(self, state: CameraState, detail: str, info: SourceInfo | None = None) -> None:
         with self._lock:
             if self._retired:
                 return
             self._changes.append(StateChange(state, detail, time.time_ns(), self._opening, info))
         text = f"{state} {detail}".rstrip()
-        if text != self._logged:  # not at every turn of a short clip that loops
-            self._logged = text
+        if text != self._logged_state:  # not at every turn of a short clip that loops
+            self._logged_state = text
             level = logging.INFO if state in ("live", "connecting", "ended") else logging.WARNING
             log.log(level, "camera %s: %s", self.camera.name, text)
         self._wake()
+
+
+class RetiredThreads:
+    """Threads of cameras that were changed or removed, until they have ended.
+
+    Nobody waits for them: one that hangs in a read would hold up the other cameras of its process. A process
+    in which several never end is to be replaced, since each keeps its memory and its connection. Times are
+    monotonic seconds, given by the caller.
+    """
+
+    def __init__(self) -> None:
+        self._since_s: dict[CameraThread, float] = {}
+        self._overdue: set[CameraThread] = set()
+
+    def add(self, thread: CameraThread, now_s: float) -> None:
+        """Ask it to end; it does nothing for its camera any more."""
+        thread.retire()
+        if thread.is_alive():
+            self._since_s[thread] = now_s
+
+    def last_of(self, camera: str) -> CameraThread | None:
+        """The one of `camera` that was retired last and has not ended: it may still be connected."""
+        return next((t for t in reversed(self._since_s) if t.camera.name == camera and t.is_alive()), None)
+
+    @property
+    def overdue(self) -> list[str]:
+        """The cameras whose threads should have ended long ago."""
+        return sorted(thread.camera.name for thread in self._overdue)
+
+    @property
+    def threads(self) -> list[CameraThread]:
+        return list(self._since_s)
+
+    def reap(self, now_s: float) -> None:
+        """Forget those that have ended. Raises CapacityError when too many never do."""
+        for thread, since_s in list(self._since_s.items()):
+            camera = thread.camera
+            if not thread.is_alive():
+                del self._since_s[thread]
+                self._overdue.discard(thread)
+            elif (
+                thread not in self._overdue
+                and now_s - since_s > camera.open_timeout_s + camera.read_timeout_s + OVERDUE_S
+            ):
+                self._overdue.add(thread)
+                log.error("camera %s: its thread was told to stop and does not end", camera.name)
+        if len(self._overdue) >= MAX_OVERDUE:
+            raise CapacityError(
+                f"{len(self._overdue)} threads of cameras that were changed or removed do not end "
+                f"({', '.join(self.overdue)}): this process is replaced"
+            )

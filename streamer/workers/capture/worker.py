@@ -1,7 +1,7 @@
 """The capture worker: a few cameras, each on its own thread, and the one thread that hands frames over.
 
 All messages and all ring bookkeeping happen on the main thread. A frame is converted only when an
-inference worker has a demand out for its camera: nothing is scaled for nobody.
+inference worker has requested a frame of its camera: nothing is scaled for nobody.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ from streamer.ipc.messages import (
     SourceState,
     WorkerStatus,
 )
-from streamer.workers.capture.camera_thread import CameraReader, Held, StateChange
-from streamer.workers.capture.retired import Retired
+from streamer.workers.capture.camera_thread import CameraThread, HeldFrame, RetiredThreads, StateChange
 from streamer.workers.capture.ring_request import RingRequest
 from streamer.workers.rate import Rate
 
@@ -51,29 +50,29 @@ JPEG_QUALITY = 88
 # A changed camera is opened when its old thread has ended, since many cameras serve few at a time, but does
 # not wait for longer than this; and so long after a thread that the system did not give.
 HANDOVER_S = 3.0
-RETELL_S = 10.0  # a live camera that was not asked for is told of again, which makes inference ask anew
+RESEND_STATE_S = 10.0  # of a live camera of which no frame was requested: inference then requests anew
 
 
 class _Camera:
     """The main thread's side of one camera."""
 
-    def __init__(self, config: CaptureCamera, row: int, reader: CameraReader) -> None:
+    def __init__(self, config: CaptureCamera, row: int, thread: CameraThread) -> None:
         self.config = config
         self.row = row
-        self.reader = reader
-        self.follows: CameraReader | None = None  # its predecessor, while that has not ended
+        self.thread = thread
+        self.predecessor: CameraThread | None = None  # its thread before, while that has not ended
         self.started = False
         self.start_by_s = 0.0  # it is started then, or when its predecessor has ended
-        self.request: RingRequest | None = None  # of the present opening
-        self.told_s = 0.0  # when inference was told the state, or last asked for a frame; 0: not yet
+        self.ring_request: RingRequest | None = None  # of the present opening
+        self.state_sent_s = 0.0  # or a frame of it was last requested; 0: not yet
         self.ring: RingWriter | None = None
         self.ring_path = ""
         self.epoch = 0
         self.opening = -1  # the opening that the ring belongs to
-        self.demand: FrameRequest | None = None
+        self.frame_request: FrameRequest | None = None
         self.state: SourceState | None = None
         self.decoding = Rate()
-        self.odd = ""  # why a frame of it could last not be converted
+        self.conversion_error = ""  # why a frame of it could last not be converted
 
 
 class CaptureWorker:
@@ -84,7 +83,7 @@ class CaptureWorker:
         self.name = name
         self._counters = FrameCounters.attach(shared_dir / COUNTERS_FILE)
         self._cameras: dict[str, _Camera] = {}
-        self._retired = Retired()
+        self._retired = RetiredThreads()
         self._assigned = False
         self._next_hello_s = 0.0
         self._next_status_s = 0.0
@@ -110,49 +109,49 @@ class CaptureWorker:
         for camera in self._cameras.values():
             if not camera.started:
                 self._start(camera, now_s)
-            for change in camera.reader.changes():
-                self._announce(camera, change)
-            if camera.request is not None and camera.request.due(now_s):
-                self._supervisor.send(camera.request.question)
-            self._serve(camera)
+            for change in camera.thread.changes():
+                self._on_state_change(camera, change)
+            if camera.ring_request is not None and camera.ring_request.due(now_s):
+                self._supervisor.send(camera.ring_request.message)
+            self._send_frame(camera)
         if now_s >= self._next_status_s:
-            self._report(now_s)
+            self._send_status(now_s)
 
     def close(self) -> None:
-        readers = [camera.reader for camera in self._cameras.values() if camera.started]
-        for reader in readers:
-            reader.stop()
+        threads = [camera.thread for camera in self._cameras.values() if camera.started]
+        for thread in threads:
+            thread.stop()
         deadline_s = time.monotonic() + 3.0
-        for reader in [*readers, *self._retired.readers]:
-            reader.join(max(0.0, deadline_s - time.monotonic()))
-            if reader.is_alive():
-                log.warning("camera %s did not close in time", reader.camera.name)
+        for thread in [*threads, *self._retired.threads]:
+            thread.join(max(0.0, deadline_s - time.monotonic()))
+            if thread.is_alive():
+                log.warning("camera %s did not close in time", thread.camera.name)
         self._bus.close()
 
     # ---- messages
 
     def _handle(self, message: object) -> None:
         if isinstance(message, FrameRequest):
-            self._demanded(message)
+            self._frame_requested(message)
         elif isinstance(message, CaptureAssignment):
             self._assign(message)
         elif isinstance(message, RingAllocated):
-            self._grant(message)
+            self._ring_allocated(message)
         elif isinstance(message, RingRefused):
-            self._refused(message)
+            self._ring_refused(message)
         elif isinstance(message, Reclaim):
             self._reclaim(message)
         elif isinstance(message, SnapshotRequest):
-            self._picture(message)
+            self._snapshot(message)
 
     def _assign(self, assignment: CaptureAssignment) -> None:
         """Become what is asked; a camera whose entry is unchanged is not touched."""
         self._assigned = True
-        wanted = {camera.name: camera for camera in assignment.cameras}
+        configs = {camera.name: camera for camera in assignment.cameras}
         for name in list(self._cameras):
-            if wanted.get(name) != self._cameras[name].config:
+            if configs.get(name) != self._cameras[name].config:
                 self._remove(name)
-        for name, config in wanted.items():
+        for name, config in configs.items():
             if name not in self._cameras:
                 self._add(config)
         self._supervisor.send(Ready(self.name, assignment.rev))
@@ -160,70 +159,70 @@ class CaptureWorker:
     def _add(self, config: CaptureCamera) -> None:
         if config.infer_worker not in self._infer:
             self._infer[config.infer_worker] = self._bus.connect(config.infer_worker, self.name)
-        reader = CameraReader(config, self._counters.capture(config.row), self._wake)
-        camera = self._cameras[config.name] = _Camera(config, config.row, reader)
+        thread = CameraThread(config, self._counters.capture(config.row), self._wake)
+        camera = self._cameras[config.name] = _Camera(config, config.row, thread)
         now_s = time.monotonic()
-        camera.follows = self._retired.last_of(config.name)
-        camera.start_by_s = now_s + HANDOVER_S if camera.follows is not None else 0.0
+        camera.predecessor = self._retired.last_of(config.name)
+        camera.start_by_s = now_s + HANDOVER_S if camera.predecessor is not None else 0.0
         self._start(camera, now_s)
 
     def _start(self, camera: _Camera, now_s: float) -> None:
         """Start its thread as soon as its predecessor has ended, or will not do so soon."""
-        if now_s < camera.start_by_s and (camera.follows is None or camera.follows.is_alive()):
+        if now_s < camera.start_by_s and (camera.predecessor is None or camera.predecessor.is_alive()):
             return
-        camera.follows = None
+        camera.predecessor = None
         try:
-            camera.reader.start()
+            camera.thread.start()
         except RuntimeError as error:  # no thread to be had from the system
             camera.start_by_s = now_s + HANDOVER_S
             if camera.state is None:
                 text = f"{error}: raise TasksMax of the service, or the limit of processes"
                 log.error("camera %s: unreachable %s", camera.config.name, text)
-                self._say(camera, SourceState(camera.config.name, "unreachable", text, time.time_ns()))
+                self._set_state(camera, SourceState(camera.config.name, "unreachable", text, time.time_ns()))
             return
         camera.started = True
 
     def _remove(self, name: str) -> None:
         """Never waits: the thread may hang in a read, and the other cameras have frames to hand over."""
         camera = self._cameras.pop(name)
-        self._retired.add(camera.reader, time.monotonic())
+        self._retired.add(camera.thread, time.monotonic())
         self._counters.release_capture(camera.row)
 
-    def _grant(self, grant: RingAllocated) -> None:
-        camera = self._cameras.get(grant.camera)
-        request = camera.request if camera is not None else None
-        if camera is None or request is None or request.opening != grant.opening:
+    def _ring_allocated(self, ring: RingAllocated) -> None:
+        camera = self._cameras.get(ring.camera)
+        request = camera.ring_request if camera is not None else None
+        if camera is None or request is None or request.opening != ring.opening:
             return
         try:
-            memory = RingMemory.attach(Path(grant.path), grant.slots, grant.width, grant.height)
+            memory = RingMemory.attach(Path(ring.path), ring.slots, ring.width, ring.height)
         except StorageError as error:
-            self._supervisor.send(CameraWarning(self.name, grant.camera, str(error)))
-            self._refused(RingRefused(grant.camera, grant.opening, str(error)))
+            self._supervisor.send(CameraWarning(self.name, ring.camera, str(error)))
+            self._ring_refused(RingRefused(ring.camera, ring.opening, str(error)))
             return
-        camera.ring = RingWriter(memory, grant.generation)
-        camera.reader.set_generation(grant.generation)
-        camera.ring_path = grant.path
-        camera.epoch = grant.epoch
-        camera.opening = grant.opening
-        camera.reader.without_ring(grant.opening, False)
+        camera.ring = RingWriter(memory, ring.generation)
+        camera.thread.set_generation(ring.generation)
+        camera.ring_path = ring.path
+        camera.epoch = ring.epoch
+        camera.opening = ring.opening
+        camera.thread.set_ring_refused(ring.opening, False)
         at_ns = time.time_ns() if request.refusal else request.live.at_ns
-        request.granted, request.refusal = True, ""
-        self._say(camera, msgspec.structs.replace(request.live, epoch=grant.epoch, at_ns=at_ns))
+        request.allocated, request.refusal = True, ""
+        self._set_state(camera, msgspec.structs.replace(request.live, epoch=ring.epoch, at_ns=at_ns))
 
-    def _refused(self, refusal: RingRefused) -> None:
+    def _ring_refused(self, refusal: RingRefused) -> None:
         """There is no room for its ring: that is the camera's state until there is."""
         camera = self._cameras.get(refusal.camera)
-        request = camera.request if camera is not None else None
+        request = camera.ring_request if camera is not None else None
         if camera is None or request is None or request.opening != refusal.opening:
             return
-        news = request.refused(refusal.text, time.monotonic())
+        is_new = request.refused(refusal.text, time.monotonic())
         camera.ring = None  # of the opening before: what it takes may be what is lacking
-        camera.reader.without_ring(refusal.opening, True)
-        if news:
+        camera.thread.set_ring_refused(refusal.opening, True)
+        if is_new:
             log.error("camera %s: no_storage %s", refusal.camera, refusal.text)
             detail = f"{refusal.text}; it is asked for again until there is room"
-            at_ns = time.time_ns()
-            self._say(camera, SourceState(refusal.camera, "no_storage", detail, at_ns, epoch=camera.epoch))
+            state = SourceState(refusal.camera, "no_storage", detail, time.time_ns(), epoch=camera.epoch)
+            self._set_state(camera, state)
 
     def _reclaim(self, message: Reclaim) -> None:
         camera = self._cameras.get(message.camera)
@@ -232,39 +231,39 @@ class CaptureWorker:
         self._counters.release_handed(camera.row)
         if camera.ring is not None:
             camera.ring.reclaim(message.generation)
-        camera.reader.set_generation(message.generation)
-        demand = camera.demand
-        if demand is not None and demand.generation < message.generation:
-            camera.demand = None
-            camera.reader.want(False)
-        self._tell_infer(camera)
+        camera.thread.set_generation(message.generation)
+        request = camera.frame_request
+        if request is not None and request.generation < message.generation:
+            camera.frame_request = None
+            camera.thread.set_requested(False)
+        self._send_state(camera)
 
-    def _demanded(self, demand: FrameRequest) -> None:
-        camera = self._cameras.get(demand.camera)
+    def _frame_requested(self, request: FrameRequest) -> None:
+        camera = self._cameras.get(request.camera)
         if camera is None:
             return
         if camera.ring is not None:
-            camera.ring.release(demand.generation, demand.slots)
-        camera.told_s = time.monotonic()
-        if demand.want:
-            camera.demand = demand
-            camera.reader.want(True)
-            self._serve(camera)
+            camera.ring.release(request.generation, request.slots)
+        camera.state_sent_s = time.monotonic()
+        if request.want:
+            camera.frame_request = request
+            camera.thread.set_requested(True)
+            self._send_frame(camera)
 
     # ---- frames
 
-    def _serve(self, camera: _Camera) -> None:
-        """Hand the newest frame over if one is wanted and there."""
+    def _send_frame(self, camera: _Camera) -> None:
+        """Send the newest frame if one is requested and there."""
         ring = camera.ring
-        demand = camera.demand
-        # A demand from after a reclaim that has not reached us yet waits for it (frame_ring.py, clause 5).
-        if ring is None or demand is None or demand.generation > ring.generation:
+        request = camera.frame_request
+        # A request from after a reclaim that has not reached us yet waits for it (frame_ring.py, clause 5).
+        if ring is None or request is None or request.generation > ring.generation:
             return
-        if camera.reader.hand(camera.opening, lambda held: self._convert(camera, ring, held)):
-            camera.demand = None
-            camera.reader.want(False)
+        if camera.thread.send_held(camera.opening, lambda held: self._convert_and_send(camera, ring, held)):
+            camera.frame_request = None
+            camera.thread.set_requested(False)
 
-    def _convert(self, camera: _Camera, ring: RingWriter, held: Held) -> str:
+    def _convert_and_send(self, camera: _Camera, ring: RingWriter, held: HeldFrame) -> str:
         slot = ring.acquire()
         if slot is None:
             return "no_slot"
@@ -274,8 +273,8 @@ class CaptureWorker:
             decoded.write_bgr(pixels)
         except Exception as error:  # one camera's odd picture must not end the process of four
             text = f"{type(error).__name__}: {error}"
-            if text != camera.odd:  # never once a frame
-                camera.odd = text
+            if text != camera.conversion_error:  # never once a frame
+                camera.conversion_error = text
                 log.exception("camera %s: a frame could not be converted", camera.config.name)
             return "damaged"
         sent = self._infer[camera.config.infer_worker].send(
@@ -299,9 +298,9 @@ class CaptureWorker:
         ring.lease(slot)
         return ""
 
-    # ---- what others are told
+    # ---- states, snapshots, status
 
-    def _announce(self, camera: _Camera, change: StateChange) -> None:
+    def _on_state_change(self, camera: _Camera, change: StateChange) -> None:
         info = change.info
         state = SourceState(
             camera=camera.config.name,
@@ -314,35 +313,35 @@ class CaptureWorker:
             codec=info.codec if info else "",
         )
         if info is None:
-            camera.request = None
-            self._say(camera, state)
+            camera.ring_request = None
+            self._set_state(camera, state)
             return
         # It is live, and said to be, when its frames can be handed over: that takes a ring.
         width, height = fit(info.width, info.height, camera.config.analysis_width)
-        question = AllocateRing(self.name, camera.config.name, width, height, change.opening)
-        camera.request = RingRequest(question, state)
+        message = AllocateRing(self.name, camera.config.name, width, height, change.opening)
+        camera.ring_request = RingRequest(message, state)
 
-    def _say(self, camera: _Camera, state: SourceState) -> None:
+    def _set_state(self, camera: _Camera, state: SourceState) -> None:
         camera.state = state
         self._supervisor.send(state)
-        self._tell_infer(camera)
+        self._send_state(camera)
 
-    def _tell_infer(self, camera: _Camera) -> None:
-        """The state becomes an event there; the last one is told again to a new inference worker."""
+    def _send_state(self, camera: _Camera) -> None:
+        """The state becomes an event there; the last one is sent again to a new inference worker."""
         if camera.state is not None:
-            told = self._infer[camera.config.infer_worker].send(camera.state)
-            camera.told_s = time.monotonic() if told else 0.0
+            sent = self._infer[camera.config.infer_worker].send(camera.state)
+            camera.state_sent_s = time.monotonic() if sent else 0.0
 
-    def _tell_again(self, camera: _Camera, now_s: float) -> None:
+    def _resend_state(self, camera: _Camera, now_s: float) -> None:
         """What did not get through, or may have been lost on its way to inference: it asks for no frame, or
         waits for one while it has all the slots."""
         live = camera.state is not None and camera.state.state == "live"
-        if not camera.told_s or (live and now_s - camera.told_s > RETELL_S):
-            self._tell_infer(camera)
+        if not camera.state_sent_s or (live and now_s - camera.state_sent_s > RESEND_STATE_S):
+            self._send_state(camera)
 
-    def _picture(self, request: SnapshotRequest) -> None:
+    def _snapshot(self, request: SnapshotRequest) -> None:
         camera = self._cameras.get(request.camera)
-        newest = camera.reader.newest() if camera else None
+        newest = camera.thread.newest() if camera else None
         if newest is None:
             state = camera.state.state if camera and camera.state else "not captured here"
             self._supervisor.send(Snapshot(request.request, request.camera, b"", f"the camera is {state}"))
@@ -353,15 +352,15 @@ class CaptureWorker:
             ok, jpeg = cv2.imencode(".jpg", newest.image(request.width), quality)
             if ok:
                 error, content = "", jpeg.tobytes()
-        except Exception:  # as in _convert
+        except Exception:  # as in _convert_and_send
             log.exception("camera %s: %s", request.camera, error)
         self._supervisor.send(Snapshot(request.request, request.camera, content, error))
 
-    def _report(self, now_s: float) -> None:
+    def _send_status(self, now_s: float) -> None:
         self._next_status_s = now_s + STATUS_EVERY_S
         cameras = {}
         for name, camera in self._cameras.items():
-            self._tell_again(camera, now_s)
+            self._resend_state(camera, now_s)
             camera.decoding.read(self._counters.balance(camera.row).decoded, now_s)
             leased = camera.ring.leased if camera.ring else 0
             cameras[name] = {"fps_decoded": round(camera.decoding.per_s, 2), "leased": leased}

@@ -12,8 +12,8 @@ from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.messages import CaptureCamera
 from streamer.sources import retry
 from streamer.sources.base import create_source
-from streamer.workers.capture import camera_thread as reading
-from streamer.workers.capture.camera_thread import CameraReader, StateChange
+from streamer.workers.capture import camera_thread
+from streamer.workers.capture.camera_thread import CameraThread, StateChange
 from tests.clips import make_clip
 from tests.patience import patient
 
@@ -28,16 +28,16 @@ def test_a_short_clip_that_loops_is_logged_once_and_told_at_every_turn(
     looped = threading.Event()
 
     def wake() -> None:
-        told.extend(reader.changes())
+        told.extend(thread.changes())
         if len([change for change in told if change.state == "live"]) >= 3:
             looped.set()
 
-    reader = CameraReader(camera, counters.capture(0), wake)
+    thread = CameraThread(camera, counters.capture(0), wake)
     with caplog.at_level(logging.INFO, "streamer.workers.capture.camera_thread"):
-        reader.start()
+        thread.start()
         assert looped.wait(patient(20))
-        reader.stop()
-        reader.join(patient(10))
+        thread.stop()
+        thread.join(patient(10))
     logged = [record.getMessage() for record in caplog.records]
     assert logged == ["camera gate: connecting", "camera gate: live h264 320x180"]
 
@@ -55,7 +55,7 @@ def test_an_error_that_nobody_foresaw_is_the_camera_s_state_and_it_is_opened_aga
             raise RuntimeError("no room for rtsp://admin:canary@10.0.0.5/live")
         return create_source(url, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(reading, "create_source", create)
+    monkeypatch.setattr(camera_thread, "create_source", create)
     monkeypatch.setattr(retry, "FIRST_S", 0.01)
     counters = FrameCounters.create(tmp_path / COUNTERS_FILE)
     camera = CaptureCamera("gate", 0, str(clip), "infer-0", 64, 0.0, True, True, 5.0, 5.0)
@@ -63,16 +63,16 @@ def test_an_error_that_nobody_foresaw_is_the_camera_s_state_and_it_is_opened_aga
     live = threading.Event()
 
     def wake() -> None:
-        told.extend(reader.changes())
+        told.extend(thread.changes())
         if told and told[-1].state == "live":
             live.set()
 
-    reader = CameraReader(camera, counters.capture(0), wake)
+    thread = CameraThread(camera, counters.capture(0), wake)
     with caplog.at_level(logging.ERROR, "streamer.workers.capture.camera_thread"):
-        reader.start()
+        thread.start()
         assert live.wait(20)
-        reader.stop()
-        reader.join(10)
+        thread.stop()
+        thread.join(10)
     said = [(change.state, change.detail.split(";")[0]) for change in told[:4]]
     why = "unexpected RuntimeError: no room for rtsp://***@10.0.0.5/live (the log has more)"
     assert said == [("connecting", ""), ("unreachable", why)] * 2
