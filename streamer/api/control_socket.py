@@ -6,9 +6,11 @@ A UNIX stream socket, 0660, group `streamer` where there is one. One JSON object
     <- {"ok": true, "result": {"config_rev": 12}}
     <- {"ok": false, "error": "one line", "exit_code": 3}
 
+A client may send several requests without waiting; they are answered in their order.
+
 The server lives in the supervisor's single thread and never waits: what is half-read or half-written stays
-with its connection until the next poll(). Clients, bytes and time are bounded, so that a peer that never
-reads, never ends its line or never leaves costs one place and nothing else.
+with its connection until the next poll(). Clients, bytes, requests a turn and time are bounded, so that a
+peer that never reads, never ends its line, never stops asking or never leaves costs one place and no more.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import selectors
 import socket
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 GROUP = "streamer"
 MAX_PATH = 107  # bytes of a UNIX socket path that the kernel takes
 MAX_CLIENTS = 32
+MAX_REQUESTS_A_TURN = 64  # of one client, answered in one poll()
 MAX_REQUEST = 256 << 10  # bytes of a line to the server
 MAX_REPLY = 32 << 20  # bytes of a line back: a full-size picture in base64
 CHUNK = 64 << 10
@@ -93,9 +96,18 @@ class ControlServer:
         """One epoll descriptor that stands for all: readable when any connection can be read or written."""
         return [self._selector.fileno()]
 
-    def poll(self) -> list[Request]:
-        """Take, read and write what can be without waiting; return the requests that are complete."""
-        requests: list[Request] = []
+    def poll(self) -> Iterator[Request]:
+        """Take, read and write what can be without waiting, then yield the requests that are complete.
+
+        A client's next request is yielded in the same turn if the one before has its answer by then, at most
+        MAX_REQUESTS_A_TURN of each.
+        """
+        self._exchange()
+        for connection in list(self._connections.values()):
+            yield from self._requests_of(connection)
+        self._drop_late()
+
+    def _exchange(self) -> None:
         self._resume()
         for key, events in self._selector.select(timeout=0):
             if key.fileobj is self._listener:
@@ -106,12 +118,15 @@ class ControlServer:
                 self._read(connection)
             if events & selectors.EVENT_WRITE and connection.socket.fileno() in self._connections:
                 self._write(connection)
-        for connection in list(self._connections.values()):
+
+    def _requests_of(self, connection: _Connection) -> Iterator[Request]:
+        for _ in range(MAX_REQUESTS_A_TURN):
+            if self._connections.get(connection.socket.fileno()) is not connection:
+                return  # it has gone, perhaps while its last answer was written
             request = self._next_request(connection)
-            if request is not None:
-                requests.append(request)
-        self._drop_late()
-        return requests
+            if request is None:
+                return
+            yield request
 
     def close(self) -> None:
         """Send what fits at once, close all, and take the socket file away."""

@@ -239,7 +239,7 @@ def test_without_descriptors_clients_wait_and_the_loop_does_not_spin(
         os.close(lowest_free)
         resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, before[1]))
         try:
-            assert server.poll() == []
+            assert not list(server.poll())
             assert not select.select(server.filenos(), [], [], 0)[0], "the loop may sleep"
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
@@ -270,6 +270,62 @@ def test_an_answer_that_is_none_of_ours_is_said_so(path: Path) -> None:
         with pytest.raises(ControlError, match="not this version"):
             call(path, "ping")
         thread.join()
+
+
+@pytest.fixture
+def server(path: Path) -> Iterator[ControlServer]:
+    """One that is polled by the test itself."""
+    server = ControlServer(path)
+    yield server
+    server.close()
+
+
+def accepted(server: ControlServer, path: Path) -> socket.socket:
+    client, before = connected(path), len(server._connections)
+    until(lambda: not list(server.poll()) and len(server._connections) > before)
+    return client
+
+
+def answer_one_turn(server: ControlServer) -> list[str]:
+    """The operations that one turn of the loop has answered."""
+    answered = []
+    for request in server.poll():
+        echo(request)
+        answered.append(request.op)
+    return answered
+
+
+def test_all_requests_that_wait_are_answered_in_one_turn_up_to_a_limit(
+    server: ControlServer, path: Path
+) -> None:
+    """One a turn took as many turns as there were requests."""
+    ops = [str(number) for number in range(control.MAX_REQUESTS_A_TURN + 5)]
+    with accepted(server, path) as client, accepted(server, path) as other:
+        client.sendall(b"".join(b'{"op": "%s"}\n' % op.encode() for op in ops))
+        other.sendall(b'{"op": "other"}\n')
+        assert answer_one_turn(server) == [*ops[: control.MAX_REQUESTS_A_TURN], "other"]
+        assert answer_one_turn(server) == ops[control.MAX_REQUESTS_A_TURN :]
+        with client.makefile("rb") as file:
+            assert [json.loads(file.readline())["result"]["op"] for _ in ops] == ops
+
+
+def test_requests_behind_one_that_is_answered_later_wait_for_it(server: ControlServer, path: Path) -> None:
+    with accepted(server, path) as client:
+        client.sendall(b'{"op": "slow"}\n{"op": "quick"}\n')
+        (slow,) = server.poll()
+        assert not list(server.poll())
+        echo(slow)
+        assert answer_one_turn(server) == ["quick"]
+
+
+def test_a_client_that_left_has_none_of_its_other_requests_done(server: ControlServer, path: Path) -> None:
+    with accepted(server, path) as client:
+        client.sendall(b'{"op": "a"}\n{"op": "b"}\n')
+        requests = server.poll()
+        first = next(requests)
+        client.close()
+        first.reply({})
+        assert not list(requests)
 
 
 def test_no_descriptor_is_left_open(path: Path) -> None:
