@@ -17,6 +17,7 @@ from streamer.ipc.messages import (
     DeliverAssignment,
     InferAssignment,
     InferCamera,
+    MisconfiguredCamera,
     Reclaim,
     SinkAssignment,
 )
@@ -69,21 +70,19 @@ def infer_assignment(spec: WorkerSpec, site: Site) -> InferAssignment:
                 scene=looked_at_by(camera),
             )
         )
-    for name in filter(misconfigured.__contains__, spec.cameras):
-        cameras.append(
-            InferCamera(
-                name=name,
-                row=shared.row(name),
-                generation=shared.last_reclaim(name),
-                pipeline="",
-                rules="",
-                bucket_s=config.counts.bucket_s,
-                misconfigured=misconfigured[name].why,
-                since_ns=misconfigured[name].since_ns,
-            )
+    announced = tuple(
+        MisconfiguredCamera(
+            name=name,
+            row=shared.row(name),
+            bucket_s=config.counts.bucket_s,
+            why=misconfigured[name].why,
+            since_ns=misconfigured[name].since_ns,
         )
+        for name, worker in site.plan.announced_by.items()
+        if worker == spec.name and name in misconfigured
+    )
     inference = config.inference
-    return InferAssignment(rev, rev, inference.engine, inference.threads, tuple(cameras))
+    return InferAssignment(rev, rev, inference.engine, inference.threads, tuple(cameras), announced)
 
 
 def capture_ended(spec: WorkerSpec, site: Site) -> None:

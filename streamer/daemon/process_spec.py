@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from streamer.config.schema import Config
@@ -30,18 +30,22 @@ class WorkerSpec:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every worker by name, and where each enabled camera is captured and inferred."""
+    """Every worker by name, and where each enabled camera is captured and inferred.
+
+    `announced_by`: of the cameras whose files cannot be used, which inference worker emits their state. They
+    are assigned to nobody, but their events are numbered by one worker, which has them also once their files
+    are mended.
+    """
 
     workers: Mapping[str, WorkerSpec]
     capture_of: Mapping[str, str]
     infer_of: Mapping[str, str]
+    announced_by: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Which camera has which process, by name, in the order of the configuration. `infer_of` also has the
-    cameras whose files cannot be used: nothing captures them, and inference tells their state.
-    """
+    """Which enabled camera has which process, by name, in the order of the configuration."""
 
     config: Config
     capture_of: Mapping[str, str]

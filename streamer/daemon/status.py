@@ -60,7 +60,7 @@ def daemon_status(
     cameras = [
         camera_status(c, plan, manager, shared, notes.get(c.name, CameraNote())) for c in config.cameras
     ]
-    cameras += [misconfigured_status(name, fault, plan, shared) for name, fault in misconfigured.items()]
+    cameras += [misconfigured_status(name, fault, shared) for name, fault in misconfigured.items()]
     cameras.sort(key=lambda row: str(row["name"]))
     troubles = [f"camera {c['name']}: {c['trouble']}" for c in cameras if c["trouble"]]
     return {
@@ -122,7 +122,7 @@ def camera_status(
     return status
 
 
-def misconfigured_status(name: str, fault: Misconfigured, plan: Plan, shared: SharedState) -> dict[str, Any]:
+def misconfigured_status(name: str, fault: Misconfigured, shared: SharedState) -> dict[str, Any]:
     """The row of a camera whose file cannot be used: the same keys, of which little is known."""
     nothing = {"width": 0, "height": 0, "codec": "", "fps_decoded": 0.0, "fps_inferred": 0.0}
     return {
@@ -135,7 +135,7 @@ def misconfigured_status(name: str, fault: Misconfigured, plan: Plan, shared: Sh
         "epoch": shared.epoch(name),
         "generation": shared.generation(name),
         "worker": "",
-        "infer_worker": plan.infer_of.get(name, ""),
+        "infer_worker": "",
         "pipeline": "",
         "detector": {},
         "scene": None,

@@ -393,7 +393,7 @@ class Supervisor:
                 self._server.send("deliver", CameraStatus(camera.name, row))
         for name, fault in self.active.misconfigured.items():
             with self._guard("status of a camera"):
-                row = misconfigured_status(name, fault, self.plan, self.shared)
+                row = misconfigured_status(name, fault, self.shared)
                 self._server.send("deliver", CameraStatus(name, row))
         with self._guard("start"):
             self._startup.tick(len(self._config.cameras))

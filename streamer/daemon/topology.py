@@ -94,8 +94,8 @@ def plan(
     misconfigured: Iterable[str] = (),
     freed: frozenset[str] = frozenset(),
 ) -> Plan:
-    """Place the enabled cameras of `config`, and those that are `misconfigured`: nothing captures them, and
-    an inference worker tells their state.
+    """Place the enabled cameras of `config`; of those that are `misconfigured`, which inference worker emits
+    their state.
 
     `before` is the plan in force: a camera stays with its workers where they still exist. `alone` are the
     cameras in quarantine, each captured by a process of its own; the `freed` leave it and are captured where
@@ -104,14 +104,20 @@ def plan(
     staying = {camera: worker for camera, worker in before.capture_of.items() if camera not in freed}
     cameras = [c.name for c in config.cameras if c.enabled]
     capture_of = _place_capture(cameras, staying, alone, config.capture.cameras_per_worker)
-    infer_of = _place_infer(sorted((*cameras, *misconfigured)), before.infer_of, config.inference.workers)
+    numbered_by = _place_infer(
+        sorted((*cameras, *misconfigured)),
+        {**before.announced_by, **before.infer_of},
+        config.inference.workers,
+    )
+    infer_of = {camera: worker for camera, worker in numbered_by.items() if camera in capture_of}
+    announced_by = {camera: worker for camera, worker in numbered_by.items() if camera not in capture_of}
     placement = Placement(config, capture_of, infer_of)
     workers: dict[str, WorkerSpec] = {}
     for process in PROCESSES:
         for number, its_cameras in process.instances(placement).items():
             name = process.name.replace("{i}", str(number))
             workers[name] = WorkerSpec(name, process, its_cameras)
-    return Plan(workers, capture_of, infer_of)
+    return Plan(workers, capture_of, infer_of, announced_by)
 
 
 def _place_capture(

@@ -98,8 +98,7 @@ class CaptureAssignment(_Message, frozen=True):
 
 class InferCamera(_Message, frozen=True):
     """One camera of an inference worker; `rules`, `pipeline` and `scene` are the JSON of pipelines.spec
-    models; `scene` is empty where nothing looks at the whole picture. One that is `misconfigured` (why, since
-    `since_ns`) has none of them: its state is told, and its time counts as not seen."""
+    models; `scene` is empty where nothing looks at the whole picture."""
 
     name: str
     row: int  # this camera's row in the counters
@@ -109,16 +108,28 @@ class InferCamera(_Message, frozen=True):
     bucket_s: int
     newest: bool = False  # every frame is wanted while it is new: one that waited may be let go for the next
     scene: str = ""
-    misconfigured: str = ""
-    since_ns: int = 0
+
+
+class MisconfiguredCamera(_Message, frozen=True):
+    """A camera whose file cannot be used, `why` and since when: an inference worker emits that as its state,
+    and its time counts as offline. Nothing is captured or inferred of it."""
+
+    name: str
+    row: int
+    bucket_s: int
+    why: str
+    since_ns: int
 
 
 class InferAssignment(_Message, frozen=True):
+    """Everything an inference worker should be doing. It keeps what is unchanged untouched."""
+
     rev: int
     config_rev: int
     engine: str
     threads: int
     cameras: tuple[InferCamera, ...]
+    misconfigured: tuple[MisconfiguredCamera, ...] = ()
 
 
 class SinkAssignment(_Message, frozen=True):

@@ -54,6 +54,8 @@ def test_the_others_run_and_each_broken_one_is_told_with_its_reason(daemon: Daem
     details = {camera["name"]: camera["detail"] for camera in status["cameras"]}
     assert [name for name, (_, words) in BROKEN.items() if words not in details[name]] == []
     assert sum("is not in force" in text for text in status["warnings"]) == len(BROKEN) + 1  # and notes.txt
+    assigned = {worker["name"]: worker["cameras"] for worker in status["workers"]}
+    assert (assigned["infer-0"], assigned["capture-0"]) == (["street"], ["street"])
     log = daemon.log_path.read_text()
     for name in BROKEN:
         (event,) = [e for e in daemon.wait_for_events(name, told, 15) if told(e)]

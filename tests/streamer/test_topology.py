@@ -48,6 +48,20 @@ def test_a_disabled_camera_has_no_worker() -> None:
     assert placed(found) == {"a": "capture-0"}
 
 
+def test_a_misconfigured_camera_is_assigned_to_nobody_and_stays_with_who_numbers_its_events() -> None:
+    broken = plan(config("a", "c", workers=2), misconfigured=["b"])
+    assert set(broken.infer_of) == set(broken.capture_of) == {"a", "c"}
+    assert [spec.cameras for name, spec in broken.workers.items() if name.startswith("infer")] == [
+        ("a", "c"),
+        (),
+    ]
+    assert broken.announced_by == {"b": "infer-1"}
+    mended = plan(config("a", "b", "c", "d", workers=2), broken)
+    assert (mended.infer_of["b"], dict(mended.announced_by)) == ("infer-1", {})
+    again = plan(config("a", "c", "d", workers=2), mended, misconfigured=["b"])
+    assert again.announced_by == {"b": "infer-1"}
+
+
 def test_removing_a_camera_moves_no_other() -> None:
     before = plan(config("a", "b", "c", "d", "e", "f"))
     after = plan(config("a", "c", "d", "e", "f"), before)

@@ -69,7 +69,7 @@ class PipelineAssigner:
             loading |= self._assign_to(camera, assign_pipeline)
         assigned = self._scenes.assign(cameras)
         assigned.loading |= loading
-        configured = {camera.config.pipeline for camera in cameras if not camera.config.misconfigured}
+        configured = {camera.config.pipeline for camera in cameras if camera.config.pipeline}
         in_use = {camera.pipeline_spec for camera in cameras}
         self._loader.keep_only(in_use | configured | set(map(without_actions, configured)))
         return assigned

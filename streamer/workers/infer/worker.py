@@ -12,7 +12,7 @@ import gc
 import os
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from streamer.ipc.messages import (
     Hello,
     InferAssignment,
     InferCamera,
+    MisconfiguredCamera,
     Ready,
     Resume,
     SourceState,
@@ -165,11 +166,16 @@ class InferWorker:
         if self._pipelines.set_engine(assignment.engine, assignment.threads):
             for camera in self._cameras.values():
                 camera.pipeline_spec = ""  # its pipeline is another one now
+        misconfigured = {fault.name: fault for fault in assignment.misconfigured}
         configs = {config.name: config for config in assignment.cameras}
+        configs |= {name: _without_pipeline(fault) for name, fault in misconfigured.items()}
         for name in [n for n in self._cameras if n not in configs]:
             self._remove(self._cameras.pop(name))
         for config in configs.values():
             self._configure(config)
+        for fault in misconfigured.values():
+            state = SourceState(fault.name, "misconfigured", fault.why, fault.since_ns)
+            self._source_state("", state)
         self._early_states.clear()
         self._sequencer.request_positions([name for name in configs if not self._sequencer.can_number(name)])
         self._assign_loaded()
@@ -180,10 +186,7 @@ class InferWorker:
             self._add(config)
         elif config != camera.config:
             self._change(camera, config)
-        if config.misconfigured:
-            why, since_ns = config.misconfigured, config.since_ns
-            self._source_state("", SourceState(config.name, "misconfigured", why, since_ns))
-        else:
+        if config.pipeline:
             self._pipelines.start_loading(config)
 
     def _add(self, config: InferCamera) -> None:
@@ -318,7 +321,8 @@ class InferWorker:
             self._scheduler.tidy()
             for camera in self._cameras.values():
                 self._emitter.close_buckets(camera)
-            status = worker_status(self._cameras, self._scheduler, self._sequencer, self._emitter, now_s)
+            cameras = [camera for camera in self._cameras.values() if camera.config.pipeline]
+            status = worker_status(cameras, self._scheduler, self._sequencer, self._emitter, now_s)
             self._supervisor.send(WorkerStatus(self.name, status))
 
     def _retry_loading(self, now_s: float) -> None:
@@ -330,11 +334,16 @@ class InferWorker:
         os.eventfd_write(self._wake_fd, 1)
 
 
+def _without_pipeline(fault: MisconfiguredCamera) -> InferCamera:
+    """A camera of which the state is emitted and the time counted, and no frame comes."""
+    return InferCamera(fault.name, fault.row, 0, pipeline="", rules="", bucket_s=fault.bucket_s)
+
+
 # ---- what it says of itself and its cameras, about once a second
 
 
 def worker_status(
-    cameras: Mapping[str, CameraContext],
+    cameras: Iterable[CameraContext],
     scheduler: BatchScheduler,
     sequencer: EventSequencer,
     emitter: Emitter,
@@ -343,7 +352,7 @@ def worker_status(
     """The worker's status; what holds of a camera no longer is taken back first."""
     inference_ms = sorted(scheduler.inference_ms)
     return {
-        "cameras": {name: _camera_status(camera, now_s) for name, camera in cameras.items()},
+        "cameras": {camera.name: _camera_status(camera, now_s) for camera in cameras},
         "inference_ms": {"p50": percentile(inference_ms, 0.5), "p99": percentile(inference_ms, 0.99)},
         "unacknowledged": sequencer.unacknowledged,
         "events_lost": sequencer.lost_events,
