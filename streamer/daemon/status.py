@@ -26,19 +26,19 @@ class CameraNote:
     """What the supervisor knows of a camera beside its frame counters."""
 
     state: SourceState | None = None
-    trouble: str = ""
+    warning: str = ""
     opens: int = 0
     quarantine_s: float | None = None  # how long it is still captured by a process of its own
 
 
 def well_formed(status: dict[str, Any]) -> dict[str, Any]:
     """What a worker says of itself, without what is not as it is read below."""
-    return {**status, **{key: _rows(status[key]) for key in ("cameras", "sinks") if key in status}}
+    return {**status, **{key: _named_objects(status[key]) for key in ("cameras", "sinks") if key in status}}
 
 
-def _rows(table: Any) -> dict[str, Any]:
-    rows = table if isinstance(table, dict) else {}
-    return {name: row for name, row in rows.items() if isinstance(row, dict)}
+def _named_objects(table: Any) -> dict[str, Any]:
+    objects = table if isinstance(table, dict) else {}
+    return {name: value for name, value in objects.items() if isinstance(value, dict)}
 
 
 def daemon_status(
@@ -62,7 +62,7 @@ def daemon_status(
     ]
     cameras += [misconfigured_status(name, fault, shared) for name, fault in misconfigured.items()]
     cameras.sort(key=lambda row: str(row["name"]))
-    troubles = [f"camera {c['name']}: {c['trouble']}" for c in cameras if c["trouble"]]
+    camera_warnings = [f"camera {c['name']}: {c['warning']}" for c in cameras if c["warning"]]
     return {
         "node": node,
         "display_name": config.display_name,
@@ -77,7 +77,7 @@ def daemon_status(
         "redis": _first_redis(sinks) if delivered else {},
         "warnings": [
             *warnings,
-            *troubles,
+            *camera_warnings,
             *(line for c in config.cameras if c.enabled for line in advice_on(c)),
         ],
     }
@@ -113,7 +113,7 @@ def camera_status(
         "detector": _detector(detector if isinstance(detector, dict) else {}),
         "scene": inferred.get("scene") if state is not None and state.state == "live" else None,
         "opens": note.opens,
-        "trouble": inferred.get("warning") or note.trouble,
+        **_warning(inferred.get("warning") or note.warning),
         "quarantine_s": None if note.quarantine_s is None else round(note.quarantine_s),
     }
     process = manager.processes.get(worker)
@@ -140,10 +140,15 @@ def misconfigured_status(name: str, fault: Misconfigured, shared: SharedState) -
         "detector": {},
         "scene": None,
         "opens": 0,
-        "trouble": "",
+        **_warning(""),
         "restarts": 0,
         **frames_status(shared, name),
     }
+
+
+def _warning(text: str) -> dict[str, str]:
+    """A camera's key `warning`, and `trouble`, its older name."""
+    return {"warning": text, "trouble": text}
 
 
 def _detector(described: Mapping[str, Any]) -> dict[str, Any]:

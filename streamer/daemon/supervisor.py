@@ -305,7 +305,7 @@ class Supervisor:
                 self._allocate_ring(worker, message)
         elif isinstance(message, CameraWarning):
             if message.camera in self.plan.capture_of:
-                self._note(message.camera).trouble = message.text
+                self._note(message.camera).warning = message.text
         elif isinstance(message, Snapshot):
             self._snapshots.arrived(message)
 
@@ -321,12 +321,12 @@ class Supervisor:
                 message.camera, self._config.capture.slots, message.width, message.height, message.opening
             )
         except StorageError as error:
-            if note.trouble != str(error):  # it is asked for again and again
-                note.trouble = str(error)
+            if note.warning != str(error):  # it is asked for again and again
+                note.warning = str(error)
                 log.error("camera %s: %s", message.camera, error)
             self._server.send(worker, RingRefused(message.camera, message.opening, str(error)))
             return
-        note.trouble = ""
+        note.warning = ""
         note.opens += 1
         self._server.send(worker, ring)
 

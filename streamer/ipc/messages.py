@@ -283,7 +283,7 @@ class EventRecord(_Message, frozen=True):
     data: dict[str, Any]
     emitted_ns: int = 0  # the box's wall clock when the event left the pipeline
     inference_ms: float = 0.0  # what the detector took for the batch with this frame
-    taken_ms: float = 0.0  # how old the frame was when inference took it
+    taken_ms: float = 0.0  # queue age: how old the frame was when inference took it
 
 
 class Batch(_Message, frozen=True):

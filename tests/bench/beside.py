@@ -38,7 +38,7 @@ def render(result: dict[str, Any]) -> str:
 def _frames_a_second(base: Path, cameras: list[dict[str, Any]], seconds: float) -> dict[str, float]:
     daemon = Daemon(base, cameras).start()
     try:
-        daemon.wait_for(lambda s: all(c["books"]["inferred"] > 20 for c in s["cameras"]), 60, "frames")
+        daemon.wait_for(lambda s: all(c["frames"]["inferred"] > 20 for c in s["cameras"]), 60, "frames")
         before, began_s = _inferred(daemon), time.monotonic()
         time.sleep(seconds)
         after, took_s = _inferred(daemon), time.monotonic() - began_s
@@ -49,4 +49,4 @@ def _frames_a_second(base: Path, cameras: list[dict[str, Any]], seconds: float) 
 
 
 def _inferred(daemon: Daemon) -> dict[str, int]:
-    return {c["name"]: c["books"]["inferred"] for c in daemon.status()["cameras"]}
+    return {c["name"]: c["frames"]["inferred"] for c in daemon.status()["cameras"]}

@@ -137,7 +137,7 @@ def test_killing_inference_repeats_nothing_and_loses_at_most_the_batch_in_hand(
     # A crossing while the worker was being started is not seen by anybody.
     assert crossings(CLIP_S) - len(crossing_times(events)) <= kills + missed_at_most(events) + 1
     buckets = [e["data"] for e in events if e["type"] == "streamer.counts.v1"]
-    assert sum("restarted" in b["marks"] for b in buckets) >= 1
+    assert sum("restarted" in b["flags"] for b in buckets) >= 1
     assert off_by(daemon.camera("door")["frames"]) == 0
 
 

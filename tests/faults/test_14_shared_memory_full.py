@@ -43,10 +43,10 @@ def test_no_room_for_a_ring_is_said_of_the_camera_and_the_others_go_on(
     daemon.wait_for(lambda s: s["cameras"][0]["frames"]["inferred"] > 10, 30, "camera a")
     daemon.cli("camera", "add", "b", str(moving_clip), "--loop", "--no-probe")
     status = daemon.wait_for(
-        lambda s: len(s["cameras"]) == 2 and s["cameras"][1]["trouble"], 20, "its trouble"
+        lambda s: len(s["cameras"]) == 2 and s["cameras"][1]["warning"], 20, "its warning"
     )
-    trouble = status["cameras"][1]["trouble"]
-    assert "a ring of 4 frames of 320x180 needs 0.7 MB" in trouble
+    warning = status["cameras"][1]["warning"]
+    assert "a ring of 4 frames of 320x180 needs 0.7 MB" in warning
     assert any("0.7 MB" in warning for warning in status["warnings"])
     before = status["cameras"][0]["frames"]["inferred"]
     daemon.wait_for(lambda s: s["cameras"][0]["frames"]["inferred"] > before + 20, 20, "camera a to go on")
@@ -84,9 +84,9 @@ def test_a_camera_that_opens_while_shared_memory_is_full_sees_when_there_is_room
     filler.unlink()
     daemon.wait_for(lambda s: s["cameras"][1]["frames"]["inferred"] > 5, 45, "camera b")
     daemon.wait_for(
-        lambda s: (s["cameras"][1]["state"], s["cameras"][1]["trouble"]) == ("live", ""),
+        lambda s: (s["cameras"][1]["state"], s["cameras"][1]["warning"]) == ("live", ""),
         20,
-        "no trouble left",
+        "no warning left",
     )
     states = [e["data"]["state"] for e in daemon.events("b") if e["type"] == "streamer.camera.state.v1"]
     assert states[:3] == ["connecting", "no_storage", "live"]

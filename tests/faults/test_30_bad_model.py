@@ -60,8 +60,8 @@ def test_a_model_changed_on_disk_is_refused_at_the_swap_and_the_old_one_serves(
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]) if damage is None else damage)
     done = serving.cli("camera", "set", "a", "model=other", check=False)
     if done.returncode == 0:  # the change was taken; the worker refused the file
-        status = serving.wait_for(lambda s: s["cameras"][0]["trouble"], 20, "the refusal")
-        assert "the old model serves" in status["cameras"][0]["trouble"]
+        status = serving.wait_for(lambda s: s["cameras"][0]["warning"], 20, "the refusal")
+        assert "the old model serves" in status["cameras"][0]["warning"]
     else:
         assert done.returncode == 5
     assert serves(serving, "/good/")

@@ -120,13 +120,13 @@ def test_a_camera_counts_without_its_actions_until_their_model_is_mended(
     crossed = "streamer.line.crossed.v1"
     events = daemon.wait_for_events("yard", lambda e: e["type"] == crossed, 40)
     assert ACTION not in {e["type"] for e in events}
-    trouble = daemon.camera("yard")["trouble"]
-    assert trouble.endswith("; it counts without actions")
-    assert str(model) in trouble
-    assert trouble in daemon.log()
+    warning = daemon.camera("yard")["warning"]
+    assert warning.endswith("; it counts without actions")
+    assert str(model) in warning
+    assert warning in daemon.log()
     model.write_bytes(whole)
     daemon.wait_for_events("yard", lambda e: e["type"] == ACTION, 40)
-    assert daemon.camera("yard")["trouble"] == ""
+    assert daemon.camera("yard")["warning"] == ""
 
 
 def test_analyze_tells_the_same_of_the_clip(clip: Path, daemon: Daemon, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_a_checkpoint_carries_the_times_over() -> None:
     look(heir, 31, 62)
     (bucket,) = closed(heir, 63)
     assert bucket["coverage"]["seen_s"] == pytest.approx(59, abs=0.3)
-    assert bucket["marks"] == ["restarted"]
+    assert bucket["flags"] == ["restarted"]
 
 
 def test_a_successor_of_one_that_closed_its_bucket_early_has_the_rest_of_it() -> None:
@@ -166,7 +166,7 @@ def test_a_clock_that_jumps_is_marked_and_makes_no_flood(jump_s: int) -> None:
     closed_now = list(coverage.close_due(now_ns, EMPTY))
     assert len(closed_now) <= 2
     later = [data for _, data in coverage.close_due(now_ns + 63 * S, EMPTY)]
-    assert any("clock_jumped" in data["marks"] for data in later)
+    assert any("clock_jumped" in data["flags"] for data in later)
 
 
 def test_the_ages_of_a_bucket_are_those_of_all_its_frames_in_whatever_order_they_come() -> None:

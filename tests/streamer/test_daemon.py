@@ -115,7 +115,8 @@ def test_closed_buckets_say_what_was_counted_and_how_much_of_the_time_was_seen(
         assert spent_s == pytest.approx((bucket["end_ns"] - bucket["start_ns"]) / 1e9, abs=0.01)
     seen_s = sum(b["coverage"]["seen_s"] for b in buckets)
     assert 10 < seen_s < 21  # of 20: a busy machine begins late and drops frames
-    assert "stopped" in buckets[-1]["marks"]
+    assert "stopped" in buckets[-1]["flags"]
+    assert all(bucket["marks"] == bucket["flags"] for bucket in buckets), "its older name"
 
 
 def test_a_second_daemon_on_the_same_folders_is_refused(daemon: Daemon) -> None:

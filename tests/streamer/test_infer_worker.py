@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from pipelines.events import LINE_CROSSED
 from pipelines.pipeline import Pipeline
 from pipelines.values import Detections, Stamp
 from streamer.events.cloudevents import COUNTS
+from streamer.ipc.messages import InferAssignment, MisconfiguredCamera
 from streamer.workers.infer import loader as loading
 from tests.infer_rig import InferRig, ScriptedDetector, boxes
 
@@ -123,6 +126,45 @@ def test_a_bucket_holds_what_was_counted_before_a_restart_and_after_it(
     rig.settle()
     crossings = [record for record in rig.records if record.type == LINE_CROSSED]
     assert len(crossings) == counted(rig) > 4
+
+
+def buckets(rig: InferRig) -> list[dict[str, Any]]:
+    rig.settle()
+    return [record.data for record in rig.records if record.type == COUNTS]
+
+
+def spent_s(bucket: dict[str, Any]) -> float:
+    return float(sum(bucket["coverage"].values()))
+
+
+def test_the_time_of_a_camera_ends_when_it_is_removed_and_begins_when_it_is_added_again(
+    rig: InferRig,
+) -> None:
+    """What lay between was unknown in the bucket in which it came back."""
+    rig.assign(gate="one")
+    rig.frames("gate", range(3))
+    rig.assign()
+    removed_ns = time.time_ns()
+    before = buckets(rig)
+    assert before[-1]["end_ns"] <= removed_ns
+    added_ns = time.time_ns()
+    rig.assign(gate="one")
+    rig.frames("gate", range(3))
+    rig.assign()
+    every = buckets(rig)
+    assert every[len(before)]["start_ns"] >= added_ns
+    for bucket in every:
+        assert spent_s(bucket) == pytest.approx((bucket["end_ns"] - bucket["start_ns"]) / 1e9, abs=0.01)
+
+
+def test_the_state_of_a_misconfigured_camera_is_emitted_and_its_time_is_offline(rig: InferRig) -> None:
+    fault = MisconfiguredCamera("torn", 1, 60, "is not YAML", time.time_ns())
+    rig.worker._handle("supervisor", InferAssignment(1, 1, "onnx", 1, (), (fault,)))
+    rig.until(lambda: [r.data.get("state") for r in rig.records] == ["misconfigured"])
+    rig.worker._handle("supervisor", InferAssignment(2, 2, "onnx", 1, ()))
+    coverage = [bucket["coverage"] for bucket in buckets(rig)]
+    assert sum(spent["seen_s"] for spent in coverage) == 0
+    assert sum(spent["offline_s"] for spent in coverage) > 0
 
 
 def test_a_checkpoint_that_cannot_be_written_is_told_and_counted_until_one_can(rig: InferRig) -> None:

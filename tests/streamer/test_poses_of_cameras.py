@@ -150,13 +150,13 @@ def test_a_model_that_does_not_go_with_the_cameras_detector_is_one_line_and_the_
     status = daemon.wait_for(
         lambda s: (
             any(c["name"] == "plain" and c["state"] == "ended" for c in s["cameras"])
-            and any(c["name"] == "yard" and c.get("trouble") for c in s["cameras"])
+            and any(c["name"] == "yard" and c.get("warning") for c in s["cameras"])
         ),
         LIMIT_S,
-        "the clip's end and the other camera's trouble",
+        "the clip's end and the other camera's warning",
     )
-    (trouble,) = [c["trouble"] for c in status["cameras"] if c["name"] == "yard"]
-    assert "takes poses, and the detector gives none" in trouble
+    (warning,) = [c["warning"] for c in status["cameras"] if c["name"] == "yard"]
+    assert "takes poses, and the detector gives none" in warning
     done = daemon.cli(
         "analyze", str(clips["maps"]), "--model", "branching", "--actions", str(arm), check=False
     )

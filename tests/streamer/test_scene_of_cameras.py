@@ -108,8 +108,9 @@ def test_a_model_that_cannot_be_used_is_one_line_and_the_camera_goes_on(
         {"name": "gate", "url": str(clip), "source": {"loop": True}, "scene": {"model": "/none/x.onnx"}}
     )
     daemon.start()
-    status = daemon.wait_for(lambda s: s["cameras"][0]["trouble"], 20, "a complaint")
-    assert status["cameras"][0]["trouble"].startswith("scene: /none/x.onnx")
+    status = daemon.wait_for(lambda s: s["cameras"][0]["warning"], 20, "a complaint")
+    assert status["cameras"][0]["warning"].startswith("scene: /none/x.onnx")
+    assert status["cameras"][0]["trouble"] == status["cameras"][0]["warning"], "its older name"
     daemon.wait_for(lambda s: s["cameras"][0]["frames"]["inferred"] > 5, 20, "frames all the same")
     edited = tmp_path / model.name
     edited.write_bytes(model.read_bytes() + b"\0")

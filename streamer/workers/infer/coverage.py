@@ -48,7 +48,7 @@ class Coverage:
         self._bucket(now_ns).spent_ns["unknown"] += now_ns - self._start_of(now_ns)
 
     def begin_after(self, closed_ns: int) -> None:
-        """A predecessor closed a bucket at `closed_ns`, before its end: ours begins there."""
+        """Begin at `closed_ns`, within a bucket: a predecessor closed it there, or the camera is new."""
         start_ns = self._start_of(closed_ns)
         bucket = self._open.get(start_ns)
         if bucket is not None and bucket.start_ns < closed_ns:
@@ -191,7 +191,8 @@ class Coverage:
                 "p99": rounded(bucket.ages_ms.at(0.99)),
                 "max": rounded(bucket.ages_ms.largest),
             },
-            "marks": bucket.flags,
+            "flags": bucket.flags,
+            "marks": bucket.flags,  # as consumers of older versions know it
         }
 
     def _bucket(self, at_ns: int) -> _Bucket:

@@ -112,7 +112,7 @@ class Emitter:
         events: list[Emitted] = []
         for end_ns, data in camera.coverage.close_due(time.time_ns(), balance, stopping):
             if stopping:
-                data["marks"] = [*data["marks"], "stopped"]
+                data["flags"] = data["marks"] = [*data["flags"], "stopped"]
             stamp = Stamp(camera.name, epoch, -1, 0, end_ns, 0, "arrival")
             events.append((camera, Event(COUNTS, stamp, camera.name, data)))
         self.emit(events)
@@ -184,7 +184,7 @@ class Emitter:
     def _record(self, camera: CameraContext, event: Event, batch: RunningBatch | None) -> EventRecord:
         stamp = event.stamp
         inference_ms = batch.inference_s * 1e3 if batch else 0.0
-        queue_age_ms = batch.started_s * 1e3 - stamp.received_mono_ns / 1e6 if batch else 0.0
+        taken_ms = batch.started_s * 1e3 - stamp.received_mono_ns / 1e6 if batch else 0.0
         return EventRecord(
             camera=camera.name,
             seq=0,  # the sequencer's to give
@@ -199,7 +199,7 @@ class Emitter:
             data=dict(event.data),
             emitted_ns=time.time_ns(),
             inference_ms=round(inference_ms, 3),
-            taken_ms=round(queue_age_ms, 3),
+            taken_ms=round(taken_ms, 3),
         )
 
 

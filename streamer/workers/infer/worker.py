@@ -161,7 +161,7 @@ class InferWorker:
         """Become what is asked. What is the same as before is not touched."""
         self._drain()
         self._all_assigned = False
-        self._assignment = assignment
+        running, self._assignment = self._assignment is not None, assignment
         self._emitter.config_rev = assignment.config_rev
         if self._pipelines.set_engine(assignment.engine, assignment.threads):
             for camera in self._cameras.values():
@@ -172,7 +172,7 @@ class InferWorker:
         for name in [n for n in self._cameras if n not in configs]:
             self._remove(self._cameras.pop(name))
         for config in configs.values():
-            self._configure(config)
+            self._configure(config, is_new=running)
         for fault in misconfigured.values():
             state = SourceState(fault.name, "misconfigured", fault.why, fault.since_ns)
             self._source_state("", state)
@@ -180,17 +180,21 @@ class InferWorker:
         self._sequencer.request_positions([name for name in configs if not self._sequencer.can_number(name)])
         self._assign_loaded()
 
-    def _configure(self, config: InferCamera) -> None:
+    def _configure(self, config: InferCamera, is_new: bool) -> None:
         camera = self._cameras.get(config.name)
         if camera is None or camera.config.row != config.row:
-            self._add(config)
+            self._add(config, is_new)
         elif config != camera.config:
             self._change(camera, config)
         if config.pipeline:
             self._pipelines.start_loading(config)
 
-    def _add(self, config: InferCamera) -> None:
-        coverage = Coverage(config.bucket_s, time.time_ns(), self._counters.balance(config.row))
+    def _add(self, config: InferCamera, is_new: bool) -> None:
+        """`is_new`: it was not there before, or was switched off: no time before now counts as not seen."""
+        now_ns = time.time_ns()
+        coverage = Coverage(config.bucket_s, now_ns, self._counters.balance(config.row))
+        if is_new:
+            coverage.begin_after(now_ns)
         block = self._counters.infer(config.row)
         camera = CameraContext(config, block, coverage, config.generation)
         camera.last_state = self._emitter.last_state(config.name)

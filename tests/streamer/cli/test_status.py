@@ -28,7 +28,7 @@ GATE = {
     "fps_inferred": 11.9,
     "age_ms": {"p50": 31.4, "p99": 88.0},
     "restarts": 0,
-    "trouble": "",
+    "warning": "",
     "frames": {
         "decoded": 523,
         "inferred": 246,
