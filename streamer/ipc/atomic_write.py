@@ -83,9 +83,9 @@ def _prepare(path: Path, text: str, mode: int) -> Path:
 def write_whole(handle: int, data: bytes | bytearray, at: int = 0) -> None:
     """All of `data` at the offset `at`: one write may take only a part. Raises OSError, ENOSPC too."""
     done = 0
-    with memoryview(data) as whole:
-        while done < len(whole):
-            with whole[done:] as rest:
+    with memoryview(data) as view:
+        while done < len(view):
+            with view[done:] as rest:
                 done += os.pwrite(handle, rest, at + done)
 
 

@@ -36,7 +36,7 @@ _RECORD = struct.Struct("<II")  # payload length, CRC-32 of the payload
 _COMPACT_BYTES = 1 << 20  # rewrite the file once this much of it is acknowledged
 
 
-class _Held(NamedTuple):
+class _Pending(NamedTuple):
     batch: Batch
     size: int  # bytes in the file
 
@@ -48,8 +48,8 @@ class Outbox:
         """Open or make the spool at `path`; raise StorageError if that cannot be done."""
         self._path = path
         self._max_bytes = max_bytes
-        self._held: deque[_Held] = deque()
-        self._held_bytes = 0
+        self._pending: deque[_Pending] = deque()
+        self._pending_bytes = 0
         self._file_bytes = 0
         self._next = 1
         self._last_seqs: dict[str, int] = {}
@@ -67,10 +67,10 @@ class Outbox:
     @property
     def oldest(self) -> int:
         """The lowest number that is not acknowledged; `next_number` if there is none."""
-        return self._held[0].batch.number if self._held else self._next
+        return self._pending[0].batch.number if self._pending else self._next
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._pending)
 
     def append(self, batch: Batch) -> bool:
         """Keep `batch` until it is acknowledged. False: there is no room for it.
@@ -81,9 +81,9 @@ class Outbox:
             raise ValueError(f"batch {batch.number} out of turn: the next is {self._next}")
         payload = encode(batch)
         record = _RECORD.pack(len(payload), zlib.crc32(payload)) + payload
-        if self._held_bytes + len(record) > self._max_bytes or not self._write(record):
+        if self._pending_bytes + len(record) > self._max_bytes or not self._write(record):
             return False
-        self._keep(batch, len(record))
+        self._add(batch, len(record))
         return True
 
     def ack(self, number: int) -> int:
@@ -94,19 +94,19 @@ class Outbox:
         if number >= self._next:
             return 0
         released = 0
-        while self._held and self._held[0].batch.number <= number:
-            self._held_bytes -= self._held.popleft().size
+        while self._pending and self._pending[0].batch.number <= number:
+            self._pending_bytes -= self._pending.popleft().size
             released += 1
-        if released and not self._held:
+        if released and not self._pending:
             self._empty()
-        elif self._file_bytes - self._held_bytes > _COMPACT_BYTES:
+        elif self._file_bytes - self._pending_bytes > _COMPACT_BYTES:
             self._compact()
         return released
 
     def pending(self) -> list[Batch]:
         """The window in order, each batch stamped with the oldest number, ready to be sent."""
         oldest = self.oldest
-        return [msgspec.structs.replace(held.batch, oldest=oldest) for held in self._held]
+        return [msgspec.structs.replace(pending.batch, oldest=oldest) for pending in self._pending]
 
     def stamped(self, batch: Batch) -> Batch:
         """`batch` as it must be sent: with the oldest number of the window."""
@@ -138,7 +138,7 @@ class Outbox:
         at = self._file_bytes = _HEADER.size
         while (batch_end := self._read(raw, at)) is not None:
             batch, at = batch_end
-            self._keep(batch, at - self._file_bytes)
+            self._add(batch, at - self._file_bytes)
         if len(raw) > at:  # a torn tail (clause 3)
             os.ftruncate(self._fd, at)
 
@@ -158,9 +158,9 @@ class Outbox:
             return None  # written by another version: the ledger is asked where each camera stands
         return (batch, end) if isinstance(batch, Batch) else None
 
-    def _keep(self, batch: Batch, size: int) -> None:
-        self._held.append(_Held(batch, size))
-        self._held_bytes += size
+    def _add(self, batch: Batch, size: int) -> None:
+        self._pending.append(_Pending(batch, size))
+        self._pending_bytes += size
         self._file_bytes += size
         self._next = max(self._next, batch.number + 1)
         for event in batch.events:
@@ -190,14 +190,14 @@ class Outbox:
             return  # no room even for its name: the old file goes on serving
         head = MAGIC + struct.pack("<Q", self._next)
         parts = [head + struct.pack("<I", zlib.crc32(head))]
-        parts.append(os.pread(self._fd, self._held_bytes, self._file_bytes - self._held_bytes))
-        whole = b"".join(parts)
+        parts.append(os.pread(self._fd, self._pending_bytes, self._file_bytes - self._pending_bytes))
+        content = b"".join(parts)
         try:
-            write_whole(fd, whole)
+            write_whole(fd, content)
         except OSError:  # no space: the old file goes on serving
             os.close(fd)
             compact_path.unlink()
             return
         os.replace(compact_path, self._path)
         os.close(self._fd)
-        self._fd, self._file_bytes = fd, len(whole)
+        self._fd, self._file_bytes = fd, len(content)

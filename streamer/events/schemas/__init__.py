@@ -28,9 +28,9 @@ def names() -> list[str]:
 
 def get(event_type: str) -> dict[str, Any]:
     """The schema of the type's `data`. Raise ConfigError for a type that there is not."""
-    known = names()
-    if event_type not in known:
-        raise ConfigError(f"no event type {event_type[:80]!r}: there are {', '.join(known)}")
+    types = names()
+    if event_type not in types:
+        raise ConfigError(f"no event type {event_type[:80]!r}: there are {', '.join(types)}")
     of_analytic = _OF_ANALYTICS.get(event_type)
     return _load(event_type) if of_analytic is None else _compose(of_analytic)
 

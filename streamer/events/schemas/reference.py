@@ -29,8 +29,8 @@ def text() -> str:
     parts += ["## In the data of every event\n", _table({"properties": common, "required": list(common)})]
     for name in schemas.names():
         schema = schemas.get(name)
-        told = schema["description"].split(" This is the schema")[0]
-        parts += [f"## {name}\n", f"{told}\n", _table(schema, without=common)]
+        description = schema["description"].split(" This is the schema")[0]
+        parts += [f"## {name}\n", f"{description}\n", _table(schema, without=common)]
     return "\n".join(parts)
 
 
@@ -64,8 +64,8 @@ def _type(property_: dict[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in property_["enum"])
     if "const" in property_:
         return f"`{property_['const']}`"
-    known = property_["type"]
-    return " or ".join(known) if isinstance(known, list) else str(known)
+    types = property_["type"]
+    return " or ".join(types) if isinstance(types, list) else str(types)
 
 
 if __name__ == "__main__":

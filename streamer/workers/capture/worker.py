@@ -245,10 +245,9 @@ class CaptureWorker:
         if camera.ring is not None:
             camera.ring.release(request.generation, request.slots)
         camera.state_sent_s = time.monotonic()
-        if request.want:
-            camera.frame_request = request
-            camera.thread.set_requested(True)
-            self._send_frame(camera)
+        camera.frame_request = request
+        camera.thread.set_requested(True)
+        self._send_frame(camera)
 
     # ---- frames
 

@@ -36,23 +36,23 @@ class Checkpoints:
     def write(self, camera: str, state: dict[str, Any]) -> None:
         """Raises OSError when shared memory is full; the one before then stays as it was."""
         path = self._path(camera)
-        fresh = path.with_name(path.name + ".new")
+        temporary = path.with_name(path.name + ".new")
         self._encoder.encode_into({"version": VERSION, "state": state}, self._buffer, _CRC.size)
         _CRC.pack_into(self._buffer, 0, zlib.crc32(memoryview(self._buffer)[_CRC.size :]))
         try:
-            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
                 write_whole(fd, self._buffer)
             finally:
                 os.close(fd)
-            os.replace(fresh, path)
+            os.replace(temporary, path)
         except OSError:
             self.failed += 1
-            fresh.unlink(missing_ok=True)  # its part takes room that is wanted
+            temporary.unlink(missing_ok=True)  # what there is of it takes room that others lack
             raise
 
     def read(self, camera: str) -> dict[str, Any] | None:
-        """None when there is none of this version, or it is damaged, which is told."""
+        """None when there is none of this version, or it is damaged, which is logged."""
         try:
             raw = self._path(camera).read_bytes()
         except FileNotFoundError:
