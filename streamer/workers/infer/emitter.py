@@ -120,7 +120,7 @@ class Emitter:
     # ---- checkpoints
 
     def checkpoint(self, camera: CameraContext) -> None:
-        """Raises nothing: without room for it a restart costs the tracks, and a trouble says so."""
+        """Raises nothing: without room for it a restart costs the tracks, and a warning says so."""
         if camera.pipeline is None:
             return
         camera.checkpointed_s = time.monotonic()
