@@ -20,7 +20,7 @@ from pipelines.detect.errors import ModelRefused
 from pipelines.registry import DETECTORS, create_detector
 from streamer.errors import ModelError
 from streamer.models.agreement import detect_all
-from streamer.models.installed import Installed
+from streamer.models.model_handle import ModelHandle
 from streamer.models.sample_frames import Sample
 
 SPARE = 0.8  # of the cores: the rest is for tracking, delivery and whatever else happens
@@ -52,7 +52,7 @@ class Variant:
     card: ModelCard
 
 
-def variants(model: Installed, sizes: Sequence[tuple[int, int]], engines: Sequence[str]) -> list[Variant]:
+def variants(model: ModelHandle, sizes: Sequence[tuple[int, int]], engines: Sequence[str]) -> list[Variant]:
     """Every way worth timing: each engine, and each precision that may differ, at each size."""
     found = []
     able = ("torch",) if model.path.suffix == ".pt" else ("openvino", "onnx")
@@ -72,7 +72,7 @@ def variants(model: Installed, sizes: Sequence[tuple[int, int]], engines: Sequen
 
 
 def bench(
-    model: Installed,
+    model: ModelHandle,
     wanted: Sequence[Variant],
     found: Sequence[Sample],
     *,
@@ -97,7 +97,7 @@ def bench(
     return [_timing(d, times, cores, camera_fps, decode_cores) for d, times in zip(ready, taken, strict=True)]
 
 
-def _opened(model: Installed, wanted: Sequence[Variant], threads: int) -> list[Detector]:
+def _opened(model: ModelHandle, wanted: Sequence[Variant], threads: int) -> list[Detector]:
     """A detector for each variant; one that runs as another does (no bfloat16 here) only once."""
     ready: list[Detector] = []
     known = set()

@@ -48,7 +48,7 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
     elif installed.card.classes:
         classes = installed.card.classes
         known = tuple(dict.fromkeys((*classes.values(), *classes)))  # groups first
-        whose = f"model {installed.shown}"
+        whose = f"model {installed.display_name}"
     else:
         return
     for word, where in _classes_named(with_defaults(camera.rules, spec)):

@@ -27,8 +27,8 @@ from pipelines.values import Detections, Labels
 from streamer.errors import ModelError
 from streamer.models.agreement import LOW, Agreement, detect_all, matched, summary
 from streamer.models.export import has_torch
-from streamer.models.installed import Installed, open_detector
 from streamer.models.labelled_images import LabelledPicture
+from streamer.models.model_handle import ModelHandle, open_detector
 from streamer.models.sample_frames import Sample, shrunk
 
 HELD_OUT = 0.25  # of the pictures, about
@@ -101,14 +101,14 @@ def hold_out(found: Sequence[LabelledPicture], share: float = HELD_OUT) -> Split
 
 
 def tune(
-    model: Installed,
+    model: ModelHandle,
     split: Split,
     folder: Path,
     *,
     steps: int | None,
     threads: int,
     device: str,
-    rivals: Sequence[Installed] = (),
+    rivals: Sequence[ModelHandle] = (),
 ) -> Tuned:
     """Train in `folder` and measure, also the `rivals`. Raises ModelError. The child draws its own progress
     bar on the terminal.
@@ -121,7 +121,7 @@ def tune(
         raise ModelError(f"{model.name or model.path}: only the detector of this project can be tuned")
     size = (model.card.input_size or before_detector.describe()["input"])[0]
     before_parts = measure(before_detector, split.held, labels)
-    others = {rival.shown: _measure_rival(rival, split.held, labels, threads) for rival in rivals}
+    others = {rival.display_name: _measure_rival(rival, split.held, labels, threads) for rival in rivals}
     count = steps or max(60, EPOCHS * len(split.learned) // PICTURES_A_STEP)
     path = _trained(model, split.learned, folder, steps=count, size=size, threads=threads, device=device)
     card = model.card.model_copy(update={"sha256": ""})
@@ -133,7 +133,7 @@ def tune(
 
 
 def _trained(
-    model: Installed,
+    model: ModelHandle,
     learned: Sequence[LabelledPicture],
     folder: Path,
     *,
@@ -151,7 +151,7 @@ def _trained(
 
 
 def _measure_rival(
-    rival: Installed, held: Sequence[LabelledPicture], labels: Labels, threads: int
+    rival: ModelHandle, held: Sequence[LabelledPicture], labels: Labels, threads: int
 ) -> Agreement:
     detector = open_detector("auto", rival, threads=threads, score=LOW)
     return summary(measure(detector, held, labels), rival.card.score)

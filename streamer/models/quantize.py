@@ -21,7 +21,7 @@ from pipelines.registry import create_detector
 from pipelines.values import Detections
 from streamer.errors import ModelError
 from streamer.models.agreement import LOW, Agreement, agreement, detect_all
-from streamer.models.installed import Installed
+from streamer.models.model_handle import ModelHandle
 from streamer.models.sample_frames import Sample, split
 
 CALIBRATION_SHARE = 0.6
@@ -50,7 +50,7 @@ class Quantized:
 
 
 def quantize(
-    model: Installed, found: Sequence[Sample], target: Path, *, threads: int, step: Step
+    model: ModelHandle, found: Sequence[Sample], target: Path, *, threads: int, step: Step
 ) -> Quantized:
     """Write the int8 model to `target`. Raises ModelError where it cannot be made or measured.
 
@@ -69,7 +69,7 @@ def quantize(
 
 
 def _quantize(
-    model: Installed, first: list[Sample], rest: list[Sample], target: Path, threads: int, step: Step
+    model: ModelHandle, first: list[Sample], rest: list[Sample], target: Path, threads: int, step: Step
 ) -> Quantized:
     exact = _open(model.path, model.card.model_copy(update={"precision": "f32"}), threads)
     truth = {id(part): detect_all(exact, part, step("float model", len(part))) for part in (first, rest)}
@@ -123,7 +123,11 @@ def _open(path: Path, card: ModelCard, threads: int) -> Detector:
 
 
 def _agreement(
-    truth: list[Detections], seen: list[Detections], detector: Detector, part: list[Sample], model: Installed
+    truth: list[Detections],
+    seen: list[Detections],
+    detector: Detector,
+    part: list[Sample],
+    model: ModelHandle,
 ) -> Agreement:
     sizes = [(sample.image.shape[1], sample.image.shape[0]) for sample in part]
     return agreement(truth, seen, detector.labels, sizes, model.card.score)

@@ -28,17 +28,17 @@ from pipelines.detect.model import check_pinned, sha256_of
 from pipelines.registry import PACKAGED_MODEL
 from pipelines.rules import check_name
 from streamer.errors import ModelError, StorageError
-from streamer.models.installed import (
+from streamer.models.model_handle import (
     MOTION,
     PACKAGED,
     RESERVED,
     SUFFIXES,
-    Installed,
+    ModelHandle,
+    build_detector,
     card_at,
     card_beside,
     check_digest,
-    completed,
-    create,
+    completed_card,
     is_path,
     open_detector,
     packaged,
@@ -67,7 +67,7 @@ class Listed:
     name: str
     default: bool
     in_package: bool
-    installed: Installed | None
+    handle: ModelHandle | None
     problem: str = ""
 
 
@@ -85,7 +85,7 @@ class ModelStore:
         sha256: str | None = None,
         sidecar: Path | None = None,
         first_is_default: bool = True,
-    ) -> Installed:
+    ) -> ModelHandle:
         """Check `file` by loading it and running one frame, then install it.
 
         The first becomes the default where none was ever chosen, unless told otherwise. `sha256` (64 hex
@@ -97,7 +97,7 @@ class ModelStore:
         name = check_free(name if name is not None else name_from(file))
         if sha256 is not None:
             card = card.model_copy(update={"sha256": check_digest(sha256)})
-        card = completed(card, create("auto", file, card))
+        card = completed_card(card, build_detector("auto", file, card))
         with self._locked():
             if (self.folder / name).exists():
                 raise ModelError(
@@ -125,13 +125,13 @@ class ModelStore:
             return Listed(name, default, in_package, found, str(error))
         return Listed(name, default, in_package, found)
 
-    def installed(self) -> list[Installed]:
+    def installed(self) -> list[ModelHandle]:
         """All installed models by name. Raises ModelError for a sidecar that cannot be read."""
         return [self.get(name) for name in self.names()]
 
     def find(self, sha256: str) -> Path | None:
         """The file of the model that has this digest, of the store or in the package, if it is sound."""
-        every = (each.installed for each in self.listed() if each.installed is not None and not each.problem)
+        every = (each.handle for each in self.listed() if each.handle is not None and not each.problem)
         return next((found.path for found in every if found.card.sha256 == sha256), None)
 
     def names(self) -> list[str]:
@@ -139,7 +139,7 @@ class ModelStore:
             return []
         return sorted(p.name for p in self.folder.glob("[!.]*") if _weights(p) is not None)
 
-    def get(self, name: str) -> Installed:
+    def get(self, name: str) -> ModelHandle:
         """Raises ModelError if no model has this name or its sidecar cannot be read."""
         folder = self.folder / _check(name)
         weights = _weights(folder)
@@ -151,9 +151,9 @@ class ModelStore:
         card = card_at(folder / _SIDECAR)
         if not card.sha256:
             raise ModelError(f"{folder / _SIDECAR}: sha256 is missing: remove the model and add it again")
-        return Installed(name, weights, card, self._is_default(name))
+        return ModelHandle(name, weights, card, self._is_default(name))
 
-    def resolve(self, which: str | Path | None) -> Installed | None:
+    def resolve(self, which: str | Path | None) -> ModelHandle | None:
         """The model meant by a name, a path (with a slash, `.onnx` or `.pt`), or None: the default, which is
         the detector in the package where none was chosen.
 
@@ -163,13 +163,13 @@ class ModelStore:
             path = Path(which)
             if not path.is_file():
                 raise ModelError(f"{path}: no such model file")
-            return Installed("", path, card_beside(path))
+            return ModelHandle("", path, card_beside(path))
         name = which if which is not None else self.default_name() or PACKAGED
         if name in RESERVED and name not in self.names():
             return packaged(self._is_default(name)) if name == PACKAGED else None
         return self.get(name)
 
-    def choose(self, engine: str, which: str | Path | None) -> tuple[str, Installed | None]:
+    def choose(self, engine: str, which: str | Path | None) -> tuple[str, ModelHandle | None]:
         """The engine of the table to run, and the model for it. Raises ModelError.
 
         The motion detector is chosen by either: as the engine, where no model is named, or as the model.

@@ -24,7 +24,7 @@ from streamer.clips.analyze import Analysis, Outputs, analyze, replay
 from streamer.clips.stored_detections import DetectionLog, load_detections
 from streamer.clips.synthetic_clip import write_clip
 from streamer.errors import Exit, SourceDamaged
-from streamer.models.installed import open_detector
+from streamer.models.model_handle import open_detector
 from streamer.sources.base import ReadOptions
 from streamer.sources.synthetic import Scene, create
 from streamer.sources.synthetic.truth import CrossingTruth

@@ -20,7 +20,7 @@ from streamer.cli.main import cli
 from streamer.clips.analyze import Outputs, Replayed, analyze, replay
 from streamer.clips.stored_detections import StoredDetections, load_detections
 from streamer.errors import Exit, SourceDamaged
-from streamer.models.installed import open_detector
+from streamer.models.model_handle import open_detector
 from streamer.models.store import ModelStore
 from streamer.sources.base import create_source
 

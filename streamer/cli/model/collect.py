@@ -30,7 +30,7 @@ from streamer.models.collect_images import (
     write_draft,
     write_picture,
 )
-from streamer.models.installed import open_detector
+from streamer.models.model_handle import open_detector
 from streamer.models.sample_frames import Sample, clip_source, shrunk
 from streamer.sources.urls import is_generated
 
@@ -91,7 +91,7 @@ def _drafter(store: ConfigStore, wanted: str | None) -> Detector:
     detector = open_detector(engine, chosen)
     seen = detector.labels.names
     if not any(find(name, CLASSES) for name in seen):
-        who = chosen.shown if chosen is not None else "motion"
+        who = chosen.display_name if chosen is not None else "motion"
         raise ModelError(
             f"{who} sees {', '.join(seen[:6])}, and labels are of {', '.join(CLASSES)}: all "
             "drafts would be empty; give another, such as --model default"

@@ -117,7 +117,7 @@ def check_models(store: ConfigStore, config: Config) -> list[Check]:  # noqa: AR
         advice = "`streamer model remove NAME`, then add it again from where it came"
         return [fail("models", f"changed since they were added: {', '.join(changed)}", advice)]
     names = ", ".join(item.name for item in installed)
-    used = default.shown if default is not None else "motion, which knows one class, object"
+    used = default.display_name if default is not None else "motion, which knows one class, object"
     return [ok("models", f"default: {used}" + (f"; installed: {names}" if names else ""))]
 
 
