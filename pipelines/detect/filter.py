@@ -34,9 +34,9 @@ class DetectionFilter:
     def apply(self, found: Detections) -> Detections:
         return self._apply(found, self._min_score)
 
-    def apply_to_faint(self, faint: Detections) -> Detections:
+    def apply_to_low_confidence(self, low_confidence: Detections) -> Detections:
         """Likewise to boxes whose score and class are not believed."""
-        return self._apply(faint, np.zeros_like(self._min_score))
+        return self._apply(low_confidence, np.zeros_like(self._min_score))
 
     def _apply(self, found: Detections, min_score: Floats) -> Detections:
         if not (self._by_score or self._by_size or self._masks) or not len(found):

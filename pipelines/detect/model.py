@@ -27,7 +27,7 @@ DYNAMIC_INT8 = "dynamic int8 model: slower than its float32 original on every CP
 DEFAULT_SIZE = (640, 640)
 MAX_REACH = 10.0  # inputs; a box beyond is no box
 MAX_JOINT_REACH = 1.5  # pictures from the middle
-FAINT = 0.25  # of the sure score: from here on a box is faint
+LOW_CONFIDENCE_RATIO = 0.25  # of the high threshold: from here on a box is given as one of low confidence
 
 A = TypeVar("A")  # an engine's answer for one frame
 
@@ -140,7 +140,7 @@ def in_picture(
     class_ids: Ints,
     placement: Placement,
     keypoints: Floats | None = None,
-    sure_score: float = 0.0,
+    high_threshold: float = 0.0,
 ) -> Detections:
     """Boxes, and joints (N, J, 3), in pixels of the model's input, normalised to the picture; boxes all in
     the border go. A joint that is not finite, or a picture's size away from the picture, is unknown."""
@@ -152,7 +152,7 @@ def in_picture(
         near = (np.abs(keypoints[..., :2] - 0.5) <= MAX_JOINT_REACH).all(axis=2)  # false for NaN
         keypoints[~(near & np.isfinite(keypoints[..., 2]))] = 0.0
         keypoints[..., 2].clip(0.0, 1.0, out=keypoints[..., 2])
-    detections = Detections(units, scores, class_ids, keypoints=keypoints, sure_score=sure_score)
+    detections = Detections(units, scores, class_ids, keypoints=keypoints, high_threshold=high_threshold)
     return detections if inside.all() else detections.take(inside)
 
 
@@ -186,16 +186,22 @@ class Postprocessor:
         self._nms_iou = nms_iou
 
     def run(
-        self, outputs: Sequence[Sequence[Floats]], placements: Sequence[Placement], *, faint: bool = False
+        self,
+        outputs: Sequence[Sequence[Floats]],
+        placements: Sequence[Placement],
+        *,
+        low_confidence: bool = False,
     ) -> list[Detections]:
         """`outputs[i]` is frame i's share of each output. Raises InferenceRejected, with the good frames."""
-        return each_frame(self._with_faint if faint else self._frame, outputs, placements)
+        return each_frame(self._with_low_confidence if low_confidence else self._frame, outputs, placements)
 
-    def _with_faint(self, output: Sequence[Floats], placement: Placement) -> Detections:
-        """With faint boxes. The others are what they are without: a lower score suppresses no higher."""
-        every = self._frame(output, placement, min(self._limits.low, self._limits.sure * FAINT))
+    def _with_low_confidence(self, output: Sequence[Floats], placement: Placement) -> Detections:
+        """With those of low confidence. The others are as without: a lower score suppresses no higher."""
+        every = self._frame(
+            output, placement, min(self._limits.low, self._limits.high * LOW_CONFIDENCE_RATIO)
+        )
         confident = every.scores >= self._limits.low
-        return replace(every.take(confident), faint=every.take(~confident))
+        return replace(every.take(confident), low_confidence=every.take(~confident))
 
     def _frame(
         self, output: Sequence[Floats], placement: Placement, score: float | None = None
@@ -208,8 +214,8 @@ class Postprocessor:
         self._check(boxes)
         keep = suppress(boxes, scores, self._group_ids[class_ids], self._nms_iou)
         joints = None if joints is None else joints[keep]
-        sure = self._limits.sure_score
-        return in_picture(boxes[keep], scores[keep], class_ids[keep], placement, joints, sure)
+        high = self._limits.high_threshold
+        return in_picture(boxes[keep], scores[keep], class_ids[keep], placement, joints, high)
 
     def _check(self, boxes: Floats) -> None:
         if len(boxes) > MAX_CANDIDATES:

@@ -106,7 +106,9 @@ class OnnxDetector:
         finally:
             self._free.append(slot)
         last = len(outputs) - len(net.strides)
-        found = self._postprocessor.run(self._shares(outputs[:last], len(places)), places, faint=ticket.faint)
+        found = self._postprocessor.run(
+            self._shares(outputs[:last], len(places)), places, low_confidence=ticket.low_confidence
+        )
         if not ticket.maps or not net.strides:
             return found
         maps = [output.transpose(0, 2, 3, 1) for output in outputs[last:]]
@@ -156,7 +158,7 @@ class OnnxDetector:
             "input": list(self._size),
             "precision": "f32",
             "max_batch": self.max_batch,
-            "score": self._limits.sure,
+            "score": self._limits.high,
             "licence": self._file.licence,
             "warnings": self._file.warnings(),
         }

@@ -108,7 +108,9 @@ class OpenVinoDetector:
         self._open_tickets -= 1
         compiled, places = ticket.compiled, ticket.placements
         try:
-            found = compiled.postprocessor.run(request.finish(len(places)), places, faint=ticket.faint)
+            found = compiled.postprocessor.run(
+                request.finish(len(places)), places, low_confidence=ticket.low_confidence
+            )
             if not ticket.maps or not compiled.strides:
                 return found
             maps = [request.maps(i) for i in range(len(places))]
@@ -152,7 +154,7 @@ class OpenVinoDetector:
             "compiled": [list(size) for size in self._graphs],
             "precision": self._precision(),
             "max_batch": self.max_batch,
-            "score": self._limits.sure,
+            "score": self._limits.high,
             "licence": self._file.licence,
             "warnings": self._file.warnings(),
         }

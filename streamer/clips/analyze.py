@@ -210,7 +210,7 @@ def analyze(
         sink = _Sink(analysis, detector.labels, events, writer, watcher)
         last: Stamp | None = None
         shape = fit(info.width, info.height, width)[::-1]
-        for item, result, found in results(source, pipeline, shape, faint=log is not None):
+        for item, result, found in results(source, pipeline, shape, low_confidence=log is not None):
             sink.take(result, item.image() if writer is not None else None)
             if log is not None:
                 log.add(result.stamp.media_ns, found)

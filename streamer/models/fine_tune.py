@@ -165,7 +165,7 @@ def _balanced(found: Agreement, parts: Sequence[Matched]) -> Agreement:
 
 
 def card_after(card: ModelCard, score: float) -> ModelCard:
-    """Of the tuned model: the card it was made with, with the threshold that was chosen, and that of weak
+    """Of the tuned model: the card it was made with, with the threshold that was chosen, and that of low
     boxes at the same share of it.
     """
     low = None if card.low_score is None else round(card.low_score * score / card.score, 2)

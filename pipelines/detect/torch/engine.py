@@ -171,7 +171,7 @@ class TorchDetector:
             "input": list(self._size),
             "precision": "f16" if self._half else "f32",
             "max_batch": self.max_batch,
-            "score": self._limits.sure,
+            "score": self._limits.high,
             "licence": self._card.licence or self._checkpoint.licence,
             "warnings": list(self._warnings),
         }
@@ -244,8 +244,10 @@ class TorchDetector:
             return Detections.empty()
         boxes = np.ascontiguousarray(rows[:, :4])
         check_boxes(boxes, self._max_reach)
-        sure = self._limits.sure_score
-        return in_picture(boxes, rows[:, 4].copy(), rows[:, 5].astype(np.int32), placement, sure_score=sure)
+        high = self._limits.high_threshold
+        return in_picture(
+            boxes, rows[:, 4].copy(), rows[:, 5].astype(np.int32), placement, high_threshold=high
+        )
 
     def _warm_up(self, path: Path) -> None:
         """One grey frame, so that a model that cannot run is refused now; it also warms the device up."""

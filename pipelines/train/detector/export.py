@@ -139,7 +139,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx")
     parser.add_argument("--size", type=int, default=416, help="side in pixels (default: 416)")
     parser.add_argument("--score", type=float, default=0.3, help="threshold of the card (default: 0.3)")
-    parser.add_argument("--low-score", type=float, help="from here on boxes are weak: tracks go on with them")
+    parser.add_argument(
+        "--low-score", type=float, help="from here on boxes are low ones: tracks go on with them"
+    )
     parser.add_argument("--quiet", action="store_true", help="do not print the file's path and size")
     options = parser.parse_args(words)
     try:

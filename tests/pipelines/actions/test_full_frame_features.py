@@ -111,8 +111,8 @@ def test_people_are_counted_and_how_near_they_are(found: Detections, expected: t
     )
 
 
-def test_weak_boxes_are_no_people() -> None:
-    found = replace(boxes((0.1, 0.2, 0.2, 0.7), (0.6, 0.2, 0.7, 0.7)), sure_score=0.8)
+def test_low_boxes_are_no_people() -> None:
+    found = replace(boxes((0.1, 0.2, 0.2, 0.7), (0.6, 0.2, 0.7, 0.7)), high_threshold=0.8)
     found.scores[:] = (0.9, 0.7)
     assert layout_features(found, PEOPLE.mask(("person",)), aspect=2.0)[0] == 1
 
