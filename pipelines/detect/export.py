@@ -24,7 +24,7 @@ import torch
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import DEFAULT_SIZE
 from pipelines.detect.onnx_file import field
-from pipelines.detect.torch.pt_file import read_checkpoint
+from pipelines.detect.torch.pt_file import read_pt_file
 from pipelines.detect.torch.ultralytics_net import build_net, ready, ultralytics_tasks
 
 OPSET = 17
@@ -45,7 +45,7 @@ class Net:
 def read_net(source: Path, trust: bool) -> Net:
     """Raises ModelRefused."""
     if not trust:
-        checkpoint = read_checkpoint(source)
+        checkpoint = read_pt_file(source)
         return Net(build_net(checkpoint), checkpoint.names, checkpoint.size, checkpoint.licence)
     ultralytics_tasks()
     try:

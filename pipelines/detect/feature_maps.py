@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.heads.base import Shape
-from pipelines.detect.letterbox import Placement
+from pipelines.detect.letterbox import LetterboxPlacement
 from pipelines.values import FeatureMaps, Floats
 
 STRIDES = (16, 32)  # of a detector's three maps the two that hold whole objects
@@ -36,7 +36,7 @@ def choose_maps(
 
 
 def frame_maps(
-    strides: Sequence[int], maps: Sequence[Floats], place: Placement, size: tuple[int, int]
+    strides: Sequence[int], maps: Sequence[Floats], place: LetterboxPlacement, size: tuple[int, int]
 ) -> FeatureMaps:
     """The maps (h, w, C) of a picture that lies at `place` in an input of `size` (width, height)."""
     wide, high = size

@@ -16,7 +16,7 @@ from pipelines.detect.errors import InferenceRejected, InvalidOutput, ModelRefus
 from pipelines.detect.heads import Head, Signature, find_head
 from pipelines.detect.heads.base import Shape
 from pipelines.detect.labels import COCO_80, labels_of
-from pipelines.detect.letterbox import Placement
+from pipelines.detect.letterbox import LetterboxPlacement
 from pipelines.detect.nms import suppress
 from pipelines.detect.onnx_file import OnnxFile, read_onnx
 from pipelines.skeleton import Skeleton, usual_skeleton
@@ -138,7 +138,7 @@ def in_picture(
     boxes_xyxy: Floats,
     scores: Floats,
     class_ids: Ints,
-    placement: Placement,
+    placement: LetterboxPlacement,
     keypoints: Floats | None = None,
     high_threshold: float = 0.0,
 ) -> Detections:
@@ -157,7 +157,9 @@ def in_picture(
 
 
 def each_frame(
-    process: Callable[[A, Placement], Detections], outputs: Sequence[A], placements: Sequence[Placement]
+    process: Callable[[A, LetterboxPlacement], Detections],
+    outputs: Sequence[A],
+    placements: Sequence[LetterboxPlacement],
 ) -> list[Detections]:
     """`process` the output of every frame. Raises InferenceRejected, with the good frames in it."""
     results: list[Detections | None] = []
@@ -188,14 +190,14 @@ class Postprocessor:
     def run(
         self,
         outputs: Sequence[Sequence[Floats]],
-        placements: Sequence[Placement],
+        placements: Sequence[LetterboxPlacement],
         *,
         low_confidence: bool = False,
     ) -> list[Detections]:
         """`outputs[i]` is frame i's share of each output. Raises InferenceRejected, with the good frames."""
         return each_frame(self._with_low_confidence if low_confidence else self._frame, outputs, placements)
 
-    def _with_low_confidence(self, output: Sequence[Floats], placement: Placement) -> Detections:
+    def _with_low_confidence(self, output: Sequence[Floats], placement: LetterboxPlacement) -> Detections:
         """With those of low confidence. The others are as without: a lower score suppresses no higher."""
         every = self._frame(
             output, placement, min(self._limits.low, self._limits.high * LOW_CONFIDENCE_RATIO)
@@ -204,7 +206,7 @@ class Postprocessor:
         return replace(every.take(confident), low_confidence=every.take(~confident))
 
     def _frame(
-        self, output: Sequence[Floats], placement: Placement, score: float | None = None
+        self, output: Sequence[Floats], placement: LetterboxPlacement, score: float | None = None
     ) -> Detections:
         min_score = self._limits.low if score is None else score
         with np.errstate(over="ignore", invalid="ignore"):  # absurd numbers are refused below, as boxes

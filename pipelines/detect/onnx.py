@@ -21,7 +21,7 @@ from pipelines.detect.detector import Ticket
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.feature_maps import choose_maps, frame_maps
 from pipelines.detect.heads.base import Shape
-from pipelines.detect.letterbox import Letterbox, Pixels, Placement
+from pipelines.detect.letterbox import Letterbox, LetterboxPlacement, Pixels
 from pipelines.detect.model import ModelFile, Postprocessor
 from pipelines.detect.onnx_file import branching_tensors, with_outputs
 from pipelines.values import Detections, Floats, Frame, Image
@@ -181,7 +181,7 @@ class _Net:
 class _OnnxTicket(Ticket):
     __slots__ = ("placements", "slot")
 
-    def __init__(self, cameras: tuple[str, ...], slot: _Slot, placements: list[Placement]) -> None:
+    def __init__(self, cameras: tuple[str, ...], slot: _Slot, placements: list[LetterboxPlacement]) -> None:
         super().__init__(cameras)
         self.slot: _Slot | None = slot
         self.placements = placements
@@ -197,7 +197,7 @@ class _Slot:
         self._mean = np.array(pixels.mean, np.float32)
         self._gain = (1.0 / np.array(pixels.std)).astype(np.float32)
 
-    def fill(self, images: Sequence[Image]) -> list[Placement]:
+    def fill(self, images: Sequence[Image]) -> list[LetterboxPlacement]:
         placements = [box.put(image) for box, image in zip(self._boxes, images, strict=False)]
         for canvas, planes in zip(self._canvases[: len(images)], self.blob, strict=False):
             for channel, plane in enumerate(planes):

@@ -31,9 +31,9 @@ from pipelines.detect.graph import (
     shape_of,
 )
 from pipelines.detect.heads import Head
-from pipelines.detect.letterbox import Placement, fit
+from pipelines.detect.letterbox import LetterboxPlacement, fit
 from pipelines.detect.model import ModelFile, Postprocessor
-from pipelines.detect.openvino_graph import CompiledGraph, Request, Size
+from pipelines.detect.openvino_graph import CompiledGraph, InferRequest, Size
 from pipelines.values import Detections, Frame, Image
 
 MAX_STREAMS = 4  # at most; each has buffers of its own, about 25 MB for a net at 640
@@ -236,11 +236,15 @@ class _OpenVinoTicket(Ticket):
     __slots__ = ("compiled", "placements", "request")
 
     def __init__(
-        self, cameras: tuple[str, ...], compiled: CompiledGraph, request: Request, placements: list[Placement]
+        self,
+        cameras: tuple[str, ...],
+        compiled: CompiledGraph,
+        request: InferRequest,
+        placements: list[LetterboxPlacement],
     ) -> None:
         super().__init__(cameras)
         self.compiled = compiled
-        self.request: Request | None = request
+        self.request: InferRequest | None = request
         self.placements = placements
 
 

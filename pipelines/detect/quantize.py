@@ -29,7 +29,7 @@ OPSET = 13  # the first with a scale for each channel
 TAIL_PERCENT = 0.01  # of a picture's activations that a clipped range leaves out at either end
 SAMPLE = 200_000  # numbers of a tensor that its percentiles are taken from
 RANGES = ("clipped", "full")
-_SMALLEST = 1e-9
+MIN_SCALE = 1e-9  # of a quantized tensor: one of zeros alone has no scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,7 @@ def _activation(name: str, low: float, high: float, graph: Any, nodes: list[Any]
     from onnx import helper, numpy_helper
 
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = max((high - low) / 255.0, _SMALLEST)
+    scale = max((high - low) / 255.0, MIN_SCALE)
     zero = int(np.clip(round(-low / scale), 0, 255))
     stem = f"{name}/int8"
     graph.initializer.append(numpy_helper.from_array(np.array(scale, np.float32), f"{stem}/scale"))
@@ -254,7 +254,7 @@ def _weight(name: str, weight: Floats, graph: Any, nodes: list[Any]) -> str:
     stem = f"{name}/int8"
     if any(c.name == f"{stem}/values" for c in graph.initializer):
         return stem
-    scale = np.maximum(np.abs(weight).reshape(len(weight), -1).max(1) / 127.0, _SMALLEST).astype(np.float32)
+    scale = np.maximum(np.abs(weight).reshape(len(weight), -1).max(1) / 127.0, MIN_SCALE).astype(np.float32)
     rounded = np.clip(np.rint(weight / scale[:, None, None, None]), -127, 127).astype(np.int8)
     for suffix, value in (("values", rounded), ("scale", scale), ("zero", np.zeros(len(scale), np.int8))):
         graph.initializer.append(numpy_helper.from_array(value, f"{stem}/{suffix}"))

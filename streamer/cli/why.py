@@ -13,8 +13,8 @@ import click
 from streamer.cli.ledger import ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.cli.output_paths import check_outputs
-from streamer.clips.drawing.explanation import draw
 from streamer.clips.explain import explain, parse_id
+from streamer.clips.explanation_image import draw_explanation
 from streamer.config.store import ConfigStore
 from streamer.ledger import LedgerReader
 
@@ -50,7 +50,7 @@ def why(store: ConfigStore, event_id: str, camera: str | None, as_json: bool, pi
     finally:
         reader.close()
     if picture is not None:
-        draw(found, picture)
+        draw_explanation(found, picture)
     if as_json:
         click.echo(json.dumps(found.as_dict, indent=2))
     else:

@@ -23,7 +23,7 @@ from pipelines.geometry import fit
 from pipelines.pipeline import Pipeline
 from pipelines.scene.tracker import SceneTracker
 from pipelines.values import Detections, Event, FrameResult, Image, Labels, Stamp
-from streamer.clips.drawing.overlay import Overlay
+from streamer.clips.drawing import Overlay
 from streamer.clips.prefetch import CAMERA, results, stamp_of
 from streamer.clips.stored_detections import DetectionLog, StoredDetections
 from streamer.clips.video_writer import ClipWriter

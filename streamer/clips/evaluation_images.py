@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from pipelines.evaluate.boxes import crossing_box
 from pipelines.evaluate.crossings import Crossing
-from pipelines.evaluate.report import Picture, clock
+from pipelines.evaluate.report import ReportImage, clock
 from pipelines.geometry import fit
 from pipelines.rules import LineSpec
 from pipelines.values import Event, Image
-from streamer.clips.drawing.primitives import PAPER, Flash, draw_line, draw_result, write
+from streamer.clips.drawing import PAPER, Flash, draw_line, draw_result, write
 from streamer.clips.evaluation import Judged
 from streamer.errors import SourceDamaged, SourceEnded
 from streamer.sources.base import Source, create_source
@@ -39,7 +39,7 @@ class _Moment:
     event: Event | None
 
 
-def take_pictures(judged: Judged, most: int) -> tuple[list[Picture], int]:
+def take_pictures(judged: Judged, most: int) -> tuple[list[ReportImage], int]:
     """The first `most` misses and false counts in order of time as pictures, and how many were left out.
 
     Reads the run's clip a second time. Raises SourceError, also where it is not that of the detections.
@@ -48,7 +48,7 @@ def take_pictures(judged: Judged, most: int) -> tuple[list[Picture], int]:
     wanted: dict[int, list[_Moment]] = defaultdict(list)
     for moment in all_moments[:most]:
         wanted[moment.frame].append(moment)
-    found: list[tuple[float, Picture]] = []
+    found: list[tuple[float, ReportImage]] = []
 
     def take(frame: int, image: Image) -> None:
         for moment in wanted[frame]:
@@ -102,7 +102,7 @@ def _read_frames(judged: Judged, clip: str, wanted: set[int], take: _Take) -> No
                 take(number, decoded.image(WIDTH))
 
 
-def _picture(judged: Judged, moment: _Moment, image: Image) -> Picture:
+def _picture(judged: Judged, moment: _Moment, image: Image) -> ReportImage:
     run, crossing = judged.run, moment.crossing
     _true_boxes(judged, moment.frame, image)
     line = next(each for each in run.rules.lines if each.name == crossing.line)
@@ -126,7 +126,7 @@ def _picture(judged: Judged, moment: _Moment, image: Image) -> Picture:
     if not done:
         raise RuntimeError("OpenCV could not encode a JPEG")
     title = f"{clock(crossing.time_s)}  {crossing.line} {crossing.direction}"
-    return Picture(moment.kind, title, _note(judged, moment), jpeg.tobytes())
+    return ReportImage(moment.kind, title, _note(judged, moment), jpeg.tobytes())
 
 
 def _note(judged: Judged, moment: _Moment) -> str:

@@ -20,7 +20,7 @@ BLIND = {"offline_s": "offline", "dropped_s": "dropped", "unknown_s": "unknown"}
 Progress = Callable[[float], None]  # the share that is done
 
 
-class Crossing(NamedTuple):
+class RecountedCrossing(NamedTuple):
     """A crossing of the new line. `at_ns` is Unix time by the box's clock."""
 
     at_ns: int
@@ -53,7 +53,7 @@ class Recount:
     tracks: int = 0
     unreadable: int = 0  # paths that are damaged
     pathless: int = 0  # tracks without a path, as of a ledger of an older version
-    crossings: list[Crossing] = field(default_factory=list)
+    crossings: list[RecountedCrossing] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
 
 
@@ -88,7 +88,9 @@ def recount_camera(
             at_ns = path.first_ns + round(crossing.time_s * NS_PER_S)
             if found.since_ns <= at_ns < until_ns:
                 way = line.left_to_right if crossing.side > 0 else line.right_to_left
-                found.crossings.append(Crossing(at_ns, way, crossing.class_name, path.epoch, path.track_id))
+                found.crossings.append(
+                    RecountedCrossing(at_ns, way, crossing.class_name, path.epoch, path.track_id)
+                )
         if progress is not None:
             progress((path.last_ns - found.since_ns) / (until_ns - found.since_ns))
     found.crossings.sort()

@@ -15,7 +15,7 @@ from pipelines.detect.errors import InferenceRejected
 from pipelines.train.detector.precision import Matched, at_score, average_precision, interval, match
 from pipelines.values import Detections, Floats, Ints, Labels
 from streamer.errors import ModelError
-from streamer.models.sample_frames import Sample
+from streamer.models.sample_frames import SampleFrame
 
 LOW = 0.02  # scores from which average precision is measured
 Progress = Callable[[int], None]
@@ -41,7 +41,7 @@ class Agreement:
 
 
 def detect_all(
-    detector: Detector, found: Sequence[Sample], progress: Progress | None = None
+    detector: Detector, found: Sequence[SampleFrame], progress: Progress | None = None
 ) -> list[Detections]:
     """One Detections a picture, as many at once as the detector takes tickets. Raises ModelError."""
     seen: list[Detections] = []
@@ -52,7 +52,7 @@ def detect_all(
     return seen
 
 
-def _pipelined(detector: Detector, found: Sequence[Sample]) -> Iterator[Detections]:
+def _pipelined(detector: Detector, found: Sequence[SampleFrame]) -> Iterator[Detections]:
     tickets: list[Ticket] = []
     try:
         for sample in found:

@@ -21,7 +21,7 @@ from pipelines.registry import DETECTORS, create_detector
 from streamer.errors import ModelError
 from streamer.models.agreement import detect_all
 from streamer.models.model_handle import ModelHandle
-from streamer.models.sample_frames import Sample
+from streamer.models.sample_frames import SampleFrame
 
 SPARE = 0.8  # of the cores: the rest is for tracking, delivery and whatever else happens
 DECODE_CORES = 0.045  # of one for a 1280x720 stream at 25 fps (docs/operator-guide.md)
@@ -74,7 +74,7 @@ def variants(model: ModelHandle, sizes: Sequence[tuple[int, int]], engines: Sequ
 def bench(
     model: ModelHandle,
     wanted: Sequence[Variant],
-    found: Sequence[Sample],
+    found: Sequence[SampleFrame],
     *,
     rounds: int,
     threads: int,
@@ -119,7 +119,7 @@ def _opened(model: ModelHandle, wanted: Sequence[Variant], threads: int) -> list
     return ready
 
 
-def _round(detector: Detector, found: Sequence[Sample]) -> tuple[float, float]:
+def _round(detector: Detector, found: Sequence[SampleFrame]) -> tuple[float, float]:
     """(ms, CPU ms) a frame."""
     begun_s, begun_cpu_s = time.perf_counter(), time.process_time()
     detect_all(detector, found)

@@ -26,7 +26,7 @@ from streamer.config.schema import CameraConfig, Config
 from streamer.errors import ConfigError, ModelError
 from streamer.models.store import ModelStore
 
-SLOWEST_FPS = 1.0  # docs/counting.md
+MIN_FPS = 1.0  # docs/counting.md
 MOTION_CLASSES: tuple[str, ...] = ("object",)  # of the motion detector, which has no model card
 
 
@@ -66,11 +66,11 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
 def advice_on(camera: CameraConfig) -> list[str]:
     """What may be, and will not do what its owner hopes for; lines for people."""
     fps = camera.source.fps
-    if not 0 < fps < SLOWEST_FPS:
+    if not 0 < fps < MIN_FPS:
         return []
     return [
         f"camera {camera.name}: at {fps:g} frames a second nobody who moves can be followed or counted: "
-        f"set fps to {SLOWEST_FPS:g} at least, better 2; 0 is as many as fit"
+        f"set fps to {MIN_FPS:g} at least, better 2; 0 is as many as fit"
     ]
 
 

@@ -29,11 +29,11 @@ from streamer.models.agreement import LOW, Agreement, detect_all, matched, summa
 from streamer.models.export import has_torch
 from streamer.models.labelled_images import LabelledPicture
 from streamer.models.model_handle import ModelHandle, open_detector
-from streamer.models.sample_frames import Sample, shrunk
+from streamer.models.sample_frames import SampleFrame, shrunk
 
 HELD_OUT = 0.25  # of the pictures, about
-FEWEST = 10  # pictures to learn from, and boxes to measure by
-FEWEST_TO_CHOOSE = 50  # boxes that a threshold may rest on
+MIN_EXAMPLES = 10  # pictures to learn from, and boxes to measure by
+MIN_BOXES_TO_CHOOSE = 50  # boxes that a threshold may rest on
 SIDE = 640  # pixels of a stored picture's longer side
 PICTURES_A_STEP = 16
 EPOCHS = 30  # times that each picture is seen
@@ -92,7 +92,7 @@ def hold_out(found: Sequence[LabelledPicture], share: float = HELD_OUT) -> Split
         cut = len(found) - round(wanted)
         split = Split(list(found[:cut]), list(found[cut:]), False)
     boxes = sum(len(p.boxes) for p in split.held)
-    if len(split.learned) < FEWEST or boxes < FEWEST:
+    if len(split.learned) < MIN_EXAMPLES or boxes < MIN_EXAMPLES:
         raise ModelError(
             f"{len(found)} labelled pictures of {len(clips)} clips leave {len(split.learned)} to learn from "
             f"and {boxes} objects to measure by: label more, of at least two clips"
@@ -127,7 +127,7 @@ def tune(
     card = model.card.model_copy(update={"sha256": ""})
     after_parts = measure(_open(path, card, threads), split.held, labels)
     before, after = summary(before_parts, card.score), summary(after_parts, card.score)
-    if after.boxes < FEWEST_TO_CHOOSE:
+    if after.boxes < MIN_BOXES_TO_CHOOSE:
         return Tuned(path, before, None, after, others)
     return Tuned(path, before, _balanced(before, before_parts), _balanced(after, after_parts), others)
 
@@ -176,7 +176,7 @@ def measure(detector: Detector, held: Sequence[LabelledPicture], labels: Labels)
     """Against what was labelled with `labels`; what the detector finds of other classes is left out. Raises
     ModelError.
     """
-    found = [Sample(shrunk(p.image), p.clip, 0.0) for p in held]
+    found = [SampleFrame(shrunk(p.image), p.clip, 0.0) for p in held]
     truth = [
         Detections(p.boxes.boxes_xyxyn, np.ones(len(p.boxes), np.float32), p.boxes.class_ids) for p in held
     ]

@@ -21,7 +21,7 @@ from pipelines.values import Floats, Ints
 from streamer.errors import ModelError
 
 Item = TypeVar("Item")
-MOST_CLASSES = 10_000  # numbers of data.yaml
+MAX_CLASSES = 10_000  # numbers of data.yaml
 _SLACK = 0.02  # of a picture: boxes that leave it by less are cut
 
 
@@ -92,7 +92,7 @@ def _data_names(path: Path) -> list[str] | None:
     if data is not None and not isinstance(data, Mapping):
         raise ModelError(f"{path}: expected {expected}")
     names = (data or {}).get("names")
-    if isinstance(names, Mapping) and all(type(i) is int and 0 <= i < MOST_CLASSES for i in names):
+    if isinstance(names, Mapping) and all(type(i) is int and 0 <= i < MAX_CLASSES for i in names):
         names = [names.get(i, "") for i in range(max(names, default=-1) + 1)]
     if names is not None and not isinstance(names, list):
         raise ModelError(f"{path}: names: expected {expected}, not {str(names)[:60]!r}")

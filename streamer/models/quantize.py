@@ -22,11 +22,11 @@ from pipelines.values import Detections
 from streamer.errors import ModelError
 from streamer.models.agreement import LOW, Agreement, agreement, detect_all
 from streamer.models.model_handle import ModelHandle
-from streamer.models.sample_frames import Sample, split
+from streamer.models.sample_frames import SampleFrame, split
 
 CALIBRATION_SHARE = 0.6
-FEWEST = 8  # pictures to calibrate with, and as many to measure by
-FEWEST_BOXES = 20  # of the float model in the measured part: fewer say nothing
+MIN_PICTURES = 8  # pictures to calibrate with, and as many to measure by
+MIN_BOXES = 20  # of the float model in the measured part: fewer say nothing
 TIMED_ROUNDS = 5
 TIMED_PICTURES = 16
 
@@ -50,7 +50,7 @@ class Quantized:
 
 
 def quantize(
-    model: ModelHandle, found: Sequence[Sample], target: Path, *, threads: int, step: Step
+    model: ModelHandle, found: Sequence[SampleFrame], target: Path, *, threads: int, step: Step
 ) -> Quantized:
     """Write the int8 model to `target`. Raises ModelError where it cannot be made or measured.
 
@@ -60,7 +60,7 @@ def quantize(
     if missing:
         raise ModelError(missing)
     first, rest = split(found, CALIBRATION_SHARE)
-    if len(first) < FEWEST or len(rest) < FEWEST:
+    if len(first) < MIN_PICTURES or len(rest) < MIN_PICTURES:
         raise ModelError(f"{len(found)} pictures are too few to calibrate and measure: longer or more clips")
     try:
         return _quantize(model, first, rest, target, threads, step)
@@ -69,12 +69,17 @@ def quantize(
 
 
 def _quantize(
-    model: ModelHandle, first: list[Sample], rest: list[Sample], target: Path, threads: int, step: Step
+    model: ModelHandle,
+    first: list[SampleFrame],
+    rest: list[SampleFrame],
+    target: Path,
+    threads: int,
+    step: Step,
 ) -> Quantized:
     exact = _open(model.path, model.card.model_copy(update={"precision": "f32"}), threads)
     truth = {id(part): detect_all(exact, part, step("float model", len(part))) for part in (first, rest)}
     boxes = sum(int((d.scores >= model.card.score).sum()) for d in truth[id(rest)])
-    if boxes < FEWEST_BOXES:
+    if boxes < MIN_BOXES:
         raise ModelError(
             f"the float model finds {boxes} objects in the pictures to measure by: clips with more in them"
         )
@@ -90,7 +95,7 @@ def _quantize(
         quantizer.write(path, spans, ranges)
         return path
 
-    def lost(detector: Detector, part: list[Sample], what: str) -> Agreement:
+    def lost(detector: Detector, part: list[SampleFrame], what: str) -> Agreement:
         return _agreement(
             truth[id(part)], detect_all(detector, part, step(what, len(part))), detector, part, model
         )
@@ -126,14 +131,14 @@ def _agreement(
     truth: list[Detections],
     seen: list[Detections],
     detector: Detector,
-    part: list[Sample],
+    part: list[SampleFrame],
     model: ModelHandle,
 ) -> Agreement:
     sizes = [(sample.image.shape[1], sample.image.shape[0]) for sample in part]
     return agreement(truth, seen, detector.labels, sizes, model.card.score)
 
 
-def _timed(one: Detector, other: Detector, found: list[Sample]) -> tuple[float, float]:
+def _timed(one: Detector, other: Detector, found: list[SampleFrame]) -> tuple[float, float]:
     """Milliseconds a frame of both, in turns, by medians."""
     taken: tuple[list[float], list[float]] = ([], [])
     for _ in range(TIMED_ROUNDS):

@@ -51,7 +51,7 @@ _SIDECAR, _DEFAULT, _PARTIAL = "model.yaml", ".default", ".partial-"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verification:
     """What verify() found: `problem` is empty for a sound model. `torn`: its sidecar cannot be read."""
 
     name: str
@@ -236,7 +236,7 @@ class ModelStore:
             folder.rename(doomed / name)
             shutil.rmtree(doomed)
 
-    def verify(self, name: str | None = None) -> list[Verdict]:
+    def verify(self, name: str | None = None) -> list[Verification]:
         """Hash, load and run each model (or the one named), the package's first; raises ModelError only for
         an unknown name.
         """
@@ -245,14 +245,14 @@ class ModelStore:
         if name is not None and name not in known:
             self.get(name)
         wanted = [name] if name is not None else known
-        return [self._verdict(each, each not in names) for each in wanted]
+        return [self._verify_one(each, each not in names) for each in wanted]
 
-    def _verdict(self, name: str, in_package: bool) -> Verdict:
+    def _verify_one(self, name: str, in_package: bool) -> Verification:
         try:
             open_detector("auto", self.resolve(name))
         except ModelError as error:
-            return Verdict(name, str(error), in_package, not in_package and self._is_torn(name))
-        return Verdict(name, "", in_package)
+            return Verification(name, str(error), in_package, not in_package and self._is_torn(name))
+        return Verification(name, "", in_package)
 
     def _is_torn(self, name: str) -> bool:
         try:

@@ -16,7 +16,7 @@ from pipelines.train.actions import session
 from pipelines.train.actions.data import ActionData, read_keypoints
 from pipelines.train.actions.score import Score, match_events, score, wilson
 from pipelines.train.actions.settings import TrainSettings, usual_settings
-from pipelines.train.actions.sources import Source
+from pipelines.train.actions.sources import DataSource
 from pipelines.train.actions.split import fold_of, part
 from pipelines.train.actions.train import predict, to_probabilities, train
 from pipelines.train.actions.windows import cut_windows
@@ -46,7 +46,7 @@ def jhmdb_settings() -> TrainSettings:
 
 
 def jhmdb(corpus: Path, seeds: int, variants: tuple[str, ...], say: Say) -> list[Row]:
-    data = session.open_data(Source(corpus / "actions/jhmdb"), jhmdb_settings(), None, quiet).data
+    data = session.open_data(DataSource(corpus / "actions/jhmdb"), jhmdb_settings(), None, quiet).data
     learn, held = part(data, "train"), part(data, "test")
     rows = [_nearest(learn, held)]
     say(f"nearest neighbour {rows[0]['accuracy']}")
@@ -189,7 +189,7 @@ def fight(
     """For each of `inputs` ("moved+flow") and `variants`: the given split by scene, and cross-validation by
     scene over all clips, for so many partitions of the scenes. All inputs come from one embedding."""
     wanted = tuple(name for name in INPUTS if any(name in names.split("+") for names in inputs))
-    source = Source(corpus / "actions/fight/clips.csv", detector=detector, cache=cache, inputs=wanted)
+    source = DataSource(corpus / "actions/fight/clips.csv", detector=detector, cache=cache, inputs=wanted)
     opened = session.open_data(
         source, fight_settings(), None, lambda w, i, n: say(f"{w} {i} of {n}") if i % 32 == 0 else None
     )
@@ -243,7 +243,7 @@ def fight_crops(corpus: Path, epochs: int, say: Say) -> Row:
     settings = replace(
         usual_settings("crops"), window=12, rate_hz=6.0, stride_s=0.5, val_share=0.0, epochs=epochs, batch=8
     )
-    opened = session.open_data(Source(corpus / "actions/fight/clips.csv"), settings, backbone, quiet)
+    opened = session.open_data(DataSource(corpus / "actions/fight/clips.csv"), settings, backbone, quiet)
     learn, held = part(opened.data, "train"), part(opened.data, "test")
     trained = train(
         learn, None, settings, make_net=opened.net_maker(settings),

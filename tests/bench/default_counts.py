@@ -28,7 +28,7 @@ from tests.bench.registry import Unavailable
 
 NAME = "default-counts"
 DESCRIPTION = "counts of the default detector, or another, on real clips at other scores and rates"
-LOWEST = 0.1
+MIN_SCORE = 0.1
 SURE = "0.5,0.53,0.57,0.61"
 LOW = "0.2,0.3,0.4,0.5"
 DIRECTIONS = {"v": ("rightwards", "leftwards"), "h": ("down", "up")}  # as greater and lesser
@@ -70,7 +70,7 @@ def run(
     path = Path(model)
     sidecar = path.with_suffix(".yaml")
     card = read_card(sidecar) if sidecar.exists() else ModelCard()
-    detector = create_detector("openvino", path, threads=1, score=LOWEST, sidecar=card)
+    detector = create_detector("openvino", path, threads=1, score=MIN_SCORE, sidecar=card)
     names = [*(clip.name for clip in CLIPS), Path(data.CLIP).name]
     seen = {name: look(detector, root / "videos" / name, step, first) for name in names}
     truth = _pets_truth(root)

@@ -24,7 +24,7 @@ from pipelines.detect.detector import Ticket
 from pipelines.detect.errors import InferenceRejected, InvalidOutput, ModelRefused
 from pipelines.detect.feature_maps import frame_maps
 from pipelines.detect.heads.yolov8 import YoloV8
-from pipelines.detect.letterbox import Letterbox, Placement
+from pipelines.detect.letterbox import Letterbox, LetterboxPlacement
 from pipelines.detect.model import (
     DEFAULT_SIZE,
     MAX_REACH,
@@ -36,7 +36,7 @@ from pipelines.detect.model import (
 )
 from pipelines.detect.onnx_file import OnnxFile
 from pipelines.detect.torch.boxes import COLUMNS, Cells, best_boxes
-from pipelines.detect.torch.pt_file import Checkpoint, read_checkpoint
+from pipelines.detect.torch.pt_file import PtFile, read_pt_file
 from pipelines.detect.torch.ultralytics_net import build_net, raw_answer
 from pipelines.values import Detections, Floats, Frame, Image
 
@@ -66,7 +66,7 @@ class TorchDetector:
     ) -> None:
         self._card = card or ModelCard()
         self._sha256 = check_pinned(path, self._card)
-        self._checkpoint = checkpoint = read_checkpoint(path)
+        self._checkpoint = checkpoint = read_pt_file(path)
         self._device = torch.device(device or best_device())
         if threads:
             torch.set_num_threads(threads)
@@ -232,10 +232,10 @@ class TorchDetector:
 
     # ---- on the host
 
-    def _read(self, tables: Sequence[Floats], placements: Sequence[Placement]) -> list[Detections]:
+    def _read(self, tables: Sequence[Floats], placements: Sequence[LetterboxPlacement]) -> list[Detections]:
         return each_frame(self._frame, tables, placements)
 
-    def _frame(self, table: Floats, placement: Placement) -> Detections:
+    def _frame(self, table: Floats, placement: LetterboxPlacement) -> Detections:
         """`table` (K, COLUMNS); its first row has the highest score."""
         if not np.isfinite(table[0, 4]):
             raise InvalidOutput("a score that is infinite or not a number")
@@ -281,7 +281,7 @@ class _TorchTicket(Ticket):
     def __init__(self, cameras: tuple[str, ...], slot: _Slot) -> None:
         super().__init__(cameras)
         self.slot: _Slot | None = slot
-        self.placements: list[Placement] = []
+        self.placements: list[LetterboxPlacement] = []
         self.failure = ""
 
 
@@ -299,7 +299,7 @@ class _Slot:
         self.results: list[Any] = []
         self.maps: list[list[Any]] = []  # of each part of the batch one (B, C, h, w) a stride
 
-    def fill(self, images: Sequence[Image]) -> list[Placement]:
+    def fill(self, images: Sequence[Image]) -> list[LetterboxPlacement]:
         return [box.put(image) for box, image in zip(self._letterboxes, images, strict=False)]
 
     def take(self, start: int, end: int) -> Any:
@@ -323,7 +323,7 @@ class _Slot:
         return [table for part in self.results for table in part.cpu().numpy()]
 
 
-def _as_metadata(checkpoint: Checkpoint) -> OnnxFile:
+def _as_metadata(checkpoint: PtFile) -> OnnxFile:
     """What Ultralytics would write into an ONNX file of it."""
     names = str(dict(enumerate(checkpoint.names)))
     return OnnxFile({"names": names, "license": checkpoint.licence}, frozenset())

@@ -51,7 +51,7 @@ _SHOWN = 4  # names in a refusal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Checkpoint:
+class PtFile:
     """`config` is the net as Ultralytics' YAML describes it, `weights` its state by name, as float32.
 
     `size` is the (width, height) it was trained at, where the file says so.
@@ -65,7 +65,7 @@ class Checkpoint:
     licence: str
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_pt_file(path: Path) -> PtFile:
     """Raise ModelRefused, in one line, for what is no detector of Ultralytics or would run code."""
     kept = _load(path, imported_names(path))
     kept = kept if isinstance(kept, dict) else {"model": kept}
@@ -81,7 +81,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     weights = dict(_tensors(net))
     if not weights:
         raise ModelRefused(f"{path}: holds no weights: give the best.pt of a finished training")
-    return Checkpoint(
+    return PtFile(
         path,
         config,
         weights,

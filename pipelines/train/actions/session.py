@@ -16,14 +16,14 @@ from pipelines.actions.backbones import create_backbone
 from pipelines.actions.card import EmbedderCard
 from pipelines.actions.model import ActionNet, NetConfig
 from pipelines.train.actions import train as actions_train
-from pipelines.train.actions.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from pipelines.train.actions.checkpoint import TrainingCheckpoint, load_checkpoint, save_checkpoint
 from pipelines.train.actions.crops import CropActionNet, read_crops
 from pipelines.train.actions.data import ActionData, DataRefused, HeadTargets
 from pipelines.train.actions.export import export
 from pipelines.train.actions.pictures import draw_confusion, draw_curves
 from pipelines.train.actions.score import AnyScore, Score, judge
 from pipelines.train.actions.settings import TrainSettings
-from pipelines.train.actions.sources import Source, open_source
+from pipelines.train.actions.sources import DataSource, open_source
 from pipelines.train.actions.split import fold_of, hold_back, part
 from pipelines.train.actions.train import Progress, Trained, cut, train
 from pipelines.values import Image
@@ -67,7 +67,7 @@ class Opened:
 
 
 def open_data(
-    source: Source, settings: TrainSettings, backbone: BackboneChoice | None, report: Report
+    source: DataSource, settings: TrainSettings, backbone: BackboneChoice | None, report: Report
 ) -> Opened:
     """Read `source`; clips become numbers of frames for a backbone, or values of a detector's maps."""
     if backbone is None:
@@ -225,7 +225,7 @@ def save_model(path: Path, opened: Opened, trained: Trained) -> None:
         "temperatures": trained.temperatures,
         "thresholds": [list(t) for t in trained.thresholds],
     }
-    save_checkpoint(path, Checkpoint({"model": True}, state))
+    save_checkpoint(path, TrainingCheckpoint({"model": True}, state))
 
 
 def load_model(path: Path) -> tuple[Opened, Trained]:

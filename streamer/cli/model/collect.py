@@ -31,7 +31,7 @@ from streamer.models.collect_images import (
     write_picture,
 )
 from streamer.models.model_handle import open_detector
-from streamer.models.sample_frames import Sample, clip_source, shrunk
+from streamer.models.sample_frames import SampleFrame, clip_source, shrunk
 from streamer.sources.urls import is_generated
 
 
@@ -77,7 +77,7 @@ def collect(
         for taken in itertools.islice(_pictures(store, config, camera, (what, stream), every), count):
             path = write_picture(folder, taken)
             if detector is not None:
-                (found,) = detect_all(detector, [Sample(shrunk(taken.image), label, 0.0)])
+                (found,) = detect_all(detector, [SampleFrame(shrunk(taken.image), label, 0.0)])
                 write_draft(folder, path.stem, found, detector.labels, CLASSES)
             written += 1
             counted(1)

@@ -20,7 +20,7 @@ from streamer.config.store import ConfigStore
 from streamer.errors import GateNotMet, ModelError
 from streamer.models.agreement import Agreement
 from streamer.models.camera_check import pipeline_of
-from streamer.models.fine_tune import FEWEST_TO_CHOOSE, Split, Tuned, card_after, hold_out, tune
+from streamer.models.fine_tune import MIN_BOXES_TO_CHOOSE, Split, Tuned, card_after, hold_out, tune
 from streamer.models.label_formats import Labelling, read_labels
 from streamer.models.labelled_images import LabelledPicture, pictures_of_camera, read_pictures
 from streamer.models.model_handle import PACKAGED, ModelHandle, write_card
@@ -189,7 +189,7 @@ def _threshold_line(done: Tuned) -> str:
     if done.before_balanced is None:
         return (
             f"the threshold stays at {done.after.score:.2f}: {done.after.boxes} objects are too few to "
-            f"choose one by (at least {FEWEST_TO_CHOOSE}); look whether recall has fallen"
+            f"choose one by (at least {MIN_BOXES_TO_CHOOSE}); look whether recall has fallen"
         )
     before = done.before_balanced
     return (

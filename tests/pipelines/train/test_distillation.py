@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="needs torch: pip install '.[torch]'
 pytest.importorskip("onnx", reason="needs onnx")
 
 from pipelines.detect.errors import ModelRefused  # noqa: E402
-from pipelines.train.detector.augment import Sample  # noqa: E402
+from pipelines.train.detector.augment import TrainingSample  # noqa: E402
 from pipelines.train.detector.batches import collate  # noqa: E402
 from pipelines.train.detector.dataset import ALL_CLASSES, Labelled  # noqa: E402
 from pipelines.train.detector.distillation import Teacher  # noqa: E402
@@ -88,7 +88,7 @@ def test_a_yolox_answers_in_pixels_of_the_picture(tmp_path: Path) -> None:
     assert np.flatnonzero(scores.any(0)).tolist() == [CELL]
     assert scores[:, CELL].argmax() == 2
     assert boxes[CELL] == pytest.approx([24, 12, 56, 28])
-    arrays = collate([Sample(picture, Labelled.of(), picture)] * 2, Teacher(path, SIZE))
+    arrays = collate([TrainingSample(picture, Labelled.of(), picture)] * 2, Teacher(path, SIZE))
     assert tuple(arrays[5].shape) == (2, 6, CELLS)
     assert tuple(arrays[6].shape) == (2, CELLS, 4)
 
