@@ -280,7 +280,3 @@ def _member(config: NetConfig) -> nn.Module:
 
 def _width(config: NetConfig) -> int:
     return BOX_FEATURES if config.kind == "boxes" else config.size
-
-
-def count_weights(net: nn.Module) -> int:
-    return sum(p.numel() for p in net.parameters())

@@ -229,13 +229,12 @@ class FrameReady(_Message, frozen=True):
 
 class FrameRequest(_Message, frozen=True):
     """Credit for one frame: the reader is ready for the newest of `camera`, and releases `slots` of
-    `generation`. Without `want` it releases them and asks for nothing.
+    `generation`.
     """
 
     camera: str
     generation: int
     slots: tuple[int, ...]
-    want: bool = True
 
 
 class SourceState(_Message, frozen=True):

@@ -22,7 +22,6 @@ from pipelines.values import Detections, Labels
 from streamer.cli.main import cli
 from streamer.clips.analyze import Analysis, Outputs, analyze, replay
 from streamer.clips.stored_detections import DetectionLog, load_detections
-from streamer.clips.synthetic_clip import write_clip
 from streamer.errors import Exit, SourceDamaged
 from streamer.models.model_handle import open_detector
 from streamer.sources.base import ReadOptions
@@ -30,6 +29,7 @@ from streamer.sources.synthetic import Scene, create
 from streamer.sources.synthetic.truth import CrossingTruth
 from tests.clips import make_clip
 from tests.patience import patient
+from tests.synthetic_clip import write_clip
 
 SCENE = Scene(seed=5, width=640, height=360, fps=15.0, density=0.7, mast=8.0, seconds=40)
 LINE = "street=" + ",".join(f"{v:g}" for point in SCENE.line().points for v in point)

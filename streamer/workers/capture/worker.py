@@ -246,10 +246,9 @@ class CaptureWorker:
         if camera.ring is not None:
             camera.ring.release(demand.generation, demand.slots)
         camera.told_s = time.monotonic()
-        if demand.want:
-            camera.demand = demand
-            camera.reader.want(True)
-            self._serve(camera)
+        camera.demand = demand
+        camera.reader.want(True)
+        self._serve(camera)
 
     # ---- frames
 

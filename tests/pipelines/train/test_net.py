@@ -15,7 +15,7 @@ from pipelines.detect.card import read_card  # noqa: E402
 from pipelines.registry import create_detector  # noqa: E402
 from pipelines.train.detector.augment import TrainingSample  # noqa: E402
 from pipelines.train.detector.batches import collate  # noqa: E402
-from pipelines.train.detector.dataset import ALL_CLASSES, CLASSES, DatasetWriter, Labelled  # noqa: E402
+from pipelines.train.detector.dataset import CLASSES, DatasetWriter, Labelled  # noqa: E402
 from pipelines.train.detector.export import write_card, write_onnx  # noqa: E402
 from pipelines.train.detector.label_assignment import assign  # noqa: E402
 from pipelines.train.detector.loss import BatchLabels, cell_centres, decode, detection_loss  # noqa: E402
@@ -38,7 +38,7 @@ def truth(
         torch.tensor(boxes, dtype=torch.float32).reshape(1, -1, 4),
         torch.tensor([classes], dtype=torch.int64),
         torch.tensor(areas, dtype=torch.float32).reshape(1, -1, 4),
-        torch.full((1, len(areas)), ALL_CLASSES, dtype=torch.int64),
+        torch.full((1, len(areas)), (1 << len(CLASSES)) - 1, dtype=torch.int64),
         torch.zeros(1, len(CLASSES), 0),
         torch.zeros(1, 0, 4),
     )
