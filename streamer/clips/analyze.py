@@ -210,10 +210,10 @@ def analyze(
         sink = _Sink(analysis, detector.labels, events, writer, watcher)
         last: Stamp | None = None
         shape = fit(info.width, info.height, width)[::-1]
-        for item, result, found in results(source, pipeline, shape, low_confidence=log is not None):
+        for item, result, detections in results(source, pipeline, shape, low_confidence=log is not None):
             sink.take(result, item.image() if writer is not None else None)
             if log is not None:
-                log.add(result.stamp.media_ns, found)
+                log.add(result.stamp.media_ns, detections)
             last = result.stamp
             if progress is not None:
                 progress(1)
@@ -258,9 +258,9 @@ def replay(
         sink = _Sink(analysis, stored.labels, events, None, watcher)
         last: Stamp | None = None
         aspect = stored.aspect or stored.width / stored.height
-        for number, (media_ns, found) in enumerate(stored.frames()):
+        for number, (media_ns, detections) in enumerate(stored.frames()):
             last = stamp_of(number, media_ns)
-            sink.take(pipeline.advance(last, found, aspect), None)
+            sink.take(pipeline.advance(last, detections, aspect), None)
             if progress is not None:
                 progress(1)
         _finish(analysis, pipeline, sink, last)

@@ -238,11 +238,11 @@ def judge_run(run: ClipRun, truth: TruthFile, *, within_s: float = WITHIN_S, sta
             warnings.append("no line is drawn: only tracks are compared")
     true = keep_classes(true, run.rules.classes, groups, name=truth.name)
     counted = [_crossing(event) for event in run.recording.crossings]  # two may be equal, and are two
-    found = compare(true.crossings, counted, within_s)
-    shown = boxes if truth.fps is None else None
+    comparison = compare(true.crossings, counted, within_s)
+    overlay_boxes = boxes if truth.fps is None else None
     evaluation = evaluate(
         run.name,
-        found,
+        comparison,
         duration_s=run.analysis.duration_s,
         within_s=within_s,
         start_s=start_s,
@@ -251,7 +251,7 @@ def judge_run(run: ClipRun, truth: TruthFile, *, within_s: float = WITHIN_S, sta
         warnings=(*true.warnings, *warnings),
     )
     events = {id(c): e for c, e in zip(counted, run.recording.crossings, strict=True)}
-    return Judged(run, evaluation, events, shown, size)
+    return Judged(run, evaluation, events, overlay_boxes, size)
 
 
 def _crossing(event: Event) -> Crossing:
@@ -272,15 +272,15 @@ def _facts(run: ClipRun, truth: TruthFile) -> dict[str, str]:
     }
 
 
-def _asked_boxes(boxes: TrueBoxes, wanted: Sequence[str], groups: dict[str, str], name: str) -> TrueBoxes:
-    keep = np.array([is_asked(kind, wanted, groups) for kind in boxes.class_names])
-    if not keep.any():
-        raise ConfigError(f"{name}: has no box of the classes asked for ({', '.join(wanted)})")
-    left_out = int((~keep).sum())
+def _asked_boxes(boxes: TrueBoxes, classes: Sequence[str], groups: dict[str, str], name: str) -> TrueBoxes:
+    mask = np.array([is_asked(kind, classes, groups) for kind in boxes.class_names])
+    if not mask.any():
+        raise ConfigError(f"{name}: has no box of the classes asked for ({', '.join(classes)})")
+    left_out = int((~mask).sum())
     said = (f"{name}: {left_out} boxes of classes that are not asked for left out",) if left_out else ()
-    kinds = tuple(kind for kind, kept in zip(boxes.class_names, keep.tolist(), strict=True) if kept)
+    kinds = tuple(kind for kind, asked in zip(boxes.class_names, mask.tolist(), strict=True) if asked)
     return TrueBoxes(
-        boxes.frames[keep], boxes.ids[keep], boxes.boxes_xyxy[keep], kinds, (*boxes.warnings, *said)
+        boxes.frames[mask], boxes.ids[mask], boxes.boxes_xyxy[mask], kinds, (*boxes.warnings, *said)
     )
 
 

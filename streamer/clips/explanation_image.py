@@ -27,8 +27,8 @@ def draw_explanation(explanation: Explanation, path: Path) -> None:
     image[:] = BACKGROUND
     drawing.draw_rules(image, explanation.rules or CameraRules())
     points = anchors(explanation)
-    if explanation.trace is not None and points:
-        boxes = explanation.trace.boxes_xyxyn.tolist()
+    if explanation.trajectory is not None and points:
+        boxes = explanation.trajectory.boxes_xyxyn.tolist()
         _box(image, boxes[0], "first")
         _box(image, boxes[-1], "last")
         pixels = [_pixel(point) for point in points]

@@ -40,8 +40,8 @@ def results(
                     waiting.append((*item, pending))
             if waiting:
                 decoded, _, pending = waiting.popleft()
-                found = pipeline.look(pending, detector.collect(pending.ticket))
-                yield decoded, pipeline.follow(pending, found)[0], found[0]
+                detections = pipeline.look(pending, detector.collect(pending.ticket))
+                yield decoded, pipeline.follow(pending, detections)[0], detections[0]
 
 
 class _Ahead:

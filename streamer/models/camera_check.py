@@ -44,18 +44,18 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
         traits = MOTION_TRAITS if installed is None else carded_traits(installed.card)
         _check_pair(camera, actions, spec.actions, traits)
     if installed is None:
-        known, whose = MOTION_CLASSES, "the motion detector"
+        classes_known, whose = MOTION_CLASSES, "the motion detector"
     elif installed.card.classes:
         classes = installed.card.classes
-        known = tuple(dict.fromkeys((*classes.values(), *classes)))  # groups first
+        classes_known = tuple(dict.fromkeys((*classes.values(), *classes)))  # groups first
         whose = f"model {installed.display_name}"
     else:
         return
     for word, where in _classes_named(with_defaults(camera.rules, spec)):
-        if not named(word, known):
-            near = difflib.get_close_matches(word, known, n=1)
-            shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
-            hint = f"did you mean {near[0]!r}?" if near else f"{whose} has {shown}"
+        if not named(word, classes_known):
+            near = difflib.get_close_matches(word, classes_known, n=1)
+            examples = ", ".join(classes_known[:12]) + (", …" if len(classes_known) > 12 else "")
+            hint = f"did you mean {near[0]!r}?" if near else f"{whose} has {examples}"
             if word in MOTION_CLASSES:
                 hint += f"; `streamer camera set {camera.name} model=motion` for the motion detector"
             raise ConfigError(f"camera {camera.name}: {where}: unknown class {word[:40]!r}: {hint}")
@@ -99,10 +99,10 @@ def _check_pair(camera: CameraConfig, card: ActionCard, actions: ActionsSpec, de
 def _check_kept(camera: CameraConfig, card: ActionCard, spec: PipelineSpec, detector: ModelCard) -> None:
     """Whether the camera's classes leave anybody whose actions could be told."""
     assert spec.actions is not None
-    wanted = with_defaults(camera.rules, spec).classes
+    class_filter = with_defaults(camera.rules, spec).classes
     try:
         check_class_filter(
-            model_path(spec.actions.model), card, spec.actions.groups, wanted, detector.classes
+            model_path(spec.actions.model), card, spec.actions.groups, class_filter, detector.classes
         )
     except ValueError as error:
         raise ConfigError(f"camera {camera.name}: actions: {error}") from error
@@ -132,9 +132,9 @@ def model_files(config: Config) -> list[Path]:
     StorageError.
     """
     store = ModelStore(config.state_path / "models")
-    found: list[Path] = []
+    files: list[Path] = []
     for camera in config.cameras:
         spec = pipeline_of(camera)
-        found += store.files_of(camera.model or spec.model)
-        found += files_of(spec.actions.model) if spec.actions is not None else []
-    return found
+        files += store.files_of(camera.model or spec.model)
+        files += files_of(spec.actions.model) if spec.actions is not None else []
+    return files

@@ -114,7 +114,9 @@ def write_classes(folder: Path, classes: Sequence[str]) -> None:
     _write(path, text)
 
 
-def write_draft(folder: Path, stem: str, found: Detections, labels: Labels, classes: Sequence[str]) -> None:
+def write_draft(
+    folder: Path, stem: str, detections: Detections, labels: Labels, classes: Sequence[str]
+) -> None:
     """What the model sees as YOLO text; of other classes than `classes` nothing. A draft that is there stays:
     somebody may have corrected it. Raises StorageError.
     """
@@ -122,7 +124,7 @@ def write_draft(folder: Path, stem: str, found: Detections, labels: Labels, clas
     if path.exists():
         return
     rows = []
-    for box, class_id in zip(found.boxes_xyxyn.tolist(), found.class_ids.tolist(), strict=True):
+    for box, class_id in zip(detections.boxes_xyxyn.tolist(), detections.class_ids.tolist(), strict=True):
         name = find(labels.names[class_id], classes)
         if name is not None:
             x1, y1, x2, y2 = box

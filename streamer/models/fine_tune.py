@@ -67,19 +67,21 @@ class Tuned:
         return all(self.after.ap50 > other.ap50 for other in (self.before, *self.rivals.values()))
 
 
-def hold_out(found: Sequence[LabelledPicture], share: float = HELD_OUT) -> Split:
+def hold_out(pictures: Sequence[LabelledPicture], share: float = HELD_OUT) -> Split:
     """Split by clip: the clips that together come nearest to `share` of the pictures, greedily.
 
     Raises ModelError where too little is left on either side.
     """
     clips: dict[str, list[LabelledPicture]] = {}
-    for picture in found:
+    for picture in pictures:
         clips.setdefault(picture.clip, []).append(picture)
-    wanted = share * len(found)
+    target = share * len(pictures)
     held_names: list[str] = []
     for name in sorted(clips, key=lambda name: (len(clips[name]), name)):
-        have = sum(len(clips[n]) for n in held_names)
-        if abs(have + len(clips[name]) - wanted) < abs(have - wanted) and len(held_names) + 1 < len(clips):
+        so_far = sum(len(clips[n]) for n in held_names)
+        if abs(so_far + len(clips[name]) - target) < abs(so_far - target) and len(held_names) + 1 < len(
+            clips
+        ):
             held_names.append(name)
     if held_names:
         learned = [p for name, part in clips.items() if name not in held_names for p in part]
@@ -89,13 +91,13 @@ def hold_out(found: Sequence[LabelledPicture], share: float = HELD_OUT) -> Split
         learned = [p for name, part in clips.items() if name != smallest for p in part]
         split = Split(learned, clips[smallest], True)
     else:
-        cut = len(found) - round(wanted)
-        split = Split(list(found[:cut]), list(found[cut:]), False)
+        cut = len(pictures) - round(target)
+        split = Split(list(pictures[:cut]), list(pictures[cut:]), False)
     boxes = sum(len(p.boxes) for p in split.held)
     if len(split.learned) < MIN_EXAMPLES or boxes < MIN_EXAMPLES:
         raise ModelError(
-            f"{len(found)} labelled pictures of {len(clips)} clips leave {len(split.learned)} to learn from "
-            f"and {boxes} objects to measure by: label more, of at least two clips"
+            f"{len(pictures)} labelled pictures of {len(clips)} clips leave {len(split.learned)} to learn "
+            f"from and {boxes} objects to measure by: label more, of at least two clips"
         )
     return split
 
@@ -157,11 +159,11 @@ def _measure_rival(
     return summary(measure(detector, held, labels), rival.card.score)
 
 
-def _balanced(found: Agreement, parts: Sequence[Matched]) -> Agreement:
+def _balanced(agreement: Agreement, parts: Sequence[Matched]) -> Agreement:
     """At the threshold where precision and recall balance."""
     score = best_score(parts)
     precision, recall = at_score(parts, score)
-    return replace(found, score=score, precision=precision, recall=recall)
+    return replace(agreement, score=score, precision=precision, recall=recall)
 
 
 def card_after(card: ModelCard, score: float) -> ModelCard:
@@ -176,21 +178,23 @@ def measure(detector: Detector, held: Sequence[LabelledPicture], labels: Labels)
     """Against what was labelled with `labels`; what the detector finds of other classes is left out. Raises
     ModelError.
     """
-    found = [SampleFrame(shrunk(p.image), p.clip, 0.0) for p in held]
+    samples = [SampleFrame(shrunk(p.image), p.clip, 0.0) for p in held]
     truth = [
         Detections(p.boxes.boxes_xyxyn, np.ones(len(p.boxes), np.float32), p.boxes.class_ids) for p in held
     ]
     sizes = [(p.image.shape[1], p.image.shape[0]) for p in held]
-    seen = [_renamed(each, detector.labels, labels) for each in detect_all(detector, found)]
-    return matched(truth, seen, labels, sizes)
+    detections = [_renamed(each, detector.labels, labels) for each in detect_all(detector, samples)]
+    return matched(truth, detections, labels, sizes)
 
 
-def _renamed(found: Detections, own: Labels, labels: Labels) -> Detections:
+def _renamed(detections: Detections, own: Labels, labels: Labels) -> Detections:
     """With the class ids of `labels`, by the names."""
     ids = {name: i for i, name in enumerate(labels.names)} | {None: -1}
-    there = np.array([ids[find(name, labels.names)] for name in own.names], np.int32)[found.class_ids]
-    kept = there >= 0
-    return Detections(found.boxes_xyxyn[kept], found.scores[kept], there[kept])
+    class_ids = np.array([ids[find(name, labels.names)] for name in own.names], np.int32)[
+        detections.class_ids
+    ]
+    labelled = class_ids >= 0
+    return Detections(detections.boxes_xyxyn[labelled], detections.scores[labelled], class_ids[labelled])
 
 
 def write_data(learned: Sequence[LabelledPicture], folder: Path) -> None:

@@ -50,7 +50,7 @@ class Quantized:
 
 
 def quantize(
-    model: ModelHandle, found: Sequence[SampleFrame], target: Path, *, threads: int, step: Step
+    model: ModelHandle, samples: Sequence[SampleFrame], target: Path, *, threads: int, step: Step
 ) -> Quantized:
     """Write the int8 model to `target`. Raises ModelError where it cannot be made or measured.
 
@@ -59,9 +59,11 @@ def quantize(
     missing = quantisation_needs()
     if missing:
         raise ModelError(missing)
-    first, rest = split(found, CALIBRATION_SHARE)
+    first, rest = split(samples, CALIBRATION_SHARE)
     if len(first) < MIN_PICTURES or len(rest) < MIN_PICTURES:
-        raise ModelError(f"{len(found)} pictures are too few to calibrate and measure: longer or more clips")
+        raise ModelError(
+            f"{len(samples)} pictures are too few to calibrate and measure: longer or more clips"
+        )
     try:
         return _quantize(model, first, rest, target, threads, step)
     except ModelRefused as error:
@@ -129,21 +131,21 @@ def _open(path: Path, card: ModelCard, threads: int) -> Detector:
 
 def _agreement(
     truth: list[Detections],
-    seen: list[Detections],
+    detected: list[Detections],
     detector: Detector,
     part: list[SampleFrame],
     model: ModelHandle,
 ) -> Agreement:
     sizes = [(sample.image.shape[1], sample.image.shape[0]) for sample in part]
-    return agreement(truth, seen, detector.labels, sizes, model.card.score)
+    return agreement(truth, detected, detector.labels, sizes, model.card.score)
 
 
-def _timed(one: Detector, other: Detector, found: list[SampleFrame]) -> tuple[float, float]:
+def _timed(one: Detector, other: Detector, samples: list[SampleFrame]) -> tuple[float, float]:
     """Milliseconds a frame of both, in turns, by medians."""
-    taken: tuple[list[float], list[float]] = ([], [])
+    both: tuple[list[float], list[float]] = ([], [])
     for _ in range(TIMED_ROUNDS):
-        for detector, times in zip((one, other), taken, strict=True):
+        for detector, times in zip((one, other), both, strict=True):
             begun_s = time.perf_counter()
-            detect_all(detector, found)
-            times.append((time.perf_counter() - begun_s) / len(found) * 1e3)
-    return statistics.median(taken[0]), statistics.median(taken[1])
+            detect_all(detector, samples)
+            times.append((time.perf_counter() - begun_s) / len(samples) * 1e3)
+    return statistics.median(both[0]), statistics.median(both[1])

@@ -53,11 +53,11 @@ def samples(
     """About `count` pictures, as many of each clip, evenly over its length. Raises SourceError."""
     share = max(1, count // len(clips))
     for clip in clips:
-        found = 0
+        count_read = 0
         for sample in _of_one(clip, open_clip(clip), share, width):
-            found += 1
+            count_read += 1
             yield sample
-        if not found:
+        if not count_read:
             raise SourceError(f"{clip}: not one picture could be read")
 
 
@@ -81,18 +81,18 @@ def _of_one(clip: str, source: Source, share: int, width: int) -> Iterator[Sampl
             yield SampleFrame(decoded.image(width), clip, min(part, 1.0))
 
 
-def split(found: Sequence[SampleFrame], share: float) -> tuple[list[SampleFrame], list[SampleFrame]]:
+def split(samples: Sequence[SampleFrame], share: float) -> tuple[list[SampleFrame], list[SampleFrame]]:
     """The first `share` of each clip, and the rest: what is measured lies at another time than what is
     learned.
     """
-    clips = dict.fromkeys(sample.clip for sample in found)
+    clips = dict.fromkeys(sample.clip for sample in samples)
     first: list[SampleFrame] = []
     rest: list[SampleFrame] = []
     for clip in clips:
-        mine = [sample for sample in found if sample.clip == clip]
-        cut = max(1, round(len(mine) * share))
-        first += mine[:cut]
-        rest += mine[cut:]
+        of_clip = [sample for sample in samples if sample.clip == clip]
+        cut = max(1, round(len(of_clip) * share))
+        first += of_clip[:cut]
+        rest += of_clip[cut:]
     return first, rest
 
 

@@ -113,17 +113,17 @@ class ModelStore:
         that are missing, changed or damaged. None is loaded.
         """
         names = self.names()
-        known = names if PACKAGED in names else [PACKAGED, *names]
-        return [self._listed(name, name not in names) for name in known]
+        listed = names if PACKAGED in names else [PACKAGED, *names]
+        return [self._listed(name, name not in names) for name in listed]
 
     def _listed(self, name: str, in_package: bool) -> Listed:
-        found, default = None, self._is_default(name)
+        handle, default = None, self._is_default(name)
         try:
-            found = packaged(default) if in_package else self.get(name)
-            check_pinned(found.path, found.card)
+            handle = packaged(default) if in_package else self.get(name)
+            check_pinned(handle.path, handle.card)
         except (ModelError, ModelRefused) as error:
-            return Listed(name, default, in_package, found, str(error))
-        return Listed(name, default, in_package, found)
+            return Listed(name, default, in_package, handle, str(error))
+        return Listed(name, default, in_package, handle)
 
     def installed(self) -> list[ModelHandle]:
         """All installed models by name. Raises ModelError for a sidecar that cannot be read."""
@@ -131,8 +131,8 @@ class ModelStore:
 
     def find(self, sha256: str) -> Path | None:
         """The file of the model that has this digest, of the store or in the package, if it is sound."""
-        every = (each.handle for each in self.listed() if each.handle is not None and not each.problem)
-        return next((found.path for found in every if found.card.sha256 == sha256), None)
+        handles = (each.handle for each in self.listed() if each.handle is not None and not each.problem)
+        return next((handle.path for handle in handles if handle.card.sha256 == sha256), None)
 
     def names(self) -> list[str]:
         if not self.folder.is_dir():
@@ -241,11 +241,11 @@ class ModelStore:
         an unknown name.
         """
         names = self.names()
-        known = names if PACKAGED in names else [PACKAGED, *names]
-        if name is not None and name not in known:
+        every = names if PACKAGED in names else [PACKAGED, *names]
+        if name is not None and name not in every:
             self.get(name)
-        wanted = [name] if name is not None else known
-        return [self._verify_one(each, each not in names) for each in wanted]
+        chosen = [name] if name is not None else every
+        return [self._verify_one(each, each not in names) for each in chosen]
 
     def _verify_one(self, name: str, in_package: bool) -> Verification:
         try:
@@ -268,8 +268,8 @@ class ModelStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / ".lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                for left in self.folder.glob(f"{_PARTIAL}*"):
-                    shutil.rmtree(left)
+                for abandoned in self.folder.glob(f"{_PARTIAL}*"):
+                    shutil.rmtree(abandoned)
                 yield
         except OSError as error:
             raise StorageError(
@@ -293,9 +293,9 @@ class ModelStore:
                 shutil.rmtree(partial)
 
     def _write_default(self, name: str) -> None:
-        fresh = self.folder / ".default-new"
-        write_synced(fresh, name + "\n")
-        fresh.replace(self.folder / _DEFAULT)
+        partial = self.folder / ".default-new"
+        write_synced(partial, name + "\n")
+        partial.replace(self.folder / _DEFAULT)
 
 
 def _weights(folder: Path) -> Path | None:
