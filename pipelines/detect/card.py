@@ -68,10 +68,10 @@ class ModelCard(BaseModel):
     @model_validator(mode="after")
     def _lower(self) -> ModelCard:
         if self.low_score is not None and self.low_score > self.score:
-            given = "score" in self.model_fields_set
+            score_is_given = "score" in self.model_fields_set
             raise ValueError(
                 f"low_score {self.low_score:g} must not be above score, which is {self.score:g}"
-                + ("" if given else " where it is not given")
+                + ("" if score_is_given else " where it is not given")
             )
         return self
 
@@ -104,8 +104,8 @@ def fault_of(error: ValidationError) -> str:
     """The first fault of a card as `key: what is wrong`; without a key where it is between several."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    said = first["msg"].removeprefix("Value error, ")
-    return f"{key}: {said}" if key else said
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
 
 
 def _of_actions(path: Path, window: object) -> str:

@@ -22,17 +22,17 @@ def choose_maps(
 ) -> list[int]:
     """Positions of the maps at `strides` among the shapes (B, C, h, w), in the graph's order, of tensors that
     branch; `size` is the input's (width, height). Raises ModelRefused where there is none."""
-    found = []
+    outputs = []
     for stride in strides:
-        wanted = (size[1] // stride, size[0] // stride)
-        fitting = [i for i, shape in enumerate(branching) if len(shape) == 4 and shape[2:] == wanted]
+        map_size = (size[1] // stride, size[0] // stride)
+        fitting = [i for i, shape in enumerate(branching) if len(shape) == 4 and shape[2:] == map_size]
         if not fitting:
             raise ModelRefused(
                 f"{where}: has no feature map of stride {stride} where boxes and classes part: use a YOLOv8, "
                 "YOLO11 or YOLOX"
             )
-        found.append(fitting[-1])
-    return found
+        outputs.append(fitting[-1])
+    return outputs
 
 
 def frame_maps(

@@ -106,29 +106,29 @@ class OnnxDetector:
         finally:
             self._free.append(slot)
         last = len(outputs) - len(net.strides)
-        found = self._postprocessor.run(
+        detections = self._postprocessor.run(
             self._shares(outputs[:last], len(places)), places, low_confidence=ticket.low_confidence
         )
         if not ticket.maps or not net.strides:
-            return found
+            return detections
         maps = [output.transpose(0, 2, 3, 1) for output in outputs[last:]]
         return [
             replace(each, maps=frame_maps(net.strides, [m[i] for m in maps], place, self._size))
-            for i, (each, place) in enumerate(zip(found, places, strict=True))
+            for i, (each, place) in enumerate(zip(detections, places, strict=True))
         ]
 
     def enable_feature_maps(self, strides: Sequence[int]) -> int:
         """Loads the file again with these tensors as outputs; the net without them serves meanwhile."""
-        wanted = tuple(sorted({*self._net.strides, *strides}))
+        all_strides = tuple(sorted({*self._net.strides, *strides}))
         try:
-            if wanted != self._net.strides:
-                self._net = self._with_maps(wanted)
-            grey = self._net.session.run(None, {self._input: self._grey()})[-len(wanted) :]
+            if all_strides != self._net.strides:
+                self._net = self._with_maps(all_strides)
+            grey = self._net.session.run(None, {self._input: self._grey()})[-len(all_strides) :]
         except _REFUSALS as error:
             raise ModelRefused(
                 f"{self._file.path}: ONNX Runtime cannot give its feature maps: {_one_line(error)}"
             ) from error
-        return sum(grey[wanted.index(stride)].shape[1] for stride in strides)
+        return sum(grey[all_strides.index(stride)].shape[1] for stride in strides)
 
     def _with_maps(self, strides: tuple[int, ...]) -> _Net:
         """Tensors have no shapes in the file: all that branch are tried on a grey picture first."""

@@ -108,18 +108,18 @@ class OpenVinoDetector:
         self._open_tickets -= 1
         compiled, places = ticket.compiled, ticket.placements
         try:
-            found = compiled.postprocessor.run(
+            detections = compiled.postprocessor.run(
                 request.finish(len(places)), places, low_confidence=ticket.low_confidence
             )
             if not ticket.maps or not compiled.strides:
-                return found
+                return detections
             maps = [request.maps(i) for i in range(len(places))]
         finally:
             request.drop_callback()
             compiled.free.append(request)
         return [
             replace(each, maps=frame_maps(compiled.strides, mine, place, compiled.size))
-            for each, mine, place in zip(found, maps, places, strict=True)
+            for each, mine, place in zip(detections, maps, places, strict=True)
         ]
 
     def enable_feature_maps(self, strides: Sequence[int]) -> int:

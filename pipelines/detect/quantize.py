@@ -65,11 +65,11 @@ class Quantizer:
         inner = [tensor for tensor in self._watched if tensor != name]
         for count, image in enumerate(images, 1):
             blob = self._blob(image)
-            found = {name: blob}
+            values = {name: blob}
             if inner:
-                found |= dict(zip(inner, self._session.run(inner, {name: blob}), strict=True))
+                values |= dict(zip(inner, self._session.run(inner, {name: blob}), strict=True))
             for tensor in self._watched:
-                self._seen[tensor].append(_extent(found[tensor]))
+                self._seen[tensor].append(_extent(values[tensor]))
             yield count
 
     def spans(self) -> dict[str, Span]:
@@ -179,13 +179,13 @@ def _constants(model: Any) -> dict[str, Floats]:
     """Initialisers as float32 arrays, also those that are stored as float16 with a Cast behind them."""
     from onnx import numpy_helper
 
-    found = {c.name: numpy_helper.to_array(c) for c in model.graph.initializer}
+    constants = {c.name: numpy_helper.to_array(c) for c in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type in ("Cast", "Identity") and node.input[0] in found:
-            found[node.output[0]] = found[node.input[0]].astype(np.float32)
+        if node.op_type in ("Cast", "Identity") and node.input[0] in constants:
+            constants[node.output[0]] = constants[node.input[0]].astype(np.float32)
         elif node.op_type == "Constant" and node.attribute[0].name == "value":
-            found[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-    return {name: value.astype(np.float32) for name, value in found.items() if value.ndim == 4}
+            constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    return {name: value.astype(np.float32) for name, value in constants.items() if value.ndim == 4}
 
 
 def _leads_to_convolution(node: Any, users: Mapping[str, list[Any]]) -> bool:

@@ -120,8 +120,8 @@ class TorchDetector:
                 self._compute(ticket)
             if ticket.failure:
                 raise InferenceRejected(dict.fromkeys(range(len(ticket.placements)), ticket.failure))
-            found = self._read(ticket.slot.tables(), ticket.placements)
-            return self._with_maps(ticket, found) if ticket.maps and self._strides else found
+            detections = self._read(ticket.slot.tables(), ticket.placements)
+            return self._with_maps(ticket, detections) if ticket.maps and self._strides else detections
         finally:
             self._free.append(ticket.slot)
             ticket.slot = None
@@ -129,22 +129,22 @@ class TorchDetector:
     def enable_feature_maps(self, strides: Sequence[int]) -> int:
         """What the last layer is given is what the exported graph has where boxes and classes part."""
         last = self._net.model[-1]
-        known = [int(stride) for stride in last.stride.tolist()]
-        if missing := [stride for stride in strides if stride not in known]:
+        model_strides = [int(stride) for stride in last.stride.tolist()]
+        if missing := [stride for stride in strides if stride not in model_strides]:
             raise ModelRefused(
-                f"{self._checkpoint.path}: has no feature map of stride {missing[0]}, only of {known}"
+                f"{self._checkpoint.path}: has no feature map of stride {missing[0]}, only of {model_strides}"
             )
         if not self._strides:
             last.register_forward_pre_hook(self._keep_levels)
         self._strides = tuple(sorted({*self._strides, *strides}))
-        return sum(last.cv2[known.index(stride)][0].conv.in_channels for stride in strides)
+        return sum(last.cv2[model_strides.index(stride)][0].conv.in_channels for stride in strides)
 
-    def _keep_levels(self, last: Any, given: tuple[Any, ...]) -> None:
+    def _keep_levels(self, last: Any, inputs: tuple[Any, ...]) -> None:
         """A list of its own: the layer may write its answers into the one that it is given."""
-        levels = dict(zip(map(int, last.stride.tolist()), given[0], strict=True))
+        levels = dict(zip(map(int, last.stride.tolist()), inputs[0], strict=True))
         self._levels = [levels[stride] for stride in self._strides]
 
-    def _with_maps(self, ticket: _TorchTicket, found: list[Detections]) -> list[Detections]:
+    def _with_maps(self, ticket: _TorchTicket, detections: list[Detections]) -> list[Detections]:
         assert ticket.slot is not None
         maps = [
             [map_.float().permute(1, 2, 0).cpu().numpy() for map_ in frame]
@@ -153,7 +153,7 @@ class TorchDetector:
         ]
         return [
             replace(each, maps=frame_maps(self._strides, mine, place, self._size))
-            for each, mine, place in zip(found, maps, ticket.placements, strict=True)
+            for each, mine, place in zip(detections, maps, ticket.placements, strict=True)
         ]
 
     def forget(self, camera: str) -> None:
