@@ -32,12 +32,12 @@ MISSES = 5  # pictures in a row that may fail before it ends
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taken:
+class CollectedImage:
     image: Image
     stem: str
 
 
-def from_source(source: Source, name: str, every_s: float, *, numbered: bool) -> Iterator[Taken]:
+def from_source(source: Source, name: str, every_s: float, *, numbered: bool) -> Iterator[CollectedImage]:
     """A picture each `every_s` of the source's own time, until it ends. Raises SourceError.
 
     `numbered`: a clip's frame number makes the name, else the wall clock.
@@ -55,7 +55,7 @@ def from_source(source: Source, name: str, every_s: float, *, numbered: bool) ->
                 continue
             next_ns = (decoded.media_ns if next_ns is None else next_ns) + round(every_s * 1e9)
             stem = f"{name}_{number}" if numbered else stem_at(name, decoded.captured_ns)
-            yield Taken(decoded.image(MAX_WIDTH), stem)
+            yield CollectedImage(decoded.image(MAX_WIDTH), stem)
 
 
 def from_snapshots(
@@ -65,7 +65,7 @@ def from_snapshots(
     missed: Callable[[str], None],
     *,
     wait: Callable[[float], None] = time.sleep,
-) -> Iterator[Taken]:
+) -> Iterator[CollectedImage]:
     """A picture each `every_s` from a running daemon. One that fails is told by `missed`; raises SourceError
     after several in a row.
     """
@@ -80,7 +80,7 @@ def from_snapshots(
             missed(str(error))
         else:
             failed = 0
-            yield Taken(image, stem_at(name, time.time_ns()))
+            yield CollectedImage(image, stem_at(name, time.time_ns()))
         next_s += every_s
         wait(max(0.0, next_s - time.monotonic()))
 
@@ -91,10 +91,10 @@ def stem_at(name: str, wall_ns: int) -> str:
     return time.strftime(f"{name}_%Y%m%dT%H_%M%S", time.gmtime(seconds)) + f"{rest_ns // 10_000_000:02}"
 
 
-def write_picture(folder: Path, taken: Taken) -> Path:
+def write_picture(folder: Path, collected: CollectedImage) -> Path:
     """Raises StorageError."""
-    path = folder / f"{taken.stem}.jpg"
-    _, raw = cv2.imencode(".jpg", taken.image, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+    path = folder / f"{collected.stem}.jpg"
+    _, raw = cv2.imencode(".jpg", collected.image, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:

@@ -129,11 +129,13 @@ def test_heads(trained: Trained, data: ActionData) -> dict[str, AnyScore]:
     """Each head's score by its name, the first one's first."""
     windows = cut(data, trained.settings)
     logits, _ = actions_train.predict(trained.net, windows)
-    found = {}
+    scores = {}
     for i, head in enumerate(data.heads):
-        sure = actions_train.to_probabilities(logits[i] / trained.temperatures[i], head.several)
-        found[head.name] = judge(head.labels, head.several, sure, windows.targets[i], windows.sequence)
-    return found
+        probabilities = actions_train.to_probabilities(logits[i] / trained.temperatures[i], head.several)
+        scores[head.name] = judge(
+            head.labels, head.several, probabilities, windows.targets[i], windows.sequence
+        )
+    return scores
 
 
 def cross_validate(
@@ -230,10 +232,10 @@ def save_model(path: Path, opened: Opened, trained: Trained) -> None:
 
 def load_model(path: Path) -> tuple[Opened, Trained]:
     """What save_model() wrote. Raises DataRefused for anything else."""
-    found = load_checkpoint(path)
-    if found.identity != {"model": True}:
+    checkpoint = load_checkpoint(path)
+    if checkpoint.identity != {"model": True}:
         raise DataRefused(f"{path}: a checkpoint of a run, not a trained model: give {MODEL} of its folder")
-    state = found.state
+    state = checkpoint.state
     try:
         settings = TrainSettings.from_json(state["settings"])
         config = NetConfig.from_json(state["config"])

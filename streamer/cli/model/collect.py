@@ -23,7 +23,7 @@ from streamer.errors import ConfigError, ModelError
 from streamer.models.agreement import detect_all
 from streamer.models.collect_images import (
     MAX_WIDTH,
-    Taken,
+    CollectedImage,
     from_snapshots,
     from_source,
     write_classes,
@@ -118,7 +118,7 @@ def _pictures(
     camera: CameraConfig | None,
     clip: tuple[str, int | None],
     every_s: float,
-) -> Iterator[Taken]:
+) -> Iterator[CollectedImage]:
     """Of the camera, or of a clip's stream."""
     if camera is None or config is None:
         what, stream = clip
