@@ -223,7 +223,7 @@ READERS: dict[Temporal, type[Any]] = {
 
 
 class Member(nn.Module):
-    """Encoder, reader and heads: (B, T, …) -> logits (B, C) for each head, and attention (B, T)."""
+    """Encoder, temporal pooling (`reader`) and heads: (B, T, …) -> logits (B, C) a head, attention (B, T)."""
 
     def __init__(self, config: NetConfig) -> None:
         super().__init__()

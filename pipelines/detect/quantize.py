@@ -60,7 +60,7 @@ class Quantizer:
 
     def watch(self, images: Iterable[Image]) -> Iterator[int]:
         """Run pictures (H, W, 3) BGR one by one; gives how many there were after each."""
-        self._seen: dict[str, list[Floats]] = {name: [] for name in self._watched}
+        self._extents: dict[str, list[Floats]] = {name: [] for name in self._watched}
         name = self._session.get_inputs()[0].name
         inner = [tensor for tensor in self._watched if tensor != name]
         for count, image in enumerate(images, 1):
@@ -69,15 +69,15 @@ class Quantizer:
             if inner:
                 values |= dict(zip(inner, self._session.run(inner, {name: blob}), strict=True))
             for tensor in self._watched:
-                self._seen[tensor].append(_extent(values[tensor]))
+                self._extents[tensor].append(_extent(values[tensor]))
             yield count
 
     def spans(self) -> dict[str, Span]:
         """Raises ModelRefused where watch() has seen nothing."""
-        if not getattr(self, "_seen", None) or not self._seen[self._watched[0]]:
+        if not getattr(self, "_seen", None) or not self._extents[self._watched[0]]:
             raise ModelRefused("no picture to calibrate with: give clips or a camera with recordings")
         spans = {}
-        for name, rows in self._seen.items():
+        for name, rows in self._extents.items():
             table = np.array(rows)  # (pictures, 4): min, low percentile, high percentile, max
             full = float(table[:, 0].min()), float(table[:, 3].max())
             spans[name] = Span(full, (float(table[:, 1].mean()), float(table[:, 2].mean())))

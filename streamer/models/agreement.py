@@ -17,7 +17,7 @@ from pipelines.values import Detections, Floats, Ints, Labels
 from streamer.errors import ModelError
 from streamer.models.sample_frames import SampleFrame
 
-LOW = 0.02  # scores from which average precision is measured
+MIN_AP_SCORE = 0.02  # scores from which average precision is measured
 Progress = Callable[[int], None]
 
 
@@ -72,8 +72,8 @@ def agreement(
     sizes: Sequence[tuple[int, int]],
     score: float,
 ) -> Agreement:
-    """`truth` from `score` on; `detections` from LOW on, of a detector with the same labels; sizes (width,
-    height).
+    """`truth` from `score` on; `detections` from MIN_AP_SCORE on, of a detector with the same labels; `sizes`
+    (width, height) in pixels.
     """
     expected = [true.take(true.scores >= score) for true in truth]
     return summary(matched(expected, detections, labels, sizes), score)

@@ -60,7 +60,7 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
                 hint += f"; `streamer camera set {camera.name} model=motion` for the motion detector"
             raise ConfigError(f"camera {camera.name}: {where}: unknown class {word[:40]!r}: {hint}")
     if spec.actions is not None and actions is not None and installed is not None:
-        _check_kept(camera, actions, spec, installed.card)
+        _check_class_filter(camera, actions, spec, installed.card)
 
 
 def advice_on(camera: CameraConfig) -> list[str]:
@@ -96,7 +96,9 @@ def _check_pair(camera: CameraConfig, card: ActionCard, actions: ActionsSpec, de
         raise ModelError(f"camera {camera.name}: actions: {error}") from error
 
 
-def _check_kept(camera: CameraConfig, card: ActionCard, spec: PipelineSpec, detector: ModelCard) -> None:
+def _check_class_filter(
+    camera: CameraConfig, card: ActionCard, spec: PipelineSpec, detector: ModelCard
+) -> None:
     """Whether the camera's classes leave anybody whose actions could be told."""
     assert spec.actions is not None
     class_filter = with_defaults(camera.rules, spec).classes

@@ -28,7 +28,7 @@ from streamer.sources.base import Source
 
 MAX_WIDTH = 1280  # pixels of a picture that is kept
 QUALITY = 95  # of JPEG: what is labelled is not worn down
-MISSES = 5  # pictures in a row that may fail before it ends
+MAX_MISSES = 5  # pictures in a row that may fail before it ends
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +75,7 @@ def from_snapshots(
             image = take()
         except SourceError as error:
             failed += 1
-            if failed == MISSES:
+            if failed == MAX_MISSES:
                 raise
             missed(str(error))
         else:

@@ -25,7 +25,7 @@ from pipelines.train.detector.dataset import CLASSES, DatasetWriter, Labelled
 from pipelines.train.detector.precision import Matched, at_score, best_score
 from pipelines.values import Detections, Labels
 from streamer.errors import ModelError
-from streamer.models.agreement import LOW, Agreement, detect_all, matched, summary
+from streamer.models.agreement import MIN_AP_SCORE, Agreement, detect_all, matched, summary
 from streamer.models.export import has_torch
 from streamer.models.labelled_images import LabelledPicture
 from streamer.models.model_handle import ModelHandle, open_detector
@@ -155,7 +155,7 @@ def _trained(
 def _measure_rival(
     rival: ModelHandle, held: Sequence[LabelledPicture], labels: Labels, threads: int
 ) -> Agreement:
-    detector = open_detector("auto", rival, threads=threads, score=LOW)
+    detector = open_detector("auto", rival, threads=threads, score=MIN_AP_SCORE)
     return summary(measure(detector, held, labels), rival.card.score)
 
 
@@ -210,7 +210,7 @@ def write_data(learned: Sequence[LabelledPicture], folder: Path) -> None:
 
 def _open(path: Path, card: ModelCard, threads: int) -> Detector:
     try:
-        return create_detector("openvino", path, sidecar=card, threads=threads, score=LOW)
+        return create_detector("openvino", path, sidecar=card, threads=threads, score=MIN_AP_SCORE)
     except ModelRefused as error:
         raise ModelError(str(error)) from error
 

@@ -20,7 +20,7 @@ from pipelines.detect.quantize import RANGES, Quantizer, quantisation_needs
 from pipelines.registry import create_detector
 from pipelines.values import Detections
 from streamer.errors import ModelError
-from streamer.models.agreement import LOW, Agreement, agreement, detect_all
+from streamer.models.agreement import MIN_AP_SCORE, Agreement, agreement, detect_all
 from streamer.models.model_handle import ModelHandle
 from streamer.models.sample_frames import SampleFrame, split
 
@@ -126,7 +126,7 @@ def _quantize(
 
 
 def _open(path: Path, card: ModelCard, threads: int) -> Detector:
-    return create_detector("openvino", path, sidecar=card, threads=threads, score=LOW)
+    return create_detector("openvino", path, sidecar=card, threads=threads, score=MIN_AP_SCORE)
 
 
 def _agreement(

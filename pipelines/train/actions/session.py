@@ -96,7 +96,7 @@ def fit(
 ) -> Trained:
     """Train on all but the test part. A given `val` part is held back, else a share of the groups.
 
-    A ridge reader holds groups back in turn by itself. With `refit` a second net learns from all of it, with
+    A ridge probe holds groups back in turn by itself. With `refit` a second net learns from all of it, with
     the thresholds and the temperature of the first.
     """
     data = opened.data

@@ -40,7 +40,7 @@ from pipelines.train.detector.pseudo_labels import GROUP_OF, GROUPS
 from pipelines.train.detector.yolo_text import read_stills
 from pipelines.values import Floats, Frame, Image, Ints, Stamp
 
-LOW = 0.02  # scores from which average precision is measured
+MIN_AP_SCORE = 0.02  # scores from which average precision is measured
 SIDE_SCORE = 0.3  # threshold of models without a card
 PETS, PETS_TRUTH = "videos/pets09-s2l1.avi", "mot/MOT15/PETS09-S2L1/gt.txt"
 PETS_SCALE, PETS_EVERY = 0.625, 10  # of the truth to the clip; frames
@@ -126,7 +126,7 @@ def measure(path: Path, corpus: Path, threads: int, show: bool) -> dict[str, Any
         if path.with_suffix(".yaml").exists()
         else ModelCard(score=SIDE_SCORE)
     )
-    detector = create_detector("openvino", path, threads=threads, score=LOW, sidecar=card)
+    detector = create_detector("openvino", path, threads=threads, score=MIN_AP_SCORE, sidecar=card)
     sets = stills(detector, corpus, show)
     tuned = {POOLED.get(s, s) for s in TUNING}
     tuning = [part for name in tuned for part in sets[name]["person"]]
