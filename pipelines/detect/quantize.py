@@ -53,6 +53,7 @@ class Quantizer:
         if not self._convolutions:
             raise ModelRefused(f"{path}: has no convolution to quantise: not a detector?")
         self._watched = sorted({node.input[0] for node in self._convolutions})
+        self._extents: dict[str, list[Floats]] = {}  # of each watched tensor, a row a picture (see spans)
         self._session = _watching(self._model, self._watched, threads)
         shape = tuple(n if isinstance(n, int) else None for n in self._session.get_inputs()[0].shape)
         self._size = self._file.input_size(shape)
@@ -60,7 +61,7 @@ class Quantizer:
 
     def watch(self, images: Iterable[Image]) -> Iterator[int]:
         """Run pictures (H, W, 3) BGR one by one; gives how many there were after each."""
-        self._extents: dict[str, list[Floats]] = {name: [] for name in self._watched}
+        self._extents = {name: [] for name in self._watched}
         name = self._session.get_inputs()[0].name
         inner = [tensor for tensor in self._watched if tensor != name]
         for count, image in enumerate(images, 1):
@@ -74,7 +75,7 @@ class Quantizer:
 
     def spans(self) -> dict[str, Span]:
         """Raises ModelRefused where watch() has seen nothing."""
-        if not getattr(self, "_seen", None) or not self._extents[self._watched[0]]:
+        if not self._extents.get(self._watched[0]):
             raise ModelRefused("no picture to calibrate with: give clips or a camera with recordings")
         spans = {}
         for name, rows in self._extents.items():
