@@ -174,7 +174,7 @@ class Pipeline:
         """
         ticket = self.detector.submit(frames, notify)
         ticket.maps = self.actions is not None and self.actions.needs_maps
-        ticket.faint = self.actions is not None and self.actions.needs_faint
+        ticket.low_confidence = self.actions is not None and self.actions.needs_low_confidence
         wanted = self.actions is not None and self.actions.needs_pixels
         return Pending(
             tuple(frame.stamp for frame in frames),
@@ -248,7 +248,7 @@ class Pipeline:
                 boxes.maps,
                 boxes,
                 grey,
-                self._faint(result.stamp, boxes),
+                self._low_confidence(result.stamp, boxes),
             )
             for result, aspect, image, boxes, grey in zip(
                 results, pending.aspects, images, found, greys, strict=True
@@ -273,26 +273,26 @@ class Pipeline:
         """Filter, tracker, analytics, and the scene where its picture is there."""
         state = self._cameras[stamp.camera]
         kept = state.filter.apply(detections)
-        if kept.maps is not None or kept.faint is not None:
-            kept = replace(kept, maps=None, faint=None)  # a megabyte a frame, and results are kept
+        if kept.maps is not None or kept.low_confidence is not None:
+            kept = replace(kept, maps=None, low_confidence=None)  # a megabyte a frame, and results are kept
         tracks = state.tracker.update(stamp, kept, self.labels, grey)
         events = state.analytics.update(stamp, tracks)
         if scene is not None and state.scene is not None:
             events = [*events, *state.scene.update(stamp, scene)]
         return FrameResult(stamp, kept, tracks, tuple(events))
 
-    def _faint(self, stamp: Stamp, found: Detections) -> Detections | None:
+    def _low_confidence(self, stamp: Stamp, found: Detections) -> Detections | None:
         """Boxes that are no proof of an object, of whatever class, after the camera's rules on places and
         sizes."""
-        if found.faint is None:
+        if found.low_confidence is None:
             return None
-        weak = found.take(found.scores < found.sure_score)
+        low = found.take(found.scores < found.high_threshold)
         doubtful = Detections(
-            np.concatenate([weak.boxes_xyxyn, found.faint.boxes_xyxyn]),
-            np.concatenate([weak.scores, found.faint.scores]),
-            np.concatenate([weak.class_ids, found.faint.class_ids]),
+            np.concatenate([low.boxes_xyxyn, found.low_confidence.boxes_xyxyn]),
+            np.concatenate([low.scores, found.low_confidence.scores]),
+            np.concatenate([low.class_ids, found.low_confidence.class_ids]),
         )
-        return self._cameras[stamp.camera].filter.apply_to_faint(doubtful)
+        return self._cameras[stamp.camera].filter.apply_to_low_confidence(doubtful)
 
     def view_moved(self, camera: str) -> float:
         """How far the view is from where it began, in shares of the picture; 0 for replays."""

@@ -143,9 +143,9 @@ class Detections:
     boxes_xyxyn (N, 4) float32; scores (N,) float32 in [0, 1]; class_ids (N,) int32;
     embeddings (N, D) float32 or None, one appearance vector a box where the user has such a model;
     keypoints (N, J, 3) float32 or None: of each box's joints x and y normalised to the picture and a score in
-    [0, 1], all finite; a joint of score 0 is unknown. Boxes below `sure_score` are weak: a track goes on with
-    them, but they are no proof of an object. Where they were asked for: `maps` are the frame's, `faint` boxes
-    of scores below all of these, which suppress none of them.
+    [0, 1], all finite; a joint of score 0 is unknown. Boxes below `high_threshold` are low ones
+    (as in ByteTrack, 2022): a track goes on with them, but they are no proof of an object. Where they were
+    asked for: `maps` are the frame's, `low_confidence` the boxes of scores below these, which suppress none.
     """
 
     boxes_xyxyn: Floats
@@ -154,8 +154,8 @@ class Detections:
     embeddings: Floats | None = None
     keypoints: Floats | None = None
     maps: FeatureMaps | None = None
-    sure_score: float = 0.0
-    faint: Detections | None = None
+    high_threshold: float = 0.0
+    low_confidence: Detections | None = None
 
     def __post_init__(self) -> None:
         n = len(self.boxes_xyxyn)
@@ -183,8 +183,8 @@ class Detections:
             None if self.embeddings is None else self.embeddings[index],
             None if self.keypoints is None else self.keypoints[index],
             self.maps,
-            self.sure_score,
-            self.faint,
+            self.high_threshold,
+            self.low_confidence,
         )
 
 

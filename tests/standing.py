@@ -25,7 +25,7 @@ Array = npt.NDArray[np.float64]
 PICTURE = (1920.0, 1080.0)  # across the line and along it
 AT = 0.5  # where the line stands,
 AT_FOOT = 0.6  # and the one that feet cross, which come from above
-FAR = 2.5  # box widths before the line, from where an object comes and to where it goes
+APPROACH_WIDTHS = 2.5  # box widths before the line, from where an object comes and to where it goes
 SPEED, ALONG_SPEED = (0.9, 1.5), 0.6  # box widths a second, each its own
 MARGIN_S = 1.0  # nothing is there before and after,
 LATER_S = 3.0  # and so much later at most comes the one than the other
@@ -111,7 +111,7 @@ def _one_picture(
 def _way(view: View, o: Standing, number: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """(F, 2) pixels across the line, seen from it, and along it, frame by frame; and its times (F,)."""
     speed = rng.uniform(*SPEED)
-    far, pace, come_s = FAR * view.size, speed * view.size, FAR / speed
+    far, pace, come_s = APPROACH_WIDTHS * view.size, speed * view.size, APPROACH_WIDTHS / speed
     leave_s = view.along / (ALONG_SPEED * view.size) if o.then == ALONG else come_s
     times = np.arange(0.0, come_s + o.dwell_s + leave_s, 1 / view.fps) + rng.uniform(0, 1 / view.fps)
     there_s = times - come_s

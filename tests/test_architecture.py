@@ -141,6 +141,57 @@ def test_files_and_functions_stay_short() -> None:
     assert (long_files, long_functions) == ({}, {})
 
 
+# ---- no code for tests alone
+
+CALLED_BY_CLICK = {"list_commands", "get_command", "format_commands"}
+
+
+def registered(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    """Whether a decorator hands it to somebody who calls it: a command, a validator."""
+    calls = [each.func for each in node.decorator_list if isinstance(each, ast.Call)]
+    return any(getattr(call, "id", "") != "dataclass" for call in calls)
+
+
+def defined(tree: ast.Module) -> Iterator[str]:
+    """The names that a module defines for others: functions, classes, their methods, and constants."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not registered(node):
+            yield node.name
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+def named(tree: ast.Module) -> Iterator[str]:
+    """The names that a module uses; also the words of its texts, since tables name functions by a text."""
+    texts = {id(node.body[0].value) for node in ast.walk(tree) if has_docstring(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts:
+            yield from re.findall(r"\w+", node.value)
+
+
+def has_docstring(node: ast.AST) -> bool:
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    return isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None
+
+
+def test_the_program_itself_uses_what_it_defines() -> None:
+    """What tests alone use belongs to them. A name that several files define is not told apart."""
+    trees = {path: ast.parse(path.read_text()) for path in sources()}
+    used = {name for tree in trees.values() for name in named(tree)}
+    unused = [
+        f"{path.relative_to(REPO)}: {name}"
+        for path, tree in trees.items()
+        for name in defined(tree)
+        if name not in used and name not in CALLED_BY_CLICK and not name.startswith("__")
+    ]
+    assert unused == []
+
+
 # ---- what import-linter does not see
 
 

@@ -24,8 +24,8 @@ class ActionFrame:
 
     `aspect` is the picture's width over height. What a model of that kind needs: `image` (H, W, 3) BGR for
     crops; `poses` by track id, (J, 3) x, y normalised to the picture and a score; `maps` of the detector, and
-    its `detections` before any rule of the camera; `grey`, the small copy (H, W) of the picture; its `faint`
-    boxes, for models of boxes.
+    its `detections` before any rule of the camera; `grey`, the small copy (H, W) of the picture; its
+    `low_confidence` boxes, for models of boxes.
     """
 
     stamp: Stamp
@@ -36,7 +36,7 @@ class ActionFrame:
     maps: FeatureMaps | None = None
     detections: Detections | None = None
     grey: Image | None = None
-    faint: Detections | None = None
+    low_confidence: Detections | None = None
 
 
 class FrameFeatures:

@@ -131,8 +131,8 @@ def model_path(name: str) -> Path:
     """Where a bundled model of this name is, or the path that it is itself. Raises ModelRefused."""
     path = _path_of(name)
     if path.parent == BUNDLED and not path.is_file():
-        known = ", ".join(sorted(p.stem for p in BUNDLED.glob("*.onnx")))
-        raise ModelRefused(f"no model of actions {name!r}: give {known}, or the path of an .onnx file")
+        names = ", ".join(sorted(p.stem for p in BUNDLED.glob("*.onnx")))
+        raise ModelRefused(f"no model of actions {name!r}: give {names}, or the path of an .onnx file")
     return path
 
 

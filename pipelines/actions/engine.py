@@ -93,7 +93,7 @@ class ActionEngine:
         return self.needs_pixels or self.needs_maps or (embedder is not None and embedder.flow)
 
     @property
-    def needs_faint(self) -> bool:
+    def needs_low_confidence(self) -> bool:
         """Whether frames are to come with boxes that the detector is not sure of."""
         return self.card.kind == "boxes" and not self.card.whole_picture
 
@@ -147,8 +147,8 @@ class ActionEngine:
         moment_s = self._moment_s(camera, now_s)
         due_rows = self._due_tracks(camera, frame, now_s)
         values = self._features.extract(camera, frame, due_rows) if moment_s is not None else {}
-        if frame.faint is not None and self.needs_faint:
-            values |= self._recover(camera, frame, frame.faint, now_s)
+        if frame.low_confidence is not None and self.needs_low_confidence:
+            values |= self._recover(camera, frame, frame.low_confidence, now_s)
         if moment_s is not None and frame.maps is not None:
             camera.before = frame.maps
         due = []
@@ -199,14 +199,14 @@ class ActionEngine:
         return due_rows
 
     def _recover(
-        self, camera: ActionCameraState, frame: ActionFrame, faint: Detections, now_s: float
+        self, camera: ActionCameraState, frame: ActionFrame, low_confidence: Detections, now_s: float
     ) -> dict[int, Floats]:
-        """Values of tracks that the tracker did not see in this frame, and the detector faintly."""
+        """Values of tracks that the tracker did not see in this frame: of boxes of low confidence."""
         tracks = frame.tracks
         rows = np.flatnonzero(tracks.observed & self._watched[tracks.class_ids])
-        sure = {int(tracks.track_ids[row]): tracks.boxes_xyxyn[row] for row in rows}
+        observed = {int(tracks.track_ids[row]): tracks.boxes_xyxyn[row] for row in rows}
         recovered = camera.recovery.update(
-            now_s, sure, faint.boxes_xyxyn, tracks.boxes_xyxyn[tracks.observed]
+            now_s, observed, low_confidence.boxes_xyxyn, tracks.boxes_xyxyn[tracks.observed]
         )
         values = {}
         for track_id, box in recovered.items():

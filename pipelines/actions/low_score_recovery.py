@@ -1,9 +1,9 @@
-"""Goes on with people that the tracker has lost, by boxes that the detector is not sure of.
+"""Goes on with people that the tracker has lost, by boxes below the detector's low threshold.
 
 Who falls is a person seen upright, then one lying, of whom a detector is far less sure, and whom it may take
 for a car: the track ends in the middle of the fall. What happens to a person who was there already needs no
-new certainty that there is one: a doubtful box that lies on the last one, and is no other track's, is theirs.
-Counting knows nothing of it.
+new certainty that there is one: a box of low confidence that lies on the last one, and is no other track's,
+is theirs. Counting knows nothing of it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_UNCONFIRMED_S = 20.0  # since the tracker saw them
 class _Last:
     box_xyxyn: Floats
     seen_s: float
-    sure_s: float
+    observed_s: float
 
 
 class LowScoreRecovery:
@@ -38,31 +38,31 @@ class LowScoreRecovery:
     def update(
         self,
         now_s: float,
-        sure: Mapping[int, Floats],
-        doubtful_xyxyn: Floats,
-        taken_xyxyn: Floats | None = None,
+        observed: Mapping[int, Floats],
+        low_confidence_xyxyn: Floats,
+        tracked_xyxyn: Floats | None = None,
     ) -> dict[int, Floats]:
-        """Boxes (4,) of tracks that are not among the `sure` ones of this frame (by id) and were seen all the
-        same: doubtful ones (N, 4) that are not `taken` (M, 4) by tracks."""
-        for track_id, box in sure.items():
+        """Boxes (4,) by id of tracks that are not among the `observed` ones of this frame and were seen all
+        the same: those of `low_confidence_xyxyn` (N, 4) that overlap none of `tracked_xyxyn` (M, 4)."""
+        for track_id, box in observed.items():
             self._last[track_id] = _Last(box, now_s, now_s)
         for track_id in [k for k, last in self._last.items() if self._is_over(last, now_s)]:
             del self._last[track_id]
-        lost = [track_id for track_id in self._last if track_id not in sure]
+        lost = [track_id for track_id in self._last if track_id not in observed]
         recovered: dict[int, Floats] = {}
-        if not lost or not len(doubtful_xyxyn):
+        if not lost or not len(low_confidence_xyxyn):
             return recovered
-        shared = iou(np.stack([self._last[track_id].box_xyxyn for track_id in lost]), doubtful_xyxyn)
-        if taken_xyxyn is not None and len(taken_xyxyn):
-            shared[:, (iou(taken_xyxyn, doubtful_xyxyn) >= MAX_TRACKED_IOU).any(axis=0)] = 0.0
-        while shared.size and shared.max() >= MIN_IOU:
-            row, column = np.unravel_index(int(shared.argmax()), shared.shape)
+        overlaps = iou(np.stack([self._last[track_id].box_xyxyn for track_id in lost]), low_confidence_xyxyn)
+        if tracked_xyxyn is not None and len(tracked_xyxyn):
+            overlaps[:, (iou(tracked_xyxyn, low_confidence_xyxyn) >= MAX_TRACKED_IOU).any(axis=0)] = 0.0
+        while overlaps.size and overlaps.max() >= MIN_IOU:
+            row, column = np.unravel_index(int(overlaps.argmax()), overlaps.shape)
             last = self._last[lost[row]]
-            last.box_xyxyn, last.seen_s = doubtful_xyxyn[column], now_s
+            last.box_xyxyn, last.seen_s = low_confidence_xyxyn[column], now_s
             recovered[lost[row]] = last.box_xyxyn
-            shared[row], shared[:, column] = 0.0, 0.0
+            overlaps[row], overlaps[:, column] = 0.0, 0.0
         return recovered
 
     @staticmethod
     def _is_over(last: _Last, now_s: float) -> bool:
-        return not (0 <= now_s - last.seen_s <= MAX_GAP_S and now_s - last.sure_s <= MAX_UNCONFIRMED_S)
+        return not (0 <= now_s - last.seen_s <= MAX_GAP_S and now_s - last.observed_s <= MAX_UNCONFIRMED_S)

@@ -22,7 +22,7 @@ TEMPORALS: tuple[Temporal, ...] = ("lstm", "attention", "mean", "tcn", "stats", 
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ActionHead:
     """One question that the network answers. "softmax": one label; "sigmoid": several at once."""
 
     name: str
@@ -43,7 +43,7 @@ class NetConfig:
     kind: Kind
     size: int
     window: int
-    heads: tuple[Head, ...]
+    heads: tuple[ActionHead, ...]
     temporal: Temporal = "lstm"
     hidden: int = 64
     dropout: float = 0.3
@@ -57,7 +57,7 @@ class NetConfig:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> NetConfig:
         """Raises KeyError, TypeError or ValueError for data that is not from to_json()."""
-        heads = tuple(Head(h["name"], tuple(h["labels"]), h["kind"]) for h in data["heads"])
+        heads = tuple(ActionHead(h["name"], tuple(h["labels"]), h["kind"]) for h in data["heads"])
         lists = {name: tuple(data.get(name, ())) for name in ("mirrored", "parts")}
         return cls(**{**data, "heads": heads, **lists})
 
@@ -223,7 +223,7 @@ READERS: dict[Temporal, type[Any]] = {
 
 
 class Member(nn.Module):
-    """Encoder, reader and heads: (B, T, …) -> logits (B, C) for each head, and attention (B, T)."""
+    """Encoder, temporal pooling (`reader`) and heads: (B, T, …) -> logits (B, C) a head, attention (B, T)."""
 
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
@@ -280,7 +280,3 @@ def _member(config: NetConfig) -> nn.Module:
 
 def _width(config: NetConfig) -> int:
     return BOX_FEATURES if config.kind == "boxes" else config.size
-
-
-def count_weights(net: nn.Module) -> int:
-    return sum(p.numel() for p in net.parameters())

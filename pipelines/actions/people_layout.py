@@ -24,7 +24,7 @@ def layout_features(detections: Detections, persons: Bools, aspect: float) -> Fl
     | 3      | of the image   | height of the tallest                                   |
     """
     boxes = detections.boxes_xyxyn[
-        persons[detections.class_ids] & (detections.scores >= detections.sure_score)
+        persons[detections.class_ids] & (detections.scores >= detections.high_threshold)
     ]
     out: Floats = np.array([min(len(boxes), MAX_PEOPLE), 0.0, MAX_DISTANCE, 0.0], np.float32)
     if not len(boxes):

@@ -118,7 +118,7 @@ class BoxSmoother:
             rows, boxes, evidence = rows[observed], boxes[observed], evidence[observed]
         frame[BOX, rows] = boxes.T
         frame[PRESENT, rows] = 1.0
-        # A weak box counts nothing rather than against: a missing one would not either.
+        # A low box counts nothing rather than against: a missing one would not either.
         frame[EVIDENCE, rows] = np.maximum(evidence, 0.0)
         self.last_s[rows] = time_s
         if tracks.history:

@@ -16,15 +16,15 @@ Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
 class ScoreLimits(NamedTuple):
-    """Boxes below `low` are ignored, those below `sure` are weak."""
+    """ByteTrack's two thresholds: boxes below `low` are ignored, those from there to `high` are low ones."""
 
     low: float
-    sure: float
+    high: float
 
     @property
-    def sure_score(self) -> float:
-        """For Detections: 0 where no box is weak."""
-        return self.sure if self.low < self.sure else 0.0
+    def high_threshold(self) -> float:
+        """For Detections: 0 where no box is a low one."""
+        return self.high if self.low < self.high else 0.0
 
 
 class ModelCard(BaseModel):
@@ -43,7 +43,7 @@ class ModelCard(BaseModel):
     head: str | None = None
     classes: dict[str, str] = Field(default_factory=dict)
     joints: tuple[str, ...] = ()
-    score: Share = 0.25  # boxes below are ignored, or weak from `low_score` on:
+    score: Share = 0.25  # the high threshold; boxes below are ignored, or low ones from `low_score` on:
     low_score: Share | None = None  # tracks go on with them, and none is proven by them
     nms_iou: Share = 0.5  # overlapping more than this within a group, the lower score goes
     input_size: tuple[int, int] | None = None
@@ -68,18 +68,18 @@ class ModelCard(BaseModel):
     @model_validator(mode="after")
     def _lower(self) -> ModelCard:
         if self.low_score is not None and self.low_score > self.score:
-            given = "score" in self.model_fields_set
+            score_is_given = "score" in self.model_fields_set
             raise ValueError(
                 f"low_score {self.low_score:g} must not be above score, which is {self.score:g}"
-                + ("" if given else " where it is not given")
+                + ("" if score_is_given else " where it is not given")
             )
         return self
 
     def limits(self, score: float | None = None) -> ScoreLimits:
         """The scores that count, with `score` instead of the card's own where it is given."""
-        sure = self.score if score is None else score
-        low = sure if self.low_score is None else min(self.low_score, sure)
-        return ScoreLimits(low, sure)
+        high = self.score if score is None else score
+        low = high if self.low_score is None else min(self.low_score, high)
+        return ScoreLimits(low, high)
 
 
 def read_sidecar(path: Path, unreadable: str, expected: str) -> dict[Any, Any]:
@@ -104,8 +104,8 @@ def fault_of(error: ValidationError) -> str:
     """The first fault of a card as `key: what is wrong`; without a key where it is between several."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    said = first["msg"].removeprefix("Value error, ")
-    return f"{key}: {said}" if key else said
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
 
 
 def _of_actions(path: Path, window: object) -> str:

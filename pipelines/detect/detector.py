@@ -15,14 +15,14 @@ class Ticket:
     """Stands for one submitted batch; good for one collect() of the detector that gave it.
 
     `maps`: whether its frames' feature maps are wanted, of a detector with enable_feature_maps().
-    `faint`: whether boxes are that it is not sure of, where it can give them.
+    `low_confidence`: whether its boxes below the low threshold are, where it can give them.
     """
 
-    __slots__ = ("cameras", "faint", "maps")
+    __slots__ = ("cameras", "low_confidence", "maps")
 
     def __init__(self, cameras: tuple[str, ...]) -> None:
         self.cameras = cameras
-        self.maps = self.faint = False
+        self.maps = self.low_confidence = False
 
 
 class Detector(Protocol):

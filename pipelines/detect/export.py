@@ -24,7 +24,7 @@ import torch
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import DEFAULT_SIZE
 from pipelines.detect.onnx_file import field
-from pipelines.detect.torch.pt_file import read_checkpoint
+from pipelines.detect.torch.pt_file import read_pt_file
 from pipelines.detect.torch.ultralytics_net import build_net, ready, ultralytics_tasks
 
 OPSET = 17
@@ -45,19 +45,21 @@ class Net:
 def read_net(source: Path, trust: bool) -> Net:
     """Raises ModelRefused."""
     if not trust:
-        checkpoint = read_checkpoint(source)
+        checkpoint = read_pt_file(source)
         return Net(build_net(checkpoint), checkpoint.names, checkpoint.size, checkpoint.licence)
     ultralytics_tasks()
     try:
-        kept = torch.load(source, map_location="cpu", weights_only=False)
+        checkpoint = torch.load(source, map_location="cpu", weights_only=False)
     except Exception as error:  # the file is a program: it may raise anything
         text = " ".join(str(error).split())[:200]
         raise ModelRefused(f"{source}: cannot be loaded: {type(error).__name__}: {text}") from error
-    module = (kept.get("ema") or kept.get("model")) if isinstance(kept, dict) else kept
+    module = (
+        (checkpoint.get("ema") or checkpoint.get("model")) if isinstance(checkpoint, dict) else checkpoint
+    )
     names = getattr(module, "names", None)
     if not isinstance(module, torch.nn.Module) or not hasattr(module, "model") or not names:
         raise ModelRefused(f"{source}: holds no detector of Ultralytics")
-    licence = str(kept.get("license", "")) if isinstance(kept, dict) else ""
+    licence = str(checkpoint.get("license", "")) if isinstance(checkpoint, dict) else ""
     listed = list(names.values()) if isinstance(names, Mapping) else list(names)
     return Net(ready(module), tuple(map(str, listed)), None, licence or "AGPL-3.0 (Ultralytics)")
 
@@ -106,10 +108,10 @@ def _describe(target: Path, metadata: Mapping[str, str]) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    source, target, wanted, *further = arguments
+    source, target, size_text, *further = arguments
     try:
         net = read_net(Path(source), "--trust" in further)
-        size = _size(wanted) or net.size or DEFAULT_SIZE
+        size = _size(size_text) or net.size or DEFAULT_SIZE
         if any(side % CELL or side < CELL for side in size):
             raise ModelRefused(f"an input of {size[0]}x{size[1]}: both must be multiples of {CELL}")
         export(net, Path(target), size)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.heads.base import Shape
-from pipelines.detect.letterbox import Placement
+from pipelines.detect.letterbox import LetterboxPlacement
 from pipelines.values import FeatureMaps, Floats
 
 STRIDES = (16, 32)  # of a detector's three maps the two that hold whole objects
@@ -22,21 +22,21 @@ def choose_maps(
 ) -> list[int]:
     """Positions of the maps at `strides` among the shapes (B, C, h, w), in the graph's order, of tensors that
     branch; `size` is the input's (width, height). Raises ModelRefused where there is none."""
-    found = []
+    outputs = []
     for stride in strides:
-        wanted = (size[1] // stride, size[0] // stride)
-        fitting = [i for i, shape in enumerate(branching) if len(shape) == 4 and shape[2:] == wanted]
+        map_size = (size[1] // stride, size[0] // stride)
+        fitting = [i for i, shape in enumerate(branching) if len(shape) == 4 and shape[2:] == map_size]
         if not fitting:
             raise ModelRefused(
                 f"{where}: has no feature map of stride {stride} where boxes and classes part: use a YOLOv8, "
                 "YOLO11 or YOLOX"
             )
-        found.append(fitting[-1])
-    return found
+        outputs.append(fitting[-1])
+    return outputs
 
 
 def frame_maps(
-    strides: Sequence[int], maps: Sequence[Floats], place: Placement, size: tuple[int, int]
+    strides: Sequence[int], maps: Sequence[Floats], place: LetterboxPlacement, size: tuple[int, int]
 ) -> FeatureMaps:
     """The maps (h, w, C) of a picture that lies at `place` in an input of `size` (width, height)."""
     wide, high = size

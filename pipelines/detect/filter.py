@@ -18,9 +18,11 @@ class DetectionFilter:
     """
 
     def __init__(self, rules: CameraRules, labels: Labels) -> None:
-        known = len(labels.names)
-        self._min_score: Floats = np.zeros(known, np.float32)  # by class id; infinite where none is wanted
-        self._min_size: Floats = np.zeros((known, 2), np.float32)
+        class_count = len(labels.names)
+        self._min_score: Floats = np.zeros(
+            class_count, np.float32
+        )  # by class id; infinite where none is wanted
+        self._min_size: Floats = np.zeros((class_count, 2), np.float32)
         for name, limit in rules.limits.items():
             chosen = labels.mask((name,))
             if limit.min_score is not None:
@@ -31,19 +33,19 @@ class DetectionFilter:
         self._by_size = bool(self._min_size.any())
         self._masks = [(labels.mask(m.classes), _raster(m.points)) for m in rules.masks]
 
-    def apply(self, found: Detections) -> Detections:
-        return self._apply(found, self._min_score)
+    def apply(self, detections: Detections) -> Detections:
+        return self._apply(detections, self._min_score)
 
-    def apply_to_faint(self, faint: Detections) -> Detections:
+    def apply_to_low_confidence(self, low_confidence: Detections) -> Detections:
         """Likewise to boxes whose score and class are not believed."""
-        return self._apply(faint, np.zeros_like(self._min_score))
+        return self._apply(low_confidence, np.zeros_like(self._min_score))
 
-    def _apply(self, found: Detections, min_score: Floats) -> Detections:
-        if not (self._by_score or self._by_size or self._masks) or not len(found):
-            return found
-        ids = found.class_ids
-        boxes = found.boxes_xyxyn
-        keep = found.scores >= min_score[ids]
+    def _apply(self, detections: Detections, min_score: Floats) -> Detections:
+        if not (self._by_score or self._by_size or self._masks) or not len(detections):
+            return detections
+        ids = detections.class_ids
+        boxes = detections.boxes_xyxyn
+        keep = detections.scores >= min_score[ids]
         if self._by_size:
             keep &= (boxes[:, 2:] - boxes[:, :2] >= self._min_size[ids]).all(axis=1)
         if self._masks:
@@ -51,7 +53,7 @@ class DetectionFilter:
             cells = cells.clip(0, MASK_SIDE - 1)
             for chosen, raster in self._masks:
                 keep &= ~(chosen[ids] & raster[cells[:, 1], cells[:, 0]])
-        return found if keep.all() else found.take(keep)
+        return detections if keep.all() else detections.take(keep)
 
 
 def _raster(points: tuple[tuple[float, float], ...]) -> Bools:

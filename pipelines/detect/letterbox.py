@@ -22,7 +22,7 @@ class Pixels:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Placement:
+class LetterboxPlacement:
     """Where a picture lies in the canvas: `left`, `top`, `width`, `height` in canvas pixels."""
 
     left: int
@@ -49,7 +49,7 @@ class Letterbox:
         self._window = canvas
         self._placement = _place(canvas.shape[1], canvas.shape[0], canvas.shape[1], canvas.shape[0], False)
 
-    def put(self, image: Image) -> Placement:
+    def put(self, image: Image) -> LetterboxPlacement:
         """Scale `image` (H, W, 3) BGR to fit with its aspect kept, in the model's channel order."""
         if image.shape != self._shape:
             self._measure(image)
@@ -84,11 +84,13 @@ def fit(width: int, height: int, canvas_width: int, canvas_height: int) -> tuple
     return min(canvas_width, max(1, round(width * scale))), min(canvas_height, max(1, round(height * scale)))
 
 
-def _place(width: int, height: int, canvas_width: int, canvas_height: int, centred: bool) -> Placement:
+def _place(
+    width: int, height: int, canvas_width: int, canvas_height: int, centred: bool
+) -> LetterboxPlacement:
     wide, high = fit(width, height, canvas_width, canvas_height)
     left = (canvas_width - wide) // 2 if centred else 0
     top = (canvas_height - high) // 2 if centred else 0
-    return Placement(
+    return LetterboxPlacement(
         left,
         top,
         wide,

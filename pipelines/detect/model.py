@@ -16,7 +16,7 @@ from pipelines.detect.errors import InferenceRejected, InvalidOutput, ModelRefus
 from pipelines.detect.heads import Head, Signature, find_head
 from pipelines.detect.heads.base import Shape
 from pipelines.detect.labels import COCO_80, labels_of
-from pipelines.detect.letterbox import Placement
+from pipelines.detect.letterbox import LetterboxPlacement
 from pipelines.detect.nms import suppress
 from pipelines.detect.onnx_file import OnnxFile, read_onnx
 from pipelines.skeleton import Skeleton, usual_skeleton
@@ -27,7 +27,7 @@ DYNAMIC_INT8 = "dynamic int8 model: slower than its float32 original on every CP
 DEFAULT_SIZE = (640, 640)
 MAX_REACH = 10.0  # inputs; a box beyond is no box
 MAX_JOINT_REACH = 1.5  # pictures from the middle
-FAINT = 0.25  # of the sure score: from here on a box is faint
+LOW_CONFIDENCE_RATIO = 0.25  # of the high threshold: from here on a box is given as one of low confidence
 
 A = TypeVar("A")  # an engine's answer for one frame
 
@@ -138,9 +138,9 @@ def in_picture(
     boxes_xyxy: Floats,
     scores: Floats,
     class_ids: Ints,
-    placement: Placement,
+    placement: LetterboxPlacement,
     keypoints: Floats | None = None,
-    sure_score: float = 0.0,
+    high_threshold: float = 0.0,
 ) -> Detections:
     """Boxes, and joints (N, J, 3), in pixels of the model's input, normalised to the picture; boxes all in
     the border go. A joint that is not finite, or a picture's size away from the picture, is unknown."""
@@ -152,12 +152,14 @@ def in_picture(
         near = (np.abs(keypoints[..., :2] - 0.5) <= MAX_JOINT_REACH).all(axis=2)  # false for NaN
         keypoints[~(near & np.isfinite(keypoints[..., 2]))] = 0.0
         keypoints[..., 2].clip(0.0, 1.0, out=keypoints[..., 2])
-    detections = Detections(units, scores, class_ids, keypoints=keypoints, sure_score=sure_score)
+    detections = Detections(units, scores, class_ids, keypoints=keypoints, high_threshold=high_threshold)
     return detections if inside.all() else detections.take(inside)
 
 
 def each_frame(
-    process: Callable[[A, Placement], Detections], outputs: Sequence[A], placements: Sequence[Placement]
+    process: Callable[[A, LetterboxPlacement], Detections],
+    outputs: Sequence[A],
+    placements: Sequence[LetterboxPlacement],
 ) -> list[Detections]:
     """`process` the output of every frame. Raises InferenceRejected, with the good frames in it."""
     results: list[Detections | None] = []
@@ -186,19 +188,25 @@ class Postprocessor:
         self._nms_iou = nms_iou
 
     def run(
-        self, outputs: Sequence[Sequence[Floats]], placements: Sequence[Placement], *, faint: bool = False
+        self,
+        outputs: Sequence[Sequence[Floats]],
+        placements: Sequence[LetterboxPlacement],
+        *,
+        low_confidence: bool = False,
     ) -> list[Detections]:
         """`outputs[i]` is frame i's share of each output. Raises InferenceRejected, with the good frames."""
-        return each_frame(self._with_faint if faint else self._frame, outputs, placements)
+        return each_frame(self._with_low_confidence if low_confidence else self._frame, outputs, placements)
 
-    def _with_faint(self, output: Sequence[Floats], placement: Placement) -> Detections:
-        """With faint boxes. The others are what they are without: a lower score suppresses no higher."""
-        every = self._frame(output, placement, min(self._limits.low, self._limits.sure * FAINT))
+    def _with_low_confidence(self, output: Sequence[Floats], placement: LetterboxPlacement) -> Detections:
+        """With those of low confidence. The others are as without: a lower score suppresses no higher."""
+        every = self._frame(
+            output, placement, min(self._limits.low, self._limits.high * LOW_CONFIDENCE_RATIO)
+        )
         confident = every.scores >= self._limits.low
-        return replace(every.take(confident), faint=every.take(~confident))
+        return replace(every.take(confident), low_confidence=every.take(~confident))
 
     def _frame(
-        self, output: Sequence[Floats], placement: Placement, score: float | None = None
+        self, output: Sequence[Floats], placement: LetterboxPlacement, score: float | None = None
     ) -> Detections:
         min_score = self._limits.low if score is None else score
         with np.errstate(over="ignore", invalid="ignore"):  # absurd numbers are refused below, as boxes
@@ -208,8 +216,8 @@ class Postprocessor:
         self._check(boxes)
         keep = suppress(boxes, scores, self._group_ids[class_ids], self._nms_iou)
         joints = None if joints is None else joints[keep]
-        sure = self._limits.sure_score
-        return in_picture(boxes[keep], scores[keep], class_ids[keep], placement, joints, sure)
+        high = self._limits.high_threshold
+        return in_picture(boxes[keep], scores[keep], class_ids[keep], placement, joints, high)
 
     def _check(self, boxes: Floats) -> None:
         if len(boxes) > MAX_CANDIDATES:

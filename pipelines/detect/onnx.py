@@ -21,7 +21,7 @@ from pipelines.detect.detector import Ticket
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.feature_maps import choose_maps, frame_maps
 from pipelines.detect.heads.base import Shape
-from pipelines.detect.letterbox import Letterbox, Pixels, Placement
+from pipelines.detect.letterbox import Letterbox, LetterboxPlacement, Pixels
 from pipelines.detect.model import ModelFile, Postprocessor
 from pipelines.detect.onnx_file import branching_tensors, with_outputs
 from pipelines.values import Detections, Floats, Frame, Image
@@ -106,27 +106,29 @@ class OnnxDetector:
         finally:
             self._free.append(slot)
         last = len(outputs) - len(net.strides)
-        found = self._postprocessor.run(self._shares(outputs[:last], len(places)), places, faint=ticket.faint)
+        detections = self._postprocessor.run(
+            self._shares(outputs[:last], len(places)), places, low_confidence=ticket.low_confidence
+        )
         if not ticket.maps or not net.strides:
-            return found
+            return detections
         maps = [output.transpose(0, 2, 3, 1) for output in outputs[last:]]
         return [
             replace(each, maps=frame_maps(net.strides, [m[i] for m in maps], place, self._size))
-            for i, (each, place) in enumerate(zip(found, places, strict=True))
+            for i, (each, place) in enumerate(zip(detections, places, strict=True))
         ]
 
     def enable_feature_maps(self, strides: Sequence[int]) -> int:
         """Loads the file again with these tensors as outputs; the net without them serves meanwhile."""
-        wanted = tuple(sorted({*self._net.strides, *strides}))
+        all_strides = tuple(sorted({*self._net.strides, *strides}))
         try:
-            if wanted != self._net.strides:
-                self._net = self._with_maps(wanted)
-            grey = self._net.session.run(None, {self._input: self._grey()})[-len(wanted) :]
+            if all_strides != self._net.strides:
+                self._net = self._with_maps(all_strides)
+            grey = self._net.session.run(None, {self._input: self._grey()})[-len(all_strides) :]
         except _REFUSALS as error:
             raise ModelRefused(
                 f"{self._file.path}: ONNX Runtime cannot give its feature maps: {_one_line(error)}"
             ) from error
-        return sum(grey[wanted.index(stride)].shape[1] for stride in strides)
+        return sum(grey[all_strides.index(stride)].shape[1] for stride in strides)
 
     def _with_maps(self, strides: tuple[int, ...]) -> _Net:
         """Tensors have no shapes in the file: all that branch are tried on a grey picture first."""
@@ -156,7 +158,7 @@ class OnnxDetector:
             "input": list(self._size),
             "precision": "f32",
             "max_batch": self.max_batch,
-            "score": self._limits.sure,
+            "score": self._limits.high,
             "licence": self._file.licence,
             "warnings": self._file.warnings(),
         }
@@ -179,7 +181,7 @@ class _Net:
 class _OnnxTicket(Ticket):
     __slots__ = ("placements", "slot")
 
-    def __init__(self, cameras: tuple[str, ...], slot: _Slot, placements: list[Placement]) -> None:
+    def __init__(self, cameras: tuple[str, ...], slot: _Slot, placements: list[LetterboxPlacement]) -> None:
         super().__init__(cameras)
         self.slot: _Slot | None = slot
         self.placements = placements
@@ -195,7 +197,7 @@ class _Slot:
         self._mean = np.array(pixels.mean, np.float32)
         self._gain = (1.0 / np.array(pixels.std)).astype(np.float32)
 
-    def fill(self, images: Sequence[Image]) -> list[Placement]:
+    def fill(self, images: Sequence[Image]) -> list[LetterboxPlacement]:
         placements = [box.put(image) for box, image in zip(self._boxes, images, strict=False)]
         for canvas, planes in zip(self._canvases[: len(images)], self.blob, strict=False):
             for channel, plane in enumerate(planes):

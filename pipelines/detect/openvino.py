@@ -31,9 +31,9 @@ from pipelines.detect.graph import (
     shape_of,
 )
 from pipelines.detect.heads import Head
-from pipelines.detect.letterbox import Placement, fit
+from pipelines.detect.letterbox import LetterboxPlacement, fit
 from pipelines.detect.model import ModelFile, Postprocessor
-from pipelines.detect.openvino_graph import CompiledGraph, Request, Size
+from pipelines.detect.openvino_graph import CompiledGraph, InferRequest, Size
 from pipelines.values import Detections, Frame, Image
 
 MAX_STREAMS = 4  # at most; each has buffers of its own, about 25 MB for a net at 640
@@ -108,16 +108,18 @@ class OpenVinoDetector:
         self._open_tickets -= 1
         compiled, places = ticket.compiled, ticket.placements
         try:
-            found = compiled.postprocessor.run(request.finish(len(places)), places, faint=ticket.faint)
+            detections = compiled.postprocessor.run(
+                request.finish(len(places)), places, low_confidence=ticket.low_confidence
+            )
             if not ticket.maps or not compiled.strides:
-                return found
+                return detections
             maps = [request.maps(i) for i in range(len(places))]
         finally:
             request.drop_callback()
             compiled.free.append(request)
         return [
             replace(each, maps=frame_maps(compiled.strides, mine, place, compiled.size))
-            for each, mine, place in zip(found, maps, places, strict=True)
+            for each, mine, place in zip(detections, maps, places, strict=True)
         ]
 
     def enable_feature_maps(self, strides: Sequence[int]) -> int:
@@ -152,7 +154,7 @@ class OpenVinoDetector:
             "compiled": [list(size) for size in self._graphs],
             "precision": self._precision(),
             "max_batch": self.max_batch,
-            "score": self._limits.sure,
+            "score": self._limits.high,
             "licence": self._file.licence,
             "warnings": self._file.warnings(),
         }
@@ -234,11 +236,15 @@ class _OpenVinoTicket(Ticket):
     __slots__ = ("compiled", "placements", "request")
 
     def __init__(
-        self, cameras: tuple[str, ...], compiled: CompiledGraph, request: Request, placements: list[Placement]
+        self,
+        cameras: tuple[str, ...],
+        compiled: CompiledGraph,
+        request: InferRequest,
+        placements: list[LetterboxPlacement],
     ) -> None:
         super().__init__(cameras)
         self.compiled = compiled
-        self.request: Request | None = request
+        self.request: InferRequest | None = request
         self.placements = placements
 
 

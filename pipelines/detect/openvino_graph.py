@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.detect.graph import ov, shape_of
 from pipelines.detect.heads import Head
-from pipelines.detect.letterbox import Letterbox, Placement
+from pipelines.detect.letterbox import Letterbox, LetterboxPlacement
 from pipelines.detect.model import Postprocessor
 from pipelines.values import Floats, Image
 
@@ -37,11 +37,11 @@ class CompiledGraph:
         self.strides = strides
         outputs = compiled.outputs
         self.channels = [int(shape_of(port)[3] or 0) for port in outputs[len(outputs) - len(strides) :]]
-        self.free: list[Request] = []
+        self.free: list[InferRequest] = []
         model = _SharedModel(compiled)
-        self._make = lambda: Request(model, head, size, batch, len(strides))
+        self._make = lambda: InferRequest(model, head, size, batch, len(strides))
 
-    def take(self) -> Request:
+    def take(self) -> InferRequest:
         return self.free.pop() if self.free else self._make()  # type: ignore[no-untyped-call]
 
 
@@ -55,11 +55,11 @@ class _SharedModel:
 
     def __init__(self, compiled: ov.CompiledModel) -> None:
         self.compiled = compiled
-        self._requests: weakref.WeakSet[Request] = weakref.WeakSet()
+        self._requests: weakref.WeakSet[InferRequest] = weakref.WeakSet()
         self._callbacks: weakref.WeakSet[CompletionCallback] = weakref.WeakSet()
         weakref.finalize(self, drain_callbacks, compiled, self._requests, self._callbacks)
 
-    def add(self, request: Request) -> ov.InferRequest:
+    def add(self, request: InferRequest) -> ov.InferRequest:
         self._requests.add(request)
         return self.compiled.create_infer_request()
 
@@ -71,7 +71,7 @@ class _SharedModel:
 
 def drain_callbacks(
     compiled: ov.CompiledModel,
-    requests: weakref.WeakSet[Request],
+    requests: weakref.WeakSet[InferRequest],
     callbacks: weakref.WeakSet[CompletionCallback],
 ) -> None:
     """Wait for what is running, then until no thread holds a callback of a request that is gone."""
@@ -95,7 +95,7 @@ class CompletionCallback:
             self.notify()
 
 
-class Request:
+class InferRequest:
     """An infer request with the canvases (B, H, W, 3) it reads from."""
 
     def __init__(self, model: _SharedModel, head: Head, size: Size, batch: int, maps: int = 0) -> None:
@@ -115,7 +115,9 @@ class Request:
         """Wait until it is not running any more."""
         self._request.wait()
 
-    def start(self, images: Sequence[Image], notify: Callable[[], None] | None = None) -> list[Placement]:
+    def start(
+        self, images: Sequence[Image], notify: Callable[[], None] | None = None
+    ) -> list[LetterboxPlacement]:
         placements = [
             letterbox.put(image) for letterbox, image in zip(self._letterboxes, images, strict=False)
         ]

@@ -29,7 +29,7 @@ OPSET = 13  # the first with a scale for each channel
 TAIL_PERCENT = 0.01  # of a picture's activations that a clipped range leaves out at either end
 SAMPLE = 200_000  # numbers of a tensor that its percentiles are taken from
 RANGES = ("clipped", "full")
-_SMALLEST = 1e-9
+MIN_SCALE = 1e-9  # of a quantized tensor: one of zeros alone has no scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class Quantizer:
         if not self._convolutions:
             raise ModelRefused(f"{path}: has no convolution to quantise: not a detector?")
         self._watched = sorted({node.input[0] for node in self._convolutions})
+        self._extents: dict[str, list[Floats]] = {}  # of each watched tensor, a row a picture (see spans)
         self._session = _watching(self._model, self._watched, threads)
         shape = tuple(n if isinstance(n, int) else None for n in self._session.get_inputs()[0].shape)
         self._size = self._file.input_size(shape)
@@ -60,24 +61,24 @@ class Quantizer:
 
     def watch(self, images: Iterable[Image]) -> Iterator[int]:
         """Run pictures (H, W, 3) BGR one by one; gives how many there were after each."""
-        self._seen: dict[str, list[Floats]] = {name: [] for name in self._watched}
+        self._extents = {name: [] for name in self._watched}
         name = self._session.get_inputs()[0].name
         inner = [tensor for tensor in self._watched if tensor != name]
         for count, image in enumerate(images, 1):
             blob = self._blob(image)
-            found = {name: blob}
+            values = {name: blob}
             if inner:
-                found |= dict(zip(inner, self._session.run(inner, {name: blob}), strict=True))
+                values |= dict(zip(inner, self._session.run(inner, {name: blob}), strict=True))
             for tensor in self._watched:
-                self._seen[tensor].append(_extent(found[tensor]))
+                self._extents[tensor].append(_extent(values[tensor]))
             yield count
 
     def spans(self) -> dict[str, Span]:
         """Raises ModelRefused where watch() has seen nothing."""
-        if not getattr(self, "_seen", None) or not self._seen[self._watched[0]]:
+        if not self._extents.get(self._watched[0]):
             raise ModelRefused("no picture to calibrate with: give clips or a camera with recordings")
         spans = {}
-        for name, rows in self._seen.items():
+        for name, rows in self._extents.items():
             table = np.array(rows)  # (pictures, 4): min, low percentile, high percentile, max
             full = float(table[:, 0].min()), float(table[:, 3].max())
             spans[name] = Span(full, (float(table[:, 1].mean()), float(table[:, 2].mean())))
@@ -179,13 +180,13 @@ def _constants(model: Any) -> dict[str, Floats]:
     """Initialisers as float32 arrays, also those that are stored as float16 with a Cast behind them."""
     from onnx import numpy_helper
 
-    found = {c.name: numpy_helper.to_array(c) for c in model.graph.initializer}
+    constants = {c.name: numpy_helper.to_array(c) for c in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type in ("Cast", "Identity") and node.input[0] in found:
-            found[node.output[0]] = found[node.input[0]].astype(np.float32)
+        if node.op_type in ("Cast", "Identity") and node.input[0] in constants:
+            constants[node.output[0]] = constants[node.input[0]].astype(np.float32)
         elif node.op_type == "Constant" and node.attribute[0].name == "value":
-            found[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-    return {name: value.astype(np.float32) for name, value in found.items() if value.ndim == 4}
+            constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    return {name: value.astype(np.float32) for name, value in constants.items() if value.ndim == 4}
 
 
 def _leads_to_convolution(node: Any, users: Mapping[str, list[Any]]) -> bool:
@@ -234,7 +235,7 @@ def _activation(name: str, low: float, high: float, graph: Any, nodes: list[Any]
     from onnx import helper, numpy_helper
 
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = max((high - low) / 255.0, _SMALLEST)
+    scale = max((high - low) / 255.0, MIN_SCALE)
     zero = int(np.clip(round(-low / scale), 0, 255))
     stem = f"{name}/int8"
     graph.initializer.append(numpy_helper.from_array(np.array(scale, np.float32), f"{stem}/scale"))
@@ -254,7 +255,7 @@ def _weight(name: str, weight: Floats, graph: Any, nodes: list[Any]) -> str:
     stem = f"{name}/int8"
     if any(c.name == f"{stem}/values" for c in graph.initializer):
         return stem
-    scale = np.maximum(np.abs(weight).reshape(len(weight), -1).max(1) / 127.0, _SMALLEST).astype(np.float32)
+    scale = np.maximum(np.abs(weight).reshape(len(weight), -1).max(1) / 127.0, MIN_SCALE).astype(np.float32)
     rounded = np.clip(np.rint(weight / scale[:, None, None, None]), -127, 127).astype(np.int8)
     for suffix, value in (("values", rounded), ("scale", scale), ("zero", np.zeros(len(scale), np.int8))):
         graph.initializer.append(numpy_helper.from_array(value, f"{stem}/{suffix}"))

@@ -39,11 +39,6 @@ class Comparison:
     def counted(self) -> int:
         return len(self.matched) + len(self.false)
 
-    @property
-    def gross_error(self) -> int:
-        """Misses and false counts together: what a net error hides when they cancel out."""
-        return len(self.missed) + len(self.false)
-
 
 def compare(true: Sequence[Crossing], counted: Sequence[Crossing], within_s: float = WITHIN_S) -> Comparison:
     """Match each counted crossing to a true one of its line and direction at most `within_s` away.

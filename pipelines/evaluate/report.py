@@ -45,7 +45,7 @@ HEADS = ("true", "counted", "missed", "false", "gross", "95 %", "net", "95 %", "
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class ReportImage:
     """Of a miss or a false count (`kind` "missed" or "false")."""
 
     kind: str
@@ -59,7 +59,7 @@ class Section:
     """One evaluation with its pictures; `left_out` is how many pictures there are more."""
 
     evaluation: Evaluation
-    pictures: Sequence[Picture] = ()
+    pictures: Sequence[ReportImage] = ()
     left_out: int = 0
 
 
@@ -210,7 +210,7 @@ def _pictures(section: Section) -> str:
     return "\n".join(parts)
 
 
-def _figure(picture: Picture) -> str:
+def _figure(picture: ReportImage) -> str:
     data = base64.b64encode(picture.jpeg).decode("ascii")
     title = escape(picture.title)
     return (

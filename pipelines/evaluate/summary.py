@@ -227,7 +227,7 @@ def differences(a: Evaluation, b: Evaluation) -> dict[str, Difference]:
     """By measure. The bootstrap draws slices of the clip (a thirtieth, at least 5 s) for each line anew."""
     errors_a, errors_b = (_by_slice(each, max(a.duration_s, b.duration_s)) for each in (a, b))
     units = sorted({*errors_a, *errors_b})
-    found = {}
+    result = {}
     for name, missed, false in (("gross", 1, 1), ("misses", 1, 0), ("false", 0, 1), ("net", -1, 1)):
         sums = [
             [missed * errors[unit][0] + false * errors[unit][1] for unit in units]
@@ -235,15 +235,15 @@ def differences(a: Evaluation, b: Evaluation) -> dict[str, Difference]:
         ]
         apart = [y - x for x, y in zip(*sums, strict=True)]
         interval = bootstrap_sum(apart) if any(apart) else None  # nothing to draw: that is no certainty
-        found[name] = Difference(float(sum(sums[0])), float(sum(sums[1])), interval)
+        result[name] = Difference(float(sum(sums[0])), float(sum(sums[1])), interval)
     values_a, values_b = measures(a), measures(b)
     for name in ("hota", "idf1", "mota"):
         x, y = values_a[name], values_b[name]
         if x is not None and y is not None:
-            found[name] = Difference(x, y)
+            result[name] = Difference(x, y)
     if a.tracking is not None and b.tracking is not None:
-        found["id switches"] = Difference(float(a.tracking.id_switches), float(b.tracking.id_switches))
-    return found
+        result["id switches"] = Difference(float(a.tracking.id_switches), float(b.tracking.id_switches))
+    return result
 
 
 class _Slices(dict[tuple[str, int], tuple[int, int]]):
@@ -254,16 +254,16 @@ class _Slices(dict[tuple[str, int], tuple[int, int]]):
 def _by_slice(result: Evaluation, duration_s: float) -> _Slices:
     """(missed, false) of each line and slice, those without an error included."""
     slice_s = max(SLICE_S, duration_s / SLICES)
-    found = _Slices()
+    errors = _Slices()
     for line in result.tables["line"]:
         for number in range(max(1, math.ceil(duration_s / slice_s))):
-            found[line, number] = (0, 0)
+            errors[line, number] = (0, 0)
     for place, crossings in enumerate((result.comparison.missed, result.comparison.false)):
         for crossing in crossings:
             unit = crossing.line, int(max(0.0, crossing.time_s) // slice_s)
-            missed, false = found[unit]
-            found[unit] = (missed + 1, false) if place == 0 else (missed, false + 1)
-    return found
+            missed, false = errors[unit]
+            errors[unit] = (missed + 1, false) if place == 0 else (missed, false + 1)
+    return errors
 
 
 # ---- as plain data

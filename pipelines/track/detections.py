@@ -55,8 +55,10 @@ def prepare(
     data[t.SCORE] = usable.scores
     data[t.CLASS] = usable.class_ids
     evidence = scale.evidence(data[t.SCORE])
-    if usable.sure_score > 0:
-        evidence = np.where(usable.scores < usable.sure_score, np.minimum(evidence, LOW_EVIDENCE), evidence)
+    if usable.high_threshold > 0:
+        evidence = np.where(
+            usable.scores < usable.high_threshold, np.minimum(evidence, LOW_EVIDENCE), evidence
+        )
     data[t.EVIDENCE] = evidence
     return PreparedDetections(data, usable, evidence >= 0)
 

@@ -13,7 +13,7 @@ import click
 
 from pipelines.train.actions.clips import only_pictures
 from pipelines.train.actions.data import DataRefused
-from pipelines.train.actions.sources import Source, check_inputs
+from pipelines.train.actions.sources import DataSource, check_inputs
 from streamer.cli.actions_arguments import (
     backbone_of,
     data_options,
@@ -83,7 +83,7 @@ def train(data: str, **given: Any) -> None:
         _train(session, data, source, given)
 
 
-def _train(session: ModuleType, data: str, source: Source, given: dict[str, Any]) -> None:
+def _train(session: ModuleType, data: str, source: DataSource, given: dict[str, Any]) -> None:
     out, apart, as_json = given.pop("out"), given.pop("apart"), given.pop("as_json")
     folds, trials = given.pop("folds"), given.pop("search")
     silent = tuple(word.strip() for word in given.pop("silent").split(",") if word.strip())

@@ -14,7 +14,7 @@ import click
 
 from pipelines.detect.errors import ModelRefused
 from pipelines.train.actions.data import DataRefused
-from pipelines.train.actions.sources import MOVED, Source
+from pipelines.train.actions.sources import MOVED, DataSource
 from streamer.cli.click_types import Finite
 from streamer.cli.clip_arguments import models_of
 from streamer.cli.output_paths import check_folder
@@ -57,7 +57,7 @@ def _detector(which: str | None) -> Path | None:
     return installed.path
 
 
-def source_of(data: str, given: dict[str, Any]) -> Source:
+def source_of(data: str, given: dict[str, Any]) -> DataSource:
     labels, inputs = (
         tuple(word.strip() for word in given.pop(name).split(",") if word.strip())
         for name in ("labels", "inputs")
@@ -65,7 +65,7 @@ def source_of(data: str, given: dict[str, Any]) -> Source:
     if given.pop("moved") and MOVED not in inputs:
         inputs = (MOVED, *inputs)
     check_folder(given["cache"], (data,))
-    return Source(
+    return DataSource(
         Path(data),
         labels,
         given.pop("group_by"),
@@ -99,7 +99,7 @@ def _size(text: str) -> tuple[int, int]:
     return int(wide), int(high)
 
 
-def settings_of(source: Source, given: dict[str, Any], crops: bool) -> Any:
+def settings_of(source: DataSource, given: dict[str, Any], crops: bool) -> Any:
     """The usual settings for the kind of data, and over them what was given."""
     usual = importlib.import_module("pipelines.train.actions.settings")
     if source.is_clips():

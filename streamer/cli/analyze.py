@@ -33,7 +33,7 @@ from streamer.cli.clip_arguments import (
     refuse_with_boxes,
 )
 from streamer.cli.output_paths import check_outputs
-from streamer.cli.stored import read_stored, say_that_faint_are_missing
+from streamer.cli.stored import read_stored, warn_low_confidence_missing
 from streamer.cli.stream_option import say_if_short, say_which, stream_option
 from streamer.clips import analyze as analysis
 from streamer.clips.analyze import Analysis, Outputs
@@ -217,8 +217,13 @@ def _replay(
     actions = chosen_actions(spec, analysis.Replayed(stored))
     if actions is not None and actions.needs_picture:
         raise ConfigError(f"{path}: stored detections have no pictures for {actions.model.path} to look at")
-    if actions is not None and actions.needs_faint and stored.lacks_faint and stored.detector.get("model"):
-        say_that_faint_are_missing(path)
+    if (
+        actions is not None
+        and actions.needs_low_confidence
+        and stored.lacks_low_confidence
+        and stored.detector.get("model")
+    ):
+        warn_low_confidence_missing(path)
     return analysis.replay(
         stored,
         drawn_rules(drawn, (stored.width, stored.height), classes),

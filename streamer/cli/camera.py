@@ -24,7 +24,7 @@ from streamer.config.yaml_reader import explain, show_place
 from streamer.errors import ConfigError, ModelError, SourceError, StorageError
 from streamer.ipc.messages import Transport
 from streamer.models.camera_check import check_actions, check_camera
-from streamer.models.installed import is_path
+from streamer.models.model_handle import is_path
 from streamer.models.store import ModelStore
 from streamer.sources.base import create_source
 from streamer.sources.urls import (

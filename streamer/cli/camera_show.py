@@ -20,7 +20,7 @@ from pipelines.values import Image
 from streamer.cli import daemon
 from streamer.cli.lenient_config import present
 from streamer.cli.output_paths import check_outputs
-from streamer.clips.drawing import primitives as render
+from streamer.clips import drawing
 from streamer.config.schema import CameraConfig
 from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
@@ -190,7 +190,7 @@ def snapshot(store: ConfigStore, name: str, overlay: bool, width: int, output: P
     check_outputs((path,), (camera.url,))
     image = daemon.picture(store, config, camera, width)
     if overlay:
-        render.draw_rules(image, camera.rules)
+        drawing.draw_rules(image, camera.rules)
     _write_picture(path, image)
     click.echo(f"wrote {path} ({image.shape[1]}x{image.shape[0]})")
 

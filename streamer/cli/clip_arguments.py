@@ -30,7 +30,7 @@ from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
 from streamer.config.yaml_reader import explain, read
 from streamer.errors import ConfigError, ModelError
-from streamer.models.installed import MOTION, open_detector
+from streamer.models.model_handle import MOTION, open_detector
 from streamer.models.store import ModelStore
 
 Pair = tuple[float, float]

@@ -25,7 +25,7 @@ from streamer.cli.demo_board import Board, Truth
 from streamer.cli.demo_stage import EventReader, Stage, follow, user_models
 from streamer.config.store import ConfigStore
 from streamer.errors import Exit, SourceError, StreamerError
-from streamer.models.installed import Installed
+from streamer.models.model_handle import ModelHandle
 from streamer.models.store import ModelStore
 from streamer.sources.synthetic import Scene
 from streamer.sources.synthetic.acts import ActTruth
@@ -85,7 +85,7 @@ class Look:
     """
 
     file: Path | None
-    chosen: Installed | None
+    chosen: ModelHandle | None
     models: Path | None
     named: list[str]
 
@@ -143,7 +143,7 @@ def _prepare(stage: Stage, look: Look) -> Look:
     if look.chosen is None:
         _say("the motion detector counts moving objects, whatever they are")
     else:
-        _say(f"the detector is {look.chosen.shown}" + (PACKAGED_NOTE if look.chosen.packaged else ""))
+        _say(f"the detector is {look.chosen.display_name}" + (PACKAGED_NOTE if look.chosen.packaged else ""))
     return look
 
 

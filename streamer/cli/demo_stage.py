@@ -25,7 +25,7 @@ from streamer.sinks.redis import Subscriber
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 LOG_TAIL = 12  # lines of the daemon's log that are shown when it fails
-LONGEST_BASE = 40  # sockets lie in the runtime folder, and a socket's path holds 107 bytes
+MAX_BASE_BYTES = 40  # sockets lie in the runtime folder, and a socket's path holds 107 bytes
 
 
 class Stage:
@@ -140,7 +140,7 @@ class Stage:
 def _base() -> Path:
     """Where temporary files are wanted ($TMPDIR), unless that path is too long for sockets."""
     wanted = Path(tempfile.gettempdir())
-    return wanted if len(bytes(wanted)) <= LONGEST_BASE else Path("/tmp")
+    return wanted if len(bytes(wanted)) <= MAX_BASE_BYTES else Path("/tmp")
 
 
 class EventReader:

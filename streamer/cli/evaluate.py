@@ -36,8 +36,8 @@ from streamer.cli.output_paths import check_outputs
 from streamer.cli.stored import read_stored
 from streamer.cli.stream_option import say_which, stream_option
 from streamer.clips.evaluation import (
+    ClipRun,
     Judged,
-    Run,
     TruthFile,
     check_truth,
     judge_run,
@@ -158,7 +158,7 @@ def evaluate(
 # ---- the run
 
 
-def _run(store: ConfigStore, setup: Setup, rules_of: RulesOf, truth: TruthFile) -> Run:
+def _run(store: ConfigStore, setup: Setup, rules_of: RulesOf, truth: TruthFile) -> ClipRun:
     if setup.clip.endswith(".npz"):
         stored = read_stored(Path(setup.clip))
         rules = rules_of((stored.width, stored.height), setup.spec)

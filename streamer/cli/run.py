@@ -113,7 +113,7 @@ def _model_of(config: Config, camera: CameraConfig) -> str:
         _, model = ModelStore(config.state_path / "models").choose(engine, camera.model or spec.model)
     except ModelError:
         return f"model {camera.model or spec.model or 'default'}, which cannot be used"
-    return f"model {model.shown}" if model is not None else "motion detector"
+    return f"model {model.display_name}" if model is not None else "motion detector"
 
 
 def _print_plan(config: Config) -> None:

@@ -12,7 +12,7 @@ from streamer.clips.stored_detections import StoredDetections, load_detections
 def read_stored(path: Path) -> StoredDetections:
     """Says what may make counts differ from the clip's own. Raises SourceError."""
     stored = load_detections(path)
-    if stored.lacks_looks:
+    if stored.lacks_embeddings:
         _warn(
             f"{path} is of an earlier version, without the colours by which people are known where frames "
             "are far apart: if the clip has colours, counts may differ from its own; "
@@ -20,7 +20,7 @@ def read_stored(path: Path) -> StoredDetections:
     return stored
 
 
-def say_that_faint_are_missing(path: Path) -> None:
+def warn_low_confidence_missing(path: Path) -> None:
     _warn(
         f"{path} is of an earlier version, without the boxes of which the detector was not sure: "
         "fewer falls are told than of the clip itself; "

@@ -13,8 +13,8 @@ import click
 from streamer.cli.ledger import ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.cli.output_paths import check_outputs
-from streamer.clips.drawing.explanation import draw
 from streamer.clips.explain import explain, parse_id
+from streamer.clips.explanation_image import draw_explanation
 from streamer.config.store import ConfigStore
 from streamer.ledger import LedgerReader
 
@@ -46,15 +46,15 @@ def why(store: ConfigStore, event_id: str, camera: str | None, as_json: bool, pi
     check_outputs((picture,), (ledger, ledger.with_name(f"{ledger.name}-wal"), store.file))
     reader = LedgerReader(ledger)
     try:
-        found = explain(reader, asked)
+        explanation = explain(reader, asked)
     finally:
         reader.close()
     if picture is not None:
-        draw(found, picture)
+        draw_explanation(explanation, picture)
     if as_json:
-        click.echo(json.dumps(found.as_dict, indent=2))
+        click.echo(json.dumps(explanation.as_dict, indent=2))
     else:
-        for line in _text(found.as_dict, zone):
+        for line in _text(explanation.as_dict, zone):
             click.echo(line)
     if picture is not None:
         click.echo(f"drawn: {picture}", err=True)

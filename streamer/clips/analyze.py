@@ -23,7 +23,7 @@ from pipelines.geometry import fit
 from pipelines.pipeline import Pipeline
 from pipelines.scene.tracker import SceneTracker
 from pipelines.values import Detections, Event, FrameResult, Image, Labels, Stamp
-from streamer.clips.drawing.overlay import Overlay
+from streamer.clips.drawing import Overlay
 from streamer.clips.prefetch import CAMERA, results, stamp_of
 from streamer.clips.stored_detections import DetectionLog, StoredDetections
 from streamer.clips.video_writer import ClipWriter
@@ -210,10 +210,10 @@ def analyze(
         sink = _Sink(analysis, detector.labels, events, writer, watcher)
         last: Stamp | None = None
         shape = fit(info.width, info.height, width)[::-1]
-        for item, result, found in results(source, pipeline, shape, faint=log is not None):
+        for item, result, detections in results(source, pipeline, shape, low_confidence=log is not None):
             sink.take(result, item.image() if writer is not None else None)
             if log is not None:
-                log.add(result.stamp.media_ns, found)
+                log.add(result.stamp.media_ns, detections)
             last = result.stamp
             if progress is not None:
                 progress(1)
@@ -258,9 +258,9 @@ def replay(
         sink = _Sink(analysis, stored.labels, events, None, watcher)
         last: Stamp | None = None
         aspect = stored.aspect or stored.width / stored.height
-        for number, (media_ns, found) in enumerate(stored.frames()):
+        for number, (media_ns, detections) in enumerate(stored.frames()):
             last = stamp_of(number, media_ns)
-            sink.take(pipeline.advance(last, found, aspect), None)
+            sink.take(pipeline.advance(last, detections, aspect), None)
             if progress is not None:
                 progress(1)
         _finish(analysis, pipeline, sink, last)

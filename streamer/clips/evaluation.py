@@ -68,7 +68,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Run:
+class ClipRun:
     """What one configuration made of the clip. `clip` is what its pictures can be read from, or None, and
     `stream` the stream of it that was asked for.
     """
@@ -94,7 +94,7 @@ def run_clip(
     partial: bool = False,
     stream: int | None = None,
     progress: Progress | None = None,
-) -> Run:
+) -> ClipRun:
     """`source` is open and closed by the caller. Raises what streamer.clips.analyze.analyze() raises."""
     recording = Recording()
     found = analysis.analyze(
@@ -108,7 +108,7 @@ def run_clip(
         progress=progress,
         watcher=recording,
     )
-    return Run(name, clip, rules, detector.labels, found, recording, stream)
+    return ClipRun(name, clip, rules, detector.labels, found, recording, stream)
 
 
 def run_stored(
@@ -119,11 +119,11 @@ def run_stored(
     video: str | None = None,
     stream: int | None = None,
     progress: Progress | None = None,
-) -> Run:
+) -> ClipRun:
     """The same from stored detections; `video` is the clip that they are of, for pictures."""
     recording = Recording()
     found = analysis.replay(stored, rules, progress=progress, watcher=recording)
-    return Run(name, video, rules, stored.labels, found, recording, stream)
+    return ClipRun(name, video, rules, stored.labels, found, recording, stream)
 
 
 # ---- the truth
@@ -207,14 +207,14 @@ class Judged:
     `true_boxes` only where their frames are the clip's.
     """
 
-    run: Run
+    run: ClipRun
     evaluation: Evaluation
     events: dict[int, Event]
     true_boxes: TrueBoxes | None
     box_size: tuple[int, int]
 
 
-def judge_run(run: Run, truth: TruthFile, *, within_s: float = WITHIN_S, start_s: float = 0.0) -> Judged:
+def judge_run(run: ClipRun, truth: TruthFile, *, within_s: float = WITHIN_S, start_s: float = 0.0) -> Judged:
     """Raises ConfigError where the truth is not of this clip."""
     if not run.recording.results:
         raise SourceError(f"{run.name}: no frame could be read: there is nothing to compare")
@@ -238,11 +238,11 @@ def judge_run(run: Run, truth: TruthFile, *, within_s: float = WITHIN_S, start_s
             warnings.append("no line is drawn: only tracks are compared")
     true = keep_classes(true, run.rules.classes, groups, name=truth.name)
     counted = [_crossing(event) for event in run.recording.crossings]  # two may be equal, and are two
-    found = compare(true.crossings, counted, within_s)
-    shown = boxes if truth.fps is None else None
+    comparison = compare(true.crossings, counted, within_s)
+    overlay_boxes = boxes if truth.fps is None else None
     evaluation = evaluate(
         run.name,
-        found,
+        comparison,
         duration_s=run.analysis.duration_s,
         within_s=within_s,
         start_s=start_s,
@@ -251,7 +251,7 @@ def judge_run(run: Run, truth: TruthFile, *, within_s: float = WITHIN_S, start_s
         warnings=(*true.warnings, *warnings),
     )
     events = {id(c): e for c, e in zip(counted, run.recording.crossings, strict=True)}
-    return Judged(run, evaluation, events, shown, size)
+    return Judged(run, evaluation, events, overlay_boxes, size)
 
 
 def _crossing(event: Event) -> Crossing:
@@ -259,7 +259,7 @@ def _crossing(event: Event) -> Crossing:
     return Crossing(event.subject, data["direction"], data["crossed_media_ns"] / 1e9, data["class"])
 
 
-def _facts(run: Run, truth: TruthFile) -> dict[str, str]:
+def _facts(run: ClipRun, truth: TruthFile) -> dict[str, str]:
     detector = run.analysis.detector
     what = detector.get("model") or detector.get("engine") or "stored detections"
     return {
@@ -272,19 +272,19 @@ def _facts(run: Run, truth: TruthFile) -> dict[str, str]:
     }
 
 
-def _asked_boxes(boxes: TrueBoxes, wanted: Sequence[str], groups: dict[str, str], name: str) -> TrueBoxes:
-    keep = np.array([is_asked(kind, wanted, groups) for kind in boxes.class_names])
-    if not keep.any():
-        raise ConfigError(f"{name}: has no box of the classes asked for ({', '.join(wanted)})")
-    left_out = int((~keep).sum())
+def _asked_boxes(boxes: TrueBoxes, classes: Sequence[str], groups: dict[str, str], name: str) -> TrueBoxes:
+    mask = np.array([is_asked(kind, classes, groups) for kind in boxes.class_names])
+    if not mask.any():
+        raise ConfigError(f"{name}: has no box of the classes asked for ({', '.join(classes)})")
+    left_out = int((~mask).sum())
     said = (f"{name}: {left_out} boxes of classes that are not asked for left out",) if left_out else ()
-    kinds = tuple(kind for kind, kept in zip(boxes.class_names, keep.tolist(), strict=True) if kept)
+    kinds = tuple(kind for kind, asked in zip(boxes.class_names, mask.tolist(), strict=True) if asked)
     return TrueBoxes(
-        boxes.frames[keep], boxes.ids[keep], boxes.boxes_xyxy[keep], kinds, (*boxes.warnings, *said)
+        boxes.frames[mask], boxes.ids[mask], boxes.boxes_xyxy[mask], kinds, (*boxes.warnings, *said)
     )
 
 
-def _times(truth: TruthFile, run: Run) -> list[float]:
+def _times(truth: TruthFile, run: ClipRun) -> list[float]:
     """When each frame of the true boxes was."""
     if truth.fps is None:
         return run.recording.times_s
@@ -292,7 +292,7 @@ def _times(truth: TruthFile, run: Run) -> list[float]:
 
 
 def _tracking(
-    run: Run, boxes: TrueBoxes, size: tuple[int, int], times_s: Sequence[float], warnings: list[str]
+    run: ClipRun, boxes: TrueBoxes, size: tuple[int, int], times_s: Sequence[float], warnings: list[str]
 ) -> TrackingScore | None:
     """The score over the frames of the truth, each with the clip's frame that is nearest in time."""
     shown_s = np.array(run.recording.times_s)

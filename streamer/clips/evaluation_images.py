@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from pipelines.evaluate.boxes import crossing_box
 from pipelines.evaluate.crossings import Crossing
-from pipelines.evaluate.report import Picture, clock
+from pipelines.evaluate.report import ReportImage, clock
 from pipelines.geometry import fit
 from pipelines.rules import LineSpec
 from pipelines.values import Event, Image
-from streamer.clips.drawing.primitives import PAPER, Flash, draw_line, draw_result, write
+from streamer.clips.drawing import PAPER, Flash, draw_line, draw_result, write
 from streamer.clips.evaluation import Judged
 from streamer.errors import SourceDamaged, SourceEnded
 from streamer.sources.base import Source, create_source
@@ -39,28 +39,28 @@ class _Moment:
     event: Event | None
 
 
-def take_pictures(judged: Judged, most: int) -> tuple[list[Picture], int]:
+def take_pictures(judged: Judged, most: int) -> tuple[list[ReportImage], int]:
     """The first `most` misses and false counts in order of time as pictures, and how many were left out.
 
     Reads the run's clip a second time. Raises SourceError, also where it is not that of the detections.
     """
     all_moments = _moments(judged)
-    wanted: dict[int, list[_Moment]] = defaultdict(list)
+    by_frame: dict[int, list[_Moment]] = defaultdict(list)
     for moment in all_moments[:most]:
-        wanted[moment.frame].append(moment)
-    found: list[tuple[float, Picture]] = []
+        by_frame[moment.frame].append(moment)
+    images: list[tuple[float, ReportImage]] = []
 
     def take(frame: int, image: Image) -> None:
-        for moment in wanted[frame]:
-            found.append((moment.crossing.time_s, _picture(judged, moment, image.copy())))
+        for moment in by_frame[frame]:
+            images.append((moment.crossing.time_s, _picture(judged, moment, image.copy())))
 
     if judged.run.clip is None:
         width, height = fit(judged.run.analysis.width, judged.run.analysis.height, WIDTH)
-        for frame in wanted:
+        for frame in by_frame:
             take(frame, np.full((height, width, 3), BACKGROUND, np.uint8))
-    elif wanted:
-        _read_frames(judged, judged.run.clip, set(wanted), take)
-    pictures = [picture for _, picture in sorted(found, key=lambda item: item[0])]
+    elif by_frame:
+        _read_frames(judged, judged.run.clip, set(by_frame), take)
+    pictures = [picture for _, picture in sorted(images, key=lambda item: item[0])]
     return pictures, len(all_moments) - len(all_moments[:most])
 
 
@@ -83,11 +83,11 @@ def _source(judged: Judged, clip: str) -> Source:
     return create_source(clip, loop=False, realtime=False, stream=judged.run.stream)
 
 
-def _read_frames(judged: Judged, clip: str, wanted: set[int], take: _Take) -> None:
+def _read_frames(judged: Judged, clip: str, frames: set[int], take: _Take) -> None:
     results = judged.run.recording.results
     with contextlib.closing(_source(judged, clip)) as source:
         source.open()
-        for number in range(max(wanted) + 1):
+        for number in range(max(frames) + 1):
             try:
                 decoded = source.read()
             except SourceEnded as error:
@@ -98,11 +98,11 @@ def _read_frames(judged: Judged, clip: str, wanted: set[int], take: _Take) -> No
                 raise SourceDamaged(
                     f"{clip}: frame {number + 1} has another time: is it the video of these detections?"
                 )
-            if number in wanted:
+            if number in frames:
                 take(number, decoded.image(WIDTH))
 
 
-def _picture(judged: Judged, moment: _Moment, image: Image) -> Picture:
+def _picture(judged: Judged, moment: _Moment, image: Image) -> ReportImage:
     run, crossing = judged.run, moment.crossing
     _true_boxes(judged, moment.frame, image)
     line = next(each for each in run.rules.lines if each.name == crossing.line)
@@ -126,7 +126,7 @@ def _picture(judged: Judged, moment: _Moment, image: Image) -> Picture:
     if not done:
         raise RuntimeError("OpenCV could not encode a JPEG")
     title = f"{clock(crossing.time_s)}  {crossing.line} {crossing.direction}"
-    return Picture(moment.kind, title, _note(judged, moment), jpeg.tobytes())
+    return ReportImage(moment.kind, title, _note(judged, moment), jpeg.tobytes())
 
 
 def _note(judged: Judged, moment: _Moment) -> str:
@@ -140,11 +140,11 @@ def _note(judged: Judged, moment: _Moment) -> str:
         )
     comparison = judged.evaluation.comparison
     if moment.kind == "missed":
-        taken, free = [counted for _, counted in comparison.matched], comparison.false
+        matched, unmatched = [counted for _, counted in comparison.matched], comparison.false
     else:
-        taken, free = [true for true, _ in comparison.matched], comparison.missed
+        matched, unmatched = [true for true, _ in comparison.matched], comparison.missed
     near = min(
-        (c for c in (*taken, *free) if c.line == crossing.line),
+        (c for c in (*matched, *unmatched) if c.line == crossing.line),
         key=lambda c: abs(c.time_s - crossing.time_s),
         default=None,
     )
@@ -153,7 +153,7 @@ def _note(judged: Judged, moment: _Moment) -> str:
         words.append(f"nothing {verb} on this line")
     else:
         apart = f"nearest {verb}: {near.direction}, {near.time_s - crossing.time_s:+.1f} s"
-        words.append(apart + ("" if any(near is c for c in free) else ", which belongs to another"))
+        words.append(apart + ("" if any(near is c for c in unmatched) else ", which belongs to another"))
     return "; ".join(words)
 
 

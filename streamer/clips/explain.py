@@ -41,28 +41,28 @@ class AskedEvent(NamedTuple):
 
 @dataclass
 class Explanation:
-    """What `why` found. `rule` is the line or zone, `rules` all of its revision; `trace` is the track's path
-    where it is kept. `as_dict` is plain JSON."""
+    """What `why` found. `rule` is the line or zone, `rules` all of its revision; `trajectory` is the track's
+    path where it is kept. `as_dict` is plain JSON."""
 
     event: dict[str, Any]
     captured_ns: int
     rules: CameraRules | None = None
     rule: LineSpec | ZoneSpec | None = None
-    trace: Trajectory | None = None
+    trajectory: Trajectory | None = None
     track_first_media_ns: int = 0
     as_dict: dict[str, Any] = field(default_factory=dict)
 
 
 def parse_id(text: str, camera: str | None = None) -> AskedEvent:
     """Raise UnknownEvent, with the forms there are."""
-    if found := re.fullmatch(r"([^/]+)/([^/]+)/(\d{1,18})/(\d{1,18})", text):
-        return AskedEvent(found[2], int(found[4]), int(found[3]), found[1])
-    if found := re.fullmatch(r"([^/]+)/(\d{1,18})", text):
-        return AskedEvent(found[1], int(found[2]))
-    if found := re.fullmatch(r"(\d{1,18})-(\d{1,18})", text):
+    if match := re.fullmatch(r"([^/]+)/([^/]+)/(\d{1,18})/(\d{1,18})", text):
+        return AskedEvent(match[2], int(match[4]), int(match[3]), match[1])
+    if match := re.fullmatch(r"([^/]+)/(\d{1,18})", text):
+        return AskedEvent(match[1], int(match[2]))
+    if match := re.fullmatch(r"(\d{1,18})-(\d{1,18})", text):
         if camera is None:
             raise UnknownEvent(f"{text} is an id of one camera's stream: add --camera CAMERA")
-        return AskedEvent(camera, int(found[2]), int(found[1]))
+        return AskedEvent(camera, int(match[2]), int(match[1]))
     raise UnknownEvent(f"{text[:80]!r} is not an event's id: ids look like {FORMS}")
 
 
@@ -71,34 +71,34 @@ def explain(reader: LedgerReader, asked: AskedEvent) -> Explanation:
     stored = _find(reader, asked)
     event = json.loads(stored.body)
     data = event["data"]
-    found = Explanation(event, cloudevents.parse_rfc3339_ns(event["time"]))
-    shown = {
+    explanation = Explanation(event, cloudevents.parse_rfc3339_ns(event["time"]))
+    details = {
         name: data[name] for name in ("class", "group", "track_id", "direction", "dwell_s") if name in data
     }
-    found.as_dict = {
+    explanation.as_dict = {
         "id": event["id"],
         "stream_id": str(stored.id),
         "type": event["type"],
         "camera": stored.camera,
         "time": event["time"],
         "subject": event.get("subject", ""),
-        **shown,
-        "frames": _frames(found),
-        "rule": _rule(reader, found),
+        **details,
+        "frames": _frames(explanation),
+        "rule": _rule(reader, explanation),
         "margins": _margins(data),
     }
     if "track_id" in data:
-        found.as_dict["track"] = _track(reader, found)
-        found.as_dict["nearly"] = _nearly(reader, found)
-    return found
+        explanation.as_dict["track"] = _track(reader, explanation)
+        explanation.as_dict["nearly"] = _nearly(reader, explanation)
+    return explanation
 
 
 def _find(reader: LedgerReader, asked: AskedEvent) -> StoredEvent:
     cameras = reader.cameras()
     if asked.camera not in cameras:
-        known = ", ".join(sorted(cameras)) or "none"
+        names = ", ".join(sorted(cameras)) or "none"
         raise UnknownEvent(
-            f"the ledger has no camera {asked.camera[:63]!r} (it has {known}); ids look like {FORMS}"
+            f"the ledger has no camera {asked.camera[:63]!r} (it has {names}); ids look like {FORMS}"
         )
     node = reader.status()["node"]
     if asked.node not in (None, node):
@@ -118,19 +118,19 @@ def _find(reader: LedgerReader, asked: AskedEvent) -> StoredEvent:
     raise UnknownEvent(f"{asked.camera}: there is no event {asked.seq}; its last is {last}")
 
 
-def _wall(found: Explanation, media_ns: int) -> str:
+def _wall(explanation: Explanation, media_ns: int) -> str:
     """The moment of the stream's time on the box's clock, as the event has them."""
-    return rfc3339(found.captured_ns + media_ns - int(found.event["data"]["media_ns"]))
+    return rfc3339(explanation.captured_ns + media_ns - int(explanation.event["data"]["media_ns"]))
 
 
-def _frames(found: Explanation) -> dict[str, Any]:
-    data = found.event["data"]
+def _frames(explanation: Explanation) -> dict[str, Any]:
+    data = explanation.event["data"]
     frames: dict[str, Any] = {
         "decided": {
             "frame_id": data["frame_id"],
             "epoch": data["epoch"],
             "media_ns": data["media_ns"],
-            "time": found.event["time"],
+            "time": explanation.event["time"],
             "age_ms": data["age_ms"],
             "taken_ms": data["taken_ms"],
             "inference_ms": data["inference_ms"],
@@ -140,136 +140,140 @@ def _frames(found: Explanation) -> dict[str, Any]:
     if happened_ns is not None:
         frames["happened"] = {
             "media_ns": happened_ns,
-            "time": _wall(found, happened_ns),
+            "time": _wall(explanation, happened_ns),
             "before_decision_s": round((data["media_ns"] - happened_ns) / 1e9, 3),
         }
     return frames
 
 
 def _margins(data: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {n: data[n] for n in ("margin", "evidence", "score") if n in data}
-    if "margin" in found:
-        found |= {"margin_needed": 1.0, "evidence_needed": EVIDENCE}
-    return found
+    margins: dict[str, Any] = {n: data[n] for n in ("margin", "evidence", "score") if n in data}
+    if "margin" in margins:
+        margins |= {"margin_needed": 1.0, "evidence_needed": EVIDENCE}
+    return margins
 
 
-def _rule(reader: LedgerReader, found: Explanation) -> dict[str, Any]:
-    data = found.event["data"]
+def _rule(reader: LedgerReader, explanation: Explanation) -> dict[str, Any]:
+    data = explanation.event["data"]
     rev = int(data["config_rev"])
-    told: dict[str, Any] = {"config_rev": rev}
-    kept = reader.revision(rev)
-    if kept is None:
-        return told | {"note": f"the ledger does not have configuration revision {rev}"}
-    told["in_force_since"] = rfc3339(kept[0])
-    cameras = {camera["name"]: camera for camera in kept[1].get("cameras", ())}
+    rule_json: dict[str, Any] = {"config_rev": rev}
+    revision = reader.revision(rev)
+    if revision is None:
+        return rule_json | {"note": f"the ledger does not have configuration revision {rev}"}
+    rule_json["in_force_since"] = rfc3339(revision[0])
+    cameras = {camera["name"]: camera for camera in revision[1].get("cameras", ())}
     try:
-        found.rules = CameraRules.model_validate(cameras[data["camera"]]["rules"])
+        explanation.rules = CameraRules.model_validate(cameras[data["camera"]]["rules"])
     except (KeyError, ValidationError) as error:
         reason = str(error).splitlines()[0]
-        return told | {"note": f"revision {rev} has no rules of this camera that can be read: {reason}"}
-    for kind, rules in (("line", found.rules.lines), ("zone", found.rules.zones)):
-        named: dict[str, LineSpec | ZoneSpec] = {rule.name: rule for rule in rules}
-        if kind in data and data[kind] in named:
-            found.rule = named[data[kind]]
-            told[kind] = found.rule.model_dump(mode="json")
-    return told
+        return rule_json | {"note": f"revision {rev} has no rules of this camera that can be read: {reason}"}
+    for kind, rules in (("line", explanation.rules.lines), ("zone", explanation.rules.zones)):
+        by_name: dict[str, LineSpec | ZoneSpec] = {rule.name: rule for rule in rules}
+        if kind in data and data[kind] in by_name:
+            explanation.rule = by_name[data[kind]]
+            rule_json[kind] = explanation.rule.model_dump(mode="json")
+    return rule_json
 
 
 # ---- the track
 
 
-def _track(reader: LedgerReader, found: Explanation) -> dict[str, Any]:
-    data, camera = found.event["data"], found.event["data"]["camera"]
+def _track(reader: LedgerReader, explanation: Explanation) -> dict[str, Any]:
+    data, camera = explanation.event["data"], explanation.event["data"]["camera"]
     epoch, track_id = int(data["epoch"]), int(data["track_id"])
-    told: dict[str, Any] = {"track_id": track_id, "epoch": epoch}
-    kept = reader.path_of(camera, epoch, track_id)
-    if kept is None:
+    track_json: dict[str, Any] = {"track_id": track_id, "epoch": epoch}
+    path = reader.path_of(camera, epoch, track_id)
+    if path is None:
         if reader.of_track(camera, TRACK_ENDED, epoch, track_id):
-            return told | {"state": "ended", "note": "its path was not kept"}
-        return told | {"state": "still open", "note": "its path is kept when it ends; look again then"}
-    ended = reader.event(camera, kept.seq)
+            return track_json | {"state": "ended", "note": "its path was not kept"}
+        return track_json | {"state": "still open", "note": "its path is kept when it ends; look again then"}
+    ended = reader.event(camera, path.seq)
     if ended is None:
-        return told | {"state": "not kept"}
+        return track_json | {"state": "not kept"}
     track = json.loads(ended.body)["data"]
-    found.track_first_media_ns = int(track["first_media_ns"])
-    told |= {
+    explanation.track_first_media_ns = int(track["first_media_ns"])
+    track_json |= {
         "state": "ended",
-        "ended_event": f"{camera}/{kept.seq}",
-        "first": rfc3339(kept.first_ns),
-        "last": rfc3339(kept.last_ns),
-        "seconds": round((kept.last_ns - kept.first_ns) / 1e9, 3),
+        "ended_event": f"{camera}/{path.seq}",
+        "first": rfc3339(path.first_ns),
+        "last": rfc3339(path.last_ns),
+        "seconds": round((path.last_ns - path.first_ns) / 1e9, 3),
         "class": track["class"],
         "votes": track["votes"],
         "crossings": track.get("crossings", 0),
     }
     try:
-        trace = found.trace = decode(kept.trace)
+        trajectory = explanation.trajectory = decode(path.trace)
     except TrajectoryError as error:
-        return told | {"note": str(error)}
-    told["places"] = int(trace.samples_each.sum())
-    told["path"] = [
+        return track_json | {"note": str(error)}
+    track_json["places"] = int(trajectory.samples_each.sum())
+    track_json["path"] = [
         [round(at_s, 4), *(round(v, 4) for v in box)]
-        for at_s, box in zip(trace.times_s.tolist(), trace.boxes_xyxyn.tolist(), strict=True)
+        for at_s, box in zip(trajectory.times_s.tolist(), trajectory.boxes_xyxyn.tolist(), strict=True)
     ]
-    return told
+    return track_json
 
 
-def anchors(found: Explanation) -> list[tuple[float, float]]:
+def anchors(explanation: Explanation) -> list[tuple[float, float]]:
     """The points of the track by which its rule judged it, knot by knot; none where no path is kept."""
-    if found.trace is None:
+    if explanation.trajectory is None:
         return []
-    anchor = found.rule.anchor if found.rule is not None else "auto"
-    points = stored_anchors(found.trace.boxes_xyxyn, found.trace.class_index, found.trace, anchor)
+    anchor = explanation.rule.anchor if explanation.rule is not None else "auto"
+    points = stored_anchors(
+        explanation.trajectory.boxes_xyxyn, explanation.trajectory.class_index, explanation.trajectory, anchor
+    )
     return [(float(x), float(y)) for x, y in points]
 
 
 # ---- what nearly happened
 
 
-def _nearly(reader: LedgerReader, found: Explanation) -> list[dict[str, Any]]:
-    told = _repeats(reader, found)
-    if found.trace is None or found.rules is None:
-        return told
-    for line in found.rules.lines:
-        told.extend(_nearly_crossed(found, line))
-    for zone in found.rules.zones:
-        nearest = nearest_to_zone(found.trace, zone)
+def _nearly(reader: LedgerReader, explanation: Explanation) -> list[dict[str, Any]]:
+    moments = _repeats(reader, explanation)
+    if explanation.trajectory is None or explanation.rules is None:
+        return moments
+    for line in explanation.rules.lines:
+        moments.extend(_nearly_crossed(explanation, line))
+    for zone in explanation.rules.zones:
+        nearest = nearest_to_zone(explanation.trajectory, zone)
         if 0 < nearest.distance <= NEAR:
             text = f"it came within {nearest.distance:.3f} of zone {zone.name} and did not enter"
-            told.append(_moment(found, "near", zone.name, nearest.time_s, nearest.point_xyn, text))
-    return told
+            moments.append(_moment(explanation, "near", zone.name, nearest.time_s, nearest.point_xyn, text))
+    return moments
 
 
-def _nearly_crossed(found: Explanation, line: LineSpec) -> list[dict[str, Any]]:
-    assert found.trace is not None
-    told, seen = [], line_passages(found.trace, line)
-    for passage in seen:
+def _nearly_crossed(explanation: Explanation, line: LineSpec) -> list[dict[str, Any]]:
+    assert explanation.trajectory is not None
+    moments, passages = [], line_passages(explanation.trajectory, line)
+    for passage in passages:
         if passage.refused:
             name = line.left_to_right if passage.side > 0 else line.right_to_left
             text = f"line {line.name}, {name}: not counted, {passage.refused}"
-            told.append(_moment(found, "refused", line.name, passage.time_s, passage.point_xyn, text))
-    if not seen:
-        nearest = nearest_to_line(found.trace, line)
+            moments.append(
+                _moment(explanation, "refused", line.name, passage.time_s, passage.point_xyn, text)
+            )
+    if not passages:
+        nearest = nearest_to_line(explanation.trajectory, line)
         if nearest.distance <= NEAR:
             text = f"it came within {nearest.distance:.3f} of line {line.name} and did not cross"
-            told.append(_moment(found, "near", line.name, nearest.time_s, nearest.point_xyn, text))
-    return told
+            moments.append(_moment(explanation, "near", line.name, nearest.time_s, nearest.point_xyn, text))
+    return moments
 
 
-def _repeats(reader: LedgerReader, found: Explanation) -> list[dict[str, Any]]:
+def _repeats(reader: LedgerReader, explanation: Explanation) -> list[dict[str, Any]]:
     """Other events of this type by the same track on the same rule."""
-    data = found.event["data"]
-    told = []
-    for other in reader.of_track(data["camera"], found.event["type"], data["epoch"], data["track_id"]):
+    data = explanation.event["data"]
+    repeats = []
+    for other in reader.of_track(data["camera"], explanation.event["type"], data["epoch"], data["track_id"]):
         event = json.loads(other.body)
-        if event["id"] == found.event["id"] or event.get("subject") != found.event.get("subject"):
+        if event["id"] == explanation.event["id"] or event.get("subject") != explanation.event.get("subject"):
             continue
         at = "crossed_media_ns" if "crossed_media_ns" in event["data"] else "media_ns"
         apart_s = (event["data"][at] - data.get(at, data["media_ns"])) / 1e9
         way = event["data"].get("direction", event["type"].split(".")[-2])
         when = f"{abs(apart_s):.1f} s {'later' if apart_s > 0 else 'before'}"
         text = f"the same track was counted here too, {way}, {when}"
-        told.append(
+        repeats.append(
             {
                 "kind": "repeat",
                 "rule": event.get("subject", ""),
@@ -278,17 +282,17 @@ def _repeats(reader: LedgerReader, found: Explanation) -> list[dict[str, Any]]:
                 "text": text,
             }
         )
-    return told
+    return repeats
 
 
 def _moment(
-    found: Explanation, kind: str, rule: str, time_s: float, point: tuple[float, float], text: str
+    explanation: Explanation, kind: str, rule: str, time_s: float, point: tuple[float, float], text: str
 ) -> dict[str, Any]:
-    media_ns = found.track_first_media_ns + round(time_s * 1e9)
+    media_ns = explanation.track_first_media_ns + round(time_s * 1e9)
     return {
         "kind": kind,
         "rule": rule,
-        "time": _wall(found, media_ns),
+        "time": _wall(explanation, media_ns),
         "point_xyn": [round(v, 4) for v in point],
         "text": text,
     }

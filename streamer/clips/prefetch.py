@@ -21,10 +21,10 @@ def stamp_of(number: int, media_ns: int) -> Stamp:
 
 
 def results(
-    source: Source, pipeline: Pipeline, shape: tuple[int, int], *, faint: bool = False
+    source: Source, pipeline: Pipeline, shape: tuple[int, int], *, low_confidence: bool = False
 ) -> Iterator[tuple[Decoded, FrameResult, Detections]]:
     """Every frame in order with its result and what the detector found before any rule was applied, with the
-    `faint` boxes too where they are wanted."""
+    `low_confidence` boxes too where they are wanted."""
     detector = pipeline.detector
     waiting: deque[tuple[Decoded, Frame, Pending]] = deque()
     with _Ahead(source, shape) as ahead:
@@ -36,12 +36,12 @@ def results(
                     ended = True
                 else:
                     pending = pipeline.submit([item[1]])
-                    pending.ticket.faint |= faint
+                    pending.ticket.low_confidence |= low_confidence
                     waiting.append((*item, pending))
             if waiting:
                 decoded, _, pending = waiting.popleft()
-                found = pipeline.look(pending, detector.collect(pending.ticket))
-                yield decoded, pipeline.follow(pending, found)[0], found[0]
+                detections = pipeline.look(pending, detector.collect(pending.ticket))
+                yield decoded, pipeline.follow(pending, detections)[0], detections[0]
 
 
 class _Ahead:

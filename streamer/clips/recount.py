@@ -20,7 +20,7 @@ BLIND = {"offline_s": "offline", "dropped_s": "dropped", "unknown_s": "unknown"}
 Progress = Callable[[float], None]  # the share that is done
 
 
-class Crossing(NamedTuple):
+class RecountedCrossing(NamedTuple):
     """A crossing of the new line. `at_ns` is Unix time by the box's clock."""
 
     at_ns: int
@@ -53,7 +53,7 @@ class Recount:
     tracks: int = 0
     unreadable: int = 0  # paths that are damaged
     pathless: int = 0  # tracks without a path, as of a ledger of an older version
-    crossings: list[Crossing] = field(default_factory=list)
+    crossings: list[RecountedCrossing] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
 
 
@@ -69,33 +69,35 @@ def recount_camera(
     a time that is none."""
     cameras = reader.cameras()
     if camera not in cameras:
-        known = ", ".join(cameras) or "none"
-        raise ConfigError(f"the ledger has no camera {camera[:63]!r}; it has {known}")
+        names = ", ".join(cameras) or "none"
+        raise ConfigError(f"the ledger has no camera {camera[:63]!r}; it has {names}")
     if since_ns >= until_ns:
         raise ConfigError("--since is not before --until: there is no time to count in")
-    found = Recount(camera, line, since_ns, until_ns)
-    kept_ns = _kept_since(reader, camera)
-    if since_ns == 0 and kept_ns is not None:
-        found.since_ns = min(kept_ns, until_ns)
-    for path in reader.paths(camera, found.since_ns, until_ns):
-        found.tracks += 1
+    result = Recount(camera, line, since_ns, until_ns)
+    oldest_ns = _kept_since(reader, camera)
+    if since_ns == 0 and oldest_ns is not None:
+        result.since_ns = min(oldest_ns, until_ns)
+    for path in reader.paths(camera, result.since_ns, until_ns):
+        result.tracks += 1
         try:
             crossed = recount(decode(path.trace), line)
         except TrajectoryError:
-            found.unreadable += 1
+            result.unreadable += 1
             continue
         for crossing in crossed:
             at_ns = path.first_ns + round(crossing.time_s * NS_PER_S)
-            if found.since_ns <= at_ns < until_ns:
+            if result.since_ns <= at_ns < until_ns:
                 way = line.left_to_right if crossing.side > 0 else line.right_to_left
-                found.crossings.append(Crossing(at_ns, way, crossing.class_name, path.epoch, path.track_id))
+                result.crossings.append(
+                    RecountedCrossing(at_ns, way, crossing.class_name, path.epoch, path.track_id)
+                )
         if progress is not None:
-            progress((path.last_ns - found.since_ns) / (until_ns - found.since_ns))
-    found.crossings.sort()
-    ended = reader.count_events(camera, TRACK_ENDED, found.since_ns, until_ns)
-    found.pathless = max(0, ended - reader.count_paths(camera, found.since_ns, until_ns))
-    found.missing = _missing(reader, found, kept_ns)
-    return found
+            progress((path.last_ns - result.since_ns) / (until_ns - result.since_ns))
+    result.crossings.sort()
+    ended = reader.count_events(camera, TRACK_ENDED, result.since_ns, until_ns)
+    result.pathless = max(0, ended - reader.count_paths(camera, result.since_ns, until_ns))
+    result.missing = _missing(reader, result, oldest_ns)
+    return result
 
 
 def _kept_since(reader: LedgerReader, camera: str) -> int | None:
@@ -105,15 +107,15 @@ def _kept_since(reader: LedgerReader, camera: str) -> int | None:
     return parse_rfc3339_ns(json.loads(stored.body)["time"]) if stored else None
 
 
-def _missing(reader: LedgerReader, found: Recount, kept_ns: int | None) -> list[Missing]:
-    since_ns, until_ns = found.since_ns, found.until_ns
-    if kept_ns is None:
+def _missing(reader: LedgerReader, result: Recount, oldest_ns: int | None) -> list[Missing]:
+    since_ns, until_ns = result.since_ns, result.until_ns
+    if oldest_ns is None:
         seconds = (until_ns - since_ns) / NS_PER_S
         return [Missing("not_kept", seconds, "the ledger keeps no event of this camera")]
     missing = []
-    begin_ns = min(max(since_ns, kept_ns), until_ns)
+    begin_ns = min(max(since_ns, oldest_ns), until_ns)
     if begin_ns > since_ns:
-        pruned = (reader.first_seq(found.camera) or 1) > 1
+        pruned = (reader.first_seq(result.camera) or 1) > 1
         reason, text = (
             ("not_kept", "older than what the ledger keeps (ledger.retention_days, ledger.max_mb)")
             if pruned
@@ -122,7 +124,7 @@ def _missing(reader: LedgerReader, found: Recount, kept_ns: int | None) -> list[
         missing.append(Missing(reason, (begin_ns - since_ns) / NS_PER_S, text))
     blind: dict[str, float] = {}
     covered_ns, closed_ns = 0, begin_ns
-    for bucket in reader.coverage(since_ns=begin_ns, camera=found.camera):
+    for bucket in reader.coverage(since_ns=begin_ns, camera=result.camera):
         shared_ns = min(bucket.end_ns, until_ns) - max(bucket.start_ns, begin_ns)
         if shared_ns <= 0:
             continue

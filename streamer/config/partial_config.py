@@ -13,7 +13,7 @@ from streamer.config.yaml_reader import parse, read_text
 from streamer.errors import ConfigError
 
 UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
-MOST_BLOCKS = 100  # more top-level keys than there are
+MAX_BLOCKS = 100  # more top-level keys than there are
 
 
 def salvage(path: Path) -> Config:
@@ -43,7 +43,7 @@ def _blocks(text: str) -> Iterator[str]:
             if block:
                 yield "".join(block)
             found += 1
-            if found > MOST_BLOCKS:
+            if found > MAX_BLOCKS:
                 return
             block = [line] if line.partition(":")[0].strip() in Config.model_fields else []
         elif block:

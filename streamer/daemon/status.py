@@ -18,7 +18,7 @@ from streamer.daemon.process_spec import Plan
 from streamer.daemon.shared_memory import SharedState
 from streamer.ipc.messages import SourceState
 from streamer.models.camera_check import advice_on
-from streamer.models.installed import shown_as
+from streamer.models.model_handle import display_name_of
 
 
 @dataclass(slots=True)
@@ -157,7 +157,7 @@ def _detector(described: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     path = described.get("model")
     details = {k: described[k] for k in ("engine", "model", "precision", "warnings") if k in described}
-    return {"name": shown_as(Path(str(path))) if path else described.get("engine", ""), **details}
+    return {"name": display_name_of(Path(str(path))) if path else described.get("engine", ""), **details}
 
 
 def frames_status(shared: SharedState, camera: str) -> dict[str, Any]:

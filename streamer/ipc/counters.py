@@ -98,11 +98,6 @@ class Balance:
     dropped: dict[str, int]
     in_flight: int
 
-    @property
-    def off_by(self) -> int:
-        """0 when every frame is accounted for."""
-        return self.decoded - self.inferred - self.gated - sum(self.dropped.values()) - self.in_flight
-
 
 class Block:
     """One writer's words of one row. Use `with block.writing() as words:` around every change."""

@@ -18,7 +18,7 @@ UPGRADE = """
     INSERT INTO sinks SELECT 'redis' WHERE EXISTS (SELECT 1 FROM cameras);
     INSERT OR IGNORE INTO cursors SELECT 'redis', id, delivered FROM cameras;
 """
-_LEAST = (
+_MIN_DELIVERED = (
     "coalesce((SELECT min(coalesce(c.seq, 0)) FROM sinks s"
     " LEFT JOIN cursors c ON c.sink=s.name AND c.camera=cameras.id), last_seq)"
 )
@@ -72,7 +72,7 @@ class Cursors:
         return {(sink, camera): seq for sink, camera, seq in rows}
 
     def _settle(self) -> None:
-        self._db.execute(f"UPDATE cameras SET delivered={_LEAST} WHERE delivered<>{_LEAST}")
+        self._db.execute(f"UPDATE cameras SET delivered={_MIN_DELIVERED} WHERE delivered<>{_MIN_DELIVERED}")
 
 
 def lag(db: sqlite3.Connection) -> dict[str, dict[str, int]]:

@@ -15,9 +15,9 @@ from pipelines.detect.errors import InferenceRejected
 from pipelines.train.detector.precision import Matched, at_score, average_precision, interval, match
 from pipelines.values import Detections, Floats, Ints, Labels
 from streamer.errors import ModelError
-from streamer.models.sample_frames import Sample
+from streamer.models.sample_frames import SampleFrame
 
-LOW = 0.02  # scores from which average precision is measured
+MIN_AP_SCORE = 0.02  # scores from which average precision is measured
 Progress = Callable[[int], None]
 
 
@@ -41,21 +41,21 @@ class Agreement:
 
 
 def detect_all(
-    detector: Detector, found: Sequence[Sample], progress: Progress | None = None
+    detector: Detector, samples: Sequence[SampleFrame], progress: Progress | None = None
 ) -> list[Detections]:
     """One Detections a picture, as many at once as the detector takes tickets. Raises ModelError."""
-    seen: list[Detections] = []
-    for detections in _pipelined(detector, found):
-        seen.append(detections)
+    every: list[Detections] = []
+    for detections in _pipelined(detector, samples):
+        every.append(detections)
         if progress is not None:
             progress(1)
-    return seen
+    return every
 
 
-def _pipelined(detector: Detector, found: Sequence[Sample]) -> Iterator[Detections]:
+def _pipelined(detector: Detector, samples: Sequence[SampleFrame]) -> Iterator[Detections]:
     tickets: list[Ticket] = []
     try:
-        for sample in found:
+        for sample in samples:
             if len(tickets) == detector.depth:
                 yield detector.collect(tickets.pop(0))[0]
             tickets.append(detector.submit([sample.frame()]))
@@ -67,27 +67,30 @@ def _pipelined(detector: Detector, found: Sequence[Sample]) -> Iterator[Detectio
 
 def agreement(
     truth: Sequence[Detections],
-    found: Sequence[Detections],
+    detections: Sequence[Detections],
     labels: Labels,
     sizes: Sequence[tuple[int, int]],
     score: float,
 ) -> Agreement:
-    """`truth` from `score` on; `found` from LOW on, of a detector with the same labels; sizes (width,
-    height).
+    """`truth` from `score` on; `detections` from MIN_AP_SCORE on, of a detector with the same labels; `sizes`
+    (width, height) in pixels.
     """
-    sure = [true.take(true.scores >= score) for true in truth]
-    return summary(matched(sure, found, labels, sizes), score)
+    expected = [true.take(true.scores >= score) for true in truth]
+    return summary(matched(expected, detections, labels, sizes), score)
 
 
 def matched(
     truth: Sequence[Detections],
-    found: Sequence[Detections],
+    detections: Sequence[Detections],
     labels: Labels,
     sizes: Sequence[tuple[int, int]],
 ) -> list[Matched]:
-    """All of `truth` and `found`, one a picture."""
+    """All of `truth` and `detections`, one a picture."""
     groups = labels.group_ids()
-    return [_picture(true, seen, groups, size) for true, seen, size in zip(truth, found, sizes, strict=True)]
+    return [
+        _picture(true, detected, groups, size)
+        for true, detected, size in zip(truth, detections, sizes, strict=True)
+    ]
 
 
 def summary(parts: Sequence[Matched], score: float) -> Agreement:
@@ -97,17 +100,17 @@ def summary(parts: Sequence[Matched], score: float) -> Agreement:
     return Agreement(boxes, average_precision(parts), low, high, precision, recall, len(parts), score)
 
 
-def _picture(true: Detections, seen: Detections, groups: Ints, size: tuple[int, int]) -> Matched:
+def _picture(true: Detections, detected: Detections, groups: Ints, size: tuple[int, int]) -> Matched:
     """All groups of one picture as one."""
     scale: Floats = np.array([*size, *size], np.float32)
     parts = [
         match(
-            seen.boxes_xyxyn[mine] * scale,
-            seen.scores[mine],
+            detected.boxes_xyxyn[mine] * scale,
+            detected.scores[mine],
             true.boxes_xyxyn[groups[true.class_ids] == group] * scale,
         )
         for group in np.unique(groups)
-        for mine in [groups[seen.class_ids] == group]
+        for mine in [groups[detected.class_ids] == group]
     ]
     return Matched(
         np.concatenate([part.scores for part in parts]),

@@ -20,8 +20,8 @@ from pipelines.detect.errors import ModelRefused
 from pipelines.registry import DETECTORS, create_detector
 from streamer.errors import ModelError
 from streamer.models.agreement import detect_all
-from streamer.models.installed import Installed
-from streamer.models.sample_frames import Sample
+from streamer.models.model_handle import ModelHandle
+from streamer.models.sample_frames import SampleFrame
 
 SPARE = 0.8  # of the cores: the rest is for tracking, delivery and whatever else happens
 DECODE_CORES = 0.045  # of one for a 1280x720 stream at 25 fps (docs/operator-guide.md)
@@ -52,29 +52,31 @@ class Variant:
     card: ModelCard
 
 
-def variants(model: Installed, sizes: Sequence[tuple[int, int]], engines: Sequence[str]) -> list[Variant]:
+def variants(model: ModelHandle, sizes: Sequence[tuple[int, int]], engines: Sequence[str]) -> list[Variant]:
     """Every way worth timing: each engine, and each precision that may differ, at each size."""
-    found = []
-    able = ("torch",) if model.path.suffix == ".pt" else ("openvino", "onnx")
-    for engine in engines or able:
+    result = []
+    engines_able = ("torch",) if model.path.suffix == ".pt" else ("openvino", "onnx")
+    for engine in engines or engines_able:
         if engine not in DETECTORS or engine == "motion":
-            raise ModelError(f"unknown engine {engine!r}: one of {', '.join(able)}")
-        if engine not in able:
-            raise ModelError(f"engine {engine!r} does not run {model.path.name}: one of {', '.join(able)}")
+            raise ModelError(f"unknown engine {engine!r}: one of {', '.join(engines_able)}")
+        if engine not in engines_able:
+            raise ModelError(
+                f"engine {engine!r} does not run {model.path.name}: one of {', '.join(engines_able)}"
+            )
         for size in sizes or (model.card.input_size,):
             for precision in ("auto", "f32") if engine != "onnx" else ("f32",):
-                found.append(
+                result.append(
                     Variant(
                         engine, model.card.model_copy(update={"input_size": size, "precision": precision})
                     )
                 )
-    return found
+    return result
 
 
 def bench(
-    model: Installed,
-    wanted: Sequence[Variant],
-    found: Sequence[Sample],
+    model: ModelHandle,
+    tried: Sequence[Variant],
+    samples: Sequence[SampleFrame],
     *,
     rounds: int,
     threads: int,
@@ -82,63 +84,66 @@ def bench(
     decode_cores: float = DECODE_CORES,
     progress: Callable[[int], None] | None = None,
 ) -> list[Timing]:
-    """Timings in the order of `wanted`, without what turned out to be the same. Raises ModelError."""
-    ready = _opened(model, wanted, threads)
-    taken: list[list[tuple[float, float]]] = [[] for _ in ready]
+    """Timings in the order of `tried`, without what turned out to be the same. Raises ModelError."""
+    detectors = _opened(model, tried, threads)
+    times: list[list[tuple[float, float]]] = [[] for _ in detectors]
     for number in range(rounds + 1):
-        order = range(len(ready)) if number % 2 else reversed(range(len(ready)))
+        order = range(len(detectors)) if number % 2 else reversed(range(len(detectors)))
         for i in order:
-            spent = _round(ready[i], found)
+            spent = _round(detectors[i], samples)
             if number:  # the first round warms up
-                taken[i].append(spent)
+                times[i].append(spent)
             if progress is not None:
                 progress(1)
     cores = len(os.sched_getaffinity(0))
-    return [_timing(d, times, cores, camera_fps, decode_cores) for d, times in zip(ready, taken, strict=True)]
+    return [
+        _timing(detector, spent, cores, camera_fps, decode_cores)
+        for detector, spent in zip(detectors, times, strict=True)
+    ]
 
 
-def _opened(model: Installed, wanted: Sequence[Variant], threads: int) -> list[Detector]:
+def _opened(model: ModelHandle, tried: Sequence[Variant], threads: int) -> list[Detector]:
     """A detector for each variant; one that runs as another does (no bfloat16 here) only once."""
-    ready: list[Detector] = []
-    known = set()
-    for variant in wanted:
+    detectors: list[Detector] = []
+    keys = set()
+    for variant in tried:
         try:
             detector = create_detector(variant.engine, model.path, sidecar=variant.card, threads=threads)
         except ModelRefused as error:
             raise ModelError(str(error)) from error
-        said = detector.describe()
-        if variant.card.input_size and tuple(said["input"]) != variant.card.input_size:
-            fixed = "x".join(map(str, said["input"]))
+        description = detector.describe()
+        if variant.card.input_size and tuple(description["input"]) != variant.card.input_size:
+            fixed = "x".join(map(str, description["input"]))
             raise ModelError(
                 f"{model.path.name}: its input is {fixed} and cannot be changed: leave --size out"
             )
-        key = (said["engine"], said["precision"], tuple(said["input"]))
-        if key not in known:
-            known.add(key)
-            ready.append(detector)
-    return ready
+        key = (description["engine"], description["precision"], tuple(description["input"]))
+        if key not in keys:
+            keys.add(key)
+            detectors.append(detector)
+    return detectors
 
 
-def _round(detector: Detector, found: Sequence[Sample]) -> tuple[float, float]:
+def _round(detector: Detector, samples: Sequence[SampleFrame]) -> tuple[float, float]:
     """(ms, CPU ms) a frame."""
     begun_s, begun_cpu_s = time.perf_counter(), time.process_time()
-    detect_all(detector, found)
+    detect_all(detector, samples)
     took_s, cpu_s = time.perf_counter() - begun_s, time.process_time() - begun_cpu_s
-    return took_s / len(found) * 1e3, cpu_s / len(found) * 1e3
+    return took_s / len(samples) * 1e3, cpu_s / len(samples) * 1e3
 
 
 def _timing(
     detector: Detector, times: list[tuple[float, float]], cores: int, camera_fps: float, decode_cores: float
 ) -> Timing:
-    said: dict[str, Any] = detector.describe()
+    description: dict[str, Any] = detector.describe()
     ms = statistics.median(wall for wall, _ in times)
     cpu_ms = statistics.median(cpu for _, cpu in times)
-    note = str(said.get("device", "")) if said["engine"] == "torch" else ""
+    note = str(description.get("device", "")) if description["engine"] == "torch" else ""
     return Timing(
-        said["engine"],
-        said["precision"],
-        (said["input"][0], said["input"][1]),
-        said["max_batch"],
+        description["engine"],
+        description["precision"],
+        (description["input"][0], description["input"][1]),
+        description["max_batch"],
         ms,
         max(wall for wall, _ in times),
         cpu_ms,

@@ -26,7 +26,7 @@ from streamer.config.schema import CameraConfig, Config
 from streamer.errors import ConfigError, ModelError
 from streamer.models.store import ModelStore
 
-SLOWEST_FPS = 1.0  # docs/counting.md
+MIN_FPS = 1.0  # docs/counting.md
 MOTION_CLASSES: tuple[str, ...] = ("object",)  # of the motion detector, which has no model card
 
 
@@ -44,33 +44,33 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
         traits = MOTION_TRAITS if installed is None else carded_traits(installed.card)
         _check_pair(camera, actions, spec.actions, traits)
     if installed is None:
-        known, whose = MOTION_CLASSES, "the motion detector"
+        classes_known, whose = MOTION_CLASSES, "the motion detector"
     elif installed.card.classes:
         classes = installed.card.classes
-        known = tuple(dict.fromkeys((*classes.values(), *classes)))  # groups first
-        whose = f"model {installed.shown}"
+        classes_known = tuple(dict.fromkeys((*classes.values(), *classes)))  # groups first
+        whose = f"model {installed.display_name}"
     else:
         return
     for word, where in _classes_named(with_defaults(camera.rules, spec)):
-        if not named(word, known):
-            near = difflib.get_close_matches(word, known, n=1)
-            shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
-            hint = f"did you mean {near[0]!r}?" if near else f"{whose} has {shown}"
+        if not named(word, classes_known):
+            near = difflib.get_close_matches(word, classes_known, n=1)
+            examples = ", ".join(classes_known[:12]) + (", …" if len(classes_known) > 12 else "")
+            hint = f"did you mean {near[0]!r}?" if near else f"{whose} has {examples}"
             if word in MOTION_CLASSES:
                 hint += f"; `streamer camera set {camera.name} model=motion` for the motion detector"
             raise ConfigError(f"camera {camera.name}: {where}: unknown class {word[:40]!r}: {hint}")
     if spec.actions is not None and actions is not None and installed is not None:
-        _check_kept(camera, actions, spec, installed.card)
+        _check_class_filter(camera, actions, spec, installed.card)
 
 
 def advice_on(camera: CameraConfig) -> list[str]:
     """What may be, and will not do what its owner hopes for; lines for people."""
     fps = camera.source.fps
-    if not 0 < fps < SLOWEST_FPS:
+    if not 0 < fps < MIN_FPS:
         return []
     return [
         f"camera {camera.name}: at {fps:g} frames a second nobody who moves can be followed or counted: "
-        f"set fps to {SLOWEST_FPS:g} at least, better 2; 0 is as many as fit"
+        f"set fps to {MIN_FPS:g} at least, better 2; 0 is as many as fit"
     ]
 
 
@@ -96,13 +96,15 @@ def _check_pair(camera: CameraConfig, card: ActionCard, actions: ActionsSpec, de
         raise ModelError(f"camera {camera.name}: actions: {error}") from error
 
 
-def _check_kept(camera: CameraConfig, card: ActionCard, spec: PipelineSpec, detector: ModelCard) -> None:
+def _check_class_filter(
+    camera: CameraConfig, card: ActionCard, spec: PipelineSpec, detector: ModelCard
+) -> None:
     """Whether the camera's classes leave anybody whose actions could be told."""
     assert spec.actions is not None
-    wanted = with_defaults(camera.rules, spec).classes
+    class_filter = with_defaults(camera.rules, spec).classes
     try:
         check_class_filter(
-            model_path(spec.actions.model), card, spec.actions.groups, wanted, detector.classes
+            model_path(spec.actions.model), card, spec.actions.groups, class_filter, detector.classes
         )
     except ValueError as error:
         raise ConfigError(f"camera {camera.name}: actions: {error}") from error
@@ -132,9 +134,9 @@ def model_files(config: Config) -> list[Path]:
     StorageError.
     """
     store = ModelStore(config.state_path / "models")
-    found: list[Path] = []
+    files: list[Path] = []
     for camera in config.cameras:
         spec = pipeline_of(camera)
-        found += store.files_of(camera.model or spec.model)
-        found += files_of(spec.actions.model) if spec.actions is not None else []
-    return found
+        files += store.files_of(camera.model or spec.model)
+        files += files_of(spec.actions.model) if spec.actions is not None else []
+    return files

@@ -28,16 +28,16 @@ from streamer.sources.base import Source
 
 MAX_WIDTH = 1280  # pixels of a picture that is kept
 QUALITY = 95  # of JPEG: what is labelled is not worn down
-MISSES = 5  # pictures in a row that may fail before it ends
+MAX_MISSES = 5  # pictures in a row that may fail before it ends
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taken:
+class CollectedImage:
     image: Image
     stem: str
 
 
-def from_source(source: Source, name: str, every_s: float, *, numbered: bool) -> Iterator[Taken]:
+def from_source(source: Source, name: str, every_s: float, *, numbered: bool) -> Iterator[CollectedImage]:
     """A picture each `every_s` of the source's own time, until it ends. Raises SourceError.
 
     `numbered`: a clip's frame number makes the name, else the wall clock.
@@ -55,7 +55,7 @@ def from_source(source: Source, name: str, every_s: float, *, numbered: bool) ->
                 continue
             next_ns = (decoded.media_ns if next_ns is None else next_ns) + round(every_s * 1e9)
             stem = f"{name}_{number}" if numbered else stem_at(name, decoded.captured_ns)
-            yield Taken(decoded.image(MAX_WIDTH), stem)
+            yield CollectedImage(decoded.image(MAX_WIDTH), stem)
 
 
 def from_snapshots(
@@ -65,7 +65,7 @@ def from_snapshots(
     missed: Callable[[str], None],
     *,
     wait: Callable[[float], None] = time.sleep,
-) -> Iterator[Taken]:
+) -> Iterator[CollectedImage]:
     """A picture each `every_s` from a running daemon. One that fails is told by `missed`; raises SourceError
     after several in a row.
     """
@@ -75,12 +75,12 @@ def from_snapshots(
             image = take()
         except SourceError as error:
             failed += 1
-            if failed == MISSES:
+            if failed == MAX_MISSES:
                 raise
             missed(str(error))
         else:
             failed = 0
-            yield Taken(image, stem_at(name, time.time_ns()))
+            yield CollectedImage(image, stem_at(name, time.time_ns()))
         next_s += every_s
         wait(max(0.0, next_s - time.monotonic()))
 
@@ -91,10 +91,10 @@ def stem_at(name: str, wall_ns: int) -> str:
     return time.strftime(f"{name}_%Y%m%dT%H_%M%S", time.gmtime(seconds)) + f"{rest_ns // 10_000_000:02}"
 
 
-def write_picture(folder: Path, taken: Taken) -> Path:
+def write_picture(folder: Path, collected: CollectedImage) -> Path:
     """Raises StorageError."""
-    path = folder / f"{taken.stem}.jpg"
-    _, raw = cv2.imencode(".jpg", taken.image, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+    path = folder / f"{collected.stem}.jpg"
+    _, raw = cv2.imencode(".jpg", collected.image, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:
@@ -114,7 +114,9 @@ def write_classes(folder: Path, classes: Sequence[str]) -> None:
     _write(path, text)
 
 
-def write_draft(folder: Path, stem: str, found: Detections, labels: Labels, classes: Sequence[str]) -> None:
+def write_draft(
+    folder: Path, stem: str, detections: Detections, labels: Labels, classes: Sequence[str]
+) -> None:
     """What the model sees as YOLO text; of other classes than `classes` nothing. A draft that is there stays:
     somebody may have corrected it. Raises StorageError.
     """
@@ -122,7 +124,7 @@ def write_draft(folder: Path, stem: str, found: Detections, labels: Labels, clas
     if path.exists():
         return
     rows = []
-    for box, class_id in zip(found.boxes_xyxyn.tolist(), found.class_ids.tolist(), strict=True):
+    for box, class_id in zip(detections.boxes_xyxyn.tolist(), detections.class_ids.tolist(), strict=True):
         name = find(labels.names[class_id], classes)
         if name is not None:
             x1, y1, x2, y2 = box

@@ -1,29 +1,32 @@
 """Downloads of weights over HTTP: resumable, bounded, checked, and whole or not there at all.
 
-A later attempt asks only for what is missing of the part that is there (partial_download.py; RFC 9110, Range
-and If-Range): a server that has another file by now sends it whole, and the download begins anew. It takes
-its final name once it is complete and its SHA-256 is the expected one. Only http and https are spoken; https
-is never left by a redirect.
+A later attempt asks only for what is missing of the part that is there (RFC 9110, Range and If-Range): a
+server that has another file by now sends it whole, and the download begins anew. It takes its final name once
+it is complete and its SHA-256 is the expected one. Only http and https are spoken; https is never left by a
+redirect.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import http.client
+import json
+import os
 import re
 import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
 from streamer.errors import ModelError, StorageError
 from streamer.logs import redact
-from streamer.models.partial_download import Part, alone
 
 MAX_BYTES = 1 << 31  # what an ONNX file may have
 CHUNK_BYTES = 64 * 1024
@@ -79,9 +82,9 @@ def download(
     limits = limits or Limits()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with alone(target):
-            part = Part.find(target.with_name(target.name + ".part"), url)
-            _fetch_all(part, limits, progress or _unseen)
+        with exclusive(target):
+            part = PartialFile.resume(target.with_name(target.name + ".part"), url)
+            _fetch_all(part, limits, progress or _no_progress)
             digest = _digest(part.path)
             if sha256 is not None and digest != sha256.lower():
                 size = part.size
@@ -90,7 +93,7 @@ def download(
                     f"{redact(url)}: the {size} bytes that came have SHA-256 {digest}, expected "
                     f"{sha256.lower()}: the file there is another one; nothing was kept"
                 )
-            part.become(target)
+            part.move_to(target)
             return Downloaded(target, digest, target.stat().st_size)
     except OSError as error:
         raise StorageError(
@@ -117,13 +120,13 @@ def is_url(text: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
 
 
-def _unseen(there: int, total: int | None) -> None:
-    del there, total
+def _no_progress(received: int, total: int | None) -> None:
+    del received, total
 
 
-def _fetch_all(part: Part, limits: Limits, progress: Progress) -> None:
+def _fetch_all(part: PartialFile, limits: Limits, progress: Progress) -> None:
     """Attempts until the file is whole; one that brought much costs none of them."""
-    left, pause_s = limits.attempts, limits.pause_s
+    attempts, pause_s = limits.attempts, limits.pause_s
     while True:
         before = part.size
         try:
@@ -131,32 +134,32 @@ def _fetch_all(part: Part, limits: Limits, progress: Progress) -> None:
             return
         except _Interrupted as error:
             if part.size >= before + CHUNK_BYTES:
-                left, pause_s = limits.attempts, limits.pause_s
+                attempts, pause_s = limits.attempts, limits.pause_s
             else:
-                left -= 1
+                attempts -= 1
             if isinstance(error, _Unreachable):
-                left = min(left, 1)
-            if left <= 0:
+                attempts = min(attempts, 1)
+            if attempts <= 0:
                 raise ModelError(_gave_up(part, error)) from error
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, 30.0)
 
 
-def _gave_up(part: Part, error: _Interrupted) -> str:
-    kept = f"; {part.size} bytes are kept: the same command goes on from there" if part.size else ""
-    return f"{redact(part.url)}: {error}{kept}"
+def _gave_up(part: PartialFile, error: _Interrupted) -> str:
+    resumable = f"; {part.size} bytes are kept: the same command goes on from there" if part.size else ""
+    return f"{redact(part.url)}: {error}{resumable}"
 
 
-def _fetch_rest(part: Part, limits: Limits, progress: Progress) -> None:
+def _fetch_rest(part: PartialFile, limits: Limits, progress: Progress) -> None:
     """One request. Raises _Interrupted where another may do better, ModelError where none will."""
-    there = part.size
-    if part.total is not None and there == part.total:
+    received = part.size
+    if part.total is not None and received == part.total:
         return
     try:
-        with _request(part, there, limits) as answer:
-            there = _begin(part, answer, there, limits)
+        with _request(part, received, limits) as response:
+            received = _begin(part, response, received, limits)
             with part.path.open("ab") as file:
-                _copy(answer, file, part, limits, progress)
+                _copy(response, file, part, limits, progress)
     except http.client.HTTPException as error:
         raise _Interrupted(f"no answer that is HTTP: {type(error).__name__}") from error
     except (
@@ -168,10 +171,10 @@ def _fetch_rest(part: Part, limits: Limits, progress: Progress) -> None:
         raise _Interrupted(f"the connection was cut after {part.size} of {part.total} bytes")
 
 
-def _request(part: Part, there: int, limits: Limits) -> Any:
+def _request(part: PartialFile, received: int, limits: Limits) -> Any:
     request = urllib.request.Request(part.url, headers={"User-Agent": _AGENT, "Accept-Encoding": "identity"})
-    if there and part.validator:
-        request.add_header("Range", f"bytes={there}-")
+    if received and part.validator:
+        request.add_header("Range", f"bytes={received}-")
         request.add_header("If-Range", part.validator)
     try:
         return urllib.request.build_opener(_Redirects()).open(request, timeout=limits.silence_s)
@@ -186,67 +189,67 @@ def _request(part: Part, there: int, limits: Limits) -> Any:
                 f"{redact(part.url)}: the server answers {error.code} {error.reason}: is the address right?"
             ) from error
     except urllib.error.URLError as error:
-        cause = error.reason
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        reason = error.reason
+        if isinstance(reason, ssl.SSLCertVerificationError):
             raise ModelError(
-                f"{redact(part.url)}: its certificate cannot be trusted ({cause.verify_message}): "
+                f"{redact(part.url)}: its certificate cannot be trusted ({reason.verify_message}): "
                 "is the clock of this box right?"
             ) from error
-        raise _Unreachable(_reason(cause) if isinstance(cause, BaseException) else str(cause)) from error
+        raise _Unreachable(_reason(reason) if isinstance(reason, BaseException) else str(reason)) from error
 
 
-def _begin(part: Part, answer: Any, there: int, limits: Limits) -> int:
-    """Read the headers: where the body belongs, and how much it will be. Returns how much is there."""
-    if answer.status == 206:
-        found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-        if found is None or int(found[1]) != there:
+def _begin(part: PartialFile, response: Any, received: int, limits: Limits) -> int:
+    """Read the headers: where the body belongs, and how much it will be. Returns the bytes received."""
+    if response.status == 206:
+        content_range = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if content_range is None or int(content_range[1]) != received:
             part.clear()
             raise _Interrupted("the server sent another part than was asked for")
-        total = None if found[3] == "*" else int(found[3])
+        total = None if content_range[3] == "*" else int(content_range[3])
     else:
         part.clear()
-        there = 0
-        length = answer.headers.get("Content-Length")
+        received = 0
+        length = response.headers.get("Content-Length")
         total = int(length) if length is not None and length.isdecimal() else None
-        etag = answer.headers.get("ETag", "")
+        etag = response.headers.get("ETag", "")
         # A weak ETag does not promise equal bytes, and If-Range does not take one.
         part.validator = (
-            etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified", "")
+            etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
         )
     if total is not None and total > limits.max_bytes:
         part.clear()
         raise ModelError(_too_big(part.url, total, limits))
     part.total = total
-    part.note()
-    return there
+    part.save_note()
+    return received
 
 
-def _copy(answer: Any, file: IO[bytes], part: Part, limits: Limits, progress: Progress) -> None:
-    there = file.tell()
-    mark_bytes, mark_s = there, time.monotonic()
-    progress(there, part.total)
+def _copy(response: Any, file: IO[bytes], part: PartialFile, limits: Limits, progress: Progress) -> None:
+    received = file.tell()
+    mark_bytes, mark_s = received, time.monotonic()
+    progress(received, part.total)
     while True:
-        block = _read(answer)
+        block = _read(response)
         if not block:
             return
-        there += len(block)
-        if there > limits.max_bytes:
+        received += len(block)
+        if received > limits.max_bytes:
             file.close()
             part.clear()
             raise ModelError(_too_big(part.url, None, limits))
         file.write(block)
-        progress(there, part.total)
+        progress(received, part.total)
         now_s = time.monotonic()
         if now_s - mark_s >= limits.slow_s:
-            if there - mark_bytes < limits.slow_bytes_per_s * (now_s - mark_s):
+            if received - mark_bytes < limits.slow_bytes_per_s * (now_s - mark_s):
                 raise _Interrupted(f"slower than {limits.slow_bytes_per_s:.0f} bytes a second")
-            mark_bytes, mark_s = there, now_s
+            mark_bytes, mark_s = received, now_s
 
 
-def _read(answer: Any) -> bytes:
+def _read(response: Any) -> bytes:
     """A block of the body; b"" at its end. What goes wrong here is the network's, not the disk's."""
     try:
-        block: bytes = answer.read1(CHUNK_BYTES)
+        block: bytes = response.read1(CHUNK_BYTES)
     except http.client.IncompleteRead as error:
         raise _Interrupted("the connection was cut") from error
     except OSError as error:
@@ -268,12 +271,12 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         check_url(newurl)
         if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
             raise ModelError(f"{redact(req.full_url)}: leads away from https: refused")
-        fresh = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if fresh is not None:
+        followed = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if followed is not None:
             for name, value in req.headers.items():
-                if name.lower() in ("range", "if-range") and not fresh.has_header(name):
-                    fresh.add_header(name, value)
-        return fresh
+                if name.lower() in ("range", "if-range") and not followed.has_header(name):
+                    followed.add_header(name, value)
+        return followed
 
 
 def _reason(error: BaseException) -> str:
@@ -287,3 +290,70 @@ def _reason(error: BaseException) -> str:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# ---- the part that is on disk
+
+
+@dataclass(slots=True)
+class PartialFile:
+    """What has come so far: `NAME.part`, beside a note `NAME.json` of where it comes from, how long the whole
+    is (`total`, bytes) and what the server called it (`validator`: its ETag or Last-Modified)."""
+
+    path: Path
+    url: str
+    validator: str = ""
+    total: int | None = None
+    _note: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._note = self.path.with_suffix(".json")
+
+    @classmethod
+    def resume(cls, path: Path, url: str) -> PartialFile:
+        """What an earlier attempt left of the same address; anything else is swept away."""
+        part = cls(path, url)
+        try:
+            note = json.loads(part._note.read_text(encoding="utf-8"))
+            if note["address"] == _url_digest(url) and path.is_file():
+                part.validator, part.total = str(note["validator"]), note["total"]
+                return part
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            pass  # no note that can be read: begin anew
+        part.clear()
+        return part
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def save_note(self) -> None:
+        note = {"address": _url_digest(self.url), "validator": self.validator, "total": self.total}
+        self._note.write_text(json.dumps(note), encoding="utf-8")
+
+    def clear(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._note.unlink(missing_ok=True)
+        self.validator, self.total = "", None
+
+    def move_to(self, target: Path) -> None:
+        with self.path.open("rb") as file:
+            os.fsync(file.fileno())
+        self.path.replace(target)
+        self._note.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive(target: Path) -> Iterator[None]:
+    """Two downloads into one file would mix their bytes: the second is refused."""
+    with target.with_name(target.name + ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ModelError(f"{target.name}: is being downloaded by another command: wait for it") from error
+        yield
+
+
+def _url_digest(url: str) -> str:
+    """Stands for an address in a note on disk: the address itself may hold a token."""
+    return hashlib.sha256(url.encode()).hexdigest()

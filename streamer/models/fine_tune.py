@@ -25,15 +25,15 @@ from pipelines.train.detector.dataset import CLASSES, DatasetWriter, Labelled
 from pipelines.train.detector.precision import Matched, at_score, best_score
 from pipelines.values import Detections, Labels
 from streamer.errors import ModelError
-from streamer.models.agreement import LOW, Agreement, detect_all, matched, summary
+from streamer.models.agreement import MIN_AP_SCORE, Agreement, detect_all, matched, summary
 from streamer.models.export import has_torch
-from streamer.models.installed import Installed, open_detector
 from streamer.models.labelled_images import LabelledPicture
-from streamer.models.sample_frames import Sample, shrunk
+from streamer.models.model_handle import ModelHandle, open_detector
+from streamer.models.sample_frames import SampleFrame, shrunk
 
 HELD_OUT = 0.25  # of the pictures, about
-FEWEST = 10  # pictures to learn from, and boxes to measure by
-FEWEST_TO_CHOOSE = 50  # boxes that a threshold may rest on
+MIN_EXAMPLES = 10  # pictures to learn from, and boxes to measure by
+MIN_BOXES_TO_CHOOSE = 50  # boxes that a threshold may rest on
 SIDE = 640  # pixels of a stored picture's longer side
 PICTURES_A_STEP = 16
 EPOCHS = 30  # times that each picture is seen
@@ -67,19 +67,21 @@ class Tuned:
         return all(self.after.ap50 > other.ap50 for other in (self.before, *self.rivals.values()))
 
 
-def hold_out(found: Sequence[LabelledPicture], share: float = HELD_OUT) -> Split:
+def hold_out(pictures: Sequence[LabelledPicture], share: float = HELD_OUT) -> Split:
     """Split by clip: the clips that together come nearest to `share` of the pictures, greedily.
 
     Raises ModelError where too little is left on either side.
     """
     clips: dict[str, list[LabelledPicture]] = {}
-    for picture in found:
+    for picture in pictures:
         clips.setdefault(picture.clip, []).append(picture)
-    wanted = share * len(found)
+    target = share * len(pictures)
     held_names: list[str] = []
     for name in sorted(clips, key=lambda name: (len(clips[name]), name)):
-        have = sum(len(clips[n]) for n in held_names)
-        if abs(have + len(clips[name]) - wanted) < abs(have - wanted) and len(held_names) + 1 < len(clips):
+        so_far = sum(len(clips[n]) for n in held_names)
+        if abs(so_far + len(clips[name]) - target) < abs(so_far - target) and len(held_names) + 1 < len(
+            clips
+        ):
             held_names.append(name)
     if held_names:
         learned = [p for name, part in clips.items() if name not in held_names for p in part]
@@ -89,26 +91,26 @@ def hold_out(found: Sequence[LabelledPicture], share: float = HELD_OUT) -> Split
         learned = [p for name, part in clips.items() if name != smallest for p in part]
         split = Split(learned, clips[smallest], True)
     else:
-        cut = len(found) - round(wanted)
-        split = Split(list(found[:cut]), list(found[cut:]), False)
+        cut = len(pictures) - round(target)
+        split = Split(list(pictures[:cut]), list(pictures[cut:]), False)
     boxes = sum(len(p.boxes) for p in split.held)
-    if len(split.learned) < FEWEST or boxes < FEWEST:
+    if len(split.learned) < MIN_EXAMPLES or boxes < MIN_EXAMPLES:
         raise ModelError(
-            f"{len(found)} labelled pictures of {len(clips)} clips leave {len(split.learned)} to learn from "
-            f"and {boxes} objects to measure by: label more, of at least two clips"
+            f"{len(pictures)} labelled pictures of {len(clips)} clips leave {len(split.learned)} to learn "
+            f"from and {boxes} objects to measure by: label more, of at least two clips"
         )
     return split
 
 
 def tune(
-    model: Installed,
+    model: ModelHandle,
     split: Split,
     folder: Path,
     *,
     steps: int | None,
     threads: int,
     device: str,
-    rivals: Sequence[Installed] = (),
+    rivals: Sequence[ModelHandle] = (),
 ) -> Tuned:
     """Train in `folder` and measure, also the `rivals`. Raises ModelError. The child draws its own progress
     bar on the terminal.
@@ -121,19 +123,19 @@ def tune(
         raise ModelError(f"{model.name or model.path}: only the detector of this project can be tuned")
     size = (model.card.input_size or before_detector.describe()["input"])[0]
     before_parts = measure(before_detector, split.held, labels)
-    others = {rival.shown: _measure_rival(rival, split.held, labels, threads) for rival in rivals}
+    others = {rival.display_name: _measure_rival(rival, split.held, labels, threads) for rival in rivals}
     count = steps or max(60, EPOCHS * len(split.learned) // PICTURES_A_STEP)
     path = _trained(model, split.learned, folder, steps=count, size=size, threads=threads, device=device)
     card = model.card.model_copy(update={"sha256": ""})
     after_parts = measure(_open(path, card, threads), split.held, labels)
     before, after = summary(before_parts, card.score), summary(after_parts, card.score)
-    if after.boxes < FEWEST_TO_CHOOSE:
+    if after.boxes < MIN_BOXES_TO_CHOOSE:
         return Tuned(path, before, None, after, others)
     return Tuned(path, before, _balanced(before, before_parts), _balanced(after, after_parts), others)
 
 
 def _trained(
-    model: Installed,
+    model: ModelHandle,
     learned: Sequence[LabelledPicture],
     folder: Path,
     *,
@@ -151,21 +153,21 @@ def _trained(
 
 
 def _measure_rival(
-    rival: Installed, held: Sequence[LabelledPicture], labels: Labels, threads: int
+    rival: ModelHandle, held: Sequence[LabelledPicture], labels: Labels, threads: int
 ) -> Agreement:
-    detector = open_detector("auto", rival, threads=threads, score=LOW)
+    detector = open_detector("auto", rival, threads=threads, score=MIN_AP_SCORE)
     return summary(measure(detector, held, labels), rival.card.score)
 
 
-def _balanced(found: Agreement, parts: Sequence[Matched]) -> Agreement:
+def _balanced(agreement: Agreement, parts: Sequence[Matched]) -> Agreement:
     """At the threshold where precision and recall balance."""
     score = best_score(parts)
     precision, recall = at_score(parts, score)
-    return replace(found, score=score, precision=precision, recall=recall)
+    return replace(agreement, score=score, precision=precision, recall=recall)
 
 
 def card_after(card: ModelCard, score: float) -> ModelCard:
-    """Of the tuned model: the card it was made with, with the threshold that was chosen, and that of weak
+    """Of the tuned model: the card it was made with, with the threshold that was chosen, and that of low
     boxes at the same share of it.
     """
     low = None if card.low_score is None else round(card.low_score * score / card.score, 2)
@@ -176,21 +178,23 @@ def measure(detector: Detector, held: Sequence[LabelledPicture], labels: Labels)
     """Against what was labelled with `labels`; what the detector finds of other classes is left out. Raises
     ModelError.
     """
-    found = [Sample(shrunk(p.image), p.clip, 0.0) for p in held]
+    samples = [SampleFrame(shrunk(p.image), p.clip, 0.0) for p in held]
     truth = [
         Detections(p.boxes.boxes_xyxyn, np.ones(len(p.boxes), np.float32), p.boxes.class_ids) for p in held
     ]
     sizes = [(p.image.shape[1], p.image.shape[0]) for p in held]
-    seen = [_renamed(each, detector.labels, labels) for each in detect_all(detector, found)]
-    return matched(truth, seen, labels, sizes)
+    detections = [_renamed(each, detector.labels, labels) for each in detect_all(detector, samples)]
+    return matched(truth, detections, labels, sizes)
 
 
-def _renamed(found: Detections, own: Labels, labels: Labels) -> Detections:
+def _renamed(detections: Detections, own: Labels, labels: Labels) -> Detections:
     """With the class ids of `labels`, by the names."""
     ids = {name: i for i, name in enumerate(labels.names)} | {None: -1}
-    there = np.array([ids[find(name, labels.names)] for name in own.names], np.int32)[found.class_ids]
-    kept = there >= 0
-    return Detections(found.boxes_xyxyn[kept], found.scores[kept], there[kept])
+    class_ids = np.array([ids[find(name, labels.names)] for name in own.names], np.int32)[
+        detections.class_ids
+    ]
+    labelled = class_ids >= 0
+    return Detections(detections.boxes_xyxyn[labelled], detections.scores[labelled], class_ids[labelled])
 
 
 def write_data(learned: Sequence[LabelledPicture], folder: Path) -> None:
@@ -206,7 +210,7 @@ def write_data(learned: Sequence[LabelledPicture], folder: Path) -> None:
 
 def _open(path: Path, card: ModelCard, threads: int) -> Detector:
     try:
-        return create_detector("openvino", path, sidecar=card, threads=threads, score=LOW)
+        return create_detector("openvino", path, sidecar=card, threads=threads, score=MIN_AP_SCORE)
     except ModelRefused as error:
         raise ModelError(str(error)) from error
 

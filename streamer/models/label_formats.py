@@ -21,7 +21,7 @@ from pipelines.values import Floats, Ints
 from streamer.errors import ModelError
 
 Item = TypeVar("Item")
-MOST_CLASSES = 10_000  # numbers of data.yaml
+MAX_CLASSES = 10_000  # numbers of data.yaml
 _SLACK = 0.02  # of a picture: boxes that leave it by less are cut
 
 
@@ -92,7 +92,7 @@ def _data_names(path: Path) -> list[str] | None:
     if data is not None and not isinstance(data, Mapping):
         raise ModelError(f"{path}: expected {expected}")
     names = (data or {}).get("names")
-    if isinstance(names, Mapping) and all(type(i) is int and 0 <= i < MOST_CLASSES for i in names):
+    if isinstance(names, Mapping) and all(type(i) is int and 0 <= i < MAX_CLASSES for i in names):
         names = [names.get(i, "") for i in range(max(names, default=-1) + 1)]
     if names is not None and not isinstance(names, list):
         raise ModelError(f"{path}: names: expected {expected}, not {str(names)[:60]!r}")
@@ -148,14 +148,14 @@ def _coco(path: Path, classes: Sequence[str]) -> dict[str, Boxes]:
     categories = dict(_each(path, "categories", lists, lambda c: (int(c["id"]), str(c["name"]))))
     images = dict(_each(path, "images", lists, _coco_image))
     rows: dict[str, list[tuple[float, ...]]] = {stem: [] for stem, *_ in images.values()}
-    found = _each(path, "annotations", lists, lambda a: (*_coco_row(a, images), int(a["category_id"])))
-    used = sorted({category for *_, category in found})
+    annotations = _each(path, "annotations", lists, lambda a: (*_coco_row(a, images), int(a["category_id"])))
+    used = sorted({category for *_, category in annotations})
     if strange := [category for category in used if category not in categories]:
         raise ModelError(
             f"{path}: annotations name category_id {strange[0]}: none of its categories has that id"
         )
     ids = dict(zip(used, _ids(path, used, categories, classes), strict=True))
-    for stem, box, category in found:
+    for stem, box, category in annotations:
         rows[stem].append((*box, ids[category]))
     return {stem: _boxes(each, f"{path}, {stem}") for stem, each in rows.items()}
 
@@ -191,15 +191,15 @@ def _ids(path: Path, used: list[int], categories: Mapping[int, str], classes: Se
 
 def _class_ids(names: Sequence[str], classes: Sequence[str], where: Path) -> dict[int, int]:
     """The model's class id of each of `names` by its position; blank names stand for nothing."""
-    given = {i: name.strip().lower() for i, name in enumerate(names) if name.strip()}
-    found = {i: find(name, classes) for i, name in given.items()}
-    strange = [given[i] for i, name in found.items() if name is None]
-    if strange:
+    lowered = {i: name.strip().lower() for i, name in enumerate(names) if name.strip()}
+    model_names = {i: find(name, classes) for i, name in lowered.items()}
+    unknown = [lowered[i] for i, name in model_names.items() if name is None]
+    if unknown:
         raise ModelError(
-            f"{where}: class {strange[0]!r} is none of the model's ({', '.join(classes)}): name it as the "
+            f"{where}: class {unknown[0]!r} is none of the model's ({', '.join(classes)}): name it as the "
             "model does, or leave it out"
         )
-    return {i: list(classes).index(name) for i, name in found.items() if name is not None}
+    return {i: list(classes).index(name) for i, name in model_names.items() if name is not None}
 
 
 def _boxes(rows: Sequence[Sequence[float]], where: str) -> Boxes:

@@ -40,20 +40,20 @@ def pictures_of_camera(camera: str, folders: Sequence[Path], labels: Labelling) 
 
     Raises ModelError where there is none.
     """
-    mine = re.compile(re.escape(camera) + r"([_\-. ].*)?")
-    own = {stem: boxes for stem, boxes in labels.by_stem.items() if mine.fullmatch(stem)}
-    found: dict[str, LabelledPicture] = {}
+    pattern = re.compile(re.escape(camera) + r"([_\-. ].*)?")
+    own = {stem: boxes for stem, boxes in labels.by_stem.items() if pattern.fullmatch(stem)}
+    by_stem: dict[str, LabelledPicture] = {}
     for folder in folders:
         if folder.is_dir():
             for picture in _of_folder(folder, Labelling(labels.names, own)):
-                found.setdefault(Path(picture.name).stem, picture)
-    if not found:
-        looked = ", ".join(str(folder) for folder in folders)
+                by_stem.setdefault(Path(picture.name).stem, picture)
+    if not by_stem:
+        searched = ", ".join(str(folder) for folder in folders)
         raise ModelError(
-            f"camera {camera}: no labelled picture in {looked}: their names begin with {camera}_, as "
+            f"camera {camera}: no labelled picture in {searched}: their names begin with {camera}_, as "
             f"`streamer model collect {camera}` writes them, and their labels have the same name"
         )
-    return list(found.values())
+    return list(by_stem.values())
 
 
 def read_pictures(
@@ -76,8 +76,8 @@ def read_pictures(
 
 def clip_of(path: Path) -> str:
     """Which clip a picture was taken from: door_000120.jpg -> door; 17.jpg in east/ -> east."""
-    found = _NUMBERED.fullmatch(path.stem)
-    return found[1] if found is not None and found[1] else path.parent.name
+    match = _NUMBERED.fullmatch(path.stem)
+    return match[1] if match is not None and match[1] else path.parent.name
 
 
 def _of_folder(folder: Path, labels: Labelling) -> Iterator[LabelledPicture]:
@@ -92,24 +92,24 @@ def _of_folder(folder: Path, labels: Labelling) -> Iterator[LabelledPicture]:
 
 
 def _of_clip(clip: Path, labels: Labelling, stream: int | None) -> Iterator[LabelledPicture]:
-    wanted = {}
+    boxes_of_frame = {}
     for stem, boxes in labels.by_stem.items():
-        found = _NUMBERED.fullmatch(stem)
-        if found is not None and found[1] == clip.stem:
-            wanted[int(found[2])] = boxes
+        match = _NUMBERED.fullmatch(stem)
+        if match is not None and match[1] == clip.stem:
+            boxes_of_frame[int(match[2])] = boxes
     with closing(clip_source(str(clip), stream)) as source:
         source.open()
         number = 0
-        while wanted:
+        while boxes_of_frame:
             try:
                 decoded = source.read()
             except SourceEnded as error:
                 raise ModelError(
-                    f"{clip}: ends at frame {number - 1}, but there are labels for {max(wanted)}"
+                    f"{clip}: ends at frame {number - 1}, but there are labels for {max(boxes_of_frame)}"
                 ) from error
-            if number in wanted:
+            if number in boxes_of_frame:
                 name = f"{clip.name} frame {number}"
-                yield LabelledPicture(decoded.image(MAX_WIDTH), wanted.pop(number), clip.stem, name)
+                yield LabelledPicture(decoded.image(MAX_WIDTH), boxes_of_frame.pop(number), clip.stem, name)
             number += 1
 
 

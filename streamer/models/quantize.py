@@ -20,13 +20,13 @@ from pipelines.detect.quantize import RANGES, Quantizer, quantisation_needs
 from pipelines.registry import create_detector
 from pipelines.values import Detections
 from streamer.errors import ModelError
-from streamer.models.agreement import LOW, Agreement, agreement, detect_all
-from streamer.models.installed import Installed
-from streamer.models.sample_frames import Sample, split
+from streamer.models.agreement import MIN_AP_SCORE, Agreement, agreement, detect_all
+from streamer.models.model_handle import ModelHandle
+from streamer.models.sample_frames import SampleFrame, split
 
 CALIBRATION_SHARE = 0.6
-FEWEST = 8  # pictures to calibrate with, and as many to measure by
-FEWEST_BOXES = 20  # of the float model in the measured part: fewer say nothing
+MIN_PICTURES = 8  # pictures to calibrate with, and as many to measure by
+MIN_BOXES = 20  # of the float model in the measured part: fewer say nothing
 TIMED_ROUNDS = 5
 TIMED_PICTURES = 16
 
@@ -50,7 +50,7 @@ class Quantized:
 
 
 def quantize(
-    model: Installed, found: Sequence[Sample], target: Path, *, threads: int, step: Step
+    model: ModelHandle, samples: Sequence[SampleFrame], target: Path, *, threads: int, step: Step
 ) -> Quantized:
     """Write the int8 model to `target`. Raises ModelError where it cannot be made or measured.
 
@@ -59,9 +59,11 @@ def quantize(
     missing = quantisation_needs()
     if missing:
         raise ModelError(missing)
-    first, rest = split(found, CALIBRATION_SHARE)
-    if len(first) < FEWEST or len(rest) < FEWEST:
-        raise ModelError(f"{len(found)} pictures are too few to calibrate and measure: longer or more clips")
+    first, rest = split(samples, CALIBRATION_SHARE)
+    if len(first) < MIN_PICTURES or len(rest) < MIN_PICTURES:
+        raise ModelError(
+            f"{len(samples)} pictures are too few to calibrate and measure: longer or more clips"
+        )
     try:
         return _quantize(model, first, rest, target, threads, step)
     except ModelRefused as error:
@@ -69,12 +71,17 @@ def quantize(
 
 
 def _quantize(
-    model: Installed, first: list[Sample], rest: list[Sample], target: Path, threads: int, step: Step
+    model: ModelHandle,
+    first: list[SampleFrame],
+    rest: list[SampleFrame],
+    target: Path,
+    threads: int,
+    step: Step,
 ) -> Quantized:
     exact = _open(model.path, model.card.model_copy(update={"precision": "f32"}), threads)
     truth = {id(part): detect_all(exact, part, step("float model", len(part))) for part in (first, rest)}
     boxes = sum(int((d.scores >= model.card.score).sum()) for d in truth[id(rest)])
-    if boxes < FEWEST_BOXES:
+    if boxes < MIN_BOXES:
         raise ModelError(
             f"the float model finds {boxes} objects in the pictures to measure by: clips with more in them"
         )
@@ -90,7 +97,7 @@ def _quantize(
         quantizer.write(path, spans, ranges)
         return path
 
-    def lost(detector: Detector, part: list[Sample], what: str) -> Agreement:
+    def lost(detector: Detector, part: list[SampleFrame], what: str) -> Agreement:
         return _agreement(
             truth[id(part)], detect_all(detector, part, step(what, len(part))), detector, part, model
         )
@@ -119,22 +126,26 @@ def _quantize(
 
 
 def _open(path: Path, card: ModelCard, threads: int) -> Detector:
-    return create_detector("openvino", path, sidecar=card, threads=threads, score=LOW)
+    return create_detector("openvino", path, sidecar=card, threads=threads, score=MIN_AP_SCORE)
 
 
 def _agreement(
-    truth: list[Detections], seen: list[Detections], detector: Detector, part: list[Sample], model: Installed
+    truth: list[Detections],
+    detected: list[Detections],
+    detector: Detector,
+    part: list[SampleFrame],
+    model: ModelHandle,
 ) -> Agreement:
     sizes = [(sample.image.shape[1], sample.image.shape[0]) for sample in part]
-    return agreement(truth, seen, detector.labels, sizes, model.card.score)
+    return agreement(truth, detected, detector.labels, sizes, model.card.score)
 
 
-def _timed(one: Detector, other: Detector, found: list[Sample]) -> tuple[float, float]:
+def _timed(one: Detector, other: Detector, samples: list[SampleFrame]) -> tuple[float, float]:
     """Milliseconds a frame of both, in turns, by medians."""
-    taken: tuple[list[float], list[float]] = ([], [])
+    both: tuple[list[float], list[float]] = ([], [])
     for _ in range(TIMED_ROUNDS):
-        for detector, times in zip((one, other), taken, strict=True):
+        for detector, times in zip((one, other), both, strict=True):
             begun_s = time.perf_counter()
-            detect_all(detector, found)
-            times.append((time.perf_counter() - begun_s) / len(found) * 1e3)
-    return statistics.median(taken[0]), statistics.median(taken[1])
+            detect_all(detector, samples)
+            times.append((time.perf_counter() - begun_s) / len(samples) * 1e3)
+    return statistics.median(both[0]), statistics.median(both[1])

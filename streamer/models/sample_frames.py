@@ -21,7 +21,7 @@ SCENE = "synthetic:street?seconds=20&width=640&height=360"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sample:
+class SampleFrame:
     """A picture (H, W, 3) BGR; `clip` is what it was asked for by, `part` 0 to 1 where in it it lies."""
 
     image: Image
@@ -49,19 +49,19 @@ def samples(
     *,
     open_clip: Callable[[str], Source] = clip_source,
     width: int = WIDTH,
-) -> Iterator[Sample]:
+) -> Iterator[SampleFrame]:
     """About `count` pictures, as many of each clip, evenly over its length. Raises SourceError."""
     share = max(1, count // len(clips))
     for clip in clips:
-        found = 0
+        count_read = 0
         for sample in _of_one(clip, open_clip(clip), share, width):
-            found += 1
+            count_read += 1
             yield sample
-        if not found:
+        if not count_read:
             raise SourceError(f"{clip}: not one picture could be read")
 
 
-def _of_one(clip: str, source: Source, share: int, width: int) -> Iterator[Sample]:
+def _of_one(clip: str, source: Source, share: int, width: int) -> Iterator[SampleFrame]:
     with closing(source):
         info = source.open()
         total = info.frames or round((info.duration_s or 0) * info.fps)
@@ -78,21 +78,21 @@ def _of_one(clip: str, source: Source, share: int, width: int) -> Iterator[Sampl
             next_ns = decoded.media_ns + LIVE_EVERY_NS
             taken += 1
             part = number / total if total else (taken - 1) / share
-            yield Sample(decoded.image(width), clip, min(part, 1.0))
+            yield SampleFrame(decoded.image(width), clip, min(part, 1.0))
 
 
-def split(found: Sequence[Sample], share: float) -> tuple[list[Sample], list[Sample]]:
+def split(samples: Sequence[SampleFrame], share: float) -> tuple[list[SampleFrame], list[SampleFrame]]:
     """The first `share` of each clip, and the rest: what is measured lies at another time than what is
     learned.
     """
-    clips = dict.fromkeys(sample.clip for sample in found)
-    first: list[Sample] = []
-    rest: list[Sample] = []
+    clips = dict.fromkeys(sample.clip for sample in samples)
+    first: list[SampleFrame] = []
+    rest: list[SampleFrame] = []
     for clip in clips:
-        mine = [sample for sample in found if sample.clip == clip]
-        cut = max(1, round(len(mine) * share))
-        first += mine[:cut]
-        rest += mine[cut:]
+        of_clip = [sample for sample in samples if sample.clip == clip]
+        cut = max(1, round(len(of_clip) * share))
+        first += of_clip[:cut]
+        rest += of_clip[cut:]
     return first, rest
 
 

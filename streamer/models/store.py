@@ -28,17 +28,17 @@ from pipelines.detect.model import check_pinned, sha256_of
 from pipelines.registry import PACKAGED_MODEL
 from pipelines.rules import check_name
 from streamer.errors import ModelError, StorageError
-from streamer.models.installed import (
+from streamer.models.model_handle import (
     MOTION,
     PACKAGED,
     RESERVED,
     SUFFIXES,
-    Installed,
+    ModelHandle,
+    build_detector,
     card_at,
     card_beside,
     check_digest,
-    completed,
-    create,
+    completed_card,
     is_path,
     open_detector,
     packaged,
@@ -51,7 +51,7 @@ _SIDECAR, _DEFAULT, _PARTIAL = "model.yaml", ".default", ".partial-"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verification:
     """What verify() found: `problem` is empty for a sound model. `torn`: its sidecar cannot be read."""
 
     name: str
@@ -67,7 +67,7 @@ class Listed:
     name: str
     default: bool
     in_package: bool
-    installed: Installed | None
+    handle: ModelHandle | None
     problem: str = ""
 
 
@@ -85,7 +85,7 @@ class ModelStore:
         sha256: str | None = None,
         sidecar: Path | None = None,
         first_is_default: bool = True,
-    ) -> Installed:
+    ) -> ModelHandle:
         """Check `file` by loading it and running one frame, then install it.
 
         The first becomes the default where none was ever chosen, unless told otherwise. `sha256` (64 hex
@@ -97,7 +97,7 @@ class ModelStore:
         name = check_free(name if name is not None else name_from(file))
         if sha256 is not None:
             card = card.model_copy(update={"sha256": check_digest(sha256)})
-        card = completed(card, create("auto", file, card))
+        card = completed_card(card, build_detector("auto", file, card))
         with self._locked():
             if (self.folder / name).exists():
                 raise ModelError(
@@ -113,33 +113,33 @@ class ModelStore:
         that are missing, changed or damaged. None is loaded.
         """
         names = self.names()
-        known = names if PACKAGED in names else [PACKAGED, *names]
-        return [self._listed(name, name not in names) for name in known]
+        listed = names if PACKAGED in names else [PACKAGED, *names]
+        return [self._listed(name, name not in names) for name in listed]
 
     def _listed(self, name: str, in_package: bool) -> Listed:
-        found, default = None, self._is_default(name)
+        handle, default = None, self._is_default(name)
         try:
-            found = packaged(default) if in_package else self.get(name)
-            check_pinned(found.path, found.card)
+            handle = packaged(default) if in_package else self.get(name)
+            check_pinned(handle.path, handle.card)
         except (ModelError, ModelRefused) as error:
-            return Listed(name, default, in_package, found, str(error))
-        return Listed(name, default, in_package, found)
+            return Listed(name, default, in_package, handle, str(error))
+        return Listed(name, default, in_package, handle)
 
-    def installed(self) -> list[Installed]:
+    def installed(self) -> list[ModelHandle]:
         """All installed models by name. Raises ModelError for a sidecar that cannot be read."""
         return [self.get(name) for name in self.names()]
 
     def find(self, sha256: str) -> Path | None:
         """The file of the model that has this digest, of the store or in the package, if it is sound."""
-        every = (each.installed for each in self.listed() if each.installed is not None and not each.problem)
-        return next((found.path for found in every if found.card.sha256 == sha256), None)
+        handles = (each.handle for each in self.listed() if each.handle is not None and not each.problem)
+        return next((handle.path for handle in handles if handle.card.sha256 == sha256), None)
 
     def names(self) -> list[str]:
         if not self.folder.is_dir():
             return []
         return sorted(p.name for p in self.folder.glob("[!.]*") if _weights(p) is not None)
 
-    def get(self, name: str) -> Installed:
+    def get(self, name: str) -> ModelHandle:
         """Raises ModelError if no model has this name or its sidecar cannot be read."""
         folder = self.folder / _check(name)
         weights = _weights(folder)
@@ -151,9 +151,9 @@ class ModelStore:
         card = card_at(folder / _SIDECAR)
         if not card.sha256:
             raise ModelError(f"{folder / _SIDECAR}: sha256 is missing: remove the model and add it again")
-        return Installed(name, weights, card, self._is_default(name))
+        return ModelHandle(name, weights, card, self._is_default(name))
 
-    def resolve(self, which: str | Path | None) -> Installed | None:
+    def resolve(self, which: str | Path | None) -> ModelHandle | None:
         """The model meant by a name, a path (with a slash, `.onnx` or `.pt`), or None: the default, which is
         the detector in the package where none was chosen.
 
@@ -163,13 +163,13 @@ class ModelStore:
             path = Path(which)
             if not path.is_file():
                 raise ModelError(f"{path}: no such model file")
-            return Installed("", path, card_beside(path))
+            return ModelHandle("", path, card_beside(path))
         name = which if which is not None else self.default_name() or PACKAGED
         if name in RESERVED and name not in self.names():
             return packaged(self._is_default(name)) if name == PACKAGED else None
         return self.get(name)
 
-    def choose(self, engine: str, which: str | Path | None) -> tuple[str, Installed | None]:
+    def choose(self, engine: str, which: str | Path | None) -> tuple[str, ModelHandle | None]:
         """The engine of the table to run, and the model for it. Raises ModelError.
 
         The motion detector is chosen by either: as the engine, where no model is named, or as the model.
@@ -236,23 +236,23 @@ class ModelStore:
             folder.rename(doomed / name)
             shutil.rmtree(doomed)
 
-    def verify(self, name: str | None = None) -> list[Verdict]:
+    def verify(self, name: str | None = None) -> list[Verification]:
         """Hash, load and run each model (or the one named), the package's first; raises ModelError only for
         an unknown name.
         """
         names = self.names()
-        known = names if PACKAGED in names else [PACKAGED, *names]
-        if name is not None and name not in known:
+        every = names if PACKAGED in names else [PACKAGED, *names]
+        if name is not None and name not in every:
             self.get(name)
-        wanted = [name] if name is not None else known
-        return [self._verdict(each, each not in names) for each in wanted]
+        chosen = [name] if name is not None else every
+        return [self._verify_one(each, each not in names) for each in chosen]
 
-    def _verdict(self, name: str, in_package: bool) -> Verdict:
+    def _verify_one(self, name: str, in_package: bool) -> Verification:
         try:
             open_detector("auto", self.resolve(name))
         except ModelError as error:
-            return Verdict(name, str(error), in_package, not in_package and self._is_torn(name))
-        return Verdict(name, "", in_package)
+            return Verification(name, str(error), in_package, not in_package and self._is_torn(name))
+        return Verification(name, "", in_package)
 
     def _is_torn(self, name: str) -> bool:
         try:
@@ -268,8 +268,8 @@ class ModelStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / ".lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                for left in self.folder.glob(f"{_PARTIAL}*"):
-                    shutil.rmtree(left)
+                for abandoned in self.folder.glob(f"{_PARTIAL}*"):
+                    shutil.rmtree(abandoned)
                 yield
         except OSError as error:
             raise StorageError(
@@ -293,9 +293,9 @@ class ModelStore:
                 shutil.rmtree(partial)
 
     def _write_default(self, name: str) -> None:
-        fresh = self.folder / ".default-new"
-        write_synced(fresh, name + "\n")
-        fresh.replace(self.folder / _DEFAULT)
+        partial = self.folder / ".default-new"
+        write_synced(partial, name + "\n")
+        partial.replace(self.folder / _DEFAULT)
 
 
 def _weights(folder: Path) -> Path | None:

@@ -30,22 +30,22 @@ from tests.bench.actions import Say
 SETTLE_S = 2.0  # as in the demo: what is told before does not count
 LYING = 0.9  # of a body's way down
 SAME = 0.3  # intersection over union with the true box
-SURE, FAINT = "sure or weak", "faint"
+HIGH_OR_LOW, LOW_CONFIDENCE = "high or low", "low confidence"
 COLUMNS = ("events", "truth", "found", "false")
 ACTION = "streamer.action.detected.v1"
 
 
-def measure(seeds: tuple[int, ...], seconds: float, faint: bool, say: Say) -> dict[str, Any]:
+def measure(seeds: tuple[int, ...], seconds: float, low_confidence: bool, say: Say) -> dict[str, Any]:
     """Over all streets: one row a label (events, acts of the truth, how many of these were found, false
-    events), and in how many frames who lies on the ground is seen, and how surely. `faint`: with the boxes of
-    which the detector is not sure, as the demo has them."""
+    events), and in how many frames who lies on the ground is seen, and how surely. `low_confidence`: with
+    the boxes below the low threshold, as the demo has them."""
     card = read_card(PACKAGED_MODEL.with_suffix(".yaml"))
     detector = create_detector("auto", PACKAGED_MODEL, threads=1, sidecar=card)
     total: dict[str, Counter[str]] = {}
     late: dict[str, list[float]] = {}
     lying: Counter[str] = Counter()
     for seed in seeds:
-        board = _play(replace(SCENE, seed=seed), detector, seconds, faint, lying)
+        board = _play(replace(SCENE, seed=seed), detector, seconds, low_confidence, lying)
         rows = board.rows(SETTLE_S, seconds)
         for label, events, truth, found, _, false in rows:
             counted = total.setdefault(label, Counter())
@@ -70,7 +70,9 @@ def render(found: dict[str, Any]) -> list[str]:
         for r in found["labels"]
     ]
     lying = found["lying"]
-    shares = ", ".join(f"{how} {lying.get(how, 0) / max(1, lying['frames']):.0%}" for how in (SURE, FAINT))
+    shares = ", ".join(
+        f"{how} {lying.get(how, 0) / max(1, lying['frames']):.0%}" for how in (HIGH_OR_LOW, LOW_CONFIDENCE)
+    )
     return [*lines, "", f"who lies on the ground is seen, of {lying.get('frames', 0)} frames: {shares}", ""]
 
 
@@ -78,7 +80,9 @@ def _middle(values: list[float]) -> float | None:
     return round(sorted(values)[len(values) // 2], 1) if values else None
 
 
-def _play(scene: Scene, detector: Detector, seconds: float, faint: bool, lying: Counter[str]) -> ActionBoard:
+def _play(
+    scene: Scene, detector: Detector, seconds: float, low_confidence: bool, lying: Counter[str]
+) -> ActionBoard:
     pipeline = Pipeline(detector, create_engine(ActionsSpec(), detector))
     pipeline.open_camera(CAMERA, CameraRules())
     board, painter = ActionBoard(ActTruth(scene)), scene.painter()
@@ -86,7 +90,7 @@ def _play(scene: Scene, detector: Detector, seconds: float, faint: bool, lying: 
         at_ns = scene.media_ns(number)
         picture = scene.snapshot(painter, number)
         pending = pipeline.submit([Frame(Stamp(CAMERA, 1, number, at_ns, at_ns, 0), painter.paint(picture))])
-        pending.ticket.faint = faint
+        pending.ticket.low_confidence = low_confidence
         found = detector.collect(pending.ticket)
         for event in pipeline.follow(pending, found)[0].events:
             if event.type == ACTION:
@@ -99,12 +103,12 @@ def _play(scene: Scene, detector: Detector, seconds: float, faint: bool, lying: 
 def _seen(fallen: list[Drawn], found: Detections, scene: Scene) -> Iterator[str]:
     """One word a person who lies in the picture, and one for how they are seen."""
     size = np.array([scene.width, scene.height] * 2)
-    faint = found.faint or Detections.empty()
+    low_confidence = found.low_confidence or Detections.empty()
     for box in (np.array(d.box) for d in fallen):
         if (box < 0).any() or (box > size).any():
             continue
         yield "frames"
-        for how, seen in ((SURE, found), (FAINT, faint)):
+        for how, seen in ((HIGH_OR_LOW, found), (LOW_CONFIDENCE, low_confidence)):
             if (iou(box[None] / size, seen.boxes_xyxyn) >= SAME).any():
                 yield how
                 break

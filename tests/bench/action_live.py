@@ -23,7 +23,7 @@ from pipelines.detect.detector import Detector
 from pipelines.registry import create_detector
 from pipelines.spec import ActionsSpec
 from pipelines.train.actions.data import LabelledSequence
-from pipelines.train.actions.sources import Source, open_source
+from pipelines.train.actions.sources import DataSource, open_source
 from pipelines.values import Event, Floats, FrameResult
 from streamer.cli.main import cli
 from streamer.clips.analyze import analyze
@@ -69,7 +69,7 @@ def measure(corpus: Path, clips: int, say: Say) -> dict[str, Any]:
         evaluated = _evaluate(out / "model.onnx", listed, corpus / WEIGHTS)
         say(f"streamer actions evaluate: accuracy {evaluated['accuracy']:.3f}")
         detector = create_detector("openvino", corpus / WEIGHTS, threads=1)
-        source = Source(listed, detector=corpus / WEIGHTS, cache=scratch(), inputs=INPUTS)
+        source = DataSource(listed, detector=corpus / WEIGHTS, cache=scratch(), inputs=INPUTS)
         data = open_source(source, RATE_HZ, quiet)[0]
         held = [item for item in data.sequences if item.split == "test"]
         rows = [_compare(out / "model.onnx", listed.parent, detector, item, say) for item in held]

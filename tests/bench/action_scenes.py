@@ -12,7 +12,7 @@ from pipelines.registry import PACKAGED_MODEL
 from pipelines.train.actions import session
 from pipelines.train.actions.score import Score
 from pipelines.train.actions.settings import usual_settings
-from pipelines.train.actions.sources import Source
+from pipelines.train.actions.sources import DataSource
 from tests.scenes import write_pictures
 
 # What the corpus's sets of stills show. A set is one place or a few: it is held back as a whole.
@@ -21,7 +21,7 @@ SETS = {
     "pavement": ("gdansk_walkcam", "pennfudan"),
     "indoors": ("bg_indoorlab", "cafe_overhead"),
 }
-MOST = 60  # pictures of a set, evenly taken
+MAX_PICTURES = 60  # pictures of a set, evenly taken
 STREETS, FOLDS = range(1, 31), 5
 
 
@@ -47,7 +47,7 @@ def scenes(corpus: Path, cache: Path, say: Callable[[str], None]) -> list[dict[s
 
 def _cross_validate(path: Path, detector: Path, cache: Path, folds: int) -> Score:
     settings = usual_settings("features", scene=True)
-    source = Source(path, detector=detector, cache=cache, scene=True)
+    source = DataSource(path, detector=detector, cache=cache, scene=True)
     opened = session.open_data(source, settings, None, lambda *_: None)
     return session.cross_validate(opened, settings, folds)
 
@@ -65,6 +65,6 @@ def _stills(corpus: Path) -> Iterator[list[str]]:
     for label, names in SETS.items():
         for name in names:
             every = sorted((corpus / "images" / name / "images").iterdir())
-            step = max(1, len(every) // MOST)
-            for picture in every[::step][:MOST]:
+            step = max(1, len(every) // MAX_PICTURES)
+            for picture in every[::step][:MAX_PICTURES]:
                 yield [str(picture), label, name]

@@ -11,12 +11,12 @@ import numpy as np
 
 from pipelines.actions.card import HeadCard
 from pipelines.actions.hysteresis import HysteresisTrigger
-from pipelines.actions.model import ActionNet, count_weights
+from pipelines.actions.model import ActionNet
 from pipelines.train.actions import session
 from pipelines.train.actions.data import ActionData, read_keypoints
-from pipelines.train.actions.score import Score, match_events, score, wilson
+from pipelines.train.actions.score import Score, score, wilson
 from pipelines.train.actions.settings import TrainSettings, usual_settings
-from pipelines.train.actions.sources import Source
+from pipelines.train.actions.sources import DataSource
 from pipelines.train.actions.split import fold_of, part
 from pipelines.train.actions.train import predict, to_probabilities, train
 from pipelines.train.actions.windows import cut_windows
@@ -37,6 +37,10 @@ def quiet(what: str, done: int, total: int) -> None:
     """No progress."""
 
 
+def _parameters(net: Any) -> int:
+    return sum(p.numel() for p in net.parameters())
+
+
 # ---- JHMDB: 14 classes of whole clips, split 1
 
 
@@ -46,7 +50,7 @@ def jhmdb_settings() -> TrainSettings:
 
 
 def jhmdb(corpus: Path, seeds: int, variants: tuple[str, ...], say: Say) -> list[Row]:
-    data = session.open_data(Source(corpus / "actions/jhmdb"), jhmdb_settings(), None, quiet).data
+    data = session.open_data(DataSource(corpus / "actions/jhmdb"), jhmdb_settings(), None, quiet).data
     learn, held = part(data, "train"), part(data, "test")
     rows = [_nearest(learn, held)]
     say(f"nearest neighbour {rows[0]['accuracy']}")
@@ -57,7 +61,7 @@ def jhmdb(corpus: Path, seeds: int, variants: tuple[str, ...], say: Say) -> list
             trained = train(learn, None, replace(settings, seed=seed))
             scores.append(session.test(trained, held))
             say(f"{name} seed {seed}: {scores[-1].accuracy:.4f}")
-        rows.append(_row(VARIANTS[name], scores, count_weights(ActionNet(settings.net(data)))))
+        rows.append(_row(VARIANTS[name], scores, _parameters(ActionNet(settings.net(data)))))
     return rows
 
 
@@ -146,8 +150,20 @@ def _falls(times_s: Any, said: Any, true: Any) -> tuple[int, int, int]:
         told += [(a.start_s, a.end_s) for a in trigger.update(time_s, row, [])]
     is_down = true.argmax(axis=1) > 0
     spans = _spans(times_s, is_down)
-    hits, wrong = match_events(told, spans)
+    hits, wrong = _match(told, spans)
     return hits, wrong, len(spans)
+
+
+def _match(
+    found_s: list[tuple[float, float]], true_s: list[tuple[float, float]], slack_s: float = 0.5
+) -> tuple[int, int]:
+    """(true events that were found, found ones that meet no true event). Each by overlap, with `slack_s`."""
+
+    def meet(a: tuple[float, float], b: tuple[float, float]) -> bool:
+        return a[0] <= b[1] + slack_s and b[0] <= a[1] + slack_s
+
+    hits = sum(any(meet(f, t) for f in found_s) for t in true_s)
+    return hits, sum(not any(meet(f, t) for t in true_s) for f in found_s)
 
 
 def _spans(times_s: Any, flags: Any, join_s: float = 1.0) -> list[tuple[float, float]]:
@@ -189,7 +205,7 @@ def fight(
     """For each of `inputs` ("moved+flow") and `variants`: the given split by scene, and cross-validation by
     scene over all clips, for so many partitions of the scenes. All inputs come from one embedding."""
     wanted = tuple(name for name in INPUTS if any(name in names.split("+") for names in inputs))
-    source = Source(corpus / "actions/fight/clips.csv", detector=detector, cache=cache, inputs=wanted)
+    source = DataSource(corpus / "actions/fight/clips.csv", detector=detector, cache=cache, inputs=wanted)
     opened = session.open_data(
         source, fight_settings(), None, lambda w, i, n: say(f"{w} {i} of {n}") if i % 32 == 0 else None
     )
@@ -202,7 +218,7 @@ def fight(
             scores = [
                 session.test(train(learn, None, replace(settings, seed=seed)), held) for seed in range(seeds)
             ]
-            weights = count_weights(ActionNet(settings.net(data)))
+            weights = _parameters(ActionNet(settings.net(data)))
             row = _row(f"{names}: {VARIANTS[variant]}", scores, weights)
             say(f"{row['name']}: given split {row['accuracy']:.3f}")
             if partitions:
@@ -243,14 +259,14 @@ def fight_crops(corpus: Path, epochs: int, say: Say) -> Row:
     settings = replace(
         usual_settings("crops"), window=12, rate_hz=6.0, stride_s=0.5, val_share=0.0, epochs=epochs, batch=8
     )
-    opened = session.open_data(Source(corpus / "actions/fight/clips.csv"), settings, backbone, quiet)
+    opened = session.open_data(DataSource(corpus / "actions/fight/clips.csv"), settings, backbone, quiet)
     learn, held = part(opened.data, "train"), part(opened.data, "test")
     trained = train(
         learn, None, settings, make_net=opened.net_maker(settings),
         progress=lambda e, n: say(f"crops epoch {e.number} of {n}: loss {e.train_loss:.3f}"),
     )  # fmt: skip
     return _row(
-        "crops, MobileNetV3-small from nothing", [session.test(trained, held)], count_weights(trained.net)
+        "crops, MobileNetV3-small from nothing", [session.test(trained, held)], _parameters(trained.net)
     )
 
 

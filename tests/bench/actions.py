@@ -38,10 +38,10 @@ def run(
     detector: str = "yolov8n_640",
     streets: str = "3,101,102,103,104,105",
     seconds: float = 75.0,
-    faint: int = 1,
+    low_confidence: int = 1,
 ) -> dict[str, Any]:
     """`inputs`, `partitions` and `detector` (of the corpus, or `default`) are of the fights alone, `streets`
-    (seeds), `seconds` and `faint` (0: without faint boxes) of the demo."""
+    (seeds), `seconds` and `low_confidence` (0: without them) of the demo."""
     if part not in ("all", *PARTS):
         raise registry.Unavailable(f"no part {part!r}: use all, {', '.join(PARTS)}")
     found: dict[str, Any] = {}
@@ -54,7 +54,7 @@ def run(
         from tests.bench import action_demo
 
         seeds_of_streets = tuple(map(int, str(streets).split(",")))
-        found["demo"] = action_demo.measure(seeds_of_streets, seconds, bool(faint), say)
+        found["demo"] = action_demo.measure(seeds_of_streets, seconds, bool(low_confidence), say)
     if set(wanted) - BARE:
         found.update(_trained(wanted, seeds, tuple(variants.split(",")), epochs, clips))
     if "fight" in wanted:

@@ -75,7 +75,7 @@ def _group(sequences: list[Sequence], rates: bool) -> dict[str, Any]:
             )
             sums["gross"] += sum(map(len, found))
             sums["outside"] += found[1].count(OUTSIDE)
-            sums["perfect"] += perfect.gross_error
+            sums["perfect"] += len(perfect.missed) + len(perfect.false)
             sums["perfect_missed"] += len(perfect.missed)
             for kind, each in zip(("missed", "false"), found, strict=True):
                 for cause in each if step == 1 else ():

@@ -28,7 +28,7 @@ from tests.bench.registry import Unavailable
 
 NAME = "default-counts"
 DESCRIPTION = "counts of the default detector, or another, on real clips at other scores and rates"
-LOWEST = 0.1
+MIN_SCORE = 0.1
 SURE = "0.5,0.53,0.57,0.61"
 LOW = "0.2,0.3,0.4,0.5"
 DIRECTIONS = {"v": ("rightwards", "leftwards"), "h": ("down", "up")}  # as greater and lesser
@@ -61,7 +61,7 @@ def run(
     step: int = 1,
     first: int = 0,
 ) -> dict[str, Any]:
-    """`sure`, `low`: scores, by commas (`low` "none" for none); without weak boxes is tried beside them.
+    """`sure`, `low`: scores, by commas (`low` "none" for none); without low boxes is tried beside them.
     `step`: every how many frames one is looked at, from which `first` on; `model`: a path, one without a
     card has the usual one."""
     root = counting_data.corpus()
@@ -70,7 +70,7 @@ def run(
     path = Path(model)
     sidecar = path.with_suffix(".yaml")
     card = read_card(sidecar) if sidecar.exists() else ModelCard()
-    detector = create_detector("openvino", path, threads=1, score=LOWEST, sidecar=card)
+    detector = create_detector("openvino", path, threads=1, score=MIN_SCORE, sidecar=card)
     names = [*(clip.name for clip in CLIPS), Path(data.CLIP).name]
     seen = {name: look(detector, root / "videos" / name, step, first) for name in names}
     truth = _pets_truth(root)
@@ -130,12 +130,12 @@ def _row(
 def events(
     detector: Detector, seen: ClipDetections, rules: CameraRules, sure: float, low: float
 ) -> list[Event]:
-    """The crossings that are counted where boxes from `low` to `sure` are weak."""
+    """The crossings that are counted where boxes from `low` to `sure` are low ones."""
     pipeline = Pipeline(detector)
     pipeline.open_camera("bench", rules)
     found: list[Event] = []
     for stamp, boxes in zip(seen.stamps, seen.frames, strict=True):
-        kept = replace(boxes.take(boxes.scores >= low), sure_score=sure if low < sure else 0.0)
+        kept = replace(boxes.take(boxes.scores >= low), high_threshold=sure if low < sure else 0.0)
         found += pipeline.advance(stamp, kept).events
     return [e for e in (*found, *pipeline.end_tracks("bench", seen.stamps[-1])) if e.type == LINE_CROSSED]
 
@@ -159,9 +159,9 @@ def render(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
-        weak = f"{row['low_score']:g}" if row["low_score"] < row["score"] else "none"
+        low = f"{row['low_score']:g}" if row["low_score"] < row["score"] else "none"
         share = f"{row['gross']} of {row['crossings']} ({row['gross'] / row['crossings']:.1%})"
         each = ", ".join(map(str, row["errors"].values()))
         missed, false = (", ".join(map(str, row[kind])) for kind in ("pets_missed", "pets_false"))
-        lines.append(f"| {row['score']:g} | {weak} | {each} | {share} | {missed} | {false} |")
+        lines.append(f"| {row['score']:g} | {low} | {each} | {share} | {missed} | {false} |")
     return "\n".join(lines)

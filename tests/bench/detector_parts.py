@@ -114,7 +114,7 @@ def _measure(folder: Path, side: int) -> dict[str, dict[str, Any]]:
     write_onnx(load_average(folder / "last.pt"), path, side, "a run of tests.bench detector-parts")
     write_card(path, evaluate.SIDE_SCORE, side)
     card = read_card(path.with_suffix(".yaml"))
-    detector = create_detector("openvino", path, threads=1, score=evaluate.LOW, sidecar=card)
+    detector = create_detector("openvino", path, threads=1, score=evaluate.MIN_AP_SCORE, sidecar=card)
     sets = evaluate.stills(detector, CORPUS, False)
     sets["PETS09"] = {"person": evaluate.pets(detector, CORPUS)}
     return {f"{name} {group}": _figure(sets[name][group]) for name, group in SHOWN}

@@ -17,8 +17,8 @@ from streamer.ipc.messages import events_key, state_key, totals_key
 from streamer.sinks import SINKS, open_sink
 from streamer.sinks.base import Behind, Sink, SinkError
 from streamer.sinks.jsonl import JsonlSettings
-from streamer.sinks.memory import MemorySink
 from streamer.sinks.redis import RedisSettings, Subscriber, connect
+from tests.memory_sink import MemorySink
 
 NODE = "n-1"
 LINEAGE = 1_700_000_000_000

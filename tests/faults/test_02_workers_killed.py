@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.daemon import Daemon
+from tests.frame_balance import unaccounted
 from tests.moving import camera, crossings, write_moving_clip
 
 pytestmark = [
@@ -39,11 +40,6 @@ def daemon(short_dir: Path) -> Iterator[Daemon]:
     daemon = Daemon(short_dir, inference={"engine": "motion"}, counts={"bucket_s": 5})
     yield daemon
     daemon.kill()
-
-
-def off_by(frames: dict[str, Any]) -> int:
-    told = frames["inferred"] + frames["gated"] + sum(frames["dropped"].values()) + frames["in_flight"]
-    return int(frames["decoded"] - told)
 
 
 def finished(status: dict[str, Any]) -> bool:
@@ -105,7 +101,7 @@ def test_killing_delivery_and_redis_twenty_times_each_loses_nothing_and_repeats_
     assert -3 - missed_at_most(events) <= counted - crossings(CLIP_S) <= 3
     assert repeated(events) == 0
     frames = daemon.camera("door")["frames"]
-    assert off_by(frames) == 0
+    assert unaccounted(frames) == 0
     assert daemon.stop() == 0
 
 
@@ -138,7 +134,7 @@ def test_killing_inference_repeats_nothing_and_loses_at_most_the_batch_in_hand(
     assert crossings(CLIP_S) - len(crossing_times(events)) <= kills + missed_at_most(events) + 1
     buckets = [e["data"] for e in events if e["type"] == "streamer.counts.v1"]
     assert sum("restarted" in b["flags"] for b in buckets) >= 1
-    assert off_by(daemon.camera("door")["frames"]) == 0
+    assert unaccounted(daemon.camera("door")["frames"]) == 0
 
 
 def test_killing_capture_brings_frames_back_within_its_time_and_keeps_the_balance(
@@ -159,7 +155,7 @@ def test_killing_capture_brings_frames_back_within_its_time_and_keeps_the_balanc
             f"frames after kill {turn}",
         )
         for found in daemon.status()["cameras"]:
-            assert off_by(found["frames"]) == 0, found["frames"]
+            assert unaccounted(found["frames"]) == 0, found["frames"]
     status = daemon.status()
     assert status["cameras"][0]["worker"] != status["cameras"][1]["worker"]  # in quarantine, each alone
     assert daemon.stop() == 0
@@ -196,7 +192,7 @@ def test_cameras_that_leave_quarantine_share_a_process_and_keep_their_balance(
     )
     for found in status["cameras"]:
         assert found["quarantine_s"] is None
-        assert off_by(found["frames"]) == 0, found
+        assert unaccounted(found["frames"]) == 0, found
         assert 0 <= found["frames"]["in_flight"] <= 3, found
     assert len([w for w in status["workers"] if w["role"] == "capture"]) == 1
     assert daemon.stop() == 0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from streamer.clips.analyze import Outputs, analyze, replay
 from streamer.clips.stored_detections import load_detections
-from streamer.models.installed import open_detector
+from streamer.models.model_handle import open_detector
 from streamer.sources.base import ReadOptions
 from streamer.sources.synthetic import Scene, create
 

@@ -18,7 +18,7 @@ from pipelines.values import Event
 from streamer.clips.analyze import Outputs, replay
 from streamer.clips.prefetch import CAMERA, stamp_of
 from streamer.clips.stored_detections import load_detections
-from streamer.models.installed import open_detector
+from streamer.models.model_handle import open_detector
 from streamer.sources.synthetic.truth import CrossingTruth
 from tests.replay.record import DETECTIONS, EVENTS, SCENE
 from tests.replay.tolerance import differences

@@ -22,14 +22,14 @@ from pipelines.values import Detections, Labels
 from streamer.cli.main import cli
 from streamer.clips.analyze import Analysis, Outputs, analyze, replay
 from streamer.clips.stored_detections import DetectionLog, load_detections
-from streamer.clips.synthetic_clip import write_clip
 from streamer.errors import Exit, SourceDamaged
-from streamer.models.installed import open_detector
+from streamer.models.model_handle import open_detector
 from streamer.sources.base import ReadOptions
 from streamer.sources.synthetic import Scene, create
 from streamer.sources.synthetic.truth import CrossingTruth
 from tests.clips import make_clip
 from tests.patience import patient
+from tests.synthetic_clip import write_clip
 
 SCENE = Scene(seed=5, width=640, height=360, fps=15.0, density=0.7, mast=8.0, seconds=40)
 LINE = "street=" + ",".join(f"{v:g}" for point in SCENE.line().points for v in point)
@@ -144,7 +144,7 @@ def stored_arrays(folder: Path, interval_ns: int = 40_000_000) -> dict[str, np.n
             np.zeros(n, np.int32),
             np.ones((n, 3), np.float32),
             np.full((n, 2, 3), 0.5, np.float32),
-            faint=Detections(boxes[:n], np.full(n, 0.1, np.float32), np.zeros(n, np.int32)),
+            low_confidence=Detections(boxes[:n], np.full(n, 0.1, np.float32), np.zeros(n, np.int32)),
         )
         log.add(i * interval_ns, found)
     labels = Labels(("person",), ("person",))
@@ -265,8 +265,8 @@ def test_arrays_that_are_odd_and_right_are_read(tmp_path: Path) -> None:
     earlier = ("aspect", "sure_score", "looks", "looked", "joints", "keypoints")
     kept = {key: a for key, a in arrays.items() if key not in earlier and not key.startswith("faint")}
     stored = load_detections(save(tmp_path / "earlier.npz", kept))
-    assert stored.lacks_faint
-    assert (stored.aspect, stored.faint, stored.looks) == (0.0, None, None)
+    assert stored.lacks_low_confidence
+    assert (stored.aspect, stored.low_confidence, stored.embeddings) == (0.0, None, None)
 
 
 def test_a_clip_of_which_nothing_was_found_is_stored_and_read(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_a_clip_of_which_nothing_was_found_is_stored_and_read(tmp_path: Path) ->
     log.write(tmp_path / "d.npz", clip="", size=(64, 64), fps=5.0, labels=Labels((), ()), detector={})
     stored = load_detections(tmp_path / "d.npz")
     assert [len(found) for _, found in stored.frames()] == [0, 0]
-    assert not stored.lacks_looks
+    assert not stored.lacks_embeddings
 
 
 @pytest.mark.parametrize(("interval_ms", "far"), [(94, False), (95, True)])
@@ -284,9 +284,9 @@ def test_boxes_of_frames_far_apart_without_looks_are_of_an_earlier_version(
     tmp_path: Path, interval_ms: int, far: bool
 ) -> None:
     arrays = stored_arrays(tmp_path, interval_ms * 1_000_000)
-    assert not load_detections(tmp_path / "d.npz").lacks_looks
+    assert not load_detections(tmp_path / "d.npz").lacks_embeddings
     without = {key: array for key, array in arrays.items() if key not in ("looks", "looked")}
-    assert load_detections(save(tmp_path / "old.npz", without)).lacks_looks is far
+    assert load_detections(save(tmp_path / "old.npz", without)).lacks_embeddings is far
 
 
 def test_analyze_and_evaluate_say_that_looks_are_missing(tmp_path: Path) -> None:
@@ -304,14 +304,14 @@ def test_analyze_and_evaluate_say_that_looks_are_missing(tmp_path: Path) -> None
             assert all("if the clip has colours" in line for line in lines)
 
 
-def test_stored_detections_tell_which_boxes_are_weak(tmp_path: Path) -> None:
+def test_stored_detections_tell_which_boxes_are_low(tmp_path: Path) -> None:
     log = DetectionLog()
     box = np.array([[0.1, 0.1, 0.2, 0.2]], np.float32)
     log.add(0, Detections.empty())
-    log.add(40_000_000, Detections(box, np.ones(1, np.float32), np.zeros(1, np.int32), sure_score=0.5))
+    log.add(40_000_000, Detections(box, np.ones(1, np.float32), np.zeros(1, np.int32), high_threshold=0.5))
     labels = Labels(("person",), ("person",))
     log.write(tmp_path / "d.npz", clip="c", size=(64, 64), fps=25.0, labels=labels, detector={})
-    assert [found.sure_score for _, found in load_detections(tmp_path / "d.npz").frames()] == [0.5, 0.5]
+    assert [found.high_threshold for _, found in load_detections(tmp_path / "d.npz").frames()] == [0.5, 0.5]
 
 
 def test_the_rendered_clip_has_every_frame_and_shows_the_line(analysed: tuple[Analysis, Path]) -> None:

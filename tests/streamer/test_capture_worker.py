@@ -33,6 +33,7 @@ from streamer.sources.base import Decoded, SourceInfo
 from streamer.workers.capture import camera_thread, ring_request
 from streamer.workers.capture import worker as capture
 from streamer.workers.capture.worker import CaptureWorker
+from tests.frame_balance import unaccounted
 
 WIDTH, HEIGHT = 64, 36
 TURNS = 300  # of the loop, each at most capture.POLL_S long
@@ -210,7 +211,7 @@ def test_frames_for_which_there_is_no_ring_are_dropped_for_that_reason(around: A
         around.sources[0].shoot()
     around.until(lambda: around.balance().decoded == 6, "frames")
     assert around.balance().dropped == {"no_storage": 6}
-    assert (around.balance().in_flight, around.balance().off_by) == (0, 0)
+    assert (around.balance().in_flight, unaccounted(around.balance())) == (0, 0)
 
 
 def test_a_file_that_is_not_live_waits_for_its_ring_and_loses_no_frame(around: Around) -> None:
@@ -266,7 +267,7 @@ def test_a_frame_that_cannot_be_converted_is_dropped_and_ends_no_process(
     monkeypatch.setattr(Picture, "odd", False)
     around.sources[0].shoot()
     around.until(lambda: around.of(FrameReady), "the frame that was asked for at first")
-    assert around.balance().off_by == 0
+    assert unaccounted(around.balance()) == 0
 
 
 def test_a_request_that_found_no_slot_free_is_answered_when_one_is_given_back(around: Around) -> None:
@@ -344,7 +345,7 @@ def test_a_changed_camera_does_not_wait_for_ever_and_its_old_thread_leaves_its_c
     old.shoot()
     around.until(lambda: not thread.is_alive(), "the old thread's end")
     assert around.balance() == before
-    assert (before.decoded, before.in_flight, before.off_by) == (2, 2, 0)
+    assert (before.decoded, before.in_flight, unaccounted(before)) == (2, 2, 0)
 
 
 def test_an_inference_worker_that_died_while_a_camera_waits_to_be_opened_has_its_frames_counted(
@@ -356,7 +357,7 @@ def test_an_inference_worker_that_died_while_a_camera_waits_to_be_opened_has_its
     around.supervisor.send("capture-0", Reclaim("gate", 5))
     around.until(lambda: around.counters.reclaimed(0) == 5, "the reclaim")
     assert around.balance().dropped == {"worker_died": 1}
-    assert around.balance().off_by == 0
+    assert unaccounted(around.balance()) == 0
 
 
 def test_a_process_in_which_threads_never_end_says_so_and_is_replaced(

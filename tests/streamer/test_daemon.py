@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.daemon import Daemon
+from tests.frame_balance import unaccounted
 from tests.moving import camera, crossings, write_moving_clip
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("redis_binary")]
@@ -25,16 +26,6 @@ def daemon(short_dir: Path) -> Iterator[Daemon]:
     daemon = Daemon(short_dir, inference={"engine": "motion"}, counts={"bucket_s": 5})
     yield daemon
     daemon.kill()
-
-
-def off_by(frames: dict[str, Any]) -> int:
-    return int(
-        frames["decoded"]
-        - frames["inferred"]
-        - frames["gated"]
-        - sum(frames["dropped"].values())
-        - frames["in_flight"]
-    )
 
 
 def crossed(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -61,7 +52,7 @@ def test_a_clip_read_as_fast_as_it_is_inferred_gives_its_counts_and_drops_nothin
     daemon.start()
     status = daemon.wait_for(lambda s: ended(s) and idle(s) and delivered(s), 60, "the clip's end")
     frames = status["cameras"][0]["frames"]
-    assert off_by(frames) == 0
+    assert unaccounted(frames) == 0
     assert status["cameras"][0]["books"] == frames, "its older name"
     assert frames["in_flight"] == 0
     assert frames["dropped"] == {}
@@ -81,13 +72,13 @@ def test_live_clips_keep_their_balance_at_every_moment_and_tell_their_states(
     daemon.start()
     for _ in range(40):
         for found in daemon.status()["cameras"]:
-            assert off_by(found["frames"]) == 0, found["frames"]
+            assert unaccounted(found["frames"]) == 0, found["frames"]
             # four slots, one held, one being converted, one sent
             assert 0 <= found["frames"]["in_flight"] <= 7
     # A source has ended before its last frame has been looked at.
     status = daemon.wait_for(lambda s: ended(s) and idle(s) and delivered(s), 60, "the clips' end")
     for found in status["cameras"]:
-        assert off_by(found["frames"]) == 0
+        assert unaccounted(found["frames"]) == 0
         assert found["frames"]["decoded"] == 500
     states = [e["data"]["state"] for e in daemon.events("a") if e["type"] == "streamer.camera.state.v1"]
     assert states == ["connecting", "live", "ended"]

@@ -124,7 +124,7 @@ def test_the_detector_in_use_is_named_and_a_damaged_package_is_a_failure(
 ) -> None:
     check = by_name(write_config(short_dir))["models"]
     assert (check.level, check.text) == ("ok", "default: default (in the package)")
-    monkeypatch.setattr("streamer.models.installed.PACKAGED_MODEL", short_dir / "none.onnx")
+    monkeypatch.setattr("streamer.models.model_handle.PACKAGED_MODEL", short_dir / "none.onnx")
     check = by_name(write_config(short_dir))["models"]
     assert (check.level, "install streamer again" in check.text) == ("fail", True)
     check = by_name(write_config(short_dir, "inference: {engine: motion}\n"))["models"]

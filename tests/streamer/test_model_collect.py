@@ -98,7 +98,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(home: Path) -> None:
 
 def test_a_picture_that_fails_is_missed_and_several_in_a_row_end_it() -> None:
     image = np.zeros((4, 4, 3), np.uint8)
-    answers = iter([image, None, image, *[None] * model_collect.MISSES])
+    answers = iter([image, None, image, *[None] * model_collect.MAX_MISSES])
     missed: list[str] = []
     waits: list[float] = []
 
@@ -112,5 +112,5 @@ def test_a_picture_that_fails_is_missed_and_several_in_a_row_end_it() -> None:
     assert len(list(itertools.islice(found, 2))) == 2
     with pytest.raises(SourceError, match="unreachable"):
         next(found)
-    assert len(missed) == model_collect.MISSES
+    assert len(missed) == model_collect.MAX_MISSES
     assert all(0 <= wait <= 40 for wait in waits)

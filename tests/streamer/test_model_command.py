@@ -56,7 +56,7 @@ def test_a_damaged_detector_in_the_package_is_marked_and_what_to_do_about_it_is_
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its file was to be removed with `streamer model remove`, which cannot be."""
-    monkeypatch.setattr("streamer.models.installed.PACKAGED_MODEL", home / "default.onnx")
+    monkeypatch.setattr("streamer.models.model_handle.PACKAGED_MODEL", home / "default.onnx")
     done = model(home, "list")
     assert done.exit_code == 0
     assert re.search(r"default \(in the package\) +yes .* cannot be used\n", done.stdout)

@@ -13,8 +13,7 @@ import pytest
 
 from streamer.errors import ModelError, StorageError
 from streamer.models import download as model_download
-from streamer.models.download import Limits, download
-from streamer.models.partial_download import alone
+from streamer.models.download import Limits, download, exclusive
 from tests.streamer.weights_server import Served, serving
 
 BODY = random.Random(5).randbytes(300_000)
@@ -211,7 +210,7 @@ def test_a_token_in_an_address_is_neither_shown_nor_stored(served: Served, targe
 
 def test_two_downloads_of_one_file_at_once_are_one_too_many(served: Served, target: Path) -> None:
     target.parent.mkdir()
-    with alone(target), pytest.raises(ModelError, match="another command"):
+    with exclusive(target), pytest.raises(ModelError, match="another command"):
         download(served.url(), target)
 
 

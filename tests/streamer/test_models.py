@@ -14,7 +14,7 @@ from pipelines.detect.errors import ModelRefused
 from pipelines.registry import PACKAGED_MODEL
 from streamer.errors import Exit, ModelError, StorageError
 from streamer.models import store as models
-from streamer.models.installed import open_detector
+from streamer.models.model_handle import open_detector
 from streamer.models.store import ModelStore
 from tests.pipelines.detect import tiny_models as tiny
 
@@ -70,7 +70,7 @@ def test_an_empty_store_gives_the_detector_in_the_package_and_motion_by_its_name
     found = store.resolve(None)
     assert found is not None
     assert (found.name, found.packaged, found.default) == ("default", True, True)
-    assert found.shown == "default (in the package)"
+    assert found.display_name == "default (in the package)"
     assert "person" in open_detector("auto", found).labels.names
     assert store.resolve("motion") is None
     assert open_detector("auto", None).labels.names == ("object",)
@@ -140,7 +140,7 @@ def test_a_missing_or_damaged_detector_in_the_package_is_one_line(
     store: ModelStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     fake = tmp_path / "default.onnx"
-    monkeypatch.setattr("streamer.models.installed.PACKAGED_MODEL", fake)
+    monkeypatch.setattr("streamer.models.model_handle.PACKAGED_MODEL", fake)
     with pytest.raises(ModelError, match=r"default\.onnx: this part .* is missing: install streamer again"):
         store.resolve(None)
     fake.write_bytes(PACKAGED_MODEL.read_bytes()[:-1])
@@ -166,7 +166,7 @@ def test_what_is_damaged_is_listed_with_all_the_others(
     with (store.folder / "changed/model.onnx").open("ab") as file:
         file.write(b"x")
     (store.folder / "nonsense/model.yaml").write_text("head: [\n")
-    monkeypatch.setattr("streamer.models.installed.PACKAGED_MODEL", tmp_path / "default.onnx")
+    monkeypatch.setattr("streamer.models.model_handle.PACKAGED_MODEL", tmp_path / "default.onnx")
     problems = {item.name: item.problem for item in store.listed()}
     assert list(problems) == ["default", "changed", "nonsense", "sound"]
     assert problems["sound"] == ""

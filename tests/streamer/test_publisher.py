@@ -11,8 +11,8 @@ import pytest
 from streamer.events.cloudevents import EventId
 from streamer.ledger import Ledger
 from streamer.sinks.base import SinkError
-from streamer.sinks.memory import MemorySink
 from streamer.workers.deliver.publisher import Publisher
+from tests.memory_sink import MemorySink
 from tests.patience import patient
 from tests.streamer.test_ledger import NOW_NS, Clock, crossing
 

@@ -19,7 +19,7 @@ from tests.moving import write_moving_clip
 from tests.recounting import Comparison, compare, of_clip, of_sequence
 from tests.replay.record import DETECTIONS
 
-LEAST = 0.99
+MIN_AGREEMENT = 0.99
 PERSON = Labels(("person",), ("person",))
 
 
@@ -29,7 +29,7 @@ def check(found: list[Comparison], least_crossings: int) -> None:
     differences = [line for c in found for line in c.differences()]
     print(f"{live} crossings live, {len(differences)} differences", *differences, sep="\n")
     assert live >= least_crossings
-    assert len(differences) <= (1 - LEAST) * live, "\n".join(differences)
+    assert len(differences) <= (1 - MIN_AGREEMENT) * live, "\n".join(differences)
 
 
 def test_moving_squares_are_counted_again_without_a_difference(tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ from streamer.cli.main import cli
 from streamer.clips.analyze import Outputs, Replayed, analyze, replay
 from streamer.clips.stored_detections import StoredDetections, load_detections
 from streamer.errors import Exit, SourceDamaged
-from streamer.models.installed import open_detector
+from streamer.models.model_handle import open_detector
 from streamer.models.store import ModelStore
 from streamer.sources.base import create_source
 
 SECONDS = 13  # of the demo's street: somebody falls in the eleventh
-FAINT = ("faint_offsets", "faint_boxes", "faint_scores", "faint_class_ids")
+LOW_CONFIDENCE_KEYS = ("faint_offsets", "faint_boxes", "faint_scores", "faint_class_ids")
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +59,12 @@ def events_of(stored: StoredDetections, path: Path) -> Path:
     return path
 
 
-def without_faint(source: Path, target: Path) -> Path:
+def without_low_confidence(source: Path, target: Path) -> Path:
     """The same file as an earlier version wrote it."""
     with np.load(source) as file:
-        np.savez(target, **{key: file[key] for key in file.files if key not in (*FAINT, "aspect")})
+        np.savez(
+            target, **{key: file[key] for key in file.files if key not in (*LOW_CONFIDENCE_KEYS, "aspect")}
+        )
     return target
 
 
@@ -73,14 +75,14 @@ def test_every_event_is_that_of_the_clip(analysed: Path, tmp_path: Path) -> None
 
 
 def test_a_file_of_an_earlier_version_is_read_and_lacks_the_falls(analysed: Path, tmp_path: Path) -> None:
-    stored = load_detections(without_faint(analysed / "clip.npz", tmp_path / "old.npz"))
-    assert stored.lacks_faint
-    assert all(found.faint is None for _, found in stored.frames())
+    stored = load_detections(without_low_confidence(analysed / "clip.npz", tmp_path / "old.npz"))
+    assert stored.lacks_low_confidence
+    assert all(found.low_confidence is None for _, found in stored.frames())
     assert list(told(events_of(stored, tmp_path / "old.jsonl"))) == ["run"]
 
 
 def test_what_an_older_file_lacks_is_said_where_it_matters(analysed: Path, tmp_path: Path) -> None:
-    old = without_faint(analysed / "clip.npz", tmp_path / "old.npz")
+    old = without_low_confidence(analysed / "clip.npz", tmp_path / "old.npz")
     (tmp_path / "streamer.yaml").write_text(f"state_dir: {tmp_path}/state\n")
 
     def analyzed(*arguments: str) -> str:
@@ -95,7 +97,9 @@ def test_what_an_older_file_lacks_is_said_where_it_matters(analysed: Path, tmp_p
     assert "earlier" not in analyzed(str(analysed / "clip.npz"), "--actions", "motion")
 
 
-def test_faint_boxes_that_do_not_fit_their_frames_are_refused(analysed: Path, tmp_path: Path) -> None:
+def test_low_confidence_boxes_that_do_not_fit_their_frames_are_refused(
+    analysed: Path, tmp_path: Path
+) -> None:
     with np.load(analysed / "clip.npz") as file:
         arrays = {key: file[key] for key in file.files}
     for key, bad in (("faint_offsets", arrays["faint_offsets"][:-2]), ("faint_boxes", arrays["boxes"][:1])):

@@ -24,17 +24,17 @@ HEADS: tuple[type[Head], ...] = tuple(
 
 def find_head(model: Signature, override: str | None = None) -> Head:
     """The head that fits `model`, or the one named; raise ModelRefused, with the shapes, if none does."""
-    known = ", ".join(head.name for head in HEADS)
+    names = ", ".join(head.name for head in HEADS)
     if override is None:
         matches = (each.match(model) for each in HEADS)
         head = next((match for match in matches if match is not None), None)
         if head is None:
-            raise ModelRefused(f"unknown head ({model}): export the model with one of the heads {known}")
+            raise ModelRefused(f"unknown head ({model}): export the model with one of the heads {names}")
         return head
     named = next((each for each in HEADS if each.name == override), None)
     if named is None:
-        raise ModelRefused(f"unknown head {override!r}: use one of {known}")
+        raise ModelRefused(f"unknown head {override!r}: use one of {names}")
     head = named.match_named(model)
     if head is None:
-        raise ModelRefused(f"head {override!r} does not fit this model ({model}): known heads are {known}")
+        raise ModelRefused(f"head {override!r} does not fit this model ({model}): known heads are {names}")
     return head

@@ -24,7 +24,7 @@ from pipelines.detect.detector import Ticket
 from pipelines.detect.errors import InferenceRejected, InvalidOutput, ModelRefused
 from pipelines.detect.feature_maps import frame_maps
 from pipelines.detect.heads.yolov8 import YoloV8
-from pipelines.detect.letterbox import Letterbox, Placement
+from pipelines.detect.letterbox import Letterbox, LetterboxPlacement
 from pipelines.detect.model import (
     DEFAULT_SIZE,
     MAX_REACH,
@@ -36,7 +36,7 @@ from pipelines.detect.model import (
 )
 from pipelines.detect.onnx_file import OnnxFile
 from pipelines.detect.torch.boxes import COLUMNS, Cells, best_boxes
-from pipelines.detect.torch.pt_file import Checkpoint, read_checkpoint
+from pipelines.detect.torch.pt_file import PtFile, read_pt_file
 from pipelines.detect.torch.ultralytics_net import build_net, raw_answer
 from pipelines.values import Detections, Floats, Frame, Image
 
@@ -66,7 +66,7 @@ class TorchDetector:
     ) -> None:
         self._card = card or ModelCard()
         self._sha256 = check_pinned(path, self._card)
-        self._checkpoint = checkpoint = read_checkpoint(path)
+        self._checkpoint = checkpoint = read_pt_file(path)
         self._device = torch.device(device or best_device())
         if threads:
             torch.set_num_threads(threads)
@@ -120,8 +120,8 @@ class TorchDetector:
                 self._compute(ticket)
             if ticket.failure:
                 raise InferenceRejected(dict.fromkeys(range(len(ticket.placements)), ticket.failure))
-            found = self._read(ticket.slot.tables(), ticket.placements)
-            return self._with_maps(ticket, found) if ticket.maps and self._strides else found
+            detections = self._read(ticket.slot.tables(), ticket.placements)
+            return self._with_maps(ticket, detections) if ticket.maps and self._strides else detections
         finally:
             self._free.append(ticket.slot)
             ticket.slot = None
@@ -129,22 +129,22 @@ class TorchDetector:
     def enable_feature_maps(self, strides: Sequence[int]) -> int:
         """What the last layer is given is what the exported graph has where boxes and classes part."""
         last = self._net.model[-1]
-        known = [int(stride) for stride in last.stride.tolist()]
-        if missing := [stride for stride in strides if stride not in known]:
+        model_strides = [int(stride) for stride in last.stride.tolist()]
+        if missing := [stride for stride in strides if stride not in model_strides]:
             raise ModelRefused(
-                f"{self._checkpoint.path}: has no feature map of stride {missing[0]}, only of {known}"
+                f"{self._checkpoint.path}: has no feature map of stride {missing[0]}, only of {model_strides}"
             )
         if not self._strides:
             last.register_forward_pre_hook(self._keep_levels)
         self._strides = tuple(sorted({*self._strides, *strides}))
-        return sum(last.cv2[known.index(stride)][0].conv.in_channels for stride in strides)
+        return sum(last.cv2[model_strides.index(stride)][0].conv.in_channels for stride in strides)
 
-    def _keep_levels(self, last: Any, given: tuple[Any, ...]) -> None:
+    def _keep_levels(self, last: Any, inputs: tuple[Any, ...]) -> None:
         """A list of its own: the layer may write its answers into the one that it is given."""
-        levels = dict(zip(map(int, last.stride.tolist()), given[0], strict=True))
+        levels = dict(zip(map(int, last.stride.tolist()), inputs[0], strict=True))
         self._levels = [levels[stride] for stride in self._strides]
 
-    def _with_maps(self, ticket: _TorchTicket, found: list[Detections]) -> list[Detections]:
+    def _with_maps(self, ticket: _TorchTicket, detections: list[Detections]) -> list[Detections]:
         assert ticket.slot is not None
         maps = [
             [map_.float().permute(1, 2, 0).cpu().numpy() for map_ in frame]
@@ -153,7 +153,7 @@ class TorchDetector:
         ]
         return [
             replace(each, maps=frame_maps(self._strides, mine, place, self._size))
-            for each, mine, place in zip(found, maps, ticket.placements, strict=True)
+            for each, mine, place in zip(detections, maps, ticket.placements, strict=True)
         ]
 
     def forget(self, camera: str) -> None:
@@ -171,7 +171,7 @@ class TorchDetector:
             "input": list(self._size),
             "precision": "f16" if self._half else "f32",
             "max_batch": self.max_batch,
-            "score": self._limits.sure,
+            "score": self._limits.high,
             "licence": self._card.licence or self._checkpoint.licence,
             "warnings": list(self._warnings),
         }
@@ -232,10 +232,10 @@ class TorchDetector:
 
     # ---- on the host
 
-    def _read(self, tables: Sequence[Floats], placements: Sequence[Placement]) -> list[Detections]:
+    def _read(self, tables: Sequence[Floats], placements: Sequence[LetterboxPlacement]) -> list[Detections]:
         return each_frame(self._frame, tables, placements)
 
-    def _frame(self, table: Floats, placement: Placement) -> Detections:
+    def _frame(self, table: Floats, placement: LetterboxPlacement) -> Detections:
         """`table` (K, COLUMNS); its first row has the highest score."""
         if not np.isfinite(table[0, 4]):
             raise InvalidOutput("a score that is infinite or not a number")
@@ -244,8 +244,10 @@ class TorchDetector:
             return Detections.empty()
         boxes = np.ascontiguousarray(rows[:, :4])
         check_boxes(boxes, self._max_reach)
-        sure = self._limits.sure_score
-        return in_picture(boxes, rows[:, 4].copy(), rows[:, 5].astype(np.int32), placement, sure_score=sure)
+        high = self._limits.high_threshold
+        return in_picture(
+            boxes, rows[:, 4].copy(), rows[:, 5].astype(np.int32), placement, high_threshold=high
+        )
 
     def _warm_up(self, path: Path) -> None:
         """One grey frame, so that a model that cannot run is refused now; it also warms the device up."""
@@ -279,7 +281,7 @@ class _TorchTicket(Ticket):
     def __init__(self, cameras: tuple[str, ...], slot: _Slot) -> None:
         super().__init__(cameras)
         self.slot: _Slot | None = slot
-        self.placements: list[Placement] = []
+        self.placements: list[LetterboxPlacement] = []
         self.failure = ""
 
 
@@ -297,7 +299,7 @@ class _Slot:
         self.results: list[Any] = []
         self.maps: list[list[Any]] = []  # of each part of the batch one (B, C, h, w) a stride
 
-    def fill(self, images: Sequence[Image]) -> list[Placement]:
+    def fill(self, images: Sequence[Image]) -> list[LetterboxPlacement]:
         return [box.put(image) for box, image in zip(self._letterboxes, images, strict=False)]
 
     def take(self, start: int, end: int) -> Any:
@@ -321,7 +323,7 @@ class _Slot:
         return [table for part in self.results for table in part.cpu().numpy()]
 
 
-def _as_metadata(checkpoint: Checkpoint) -> OnnxFile:
+def _as_metadata(checkpoint: PtFile) -> OnnxFile:
     """What Ultralytics would write into an ONNX file of it."""
     names = str(dict(enumerate(checkpoint.names)))
     return OnnxFile({"names": names, "license": checkpoint.licence}, frozenset())

@@ -51,7 +51,7 @@ _SHOWN = 4  # names in a refusal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Checkpoint:
+class PtFile:
     """`config` is the net as Ultralytics' YAML describes it, `weights` its state by name, as float32.
 
     `size` is the (width, height) it was trained at, where the file says so.
@@ -65,29 +65,29 @@ class Checkpoint:
     licence: str
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_pt_file(path: Path) -> PtFile:
     """Raise ModelRefused, in one line, for what is no detector of Ultralytics or would run code."""
-    kept = _load(path, imported_names(path))
-    kept = kept if isinstance(kept, dict) else {"model": kept}
-    net = kept.get("ema") or kept.get("model")
+    content = _load(path, imported_names(path))
+    content = content if isinstance(content, dict) else {"model": content}
+    net = content.get("ema") or content.get("model")
     kind = type(net).__name__
     if not isinstance(net, _Shell) or kind not in DETECTORS:
         raise ModelRefused(
             f"{path}: holds {_kind(net)}, where a detector of Ultralytics is expected: only detection models "
             "(task detect) can be used"
         )
-    found = vars(net)
-    config = _checked_config(path, found.get("yaml"))
+    attributes = vars(net)
+    config = _checked_config(path, attributes.get("yaml"))
     weights = dict(_tensors(net))
     if not weights:
         raise ModelRefused(f"{path}: holds no weights: give the best.pt of a finished training")
-    return Checkpoint(
+    return PtFile(
         path,
         config,
         weights,
-        _class_names(path, found.get("names"), config),
-        _trained_size(kept.get("train_args"), found.get("args")),
-        str(kept.get("license") or "AGPL-3.0 (Ultralytics)"),
+        _class_names(path, attributes.get("names"), config),
+        _trained_size(content.get("train_args"), attributes.get("args")),
+        str(content.get("license") or "AGPL-3.0 (Ultralytics)"),
     )
 
 
@@ -194,9 +194,9 @@ def _class_names(path: Path, names: object, config: Mapping[str, Any]) -> tuple[
     return tuple(names)
 
 
-def _trained_size(*found: object) -> tuple[int, int] | None:
+def _trained_size(*candidates: object) -> tuple[int, int] | None:
     """(width, height) from the training's `imgsz`: a number, or [height, width]."""
-    for arguments in found:
+    for arguments in candidates:
         size = (arguments if isinstance(arguments, Mapping) else getattr(arguments, "__dict__", {})).get(
             "imgsz"
         )

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from pipelines.detect.errors import ModelRefused
-from pipelines.detect.torch.pt_file import Checkpoint
+from pipelines.detect.torch.pt_file import PtFile
 
 _own_folder: list[tempfile.TemporaryDirectory[str]] = []  # goes with the process
 
@@ -40,7 +40,7 @@ def ultralytics_tasks() -> Any:
     return tasks
 
 
-def build_net(checkpoint: Checkpoint) -> Any:
+def build_net(checkpoint: PtFile) -> Any:
     """The torch module with its weights, batch norms folded in, in eval mode, answering raw (see raw_answer).
 
     Raises ModelRefused where configuration and weights do not belong together.
@@ -90,7 +90,7 @@ def raw_answer(answer: Any, classes: int) -> tuple[Any, Any]:
     return joined[:, : joined.shape[1] - classes], joined[:, joined.shape[1] - classes :]
 
 
-def _check_layers(checkpoint: Checkpoint, tasks: Any) -> None:
+def _check_layers(checkpoint: PtFile, tasks: Any) -> None:
     """Each layer must be one: the builder would also call any function of that name with arguments of the
     file.
     """

@@ -16,14 +16,14 @@ FORMAT = "streamer actions 1"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Checkpoint:
+class TrainingCheckpoint:
     """`identity` is plain data that says of which run it is; `state` tensors and plain data."""
 
     identity: dict[str, Any]
     state: dict[str, Any]
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+def save_checkpoint(path: Path, checkpoint: TrainingCheckpoint) -> None:
     """Replaces `path` when it is complete. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
@@ -31,7 +31,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     partial.replace(path)
 
 
-def load_checkpoint(path: Path, identity: dict[str, Any] | None = None) -> Checkpoint:
+def load_checkpoint(path: Path, identity: dict[str, Any] | None = None) -> TrainingCheckpoint:
     """Raises DataRefused for a file that is none of ours, is damaged, or is of another run than `identity`.
 
     A checkpoint is a pickle; only tensors and plain data are taken from it, so that none runs code.
@@ -47,7 +47,7 @@ def load_checkpoint(path: Path, identity: dict[str, Any] | None = None) -> Check
         ) from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise DataRefused(f"{path}: no checkpoint of `streamer actions train`: remove it to begin anew")
-    checkpoint = Checkpoint(raw["identity"], raw["state"])
+    checkpoint = TrainingCheckpoint(raw["identity"], raw["state"])
     if identity is not None and checkpoint.identity != identity:
         differ = sorted(k for k in identity if checkpoint.identity.get(k) != identity[k])
         raise DataRefused(

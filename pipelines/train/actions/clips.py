@@ -186,16 +186,16 @@ def embed_clips(
 ) -> ActionData:
     """Every clip through a frozen embedder once. `cache` keeps the values, by `key` and the clip's bytes."""
     heads = heads_of(entries, labels, str(path), scene)
-    found = []
+    sequences = []
     for number, entry in enumerate(entries):
         values = _cached(entry.file, f"{key}-{rate_hz:g}", cache, embed, rate_hz)
         if values.shape[1:] != (size,):
             raise DataRefused(f"{entry.file}: gave values of shape {values.shape}: expected (frames, {size})")
-        found.append(labelled(entry, path, heads, values, rate_hz))
+        sequences.append(labelled(entry, path, heads, values, rate_hz))
         if progress is not None:
             progress(number + 1, len(entries))
     grouped = all(entry.group for entry in entries)
-    return ActionData(kind, size, heads, tuple(found), (), grouped, whole_picture=True)
+    return ActionData(kind, size, heads, tuple(sequences), (), grouped, whole_picture=True)
 
 
 def labelled(
@@ -218,14 +218,14 @@ def _cached(file: Path, key: str, cache: Path | None, embed: EmbedClip, rate_hz:
         digest = hashlib.sha256(file.read_bytes() + key.encode()).hexdigest()[:32]
     except OSError as error:
         raise DataRefused(f"{file}: {error.strerror}: the list names a clip that is not there") from error
-    kept = cache / f"{digest}.npy"
-    if kept.exists():
-        found: Floats = np.load(kept, allow_pickle=False)
-        return found
+    cached = cache / f"{digest}.npy"
+    if cached.exists():
+        stored: Floats = np.load(cached, allow_pickle=False)
+        return stored
     values = embed(read_frames(file, rate_hz))
     cache.mkdir(parents=True, exist_ok=True)
     partial = cache / f".{digest}.npy"
     with partial.open("wb") as out:
         np.save(out, values)
-    partial.replace(kept)
+    partial.replace(cached)
     return values

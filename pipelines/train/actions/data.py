@@ -103,7 +103,7 @@ def one_hot(labels: Sequence[str], names: tuple[str, ...], several: bool, where:
 
 
 def find_heads(
-    columns: dict[str, list[str]], wanted: tuple[str, ...], where: str, first: str = ACTION
+    columns: dict[str, list[str]], order: tuple[str, ...], where: str, first: str = ACTION
 ) -> tuple[HeadTargets, ...]:
     """The heads of label columns: `label` is the `first`, `label.NAME` is NAME."""
     heads = []
@@ -112,9 +112,9 @@ def find_heads(
             continue
         texts = [text for text in columns[column] if text]
         several = any("|" in text for text in texts)
-        found = sorted({word for text in texts for word in (text.split("|") if several else (text,))})
+        distinct = sorted({word for text in texts for word in (text.split("|") if several else (text,))})
         name = first if column == "label" else column.removeprefix("label.")
-        labels = wanted if wanted and column == "label" else tuple(found)
+        labels = order if order and column == "label" else tuple(distinct)
         if len(labels) < 2:
             raise DataRefused(f"{where}: {column} has one label, {', '.join(labels) or 'none'}: two at least")
         heads.append(HeadTargets(name, labels, several))
@@ -249,7 +249,7 @@ def _poses(values: Floats, file: Path) -> Floats:
 def _cut(file: Path, part: _Arrays, head: HeadTargets, named: bool) -> list[LabelledSequence]:
     per_clip = len(part.label) == len(part.length) != len(part.values)
     by_name = next((s for s in SPLITS if s in file.stem.lower()), "") if named else ""
-    found = []
+    sequences = []
     start = 0
     for i, count in enumerate(part.length.tolist()):
         words = [part.label[i]] * count if per_clip else part.label[start : start + count]
@@ -259,9 +259,9 @@ def _cut(file: Path, part: _Arrays, head: HeadTargets, named: bool) -> list[Labe
         targets = one_hot(words, head.labels, head.several, str(file))
         frames = slice(start, start + count)
         times_s = np.arange(count) / part.fps if part.times_s is None else part.times_s[frames]
-        found.append(LabelledSequence(name, group, split, part.values[frames], times_s, (targets,)))
+        sequences.append(LabelledSequence(name, group, split, part.values[frames], times_s, (targets,)))
         start += count
-    return found
+    return sequences
 
 
 # ---- keypoints in .csv: video, frame, JOINT_x, JOINT_y, JOINT_s, …, label

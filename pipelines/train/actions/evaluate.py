@@ -14,7 +14,7 @@ from pipelines.detect.model import sha256_of
 from pipelines.train.actions.clips import embed_clips
 from pipelines.train.actions.data import ActionData, DataRefused
 from pipelines.train.actions.score import AnyScore, judge
-from pipelines.train.actions.sources import Report, Source, inputs_of, open_source
+from pipelines.train.actions.sources import DataSource, Report, inputs_of, open_source
 from pipelines.train.actions.split import part
 from pipelines.train.actions.windows import cut_windows
 from pipelines.values import Floats, Image
@@ -22,7 +22,7 @@ from pipelines.values import Floats, Image
 WHOLE = np.array([[0.0, 0.0, 1.0, 1.0]], np.float32)
 
 
-def evaluate(path: Path, source: Source, split: str, engine: str, report: Report) -> dict[str, AnyScore]:
+def evaluate(path: Path, source: DataSource, split: str, engine: str, report: Report) -> dict[str, AnyScore]:
     """Each head's score by its name on a split of the data, or on "all"; of heads that the data has labels
     for. Raises DataRefused or ModelRefused."""
     model = ActionModel(path, engine=engine, threads=source.threads)
@@ -47,7 +47,7 @@ def evaluate(path: Path, source: Source, split: str, engine: str, report: Report
     return scores
 
 
-def _data(model: ActionModel, source: Source, engine: str, report: Report) -> ActionData:
+def _data(model: ActionModel, source: DataSource, engine: str, report: Report) -> ActionData:
     """With the model's own labels, so that one that it does not know is refused."""
     card = model.card
     labels = source.labels or card.heads[0].labels
@@ -83,7 +83,7 @@ def _check_inputs(model: ActionModel, inputs: tuple[str, ...], asked: tuple[str,
         )
 
 
-def _check_detector(model: ActionModel, source: Source) -> None:
+def _check_detector(model: ActionModel, source: DataSource) -> None:
     """Before hours of embedding: is it the detector that the model was trained with?"""
     embedder, detector = model.card.embedder, source.detector
     if model.card.kind != "features" or embedder is None or not embedder.sha256 or not source.is_clips():

@@ -158,8 +158,8 @@ def _compare(answer: nn.Module, path: Path, examples: Floats) -> None:
         expected = [t.numpy() for t in answer(torch.from_numpy(prepare(card.kind, examples)))]
     for engine in ENGINES:
         heads, weights = ActionModel(path, engine=engine).classify(examples)
-        found = [*heads, weights]
-        _check(engine, path, max(float(np.abs(a - b).max()) for a, b in zip(found, expected, strict=True)))
+        outputs = [*heads, weights]
+        _check(engine, path, max(float(np.abs(a - b).max()) for a, b in zip(outputs, expected, strict=True)))
 
 
 def _check(engine: str, path: Path, difference: float) -> None:

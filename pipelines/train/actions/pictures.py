@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.train.actions.score import Score
 from pipelines.train.actions.train import Epoch
 
-SHOWN = 40  # labels with a number in each cell; more are colours alone
+MAX_NUMBERED_LABELS = 40  # labels with a number in each cell; more are colours alone
 
 
 def draw_curves(path: Path, history: Sequence[Epoch]) -> None:
@@ -39,7 +39,7 @@ def draw_confusion(path: Path, score: Score) -> None:
     axes.set_xticks(range(n), score.labels, rotation=90)
     axes.set_yticks(range(n), score.labels)
     axes.set(xlabel="said", ylabel="true", title=f"accuracy {score.accuracy:.1%} of {score.n}")
-    if n <= SHOWN:
+    if n <= MAX_NUMBERED_LABELS:
         for row in range(n):
             for column in range(n):
                 if score.confusion[row, column]:

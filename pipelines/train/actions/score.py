@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -208,15 +207,3 @@ def thresholds(probabilities: Floats, targets: Floats) -> tuple[float, ...]:
         best = [t for *merit, t in tried if tuple(merit) == max(row[:2] for row in tried)]
         chosen.append(best[len(best) // 2])
     return tuple(chosen)
-
-
-def match_events(
-    found_s: Sequence[tuple[float, float]], true_s: Sequence[tuple[float, float]], slack_s: float = 0.5
-) -> tuple[int, int]:
-    """(true events that were found, found ones that meet no true event). Each by overlap, with `slack_s`."""
-
-    def meet(a: tuple[float, float], b: tuple[float, float]) -> bool:
-        return a[0] <= b[1] + slack_s and b[0] <= a[1] + slack_s
-
-    hits = sum(any(meet(f, t) for f in found_s) for t in true_s)
-    return hits, sum(not any(meet(f, t) for t in true_s) for f in found_s)

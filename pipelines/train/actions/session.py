@@ -16,14 +16,14 @@ from pipelines.actions.backbones import create_backbone
 from pipelines.actions.card import EmbedderCard
 from pipelines.actions.model import ActionNet, NetConfig
 from pipelines.train.actions import train as actions_train
-from pipelines.train.actions.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from pipelines.train.actions.checkpoint import TrainingCheckpoint, load_checkpoint, save_checkpoint
 from pipelines.train.actions.crops import CropActionNet, read_crops
 from pipelines.train.actions.data import ActionData, DataRefused, HeadTargets
 from pipelines.train.actions.export import export
 from pipelines.train.actions.pictures import draw_confusion, draw_curves
 from pipelines.train.actions.score import AnyScore, Score, judge
 from pipelines.train.actions.settings import TrainSettings
-from pipelines.train.actions.sources import Source, open_source
+from pipelines.train.actions.sources import DataSource, open_source
 from pipelines.train.actions.split import fold_of, hold_back, part
 from pipelines.train.actions.train import Progress, Trained, cut, train
 from pipelines.values import Image
@@ -67,7 +67,7 @@ class Opened:
 
 
 def open_data(
-    source: Source, settings: TrainSettings, backbone: BackboneChoice | None, report: Report
+    source: DataSource, settings: TrainSettings, backbone: BackboneChoice | None, report: Report
 ) -> Opened:
     """Read `source`; clips become numbers of frames for a backbone, or values of a detector's maps."""
     if backbone is None:
@@ -96,7 +96,7 @@ def fit(
 ) -> Trained:
     """Train on all but the test part. A given `val` part is held back, else a share of the groups.
 
-    A ridge reader holds groups back in turn by itself. With `refit` a second net learns from all of it, with
+    A ridge probe holds groups back in turn by itself. With `refit` a second net learns from all of it, with
     the thresholds and the temperature of the first.
     """
     data = opened.data
@@ -129,11 +129,13 @@ def test_heads(trained: Trained, data: ActionData) -> dict[str, AnyScore]:
     """Each head's score by its name, the first one's first."""
     windows = cut(data, trained.settings)
     logits, _ = actions_train.predict(trained.net, windows)
-    found = {}
+    scores = {}
     for i, head in enumerate(data.heads):
-        sure = actions_train.to_probabilities(logits[i] / trained.temperatures[i], head.several)
-        found[head.name] = judge(head.labels, head.several, sure, windows.targets[i], windows.sequence)
-    return found
+        probabilities = actions_train.to_probabilities(logits[i] / trained.temperatures[i], head.several)
+        scores[head.name] = judge(
+            head.labels, head.several, probabilities, windows.targets[i], windows.sequence
+        )
+    return scores
 
 
 def cross_validate(
@@ -225,15 +227,15 @@ def save_model(path: Path, opened: Opened, trained: Trained) -> None:
         "temperatures": trained.temperatures,
         "thresholds": [list(t) for t in trained.thresholds],
     }
-    save_checkpoint(path, Checkpoint({"model": True}, state))
+    save_checkpoint(path, TrainingCheckpoint({"model": True}, state))
 
 
 def load_model(path: Path) -> tuple[Opened, Trained]:
     """What save_model() wrote. Raises DataRefused for anything else."""
-    found = load_checkpoint(path)
-    if found.identity != {"model": True}:
+    checkpoint = load_checkpoint(path)
+    if checkpoint.identity != {"model": True}:
         raise DataRefused(f"{path}: a checkpoint of a run, not a trained model: give {MODEL} of its folder")
-    state = found.state
+    state = checkpoint.state
     try:
         settings = TrainSettings.from_json(state["settings"])
         config = NetConfig.from_json(state["config"])

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from pipelines.actions.inputs import Kind
-from pipelines.actions.model import Head, NetConfig, Temporal
+from pipelines.actions.model import ActionHead, NetConfig, Temporal
 from pipelines.actions.windows import MIN_FILL
 from pipelines.skeleton import Skeleton
 from pipelines.train.actions.augment import AugmentSettings
@@ -56,7 +56,7 @@ class TrainSettings:
         return cls(**{**data, "augment": AugmentSettings(**data["augment"])})
 
     def net(self, data: ActionData) -> NetConfig:
-        heads = tuple(Head(h.name, h.labels, "sigmoid" if h.several else "softmax") for h in data.heads)
+        heads = tuple(ActionHead(h.name, h.labels, "sigmoid" if h.several else "softmax") for h in data.heads)
         mirrored: tuple[int, ...] = ()
         if data.kind == "pose" and data.joints and self.augment.flip:
             mirrored = Skeleton(data.joints).mirrored()

@@ -28,7 +28,7 @@ MADE_TRACKS, MADE_SEED = 2000, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DataSource:
     """DATA and how to read it. `detector`: the ONNX file whose maps embed clips; `cache`: where embedded
     clips are kept. `inputs`: what a frame's values are, of INPUTS; none: the detector's maps. `scene`: single
     pictures are classified."""
@@ -66,7 +66,7 @@ class Source:
 
 
 def open_source(
-    source: Source, rate_hz: float | None, report: Report
+    source: DataSource, rate_hz: float | None, report: Report
 ) -> tuple[ActionData, EmbedderCard | None]:
     """The data, and for clips the card of their embedder. Raises DataRefused or ModelRefused."""
     if str(source.path) == MADE:
@@ -89,7 +89,7 @@ def inputs_of(card: EmbedderCard) -> tuple[str, ...]:
     return tuple(name for name in (maps, FLOW * card.flow, PEOPLE * card.people) if name)
 
 
-def _embedded(source: Source, rate_hz: float, report: Report) -> tuple[ActionData, EmbedderCard]:
+def _embedded(source: DataSource, rate_hz: float, report: Report) -> tuple[ActionData, EmbedderCard]:
     embedder = _embedder(source)
     card = embedder.card
     more = "-still" * card.still + "-flow" * card.flow + "-people" * card.people
@@ -109,7 +109,7 @@ def _embedded(source: Source, rate_hz: float, report: Report) -> tuple[ActionDat
     return replace(data, parts=embedder.parts), card
 
 
-def _embedder(source: Source) -> FullFrameEmbedder:
+def _embedder(source: DataSource) -> FullFrameEmbedder:
     inputs = source.inputs or (MAPS,)
     check_inputs(source)
     detector = source.detector if set(inputs) != {FLOW} else None
@@ -130,7 +130,7 @@ def _embedder(source: Source) -> FullFrameEmbedder:
     )
 
 
-def check_inputs(source: Source) -> None:
+def check_inputs(source: DataSource) -> None:
     """Raise DataRefused for inputs that are not known, or do not go together."""
     if strange := [name for name in source.inputs if name not in INPUTS]:
         raise DataRefused(f"--inputs {strange[0][:40]!r}: give some of {', '.join(INPUTS)}, with commas")

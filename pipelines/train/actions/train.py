@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pipelines.actions.model import ActionNet
 from pipelines.skeleton import Skeleton
 from pipelines.train.actions.augment import Augment, mix
-from pipelines.train.actions.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from pipelines.train.actions.checkpoint import TrainingCheckpoint, load_checkpoint, save_checkpoint
 from pipelines.train.actions.data import ActionData, DataRefused, HeadTargets
 from pipelines.train.actions.ridge import solve
 from pipelines.train.actions.score import (
@@ -266,8 +266,8 @@ class _Run:
             "weights": sorted(self.net.state_dict()),
         }
 
-    def state(self) -> Checkpoint:
-        return Checkpoint(
+    def state(self) -> TrainingCheckpoint:
+        return TrainingCheckpoint(
             self.identity(),
             {
                 "net": self.net.state_dict(),
@@ -283,7 +283,7 @@ class _Run:
             },
         )
 
-    def resume(self, checkpoint: Checkpoint) -> None:
+    def resume(self, checkpoint: TrainingCheckpoint) -> None:
         state = checkpoint.state
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])

@@ -39,7 +39,7 @@ class Recipe:
     tile_zoom: tuple[float, float] = (0.25, 1.3)
 
 
-class Sample(NamedTuple):
+class TrainingSample(NamedTuple):
     """A picture (S, S, 3) uint8 BGR, its labels in its pixels, and the picture before colours and quality
     were changed: what a teacher is shown."""
 
@@ -62,7 +62,7 @@ class Augmenter:
         self._data, self._cutouts, self._recipe, self._seed = data, cutouts, recipe, seed
         self._sums = np.cumsum(data.chances(without))
 
-    def sample(self, number: int, size: int) -> Sample:
+    def sample(self, number: int, size: int) -> TrainingSample:
         random = np.random.default_rng((self._seed, number))
         mosaic = random.random() < self._recipe.mosaic
         image, labels = self._mosaic(random, size) if mosaic else self._single(random, size)
@@ -75,7 +75,7 @@ class Augmenter:
         image = recolour(image, random)
         if random.random() < self._recipe.degrade:
             image = degrade(image, random)
-        return Sample(np.ascontiguousarray(image), labels, clean)
+        return TrainingSample(np.ascontiguousarray(image), labels, clean)
 
     def _pick(self, random: Random) -> tuple[Image, Labelled]:
         i = min(int(np.searchsorted(self._sums, random.random())), len(self._data) - 1)

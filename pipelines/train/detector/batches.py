@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from pipelines.train.detector.augment import Augmenter, Sample
+from pipelines.train.detector.augment import Augmenter, TrainingSample
 from pipelines.train.detector.distillation import Teacher, no_answers
 from pipelines.train.detector.loss import BatchLabels
 from pipelines.values import Floats
@@ -63,7 +63,7 @@ def batches(
         yield pictures, BatchLabels(*truth)
 
 
-def collate(samples: list[Sample], teacher: Teacher | None = None) -> Arrays:
+def collate(samples: list[TrainingSample], teacher: Teacher | None = None) -> Arrays:
     """Pictures (B, 3, S, S) uint8 RGB, then the arrays of a BatchLabels."""
     stack = np.stack([sample.image[..., ::-1].transpose(2, 0, 1) for sample in samples])
     objects = [sample.labels.objects() for sample in samples]
@@ -89,7 +89,7 @@ def collate(samples: list[Sample], teacher: Teacher | None = None) -> Arrays:
     return tuple(torch.from_numpy(array) for array in arrays)
 
 
-def _ask(teacher: Teacher, samples: list[Sample]) -> tuple[Floats, Floats]:
+def _ask(teacher: Teacher, samples: list[TrainingSample]) -> tuple[Floats, Floats]:
     """(B, classes, cells) scores and (B, cells, 4) boxes."""
     answers = [teacher.answer(sample.clean) for sample in samples]
     return np.stack([a.scores for a in answers]), np.stack([a.boxes for a in answers])

@@ -24,7 +24,6 @@ from pipelines.values import Floats, Image, Ints
 
 CLASSES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
 SIDE = 480  # pixels of a stored picture's longer side at most
-ALL_CLASSES = (1 << len(CLASSES)) - 1
 VERSION = 1
 
 

@@ -40,7 +40,7 @@ from pipelines.train.detector.pseudo_labels import GROUP_OF, GROUPS
 from pipelines.train.detector.yolo_text import read_stills
 from pipelines.values import Floats, Frame, Image, Ints, Stamp
 
-LOW = 0.02  # scores from which average precision is measured
+MIN_AP_SCORE = 0.02  # scores from which average precision is measured
 SIDE_SCORE = 0.3  # threshold of models without a card
 PETS, PETS_TRUTH = "videos/pets09-s2l1.avi", "mot/MOT15/PETS09-S2L1/gt.txt"
 PETS_SCALE, PETS_EVERY = 0.625, 10  # of the truth to the clip; frames
@@ -55,7 +55,7 @@ POOLED = {"coco128_train": "coco128", "coco128_val": "coco128"}  # reported as o
 TUNING = ("coco128_train", "coco128_val", "pennfudan")  # sets on which a threshold is chosen
 
 
-class Found:
+class ImageDetections:
     """What a model sees in one picture: boxes (N, 4) in pixels, scores (N,), class ids of CLASSES (N,)."""
 
     def __init__(self, detector: Detector, image: Image) -> None:
@@ -86,23 +86,23 @@ def stills(detector: Detector, corpus: Path, show: bool) -> dict[str, dict[str, 
         parts: dict[str, list[Matched]] = {}
         pictures = list(read_stills(corpus / "images" / set_name))
         for _, image, truth in track(pictures, set_name, disable=not show):
-            found = Found(detector, image)
+            detected = ImageDetections(detector, image)
             for name in names:
                 spans = {name: (0.0, np.inf)}
                 if name in GROUPS:
                     spans |= {f"{name}/{size}": limits for size, limits in SIZES.items()}
                 for key, limits in spans.items():
-                    parts.setdefault(key, []).append(one(name, found, truth, limits))
+                    parts.setdefault(key, []).append(one(name, detected, truth, limits))
         pool = POOLED.get(set_name, set_name)
         before = result.get(pool, {})
         result[pool] = {key: before.get(key, []) + parts.get(key, []) for key in {**before, **parts}}
     return result
 
 
-def one(name: str, found: Found, truth: Labelled, limits: tuple[float, float]) -> Matched:
+def one(name: str, detected: ImageDetections, truth: Labelled, limits: tuple[float, float]) -> Matched:
     """One picture, one group or class, one span of sizes."""
-    mine, true = rows_of(name, found.ids), rows_of(name, truth.classes)
-    return match(found.boxes[mine], found.scores[mine], truth.boxes[true], limits)
+    mine, true = rows_of(name, detected.ids), rows_of(name, truth.classes)
+    return match(detected.boxes[mine], detected.scores[mine], truth.boxes[true], limits)
 
 
 def pets(detector: Detector, corpus: Path) -> list[Matched]:
@@ -112,10 +112,10 @@ def pets(detector: Detector, corpus: Path) -> list[Matched]:
     for index, image in enumerate(frames(corpus / PETS)):
         if index % PETS_EVERY:
             continue
-        found = Found(detector, image)
-        mine = found.ids == 0
+        detected = ImageDetections(detector, image)
+        mine = detected.ids == 0
         true = (truth.boxes_xyxy[truth.frames == index + 1] * PETS_SCALE).astype(np.float32)
-        parts.append(match(found.boxes[mine], found.scores[mine], true))
+        parts.append(match(detected.boxes[mine], detected.scores[mine], true))
     return parts
 
 
@@ -126,7 +126,7 @@ def measure(path: Path, corpus: Path, threads: int, show: bool) -> dict[str, Any
         if path.with_suffix(".yaml").exists()
         else ModelCard(score=SIDE_SCORE)
     )
-    detector = create_detector("openvino", path, threads=threads, score=LOW, sidecar=card)
+    detector = create_detector("openvino", path, threads=threads, score=MIN_AP_SCORE, sidecar=card)
     sets = stills(detector, corpus, show)
     tuned = {POOLED.get(s, s) for s in TUNING}
     tuning = [part for name in tuned for part in sets[name]["person"]]

@@ -30,7 +30,7 @@ from pipelines.train.detector.net import DetectorNet
 from pipelines.train.detector.state import CheckpointError, load_average
 
 OPSET = 17
-SMALL = 64  # numbers: a tensor below this stays float32
+MIN_INT8_NUMBERS = 64  # numbers: a tensor below this stays float32
 LICENCE = "Apache-2.0"
 
 
@@ -109,7 +109,7 @@ def store_half(model: Any) -> None:
     casts = []
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < SMALL or np.abs(values).max() > 6e4:
+        if values.dtype != np.float32 or values.size < MIN_INT8_NUMBERS or np.abs(values).max() > 6e4:
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
@@ -139,7 +139,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx")
     parser.add_argument("--size", type=int, default=416, help="side in pixels (default: 416)")
     parser.add_argument("--score", type=float, default=0.3, help="threshold of the card (default: 0.3)")
-    parser.add_argument("--low-score", type=float, help="from here on boxes are weak: tracks go on with them")
+    parser.add_argument(
+        "--low-score", type=float, help="from here on boxes are low ones: tracks go on with them"
+    )
     parser.add_argument("--quiet", action="store_true", help="do not print the file's path and size")
     options = parser.parse_args(words)
     try:

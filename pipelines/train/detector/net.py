@@ -55,7 +55,7 @@ def conv(inner: int, outer: int, kernel: int = 3, stride: int = 1) -> nn.Sequent
     )
 
 
-class Block(nn.Module):
+class CrossStageBlock(nn.Module):
     """Splits in two halves, passes one through `depth` residual pairs, and joins every step."""
 
     def __init__(self, inner: int, outer: int, depth: int, residual: bool = True) -> None:
@@ -103,13 +103,14 @@ class DetectorNet(nn.Module):
         w, d, n, h = s.widths, s.depths, s.neck, s.head
         self.stem = conv(3, w[0], 3, 2)
         self.stages = nn.ModuleList(
-            nn.Sequential(conv(w[i], w[i + 1], 3, 2), Block(w[i + 1], w[i + 1], d[i])) for i in range(4)
+            nn.Sequential(conv(w[i], w[i + 1], 3, 2), CrossStageBlock(w[i + 1], w[i + 1], d[i]))
+            for i in range(4)
         )
         self.pooling = Pooling(w[4])
         self.lateral = nn.ModuleList(conv(width, n, 1) for width in w[2:])
-        self.down_path = nn.ModuleList(Block(2 * n, n, s.neck_depth, False) for _ in range(2))
+        self.down_path = nn.ModuleList(CrossStageBlock(2 * n, n, s.neck_depth, False) for _ in range(2))
         self.shrink = nn.ModuleList(conv(n, n, 3, 2) for _ in range(2))
-        self.up_path = nn.ModuleList(Block(2 * n, n, s.neck_depth, False) for _ in range(2))
+        self.up_path = nn.ModuleList(CrossStageBlock(2 * n, n, s.neck_depth, False) for _ in range(2))
         self.classes = nn.ModuleList(nn.Sequential(conv(n, h), nn.Conv2d(h, s.classes, 1)) for _ in STRIDES)
         self.distances = nn.ModuleList(nn.Sequential(conv(n, h), nn.Conv2d(h, 4 * BINS, 1)) for _ in STRIDES)
         self._initialise()

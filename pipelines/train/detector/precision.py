@@ -71,9 +71,9 @@ def average_precision(parts: Sequence[Matched]) -> float:
     if not len(scores):
         return 0.0
     hits = hits[np.argsort(-scores, kind="stable")]
-    found = np.cumsum(hits)
-    precision = np.maximum.accumulate((found / np.arange(1, len(hits) + 1))[::-1])[::-1]
-    where = np.searchsorted(found / true, RECALLS, side="left")
+    true_positives = np.cumsum(hits)
+    precision = np.maximum.accumulate((true_positives / np.arange(1, len(hits) + 1))[::-1])[::-1]
+    where = np.searchsorted(true_positives / true, RECALLS, side="left")
     return float(np.where(where < len(hits), precision[np.minimum(where, len(hits) - 1)], 0.0).mean())
 
 

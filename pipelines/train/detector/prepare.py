@@ -32,7 +32,7 @@ MAX_CUT = 4  # cut-outs from one picture
 CLIP_CUTS_EVERY = 4  # frames: neighbours in a clip show the same
 
 
-class Entry(NamedTuple):
+class DatasetEntry(NamedTuple):
     """One picture of a set on its way into the data set; `cuts`: whether objects are cut out of it."""
 
     set_name: str
@@ -55,7 +55,9 @@ class Ensemble:
         return complete(labels, objects, areas, trusted, whole)
 
 
-def entries(recipe: DataRecipe, ensemble: Ensemble | None, options: argparse.Namespace) -> Iterator[Entry]:
+def entries(
+    recipe: DataRecipe, ensemble: Ensemble | None, options: argparse.Namespace
+) -> Iterator[DatasetEntry]:
     """Every picture of the recipe. Raises DatasetError where a set is missing."""
     for stills in recipe.stills:
         yield from still_entries(stills, ensemble, options.stills / stills.name)
@@ -67,13 +69,13 @@ def entries(recipe: DataRecipe, ensemble: Ensemble | None, options: argparse.Nam
             labels = ensemble.complete(image, Labelled.of(), frozenset(), False)
             if clip.doubted:
                 labels = labels.joined(everywhere(image, bits_of(sorted(class_ids(clip.doubted)))))
-            yield Entry(clip.name, clip.weight, image, labels, number % CLIP_CUTS_EVERY == 0)
+            yield DatasetEntry(clip.name, clip.weight, image, labels, number % CLIP_CUTS_EVERY == 0)
     if recipe.drawn is not None and options.drawn is not None:
         for _, image, labels in read_stills(options.drawn):
-            yield Entry("drawn", recipe.drawn.weight, image, labels, False)
+            yield DatasetEntry("drawn", recipe.drawn.weight, image, labels, False)
 
 
-def still_entries(stills: Stills, ensemble: Ensemble | None, folder: Path) -> Iterator[Entry]:
+def still_entries(stills: Stills, ensemble: Ensemble | None, folder: Path) -> Iterator[DatasetEntry]:
     trusted = class_ids(stills.labelled)
     unknown = bits_of(sorted(set(range(len(CLASSES))) - trusted))
     for _, image, given in read_stills(folder):
@@ -83,7 +85,7 @@ def still_entries(stills: Stills, ensemble: Ensemble | None, folder: Path) -> It
             labels = given.joined(everywhere(image, unknown))
         else:
             labels = given
-        yield Entry(stills.name, stills.weight, image, labels, True)
+        yield DatasetEntry(stills.name, stills.weight, image, labels, True)
 
 
 def everywhere(image: Image, bits: int) -> Labelled:
@@ -103,7 +105,7 @@ def frames(path: Path) -> Iterator[Image]:
     capture.release()
 
 
-def cuts_of(entry: Entry) -> Iterator[tuple[Image, int]]:
+def cuts_of(entry: DatasetEntry) -> Iterator[tuple[Image, int]]:
     """(BGRA, class) of the objects in a picture that can be cut out along their outline."""
     labels = entry.labels
     rows = worth_cutting(labels, entry.image.shape[1], entry.image.shape[0])

@@ -33,7 +33,7 @@ class _Part(BaseModel):
     source: str = Field(min_length=1)
 
 
-class Teacher(_Part):
+class TeacherModel(_Part):
     name: str
 
 
@@ -45,7 +45,7 @@ class Clip(_Part):
     doubted: Names = ()
 
 
-class Drawn(_Part):
+class DrawnScenes(_Part):
     weight: float = Field(gt=0.0)
 
 
@@ -63,10 +63,10 @@ class DataRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    teachers: tuple[Teacher, ...] = ()
+    teachers: tuple[TeacherModel, ...] = ()
     stills: tuple[Stills, ...] = ()
     clips: tuple[Clip, ...] = ()
-    drawn: Drawn | None = None
+    drawn: DrawnScenes | None = None
 
 
 def read_recipe(path: Path) -> DataRecipe:

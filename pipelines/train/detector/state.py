@@ -23,7 +23,7 @@ class CheckpointError(ValueError):
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """`samples` pictures seen, `steps` of the optimiser, `elapsed_s` of training; `history`: the curves."""
 
     net: DetectorNet
@@ -35,7 +35,7 @@ class Run:
     history: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
-    def start(cls, settings: NetSettings, rate: float, decay: float, device: str) -> Run:
+    def start(cls, settings: NetSettings, rate: float, decay: float, device: str) -> TrainingRun:
         net = DetectorNet(settings).to(device, memory_format=torch.channels_last)
         average = copy.deepcopy(net).eval().requires_grad_(False)
         return cls(net, average, optimiser_for(net, rate, decay))

@@ -29,14 +29,14 @@ from pipelines.train.detector.dataset import CLASSES, Dataset, DatasetError
 from pipelines.train.detector.loss import BatchLabels, Losses, detection_loss
 from pipelines.train.detector.net import NetSettings
 from pipelines.train.detector.schedule import PLAIN, Schedule, parse_sizes
-from pipelines.train.detector.state import CheckpointError, Run, read_checkpoint, take_weights
+from pipelines.train.detector.state import CheckpointError, TrainingRun, read_checkpoint, take_weights
 
 SAVE_EVERY_S = 180.0
 CLIP_NORM = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """What does not change during a run. `hours` 0: by `steps`."""
 
     data: Path
@@ -54,11 +54,11 @@ class Plan:
     without: tuple[str, ...]
     recipe: Recipe
 
-    def progress(self, run: Run) -> float:
+    def progress(self, run: TrainingRun) -> float:
         return run.elapsed_s / (self.hours * 3600) if self.hours else run.steps / self.steps
 
 
-def train(plan: Plan, run: Run, show: Progress) -> None:
+def train(plan: TrainingPlan, run: TrainingRun, show: Progress) -> None:
     """Until the plan's end; saves as it goes. Raises DatasetError; FloatingPointError if the loss is lost."""
     data = Dataset(plan.data)
     path = plan.data / "cutouts.npz"
@@ -92,7 +92,7 @@ def train(plan: Plan, run: Run, show: Progress) -> None:
 
 
 def train_chunk(
-    plan: Plan, run: Run, source: Iterator[tuple[Tensor, BatchLabels]], size: int
+    plan: TrainingPlan, run: TrainingRun, source: Iterator[tuple[Tensor, BatchLabels]], size: int
 ) -> dict[str, float]:
     """One row of the curves: mean losses of the chunk."""
     sums = torch.zeros(3)
@@ -129,7 +129,9 @@ def train_chunk(
     }
 
 
-def step(plan: Plan, run: Run, pictures: Tensor, truth: BatchLabels, rate: float, size: int) -> Losses:
+def step(
+    plan: TrainingPlan, run: TrainingRun, pictures: Tensor, truth: BatchLabels, rate: float, size: int
+) -> Losses:
     for group in run.optimiser.param_groups:
         group["lr"] = rate
     device = torch.device(plan.device)
@@ -145,7 +147,7 @@ def step(plan: Plan, run: Run, pictures: Tensor, truth: BatchLabels, rate: float
     return losses
 
 
-def save(plan: Plan, run: Run) -> None:
+def save(plan: TrainingPlan, run: TrainingRun) -> None:
     run.save(plan.out / "last.pt")
     if not run.history:
         return
@@ -186,9 +188,9 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def plan_of(options: argparse.Namespace) -> Plan:
+def plan_of(options: argparse.Namespace) -> TrainingPlan:
     """Raises ValueError for sizes that are none."""
-    return Plan(
+    return TrainingPlan(
         data=options.data,
         out=options.out,
         schedule=Schedule(options.rate, parse_sizes(options.sizes)),
@@ -206,13 +208,13 @@ def plan_of(options: argparse.Namespace) -> Plan:
     )
 
 
-def begin(plan: Plan, resume: bool, init: Path | None) -> Run:
+def begin(plan: TrainingPlan, resume: bool, init: Path | None) -> TrainingRun:
     """Raises CheckpointError where there is nothing to start from."""
     torch.manual_seed(plan.seed)
     settings = NetSettings(classes=len(CLASSES))
     if init is not None:  # a net of other sizes, such as the file in the package, goes on as it is
         settings = NetSettings.from_json(read_checkpoint(init)["settings"])
-    run = Run.start(settings, plan.schedule.rate, plan.decay, plan.device)
+    run = TrainingRun.start(settings, plan.schedule.rate, plan.decay, plan.device)
     last = plan.out / "last.pt"
     if resume:
         run.restore(last)

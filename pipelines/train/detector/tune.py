@@ -26,7 +26,7 @@ from pipelines.train.detector import export
 from pipelines.train.detector import train as detector
 from pipelines.train.detector.dataset import Dataset, DatasetError
 from pipelines.train.detector.net import DetectorNet, NetSettings
-from pipelines.train.detector.state import CheckpointError, Run
+from pipelines.train.detector.state import CheckpointError, TrainingRun
 from pipelines.values import Image
 
 SETTLED_BY = 48  # pictures whose activations the normalisations are set by
@@ -174,7 +174,7 @@ def begin(model: Path, data: Path, out: Path, size: int, seed: int) -> Path:
     """OUT/init.pt, from which detector.py can start. Raises CheckpointError, DatasetError."""
     net, biases = net_of_onnx(model)
     settle(net, biases, pictures_of(Dataset(data), size, seed))
-    run = Run.start(net.settings, RATE, 0.05, "cpu")
+    run = TrainingRun.start(net.settings, RATE, 0.05, "cpu")
     run.net.load_state_dict(net.state_dict())
     run.average.load_state_dict(net.state_dict())
     out.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ from streamer.logs import redact
 from streamer.models.catalogue import CATALOGUE, PublicModel, Recorded, by_hand, public_model
 from streamer.models.download import Downloaded, Limits, check_url, download, is_url
 from streamer.models.export import export_to_onnx
-from streamer.models.installed import SUFFIXES, Installed, check_digest
+from streamer.models.model_handle import SUFFIXES, ModelHandle, check_digest
 from streamer.models.store import ModelStore, check_free, name_from
 
 MEGABYTE = 1_000_000
@@ -162,7 +162,7 @@ def install(
     sidecar: Path | None,
     as_default: bool,
     first_is_default: bool = True,
-) -> Installed:
+) -> ModelHandle:
     added = models.add(file, name, sha256=sha256, sidecar=sidecar, first_is_default=first_is_default)
     if as_default:
         models.set_default(added.name)
@@ -170,7 +170,7 @@ def install(
     return added
 
 
-def report(added: Installed) -> None:
+def report(added: ModelHandle) -> None:
     click.echo(f"added {added.name}: head {added.card.head}, SHA-256 {added.card.sha256}")
     click.echo(f"counts {groups_of(added)}; to change that, edit {added.path.with_suffix('.yaml')}")
     for note in added.notes():

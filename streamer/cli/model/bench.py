@@ -19,8 +19,8 @@ from streamer.cli.stream_option import stream_option
 from streamer.config.store import ConfigStore
 from streamer.errors import ModelError
 from streamer.models.benchmark import DECODE_CORES, SPARE, Timing, bench, variants
-from streamer.models.installed import RESERVED
 from streamer.models.labelled_images import CLIPS
+from streamer.models.model_handle import RESERVED
 from streamer.models.sample_frames import SCENE, samples
 from streamer.models.store import ModelStore
 from streamer.sources.urls import is_generated

@@ -23,15 +23,15 @@ from streamer.errors import ConfigError, ModelError
 from streamer.models.agreement import detect_all
 from streamer.models.collect_images import (
     MAX_WIDTH,
-    Taken,
+    CollectedImage,
     from_snapshots,
     from_source,
     write_classes,
     write_draft,
     write_picture,
 )
-from streamer.models.installed import open_detector
-from streamer.models.sample_frames import Sample, clip_source, shrunk
+from streamer.models.model_handle import open_detector
+from streamer.models.sample_frames import SampleFrame, clip_source, shrunk
 from streamer.sources.urls import is_generated
 
 
@@ -77,7 +77,7 @@ def collect(
         for taken in itertools.islice(_pictures(store, config, camera, (what, stream), every), count):
             path = write_picture(folder, taken)
             if detector is not None:
-                (found,) = detect_all(detector, [Sample(shrunk(taken.image), label, 0.0)])
+                (found,) = detect_all(detector, [SampleFrame(shrunk(taken.image), label, 0.0)])
                 write_draft(folder, path.stem, found, detector.labels, CLASSES)
             written += 1
             counted(1)
@@ -91,7 +91,7 @@ def _drafter(store: ConfigStore, wanted: str | None) -> Detector:
     detector = open_detector(engine, chosen)
     seen = detector.labels.names
     if not any(find(name, CLASSES) for name in seen):
-        who = chosen.shown if chosen is not None else "motion"
+        who = chosen.display_name if chosen is not None else "motion"
         raise ModelError(
             f"{who} sees {', '.join(seen[:6])}, and labels are of {', '.join(CLASSES)}: all "
             "drafts would be empty; give another, such as --model default"
@@ -118,7 +118,7 @@ def _pictures(
     camera: CameraConfig | None,
     clip: tuple[str, int | None],
     every_s: float,
-) -> Iterator[Taken]:
+) -> Iterator[CollectedImage]:
     """Of the camera, or of a clip's stream."""
     if camera is None or config is None:
         what, stream = clip

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from streamer.config.store import ConfigStore
 from streamer.errors import ModelError, StorageError
-from streamer.models.installed import MOTION, PACKAGED, Installed
+from streamer.models.model_handle import MOTION, PACKAGED, ModelHandle
 from streamer.models.store import Listed, ModelStore
 
 WHEN_TAKEN = "a running daemon takes it when its inference workers start again"
@@ -64,16 +64,16 @@ def _print_table(known: list[Listed]) -> None:
     for item in known:
         name = f"{item.name} (in the package)" if item.in_package else item.name
         row = [name, "yes" if item.default else ""]
-        if item.installed is not None:
-            card = item.installed.card
-            row += [card.head or "?", groups_of(item.installed), card.licence or "?", card.sha256[:12]]
+        if item.handle is not None:
+            card = item.handle.card
+            row += [card.head or "?", groups_of(item.handle), card.licence or "?", card.sha256[:12]]
         if item.problem:
             row[5:] = [*(["?"] * (5 - len(row))), "cannot be used"]
         table.add_row(*row)
     Console(highlight=False).print(table)
 
 
-def groups_of(item: Installed) -> str:
+def groups_of(item: ModelHandle) -> str:
     groups = list(dict.fromkeys(item.card.classes.values()))
     rest = len(groups) - SHOWN_CLASSES
     return ", ".join(groups[:SHOWN_CLASSES]) + (f" and {rest} more" if rest > 0 else "")
@@ -81,8 +81,8 @@ def groups_of(item: Installed) -> str:
 
 def _as_json(item: Listed) -> dict[str, Any]:
     told = {"name": item.name, "default": item.default, "in_package": item.in_package}
-    if item.installed is not None:
-        told |= {"path": str(item.installed.path), **item.installed.card.model_dump(mode="json")}
+    if item.handle is not None:
+        told |= {"path": str(item.handle.path), **item.handle.card.model_dump(mode="json")}
     return {**told, "problem": item.problem}
 
 

@@ -17,7 +17,7 @@ from streamer.cli.stream_option import stream_option
 from streamer.config.store import ConfigStore
 from streamer.errors import GateNotMet, ModelError
 from streamer.models.agreement import Agreement
-from streamer.models.installed import write_card
+from streamer.models.model_handle import write_card
 from streamer.models.quantize import Quantized, quantize
 from streamer.models.sample_frames import samples
 

@@ -20,10 +20,10 @@ from streamer.config.store import ConfigStore
 from streamer.errors import GateNotMet, ModelError
 from streamer.models.agreement import Agreement
 from streamer.models.camera_check import pipeline_of
-from streamer.models.fine_tune import FEWEST_TO_CHOOSE, Split, Tuned, card_after, hold_out, tune
-from streamer.models.installed import PACKAGED, Installed, write_card
+from streamer.models.fine_tune import MIN_BOXES_TO_CHOOSE, Split, Tuned, card_after, hold_out, tune
 from streamer.models.label_formats import Labelling, read_labels
 from streamer.models.labelled_images import LabelledPicture, pictures_of_camera, read_pictures
+from streamer.models.model_handle import PACKAGED, ModelHandle, write_card
 from streamer.models.store import ModelStore
 
 
@@ -68,7 +68,7 @@ def tune_command(
     labels = read_labels(labels_path, CLASSES)
     split = hold_out(_pictures(cameras, paths, labels, labels_path, stream))
     if not as_json:
-        click.echo(f"{chosen.shown} goes on: {_split_line(split)}")
+        click.echo(f"{chosen.display_name} goes on: {_split_line(split)}")
     rivals = _rivals(models, chosen, cameras, as_default)
     with tempfile.TemporaryDirectory(prefix="streamer-tune-") as folder:
         done = tune(chosen, split, Path(folder), steps=steps, threads=threads, device=device, rivals=rivals)
@@ -99,7 +99,7 @@ def _sorted_out(store: ConfigStore, sources: Sequence[str]) -> tuple[list[Camera
     return [known[s] for s in sources if s in known], [Path(s) for s in sources if s not in known]
 
 
-def _chosen(models: ModelStore, name: str | None, cameras: Sequence[CameraConfig]) -> Installed:
+def _chosen(models: ModelStore, name: str | None, cameras: Sequence[CameraConfig]) -> ModelHandle:
     """The model that goes on learning: the one named, else the first of the cameras' own, the default and
     the one in the package that is a detector of ours. Raises ModelError.
     """
@@ -112,8 +112,8 @@ def _chosen(models: ModelStore, name: str | None, cameras: Sequence[CameraConfig
 
 
 def _rivals(
-    models: ModelStore, chosen: Installed, cameras: Sequence[CameraConfig], as_default: bool
-) -> list[Installed]:
+    models: ModelStore, chosen: ModelHandle, cameras: Sequence[CameraConfig], as_default: bool
+) -> list[ModelHandle]:
     """What the tuned model would take the place of, beside the one that it is made of."""
     named = [camera.model or pipeline_of(camera).model for camera in cameras] + [None] * as_default
     found = {rival.path: rival for each in named if (rival := models.resolve(each)) is not None}
@@ -189,7 +189,7 @@ def _threshold_line(done: Tuned) -> str:
     if done.before_balanced is None:
         return (
             f"the threshold stays at {done.after.score:.2f}: {done.after.boxes} objects are too few to "
-            f"choose one by (at least {FEWEST_TO_CHOOSE}); look whether recall has fallen"
+            f"choose one by (at least {MIN_BOXES_TO_CHOOSE}); look whether recall has fallen"
         )
     before = done.before_balanced
     return (

@@ -21,10 +21,10 @@ from streamer.models.store import ModelStore
 from streamer.setup.doctor.check import Check, fail, ok, warn
 from streamer.sources.urls import host_and_port, lookup_scheme
 
-LONGEST_SOCKET = "supervisor.ipc"  # the longest name that the daemon binds in its runtime folder
+SOCKET_NAME = "supervisor.ipc"  # the longest name that the daemon binds in its runtime folder
 SPARE_BYTES = 1 << 30  # beside the ledger: models, logs, backups
 NETWORK_TIMEOUT_S = 3.0
-OLDEST_REDIS = (6, 0)  # the first with ACL users
+MIN_REDIS = (6, 0)  # the first with ACL users
 
 
 def check_config(store: ConfigStore) -> tuple[Config, list[Check]]:
@@ -95,7 +95,7 @@ def _nearest(path: Path) -> Path:
 
 def check_runtime_folder(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
     folder = config.runtime_path
-    length = len(os.fsencode(folder / LONGEST_SOCKET))
+    length = len(os.fsencode(folder / SOCKET_NAME))
     if length > control.MAX_PATH:
         advice = f"set runtime_dir to a path at least {length - control.MAX_PATH} bytes shorter"
         return [fail("runtime folder", f"{folder} is too long for a socket path", advice)]
@@ -117,7 +117,7 @@ def check_models(store: ConfigStore, config: Config) -> list[Check]:  # noqa: AR
         advice = "`streamer model remove NAME`, then add it again from where it came"
         return [fail("models", f"changed since they were added: {', '.join(changed)}", advice)]
     names = ", ".join(item.name for item in installed)
-    used = default.shown if default is not None else "motion, which knows one class, object"
+    used = default.display_name if default is not None else "motion, which knows one class, object"
     return [ok("models", f"default: {used}" + (f"; installed: {names}" if names else ""))]
 
 
@@ -152,7 +152,7 @@ def _redis_binary() -> Check:
     words = dict(word.split("=", 1) for word in done.stdout.split() if "=" in word)
     version = words.get("v", "")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
-    if numbers < OLDEST_REDIS:
+    if numbers < MIN_REDIS:
         return fail("redis", f"{found} is version {version or 'unknown'}", "Redis 6.0 or newer is needed")
     return ok("redis", f"{found}, version {version}; a private one is run")
 

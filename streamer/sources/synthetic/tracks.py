@@ -90,9 +90,9 @@ def follow(scene: Scene, detector: Detector, group: str, split: str) -> list[Lab
         picture = scene.snapshot(painter, number)
         at_ns = scene.media_ns(number)
         frame = Frame(Stamp(CAMERA, 1, number, at_ns, at_ns, 0), painter.paint(picture))
-        tracks, faint = _look(pipeline, frame)
+        tracks, low_confidence = _look(pipeline, frame)
         seen = _people(tracks, detector.labels)
-        seen |= recovery.update(picture.t_s, seen, faint)
+        seen |= recovery.update(picture.t_s, seen, low_confidence)
         people = [d for d in placed(picture.actors, painter.view) if d.kind == "person"]
         for track_id, value, label in _labelled(seen, people, scene):
             track = going.get(track_id)
@@ -106,11 +106,13 @@ def follow(scene: Scene, detector: Detector, group: str, split: str) -> list[Lab
 def _look(pipeline: Pipeline, frame: Frame) -> tuple[Tracks, Floats]:
     """Tracks of a frame, and the boxes of people of which the detector is not sure."""
     pending = pipeline.submit([frame])
-    pending.ticket.faint = True
+    pending.ticket.low_confidence = True
     found = pipeline.detector.collect(pending.ticket)
-    faint = found[0].faint or Detections.empty()
+    low_confidence = found[0].low_confidence or Detections.empty()
     persons = pipeline.labels.mask(("person",))
-    return pipeline.follow(pending, found)[0].tracks, faint.boxes_xyxyn[persons[faint.class_ids]]
+    return pipeline.follow(pending, found)[0].tracks, low_confidence.boxes_xyxyn[
+        persons[low_confidence.class_ids]
+    ]
 
 
 def _people(tracks: Tracks, labels: Labels) -> dict[int, Floats]:

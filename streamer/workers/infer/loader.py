@@ -25,7 +25,7 @@ from pipelines.scene.model import SceneModel
 from pipelines.spec import PipelineSpec, SceneSpec
 from streamer.errors import StreamerError
 from streamer.models.file_fingerprint import Fingerprint, fingerprint_of, fingerprints_of
-from streamer.models.installed import Installed, open_detector
+from streamer.models.model_handle import ModelHandle, open_detector
 from streamer.models.store import ModelStore
 
 log = logging.getLogger(__name__)
@@ -189,7 +189,7 @@ class PipelineLoader(Loader[Pipeline]):
         files = self._store.files_of(spec.model)
         return files if spec.actions is None else [*files, *files_of(spec.actions.model)]
 
-    def _detector(self, engine: str, model: Installed | None, score: float | None) -> Detector:
+    def _detector(self, engine: str, model: ModelHandle | None, score: float | None) -> Detector:
         """One that a pipeline has already, of the same file as it is now, or a new one."""
         key: tuple[object, ...] = (engine, score)
         if model is not None:

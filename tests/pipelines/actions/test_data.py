@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.train.actions.clips import embed_clips, list_clips, read_frames
 from pipelines.train.actions.data import DataRefused, read_arrays, read_keypoints
-from pipelines.train.actions.sources import Source, open_source
+from pipelines.train.actions.sources import DataSource, open_source
 from pipelines.train.actions.tracks import LABELS, make_tracks
 from pipelines.train.actions.windows import cut_windows
 from pipelines.values import Image
@@ -201,9 +201,9 @@ def test_data_that_is_not_understood_says_what_would_be(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("hello")
     with pytest.raises(DataRefused, match="give a folder of clips"):
-        open_source(Source(path), 8.0, lambda *_: None)
+        open_source(DataSource(path), 8.0, lambda *_: None)
     with pytest.raises(DataRefused, match="no such file"):
-        open_source(Source(tmp_path / "none"), 8.0, lambda *_: None)
+        open_source(DataSource(tmp_path / "none"), 8.0, lambda *_: None)
 
 
 def test_made_tracks_are_the_same_for_a_seed_and_move_as_their_labels_say() -> None:

@@ -23,7 +23,7 @@ from pipelines.pipeline import Pipeline
 from pipelines.registry import create_detector
 from pipelines.spec import ActionsSpec
 from pipelines.train.actions.data import DataRefused
-from pipelines.train.actions.sources import Source, check_inputs, inputs_of
+from pipelines.train.actions.sources import DataSource, check_inputs, inputs_of
 from pipelines.values import Detections, Floats, Frame, Image, Labels, Stamp, Tracks
 from tests.pipelines.actions.test_roi_pooling import write_branching
 from tests.pipelines.actions.tiny_graph import write_tiny
@@ -111,8 +111,8 @@ def test_people_are_counted_and_how_near_they_are(found: Detections, expected: t
     )
 
 
-def test_weak_boxes_are_no_people() -> None:
-    found = replace(boxes((0.1, 0.2, 0.2, 0.7), (0.6, 0.2, 0.7, 0.7)), sure_score=0.8)
+def test_low_boxes_are_no_people() -> None:
+    found = replace(boxes((0.1, 0.2, 0.2, 0.7), (0.6, 0.2, 0.7, 0.7)), high_threshold=0.8)
     found.scores[:] = (0.9, 0.7)
     assert layout_features(found, PEOPLE.mask(("person",)), aspect=2.0)[0] == 1
 
@@ -255,7 +255,7 @@ def test_what_comes_of_a_detector_or_a_backbone_names_its_sha256(card: dict[str,
 )
 def test_inputs_that_do_not_go_together_are_refused_in_one_line(given: dict[str, object], why: str) -> None:
     with pytest.raises(DataRefused, match=why) as refused:
-        check_inputs(Source(Path("clips.csv"), **given))  # type: ignore[arg-type]
+        check_inputs(DataSource(Path("clips.csv"), **given))  # type: ignore[arg-type]
     assert "\n" not in str(refused.value)
 
 

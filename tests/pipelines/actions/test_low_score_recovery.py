@@ -15,7 +15,7 @@ from pipelines.detect.card import ScoreLimits
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.heads.base import Candidates
 from pipelines.detect.letterbox import Letterbox, Pixels
-from pipelines.detect.model import FAINT, Postprocessor
+from pipelines.detect.model import LOW_CONFIDENCE_RATIO, Postprocessor
 from pipelines.pipeline import Pipeline
 from pipelines.spec import ActionsSpec
 from pipelines.values import Detections, Floats, Frame, FrameResult, Labels, Stamp
@@ -34,7 +34,7 @@ def none() -> Floats:
     return np.zeros((0, 4), np.float32)
 
 
-def test_a_faint_box_on_the_last_one_is_the_same_person() -> None:
+def test_a_low_confidence_box_on_the_last_one_is_the_same_person() -> None:
     recovery = LowScoreRecovery()
     assert recovery.update(0.0, {7: box(0.4, 0.3, 0.5, 0.6)}, none()) == {}
     leaning, lying = box(0.42, 0.35, 0.56, 0.6), box(0.44, 0.45, 0.62, 0.6)
@@ -44,14 +44,14 @@ def test_a_faint_box_on_the_last_one_is_the_same_person() -> None:
     assert recovery.update(0.2, {}, lying[None])[7].tolist() == lying.tolist()
 
 
-def test_each_faint_box_is_one_persons_and_the_nearer_ones() -> None:
+def test_each_low_confidence_box_is_one_persons_and_the_nearer_ones() -> None:
     recovery = LowScoreRecovery()
     recovery.update(0.0, {1: box(0.1, 0.1, 0.2, 0.4), 2: box(0.14, 0.1, 0.24, 0.4)}, none())
     found = recovery.update(0.1, {}, box(0.13, 0.1, 0.23, 0.4)[None])
     assert list(found) == [2]
 
 
-def test_who_is_seen_surely_needs_no_faint_box() -> None:
+def test_who_is_seen_surely_needs_no_low_confidence_box() -> None:
     recovery = LowScoreRecovery()
     there = box(0.1, 0.1, 0.2, 0.4)
     recovery.update(0.0, {1: there}, none())
@@ -87,7 +87,7 @@ class Told:
         return Candidates(rows[:, :4], rows[:, 4], np.zeros(len(rows), np.int32))
 
 
-def test_faint_boxes_come_beside_the_others_and_change_nothing_of_them() -> None:
+def test_low_confidence_boxes_come_beside_the_others_and_change_nothing_of_them() -> None:
     canvas = np.zeros((100, 100, 3), np.uint8)
     place = Letterbox(canvas, Told.pixels).put(canvas)
     postprocessor = Postprocessor(
@@ -97,21 +97,24 @@ def test_faint_boxes_come_beside_the_others_and_change_nothing_of_them() -> None
         [
             [10, 10, 20, 40, 0.9],
             [11, 10, 21, 40, 0.3],  # the same person
-            [80, 10, 90, 40, 0.5],  # weak, and not faint
-            [50, 50, 80, 60, 0.6 * FAINT + 0.01],
-            [0, 80, 10, 90, 0.6 * FAINT - 0.01],
+            [80, 10, 90, 40, 0.5],  # a low one, and not of low confidence
+            [50, 50, 80, 60, 0.6 * LOW_CONFIDENCE_RATIO + 0.01],
+            [0, 80, 10, 90, 0.6 * LOW_CONFIDENCE_RATIO - 0.01],
         ],
         np.float32,
     )
-    plain, both = postprocessor.run([[rows]], [place])[0], postprocessor.run([[rows]], [place], faint=True)[0]
-    assert plain.faint is None
+    plain, both = (
+        postprocessor.run([[rows]], [place])[0],
+        postprocessor.run([[rows]], [place], low_confidence=True)[0],
+    )
+    assert plain.low_confidence is None
     assert both.boxes_xyxyn.tolist() == plain.boxes_xyxyn.tolist()
-    assert both.faint is not None
-    np.testing.assert_allclose(both.faint.boxes_xyxyn, [[0.5, 0.5, 0.8, 0.6]], atol=1e-6)
+    assert both.low_confidence is not None
+    np.testing.assert_allclose(both.low_confidence.boxes_xyxyn, [[0.5, 0.5, 0.8, 0.6]], atol=1e-6)
 
 
 class Doubting:
-    """Sees one person, surely for some seconds and then faintly, as a car, who rises all the while."""
+    """Sees one person who rises: surely for some seconds, then with low confidence and as a car."""
 
     labels = Labels(("person", "car"), ("person", "vehicle"))
     joints: tuple[str, ...] = ()
@@ -130,8 +133,8 @@ class Doubting:
         )
         nothing = Detections.empty()
         as_car = replace(one, class_ids=np.ones(1, np.int32))
-        found, faint = (one, nothing) if self._number <= SURE_S * FPS else (nothing, as_car)
-        return [replace(found, faint=faint) if ticket.faint else found]
+        found, low_confidence = (one, nothing) if self._number <= SURE_S * FPS else (nothing, as_car)
+        return [replace(found, low_confidence=low_confidence) if ticket.low_confidence else found]
 
     def describe(self) -> dict[str, object]:
         return {}
@@ -156,10 +159,10 @@ def test_what_a_person_does_whom_the_detector_doubts_is_told_and_their_track_is_
     assert [e.data["action"] for e in told] == ["rise"]
     assert told[0].data["track_id"] == int(results[30].tracks.track_ids[0])
     assert not any(r.tracks.observed.any() for r in results[round(SURE_S * FPS) + 1 :])
-    assert all(r.detections.faint is None for r in results)
+    assert all(r.detections.low_confidence is None for r in results)
 
 
-def test_the_rules_of_a_camera_hold_for_faint_boxes_too(tmp_path: Path) -> None:
+def test_the_rules_of_a_camera_hold_for_low_confidence_boxes_too(tmp_path: Path) -> None:
     above = {"name": "m", "points": [[0.3, 0.0], [0.6, 0.0], [0.6, 0.42], [0.3, 0.42]]}
     results = play(tmp_path, CameraRules.model_validate({"masks": [above]}))
     assert not [e for r in results for e in r.events if e.type == "streamer.action.detected.v1"]

@@ -7,7 +7,6 @@ import pytest
 
 from pipelines.train.actions.data import ActionData, DataRefused, HeadTargets, LabelledSequence, one_hot
 from pipelines.train.actions.score import (
-    match_events,
     per_sequence,
     score,
     score_several,
@@ -126,17 +125,3 @@ def test_a_label_that_is_often_wrong_gets_a_higher_threshold() -> None:
     truth = (p > 0.8).astype(np.float32)
     (high, _) = thresholds(np.stack([p, 1 - p], axis=1), np.stack([truth, 1 - truth], axis=1))
     assert 0.75 <= high <= 0.85
-
-
-@pytest.mark.parametrize(
-    ("found", "true", "result"),
-    [
-        ([(1.0, 2.0)], [(1.5, 3.0)], (1, 0)),
-        ([(1.0, 2.0), (8.0, 9.0)], [(1.5, 3.0)], (1, 1)),
-        ([], [(1.5, 3.0)], (0, 0)),
-    ],
-)
-def test_events_meet_by_overlap(
-    found: list[tuple[float, float]], true: list[tuple[float, float]], result: tuple[int, int]
-) -> None:
-    assert match_events(found, true) == result

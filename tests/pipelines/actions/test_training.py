@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch: the extra [torch]")
 
 from pipelines.actions.backbones import BACKBONES, create_backbone  # noqa: E402
-from pipelines.actions.model import ActionNet, count_weights  # noqa: E402
+from pipelines.actions.model import ActionNet  # noqa: E402
 from pipelines.actions.runtime import ENGINES, ActionModel  # noqa: E402
 from pipelines.detect.errors import ModelRefused  # noqa: E402
 from pipelines.train.actions import session  # noqa: E402
@@ -26,6 +26,10 @@ from pipelines.train.actions.settings import TrainSettings, usual_settings  # no
 from pipelines.train.actions.train import Trained, predict, to_probabilities, train  # noqa: E402
 
 HEADS = (HeadTargets("action", ("up", "down")), HeadTargets("mood", ("calm", "loud", "sad"), several=True))
+
+
+def parameters(net: torch.nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())
 
 
 def data(n: int = 24, seed: int = 0) -> ActionData:
@@ -183,7 +187,7 @@ def test_backbones_have_the_published_names_and_numbers_of_weights(
 ) -> None:
     """As torchvision counts them, without the classifier."""
     net, size = create_backbone(name)
-    assert count_weights(net) == weights
+    assert parameters(net) == weights
     assert some in net.state_dict()
     assert net.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, size)
     assert name in BACKBONES
@@ -215,7 +219,7 @@ def test_a_search_begins_with_what_is_usual_and_repeats_for_a_seed() -> None:
 def test_members_learn_apart(trained: Trained) -> None:
     torch.manual_seed(0)
     net = ActionNet(replace(SETTINGS, members=3).net(trained.data))
-    assert count_weights(net) == 3 * count_weights(ActionNet(SETTINGS.net(trained.data)))
+    assert parameters(net) == 3 * parameters(ActionNet(SETTINGS.net(trained.data)))
     heads, _ = net.train()(torch.zeros(4, 8, 6))
     assert heads[0].shape == (12, 2)
     assert net.eval()(torch.zeros(4, 8, 6))[0][0].shape == (4, 2)

@@ -71,17 +71,17 @@ def test_the_score_of_the_call_goes_before_that_of_the_card(engine: str, tmp_pat
 @both
 @pytest.mark.parametrize(
     ("asked", "seen", "sure"),
-    [(None, 2, 0.6), (0.8, 2, 0.8), (0.2, 3, 0.0)],  # asked for less than the low score: none is weak
+    [(None, 2, 0.6), (0.8, 2, 0.8), (0.2, 3, 0.0)],  # asked for less than the low score: none is low
 )
-def test_boxes_from_the_low_score_on_are_given_as_weak(
+def test_boxes_from_the_low_score_on_are_given_as_low(
     engine: str, asked: float | None, seen: int, sure: float, tmp_path: Path
 ) -> None:
     boxes = [(10, 10, 8, 8, 0, 0.9), (40, 40, 8, 8, 0, 0.5), (10, 40, 8, 8, 0, 0.25)]
     model = tiny.yolov8(tmp_path / "m.onnx", boxes)
     card = ModelCard(score=0.6, low_score=0.4)
     found = detect(create_detector(engine, model, sidecar=card, score=asked), [frame()])[0]
-    assert (len(found), found.sure_score) == (seen, sure)
-    assert found.take(found.scores > 0.7).sure_score == sure
+    assert (len(found), found.high_threshold) == (seen, sure)
+    assert found.take(found.scores > 0.7).high_threshold == sure
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from pipelines.detect.errors import InferenceRejected, ModelRefused
 from pipelines.detect.nms import suppress as suppress_one_by_one
 from pipelines.detect.torch.boxes import Cells, best_boxes, suppress
 from pipelines.detect.torch.engine import TorchDetector
-from pipelines.detect.torch.pt_file import read_checkpoint
+from pipelines.detect.torch.pt_file import read_pt_file
 from pipelines.detect.torch.ultralytics_net import build_net, raw_answer
 from pipelines.registry import create_detector
 from pipelines.values import Detections, Frame, Stamp
@@ -92,7 +92,7 @@ def test_boxes_are_those_of_the_onnx_model_with_the_same_weights(v8: Path, corpu
 def test_boxes_are_those_that_ultralytics_makes_of_the_same_tensors(v8: Path, corpus: Path) -> None:
     from ultralytics.utils.nms import non_max_suppression
 
-    net = build_net(read_checkpoint(v8))
+    net = build_net(read_pt_file(v8))
     image = pictures(corpus)[1].image
     picture = torch.zeros(1, 3, 640, 640)
     picture[0, :, : image.shape[0], : image.shape[1]] = torch.from_numpy(image[..., ::-1] / 255.0).permute(
@@ -277,7 +277,7 @@ def test_a_file_that_would_run_a_command_is_refused_and_does_not_run_it(
     with pytest.raises(
         ModelRefused, match=r"reach for posix\.system.*streamer model export --trust"
     ) as refusal:
-        read_checkpoint(file)
+        read_pt_file(file)
     assert "\n" not in str(refusal.value)
     assert not Path("harmed").exists()
 
@@ -307,16 +307,16 @@ def test_what_is_no_detector_says_what_it_is(tmp_path: Path) -> None:
     torch.save({"model": torch.nn.Linear(2, 2)}, tmp_path / "linear.pt")
     torch.save({"state_dict": {"a": torch.zeros(2)}}, tmp_path / "weights.pt")
     with pytest.raises(ModelRefused, match="holds a Linear"):
-        read_checkpoint(tmp_path / "linear.pt")
+        read_pt_file(tmp_path / "linear.pt")
     with pytest.raises(ModelRefused, match="holds nothing"):
-        read_checkpoint(tmp_path / "weights.pt")
+        read_pt_file(tmp_path / "weights.pt")
 
 
 def test_a_cut_file_is_damaged(small: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.pt"
     cut.write_bytes(small.read_bytes()[:-5000])
     with pytest.raises(ModelRefused, match="copy it again"):
-        read_checkpoint(cut)
+        read_pt_file(cut)
 
 
 def test_weights_of_another_net_are_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pipelines.registry import PACKAGED_MODEL  # noqa: E402
 from pipelines.scene.model import SceneModel  # noqa: E402
 from pipelines.train.actions.data import DataRefused  # noqa: E402
 from pipelines.train.actions.evaluate import evaluate  # noqa: E402
-from pipelines.train.actions.sources import Source  # noqa: E402
+from pipelines.train.actions.sources import DataSource  # noqa: E402
 from streamer.cli.main import cli  # noqa: E402
 from streamer.errors import Exit  # noqa: E402
 from tests.scenes import write_pictures  # noqa: E402
@@ -50,7 +50,7 @@ def test_scene_and_light_are_learnt_from_pictures_by_a_detectors_own_maps(
         ("scene", ("crowd", "empty", "traffic")),
         ("light", ("day", "night")),
     ]
-    source = Source(pictures, detector=PACKAGED_MODEL)
+    source = DataSource(pictures, detector=PACKAGED_MODEL)
     scores = evaluate(out / "model.onnx", source, "test", "openvino", quiet)
     assert {name: score.n for name, score in scores.items()} == {"scene": 24, "light": 24}
     assert scores["scene"].accuracy > 0.75
@@ -80,7 +80,7 @@ def test_a_backbone_is_fine_tuned_and_says_of_a_whole_picture_what_it_said_in_tr
     from pipelines.train.actions import session
 
     choice = session.BackboneChoice("mobilenet_v3_small", size=(64, 48))
-    source = Source(pictures, scene=True)
+    source = DataSource(pictures, scene=True)
     opened, trained = session.load_model(out / "model.pt")
     again = session.open_data(source, trained.settings, choice, quiet)
     trained.net.frames = torch.from_numpy(again.frames)
@@ -155,4 +155,4 @@ def test_labels_of_data_and_model_must_be_the_same(pictures: Path, tmp_path: Pat
     from tests.scenes import write_classifier
 
     with pytest.raises(DataRefused, match="label 'empty' is none of day, night"):
-        evaluate(write_classifier(tmp_path), Source(pictures), "test", "onnx", quiet)
+        evaluate(write_classifier(tmp_path), DataSource(pictures), "test", "onnx", quiet)

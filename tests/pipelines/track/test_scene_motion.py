@@ -21,7 +21,7 @@ FRAME_S = 0.4
 FOCAL = 0.6  # of a camera whose picture is 1 wide and 1 high
 # Parked cars, metres: to the side and ahead. Their gaps differ, as those of parked cars do.
 PARKED = [(-4.0, 9.0), (-4.2, 15.0), (-4.0, 21.7), (4.0, 12.0), (4.3, 18.5), (4.0, 25.2), (-4.1, 28.0)]
-MOST_OF_THEM = 5  # some leave before they are shown
+MIN_FOLLOWED = 5  # some leave before they are shown
 
 
 def seen(driven_m: float, turned: float = 0.0) -> tuple[Array, list[int]]:
@@ -64,7 +64,7 @@ def ids_of(ways: list[tuple[float, float]]) -> dict[int, Counter[int]]:
 def test_cars_past_which_one_drives_keep_their_ids_though_each_lies_where_its_neighbour_was() -> None:
     """4.5 m from frame to frame, where cars stand 6 m apart."""
     ids = ids_of([(4.5 * frame, 0.0) for frame in range(6)])
-    assert len(ids) >= MOST_OF_THEM
+    assert len(ids) >= MIN_FOLLOWED
     assert all(len(of_one) == 1 for of_one in ids.values())
     assert len({track_id for of_one in ids.values() for track_id in of_one}) == len(ids)
 
@@ -72,7 +72,7 @@ def test_cars_past_which_one_drives_keep_their_ids_though_each_lies_where_its_ne
 def test_cars_keep_their_ids_when_the_camera_begins_to_turn() -> None:
     turned = np.concatenate((np.zeros(4), 0.09 * np.arange(1, 5)))
     ids = ids_of([(0.0, float(angle)) for angle in turned])
-    assert len(ids) >= MOST_OF_THEM
+    assert len(ids) >= MIN_FOLLOWED
     assert all(len(of_one) == 1 for of_one in ids.values())
 
 

@@ -63,7 +63,7 @@ def test_a_newcomer_moves_as_a_crowd_that_agrees() -> None:
     assert len(ids) == 1
 
 
-def test_weak_boxes_must_be_more_before_a_track_is_shown() -> None:
+def test_low_boxes_must_be_more_before_a_track_is_shown() -> None:
     tracker = create_tracker()
     shown = [tracker.update(stamp(f), found((0.1 + 0.01 * f, 0.5), score=0.6), LABELS) for f in range(10)]
     first = [len(t) for t in shown].index(1)
@@ -72,20 +72,20 @@ def test_weak_boxes_must_be_more_before_a_track_is_shown() -> None:
     assert ages == pytest.approx([age / FPS for age in range(first, 0, -1)])  # oldest first
 
 
-def weak(frame: int) -> Detections:
-    return replace(found((0.1 + 0.01 * frame, 0.5), score=0.8), sure_score=0.85)
+def low(frame: int) -> Detections:
+    return replace(found((0.1 + 0.01 * frame, 0.5), score=0.8), high_threshold=0.85)
 
 
-def test_boxes_below_the_sure_score_prove_no_track() -> None:
+def test_boxes_below_the_high_threshold_prove_no_track() -> None:
     tracker = create_tracker()
-    assert all(len(tracker.update(stamp(f), weak(f), LABELS)) == 0 for f in range(20))
+    assert all(len(tracker.update(stamp(f), low(f), LABELS)) == 0 for f in range(20))
 
 
-def test_a_track_begins_with_the_weak_boxes_before_its_sure_ones_and_goes_on_with_those_after() -> None:
+def test_a_track_begins_with_the_low_boxes_before_its_high_ones_and_goes_on_with_those_after() -> None:
     tracker = create_tracker()
-    shown = [tracker.update(stamp(f), weak(f), LABELS) for f in range(3)]
+    shown = [tracker.update(stamp(f), low(f), LABELS) for f in range(3)]
     shown += [walk(tracker, range(f, f + 1)) for f in range(3, 8)]
-    shown += [tracker.update(stamp(f), weak(f), LABELS) for f in range(8, 20)]
+    shown += [tracker.update(stamp(f), low(f), LABELS) for f in range(8, 20)]
     first = [len(t) for t in shown].index(1)
     assert shown[first].history[1][:, 0] == pytest.approx([age / FPS for age in range(first, 0, -1)])
     assert all(t.track_ids.tolist() == [1] and t.observed.all() for t in shown[first:])

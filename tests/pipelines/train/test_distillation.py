@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch", reason="needs torch: pip install '.[torch]'
 pytest.importorskip("onnx", reason="needs onnx")
 
 from pipelines.detect.errors import ModelRefused  # noqa: E402
-from pipelines.train.detector.augment import Sample  # noqa: E402
+from pipelines.train.detector.augment import TrainingSample  # noqa: E402
 from pipelines.train.detector.batches import collate  # noqa: E402
-from pipelines.train.detector.dataset import ALL_CLASSES, Labelled  # noqa: E402
+from pipelines.train.detector.dataset import CLASSES, Labelled  # noqa: E402
 from pipelines.train.detector.distillation import Teacher  # noqa: E402
 from pipelines.train.detector.label_assignment import assign  # noqa: E402
 from pipelines.train.detector.loss import BatchLabels, cell_centres, decode, detection_loss  # noqa: E402
@@ -73,7 +73,7 @@ def test_a_label_outdoes_a_teacher_that_sees_less() -> None:
 
 
 def test_a_teacher_speaks_where_labels_know_nothing() -> None:
-    area, bits = torch.tensor([[[0.0, 0.0, SIZE, SIZE]]]), torch.tensor([[ALL_CLASSES]])
+    area, bits = torch.tensor([[[0.0, 0.0, SIZE, SIZE]]]), torch.tensor([[(1 << len(CLASSES)) - 1]])
     scores, _ = slopes(nothing_labelled(0.8)._replace(ignored=area, ignored_bits=bits))
     assert scores[2, CELL] < 0
     scores[2, CELL] = 0.0
@@ -88,7 +88,7 @@ def test_a_yolox_answers_in_pixels_of_the_picture(tmp_path: Path) -> None:
     assert np.flatnonzero(scores.any(0)).tolist() == [CELL]
     assert scores[:, CELL].argmax() == 2
     assert boxes[CELL] == pytest.approx([24, 12, 56, 28])
-    arrays = collate([Sample(picture, Labelled.of(), picture)] * 2, Teacher(path, SIZE))
+    arrays = collate([TrainingSample(picture, Labelled.of(), picture)] * 2, Teacher(path, SIZE))
     assert tuple(arrays[5].shape) == (2, 6, CELLS)
     assert tuple(arrays[6].shape) == (2, CELLS, 4)
 

@@ -13,14 +13,14 @@ pytest.importorskip("onnx", reason="needs onnx")
 
 from pipelines.detect.card import read_card  # noqa: E402
 from pipelines.registry import create_detector  # noqa: E402
-from pipelines.train.detector.augment import Sample  # noqa: E402
+from pipelines.train.detector.augment import TrainingSample  # noqa: E402
 from pipelines.train.detector.batches import collate  # noqa: E402
-from pipelines.train.detector.dataset import ALL_CLASSES, CLASSES, DatasetWriter, Labelled  # noqa: E402
+from pipelines.train.detector.dataset import CLASSES, DatasetWriter, Labelled  # noqa: E402
 from pipelines.train.detector.export import write_card, write_onnx  # noqa: E402
 from pipelines.train.detector.label_assignment import assign  # noqa: E402
 from pipelines.train.detector.loss import BatchLabels, cell_centres, decode, detection_loss  # noqa: E402
 from pipelines.train.detector.net import DetectorNet, NetSettings  # noqa: E402
-from pipelines.train.detector.state import Run, load_average, read_checkpoint  # noqa: E402
+from pipelines.train.detector.state import TrainingRun, load_average, read_checkpoint  # noqa: E402
 from pipelines.train.detector.train import arguments, begin, main, plan_of  # noqa: E402
 from pipelines.values import Frame, Stamp  # noqa: E402
 
@@ -38,7 +38,7 @@ def truth(
         torch.tensor(boxes, dtype=torch.float32).reshape(1, -1, 4),
         torch.tensor([classes], dtype=torch.int64),
         torch.tensor(areas, dtype=torch.float32).reshape(1, -1, 4),
-        torch.full((1, len(areas)), ALL_CLASSES, dtype=torch.int64),
+        torch.full((1, len(areas)), (1 << len(CLASSES)) - 1, dtype=torch.int64),
         torch.zeros(1, len(CLASSES), 0),
         torch.zeros(1, 0, 4),
     )
@@ -145,12 +145,12 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
     squares(tmp_path / "data")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     teach(tmp_path / "data", whole, "--steps", "6")
-    monkeypatch.setattr("pipelines.train.detector.train.Plan.progress", lambda _, run: run.steps / 3)
+    monkeypatch.setattr("pipelines.train.detector.train.TrainingPlan.progress", lambda _, run: run.steps / 3)
     monkeypatch.setattr("pipelines.train.detector.schedule.Schedule.rate_at", lambda *_: 1e-3)
     teach(tmp_path / "data", broken, "--steps", "6")
     first = read_checkpoint(broken / "last.pt")
     assert first["samples"] == 12
-    monkeypatch.setattr("pipelines.train.detector.train.Plan.progress", lambda _, run: run.steps / 6)
+    monkeypatch.setattr("pipelines.train.detector.train.TrainingPlan.progress", lambda _, run: run.steps / 6)
     teach(tmp_path / "data", broken, "--steps", "6", "--resume")
     unbroken = tmp_path / "unbroken"
     teach(tmp_path / "data", unbroken, "--steps", "6")
@@ -165,7 +165,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
 def test_a_second_run_does_not_write_over_the_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Run.start(TINY, 1e-3, 0.0, "cpu").save(tmp_path / "last.pt")
+    TrainingRun.start(TINY, 1e-3, 0.0, "cpu").save(tmp_path / "last.pt")
     assert main(["--data", str(tmp_path), "--out", str(tmp_path), "--steps", "1"]) == 1
     assert "go on with --resume" in capsys.readouterr().err
     assert main(["--data", str(tmp_path), "--out", str(tmp_path), "--steps", "1", "--resume"]) == 1
@@ -173,7 +173,7 @@ def test_a_second_run_does_not_write_over_the_first(
 
 
 def test_a_run_goes_on_from_a_net_of_other_sizes_as_that_net(tmp_path: Path) -> None:
-    first = Run.start(TINY, 1e-3, 0.0, "cpu")
+    first = TrainingRun.start(TINY, 1e-3, 0.0, "cpu")
     first.save(tmp_path / "init.pt")
     words = ["--data", str(tmp_path), "--out", str(tmp_path), "--init", str(tmp_path / "init.pt")]
     plan = plan_of(arguments().parse_args(words))
@@ -193,9 +193,9 @@ def test_six_pictures_can_be_learnt() -> None:
         image = random.integers(0, 60, (SIZE, SIZE, 3), np.uint8)
         x, y = (int(v) for v in random.integers(8, 48, 2))
         image[y : y + 36, x : x + 30] = (40, 220, 220)
-        samples.append(Sample(image, Labelled.of([[x, y, x + 30, y + 36]], [2]), image))
+        samples.append(TrainingSample(image, Labelled.of([[x, y, x + 30, y + 36]], [2]), image))
     pictures, *parts = collate(samples)
-    run = Run.start(TINY, 5e-3, 0.0, "cpu")
+    run = TrainingRun.start(TINY, 5e-3, 0.0, "cpu")
     for _ in range(90):
         logits, distances = run.net(pictures.float() / 255)
         loss = detection_loss(logits, distances, BatchLabels(*parts), (SIZE, SIZE)).total
@@ -247,7 +247,7 @@ def test_the_exported_file_finds_what_the_net_finds(tmp_path: Path, engine: str)
 
 
 def test_a_checkpoint_gives_its_average(tmp_path: Path) -> None:
-    run = Run.start(TINY, 1e-3, 0.0, "cpu")
+    run = TrainingRun.start(TINY, 1e-3, 0.0, "cpu")
     run.save(tmp_path / "a.pt")
     net = load_average(tmp_path / "a.pt")
     assert net.settings == TINY

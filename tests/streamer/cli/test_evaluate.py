@@ -47,7 +47,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stored(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The clip's detections, as `analyze --detections` stores them."""
     from streamer.clips.analyze import Outputs, analyze
-    from streamer.models.installed import open_detector
+    from streamer.models.model_handle import open_detector
     from streamer.sources.base import create_source
 
     path = tmp_path_factory.mktemp("stored") / "moving.npz"

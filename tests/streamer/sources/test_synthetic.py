@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from pipelines.rules import LineSpec
-from streamer.clips.synthetic_clip import write_clip, write_truth
 from streamer.errors import ConfigError, SourceEnded, SourceError, StorageError
 from streamer.sources.base import create_source
 from streamer.sources.synthetic import Scene, parse
@@ -21,6 +20,7 @@ from streamer.sources.synthetic.painter import Painter
 from streamer.sources.synthetic.truth import CrossingTruth, Measurer, TrueBox, boxes
 from streamer.sources.synthetic.view import PARKING, ROAD
 from streamer.sources.synthetic.world import World
+from tests.synthetic_clip import write_clip, write_truth
 
 SMALL = Scene(seed=3, width=320, height=180, fps=10.0)
 PLAIN = Scene(seed=5, width=640, height=360, fps=15.0, noise=0.0)

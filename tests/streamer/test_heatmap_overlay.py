@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamer.clips.drawing.heatmap import draw_heat
+from streamer.clips.drawing import draw_heat
 
 
 def test_the_hottest_cell_is_red_and_an_empty_corner_is_as_it_was() -> None:

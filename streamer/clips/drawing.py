@@ -1,4 +1,6 @@
-"""Drawing on pictures, and nothing else: the rules of a camera, and what a pipeline found in a frame.
+"""Drawing on pictures, and nothing else: a camera's rules, what a pipeline found in a frame, heat maps.
+
+The overlay of a rendered clip also remembers from frame to frame: trails, totals and the last counts.
 
 Pictures are (H, W, 3) uint8 BGR and are drawn on in place; coordinates come normalised to the picture.
 Sizes of strokes and letters follow the picture's height, so that 360p and 1080p read alike.
@@ -6,18 +8,22 @@ Sizes of strokes and letters follow the picture's height, so that 360p and 1080p
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.analytics import heatmap
 from pipelines.camera_rules import CameraRules
 from pipelines.class_names import class_key
+from pipelines.events import LINE_CROSSED
 from pipelines.rules import LineSpec
 from pipelines.skeleton import COCO_17, COCO_BONES, MIN_SCORE
-from pipelines.values import Floats, FrameResult, Image, Labels, Tracks
+from pipelines.values import Event, Floats, FrameResult, Image, Labels, Tracks
 
 Colour = tuple[int, int, int]  # B, G, R
 Pixels = npt.NDArray[np.int32]
@@ -31,6 +37,9 @@ ZONE: Colour = (230, 170, 40)
 MASK: Colour = (60, 60, 60)
 BONE: Colour = (120, 255, 200)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+MAX_HEAT_SHARE = 0.55  # of the colour over the picture, at the hottest cell
+TRAIL_NS = 2_000_000_000
+FLASH_NS = 1_600_000_000
 
 
 def draw_rules(image: Image, rules: CameraRules, *, grid: bool = True) -> Image:
@@ -276,3 +285,86 @@ def _id_colour(track_id: int) -> Colour:
     hue = int(track_id * 137.508) % 180
     b, g, r = cv2.cvtColor(np.array([[[hue, 170, 255]]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0].tolist()
     return b, g, r
+
+
+# ---- heat maps
+
+
+def draw_heat(image: Image, heat: Mapping[str, Any]) -> Image:
+    """Draw the data of a `streamer.heatmap.measured.v1` on `image` (H, W, 3) BGR in place; returns it.
+
+    Seconds are shown by their square root: a place where one stood for minutes hides no path.
+    """
+    grid = np.sqrt(np.array(heat["seconds"], np.float32).reshape(heat["rows"], heat["columns"]))
+    if not grid.max() > 0:
+        return image
+    height, width = image.shape[:2]
+    warmth = cv2.resize(grid / grid.max(), (width, height), interpolation=cv2.INTER_LINEAR)
+    colours = cv2.applyColorMap((warmth * 255).astype(np.uint8), cv2.COLORMAP_JET)
+    share = (MAX_HEAT_SHARE * np.minimum(1.0, 2 * warmth))[..., None]
+    image[:] = (image * (1 - share) + colours * share).astype(np.uint8)
+    return image
+
+
+# ---- from frame to frame
+
+TrailPoint = tuple[int, float, float]  # media_ns, x, y
+
+
+class Overlay:
+    """Fed with every result in order; draws the newest. Everything it keeps is forgotten in seconds."""
+
+    def __init__(self, rules: CameraRules, labels: Labels) -> None:
+        self._rules = rules
+        self._labels = labels
+        self._trails: dict[int, deque[TrailPoint]] = {}
+        self._totals = {line.name: [0, 0] for line in rules.lines}
+        self._counts: deque[tuple[int, Event]] = deque()
+        self._heat: dict[str, Mapping[str, Any]] = {}  # of each heat map the last period
+
+    def draw(self, image: Image, result: FrameResult) -> Image:
+        """Take `result` in and draw it on `image` (H, W, 3) BGR."""
+        now_ns = result.stamp.media_ns
+        self._follow(result, now_ns)
+        for event in result.events:
+            if event.type == LINE_CROSSED:
+                self._totals[event.subject][event.data["side"] != "left_to_right"] += 1
+                self._counts.append((now_ns, event))
+            elif event.type == heatmap.MEASURED.name:
+                self._heat[event.subject] = event.data
+        for heat in self._heat.values():
+            draw_heat(image, heat)
+        while self._counts and now_ns - self._counts[0][0] > FLASH_NS:
+            self._counts.popleft()
+        return draw_result(
+            image,
+            result,
+            self._labels,
+            rules=self._rules,
+            totals={name: (right, left) for name, (right, left) in self._totals.items()},
+            trails={key: [(x, y) for _, x, y in trail] for key, trail in self._trails.items()},
+            flashes=[_flash_of(event, 1 - (now_ns - at_ns) / FLASH_NS) for at_ns, event in self._counts],
+        )
+
+    def _follow(self, result: FrameResult, now_ns: int) -> None:
+        tracks = result.tracks
+        for track_id, box in zip(tracks.track_ids.tolist(), tracks.boxes_xyxyn.tolist(), strict=True):
+            trail = self._trails.setdefault(track_id, deque())
+            # The foot of a person and the middle of a vehicle differ; the lower third reads well for both.
+            trail.append((now_ns, (box[0] + box[2]) / 2, box[1] * 0.25 + box[3] * 0.75))
+        for track_id in list(self._trails):
+            trail = self._trails[track_id]
+            while trail and now_ns - trail[0][0] > TRAIL_NS:
+                trail.popleft()
+            if not trail:
+                del self._trails[track_id]
+
+
+def _flash_of(event: Event, freshness: float) -> Flash:
+    """The reason in a line: what went which way, and the margin by which it was sure (count/line.py)."""
+    data = event.data
+    text = f"+1 {data['direction']}: {data['class']} {data['track_id']}"
+    if "margin" in data:
+        text += f", margin {float(data['margin']):.1f}"
+    x, y = data["point_xyn"]
+    return Flash((float(x), float(y)), text, data["side"] == "left_to_right", max(0.0, freshness))

@@ -8,7 +8,7 @@ import pytest
 from pipelines.camera_rules import CameraRules
 from pipelines.rules import LineSpec, MaskSpec, ZoneSpec
 from pipelines.values import Detections, FrameResult, Image, Labels, Stamp, Tracks
-from streamer.clips.drawing.primitives import (
+from streamer.clips.drawing import (
     LEFT_TO_RIGHT,
     RIGHT_TO_LEFT,
     Flash,

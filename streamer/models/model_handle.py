@@ -29,7 +29,7 @@ _AGAIN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
+class ModelHandle:
     """A model that can be loaded; `name` is empty for a file outside the store."""
 
     name: str
@@ -42,9 +42,9 @@ class Installed:
         return self.path == PACKAGED_MODEL
 
     @property
-    def shown(self) -> str:
-        """What a person knows it by."""
-        return shown_as(self.path)
+    def display_name(self) -> str:
+        """What a person knows it by: its name in the store, or its path."""
+        return display_name_of(self.path)
 
     def notes(self) -> list[str]:
         """What a person should know of it, a line each. Raises ModelRefused for an unreadable file."""
@@ -58,7 +58,7 @@ class Installed:
         return notes
 
 
-def packaged(default: bool = False) -> Installed:
+def packaged(default: bool = False) -> ModelHandle:
     """The detector that comes with the package. Raises ModelError where its files are missing or damaged."""
     sidecar = PACKAGED_MODEL.with_suffix(".yaml")
     for path in (PACKAGED_MODEL, sidecar):
@@ -74,10 +74,10 @@ def packaged(default: bool = False) -> Installed:
             f"{PACKAGED_MODEL}: the detector in the package is damaged (SHA-256 {digest[:12]}…, expected "
             f"{card.sha256[:12]}…): {_AGAIN}"
         )
-    return Installed(PACKAGED, PACKAGED_MODEL, card, default)
+    return ModelHandle(PACKAGED, PACKAGED_MODEL, card, default)
 
 
-def shown_as(path: Path) -> str:
+def display_name_of(path: Path) -> str:
     """A model's name by where its file lies: in the package, in a store, or anywhere."""
     if path == PACKAGED_MODEL:
         return f"{PACKAGED} (in the package)"
@@ -102,7 +102,7 @@ def suffix_of(file: Path) -> str:
 
 def open_detector(
     engine: str,
-    model: Installed | None,
+    model: ModelHandle | None,
     *,
     threads: int = 0,
     cache_dir: Path | None = None,
@@ -113,27 +113,29 @@ def open_detector(
     A file whose SHA-256 is not the one of its sidecar is refused.
     """
     path, card = (model.path, model.card) if model is not None else (None, None)
-    return create(engine, path, card, threads=threads, cache_dir=cache_dir, score=score)
+    return build_detector(engine, path, card, threads=threads, cache_dir=cache_dir, score=score)
 
 
-def create(engine: str, path: Path | None, card: ModelCard | None, **options: Any) -> Detector:
+def build_detector(engine: str, path: Path | None, card: ModelCard | None, **options: Any) -> Detector:
+    """The detector for a file and its card, whatever the file's digest. Raises ModelError."""
     try:
         return create_detector(engine, path, sidecar=card, **options)
     except ModelRefused as error:
         raise ModelError(str(error)) from error
 
 
-def completed(card: ModelCard, detector: Detector) -> ModelCard:
-    """The card with all that loading the model told, so that a person can read and edit it."""
-    told = detector.describe()
+def completed_card(card: ModelCard, detector: Detector) -> ModelCard:
+    """The card with all that loading the model tells, so that a person can read and edit it."""
+    description = detector.describe()
     classes = dict(zip(detector.labels.names, detector.labels.groups, strict=True))
     return card.model_copy(
         update={
-            "sha256": told["sha256"],
-            "head": told["head"],
+            "sha256": description["sha256"],
+            "head": description["head"],
             "classes": classes,
-            "licence": told["licence"],
-            "input_size": card.input_size or (tuple(told["input"]) if told["max_batch"] > 1 else None),
+            "licence": description["licence"],
+            "input_size": card.input_size
+            or (tuple(description["input"]) if description["max_batch"] > 1 else None),
         }
     )
 

@@ -1,1 +1,0 @@
-"""What is drawn on pictures: lines, boxes, counts, heat."""
