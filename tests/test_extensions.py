@@ -130,7 +130,7 @@ def toy_model(folder: Path) -> None:
 # ---- an analytic: how many frames there were, at the end
 
 ANALYTIC = '''
-from pipelines.analytics.base import Analytic, AnalyticEvent, AnalyticSpec, EventType
+from pipelines.analytics.base import Analytic, AnalyticEvent, AnalyticSpec, EventType, RunningRule
 
 SEEN = EventType(
     "streamer.toy.seen.v1", "Toys", "How many frames a toy has seen.",
@@ -140,18 +140,12 @@ SEEN = EventType(
 class ToySpec(AnalyticSpec):
     """Counts frames."""
 
-class Toy:
+class Toy(RunningRule):
     def __init__(self, spec):
         self.spec, self.frames = spec, 0
 
     def on_frame(self, snapshot):
         self.frames += 1
-        return []
-
-    def on_event(self, event):
-        return []
-
-    def forget(self, track_ids):
         return []
 
     def close(self, time_s):

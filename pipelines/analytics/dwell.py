@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
@@ -18,12 +18,14 @@ from pipelines.analytics.base import (
     AnalyticEvent,
     AnalyticSpec,
     ClassFilter,
-    CountingEvent,
     EventType,
+    RunningRule,
     TrackSnapshot,
 )
 from pipelines.rules import Name, Seconds
-from pipelines.values import Labels
+
+if TYPE_CHECKING:
+    from pipelines.values import Labels
 
 EXCEEDED = EventType(
     "streamer.dwell.exceeded.v1",
@@ -67,7 +69,7 @@ class DwellSpec(AnalyticSpec):
         return after_s
 
 
-class DwellAlarm:
+class DwellAlarm(RunningRule):
     """Tells once per visit and threshold, of a track that is seen at that moment or later."""
 
     def __init__(self, spec: DwellSpec, labels: Labels) -> None:
@@ -107,9 +109,6 @@ class DwellAlarm:
             told += 1
         self._told[track_id] = (since_s, told)
         return found
-
-    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:  # noqa: ARG002
-        return []
 
     def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
         for track_id in track_ids:

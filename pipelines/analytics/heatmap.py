@@ -7,9 +7,8 @@ and starts empty again or, with a half-life, decays as it goes on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
 from pipelines.analytics.base import (
@@ -18,15 +17,17 @@ from pipelines.analytics.base import (
     Analytic,
     AnalyticEvent,
     AnalyticSpec,
-    Array,
     ClassFilter,
-    CountingEvent,
     EventType,
     Period,
+    RunningRule,
     TrackSnapshot,
 )
 from pipelines.rules import Seconds
-from pipelines.values import Labels
+
+if TYPE_CHECKING:
+    from pipelines.geometry import Array
+    from pipelines.values import Labels
 
 MAX_GAP_S = 1.0  # a longer gap between frames is time that nobody saw
 
@@ -63,10 +64,12 @@ class HeatmapSpec(AnalyticSpec):
     half_life_s: Seconds | None = None
 
 
-class Heatmap:
+class Heatmap(RunningRule):
     """One grid. `grid_s` (rows, columns) are seconds."""
 
     def __init__(self, spec: HeatmapSpec, labels: Labels) -> None:
+        import numpy as np
+
         self.spec = spec
         self._wanted = np.array(ClassFilter(labels, spec.classes).includes, np.bool_)
         self.grid_s: Array = np.zeros((spec.rows, spec.columns))
@@ -84,11 +87,16 @@ class Heatmap:
             self._decay(passed_s / self.spec.half_life_s)
         if gap_s > 0 and snapshot.ids:
             chosen = self._wanted[snapshot.class_ids]
-            points = snapshot.points_xyn[chosen]
-            columns = np.clip((points[:, 0] * self.spec.columns).astype(np.intp), 0, self.spec.columns - 1)
-            rows = np.clip((points[:, 1] * self.spec.rows).astype(np.intp), 0, self.spec.rows - 1)
-            np.add.at(self.grid_s, (rows, columns), gap_s * self._weight)
+            self._add(snapshot.points_xyn[chosen], gap_s * self._weight)
         return found
+
+    def _add(self, points_xyn: Array, seconds: float) -> None:
+        """To the cell of each point."""
+        import numpy as np
+
+        columns = np.clip((points_xyn[:, 0] * self.spec.columns).astype(np.intp), 0, self.spec.columns - 1)
+        rows = np.clip((points_xyn[:, 1] * self.spec.rows).astype(np.intp), 0, self.spec.rows - 1)
+        np.add.at(self.grid_s, (rows, columns), seconds)
 
     def _decay(self, half_lives: float) -> None:
         if half_lives > 50:
@@ -114,12 +122,6 @@ class Heatmap:
         if self.spec.half_life_s is None:
             self.grid_s[:] = 0.0
         return AnalyticEvent(MEASURED.name, data, ended)
-
-    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:  # noqa: ARG002
-        return []
-
-    def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:  # noqa: ARG002
-        return []
 
     def close(self, time_s: float) -> list[AnalyticEvent]:
         ended = self._period.cut(time_s)

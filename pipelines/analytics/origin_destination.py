@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
@@ -25,10 +25,13 @@ from pipelines.analytics.base import (
     CountingEvent,
     EventType,
     Period,
+    RunningRule,
     TrackSnapshot,
 )
 from pipelines.rules import Name, Seconds
-from pipelines.values import Labels
+
+if TYPE_CHECKING:
+    from pipelines.values import Labels
 
 MOVED = EventType(
     "streamer.flow.moved.v1",
@@ -91,7 +94,7 @@ class FlowSpec(AnalyticSpec):
         return zones
 
 
-class Flow:
+class Flow(RunningRule):
     """One rule's movements, and the matrix of the present period."""
 
     def __init__(self, spec: FlowSpec, labels: Labels) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 from pipelines.analytics import ANALYTICS
 from pipelines.analytics.base import (
     AnalyticEvent,
-    Array,
     CountingEvent,
     RuleContext,
     RunningRule,
@@ -21,6 +20,7 @@ from pipelines.camera_rules import CameraRules, line_names, zone_names
 from pipelines.count.box_smoothing import SmoothedBoxes
 from pipelines.count.zone import ZoneCounter
 from pipelines.events import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
+from pipelines.geometry import Array
 from pipelines.values import Event, Labels, Stamp
 
 KINDS = {LINE_CROSSED: "crossed", ZONE_ENTERED: "entered", ZONE_EXITED: "exited"}

@@ -11,9 +11,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from pipelines.analytics.base import (
@@ -29,9 +28,11 @@ from pipelines.analytics.base import (
     RunningRule,
     TrackSnapshot,
 )
-from pipelines.geometry import Homography
 from pipelines.rules import CalibrationSpec, Name
-from pipelines.values import Labels
+
+if TYPE_CHECKING:
+    from pipelines.geometry import Array, Homography
+    from pipelines.values import Labels
 
 HALF_S = 0.5
 MIN_SPAN_S = 0.3  # a shorter time says nothing
@@ -98,13 +99,13 @@ class SpeedSpec(AnalyticSpec):
         return self
 
 
-class SpeedAtLine:
+class SpeedAtLine(RunningRule):
     """The speed of each crossing of a line."""
 
     def __init__(self, spec: SpeedSpec, calibration: CalibrationSpec, labels: Labels) -> None:
         self.spec = spec
         self._classes = ClassFilter(labels, spec.classes)
-        self._ground = Homography(calibration.points, calibration.ground)
+        self._ground = _ground(calibration)
         self._places: dict[int, deque[Place]] = {}
         self._due: list[CountingEvent] = []  # crossings that wait for the places after them
 
@@ -154,13 +155,13 @@ class SpeedAtLine:
         ]
 
 
-class SpeedThroughZone:
+class SpeedThroughZone(RunningRule):
     """The mean speed of each visit of a zone, told when it is over."""
 
     def __init__(self, spec: SpeedSpec, calibration: CalibrationSpec, labels: Labels) -> None:
         self.spec = spec
         self._classes = ClassFilter(labels, spec.classes)
-        self._ground = Homography(calibration.points, calibration.ground)
+        self._ground = _ground(calibration)
         self._last: dict[int, deque[Place]] = {}
         self._way: dict[int, list[float]] = {}  # track id -> metres, seconds so far
 
@@ -169,7 +170,7 @@ class SpeedThroughZone:
         there = [row for k in inside if (row := snapshot.row_of.get(k)) is not None]
         if not there:
             return []
-        ground = self._ground.to_ground(feet(snapshot.boxes_xyxyn[there])).tolist()
+        ground = _metres(self._ground, snapshot.boxes_xyxyn[there])
         for row, (x, y) in zip(there, ground, strict=True):
             if x != x or not self._classes.includes[snapshot.class_ids[row]]:
                 continue
@@ -215,9 +216,18 @@ class SpeedThroughZone:
         self._way = {int(k): [float(metres), float(over_s)] for k, metres, over_s in saved[1]}
 
 
-def feet(boxes_xyxyn: Any) -> Any:
-    """(N, 2) the bottom centres of boxes (N, 4)."""
-    return np.column_stack([(boxes_xyxyn[:, 0] + boxes_xyxyn[:, 2]) / 2, boxes_xyxyn[:, 3]])
+def _ground(calibration: CalibrationSpec) -> Homography:
+    from pipelines.geometry import Homography
+
+    return Homography(calibration.points, calibration.ground)
+
+
+def _metres(ground: Homography, boxes_xyxyn: Array) -> list[tuple[float, float]]:
+    """Where the feet of boxes (N, 4) stand; NaN beyond the ground's horizon."""
+    from pipelines.geometry import anchor_points
+
+    metres: list[tuple[float, float]] = ground.to_ground(anchor_points(boxes_xyxyn, "foot")).tolist()
+    return metres
 
 
 def keep(
@@ -229,7 +239,7 @@ def keep(
     most: int,
 ) -> None:
     """Put down where the tracks are on the ground, at most every `every_s`."""
-    metres = ground.to_ground(feet(snapshot.boxes_xyxyn)).tolist()
+    metres = _metres(ground, snapshot.boxes_xyxyn)
     for track_id, class_id, (x, y) in zip(snapshot.ids, snapshot.class_ids, metres, strict=True):
         if x != x or not chosen.includes[class_id]:
             continue
@@ -242,6 +252,8 @@ def keep(
 
 def fitted(places: list[Place]) -> tuple[float | None, float]:
     """Metres a second along the places, or None, and the seconds that it rests on."""
+    import numpy as np
+
     if len(places) < MIN_POINTS or places[-1][0] - places[0][0] < MIN_SPAN_S:
         return None, places[-1][0] - places[0][0] if places else 0.0
     table = np.array(places)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -19,14 +19,16 @@ from pipelines.analytics.base import (
     AnalyticEvent,
     AnalyticSpec,
     ClassFilter,
-    CountingEvent,
     EventType,
     Period,
+    RunningRule,
     TrackSnapshot,
     counted_members,
 )
 from pipelines.rules import Name, Seconds
-from pipelines.values import Labels
+
+if TYPE_CHECKING:
+    from pipelines.values import Labels
 
 COUNTED = EventType(
     "streamer.unique.counted.v1",
@@ -51,7 +53,7 @@ class UniqueSpec(AnalyticSpec):
     min_seen_s: float = Field(default=1.0, ge=0, le=3600)
 
 
-class Unique:
+class Unique(RunningRule):
     """One rule's count. A track counts once a period, when it has been seen for `min_seen_s` of its life, by
     its class at that moment."""
 
@@ -90,9 +92,6 @@ class Unique:
         self._counts = Counter()
         self._counted.clear()
         return AnalyticEvent(COUNTED.name, data, ended)
-
-    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:  # noqa: ARG002
-        return []
 
     def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
         for track_id in track_ids:

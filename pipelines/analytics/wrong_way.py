@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import model_validator
 
 from pipelines.analytics.base import (
@@ -28,9 +27,10 @@ from pipelines.analytics.base import (
     RunningRule,
     TrackSnapshot,
 )
-from pipelines.geometry import Polyline
 from pipelines.rules import LineSpec, Name, Point, Unit, check_direction
-from pipelines.values import Labels
+
+if TYPE_CHECKING:
+    from pipelines.values import Labels
 
 WITHIN_DEG = 60.0
 COSINE = math.cos(math.radians(WITHIN_DEG))
@@ -102,10 +102,12 @@ class WrongWaySpec(AnalyticSpec):
             check_direction(f"wrong way {self.name!r}: allowed", str(self.allowed), lines[self.line])
 
 
-class WrongWayLine:
+class WrongWayLine(RunningRule):
     """Crossings of a line against its allowed direction."""
 
     def __init__(self, spec: WrongWaySpec, line: LineSpec, labels: Labels) -> None:
+        from pipelines.geometry import Polyline
+
         self.spec = spec
         self._line = Polyline(line.points)
         self._classes = ClassFilter(labels, spec.classes)
@@ -162,10 +164,12 @@ class WrongWayLine:
         self._crossed = {int(k): (int(side), float(t), str(d)) for k, side, t, d in saved}
 
 
-class WrongWayZone:
+class WrongWayZone(RunningRule):
     """Movement in a zone against its arrow."""
 
     def __init__(self, spec: WrongWaySpec, labels: Labels) -> None:
+        import numpy as np
+
         assert spec.towards is not None
         self.spec = spec
         self._classes = ClassFilter(labels, spec.classes)
@@ -211,9 +215,6 @@ class WrongWayZone:
             "point_xyn": [round(x, 5), round(y, 5)],
         }
         return [AnalyticEvent(DETECTED.name, data, {"since": farthest[3]})]
-
-    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:  # noqa: ARG002
-        return []
 
     def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
         for track_id in track_ids:
