@@ -34,7 +34,7 @@ from streamer.config.yaml_edit import NotEditable, edited
 from streamer.config.yaml_reader import dump, explain, parse, read_text, show_place
 from streamer.errors import ConfigError, ModelError, StorageError
 from streamer.ipc.atomic_write import Write, write_together
-from streamer.ipc.counters import MAX_CAMERAS
+from streamer.ipc.messages import MAX_CAMERAS
 from streamer.logs import redact
 from streamer.models.camera_check import check_camera
 from streamer.sources.urls import split_credentials

@@ -18,7 +18,7 @@ from pipelines.pipeline import VIEW_MOVED
 from pipelines.registry import DETECTORS
 from pipelines.spec import PipelineSpec
 from streamer.cli.analyze_tables import as_dict, print_analysis
-from streamer.cli.click_types import Finite
+from streamer.cli.click_types import ANALYSIS_WIDTH, Finite
 from streamer.cli.clip_arguments import (
     Drawing,
     chosen_actions,
@@ -91,7 +91,11 @@ from streamer.sources.urls import is_generated
 @click.option("--engine", type=click.Choice(["auto", *DETECTORS]), help="Instead of the preset's own.")
 @click.option("--score", type=Finite(0, 1), help="Least score of a box, instead of the model's.")
 @click.option(
-    "--width", type=click.IntRange(64, 3840), default=640, show_default=True, help="Analysis width."
+    *ANALYSIS_WIDTH,
+    type=click.IntRange(64, 3840),
+    default=640,
+    show_default=True,
+    help="Width of the analysed picture.",
 )
 @stream_option
 @click.option("--threads", type=click.IntRange(0, 256), default=0, help="0: all cores.")

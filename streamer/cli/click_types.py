@@ -1,4 +1,4 @@
-"""Numbers as options take them."""
+"""Values as options take them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 import click
+
+ANALYSIS_WIDTH = ("--analysis-width", "--width", "width")  # --width is the older name
 
 
 class Finite(click.FloatRange):
@@ -16,3 +18,8 @@ class Finite(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+def split_words(text: str | None) -> list[str]:
+    """ "person, vehicle" as its words."""
+    return [word.strip() for word in (text or "").split(",") if word.strip()]

@@ -25,6 +25,7 @@ from pipelines.rules import Anchor, LineSpec, ZoneSpec, check_name
 from pipelines.scene.model import SceneModel
 from pipelines.scene.tracker import SceneTracker
 from pipelines.spec import PipelineSpec, preset, with_actions
+from streamer.cli.click_types import ANALYSIS_WIDTH
 from streamer.cli.rules import normalised
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
@@ -61,7 +62,8 @@ def refuse_with_boxes(clip: str, *, also_read: bool = False) -> None:
     """
     for option in ("model", "engine", "score", "width", "stream"):
         if given(option) and not (also_read and option == "stream"):
-            raise ConfigError(f"{clip}: stored detections have their boxes already: leave --{option} out")
+            shown = ANALYSIS_WIDTH[0] if option == "width" else f"--{option}"
+            raise ConfigError(f"{clip}: stored detections have their boxes already: leave {shown} out")
 
 
 class _RulesFile(BaseModel):

@@ -17,7 +17,7 @@ from pipelines.evaluate.acceptance import SCORES, Gate, GateError, Verdict, judg
 from pipelines.evaluate.report import Section, render_report
 from pipelines.evaluate.summary import Difference, as_dict, differences, measures
 from pipelines.registry import DETECTORS
-from streamer.cli.click_types import Finite
+from streamer.cli.click_types import ANALYSIS_WIDTH, Finite
 from streamer.cli.clip_arguments import (
     chosen_detector,
     frames_progress,
@@ -88,7 +88,11 @@ from streamer.sources.urls import is_generated
 @click.option("--engine", type=click.Choice(["auto", *DETECTORS]), help="Instead of the preset's own.")
 @click.option("--score", type=Finite(0, 1), help="Least score of a box, instead of the model's.")
 @click.option(
-    "--width", type=click.IntRange(64, 3840), default=640, show_default=True, help="Analysis width."
+    *ANALYSIS_WIDTH,
+    type=click.IntRange(64, 3840),
+    default=640,
+    show_default=True,
+    help="Width of the analysed picture.",
 )
 @stream_option
 @click.option("--threads", type=click.IntRange(0, 256), default=0, help="0: all cores.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,6 +54,7 @@ def status(store: ConfigStore, as_json: bool) -> None:
         found = reader.status()
     finally:
         reader.close()
+    found["incarnation"] = found["lineage"]
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
@@ -60,7 +62,7 @@ def status(store: ConfigStore, as_json: bool) -> None:
 
 
 def _print(found: dict[str, Any]) -> None:
-    click.echo(f"{found['path']}: {found['bytes'] / 1e6:.1f} MB, lineage {found['lineage']}")
+    click.echo(f"{found['path']}: {found['bytes'] / 1e6:.1f} MB, incarnation {found['incarnation']}")
     click.echo(f"{found['committed']} events committed, {found['undelivered']} of them not delivered yet")
     click.echo(f"the oldest that is kept is of {found['oldest'] or 'no time: none is kept'}")
     table = Table(box=None, pad_edge=False)
@@ -79,19 +81,19 @@ def _print(found: dict[str, Any]) -> None:
 def backup(store: ConfigStore, target: Path) -> None:
     """Copy the ledger to TARGET, also while the daemon runs, and verify the copy.
 
-    After a copy is put back in the ledger's place, run `streamer ledger new-lineage` once.
+    After a copy is put back in the ledger's place, run `streamer ledger new-incarnation` once.
     """
     size = damage.backup(ledger_path(readable(store)), target)
     click.echo(f"{target}: {size / 1e6:.1f} MB, verified")
 
 
-@ledger.command("new-lineage")
+@ledger.command("new-incarnation")
 @click.pass_obj
-def new_lineage(store: ConfigStore) -> None:
-    """Give events a new lineage, after an older copy of the ledger was put in its place.
+def new_incarnation(store: ConfigStore) -> None:
+    """Begin a new incarnation of the ledger, after an older copy was put in its place.
 
-    Numbers that the lost ledger gave out may be on the stream already; with a new lineage no id is used
-    twice. The daemon must be stopped.
+    Numbers that the lost ledger gave out may be on the stream already; with a new incarnation, which events
+    name as their lineage, no id is used twice. The daemon must be stopped.
     """
     config = store.settings()
     path = ledger_path(config)
@@ -112,4 +114,9 @@ def new_lineage(store: ConfigStore) -> None:
     )
     lineage = opened.new_lineage("asked for")
     opened.close()
-    click.echo(f"lineage {lineage} begins with the next event")
+    click.echo(f"incarnation {lineage} begins with the next event, which names it as its lineage")
+
+
+_older_name = copy.copy(new_incarnation)
+_older_name.hidden = True
+ledger.add_command(_older_name, "new-lineage")

@@ -25,7 +25,7 @@ from streamer.config.schema import CameraConfig, Config
 from streamer.config.yaml_reader import read
 from streamer.errors import ConfigError, StorageError
 from streamer.ipc.atomic_write import write_atomically
-from streamer.ipc.counters import MAX_CAMERAS
+from streamer.ipc.messages import MAX_CAMERAS
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,9 @@ SYSTEM_FOLDER = Path("/etc/streamer")
 ENVIRONMENT = "STREAMER_CONFIG"
 REVISIONS_FILE = "revisions.json"
 TOO_MANY = f"a daemon takes {MAX_CAMERAS} cameras at most: remove one, or run another daemon beside it"
+
+
+Signature = tuple[int, int, int, int]  # inode, size, times of modification and change
 
 
 class Misconfigured(NamedTuple):
@@ -48,7 +51,7 @@ def user_folder() -> Path:
 
 
 class ConfigStore:
-    """The configuration's folder. Finds it; load() reads it anew each time.
+    """The configuration's folder. Finds it; load() looks anew each time, and parses what is not as it was.
 
     `path` is a folder or a streamer.yaml; None looks at $STREAMER_CONFIG, /etc/streamer and
     ~/.config/streamer, in this order. Nothing needs to be there until load().
@@ -59,7 +62,8 @@ class ConfigStore:
         self.file = _file_of(Path(given)) if given is not None else _find()
         self.folder = self.file.parent
         self.cameras_dir = self.folder / "cameras.d"
-        self._parsed: dict[Path, tuple[tuple[int, ...], CameraConfig]] = {}
+        self._cameras_read: dict[Path, tuple[Signature, CameraConfig]] = {}
+        self._settings_read: tuple[Signature, Config] | None = None
 
     def exists(self) -> bool:
         return self.file.exists()
@@ -129,10 +133,16 @@ class ConfigStore:
         """streamer.yaml alone, without cameras. Raises ConfigError with file, line and key."""
         if not self.exists():
             raise self.missing()
+        signature = _signature(self.file)
+        if self._settings_read is None or self._settings_read[0] != signature:
+            self._settings_read = signature, self._parse_settings()
+        return self._complete(self._settings_read[1])
+
+    def _parse_settings(self) -> Config:
         document = read(self.file, advice="remove it, and `streamer init` writes a commented one")
         if "cameras" in document.data:
             raise document.error(("cameras",), f"cameras live in {self.cameras_dir}/NAME.yaml, one file each")
-        return self._complete(document.check(Config))
+        return document.check(Config)
 
     def missing(self) -> ConfigError:
         """What to say where there is no streamer.yaml."""
@@ -175,7 +185,7 @@ class ConfigStore:
             return []
         except OSError as error:
             raise ConfigError(f"{self.cameras_dir}: cannot be read: {error.strerror}") from error
-        self._parsed = {path: known for path, known in self._parsed.items() if path in paths}
+        self._cameras_read = {path: known for path, known in self._cameras_read.items() if path in paths}
         return [path for path in paths if not path.name.startswith(".")]
 
     def files(self) -> list[Path]:
@@ -186,14 +196,10 @@ class ConfigStore:
 
     def _camera(self, path: Path) -> CameraConfig:
         """As load_camera; a file that is as it was is not parsed again, 4 ms a camera in a daemon's loop."""
-        try:
-            found = path.stat()
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-        signature = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        before = self._parsed.get(path)
+        signature = _signature(path)
+        before = self._cameras_read.get(path)
         if before is None or before[0] != signature:
-            before = self._parsed[path] = (signature, self.load_camera(path))
+            before = self._cameras_read[path] = (signature, self.load_camera(path))
         return before[1]
 
     def broken_cameras(self) -> dict[str, ConfigError]:
@@ -233,6 +239,15 @@ class ConfigStore:
 
     def _is_system(self) -> bool:
         return os.geteuid() == 0 or self.folder == SYSTEM_FOLDER
+
+
+def _signature(path: Path) -> Signature:
+    """By which a file that is as it was is known. Raises ConfigError."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _file_of(path: Path) -> Path:

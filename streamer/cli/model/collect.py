@@ -11,7 +11,7 @@ import click
 from pipelines.class_names import find
 from pipelines.detect.detector import Detector
 from pipelines.train.detector.dataset import CLASSES
-from streamer.cli import daemon
+from streamer.cli import camera_picture, daemon
 from streamer.cli.click_types import Finite
 from streamer.cli.model.clips import refuse_of_camera, steps
 from streamer.cli.model.group import model, model_store
@@ -130,9 +130,9 @@ def _pictures(
 
         wanted = camera
         return from_snapshots(
-            lambda: daemon.picture(store, config, wanted, MAX_WIDTH), camera.name, every_s, missed
+            lambda: camera_picture.picture(store, config, wanted, MAX_WIDTH), camera.name, every_s, missed
         )
-    return from_source(daemon.open_source(store, camera), camera.name, every_s, numbered=False)
+    return from_source(camera_picture.open_source(store, camera), camera.name, every_s, numbered=False)
 
 
 def _next_step(what: str, folder: Path, drafts: bool) -> str:

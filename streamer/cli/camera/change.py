@@ -1,9 +1,8 @@
-"""`streamer camera`: add, change, rename, switch and remove cameras. Looking at them is in camera_show.py."""
+"""`streamer camera add|set|rename|enable|disable|remove`: what changes a camera."""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import sys
 from pathlib import Path
@@ -14,9 +13,10 @@ from pydantic import ValidationError
 
 from pipelines.detect.errors import ModelRefused
 from pipelines.scene.model import SceneModel
-from streamer.cli import daemon
-from streamer.cli.camera_show import LOOKING, check_stream
-from streamer.cli.click_types import Finite
+from streamer.cli.camera.settings import HELP, SCENE, absolute_model, absolute_url, read_setting
+from streamer.cli.camera.stream import check_stream
+from streamer.cli.change import send_change
+from streamer.cli.click_types import ANALYSIS_WIDTH, Finite, split_words
 from streamer.cli.stream_option import stream_option
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import ConfigStore
@@ -28,7 +28,6 @@ from streamer.models.installed import is_path
 from streamer.models.store import ModelStore
 from streamer.sources.base import create_source
 from streamer.sources.urls import (
-    check_source_url,
     is_generated,
     join_credentials,
     lookup_scheme,
@@ -36,38 +35,7 @@ from streamer.sources.urls import (
     split_credentials,
 )
 
-SCENE = "scene.model"
-# What `camera set` calls a key, and where it lies in the camera's file.
-SETTABLE = {
-    "url": "url",
-    "pipeline": "pipeline",
-    "model": "model",
-    "actions": "actions",
-    "actions_pause_s": "actions_pause_s",
-    "scene": SCENE,
-    "scene_interval_s": "scene.interval_s",
-    "fps": "source.fps",
-    "analysis_width": "source.analysis_width",
-    "loop": "source.loop",
-    "realtime": "source.realtime",
-    "open_timeout_s": "source.open_timeout_s",
-    "read_timeout_s": "source.read_timeout_s",
-    "stream": "source.stream",
-    "transport": "source.transport",
-    "classes": "rules.classes",
-}
-UNSET = ("", "null", "none")  # how a key is told to be unset; the two words where null is its default
 PAIRED = {"pipeline", "model", "actions"}  # what decides whether a model and actions go together
-LIMITS = ("min_score", "min_width", "min_height")
-
-
-@click.group()
-def camera() -> None:
-    """Add, look at, test, change and remove cameras."""
-
-
-for _command in LOOKING:
-    camera.add_command(_command)
 
 
 def _read_password(stdin: bool) -> str | None:
@@ -78,14 +46,6 @@ def _read_password(stdin: bool) -> str | None:
         return sys.stdin.buffer.readline().decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise ConfigError("the password on standard input is not UTF-8 text") from error
-
-
-def _absolute(url: str) -> str:
-    """A clip's path as the daemon, which runs elsewhere, finds it. Raises ConfigError."""
-    url = check_source_url(url)
-    if scheme_of(url) == "file" and not url.startswith("file:"):
-        return os.path.abspath(Path(url).expanduser())
-    return url
 
 
 def _note_endless(url: str, loop: bool) -> None:
@@ -104,11 +64,6 @@ def _endless(url: str) -> str:
         return ""
     with contextlib.closing(create_source(url)) as scene:
         return "" if scene.open().frames else f"a {scheme_of(url)} scene without seconds="
-
-
-def _whole_path(model: str | None) -> str | None:
-    """A model's path as the daemon, which runs elsewhere, finds it; a name of the store as it is."""
-    return os.path.abspath(Path(model).expanduser()) if model and is_path(model) else model
 
 
 def _check_model_file(config: Config, camera: CameraConfig) -> None:
@@ -147,14 +102,16 @@ def _shut(path: str) -> bool:
     return not os.access(path, os.R_OK)
 
 
-@camera.command()
+@click.command()
 @click.argument("name")
 @click.argument("url")
 @click.option("--pipeline", default="default", show_default=True, help="What is computed: a preset's name.")
 @click.option("--model", help="A model of the store or a path, instead of the pipeline's.")
 @click.option("--actions", metavar="MODEL", help="Tell what people do: motion, or an exported .onnx.")
 @click.option("--fps", type=Finite(0, 120), default=0.0, help="Analysed frames a second; 0: as many as fit.")
-@click.option("--width", type=int, default=640, show_default=True, help="Width of the analysed picture.")
+@click.option(
+    *ANALYSIS_WIDTH, type=int, default=640, show_default=True, help="Width of the analysed picture."
+)
 @click.option("--class", "--classes", "classes", help="Only these classes or groups: person,vehicle")
 @click.option("--loop", is_flag=True, help="A file: start again at its end.")
 @click.option("--no-realtime", is_flag=True, help="A file: as fast as it can be read.")
@@ -172,7 +129,7 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
     Credentials in the URL are kept in a file of their own; --username and --password-stdin keep them out of
     the shell's history too.
     """
-    url, user, password = split_credentials(_absolute(url))
+    url, user, password = split_credentials(absolute_url(url))
     user = options["username"] if options["username"] is not None else user
     typed = _read_password(options["password_stdin"])
     password = typed if typed is not None else password
@@ -181,8 +138,8 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
         "url": url,
         "enabled": not options["disabled"],
         "pipeline": options["pipeline"],
-        "model": _whole_path(options["model"]),
-        "actions": _whole_path(options["actions"]),
+        "model": absolute_model(options["model"]),
+        "actions": absolute_model(options["actions"]),
         "source": {
             "fps": options["fps"],
             "analysis_width": options["width"],
@@ -191,7 +148,7 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
             "stream": options["stream"],
             "transport": options["transport"],
         },
-        "rules": {"classes": [w.strip() for w in (options["classes"] or "").split(",") if w.strip()]},
+        "rules": {"classes": split_words(options["classes"])},
     }
     _refuse_early(store, wanted)
     _note_endless(url, options["loop"])
@@ -205,7 +162,7 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
                 raise
             click.secho(f"warning: {error}; saved all the same", fg="yellow", err=True)
     change = {"op": "camera.put", "camera": wanted, "username": user, "password": password}
-    daemon.change(store, change, f"camera {name} saved")
+    send_change(store, change, f"camera {name} saved")
     click.echo(
         "next:\n"
         f"  streamer camera snapshot {name} --overlay       a picture with a grid, to draw by\n"
@@ -237,7 +194,7 @@ def _refuse_early(store: ConfigStore, wanted: dict[str, Any]) -> None:
             raise
 
 
-@camera.command("set")
+@click.command("set", help=HELP)
 @click.argument("name")
 @click.argument("settings", nargs=-1, metavar="KEY=VALUE...")
 @click.option("--username", help="The camera's user name.")
@@ -246,16 +203,9 @@ def _refuse_early(store: ConfigStore, wanted: dict[str, Any]) -> None:
 def set_(
     store: ConfigStore, name: str, settings: tuple[str, ...], username: str | None, password_stdin: bool
 ) -> None:
-    """Change settings of a camera.
-
-    Keys: url, fps, analysis_width, loop, realtime, open_timeout_s, read_timeout_s, stream, transport,
-    pipeline, model, actions, actions_pause_s, scene, scene_interval_s, classes, and
-    limits.CLASS.min_score, .min_width and .min_height. An empty value goes back to the default, and so does
-    null for model, actions, scene and min_score.
-    """
     if not settings and username is None and not password_stdin:
         raise click.UsageError("say what to set, as KEY=VALUE")
-    values = dict(_setting(text) for text in settings)
+    values = dict(read_setting(text) for text in settings)
     password = _read_password(password_stdin)
     change = {
         "op": "camera.set",
@@ -271,7 +221,7 @@ def set_(
         given = {key: values[key] or CameraConfig.model_fields[key].default for key in values.keys() & PAIRED}
         _check_model_file(config, before.model_copy(update=given))
     _check_scene_file(config, values.get(SCENE))
-    daemon.change(store, change, f"camera {name} changed")
+    send_change(store, change, f"camera {name} changed")
     if values.get("source.loop"):
         _note_endless(*_in_use(store, name))
     if "url" in values:
@@ -283,60 +233,35 @@ def _in_use(store: ConfigStore, name: str) -> tuple[str, bool]:
     return camera.url, camera.source.loop
 
 
-def _setting(text: str) -> tuple[str, Any]:
-    """ "fps=5" as ("source.fps", "5"). Raises ConfigError for an unknown key."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise click.UsageError(f"{key[:40]!r}: settings are KEY=VALUE")
-    where = SETTABLE.get(key)
-    first, _, rest = key.partition(".")
-    if first == "limits" and rest.rpartition(".")[0] and rest.rpartition(".")[2] in LIMITS:
-        where = f"rules.{key}"
-    if where is None:
-        near = difflib.get_close_matches(key, SETTABLE, n=1)
-        hint = (
-            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(SETTABLE)}, limits.CLASS.min_score"
-        )
-        raise ConfigError(f"unknown key {key[:40]!r}: {hint}")
-    if key == "scene":
-        unset = value.lower() in UNSET
-        return ("scene", None) if unset else (where, os.path.abspath(Path(value).expanduser()))
-    if key == "classes":
-        return where, [word.strip() for word in value.split(",") if word.strip()]
-    if key in ("model", "actions") or key.endswith(".min_score"):
-        return where, None if value.lower() in UNSET else _whole_path(value)
-    return where, (_absolute(value) if key == "url" else value or None)
-
-
-@camera.command()
+@click.command()
 @click.argument("name")
 @click.argument("to")
 @click.pass_obj
 def rename(store: ConfigStore, name: str, to: str) -> None:
     """Give a camera another name. Its counts so far stay under the old one."""
     change = {"op": "camera.rename", "name": name, "to": to}
-    daemon.change(store, change, f"camera {name} is now {to}")
+    send_change(store, change, f"camera {name} is now {to}")
 
 
-@camera.command()
+@click.command()
 @click.argument("name")
 @click.pass_obj
 def enable(store: ConfigStore, name: str) -> None:
     """Switch a camera on."""
-    daemon.change(store, {"op": "camera.enable", "name": name}, f"camera {name} enabled")
+    send_change(store, {"op": "camera.enable", "name": name}, f"camera {name} enabled")
 
 
-@camera.command()
+@click.command()
 @click.argument("name")
 @click.pass_obj
 def disable(store: ConfigStore, name: str) -> None:
     """Switch a camera off, and keep its settings and counts."""
-    daemon.change(store, {"op": "camera.disable", "name": name}, f"camera {name} disabled")
+    send_change(store, {"op": "camera.disable", "name": name}, f"camera {name} disabled")
 
 
-@camera.command()
+@click.command()
 @click.argument("name")
 @click.pass_obj
 def remove(store: ConfigStore, name: str) -> None:
     """Remove a camera, its rules and its credentials. Its counts stay in the ledger."""
-    daemon.change(store, {"op": "camera.remove", "name": name}, f"camera {name} removed")
+    send_change(store, {"op": "camera.remove", "name": name}, f"camera {name} removed")

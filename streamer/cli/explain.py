@@ -1,4 +1,4 @@
-"""`streamer why EVENT_ID`: what an event rests on, and what nearly happened."""
+"""`streamer explain EVENT_ID`: what an event rests on, and what nearly happened."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import click
 from streamer.cli.ledger import ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.cli.output_paths import check_outputs
+from streamer.clips import explain as explanations
 from streamer.clips.drawing.explanation import draw
-from streamer.clips.explain import explain, parse_id
 from streamer.config.store import ConfigStore
 from streamer.ledger import LedgerReader
 
@@ -30,23 +30,25 @@ from streamer.ledger import LedgerReader
     help="Draw lines, zones, the track's way and the crossing.",
 )
 @click.pass_obj
-def why(store: ConfigStore, event_id: str, camera: str | None, as_json: bool, picture: Path | None) -> None:
+def explain(
+    store: ConfigStore, event_id: str, camera: str | None, as_json: bool, picture: Path | None
+) -> None:
     """Tell why the event EVENT_ID was made: its track, its rule, its frames, and what nearly happened.
 
     EVENT_ID is an event's id (NODE/CAMERA/LINEAGE/SEQ), CAMERA/SEQ, or with --camera the id of an entry of
     the camera's Redis stream (LINEAGE-SEQ). The ledger is read; a daemon may run or not.
 
     \b
-    streamer why gate/4711
+    streamer explain gate/4711
     """
-    asked = parse_id(event_id, camera)
+    asked = explanations.parse_id(event_id, camera)
     config = readable(store)
     zone = ZoneInfo(config.timezone)
     ledger = ledger_path(config)
     check_outputs((picture,), (ledger, ledger.with_name(f"{ledger.name}-wal"), store.file))
     reader = LedgerReader(ledger)
     try:
-        found = explain(reader, asked)
+        found = explanations.explain(reader, asked)
     finally:
         reader.close()
     if picture is not None:
