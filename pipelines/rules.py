@@ -31,6 +31,7 @@ Ground = tuple[tuple[Metres, Metres], tuple[Metres, Metres], tuple[Metres, Metre
 FLAT = 0.01  # a corner of a quadrilateral whose angle has a smaller sine is no corner
 SMALL = 0.02  # sides of the four points must be longer than this share of the picture
 TIME_OF_DAY = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+YES_OR_NO = ("yes", "no", "on", "off")  # texts, in YAML 1.2
 MIN_LENGTH = 0.005  # a line shorter than 0.5 % of the picture is a slip of the hand
 
 
@@ -42,7 +43,8 @@ class Strict(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_yes(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and _is_number(cls.model_fields[str(info.field_name)].annotation):
+        yes_or_no = isinstance(value, bool) or (isinstance(value, str) and value.lower() in YES_OR_NO)
+        if yes_or_no and _is_number(cls.model_fields[str(info.field_name)].annotation):
             raise ValueError("should be a number, not yes or no")
         return value
 

@@ -29,7 +29,8 @@ from streamer.cli.click_types import ANALYSIS_WIDTH
 from streamer.cli.rules import normalised
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
-from streamer.config.yaml_reader import explain, read
+from streamer.config.validation_errors import explain
+from streamer.config.yaml_reader import read
 from streamer.errors import ConfigError, ModelError
 from streamer.models.installed import MOTION, open_detector
 from streamer.models.store import ModelStore

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, fi
 from pipelines.camera_rules import CameraRules
 from pipelines.rules import Name, PathText, Strict
 from pipelines.spec import MAX_PAUSE_S, SceneSpec
-from streamer.config.yaml_reader import explain, show_place
+from streamer.config.validation_errors import explain, show_place
 from streamer.errors import ConfigError
 from streamer.ipc.messages import Transport
 from streamer.sinks import SINKS, sink_class

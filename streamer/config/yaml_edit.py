@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
-from streamer.config.yaml_reader import dump, dump_inline
+from streamer.config.yaml_writer import dump, dump_inline
 
 Way = tuple[str, ...]
 

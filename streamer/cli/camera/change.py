@@ -20,7 +20,7 @@ from streamer.cli.click_types import ANALYSIS_WIDTH, Finite, split_words
 from streamer.cli.stream_option import stream_option
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import ConfigStore
-from streamer.config.yaml_reader import explain, show_place
+from streamer.config.validation_errors import explain, show_place
 from streamer.errors import ConfigError, ModelError, SourceError, StorageError
 from streamer.ipc.messages import Transport
 from streamer.models.camera_check import check_actions, check_camera

@@ -9,7 +9,7 @@ import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import click
@@ -57,8 +57,7 @@ def _settable(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
 def _section(annotation: Any) -> type[BaseModel] | None:
     """The model of a key that holds others, also of one that may be None."""
     kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    (kind,) = [kind for kind in kinds if kind is not NoneType] if len(kinds) <= 2 else [None]
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 SETTABLE = settable(CameraConfig)
