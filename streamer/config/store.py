@@ -106,9 +106,7 @@ class ConfigStore:
 
     def with_way_out(self, path: Path, fault: ConfigError) -> ConfigError:
         """What is wrong with a file of cameras.d, and what to do about one that is a camera's."""
-        if not is_camera_file(path):
-            return fault
-        return ConfigError(f"{fault}; mend the file, or remove it: `streamer camera remove {path.stem}`")
+        return ConfigError(f"{fault}; {way_out(path)}") if is_camera_file(path) else fault
 
     def load_readable(self) -> tuple[Config, list[ConfigError]]:
         """As load(), for who only looks: what can be used of it, and what is wrong with the rest.
@@ -258,6 +256,13 @@ def _file_of(path: Path) -> Path:
 def is_camera_file(path: Path) -> bool:
     """Whether it is, by its name, a camera's of that name."""
     return path.suffix == ".yaml" and re.match(NAME_PATTERN, path.stem) is not None
+
+
+def way_out(path: Path) -> str:
+    """What a person does about a camera's file that cannot be used."""
+    if path.is_dir():
+        return "a folder is no camera: move it away"
+    return f"mend the file, or remove it: `streamer camera remove {path.stem}`"
 
 
 def _find() -> Path:

@@ -14,17 +14,18 @@ from urllib.parse import urlsplit
 from pipelines.detect.model import sha256_of
 from streamer.api import control_socket as control
 from streamer.config.schema import Config
-from streamer.config.store import ConfigStore
+from streamer.config.secrets import SecretStore, secret_files
+from streamer.config.store import ConfigStore, is_camera_file, way_out
 from streamer.daemon import redis_server
 from streamer.errors import ConfigError, RedisError, StreamerError
 from streamer.models.store import ModelStore
 from streamer.setup.doctor.check import Check, fail, ok, warn
 from streamer.sources.urls import host_and_port, lookup_scheme
 
-LONGEST_SOCKET = "supervisor.ipc"  # the longest name that the daemon binds in its runtime folder
+MAX_SOCKET_NAME = "supervisor.ipc"  # the longest name that the daemon binds in its runtime folder
 SPARE_BYTES = 1 << 30  # beside the ledger: models, logs, backups
 NETWORK_TIMEOUT_S = 3.0
-OLDEST_REDIS = (6, 0)  # the first with ACL users
+MIN_REDIS = (6, 0)  # the first with ACL users
 
 
 def check_config(store: ConfigStore) -> tuple[Config, list[Check]]:
@@ -33,21 +34,40 @@ def check_config(store: ConfigStore) -> tuple[Config, list[Check]]:
     if not store.exists():
         return usual, [warn("configuration", f"none at {store.file}", "write one with `streamer init`")]
     try:
-        config = store.load()
+        config, faults = store.load_partly()
     except ConfigError as error:
         return usual, [
             fail("configuration", str(error), "mend it; a running daemon keeps the old one meanwhile")
         ]
     text = f"{store.file}: {len(config.cameras)} cameras, timezone {config.timezone}"
-    if not config.cameras:
+    if not config.cameras and not faults:
         return config, [warn("configuration", text, "add one: `streamer camera add NAME URL`")]
-    return config, [ok("configuration", text)]
+    return config, [ok("configuration", text), *(_left_out(*fault) for fault in faults.items())]
 
 
-def check_secret_files(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
-    """A file with passwords that others may read."""
+def _left_out(path: Path, fault: ConfigError) -> Check:
+    """A file of cameras.d that cannot be used: the daemon starts without it."""
+    if not is_camera_file(path):
+        return warn("configuration", f"{fault}; the cameras run", "only cameras' files belong there")
+    return warn(f"camera {path.stem}", f"{fault}; it is left out, and all others run", way_out(path))
+
+
+def check_secret_files(store: ConfigStore, config: Config) -> list[Check]:
+    """A file with passwords that others may read, or that says nothing that can be used."""
+    found = _secret_modes(store)
+    if all(check.level == "ok" for check in found):
+        try:
+            secrets = SecretStore(store)
+            for sink in config.event_sinks:
+                secrets.sink_address(sink)
+        except ConfigError as error:
+            found = [fail("secrets", str(error), "mend it: the daemon does not start without")]
+    return found
+
+
+def _secret_modes(store: ConfigStore) -> list[Check]:
     found = []
-    for path in (store.folder / "secrets.yaml", store.cameras_dir / ".secrets.yaml"):
+    for path in secret_files(store):
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
         except FileNotFoundError:
@@ -61,7 +81,10 @@ def check_secret_files(store: ConfigStore, config: Config) -> list[Check]:  # no
                 )
             )
             continue
-        if mode & 0o077:
+        if not os.access(path, os.R_OK):
+            advice = "run doctor as root or the service's user"
+            found.append(warn("secrets", f"{path} cannot be read by this user", advice))
+        elif mode & 0o077:
             found.append(
                 fail("secrets", f"{path} has mode {mode:o}: others can read it", f"chmod 600 {path}")
             )
@@ -95,7 +118,7 @@ def _nearest(path: Path) -> Path:
 
 def check_runtime_folder(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
     folder = config.runtime_path
-    length = len(os.fsencode(folder / LONGEST_SOCKET))
+    length = len(os.fsencode(folder / MAX_SOCKET_NAME))
     if length > control.MAX_PATH:
         advice = f"set runtime_dir to a path at least {length - control.MAX_PATH} bytes shorter"
         return [fail("runtime folder", f"{folder} is too long for a socket path", advice)]
@@ -152,7 +175,7 @@ def _redis_binary() -> Check:
     words = dict(word.split("=", 1) for word in done.stdout.split() if "=" in word)
     version = words.get("v", "")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
-    if numbers < OLDEST_REDIS:
+    if numbers < MIN_REDIS:
         return fail("redis", f"{found} is version {version or 'unknown'}", "Redis 6.0 or newer is needed")
     return ok("redis", f"{found}, version {version}; a private one is run")
 
