@@ -11,7 +11,7 @@ from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
 from streamer.daemon import topology
 from streamer.daemon.assignments import loaded_by, looked_at_by
-from streamer.errors import ConfigError, Exit, ModelError, StreamerError
+from streamer.errors import ConfigError, Exit, ModelError, StorageError, StreamerError
 from streamer.models.camera_check import check_camera, pipeline_of
 from streamer.models.store import ModelStore
 from streamer.workers.infer.loader import PipelineLoader, SceneLoader
@@ -38,6 +38,7 @@ def _check(store: ConfigStore) -> int:
     for sink in config.event_sinks:
         secrets.sink_address(sink)
     refusals: list[StreamerError] = [store.with_way_out(path, fault) for path, fault in broken.items()]
+    refusals += [StorageError(f"sink {s.name}: {fault}") for s in config.event_sinks if (fault := s.fault())]
     usable = []
     for camera in config.cameras:
         try:
@@ -91,12 +92,12 @@ def _refusals(config: Config) -> Iterator[StreamerError]:
 
 def _check_site(store: ConfigStore, config: Config) -> bool:
     """Print what is the matter with this machine; whether the daemon can run on it."""
-    from streamer.setup.doctor.installation import SITE_CHECKS, check_models
+    from streamer.setup.doctor.installation import SITE_CHECKS, check_models, check_sinks
 
     able = True
     for look in SITE_CHECKS:
-        if look is check_models:
-            continue  # those that are used were loaded
+        if look in (check_models, check_sinks):
+            continue  # models that are used were loaded; a sink's fault is one of the refusals
         for found in look(store, config):
             if found.level == "ok":
                 continue

@@ -53,6 +53,15 @@ class JsonlSettings(SinkSettings):
     def own(self) -> str:
         return str(self.path)
 
+    def fault(self) -> str:
+        if self.path.is_dir():
+            return f"{self.path} is a folder: name a file in it"
+        if self.path.exists() and not self.path.is_file():
+            return f"{self.path} is no regular file: name one, or one that is not there yet"
+        if not self.path.parent.is_dir():
+            return f"there is no folder {self.path.parent}: make it first"
+        return ""
+
 
 class _Id(msgspec.Struct):
     """What is read of a line: "NODE/CAMERA/LINEAGE/SEQ"."""

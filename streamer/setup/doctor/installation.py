@@ -155,6 +155,12 @@ def _hidden(path: Path) -> bool:
     return not os.access(path, os.R_OK | os.X_OK)
 
 
+def check_sinks(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
+    """What can be said of sinks by looking at them."""
+    advice = "mend it; events wait in the ledger until then"
+    return [warn(sink.name, fault, advice) for sink in config.event_sinks if (fault := sink.fault())]
+
+
 def check_redis(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
     """The private server's binary, or whether a configured one is reached; no command is sent to it."""
     if not config.event_sinks:
@@ -247,6 +253,7 @@ SITE_CHECKS: tuple[Callable[[ConfigStore, Config], list[Check]], ...] = (
     check_state_folder,
     check_runtime_folder,
     check_models,
+    check_sinks,
     check_redis,
     check_camera_hosts,
     check_daemon,
