@@ -210,10 +210,23 @@ def _replace(text: str, parent: CollectionNode, at: int, value: Any) -> str:
     return text[:start] + dump_inline(value) + text[end:]
 
 
+def _commented(text: str, parent: CollectionNode, at: int) -> bool:
+    """Whether a key that holds others has a comment beside it, or below it before the first of them."""
+    value = _value(parent, at)
+    if not isinstance(parent, MappingNode) or not isinstance(value, CollectionNode):
+        return False
+    if value.flow_style:
+        end = int(value.end_mark.index)
+        return text[end:].partition("\n")[0].lstrip().startswith("#")
+    return "#" in text[_colon(text, parent, at) : int(value.start_mark.index)]
+
+
 def _remove(text: str, parents: list[tuple[CollectionNode, int]]) -> str:
-    """Take out the innermost, and what is empty without it."""
+    """Take out the innermost, and what is empty without it; a section with a comment of its own stays."""
     while len(parents) > 1 and len(parents[-1][0].value) == 1:
-        parents = parents[:-1]
+        emptied = parents.pop()[0]
+        if _commented(text, *parents[-1]):
+            return _replace(text, *parents[-1], [] if isinstance(emptied, SequenceNode) else {})
     node, at = parents[-1]
     start, end = _start(node, at), _end(text, node, at)
     if node.flow_style:
