@@ -1,4 +1,4 @@
-"""Values as options take them."""
+"""Options that several commands have, and values as options take them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from typing import Any
 import click
 
 ANALYSIS_WIDTH = ("--analysis-width", "--width", "width")  # --width is the older name
+stream_option = click.option(
+    "--stream",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Which stream of a clip with several videos, as ffprobe counts.  [default: as FFmpeg chooses]",
+)
 
 
 class Finite(click.FloatRange):

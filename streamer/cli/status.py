@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import click
-from rich.console import Console, RenderableType
+from rich import box
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from streamer.api import control_socket as control
-from streamer.cli.status_page import page
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, RunningError
 from streamer.logs import redact
 
+Json = Mapping[str, Any]
+
+STATE_STYLES = {
+    **dict.fromkeys(("live", "ready", "ok", "up"), "green"),
+    **dict.fromkeys(("connecting", "starting", "waiting"), "yellow"),
+    **dict.fromkeys(("disabled", "ended", "off"), "dim"),
+}
+QUIET_STATES = ("live", "ready", "disabled")  # whose detail says nothing that a person must act on
 INTERVAL_S = 1.0
 
 
@@ -85,3 +94,186 @@ def _clean(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _clean(item) for key, item in value.items()}
     return [_clean(item) for item in value] if isinstance(value, list) else value
+
+
+# ---- the tables: readable in 80 columns, with every term of the frame balance and every reason for a drop
+
+
+def page(found: Json) -> RenderableType:
+    """All of one status answer."""
+    cameras = found.get("cameras", ())
+    parts = [_headline(found), _cameras(found), *_frames(cameras), *_detectors(cameras), *_notes(cameras)]
+    parts.append(_workers(found))
+    if found.get("ledger"):
+        parts.append(_ledger(found["ledger"]))
+    parts += [_sink(name, sink) for name, sink in found.get("sinks", {}).items()]
+    parts += [Text(f"warning: {text}", style="yellow") for text in found.get("warnings", ())]
+    return Group(*parts)
+
+
+def _headline(found: Json) -> Text:
+    name = found.get("display_name") or str(found.get("node", ""))[:8]
+    return Text(
+        f"{name}  streamer {found.get('version', '?')}  pid {found.get('pid', '?')}  "
+        f"up {duration(found.get('uptime_s', 0))}  config_rev {found.get('config_rev', '?')}"
+    )
+
+
+def _table(*left: str, right: tuple[str, ...], last: str) -> Table:
+    table = Table(*left, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for title in right:
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column(last, overflow="fold")
+    return table
+
+
+def _cameras(found: Json) -> RenderableType:
+    cameras = found.get("cameras", ())
+    if not cameras:
+        return Text("no cameras; add one: streamer camera add NAME URL", style="dim")
+    table = _table("camera", "state", right=("fps", "inferred", "age p50", "p99 ms"), last="picture")
+    for camera in cameras:
+        age = camera.get("age_ms") or {}
+        table.add_row(
+            Text(str(camera.get("name"))),
+            _state(camera),
+            _number(camera.get("fps_decoded")),
+            _number(camera.get("fps_inferred")),
+            _number(age.get("p50"), digits=0),
+            _number(age.get("p99"), digits=0),
+            _picture(camera),
+        )
+    return table
+
+
+def _frames(cameras: Sequence[Json]) -> list[RenderableType]:
+    """The frames, which balance: decoded = inferred + gated + in flight + dropped, since the start."""
+    if not cameras:
+        return []
+    table = _table(
+        "camera", right=("decoded", "= inferred", "+ gated", "+ in flight", "+ dropped"), last="dropped as"
+    )
+    for camera in cameras:
+        frames = camera.get("frames") or {}
+        dropped = {reason: n for reason, n in (frames.get("dropped") or {}).items() if n}
+        counted = (frames.get(key, 0) for key in ("decoded", "inferred", "gated", "in_flight"))
+        table.add_row(
+            Text(str(camera.get("name"))),
+            *map(str, counted),
+            str(sum(dropped.values())),
+            Text("\n".join(f"{reason} {n}" for reason, n in dropped.items()) or "-"),
+        )
+    return [table]
+
+
+def _state(item: Json) -> Text:
+    state = str(item.get("state", "?"))
+    return Text(state, style=STATE_STYLES.get(state, "red"))
+
+
+def _notes(cameras: Iterable[Json]) -> list[RenderableType]:
+    """What cameras say of their state, below their table: too long for its cells."""
+    notes: list[RenderableType] = []
+    for camera in cameras:
+        detail = camera.get("detail")
+        if detail and camera.get("state") not in QUIET_STATES:
+            notes.append(Text(f"{camera.get('name')}: {detail}", style="yellow"))
+        if camera.get("quarantine_s") is not None:
+            left = duration(camera["quarantine_s"])
+            text = f"{camera.get('name')}: alone in its process, which kept dying, for another {left}"
+            notes.append(Text(text, style="yellow"))
+        if camera.get("scene"):
+            notes.append(Text(f"{camera.get('name')} shows {_scene(camera['scene'])}"))
+    return notes
+
+
+def _detectors(cameras: Iterable[Json]) -> list[RenderableType]:
+    """Which model looks at which cameras, a line each."""
+    users: dict[str, list[str]] = {}
+    for camera in cameras:
+        detector = camera.get("detector") or {}
+        if detector.get("name"):
+            how = " ".join(str(detector.get(k) or "") for k in ("engine", "precision")).strip()
+            plain = detector["name"] == detector.get("engine")
+            users.setdefault(detector["name"] + ("" if plain else f", {how}"), []).append(str(camera["name"]))
+    return [Text(f"detector {model}: {' '.join(names)}") for model, names in users.items()]
+
+
+def _scene(heads: Json) -> str:
+    """What holds for each head: "scene street 93%"."""
+    told = []
+    for name, now in heads.items():
+        sure = "" if now["label"] == "unknown" else f" {now['probability']:.0%}"
+        told.append(f"{name} {now['label']}{sure}")
+    return ", ".join(told)
+
+
+def _picture(camera: Json) -> Text:
+    if not camera.get("width"):
+        return Text("-")
+    return Text(f"{camera['width']}x{camera.get('height')} {camera.get('codec', '')}".strip())
+
+
+def _workers(found: Json) -> RenderableType:
+    table = _table(
+        "worker", "state", right=("pid", "restarts", "beat s", "cpu s", "MB"), last="cameras / last error"
+    )
+    for worker in found.get("workers", ()):
+        said = Text(" ".join(worker.get("cameras") or ()))
+        if worker.get("last_error"):
+            said.append(("\n" if said else "") + str(worker["last_error"]), style="red")
+        table.add_row(
+            Text(str(worker.get("name"))),
+            _state(worker),
+            str(worker.get("pid") or "-"),
+            str(worker.get("restarts", 0)),
+            _number(worker.get("beat_age_s")),
+            _number(worker.get("cpu_s")),
+            _number(worker.get("rss_mb"), digits=0),
+            said,
+        )
+    return table
+
+
+def _ledger(ledger: Json) -> Text:
+    used, limit = ledger.get("bytes", 0) / 1e6, ledger.get("max_bytes", 0) / 1e6
+    return _store(
+        "ledger",
+        ledger,
+        f"{ledger.get('committed', 0)} committed, {ledger.get('undelivered', 0)} undelivered, "
+        f"{used:.1f} of {limit:.0f} MB, commit p99 {_number(ledger.get('commit_ms_p99'))} ms",
+    )
+
+
+def _sink(name: str, sink: Json) -> Text:
+    blocked = ", ".join(sink.get("blocked") or ())
+    return _store(
+        name,
+        sink,
+        f"{sink.get('written', 0)} written, visible p50 {_number(sink.get('visible_ms_p50'))} ms"
+        + (f", blocked: {blocked}" if blocked else ""),
+    )
+
+
+def _store(name: str, found: Json, text: str) -> Text:
+    line = Text(f"{name:7} ")
+    state = str(found.get("state", "?"))
+    line.append(state, style=STATE_STYLES.get(state, "red"))
+    line.append(f"  {text}")
+    if found.get("last_error"):
+        line.append(f"  {found['last_error']}", style="red")
+    return line
+
+
+def duration(seconds: float) -> str:
+    """93784 as 1d 2h 3m; below an hour with seconds."""
+    minutes, left_s = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours}h {minutes}m"
+    return f"{hours}h {minutes}m" if hours else f"{minutes}m {left_s}s"
+
+
+def _number(value: Any, digits: int = 1) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -16,8 +16,7 @@ from pipelines.scene.model import SceneModel
 from streamer.cli.camera.settings import HELP, SCENE, absolute_model, absolute_url, read_setting
 from streamer.cli.camera.stream import check_stream
 from streamer.cli.change import send_change
-from streamer.cli.click_types import ANALYSIS_WIDTH, Finite, split_words
-from streamer.cli.stream_option import stream_option
+from streamer.cli.click_types import ANALYSIS_WIDTH, Finite, split_words, stream_option
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import ConfigStore
 from streamer.config.validation_errors import explain, show_place

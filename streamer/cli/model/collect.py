@@ -12,11 +12,10 @@ from pipelines.class_names import find
 from pipelines.detect.detector import Detector
 from pipelines.train.detector.dataset import CLASSES
 from streamer.cli import camera_picture, daemon
-from streamer.cli.click_types import Finite
+from streamer.cli.click_types import Finite, stream_option
 from streamer.cli.model.clips import refuse_of_camera, steps
 from streamer.cli.model.group import model, model_store
 from streamer.cli.output_paths import check_folder
-from streamer.cli.stream_option import stream_option
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, ModelError
