@@ -49,11 +49,11 @@ class Strict(BaseModel):
         return value
 
 
-def _is_number(wanted: Any) -> bool:
+def _is_number(annotation: Any) -> bool:
     """Whether a field of this type, or of this type or None, holds a number."""
-    if get_origin(wanted) in (Annotated, Union, UnionType):
-        return any(_is_number(kind) for kind in get_args(wanted))
-    return wanted in (int, float)
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        return any(_is_number(kind) for kind in get_args(annotation))
+    return annotation in (int, float)
 
 
 class Rules(Strict):
@@ -214,8 +214,8 @@ def check_name(text: str, what: str = "name") -> str:
 
 def check_direction(what: str, word: str, line: LineSpec) -> None:
     """Raise ValueError unless `word` names one of the line's two directions."""
-    known = (line.left_to_right, line.right_to_left)
-    if word not in known:
+    directions = (line.left_to_right, line.right_to_left)
+    if word not in directions:
         raise ValueError(
-            f"{what}: line {line.name!r} has no direction {word!r}; it has {' and '.join(known)}"
+            f"{what}: line {line.name!r} has no direction {word!r}; it has {' and '.join(directions)}"
         )

@@ -71,7 +71,7 @@ class Heatmap(RunningRule):
         import numpy as np
 
         self.spec = spec
-        self._wanted = np.array(ClassFilter(labels, spec.classes).includes, np.bool_)
+        self._includes = np.array(ClassFilter(labels, spec.classes).includes, np.bool_)
         self.grid_s: Array = np.zeros((spec.rows, spec.columns))
         self._last_s: float | None = None
         self._period = Period(spec.every_s)
@@ -79,16 +79,16 @@ class Heatmap(RunningRule):
 
     def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
         ended = self._period.over(snapshot.time_s)
-        found = [] if ended is None else [self._tell(ended, True)]
+        events = [] if ended is None else [self._event(ended, True)]
         gap_s = 0.0 if self._last_s is None else min(snapshot.time_s - self._last_s, MAX_GAP_S)
         passed_s = 0.0 if self._last_s is None else snapshot.time_s - self._last_s
         self._last_s = snapshot.time_s
         if self.spec.half_life_s is not None:
             self._decay(passed_s / self.spec.half_life_s)
         if gap_s > 0 and snapshot.ids:
-            chosen = self._wanted[snapshot.class_ids]
+            chosen = self._includes[snapshot.class_ids]
             self._add(snapshot.points_xyn[chosen], gap_s * self._weight)
-        return found
+        return events
 
     def _add(self, points_xyn: Array, seconds: float) -> None:
         """To the cell of each point."""
@@ -108,7 +108,7 @@ class Heatmap(RunningRule):
             self.grid_s /= self._weight
             self._weight = 1.0
 
-    def _tell(self, ended: dict[str, float], complete: bool) -> AnalyticEvent:
+    def _event(self, ended: dict[str, float], complete: bool) -> AnalyticEvent:
         grid = self.grid_s / self._weight
         data = {
             "heatmap": self.spec.name,
@@ -126,7 +126,7 @@ class Heatmap(RunningRule):
     def close(self, time_s: float) -> list[AnalyticEvent]:
         ended = self._period.cut(time_s)
         self._last_s = None
-        return [] if ended is None else [self._tell(ended, False)]
+        return [] if ended is None else [self._event(ended, False)]
 
     def save(self) -> Any:
         grid = [round(v, 3) for v in (self.grid_s / self._weight).ravel().tolist()]

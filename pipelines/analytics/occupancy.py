@@ -130,7 +130,7 @@ class EntranceOccupancy(RunningRule):
             else:
                 self._below_zero += 1
         self._quiet_since_s = event.time_s
-        return [self._told("in" if inward else "out", event.time_s)]
+        return [self._event("in" if inward else "out", event.time_s)]
 
     def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
         cause = self._time_to_reset(snapshot)
@@ -138,7 +138,7 @@ class EntranceOccupancy(RunningRule):
             return []
         changed = self._count != self.spec.start or bool(self._in or self._out)
         self._reset()
-        return [self._told(cause, snapshot.time_s)] if changed else []
+        return [self._event(cause, snapshot.time_s)] if changed else []
 
     def _time_to_reset(self, snapshot: TrackSnapshot) -> str | None:
         cause = None
@@ -156,7 +156,7 @@ class EntranceOccupancy(RunningRule):
             self._day = day
         return cause
 
-    def _told(self, cause: str, time_s: float) -> AnalyticEvent:
+    def _event(self, cause: str, time_s: float) -> AnalyticEvent:
         data = {
             "occupancy": self.spec.name,
             "count": self._count,

@@ -129,9 +129,9 @@ class Flow(RunningRule):
 
     def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
         ended = self._period.over(snapshot.time_s)
-        return [] if ended is None else [self._tell(ended, True)]
+        return [] if ended is None else [self._matrix_event(ended, True)]
 
-    def _tell(self, ended: dict[str, float], complete: bool) -> AnalyticEvent:
+    def _matrix_event(self, ended: dict[str, float], complete: bool) -> AnalyticEvent:
         matrix: dict[str, dict[str, Any]] = {}
         for origin in self.spec.zones:
             for destination in self.spec.zones:
@@ -153,7 +153,7 @@ class Flow(RunningRule):
     def close(self, time_s: float) -> list[AnalyticEvent]:
         self._left.clear()
         ended = self._period.cut(time_s)
-        return [] if ended is None else [self._tell(ended, False)]
+        return [] if ended is None else [self._matrix_event(ended, False)]
 
     def save(self) -> Any:
         left = [[k, zone, time_s] for k, (zone, time_s) in self._left.items()]

@@ -183,9 +183,9 @@ class Queue(RunningRule):
             self._other_s = time_s
         if time_s - self._other_s < self.spec.settle_s - 1e-6:
             return []
-        return [self._tell(waiting, time_s)]
+        return [self._event(waiting, time_s)]
 
-    def _tell(self, waiting: list[_Person], time_s: float) -> AnalyticEvent:
+    def _event(self, waiting: list[_Person], time_s: float) -> AnalyticEvent:
         self._length, self._other_s = len(waiting), None
         data = {
             "queue": self.spec.name,
@@ -208,9 +208,9 @@ class Queue(RunningRule):
         """The queue was there to the end; what is told now says that nobody is known to be in it."""
         for track_id in list(self._people):
             self._leave(track_id, time_s)
-        told = [self._tell([], time_s)] if self._length or self._waited else []
+        events = [self._event([], time_s)] if self._length or self._waited else []
         self._other_s = None
-        return told
+        return events
 
     def save(self) -> Any:
         people = [

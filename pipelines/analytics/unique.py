@@ -67,10 +67,10 @@ class Unique(RunningRule):
 
     def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
         ended = self._period.over(snapshot.time_s)
-        found = [] if ended is None else [self._tell(ended, True)]
+        events = [] if ended is None else [self._event(ended, True)]
         inside = None if self.spec.zone is None else snapshot.inside[self.spec.zone]
         if inside is not None and not inside:
-            return found
+            return events
         for track_id, class_id in zip(snapshot.ids, snapshot.class_ids, strict=True):
             if track_id in self._counted or not self._classes.includes[class_id]:
                 continue
@@ -80,9 +80,9 @@ class Unique(RunningRule):
             if snapshot.time_s - first_s >= self.spec.min_seen_s - 1e-6:
                 self._counted.add(track_id)
                 self._counts[class_id] += 1
-        return found
+        return events
 
-    def _tell(self, ended: dict[str, float], complete: bool) -> AnalyticEvent:
+    def _event(self, ended: dict[str, float], complete: bool) -> AnalyticEvent:
         data: dict[str, Any] = {
             "unique": self.spec.name,
             "zone": self.spec.zone,
@@ -101,10 +101,10 @@ class Unique(RunningRule):
 
     def close(self, time_s: float) -> list[AnalyticEvent]:
         ended = self._period.cut(time_s)
-        found = [] if ended is None else [self._tell(ended, False)]
+        events = [] if ended is None else [self._event(ended, False)]
         self._first_s.clear()
         self._counted.clear()
-        return found
+        return events
 
     def save(self) -> Any:
         first = [[k, v, k in self._counted] for k, v in self._first_s.items()]

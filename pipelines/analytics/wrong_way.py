@@ -131,7 +131,7 @@ class WrongWayLine(RunningRule):
         if not rows:
             return []
         beyond, _ = self._line.locate(snapshot.points_xyn[[row for _, row in rows]])
-        found = []
+        events = []
         for (track_id, row), distance in zip(rows, beyond.tolist(), strict=True):
             side, time_s, direction = self._crossed[track_id]
             if time_s <= snapshot.time_s and distance * side >= self.spec.min_distance:
@@ -145,8 +145,8 @@ class WrongWayLine(RunningRule):
                     "distance": round(distance * side, 4),
                     "point_xyn": [round(v, 5) for v in snapshot.points_xyn[row].tolist()],
                 }
-                found.append(AnalyticEvent(DETECTED.name, data, {"since": time_s}))
-        return found
+                events.append(AnalyticEvent(DETECTED.name, data, {"since": time_s}))
+        return events
 
     def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
         for track_id in track_ids:
@@ -186,11 +186,11 @@ class WrongWayZone(RunningRule):
         if not rows:
             return []
         points = snapshot.points_xyn[rows]
-        found = []
+        events = []
         for row, (x, y), along in zip(rows, points.tolist(), (points @ self._arrow).tolist(), strict=True):
             if self._classes.includes[snapshot.class_ids[row]]:
-                found.extend(self._step(snapshot, row, x, y, along))
-        return found
+                events.extend(self._step(snapshot, row, x, y, along))
+        return events
 
     def _step(
         self, snapshot: TrackSnapshot, row: int, x: float, y: float, along: float

@@ -36,9 +36,9 @@ def open_source(store: ConfigStore, camera: CameraConfig) -> Source:
 
 def picture_size(store: ConfigStore, config: Config, camera: CameraConfig) -> tuple[int, int]:
     """(width, height) of the camera's picture, from the daemon or by opening it. Raises SourceError."""
-    known = daemon.camera_status(config, camera.name)
-    if known.get("width") and known.get("height"):
-        return int(known["width"]), int(known["height"])
+    status = daemon.camera_status(config, camera.name)
+    if status.get("width") and status.get("height"):
+        return int(status["width"]), int(status["height"])
     source = open_source(store, camera)
     try:
         info = source.open()

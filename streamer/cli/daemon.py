@@ -19,5 +19,5 @@ def status(config: Config) -> dict[str, Any] | None:
 
 def camera_status(config: Config, name: str) -> dict[str, Any]:
     """The daemon's words about one camera; {} without a daemon or where it does not know it."""
-    found = (status(config) or {}).get("cameras", ())
-    return next((dict(c) for c in found if c.get("name") == name), {})
+    cameras = (status(config) or {}).get("cameras", ())
+    return next((dict(c) for c in cameras if c.get("name") == name), {})

@@ -41,37 +41,37 @@ def explain(
     \b
     streamer explain gate/4711
     """
-    asked = explanations.parse_id(event_id, camera)
+    event = explanations.parse_id(event_id, camera)
     config = readable(store)
     zone = ZoneInfo(config.timezone)
     ledger = ledger_path(config)
     check_outputs((picture,), (ledger, ledger.with_name(f"{ledger.name}-wal"), store.file))
     reader = LedgerReader(ledger)
     try:
-        found = explanations.explain(reader, asked)
+        explanation = explanations.explain(reader, event)
     finally:
         reader.close()
     if picture is not None:
-        draw(found, picture)
+        draw(explanation, picture)
     if as_json:
-        click.echo(json.dumps(found.as_dict, indent=2))
+        click.echo(json.dumps(explanation.as_dict, indent=2))
     else:
-        for line in _text(found.as_dict, zone):
+        for line in _text(explanation.as_dict, zone):
             click.echo(line)
     if picture is not None:
         click.echo(f"drawn: {picture}", err=True)
 
 
-def _text(told: dict[str, Any], zone: ZoneInfo) -> list[str]:
-    kind = told["type"].removeprefix("streamer.").rpartition(".v")[0]
-    what = [told["camera"], kind, told["subject"]]
-    what += [str(told[name]) for name in ("direction", "class") if name in told]
-    lines = ["  ".join(word for word in what if word), *_row("id", told["id"])]
-    lines += [*_frames(told["frames"], zone), *_margins(told["margins"]), *_rule(told["rule"], zone)]
-    if "track" not in told:
+def _text(data: dict[str, Any], zone: ZoneInfo) -> list[str]:
+    kind = data["type"].removeprefix("streamer.").rpartition(".v")[0]
+    what = [data["camera"], kind, data["subject"]]
+    what += [str(data[name]) for name in ("direction", "class") if name in data]
+    lines = ["  ".join(word for word in what if word), *_row("id", data["id"])]
+    lines += [*_frames(data["frames"], zone), *_margins(data["margins"]), *_rule(data["rule"], zone)]
+    if "track" not in data:
         return [*lines, *_row("track", "this event is about no single track")]
-    lines += _track(told["track"], zone)
-    nearly = told["nearly"] or [{"text": "nothing: no other line or zone was near, no crossing was refused"}]
+    lines += _track(data["track"], zone)
+    nearly = data["nearly"] or [{"text": "nothing: no other line or zone was near, no crossing was refused"}]
     for number, moment in enumerate(nearly):
         at = f"{_clock(moment['time'], zone)}  " if "time" in moment else ""
         lines += _row("nearly" if not number else "", at + moment["text"])
@@ -128,8 +128,8 @@ def _rule(rule: dict[str, Any], zone: ZoneInfo) -> list[str]:
         if kind in rule:
             spec = rule[kind]
             points = " ".join(f"{x:g},{y:g}" for x, y in spec["points"])
-            wanted = ", ".join(spec["classes"]) or "all classes"
-            lines += _row("rule", f"{kind} {spec['name']} {points}, by {spec['anchor']}, {wanted}")
+            classes = ", ".join(spec["classes"]) or "all classes"
+            lines += _row("rule", f"{kind} {spec['name']} {points}, by {spec['anchor']}, {classes}")
     lines += _row("" if lines else "rule", rev)
     return lines + (_row("", rule["note"]) if "note" in rule else [])
 

@@ -32,10 +32,10 @@ def check_known(config: Config, camera: str | None, recorded: Iterable[str]) -> 
 
     A camera that was removed is still recorded.
     """
-    known = {*recorded, *(c.name for c in config.cameras)}
-    if camera is not None and camera not in known:
+    names = {*recorded, *(c.name for c in config.cameras)}
+    if camera is not None and camera not in names:
         raise ConfigError(
-            f"no camera {camera[:64]!r}; known: {', '.join(sorted(known)) or 'there is none yet'}"
+            f"no camera {camera[:64]!r}; known: {', '.join(sorted(names)) or 'there is none yet'}"
         )
 
 
@@ -51,27 +51,27 @@ def status(store: ConfigStore, as_json: bool) -> None:
     """Show what the ledger holds and what each sink has not got yet."""
     reader = LedgerReader(ledger_path(readable(store)))
     try:
-        found = reader.status()
+        report = reader.status()
     finally:
         reader.close()
-    found["incarnation"] = found["lineage"]
+    report["incarnation"] = report["lineage"]
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(report, indent=2))
     else:
-        _print(found)
+        _print(report)
 
 
-def _print(found: dict[str, Any]) -> None:
-    click.echo(f"{found['path']}: {found['bytes'] / 1e6:.1f} MB, incarnation {found['incarnation']}")
-    click.echo(f"{found['committed']} events committed, {found['undelivered']} of them not delivered yet")
-    click.echo(f"the oldest that is kept is of {found['oldest'] or 'no time: none is kept'}")
+def _print(report: dict[str, Any]) -> None:
+    click.echo(f"{report['path']}: {report['bytes'] / 1e6:.1f} MB, incarnation {report['incarnation']}")
+    click.echo(f"{report['committed']} events committed, {report['undelivered']} of them not delivered yet")
+    click.echo(f"the oldest that is kept is of {report['oldest'] or 'no time: none is kept'}")
     table = Table(box=None, pad_edge=False)
-    lacking = {sink: lag["cameras"] for sink, lag in found["sinks"].items()}
+    lacking = {sink: lag["cameras"] for sink, lag in report["sinks"].items()}
     for title in ("CAMERA", "LAST", *(f"NOT IN {sink.upper()}" for sink in lacking)):
         table.add_column(title, justify="left" if title == "CAMERA" else "right")
-    for name, camera in found["cameras"].items():
+    for name, camera in report["cameras"].items():
         table.add_row(name, str(camera["last_seq"]), *(str(lag[name]) for lag in lacking.values()))
-    if found["cameras"]:
+    if report["cameras"]:
         Console(highlight=False).print(table)
 
 
@@ -104,11 +104,11 @@ def new_incarnation(store: ConfigStore) -> None:
     else:
         raise RunningError("the daemon is running: stop it first, then try again")
     before = LedgerReader(path)
-    found = before.status()
+    report = before.status()
     before.close()
     opened = Ledger(
         path,
-        found["node"],
+        report["node"],
         max_bytes=config.ledger.max_mb << 20,
         retention_days=config.ledger.retention_days,
     )

@@ -51,8 +51,8 @@ def _check(store: ConfigStore) -> int:
     config = config.model_copy(update={"cameras": tuple(usable)})
     refusals += _refusals(config)
     counted = "1 fault" if len(refusals) == 1 else f"{len(refusals)} faults"
-    found = counted if refusals else "valid"
-    click.echo(f"configuration {store.file}: {found}, {len(config.cameras)} cameras")
+    verdict = counted if refusals else "valid"
+    click.echo(f"configuration {store.file}: {verdict}, {len(config.cameras)} cameras")
     for line in config.advice:
         click.echo(f"note: {line}", err=True)
     _print_plan(config)
@@ -98,12 +98,12 @@ def _check_site(store: ConfigStore, config: Config) -> bool:
     for look in SITE_CHECKS:
         if look in (check_models, check_sinks):
             continue  # models that are used were loaded; a sink's fault is one of the refusals
-        for found in look(store, config):
-            if found.level == "ok":
+        for check in look(store, config):
+            if check.level == "ok":
                 continue
-            able = able and found.level != "fail"
-            advice = f" ({found.advice})" if found.advice else ""
-            click.echo(f"{found.level}: {found.name}: {found.text}{advice}", err=True)
+            able = able and check.level != "fail"
+            advice = f" ({check.advice})" if check.advice else ""
+            click.echo(f"{check.level}: {check.name}: {check.text}{advice}", err=True)
     return able
 
 

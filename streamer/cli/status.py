@@ -38,8 +38,8 @@ INTERVAL_S = 1.0
 def status(store: ConfigStore, watch: bool, as_json: bool) -> None:
     """Show cameras, frames, ages, drops by reason, workers, ledger and sinks."""
     if not watch:
-        found = ask(store)
-        click.echo(json.dumps(found, indent=2)) if as_json else Console().print(page(found))
+        report = ask(store)
+        click.echo(json.dumps(report, indent=2)) if as_json else Console().print(page(report))
         return
     if as_json:
         while True:
@@ -74,7 +74,7 @@ def ask(store: ConfigStore) -> dict[str, Any]:
     config, faults = store.load_readable()
     missing = [] if store.exists() else [store.missing()]
     try:
-        found: dict[str, Any] = _clean(control.call(config.control_path, "status"))
+        report: dict[str, Any] = _clean(control.call(config.control_path, "status"))
     except RunningError:
         for fault in missing:
             raise fault from None
@@ -82,10 +82,10 @@ def ask(store: ConfigStore) -> dict[str, Any]:
             raise ConfigError(f"{fault} (and no daemon answers on {config.control_path})") from None
         raise
     faults = [*missing, *faults]
-    told = [f"on disk, not in force: {fault}" for fault in faults]
-    if told and not any(str(fault) in text for fault in faults for text in found.get("warnings", ())):
-        found["warnings"] = [*found.get("warnings", ()), *told]
-    return found
+    unapplied = [f"on disk, not in force: {fault}" for fault in faults]
+    if unapplied and not any(str(fault) in text for fault in faults for text in report.get("warnings", ())):
+        report["warnings"] = [*report.get("warnings", ()), *unapplied]
+    return report
 
 
 def _clean(value: Any) -> Any:
@@ -99,23 +99,23 @@ def _clean(value: Any) -> Any:
 # ---- the tables: readable in 80 columns, with every term of the frame balance and every reason for a drop
 
 
-def page(found: Json) -> RenderableType:
+def page(report: Json) -> RenderableType:
     """All of one status answer."""
-    cameras = found.get("cameras", ())
-    parts = [_headline(found), _cameras(found), *_frames(cameras), *_detectors(cameras), *_notes(cameras)]
-    parts.append(_workers(found))
-    if found.get("ledger"):
-        parts.append(_ledger(found["ledger"]))
-    parts += [_sink(name, sink) for name, sink in found.get("sinks", {}).items()]
-    parts += [Text(f"warning: {text}", style="yellow") for text in found.get("warnings", ())]
+    cameras = report.get("cameras", ())
+    parts = [_headline(report), _cameras(report), *_frames(cameras), *_detectors(cameras), *_notes(cameras)]
+    parts.append(_workers(report))
+    if report.get("ledger"):
+        parts.append(_ledger(report["ledger"]))
+    parts += [_sink(name, sink) for name, sink in report.get("sinks", {}).items()]
+    parts += [Text(f"warning: {text}", style="yellow") for text in report.get("warnings", ())]
     return Group(*parts)
 
 
-def _headline(found: Json) -> Text:
-    name = found.get("display_name") or str(found.get("node", ""))[:8]
+def _headline(report: Json) -> Text:
+    name = report.get("display_name") or str(report.get("node", ""))[:8]
     return Text(
-        f"{name}  streamer {found.get('version', '?')}  pid {found.get('pid', '?')}  "
-        f"up {duration(found.get('uptime_s', 0))}  config_rev {found.get('config_rev', '?')}"
+        f"{name}  streamer {report.get('version', '?')}  pid {report.get('pid', '?')}  "
+        f"up {duration(report.get('uptime_s', 0))}  config_rev {report.get('config_rev', '?')}"
     )
 
 
@@ -127,8 +127,8 @@ def _table(*left: str, right: tuple[str, ...], last: str) -> Table:
     return table
 
 
-def _cameras(found: Json) -> RenderableType:
-    cameras = found.get("cameras", ())
+def _cameras(report: Json) -> RenderableType:
+    cameras = report.get("cameras", ())
     if not cameras:
         return Text("no cameras; add one: streamer camera add NAME URL", style="dim")
     table = _table("camera", "state", right=("fps", "inferred", "age p50", "p99 ms"), last="picture")
@@ -201,11 +201,11 @@ def _detectors(cameras: Iterable[Json]) -> list[RenderableType]:
 
 def _scene(heads: Json) -> str:
     """What holds for each head: "scene street 93%"."""
-    told = []
+    texts = []
     for name, now in heads.items():
         sure = "" if now["label"] == "unknown" else f" {now['probability']:.0%}"
-        told.append(f"{name} {now['label']}{sure}")
-    return ", ".join(told)
+        texts.append(f"{name} {now['label']}{sure}")
+    return ", ".join(texts)
 
 
 def _picture(camera: Json) -> Text:
@@ -214,11 +214,11 @@ def _picture(camera: Json) -> Text:
     return Text(f"{camera['width']}x{camera.get('height')} {camera.get('codec', '')}".strip())
 
 
-def _workers(found: Json) -> RenderableType:
+def _workers(report: Json) -> RenderableType:
     table = _table(
         "worker", "state", right=("pid", "restarts", "beat s", "cpu s", "MB"), last="cameras / last error"
     )
-    for worker in found.get("workers", ()):
+    for worker in report.get("workers", ()):
         said = Text(" ".join(worker.get("cameras") or ()))
         if worker.get("last_error"):
             said.append(("\n" if said else "") + str(worker["last_error"]), style="red")
@@ -255,13 +255,13 @@ def _sink(name: str, sink: Json) -> Text:
     )
 
 
-def _store(name: str, found: Json, text: str) -> Text:
+def _store(name: str, report: Json, text: str) -> Text:
     line = Text(f"{name:7} ")
-    state = str(found.get("state", "?"))
+    state = str(report.get("state", "?"))
     line.append(state, style=STATE_STYLES.get(state, "red"))
     line.append(f"  {text}")
-    if found.get("last_error"):
-        line.append(f"  {found['last_error']}", style="red")
+    if report.get("last_error"):
+        line.append(f"  {report['last_error']}", style="red")
     return line
 
 

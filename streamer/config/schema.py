@@ -238,11 +238,11 @@ class Config(Strict):
 
     def known_camera(self, name: str) -> CameraConfig:
         """Raises ConfigError with the names that exist."""
-        found = self.camera(name)
-        if found is None:
+        camera = self.camera(name)
+        if camera is None:
             known = ", ".join(c.name for c in self.cameras) or "there is none yet"
             raise ConfigError(f"no camera {name[:64]!r}; known: {known}")
-        return found
+        return camera
 
 
 def _is_private(sink: SinkSettings) -> bool:

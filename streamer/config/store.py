@@ -58,8 +58,8 @@ class ConfigStore:
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
-        given = path if path is not None else os.environ.get(ENVIRONMENT) or None
-        self.file = _file_of(Path(given)) if given is not None else _find()
+        named = path if path is not None else os.environ.get(ENVIRONMENT) or None
+        self.file = _file_of(Path(named)) if named is not None else _find()
         self.folder = self.file.parent
         self.cameras_dir = self.folder / "cameras.d"
         self._cameras_read: dict[Path, tuple[Signature, CameraConfig]] = {}
@@ -163,15 +163,15 @@ class ConfigStore:
 
     def _cameras(self, faults: dict[Path, ConfigError]) -> Iterator[CameraConfig]:
         """What is wrong with one is put into `faults`."""
-        found = 0
+        count = 0
         for path in self._camera_files():
             try:
                 camera = self._camera(path)
             except ConfigError as error:
                 faults[path] = error
                 continue
-            found += 1
-            if found > MAX_CAMERAS:
+            count += 1
+            if count > MAX_CAMERAS:
                 faults[path] = ConfigError(f"{path}: {TOO_MANY}")
             else:
                 yield camera
@@ -183,7 +183,7 @@ class ConfigStore:
             return []
         except OSError as error:
             raise ConfigError(f"{self.cameras_dir}: cannot be read: {error.strerror}") from error
-        self._cameras_read = {path: known for path, known in self._cameras_read.items() if path in paths}
+        self._cameras_read = {path: entry for path, entry in self._cameras_read.items() if path in paths}
         return [path for path in paths if not path.name.startswith(".")]
 
     def files(self) -> list[Path]:
@@ -242,10 +242,10 @@ class ConfigStore:
 def _signature(path: Path) -> Signature:
     """By which a file that is as it was is known. Raises ConfigError."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _file_of(path: Path) -> Path:
@@ -290,17 +290,17 @@ def revise(config: Config, state_dir: Path, floor: int = 0) -> tuple[Config, int
     a lost file must not fall behind. Raises StorageError.
     """
     path = state_dir / REVISIONS_FILE
-    known = _read_revisions(path)
+    stored = _read_revisions(path)
     digest = _digest(config.model_dump(mode="json", exclude={"state_dir", "runtime_dir"}))
-    if known["digest"] == digest and known["rev"] >= floor:
-        rev = known["rev"]
+    if stored["digest"] == digest and stored["rev"] >= floor:
+        rev = stored["rev"]
     else:
-        rev = max(known["rev"], floor) + 1
+        rev = max(stored["rev"], floor) + 1
     rules: dict[str, dict[str, Any]] = {}
 
     def stamped(camera: str, kind: str, item: Any) -> Any:
         key, content = f"{camera}/{kind}/{item.name}", _digest(item.model_dump(mode="json", exclude={"rev"}))
-        before = known["rules"].get(key)
+        before = stored["rules"].get(key)
         rules[key] = before if before and before["digest"] == content else {"rev": rev, "digest": content}
         return item.model_copy(update={"rev": rules[key]["rev"]})
 
@@ -312,33 +312,33 @@ def revise(config: Config, state_dir: Path, floor: int = 0) -> tuple[Config, int
         }
         ruled = camera.rules.model_copy(update=revised)
         cameras.append(camera.model_copy(update={"rules": ruled}))
-    fresh = {"rev": rev, "digest": digest, "rules": rules}
-    if fresh != known:
-        write_atomically(path, json.dumps(fresh, indent=1) + "\n", 0o640)
+    current = {"rev": rev, "digest": digest, "rules": rules}
+    if current != stored:
+        write_atomically(path, json.dumps(current, indent=1) + "\n", 0o640)
     return config.model_copy(update={"cameras": tuple(cameras)}), rev
 
 
 def _read_revisions(path: Path) -> dict[str, Any]:
-    nothing: dict[str, Any] = {"rev": 0, "digest": "", "rules": {}}
+    empty: dict[str, Any] = {"rev": 0, "digest": "", "rules": {}}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(path.read_text(encoding="utf-8"))
         whole = (
-            isinstance(found["rev"], int)
-            and isinstance(found["digest"], str)
+            isinstance(stored["rev"], int)
+            and isinstance(stored["digest"], str)
             and all(
-                isinstance(r["rev"], int) and isinstance(r["digest"], str) for r in found["rules"].values()
+                isinstance(r["rev"], int) and isinstance(r["digest"], str) for r in stored["rules"].values()
             )
         )
     except FileNotFoundError:
-        return nothing
+        return empty
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
         log.warning("%s is damaged: lines and zones start new totals under a new revision", path)
-        return nothing
-    return dict(found)
+        return empty
+    return dict(stored)
 
 
 def _digest(content: Any) -> str:

@@ -71,16 +71,20 @@ def _suggest(word: str, known: list[str]) -> str:
 
 def _fields_at(model: type[BaseModel], place: Place) -> list[str]:
     """The keys that `model` knows at `place`; [] where it is not a model."""
-    found: Any = model
+    annotation: Any = model
     for step in place:
-        if isinstance(found, type) and issubclass(found, BaseModel):
-            field = found.model_fields.get(str(step))
-            found = field.annotation if field else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            field = annotation.model_fields.get(str(step))
+            annotation = field.annotation if field else None
         else:  # tuple[Model, ...] or dict[str, Model]
-            found = next((a for a in get_args(found) if isinstance(a, type) and a is not str), None)
-    if not isinstance(found, type):  # Model | None
-        found = next((a for a in get_args(found) if isinstance(a, type)), None)
-    return list(found.model_fields) if isinstance(found, type) and issubclass(found, BaseModel) else []
+            annotation = next((a for a in get_args(annotation) if isinstance(a, type) and a is not str), None)
+    if not isinstance(annotation, type):  # Model | None
+        annotation = next((a for a in get_args(annotation) if isinstance(a, type)), None)
+    return (
+        list(annotation.model_fields)
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        else []
+    )
 
 
 def show_place(place: Place) -> str:

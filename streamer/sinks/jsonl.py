@@ -99,10 +99,10 @@ class JsonlSink:
                 raise SinkError(
                     "ahead", f"camera {camera}: {self._path} holds {at}, a later lineage than this ledger's"
                 )
-            fresh = [event for event in events if at is None or event.id > at]
-            if fresh:
-                self._append(fd, b"".join(event.body.encode() + b"\n" for event in fresh))
-                at = self._positions[camera] = fresh[-1].id
+            new = [event for event in events if at is None or event.id > at]
+            if new:
+                self._append(fd, b"".join(event.body.encode() + b"\n" for event in new))
+                at = self._positions[camera] = new[-1].id
             if self._size >= self._max_bytes:
                 self._rotate()
             return at or events[-1].id

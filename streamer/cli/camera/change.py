@@ -132,7 +132,7 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
     user = options["username"] if options["username"] is not None else user
     typed = _read_password(options["password_stdin"])
     password = typed if typed is not None else password
-    wanted = {
+    settings = {
         "name": name,
         "url": url,
         "enabled": not options["disabled"],
@@ -149,7 +149,7 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
         },
         "rules": {"classes": split_words(options["classes"])},
     }
-    _refuse_early(store, wanted)
+    _refuse_early(store, settings)
     _note_endless(url, options["loop"])
     full_url = join_credentials(url, user, password)
     if not options["no_probe"]:
@@ -160,7 +160,7 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
                 error.args = (f"{error}; not saved (--force saves it, and the daemon keeps trying)",)
                 raise
             click.secho(f"warning: {error}; saved all the same", fg="yellow", err=True)
-    change = {"op": "camera.put", "camera": wanted, "username": user, "password": password}
+    change = {"op": "camera.put", "camera": settings, "username": user, "password": password}
     send_change(store, change, f"camera {name} saved")
     click.echo(
         "next:\n"
@@ -170,23 +170,23 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
     )
 
 
-def _refuse_early(store: ConfigStore, wanted: dict[str, Any]) -> None:
+def _refuse_early(store: ConfigStore, settings: dict[str, Any]) -> None:
     """What can be said without opening the camera. Raises ConfigError or ModelError."""
     config, faults = store.load_partly()
-    if store.camera_file(wanted["name"]) in faults:
-        store.sound_camera(config, faults, wanted["name"])  # which says what is wrong
-    if config.camera(wanted["name"]) is not None:
+    if store.camera_file(settings["name"]) in faults:
+        store.sound_camera(config, faults, settings["name"])  # which says what is wrong
+    if config.camera(settings["name"]) is not None:
         raise ConfigError(
-            f"camera {wanted['name']!r} exists: choose another name, or use `streamer camera set`"
+            f"camera {settings['name']!r} exists: choose another name, or use `streamer camera set`"
         )
     try:
-        made = CameraConfig.model_validate(wanted)
+        camera = CameraConfig.model_validate(settings)
     except ValidationError as error:
         place, text = explain(error, CameraConfig)
         raise ConfigError(f"{show_place(place)}: {text}") from None
     try:
-        check_camera(config, made)
-        _check_model_file(config, made)
+        check_camera(config, camera)
+        _check_model_file(config, camera)
     except (StorageError, PermissionError):
         # Its models are the service's alone to read; where it runs, it judges the change itself.
         if not config.control_path.exists():
@@ -217,8 +217,10 @@ def set_(
     if "scene.interval_s" in values and (before.scene is None or "scene" in values) and not values.get(SCENE):
         raise ConfigError(f"scene_interval_s: camera {name} has no scene: set it with scene=MODEL.onnx")
     if values.keys() & PAIRED:
-        given = {key: values[key] or CameraConfig.model_fields[key].default for key in values.keys() & PAIRED}
-        _check_model_file(config, before.model_copy(update=given))
+        changed = {
+            key: values[key] or CameraConfig.model_fields[key].default for key in values.keys() & PAIRED
+        }
+        _check_model_file(config, before.model_copy(update=changed))
     _check_scene_file(config, values.get(SCENE))
     send_change(store, change, f"camera {name} changed")
     if values.get("source.loop"):

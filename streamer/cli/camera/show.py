@@ -28,18 +28,18 @@ def list_(store: ConfigStore, as_json: bool) -> None:
     """List the cameras, with their states where a daemon runs."""
     config = present(store)
     running = {c.get("name"): c for c in (daemon.status(config) or {}).get("cameras", ())}
-    found = [_row(camera, running.get(camera.name, {})) for camera in config.cameras]
+    rows = [_row(camera, running.get(camera.name, {})) for camera in config.cameras]
     broken = store.broken_cameras()
-    found += [_broken_row(name, str(fault), running.get(name, {})) for name, fault in broken.items()]
-    found.sort(key=lambda row: str(row["name"]))
+    rows += [_broken_row(name, str(fault), running.get(name, {})) for name, fault in broken.items()]
+    rows.sort(key=lambda row: str(row["name"]))
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(rows, indent=2))
         return
-    if not found:
+    if not rows:
         click.echo("no cameras; add one: streamer camera add NAME URL")
         return
     table = Table("camera", "state", "source", "pipeline", "lines", "zones", "masks")
-    for row in found:
+    for row in rows:
         broken_file = "broken: see above" if row["url"] is None else f"broken: {row['problem']}"
         cells = (
             row["name"],
@@ -71,9 +71,15 @@ def _row(camera: CameraConfig, running: dict[str, Any]) -> dict[str, Any]:
 
 def _broken_row(name: str, fault: str, running: dict[str, Any]) -> dict[str, Any]:
     """Of a camera whose file cannot be used: what a daemon that goes on with it knows."""
-    told = {"enabled": running.get("enabled"), "url": None, "pipeline": running.get("pipeline")}
+    known = {"enabled": running.get("enabled"), "url": None, "pipeline": running.get("pipeline")}
     unknown = {"lines": None, "zones": None, "masks": None}
-    return {"name": name, "state": running.get("state") or "not running", **told, **unknown, "problem": fault}
+    return {
+        "name": name,
+        "state": running.get("state") or "not running",
+        **known,
+        **unknown,
+        "problem": fault,
+    }
 
 
 @click.command()
@@ -83,28 +89,28 @@ def _broken_row(name: str, fault: str, running: dict[str, Any]) -> dict[str, Any
 def show(store: ConfigStore, name: str, as_json: bool) -> None:
     """Show all settings of a camera; never its password."""
     config, camera = store.load_with(name)
-    found = camera.model_dump(mode="json")
+    data = camera.model_dump(mode="json")
     for kind in REVISED:
-        for item in found["rules"][kind]:
+        for item in data["rules"][kind]:
             del item["rev"]  # of the daemon's records, not of the file
-    found["credentials"] = _credentials(store, name)
-    found["running"] = daemon.camera_status(config, name)
+    data["credentials"] = _credentials(store, name)
+    data["running"] = daemon.camera_status(config, name)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(data, indent=2))
         return
-    if not found["running"]:
-        found["running"] = "no daemon is running"
-    click.echo(yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=100).rstrip())
+    if not data["running"]:
+        data["running"] = "no daemon is running"
+    click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100).rstrip())
 
 
 def _credentials(store: ConfigStore, name: str) -> dict[str, str]:
     try:
-        known = SecretStore(store)
+        secrets = SecretStore(store)
     except ConfigError as error:  # not for this user's eyes, or a file to be mended
         return {"error": str(error)}
-    place, fixed = known.fixed(name)
-    found = fixed or known.credentials(name)
-    if not found:
+    place, fixed = secrets.fixed(name)
+    login = fixed or secrets.credentials(name)
+    if not login:
         return {}
-    shown = {key: HIDDEN for key in ("username", "password") if getattr(found, key) is not None}
-    return {**shown, "from": place or str(known.own_path)}
+    shown = {key: HIDDEN for key in ("username", "password") if getattr(login, key) is not None}
+    return {**shown, "from": place or str(secrets.own_path)}

@@ -54,26 +54,26 @@ def _left_out(path: Path, fault: ConfigError) -> Check:
 
 def check_secret_files(store: ConfigStore, config: Config) -> list[Check]:
     """A file with passwords that others may read, or that says nothing that can be used."""
-    found = _secret_modes(store)
-    if all(check.level == "ok" for check in found):
+    checks = _secret_modes(store)
+    if all(check.level == "ok" for check in checks):
         try:
             secrets = SecretStore(store)
             for sink in config.event_sinks:
                 secrets.sink_address(sink)
         except ConfigError as error:
-            found = [fail("secrets", str(error), "mend it: the daemon does not start without")]
-    return found
+            checks = [fail("secrets", str(error), "mend it: the daemon does not start without")]
+    return checks
 
 
 def _secret_modes(store: ConfigStore) -> list[Check]:
-    found = []
+    checks = []
     for path in secret_files(store):
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
         except FileNotFoundError:
             continue
         except PermissionError:
-            found.append(
+            checks.append(
                 warn(
                     "secrets",
                     f"{path} cannot be seen by this user",
@@ -83,14 +83,14 @@ def _secret_modes(store: ConfigStore) -> list[Check]:
             continue
         if not os.access(path, os.R_OK):
             advice = "run doctor as root or the service's user"
-            found.append(warn("secrets", f"{path} cannot be read by this user", advice))
+            checks.append(warn("secrets", f"{path} cannot be read by this user", advice))
         elif mode & 0o077:
-            found.append(
+            checks.append(
                 fail("secrets", f"{path} has mode {mode:o}: others can read it", f"chmod 600 {path}")
             )
         else:
-            found.append(ok("secrets", f"{path} has mode {mode:o}"))
-    return found
+            checks.append(ok("secrets", f"{path} has mode {mode:o}"))
+    return checks
 
 
 def check_state_folder(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
@@ -102,8 +102,8 @@ def check_state_folder(store: ConfigStore, config: Config) -> list[Check]:  # no
     room = os.statvfs(place)
     free = room.f_bavail * room.f_frsize
     text = f"{folder}, {free >> 20} MiB free"
-    wanted = (config.ledger.max_mb << 20) + SPARE_BYTES
-    if free < wanted:
+    needed = (config.ledger.max_mb << 20) + SPARE_BYTES
+    if free < needed:
         advice = f"the ledger may grow to {config.ledger.max_mb} MiB: free some, or lower ledger.max_mb"
         return [warn("state folder", text, advice)]
     return [ok("state folder", text)]
@@ -170,20 +170,20 @@ def check_redis(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG
 
 def _redis_binary() -> Check:
     try:
-        found = redis_server.binary()
+        binary = redis_server.binary()
     except RedisError as error:
         text, _, advice = str(error).partition(": ")
         return fail("redis", text, advice)
     try:
-        done = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=5, check=False)
+        done = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return fail("redis", f"{found} does not run: {error}", "apt-get install --reinstall redis-server")
+        return fail("redis", f"{binary} does not run: {error}", "apt-get install --reinstall redis-server")
     words = dict(word.split("=", 1) for word in done.stdout.split() if "=" in word)
     version = words.get("v", "")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
     if numbers < MIN_REDIS:
-        return fail("redis", f"{found} is version {version or 'unknown'}", "Redis 6.0 or newer is needed")
-    return ok("redis", f"{found}, version {version}; a private one is run")
+        return fail("redis", f"{binary} is version {version or 'unknown'}", "Redis 6.0 or newer is needed")
+    return ok("redis", f"{binary}, version {version}; a private one is run")
 
 
 def _redis_at(name: str, url: str) -> Check:
