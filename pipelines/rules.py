@@ -31,6 +31,7 @@ Ground = tuple[tuple[Metres, Metres], tuple[Metres, Metres], tuple[Metres, Metre
 FLAT = 0.01  # a corner of a quadrilateral whose angle has a smaller sine is no corner
 SMALL = 0.02  # sides of the four points must be longer than this share of the picture
 TIME_OF_DAY = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+YES_OR_NO = ("yes", "no", "on", "off")  # texts, in YAML 1.2
 MIN_LENGTH = 0.005  # a line shorter than 0.5 % of the picture is a slip of the hand
 
 
@@ -42,16 +43,17 @@ class Strict(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_yes(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and _is_number(cls.model_fields[str(info.field_name)].annotation):
+        yes_or_no = isinstance(value, bool) or (isinstance(value, str) and value.lower() in YES_OR_NO)
+        if yes_or_no and _is_number(cls.model_fields[str(info.field_name)].annotation):
             raise ValueError("should be a number, not yes or no")
         return value
 
 
-def _is_number(wanted: Any) -> bool:
+def _is_number(annotation: Any) -> bool:
     """Whether a field of this type, or of this type or None, holds a number."""
-    if get_origin(wanted) in (Annotated, Union, UnionType):
-        return any(_is_number(kind) for kind in get_args(wanted))
-    return wanted in (int, float)
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        return any(_is_number(kind) for kind in get_args(annotation))
+    return annotation in (int, float)
 
 
 class Rules(Strict):
@@ -212,8 +214,8 @@ def check_name(text: str, what: str = "name") -> str:
 
 def check_direction(what: str, word: str, line: LineSpec) -> None:
     """Raise ValueError unless `word` names one of the line's two directions."""
-    known = (line.left_to_right, line.right_to_left)
-    if word not in known:
+    directions = (line.left_to_right, line.right_to_left)
+    if word not in directions:
         raise ValueError(
-            f"{what}: line {line.name!r} has no direction {word!r}; it has {' and '.join(known)}"
+            f"{what}: line {line.name!r} has no direction {word!r}; it has {' and '.join(directions)}"
         )

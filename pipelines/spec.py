@@ -70,9 +70,9 @@ def with_actions(spec: PipelineSpec, model: str | None, pause_s: float | None = 
     """The spec with this model of actions, and this pause, in place of its own; None: as it is."""
     if model is None and spec.actions is None:
         return spec
-    given = {"model": model, "pause_s": pause_s}
+    overrides = {"model": model, "pause_s": pause_s}
     actions = (spec.actions or ActionsSpec()).model_copy(
-        update={key: value for key, value in given.items() if value is not None}
+        update={key: value for key, value in overrides.items() if value is not None}
     )
     return spec.model_copy(update={"actions": actions})
 

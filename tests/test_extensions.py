@@ -25,7 +25,8 @@ COMMAND = "from streamer.cli.main import main; main({})"
 
 @dataclass(frozen=True)
 class Extension:
-    """`line` goes before the one line of `table` that begins with `before`, at its indentation.
+    """`line` goes before the one line of `table` that begins with `before`, at its indentation. What is a
+    line alone has no `file`.
 
     `program` is Python that is run in the copy, in a folder of its own where `prepare` has put what it needs;
     `says` stands in what it prints.
@@ -42,8 +43,9 @@ class Extension:
 
     def install(self, root: Path) -> None:
         new, table = root / self.file, root / self.table
-        assert not new.exists()
-        new.write_text(self.code)
+        if self.file:
+            assert not new.exists()
+            new.write_text(self.code)
         lines = table.read_text().splitlines()
         (place,) = (i for i, line in enumerate(lines) if line.lstrip().startswith(self.before))
         indent = lines[place][: -len(lines[place].lstrip())]
@@ -130,7 +132,7 @@ def toy_model(folder: Path) -> None:
 # ---- an analytic: how many frames there were, at the end
 
 ANALYTIC = '''
-from pipelines.analytics.base import Analytic, AnalyticEvent, AnalyticSpec, EventType
+from pipelines.analytics.base import Analytic, AnalyticEvent, AnalyticSpec, EventType, RunningRule
 
 SEEN = EventType(
     "streamer.toy.seen.v1", "Toys", "How many frames a toy has seen.",
@@ -140,18 +142,12 @@ SEEN = EventType(
 class ToySpec(AnalyticSpec):
     """Counts frames."""
 
-class Toy:
+class Toy(RunningRule):
     def __init__(self, spec):
         self.spec, self.frames = spec, 0
 
     def on_frame(self, snapshot):
         self.frames += 1
-        return []
-
-    def on_event(self, event):
-        return []
-
-    def forget(self, track_ids):
         return []
 
     def close(self, time_s):
@@ -217,7 +213,28 @@ serve(OPERATIONS, None, Asked(times=3))
 serve(OPERATIONS, None, Asked(times="3"))
 """
 
+# ---- a key of a camera
+
+SET = """
+import os
+from streamer.cli.main import cli
+os.mkdir("config")
+open("config/streamer.yaml", "w").write(f"state_dir: {os.getcwd()}/state\\nruntime_dir: {os.getcwd()}/run\\n")
+cli(["camera", "add", "gate", "synthetic:street", "--no-probe"], standalone_mode=False)
+cli(["camera", "set", "gate", "toys=7"], standalone_mode=False)
+cli(["camera", "show", "gate"], standalone_mode=False)
+"""
+
 EXTENSIONS = {
+    "camera key": Extension(
+        file="",
+        code="",
+        table="streamer/config/schema.py",
+        before="analysis_width: int",
+        line="toys: int = Field(default=0, ge=0)",
+        program=SET,
+        says="toys: 7",
+    ),
     "operation": Extension(
         file="streamer/daemon/toy.py",
         code=OPERATION,

@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from pipelines.rules import CalibrationSpec, ClassLimit, LineSpec, check_name
 from pipelines.spec import SceneSpec
-from streamer.cli.camera import LIMITS, SETTABLE
+from streamer.cli.camera.settings import LIMITS, SETTABLE
 from streamer.config.schema import CameraConfig, Config, RedisConfig
 from streamer.errors import Exit
 from streamer.sinks import SINKS, sink_class

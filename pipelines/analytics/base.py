@@ -4,6 +4,9 @@ An analytic is a kind of rule: its specification, what runs it, the types of its
 line, all in one file and one line of the table in `__init__.py`. A running rule is one rule of one camera. It
 sees the tracks of every frame, hears what lines and zones decided, and returns events; it keeps something
 only of tracks that live. Times are seconds of the stream's own time since the epoch's first frame.
+
+The table is read wherever a configuration is, also by commands that compute nothing. So numpy, and what rests
+on it (geometry, values), is imported in the functions that run a rule, not at the head of an analytic's file.
 """
 
 from __future__ import annotations
@@ -11,16 +14,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from pipelines.class_names import named_by_any
 from pipelines.rules import CalibrationSpec, LineSpec, Name, Rules
-from pipelines.values import Labels
 
-Array = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    from pipelines.geometry import Array
+    from pipelines.values import Labels
+
 Member = dict[str, Any]  # the JSON Schema of one member of an event's data
 
 
@@ -136,15 +138,33 @@ class AnalyticEvent:
     times_s: dict[str, float] = field(default_factory=dict)
 
 
-class RunningRule(Protocol):
-    """One rule of one camera at work. `close` ends an epoch: all tracks are over and the time starts anew."""
+class RunningRule:
+    """One rule of one camera at work. A kind of rule overrides what it needs; of all else it says nothing.
 
-    def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]: ...
-    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]: ...
-    def forget(self, track_ids: list[int]) -> list[AnalyticEvent]: ...
-    def close(self, time_s: float) -> list[AnalyticEvent]: ...
-    def save(self) -> Any: ...
-    def restore(self, saved: Any) -> None: ...
+    `save` gives plain JSON data of which `restore` makes the same state again.
+    """
+
+    def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:  # noqa: ARG002
+        """The tracks of a frame, also where there is none."""
+        return []
+
+    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:  # noqa: ARG002
+        """What a line or zone has just decided."""
+        return []
+
+    def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:  # noqa: ARG002
+        """These tracks are over."""
+        return []
+
+    def close(self, time_s: float) -> list[AnalyticEvent]:  # noqa: ARG002
+        """An epoch ends: all tracks are over and the time starts anew."""
+        return []
+
+    def save(self) -> Any:
+        raise NotImplementedError
+
+    def restore(self, saved: Any) -> None:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

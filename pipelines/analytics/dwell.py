@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
@@ -18,12 +18,14 @@ from pipelines.analytics.base import (
     AnalyticEvent,
     AnalyticSpec,
     ClassFilter,
-    CountingEvent,
     EventType,
+    RunningRule,
     TrackSnapshot,
 )
 from pipelines.rules import Name, Seconds
-from pipelines.values import Labels
+
+if TYPE_CHECKING:
+    from pipelines.values import Labels
 
 EXCEEDED = EventType(
     "streamer.dwell.exceeded.v1",
@@ -67,16 +69,16 @@ class DwellSpec(AnalyticSpec):
         return after_s
 
 
-class DwellAlarm:
+class DwellAlarm(RunningRule):
     """Tells once per visit and threshold, of a track that is seen at that moment or later."""
 
     def __init__(self, spec: DwellSpec, labels: Labels) -> None:
         self.spec = spec
         self._classes = ClassFilter(labels, spec.classes)
-        self._told: dict[int, tuple[float, int]] = {}  # track id -> its visit's begin, thresholds told
+        self._visits: dict[int, tuple[float, int]] = {}  # track id -> its visit's begin, thresholds told
 
     def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
-        found: list[AnalyticEvent] = []
+        events: list[AnalyticEvent] = []
         inside = snapshot.inside[self.spec.zone]
         for track_id, since_s in inside.items():
             row = snapshot.row_of.get(track_id)
@@ -84,47 +86,44 @@ class DwellAlarm:
                 continue
             class_id = snapshot.class_ids[row]
             if self._classes.includes[class_id]:
-                found.extend(self._exceeded(track_id, class_id, since_s, snapshot.time_s - since_s))
-        for track_id in [k for k in self._told if k not in inside]:
-            del self._told[track_id]
-        return found
+                events.extend(self._exceeded(track_id, class_id, since_s, snapshot.time_s - since_s))
+        for track_id in [k for k in self._visits if k not in inside]:
+            del self._visits[track_id]
+        return events
 
     def _exceeded(self, track_id: int, class_id: int, since_s: float, dwell_s: float) -> list[AnalyticEvent]:
-        begun_s, told = self._told.get(track_id, (since_s, 0))
+        begun_s, passed = self._visits.get(track_id, (since_s, 0))
         if begun_s != since_s:  # it has been outside meanwhile
-            told = 0
-        found = []
-        while told < len(self.spec.after_s) and dwell_s >= self.spec.after_s[told]:
+            passed = 0
+        events = []
+        while passed < len(self.spec.after_s) and dwell_s >= self.spec.after_s[passed]:
             data = {
                 "dwell": self.spec.name,
                 "zone": self.spec.zone,
                 **self._classes.names(class_id),
                 "track_id": track_id,
-                "after_s": self.spec.after_s[told],
+                "after_s": self.spec.after_s[passed],
                 "dwell_s": round(dwell_s, 3),
             }
-            found.append(AnalyticEvent(EXCEEDED.name, data, {"entered": since_s}))
-            told += 1
-        self._told[track_id] = (since_s, told)
-        return found
-
-    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:  # noqa: ARG002
-        return []
+            events.append(AnalyticEvent(EXCEEDED.name, data, {"entered": since_s}))
+            passed += 1
+        self._visits[track_id] = (since_s, passed)
+        return events
 
     def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
         for track_id in track_ids:
-            self._told.pop(track_id, None)
+            self._visits.pop(track_id, None)
         return []
 
     def close(self, time_s: float) -> list[AnalyticEvent]:  # noqa: ARG002
-        self._told.clear()
+        self._visits.clear()
         return []
 
     def save(self) -> Any:
-        return [[k, since, told] for k, (since, told) in self._told.items()]
+        return [[k, since, passed] for k, (since, passed) in self._visits.items()]
 
     def restore(self, saved: Any) -> None:
-        self._told = {int(k): (float(since), int(told)) for k, since, told in saved}
+        self._visits = {int(k): (float(since), int(passed)) for k, since, passed in saved}
 
 
 def _summary(_kind: str, data: Mapping[str, Any]) -> str:

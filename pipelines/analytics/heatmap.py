@@ -7,9 +7,8 @@ and starts empty again or, with a half-life, decays as it goes on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
 from pipelines.analytics.base import (
@@ -18,15 +17,17 @@ from pipelines.analytics.base import (
     Analytic,
     AnalyticEvent,
     AnalyticSpec,
-    Array,
     ClassFilter,
-    CountingEvent,
     EventType,
     Period,
+    RunningRule,
     TrackSnapshot,
 )
 from pipelines.rules import Seconds
-from pipelines.values import Labels
+
+if TYPE_CHECKING:
+    from pipelines.geometry import Array
+    from pipelines.values import Labels
 
 MAX_GAP_S = 1.0  # a longer gap between frames is time that nobody saw
 
@@ -63,12 +64,14 @@ class HeatmapSpec(AnalyticSpec):
     half_life_s: Seconds | None = None
 
 
-class Heatmap:
+class Heatmap(RunningRule):
     """One grid. `grid_s` (rows, columns) are seconds."""
 
     def __init__(self, spec: HeatmapSpec, labels: Labels) -> None:
+        import numpy as np
+
         self.spec = spec
-        self._wanted = np.array(ClassFilter(labels, spec.classes).includes, np.bool_)
+        self._includes = np.array(ClassFilter(labels, spec.classes).includes, np.bool_)
         self.grid_s: Array = np.zeros((spec.rows, spec.columns))
         self._last_s: float | None = None
         self._period = Period(spec.every_s)
@@ -76,19 +79,24 @@ class Heatmap:
 
     def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
         ended = self._period.over(snapshot.time_s)
-        found = [] if ended is None else [self._tell(ended, True)]
+        events = [] if ended is None else [self._event(ended, True)]
         gap_s = 0.0 if self._last_s is None else min(snapshot.time_s - self._last_s, MAX_GAP_S)
         passed_s = 0.0 if self._last_s is None else snapshot.time_s - self._last_s
         self._last_s = snapshot.time_s
         if self.spec.half_life_s is not None:
             self._decay(passed_s / self.spec.half_life_s)
         if gap_s > 0 and snapshot.ids:
-            chosen = self._wanted[snapshot.class_ids]
-            points = snapshot.points_xyn[chosen]
-            columns = np.clip((points[:, 0] * self.spec.columns).astype(np.intp), 0, self.spec.columns - 1)
-            rows = np.clip((points[:, 1] * self.spec.rows).astype(np.intp), 0, self.spec.rows - 1)
-            np.add.at(self.grid_s, (rows, columns), gap_s * self._weight)
-        return found
+            chosen = self._includes[snapshot.class_ids]
+            self._add(snapshot.points_xyn[chosen], gap_s * self._weight)
+        return events
+
+    def _add(self, points_xyn: Array, seconds: float) -> None:
+        """To the cell of each point."""
+        import numpy as np
+
+        columns = np.clip((points_xyn[:, 0] * self.spec.columns).astype(np.intp), 0, self.spec.columns - 1)
+        rows = np.clip((points_xyn[:, 1] * self.spec.rows).astype(np.intp), 0, self.spec.rows - 1)
+        np.add.at(self.grid_s, (rows, columns), seconds)
 
     def _decay(self, half_lives: float) -> None:
         if half_lives > 50:
@@ -100,7 +108,7 @@ class Heatmap:
             self.grid_s /= self._weight
             self._weight = 1.0
 
-    def _tell(self, ended: dict[str, float], complete: bool) -> AnalyticEvent:
+    def _event(self, ended: dict[str, float], complete: bool) -> AnalyticEvent:
         grid = self.grid_s / self._weight
         data = {
             "heatmap": self.spec.name,
@@ -115,16 +123,10 @@ class Heatmap:
             self.grid_s[:] = 0.0
         return AnalyticEvent(MEASURED.name, data, ended)
 
-    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:  # noqa: ARG002
-        return []
-
-    def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:  # noqa: ARG002
-        return []
-
     def close(self, time_s: float) -> list[AnalyticEvent]:
         ended = self._period.cut(time_s)
         self._last_s = None
-        return [] if ended is None else [self._tell(ended, False)]
+        return [] if ended is None else [self._event(ended, False)]
 
     def save(self) -> Any:
         grid = [round(v, 3) for v in (self.grid_s / self._weight).ravel().tolist()]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
@@ -23,10 +23,13 @@ from pipelines.analytics.base import (
     ClassFilter,
     CountingEvent,
     EventType,
+    RunningRule,
     TrackSnapshot,
 )
 from pipelines.rules import TIME_OF_DAY, LineSpec, Name, Seconds, check_direction
-from pipelines.values import Labels
+
+if TYPE_CHECKING:
+    from pipelines.values import Labels
 
 DAY_NS = 86_400_000_000_000
 MINUTE_NS = 60_000_000_000
@@ -90,7 +93,7 @@ class OccupancySpec(AnalyticSpec):
             check_direction(f"occupancy {self.name!r}: inward", self.inward, lines[name])
 
 
-class EntranceOccupancy:
+class EntranceOccupancy(RunningRule):
     """The sum of one rule. It goes by tracks: who goes in as one track and out as another is 1 in, 1 out."""
 
     def __init__(self, spec: OccupancySpec, labels: Labels) -> None:
@@ -127,7 +130,7 @@ class EntranceOccupancy:
             else:
                 self._below_zero += 1
         self._quiet_since_s = event.time_s
-        return [self._told("in" if inward else "out", event.time_s)]
+        return [self._event("in" if inward else "out", event.time_s)]
 
     def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
         cause = self._time_to_reset(snapshot)
@@ -135,7 +138,7 @@ class EntranceOccupancy:
             return []
         changed = self._count != self.spec.start or bool(self._in or self._out)
         self._reset()
-        return [self._told(cause, snapshot.time_s)] if changed else []
+        return [self._event(cause, snapshot.time_s)] if changed else []
 
     def _time_to_reset(self, snapshot: TrackSnapshot) -> str | None:
         cause = None
@@ -153,7 +156,7 @@ class EntranceOccupancy:
             self._day = day
         return cause
 
-    def _told(self, cause: str, time_s: float) -> AnalyticEvent:
+    def _event(self, cause: str, time_s: float) -> AnalyticEvent:
         data = {
             "occupancy": self.spec.name,
             "count": self._count,
@@ -163,9 +166,6 @@ class EntranceOccupancy:
             "cause": cause,
         }
         return AnalyticEvent(CHANGED.name, data, {"changed": time_s})
-
-    def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:  # noqa: ARG002
-        return []
 
     def close(self, time_s: float) -> list[AnalyticEvent]:  # noqa: ARG002
         self._quiet_since_s = None  # the time starts anew

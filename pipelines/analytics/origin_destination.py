@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
@@ -25,10 +25,13 @@ from pipelines.analytics.base import (
     CountingEvent,
     EventType,
     Period,
+    RunningRule,
     TrackSnapshot,
 )
 from pipelines.rules import Name, Seconds
-from pipelines.values import Labels
+
+if TYPE_CHECKING:
+    from pipelines.values import Labels
 
 MOVED = EventType(
     "streamer.flow.moved.v1",
@@ -91,7 +94,7 @@ class FlowSpec(AnalyticSpec):
         return zones
 
 
-class Flow:
+class Flow(RunningRule):
     """One rule's movements, and the matrix of the present period."""
 
     def __init__(self, spec: FlowSpec, labels: Labels) -> None:
@@ -126,9 +129,9 @@ class Flow:
 
     def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
         ended = self._period.over(snapshot.time_s)
-        return [] if ended is None else [self._tell(ended, True)]
+        return [] if ended is None else [self._matrix_event(ended, True)]
 
-    def _tell(self, ended: dict[str, float], complete: bool) -> AnalyticEvent:
+    def _matrix_event(self, ended: dict[str, float], complete: bool) -> AnalyticEvent:
         matrix: dict[str, dict[str, Any]] = {}
         for origin in self.spec.zones:
             for destination in self.spec.zones:
@@ -150,7 +153,7 @@ class Flow:
     def close(self, time_s: float) -> list[AnalyticEvent]:
         self._left.clear()
         ended = self._period.cut(time_s)
-        return [] if ended is None else [self._tell(ended, False)]
+        return [] if ended is None else [self._matrix_event(ended, False)]
 
     def save(self) -> Any:
         left = [[k, zone, time_s] for k, (zone, time_s) in self._left.items()]

@@ -12,7 +12,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -22,15 +22,17 @@ from pipelines.analytics.base import (
     AnalyticEvent,
     AnalyticSpec,
     ClassFilter,
-    CountingEvent,
     EventType,
+    RunningRule,
     TrackSnapshot,
     counted_members,
     mean_max,
     seconds,
 )
 from pipelines.rules import Name, Seconds
-from pipelines.values import Labels
+
+if TYPE_CHECKING:
+    from pipelines.values import Labels
 
 OVER_S = 1.0  # speed is measured over this time,
 MIN_SPAN_S = 0.4  # and never over less
@@ -108,7 +110,7 @@ class _Person:
     waits_s: float | None = None  # since when it has waited: in the queue
 
 
-class Queue:
+class Queue(RunningRule):
     """The queue of one zone. That its length changed or someone left is told `settle_s` later, all at once; a
     length that is the same again by then is no change."""
 
@@ -181,9 +183,9 @@ class Queue:
             self._other_s = time_s
         if time_s - self._other_s < self.spec.settle_s - 1e-6:
             return []
-        return [self._tell(waiting, time_s)]
+        return [self._event(waiting, time_s)]
 
-    def _tell(self, waiting: list[_Person], time_s: float) -> AnalyticEvent:
+    def _event(self, waiting: list[_Person], time_s: float) -> AnalyticEvent:
         self._length, self._other_s = len(waiting), None
         data = {
             "queue": self.spec.name,
@@ -196,9 +198,6 @@ class Queue:
         self._waited = []
         return AnalyticEvent(CHANGED.name, data)
 
-    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:  # noqa: ARG002
-        return []
-
     def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
         for track_id in track_ids:
             if track_id in self._people:
@@ -209,9 +208,9 @@ class Queue:
         """The queue was there to the end; what is told now says that nobody is known to be in it."""
         for track_id in list(self._people):
             self._leave(track_id, time_s)
-        told = [self._tell([], time_s)] if self._length or self._waited else []
+        events = [self._event([], time_s)] if self._length or self._waited else []
         self._other_s = None
-        return told
+        return events
 
     def save(self) -> Any:
         people = [

@@ -11,7 +11,6 @@ import numpy as np
 from pipelines.analytics import ANALYTICS
 from pipelines.analytics.base import (
     AnalyticEvent,
-    Array,
     CountingEvent,
     RuleContext,
     RunningRule,
@@ -21,6 +20,7 @@ from pipelines.camera_rules import CameraRules, line_names, zone_names
 from pipelines.count.box_smoothing import SmoothedBoxes
 from pipelines.count.zone import ZoneCounter
 from pipelines.events import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
+from pipelines.geometry import Array
 from pipelines.values import Event, Labels, Stamp
 
 KINDS = {LINE_CROSSED: "crossed", ZONE_ENTERED: "entered", ZONE_EXITED: "exited"}
@@ -80,12 +80,12 @@ class AnalyticsRunner:
 
     def on_events(self, events: Iterable[Event], stamp: Stamp, base_ns: int) -> list[Event]:
         """What lines and zones have just decided."""
-        found: list[Event] = []
+        results: list[Event] = []
         for event in events:
             if event.type in KINDS:
                 counted = self._counting_event(event, base_ns)
-                found.extend(self._events(stamp, base_ns, lambda rule, h=counted: rule.on_event(h)))  # type: ignore[misc]
-        return found
+                results.extend(self._events(stamp, base_ns, lambda rule, h=counted: rule.on_event(h)))  # type: ignore[misc]
+        return results
 
     def _counting_event(self, event: Event, base_ns: int) -> CountingEvent:
         data = event.data
@@ -112,14 +112,14 @@ class AnalyticsRunner:
     def _events(
         self, stamp: Stamp, base_ns: int, ask: Callable[[RunningRule], list[AnalyticEvent]]
     ) -> list[Event]:
-        found = []
+        events = []
         for key, (_, rule, rev) in self._running.items():
             for event in ask(rule):
                 data = {**event.data, "rule_rev": rev}
                 for name, time_s in event.times_s.items():
                     data[f"{name}_media_ns"] = base_ns + round(time_s * 1e9)
-                found.append(Event(event.type, stamp, key.partition("/")[2], data))
-        return found
+                events.append(Event(event.type, stamp, key.partition("/")[2], data))
+        return events
 
     # ---- checkpoints
 

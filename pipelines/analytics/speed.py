@@ -11,9 +11,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from pipelines.analytics.base import (
@@ -29,9 +28,11 @@ from pipelines.analytics.base import (
     RunningRule,
     TrackSnapshot,
 )
-from pipelines.geometry import Homography
 from pipelines.rules import CalibrationSpec, Name
-from pipelines.values import Labels
+
+if TYPE_CHECKING:
+    from pipelines.geometry import Array, Homography
+    from pipelines.values import Labels
 
 HALF_S = 0.5
 MIN_SPAN_S = 0.3  # a shorter time says nothing
@@ -98,22 +99,22 @@ class SpeedSpec(AnalyticSpec):
         return self
 
 
-class SpeedAtLine:
+class SpeedAtLine(RunningRule):
     """The speed of each crossing of a line."""
 
     def __init__(self, spec: SpeedSpec, calibration: CalibrationSpec, labels: Labels) -> None:
         self.spec = spec
         self._classes = ClassFilter(labels, spec.classes)
-        self._ground = Homography(calibration.points, calibration.ground)
+        self._ground = _ground(calibration)
         self._places: dict[int, deque[Place]] = {}
-        self._due: list[CountingEvent] = []  # crossings that wait for the places after them
+        self._pending: list[CountingEvent] = []  # crossings that wait for the places after them
 
     def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
         if snapshot.ids:
-            keep(self._places, snapshot, self._ground, self._classes, EVERY_S, MAX_POINTS)
-        ready = [h for h in self._due if snapshot.time_s >= h.time_s + HALF_S]
-        self._due = [h for h in self._due if snapshot.time_s < h.time_s + HALF_S]
-        return [self._tell(event) for event in ready]
+            record_places(self._places, snapshot, self._ground, self._classes, EVERY_S, MAX_POINTS)
+        ready = [h for h in self._pending if snapshot.time_s >= h.time_s + HALF_S]
+        self._pending = [h for h in self._pending if snapshot.time_s < h.time_s + HALF_S]
+        return [self._event(event) for event in ready]
 
     def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:
         if (
@@ -121,46 +122,46 @@ class SpeedAtLine:
             and event.name == self.spec.line
             and self._classes.includes[event.class_id]
         ):
-            self._due.append(event)
+            self._pending.append(event)
         return []
 
-    def _tell(self, event: CountingEvent) -> AnalyticEvent:
+    def _event(self, event: CountingEvent) -> AnalyticEvent:
         near = [p for p in self._places.get(event.track_id, ()) if abs(p[0] - event.time_s) <= HALF_S]
-        return measured(self.spec, self._classes, event, *fitted(near))
+        return speed_event(self.spec, self._classes, event, *fit_speed(near))
 
     def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
         gone = set(track_ids)
-        found = [self._tell(h) for h in self._due if h.track_id in gone]
-        self._due = [h for h in self._due if h.track_id not in gone]
+        events = [self._event(h) for h in self._pending if h.track_id in gone]
+        self._pending = [h for h in self._pending if h.track_id not in gone]
         for track_id in track_ids:
             self._places.pop(track_id, None)
-        return found
+        return events
 
     def close(self, time_s: float) -> list[AnalyticEvent]:  # noqa: ARG002
-        found = [self._tell(h) for h in self._due]
-        self._due = []
+        events = [self._event(h) for h in self._pending]
+        self._pending = []
         self._places.clear()
-        return found
+        return events
 
     def save(self) -> Any:
-        due = [[h.track_id, h.class_id, h.time_s, h.direction] for h in self._due]
-        return [saved_places(self._places), due]
+        due = [[h.track_id, h.class_id, h.time_s, h.direction] for h in self._pending]
+        return [places_as_data(self._places), due]
 
     def restore(self, saved: Any) -> None:
-        self._places = restored_places(saved[0], MAX_POINTS)
+        self._places = places_from_data(saved[0], MAX_POINTS)
         name = self.spec.line or ""
-        self._due = [
+        self._pending = [
             CountingEvent("crossed", name, int(k), int(c), float(t), str(d)) for k, c, t, d in saved[1]
         ]
 
 
-class SpeedThroughZone:
+class SpeedThroughZone(RunningRule):
     """The mean speed of each visit of a zone, told when it is over."""
 
     def __init__(self, spec: SpeedSpec, calibration: CalibrationSpec, labels: Labels) -> None:
         self.spec = spec
         self._classes = ClassFilter(labels, spec.classes)
-        self._ground = Homography(calibration.points, calibration.ground)
+        self._ground = _ground(calibration)
         self._last: dict[int, deque[Place]] = {}
         self._way: dict[int, list[float]] = {}  # track id -> metres, seconds so far
 
@@ -169,7 +170,7 @@ class SpeedThroughZone:
         there = [row for k in inside if (row := snapshot.row_of.get(k)) is not None]
         if not there:
             return []
-        ground = self._ground.to_ground(feet(snapshot.boxes_xyxyn[there])).tolist()
+        ground = _metres(self._ground, snapshot.boxes_xyxyn[there])
         for row, (x, y) in zip(there, ground, strict=True):
             if x != x or not self._classes.includes[snapshot.class_ids[row]]:
                 continue
@@ -194,7 +195,7 @@ class SpeedThroughZone:
         metres, over_s = self._way.pop(event.track_id, [0.0, 0.0])
         self._last.pop(event.track_id, None)
         speed = metres / over_s if over_s >= MIN_SPAN_S else None
-        return [measured(self.spec, self._classes, event, speed, over_s)]
+        return [speed_event(self.spec, self._classes, event, speed, over_s)]
 
     def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
         for track_id in track_ids:
@@ -208,40 +209,51 @@ class SpeedThroughZone:
         return []
 
     def save(self) -> Any:
-        return [saved_places(self._last), [[k, *way] for k, way in self._way.items()]]
+        return [places_as_data(self._last), [[k, *way] for k, way in self._way.items()]]
 
     def restore(self, saved: Any) -> None:
-        self._last = restored_places(saved[0], 1)
+        self._last = places_from_data(saved[0], 1)
         self._way = {int(k): [float(metres), float(over_s)] for k, metres, over_s in saved[1]}
 
 
-def feet(boxes_xyxyn: Any) -> Any:
-    """(N, 2) the bottom centres of boxes (N, 4)."""
-    return np.column_stack([(boxes_xyxyn[:, 0] + boxes_xyxyn[:, 2]) / 2, boxes_xyxyn[:, 3]])
+def _ground(calibration: CalibrationSpec) -> Homography:
+    from pipelines.geometry import Homography
+
+    return Homography(calibration.points, calibration.ground)
 
 
-def keep(
+def _metres(ground: Homography, boxes_xyxyn: Array) -> list[tuple[float, float]]:
+    """Where the feet of boxes (N, 4) stand; NaN beyond the ground's horizon."""
+    from pipelines.geometry import anchor_points
+
+    metres: list[tuple[float, float]] = ground.to_ground(anchor_points(boxes_xyxyn, "foot")).tolist()
+    return metres
+
+
+def record_places(
     places: dict[int, deque[Place]],
     snapshot: TrackSnapshot,
     ground: Homography,
-    chosen: ClassFilter,
+    classes: ClassFilter,
     every_s: float,
-    most: int,
+    max_points: int,
 ) -> None:
     """Put down where the tracks are on the ground, at most every `every_s`."""
-    metres = ground.to_ground(feet(snapshot.boxes_xyxyn)).tolist()
+    metres = _metres(ground, snapshot.boxes_xyxyn)
     for track_id, class_id, (x, y) in zip(snapshot.ids, snapshot.class_ids, metres, strict=True):
-        if x != x or not chosen.includes[class_id]:
+        if x != x or not classes.includes[class_id]:
             continue
         way = places.get(track_id)
         if way is None:
-            way = places[track_id] = deque(maxlen=most)
+            way = places[track_id] = deque(maxlen=max_points)
         if not way or snapshot.time_s - way[-1][0] >= every_s - 1e-6:
             way.append((snapshot.time_s, x, y))
 
 
-def fitted(places: list[Place]) -> tuple[float | None, float]:
+def fit_speed(places: list[Place]) -> tuple[float | None, float]:
     """Metres a second along the places, or None, and the seconds that it rests on."""
+    import numpy as np
+
     if len(places) < MIN_POINTS or places[-1][0] - places[0][0] < MIN_SPAN_S:
         return None, places[-1][0] - places[0][0] if places else 0.0
     table = np.array(places)
@@ -250,14 +262,14 @@ def fitted(places: list[Place]) -> tuple[float | None, float]:
     return float(np.hypot(*slope)), float(table[-1, 0] - table[0, 0])
 
 
-def measured(
-    spec: SpeedSpec, chosen: ClassFilter, event: CountingEvent, speed_mps: float | None, over_s: float
+def speed_event(
+    spec: SpeedSpec, classes: ClassFilter, event: CountingEvent, speed_mps: float | None, over_s: float
 ) -> AnalyticEvent:
     speed = None if speed_mps is None else speed_mps * PER_UNIT[spec.unit]
     data: dict[str, Any] = {
         "rule": spec.name,
         "line" if spec.line is not None else "zone": event.name,
-        **chosen.names(event.class_id),
+        **classes.names(event.class_id),
         "track_id": event.track_id,
         "speed": None if speed is None else round(speed, 2),
         "unit": spec.unit,
@@ -273,12 +285,12 @@ def measured(
     return AnalyticEvent(MEASURED.name, data, {"measured": event.time_s})
 
 
-def saved_places(places: dict[int, deque[Place]]) -> list[Any]:
+def places_as_data(places: dict[int, deque[Place]]) -> list[Any]:
     return [[k, [[round(v, 4) for v in place] for place in way]] for k, way in places.items()]
 
 
-def restored_places(saved: list[Any], most: int) -> dict[int, deque[Place]]:
-    return {int(k): deque(((t, x, y) for t, x, y in way), maxlen=most) for k, way in saved}
+def places_from_data(saved: list[Any], max_points: int) -> dict[int, deque[Place]]:
+    return {int(k): deque(((t, x, y) for t, x, y in way), maxlen=max_points) for k, way in saved}
 
 
 def _summary(_kind: str, data: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -19,14 +19,16 @@ from pipelines.analytics.base import (
     AnalyticEvent,
     AnalyticSpec,
     ClassFilter,
-    CountingEvent,
     EventType,
     Period,
+    RunningRule,
     TrackSnapshot,
     counted_members,
 )
 from pipelines.rules import Name, Seconds
-from pipelines.values import Labels
+
+if TYPE_CHECKING:
+    from pipelines.values import Labels
 
 COUNTED = EventType(
     "streamer.unique.counted.v1",
@@ -51,7 +53,7 @@ class UniqueSpec(AnalyticSpec):
     min_seen_s: float = Field(default=1.0, ge=0, le=3600)
 
 
-class Unique:
+class Unique(RunningRule):
     """One rule's count. A track counts once a period, when it has been seen for `min_seen_s` of its life, by
     its class at that moment."""
 
@@ -65,10 +67,10 @@ class Unique:
 
     def on_frame(self, snapshot: TrackSnapshot) -> list[AnalyticEvent]:
         ended = self._period.over(snapshot.time_s)
-        found = [] if ended is None else [self._tell(ended, True)]
+        events = [] if ended is None else [self._event(ended, True)]
         inside = None if self.spec.zone is None else snapshot.inside[self.spec.zone]
         if inside is not None and not inside:
-            return found
+            return events
         for track_id, class_id in zip(snapshot.ids, snapshot.class_ids, strict=True):
             if track_id in self._counted or not self._classes.includes[class_id]:
                 continue
@@ -78,9 +80,9 @@ class Unique:
             if snapshot.time_s - first_s >= self.spec.min_seen_s - 1e-6:
                 self._counted.add(track_id)
                 self._counts[class_id] += 1
-        return found
+        return events
 
-    def _tell(self, ended: dict[str, float], complete: bool) -> AnalyticEvent:
+    def _event(self, ended: dict[str, float], complete: bool) -> AnalyticEvent:
         data: dict[str, Any] = {
             "unique": self.spec.name,
             "zone": self.spec.zone,
@@ -91,9 +93,6 @@ class Unique:
         self._counted.clear()
         return AnalyticEvent(COUNTED.name, data, ended)
 
-    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:  # noqa: ARG002
-        return []
-
     def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
         for track_id in track_ids:
             self._first_s.pop(track_id, None)
@@ -102,10 +101,10 @@ class Unique:
 
     def close(self, time_s: float) -> list[AnalyticEvent]:
         ended = self._period.cut(time_s)
-        found = [] if ended is None else [self._tell(ended, False)]
+        events = [] if ended is None else [self._event(ended, False)]
         self._first_s.clear()
         self._counted.clear()
-        return found
+        return events
 
     def save(self) -> Any:
         first = [[k, v, k in self._counted] for k, v in self._first_s.items()]

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import model_validator
 
 from pipelines.analytics.base import (
@@ -28,9 +27,10 @@ from pipelines.analytics.base import (
     RunningRule,
     TrackSnapshot,
 )
-from pipelines.geometry import Polyline
 from pipelines.rules import LineSpec, Name, Point, Unit, check_direction
-from pipelines.values import Labels
+
+if TYPE_CHECKING:
+    from pipelines.values import Labels
 
 WITHIN_DEG = 60.0
 COSINE = math.cos(math.radians(WITHIN_DEG))
@@ -102,10 +102,12 @@ class WrongWaySpec(AnalyticSpec):
             check_direction(f"wrong way {self.name!r}: allowed", str(self.allowed), lines[self.line])
 
 
-class WrongWayLine:
+class WrongWayLine(RunningRule):
     """Crossings of a line against its allowed direction."""
 
     def __init__(self, spec: WrongWaySpec, line: LineSpec, labels: Labels) -> None:
+        from pipelines.geometry import Polyline
+
         self.spec = spec
         self._line = Polyline(line.points)
         self._classes = ClassFilter(labels, spec.classes)
@@ -129,7 +131,7 @@ class WrongWayLine:
         if not rows:
             return []
         beyond, _ = self._line.locate(snapshot.points_xyn[[row for _, row in rows]])
-        found = []
+        events = []
         for (track_id, row), distance in zip(rows, beyond.tolist(), strict=True):
             side, time_s, direction = self._crossed[track_id]
             if time_s <= snapshot.time_s and distance * side >= self.spec.min_distance:
@@ -143,8 +145,8 @@ class WrongWayLine:
                     "distance": round(distance * side, 4),
                     "point_xyn": [round(v, 5) for v in snapshot.points_xyn[row].tolist()],
                 }
-                found.append(AnalyticEvent(DETECTED.name, data, {"since": time_s}))
-        return found
+                events.append(AnalyticEvent(DETECTED.name, data, {"since": time_s}))
+        return events
 
     def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
         for track_id in track_ids:
@@ -162,10 +164,12 @@ class WrongWayLine:
         self._crossed = {int(k): (int(side), float(t), str(d)) for k, side, t, d in saved}
 
 
-class WrongWayZone:
+class WrongWayZone(RunningRule):
     """Movement in a zone against its arrow."""
 
     def __init__(self, spec: WrongWaySpec, labels: Labels) -> None:
+        import numpy as np
+
         assert spec.towards is not None
         self.spec = spec
         self._classes = ClassFilter(labels, spec.classes)
@@ -182,11 +186,11 @@ class WrongWayZone:
         if not rows:
             return []
         points = snapshot.points_xyn[rows]
-        found = []
+        events = []
         for row, (x, y), along in zip(rows, points.tolist(), (points @ self._arrow).tolist(), strict=True):
             if self._classes.includes[snapshot.class_ids[row]]:
-                found.extend(self._step(snapshot, row, x, y, along))
-        return found
+                events.extend(self._step(snapshot, row, x, y, along))
+        return events
 
     def _step(
         self, snapshot: TrackSnapshot, row: int, x: float, y: float, along: float
@@ -211,9 +215,6 @@ class WrongWayZone:
             "point_xyn": [round(x, 5), round(y, 5)],
         }
         return [AnalyticEvent(DETECTED.name, data, {"since": farthest[3]})]
-
-    def on_event(self, event: CountingEvent) -> list[AnalyticEvent]:  # noqa: ARG002
-        return []
 
     def forget(self, track_ids: list[int]) -> list[AnalyticEvent]:
         for track_id in track_ids:

@@ -30,11 +30,13 @@ from streamer.api.arguments import Arguments, read_arguments
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import Credentials, SecretStore
 from streamer.config.store import TOO_MANY, ConfigStore
+from streamer.config.validation_errors import explain, show_place
 from streamer.config.yaml_edit import NotEditable, edited
-from streamer.config.yaml_reader import dump, explain, parse, read_text, show_place
+from streamer.config.yaml_reader import parse, read_text
+from streamer.config.yaml_writer import dump
 from streamer.errors import ConfigError, ModelError, StorageError
 from streamer.ipc.atomic_write import Write, write_together
-from streamer.ipc.counters import MAX_CAMERAS
+from streamer.ipc.messages import MAX_CAMERAS
 from streamer.logs import redact
 from streamer.models.camera_check import check_camera
 from streamer.sources.urls import split_credentials

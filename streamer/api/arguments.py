@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
-from streamer.config.yaml_reader import explain, show_place
+from streamer.config.validation_errors import explain, show_place
 from streamer.errors import ConfigError
 from streamer.logs import redact
 

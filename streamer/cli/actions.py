@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from pipelines.train.actions.clips import only_pictures
 from pipelines.train.actions.data import DataRefused
+from pipelines.train.actions.score import AnyScore
 from pipelines.train.actions.sources import DataSource, check_inputs
 from streamer.cli.actions_arguments import (
     backbone_of,
@@ -22,11 +28,11 @@ from streamer.cli.actions_arguments import (
     settings_of,
     source_of,
 )
-from streamer.cli.actions_tables import Bar, epoch_line, print_result, print_score, progress_bar
 from streamer.cli.click_types import Finite
 from streamer.cli.output_paths import check_folder, check_outputs
 from streamer.errors import ModelError
 
+SHOWN_TRIALS = 20
 TEMPORALS = ("lstm", "attention", "mean", "tcn", "stats", "ridge")
 
 
@@ -107,7 +113,7 @@ def _train(session: ModuleType, data: str, source: DataSource, given: dict[str, 
             "--search is for nets that learn in steps; ridge has one solution: name another "
             "--temporal, or leave --search out"
         )
-    with progress_bar(as_json) as bar:
+    with _progress_bar(as_json) as bar:
         opened = session.open_data(source, settings, backbone, bar.step)
         checks = importlib.import_module("pipelines.train.actions.split")
         checks.check_apart(opened.data, apart)
@@ -125,17 +131,17 @@ def _train(session: ModuleType, data: str, source: DataSource, given: dict[str, 
                 opened,
                 settings,
                 checkpoint=out / session.CHECKPOINT,
-                progress=lambda e, n: bar.step(epoch_line(e), e.number, n),
+                progress=lambda e, n: bar.step(_epoch_line(e), e.number, n),
             )
             held = session.part(opened.data, "test")
             tested = session.test_heads(trained, held) if held.sequences else None
             result = session.write_results(out, opened, trained, tested, silent)
             result["search"] = tried
-    print_result(result, out, as_json)
+    _print_result(result, out, as_json)
 
 
 def _search(
-    session: ModuleType, opened: Any, settings: Any, trials: int, bar: Bar
+    session: ModuleType, opened: Any, settings: Any, trials: int, bar: _Bar
 ) -> tuple[Any, list[dict[str, Any]]]:
     module = importlib.import_module("pipelines.train.actions.search")
     done = 0
@@ -169,7 +175,7 @@ def evaluate(model: Path, data: str, **given: Any) -> None:
     with refusals():
         source = source_of(data, given)
         check_inputs(source)
-    with refusals(), progress_bar(as_json) as bar:
+    with refusals(), _progress_bar(as_json) as bar:
         scores = module.evaluate(model, source, split, engine, bar.step)
     (_, score), *others = scores.items()
     if as_json:
@@ -177,7 +183,7 @@ def evaluate(model: Path, data: str, **given: Any) -> None:
         click.echo(json.dumps(found, indent=2))
         return
     for name, each in scores.items():
-        print_score(each, f"{name}: " if others else "")
+        _print_score(each, f"{name}: " if others else "")
 
 
 @actions.command()
@@ -200,3 +206,79 @@ def export(folder: Path, to: Path | None, silent: str, force: bool) -> None:
         opened, trained = session.load_model(folder / session.MODEL)
         session.export_model(opened, trained, target, quiet)
     click.echo(f"wrote {target} and {target.with_suffix('.yaml')}")
+
+
+# ---- what is printed
+
+
+class _Bar:
+    """One line of progress that is redrawn; nothing where output is for a program."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._task: Any = None
+
+    def step(self, what: str, done: int, total: int) -> None:
+        if self._progress is None:
+            return
+        if self._task is None:
+            self._task = self._progress.add_task(what, total=total)
+        self._progress.update(self._task, description=what, completed=done, total=total)
+
+
+@contextmanager
+def _progress_bar(quiet: bool) -> Iterator[_Bar]:
+    if quiet:
+        yield _Bar(None)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield _Bar(progress)
+
+
+def _epoch_line(epoch: Any) -> str:
+    held = "" if epoch.val_loss is None else f", held back {epoch.val_loss:.3f} ({epoch.val_accuracy:.1%})"
+    return f"loss {epoch.train_loss:.3f}{held}"
+
+
+def _print_result(result: dict[str, Any], out: Path, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    if result.get("search"):
+        _print_trials(result["search"])
+    for head, scores in (("", result), *result.get("heads", {}).items()):
+        for name in ("validation", "test"):
+            if scores.get(name):
+                low, high = scores[name]["interval_95"]
+                click.echo(
+                    f"{f'{head}, ' if head else ''}{name}: accuracy {scores[name]['accuracy']:.1%} "
+                    f"({low:.1%} to {high:.1%}), macro F1 {scores[name]['macro_f1']:.1%}, "
+                    f"of {scores[name]['n']}"
+                )
+    if "folds" not in result:
+        click.echo(f"wrote {out}/model.onnx, model.yaml, model.pt, result.json and pictures")
+
+
+def _print_trials(rows: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    for name in names:
+        table.add_column(name.removeprefix("augment."))
+    for row in rows[:SHOWN_TRIALS]:
+        table.add_row(*(str(row.get(name, "")) for name in names))
+    Console(highlight=False).print(table)
+
+
+def _print_score(score: AnyScore, head: str = "") -> None:
+    low, high = score.interval
+    click.echo(
+        f"{head}accuracy {score.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}), "
+        f"macro F1 {score.macro_f1:.1%}, of {score.n}"
+    )
+    table = Table(box=None, pad_edge=False)
+    for title in ("LABEL", "N", "PRECISION", "RECALL", "F1"):
+        table.add_column(title)
+    for row in score.per_class():
+        table.add_row(row["label"], str(row["n"]), *(f"{row[k]:.1%}" for k in ("precision", "recall", "f1")))
+    Console(highlight=False).print(table)

@@ -1,4 +1,4 @@
-"""Numbers as options take them."""
+"""Options that several commands have, and values as options take them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import math
 from typing import Any
 
 import click
+
+ANALYSIS_WIDTH = ("--analysis-width", "--width", "width")  # --width is the older name
+stream_option = click.option(
+    "--stream",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Which stream of a clip with several videos, as ffprobe counts.  [default: as FFmpeg chooses]",
+)
 
 
 class Finite(click.FloatRange):
@@ -16,3 +24,8 @@ class Finite(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+def split_words(text: str | None) -> list[str]:
+    """ "person, vehicle" as its words."""
+    return [word.strip() for word in (text or "").split(",") if word.strip()]

@@ -25,16 +25,24 @@ from pipelines.rules import Anchor, LineSpec, ZoneSpec, check_name
 from pipelines.scene.model import SceneModel
 from pipelines.scene.tracker import SceneTracker
 from pipelines.spec import PipelineSpec, preset, with_actions
+from streamer.cli.click_types import ANALYSIS_WIDTH
 from streamer.cli.rules import normalised
+from streamer.clips.stored_detections import StoredDetections, load_detections
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
-from streamer.config.yaml_reader import explain, read
+from streamer.config.validation_errors import explain
+from streamer.config.yaml_reader import read
 from streamer.errors import ConfigError, ModelError
 from streamer.models.model_handle import MOTION, open_detector
 from streamer.models.store import ModelStore
+from streamer.sources.base import SourceInfo
+from streamer.sources.stream_selection import selection_note
 
 Pair = tuple[float, float]
 Drawn = tuple[str, list[Pair]]  # a name and the points as typed
+
+
+MAX_MISSING = 0.1  # of the time that a clip says it lasts
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,8 @@ def refuse_with_boxes(clip: str, *, also_read: bool = False) -> None:
     """
     for option in ("model", "engine", "score", "width", "stream"):
         if given(option) and not (also_read and option == "stream"):
-            raise ConfigError(f"{clip}: stored detections have their boxes already: leave --{option} out")
+            shown = ANALYSIS_WIDTH[0] if option == "width" else f"--{option}"
+            raise ConfigError(f"{clip}: stored detections have their boxes already: leave {shown} out")
 
 
 class _RulesFile(BaseModel):
@@ -221,3 +230,50 @@ def frames_progress(frames: int | None) -> Iterator[Any]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("frames", total=frames)
         yield lambda n: bar.advance(task, n)
+
+
+# ---- what is said of a clip: the stream, a missing end
+
+
+def say_if_short(clip: str, info: SourceInfo, covered_s: float) -> None:
+    """Where a clip states its length but not its number of pictures, by which a truncated one is refused."""
+    stated_s = info.duration_s
+    if info.frames is None and stated_s is not None and covered_s < (1 - MAX_MISSING) * stated_s:
+        click.secho(
+            f"note: {clip} says that it lasts {stated_s:.1f} s, and its pictures cover {covered_s:.1f} s: "
+            "it may be cut short",
+            fg="yellow",
+            err=True,
+        )
+
+
+def say_which(clip: str, info: SourceInfo) -> None:
+    """On standard error, where there are several."""
+    which = selection_note(info.stream, info.videos)
+    if which:
+        click.secho(f"note: {clip}: {which}; --stream N takes another", fg="yellow", err=True)
+
+
+# ---- stored detections
+
+
+def read_stored(path: Path) -> StoredDetections:
+    """Says what may make counts differ from the clip's own. Raises SourceError."""
+    stored = load_detections(path)
+    if stored.lacks_embeddings:
+        _warn(
+            f"{path} is of an earlier version, without the colours by which people are known where frames "
+            "are far apart: if the clip has colours, counts may differ from its own; "
+        )
+    return stored
+
+
+def warn_low_confidence_missing(path: Path) -> None:
+    _warn(
+        f"{path} is of an earlier version, without the boxes of which the detector was not sure: "
+        "fewer falls are told than of the clip itself; "
+    )
+
+
+def _warn(what: str) -> None:
+    click.secho(f"warning: {what}store it again with --detections", fg="yellow", err=True)

@@ -24,7 +24,7 @@ from streamer.cli.clip_arguments import (
     refuse_with_boxes,
 )
 from streamer.config.store import ConfigStore
-from streamer.config.yaml_reader import explain
+from streamer.config.validation_errors import explain
 from streamer.errors import ConfigError
 
 RulesOf = Callable[[tuple[int, int], PipelineSpec], CameraRules]  # for a picture's (width, height)

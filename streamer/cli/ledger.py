@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,10 +32,10 @@ def check_known(config: Config, camera: str | None, recorded: Iterable[str]) -> 
 
     A camera that was removed is still recorded.
     """
-    known = {*recorded, *(c.name for c in config.cameras)}
-    if camera is not None and camera not in known:
+    names = {*recorded, *(c.name for c in config.cameras)}
+    if camera is not None and camera not in names:
         raise ConfigError(
-            f"no camera {camera[:64]!r}; known: {', '.join(sorted(known)) or 'there is none yet'}"
+            f"no camera {camera[:64]!r}; known: {', '.join(sorted(names)) or 'there is none yet'}"
         )
 
 
@@ -50,26 +51,27 @@ def status(store: ConfigStore, as_json: bool) -> None:
     """Show what the ledger holds and what each sink has not got yet."""
     reader = LedgerReader(ledger_path(readable(store)))
     try:
-        found = reader.status()
+        report = reader.status()
     finally:
         reader.close()
+    report["incarnation"] = report["lineage"]
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(report, indent=2))
     else:
-        _print(found)
+        _print(report)
 
 
-def _print(found: dict[str, Any]) -> None:
-    click.echo(f"{found['path']}: {found['bytes'] / 1e6:.1f} MB, lineage {found['lineage']}")
-    click.echo(f"{found['committed']} events committed, {found['undelivered']} of them not delivered yet")
-    click.echo(f"the oldest that is kept is of {found['oldest'] or 'no time: none is kept'}")
+def _print(report: dict[str, Any]) -> None:
+    click.echo(f"{report['path']}: {report['bytes'] / 1e6:.1f} MB, incarnation {report['incarnation']}")
+    click.echo(f"{report['committed']} events committed, {report['undelivered']} of them not delivered yet")
+    click.echo(f"the oldest that is kept is of {report['oldest'] or 'no time: none is kept'}")
     table = Table(box=None, pad_edge=False)
-    lacking = {sink: lag["cameras"] for sink, lag in found["sinks"].items()}
+    lacking = {sink: lag["cameras"] for sink, lag in report["sinks"].items()}
     for title in ("CAMERA", "LAST", *(f"NOT IN {sink.upper()}" for sink in lacking)):
         table.add_column(title, justify="left" if title == "CAMERA" else "right")
-    for name, camera in found["cameras"].items():
+    for name, camera in report["cameras"].items():
         table.add_row(name, str(camera["last_seq"]), *(str(lag[name]) for lag in lacking.values()))
-    if found["cameras"]:
+    if report["cameras"]:
         Console(highlight=False).print(table)
 
 
@@ -79,19 +81,19 @@ def _print(found: dict[str, Any]) -> None:
 def backup(store: ConfigStore, target: Path) -> None:
     """Copy the ledger to TARGET, also while the daemon runs, and verify the copy.
 
-    After a copy is put back in the ledger's place, run `streamer ledger new-lineage` once.
+    After a copy is put back in the ledger's place, run `streamer ledger new-incarnation` once.
     """
     size = damage.backup(ledger_path(readable(store)), target)
     click.echo(f"{target}: {size / 1e6:.1f} MB, verified")
 
 
-@ledger.command("new-lineage")
+@ledger.command("new-incarnation")
 @click.pass_obj
-def new_lineage(store: ConfigStore) -> None:
-    """Give events a new lineage, after an older copy of the ledger was put in its place.
+def new_incarnation(store: ConfigStore) -> None:
+    """Begin a new incarnation of the ledger, after an older copy was put in its place.
 
-    Numbers that the lost ledger gave out may be on the stream already; with a new lineage no id is used
-    twice. The daemon must be stopped.
+    Numbers that the lost ledger gave out may be on the stream already; with a new incarnation, which events
+    name as their lineage, no id is used twice. The daemon must be stopped.
     """
     config = store.settings()
     path = ledger_path(config)
@@ -102,14 +104,19 @@ def new_lineage(store: ConfigStore) -> None:
     else:
         raise RunningError("the daemon is running: stop it first, then try again")
     before = LedgerReader(path)
-    found = before.status()
+    report = before.status()
     before.close()
     opened = Ledger(
         path,
-        found["node"],
+        report["node"],
         max_bytes=config.ledger.max_mb << 20,
         retention_days=config.ledger.retention_days,
     )
     lineage = opened.new_lineage("asked for")
     opened.close()
-    click.echo(f"lineage {lineage} begins with the next event")
+    click.echo(f"incarnation {lineage} begins with the next event, which names it as its lineage")
+
+
+_older_name = copy.copy(new_incarnation)
+_older_name.hidden = True
+ledger.add_command(_older_name, "new-lineage")

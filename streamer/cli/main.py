@@ -1,12 +1,7 @@
-"""The `streamer` command: its table of subcommands, and how an error becomes one line and an exit code.
-
-A subcommand's module is imported when the subcommand is called, so that `streamer status` starts without
-OpenVINO, and a module that cannot be imported breaks one subcommand alone.
-"""
+"""The `streamer` command: its table of subcommands, and how an error becomes one line and an exit code."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
@@ -14,21 +9,17 @@ import traceback
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import click
 
 from streamer import logs
+from streamer.cli.lazy_group import Entry, LazyGroup
 from streamer.config.store import ConfigStore
 from streamer.errors import Exit, StorageError, StreamerError
 from streamer.logs import redact
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-
-
-class Entry(NamedTuple):
-    target: str  # module:attribute of a click command
-    help: str
 
 
 COMMANDS = {
@@ -42,7 +33,8 @@ COMMANDS = {
     "mask": Entry("streamer.cli.rules:mask", "Areas of a camera's picture in which nothing is detected."),
     "events": Entry("streamer.cli.events:events", "Print events, as they come or from the past."),
     "counts": Entry("streamer.cli.counts:counts", "Print counts by time, line, direction and class."),
-    "why": Entry("streamer.cli.why:why", "Tell why an event was made, and what nearly happened."),
+    "explain": Entry("streamer.cli.explain:explain", "Tell why an event was made, and what nearly happened."),
+    "why": Entry("streamer.cli.explain:explain", "The older name of explain."),
     "recount": Entry("streamer.cli.recount:recount", "Count a line drawn today in the tracks of the past."),
     "analyze": Entry("streamer.cli.analyze:analyze", "Count in a clip, without a daemon."),
     "evaluate": Entry("streamer.cli.evaluate:evaluate", "Hold the counts of a clip against the truth."),
@@ -66,30 +58,8 @@ class Failure(click.ClickException):
         click.secho(f"error: {self.format_message()}", fg="red", err=file is None, file=file)
 
 
-class LazyGroup(click.Group):
-    """Takes its commands from COMMANDS when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
-            return None
-        module, _, attribute = entry.target.partition(":")
-        try:
-            command = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            if os.environ.get("STREAMER_DEBUG"):
-                raise
-            raise Failure(StreamerError(f"`streamer {cmd_name}` is not installed here: {error}")) from error
-        if not isinstance(command, click.Command):
-            raise Failure(StreamerError(f"`streamer {cmd_name}`: {entry.target} is not a command"))
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+class _Streamer(LazyGroup):
+    """The command itself: wherever below it an error of ours ends a command, it ends in one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -108,7 +78,7 @@ def _refused(error: PermissionError) -> StreamerError:
     )
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Streamer, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     "config_path",

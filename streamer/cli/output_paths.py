@@ -13,11 +13,11 @@ What = str | Path | None  # a path, a clip's URL or a model; None and what is no
 
 def check_outputs(outputs: Iterable[Path | None], read: Iterable[What]) -> None:
     """Raises ConfigError or StorageError for a file that cannot be written, or must not."""
-    given = [path for path in outputs if path is not None]
-    if len({path.resolve() for path in given}) < len(given):
+    paths = [path for path in outputs if path is not None]
+    if len({path.resolve() for path in paths}) < len(paths):
         raise ConfigError("two outputs have one name: give each its own")
     files = [file for what in read if what is not None for file in _files(what)]
-    for path in given:
+    for path in paths:
         if path.exists() and any(path.samefile(file) for file in files):
             raise ConfigError(f"{path}: is read here, and would be lost: give the output another name")
         if path.is_dir():

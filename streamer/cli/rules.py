@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.rules import check_name
-from streamer.cli import daemon
+from streamer.cli.camera_picture import picture_size
+from streamer.cli.change import send_change
+from streamer.cli.click_types import split_words
 from streamer.cli.lenient_config import present
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
@@ -74,20 +76,16 @@ def _points_options(command: Command) -> Command:
     return command
 
 
-def _classes(text: str | None) -> list[str]:
-    return [word.strip() for word in (text or "").split(",") if word.strip()]
-
-
 def _add(
     store: ConfigStore, kind: str, camera_name: str, item: dict[str, Any], pixels: bool, replace: bool
 ) -> None:
-    config, camera = daemon.known_camera(store, camera_name)
+    config, camera = store.load_with(camera_name)
     _refuse_early(kind, item)
     points = [parse_point(text) for text in item["points"]]
-    size = daemon.picture_size(store, config, camera) if pixels else None
+    size = picture_size(store, config, camera) if pixels else None
     item["points"] = normalised(points, size)
     change = {"op": f"{kind}.put", "camera": camera_name, kind: item, "replace": replace}
-    daemon.change(store, change, f"{kind} {item['name']} saved for camera {camera_name}")
+    send_change(store, change, f"{kind} {item['name']} saved for camera {camera_name}")
 
 
 def _refuse_early(kind: str, item: dict[str, Any]) -> None:
@@ -111,7 +109,7 @@ def _refuse_early(kind: str, item: dict[str, Any]) -> None:
 
 def _remove(store: ConfigStore, kind: str, camera: str, name: str) -> None:
     change = {"op": f"{kind}.remove", "camera": camera, "name": name}
-    daemon.change(store, change, f"{kind} {name} of camera {camera} removed")
+    send_change(store, change, f"{kind} {name} of camera {camera} removed")
 
 
 def _list(store: ConfigStore, kind: str, camera_name: str | None, as_json: bool) -> None:
@@ -186,7 +184,7 @@ def add_line(
         "points": points,
         "left_to_right": first,
         "right_to_left": second,
-        "classes": _classes(classes),
+        "classes": split_words(classes),
         "anchor": anchor,
     }
     _add(store, "line", camera, item, pixels, replace)
@@ -217,7 +215,7 @@ def add_zone(
     anchor: str,
 ) -> None:
     """Add a zone: CAMERA NAME x1,y1 x2,y2 x3,y3 …, its corners in order."""
-    item = {"name": name, "points": points, "classes": _classes(classes), "anchor": anchor}
+    item = {"name": name, "points": points, "classes": split_words(classes), "anchor": anchor}
     _add(store, "zone", camera, item, pixels, replace)
 
 
@@ -240,7 +238,12 @@ def add_mask(
 ) -> None:
     """Add a mask: CAMERA NAME x1,y1 x2,y2 x3,y3 …, its corners in order."""
     _add(
-        store, "mask", camera, {"name": name, "points": points, "classes": _classes(classes)}, pixels, replace
+        store,
+        "mask",
+        camera,
+        {"name": name, "points": points, "classes": split_words(classes)},
+        pixels,
+        replace,
     )
 
 

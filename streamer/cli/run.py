@@ -11,7 +11,7 @@ from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
 from streamer.daemon import topology
 from streamer.daemon.assignments import loaded_by, looked_at_by
-from streamer.errors import ConfigError, Exit, ModelError, StreamerError
+from streamer.errors import ConfigError, Exit, ModelError, StorageError, StreamerError
 from streamer.models.camera_check import check_camera, pipeline_of
 from streamer.models.store import ModelStore
 from streamer.workers.infer.loader import PipelineLoader, SceneLoader
@@ -38,6 +38,7 @@ def _check(store: ConfigStore) -> int:
     for sink in config.event_sinks:
         secrets.sink_address(sink)
     refusals: list[StreamerError] = [store.with_way_out(path, fault) for path, fault in broken.items()]
+    refusals += [StorageError(f"sink {s.name}: {fault}") for s in config.event_sinks if (fault := s.fault())]
     usable = []
     for camera in config.cameras:
         try:
@@ -50,8 +51,8 @@ def _check(store: ConfigStore) -> int:
     config = config.model_copy(update={"cameras": tuple(usable)})
     refusals += _refusals(config)
     counted = "1 fault" if len(refusals) == 1 else f"{len(refusals)} faults"
-    found = counted if refusals else "valid"
-    click.echo(f"configuration {store.file}: {found}, {len(config.cameras)} cameras")
+    verdict = counted if refusals else "valid"
+    click.echo(f"configuration {store.file}: {verdict}, {len(config.cameras)} cameras")
     for line in config.advice:
         click.echo(f"note: {line}", err=True)
     _print_plan(config)
@@ -91,18 +92,18 @@ def _refusals(config: Config) -> Iterator[StreamerError]:
 
 def _check_site(store: ConfigStore, config: Config) -> bool:
     """Print what is the matter with this machine; whether the daemon can run on it."""
-    from streamer.setup.doctor.installation import SITE_CHECKS, check_models
+    from streamer.setup.doctor.installation import SITE_CHECKS, check_models, check_sinks
 
     able = True
     for look in SITE_CHECKS:
-        if look is check_models:
-            continue  # those that are used were loaded
-        for found in look(store, config):
-            if found.level == "ok":
+        if look in (check_models, check_sinks):
+            continue  # models that are used were loaded; a sink's fault is one of the refusals
+        for check in look(store, config):
+            if check.level == "ok":
                 continue
-            able = able and found.level != "fail"
-            advice = f" ({found.advice})" if found.advice else ""
-            click.echo(f"{found.level}: {found.name}: {found.text}{advice}", err=True)
+            able = able and check.level != "fail"
+            advice = f" ({check.advice})" if check.advice else ""
+            click.echo(f"{check.level}: {check.name}: {check.text}{advice}", err=True)
     return able
 
 

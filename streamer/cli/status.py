@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import click
-from rich.console import Console, RenderableType
+from rich import box
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from streamer.api import control_socket as control
-from streamer.cli.status_page import page
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, RunningError
 from streamer.logs import redact
 
+Json = Mapping[str, Any]
+
+STATE_STYLES = {
+    **dict.fromkeys(("live", "ready", "ok", "up"), "green"),
+    **dict.fromkeys(("connecting", "starting", "waiting"), "yellow"),
+    **dict.fromkeys(("disabled", "ended", "off"), "dim"),
+}
+QUIET_STATES = ("live", "ready", "disabled")  # whose detail says nothing that a person must act on
 INTERVAL_S = 1.0
 
 
@@ -29,8 +38,8 @@ INTERVAL_S = 1.0
 def status(store: ConfigStore, watch: bool, as_json: bool) -> None:
     """Show cameras, frames, ages, drops by reason, workers, ledger and sinks."""
     if not watch:
-        found = ask(store)
-        click.echo(json.dumps(found, indent=2)) if as_json else Console().print(page(found))
+        report = ask(store)
+        click.echo(json.dumps(report, indent=2)) if as_json else Console().print(page(report))
         return
     if as_json:
         while True:
@@ -65,7 +74,7 @@ def ask(store: ConfigStore) -> dict[str, Any]:
     config, faults = store.load_readable()
     missing = [] if store.exists() else [store.missing()]
     try:
-        found: dict[str, Any] = _clean(control.call(config.control_path, "status"))
+        report: dict[str, Any] = _clean(control.call(config.control_path, "status"))
     except RunningError:
         for fault in missing:
             raise fault from None
@@ -73,10 +82,10 @@ def ask(store: ConfigStore) -> dict[str, Any]:
             raise ConfigError(f"{fault} (and no daemon answers on {config.control_path})") from None
         raise
     faults = [*missing, *faults]
-    told = [f"on disk, not in force: {fault}" for fault in faults]
-    if told and not any(str(fault) in text for fault in faults for text in found.get("warnings", ())):
-        found["warnings"] = [*found.get("warnings", ()), *told]
-    return found
+    unapplied = [f"on disk, not in force: {fault}" for fault in faults]
+    if unapplied and not any(str(fault) in text for fault in faults for text in report.get("warnings", ())):
+        report["warnings"] = [*report.get("warnings", ()), *unapplied]
+    return report
 
 
 def _clean(value: Any) -> Any:
@@ -85,3 +94,186 @@ def _clean(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _clean(item) for key, item in value.items()}
     return [_clean(item) for item in value] if isinstance(value, list) else value
+
+
+# ---- the tables: readable in 80 columns, with every term of the frame balance and every reason for a drop
+
+
+def page(report: Json) -> RenderableType:
+    """All of one status answer."""
+    cameras = report.get("cameras", ())
+    parts = [_headline(report), _cameras(report), *_frames(cameras), *_detectors(cameras), *_notes(cameras)]
+    parts.append(_workers(report))
+    if report.get("ledger"):
+        parts.append(_ledger(report["ledger"]))
+    parts += [_sink(name, sink) for name, sink in report.get("sinks", {}).items()]
+    parts += [Text(f"warning: {text}", style="yellow") for text in report.get("warnings", ())]
+    return Group(*parts)
+
+
+def _headline(report: Json) -> Text:
+    name = report.get("display_name") or str(report.get("node", ""))[:8]
+    return Text(
+        f"{name}  streamer {report.get('version', '?')}  pid {report.get('pid', '?')}  "
+        f"up {duration(report.get('uptime_s', 0))}  config_rev {report.get('config_rev', '?')}"
+    )
+
+
+def _table(*left: str, right: tuple[str, ...], last: str) -> Table:
+    table = Table(*left, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for title in right:
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column(last, overflow="fold")
+    return table
+
+
+def _cameras(report: Json) -> RenderableType:
+    cameras = report.get("cameras", ())
+    if not cameras:
+        return Text("no cameras; add one: streamer camera add NAME URL", style="dim")
+    table = _table("camera", "state", right=("fps", "inferred", "age p50", "p99 ms"), last="picture")
+    for camera in cameras:
+        age = camera.get("age_ms") or {}
+        table.add_row(
+            Text(str(camera.get("name"))),
+            _state(camera),
+            _number(camera.get("fps_decoded")),
+            _number(camera.get("fps_inferred")),
+            _number(age.get("p50"), digits=0),
+            _number(age.get("p99"), digits=0),
+            _picture(camera),
+        )
+    return table
+
+
+def _frames(cameras: Sequence[Json]) -> list[RenderableType]:
+    """The frames, which balance: decoded = inferred + gated + in flight + dropped, since the start."""
+    if not cameras:
+        return []
+    table = _table(
+        "camera", right=("decoded", "= inferred", "+ gated", "+ in flight", "+ dropped"), last="dropped as"
+    )
+    for camera in cameras:
+        frames = camera.get("frames") or {}
+        dropped = {reason: n for reason, n in (frames.get("dropped") or {}).items() if n}
+        counted = (frames.get(key, 0) for key in ("decoded", "inferred", "gated", "in_flight"))
+        table.add_row(
+            Text(str(camera.get("name"))),
+            *map(str, counted),
+            str(sum(dropped.values())),
+            Text("\n".join(f"{reason} {n}" for reason, n in dropped.items()) or "-"),
+        )
+    return [table]
+
+
+def _state(item: Json) -> Text:
+    state = str(item.get("state", "?"))
+    return Text(state, style=STATE_STYLES.get(state, "red"))
+
+
+def _notes(cameras: Iterable[Json]) -> list[RenderableType]:
+    """What cameras say of their state, below their table: too long for its cells."""
+    notes: list[RenderableType] = []
+    for camera in cameras:
+        detail = camera.get("detail")
+        if detail and camera.get("state") not in QUIET_STATES:
+            notes.append(Text(f"{camera.get('name')}: {detail}", style="yellow"))
+        if camera.get("quarantine_s") is not None:
+            left = duration(camera["quarantine_s"])
+            text = f"{camera.get('name')}: alone in its process, which kept dying, for another {left}"
+            notes.append(Text(text, style="yellow"))
+        if camera.get("scene"):
+            notes.append(Text(f"{camera.get('name')} shows {_scene(camera['scene'])}"))
+    return notes
+
+
+def _detectors(cameras: Iterable[Json]) -> list[RenderableType]:
+    """Which model looks at which cameras, a line each."""
+    users: dict[str, list[str]] = {}
+    for camera in cameras:
+        detector = camera.get("detector") or {}
+        if detector.get("name"):
+            how = " ".join(str(detector.get(k) or "") for k in ("engine", "precision")).strip()
+            plain = detector["name"] == detector.get("engine")
+            users.setdefault(detector["name"] + ("" if plain else f", {how}"), []).append(str(camera["name"]))
+    return [Text(f"detector {model}: {' '.join(names)}") for model, names in users.items()]
+
+
+def _scene(heads: Json) -> str:
+    """What holds for each head: "scene street 93%"."""
+    texts = []
+    for name, now in heads.items():
+        sure = "" if now["label"] == "unknown" else f" {now['probability']:.0%}"
+        texts.append(f"{name} {now['label']}{sure}")
+    return ", ".join(texts)
+
+
+def _picture(camera: Json) -> Text:
+    if not camera.get("width"):
+        return Text("-")
+    return Text(f"{camera['width']}x{camera.get('height')} {camera.get('codec', '')}".strip())
+
+
+def _workers(report: Json) -> RenderableType:
+    table = _table(
+        "worker", "state", right=("pid", "restarts", "beat s", "cpu s", "MB"), last="cameras / last error"
+    )
+    for worker in report.get("workers", ()):
+        said = Text(" ".join(worker.get("cameras") or ()))
+        if worker.get("last_error"):
+            said.append(("\n" if said else "") + str(worker["last_error"]), style="red")
+        table.add_row(
+            Text(str(worker.get("name"))),
+            _state(worker),
+            str(worker.get("pid") or "-"),
+            str(worker.get("restarts", 0)),
+            _number(worker.get("beat_age_s")),
+            _number(worker.get("cpu_s")),
+            _number(worker.get("rss_mb"), digits=0),
+            said,
+        )
+    return table
+
+
+def _ledger(ledger: Json) -> Text:
+    used, limit = ledger.get("bytes", 0) / 1e6, ledger.get("max_bytes", 0) / 1e6
+    return _store(
+        "ledger",
+        ledger,
+        f"{ledger.get('committed', 0)} committed, {ledger.get('undelivered', 0)} undelivered, "
+        f"{used:.1f} of {limit:.0f} MB, commit p99 {_number(ledger.get('commit_ms_p99'))} ms",
+    )
+
+
+def _sink(name: str, sink: Json) -> Text:
+    blocked = ", ".join(sink.get("blocked") or ())
+    return _store(
+        name,
+        sink,
+        f"{sink.get('written', 0)} written, visible p50 {_number(sink.get('visible_ms_p50'))} ms"
+        + (f", blocked: {blocked}" if blocked else ""),
+    )
+
+
+def _store(name: str, report: Json, text: str) -> Text:
+    line = Text(f"{name:7} ")
+    state = str(report.get("state", "?"))
+    line.append(state, style=STATE_STYLES.get(state, "red"))
+    line.append(f"  {text}")
+    if report.get("last_error"):
+        line.append(f"  {report['last_error']}", style="red")
+    return line
+
+
+def duration(seconds: float) -> str:
+    """93784 as 1d 2h 3m; below an hour with seconds."""
+    minutes, left_s = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours}h {minutes}m"
+    return f"{hours}h {minutes}m" if hours else f"{minutes}m {left_s}s"
+
+
+def _number(value: Any, digits: int = 1) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -41,8 +41,8 @@ class AskedEvent(NamedTuple):
 
 @dataclass
 class Explanation:
-    """What `why` found. `rule` is the line or zone, `rules` all of its revision; `trajectory` is the track's
-    path where it is kept. `as_dict` is plain JSON."""
+    """What explain() found. `rule` is the line or zone, `rules` all of its revision; `trajectory` is the path
+    of the track, where it is kept. `as_dict` is plain JSON."""
 
     event: dict[str, Any]
     captured_ns: int

@@ -37,13 +37,13 @@ def salvage(path: Path) -> Config:
 def _blocks(text: str) -> Iterator[str]:
     """Each known top-level key with what is indented below it."""
     block: list[str] = []
-    found = 0
+    count = 0
     for line in text.splitlines(keepends=True):
         if line[:1].isalpha():
             if block:
                 yield "".join(block)
-            found += 1
-            if found > MAX_BLOCKS:
+            count += 1
+            if count > MAX_BLOCKS:
                 return
             block = [line] if line.partition(":")[0].strip() in Config.model_fields else []
         elif block:

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, fi
 from pipelines.camera_rules import CameraRules
 from pipelines.rules import Name, PathText, Strict
 from pipelines.spec import MAX_PAUSE_S, SceneSpec
-from streamer.config.yaml_reader import explain, show_place
+from streamer.config.validation_errors import explain, show_place
 from streamer.errors import ConfigError
 from streamer.ipc.messages import Transport
 from streamer.sinks import SINKS, sink_class
@@ -238,11 +238,11 @@ class Config(Strict):
 
     def known_camera(self, name: str) -> CameraConfig:
         """Raises ConfigError with the names that exist."""
-        found = self.camera(name)
-        if found is None:
+        camera = self.camera(name)
+        if camera is None:
             known = ", ".join(c.name for c in self.cameras) or "there is none yet"
             raise ConfigError(f"no camera {name[:64]!r}; known: {known}")
-        return found
+        return camera
 
 
 def _is_private(sink: SinkSettings) -> bool:

@@ -103,20 +103,20 @@ class SecretStore:
     def __init__(self, store: ConfigStore) -> None:
         self.own_path = store.cameras_dir / OWN_FILE_NAME
         credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-        given = Path(credentials) / CREDENTIAL if credentials else None
-        self._given = _read(given, own=False) if given else _File()
+        credential = Path(credentials) / CREDENTIAL if credentials else None
+        self._systemd = _read(credential, own=False) if credential else _File()
         # A service that is handed its secrets need not be able to read the file they come from.
         self._person_path = store.folder / FILE_NAME
-        self._person = _File() if given and given.exists() else _read(self._person_path)
+        self._person = _File() if credential and credential.exists() else _read(self._person_path)
         self._own = _read(self.own_path)
 
     def url(self, camera: CameraConfig) -> Secret:
         """The camera's URL with its credentials in it. Raises ConfigError if they cannot be sent."""
-        found = self.credentials(camera.name)
-        if not found:
+        login = self.credentials(camera.name)
+        if not login:
             return Secret(camera.url)
         try:
-            return Secret(join_credentials(camera.url, found.username, found.password))
+            return Secret(join_credentials(camera.url, login.username, login.password))
         except ConfigError as error:
             raise ConfigError(f"camera {camera.name}: {error}") from error
 
@@ -127,13 +127,13 @@ class SecretStore:
     def fixed(self, camera: str) -> tuple[str, Credentials]:
         """Credentials that a program cannot change, with where they are ("" if there are none)."""
         prefix = f"STREAMER_CAMERA_{camera.upper().replace('-', '_')}_"
-        found = Credentials(
+        login = Credentials(
             username=os.environ.get(prefix + "USERNAME"), password=os.environ.get(prefix + "PASSWORD")
         )
-        if found:
-            return f"the environment ({prefix}…)", found
+        if login:
+            return f"the environment ({prefix}…)", login
         for place, file in (
-            (f"the systemd credential {CREDENTIAL}", self._given),
+            (f"the systemd credential {CREDENTIAL}", self._systemd),
             (str(self._person_path), self._person),
         ):
             if file.cameras.get(camera):
@@ -145,7 +145,7 @@ class SecretStore:
 
         Raises ConfigError if they cannot be sent.
         """
-        stored = self._given.sink(sink.name) or self._person.sink(sink.name)
+        stored = self._systemd.sink(sink.name) or self._person.sink(sink.name)
         url = _of_sink(sink.name, "URL") or stored.url or sink.address
         user, password = _of_sink(sink.name, "USERNAME"), _of_sink(sink.name, "PASSWORD")
         user = stored.username if user is None else user

@@ -25,7 +25,7 @@ from streamer.config.schema import CameraConfig, Config
 from streamer.config.yaml_reader import read
 from streamer.errors import ConfigError, StorageError
 from streamer.ipc.atomic_write import write_atomically
-from streamer.ipc.counters import MAX_CAMERAS
+from streamer.ipc.messages import MAX_CAMERAS
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,9 @@ SYSTEM_FOLDER = Path("/etc/streamer")
 ENVIRONMENT = "STREAMER_CONFIG"
 REVISIONS_FILE = "revisions.json"
 TOO_MANY = f"a daemon takes {MAX_CAMERAS} cameras at most: remove one, or run another daemon beside it"
+
+
+Signature = tuple[int, int, int, int]  # inode, size, times of modification and change
 
 
 class Misconfigured(NamedTuple):
@@ -48,18 +51,19 @@ def user_folder() -> Path:
 
 
 class ConfigStore:
-    """The configuration's folder. Finds it; load() reads it anew each time.
+    """The configuration's folder. Finds it; load() looks anew each time, and parses what is not as it was.
 
     `path` is a folder or a streamer.yaml; None looks at $STREAMER_CONFIG, /etc/streamer and
     ~/.config/streamer, in this order. Nothing needs to be there until load().
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
-        given = path if path is not None else os.environ.get(ENVIRONMENT) or None
-        self.file = _file_of(Path(given)) if given is not None else _find()
+        named = path if path is not None else os.environ.get(ENVIRONMENT) or None
+        self.file = _file_of(Path(named)) if named is not None else _find()
         self.folder = self.file.parent
         self.cameras_dir = self.folder / "cameras.d"
-        self._parsed: dict[Path, tuple[tuple[int, ...], CameraConfig]] = {}
+        self._cameras_read: dict[Path, tuple[Signature, CameraConfig]] = {}
+        self._settings_read: tuple[Signature, Config] | None = None
 
     def exists(self) -> bool:
         return self.file.exists()
@@ -102,9 +106,7 @@ class ConfigStore:
 
     def with_way_out(self, path: Path, fault: ConfigError) -> ConfigError:
         """What is wrong with a file of cameras.d, and what to do about one that is a camera's."""
-        if not is_camera_file(path):
-            return fault
-        return ConfigError(f"{fault}; mend the file, or remove it: `streamer camera remove {path.stem}`")
+        return ConfigError(f"{fault}; {way_out(path)}") if is_camera_file(path) else fault
 
     def load_readable(self) -> tuple[Config, list[ConfigError]]:
         """As load(), for who only looks: what can be used of it, and what is wrong with the rest.
@@ -129,10 +131,16 @@ class ConfigStore:
         """streamer.yaml alone, without cameras. Raises ConfigError with file, line and key."""
         if not self.exists():
             raise self.missing()
+        signature = _signature(self.file)
+        if self._settings_read is None or self._settings_read[0] != signature:
+            self._settings_read = signature, self._parse_settings()
+        return self._complete(self._settings_read[1])
+
+    def _parse_settings(self) -> Config:
         document = read(self.file, advice="remove it, and `streamer init` writes a commented one")
         if "cameras" in document.data:
             raise document.error(("cameras",), f"cameras live in {self.cameras_dir}/NAME.yaml, one file each")
-        return self._complete(document.check(Config))
+        return document.check(Config)
 
     def missing(self) -> ConfigError:
         """What to say where there is no streamer.yaml."""
@@ -155,15 +163,15 @@ class ConfigStore:
 
     def _cameras(self, faults: dict[Path, ConfigError]) -> Iterator[CameraConfig]:
         """What is wrong with one is put into `faults`."""
-        found = 0
+        count = 0
         for path in self._camera_files():
             try:
                 camera = self._camera(path)
             except ConfigError as error:
                 faults[path] = error
                 continue
-            found += 1
-            if found > MAX_CAMERAS:
+            count += 1
+            if count > MAX_CAMERAS:
                 faults[path] = ConfigError(f"{path}: {TOO_MANY}")
             else:
                 yield camera
@@ -175,7 +183,7 @@ class ConfigStore:
             return []
         except OSError as error:
             raise ConfigError(f"{self.cameras_dir}: cannot be read: {error.strerror}") from error
-        self._parsed = {path: known for path, known in self._parsed.items() if path in paths}
+        self._cameras_read = {path: entry for path, entry in self._cameras_read.items() if path in paths}
         return [path for path in paths if not path.name.startswith(".")]
 
     def files(self) -> list[Path]:
@@ -186,14 +194,10 @@ class ConfigStore:
 
     def _camera(self, path: Path) -> CameraConfig:
         """As load_camera; a file that is as it was is not parsed again, 4 ms a camera in a daemon's loop."""
-        try:
-            found = path.stat()
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-        signature = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        before = self._parsed.get(path)
+        signature = _signature(path)
+        before = self._cameras_read.get(path)
         if before is None or before[0] != signature:
-            before = self._parsed[path] = (signature, self.load_camera(path))
+            before = self._cameras_read[path] = (signature, self.load_camera(path))
         return before[1]
 
     def broken_cameras(self) -> dict[str, ConfigError]:
@@ -235,6 +239,15 @@ class ConfigStore:
         return os.geteuid() == 0 or self.folder == SYSTEM_FOLDER
 
 
+def _signature(path: Path) -> Signature:
+    """By which a file that is as it was is known. Raises ConfigError."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def _file_of(path: Path) -> Path:
     path = Path(os.path.abspath(path.expanduser()))
     return path if path.suffix in (".yaml", ".yml") and not path.is_dir() else path / FILE_NAME
@@ -243,6 +256,13 @@ def _file_of(path: Path) -> Path:
 def is_camera_file(path: Path) -> bool:
     """Whether it is, by its name, a camera's of that name."""
     return path.suffix == ".yaml" and re.match(NAME_PATTERN, path.stem) is not None
+
+
+def way_out(path: Path) -> str:
+    """What a person does about a camera's file that cannot be used."""
+    if path.is_dir():
+        return "a folder is no camera: move it away"
+    return f"mend the file, or remove it: `streamer camera remove {path.stem}`"
 
 
 def _find() -> Path:
@@ -270,17 +290,17 @@ def revise(config: Config, state_dir: Path, floor: int = 0) -> tuple[Config, int
     a lost file must not fall behind. Raises StorageError.
     """
     path = state_dir / REVISIONS_FILE
-    known = _read_revisions(path)
+    stored = _read_revisions(path)
     digest = _digest(config.model_dump(mode="json", exclude={"state_dir", "runtime_dir"}))
-    if known["digest"] == digest and known["rev"] >= floor:
-        rev = known["rev"]
+    if stored["digest"] == digest and stored["rev"] >= floor:
+        rev = stored["rev"]
     else:
-        rev = max(known["rev"], floor) + 1
+        rev = max(stored["rev"], floor) + 1
     rules: dict[str, dict[str, Any]] = {}
 
     def stamped(camera: str, kind: str, item: Any) -> Any:
         key, content = f"{camera}/{kind}/{item.name}", _digest(item.model_dump(mode="json", exclude={"rev"}))
-        before = known["rules"].get(key)
+        before = stored["rules"].get(key)
         rules[key] = before if before and before["digest"] == content else {"rev": rev, "digest": content}
         return item.model_copy(update={"rev": rules[key]["rev"]})
 
@@ -292,33 +312,33 @@ def revise(config: Config, state_dir: Path, floor: int = 0) -> tuple[Config, int
         }
         ruled = camera.rules.model_copy(update=revised)
         cameras.append(camera.model_copy(update={"rules": ruled}))
-    fresh = {"rev": rev, "digest": digest, "rules": rules}
-    if fresh != known:
-        write_atomically(path, json.dumps(fresh, indent=1) + "\n", 0o640)
+    current = {"rev": rev, "digest": digest, "rules": rules}
+    if current != stored:
+        write_atomically(path, json.dumps(current, indent=1) + "\n", 0o640)
     return config.model_copy(update={"cameras": tuple(cameras)}), rev
 
 
 def _read_revisions(path: Path) -> dict[str, Any]:
-    nothing: dict[str, Any] = {"rev": 0, "digest": "", "rules": {}}
+    empty: dict[str, Any] = {"rev": 0, "digest": "", "rules": {}}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(path.read_text(encoding="utf-8"))
         whole = (
-            isinstance(found["rev"], int)
-            and isinstance(found["digest"], str)
+            isinstance(stored["rev"], int)
+            and isinstance(stored["digest"], str)
             and all(
-                isinstance(r["rev"], int) and isinstance(r["digest"], str) for r in found["rules"].values()
+                isinstance(r["rev"], int) and isinstance(r["digest"], str) for r in stored["rules"].values()
             )
         )
     except FileNotFoundError:
-        return nothing
+        return empty
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
         log.warning("%s is damaged: lines and zones start new totals under a new revision", path)
-        return nothing
-    return dict(found)
+        return empty
+    return dict(stored)
 
 
 def _digest(content: Any) -> str:

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
-from streamer.config.yaml_reader import dump, dump_inline
+from streamer.config.yaml_writer import dump, dump_inline
 
 Way = tuple[str, ...]
 
@@ -66,11 +66,11 @@ def _changes(
                 if item["name"] not in names:
                     yield (*place, item["name"]), _Gone
             written = {item["name"]: item for item in needed.get(key) or ()}
-            known = {item["name"]: item for item in old}
+            old_items = {item["name"]: item for item in old}
             for item in new:
                 at = (*place, item["name"])
-                if item["name"] in known:
-                    yield from _changes(known[item["name"]], item, written.get(item["name"], {}), at)
+                if item["name"] in old_items:
+                    yield from _changes(old_items[item["name"]], item, written.get(item["name"], {}), at)
                 else:
                     yield at, written[item["name"]]
         elif key in needed:
@@ -98,9 +98,9 @@ def _named(items: Any) -> TypeGuard[list[dict[str, Any]]]:
 
 def _in_order(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> bool:
     """Whether `new` is `old` with some taken out and others put at the end."""
-    known, wanted = [i["name"] for i in old], [i["name"] for i in new]
-    kept = [name for name in known if name in wanted]
-    return len(set(known)) == len(known) and wanted[: len(kept)] == kept
+    old_names, new_names = [i["name"] for i in old], [i["name"] for i in new]
+    remaining = [name for name in old_names if name in new_names]
+    return len(set(old_names)) == len(old_names) and new_names[: len(remaining)] == remaining
 
 
 # ---- one change
@@ -136,14 +136,14 @@ def _find(node: Node, step: str) -> int | None:
 
 
 def _value(node: CollectionNode, at: int) -> Node:
-    found = node.value[at]
-    value: Node = found[1] if isinstance(node, MappingNode) else found
+    entry = node.value[at]
+    value: Node = entry[1] if isinstance(node, MappingNode) else entry
     return value
 
 
 def _start(node: CollectionNode, at: int) -> int:
-    found = node.value[at]
-    return int((found[0] if isinstance(node, MappingNode) else found).start_mark.index)
+    entry = node.value[at]
+    return int((entry[0] if isinstance(node, MappingNode) else entry).start_mark.index)
 
 
 def _colon(text: str, node: CollectionNode, at: int) -> int:
@@ -203,17 +203,30 @@ def _replace(text: str, parent: CollectionNode, at: int, value: Any) -> str:
         return text[:start] + dump_inline(value, quotes) + text[end:]
     if isinstance(node, CollectionNode) and not node.flow_style:  # it begins below its key
         colon = _colon(text, parent, at)
-        kept = text[colon:start].rstrip()
-        if kept:  # comments
-            end = len(text) if (found := text.find("\n", end)) < 0 else found
-        return text[:colon] + " " + dump_inline(value) + kept + text[end:]
+        comments = text[colon:start].rstrip()
+        if comments:  # comments
+            end = len(text) if (newline := text.find("\n", end)) < 0 else newline
+        return text[:colon] + " " + dump_inline(value) + comments + text[end:]
     return text[:start] + dump_inline(value) + text[end:]
 
 
+def _commented(text: str, parent: CollectionNode, at: int) -> bool:
+    """Whether a key that holds others has a comment beside it, or below it before the first of them."""
+    value = _value(parent, at)
+    if not isinstance(parent, MappingNode) or not isinstance(value, CollectionNode):
+        return False
+    if value.flow_style:
+        end = int(value.end_mark.index)
+        return text[end:].partition("\n")[0].lstrip().startswith("#")
+    return "#" in text[_colon(text, parent, at) : int(value.start_mark.index)]
+
+
 def _remove(text: str, parents: list[tuple[CollectionNode, int]]) -> str:
-    """Take out the innermost, and what is empty without it."""
+    """Take out the innermost, and what is empty without it; a section with a comment of its own stays."""
     while len(parents) > 1 and len(parents[-1][0].value) == 1:
-        parents = parents[:-1]
+        emptied = parents.pop()[0]
+        if _commented(text, *parents[-1]):
+            return _replace(text, *parents[-1], [] if isinstance(emptied, SequenceNode) else {})
     node, at = parents[-1]
     start, end = _start(node, at), _end(text, node, at)
     if node.flow_style:

@@ -16,7 +16,7 @@ from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import SecretStore, secret_files
 from streamer.config.store import ConfigStore, Misconfigured, is_camera_file, revise
 from streamer.errors import ConfigError, ModelError, NotApplied, StreamerError
-from streamer.ipc.counters import MAX_CAMERAS
+from streamer.ipc.messages import MAX_CAMERAS
 from streamer.models.camera_check import check_camera, model_files, pipeline_of
 from streamer.models.file_fingerprint import Fingerprint, fingerprints_of
 

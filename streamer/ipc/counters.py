@@ -33,9 +33,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamer.errors import CapacityError, StorageError
+from streamer.ipc.messages import MAX_CAMERAS
 
 COUNTERS_FILE: Final = "counters"  # in the daemon's folder of shared memory
-MAX_CAMERAS: Final = 512  # of one daemon, on or off
 
 # Twice the cameras of a daemon: all of them may make way for others at once. A camera may have a process of
 # its own, and those that stop overlap with those that take over.

@@ -14,9 +14,11 @@ Messages are frozen msgspec structs in one tagged union; `encode` and `decode` a
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
+
+MAX_CAMERAS: Final = 512  # of one daemon, on or off
 
 Transport = Literal["auto", "tcp", "udp"]  # how a camera sends its packets
 CameraState = Literal[

@@ -91,12 +91,12 @@ def _with_path(unit: str, bin_dir: Path) -> str:
 
 def own_bin_dir() -> Path:
     """The folder of the `streamer` command of this environment. Raises StreamerError where there is none."""
-    found = Path(sys.prefix) / "bin"
-    if not (found / "streamer").exists():
+    folder = Path(sys.prefix) / "bin"
+    if not (folder / "streamer").exists():
         raise StreamerError(
-            f"there is no {found}/streamer: install the package into this environment with pip"
+            f"there is no {folder}/streamer: install the package into this environment with pip"
         )
-    return found
+    return folder
 
 
 def check_reachable(bin_dir: Path) -> None:
@@ -121,25 +121,25 @@ def _closed_part(place: Path) -> str:
         if place.is_relative_to(hidden):
             return f"{hidden} is hidden from it"
     for part in (*reversed(place.parents), place):
-        wanted = 0o005 if part.is_dir() else 0o004
-        if part.stat().st_mode & wanted != wanted:
+        mode = 0o005 if part.is_dir() else 0o004
+        if part.stat().st_mode & mode != mode:
             return f"{part} is closed to other users"
     return ""
 
 
-def install(wanted: Plan) -> list[Path]:
+def install(plan: Plan) -> list[Path]:
     """Write what changed and run the commands; return the files written.
 
     Raises StorageError when a file cannot be written, StreamerError when a command is missing or fails.
     """
-    for command in wanted.commands:
+    for command in plan.commands:
         if shutil.which(command[0]) is None:
             raise StreamerError(f"{command[0]} is not here: this system does not run systemd")
-    written = [file.target for file in wanted.files if file.changed]
-    for file in wanted.files:
+    written = [file.target for file in plan.files if file.changed]
+    for file in plan.files:
         if file.target in written:
             _write(file)
-    for command in wanted.commands:
+    for command in plan.commands:
         _run(command)
     return written
 

@@ -64,6 +64,10 @@ class SinkSettings(Strict):
         """What no second sink may write to; "" where several may share it."""
         return ""
 
+    def fault(self) -> str:
+        """What on this machine keeps the sink from being written, as far as looking tells; "" for nothing."""
+        return ""
+
 
 class SinkError(Exception):
     """Raised when a sink does not take what it is given; the text is one line and says what to do."""

@@ -53,6 +53,15 @@ class JsonlSettings(SinkSettings):
     def own(self) -> str:
         return str(self.path)
 
+    def fault(self) -> str:
+        if self.path.is_dir():
+            return f"{self.path} is a folder: name a file in it"
+        if self.path.exists() and not self.path.is_file():
+            return f"{self.path} is no regular file: name one, or one that is not there yet"
+        if not self.path.parent.is_dir():
+            return f"there is no folder {self.path.parent}: make it first"
+        return ""
+
 
 class _Id(msgspec.Struct):
     """What is read of a line: "NODE/CAMERA/LINEAGE/SEQ"."""
@@ -90,10 +99,10 @@ class JsonlSink:
                 raise SinkError(
                     "ahead", f"camera {camera}: {self._path} holds {at}, a later lineage than this ledger's"
                 )
-            fresh = [event for event in events if at is None or event.id > at]
-            if fresh:
-                self._append(fd, b"".join(event.body.encode() + b"\n" for event in fresh))
-                at = self._positions[camera] = fresh[-1].id
+            new = [event for event in events if at is None or event.id > at]
+            if new:
+                self._append(fd, b"".join(event.body.encode() + b"\n" for event in new))
+                at = self._positions[camera] = new[-1].id
             if self._size >= self._max_bytes:
                 self._rotate()
             return at or events[-1].id

@@ -147,7 +147,7 @@ class RedisSink:
             raise SinkError(
                 "ahead",
                 f"camera {camera}: Redis holds {place}, a later lineage than this ledger's "
-                f"{events[0].id.lineage}; if this ledger is the right one: streamer ledger new-lineage",
+                f"{events[0].id.lineage}; if this ledger is the right one: streamer ledger new-incarnation",
             )
         return EventId.parse(place)
 

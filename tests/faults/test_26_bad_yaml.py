@@ -70,7 +70,7 @@ def test_the_good_file_is_taken(folder: Path) -> None:
         (RECURSIVE, "anchors and aliases"),
         (BOMB, "anchors and aliases"),
         ("a: " + "[" * 200_000, "nested more than"),
-        (GOOD.replace("12.5", "[1]"), "source.fps: input should be a valid number"),
+        (GOOD.replace("12.5", "[1]"), "source.fps: should be a number"),
         (GOOD.replace("door", "5"), "rules.lines[0].name"),
         (GOOD.replace("points", "point"), "did you mean 'points'?"),
         (GOOD + "name: gate\n", "given twice"),

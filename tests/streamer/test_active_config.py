@@ -13,7 +13,7 @@ from streamer.config.store import ConfigStore
 from streamer.daemon import active_config
 from streamer.daemon.active_config import ActiveConfig
 from streamer.errors import ConfigError, Exit, NotApplied, StorageError
-from streamer.ipc.counters import MAX_CAMERAS
+from streamer.ipc.messages import MAX_CAMERAS
 
 
 @pytest.fixture

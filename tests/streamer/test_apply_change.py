@@ -137,8 +137,8 @@ def bad_line(**changed: Any) -> dict[str, Any]:
     [
         ({}, "op"),
         ({"op": "camera.explode"}, "camera.explode"),
-        ({"op": "camera.put"}, "camera: field required"),
-        ({"op": "camera.put", "camera": []}, "camera: input should be a valid dictionary"),
+        ({"op": "camera.put"}, "camera: is missing"),
+        ({"op": "camera.put", "camera": []}, "camera: should hold `key: value` lines"),
         ({"op": "camera.put", "camera": {"name": "gate", "url": "synthetic:a"}}, "'gate' exists"),
         ({"op": "camera.put", "camera": {"name": "a", "url": "gopher://x"}}, "gopher"),
         (

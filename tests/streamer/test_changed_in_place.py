@@ -106,12 +106,31 @@ def test_a_new_key_goes_to_its_like(store: ConfigStore) -> None:
 
 def test_a_key_that_is_unset_goes_with_its_own_line_alone(store: ConfigStore) -> None:
     assert set_(store, source__fps=None) == ["-    fps:   5.50   # enough for cars"]
-    assert set_(store, source__loop=None) == ["-source:", "-    # the network is slow", "-    loop: false"]
+    assert set_(store, source__loop=None) == ["-source:", "+source: {}", "-    loop: false"]
     assert set_(store, model=None, rules__classes=["car"]) == [
         "-    classes: [ object ]   # all that moves",
         "+    classes: [car]   # all that moves",
         "-model: motion  # no weights",
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "unset", "again"),
+    [
+        ("source:  # slow\n  fps: 5  # a car\n", "source: {}  # slow\n", "source: {fps: 6.0}  # slow\n"),
+        ("source: {fps: 5}  # slow\n", "source: {}  # slow\n", "source: {fps: 6.0}  # slow\n"),
+        ("source:\n  # slow\n  fps: 5\n", "source: {}\n  # slow\n", "source: {fps: 6.0}\n  # slow\n"),
+    ],
+)
+def test_a_section_that_is_emptied_keeps_its_place_and_comment(
+    tmp_path: Path, source: str, unset: str, again: str
+) -> None:
+    text = "name: gate\n{}url: synthetic:street\n"
+    store = store_at(tmp_path, text.format(source))
+    set_(store, source__fps=None)
+    assert store.camera_file("gate").read_text() == text.format(unset)
+    set_(store, source__fps="6")
+    assert store.camera_file("gate").read_text() == text.format(again)
 
 
 def test_lines_are_added_moved_and_removed_beside_others(store: ConfigStore) -> None:

@@ -116,20 +116,28 @@ def test_members_of_the_group_find_the_sockets_of_the_system_s_daemon(
         (
             "name: gate\nurl: synthetic:a\nsource:\n  fps: fast\n",
             4,
-            "source.fps: input should be a valid number",
+            "source.fps: should be a number, got 'fast'",
         ),
-        ("name: gate\nurl: synthetic:a\nsource:\n  fps: .nan\n", 4, "source.fps: input should be"),
-        ("name: gate\nurl: synthetic:a\nsource: 5\n", 3, "source: input should be a valid dictionary"),
+        ("name: gate\nurl: synthetic:a\nsource:\n  fps: .nan\n", 4, "source.fps: should be a finite number"),
+        ("name: gate\nurl: synthetic:a\nsource: 5\n", 3, "source: should hold `key: value` lines, got 5"),
         ("name: gate\n\n\nname: gate\n", 4, "name: is given twice (first on line 1)"),
         ("name: yard\nurl: synthetic:a\n", 1, "name: is 'yard' but the file is gate.yaml"),
-        ("url: synthetic:a\n", 1, "name: field required"),
-        ("name: no\nurl: synthetic:a\n", 1, "name: input should be a valid string"),
+        ("url: synthetic:a\n", 1, "name: is missing"),
+        ("name: 5\nurl: synthetic:a\n", 1, "name: should be a text; quote it, got 5"),
+        ("name: gate\nurl: synthetic:a\nrules: {classes: person}\n", 3, "rules.classes: should be a list"),
+        (
+            "name: gate\nurl: synthetic:a\nrules: {lines: [{name: a, points: [[0, 0]]}]}\n",
+            3,
+            "needs at least 2 points",
+        ),
+        ("name: gate\nurl: synthetic:a\nsource: {loop: maybe}\n", 3, "source.loop: should be true or false"),
+        ("name: gate\nurl: synthetic:a\nsource: {stream: 1.5}\n", 3, "should be a whole number, got 1.5"),
         ("name: gate\nurl: ftp://host/x\n", 2, "'ftp:' are not supported"),
-        ("name: gate\nurl: 5\n", 2, "url: input should be a valid string"),
+        ("name: gate\nurl: 5\n", 2, "url: should be a text; quote it"),
         (
             LINE + "[[0.1, 0.5], [1.5, 0.5]]\n",
             6,
-            "rules.lines[0].points[1][0]: input should be less than or equal to 1, got 1.5",
+            "rules.lines[0].points[1][0]: should be less than or equal to 1, got 1.5",
         ),
         (
             LINE + "[[0.1, 0.5], [0.1, 0.5]]\n",
@@ -159,6 +167,55 @@ def test_a_bad_camera_file_is_refused_with_file_line_and_key(
     message = refusal(folder)
     assert message.startswith(f"{path}:{line}: ")
     assert words in message
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("yes", True), ("Off", False), ("true", True), ("FALSE", False), ("on", True), ("1", True)],
+)
+def test_a_switch_is_read_as_yaml_1_1_had_it_too(folder: Path, text: str, value: bool) -> None:
+    write_camera(folder, f"name: gate\nurl: synthetic:street\nsource: {{loop: {text}}}\n")
+    assert ConfigStore(folder).load().cameras[0].source.loop is value
+
+
+@pytest.mark.parametrize("text", ["no", "on", "12:30", "1_000", "0o17", "1e5", "08", "1.5e3", "2026-01-01"])
+def test_a_text_that_one_version_of_yaml_takes_for_something_else_is_a_text(folder: Path, text: str) -> None:
+    (folder / "streamer.yaml").write_text(f"display_name: {text}\n")
+    assert ConfigStore(folder).load().display_name == text
+
+
+@pytest.mark.parametrize(
+    ("text", "fps"),
+    [("012.5", 12.5), ("1e1", 10), ("08", 8), ("+5", 5), ("0x1F", 31), ("1_0", 10), ("05", 5)],
+)
+def test_a_number_that_has_one_meaning_is_read(folder: Path, text: str, fps: float) -> None:
+    write_camera(folder, f"name: gate\nurl: synthetic:street\nsource: {{fps: {text}}}\n")
+    assert ConfigStore(folder).load().cameras[0].source.fps == fps
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("012", "a number with a leading 0 has two meanings"),
+        ("-0_12", "a number with a leading 0 has two meanings"),
+        ("1:30", "source.fps: should be a number, got '1:30'"),
+        ("0b11", "source.fps: should be a number, got '0b11'"),
+        ("0o17", "source.fps: should be a number, got '0o17'"),
+    ],
+)
+def test_a_number_that_has_another_meaning_in_yaml_1_1_is_refused(
+    folder: Path, text: str, words: str
+) -> None:
+    write_camera(folder, f"name: gate\nurl: synthetic:street\nsource:\n  fps: {text}\n")
+    assert words in refusal(folder)
+    assert "gate.yaml:4: " in refusal(folder)
+
+
+def test_an_hour_needs_no_quotes(folder: Path) -> None:
+    zone = "zones: [{name: hall, points: [[0, 0], [1, 0], [1, 1]]}]"
+    rule = "occupancies: [{name: all, zones: [hall], reset_at_utc: 12:30}]"
+    write_camera(folder, f"name: gate\nurl: synthetic:street\nrules: {{{zone}, {rule}}}\n")
+    assert ConfigStore(folder).load().cameras[0].rules.of("occupancies")[0].reset_at_utc == "12:30"
 
 
 @pytest.mark.parametrize(

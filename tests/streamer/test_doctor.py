@@ -47,6 +47,31 @@ def test_a_refused_configuration_fails_with_its_line_and_the_rest_is_still_check
     assert "state folder" in checks
 
 
+def test_a_camera_s_broken_file_is_a_warning_that_names_it_and_leaves_the_rest(short_dir: Path) -> None:
+    store = write_config(short_dir)
+    store.cameras_dir.mkdir(exist_ok=True)
+    store.camera_file("gate").write_text("name: gate\nurl: synthetic:street\nfsp: 5\n")
+    store.camera_file("yard").write_text("name: yard\nurl: synthetic:street\n")
+    store.camera_file("dir").mkdir()
+    checks = by_name(store)
+    assert checks["configuration"].level == "ok"
+    assert "1 cameras" in checks["configuration"].text
+    assert checks["camera gate"].level == checks["camera dir"].level == "warn"
+    assert "gate.yaml:3: fsp: unknown key" in checks["camera gate"].text
+    assert "all others run" in checks["camera gate"].text
+    assert "streamer camera remove gate" in checks["camera gate"].advice
+    assert checks["camera dir"].advice == "a folder is no camera: move it away"
+
+
+def test_secrets_that_say_nothing_usable_are_a_failure_without_a_word_of_them(short_dir: Path) -> None:
+    store = write_config(short_dir)
+    secrets = short_dir / "secrets.yaml"
+    secrets.write_text("cameras:\n  gate: [canary]\n")
+    secrets.chmod(0o600)
+    check = by_name(store)["secrets"]
+    assert (check.level, "secrets.yaml:2" in check.text, "canary" in check.text) == ("fail", True, False)
+
+
 def test_no_configuration_is_a_warning_that_names_init(short_dir: Path) -> None:
     check = by_name(ConfigStore(short_dir))["configuration"]
     assert (check.level, "streamer init" in check.advice) == ("warn", True)

@@ -11,7 +11,8 @@ from streamer.daemon import process_manager as manager_module
 from streamer.daemon.process_manager import ProcessManager, WorkerProcess
 from streamer.daemon.process_spec import WorkerSpec
 from streamer.daemon.topology import PROCESSES, plan
-from streamer.ipc.counters import COUNTERS_FILE, MAX_CAMERAS, MAX_WORKERS, FrameCounters
+from streamer.ipc.counters import COUNTERS_FILE, MAX_WORKERS, FrameCounters
+from streamer.ipc.messages import MAX_CAMERAS
 
 (CAPTURE,) = (process for process in PROCESSES if process.role == "capture")
 

@@ -62,4 +62,4 @@ def test_identity_sequence_totals_and_old_counts_go_on(upgraded: Upgraded) -> No
     counts = json.loads(daemon.cli("counts", "--since", "2020-01-01", "--json").stdout)["counts"]
     of_gate = [row for row in counts if row["camera"] == "gate"]
     assert of_gate == [row for row in expected["counts"] if row["camera"] == "gate"]
-    daemon.cli("why", expected["crossing"], "--camera", "door")  # the rule as it was then
+    daemon.cli("explain", expected["crossing"], "--camera", "door")  # the rule as it was then

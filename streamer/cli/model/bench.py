@@ -11,11 +11,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from streamer.cli.click_types import Finite
+from streamer.cli.click_types import Finite, stream_option
 from streamer.cli.model.clips import opener, steps
 from streamer.cli.model.export import pixels_of
 from streamer.cli.model.group import model, model_store
-from streamer.cli.stream_option import stream_option
 from streamer.config.store import ConfigStore
 from streamer.errors import ModelError
 from streamer.models.benchmark import DECODE_CORES, SPARE, Timing, bench, variants

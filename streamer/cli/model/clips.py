@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from streamer.cli.daemon import open_source
+from streamer.cli.camera_picture import open_source
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
 from streamer.models.sample_frames import clip_source

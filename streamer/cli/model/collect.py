@@ -11,12 +11,11 @@ import click
 from pipelines.class_names import find
 from pipelines.detect.detector import Detector
 from pipelines.train.detector.dataset import CLASSES
-from streamer.cli import daemon
-from streamer.cli.click_types import Finite
+from streamer.cli import camera_picture, daemon
+from streamer.cli.click_types import Finite, stream_option
 from streamer.cli.model.clips import refuse_of_camera, steps
 from streamer.cli.model.group import model, model_store
 from streamer.cli.output_paths import check_folder
-from streamer.cli.stream_option import stream_option
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, ModelError
@@ -130,9 +129,9 @@ def _pictures(
 
         wanted = camera
         return from_snapshots(
-            lambda: daemon.picture(store, config, wanted, MAX_WIDTH), camera.name, every_s, missed
+            lambda: camera_picture.picture(store, config, wanted, MAX_WIDTH), camera.name, every_s, missed
         )
-    return from_source(daemon.open_source(store, camera), camera.name, every_s, numbered=False)
+    return from_source(camera_picture.open_source(store, camera), camera.name, every_s, numbered=False)
 
 
 def _next_step(what: str, folder: Path, drafts: bool) -> str:

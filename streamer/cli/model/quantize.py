@@ -9,11 +9,10 @@ from pathlib import Path
 
 import click
 
-from streamer.cli.click_types import Finite
+from streamer.cli.click_types import Finite, stream_option
 from streamer.cli.model.add import install, refuse_taken, report
 from streamer.cli.model.clips import opener, steps
 from streamer.cli.model.group import model, model_store
-from streamer.cli.stream_option import stream_option
 from streamer.config.store import ConfigStore
 from streamer.errors import GateNotMet, ModelError
 from streamer.models.agreement import Agreement

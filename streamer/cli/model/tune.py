@@ -12,9 +12,9 @@ from pathlib import Path
 import click
 
 from pipelines.train.detector.dataset import CLASSES
+from streamer.cli.click_types import stream_option
 from streamer.cli.model.add import install, refuse_taken, report
 from streamer.cli.model.group import model, model_store
-from streamer.cli.stream_option import stream_option
 from streamer.config.schema import CameraConfig
 from streamer.config.store import ConfigStore
 from streamer.errors import GateNotMet, ModelError

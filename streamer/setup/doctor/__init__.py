@@ -15,8 +15,8 @@ __all__ = ["Check", "Level", "examine"]
 
 def examine(store: ConfigStore) -> list[Check]:
     """All checks in the order in which a person would mend them."""
-    found = [check for look in MACHINE_CHECKS for check in look()]
+    results = [check for look in MACHINE_CHECKS for check in look()]
     config, checks = check_config(store)
-    found += checks
-    found += [check for look in SITE_CHECKS for check in look(store, config)]
-    return found
+    results += checks
+    results += [check for look in SITE_CHECKS for check in look(store, config)]
+    return results

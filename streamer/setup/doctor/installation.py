@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from pipelines.detect.model import sha256_of
 from streamer.api import control_socket as control
 from streamer.config.schema import Config
-from streamer.config.store import ConfigStore
+from streamer.config.secrets import SecretStore, secret_files
+from streamer.config.store import ConfigStore, is_camera_file, way_out
 from streamer.daemon import redis_server
 from streamer.errors import ConfigError, RedisError, StreamerError
 from streamer.models.store import ModelStore
@@ -33,27 +34,46 @@ def check_config(store: ConfigStore) -> tuple[Config, list[Check]]:
     if not store.exists():
         return usual, [warn("configuration", f"none at {store.file}", "write one with `streamer init`")]
     try:
-        config = store.load()
+        config, faults = store.load_partly()
     except ConfigError as error:
         return usual, [
             fail("configuration", str(error), "mend it; a running daemon keeps the old one meanwhile")
         ]
     text = f"{store.file}: {len(config.cameras)} cameras, timezone {config.timezone}"
-    if not config.cameras:
+    if not config.cameras and not faults:
         return config, [warn("configuration", text, "add one: `streamer camera add NAME URL`")]
-    return config, [ok("configuration", text)]
+    return config, [ok("configuration", text), *(_left_out(*fault) for fault in faults.items())]
 
 
-def check_secret_files(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
-    """A file with passwords that others may read."""
-    found = []
-    for path in (store.folder / "secrets.yaml", store.cameras_dir / ".secrets.yaml"):
+def _left_out(path: Path, fault: ConfigError) -> Check:
+    """A file of cameras.d that cannot be used: the daemon starts without it."""
+    if not is_camera_file(path):
+        return warn("configuration", f"{fault}; the cameras run", "only cameras' files belong there")
+    return warn(f"camera {path.stem}", f"{fault}; it is left out, and all others run", way_out(path))
+
+
+def check_secret_files(store: ConfigStore, config: Config) -> list[Check]:
+    """A file with passwords that others may read, or that says nothing that can be used."""
+    checks = _secret_modes(store)
+    if all(check.level == "ok" for check in checks):
+        try:
+            secrets = SecretStore(store)
+            for sink in config.event_sinks:
+                secrets.sink_address(sink)
+        except ConfigError as error:
+            checks = [fail("secrets", str(error), "mend it: the daemon does not start without")]
+    return checks
+
+
+def _secret_modes(store: ConfigStore) -> list[Check]:
+    checks = []
+    for path in secret_files(store):
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
         except FileNotFoundError:
             continue
         except PermissionError:
-            found.append(
+            checks.append(
                 warn(
                     "secrets",
                     f"{path} cannot be seen by this user",
@@ -61,13 +81,16 @@ def check_secret_files(store: ConfigStore, config: Config) -> list[Check]:  # no
                 )
             )
             continue
-        if mode & 0o077:
-            found.append(
+        if not os.access(path, os.R_OK):
+            advice = "run doctor as root or the service's user"
+            checks.append(warn("secrets", f"{path} cannot be read by this user", advice))
+        elif mode & 0o077:
+            checks.append(
                 fail("secrets", f"{path} has mode {mode:o}: others can read it", f"chmod 600 {path}")
             )
         else:
-            found.append(ok("secrets", f"{path} has mode {mode:o}"))
-    return found
+            checks.append(ok("secrets", f"{path} has mode {mode:o}"))
+    return checks
 
 
 def check_state_folder(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
@@ -79,8 +102,8 @@ def check_state_folder(store: ConfigStore, config: Config) -> list[Check]:  # no
     room = os.statvfs(place)
     free = room.f_bavail * room.f_frsize
     text = f"{folder}, {free >> 20} MiB free"
-    wanted = (config.ledger.max_mb << 20) + SPARE_BYTES
-    if free < wanted:
+    needed = (config.ledger.max_mb << 20) + SPARE_BYTES
+    if free < needed:
         advice = f"the ledger may grow to {config.ledger.max_mb} MiB: free some, or lower ledger.max_mb"
         return [warn("state folder", text, advice)]
     return [ok("state folder", text)]
@@ -132,6 +155,12 @@ def _hidden(path: Path) -> bool:
     return not os.access(path, os.R_OK | os.X_OK)
 
 
+def check_sinks(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
+    """What can be said of sinks by looking at them."""
+    advice = "mend it; events wait in the ledger until then"
+    return [warn(sink.name, fault, advice) for sink in config.event_sinks if (fault := sink.fault())]
+
+
 def check_redis(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
     """The private server's binary, or whether a configured one is reached; no command is sent to it."""
     if not config.event_sinks:
@@ -141,20 +170,20 @@ def check_redis(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG
 
 def _redis_binary() -> Check:
     try:
-        found = redis_server.binary()
+        binary = redis_server.binary()
     except RedisError as error:
         text, _, advice = str(error).partition(": ")
         return fail("redis", text, advice)
     try:
-        done = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=5, check=False)
+        done = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return fail("redis", f"{found} does not run: {error}", "apt-get install --reinstall redis-server")
+        return fail("redis", f"{binary} does not run: {error}", "apt-get install --reinstall redis-server")
     words = dict(word.split("=", 1) for word in done.stdout.split() if "=" in word)
     version = words.get("v", "")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
     if numbers < MIN_REDIS:
-        return fail("redis", f"{found} is version {version or 'unknown'}", "Redis 6.0 or newer is needed")
-    return ok("redis", f"{found}, version {version}; a private one is run")
+        return fail("redis", f"{binary} is version {version or 'unknown'}", "Redis 6.0 or newer is needed")
+    return ok("redis", f"{binary}, version {version}; a private one is run")
 
 
 def _redis_at(name: str, url: str) -> Check:
@@ -224,6 +253,7 @@ SITE_CHECKS: tuple[Callable[[ConfigStore, Config], list[Check]], ...] = (
     check_state_folder,
     check_runtime_folder,
     check_models,
+    check_sinks,
     check_redis,
     check_camera_hosts,
     check_daemon,

@@ -321,7 +321,7 @@ class Publisher:
             raise SinkError(
                 "ahead",
                 f"camera {camera}: sink {self._name} holds {at}, this ledger ends at {end}: another ledger "
-                "was put in its place; if it is the right one: streamer ledger new-lineage",
+                "was put in its place; if it is the right one: streamer ledger new-incarnation",
             )
         first = reader.after(camera, at, 1)
         read_after = at

@@ -1,4 +1,4 @@
-"""A ledger made by a real daemon from a clip whose crossings are known, read back by `why` and `recount`."""
+"""A ledger that a real daemon made of a clip whose crossings are known; `explain` and `recount` read it."""
 
 from __future__ import annotations
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from streamer.config import yaml_reader
 from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
+from streamer.config.yaml_reader import Document
 from streamer.errors import Exit
 from tests.clips import make_clip
 from tests.pipelines.actions.test_roi_pooling import write_features
@@ -37,7 +40,7 @@ def test_a_clip_is_probed_described_and_saved_with_its_whole_path(
 ) -> None:
     monkeypatch.chdir(clip.parent)
     result = run(
-        "camera", "add", "gate", clip.name, "--fps", "5", "--width", "320", "--loop", "--no-realtime"
+        "camera", "add", "gate", clip.name, "--fps", "5", "--analysis-width", "320", "--loop", "--no-realtime"
     )
     assert result.exit_code == 0, result.stderr
     assert "h264 320x180, 25.0 frames/s" in result.stdout
@@ -74,7 +77,7 @@ def test_a_clip_that_is_none_is_not_saved_but_on_request(run: Run, short_dir: Pa
         (("gate", "synthetic:street", "--pipeline", "nope"), Exit.CONFIG, "unknown pipeline 'nope'"),
         (("gate", "synthetic:street", "--class", "unicorn"), Exit.CONFIG, "unknown class 'unicorn'"),
         (("gate", "synthetic:street", "--model", "nope"), Exit.MODEL, "no model 'nope'"),
-        (("gate", "synthetic:street", "--width", "3"), Exit.CONFIG, "source.analysis_width"),
+        (("gate", "synthetic:street", "--analysis-width", "3"), Exit.CONFIG, "source.analysis_width"),
         (("gate", "synthetic:nowhere"), Exit.CONFIG, "nowhere"),
         (("gate", "/nonexistent/clip.mp4"), Exit.SOURCE, "no such file"),
         (("gate", "synthetic:street", "--username", "u"), Exit.CONFIG, "belong to rtsp://"),
@@ -88,6 +91,28 @@ def test_what_cannot_be_is_refused_with_one_line_and_a_code(
     assert words in result.stderr
     assert result.stderr.count("\n") == 1
     assert listed(run) == []
+
+
+def test_every_file_is_read_once_for_a_change(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("camera", "add", "gate", "synthetic:street", "--no-probe")
+    run("camera", "add", "yard", "synthetic:street", "--no-probe")
+    read: list[str] = []
+
+    def counted(path: Path, **more: Any) -> Document:
+        read.append(path.name)
+        return yaml_reader.read(path, **more)
+
+    monkeypatch.setattr("streamer.config.store.read", counted)
+    assert run("camera", "add", "hall", "synthetic:street", "--no-probe").exit_code == 0
+    assert sorted(read) == ["gate.yaml", "hall.yaml", "streamer.yaml", "yard.yaml"]
+
+
+@pytest.mark.parametrize("option", ["--analysis-width", "--width"])
+def test_the_analysed_width_is_called_by_its_key_or_by_its_older_name(
+    run: Run, store: ConfigStore, option: str
+) -> None:
+    assert run("camera", "add", "gate", "synthetic:street", "--no-probe", option, "320").exit_code == 0
+    assert store.load().cameras[0].source.analysis_width == 320
 
 
 @pytest.mark.parametrize("fps", ["-1", "nan", "inf", "fast"])

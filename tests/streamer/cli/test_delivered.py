@@ -95,7 +95,7 @@ def test_a_broken_file_is_named_and_stops_no_reading_of_what_was_counted(
         ("counts", "--since", "all", "--by", "hour", "--csv"),
         ("events", "--json"),
         ("ledger", "status", "--json"),
-        ("why", "gate/1", "--json"),
+        ("explain", "gate/1", "--json"),
     )
     whole = store.file.read_text() + "timezone: Asia/Kolkata\nredis: {enabled: false}\n"
     store.file.write_text(whole)
@@ -145,7 +145,7 @@ def test_counts_refuse_what_they_do_not_understand(run: Run, args: tuple[str, ..
 
 
 def test_without_a_ledger_each_command_says_so_in_one_line(run: Run) -> None:
-    for args in (("counts",), ("ledger", "status"), ("ledger", "backup", "x"), ("ledger", "new-lineage")):
+    for args in (("counts",), ("ledger", "status"), ("ledger", "backup", "x"), ("ledger", "new-incarnation")):
         result = run(*args)
         assert result.exit_code == Exit.STORAGE, args
         assert result.stderr.count("\n") == 1
@@ -161,7 +161,8 @@ def test_ledger_status_tells_what_redis_lacks(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [("events",), ("counts",), ("ledger", "status"), ("ledger", "backup", "x"), ("why", "gate/1")]
+    "command",
+    [("events",), ("counts",), ("ledger", "status"), ("ledger", "backup", "x"), ("explain", "gate/1")],
 )
 def test_what_reads_a_locked_ledger_says_so_in_one_line(
     run: Run, counted: Ledger, short_dir: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
@@ -191,10 +192,10 @@ def test_a_backup_is_verified_and_never_overwrites(run: Run, short_dir: Path) ->
 
 def test_a_new_lineage_is_made_only_while_no_daemon_runs(run: Run, counted: Ledger, daemon: Daemon) -> None:
     daemon.answers["ping"] = lambda request: request.reply({})
-    assert run("ledger", "new-lineage").exit_code == Exit.RUNNING
+    assert run("ledger", "new-incarnation").exit_code == Exit.RUNNING
     daemon.close()
     counted.close()
-    assert run("ledger", "new-lineage").exit_code == 0
+    assert run("ledger", "new-incarnation").exit_code == 0
     found = json.loads(run("ledger", "status", "--json").stdout)
     assert found["lineage"] > counted.lineage
 

@@ -387,7 +387,7 @@ def test_a_truth_that_ends_early_is_said(run: Run, stored: Path, tmp_path: Path)
         (["--engine", "motion"], Exit.CONFIG, "have their boxes already: leave --engine out"),
         (["--score", "0.5"], Exit.CONFIG, "have their boxes already: leave --score out"),
         (["--model", "motion"], Exit.CONFIG, "have their boxes already: leave --model out"),
-        (["--width", "320"], Exit.CONFIG, "have their boxes already: leave --width out"),
+        (["--width", "320"], Exit.CONFIG, "have their boxes already: leave --analysis-width out"),
     ],
 )
 def test_a_wrong_argument_ends_in_one_line(

@@ -53,7 +53,7 @@ EVALUATE = (
         (EVALUATE, "--report", "model.yaml"),
         (EVALUATE, "--report", "config/streamer.yaml"),
         (("analyze", "clip.mp4", "--model", "model.onnx"), "--events", "model.yaml"),
-        (("why", "gate/1"), "--picture", f"state/{LEDGER_FILE}"),
+        (("explain", "gate/1"), "--picture", f"state/{LEDGER_FILE}"),
         (("model", "export", "best.pt"), "--output", "best.pt"),
     ],
 )

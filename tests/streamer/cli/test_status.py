@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from streamer.cli.status_page import duration, page
+from streamer.cli.status import duration, page
 from streamer.config.store import ConfigStore
 from streamer.errors import Exit
 from tests.streamer.cli.conftest import Daemon, Run

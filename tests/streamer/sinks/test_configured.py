@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,13 +10,15 @@ from typing import Any
 
 import pytest
 
+from streamer.cli.main import main
 from streamer.config.partial_config import salvage
 from streamer.config.schema import Config
 from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
 from streamer.daemon.assignments import deliver_assignment
 from streamer.daemon.topology import plan
-from streamer.errors import ConfigError
+from streamer.errors import ConfigError, Exit
+from streamer.setup.doctor import examine
 from streamer.sinks.redis import RedisSettings
 from tests.daemon import Daemon
 
@@ -71,6 +74,29 @@ def test_what_is_wrong_with_a_sink_is_one_line_that_names_it(tmp_path: Path, tex
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("", "is a folder: name a file in it"),
+        ("none/events.jsonl", "there is no folder"),
+        ("pipe", "is no regular file"),
+        ("events.jsonl", ""),
+    ],
+)
+def test_a_check_names_a_file_of_events_that_cannot_be_written(
+    short_dir: Path, path: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(short_dir / "pipe")
+    folders = f"state_dir: {short_dir}/state\nruntime_dir: {short_dir}/run\n"
+    written(short_dir, f"{folders}sinks: [{{kind: jsonl, path: {short_dir}/{path}}}]\n")
+    with pytest.raises(SystemExit) as left:
+        main(["--config", str(short_dir), "run", "--check"])
+    assert left.value.code == (Exit.STORAGE if words else Exit.OK)
+    assert words in capsys.readouterr().err
+    found = {check.name: check for check in examine(ConfigStore(short_dir))}
+    assert ("jsonl" in found) == bool(words)
 
 
 def test_a_file_with_both_keys_still_says_where_the_daemon_is(tmp_path: Path) -> None:

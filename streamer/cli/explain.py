@@ -1,4 +1,4 @@
-"""`streamer why EVENT_ID`: what an event rests on, and what nearly happened."""
+"""`streamer explain EVENT_ID`: what an event rests on, and what nearly happened."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 from streamer.cli.ledger import ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.cli.output_paths import check_outputs
-from streamer.clips.explain import explain, parse_id
+from streamer.clips import explain as explanations
 from streamer.clips.explanation_image import draw_explanation
 from streamer.config.store import ConfigStore
 from streamer.ledger import LedgerReader
@@ -30,23 +30,25 @@ from streamer.ledger import LedgerReader
     help="Draw lines, zones, the track's way and the crossing.",
 )
 @click.pass_obj
-def why(store: ConfigStore, event_id: str, camera: str | None, as_json: bool, picture: Path | None) -> None:
+def explain(
+    store: ConfigStore, event_id: str, camera: str | None, as_json: bool, picture: Path | None
+) -> None:
     """Tell why the event EVENT_ID was made: its track, its rule, its frames, and what nearly happened.
 
     EVENT_ID is an event's id (NODE/CAMERA/LINEAGE/SEQ), CAMERA/SEQ, or with --camera the id of an entry of
     the camera's Redis stream (LINEAGE-SEQ). The ledger is read; a daemon may run or not.
 
     \b
-    streamer why gate/4711
+    streamer explain gate/4711
     """
-    asked = parse_id(event_id, camera)
+    event = explanations.parse_id(event_id, camera)
     config = readable(store)
     zone = ZoneInfo(config.timezone)
     ledger = ledger_path(config)
     check_outputs((picture,), (ledger, ledger.with_name(f"{ledger.name}-wal"), store.file))
     reader = LedgerReader(ledger)
     try:
-        explanation = explain(reader, asked)
+        explanation = explanations.explain(reader, event)
     finally:
         reader.close()
     if picture is not None:
@@ -60,16 +62,16 @@ def why(store: ConfigStore, event_id: str, camera: str | None, as_json: bool, pi
         click.echo(f"drawn: {picture}", err=True)
 
 
-def _text(told: dict[str, Any], zone: ZoneInfo) -> list[str]:
-    kind = told["type"].removeprefix("streamer.").rpartition(".v")[0]
-    what = [told["camera"], kind, told["subject"]]
-    what += [str(told[name]) for name in ("direction", "class") if name in told]
-    lines = ["  ".join(word for word in what if word), *_row("id", told["id"])]
-    lines += [*_frames(told["frames"], zone), *_margins(told["margins"]), *_rule(told["rule"], zone)]
-    if "track" not in told:
+def _text(data: dict[str, Any], zone: ZoneInfo) -> list[str]:
+    kind = data["type"].removeprefix("streamer.").rpartition(".v")[0]
+    what = [data["camera"], kind, data["subject"]]
+    what += [str(data[name]) for name in ("direction", "class") if name in data]
+    lines = ["  ".join(word for word in what if word), *_row("id", data["id"])]
+    lines += [*_frames(data["frames"], zone), *_margins(data["margins"]), *_rule(data["rule"], zone)]
+    if "track" not in data:
         return [*lines, *_row("track", "this event is about no single track")]
-    lines += _track(told["track"], zone)
-    nearly = told["nearly"] or [{"text": "nothing: no other line or zone was near, no crossing was refused"}]
+    lines += _track(data["track"], zone)
+    nearly = data["nearly"] or [{"text": "nothing: no other line or zone was near, no crossing was refused"}]
     for number, moment in enumerate(nearly):
         at = f"{_clock(moment['time'], zone)}  " if "time" in moment else ""
         lines += _row("nearly" if not number else "", at + moment["text"])
@@ -126,8 +128,8 @@ def _rule(rule: dict[str, Any], zone: ZoneInfo) -> list[str]:
         if kind in rule:
             spec = rule[kind]
             points = " ".join(f"{x:g},{y:g}" for x, y in spec["points"])
-            wanted = ", ".join(spec["classes"]) or "all classes"
-            lines += _row("rule", f"{kind} {spec['name']} {points}, by {spec['anchor']}, {wanted}")
+            classes = ", ".join(spec["classes"]) or "all classes"
+            lines += _row("rule", f"{kind} {spec['name']} {points}, by {spec['anchor']}, {classes}")
     lines += _row("" if lines else "rule", rev)
     return lines + (_row("", rule["note"]) if "note" in rule else [])
 

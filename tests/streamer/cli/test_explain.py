@@ -1,4 +1,4 @@
-"""`streamer why`: an event's track, rule, frames and near misses, from a ledger that a real daemon wrote."""
+"""`streamer explain`: an event's track, rule, frames and near misses, from a real daemon's ledger."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def counted() -> Iterator[Counted]:
 
 def test_a_crossing_is_told_with_its_track_rule_and_frames(counted: Counted) -> None:
     event = next(e for e in counted.crossed()[3:] if e["subject"] == "middle")
-    told = counted.json("why", event["id"])
+    told = counted.json("explain", event["id"])
     data = event["data"]
     assert told["rule"]["line"]["points"] == [[0.5, 1.0], [0.5, 0.0]]
     assert told["rule"]["config_rev"] == data["config_rev"]
@@ -53,7 +53,7 @@ def test_a_crossing_is_told_with_its_track_rule_and_frames(counted: Counted) -> 
 
 def test_what_nearly_happened_is_told(counted: Counted) -> None:
     """The squares leave the picture just behind the line "edge", and pass beside the zone."""
-    told = [counted.json("why", e["id"])["nearly"] for e in counted.crossed() if e["subject"] == "middle"]
+    told = [counted.json("explain", e["id"])["nearly"] for e in counted.crossed() if e["subject"] == "middle"]
     moments = [moment for nearly in told for moment in nearly]
     refused = [m for m in moments if m["kind"] == "refused"]
     assert refused
@@ -65,9 +65,9 @@ def test_what_nearly_happened_is_told(counted: Counted) -> None:
 def test_every_form_of_an_id_names_the_same_event(counted: Counted) -> None:
     event = counted.crossed()[0]
     texts = [
-        counted.daemon.cli("why", event["id"]).stdout,
-        counted.daemon.cli("why", f"door/{event['data']['seq']}").stdout,
-        counted.daemon.cli("why", event["_id"], "--camera", "door").stdout,
+        counted.daemon.cli("explain", event["id"]).stdout,
+        counted.daemon.cli("explain", f"door/{event['data']['seq']}").stdout,
+        counted.daemon.cli("explain", event["_id"], "--camera", "door").stdout,
     ]
     assert texts[0] == texts[1] == texts[2]
     assert "line middle 0.5,1 0.5,0" in texts[0] or "line edge" in texts[0]
@@ -76,7 +76,7 @@ def test_every_form_of_an_id_names_the_same_event(counted: Counted) -> None:
 def test_the_picture_shows_line_path_and_crossing(counted: Counted, tmp_path: Path) -> None:
     event = next(e for e in counted.crossed()[3:] if e["subject"] == "middle")
     out = tmp_path / "why.png"
-    counted.daemon.cli("why", event["id"], "--picture", str(out))
+    counted.daemon.cli("explain", event["id"], "--picture", str(out))
     image = cv2.imread(str(out))
     assert image is not None
     height, width = image.shape[:2]
@@ -88,10 +88,10 @@ def test_the_picture_shows_line_path_and_crossing(counted: Counted, tmp_path: Pa
 
 
 def test_an_event_of_no_track_is_told_too(counted: Counted) -> None:
-    told = counted.json("why", "door/1")
+    told = counted.json("explain", "door/1")
     assert told["type"] == "streamer.camera.state.v1"
     assert "track" not in told
-    assert "about no single track" in counted.daemon.cli("why", "door/1").stdout
+    assert "about no single track" in counted.daemon.cli("explain", "door/1").stdout
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_an_event_of_no_track_is_told_too(counted: Counted) -> None:
 )
 @pytest.mark.usefixtures("open_track")
 def test_an_unknown_id_is_refused_in_one_line(run: Run, args: tuple[str, ...], says: str) -> None:
-    result = run("why", *args)
+    result = run("explain", *args)
     assert result.exit_code == Exit.FAILED
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
@@ -137,15 +137,15 @@ def open_track(store: ConfigStore) -> None:
 
 @pytest.mark.usefixtures("open_track")
 def test_a_track_that_has_not_ended_is_said_to_be_open_and_its_repeat_is_told(run: Run) -> None:
-    told = json.loads(run("why", "gate/1", "--json").stdout)
+    told = json.loads(run("explain", "gate/1", "--json").stdout)
     assert told["track"]["state"] == "still open"
     assert [(m["kind"], m["event"]) for m in told["nearly"]] == [("repeat", "gate/2"), ("repeat", "gate/4")]
-    assert "1.0 s later" in run("why", "gate/1").stdout
+    assert "1.0 s later" in run("explain", "gate/1").stdout
 
 
 @pytest.mark.usefixtures("open_track")
 def test_a_revision_that_is_not_kept_is_said_to_be_missing(run: Run) -> None:
-    assert "the ledger does not have configuration revision 2" in run("why", "gate/4").stdout
+    assert "the ledger does not have configuration revision 2" in run("explain", "gate/4").stdout
 
 
 @pytest.mark.usefixtures("open_track")
@@ -158,5 +158,5 @@ def test_an_event_past_its_retention_is_said_to_be_so(run: Run, store: ConfigSto
     ledger.mark({"gate": 4})
     ledger.tick()
     ledger.close()
-    result = run("why", "gate/1")
+    result = run("explain", "gate/1")
     assert "past its retention; the oldest that is kept is 2" in result.stderr

@@ -1,9 +1,8 @@
-"""`streamer camera`: add, change, rename, switch and remove cameras. Looking at them is in camera_show.py."""
+"""`streamer camera add|set|rename|enable|disable|remove`: what changes a camera."""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import sys
 from pathlib import Path
@@ -14,13 +13,13 @@ from pydantic import ValidationError
 
 from pipelines.detect.errors import ModelRefused
 from pipelines.scene.model import SceneModel
-from streamer.cli import daemon
-from streamer.cli.camera_show import LOOKING, check_stream
-from streamer.cli.click_types import Finite
-from streamer.cli.stream_option import stream_option
+from streamer.cli.camera.settings import HELP, SCENE, absolute_model, absolute_url, read_setting
+from streamer.cli.camera.stream import check_stream
+from streamer.cli.change import send_change
+from streamer.cli.click_types import ANALYSIS_WIDTH, Finite, split_words, stream_option
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import ConfigStore
-from streamer.config.yaml_reader import explain, show_place
+from streamer.config.validation_errors import explain, show_place
 from streamer.errors import ConfigError, ModelError, SourceError, StorageError
 from streamer.ipc.messages import Transport
 from streamer.models.camera_check import check_actions, check_camera
@@ -28,7 +27,6 @@ from streamer.models.model_handle import is_path
 from streamer.models.store import ModelStore
 from streamer.sources.base import create_source
 from streamer.sources.urls import (
-    check_source_url,
     is_generated,
     join_credentials,
     lookup_scheme,
@@ -36,38 +34,7 @@ from streamer.sources.urls import (
     split_credentials,
 )
 
-SCENE = "scene.model"
-# What `camera set` calls a key, and where it lies in the camera's file.
-SETTABLE = {
-    "url": "url",
-    "pipeline": "pipeline",
-    "model": "model",
-    "actions": "actions",
-    "actions_pause_s": "actions_pause_s",
-    "scene": SCENE,
-    "scene_interval_s": "scene.interval_s",
-    "fps": "source.fps",
-    "analysis_width": "source.analysis_width",
-    "loop": "source.loop",
-    "realtime": "source.realtime",
-    "open_timeout_s": "source.open_timeout_s",
-    "read_timeout_s": "source.read_timeout_s",
-    "stream": "source.stream",
-    "transport": "source.transport",
-    "classes": "rules.classes",
-}
-UNSET = ("", "null", "none")  # how a key is told to be unset; the two words where null is its default
 PAIRED = {"pipeline", "model", "actions"}  # what decides whether a model and actions go together
-LIMITS = ("min_score", "min_width", "min_height")
-
-
-@click.group()
-def camera() -> None:
-    """Add, look at, test, change and remove cameras."""
-
-
-for _command in LOOKING:
-    camera.add_command(_command)
 
 
 def _read_password(stdin: bool) -> str | None:
@@ -78,14 +45,6 @@ def _read_password(stdin: bool) -> str | None:
         return sys.stdin.buffer.readline().decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise ConfigError("the password on standard input is not UTF-8 text") from error
-
-
-def _absolute(url: str) -> str:
-    """A clip's path as the daemon, which runs elsewhere, finds it. Raises ConfigError."""
-    url = check_source_url(url)
-    if scheme_of(url) == "file" and not url.startswith("file:"):
-        return os.path.abspath(Path(url).expanduser())
-    return url
 
 
 def _note_endless(url: str, loop: bool) -> None:
@@ -104,11 +63,6 @@ def _endless(url: str) -> str:
         return ""
     with contextlib.closing(create_source(url)) as scene:
         return "" if scene.open().frames else f"a {scheme_of(url)} scene without seconds="
-
-
-def _whole_path(model: str | None) -> str | None:
-    """A model's path as the daemon, which runs elsewhere, finds it; a name of the store as it is."""
-    return os.path.abspath(Path(model).expanduser()) if model and is_path(model) else model
 
 
 def _check_model_file(config: Config, camera: CameraConfig) -> None:
@@ -147,14 +101,16 @@ def _shut(path: str) -> bool:
     return not os.access(path, os.R_OK)
 
 
-@camera.command()
+@click.command()
 @click.argument("name")
 @click.argument("url")
 @click.option("--pipeline", default="default", show_default=True, help="What is computed: a preset's name.")
 @click.option("--model", help="A model of the store or a path, instead of the pipeline's.")
 @click.option("--actions", metavar="MODEL", help="Tell what people do: motion, or an exported .onnx.")
 @click.option("--fps", type=Finite(0, 120), default=0.0, help="Analysed frames a second; 0: as many as fit.")
-@click.option("--width", type=int, default=640, show_default=True, help="Width of the analysed picture.")
+@click.option(
+    *ANALYSIS_WIDTH, type=int, default=640, show_default=True, help="Width of the analysed picture."
+)
 @click.option("--class", "--classes", "classes", help="Only these classes or groups: person,vehicle")
 @click.option("--loop", is_flag=True, help="A file: start again at its end.")
 @click.option("--no-realtime", is_flag=True, help="A file: as fast as it can be read.")
@@ -172,17 +128,17 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
     Credentials in the URL are kept in a file of their own; --username and --password-stdin keep them out of
     the shell's history too.
     """
-    url, user, password = split_credentials(_absolute(url))
+    url, user, password = split_credentials(absolute_url(url))
     user = options["username"] if options["username"] is not None else user
     typed = _read_password(options["password_stdin"])
     password = typed if typed is not None else password
-    wanted = {
+    settings = {
         "name": name,
         "url": url,
         "enabled": not options["disabled"],
         "pipeline": options["pipeline"],
-        "model": _whole_path(options["model"]),
-        "actions": _whole_path(options["actions"]),
+        "model": absolute_model(options["model"]),
+        "actions": absolute_model(options["actions"]),
         "source": {
             "fps": options["fps"],
             "analysis_width": options["width"],
@@ -191,9 +147,9 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
             "stream": options["stream"],
             "transport": options["transport"],
         },
-        "rules": {"classes": [w.strip() for w in (options["classes"] or "").split(",") if w.strip()]},
+        "rules": {"classes": split_words(options["classes"])},
     }
-    _refuse_early(store, wanted)
+    _refuse_early(store, settings)
     _note_endless(url, options["loop"])
     full_url = join_credentials(url, user, password)
     if not options["no_probe"]:
@@ -204,8 +160,8 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
                 error.args = (f"{error}; not saved (--force saves it, and the daemon keeps trying)",)
                 raise
             click.secho(f"warning: {error}; saved all the same", fg="yellow", err=True)
-    change = {"op": "camera.put", "camera": wanted, "username": user, "password": password}
-    daemon.change(store, change, f"camera {name} saved")
+    change = {"op": "camera.put", "camera": settings, "username": user, "password": password}
+    send_change(store, change, f"camera {name} saved")
     click.echo(
         "next:\n"
         f"  streamer camera snapshot {name} --overlay       a picture with a grid, to draw by\n"
@@ -214,30 +170,30 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
     )
 
 
-def _refuse_early(store: ConfigStore, wanted: dict[str, Any]) -> None:
+def _refuse_early(store: ConfigStore, settings: dict[str, Any]) -> None:
     """What can be said without opening the camera. Raises ConfigError or ModelError."""
     config, faults = store.load_partly()
-    if store.camera_file(wanted["name"]) in faults:
-        store.sound_camera(config, faults, wanted["name"])  # which says what is wrong
-    if config.camera(wanted["name"]) is not None:
+    if store.camera_file(settings["name"]) in faults:
+        store.sound_camera(config, faults, settings["name"])  # which says what is wrong
+    if config.camera(settings["name"]) is not None:
         raise ConfigError(
-            f"camera {wanted['name']!r} exists: choose another name, or use `streamer camera set`"
+            f"camera {settings['name']!r} exists: choose another name, or use `streamer camera set`"
         )
     try:
-        made = CameraConfig.model_validate(wanted)
+        camera = CameraConfig.model_validate(settings)
     except ValidationError as error:
         place, text = explain(error, CameraConfig)
         raise ConfigError(f"{show_place(place)}: {text}") from None
     try:
-        check_camera(config, made)
-        _check_model_file(config, made)
+        check_camera(config, camera)
+        _check_model_file(config, camera)
     except (StorageError, PermissionError):
         # Its models are the service's alone to read; where it runs, it judges the change itself.
         if not config.control_path.exists():
             raise
 
 
-@camera.command("set")
+@click.command("set", help=HELP)
 @click.argument("name")
 @click.argument("settings", nargs=-1, metavar="KEY=VALUE...")
 @click.option("--username", help="The camera's user name.")
@@ -246,16 +202,9 @@ def _refuse_early(store: ConfigStore, wanted: dict[str, Any]) -> None:
 def set_(
     store: ConfigStore, name: str, settings: tuple[str, ...], username: str | None, password_stdin: bool
 ) -> None:
-    """Change settings of a camera.
-
-    Keys: url, fps, analysis_width, loop, realtime, open_timeout_s, read_timeout_s, stream, transport,
-    pipeline, model, actions, actions_pause_s, scene, scene_interval_s, classes, and
-    limits.CLASS.min_score, .min_width and .min_height. An empty value goes back to the default, and so does
-    null for model, actions, scene and min_score.
-    """
     if not settings and username is None and not password_stdin:
         raise click.UsageError("say what to set, as KEY=VALUE")
-    values = dict(_setting(text) for text in settings)
+    values = dict(read_setting(text) for text in settings)
     password = _read_password(password_stdin)
     change = {
         "op": "camera.set",
@@ -268,10 +217,12 @@ def set_(
     if "scene.interval_s" in values and (before.scene is None or "scene" in values) and not values.get(SCENE):
         raise ConfigError(f"scene_interval_s: camera {name} has no scene: set it with scene=MODEL.onnx")
     if values.keys() & PAIRED:
-        given = {key: values[key] or CameraConfig.model_fields[key].default for key in values.keys() & PAIRED}
-        _check_model_file(config, before.model_copy(update=given))
+        changed = {
+            key: values[key] or CameraConfig.model_fields[key].default for key in values.keys() & PAIRED
+        }
+        _check_model_file(config, before.model_copy(update=changed))
     _check_scene_file(config, values.get(SCENE))
-    daemon.change(store, change, f"camera {name} changed")
+    send_change(store, change, f"camera {name} changed")
     if values.get("source.loop"):
         _note_endless(*_in_use(store, name))
     if "url" in values:
@@ -283,60 +234,35 @@ def _in_use(store: ConfigStore, name: str) -> tuple[str, bool]:
     return camera.url, camera.source.loop
 
 
-def _setting(text: str) -> tuple[str, Any]:
-    """ "fps=5" as ("source.fps", "5"). Raises ConfigError for an unknown key."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise click.UsageError(f"{key[:40]!r}: settings are KEY=VALUE")
-    where = SETTABLE.get(key)
-    first, _, rest = key.partition(".")
-    if first == "limits" and rest.rpartition(".")[0] and rest.rpartition(".")[2] in LIMITS:
-        where = f"rules.{key}"
-    if where is None:
-        near = difflib.get_close_matches(key, SETTABLE, n=1)
-        hint = (
-            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(SETTABLE)}, limits.CLASS.min_score"
-        )
-        raise ConfigError(f"unknown key {key[:40]!r}: {hint}")
-    if key == "scene":
-        unset = value.lower() in UNSET
-        return ("scene", None) if unset else (where, os.path.abspath(Path(value).expanduser()))
-    if key == "classes":
-        return where, [word.strip() for word in value.split(",") if word.strip()]
-    if key in ("model", "actions") or key.endswith(".min_score"):
-        return where, None if value.lower() in UNSET else _whole_path(value)
-    return where, (_absolute(value) if key == "url" else value or None)
-
-
-@camera.command()
+@click.command()
 @click.argument("name")
 @click.argument("to")
 @click.pass_obj
 def rename(store: ConfigStore, name: str, to: str) -> None:
     """Give a camera another name. Its counts so far stay under the old one."""
     change = {"op": "camera.rename", "name": name, "to": to}
-    daemon.change(store, change, f"camera {name} is now {to}")
+    send_change(store, change, f"camera {name} is now {to}")
 
 
-@camera.command()
+@click.command()
 @click.argument("name")
 @click.pass_obj
 def enable(store: ConfigStore, name: str) -> None:
     """Switch a camera on."""
-    daemon.change(store, {"op": "camera.enable", "name": name}, f"camera {name} enabled")
+    send_change(store, {"op": "camera.enable", "name": name}, f"camera {name} enabled")
 
 
-@camera.command()
+@click.command()
 @click.argument("name")
 @click.pass_obj
 def disable(store: ConfigStore, name: str) -> None:
     """Switch a camera off, and keep its settings and counts."""
-    daemon.change(store, {"op": "camera.disable", "name": name}, f"camera {name} disabled")
+    send_change(store, {"op": "camera.disable", "name": name}, f"camera {name} disabled")
 
 
-@camera.command()
+@click.command()
 @click.argument("name")
 @click.pass_obj
 def remove(store: ConfigStore, name: str) -> None:
     """Remove a camera, its rules and its credentials. Its counts stay in the ledger."""
-    daemon.change(store, {"op": "camera.remove", "name": name}, f"camera {name} removed")
+    send_change(store, {"op": "camera.remove", "name": name}, f"camera {name} removed")

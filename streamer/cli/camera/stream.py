@@ -1,0 +1,104 @@
+"""`streamer camera test|snapshot`: what a camera sends."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+
+from pipelines.values import Image
+from streamer.cli import camera_picture
+from streamer.cli.output_paths import check_outputs
+from streamer.clips import drawing
+from streamer.config.secrets import SecretStore
+from streamer.config.store import ConfigStore
+from streamer.daemon.operations import MAX_WIDTH
+from streamer.errors import ConfigError, SourceError
+from streamer.ipc.atomic_write import replacing
+from streamer.ipc.messages import Transport
+from streamer.sources.probe import probe
+from streamer.sources.report import ProbeReport
+from streamer.sources.stream_selection import selection_note
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def check_stream(
+    url: str, as_json: bool = False, *, stream: int | None = None, transport: Transport = "auto"
+) -> None:
+    """Open `url`, print what it sends and what to know about it. Raises SourceError if it cannot be read."""
+    report = probe(url, stream=stream, transport=transport)
+    click.echo(json.dumps(_as_data(report), indent=2) if as_json else "\n".join(_lines(report)))
+    if not report.ok:
+        raise SourceError(report.problem)
+
+
+def _as_data(report: ProbeReport) -> dict[str, Any]:
+    return {"ok": report.ok, **dataclasses.asdict(report)}
+
+
+def _lines(report: ProbeReport) -> Iterator[str]:
+    for step in report.steps:
+        if step.ok:  # the one that failed is the error at the end
+            yield f"{step.name:6} ok    {step.detail} ({step.took_s:.1f} s)"
+        else:
+            yield f"{step.name:6} failed ({step.took_s:.1f} s)"
+    if report.info and report.frames:
+        gap = f"{'more than ' if report.keyframe_gap_open else ''}{report.keyframe_gap_s:.1f} s"
+        yield (
+            f"video  {report.info.codec} {report.info.width}x{report.info.height}, "
+            f"{report.fps_measured:.1f} frames/s, key frame every {gap}, {report.bitrate_kbps:.0f} kbit/s, "
+            f"{report.decode_cpu_ms:.1f} ms of CPU a picture"
+        )
+        which = selection_note(report.info.stream, report.info.videos)
+        if which:
+            yield f"note: {which}; the setting stream=N takes another"
+    for advice in report.advice:
+        yield f"{'note' if report.ok else 'try'}: {advice}"
+
+
+@click.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def test(store: ConfigStore, name: str, as_json: bool) -> None:
+    """Open a camera and say what it sends: codec, size, rate, keyframes; and what to mend."""
+    _, camera = store.load_with(name)
+    source = camera.source
+    url = SecretStore(store).url(camera).reveal()
+    check_stream(url, as_json, stream=source.stream, transport=source.transport)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--overlay", is_flag=True, help="Draw grid, lines with their directions, zones and masks.")
+@click.option(
+    "--width", type=click.IntRange(0, MAX_WIDTH), default=0, help="At most so many pixels wide; 0: full size."
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A .jpg or .png; else NAME.jpg."
+)
+@click.pass_obj
+def snapshot(store: ConfigStore, name: str, overlay: bool, width: int, output: Path | None) -> None:
+    """Write the camera's next picture to a file."""
+    config, camera = store.load_with(name)
+    path = output or Path(f"{name}.jpg")
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        raise ConfigError(f"{path}: a picture's name ends in .jpg or .png")
+    check_outputs((path,), (camera.url,))
+    image = camera_picture.picture(store, config, camera, width)
+    if overlay:
+        drawing.draw_rules(image, camera.rules)
+    _write_picture(path, image)
+    click.echo(f"wrote {path} ({image.shape[1]}x{image.shape[0]})")
+
+
+def _write_picture(path: Path, image: Image) -> None:
+    _, raw = cv2.imencode(path.suffix.lower(), image)
+    with replacing(path) as partial:
+        partial.write_bytes(raw.tobytes())
