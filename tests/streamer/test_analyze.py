@@ -360,7 +360,8 @@ def test_stored_detections_refuse_what_would_make_boxes(tmp_path: Path) -> None:
     run(tmp_path, "synthetic:street?seconds=2", "--engine", "motion", "--detections", stored)
     preset = ("--pipeline", "people-counting", "--classes", "object")
     assert run(tmp_path, stored, "--line", LINE, *preset).returncode == Exit.OK
-    for option, value in (("score", "0.6"), ("model", "motion"), ("engine", "motion"), ("width", "640")):
+    made_by = (("score", "0.6"), ("model", "motion"), ("engine", "motion"), ("analysis-width", "640"))
+    for option, value in made_by:
         done = run(tmp_path, stored, "--line", LINE, f"--{option}", value)
         assert done.returncode == Exit.CONFIG
         assert f"have their boxes already: leave --{option} out" in done.stderr, done.stderr
