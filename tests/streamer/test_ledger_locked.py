@@ -170,7 +170,7 @@ def test_a_lock_held_longer_than_the_heartbeats_limit_kills_no_worker_and_loses_
         rig.until(lambda: rig.status["ledger"]["state"] == "locked")
         assert f"pid {pid}" in rig.status["ledger"]["last_error"]
         beats_longer_than_its_limit(rig)
-        assert rig.journal.unacknowledged == 2
+        assert rig.sequencer.unacknowledged == 2
     rig.settle()
     rig.until(lambda: rig.status["ledger"]["state"] == "ok")
     rig.assert_each_once()

@@ -193,7 +193,7 @@ def test_a_delivery_that_is_killed_again_and_again_writes_each_event_once(rig: R
             rig.pump(0.002)
         rig.kill_delivery()
         rig.start_delivery()
-    rig.until(lambda: not rig.journal.unacknowledged)
+    rig.until(lambda: not rig.sequencer.unacknowledged)
     rig.until(lambda: rig.status.get("ledger", {}).get("committed") == sum(rig.sent.values()))
     rig.until(lambda: rig.status["ledger"]["undelivered"] == 0)
     files = [file for file in (path.with_name("events.jsonl.1"), path) if file.exists()]
