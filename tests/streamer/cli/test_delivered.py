@@ -239,7 +239,7 @@ def test_redis_is_read_backwards_until_enough_of_a_type_are_found(
         rig.publish_state("gate")
         rig.count("gate", 1)
         for seq in (2, 3):
-            rig.sequencer.write([counts_event(seq, NOON_NS, 60.0)])
+            rig.sequencer.send([counts_event(seq, NOON_NS, 60.0)])
             rig.sent["gate"] += 1
         rig.count("gate", 9)
         rig.settle()
@@ -357,7 +357,7 @@ def test_a_bucket_that_is_told_after_its_end_is_no_gap(run: Run, short_dir: Path
         rig.resume()
         rig.publish_state("gate")
         rig.count("gate", 1)
-        rig.sequencer.write([counts_event(0, NOON_NS, 60.0)])  # of a time before the crossing's
+        rig.sequencer.send([counts_event(0, NOON_NS, 60.0)])  # of a time before the crossing's
         rig.sent["gate"] += 1
         rig.count("gate", 1)
         rig.settle()
