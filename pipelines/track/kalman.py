@@ -26,21 +26,15 @@ Array = npt.NDArray[np.float64]
 # themselves, the centre is half of their sum and the extent their difference.
 SIDE_TO_BOX: Array = np.array([[0.5, 0], [0, 0.5], [2.0, 0], [0, 2.0]])
 
-# New tracks move as the crowd does (decision 012).
-MIN_CROWD, CROWD_S = 3, 0.25  # so many tracks, seen within so many seconds, tell a new one how to move,
-CROWD_AGREES = 3.0  # where their usual speed is so many times its spread,
-MIN_CROWD_SPREAD = 0.3  # never surer than this, sizes / s
-MAD_TO_SIGMA = 1.5  # of a normal distribution, roughly
-
 MEAN_OF_FOUR: Array = np.full(4, 0.25)
 MIN_SURPRISE, MAX_SURPRISE = 0.2, 5.0  # normalised innovation squared: one box must not decide
 
-# Of squared second differences of centre x, y and extent x, y, the variance of a side: twice that of the
-# centre and half of that of the extent, the mean of both; a second difference is of three boxes, and has 6
-# times it.
-BEND_TO_SIDE: Array = np.array([[1, 0, 0.25, 0], [0, 1, 0, 0.25]]) / 6.0
+BEND = 6.0  # the variance of a second difference of three boxes, over that of one
+MAX_CENTRE = 4.0  # times
+MIN_NOISE = 0.02**2  # of a side, over squared size: no detector is surer
 EVEN = 0.25  # three boxes are evenly spaced where their gaps differ by less than this share
-MAX_NOISE = 0.04  # squared noise over squared size; more is motion, not noise
+# Squared noise over squared size, of centre x, y and extent x, y; more is motion, not noise.
+MAX_NOISE: Array = SIDE_TO_BOX @ np.full(2, 0.04)
 FORGET = 0.05  # of a track's noise, a box
 CAMERA_MEMORY = 1000.0  # boxes
 FIRST_BOXES = 20.0  # that the setting for the camera's noise counts for
@@ -62,23 +56,6 @@ class KalmanFilter:
         new.p_xx[:] = SIDE_TO_BOX @ (new.noise * squared_size)
         new.p_vv[:] = self._prior @ squared_size
         new.maneuver[:] = 1.0
-
-    def join_crowd(self, new: TrackState, others: TrackState, now_s: float) -> None:
-        """New tracks move as the tracks beside them do, as far as those agree: in a view that turns, or in
-        traffic, all boxes shift by so much between two frames that each could be its neighbour."""
-        crowd = (others.confirmed > 0) & (now_s - others.last_s < CROWD_S)
-        if np.count_nonzero(crowd) < MIN_CROWD:
-            return
-        speeds = others.speed[:2, crowd]
-        usual = _median(speeds)
-        spread = MAD_TO_SIGMA * _median(np.abs(speeds - usual))
-        if not (np.abs(usual) > CROWD_AGREES * spread).any():
-            return
-        doubt = 2.0 * np.maximum(spread, MIN_CROWD_SPREAD * new.size) ** 2
-        variance = new.p_vv[:2]
-        gain = variance / (variance + doubt)
-        new.speed[:2] += gain * usual
-        variance *= 1.0 - gain
 
     def predict(self, tracks: TrackState, dt: float) -> None:
         """Move all tracks on by `dt` seconds, in place."""
@@ -134,12 +111,6 @@ class KalmanFilter:
         np.minimum(tracks.maneuver, s.max_maneuver, out=tracks.maneuver)
 
 
-def _median(values: Array) -> Array:
-    """(2, 1) of each row of (2, N); numpy's own takes ten times as long for few."""
-    ordered, n = np.sort(values, axis=1), values.shape[1]
-    return np.asarray((ordered[:, (n - 1) // 2] + ordered[:, n // 2])[:, None] / 2.0)
-
-
 def _of_place_and_extent(place: float, extent: float) -> Array:
     """(4, 2) what a quantity in x and y gives for centre x, y and extent x, y."""
     return np.array([[place, 0], [0, place], [extent, 0], [0, extent]])
@@ -150,35 +121,42 @@ class MeasurementNoise:
     of three matched boxes in a row (6 times the variance of one box where the motion is even), for each
     track, shrunk to the camera's mean.
 
-    All variances are of one side of a box in x and y, over its squared size.
+    All variances are over the squared size of the box. Motion that is not even, of the object or of the
+    camera, moves the centre of a box and not its extent: what the centre seems to err more than
+    `MAX_CENTRE` times as much as the extent says is not noise.
     """
 
     def __init__(self, settings: TrackerSettings) -> None:
         self._weight = settings.noise_weight
-        self._mean: Array = np.full(2, settings.size_noise**2)
+        self._mean: Array = SIDE_TO_BOX @ np.full(2, settings.size_noise**2)
         self._n = FIRST_BOXES
 
     def variance(self, tracks: TrackState) -> Array:
-        """(2, N) of each track: its own, and the camera's mean as `noise_weight` boxes more."""
-        total = tracks.noise_sums[:2] + (self._weight * self._mean)[:, None]
-        return np.asarray(total / (tracks.noise_sums[2] + self._weight))
+        """(2, N) of one side in x and y, of each track: its own, shrunk to the camera's mean by `noise_weight`
+        boxes."""
+        total = tracks.noise_sums[:4] + (self._weight * self._mean)[:, None]
+        total /= tracks.noise_sums[4] + self._weight
+        # The variance of a side is twice that of the centre, or half of that of the extent.
+        by_centre, by_extent = 2.0 * total[:2], np.maximum(0.5 * total[2:], MIN_NOISE)
+        return np.asarray(0.5 * (np.minimum(by_centre, MAX_CENTRE * by_extent) + by_extent))
 
     def measure(self, tracks: TrackState, step: Array, squared_size: Array) -> None:
         """Learn from tracks that came from their last boxes to these by `step` (5, N), in time and place."""
         bend = step - tracks.step  # none where the motion is even
         even = (np.abs(bend[0]) < EVEN * step[0]).astype(np.float64)
-        gained = np.ones((3, tracks.n))
-        gained[:2] = np.minimum(BEND_TO_SIDE @ np.square(bend[t.BOX]) / squared_size, MAX_NOISE)
-        total = gained @ even  # in x, in y, and how many
-        n = float(total[2])
+        gained = np.ones((5, tracks.n))
+        gained[:4] = np.square(bend[t.BOX]) / (BEND * np.concatenate((squared_size, squared_size)))
+        np.minimum(gained[:4], MAX_NOISE[:, None], out=gained[:4])
+        total = gained @ even
+        n = float(total[4])
         if not n:
             return
         self._n = min(self._n + n, CAMERA_MEMORY)
-        self._mean += (total[:2] / n - self._mean) * (n / self._n)
+        self._mean += (total[:4] / n - self._mean) * (n / self._n)
         tracks.noise_sums += even * (gained - FORGET * tracks.noise_sums)
 
     def save(self) -> list[float]:
         return [*self._mean.tolist(), self._n]
 
     def restore(self, saved: list[float]) -> None:
-        self._mean, self._n = np.array(saved[:2], np.float64), float(saved[2])
+        self._mean, self._n = np.array(saved[:4], np.float64), float(saved[4])

@@ -20,30 +20,7 @@ Bools = npt.NDArray[np.bool_]
 # is behind where an object speeds up or turns, the box is noisy where it does not.
 LIVELY = 0.3
 
-FORMAT = 5
-# Where the rows of TrackState lie in a saved track of this format. Some lie there twice, and one number is
-# always 1: earlier versions that read this format ask for it. What is left out is zero.
-SAVED_NUMBERS = 63
-NUMBER_AGAIN, ALWAYS_ONE = 55, 56
-SAVED = (
-    (2, "p_xx"),
-    (6, "p_xv"),
-    (10, "box"),
-    (14, "p_xv"),
-    (18, "p_vv"),
-    (22, "speed"),
-    (28, "maneuver"),
-    (29, "maneuver"),
-    (34, "last"),
-    (42, "step"),
-    (47, "hits"),
-    (52, "noise_sums"),
-    (57, "noise"),
-    (59, "id"),
-    (60, "sure_hits"),
-    (61, "evidence"),
-    (62, "confirmed"),
-)
+FORMAT = 6
 
 
 class TrackOutput:
@@ -97,16 +74,11 @@ class TrackOutput:
 
 def save(tracks: TrackState, votes: Array, rest: dict[str, Any]) -> dict[str, Any]:
     """Of the votes only those that were cast are kept. Cheap: it runs before every event that leaves."""
-    numbers = np.zeros((SAVED_NUMBERS, tracks.n))
-    numbers[NUMBER_AGAIN], numbers[ALWAYS_ONE] = tracks.noise_sums[2], 1.0
-    for at, name in SAVED:
-        rows = np.atleast_2d(getattr(tracks, name))
-        numbers[at : at + len(rows)] = rows
     cast = np.argwhere(votes > 0)
     return {
         **rest,
         "format": FORMAT,
-        "tracks": numbers.T.tolist(),
+        "tracks": tracks.data.T.tolist(),
         "votes": [
             [r, c, count] for (r, c), count in zip(cast.tolist(), votes[votes > 0].tolist(), strict=True)
         ],
@@ -118,13 +90,10 @@ def restore(saved: dict[str, Any]) -> tuple[TrackState, Array, dict[str, Any]]:
     """The tracks, their votes and the rest. Raises ValueError where it cannot be understood."""
     if saved.get("format") != FORMAT:
         raise ValueError(f"a tracker state of format {saved.get('format')!r} cannot be restored")
-    numbers = np.array(saved["tracks"], np.float64).reshape(-1, SAVED_NUMBERS).T
-    if not np.isfinite(numbers).all():
+    data = np.array(saved["tracks"], np.float64).reshape(-1, t.ROWS).T
+    if not np.isfinite(data).all():
         raise ValueError("the saved tracker state is damaged: it holds numbers that are not finite")
-    tracks = TrackState.empty(numbers.shape[1])
-    for at, name in SAVED:
-        rows = np.atleast_2d(getattr(tracks, name))  # a view
-        rows[:] = numbers[at : at + len(rows)]
+    tracks = TrackState(np.ascontiguousarray(data))
     votes = np.zeros((tracks.n, int(saved["classes"])))
     for row, column, count in saved["votes"]:
         votes[int(row), int(column)] = count

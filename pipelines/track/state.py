@@ -37,7 +37,7 @@ TIME_AND_BOX = slice(0, 5)
 FROM_SIDES: Array = np.array([[0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5], [-1, 0, 1, 0], [0, -1, 0, 1]])
 TO_SIDES: Array = np.array([[1, 0, -0.5, 0], [0, 1, 0, -0.5], [1, 0, 0.5, 0], [0, 1, 0, 0.5]])
 
-ROWS = 44
+ROWS = 46
 
 
 class TrackState:
@@ -59,7 +59,7 @@ class TrackState:
     maneuver    1                        factor on the process noise, which follows surprises
     last        8     of a detection     the last matched; of it `last_s`, `last_box`, `last_evidence`
     step        5     s, shares          time and way to it from the one before; 0 where it is the first
-    noise_sums  3     sizes^2, boxes     with forgetting: measured variance of a side in x and y, number
+    noise_sums  5     sizes^2, boxes     with forgetting: variance of centre x, y, extent x, y, and number
     noise       2     sizes^2            variance of a box's side in x and y, after the last correction
     ==========  ====  =================  ==============================================================
     """
@@ -75,8 +75,8 @@ class TrackState:
         self.last = last = data[26:34]
         self.last_s, self.last_box, self.last_evidence = last[TIME_S], last[BOX], last[EVIDENCE]
         self.step = data[34:39]
-        self.noise_sums, self.noise_n = data[39:42], data[41]
-        self.noise = data[42:44]
+        self.noise_sums, self.noise_n = data[39:44], data[43]
+        self.noise = data[44:46]
 
     @classmethod
     def empty(cls, n: int = 0) -> TrackState:

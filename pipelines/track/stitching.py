@@ -4,7 +4,7 @@ that overlap are matched, brought together after all.
 Where frames are far apart, or after someone was hidden, a box may lie beyond its track's prediction, and a
 new track would begin on it. It goes on with the old one where that can have come there, both are of one
 height (a box that the picture's border cuts may be of any), and no other track and no other box would do
-nearly as well: by their looks; or, where these are not known, by the place alone from one frame to the next.
+nearly as well: by their looks. (By the place alone it brought nothing on any set: decision 019.)
 """
 
 from __future__ import annotations
@@ -26,14 +26,11 @@ Index = npt.NDArray[np.intp]
 
 # Chosen on PETS09 at a quarter of the frames (decision 015): a worth of 0.4 and 0.6, and a lead of 0.1 and
 # 0.3, give the same or nearly; half of the reach gives more errors, three times as much no fewer.
-SLOW_S, MAX_GAP_S = 0.15, 1.0  # between frames: where they are so far apart it is worth it without looks
 MAX_DISTANCE = 60.0  # of its prediction, squared standard deviations (of two normal numbers: 10 once in 150)
-DISTANCE_COST = 0.005  # what each of those takes from the similarity of looks,
-DISTANCE_COST_UNSEEN = 1 / 32  # and from 1 where looks are not known
+DISTANCE_COST = 0.005  # what each of those takes from the similarity of looks
 MIN_WORTH = 0.5  # what must be left of it,
 MIN_LEAD = 0.2  # and how far it must be ahead of all others'
 MAX_RATIO, MAX_RATIO_CUT = 1.35, 4.5  # of one height to the other; where the border cuts a box
-PREVIOUS = 1.5  # frames: a track that was seen since so many was seen in the last one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,28 +45,22 @@ def stitch_tracks(
     tracks: TrackState,
     detections: Array,
     matches: Matches,
-    appearance: Appearance | None,
+    appearance: Appearance,
     class_mismatch: Bools | None,
-    since_s: tuple[float, float],
+    since_s: float,
 ) -> None:
     """Match unmatched tracks with unmatched ones of the `detections` (DETECTION_ROWS, D) in `matches`.
 
-    `class_mismatch` (T, D) are the pairs that may not be one; tracks not seen since the first of `since_s`
-    are lost for good, and those seen since the second need no looks.
+    `class_mismatch` (T, D) are the pairs that may not be one; tracks not seen since `since_s` are lost for
+    good.
     """
     lost, free = matches.unmatched_tracks, matches.unmatched_detections
     pairs = np.ix_(lost, free)
     distance, possible = _reach(tracks, detections, lost, free)
-    worth = 1.0 - DISTANCE_COST_UNSEEN * distance
-    known = np.zeros(distance.shape, np.bool_)
-    if appearance is not None:
-        known = appearance.known[pairs]
-        worth = np.where(known, appearance.similarity[pairs] - DISTANCE_COST * distance, worth)
+    worth = appearance.similarity[pairs] - DISTANCE_COST * distance
+    possible &= appearance.known[pairs] & (tracks.last_s[lost, None] >= since_s)
     if class_mismatch is not None:
         possible &= ~class_mismatch[pairs]
-    findable_s, previous_s = since_s
-    last_s = tracks.last_s[lost, None]
-    possible &= (last_s >= findable_s) & (known | (last_s >= previous_s))
     worth = np.where(possible, worth, -1.0)
     best = worth >= MIN_WORTH
     for axis in (0, 1):

@@ -30,7 +30,7 @@ from pipelines.track.scene_motion import SceneMotion
 from pipelines.track.score_calibration import ScoreScale
 from pipelines.track.settings import TrackerSettings
 from pipelines.track.state import BOX, CLASS, SCORE, TrackState
-from pipelines.track.stitching import MAX_GAP_S, PREVIOUS, SLOW_S, Appearance, stitch_tracks
+from pipelines.track.stitching import Appearance, stitch_tracks
 from pipelines.values import Bools, Detections, Floats, Image, Labels, Stamp, Tracks
 
 Index = npt.NDArray[np.intp]
@@ -38,6 +38,7 @@ Index = npt.NDArray[np.intp]
 BACKWARDS_S = 1.0  # media time that falls back by more begins anew; by less, the frame is dropped
 MERGED_S = 1e6  # not seen for so long: a track that is another's beginning, and goes at this frame
 OUTSIDE = 0.02  # a predicted centre this far out of the picture has left it
+PREVIOUS = 1.5  # frames: a track that was seen since so many was seen in the last one
 
 
 @dataclass(slots=True, eq=False)
@@ -253,19 +254,13 @@ class Tracker:
         frame.matches.add(*greedy_assignment(frame.similarity, allowed, first=proven))
 
     def _stitch(self, frame: _Association) -> None:
-        """Match what is left by looks and by place, where motion says little: without looks only where frames
-        are far apart."""
-        tracks, slow = self._tracks, self._dt >= SLOW_S
-        if not slow and frame.embeddings is None:
+        """Match what is left by looks, where motion says little."""
+        matches = frame.matches
+        if frame.embeddings is None or not len(matches.unmatched_tracks) * len(matches.unmatched_detections):
             return
-        if not len(frame.matches.unmatched_tracks) or not len(frame.matches.unmatched_detections):
-            return
-        appearance = None
-        if frame.embeddings is not None:
-            appearance = Appearance(*self._appearance.similarity(slice(tracks.n), frame.embeddings))
-        near_s = PREVIOUS * self._dt if slow and self._dt <= MAX_GAP_S else 0.0
-        since_s = (self._now_s - self.settings.lost_s, self._now_s - near_s)
-        stitch_tracks(tracks, frame.detections.data, frame.matches, appearance, frame.class_mismatch, since_s)
+        appearance = Appearance(*self._appearance.similarity(slice(self._tracks.n), frame.embeddings))
+        since_s = self._now_s - self.settings.lost_s
+        stitch_tracks(self._tracks, frame.detections.data, matches, appearance, frame.class_mismatch, since_s)
 
     def _correct(self, frame: _Association) -> None:
         """Take the matched detections into account: filter, confirmation, class and looks."""
@@ -320,7 +315,6 @@ class Tracker:
         new = TrackState.begin(frame.detections.data[:, columns], self._next_id)
         self._next_id += new.n
         self._filter.begin(new)
-        self._filter.join_crowd(new, tracks, self._now_s)
         self._confirmation.begin(new)
         self._classes.begin(new.last[CLASS], new.last[SCORE])
         embeddings = None if frame.embeddings is None else frame.embeddings[columns]
