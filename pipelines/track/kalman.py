@@ -132,8 +132,8 @@ class MeasurementNoise:
         self._n = FIRST_BOXES
 
     def variance(self, tracks: TrackState) -> Array:
-        """(2, N) of one side in x and y, of each track: its own, shrunk to the camera's mean by `noise_weight`
-        boxes."""
+        """(2, N) of one side in x and y, of each track: its own, shrunk by `noise_weight` boxes to the
+        camera's mean."""
         total = tracks.noise_sums[:4] + (self._weight * self._mean)[:, None]
         total /= tracks.noise_sums[4] + self._weight
         # The variance of a side is twice that of the centre, or half of that of the extent.

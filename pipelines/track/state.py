@@ -7,6 +7,8 @@ second. Where four rows belong together their order is centre x, centre y, width
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -96,6 +98,12 @@ class TrackState:
         """(N,) ids as they are given out."""
         ids: npt.NDArray[np.int64] = self.id.astype(np.int64)
         return ids
+
+    def doubt(self, track: int) -> float:
+        """The standard deviation of one track's place, in its sizes."""
+        width, height = self.size[:, track].tolist()
+        variance_x, variance_y = self.p_xx[:2, track].tolist()
+        return math.sqrt(variance_x / width**2 + variance_y / height**2)
 
     def take(self, tracks: Index) -> TrackState:
         """A copy of these tracks, in this order."""

@@ -296,7 +296,10 @@ class Tracker:
         tracks, s = self._tracks, self.settings
         tentative_s = max(s.tentative_s, 1.5 * self._dt)  # one frame may be missed at any rate
         unseen_s = self._now_s - tracks.last_s.item(track)
-        if unseen_s > (s.lost_s if tracks.confirmed.item(track) else tentative_s):
+        confirmed = tracks.confirmed.item(track) > 0
+        if unseen_s > (s.lost_s if confirmed else tentative_s):
+            return True
+        if confirmed and unseen_s > PREVIOUS * self._dt and tracks.doubt(track) > s.lost_doubt:
             return True
         x, y = tracks.box.item(0, track), tracks.box.item(1, track)
         return not (-OUTSIDE <= x <= 1 + OUTSIDE and -OUTSIDE <= y <= 1 + OUTSIDE)

@@ -252,7 +252,7 @@ def test_a_state_of_another_version_is_refused() -> None:
 
 
 def test_a_box_that_shrinks_while_it_is_not_seen_never_turns_inside_out() -> None:
-    tracker = Tracker(TrackerSettings(coast_doubt=math.inf))
+    tracker = Tracker(TrackerSettings(coast_doubt=math.inf, lost_doubt=math.inf))
     one = np.ones(1, np.float32), np.zeros(1, np.int32)
     for frame in range(12):
         half = 0.105 - 0.009 * frame
