@@ -14,7 +14,7 @@ from pipelines.registry import create_detector
 from pipelines.values import Labels
 from streamer.clips.stored_detections import load_detections
 from streamer.sources.synthetic import Scene
-from tests.bench.counting_data import Sequence, load
+from tests.bench.counting.data import Sequence, load
 from tests.moving import write_moving_clip
 from tests.recounting import Comparison, compare, of_clip, of_sequence
 from tests.replay.record import DETECTIONS

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from pipelines.evaluate.crossings import WITHIN_S, Crossing, compare
 from pipelines.values import Event, Tracks
-from tests.bench.counting import SETS, Run, line_events, stamp_of, track
-from tests.bench.counting_data import Sequence, corpus, crossings_by_identity, load
+from tests.bench.counting.data import Sequence, corpus, crossings_by_identity, load
+from tests.bench.counting.gross_error import SETS, Run, line_events, stamp_of, track
 from tests.bench.registry import Unavailable
 
 NAME = "counting_causes"

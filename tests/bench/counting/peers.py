@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.evaluate.crossings import Crossing
-from tests.bench.counting_data import Sequence
+from tests.bench.counting.data import Sequence
 
 Array = npt.NDArray[np.float64]
 Frames = list[tuple[int, npt.NDArray[np.int64], Array]]  # frame, ids (N,), boxes (N, 4)

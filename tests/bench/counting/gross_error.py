@@ -1,6 +1,6 @@
 """Counting on public tracking truth: gross error, tracking scores and speed, ours beside the peers'.
 
-The truth and its lines: counting_data.py. One setting for all sets. A few counts are within noise: the
+The truth and its lines: data.py. One setting for all sets. A few counts are within noise: the
 difference to the best peer comes with a 95 % interval of the paired bootstrap over sequences and lines.
 """
 
@@ -18,8 +18,8 @@ from pipelines.events import LINE_CROSSED
 from pipelines.rules import LineSpec
 from pipelines.track import create_tracker
 from pipelines.values import Detections, Event, Labels, Stamp, Tracks
-from tests.bench import counting_peers as peers
-from tests.bench.counting_data import (
+from tests.bench.counting import peers
+from tests.bench.counting.data import (
     HELD_OUT,
     HORIZONTAL_AT,
     VERTICAL_AT,
@@ -29,8 +29,8 @@ from tests.bench.counting_data import (
     run_crossings,
     true_crossings,
 )
-from tests.bench.counting_speed import OBJECTS, speed
-from tests.bench.counting_speed import render as render_speed
+from tests.bench.counting.speed import OBJECTS, speed
+from tests.bench.counting.speed import render as render_speed
 from tests.bench.registry import Unavailable
 
 NAME = "counting"

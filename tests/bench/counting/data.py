@@ -69,7 +69,7 @@ class Sequence:
 
 def corpus() -> Path | None:
     """The folder of the corpus, from $STREAMER_CORPUS or beside the repository; None where it is absent."""
-    beside = Path(__file__).resolve().parents[3] / "shared" / "corpus"
+    beside = Path(__file__).resolve().parents[4] / "shared" / "corpus"
     path = Path(os.environ.get("STREAMER_CORPUS", beside))
     return path if (path / "mot" / "CROSSINGS.md").is_file() else None
 
