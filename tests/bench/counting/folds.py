@@ -203,17 +203,13 @@ def _variant(label: str, by_kind: dict[str, list[float]]) -> str:
 
 
 def _rule(rule: str, row: dict[str, Any]) -> list[str]:
-    first = (
-        f"  by {rule}: {row['chosen']}; in {row['in']}, less default {_interval(row['in_less_default_95'])}"
-    )
-    return [
-        first,
-        *(
-            f"    out, {name}: {out['gross']}, gap {out['gap_percent']:+.1f} %, less default "
-            f"{_interval(out['less_default_95'])}"
-            for name, out in row["out"].items()
-        ),
+    in_words = f"in {row['in']}, less default {_interval(row['in_less_default_95'])}"
+    outside = [
+        f"    out, {name}: {out['gross']}, gap {out['gap_percent']:+.1f} %, less default "
+        f"{_interval(out['less_default_95'])}"
+        for name, out in row["out"].items()
     ]
+    return [f"  by {rule}: {row['chosen']}; {in_words}", *outside]
 
 
 def _interval(less: list[float]) -> str:
