@@ -3,10 +3,11 @@
     draw(seed) -> a sequence whose truth is known to the pixel, seen by the simulated detector of that seed
 
 Objects come in over the border or begin within the picture, alone or in groups, and go straight, turn, stop
-(often on a line), go back a little behind a line, or walk along one; they cover each other as their feet lie
-in the picture. How many there are, how large, how fast and how deep the view is, the frame rate, and whether
-the camera moves are the scene's. (The rendered streets of streamer/sources/synthetic are one kind of place,
-made for detectors; what a counter can meet is wider.)
+(often near a line), go back before or behind a line, or walk along one; they cover each other as their feet
+lie in the picture. How many there are, how large, how fast and how deep the view is, the frame rate, and
+whether the camera moves are the scene's. Nobody stands or turns so near to a line that it is a matter of
+taste when or whether it was crossed: that is the subject of the bench `standing`. (The rendered streets of
+streamer/sources/synthetic are one kind of place, made for detectors; what a counter can meet is wider.)
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MAX_GROUP = 4
 BEYOND = 0.1  # of the picture: where ways begin and end, out of it
 MIN_INSIDE = 0.1  # of a box, else it is not annotated
 STAND_S, NEAR_LINE = (0.5, 12.0), 0.6  # how long who stops stands, and how many of them near a line
-BACK = (0.02, 1.5)  # sizes behind a line where who goes back turns
+FROM_LINE = (0.15, 1.5)  # sizes from a line where somebody stands, turns back or walks along it
 PAN_S = 1.5  # correlation time of a moving camera's speed
 
 
@@ -48,7 +49,6 @@ class Place:
     far: float  # and at the upper one, of that
     wide: float  # width over height
     speed: float
-    sway: float  # heights, of the gait
     clipped: bool  # whether the truth ends at the border
     pan: float  # speed of the camera, pictures a second; 0 where it stands
 
@@ -75,7 +75,6 @@ def place(seed: int) -> Place:
         far=float(dice.uniform(0.2, 1.0)),
         wide=between(0.3, 2.0),
         speed=between(0.3, 2.5),
-        sway=float(dice.uniform(0, 0.02)),
         clipped=bool(dice.random() < 0.5),
         pan=between(0.01, 0.1) if dice.random() < MOVES else 0.0,
     )
@@ -134,23 +133,26 @@ def _turning(_: Place, dice: Dice) -> Array:
     return _knots(_border(dice), _inside(dice), _inside(dice), _border(dice))
 
 
-def _stopping(_: Place, dice: Dice) -> Array:
+def _stopping(where: Place, dice: Dice) -> Array:
     """It stands at the second knot."""
-    at = _near_a_line(0.0, dice) if dice.random() < NEAR_LINE else _inside(dice)
+    at = _near_a_line(where, dice) if dice.random() < NEAR_LINE else _inside(dice)
     knots = _knots(_border(dice), at, at, _border(dice))
     knots[2, 2] = np.exp(dice.uniform(*np.log(STAND_S)))
     return knots
 
 
 def _returning(where: Place, dice: Dice) -> Array:
-    """It comes over a line and goes back by the same way."""
+    """It comes to a line or over it and goes back by the same way."""
     begin = _border(dice)
-    behind = float(np.exp(dice.uniform(*np.log(BACK)))) * float(where.size(0.5))
-    return _knots(begin, _near_a_line(behind, dice), begin)
+    return _knots(begin, _near_a_line(where, dice), begin)
 
 
-def _along(_: Place, dice: Dice) -> Array:
-    return _knots(_border(dice), _near_a_line(0.02, dice), _near_a_line(0.02, dice), _border(dice))
+def _along(where: Place, dice: Dice) -> Array:
+    """It walks level or upright from a point near a line: along it, or away over the other one."""
+    at, axis = _near_a_line(where, dice), int(dice.integers(2))
+    beside = at.copy()
+    beside[axis] = _inside(dice)[axis]
+    return _knots(_border(dice), at, beside, _border(dice))
 
 
 def _begun_inside(_: Place, dice: Dice) -> Array:
@@ -184,11 +186,13 @@ def _inside(dice: Dice) -> Array:
     return dice.uniform((0.05, 0.2), (0.95, 0.98))
 
 
-def _near_a_line(away: float, dice: Dice) -> Array:
-    """A point `away` from one of the lines, on either side."""
-    point, sign = _inside(dice), dice.choice((-1.0, 1.0))
-    axis = int(dice.integers(2))
-    point[axis] = (VERTICAL_AT, HORIZONTAL_AT)[axis] + sign * away
+def _near_a_line(where: Place, dice: Dice) -> Array:
+    """A point at either side of one of the lines, FROM_LINE sizes of who stands there away from it."""
+    point, axis = _inside(dice), int(dice.integers(2))
+    point[axis] = (VERTICAL_AT, HORIZONTAL_AT)[axis]
+    away = np.exp(dice.uniform(*np.log(FROM_LINE))) * float(where.size(point[1]))
+    extent = (where.wide * where.height / where.width, 1.0)[axis]
+    point[axis] += dice.choice((-1.0, 1.0)) * away * extent
     return point
 
 
@@ -205,7 +209,7 @@ def _beside(where: Place, way: Array, dice: Dice) -> Array:
     """Another one of a group: a little beside, before or behind."""
     size = float(where.size(0.5))
     away = dice.uniform(-1.0, 1.0, 2) * (size, 0.4 * size)
-    return way + np.concatenate([[dice.uniform(-0.5, 0.5)], away])
+    return np.asarray(way + np.concatenate([[dice.uniform(-0.5, 0.5)], away]))
 
 
 # ---- boxes
@@ -219,7 +223,6 @@ def _rows(where: Place, identity: int, way: Array, pan: Array, dice: Dice) -> Ar
     times = frames / where.fps
     x, y = (np.interp(times, way[:, 0], way[:, i]) for i in (1, 2))
     tall = where.size(y) * dice.uniform(0.85, 1.15)
-    y = y + where.sway * tall * np.sin(2 * np.pi * (times * dice.uniform(1, 2) + dice.random()))
     seen = pan[frames.astype(int)]
     foot_x, foot_y = (x + seen[:, 0]) * where.width, (y + seen[:, 1]) * where.height
     height = tall * where.height
@@ -233,7 +236,7 @@ def _annotated(where: Place, rows: Array) -> Array:
     inside = np.clip(rows[:, 2:6], 0.0, (where.width, where.height) * 2)
     areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (inside, rows[:, 2:6])]
     rows = np.column_stack([rows[:, :2], inside]) if where.clipped else rows
-    return rows[areas[0] > MIN_INSIDE * areas[1]]
+    return np.asarray(rows[areas[0] > MIN_INSIDE * areas[1]])
 
 
 def _pan(where: Place, frames: int, dice: Dice) -> Array:

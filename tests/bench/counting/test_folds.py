@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.count import line
 from pipelines.track import Tracker, TrackerSettings
-from tests.bench.counting import cache, choices, folds
+from tests.bench.counting import cache, choices, folds, ours
 from tests.bench.counting.choices import Choice, Variant, numbers
 from tests.bench.counting.errors import STEPS, Units
 from tests.bench.counting.made import sequence, walk
@@ -90,7 +90,7 @@ def test_errors_of_a_variant_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     made = [sequence(walk(), name="walk")]
     first = choices.errors(OTHER, made, STEPS)
     assert first == {"walk": [[[0, 0], [0, 0]]] * len(STEPS)}
-    monkeypatch.setattr(choices.ours, "errors", None)  # not called again
+    monkeypatch.setattr(ours, "errors", None)  # not called again
     assert choices.errors(OTHER, made, STEPS) == first
 
 
