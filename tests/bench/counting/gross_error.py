@@ -174,8 +174,9 @@ def _in_words(beside: dict[str, Any]) -> str:
     if "best_peer" not in beside:
         return f"ours {beside['ours']}"
     value, low, high = beside["less_95"]
+    percent = f"{value / beside['peer']:+.0%}" if beside["peer"] else "-"
     return (
-        f"ours {beside['ours']:>4}, best peer {beside['peer']:>4}: "
+        f"ours {beside['ours']:>4}, best peer {beside['peer']:>4}: {percent:>5}, "
         f"{value:+d} [{low:+.0f} to {high:+.0f}]  {beside['best_peer']}"
     )
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.evaluate.crossings import Crossing
 from tests.bench.counting import cache, gross_error, peers, recipes
 from tests.bench.counting.data import Sequence
 from tests.bench.counting.errors import STEPS
@@ -29,14 +28,11 @@ def tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             frames.append((frame, ids, found[: len(ids), :4]))
         return frames
 
-    def count(_: Sequence, frames: peers.Frames, threshold: int) -> list[Crossing]:
-        return []
-
     monkeypatch.setattr(cache, "FOLDER", tmp_path)
     monkeypatch.setattr(cache, "of_packages", lambda names: " ".join(names))
     monkeypatch.setattr(peers, "names", lambda: ("good", "blind"))
     monkeypatch.setattr(peers, "track", track)
-    monkeypatch.setattr(peers, "count", count)
+    monkeypatch.setattr(peers, "count", lambda *_: [])
     return asked
 
 
