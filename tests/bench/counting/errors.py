@@ -56,11 +56,17 @@ class Difference:
 
 
 def difference(first: Units, second: Units) -> Difference:
-    """Paired bootstrap over units; both must hold the same ones."""
+    """Paired bootstrap over units; both must hold the same ones.
+
+    Of several detectors on one truth the same line is drawn together: they are no new sample of the world.
+    """
     if first.keys() != second.keys():
         raise ValueError("the two were not counted on the same sequences and lines")
-    each = [first[unit] - second[unit] for unit in first]
-    return Difference(sum(each), *bootstrap_sum(each))
+    each: dict[tuple[str, str], int] = {}
+    for unit in first:
+        source, *_, line = unit.split()
+        each[source, line] = each.get((source, line), 0) + first[unit] - second[unit]
+    return Difference(sum(each.values()), *bootstrap_sum(each.values()))
 
 
 def of_sequences(errors: Units, sequences: Iterable[Sequence]) -> Units:

@@ -14,8 +14,10 @@ import numpy as np
 from pipelines.evaluate.tracking import tracking_score
 from tests.bench.counting import ours, peers, recipes
 from tests.bench.counting.data import GROUPS, Sequence, corpus, load, true_crossings
+from tests.bench.counting.drawn import GROUP, draw
 from tests.bench.counting.errors import STEPS, Units, difference, kinds, of_lines, of_sequences, units
 from tests.bench.counting.scoring import boxes
+from tests.bench.counting.simulated import simulate
 from tests.bench.counting.speed import OBJECTS, speed
 from tests.bench.counting.speed import render as render_speed
 from tests.bench.registry import Unavailable
@@ -29,9 +31,15 @@ Rates = dict[int, Units]
 
 
 def run(
-    peers_too: bool = True, slow_rates: bool = True, sets: bool = True, rounds: int = 7
+    peers_too: bool = True,
+    slow_rates: bool = True,
+    sets: bool = True,
+    rounds: int = 7,
+    detectors: int = 0,
+    scenes: int = 0,
 ) -> dict[str, Any]:
-    """All figures; without `sets` the speed alone, over so many `rounds`.
+    """All figures; without `sets` the speed alone, over so many `rounds`, and without these no speed. Besides
+    on so many simulated detectors of each sequence, and on so many drawn scenes.
 
     Raises Unavailable without the corpus or `trackeval`.
     """
@@ -43,12 +51,24 @@ def run(
     except ImportError as error:
         raise Unavailable("trackeval is not installed: pip install '.[evaluate]'") from error
     with_peers = peers_too and peers.installed()
-    result: dict[str, Any] = {"sets": {}, "peers": with_peers}
+    result: dict[str, Any] = {"sets": {}, "simulated": {}, "peers": with_peers}
+    steps = STEPS if slow_rates else STEPS[:1]
+    groups = {group: load(group, root) for group in GROUPS}
     if sets:
-        groups = {group: load(group, root) for group in GROUPS}
-        result["sets"] = figures(groups, with_peers, STEPS if slow_rates else STEPS[:1])
+        result["sets"] = figures(groups, with_peers, steps)
+    if detectors or scenes:
+        result["simulated"] = figures(_simulated(groups, detectors, scenes), with_peers, steps)
     result["speed"] = {str(n): speed(n, with_peers, rounds) for n in OBJECTS} if rounds else {}
     return result
+
+
+def _simulated(groups: dict[str, list[Sequence]], detectors: int, scenes: int) -> dict[str, list[Sequence]]:
+    found = {
+        f"{group} simulated": [simulate(s, seed) for s in sequences for seed in range(detectors)]
+        for group, sequences in groups.items()
+        if detectors
+    }
+    return found | ({GROUP: [draw(seed) for seed in range(scenes)]} if scenes else {})
 
 
 def figures(
@@ -147,7 +167,7 @@ def _beside(mine: Units, theirs: dict[str, Units]) -> dict[str, Any]:
 def render(result: dict[str, Any]) -> str:
     """A table a set, with the best recipe at each rate; then all recipes, scores and speed."""
     lines = ["gross error = misses + false counts; within 1 s, in the direction; [95 % intervals]"]
-    for group, row in result["sets"].items():
+    for group, row in [*result["sets"].items(), *result["simulated"].items()]:
         lines += ["", *_heading(group, row)]
         for kind, compared in row["kinds"].items():
             lines.append(f"  {kind} ({compared['true']} true)")

@@ -40,6 +40,14 @@ def test_a_difference_that_one_unit_makes_is_not() -> None:
     assert not less.sure
 
 
+def test_more_detectors_on_one_truth_make_no_difference_surer() -> None:
+    by_source = {"a V": 4, "b V": -1, "c V": 3}
+    spread = {f"{name} s{seed} V": by_source[f"{name} V"] for name in "abc" for seed in range(10)}
+    one = errors.difference(by_source, dict.fromkeys(by_source, 0))
+    ten = errors.difference(spread, dict.fromkeys(spread, 0))
+    assert (ten.value, ten.low, ten.high) == (10 * one.value, 10 * one.low, 10 * one.high)
+
+
 def test_tables_of_other_sequences_are_not_compared() -> None:
     with pytest.raises(ValueError, match="same sequences"):
         errors.difference({"a V": 1}, {"b V": 1})
@@ -98,7 +106,11 @@ def test_the_figures_of_made_sets_add_up() -> None:
     pytest.importorskip("trackeval")
     fixed = sequence(walk(), walk(start=800, speed=-10, foot=450, identity=2), name="fixed")
     moving = replace(sequence(walk(), name="moving"), moving=True)
-    result = {"sets": gross_error.figures({"one": [fixed], "two": [moving]}, False, (1, 2)), "speed": {}}
+    result = {
+        "sets": gross_error.figures({"one": [fixed], "two": [moving]}, False, (1, 2)),
+        "simulated": {},
+        "speed": {},
+    }
     whole = result["sets"][gross_error.ALL]["kinds"]
     assert whole["all"]["true"] == whole["fixed"]["true"] + whole["moving"]["true"] == 3
     assert whole["all"]["rates"]["sum"]["ours"] == 0

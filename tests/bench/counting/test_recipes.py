@@ -56,7 +56,7 @@ def test_what_a_peer_made_of_a_sequence_is_not_asked_again(tracked: list[str]) -
 
 def test_every_difference_to_a_peer_has_its_interval() -> None:
     pytest.importorskip("trackeval")
-    result = {"sets": gross_error.figures({"made": MADE}, True), "speed": {}}
+    result = {"sets": gross_error.figures({"made": MADE}, True), "simulated": {}, "speed": {}}
     for row in result["sets"].values():
         for kind in row["kinds"].values():
             for beside in kind["rates"].values():
