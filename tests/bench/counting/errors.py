@@ -82,7 +82,7 @@ def kinds(sequences: Iterable[Sequence]) -> dict[str, list[Sequence]]:
         "all": every,
         "fixed": [s for s in every if not s.moving],
         "moving": [s for s in every if s.moving],
-        "first": [s for s in every if not s.added],
-        "added": [s for s in every if s.added],
     }
+    if 0 < sum(s.added for s in every) < len(every):
+        parts |= {"first": [s for s in every if not s.added], "added": [s for s in every if s.added]}
     return {kind: found for kind, found in parts.items() if found}
