@@ -7,6 +7,7 @@ is left out and told (`absent`), so that the table outlives what it chooses betw
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,7 @@ DEFAULT = "default"
 CODE = ("pipelines/track", "pipelines/count", "pipelines/geometry.py", "pipelines/evaluate/crossings.py")
 BENCH = ("tests/bench/counting/ours.py", "tests/bench/counting/data.py")
 OFF = "off"
+MAX_NAME = 100
 
 
 def _no(*_: object) -> bool:
@@ -150,8 +152,9 @@ def errors(variant: Variant, sequences: Iterable[Sequence], steps: tuple[int, ..
 
 
 def _values(variant: Variant) -> str:
-    """The name of a variant's file."""
-    return " ".join(f"{name}={label}" for name, label in sorted(variant.labels)) or DEFAULT
+    """The name of a variant's file; a long one as a digest, since file systems end at 255 bytes."""
+    name = " ".join(f"{name}={label}" for name, label in sorted(variant.labels)) or DEFAULT
+    return name if len(name) <= MAX_NAME else hashlib.sha256(name.encode()).hexdigest()
 
 
 def _owner(place: str) -> tuple[Any, str]:

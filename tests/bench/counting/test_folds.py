@@ -94,6 +94,13 @@ def test_errors_of_a_variant_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choices.errors(OTHER, made, STEPS) == first
 
 
+def test_all_choices_that_differ_from_the_default_together_can_be_kept(tmp_path: Path) -> None:
+    every = Variant(tuple((c.name, c.others()[0]) for c in choices.CHOICES if c.exists() and c.others()))
+    assert len(str(every)) > 255
+    assert choices.errors(every, [sequence(walk(), name="walk")], (1,))["walk"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_all_choices_at_once_are_run_on_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folds, "_sequences", lambda *_: SEQUENCES)
     result = folds.run(only="band,lost_s")
