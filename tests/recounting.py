@@ -21,7 +21,7 @@ from streamer.errors import SourceEnded
 from streamer.events import cloudevents
 from streamer.ipc.messages import EventRecord
 from streamer.sources.base import create_source
-from tests.bench.counting_data import Sequence
+from tests.bench.counting.data import Sequence
 
 WITHIN_S = 0.25
 WIDTH = 640

@@ -21,7 +21,7 @@ from pipelines.evaluate.tracking import FrameBoxes, tracking_score
 from pipelines.track import create_tracker
 from pipelines.track.global_motion import CameraMotion, small_grey
 from pipelines.values import Detections, Image, Labels, Stamp
-from tests.bench.counting_data import Sequence, corpus, load
+from tests.bench.counting.data import Sequence, corpus, load
 from tests.bench.registry import Unavailable
 
 NAME = "camera_motion"

@@ -1,7 +1,7 @@
 """What the two scores of the default detector's card do to its counts: detected once, counted often.
 
 Clips with known counts, and PETS09-S2L1 with its true crossings (misses and false counts of a vertical and a
-horizontal line through the middle, by the rule of counting_data.py).
+horizontal line through the middle, by the rule of counting/data.py).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from pipelines.registry import PACKAGED_MODEL, create_detector
 from pipelines.rules import LineSpec
 from pipelines.train.detector.counts import CLIPS
 from pipelines.values import Detections, Event, Frame, Stamp
-from tests.bench import counting_data
 from tests.bench import detection_data as data
+from tests.bench.counting import data as counting_data
 from tests.bench.registry import Unavailable
 
 NAME = "default-counts"

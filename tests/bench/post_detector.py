@@ -25,7 +25,7 @@ from pipelines.detect.model import Postprocessor
 from pipelines.registry import create_detector
 from pipelines.track import create_tracker
 from pipelines.values import Detections, Labels, Stamp
-from tests.bench.counting_data import corpus, load
+from tests.bench.counting.data import corpus, load
 from tests.bench.registry import Unavailable
 from tests.recounting import of_clip, of_sequence
 

@@ -1,4 +1,4 @@
-"""Finding the benches: a module of this folder with a literal NAME is one."""
+"""Finding the benches: a module of this folder, or of a package in it, with a literal NAME is one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Bench:
 def find() -> dict[str, Bench]:
     """All benches by name. Raises ValueError when two have the same one or one lacks its DESCRIPTION."""
     found: dict[str, Bench] = {}
-    for path in sorted(FOLDER.glob("*.py")):
+    for path in sorted([*FOLDER.glob("*.py"), *FOLDER.glob("*/*.py")]):
         constants = _literals(path)
         name = constants.get("NAME")
         if name is None:
@@ -45,8 +45,12 @@ def find() -> dict[str, Bench]:
             raise ValueError(f"{path.name}: a bench needs a literal DESCRIPTION")
         if name in found:
             raise ValueError(f"{path.name}: {found[name].module} has the name {name!r} already")
-        found[name] = Bench(name, constants["DESCRIPTION"], f"tests.bench.{path.stem}")
+        found[name] = Bench(name, constants["DESCRIPTION"], _module(path))
     return found
+
+
+def _module(path: Path) -> str:
+    return ".".join(("tests", "bench", *path.relative_to(FOLDER).with_suffix("").parts))
 
 
 def what_is_missing(error: ModuleNotFoundError) -> str | None:

@@ -18,7 +18,7 @@ from pipelines.camera_rules import CameraRules
 from pipelines.registry import create_detector
 from pipelines.rules import LineSpec
 from pipelines.values import Labels
-from tests.bench import counting_data
+from tests.bench.counting import data as counting_data
 from tests.bench.default_counts import ClipDetections, events, look
 from tests.standing import ALONG, BACK, ON, Standing, View, counted, gross_error
 

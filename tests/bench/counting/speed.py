@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from pipelines.track import create_tracker
 from pipelines.values import Detections, Labels, Stamp
-from tests.bench import counting_peers as peers
+from tests.bench.counting import peers
 
 OBJECTS = (20, 100)
 FRAMES, FPS = 300, 25.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.bench import counting_causes as causes
-from tests.bench.counting import line_events
-from tests.bench.counting_data import Sequence
+from tests.bench.counting import causes
+from tests.bench.counting.data import Sequence
+from tests.bench.counting.ours import line_events
 
 FRAMES, CROSSES = 60, 30  # the walk is at the middle at this frame
 
