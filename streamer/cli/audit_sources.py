@@ -68,7 +68,7 @@ def _check_shape(config: Config, camera: CameraConfig, clip: str, width: int, he
     shapes = width / height, int(status["width"]) / int(status["height"])
     if abs(math.log(shapes[0] / shapes[1])) > MAX_ASPECT_DIFFERENCE:
         raise ConfigError(
-            f"{clip}: is {width}x{height}, camera {camera.name} {status['width']}x{status['height']}: its lines "
+            f"{clip}: is {width}x{height}, camera {camera.name} {status['width']}x{status['height']}: lines "
             "would lie elsewhere: give a recording of this camera"
         )
 
@@ -92,7 +92,7 @@ def live_audit(config: Config, camera: CameraConfig, bucket_s: float | None, see
     path = ledger_path(config)
     live = LiveAudit(camera.name, rules.lines, take, lambda: LedgerReader(path), bucket_s=bucket_s, seed=seed)
     click.echo(
-        f"watching {camera.name}: questions come every {live.bucket_s:g} s or so; or audit a recording: --clip",
+        f"watching {camera.name}: a question comes about every {live.bucket_s:g} s; --clip takes a recording",
         err=True,
     )
     return live

@@ -25,7 +25,6 @@ from streamer.clips.audit.estimate import Estimate
 from streamer.clips.audit.moments import Bucket, CountedCrossing, Way, crossing_of, size_of, ways_of
 from streamer.clips.audit.pictures import (
     AROUND_S,
-    EVERY_S,
     Moment,
     TrackPath,
     decoded,
@@ -38,6 +37,7 @@ from streamer.errors import ConfigError, StreamerError
 from streamer.ledger import LedgerReader
 
 DEFAULT_BUCKET_S = 10.0
+LIVE_EVERY_S = 0.4  # between pictures: each is one more that the daemon encodes
 SETTLE_S = 4.0  # after a bucket: a crossing is told when it is decided, some seconds after it was
 MAX_EVENTS = 5000  # crossings of one bucket that are looked at
 NS_PER_S = 1_000_000_000
@@ -161,7 +161,7 @@ class LiveAudit:
         start_s, shots = time.time(), []
         while (now_s := time.time()) < start_s + self.bucket_s and not self._ended.is_set():
             shots.append((time.time(), self._take()))
-            self._ended.wait(max(0.0, now_s + EVERY_S - time.time()))
+            self._ended.wait(max(0.0, now_s + LIVE_EVERY_S - time.time()))
         return start_s, shots
 
     def _judge(self, reader: LedgerReader, start_s: float, shots: list[Shot]) -> None:
@@ -184,7 +184,7 @@ class LiveAudit:
 
     def _doubt(self, crossing: CountedCrossing, shots: list[Shot]) -> None:
         if self._batch.crossing is None or crossing.doubt > self._batch.crossing[0].doubt:
-            low, high = crossing.time_s + AROUND_S[0] - EVERY_S, crossing.time_s + AROUND_S[-1] + EVERY_S
+            low, high = crossing.time_s + AROUND_S[0], crossing.time_s + AROUND_S[-1]
             self._batch.crossing = crossing, [shot for shot in shots if low <= shot[0] <= high]
 
 

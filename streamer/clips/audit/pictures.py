@@ -20,14 +20,16 @@ from streamer.errors import StorageError
 Array = npt.NDArray[np.float64]
 Box = tuple[float, float, float, float]
 AROUND_S = (-1.2, -0.8, -0.4, 0.0, 0.4, 0.8, 1.2)  # the frames of a crossing
-EVERY_S = 0.5  # between those of a bucket: who walks is on few of them at the line
+EVERY_S = 0.25  # between those of a bucket: what drives is on few of them at the line
 TRAIL_S = 2.0
 MARGIN = 0.15  # of the picture around the line
 MIN_SIDE = 0.4  # of the picture: what is around a short line tells where it is
 WIDTH = 1280  # of the frame that is cut
 QUALITY = 85
 ASKED = (80, 240, 240)  # B, G, R
-MAX_COLUMNS, MAX_ROWS = 4, 4  # of a contact sheet
+MAX_COLUMNS, MAX_ROWS = 6, 8  # of a contact sheet
+MAX_SHEET = 3200  # pixels of its longer side
+GAP = 3  # pixels between its pictures
 
 
 class Moment(NamedTuple):
@@ -84,7 +86,7 @@ def draw_frame(
         _mark(image, question, shown=asked in paths)
     cut = _cut(image, _region(line, question))
     since_s = time_s - (question.time_s if isinstance(question, CountedCrossing) else question.start_s)
-    drawing.write(cut, f"{since_s:+.1f} s", (6, cut.shape[0] - 8), drawing.PAPER)
+    drawing.write(cut, f"{round(since_s, 1) + 0.0:+.1f} s", (6, cut.shape[0] - 8), drawing.PAPER)
     return _jpeg(cut)
 
 
@@ -145,19 +147,24 @@ def decoded(jpeg: bytes) -> Image:
 
 
 def contact_sheet(jpegs: Sequence[bytes], question: Question) -> Image:
-    """Up to 16 frames on one sheet, in order of rows."""
+    """Up to 48 frames on one sheet, in order of rows."""
     most = MAX_COLUMNS * MAX_ROWS
     chosen = sorted({round(i) for i in np.linspace(0, len(jpegs) - 1, min(most, len(jpegs)))})
-    frames = [decoded(jpegs[i]) for i in chosen]
-    columns = min(MAX_COLUMNS, len(frames) if isinstance(question, Bucket) else 3)
+    frames = [_framed(decoded(jpegs[i])) for i in chosen]
+    columns = min(MAX_COLUMNS, len(frames) if isinstance(question, Bucket) else 4)
     blank = np.zeros_like(frames[0])
     frames += [blank] * (-len(frames) % columns)
     rows = [np.hstack(frames[i : i + columns]) for i in range(0, len(frames), columns)]
     return np.asarray(_fitted(np.vstack(rows)), np.uint8)
 
 
+def _framed(image: Image) -> Image:
+    edges = (GAP, GAP, GAP, GAP)
+    return np.asarray(cv2.copyMakeBorder(image, *edges, cv2.BORDER_CONSTANT, value=(0, 0, 0)), np.uint8)
+
+
 def _fitted(sheet: Image) -> Image:
-    share = min(1.0, 2400 / max(sheet.shape[:2]))
+    share = min(1.0, MAX_SHEET / max(sheet.shape[:2]))
     if share == 1.0:
         return sheet
     size = (round(sheet.shape[1] * share), round(sheet.shape[0] * share))
