@@ -23,6 +23,7 @@ AROUND_S = (-1.2, -0.8, -0.4, 0.0, 0.4, 0.8, 1.2)  # the frames of a crossing
 EVERY_S = 0.25  # between those of a bucket: what drives is on few of them at the line
 TRAIL_S = 2.0
 MARGIN = 0.15  # of the picture around the line
+ARROW = 0.08  # of the picture's shorter side: half the length of the arrow
 MIN_SIDE = 0.4  # of the picture: what is around a short line tells where it is
 WIDTH = 1280  # of the frame that is cut
 QUALITY = 85
@@ -82,6 +83,7 @@ def draw_frame(
         if box is not None:
             _track(image, box, path.trail(time_s), ASKED if track_id == asked else drawing.OTHER_GROUP)
     drawing.draw_line(image, line)
+    _arrow(image, line, question)
     if isinstance(question, CountedCrossing):
         _mark(image, question, shown=asked in paths)
     cut = _cut(image, _region(line, question))
@@ -98,6 +100,20 @@ def _track(image: Image, box: Array, trail: Sequence[tuple[float, float]], colou
     if len(trail) > 1:
         points = np.round(np.array(trail) * size).astype(np.int32)
         cv2.polylines(image, [points], False, colour, thick, cv2.LINE_AA)
+
+
+def _arrow(image: Image, line: LineSpec, question: Question) -> None:
+    """The direction that is asked about, over the line's first third: a terminal shows no letters."""
+    size = np.array([image.shape[1], image.shape[0]])
+    first, second = np.array(line.points[:2]) * size
+    along = (second - first) / max(float(np.linalg.norm(second - first)), 1e-9)
+    # walking along (dx, dy) with y pointing down, the right hand is (-dy, dx)
+    right = np.array([-along[1], along[0]]) * (1 if question.way.direction == line.left_to_right else -1)
+    reach = ARROW * min(image.shape[:2])
+    start, tip = (np.round(first + (second - first) / 3 + right * reach * at).astype(int) for at in (-1, 1))
+    thick = max(2, image.shape[0] // 120)
+    for colour, stroke in ((drawing.INK, thick + 3), (ASKED, thick)):
+        cv2.arrowedLine(image, start.tolist(), tip.tolist(), colour, stroke, cv2.LINE_AA, tipLength=0.4)
 
 
 def _mark(image: Image, crossing: CountedCrossing, shown: bool) -> None:
