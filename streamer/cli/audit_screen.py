@@ -33,6 +33,7 @@ PAUSE_S = 0.9  # the last one, before it begins again
 ENTER, BACKSPACES, INTERRUPT, END_OF_INPUT = ("\r", "\n"), ("\b", "\x7f"), "\x03", "\x04"
 TITLE = "streamer audit"
 NUMBER = re.compile(r"[0-9]{1,4}")
+ESCAPE = re.compile(r"\x1b(?:\[[0-9;]*[A-Za-z~]|O.)?")  # arrow and function keys
 ROWS_OF_TEXT = 3
 WINDOW_TIMEOUT_S = 10.0
 
@@ -175,7 +176,7 @@ def _keys_at_once() -> Iterator[None]:
     handle = sys.stdin.fileno()
     before = termios.tcgetattr(handle)
     try:
-        tty.setcbreak(handle)
+        tty.setcbreak(handle, termios.TCSADRAIN)  # what was typed ahead is kept
         yield
     finally:
         termios.tcsetattr(handle, termios.TCSADRAIN, before)
@@ -190,7 +191,7 @@ def _pressed(wait_s: float) -> list[str]:
     raw = os.read(handle, 64)
     if not raw:
         return [END_OF_INPUT]
-    return [] if raw.startswith(b"\x1b") else list(raw.decode("utf-8", "ignore"))
+    return list(ESCAPE.sub("", raw.decode("utf-8", "ignore")))
 
 
 def half_blocks(image: Image, columns: int, rows: int) -> Segments:
