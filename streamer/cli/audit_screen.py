@@ -121,6 +121,7 @@ class WindowScreen:
     def ask(self, text: str, jpegs: Sequence[bytes], keys: str, numbers: bool) -> str:
         click.echo(text, err=True)
         line = Line(keys, numbers)
+        cv2.namedWindow(TITLE, cv2.WINDOW_AUTOSIZE)  # also for a question without pictures
         for jpeg, pause_s in _endless(jpegs):
             if jpeg is not None:
                 cv2.imshow(TITLE, _large(decoded(jpeg)))
