@@ -36,6 +36,7 @@ COMMANDS = {
     "explain": Entry("streamer.cli.explain:explain", "Tell why an event was made, and what nearly happened."),
     "why": Entry("streamer.cli.explain:explain", "The older name of explain."),
     "recount": Entry("streamer.cli.recount:recount", "Count a line drawn today in the tracks of the past."),
+    "audit": Entry("streamer.cli.audit:audit", "Ask a person about some moments: how wrong the counts are."),
     "analyze": Entry("streamer.cli.analyze:analyze", "Count in a clip, without a daemon."),
     "evaluate": Entry("streamer.cli.evaluate:evaluate", "Hold the counts of a clip against the truth."),
     "model": Entry("streamer.cli.model:model", "List, add and verify models."),
