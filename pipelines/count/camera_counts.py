@@ -6,6 +6,7 @@ they tell of beside the frame at which they were decided.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import astuple
 from typing import Any
 
@@ -14,6 +15,8 @@ from pipelines.camera_rules import CameraRules
 from pipelines.count import event_data
 from pipelines.count.anchor_selection import AnchorSelection
 from pipelines.count.box_smoothing import BoxSmoother, SmoothedBoxes
+from pipelines.count.confidence import shipped
+from pipelines.count.crossing_signs import CrossingSigns, crossing_signs
 from pipelines.count.line import LineCounter
 from pipelines.count.trajectory_recorder import RecordedTrajectory, TrajectoryRecorder
 from pipelines.count.zone import ZoneChange, ZoneCounter
@@ -31,11 +34,18 @@ class RuleError(ValueError):
 class CameraCounts:
     """The lines, zones and analytics of one camera. `update` is called once a frame, in order of media time.
 
+    `confidence` says of a crossing's signs how likely it is right; without it, the package's own model does.
     Raises RuleError for a class the model does not have.
     """
 
-    def __init__(self, rules: CameraRules, labels: Labels) -> None:
+    def __init__(
+        self,
+        rules: CameraRules,
+        labels: Labels,
+        confidence: Callable[[CrossingSigns], float] | None = None,
+    ) -> None:
         self.labels = labels
+        self._confidence = confidence or shipped()[0].confidence
         self._lines: dict[str, LineCounter] = {}
         self._zones: dict[str, ZoneCounter] = {}
         self._occupancy: dict[str, dict[int, int]] = {}
@@ -196,6 +206,7 @@ class CameraCounts:
                     class_id=int(table.class_ids[crossing.row]),
                     score=float(table.scores[crossing.row]),
                     crossed_ns=self._ns(crossing.time_s),
+                    confidence=self._confidence(crossing_signs(crossing, table)),
                 )
             )
         return events

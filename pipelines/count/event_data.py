@@ -27,6 +27,7 @@ def line_crossed(
     class_id: int,
     score: float,
     crossed_ns: int,
+    confidence: float,
 ) -> Event:
     """`crossed_*_ns` are the crossing's own time, interpolated; the event's stamp is when it was decided."""
     right = crossing.side > 0
@@ -41,6 +42,7 @@ def line_crossed(
         "score": round(score, 4),
         "margin": round(crossing.margin, 3),
         "evidence": round(crossing.evidence, 3),
+        "confidence": confidence,
         "crossed_media_ns": crossed_ns,
         "crossed_captured_ns": stamp.captured_ns - (stamp.media_ns - crossed_ns),
         "rule_rev": spec.rev,

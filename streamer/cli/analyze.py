@@ -37,6 +37,7 @@ from streamer.cli.clip_arguments import (
     say_which,
     warn_low_confidence_missing,
 )
+from streamer.cli.count_intervals import sure_count
 from streamer.cli.event_summary import one_line
 from streamer.cli.output_paths import check_outputs
 from streamer.cli.rules import DEFAULT_DIRECTIONS
@@ -47,6 +48,8 @@ from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
 from streamer.sources.base import create_source
 from streamer.sources.urls import is_generated
+
+SIDES = ("left_to_right", "right_to_left")
 
 
 @click.command("analyze")
@@ -256,6 +259,10 @@ def _as_dict(result: Analysis) -> dict[str, Any]:
                 "left_to_right": line.left_to_right,
                 "right_to_left": line.right_to_left,
                 "by_class": line.by_class,
+                "intervals": {
+                    side: list(sure_count(confidences).interval or ())
+                    for side, confidences in line.confidences.items()
+                },
             }
             for name, line in result.lines.items()
         },
@@ -291,7 +298,7 @@ def _lines(result: Analysis) -> Table:
         for kind, sides in sorted(line.by_class.items()):
             counted = (sides["left_to_right"], sides["right_to_left"])
             table.add_row(name, kind, *(f"{n}{way}" for n, way in zip(counted, names, strict=True)))
-        both = (line.left_to_right, line.right_to_left)
+        both = (sure_count(line.confidences.get(side, ())) for side in SIDES)
         cells = (f"{n}{way}" for n, way in zip(both, names, strict=True))
         table.add_row(name, "all", *cells, style="bold")
     return table

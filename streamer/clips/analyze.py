@@ -51,8 +51,10 @@ class LineCount:
     left_to_right: int = 0
     right_to_left: int = 0
     by_class: dict[str, dict[str, int]] = field(default_factory=dict)
+    confidences: dict[str, list[float]] = field(default_factory=dict)  # by side
 
-    def add(self, side: str, name: str) -> None:
+    def add(self, side: str, name: str, confidence: float) -> None:
+        self.confidences.setdefault(side, []).append(confidence)
         kinds = self.by_class.setdefault(name, {"left_to_right": 0, "right_to_left": 0})
         kinds[side] += 1
         if side == "left_to_right":
@@ -96,7 +98,7 @@ class Analysis:
     def count(self, event: Event) -> None:
         data = event.data
         if event.type == LINE_CROSSED:
-            self.lines[event.subject].add(data["side"], data["class"])
+            self.lines[event.subject].add(data["side"], data["class"], data["confidence"])
         elif event.type == ZONE_ENTERED:
             zone = self.zones[event.subject]
             zone.entered += 1

@@ -15,6 +15,8 @@ from streamer.events import cloudevents
 from streamer.ipc.messages import EventRecord
 from streamer.ledger.retention import NS_PER_MINUTE
 
+CONFIDENCE = "confidence"  # of a crossing, in the data of its event
+
 log = logging.getLogger(__name__)
 
 
@@ -48,7 +50,10 @@ class Entries:
         value = None
         if key is not None:
             # A line is crossed a little before that is decided.
-            value = self._count(camera, key, record.data.get("crossed_captured_ns", record.captured_ns))
+            counted_ns = record.data.get("crossed_captured_ns", record.captured_ns)
+            value = self._count(camera, key, counted_ns)
+            if CONFIDENCE in record.data:
+                self._tally(camera, key, counted_ns, float(record.data[CONFIDENCE]))
         self._db.execute(
             "INSERT INTO events (camera, seq, lineage, type, captured_ns, total_key, total_value, body)"
             " VALUES (?,?,?,?,?,?,?,?)",
@@ -94,6 +99,21 @@ class Entries:
             (camera.id, key),
         ).fetchall()
         return int(row[0][0])
+
+    def _tally(self, camera: CameraRow, key: str, captured_ns: int, confidence: float) -> None:
+        """Whole numbers: a sum of them is the same in any order."""
+        thousandths = round(1000 * confidence)
+        self._db.execute(
+            "INSERT INTO tallies VALUES (?,?,?,1,?,?) ON CONFLICT DO UPDATE SET crossings=crossings+1,"
+            " right_sum=right_sum+excluded.right_sum, doubt_sum=doubt_sum+excluded.doubt_sum",
+            (
+                camera.id,
+                captured_ns // NS_PER_MINUTE,
+                key,
+                thousandths,
+                thousandths * (1000 - thousandths),
+            ),
+        )
 
     def _close_bucket(self, camera: CameraRow, record: EventRecord) -> None:
         end_ns = int(record.data.get("end_ns", record.captured_ns))

@@ -88,6 +88,15 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     {cursors.UPGRADE}
     """,
+    """
+    CREATE TABLE tallies (                         -- of the rollups' crossings that have a confidence
+        camera INTEGER NOT NULL, minute INTEGER NOT NULL, key TEXT NOT NULL,
+        crossings INTEGER NOT NULL,
+        right_sum INTEGER NOT NULL,                -- sum of the confidences, in thousandths,
+        doubt_sum INTEGER NOT NULL,                -- and of each times its rest to 1, in millionths
+        PRIMARY KEY (camera, minute, key)
+    ) WITHOUT ROWID;
+    """,
 )
 # What a step needs beside its statements, by the version that it leads to. Tables keep their columns, so that
 # the rows of a damaged file of any version fit (recovery.py).

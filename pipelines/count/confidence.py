@@ -1,0 +1,144 @@
+"""How sure a count is: the probability that a crossing is right, and an interval of the true count.
+
+The probability is a logistic regression on a crossing's signs (crossing_signs.py). The interval rests on sums
+of it that can be kept and added up (Tally). Of a scene with n crossings of the mean confidence q the true
+count is taken as log-normal about n times a factor: both the factor, which stands for what nobody saw, and
+the scene's own error follow q. The scene's error is the same in all its hours, so that it does not shrink
+where they are added up; between scenes it is independent. Over-dispersion and both ends of the interval were
+fitted on scenes that were kept out (`python -m tests.bench counting-confidence`, which also writes the file).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipelines.count.crossing_signs import CrossingSigns
+
+COEFFICIENTS = Path(__file__).with_name("confidence.json")
+DIGITS = 3  # of a confidence in an event: what is added up is what was told
+MIN_CONFIDENCE, MAX_CONFIDENCE = 0.01, 0.99
+HALF = 0.5  # added to counts before their logarithm is taken (Haldane, 1956): 0 has one too
+
+# The range within which each sign is believed, and whether its logarithm is taken.
+RANGES = {
+    "evidence": (0.1, 3.0, True),
+    "margin": (0.5, 10.0, True),
+    "seen": (0.0, 1.0, False),
+    "gap_s": (0.02, 2.0, True),
+    "age_s": (0.05, 10.0, True),
+    "height": (0.02, 1.0, True),
+    "cut": (0.0, 1.0, False),
+    "jitter": (0.003, 0.2, True),
+    "covered": (0.0, 1.0, False),
+    "near": (0.0, 6.0, False),
+}
+assert tuple(RANGES) == tuple(field.name for field in fields(CrossingSigns))
+
+
+def sign_values(signs: CrossingSigns) -> list[float]:
+    """The signs as the regression takes them; not a number where one is not known."""
+    return [
+        math.nan if value is None else _scaled(float(value), *RANGES[name])
+        for name, value in zip(RANGES, astuple(signs), strict=True)
+    ]
+
+
+def _scaled(value: float, low: float, high: float, logarithm: bool) -> float:
+    value = min(max(value, low), high)
+    return math.log(value) if logarithm else value
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidenceModel:
+    """The logistic regression: of each sign its usual value, its spread and the weight of one spread."""
+
+    intercept: float
+    signs: Mapping[str, tuple[float, float, float]]
+
+    def confidence(self, signs: CrossingSigns) -> float:
+        """The probability that a crossing is right. A sign that is not known is taken as usual."""
+        return self.of_values(sign_values(signs))
+
+    def of_values(self, values: Iterable[float]) -> float:
+        """The same, of what sign_values() says."""
+        logit = self.intercept
+        for name, value in zip(RANGES, values, strict=True):
+            if name in self.signs and not math.isnan(value):
+                mean, spread, weight = self.signs[name]
+                logit += weight * (value - mean) / spread
+        share = 1 / (1 + math.exp(-min(max(logit, -30.0), 30.0)))
+        return round(min(max(share, MIN_CONFIDENCE), MAX_CONFIDENCE), DIGITS)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What is kept of crossings in order to tell their interval: how many, the sum of their confidences,
+    and that of confidence times its rest. Tallies of one scene add up."""
+
+    crossings: int = 0
+    right: float = 0.0
+    doubt: float = 0.0
+
+    def __add__(self, other: Tally) -> Tally:
+        right, doubt = self.right + other.right, self.doubt + other.doubt
+        return Tally(self.crossings + other.crossings, right, doubt)
+
+    @classmethod
+    def of(cls, confidences: Iterable[float]) -> Tally:
+        each = list(confidences)
+        return cls(len(each), sum(each), sum(p * (1 - p) for p in each))
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalModel:
+    """Of the logarithm of the true count over the count, x being the mean confidence's logit less `centre`:
+    its mean is `missed` + `missed_slope` x; its variance that of counting, `counting` / n, and that of the
+    scene, the square of exp(`scene` + `scene_slope` x). `below` and `above` are so many deviations of it."""
+
+    centre: float
+    missed: float
+    missed_slope: float
+    counting: float
+    scene: float
+    scene_slope: float
+    below: float
+    above: float
+
+    def moments(self, tally: Tally) -> tuple[float, float]:
+        """Mean and standard deviation of the logarithm of (true count + HALF) / (count + HALF)."""
+        n = tally.crossings
+        share = min(max((tally.right + HALF) / (n + HALF), MIN_CONFIDENCE), MAX_CONFIDENCE) if n else HALF
+        x = math.log(share / (1 - share)) - self.centre
+        variance = self.counting / (n + HALF) + math.exp(2 * (self.scene + self.scene_slope * x))
+        return self.missed + self.missed_slope * x, math.sqrt(variance)
+
+    def interval(self, scenes: Iterable[Tally]) -> tuple[int, int]:
+        """The least and the greatest true count, nine times in ten, of several scenes together."""
+        total = expected = variance = 0.0
+        for tally in scenes:
+            mean, deviation = self.moments(tally)
+            likely = (tally.crossings + HALF) * math.exp(mean)
+            total, expected = total + HALF, expected + likely
+            variance += (likely * deviation) ** 2
+        if not expected:
+            return 0, 0
+        spread = math.sqrt(variance) / expected
+        low, high = expected * math.exp(-self.below * spread), expected * math.exp(self.above * spread)
+        return max(round(low - total), 0), max(round(high - total), 0)
+
+
+@cache
+def shipped() -> tuple[ConfidenceModel, IntervalModel]:
+    """Those of the package."""
+    return loaded(json.loads(COEFFICIENTS.read_text(encoding="utf-8")))
+
+
+def loaded(document: Mapping[str, Any]) -> tuple[ConfidenceModel, IntervalModel]:
+    signs = {name: (row["mean"], row["spread"], row["weight"]) for name, row in document["signs"].items()}
+    return ConfidenceModel(document["intercept"], signs), IntervalModel(**document["interval"])

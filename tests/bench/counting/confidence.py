@@ -1,0 +1,189 @@
+"""How sure a count is, fitted and held out: reliability of a crossing's confidence, coverage of an interval.
+
+Each scene is a fold of its own, whatever sees it: what is said of it was fitted on all the others. With
+`-o write=true` the coefficients of all scenes together go into the package (pipelines/count/confidence.json):
+to be done again whenever the tracker or the line rule changes. `-o cache=FOLDER` keeps what was counted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.count.confidence import COEFFICIENTS, ConfidenceModel, IntervalModel
+from tests.bench.counting.confidence_buckets import Bucket, buckets_of
+from tests.bench.counting.confidence_data import Watch, watches
+from tests.bench.counting.confidence_fit import fit_confidence, fit_interval
+
+NAME = "counting_confidence"
+DESCRIPTION = "Reliability of a crossing's confidence and coverage of a count's interval, on scenes kept out"
+
+Array = npt.NDArray[np.float64]
+
+BINS = 10
+MANY = 20  # a count over it is asked how wide its interval is
+SIZES = ((1, 2), (3, 5), (6, 20), (21, 10**9))
+ABOUT = (
+    "Written by `python -m tests.bench counting_confidence -o write=true`: a ridge logistic regression of "
+    "whether a crossing is right on its standardised signs (pipelines/count/crossing_signs.py), and the "
+    "interval of a true count (pipelines/count/confidence.py)"
+)
+
+
+def run(seeds: int = 12, write: bool = False, cache: str = "") -> dict[str, Any]:
+    """Fit on public truth and so many simulated detectors. Raises Unavailable without the corpus."""
+    seen = watches(seeds, cache)
+    told, base = _held_out_confidence(seen)
+    buckets = buckets_of(seen, told)
+    ends = _held_out_intervals(buckets)
+    if write:
+        _write(seen, buckets)
+    return {
+        "crossings": {name: _reliability(seen, told, base, of) for name, of in _parts(seen).items()},
+        "buckets": {name: _coverage(buckets, ends, of) for name, of in _parts(seen).items()},
+        "by_size": {
+            f"{low} to {high}" if high < 10**9 else f"over {low - 1}": _coverage(
+                buckets, ends, lambda b, low=low, high=high: low <= b.tally.crossings <= high
+            )
+            for low, high in SIZES
+        },
+        "by_length": {
+            what: _coverage(buckets, ends, lambda b, what=what: b.what == what)
+            for what in dict.fromkeys(bucket.what for bucket in buckets)
+        },
+        "written": str(COEFFICIENTS.name) if write else "",
+    }
+
+
+def _parts(seen: Sequence[Watch]) -> dict[str, Callable[[Any], bool]]:
+    """Which watches (or buckets, of a watch) to tell of together."""
+
+    def part(kind: str | None, moving: bool | None) -> Callable[[Any], bool]:
+        def of(one: Any) -> bool:
+            watch = getattr(one, "watch", one)
+            return kind in (None, watch.kind) and moving in (None, watch.moving)
+
+        return of
+
+    parts = {"all": part(None, None)}
+    for kind in dict.fromkeys(watch.kind for watch in seen):
+        parts |= {
+            kind: part(kind, None),
+            f"{kind}, fixed": part(kind, False),
+            f"{kind}, moving": part(kind, True),
+        }
+    return parts
+
+
+# ---- a crossing
+
+
+def _held_out_confidence(seen: Sequence[Watch]) -> tuple[list[list[float]], list[float]]:
+    """Of each watch what is told of its crossings by a model of the other scenes, and a constant instead."""
+    models = {}
+    for scene in dict.fromkeys(watch.scene for watch in seen):
+        others = [watch for watch in seen if watch.scene != scene]
+        values, right = _table(others)
+        models[scene] = (fit_confidence(values, right), float(right.mean()))
+    told = [[models[w.scene][0].of_values(c.values) for c in w.counted] for w in seen]
+    return told, [models[w.scene][1] for w in seen]
+
+
+def _table(seen: Iterable[Watch]) -> tuple[Array, Array]:
+    crossings = [crossing for watch in seen for crossing in watch.counted]
+    values = np.array([crossing.values for crossing in crossings])
+    return values, np.array([float(crossing.right) for crossing in crossings])
+
+
+def _reliability(
+    seen: Sequence[Watch], told: Sequence[list[float]], base: Sequence[float], of: Callable[[Any], bool]
+) -> dict[str, Any]:
+    chosen = [(w, p, b) for w, p, b in zip(seen, told, base, strict=True) if of(w)]
+    right = np.array([float(c.right) for w, _, _ in chosen for c in w.counted])
+    sure = np.array([p for _, each, _ in chosen for p in each])
+    constant = np.array([b for w, _, b in chosen for _ in w.counted])
+    bins = np.array_split(np.argsort(sure, kind="stable"), BINS)
+    table = [[float(sure[part].mean()), float(right[part].mean()), len(part)] for part in bins]
+    return {
+        "n": len(right),
+        "right": float(right.mean()),
+        "ece": sum(n * abs(p - share) for p, share, n in table) / len(right),
+        "brier": float(((sure - right) ** 2).mean()),
+        "brier_of_constant": float(((constant - right) ** 2).mean()),
+        "table": table,
+    }
+
+
+# ---- a bucket
+
+
+def _held_out_intervals(buckets: Sequence[Bucket]) -> list[tuple[int, int]]:
+    models: dict[str, IntervalModel] = {}
+    for scene in dict.fromkeys(bucket.watch.scene for bucket in buckets):
+        models[scene] = fit_interval([(b.tally, b.true) for b in buckets if b.watch.scene != scene])
+    return [models[bucket.watch.scene].interval([bucket.tally]) for bucket in buckets]
+
+
+def _coverage(
+    buckets: Sequence[Bucket], ends: Sequence[tuple[int, int]], of: Callable[[Any], bool]
+) -> dict[str, Any]:
+    chosen = [(b, low, high) for b, (low, high) in zip(buckets, ends, strict=True) if of(b)]
+    many = [(high - low) / b.tally.crossings for b, low, high in chosen if b.tally.crossings > MANY]
+    return {
+        "n": len(chosen),
+        "covered": float(np.mean([low <= b.true <= high for b, low, high in chosen])) if chosen else None,
+        "below": float(np.mean([b.true < low for b, low, _ in chosen])) if chosen else None,
+        "above": float(np.mean([b.true > high for b, _, high in chosen])) if chosen else None,
+        "over_20": len(many),
+        "median_width": float(np.median(many)) if many else None,
+    }
+
+
+# ---- what is written
+
+
+def _write(seen: Sequence[Watch], buckets: Sequence[Bucket]) -> None:
+    confidence = fit_confidence(*_table(seen))
+    interval = fit_interval([(bucket.tally, bucket.true) for bucket in buckets])
+    COEFFICIENTS.write_text(json.dumps(_document(confidence, interval), indent=2) + "\n", encoding="utf-8")
+
+
+def _document(confidence: ConfidenceModel, interval: IntervalModel) -> dict[str, Any]:
+    signs = {
+        name: {"mean": round(mean, 4), "spread": round(spread, 4), "weight": round(weight, 4)}
+        for name, (mean, spread, weight) in confidence.signs.items()
+    }
+    return {
+        "about": ABOUT,
+        "intercept": round(confidence.intercept, 4),
+        "signs": signs,
+        "interval": {name: round(value, 4) for name, value in asdict(interval).items()},
+    }
+
+
+def render(result: dict[str, Any]) -> str:
+    lines = [
+        "confidence of a crossing, on scenes kept out: expected calibration error, Brier (of a constant)"
+    ]
+    for name, row in result["crossings"].items():
+        lines.append(
+            f"{name:<20} {row['n']:>6} crossings, {row['right']:.1%} right; ECE {row['ece']:.3f}; "
+            f"Brier {row['brier']:.4f} ({row['brier_of_constant']:.4f})"
+        )
+    lines.append("reliability of all: told, right, crossings")
+    lines += [f"  {p:.3f}  {share:.3f}  {n}" for p, share, n in result["crossings"]["all"]["table"]]
+    lines.append("interval of 90 %, in buckets of scenes kept out: covered; true below, above; width over 20")
+    for part in ("buckets", "by_size", "by_length"):
+        lines += [_row(name, row) for name, row in result[part].items() if row["n"]]
+    return "\n".join(lines)
+
+
+def _row(name: str, row: dict[str, Any]) -> str:
+    width = "" if row["median_width"] is None else f"; width {row['median_width']:.0%} (of {row['over_20']})"
+    covered = f"{row['covered']:.1%} covered; {row['below']:.1%} below, {row['above']:.1%} above"
+    return f"{name:<20} {row['n']:>6} buckets, {covered}{width}"
