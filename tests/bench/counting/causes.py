@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from pipelines.evaluate.crossings import WITHIN_S, Crossing, compare
 from pipelines.values import Event, Tracks
-from tests.bench.counting.data import Sequence, corpus, crossings_by_identity, load
-from tests.bench.counting.gross_error import SETS, Run, line_events, stamp_of, track
+from tests.bench.counting.data import PARTS, Sequence, corpus, crossings_by_identity, load
+from tests.bench.counting.ours import Run, line_events, stamp_of, track
 from tests.bench.registry import Unavailable
 
 NAME = "counting_causes"
@@ -38,11 +38,11 @@ NO_BOX, BACK, LOST = "no box of it at the line", "there and back", "seen at the 
 
 
 def run(sets: str = "", rates: bool = True) -> dict[str, Any]:
-    """The causes in all sets, or in one of them. Raises Unavailable without the corpus."""
+    """The causes in both parts of all sets, or in one set or part. Raises Unavailable without the corpus."""
     root = corpus()
     if root is None:
         raise Unavailable("the corpus is not here: set STREAMER_CORPUS to its folder")
-    chosen = [sets] if sets else list(SETS)
+    chosen = [sets] if sets else list(PARTS)
     return {"sets": {group: _group(load(group, root), rates) for group in chosen}}
 
 

@@ -22,15 +22,24 @@ from pipelines.evaluate.crossings import Crossing
 
 Array = npt.NDArray[np.float64]
 
-MOT15 = ("PETS09-S2L1", "TUD-Campus", "ETH-Bahnhof", "ADL-Rundle-6", "KITTI-17")
-MOT17 = ("MOT17-02", "MOT17-04", "MOT17-09")
-KITTI = tuple(f"{i:04d}" for i in range(11))
-HELD_OUT = {  # on these nothing was ever chosen: they tell how a setting does elsewhere
-    "MOT15 held out": ("TUD-Stadtmitte", "Venice-2", "ETH-Sunnyday"),
-    "MOT17 held out": ("MOT17-05", "MOT17-10"),
-    "KITTI held out": tuple(f"{i:04d}" for i in range(11, 16)),
+FIRST = {  # of each set, on which the first settings were chosen
+    "MOT15": ("PETS09-S2L1", "TUD-Campus", "ETH-Bahnhof", "ADL-Rundle-6", "KITTI-17"),
+    "MOT17": ("MOT17-02", "MOT17-04", "MOT17-09"),
+    "KITTI": tuple(f"{i:04d}" for i in range(11)),
 }
-NAMES = {"MOT15": MOT15, "MOT17": MOT17, "KITTI": KITTI, **HELD_OUT}
+ADDED = {  # and those that came later, kept aside until 2026-11-29
+    "MOT15": ("TUD-Stadtmitte", "Venice-2", "ETH-Sunnyday"),
+    "MOT17": ("MOT17-05", "MOT17-10"),
+    "KITTI": tuple(f"{i:04d}" for i in range(11, 16)),
+}
+GROUPS = tuple(FIRST)
+NAMES = {  # "MOT15" is the whole set, "MOT15 first" and "MOT15 added" are its parts
+    **{group: FIRST[group] + ADDED[group] for group in GROUPS},
+    **{f"{group} first": FIRST[group] for group in GROUPS},
+    **{f"{group} added": ADDED[group] for group in GROUPS},
+}
+PARTS = tuple(f"{group} {part}" for part in ("first", "added") for group in GROUPS)
+MOVING = {"ETH-Bahnhof", "ETH-Sunnyday", "MOT17-05", "MOT17-10", *FIRST["KITTI"], *ADDED["KITTI"]}
 KITTI_VEHICLES = ("Car", "Van", "Truck")
 KITTI_SIZE = (1242, 375)
 KITTI_FPS = 10.0
@@ -43,6 +52,7 @@ RUN = 2  # observations in a row that make a side
 class Sequence:
     """One sequence in pixels. Tables have one row a box, sorted by frame.
 
+    `moving` where the camera does, `added` where the sequence came later (ADDED).
     truth: (N, 6) frame, id, x1, y1, x2, y2; detections: (M, 6) frame, x1, y1, x2, y2, score in [0, 1].
     Frames count from `first_frame` to `last_frame`.
     """
@@ -56,6 +66,13 @@ class Sequence:
     last_frame: int
     truth: Array
     detections: Array
+    moving: bool = False
+    added: bool = False
+
+    @property
+    def source(self) -> str:
+        """The name of the sequence that it is made from, its own where it is from none."""
+        return self.name.partition(" ")[0]
 
     def frames(self, step: int = 1) -> Iterator[tuple[int, Array]]:
         """Each `step`-th frame number and its detections (K, 5) x1, y1, x2, y2, score."""
@@ -75,7 +92,7 @@ def corpus() -> Path | None:
 
 
 def load(group: str, root: Path) -> list[Sequence]:
-    """All sequences of a group of `NAMES`."""
+    """All sequences of a set or of a part of it (`NAMES`)."""
     kind, names = group.split()[0], NAMES[group]
     if kind == "KITTI":
         return [_load_kitti(name, root / "mot" / "kitti_tracking") for name in names]
@@ -103,6 +120,8 @@ def _load_mot(group: str, name: str, folder: Path) -> Sequence:
         last_frame=int(about["seqLength"]),
         truth=_sorted(np.column_stack([truth[wanted, 0], truth[wanted, 1], _corners(truth[wanted, 2:6])])),
         detections=_sorted(np.column_stack([found[:, 0], _corners(found[:, 2:6]), found[:, 6]])),
+        moving=name in MOVING,
+        added=name in ADDED[group],
     )
 
 
@@ -125,6 +144,8 @@ def _load_kitti(name: str, folder: Path) -> Sequence:
         last_frame=max(last, int(found[:, 0].max())),
         truth=_sorted(truth),
         detections=_sorted(np.column_stack([found[:, 0], found[:, 2:6], scores])),
+        moving=name in MOVING,
+        added=name in ADDED["KITTI"],
     )
 
 

@@ -1,7 +1,8 @@
 """Counting on public tracking truth: gross error, tracking scores and speed, ours beside the peers'.
 
-The truth and its lines: data.py. One setting for all sets. A few counts are within noise: the
-difference to the best peer comes with a 95 % interval of the paired bootstrap over sequences and lines.
+The truth and its lines: data.py. One setting for all sets, at every frame, every second and every fourth;
+fixed and moving cameras apart, and the first sequences apart from those added later. Every difference to a
+peer comes with its 95 % interval of the paired bootstrap over sequences and lines: a few counts are noise.
 """
 
 from __future__ import annotations
@@ -10,25 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.camera_rules import CameraRules
-from pipelines.count import CameraCounts
-from pipelines.evaluate.crossings import Crossing, bootstrap_sum, compare
-from pipelines.evaluate.tracking import FrameBoxes, tracking_score
-from pipelines.events import LINE_CROSSED
-from pipelines.rules import LineSpec
-from pipelines.track import create_tracker
-from pipelines.values import Detections, Event, Labels, Stamp, Tracks
-from tests.bench.counting import peers
-from tests.bench.counting.data import (
-    HELD_OUT,
-    HORIZONTAL_AT,
-    VERTICAL_AT,
-    Sequence,
-    corpus,
-    load,
-    run_crossings,
-    true_crossings,
-)
+from pipelines.evaluate.tracking import tracking_score
+from tests.bench.counting import ours, peers, recipes
+from tests.bench.counting.data import GROUPS, Sequence, corpus, load, true_crossings
+from tests.bench.counting.drawn import GROUP, draw
+from tests.bench.counting.errors import STEPS, Units, difference, kinds, of_lines, of_sequences, units
+from tests.bench.counting.scoring import boxes
+from tests.bench.counting.simulated import simulate
 from tests.bench.counting.speed import OBJECTS, speed
 from tests.bench.counting.speed import render as render_speed
 from tests.bench.registry import Unavailable
@@ -36,40 +25,21 @@ from tests.bench.registry import Unavailable
 NAME = "counting"
 DESCRIPTION = "Gross counting error, HOTA and IDF1 on public truth, and association speed, beside the peers"
 
-SETS: dict[str, int | None] = {
-    "MOT15": 65,  # and the gross error to reach
-    "MOT17": 10,
-    "KITTI": 85,
-    **dict.fromkeys(HELD_OUT),
-}
-LABELS = Labels(("object",), ("person",))
-LINES = CameraRules(
-    lines=(
-        LineSpec(
-            name="v",
-            points=((VERTICAL_AT, 0), (VERTICAL_AT, 1)),
-            left_to_right="lesser",  # as seen walking down the picture: to the viewer's left
-            right_to_left="greater",
-            anchor="foot",
-        ),
-        LineSpec(
-            name="h",
-            points=((0, HORIZONTAL_AT), (1, HORIZONTAL_AT)),
-            left_to_right="greater",
-            right_to_left="lesser",
-            anchor="foot",
-        ),
-    )
-)
-
 TURN_BACK = 0.08  # of the box: truth holds crossings that turn back so near, and the rule has to leave out
-Run = list[tuple[int, Stamp, Tracks]]
+ALL = "all sets"
+Rates = dict[int, Units]
 
 
 def run(
-    peers_too: bool = True, slow_rates: bool = True, sets: bool = True, rounds: int = 7
+    peers_too: bool = True,
+    slow_rates: bool = True,
+    sets: bool = True,
+    rounds: int = 7,
+    detectors: int = 0,
+    scenes: int = 0,
 ) -> dict[str, Any]:
-    """All figures; without `sets` the speed alone, over so many `rounds`.
+    """All figures; without `sets` the speed alone, over so many `rounds`, and without these no speed. Besides
+    on so many simulated detectors of each sequence, and on so many drawn scenes.
 
     Raises Unavailable without the corpus or `trackeval`.
     """
@@ -81,187 +51,160 @@ def run(
     except ImportError as error:
         raise Unavailable("trackeval is not installed: pip install '.[evaluate]'") from error
     with_peers = peers_too and peers.installed()
-    result: dict[str, Any] = {"sets": {}, "peers": with_peers}
-    for group, goal in SETS.items() if sets else ():
-        result["sets"][group] = _group(load(group, root), goal, with_peers, slow_rates)
-    result["speed"] = {str(n): speed(n, with_peers, rounds) for n in OBJECTS}
+    result: dict[str, Any] = {"sets": {}, "simulated": {}, "peers": with_peers}
+    steps = STEPS if slow_rates else STEPS[:1]
+    groups = {group: load(group, root) for group in GROUPS}
+    if sets:
+        result["sets"] = figures(groups, with_peers, steps)
+    if detectors or scenes:
+        result["simulated"] = figures(_simulated(groups, detectors, scenes), with_peers, steps)
+    result["speed"] = {str(n): speed(n, with_peers, rounds) for n in OBJECTS} if rounds else {}
     return result
 
 
-def render(result: dict[str, Any]) -> str:
-    """The table of the issue with our row, then scores, rates and speed."""
-    lines = ["gross error = misses + false counts; within 1 s, in the direction"]
-    for group, row in result["sets"].items():
-        ours, goal = row["ours"], "" if row["goal"] is None else f"; goal {row['goal']}"
-        lines.append(
-            f"{group:<14} {ours['gross']:>4} of {row['true']} ({ours['missed']} missed, "
-            f"{ours['false']} false{goal}); by decision time {ours['gross_by_decision']}; "
-            f"HOTA {ours['hota']:.1f} IDF1 {ours['idf1']:.1f}; "
-            f"decided {ours['delay_p50_s']:.2f} s after the crossing (p90 {ours['delay_p90_s']:.2f})"
-        )
-        lines.append(
-            f"         without those that turn back within {TURN_BACK:.0%} of their box: "
-            f"{ours['gross_of_lasting']} of {row['lasting']}"
-        )
-        for rate, value in ours.get("rates", {}).items():
-            gross, of_lasting = value
-            lines.append(f"         at 1/{rate} of the frames: {gross}; without those {of_lasting}")
-        for name, gross in sorted(row.get("peers", {}).items(), key=lambda item: item[1]):
-            lines.append(f"         {gross:>4}  {name}")
-        if "best_peer" in row:
-            low, high = row["less_than_best_peer_95"]
-            lines.append(
-                f"         ours less best peer ({row['best_peer']}): 95 % in {low:.0f} to {high:.0f}"
-            )
-        for name, score in row.get("peer_scores", {}).items():
-            lines.append(f"         HOTA {score['hota']:.1f} IDF1 {score['idf1']:.1f}  {name}")
-    return "\n".join([*lines, *render_speed(result["speed"])])
+def _simulated(groups: dict[str, list[Sequence]], detectors: int, scenes: int) -> dict[str, list[Sequence]]:
+    found = {
+        f"{group} simulated": [simulate(s, seed) for s in sequences for seed in range(detectors)]
+        for group, sequences in groups.items()
+        if detectors
+    }
+    return found | ({GROUP: [draw(seed) for seed in range(scenes)]} if scenes else {})
 
 
-# ---- one set
+def figures(
+    groups: dict[str, list[Sequence]], with_peers: bool, steps: tuple[int, ...] = STEPS
+) -> dict[str, Any]:
+    """The figures of each set, and of all together."""
+    rows, errors = {}, {}
+    for group, sequences in groups.items():
+        rows[group], errors[group] = _ours(sequences, steps)
+    every = [s for sequences in groups.values() for s in sequences]
+    rows[ALL] = {"true": sum(row["true"] for row in rows.values())}
+    errors[ALL] = {step: _merged(errors[group][step] for group in groups) for step in steps}
+    theirs = recipes.table(every, steps) if with_peers else {}
+    for group, row in rows.items():
+        sequences = groups.get(group, every)
+        row["kinds"] = {
+            kind: _compared(part, errors[group], theirs) for kind, part in kinds(sequences).items()
+        }
+        if with_peers and group in groups:
+            row["peer_scores"] = {name: recipes.scores(name, sequences) for name in peers.names()}
+    return rows
 
 
-def _group(sequences: list[Sequence], goal: int | None, with_peers: bool, slow_rates: bool) -> dict[str, Any]:
+# ---- ours
+
+
+def _ours(sequences: list[Sequence], steps: tuple[int, ...]) -> tuple[dict[str, Any], Rates]:
+    """The row of a set, and our errors at each rate."""
     truth = {s.name: true_crossings(s) for s in sequences}
     lasting = {s.name: true_crossings(s, band=TURN_BACK) for s in sequences}
-    runs = {s.name: track(s) for s in sequences}
-    events = {s.name: count(runs[s.name]) for s in sequences}
-    counted = {name: [e[0] for e in found] for name, found in events.items()}
-    ours = _errors(sequences, truth, counted)
-    late = _errors(sequences, truth, {name: [e[1] for e in found] for name, found in events.items()})
-    delays = [e[1].time_s - e[0].time_s for found in events.values() for e in found]
-    score = tracking_score([_boxes(s, runs[s.name]) for s in sequences])
-    row: dict[str, Any] = {
+    runs = {s.name: ours.track(s) for s in sequences}
+    events = {name: ours.count(found) for name, found in runs.items()}
+    pairs = {name: of_lines(truth[name], [at for at, _ in found]) for name, found in events.items()}
+    of_lasting = {name: of_lines(lasting[name], [at for at, _ in found]) for name, found in events.items()}
+    late = {name: of_lines(truth[name], [at for _, at in found]) for name, found in events.items()}
+    score = tracking_score([boxes(s, runs[s.name]) for s in sequences])
+    row = {
         "true": sum(map(len, truth.values())),
-        "goal": goal,
         "lasting": sum(map(len, lasting.values())),
-        "ours": {
-            "gross_of_lasting": _sum(_errors(sequences, lasting, counted))["gross"],
-            **_sum(ours),
-            "gross_by_decision": _sum(late)["gross"],
-            "hota": score.hota,
-            "idf1": score.idf1,
-            "mota": score.mota,
-            "id_switches": score.id_switches,
-            "delay_p50_s": float(np.median(delays)),
-            "delay_p90_s": float(np.quantile(delays, 0.9)),
-        },
+        "missed": sum(line[0] for lines in pairs.values() for line in lines),
+        "false": sum(line[1] for lines in pairs.values() for line in lines),
+        "gross_of_lasting": _sum(units({name: [found] for name, found in of_lasting.items()})),
+        "gross_by_decision": _sum(units({name: [found] for name, found in late.items()})),
+        "hota": score.hota,
+        "idf1": score.idf1,
+        **_delays([late.time_s - at.time_s for found in events.values() for at, late in found]),
     }
-    if slow_rates:
-        row["ours"]["rates"] = {str(step): _at_rate(sequences, (truth, lasting), step) for step in (2, 4)}
-    if with_peers:
-        row.update(_peers(sequences, truth, ours))
+    rates = {1: units({name: [found] for name, found in pairs.items()})}
+    for step in steps[1:]:
+        rates[step] = units({s.name: [ours.errors(s, step)] for s in sequences})
+    return row, rates
+
+
+def _delays(delays_s: list[float]) -> dict[str, float]:
+    p50, p90 = np.quantile(delays_s, (0.5, 0.9)) if delays_s else (0.0, 0.0)
+    return {"delay_p50_s": float(p50), "delay_p90_s": float(p90)}
+
+
+def _merged(tables: Any) -> Units:
+    return {unit: error for table in tables for unit, error in table.items()}
+
+
+def _sum(errors: Units) -> int:
+    return sum(errors.values())
+
+
+# ---- beside the peers
+
+
+def _compared(sequences: list[Sequence], errors: Rates, theirs: dict[str, Rates]) -> dict[str, Any]:
+    """Our error on some sequences at each rate and over all, and that of the recipe that is best on them."""
+    mine = {step: of_sequences(found, sequences) for step, found in errors.items()}
+    rows: dict[str, Any] = {"true": sum(len(true_crossings(s)) for s in sequences)}
+    rows["rates"] = {}
+    for step, found in mine.items():
+        of_peers = {r: of_sequences(rates[step], sequences) for r, rates in theirs.items()}
+        rows["rates"][f"1/{step}"] = _beside(found, of_peers)
+    whole = {r: of_sequences(recipes.together(rates), sequences) for r, rates in theirs.items()}
+    rows["rates"]["sum"] = _beside(recipes.together(mine), whole)
+    return rows
+
+
+def _beside(mine: Units, theirs: dict[str, Units]) -> dict[str, Any]:
+    row: dict[str, Any] = {"ours": _sum(mine)}
+    if theirs:
+        name = recipes.best(theirs)
+        less = difference(mine, theirs[name])
+        row |= {"best_peer": name, "peer": _sum(theirs[name]), "less_95": [less.value, less.low, less.high]}
+        row["recipes"] = {recipe: _sum(found) for recipe, found in theirs.items()}
     return row
 
 
-def track(sequence: Sequence, step: int = 1) -> Run:
-    """Each `step`-th frame of a sequence through our tracker."""
-    tracker = create_tracker()
-    scale = np.array([sequence.width, sequence.height] * 2)
-    found: Run = []
-    for frame, rows in sequence.frames(step):
-        stamp = stamp_of(sequence.name, frame, sequence.time_s(frame))
-        boxes = Detections(
-            (rows[:, :4] / scale).astype(np.float32),
-            np.clip(rows[:, 4], 0, 1).astype(np.float32),
-            np.zeros(len(rows), np.int32),
-        )
-        found.append((frame, stamp, tracker.update(stamp, boxes, LABELS)))
-    return found
+# ---- the tables
 
 
-def count(frames: Run, rules: CameraRules = LINES) -> list[tuple[Crossing, Crossing]]:
-    """Our crossings of a run, each twice: at its own time and at the time it was decided."""
+def render(result: dict[str, Any]) -> str:
+    """A table a set, with the best recipe at each rate; then all recipes, scores and speed."""
+    lines = ["gross error = misses + false counts; within 1 s, in the direction; [95 % intervals]"]
+    for group, row in [*result["sets"].items(), *result["simulated"].items()]:
+        lines += ["", *_heading(group, row)]
+        for kind, compared in row["kinds"].items():
+            lines.append(f"  {kind} ({compared['true']} true)")
+            lines += [f"    {rate:<4} {_in_words(beside)}" for rate, beside in compared["rates"].items()]
+        lines += _recipes(row["kinds"]["all"]["rates"])
+        for name, score in row.get("peer_scores", {}).items():
+            lines.append(f"    HOTA {score['hota']:.1f} IDF1 {score['idf1']:.1f}  {name}")
+    return "\n".join([*lines, *render_speed(result["speed"])])
+
+
+def _heading(group: str, row: dict[str, Any]) -> list[str]:
+    if "hota" not in row:
+        return [f"{group}: {row['true']} true"]
     return [
-        (
-            Crossing(e.subject.upper(), e.data["direction"], e.data["crossed_media_ns"] / 1e9),
-            Crossing(e.subject.upper(), e.data["direction"], e.stamp.media_ns / 1e9),
-        )
-        for e in line_events(frames, rules)
+        f"{group}: {row['true']} true; {row['missed']} missed, {row['false']} false; by decision time "
+        f"{row['gross_by_decision']}; HOTA {row['hota']:.1f} IDF1 {row['idf1']:.1f}; decided "
+        f"{row['delay_p50_s']:.2f} s after the crossing (p90 {row['delay_p90_s']:.2f})",
+        f"  without those that turn back within {TURN_BACK:.0%} of their box: "
+        f"{row['gross_of_lasting']} of {row['lasting']}",
     ]
 
 
-def line_events(frames: Run, rules: CameraRules = LINES) -> list[Event]:
-    """The events of the crossings of a run."""
-    analytics = CameraCounts(rules, LABELS)
-    events = [event for _, stamp, tracks in frames for event in analytics.update(stamp, tracks)]
-    events += analytics.close(frames[-1][1])
-    return [e for e in events if e.type == LINE_CROSSED]
+def _in_words(beside: dict[str, Any]) -> str:
+    if "best_peer" not in beside:
+        return f"ours {beside['ours']}"
+    value, low, high = beside["less_95"]
+    percent = f"{value / beside['peer']:+.0%}" if beside["peer"] else "-"
+    return (
+        f"ours {beside['ours']:>4}, best peer {beside['peer']:>4}: {percent:>5}, "
+        f"{value:+d} [{low:+.0f} to {high:+.0f}]  {beside['best_peer']}"
+    )
 
 
-def stamp_of(camera: str, frame: int, time_s: float) -> Stamp:
-    ns = round(time_s * 1e9)
-    return Stamp(camera, 1, frame, ns, ns, 0)
-
-
-def _errors(
-    sequences: list[Sequence], truth: dict[str, list[Crossing]], counted: dict[str, list[Crossing]]
-) -> dict[str, tuple[int, int]]:
-    """(missed, false) for each sequence and line."""
-    found = {}
-    for sequence in sequences:
-        for line in ("V", "H"):
-            result = compare(
-                [c for c in truth[sequence.name] if c.line == line],
-                [c for c in counted[sequence.name] if c.line == line],
-            )
-            found[f"{sequence.name} {line}"] = (len(result.missed), len(result.false))
-    return found
-
-
-def _sum(errors: dict[str, tuple[int, int]]) -> dict[str, int]:
-    missed, false = (sum(pair[i] for pair in errors.values()) for i in (0, 1))
-    return {"gross": missed + false, "missed": missed, "false": false}
-
-
-def _at_rate(
-    sequences: list[Sequence], truths: tuple[dict[str, list[Crossing]], ...], step: int
-) -> list[int]:
-    """The gross error of each truth at each `step`-th frame."""
-    counted = {s.name: [e[0] for e in count(track(s, step))] for s in sequences}
-    return [_sum(_errors(sequences, truth, counted))["gross"] for truth in truths]
-
-
-def _boxes(sequence: Sequence, frames: Run) -> list[FrameBoxes]:
-    scale = np.array([sequence.width, sequence.height] * 2)
-    found = [(frame, t.track_ids, t.boxes_xyxyn.astype(np.float64) * scale) for frame, _, t in frames]
-    return _with_truth(sequence, found)
-
-
-def _with_truth(sequence: Sequence, frames: peers.Frames) -> list[FrameBoxes]:
-    together = []
-    for frame, ids, boxes in frames:
-        low, high = np.searchsorted(sequence.truth[:, 0], (frame, frame + 1))
-        true = sequence.truth[low:high]
-        together.append(FrameBoxes(true[:, 1].astype(np.int64), true[:, 2:6], ids, boxes))
-    return together
-
-
-# ---- the peers
-
-
-def _peers(
-    sequences: list[Sequence], truth: dict[str, list[Crossing]], ours: dict[str, tuple[int, int]]
-) -> dict[str, Any]:
-    gross: dict[str, int] = {}
-    by_unit: dict[str, dict[str, tuple[int, int]]] = {}
-    scores = {}
-    for name in peers.TRACKERS:
-        frames = {s.name: peers.track(name, s) for s in sequences}
-        score = tracking_score([_with_truth(s, frames[s.name]) for s in sequences])
-        scores[name] = {"hota": score.hota, "idf1": score.idf1}
-        rules = {f"LineZone({n})": n for n in peers.THRESHOLDS}
-        for rule, threshold in rules.items():
-            counted = {s.name: peers.count(s, frames[s.name], threshold) for s in sequences}
-            by_unit[f"{name} + {rule}"] = _errors(sequences, truth, counted)
-        counted = {s.name: peers.two_frame_rule(s, frames[s.name], run_crossings) for s in sequences}
-        by_unit[f"{name} + 2-frame rule"] = _errors(sequences, truth, counted)
-    gross = {name: _sum(errors)["gross"] for name, errors in by_unit.items()}
-    best = min(gross, key=lambda name: gross[name])
-    differences = [sum(ours[unit]) - sum(by_unit[best][unit]) for unit in ours]
-    return {
-        "peers": gross,
-        "best_peer": best,
-        "less_than_best_peer_95": bootstrap_sum(differences),
-        "peer_scores": scores,
-    }
+def _recipes(rates: dict[str, Any]) -> list[str]:
+    """All recipes by their sum over the rates, with the error at each."""
+    over_all = rates["sum"].get("recipes", {})
+    return [
+        "    " + "".join(f"{rates[rate]['recipes'][recipe]:>5}" for rate in rates) + f"  {recipe}"
+        for recipe in sorted(over_all, key=lambda name: over_all[name])
+    ]

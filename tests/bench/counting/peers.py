@@ -1,36 +1,41 @@
-"""The peers of the counting bench: trackers of `trackers` with the line counter of `supervision`.
+"""The peers of the counting bench: trackers of `trackers`, and `norfair`, with the line counter of
+`supervision`.
 
-Both are optional (`pip install trackers supervision`). Each peer gets the same detections in pixels, its
-defaults and the true frame rate; ids of -1 (not confirmed yet) are left out.
+All are optional (`pip install trackers supervision norfair`). Each peer gets the same detections in pixels,
+its defaults and the true frame rate where it takes one; ids of -1 (not confirmed yet) are left out.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.evaluate.crossings import Crossing
-from tests.bench.counting.data import Sequence
+from tests.bench.counting.data import Sequence, run_crossings
 
 Array = npt.NDArray[np.float64]
 Frames = list[tuple[int, npt.NDArray[np.int64], Array]]  # frame, ids (N,), boxes (N, 4)
 
 TRACKERS = ("ByteTrackTracker", "OCSORTTracker", "CBIoUTracker", "BoTSORTTracker", "SORTTracker")
+NORFAIR = "norfair"
+NORFAIR_DISTANCE = 0.7  # 1 - IoU, as in the examples that come with it
+PACKAGES = ("trackers", "supervision", NORFAIR)
 THRESHOLDS = (1, 3, 5)  # frames that LineZone wants on the other side
 NO_PIXELS = {"BoTSORTTracker": {"enable_cmc": False}}  # its camera motion needs pictures; there are none
 
 
 def installed() -> bool:
-    try:
-        import supervision  # noqa: F401
-        import trackers  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    """Whether `trackers` and `supervision` are here."""
+    return all(importlib.util.find_spec(package) for package in PACKAGES[:2])
+
+
+def names() -> tuple[str, ...]:
+    """The trackers that are installed."""
+    return (*TRACKERS, NORFAIR) if importlib.util.find_spec(NORFAIR) else TRACKERS
 
 
 def make(name: str, fps: float) -> Any:
@@ -66,8 +71,32 @@ def track(name: str, sequence: Sequence, step: int = 1) -> Frames:
     """All frames of a sequence through a peer."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if name == NORFAIR:
+            return _norfair(sequence, step)
         tracker = make(name, sequence.fps / step)
         return [(frame, *feed(tracker, found[:, :4], found[:, 4])) for frame, found in sequence.frames(step)]
+
+
+def _norfair(sequence: Sequence, step: int) -> Frames:
+    """Boxes without area are left out: it refuses them."""
+    import norfair
+
+    tracker = norfair.Tracker(distance_function="iou", distance_threshold=NORFAIR_DISTANCE)
+    frames: Frames = []
+    for frame, found in sequence.frames(step):
+        given = [
+            norfair.Detection(points=row[:4].reshape(2, 2), scores=np.repeat(row[4], 2))
+            for row in found[_with_area(found[:, :4])]
+        ]
+        tracked = tracker.update(given)
+        boxes = np.array([o.estimate.ravel() for o in tracked], np.float64).reshape(-1, 4)
+        ids, good = np.array([o.id for o in tracked], np.int64), _with_area(boxes)
+        frames.append((frame, ids[good], boxes[good]))
+    return frames
+
+
+def _with_area(boxes: Array) -> npt.NDArray[np.bool_]:
+    return np.asarray((boxes[:, 2:4] > boxes[:, :2]).all(axis=1))
 
 
 def count(sequence: Sequence, frames: Frames, threshold: int) -> list[Crossing]:
@@ -99,9 +128,7 @@ def count(sequence: Sequence, frames: Frames, threshold: int) -> list[Crossing]:
     return found
 
 
-def two_frame_rule(
-    sequence: Sequence, frames: Frames, runs: Callable[[npt.NDArray[np.bool_]], list[tuple[int, int]]]
-) -> list[Crossing]:
+def two_frame_rule(sequence: Sequence, frames: Frames) -> list[Crossing]:
     """The crossings by the rule that the truth is made with, on a peer's tracks."""
     paths: dict[int, list[tuple[int, float, float]]] = {}
     for frame, ids, boxes in frames:
@@ -112,7 +139,7 @@ def two_frame_rule(
         table = np.array(path)
         places = (("V", table[:, 1], sequence.width / 2), ("H", table[:, 2], 0.6 * sequence.height))
         for line, place, at in places:
-            for index, direction in runs(place >= at):
+            for index, direction in run_crossings(place >= at):
                 name = "greater" if direction > 0 else "lesser"
                 found.append(Crossing(line, name, sequence.time_s(table[index, 0])))
     return found

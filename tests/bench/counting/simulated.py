@@ -84,7 +84,7 @@ def detector(seed: int) -> Detector:
         min_score=wide(0.05, 0.5),
         doubles=wide(0.001, 0.08),
         doubles_s=wide(0.04, 0.5),
-        false_rate=wide(0.01, 1.0),
+        false_rate=wide(0.02, 4.0),
         false_s=wide(0.1, 6.0),
         false_seen=even(0.4, 1.0),
         false_again=even(0, 0.9),

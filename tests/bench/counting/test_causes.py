@@ -6,7 +6,7 @@ import numpy as np
 
 from tests.bench.counting import causes
 from tests.bench.counting.data import Sequence
-from tests.bench.counting.gross_error import line_events
+from tests.bench.counting.ours import line_events
 
 FRAMES, CROSSES = 60, 30  # the walk is at the middle at this frame
 
