@@ -1,8 +1,9 @@
 """How sure a count is, fitted and held out: reliability of a crossing's confidence, coverage of an interval.
 
-Each scene is a fold of its own, whatever sees it: what is said of it was fitted on all the others. With
-`-o write=true` the coefficients of all scenes together go into the package (pipelines/count/confidence.json):
-to be done again whenever the tracker or the line rule changes. `-o cache=FOLDER` keeps what was counted.
+Each public scene is a fold of its own, whatever sees it: what is said of it was fitted on all the others.
+With `-o write=true` the coefficients of all scenes together go into the package (pipelines/count/
+confidence.json): to be done again whenever the tracker or the line rule changes. `-o cache=FOLDER` keeps what
+was counted, to be gone on from where it was interrupted; another tracker needs another folder.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ ABOUT = (
 )
 
 
-def run(seeds: int = 12, write: bool = False, cache: str = "") -> dict[str, Any]:
-    """Fit on public truth and so many simulated detectors. Raises Unavailable without the corpus."""
-    seen = watches(seeds, cache)
+def run(detectors: int = 12, drawn: int = 60, write: bool = False, cache: str = "") -> dict[str, Any]:
+    """Fit on public truth, so many simulated detectors on it and so many drawn scenes. Raises Unavailable
+    without the corpus."""
+    seen = watches(detectors, drawn, cache)
     told, base = _held_out_confidence(seen)
     buckets = buckets_of(seen, told)
     ends = _held_out_intervals(buckets)
@@ -86,12 +88,12 @@ def _parts(seen: Sequence[Watch]) -> dict[str, Callable[[Any], bool]]:
 def _held_out_confidence(seen: Sequence[Watch]) -> tuple[list[list[float]], list[float]]:
     """Of each watch what is told of its crossings by a model of the other scenes, and a constant instead."""
     models = {}
-    for scene in dict.fromkeys(watch.scene for watch in seen):
-        others = [watch for watch in seen if watch.scene != scene]
+    for fold in dict.fromkeys(watch.fold for watch in seen):
+        others = [watch for watch in seen if watch.fold != fold]
         values, right = _table(others)
-        models[scene] = (fit_confidence(values, right), float(right.mean()))
-    told = [[models[w.scene][0].of_values(c.values) for c in w.counted] for w in seen]
-    return told, [models[w.scene][1] for w in seen]
+        models[fold] = (fit_confidence(values, right), float(right.mean()))
+    told = [[models[w.fold][0].of_values(c.values) for c in w.counted] for w in seen]
+    return told, [models[w.fold][1] for w in seen]
 
 
 def _table(seen: Iterable[Watch]) -> tuple[Array, Array]:
@@ -124,9 +126,9 @@ def _reliability(
 
 def _held_out_intervals(buckets: Sequence[Bucket]) -> list[tuple[int, int]]:
     models: dict[str, IntervalModel] = {}
-    for scene in dict.fromkeys(bucket.watch.scene for bucket in buckets):
-        models[scene] = fit_interval([(b.tally, b.true) for b in buckets if b.watch.scene != scene])
-    return [models[bucket.watch.scene].interval([bucket.tally]) for bucket in buckets]
+    for fold in dict.fromkeys(bucket.watch.fold for bucket in buckets):
+        models[fold] = fit_interval([(b.tally, b.true) for b in buckets if b.watch.fold != fold])
+    return [models[bucket.watch.fold].interval([bucket.tally]) for bucket in buckets]
 
 
 def _coverage(

@@ -1,8 +1,9 @@
 """What the confidence of counts is fitted on: crossings with their signs and whether they were right.
 
 A crossing is right where it matches a true one (pipelines/evaluate/crossings.py, 1 s). The scenes are the
-public sequences at three rates and simulated detectors on their truth; all that is seen of one scene is one
-fold. A watch is one scene as one detector sees it at one rate.
+public sequences at three rates, simulated detectors on their truth, and drawn scenes. All that is seen of one
+public scene is one fold, and a tenth of the drawn ones is another. A watch is one scene as one detector sees
+it at one rate.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,16 @@ from pipelines.count.confidence import sign_values
 from pipelines.count.crossing_signs import CrossingSigns
 from pipelines.evaluate.crossings import Crossing, compare
 from pipelines.events import LINE_CROSSED
-from tests.bench.counting.data import NAMES, Sequence, corpus, load, true_crossings
-from tests.bench.counting.gross_error import LABELS, LINES, track
+from tests.bench.counting.data import GROUPS, Sequence, corpus, load, true_crossings
+from tests.bench.counting.drawn import draw
+from tests.bench.counting.ours import LABELS, LINES, track
 from tests.bench.counting.simulated import simulate
 from tests.bench.registry import Unavailable
 
 RATES = (1, 2, 4)
-MOVING = ("ETH-Bahnhof", "ETH-Sunnyday", "MOT17-05", "MOT17-10", *NAMES["KITTI"], *NAMES["KITTI held out"])
+DRAWN = "drawn"
+DRAWN_FOLDS = 10
+AT_ONCE = 10  # drawn scenes that are kept together
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +55,26 @@ class Watch:
     true: list[tuple[str, str, float]]
     counted: list[CountedCrossing]
 
+    @property
+    def fold(self) -> str:
+        """What is left out together."""
+        if self.kind != DRAWN:
+            return self.scene
+        return f"{DRAWN} {int(self.scene.rpartition('-')[2]) % DRAWN_FOLDS}"
 
-def watches(seeds: int, cache: str = "") -> list[Watch]:
-    """Of all scenes; kept in the folder `cache`, piece by piece, where one is given. Raises Unavailable."""
+
+def watches(detectors: int, drawn: int, cache: str = "") -> list[Watch]:
+    """Of all scenes, with so many simulated detectors each, and of so many drawn ones; kept in the folder
+    `cache`, piece by piece, where one is given. Raises Unavailable."""
     root = corpus()
     if root is None:
         raise Unavailable("the corpus is not here: set STREAMER_CORPUS to its folder")
-    scenes = [sequence for group in NAMES for sequence in load(group, root)]
-    found = _kept(cache, "public", lambda: _public(scenes))
-    for seed in range(seeds):
-        found += _kept(cache, f"simulated-{seed}", lambda seed=seed: _simulated(scenes, seed))
+    scenes = [sequence for group in GROUPS for sequence in load(group, root)]
+    found = _kept(cache, "public", partial(_public, scenes))
+    for seed in range(detectors):
+        found += _kept(cache, f"simulated-{seed}", partial(_simulated, scenes, seed))
+    for first in range(0, drawn, AT_ONCE):
+        found += _kept(cache, f"drawn-{first}", partial(_drawn, first))
     return found
 
 
@@ -72,6 +87,12 @@ def _public(scenes: list[Sequence]) -> Iterator[Watch]:
 def _simulated(scenes: list[Sequence], seed: int) -> Iterator[Watch]:
     for scene in scenes:
         yield _watch("simulated", simulate(scene, seed), scene.name, RATES[seed % len(RATES)])
+
+
+def _drawn(first: int) -> Iterator[Watch]:
+    for seed in range(first, first + AT_ONCE):
+        scene = draw(seed)
+        yield _watch(DRAWN, scene, f"{DRAWN}-{seed}", RATES[seed % len(RATES)])
 
 
 def _kept(cache: str, name: str, make: Callable[[], Iterator[Watch]]) -> list[Watch]:
@@ -97,9 +118,9 @@ def _watch(kind: str, sequence: Sequence, scene: str, step: int) -> Watch:
     right = {id(mine) for _, mine in compare(true, counted).matched}
     return Watch(
         kind=kind,
-        group=sequence.group.split()[0],
+        group=sequence.group,
         scene=scene,
-        moving=scene in MOVING,
+        moving=sequence.moving,
         length_s=sequence.time_s(sequence.last_frame + 1),
         true=[(c.line, c.direction, c.time_s) for c in true],
         counted=[

@@ -96,8 +96,11 @@ def _search(cost: Callable[[Sequence[float]], float], start: Sequence[float]) ->
 
 def _with_ends(model: IntervalModel, buckets: Sequence[Bucket]) -> IntervalModel:
     """The least deviations at which no more than TAIL of the buckets lie below, and above."""
-    below = _bisect(lambda ends: _outside(replace(model, below=ends), buckets)[0] <= TAIL)
-    above = _bisect(lambda ends: _outside(replace(model, above=ends), buckets)[1] <= TAIL)
+    moments = np.array([model.moments(tally) for tally, _ in buckets])
+    n = np.array([tally.crossings for tally, _ in buckets], np.float64)
+    true = np.array([count for _, count in buckets], np.float64)
+    below = _bisect(lambda ends: _outside(replace(model, below=ends), moments, n, true)[0] <= TAIL)
+    above = _bisect(lambda ends: _outside(replace(model, above=ends), moments, n, true)[1] <= TAIL)
     return replace(model, below=below, above=above)
 
 
@@ -109,8 +112,9 @@ def _bisect(enough: Callable[[float], bool]) -> float:
     return high
 
 
-def _outside(model: IntervalModel, buckets: Sequence[Bucket]) -> tuple[float, float]:
-    ends = [model.interval([tally]) for tally, _ in buckets]
-    below = sum(true < low for (low, _), (_, true) in zip(ends, buckets, strict=True))
-    above = sum(true > high for (_, high), (_, true) in zip(ends, buckets, strict=True))
-    return below / len(buckets), above / len(buckets)
+def _outside(model: IntervalModel, moments: Array, n: Array, true: Array) -> tuple[float, float]:
+    """The shares of buckets whose true count lies below, and above, IntervalModel.interval of each alone."""
+    likely, deviation = (n + HALF) * np.exp(moments[:, 0]), moments[:, 1]
+    low = np.rint(likely * np.exp(-model.below * deviation) - HALF)
+    high = np.rint(likely * np.exp(model.above * deviation) - HALF)
+    return float((true < low).mean()), float((true > high).mean())
