@@ -46,6 +46,7 @@ class CameraCounts:
     ) -> None:
         self.labels = labels
         self._confidence = confidence or shipped()[0].confidence
+        self.view_moved = False  # said by who follows the view: lines are not where they were drawn
         self._lines: dict[str, LineCounter] = {}
         self._zones: dict[str, ZoneCounter] = {}
         self._occupancy: dict[str, dict[int, int]] = {}
@@ -207,6 +208,7 @@ class CameraCounts:
                     score=float(table.scores[crossing.row]),
                     crossed_ns=self._ns(crossing.time_s),
                     confidence=self._confidence(crossing_signs(crossing, table)),
+                    view_moved=self.view_moved,
                 )
             )
         return events

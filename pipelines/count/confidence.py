@@ -23,6 +23,7 @@ from pipelines.count.crossing_signs import CrossingSigns
 COEFFICIENTS = Path(__file__).with_name("confidence.json")
 DIGITS = 3  # of a confidence in an event: what is added up is what was told
 MIN_CONFIDENCE, MAX_CONFIDENCE = 0.01, 0.99
+MANY = 20  # crossings from which on a count is no small number
 HALF = 0.5  # added to counts before their logarithm is taken (Haldane, 1956): 0 has one too
 
 # The range within which each sign is believed, and whether its logarithm is taken.
@@ -79,27 +80,30 @@ class ConfidenceModel:
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What is kept of crossings in order to tell their interval: how many, the sum of their confidences,
-    and that of confidence times its rest. Tallies of one scene add up."""
+    and that of confidence times its rest; `moving` of them were counted while the view had moved. Tallies of
+    one scene add up."""
 
     crossings: int = 0
     right: float = 0.0
     doubt: float = 0.0
+    moving: int = 0
 
     def __add__(self, other: Tally) -> Tally:
-        right, doubt = self.right + other.right, self.doubt + other.doubt
-        return Tally(self.crossings + other.crossings, right, doubt)
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Tally(*(mine + theirs for mine, theirs in pairs))
 
     @classmethod
-    def of(cls, confidences: Iterable[float]) -> Tally:
+    def of(cls, confidences: Iterable[float], moving: bool = False) -> Tally:
         each = list(confidences)
-        return cls(len(each), sum(each), sum(p * (1 - p) for p in each))
+        return cls(len(each), sum(each), sum(p * (1 - p) for p in each), len(each) if moving else 0)
 
 
 @dataclass(frozen=True, slots=True)
 class IntervalModel:
     """Of the logarithm of the true count over the count, x being the mean confidence's logit less `centre`:
     its mean is `missed` + `missed_slope` x; its variance that of counting, `counting` / n, and that of the
-    scene, the square of exp(`scene` + `scene_slope` x). `below` and `above` are so many deviations of it."""
+    scene, the square of exp(`scene` + `scene_slope` x). `below` and `above` are so many deviations of it,
+    apart for more than MANY crossings."""
 
     centre: float
     missed: float
@@ -109,6 +113,13 @@ class IntervalModel:
     scene_slope: float
     below: float
     above: float
+    below_many: float
+    above_many: float
+
+    def ends(self, tally: Tally) -> tuple[float, float]:
+        """How many deviations the interval reaches below and above."""
+        few = tally.crossings <= MANY
+        return (self.below, self.above) if few else (self.below_many, self.above_many)
 
     def moments(self, tally: Tally) -> tuple[float, float]:
         """Mean and standard deviation of the logarithm of (true count + HALF) / (count + HALF)."""
@@ -118,27 +129,40 @@ class IntervalModel:
         variance = self.counting / (n + HALF) + math.exp(2 * (self.scene + self.scene_slope * x))
         return self.missed + self.missed_slope * x, math.sqrt(variance)
 
+
+@dataclass(frozen=True, slots=True)
+class CountInterval:
+    """Nine times in ten the true count is in it. Where a view moves the line is not where it was drawn, and
+    what nobody saw differs far more from scene to scene."""
+
+    fixed: IntervalModel
+    moving: IntervalModel
+
     def interval(self, scenes: Iterable[Tally]) -> tuple[int, int]:
-        """The least and the greatest true count, nine times in ten, of several scenes together."""
-        total = expected = variance = 0.0
+        """The least and the greatest true count of several scenes together, whose errors are independent."""
+        total = expected = below = above = 0.0
         for tally in scenes:
-            mean, deviation = self.moments(tally)
+            model = self.moving if 2 * tally.moving > tally.crossings else self.fixed
+            mean, deviation = model.moments(tally)
             likely = (tally.crossings + HALF) * math.exp(mean)
             total, expected = total + HALF, expected + likely
-            variance += (likely * deviation) ** 2
+            ends = model.ends(tally)
+            below += (likely * deviation * ends[0]) ** 2
+            above += (likely * deviation * ends[1]) ** 2
         if not expected:
             return 0, 0
-        spread = math.sqrt(variance) / expected
-        low, high = expected * math.exp(-self.below * spread), expected * math.exp(self.above * spread)
+        low = expected * math.exp(-math.sqrt(below) / expected)
+        high = expected * math.exp(math.sqrt(above) / expected)
         return max(round(low - total), 0), max(round(high - total), 0)
 
 
 @cache
-def shipped() -> tuple[ConfidenceModel, IntervalModel]:
+def shipped() -> tuple[ConfidenceModel, CountInterval]:
     """Those of the package."""
     return loaded(json.loads(COEFFICIENTS.read_text(encoding="utf-8")))
 
 
-def loaded(document: Mapping[str, Any]) -> tuple[ConfidenceModel, IntervalModel]:
+def loaded(document: Mapping[str, Any]) -> tuple[ConfidenceModel, CountInterval]:
     signs = {name: (row["mean"], row["spread"], row["weight"]) for name, row in document["signs"].items()}
-    return ConfidenceModel(document["intercept"], signs), IntervalModel(**document["interval"])
+    fixed, moving = (IntervalModel(**document["intervals"][view]) for view in ("fixed", "moving"))
+    return ConfidenceModel(document["intercept"], signs), CountInterval(fixed, moving)

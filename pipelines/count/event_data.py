@@ -28,6 +28,7 @@ def line_crossed(
     score: float,
     crossed_ns: int,
     confidence: float,
+    view_moved: bool = False,
 ) -> Event:
     """`crossed_*_ns` are the crossing's own time, interpolated; the event's stamp is when it was decided."""
     right = crossing.side > 0
@@ -47,6 +48,8 @@ def line_crossed(
         "crossed_captured_ns": stamp.captured_ns - (stamp.media_ns - crossed_ns),
         "rule_rev": spec.rev,
     }
+    if view_moved:
+        data["view_moved"] = True
     return Event(LINE_CROSSED, stamp, spec.name, data)
 
 

@@ -249,6 +249,7 @@ def _replay(
 
 def _as_dict(result: Analysis) -> dict[str, Any]:
     """The JSON object of --json."""
+    moved = result.view_moved > VIEW_MOVED
     return {
         "frames": result.frames,
         "duration_s": round(result.duration_s, 3),
@@ -260,7 +261,7 @@ def _as_dict(result: Analysis) -> dict[str, Any]:
                 "right_to_left": line.right_to_left,
                 "by_class": line.by_class,
                 "intervals": {
-                    side: list(sure_count(confidences).interval or ())
+                    side: list(sure_count(confidences, moved).interval or ())
                     for side, confidences in line.confidences.items()
                 },
             }
@@ -293,12 +294,13 @@ def _lines(result: Analysis) -> Table:
     heads = zip(first, ("left to right", "right to left"), strict=True)
     usual = first == DEFAULT_DIRECTIONS
     table = Table("line", "class", *(plain if usual else f"{way} ({plain})" for way, plain in heads))
+    moved = result.view_moved > VIEW_MOVED
     for name, line in result.lines.items():
         names = ("", "") if alike else tuple(f" {way}" for way in ways[name])
         for kind, sides in sorted(line.by_class.items()):
             counted = (sides["left_to_right"], sides["right_to_left"])
             table.add_row(name, kind, *(f"{n}{way}" for n, way in zip(counted, names, strict=True)))
-        both = (sure_count(line.confidences.get(side, ())) for side in SIDES)
+        both = (sure_count(line.confidences.get(side, ()), moved) for side in SIDES)
         cells = (f"{n}{way}" for n, way in zip(both, names, strict=True))
         table.add_row(name, "all", *cells, style="bold")
     return table

@@ -42,7 +42,7 @@ class SureCount:
         return {"count": self.count, **ends}
 
 
-def sure_count(confidences: Iterable[float]) -> SureCount:
+def sure_count(confidences: Iterable[float], view_moved: bool = False) -> SureCount:
     """Of crossings of one scene."""
-    tally = Tally.of(confidences)
+    tally = Tally.of(confidences, view_moved)
     return SureCount(tally.crossings, {"": tally})

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -53,7 +55,7 @@ class Entries:
             counted_ns = record.data.get("crossed_captured_ns", record.captured_ns)
             value = self._count(camera, key, counted_ns)
             if CONFIDENCE in record.data:
-                self._tally(camera, key, counted_ns, float(record.data[CONFIDENCE]))
+                self._tally(camera, key, counted_ns, record.data)
         self._db.execute(
             "INSERT INTO events (camera, seq, lineage, type, captured_ns, total_key, total_value, body)"
             " VALUES (?,?,?,?,?,?,?,?)",
@@ -100,19 +102,15 @@ class Entries:
         ).fetchall()
         return int(row[0][0])
 
-    def _tally(self, camera: CameraRow, key: str, captured_ns: int, confidence: float) -> None:
+    def _tally(self, camera: CameraRow, key: str, captured_ns: int, data: Mapping[str, Any]) -> None:
         """Whole numbers: a sum of them is the same in any order."""
-        thousandths = round(1000 * confidence)
+        thousandths = round(1000 * float(data[CONFIDENCE]))
+        sums = (thousandths, thousandths * (1000 - thousandths), int(bool(data.get("view_moved"))))
         self._db.execute(
-            "INSERT INTO tallies VALUES (?,?,?,1,?,?) ON CONFLICT DO UPDATE SET crossings=crossings+1,"
-            " right_sum=right_sum+excluded.right_sum, doubt_sum=doubt_sum+excluded.doubt_sum",
-            (
-                camera.id,
-                captured_ns // NS_PER_MINUTE,
-                key,
-                thousandths,
-                thousandths * (1000 - thousandths),
-            ),
+            "INSERT INTO tallies VALUES (?,?,?,1,?,?,?) ON CONFLICT DO UPDATE SET crossings=crossings+1,"
+            " right_sum=right_sum+excluded.right_sum, doubt_sum=doubt_sum+excluded.doubt_sum,"
+            " moving=moving+excluded.moving",
+            (camera.id, captured_ns // NS_PER_MINUTE, key, *sums),
         )
 
     def _close_bucket(self, camera: CameraRow, record: EventRecord) -> None:

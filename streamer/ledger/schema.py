@@ -94,6 +94,7 @@ MIGRATIONS = (
         crossings INTEGER NOT NULL,
         right_sum INTEGER NOT NULL,                -- sum of the confidences, in thousandths,
         doubt_sum INTEGER NOT NULL,                -- and of each times its rest to 1, in millionths
+        moving INTEGER NOT NULL,                   -- of the crossings: while the view had moved
         PRIMARY KEY (camera, minute, key)
     ) WITHOUT ROWID;
     """,

@@ -26,7 +26,7 @@ class _Bucket:
     spent_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     lines: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     zones: dict[str, dict[str, int]] = field(default_factory=dict)
-    confidence: dict[str, dict[str, list[float]]] = field(default_factory=dict)  # line -> direction
+    confidence: dict[str, dict[str, Tally]] = field(default_factory=dict)  # line -> direction
     flags: list[str] = field(default_factory=list)
     ages_ms: Quantiles = field(default_factory=Quantiles)  # of the frames captured in it
 
@@ -145,8 +145,10 @@ class Coverage:
             classes = bucket.lines.setdefault(subject, {}).setdefault(str(data["direction"]), {})
             classes[str(data["class"])] = classes.get(str(data["class"]), 0) + 1
             if "confidence" in data:  # not in events of older versions
+                tally = Tally.of([float(data["confidence"])], bool(data.get("view_moved")))
                 directions = bucket.confidence.setdefault(subject, {})
-                directions.setdefault(str(data["direction"]), []).append(float(data["confidence"]))
+                direction = str(data["direction"])
+                directions[direction] = directions.get(direction, Tally()) + tally
         elif type_ in (ZONE_ENTERED, ZONE_EXITED):
             zone = bucket.zones.setdefault(subject, {"entered": 0, "exited": 0})
             zone["entered" if type_ == ZONE_ENTERED else "exited"] += 1
@@ -209,17 +211,17 @@ class Coverage:
         return at_ns - at_ns % self._size_ns
 
 
-def _tallies(by_direction: dict[str, list[float]]) -> dict[str, dict[str, int | float]]:
-    """Of each direction the members of a Tally, in as many digits as its confidences have."""
-    found = {}
-    for direction, confidences in by_direction.items():
-        tally = Tally.of(confidences)
-        found[direction] = {
+def _tallies(by_direction: dict[str, Tally]) -> dict[str, dict[str, int | float]]:
+    """In as many digits as confidences have."""
+    return {
+        direction: {
             "crossings": tally.crossings,
             "right": round(tally.right, DIGITS),
             "doubt": round(tally.doubt, 2 * DIGITS),
+            "moving": tally.moving,
         }
-    return found
+        for direction, tally in by_direction.items()
+    }
 
 
 def percentile(ordered: list[float], share: float) -> float | None:

@@ -9,14 +9,15 @@ was counted, to be gone on from where it was interrupted; another tracker needs 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.count.confidence import COEFFICIENTS, ConfidenceModel, IntervalModel
+from pipelines.count.confidence import COEFFICIENTS, MANY, ConfidenceModel, CountInterval
 from tests.bench.counting.confidence_buckets import Bucket, buckets_of
 from tests.bench.counting.confidence_data import Watch, watches
 from tests.bench.counting.confidence_fit import fit_confidence, fit_interval
@@ -27,7 +28,6 @@ DESCRIPTION = "Reliability of a crossing's confidence and coverage of a count's 
 Array = npt.NDArray[np.float64]
 
 BINS = 10
-MANY = 20  # a count over it is asked how wide its interval is
 SIZES = ((1, 2), (3, 5), (6, 20), (21, 10**9))
 ABOUT = (
     "Written by `python -m tests.bench counting_confidence -o write=true`: a ridge logistic regression of "
@@ -72,7 +72,7 @@ def _parts(seen: Sequence[Watch]) -> dict[str, Callable[[Any], bool]]:
 
         return of
 
-    parts = {"all": part(None, None)}
+    parts = {"all": part(None, None), "fixed": part(None, False), "moving": part(None, True)}
     for kind in dict.fromkeys(watch.kind for watch in seen):
         parts |= {
             kind: part(kind, None),
@@ -90,16 +90,24 @@ def _held_out_confidence(seen: Sequence[Watch]) -> tuple[list[list[float]], list
     models = {}
     for fold in dict.fromkeys(watch.fold for watch in seen):
         others = [watch for watch in seen if watch.fold != fold]
-        values, right = _table(others)
-        models[fold] = (fit_confidence(values, right), float(right.mean()))
+        values, right, weights = _table(others)
+        models[fold] = (fit_confidence(values, right, weights), float(np.average(right, weights=weights)))
     told = [[models[w.fold][0].of_values(c.values) for c in w.counted] for w in seen]
     return told, [models[w.fold][1] for w in seen]
 
 
-def _table(seen: Iterable[Watch]) -> tuple[Array, Array]:
+def _table(seen: Sequence[Watch]) -> tuple[Array, Array, Array]:
+    """Signs, whether it was right, and the weight of each crossing."""
     crossings = [crossing for watch in seen for crossing in watch.counted]
+    kinds = [watch.kind for watch in seen for _ in watch.counted]
     values = np.array([crossing.values for crossing in crossings])
-    return values, np.array([float(crossing.right) for crossing in crossings])
+    return values, np.array([float(crossing.right) for crossing in crossings]), _weights(kinds)
+
+
+def _weights(kinds: Sequence[str]) -> Array:
+    """As much for public truth as for simulated and for drawn scenes, of which there are any number."""
+    counts = Counter(kinds)
+    return np.array([len(kinds) / (len(counts) * counts[kind]) for kind in kinds])
 
 
 def _reliability(
@@ -125,10 +133,16 @@ def _reliability(
 
 
 def _held_out_intervals(buckets: Sequence[Bucket]) -> list[tuple[int, int]]:
-    models: dict[str, IntervalModel] = {}
+    models: dict[str, CountInterval] = {}
     for fold in dict.fromkeys(bucket.watch.fold for bucket in buckets):
-        models[fold] = fit_interval([(b.tally, b.true) for b in buckets if b.watch.fold != fold])
+        models[fold] = _interval_of([bucket for bucket in buckets if bucket.watch.fold != fold])
     return [models[bucket.watch.fold].interval([bucket.tally]) for bucket in buckets]
+
+
+def _interval_of(buckets: Sequence[Bucket]) -> CountInterval:
+    weights = _weights([bucket.watch.kind for bucket in buckets])
+    rows = zip(buckets, weights.tolist(), strict=True)
+    return fit_interval([(bucket.tally, bucket.true, weight) for bucket, weight in rows])
 
 
 def _coverage(
@@ -151,11 +165,11 @@ def _coverage(
 
 def _write(seen: Sequence[Watch], buckets: Sequence[Bucket]) -> None:
     confidence = fit_confidence(*_table(seen))
-    interval = fit_interval([(bucket.tally, bucket.true) for bucket in buckets])
+    interval = _interval_of(buckets)
     COEFFICIENTS.write_text(json.dumps(_document(confidence, interval), indent=2) + "\n", encoding="utf-8")
 
 
-def _document(confidence: ConfidenceModel, interval: IntervalModel) -> dict[str, Any]:
+def _document(confidence: ConfidenceModel, interval: CountInterval) -> dict[str, Any]:
     signs = {
         name: {"mean": round(mean, 4), "spread": round(spread, 4), "weight": round(weight, 4)}
         for name, (mean, spread, weight) in confidence.signs.items()
@@ -164,7 +178,10 @@ def _document(confidence: ConfidenceModel, interval: IntervalModel) -> dict[str,
         "about": ABOUT,
         "intercept": round(confidence.intercept, 4),
         "signs": signs,
-        "interval": {name: round(value, 4) for name, value in asdict(interval).items()},
+        "intervals": {
+            view: {name: round(value, 4) for name, value in model.items()}
+            for view, model in asdict(interval).items()
+        },
     }
 
 

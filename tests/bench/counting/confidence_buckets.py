@@ -51,7 +51,7 @@ def _piece(
 
     chosen = [p for c, p in zip(watch.counted, told, strict=True) if inside(c.line, c.direction, c.time_s)]
     true = sum(inside(*crossing) for crossing in watch.true)
-    return Bucket(watch, what or f"1/{pieces} of a line", Tally.of(chosen), true)
+    return Bucket(watch, what or f"1/{pieces} of a line", Tally.of(chosen, watch.moving), true)
 
 
 def _long_sums(found: Sequence[Bucket]) -> Iterator[Bucket]:

@@ -10,11 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.count.confidence import HALF, RANGES, ConfidenceModel, IntervalModel, Tally
+from pipelines.count.confidence import (
+    HALF,
+    MANY,
+    RANGES,
+    ConfidenceModel,
+    CountInterval,
+    IntervalModel,
+    Tally,
+)
 
 Array = npt.NDArray[np.float64]
 
@@ -23,54 +32,60 @@ ROUNDS = 30
 TAIL = 0.05  # of the buckets on either side of the interval
 STEP, MIN_STEP = 0.3, 0.003
 MAX_ENDS = 6.0  # deviations
+START = (0.1, -0.1, -0.7, -1.6, -0.2)
 
 
-def fit_confidence(values: Array, right: Array) -> ConfidenceModel:
-    """Of the signs (N, len(RANGES)) and whether each was right (N,). What is not known counts as usual."""
+def fit_confidence(values: Array, right: Array, weights: Array) -> ConfidenceModel:
+    """Of the signs (N, len(RANGES)), whether each was right (N,) and how much it matters (N,). What is not
+    known counts as usual."""
     mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0) + 1e-9
     table = np.nan_to_num((values - mean) / spread)
-    table = np.column_stack([np.ones(len(table)), table])
-    weights = _logistic_regression(table, right)
-    signs = {name: (float(mean[i]), float(spread[i]), float(weights[i + 1])) for i, name in enumerate(RANGES)}
-    return ConfidenceModel(float(weights[0]), signs)
+    slopes = _logistic_regression(np.column_stack([np.ones(len(table)), table]), right, weights)
+    signs = {name: (float(mean[i]), float(spread[i]), float(slopes[i + 1])) for i, name in enumerate(RANGES)}
+    return ConfidenceModel(float(slopes[0]), signs)
 
 
-def _logistic_regression(table: Array, right: Array) -> Array:
+def _logistic_regression(table: Array, right: Array, weights: Array) -> Array:
     ridge = np.eye(table.shape[1]) * RIDGE
     ridge[0, 0] = 1e-6
-    weights: Array = np.zeros(table.shape[1])
+    slopes: Array = np.zeros(table.shape[1])
     for _ in range(ROUNDS):
-        share = 1 / (1 + np.exp(-table @ weights))
-        curve = (table * (share * (1 - share))[:, None]).T @ table + ridge
-        weights = weights + np.linalg.solve(curve, table.T @ (right - share) - ridge @ weights)
-    return weights
+        share = 1 / (1 + np.exp(-table @ slopes))
+        curve = (table * (weights * share * (1 - share))[:, None]).T @ table + ridge
+        slopes = slopes + np.linalg.solve(curve, table.T @ (weights * (right - share)) - ridge @ slopes)
+    return slopes
 
 
 # ---- the interval
 
-Bucket = tuple[Tally, int]  # and its true count
+Bucket = tuple[Tally, int, float]  # its true count, and how much it matters
 
 
-def fit_interval(buckets: Sequence[Bucket]) -> IntervalModel:
-    right, crossings = (sum(t.right for t, _ in buckets), sum(t.crossings for t, _ in buckets))
+def fit_interval(buckets: Sequence[Bucket]) -> CountInterval:
+    """Of fixed and of moving views, each by its own buckets."""
+    fixed, moving = ([b for b in buckets if bool(b[0].moving) == moves] for moves in (False, True))
+    return CountInterval(_fit_moments(fixed), _fit_moments(moving))
+
+
+def _fit_moments(buckets: Sequence[Bucket]) -> IntervalModel:
+    right, crossings = (sum(t.right for t, *_ in buckets), sum(t.crossings for t, *_ in buckets))
     centre = float(np.log(right / (crossings - right)))
-    start = [0.1, -0.1, np.log(0.5), np.log(0.2), -0.2]
-    likelihood = _Likelihood(buckets, centre)
-    missed, missed_slope, counting, scene, scene_slope = _search(likelihood, start)
-    model = IntervalModel(
-        centre, missed, missed_slope, float(np.exp(counting)), scene, scene_slope, 1.645, 1.645
-    )
+    found = _search(_Likelihood(buckets, centre), START)
+    missed, missed_slope, counting, scene, scene_slope = map(float, found)
+    ends = (1.645,) * 4
+    model = IntervalModel(centre, missed, missed_slope, float(np.exp(counting)), scene, scene_slope, *ends)
     return _with_ends(model, buckets)
 
 
 class _Likelihood:
-    """Twice the negative logarithm of the normal likelihood, as a function of the parameters."""
+    """Twice the negative logarithm of the normal likelihood, as a function of the parameters. A bucket counts
+    by the root of its crossings: of few the logarithm is far from normal."""
 
     def __init__(self, buckets: Sequence[Bucket], centre: float) -> None:
-        unit = IntervalModel(centre, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0)
-        self.n = np.array([t.crossings for t, _ in buckets], np.float64)
-        self.x = np.array([unit.moments(t)[0] for t, _ in buckets])
-        true = np.array([count for _, count in buckets], np.float64)
+        unit = IntervalModel(centre, 0.0, 1.0, 0.0, 0.0, 0.0, *(1.0,) * 4)
+        self.n, true, weights = np.array([(t.crossings, count, w) for t, count, w in buckets]).T
+        self.x = np.array([unit.moments(t)[0] for t, *_ in buckets])
+        self.weights = weights * np.sqrt(self.n)
         self.ratio = np.log((true + HALF) / (self.n + HALF))
 
     def __call__(self, parameters: Sequence[float]) -> float:
@@ -78,7 +93,7 @@ class _Likelihood:
         exponent = np.clip(2 * (scene + scene_slope * self.x), -20.0, 5.0)
         variance = np.exp(counting) / (self.n + HALF) + np.exp(exponent)
         error = self.ratio - missed - missed_slope * self.x
-        return float((np.log(variance) + error**2 / variance).sum())
+        return float(self.weights @ (np.log(variance) + error**2 / variance))
 
 
 def _search(cost: Callable[[Sequence[float]], float], start: Sequence[float]) -> list[float]:
@@ -95,13 +110,18 @@ def _search(cost: Callable[[Sequence[float]], float], start: Sequence[float]) ->
 
 
 def _with_ends(model: IntervalModel, buckets: Sequence[Bucket]) -> IntervalModel:
-    """The least deviations at which no more than TAIL of the buckets lie below, and above."""
-    moments = np.array([model.moments(tally) for tally, _ in buckets])
-    n = np.array([tally.crossings for tally, _ in buckets], np.float64)
-    true = np.array([count for _, count in buckets], np.float64)
-    below = _bisect(lambda ends: _outside(replace(model, below=ends), moments, n, true)[0] <= TAIL)
-    above = _bisect(lambda ends: _outside(replace(model, above=ends), moments, n, true)[1] <= TAIL)
-    return replace(model, below=below, above=above)
+    """The least deviations at which no more than TAIL of the buckets lie below, and above: apart for few
+    crossings, whose distribution is a lattice, and for many (Mondrian prediction)."""
+    few = [bucket for bucket in buckets if bucket[0].crossings <= MANY]
+    many = [bucket for bucket in buckets if bucket[0].crossings > MANY]
+    for part, below, above in ((few, "below", "above"), (many, "below_many", "above_many")):
+        for which, end in enumerate((below, above)):
+            model = replace(model, **{end: _bisect(partial(_enough, model, part, end, which))})
+    return model
+
+
+def _enough(model: IntervalModel, buckets: Sequence[Bucket], end: str, which: int, deviations: float) -> bool:
+    return _outside(replace(model, **{end: deviations}), buckets)[which] <= TAIL
 
 
 def _bisect(enough: Callable[[float], bool]) -> float:
@@ -112,9 +132,12 @@ def _bisect(enough: Callable[[float], bool]) -> float:
     return high
 
 
-def _outside(model: IntervalModel, moments: Array, n: Array, true: Array) -> tuple[float, float]:
-    """The shares of buckets whose true count lies below, and above, IntervalModel.interval of each alone."""
-    likely, deviation = (n + HALF) * np.exp(moments[:, 0]), moments[:, 1]
-    low = np.rint(likely * np.exp(-model.below * deviation) - HALF)
-    high = np.rint(likely * np.exp(model.above * deviation) - HALF)
-    return float((true < low).mean()), float((true > high).mean())
+def _outside(model: IntervalModel, buckets: Sequence[Bucket]) -> tuple[float, float]:
+    """The shares of buckets whose true count lies below, and above, CountInterval.interval of each alone."""
+    n, true, weights = np.array([(t.crossings, count, weight) for t, count, weight in buckets]).T
+    mean, deviation = np.array([model.moments(tally) for tally, *_ in buckets]).T
+    below, above = np.array([model.ends(tally) for tally, *_ in buckets]).T
+    likely = (n + HALF) * np.exp(mean)
+    low = np.rint(likely * np.exp(-below * deviation) - HALF)
+    high = np.rint(likely * np.exp(above * deviation) - HALF)
+    return float(weights @ (true < low) / weights.sum()), float(weights @ (true > high) / weights.sum())
