@@ -15,7 +15,7 @@ from pipelines.camera_rules import CameraRules
 from pipelines.count import event_data
 from pipelines.count.anchor_selection import AnchorSelection
 from pipelines.count.box_smoothing import BoxSmoother, SmoothedBoxes
-from pipelines.count.confidence import shipped
+from pipelines.count.confidence import Judgement, shipped
 from pipelines.count.crossing_signs import CrossingSigns, crossing_signs
 from pipelines.count.line import LineCounter
 from pipelines.count.trajectory_recorder import RecordedTrajectory, TrajectoryRecorder
@@ -34,7 +34,7 @@ class RuleError(ValueError):
 class CameraCounts:
     """The lines, zones and analytics of one camera. `update` is called once a frame, in order of media time.
 
-    `confidence` says of a crossing's signs how likely it is right; without it, the package's own model does.
+    `judge` says of a crossing's signs how sure it is; without it, the package's own model does.
     Raises RuleError for a class the model does not have.
     """
 
@@ -42,10 +42,10 @@ class CameraCounts:
         self,
         rules: CameraRules,
         labels: Labels,
-        confidence: Callable[[CrossingSigns], float] | None = None,
+        judge: Callable[[CrossingSigns], Judgement] | None = None,
     ) -> None:
         self.labels = labels
-        self._confidence = confidence or shipped()[0].confidence
+        self._judge = judge or shipped()[0].judge
         self.view_moved = False  # said by who follows the view: lines are not where they were drawn
         self._lines: dict[str, LineCounter] = {}
         self._zones: dict[str, ZoneCounter] = {}
@@ -207,7 +207,7 @@ class CameraCounts:
                     class_id=int(table.class_ids[crossing.row]),
                     score=float(table.scores[crossing.row]),
                     crossed_ns=self._ns(crossing.time_s),
-                    confidence=self._confidence(crossing_signs(crossing, table)),
+                    judgement=self._judge(crossing_signs(crossing, table)),
                     view_moved=self.view_moved,
                 )
             )

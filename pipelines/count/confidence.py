@@ -1,29 +1,29 @@
 """How sure a count is: the probability that a crossing is right, and an interval of the true count.
 
-The probability is a logistic regression on a crossing's signs (crossing_signs.py). The interval rests on sums
-of it that can be kept and added up (Tally). Of a scene with n crossings of the mean confidence q the true
-count is taken as log-normal about n times a factor: both the factor, which stands for what nobody saw, and
-the scene's own error follow q. The scene's error is the same in all its hours, so that it does not shrink
-where they are added up; between scenes it is independent. Over-dispersion and both ends of the interval were
-fitted on scenes that were kept out (`python -m tests.bench counting-confidence`, which also writes the file).
+The probability is a logistic regression on a crossing's signs (crossing_signs.py). What nobody saw has signs
+too: where boxes are large or cut by the border, more is missed. So each crossing also says for how many true
+ones it stands. The interval rests on sums that can be kept and added up (Tally): the true count of a scene is
+taken as log-normal, with an error of the scene's own that is the same in all its hours and does not shrink
+where they are added up; between scenes it is independent. All of it is fitted, and tried on scenes that were
+kept out, by `python -m tests.bench counting_confidence`, which also writes the file.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipelines.count.crossing_signs import CrossingSigns
 
 COEFFICIENTS = Path(__file__).with_name("confidence.json")
 DIGITS = 3  # of a confidence in an event: what is added up is what was told
 MIN_CONFIDENCE, MAX_CONFIDENCE = 0.01, 0.99
-MANY = 20  # crossings from which on a count is no small number
+MIN_FACTOR, MAX_FACTOR = 0.5, 4.0
 HALF = 0.5  # added to counts before their logarithm is taken (Haldane, 1956): 0 has one too
 
 # The range within which each sign is believed, and whether its logarithm is taken.
@@ -55,37 +55,57 @@ def _scaled(value: float, low: float, high: float, logarithm: bool) -> float:
     return math.log(value) if logarithm else value
 
 
+class Judgement(NamedTuple):
+    """Of one crossing: the probability that it is right, and how many true crossings there are, seen or not,
+    for each one like it."""
+
+    confidence: float
+    stands_for: float
+
+
 @dataclass(frozen=True, slots=True)
-class ConfidenceModel:
-    """The logistic regression: of each sign its usual value, its spread and the weight of one spread."""
+class LinearModel:
+    """Of each sign its usual value, its spread and the weight of one spread."""
 
     intercept: float
     signs: Mapping[str, tuple[float, float, float]]
 
-    def confidence(self, signs: CrossingSigns) -> float:
-        """The probability that a crossing is right. A sign that is not known is taken as usual."""
-        return self.of_values(sign_values(signs))
-
-    def of_values(self, values: Iterable[float]) -> float:
-        """The same, of what sign_values() says."""
-        logit = self.intercept
+    def value(self, values: Iterable[float]) -> float:
+        """Of what sign_values() says. A sign that is not known is taken as usual."""
+        total = self.intercept
         for name, value in zip(RANGES, values, strict=True):
             if name in self.signs and not math.isnan(value):
                 mean, spread, weight = self.signs[name]
-                logit += weight * (value - mean) / spread
-        share = 1 / (1 + math.exp(-min(max(logit, -30.0), 30.0)))
-        return round(min(max(share, MIN_CONFIDENCE), MAX_CONFIDENCE), DIGITS)
+                total += weight * (value - mean) / spread
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class CrossingModel:
+    """`right` gives the logit of the confidence, `unseen` the logarithm of `stands_for`."""
+
+    right: LinearModel
+    unseen: LinearModel
+
+    def judge(self, signs: CrossingSigns) -> Judgement:
+        return self.of_values(sign_values(signs))
+
+    def of_values(self, values: Sequence[float]) -> Judgement:
+        share = 1 / (1 + math.exp(-min(max(self.right.value(values), -30.0), 30.0)))
+        factor = math.exp(min(max(self.unseen.value(values), math.log(MIN_FACTOR)), math.log(MAX_FACTOR)))
+        share = min(max(share, MIN_CONFIDENCE), MAX_CONFIDENCE)
+        return Judgement(round(share, DIGITS), round(factor, DIGITS))
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What is kept of crossings in order to tell their interval: how many, the sum of their confidences,
-    and that of confidence times its rest; `moving` of them were counted while the view had moved. Tallies of
-    one scene add up."""
+    """What is kept of crossings in order to tell their interval: how many, the sums of their confidences and
+    of what they stand for; `moving` of them were counted while the view had moved. Tallies of one scene add
+    up."""
 
     crossings: int = 0
     right: float = 0.0
-    doubt: float = 0.0
+    stands_for: float = 0.0
     moving: int = 0
 
     def __add__(self, other: Tally) -> Tally:
@@ -93,17 +113,17 @@ class Tally:
         return Tally(*(mine + theirs for mine, theirs in pairs))
 
     @classmethod
-    def of(cls, confidences: Iterable[float], moving: bool = False) -> Tally:
-        each = list(confidences)
-        return cls(len(each), sum(each), sum(p * (1 - p) for p in each), len(each) if moving else 0)
+    def of(cls, judgements: Iterable[Judgement], moving: bool = False) -> Tally:
+        each = list(judgements)
+        n = len(each)
+        return cls(n, sum(j.confidence for j in each), sum(j.stands_for for j in each), n if moving else 0)
 
 
 @dataclass(frozen=True, slots=True)
 class IntervalModel:
-    """Of the logarithm of the true count over the count, x being the mean confidence's logit less `centre`:
+    """Of the logarithm of the true count over the count, x being that of what they stand for less `centre`:
     its mean is `missed` + `missed_slope` x; its variance that of counting, `counting` / n, and that of the
-    scene, the square of exp(`scene` + `scene_slope` x). `below` and `above` are so many deviations of it,
-    apart for more than MANY crossings."""
+    scene, the square of exp(`scene` + `scene_slope` x). `below` and `above` are so many deviations of it."""
 
     centre: float
     missed: float
@@ -113,19 +133,11 @@ class IntervalModel:
     scene_slope: float
     below: float
     above: float
-    below_many: float
-    above_many: float
-
-    def ends(self, tally: Tally) -> tuple[float, float]:
-        """How many deviations the interval reaches below and above."""
-        few = tally.crossings <= MANY
-        return (self.below, self.above) if few else (self.below_many, self.above_many)
 
     def moments(self, tally: Tally) -> tuple[float, float]:
         """Mean and standard deviation of the logarithm of (true count + HALF) / (count + HALF)."""
         n = tally.crossings
-        share = min(max((tally.right + HALF) / (n + HALF), MIN_CONFIDENCE), MAX_CONFIDENCE) if n else HALF
-        x = math.log(share / (1 - share)) - self.centre
+        x = (math.log(tally.stands_for / n) if n else 0.0) - self.centre
         variance = self.counting / (n + HALF) + math.exp(2 * (self.scene + self.scene_slope * x))
         return self.missed + self.missed_slope * x, math.sqrt(variance)
 
@@ -146,9 +158,8 @@ class CountInterval:
             mean, deviation = model.moments(tally)
             likely = (tally.crossings + HALF) * math.exp(mean)
             total, expected = total + HALF, expected + likely
-            ends = model.ends(tally)
-            below += (likely * deviation * ends[0]) ** 2
-            above += (likely * deviation * ends[1]) ** 2
+            below += (likely * deviation * model.below) ** 2
+            above += (likely * deviation * model.above) ** 2
         if not expected:
             return 0, 0
         low = expected * math.exp(-math.sqrt(below) / expected)
@@ -157,12 +168,17 @@ class CountInterval:
 
 
 @cache
-def shipped() -> tuple[ConfidenceModel, CountInterval]:
+def shipped() -> tuple[CrossingModel, CountInterval]:
     """Those of the package."""
     return loaded(json.loads(COEFFICIENTS.read_text(encoding="utf-8")))
 
 
-def loaded(document: Mapping[str, Any]) -> tuple[ConfidenceModel, CountInterval]:
-    signs = {name: (row["mean"], row["spread"], row["weight"]) for name, row in document["signs"].items()}
+def loaded(document: Mapping[str, Any]) -> tuple[CrossingModel, CountInterval]:
+    right, unseen = (_linear(document[name]) for name in ("right", "unseen"))
     fixed, moving = (IntervalModel(**document["intervals"][view]) for view in ("fixed", "moving"))
-    return ConfidenceModel(document["intercept"], signs), CountInterval(fixed, moving)
+    return CrossingModel(right, unseen), CountInterval(fixed, moving)
+
+
+def _linear(document: Mapping[str, Any]) -> LinearModel:
+    signs = {name: (row["mean"], row["spread"], row["weight"]) for name, row in document["signs"].items()}
+    return LinearModel(document["intercept"], signs)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pipelines.count.anchor_selection import FOOT_GROUPS
 from pipelines.count.box_history import SAME_S
 from pipelines.count.box_smoothing import SmoothedBoxes
-from pipelines.count.confidence import shipped
+from pipelines.count.confidence import Judgement, shipped
 from pipelines.count.crossing_signs import crossing_signs
 from pipelines.count.line import LineCounter, LineCrossing
 from pipelines.count.trajectory_codec import Trajectory, TrajectorySamples
@@ -70,7 +70,7 @@ class Recounted:
     side: int
     class_name: str
     crossing: LineCrossing
-    confidence: float
+    judgement: Judgement
 
 
 def recount(trajectory: Trajectory, spec: LineSpec) -> list[Recounted]:
@@ -94,7 +94,7 @@ def recount(trajectory: Trajectory, spec: LineSpec) -> list[Recounted]:
             crossing.side,
             names[class_index],
             crossing,
-            model.confidence(crossing_signs(crossing, evidence)),
+            model.judge(crossing_signs(crossing, evidence)),
         )
         for crossing, class_index in zip(crossings, classes.tolist(), strict=True)
     ]

@@ -261,8 +261,8 @@ def _as_dict(result: Analysis) -> dict[str, Any]:
                 "right_to_left": line.right_to_left,
                 "by_class": line.by_class,
                 "intervals": {
-                    side: list(sure_count(confidences, moved).interval or ())
-                    for side, confidences in line.confidences.items()
+                    side: list(sure_count(judgements, moved).interval or ())
+                    for side, judgements in line.judgements.items()
                 },
             }
             for name, line in result.lines.items()
@@ -300,7 +300,7 @@ def _lines(result: Analysis) -> Table:
         for kind, sides in sorted(line.by_class.items()):
             counted = (sides["left_to_right"], sides["right_to_left"])
             table.add_row(name, kind, *(f"{n}{way}" for n, way in zip(counted, names, strict=True)))
-        both = (sure_count(line.confidences.get(side, ()), moved) for side in SIDES)
+        both = (sure_count(line.judgements.get(side, ()), moved) for side in SIDES)
         cells = (f"{n}{way}" for n, way in zip(both, names, strict=True))
         table.add_row(name, "all", *cells, style="bold")
     return table

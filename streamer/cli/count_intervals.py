@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.count.confidence import Tally, shipped
+from pipelines.count.confidence import Judgement, Tally, shipped
 
 
 @dataclass
@@ -42,7 +42,7 @@ class SureCount:
         return {"count": self.count, **ends}
 
 
-def sure_count(confidences: Iterable[float], view_moved: bool = False) -> SureCount:
+def sure_count(judgements: Iterable[Judgement], view_moved: bool = False) -> SureCount:
     """Of crossings of one scene."""
-    tally = Tally.of(confidences, view_moved)
+    tally = Tally.of(judgements, view_moved)
     return SureCount(tally.crossings, {"": tally})

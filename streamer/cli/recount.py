@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from pipelines.count.confidence import Judgement
 from pipelines.rules import Anchor, LineSpec
 from streamer.cli.clip_arguments import parse_drawn
 from streamer.cli.count_intervals import SureCount, sure_count
@@ -141,12 +142,12 @@ def _line(text: str, anchor: Anchor, classes: str | None, names: str | None) -> 
 
 
 def _grouped(found: Recount, zone: ZoneInfo) -> Groups:
-    told: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    told: dict[tuple[str, ...], list[Judgement]] = defaultdict(list)
     for crossing in found.crossings:
         hour = datetime.fromtimestamp(crossing.at_ns // NS_PER_S, zone)
         key = (f"{hour:%Y-%m-%d %H:00}", crossing.direction, crossing.class_name)
-        told[key].append(crossing.confidence)
-    return {key: sure_count(confidences) for key, confidences in sorted(told.items())}
+        told[key].append(crossing.judgement)
+    return {key: sure_count(judgements) for key, judgements in sorted(told.items())}
 
 
 def _as_dict(found: Recount, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -158,7 +159,7 @@ def _as_dict(found: Recount, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "tracks": found.tracks,
         "tracks_without_path": found.pathless + found.unreadable,
         "counts": rows,
-        "total": sure_count(c.confidence for c in found.crossings).as_dict(),
+        "total": sure_count(c.judgement for c in found.crossings).as_dict(),
         "crossings": [
             {
                 "time": rfc3339(c.at_ns),
@@ -166,7 +167,7 @@ def _as_dict(found: Recount, rows: list[dict[str, Any]]) -> dict[str, Any]:
                 "class": c.class_name,
                 "epoch": c.epoch,
                 "track_id": c.track_id,
-                "confidence": c.confidence,
+                "confidence": c.judgement.confidence,
             }
             for c in found.crossings
         ],
@@ -184,7 +185,7 @@ def _print(found: Recount, groups: Groups) -> None:
         for key, sums in groups.items():
             table.add_row(*key, str(sums))
         Console(highlight=False).print(table)
-    total = sure_count(c.confidence for c in found.crossings)
+    total = sure_count(c.judgement for c in found.crossings)
     click.echo(f"{total} crossings of {found.line.name} by {found.tracks} tracks")
     _print_missing(found)
 

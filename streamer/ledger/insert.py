@@ -17,7 +17,7 @@ from streamer.events import cloudevents
 from streamer.ipc.messages import EventRecord
 from streamer.ledger.retention import NS_PER_MINUTE
 
-CONFIDENCE = "confidence"  # of a crossing, in the data of its event
+STANDS_FOR = "stands_for"  # in the data of a crossing, but for those of older versions
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Entries:
             # A line is crossed a little before that is decided.
             counted_ns = record.data.get("crossed_captured_ns", record.captured_ns)
             value = self._count(camera, key, counted_ns)
-            if CONFIDENCE in record.data:
+            if STANDS_FOR in record.data:
                 self._tally(camera, key, counted_ns, record.data)
         self._db.execute(
             "INSERT INTO events (camera, seq, lineage, type, captured_ns, total_key, total_value, body)"
@@ -104,11 +104,11 @@ class Entries:
 
     def _tally(self, camera: CameraRow, key: str, captured_ns: int, data: Mapping[str, Any]) -> None:
         """Whole numbers: a sum of them is the same in any order."""
-        thousandths = round(1000 * float(data[CONFIDENCE]))
-        sums = (thousandths, thousandths * (1000 - thousandths), int(bool(data.get("view_moved"))))
+        thousandths = (round(1000 * float(data[name])) for name in ("confidence", STANDS_FOR))
+        sums = (*thousandths, int(bool(data.get("view_moved"))))
         self._db.execute(
             "INSERT INTO tallies VALUES (?,?,?,1,?,?,?) ON CONFLICT DO UPDATE SET crossings=crossings+1,"
-            " right_sum=right_sum+excluded.right_sum, doubt_sum=doubt_sum+excluded.doubt_sum,"
+            " right_sum=right_sum+excluded.right_sum, stands_for_sum=stands_for_sum+excluded.stands_for_sum,"
             " moving=moving+excluded.moving",
             (camera.id, captured_ns // NS_PER_MINUTE, key, *sums),
         )

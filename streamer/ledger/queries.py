@@ -164,7 +164,7 @@ class LedgerReader:
     ) -> Iterator[Count]:
         """Counts by minute, from the rollups: they outlive pruned events."""
         rows = self._db.execute(
-            "SELECT c.name, r.minute * 60, r.key, r.n, t.crossings, t.right_sum, t.doubt_sum,"
+            "SELECT c.name, r.minute * 60, r.key, r.n, t.crossings, t.right_sum, t.stands_for_sum,"
             " t.moving"
             " FROM rollups r JOIN cameras c ON c.id=r.camera"
             " LEFT JOIN tallies t ON t.camera=r.camera AND t.minute=r.minute AND t.key=r.key"
@@ -172,9 +172,9 @@ class LedgerReader:
             " ORDER BY c.name, r.minute, r.key",
             (since_s // S_PER_MINUTE, until_s, camera),
         )
-        for name, start_s, key, n, crossings, right, doubt, moving in rows:
+        for name, start_s, key, n, crossings, right, stands_for, moving in rows:
             kind, what, direction, rev, class_name = key.split("/", 4)
-            tally = Tally(crossings, right / 1e3, doubt / 1e6, moving) if crossings else Tally()
+            tally = Tally(crossings, right / 1e3, stands_for / 1e3, moving) if crossings else Tally()
             yield Count(name, start_s, kind, what, direction, int(rev), class_name, n, tally)
 
     def coverage(self, *, since_ns: int = 0, camera: str | None = None) -> Iterator[Coverage]:

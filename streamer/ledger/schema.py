@@ -93,7 +93,7 @@ MIGRATIONS = (
         camera INTEGER NOT NULL, minute INTEGER NOT NULL, key TEXT NOT NULL,
         crossings INTEGER NOT NULL,
         right_sum INTEGER NOT NULL,                -- sum of the confidences, in thousandths,
-        doubt_sum INTEGER NOT NULL,                -- and of each times its rest to 1, in millionths
+        stands_for_sum INTEGER NOT NULL,           -- and of what they stand for, likewise
         moving INTEGER NOT NULL,                   -- of the crossings: while the view had moved
         PRIMARY KEY (camera, minute, key)
     ) WITHOUT ROWID;

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.count.confidence import DIGITS, Tally
+from pipelines.count.confidence import DIGITS, Judgement, Tally
 from pipelines.events import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
 from pipelines.values import Event
 from streamer.ipc.counters import Balance
@@ -144,8 +144,9 @@ class Coverage:
         if type_ == LINE_CROSSED:
             classes = bucket.lines.setdefault(subject, {}).setdefault(str(data["direction"]), {})
             classes[str(data["class"])] = classes.get(str(data["class"]), 0) + 1
-            if "confidence" in data:  # not in events of older versions
-                tally = Tally.of([float(data["confidence"])], bool(data.get("view_moved")))
+            if "stands_for" in data:  # not in events of older versions
+                judgement = Judgement(float(data["confidence"]), float(data["stands_for"]))
+                tally = Tally.of([judgement], bool(data.get("view_moved")))
                 directions = bucket.confidence.setdefault(subject, {})
                 direction = str(data["direction"])
                 directions[direction] = directions.get(direction, Tally()) + tally
@@ -212,12 +213,12 @@ class Coverage:
 
 
 def _tallies(by_direction: dict[str, Tally]) -> dict[str, dict[str, int | float]]:
-    """In as many digits as confidences have."""
+    """In as many digits as a judgement has."""
     return {
         direction: {
             "crossings": tally.crossings,
             "right": round(tally.right, DIGITS),
-            "doubt": round(tally.doubt, 2 * DIGITS),
+            "stands_for": round(tally.stands_for, DIGITS),
             "moving": tally.moving,
         }
         for direction, tally in by_direction.items()

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.count.confidence import COEFFICIENTS, MANY, ConfidenceModel, CountInterval
-from tests.bench.counting.confidence_buckets import Bucket, buckets_of
+from pipelines.count.confidence import COEFFICIENTS, HALF, CountInterval, CrossingModel, LinearModel
+from tests.bench.counting.confidence_buckets import Bucket, Told, buckets_of
 from tests.bench.counting.confidence_data import Watch, watches
-from tests.bench.counting.confidence_fit import fit_confidence, fit_interval
+from tests.bench.counting.confidence_fit import fit_interval, fit_right, fit_unseen
 
 NAME = "counting_confidence"
 DESCRIPTION = "Reliability of a crossing's confidence and coverage of a count's interval, on scenes kept out"
@@ -28,6 +28,7 @@ DESCRIPTION = "Reliability of a crossing's confidence and coverage of a count's 
 Array = npt.NDArray[np.float64]
 
 BINS = 10
+MANY = 20  # a count over it is asked how wide its interval is
 SIZES = ((1, 2), (3, 5), (6, 20), (21, 10**9))
 ABOUT = (
     "Written by `python -m tests.bench counting_confidence -o write=true`: a ridge logistic regression of "
@@ -85,15 +86,24 @@ def _parts(seen: Sequence[Watch]) -> dict[str, Callable[[Any], bool]]:
 # ---- a crossing
 
 
-def _held_out_confidence(seen: Sequence[Watch]) -> tuple[list[list[float]], list[float]]:
+def _held_out_confidence(seen: Sequence[Watch]) -> tuple[list[Told], list[float]]:
     """Of each watch what is told of its crossings by a model of the other scenes, and a constant instead."""
     models = {}
     for fold in dict.fromkeys(watch.fold for watch in seen):
         others = [watch for watch in seen if watch.fold != fold]
-        values, right, weights = _table(others)
-        models[fold] = (fit_confidence(values, right, weights), float(np.average(right, weights=weights)))
+        _, right, weights = _table(others)
+        models[fold] = (_crossing_model(others), float(np.average(right, weights=weights)))
     told = [[models[w.fold][0].of_values(c.values) for c in w.counted] for w in seen]
     return told, [models[w.fold][1] for w in seen]
+
+
+def _crossing_model(seen: Sequence[Watch]) -> CrossingModel:
+    some = [watch for watch in seen if watch.counted]
+    values = np.array([np.mean([c.values for c in watch.counted], axis=0) for watch in some])
+    n, true = np.array([(len(watch.counted), len(watch.true)) for watch in some]).T
+    weights = _weights([watch.kind for watch in some]) * np.sqrt(n)
+    unseen = fit_unseen(values, np.log((true + HALF) / (n + HALF)), weights)
+    return CrossingModel(fit_right(*_table(seen)), unseen)
 
 
 def _table(seen: Sequence[Watch]) -> tuple[Array, Array, Array]:
@@ -111,11 +121,11 @@ def _weights(kinds: Sequence[str]) -> Array:
 
 
 def _reliability(
-    seen: Sequence[Watch], told: Sequence[list[float]], base: Sequence[float], of: Callable[[Any], bool]
+    seen: Sequence[Watch], told: Sequence[Told], base: Sequence[float], of: Callable[[Any], bool]
 ) -> dict[str, Any]:
     chosen = [(w, p, b) for w, p, b in zip(seen, told, base, strict=True) if of(w)]
     right = np.array([float(c.right) for w, _, _ in chosen for c in w.counted])
-    sure = np.array([p for _, each, _ in chosen for p in each])
+    sure = np.array([judgement.confidence for _, each, _ in chosen for judgement in each])
     constant = np.array([b for w, _, b in chosen for _ in w.counted])
     bins = np.array_split(np.argsort(sure, kind="stable"), BINS)
     table = [[float(sure[part].mean()), float(right[part].mean()), len(part)] for part in bins]
@@ -164,25 +174,29 @@ def _coverage(
 
 
 def _write(seen: Sequence[Watch], buckets: Sequence[Bucket]) -> None:
-    confidence = fit_confidence(*_table(seen))
+    crossing = _crossing_model(seen)
     interval = _interval_of(buckets)
-    COEFFICIENTS.write_text(json.dumps(_document(confidence, interval), indent=2) + "\n", encoding="utf-8")
+    COEFFICIENTS.write_text(json.dumps(_document(crossing, interval), indent=2) + "\n", encoding="utf-8")
 
 
-def _document(confidence: ConfidenceModel, interval: CountInterval) -> dict[str, Any]:
-    signs = {
-        name: {"mean": round(mean, 4), "spread": round(spread, 4), "weight": round(weight, 4)}
-        for name, (mean, spread, weight) in confidence.signs.items()
-    }
+def _document(crossing: CrossingModel, interval: CountInterval) -> dict[str, Any]:
     return {
         "about": ABOUT,
-        "intercept": round(confidence.intercept, 4),
-        "signs": signs,
+        "right": _linear(crossing.right),
+        "unseen": _linear(crossing.unseen),
         "intervals": {
             view: {name: round(value, 4) for name, value in model.items()}
             for view, model in asdict(interval).items()
         },
     }
+
+
+def _linear(model: LinearModel) -> dict[str, Any]:
+    signs = {
+        name: {"mean": round(mean, 4), "spread": round(spread, 4), "weight": round(weight, 4)}
+        for name, (mean, spread, weight) in model.signs.items()
+    }
+    return {"intercept": round(model.intercept, 4), "signs": signs}
 
 
 def render(result: dict[str, Any]) -> str:

@@ -11,14 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipelines.count.confidence import Tally
+from pipelines.count.confidence import Judgement, Tally
 from tests.bench.counting.confidence_data import Watch
 
 PIECES = (1, 2, 4)
 IN_A_ROW = 4  # watches of a scene that a long sum holds
 LINES = tuple((line, direction) for line in ("V", "H") for direction in ("greater", "lesser"))
 
-Told = list[float]  # the confidence of each counted crossing of a watch
+Told = list[Judgement]  # of each counted crossing of a watch
 
 
 @dataclass(frozen=True, slots=True)

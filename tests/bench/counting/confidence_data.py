@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.count import CameraCounts
-from pipelines.count.confidence import sign_values
+from pipelines.count.confidence import Judgement, sign_values
 from pipelines.count.crossing_signs import CrossingSigns
 from pipelines.evaluate.crossings import Crossing, compare
 from pipelines.events import LINE_CROSSED
@@ -134,9 +134,9 @@ def _count(sequence: Sequence, step: int) -> tuple[list[Crossing], list[list[flo
     """The crossings of both lines in the order in which they were decided, and the signs of each."""
     values: list[list[float]] = []
 
-    def note(signs: CrossingSigns) -> float:
+    def note(signs: CrossingSigns) -> Judgement:
         values.append(sign_values(signs))
-        return 0.5
+        return Judgement(0.5, 1.0)
 
     counts = CameraCounts(LINES, LABELS, note)
     frames = track(sequence, step)

@@ -10,39 +10,56 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.count.confidence import (
     HALF,
-    MANY,
     RANGES,
-    ConfidenceModel,
     CountInterval,
     IntervalModel,
+    LinearModel,
     Tally,
 )
 
 Array = npt.NDArray[np.float64]
 
 RIDGE = 5.0  # of the weights of standardised signs
+RIDGE_UNSEEN = 0.05  # likewise, as a share of the observations
 ROUNDS = 30
 TAIL = 0.05  # of the buckets on either side of the interval
 STEP, MIN_STEP = 0.3, 0.003
 MAX_ENDS = 6.0  # deviations
-START = (0.1, -0.1, -0.7, -1.6, -0.2)
+START = (0.2, 1.0, -0.7, -1.6, 0.5)
 
 
-def fit_confidence(values: Array, right: Array, weights: Array) -> ConfidenceModel:
+def fit_right(values: Array, right: Array, weights: Array) -> LinearModel:
     """Of the signs (N, len(RANGES)), whether each was right (N,) and how much it matters (N,). What is not
     known counts as usual."""
+    table, mean, spread = _standardised(values)
+    return _linear(_logistic_regression(table, right, weights), mean, spread)
+
+
+def fit_unseen(values: Array, ratio: Array, weights: Array) -> LinearModel:
+    """Of the mean signs of watches (N, len(RANGES)) and the logarithm of their true count over the count
+    (N,), by ridge regression."""
+    table, mean, spread = _standardised(values)
+    ridge = np.eye(table.shape[1]) * RIDGE_UNSEEN * weights.sum()
+    ridge[0, 0] = 0.0
+    weighted = table * weights[:, None]
+    return _linear(np.linalg.solve(weighted.T @ table + ridge, weighted.T @ ratio), mean, spread)
+
+
+def _standardised(values: Array) -> tuple[Array, Array, Array]:
     mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0) + 1e-9
     table = np.nan_to_num((values - mean) / spread)
-    slopes = _logistic_regression(np.column_stack([np.ones(len(table)), table]), right, weights)
+    return np.column_stack([np.ones(len(table)), table]), mean, spread
+
+
+def _linear(slopes: Array, mean: Array, spread: Array) -> LinearModel:
     signs = {name: (float(mean[i]), float(spread[i]), float(slopes[i + 1])) for i, name in enumerate(RANGES)}
-    return ConfidenceModel(float(slopes[0]), signs)
+    return LinearModel(float(slopes[0]), signs)
 
 
 def _logistic_regression(table: Array, right: Array, weights: Array) -> Array:
@@ -68,24 +85,22 @@ def fit_interval(buckets: Sequence[Bucket]) -> CountInterval:
 
 
 def _fit_moments(buckets: Sequence[Bucket]) -> IntervalModel:
-    right, crossings = (sum(t.right for t, *_ in buckets), sum(t.crossings for t, *_ in buckets))
-    centre = float(np.log(right / (crossings - right)))
+    seen, stand_for = (sum(t.crossings for t, *_ in buckets), sum(t.stands_for for t, *_ in buckets))
+    centre = float(np.log(stand_for / seen))
     found = _search(_Likelihood(buckets, centre), START)
     missed, missed_slope, counting, scene, scene_slope = map(float, found)
-    ends = (1.645,) * 4
+    ends = (1.645, 1.645)
     model = IntervalModel(centre, missed, missed_slope, float(np.exp(counting)), scene, scene_slope, *ends)
     return _with_ends(model, buckets)
 
 
 class _Likelihood:
-    """Twice the negative logarithm of the normal likelihood, as a function of the parameters. A bucket counts
-    by the root of its crossings: of few the logarithm is far from normal."""
+    """Twice the negative logarithm of the normal likelihood, as a function of the parameters."""
 
     def __init__(self, buckets: Sequence[Bucket], centre: float) -> None:
-        unit = IntervalModel(centre, 0.0, 1.0, 0.0, 0.0, 0.0, *(1.0,) * 4)
-        self.n, true, weights = np.array([(t.crossings, count, w) for t, count, w in buckets]).T
+        unit = IntervalModel(centre, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0)
+        self.n, true, self.weights = np.array([(t.crossings, count, w) for t, count, w in buckets]).T
         self.x = np.array([unit.moments(t)[0] for t, *_ in buckets])
-        self.weights = weights * np.sqrt(self.n)
         self.ratio = np.log((true + HALF) / (self.n + HALF))
 
     def __call__(self, parameters: Sequence[float]) -> float:
@@ -110,18 +125,10 @@ def _search(cost: Callable[[Sequence[float]], float], start: Sequence[float]) ->
 
 
 def _with_ends(model: IntervalModel, buckets: Sequence[Bucket]) -> IntervalModel:
-    """The least deviations at which no more than TAIL of the buckets lie below, and above: apart for few
-    crossings, whose distribution is a lattice, and for many (Mondrian prediction)."""
-    few = [bucket for bucket in buckets if bucket[0].crossings <= MANY]
-    many = [bucket for bucket in buckets if bucket[0].crossings > MANY]
-    for part, below, above in ((few, "below", "above"), (many, "below_many", "above_many")):
-        for which, end in enumerate((below, above)):
-            model = replace(model, **{end: _bisect(partial(_enough, model, part, end, which))})
-    return model
-
-
-def _enough(model: IntervalModel, buckets: Sequence[Bucket], end: str, which: int, deviations: float) -> bool:
-    return _outside(replace(model, **{end: deviations}), buckets)[which] <= TAIL
+    """The least deviations at which no more than TAIL of the buckets lie below, and above."""
+    below = _bisect(lambda ends: _outside(replace(model, below=ends), buckets)[0] <= TAIL)
+    above = _bisect(lambda ends: _outside(replace(model, above=ends), buckets)[1] <= TAIL)
+    return replace(model, below=below, above=above)
 
 
 def _bisect(enough: Callable[[float], bool]) -> float:
@@ -133,11 +140,12 @@ def _bisect(enough: Callable[[float], bool]) -> float:
 
 
 def _outside(model: IntervalModel, buckets: Sequence[Bucket]) -> tuple[float, float]:
-    """The shares of buckets whose true count lies below, and above, CountInterval.interval of each alone."""
+    """The shares of buckets whose true count lies below, and above, CountInterval.interval of each alone. A
+    bucket counts by the root of its crossings, else the many small ones would speak for the large."""
     n, true, weights = np.array([(t.crossings, count, weight) for t, count, weight in buckets]).T
+    weights = weights * np.sqrt(n)
     mean, deviation = np.array([model.moments(tally) for tally, *_ in buckets]).T
-    below, above = np.array([model.ends(tally) for tally, *_ in buckets]).T
     likely = (n + HALF) * np.exp(mean)
-    low = np.rint(likely * np.exp(-below * deviation) - HALF)
-    high = np.rint(likely * np.exp(above * deviation) - HALF)
+    low = np.rint(likely * np.exp(-model.below * deviation) - HALF)
+    high = np.rint(likely * np.exp(model.above * deviation) - HALF)
     return float(weights @ (true < low) / weights.sum()), float(weights @ (true > high) / weights.sum())
