@@ -55,6 +55,12 @@ def run(detectors: int = 12, drawn: int = 60, write: bool = False, cache: str = 
             )
             for low, high in SIZES
         },
+        "many": {
+            f"over {MANY}, {view}": _coverage(
+                buckets, ends, lambda b, moves=moves: b.tally.crossings > MANY and b.watch.moving == moves
+            )
+            for view, moves in (("fixed", False), ("moving", True))
+        },
         "by_length": {
             what: _coverage(buckets, ends, lambda b, what=what: b.what == what)
             for what in dict.fromkeys(bucket.what for bucket in buckets)
@@ -211,7 +217,7 @@ def render(result: dict[str, Any]) -> str:
     lines.append("reliability of all: told, right, crossings")
     lines += [f"  {p:.3f}  {share:.3f}  {n}" for p, share, n in result["crossings"]["all"]["table"]]
     lines.append("interval of 90 %, in buckets of scenes kept out: covered; true below, above; width over 20")
-    for part in ("buckets", "by_size", "by_length"):
+    for part in ("buckets", "by_size", "many", "by_length"):
         lines += [_row(name, row) for name, row in result[part].items() if row["n"]]
     return "\n".join(lines)
 

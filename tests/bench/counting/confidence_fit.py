@@ -140,10 +140,8 @@ def _bisect(enough: Callable[[float], bool]) -> float:
 
 
 def _outside(model: IntervalModel, buckets: Sequence[Bucket]) -> tuple[float, float]:
-    """The shares of buckets whose true count lies below, and above, CountInterval.interval of each alone. A
-    bucket counts by the root of its crossings, else the many small ones would speak for the large."""
+    """The shares of buckets whose true count lies below, and above, CountInterval.interval of each alone."""
     n, true, weights = np.array([(t.crossings, count, weight) for t, count, weight in buckets]).T
-    weights = weights * np.sqrt(n)
     mean, deviation = np.array([model.moments(tally) for tally, *_ in buckets]).T
     likely = (n + HALF) * np.exp(mean)
     low = np.rint(likely * np.exp(-model.below * deviation) - HALF)
