@@ -5,22 +5,20 @@ too: where boxes are large or cut by the border, more is missed. So each crossin
 ones it stands. The interval rests on sums that can be kept and added up (Tally): the true count of a scene is
 taken as log-normal, with an error of the scene's own that is the same in all its hours and does not shrink
 where they are added up; between scenes it is independent. All of it is fitted, and tried on scenes that were
-kept out, by `python -m tests.bench counting_confidence`, which also writes the file.
+kept out, by `python -m tests.bench counting_confidence`, which also writes the coefficients.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipelines.count.confidence_coefficients import COEFFICIENTS
 from pipelines.count.crossing_signs import CrossingSigns
 
-COEFFICIENTS = Path(__file__).with_name("confidence.json")
 DIGITS = 3  # of a confidence in an event: what is added up is what was told
 MIN_CONFIDENCE, MAX_CONFIDENCE = 0.01, 0.99
 MIN_FACTOR, MAX_FACTOR = 0.5, 4.0
@@ -170,7 +168,7 @@ class CountInterval:
 @cache
 def shipped() -> tuple[CrossingModel, CountInterval]:
     """Those of the package."""
-    return loaded(json.loads(COEFFICIENTS.read_text(encoding="utf-8")))
+    return loaded(COEFFICIENTS)
 
 
 def loaded(document: Mapping[str, Any]) -> tuple[CrossingModel, CountInterval]:

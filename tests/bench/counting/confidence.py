@@ -2,7 +2,7 @@
 
 Each public scene is a fold of its own, whatever sees it: what is said of it was fitted on all the others.
 With `-o write=true` the coefficients of all scenes together go into the package (pipelines/count/
-confidence.json): to be done again whenever the tracker or the line rule changes. `-o cache=FOLDER` keeps what
+confidence_coefficients.py): to be done again whenever the tracker or the line rule changes. `-o cache=FOLDER` keeps what
 was counted, to be gone on from where it was interrupted; another tracker needs another folder.
 """
 
@@ -12,12 +12,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.count.confidence import COEFFICIENTS, HALF, CountInterval, CrossingModel, LinearModel
+from pipelines.count import confidence_coefficients
+from pipelines.count.confidence import HALF, CountInterval, CrossingModel, LinearModel
 from tests.bench.counting.confidence_buckets import Bucket, Told, buckets_of
 from tests.bench.counting.confidence_data import Watch, watches
 from tests.bench.counting.confidence_fit import fit_interval, fit_right, fit_unseen
@@ -28,13 +30,22 @@ DESCRIPTION = "Reliability of a crossing's confidence and coverage of a count's 
 Array = npt.NDArray[np.float64]
 
 BINS = 10
+FILE = Path(confidence_coefficients.__file__)
 MANY = 20  # a count over it is asked how wide its interval is
 SIZES = ((1, 2), (3, 5), (6, 20), (21, 10**9))
-ABOUT = (
-    "Written by `python -m tests.bench counting_confidence -o write=true`: a ridge logistic regression of "
-    "whether a crossing is right on its standardised signs (pipelines/count/crossing_signs.py), and the "
-    "interval of a true count (pipelines/count/confidence.py)"
-)
+HEAD = '''"""The coefficients of pipelines/count/confidence.py. Written by a command, not by hand:
+
+    python -m tests.bench counting_confidence -o write=true
+
+`right`: ridge logistic regression of whether a crossing is right on its standardised signs. `unseen`: ridge
+regression of the logarithm of the true count over the count. `intervals`: see IntervalModel.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+'''
 
 
 def run(detectors: int = 12, drawn: int = 60, write: bool = False, cache: str = "") -> dict[str, Any]:
@@ -65,7 +76,7 @@ def run(detectors: int = 12, drawn: int = 60, write: bool = False, cache: str = 
             what: _coverage(buckets, ends, lambda b, what=what: b.what == what)
             for what in dict.fromkeys(bucket.what for bucket in buckets)
         },
-        "written": str(COEFFICIENTS.name) if write else "",
+        "written": str(FILE.name) if write else "",
     }
 
 
@@ -182,12 +193,12 @@ def _coverage(
 def _write(seen: Sequence[Watch], buckets: Sequence[Bucket]) -> None:
     crossing = _crossing_model(seen)
     interval = _interval_of(buckets)
-    COEFFICIENTS.write_text(json.dumps(_document(crossing, interval), indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(_document(crossing, interval), indent=4)
+    FILE.write_text(f"{HEAD}COEFFICIENTS: dict[str, Any] = {text}\n", encoding="utf-8")
 
 
 def _document(crossing: CrossingModel, interval: CountInterval) -> dict[str, Any]:
     return {
-        "about": ABOUT,
         "right": _linear(crossing.right),
         "unseen": _linear(crossing.unseen),
         "intervals": {
