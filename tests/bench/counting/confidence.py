@@ -1,9 +1,10 @@
 """How sure a count is, fitted and held out: reliability of a crossing's confidence, coverage of an interval.
 
 Each public scene is a fold of its own, whatever sees it: what is said of it was fitted on all the others.
-With `-o write=true` the coefficients of all scenes together go into the package (pipelines/count/
-confidence_coefficients.py): to be done again whenever the tracker or the line rule changes. `-o cache=FOLDER` keeps what
-was counted, to be gone on from where it was interrupted; another tracker needs another folder.
+With `-o write=true` the coefficients of all scenes together go into the package
+(pipelines/count/confidence_coefficients.py): to be done again whenever the tracker or the line rule changes.
+`-o cache=FOLDER` keeps what was counted, to be gone on from where it was interrupted; another tracker needs
+another folder.
 """
 
 from __future__ import annotations
