@@ -13,6 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,22 +64,28 @@ def run(detectors: int = 12, drawn: int = 60, write: bool = False, cache: str = 
         "buckets": {name: _coverage(buckets, ends, of) for name, of in _parts(seen).items()},
         "by_size": {
             f"{low} to {high}" if high < 10**9 else f"over {low - 1}": _coverage(
-                buckets, ends, lambda b, low=low, high=high: low <= b.tally.crossings <= high
+                buckets, ends, partial(_of_size, low, high, None)
             )
             for low, high in SIZES
         },
         "many": {
-            f"over {MANY}, {view}": _coverage(
-                buckets, ends, lambda b, moves=moves: b.tally.crossings > MANY and b.watch.moving == moves
-            )
+            f"over {MANY}, {view}": _coverage(buckets, ends, partial(_of_size, MANY + 1, 10**9, moves))
             for view, moves in (("fixed", False), ("moving", True))
         },
         "by_length": {
-            what: _coverage(buckets, ends, lambda b, what=what: b.what == what)
+            what: _coverage(buckets, ends, partial(_of_length, what))
             for what in dict.fromkeys(bucket.what for bucket in buckets)
         },
         "written": str(FILE.name) if write else "",
     }
+
+
+def _of_size(low: int, high: int, moving: bool | None, bucket: Bucket) -> bool:
+    return low <= bucket.tally.crossings <= high and moving in (None, bucket.watch.moving)
+
+
+def _of_length(what: str, bucket: Bucket) -> bool:
+    return bucket.what == what
 
 
 def _parts(seen: Sequence[Watch]) -> dict[str, Callable[[Any], bool]]:
