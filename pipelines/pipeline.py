@@ -276,6 +276,7 @@ class Pipeline:
         if kept.maps is not None or kept.low_confidence is not None:
             kept = replace(kept, maps=None, low_confidence=None)  # a megabyte a frame, and results are kept
         tracks = state.tracker.update(stamp, kept, self.labels, grey)
+        state.analytics.view_moved = self.view_moved(stamp.camera) > VIEW_MOVED
         events = state.analytics.update(stamp, tracks)
         if scene is not None and state.scene is not None:
             events = [*events, *state.scene.update(stamp, scene)]

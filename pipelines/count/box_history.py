@@ -124,6 +124,12 @@ class BoxHistory:
         low, high = self.times.searchsorted((begin_s - SAME_S, end_s + SAME_S)).tolist()
         return float(self._table[self._begin + low : self._begin + high, EVIDENCE, row].sum())
 
+    def seen_between(self, row: int, begin_s: float, end_s: float) -> float:
+        """In how many of these frames a track's box has evidence."""
+        low, high = self.times.searchsorted((begin_s - SAME_S, end_s + SAME_S)).tolist()
+        frames = self._table[self._begin + low : self._begin + high, EVIDENCE, row]
+        return float(np.count_nonzero(frames > 0))
+
     # ---- checkpoints
 
     def save(self, rows: Index) -> dict[str, Any]:

@@ -248,6 +248,23 @@ class BoxSmoother:
         """The sum of the evidence of a track's boxes from one moment to another, both with it."""
         return self._frames.evidence_between(row, begin_s, end_s)
 
+    # ---- what is asked of a crossing (crossing_signs.py)
+
+    def since_s(self, row: int) -> float:
+        return float(self.first_s[row])
+
+    def seen_between(self, row: int, begin_s: float, end_s: float) -> float:
+        """In how many frames from one moment to another, both with it, a track's box speaks for it."""
+        return self._frames.seen_between(row, begin_s, end_s)
+
+    def jitter_of(self, row: int) -> tuple[float, float]:
+        x, y = self._jitter[:, row].tolist()
+        return x, y
+
+    def frame_at(self, time_s: float) -> Array | None:
+        """What a moment's frame holds of all tracks (6, R), as BoxHistory; None where it is not kept."""
+        return self._frames.at(time_s)
+
     def forget(self, now_s: float) -> Index:
         """Give back the rows of tracks not seen for long; return them."""
         if now_s - self._oldest_s <= FORGET_S:

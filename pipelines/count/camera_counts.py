@@ -6,6 +6,7 @@ they tell of beside the frame at which they were decided.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import astuple
 from typing import Any
 
@@ -14,6 +15,8 @@ from pipelines.camera_rules import CameraRules
 from pipelines.count import event_data
 from pipelines.count.anchor_selection import AnchorSelection
 from pipelines.count.box_smoothing import BoxSmoother, SmoothedBoxes
+from pipelines.count.confidence import Judgement, shipped
+from pipelines.count.crossing_signs import CrossingSigns, crossing_signs
 from pipelines.count.line import LineCounter
 from pipelines.count.trajectory_recorder import RecordedTrajectory, TrajectoryRecorder
 from pipelines.count.zone import ZoneChange, ZoneCounter
@@ -31,11 +34,19 @@ class RuleError(ValueError):
 class CameraCounts:
     """The lines, zones and analytics of one camera. `update` is called once a frame, in order of media time.
 
+    `judge` says of a crossing's signs how sure it is; without it, the package's own model does.
     Raises RuleError for a class the model does not have.
     """
 
-    def __init__(self, rules: CameraRules, labels: Labels) -> None:
+    def __init__(
+        self,
+        rules: CameraRules,
+        labels: Labels,
+        judge: Callable[[CrossingSigns], Judgement] | None = None,
+    ) -> None:
         self.labels = labels
+        self._judge = judge or shipped()[0].judge
+        self.view_moved = False  # said by who follows the view: lines are not where they were drawn
         self._lines: dict[str, LineCounter] = {}
         self._zones: dict[str, ZoneCounter] = {}
         self._occupancy: dict[str, dict[int, int]] = {}
@@ -196,6 +207,8 @@ class CameraCounts:
                     class_id=int(table.class_ids[crossing.row]),
                     score=float(table.scores[crossing.row]),
                     crossed_ns=self._ns(crossing.time_s),
+                    judgement=self._judge(crossing_signs(crossing, table)),
+                    view_moved=self.view_moved,
                 )
             )
         return events

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipelines.count.confidence import Judgement
 from pipelines.count.line import LineCrossing
 from pipelines.count.trajectory_codec import encode
 from pipelines.count.trajectory_recorder import RecordedTrajectory
@@ -27,6 +28,8 @@ def line_crossed(
     class_id: int,
     score: float,
     crossed_ns: int,
+    judgement: Judgement,
+    view_moved: bool = False,
 ) -> Event:
     """`crossed_*_ns` are the crossing's own time, interpolated; the event's stamp is when it was decided."""
     right = crossing.side > 0
@@ -41,10 +44,14 @@ def line_crossed(
         "score": round(score, 4),
         "margin": round(crossing.margin, 3),
         "evidence": round(crossing.evidence, 3),
+        "confidence": judgement.confidence,
+        "stands_for": judgement.stands_for,
         "crossed_media_ns": crossed_ns,
         "crossed_captured_ns": stamp.captured_ns - (stamp.media_ns - crossed_ns),
         "rule_rev": spec.rev,
     }
+    if view_moved:
+        data["view_moved"] = True
     return Event(LINE_CROSSED, stamp, spec.name, data)
 
 

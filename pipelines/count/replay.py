@@ -14,6 +14,8 @@ import numpy.typing as npt
 from pipelines.count.anchor_selection import FOOT_GROUPS
 from pipelines.count.box_history import SAME_S
 from pipelines.count.box_smoothing import SmoothedBoxes
+from pipelines.count.confidence import Judgement, shipped
+from pipelines.count.crossing_signs import crossing_signs
 from pipelines.count.line import LineCounter, LineCrossing
 from pipelines.count.trajectory_codec import Trajectory, TrajectorySamples
 from pipelines.count.trajectory_recorder import BEFORE_S
@@ -41,6 +43,19 @@ class StoredEvidence:
         early = float(np.clip((self.times_s[0] - begin_s) / BEFORE_S, 0.0, 1.0))
         return float(self.evidence[asked].sum()) + early * self.before
 
+    def since_s(self, row: int) -> float:  # noqa: ARG002
+        return float(self.times_s[0])
+
+    def seen_between(self, row: int, begin_s: float, end_s: float) -> float:  # noqa: ARG002
+        asked = (self.times_s >= begin_s - SAME_S) & (self.times_s <= end_s + SAME_S)
+        return float(np.count_nonzero(self.evidence[asked] > 0))
+
+    def jitter_of(self, row: int) -> None:
+        """Not stored: the places of a stored track are smoothed."""
+
+    def frame_at(self, time_s: float) -> None:
+        """Not stored: a track is taken alone."""
+
 
 def stored_evidence(trajectory: Trajectory, samples: TrajectorySamples) -> StoredEvidence:
     return StoredEvidence(samples.times_s, samples.evidence, trajectory.frame_s, trajectory.evidence_before)
@@ -48,12 +63,14 @@ def stored_evidence(trajectory: Trajectory, samples: TrajectorySamples) -> Store
 
 @dataclass(frozen=True, slots=True)
 class Recounted:
-    """A crossing of a stored track: its own time since the track's first sample, and its class."""
+    """A crossing of a stored track: its own time since the track's first sample, its class, and how sure it
+    is as far as the track alone tells."""
 
     time_s: float
     side: int
     class_name: str
     crossing: LineCrossing
+    judgement: Judgement
 
 
 def recount(trajectory: Trajectory, spec: LineSpec) -> list[Recounted]:
@@ -70,8 +87,15 @@ def recount(trajectory: Trajectory, spec: LineSpec) -> list[Recounted]:
     at = np.searchsorted(samples.times_s, [c.settled_s for c in crossings])  # a crossing's class is that of
     # the moment it was settled
     classes = samples.class_index[np.minimum(at, len(samples.class_index) - 1)]
+    model, _ = shipped()
     return [
-        Recounted(crossing.time_s, crossing.side, names[class_index], crossing)
+        Recounted(
+            crossing.time_s,
+            crossing.side,
+            names[class_index],
+            crossing,
+            model.judge(crossing_signs(crossing, evidence)),
+        )
         for crossing, class_index in zip(crossings, classes.tolist(), strict=True)
     ]
 

@@ -37,6 +37,7 @@ from streamer.cli.clip_arguments import (
     say_which,
     warn_low_confidence_missing,
 )
+from streamer.cli.count_intervals import sure_count
 from streamer.cli.event_summary import one_line
 from streamer.cli.output_paths import check_outputs
 from streamer.cli.rules import DEFAULT_DIRECTIONS
@@ -47,6 +48,8 @@ from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
 from streamer.sources.base import create_source
 from streamer.sources.urls import is_generated
+
+SIDES = ("left_to_right", "right_to_left")
 
 
 @click.command("analyze")
@@ -246,6 +249,7 @@ def _replay(
 
 def _as_dict(result: Analysis) -> dict[str, Any]:
     """The JSON object of --json."""
+    moved = result.view_moved > VIEW_MOVED
     return {
         "frames": result.frames,
         "duration_s": round(result.duration_s, 3),
@@ -256,6 +260,10 @@ def _as_dict(result: Analysis) -> dict[str, Any]:
                 "left_to_right": line.left_to_right,
                 "right_to_left": line.right_to_left,
                 "by_class": line.by_class,
+                "intervals": {
+                    side: list(sure_count(judgements, moved).interval or ())
+                    for side, judgements in line.judgements.items()
+                },
             }
             for name, line in result.lines.items()
         },
@@ -286,12 +294,13 @@ def _lines(result: Analysis) -> Table:
     heads = zip(first, ("left to right", "right to left"), strict=True)
     usual = first == DEFAULT_DIRECTIONS
     table = Table("line", "class", *(plain if usual else f"{way} ({plain})" for way, plain in heads))
+    moved = result.view_moved > VIEW_MOVED
     for name, line in result.lines.items():
         names = ("", "") if alike else tuple(f" {way}" for way in ways[name])
         for kind, sides in sorted(line.by_class.items()):
             counted = (sides["left_to_right"], sides["right_to_left"])
             table.add_row(name, kind, *(f"{n}{way}" for n, way in zip(counted, names, strict=True)))
-        both = (line.left_to_right, line.right_to_left)
+        both = (sure_count(line.judgements.get(side, ()), moved) for side in SIDES)
         cells = (f"{n}{way}" for n, way in zip(both, names, strict=True))
         table.add_row(name, "all", *cells, style="bold")
     return table

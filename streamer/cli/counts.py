@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from streamer.cli.count_intervals import SureCount
 from streamer.cli.ledger import check_known, ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.config.store import ConfigStore
@@ -29,7 +30,10 @@ _FORMATS = {"minute": "%Y-%m-%d %H:%M", "hour": "%Y-%m-%d %H:00", "day": "%Y-%m-
 NS_PER_S = 1_000_000_000
 _BLIND = ("dropped_s", "offline_s", "unknown_s")
 
+ENDS = ("low", "high")
+
 Row = dict[str, Any]
+Groups = dict[tuple[Any, ...], SureCount]
 
 
 @click.command()
@@ -48,7 +52,7 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
     """Print counts of lines and zones by time, direction and class.
 
     Times are in the configured timezone. Time in which a camera was not seen is unknown, not zero, and is
-    shown as such.
+    shown as such. `312 ± 9`: nine times in ten the true count lies within 9, as far as the cameras saw.
     """
     config = readable(store)
     zone = ZoneInfo(config.timezone)
@@ -57,18 +61,29 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
     reader = LedgerReader(ledger_path(config))
     try:
         check_known(config, camera, reader.cameras())
-        rows = _grouped(list(reader.counts(since_s=since_s, camera=camera)), columns, zone)
+        found = list(reader.counts(since_s=since_s, camera=camera))
         coverage = _coverage(list(reader.coverage(since_ns=since_s * NS_PER_S, camera=camera)))
     finally:
         reader.close()
+    groups = _grouped(found, columns, zone)
+    rows: list[Row] = [
+        {**dict(zip(columns, key, strict=True)), **sums.as_dict()} for key, sums in groups.items()
+    ]
     if as_json:
-        click.echo(json.dumps({"since_s": since_s, "counts": rows, "coverage": coverage}, indent=2))
+        document = {
+            "since_s": since_s,
+            "counts": rows,
+            "total": _total(found).as_dict(),
+            "coverage": coverage,
+        }
+        click.echo(json.dumps(document, indent=2))
     elif as_csv:
-        writer = csv.DictWriter(sys.stdout, [*columns, "count"])
+        ends = ENDS if any(ENDS[0] in row for row in rows) else ()
+        writer = csv.DictWriter(sys.stdout, [*columns, "count", *ends])
         writer.writeheader()
         writer.writerows(rows)
     else:
-        _print(columns, rows, coverage)
+        _print(columns, groups, _total(found), coverage)
 
 
 def _columns(by: str) -> list[str]:
@@ -94,13 +109,22 @@ def unix_s(text: str, zone: ZoneInfo, option: str = "--since") -> int:
         ) from error
 
 
-def _grouped(found: list[Count], columns: list[str], zone: ZoneInfo) -> list[Row]:
+def _grouped(found: list[Count], columns: list[str], zone: ZoneInfo) -> Groups:
     """Sums over all that `columns` do not tell apart, in the columns' order."""
-    sums: dict[tuple[Any, ...], int] = defaultdict(int)
+    sums: Groups = defaultdict(SureCount)
     for count in found:
-        sums[tuple(_field(count, column, zone) for column in columns)] += count.n
-    ordered = sorted(sums.items(), key=lambda item: tuple(map(str, item[0])))
-    return [{**dict(zip(columns, key, strict=True)), "count": n} for key, n in ordered]
+        key = tuple(_field(count, column, zone) for column in columns)
+        sums[key].add(count.camera, count.n, count.tally)
+    return dict(sorted(sums.items(), key=lambda item: tuple(map(str, item[0]))))
+
+
+def _total(found: list[Count]) -> SureCount:
+    """Of all lines: entries and exits of zones are no crossings."""
+    total = SureCount()
+    for count in found:
+        if count.kind == "line":
+            total.add(count.camera, count.n, count.tally)
+    return total
 
 
 def _field(count: Count, column: str, zone: ZoneInfo) -> str | int:
@@ -126,17 +150,21 @@ def _coverage(buckets: list[Coverage]) -> dict[str, dict[str, float]]:
     return sums
 
 
-def _print(columns: list[str], rows: list[Row], coverage: dict[str, dict[str, float]]) -> None:
-    if not rows:
+def _print(
+    columns: list[str], groups: Groups, total: SureCount, coverage: dict[str, dict[str, float]]
+) -> None:
+    if not groups:
         click.echo("nothing was counted in this time")
     else:
         table = Table(box=None, pad_edge=False)
         for column in columns:
             table.add_column(column.upper())
         table.add_column("COUNT", justify="right")
-        for row in rows:
-            table.add_row(*(str(row[column]) for column in columns), str(row["count"]))
+        for key, sums in groups.items():
+            table.add_row(*map(str, key), str(sums))
         Console(highlight=False).print(table)
+        if total.interval is not None:
+            click.echo(f"{total} crossings of all lines")
     for camera, seconds in coverage.items():
         total_s = sum(seconds.values())
         blind_s = sum(seconds.get(kind, 0.0) for kind in _BLIND)

@@ -116,6 +116,8 @@ def _margins(margins: dict[str, Any]) -> list[str]:
         text += f", evidence of its boxes {margins['evidence']:.2f} ({margins['evidence_needed']:g} needed)"
     if "score" in margins:
         text += f", last score {margins['score']:.2f}"
+    if "confidence" in margins:
+        text += f"; right with a probability of {margins['confidence']:.2f}"
     return _row("margins", text)
 
 

@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,8 +17,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from pipelines.count.confidence import Judgement
 from pipelines.rules import Anchor, LineSpec
 from streamer.cli.clip_arguments import parse_drawn
+from streamer.cli.count_intervals import SureCount, sure_count
 from streamer.cli.counts import unix_s
 from streamer.cli.ledger import ledger_path
 from streamer.cli.lenient_config import readable
@@ -31,7 +33,10 @@ from streamer.events.cloudevents import NS_PER_S, rfc3339
 from streamer.ledger import LedgerReader
 from streamer.models.camera_check import pipeline_of
 
-COLUMNS = ("hour", "direction", "class", "count")
+KEYS = ("hour", "direction", "class")
+COLUMNS = (*KEYS, "count", "low", "high")
+
+Groups = dict[tuple[str, ...], SureCount]
 
 
 @click.command()
@@ -96,7 +101,8 @@ def recount(
             )
     finally:
         reader.close()
-    rows = _rows(found, zone)
+    groups = _grouped(found, zone)
+    rows = [{**dict(zip(KEYS, key, strict=True)), **sums.as_dict()} for key, sums in groups.items()]
     if as_json:
         click.echo(json.dumps(_as_dict(found, rows), indent=2))
     elif as_csv:
@@ -105,7 +111,7 @@ def recount(
         writer.writerows(rows)
         _print_missing(found)
     else:
-        _print(found, rows)
+        _print(found, groups)
 
 
 def _anchor_of(config: Config, camera: str) -> Anchor:
@@ -135,12 +141,13 @@ def _line(text: str, anchor: Anchor, classes: str | None, names: str | None) -> 
         ) from error
 
 
-def _rows(found: Recount, zone: ZoneInfo) -> list[dict[str, Any]]:
-    counts: Counter[tuple[str, str, str]] = Counter()
+def _grouped(found: Recount, zone: ZoneInfo) -> Groups:
+    told: dict[tuple[str, ...], list[Judgement]] = defaultdict(list)
     for crossing in found.crossings:
         hour = datetime.fromtimestamp(crossing.at_ns // NS_PER_S, zone)
-        counts[f"{hour:%Y-%m-%d %H:00}", crossing.direction, crossing.class_name] += 1
-    return [dict(zip(COLUMNS, (*key, n), strict=True)) for key, n in sorted(counts.items())]
+        key = (f"{hour:%Y-%m-%d %H:00}", crossing.direction, crossing.class_name)
+        told[key].append(crossing.judgement)
+    return {key: sure_count(judgements) for key, judgements in sorted(told.items())}
 
 
 def _as_dict(found: Recount, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -152,6 +159,7 @@ def _as_dict(found: Recount, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "tracks": found.tracks,
         "tracks_without_path": found.pathless + found.unreadable,
         "counts": rows,
+        "total": sure_count(c.judgement for c in found.crossings).as_dict(),
         "crossings": [
             {
                 "time": rfc3339(c.at_ns),
@@ -159,6 +167,7 @@ def _as_dict(found: Recount, rows: list[dict[str, Any]]) -> dict[str, Any]:
                 "class": c.class_name,
                 "epoch": c.epoch,
                 "track_id": c.track_id,
+                "confidence": c.judgement.confidence,
             }
             for c in found.crossings
         ],
@@ -168,15 +177,16 @@ def _as_dict(found: Recount, rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _print(found: Recount, rows: list[dict[str, Any]]) -> None:
-    if rows:
+def _print(found: Recount, groups: Groups) -> None:
+    if groups:
         table = Table(box=None, pad_edge=False)
-        for column in COLUMNS:
+        for column in (*KEYS, "count"):
             table.add_column(column.upper(), justify="right" if column == "count" else "left")
-        for row in rows:
-            table.add_row(*(str(row[column]) for column in COLUMNS))
+        for key, sums in groups.items():
+            table.add_row(*key, str(sums))
         Console(highlight=False).print(table)
-    click.echo(f"{len(found.crossings)} crossings of {found.line.name} by {found.tracks} tracks")
+    total = sure_count(c.judgement for c in found.crossings)
+    click.echo(f"{total} crossings of {found.line.name} by {found.tracks} tracks")
     _print_missing(found)
 
 

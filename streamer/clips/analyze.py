@@ -16,6 +16,7 @@ from typing import IO, Any, Protocol
 from pipelines.actions.engine import ActionEngine
 from pipelines.analytics import ANALYTICS
 from pipelines.camera_rules import CameraRules
+from pipelines.count.confidence import Judgement
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.errors import ModelRefused
 from pipelines.events import ACTION_DETECTED, LINE_CROSSED, SCENE_CHANGED, ZONE_ENTERED, ZONE_EXITED
@@ -51,8 +52,10 @@ class LineCount:
     left_to_right: int = 0
     right_to_left: int = 0
     by_class: dict[str, dict[str, int]] = field(default_factory=dict)
+    judgements: dict[str, list[Judgement]] = field(default_factory=dict)  # by side
 
-    def add(self, side: str, name: str) -> None:
+    def add(self, side: str, name: str, judgement: Judgement) -> None:
+        self.judgements.setdefault(side, []).append(judgement)
         kinds = self.by_class.setdefault(name, {"left_to_right": 0, "right_to_left": 0})
         kinds[side] += 1
         if side == "left_to_right":
@@ -96,7 +99,8 @@ class Analysis:
     def count(self, event: Event) -> None:
         data = event.data
         if event.type == LINE_CROSSED:
-            self.lines[event.subject].add(data["side"], data["class"])
+            judgement = Judgement(data["confidence"], data["stands_for"])
+            self.lines[event.subject].add(data["side"], data["class"], judgement)
         elif event.type == ZONE_ENTERED:
             zone = self.zones[event.subject]
             zone.entered += 1

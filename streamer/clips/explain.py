@@ -147,7 +147,7 @@ def _frames(explanation: Explanation) -> dict[str, Any]:
 
 
 def _margins(data: dict[str, Any]) -> dict[str, Any]:
-    margins: dict[str, Any] = {n: data[n] for n in ("margin", "evidence", "score") if n in data}
+    margins: dict[str, Any] = {n: data[n] for n in ("margin", "evidence", "score", "confidence") if n in data}
     if "margin" in margins:
         margins |= {"margin_needed": 1.0, "evidence_needed": EVIDENCE}
     return margins

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pipelines.count.confidence import Judgement
 from pipelines.count.replay import recount
 from pipelines.count.trajectory_codec import TrajectoryError, decode
 from pipelines.events import TRACK_ENDED
@@ -28,6 +29,7 @@ class RecountedCrossing(NamedTuple):
     class_name: str
     epoch: int
     track_id: int
+    judgement: Judgement  # as far as the path alone tells: of the others that were there it knows nothing
 
 
 class Missing(NamedTuple):
@@ -89,7 +91,9 @@ def recount_camera(
             if result.since_ns <= at_ns < until_ns:
                 way = line.left_to_right if crossing.side > 0 else line.right_to_left
                 result.crossings.append(
-                    RecountedCrossing(at_ns, way, crossing.class_name, path.epoch, path.track_id)
+                    RecountedCrossing(
+                        at_ns, way, crossing.class_name, path.epoch, path.track_id, crossing.judgement
+                    )
                 )
         if progress is not None:
             progress((path.last_ns - result.since_ns) / (until_ns - result.since_ns))

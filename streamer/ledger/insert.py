@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -14,6 +16,8 @@ from pipelines.events import TRACK_ENDED
 from streamer.events import cloudevents
 from streamer.ipc.messages import EventRecord
 from streamer.ledger.retention import NS_PER_MINUTE
+
+STANDS_FOR = "stands_for"  # in the data of a crossing, but for those of older versions
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +52,10 @@ class Entries:
         value = None
         if key is not None:
             # A line is crossed a little before that is decided.
-            value = self._count(camera, key, record.data.get("crossed_captured_ns", record.captured_ns))
+            counted_ns = record.data.get("crossed_captured_ns", record.captured_ns)
+            value = self._count(camera, key, counted_ns)
+            if STANDS_FOR in record.data:
+                self._tally(camera, key, counted_ns, record.data)
         self._db.execute(
             "INSERT INTO events (camera, seq, lineage, type, captured_ns, total_key, total_value, body)"
             " VALUES (?,?,?,?,?,?,?,?)",
@@ -94,6 +101,17 @@ class Entries:
             (camera.id, key),
         ).fetchall()
         return int(row[0][0])
+
+    def _tally(self, camera: CameraRow, key: str, captured_ns: int, data: Mapping[str, Any]) -> None:
+        """Whole numbers: a sum of them is the same in any order."""
+        thousandths = (round(1000 * float(data[name])) for name in ("confidence", STANDS_FOR))
+        sums = (*thousandths, int(bool(data.get("view_moved"))))
+        self._db.execute(
+            "INSERT INTO tallies VALUES (?,?,?,1,?,?,?) ON CONFLICT DO UPDATE SET crossings=crossings+1,"
+            " right_sum=right_sum+excluded.right_sum, stands_for_sum=stands_for_sum+excluded.stands_for_sum,"
+            " moving=moving+excluded.moving",
+            (camera.id, captured_ns // NS_PER_MINUTE, key, *sums),
+        )
 
     def _close_bucket(self, camera: CameraRow, record: EventRecord) -> None:
         end_ns = int(record.data.get("end_ns", record.captured_ns))

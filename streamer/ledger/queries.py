@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pipelines.count.confidence import Tally
 from streamer.errors import StorageError
 from streamer.events import cloudevents
 from streamer.events.cloudevents import EventId, StoredEvent
@@ -33,6 +34,7 @@ class Count(NamedTuple):
     rule_rev: int
     class_name: str
     n: int
+    tally: Tally = Tally()  # of those that have a confidence: of lines, not of older versions
 
 
 class Coverage(NamedTuple):
@@ -162,14 +164,18 @@ class LedgerReader:
     ) -> Iterator[Count]:
         """Counts by minute, from the rollups: they outlive pruned events."""
         rows = self._db.execute(
-            "SELECT c.name, r.minute * 60, r.key, r.n FROM rollups r JOIN cameras c ON c.id=r.camera"
+            "SELECT c.name, r.minute * 60, r.key, r.n, t.crossings, t.right_sum, t.stands_for_sum,"
+            " t.moving"
+            " FROM rollups r JOIN cameras c ON c.id=r.camera"
+            " LEFT JOIN tallies t ON t.camera=r.camera AND t.minute=r.minute AND t.key=r.key"
             " WHERE r.minute>=? AND r.minute*60<? AND (?3 IS NULL OR c.name=?3)"
             " ORDER BY c.name, r.minute, r.key",
             (since_s // S_PER_MINUTE, until_s, camera),
         )
-        for name, start_s, key, n in rows:
+        for name, start_s, key, n, crossings, right, stands_for, moving in rows:
             kind, what, direction, rev, class_name = key.split("/", 4)
-            yield Count(name, start_s, kind, what, direction, int(rev), class_name, n)
+            tally = Tally(crossings, right / 1e3, stands_for / 1e3, moving) if crossings else Tally()
+            yield Count(name, start_s, kind, what, direction, int(rev), class_name, n, tally)
 
     def coverage(self, *, since_ns: int = 0, camera: str | None = None) -> Iterator[Coverage]:
         """What was seen of each closed bucket that ends after `since_ns`."""

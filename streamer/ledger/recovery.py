@@ -28,7 +28,7 @@ _PIECE_ROWS = 64
 _MAX_EMPTY_PIECES = 50  # pieces in a row without a readable row: the end, where nothing tells it better
 _TABLES = (
     *("meta", "lineages", "lineage_starts", "cameras", "events"),
-    *("totals", "rollups", "coverage", "config_revisions", "paths", "sinks", "cursors"),
+    *("totals", "rollups", "tallies", "coverage", "config_revisions", "paths", "sinks", "cursors"),
 )
 
 

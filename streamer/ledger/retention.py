@@ -68,7 +68,7 @@ class Retention:
         if now_ns - self._rollups_at_ns >= _ROLLUP_EVERY_NS:
             self._rollups_at_ns = now_ns
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("DELETE FROM rollups WHERE minute < ?", (before_ns // NS_PER_MINUTE,))
+            self._delete_minutes(before_ns // NS_PER_MINUTE)
             self._db.execute("DELETE FROM coverage WHERE start_ns < ?", (before_ns,))
             gone = self._prune_rules()
             self._db.execute("COMMIT")
@@ -120,6 +120,11 @@ class Retention:
         revisions.prune(self._db)
         return gone
 
+    def _delete_minutes(self, before: int) -> int:
+        """The counts of the minutes before one; return how many rows of them."""
+        self._db.execute("DELETE FROM tallies WHERE minute < ?", (before,))
+        return self._db.execute("DELETE FROM rollups WHERE minute < ?", (before,)).rowcount
+
     def _prune_minutes(self) -> int:
         """The oldest tenth of the counts by minute, where they and not events fill the file."""
         (left,) = self._db.execute(
@@ -129,7 +134,7 @@ class Retention:
         if left >= _MIN_EVENTS or first is None or last - first <= _MIN_MINUTES:
             return 0
         before = min(first + (last - first) // 10 + 1, last - _MIN_MINUTES)
-        gone = self._db.execute("DELETE FROM rollups WHERE minute < ?", (before,)).rowcount
+        gone = self._delete_minutes(before)
         self._db.execute("DELETE FROM coverage WHERE start_ns < ?", (before * NS_PER_MINUTE,))
         self._prune_rules()
         return gone

@@ -88,6 +88,16 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     {cursors.UPGRADE}
     """,
+    """
+    CREATE TABLE tallies (                         -- of the rollups' crossings that have a confidence
+        camera INTEGER NOT NULL, minute INTEGER NOT NULL, key TEXT NOT NULL,
+        crossings INTEGER NOT NULL,
+        right_sum INTEGER NOT NULL,                -- sum of the confidences, in thousandths,
+        stands_for_sum INTEGER NOT NULL,           -- and of what they stand for, likewise
+        moving INTEGER NOT NULL,                   -- of the crossings: while the view had moved
+        PRIMARY KEY (camera, minute, key)
+    ) WITHOUT ROWID;
+    """,
 )
 # What a step needs beside its statements, by the version that it leads to. Tables keep their columns, so that
 # the rows of a damaged file of any version fit (recovery.py).

@@ -21,6 +21,8 @@ TOLERANCES = {  # (absolute, and of the number's size)
     "score": (0.001, 0.0),
     "margin": (0.02, 0.02),  # a distance over the noise of the place
     "evidence": (0.02, 0.02),
+    "confidence": (0.01, 0.0),
+    "stands_for": (0.01, 0.01),
     "crossed_media_ns": (2e6, 0.0),  # 2 ms; a frame is 67
     "crossed_captured_ns": (2e6, 0.0),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.count.confidence import DIGITS, Judgement, Tally
 from pipelines.events import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
 from pipelines.values import Event
 from streamer.ipc.counters import Balance
@@ -25,6 +26,7 @@ class _Bucket:
     spent_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     lines: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     zones: dict[str, dict[str, int]] = field(default_factory=dict)
+    confidence: dict[str, dict[str, Tally]] = field(default_factory=dict)  # line -> direction
     flags: list[str] = field(default_factory=list)
     ages_ms: Quantiles = field(default_factory=Quantiles)  # of the frames captured in it
 
@@ -142,6 +144,12 @@ class Coverage:
         if type_ == LINE_CROSSED:
             classes = bucket.lines.setdefault(subject, {}).setdefault(str(data["direction"]), {})
             classes[str(data["class"])] = classes.get(str(data["class"]), 0) + 1
+            if "stands_for" in data:  # not in events of older versions
+                judgement = Judgement(float(data["confidence"]), float(data["stands_for"]))
+                tally = Tally.of([judgement], bool(data.get("view_moved")))
+                directions = bucket.confidence.setdefault(subject, {})
+                direction = str(data["direction"])
+                directions[direction] = directions.get(direction, Tally()) + tally
         elif type_ in (ZONE_ENTERED, ZONE_EXITED):
             zone = bucket.zones.setdefault(subject, {"entered": 0, "exited": 0})
             zone["entered" if type_ == ZONE_ENTERED else "exited"] += 1
@@ -178,6 +186,7 @@ class Coverage:
             "end_ns": end_ns,
             "bucket_s": self._size_ns // 1_000_000_000,
             "lines": bucket.lines,
+            "confidence": {line: _tallies(of_line) for line, of_line in bucket.confidence.items()},
             "zones": bucket.zones,
             "coverage": {f"{kind}_s": round(ns / 1e9, 3) for kind, ns in bucket.spent_ns.items()},
             "frames": {
@@ -201,6 +210,19 @@ class Coverage:
 
     def _start_of(self, at_ns: int) -> int:
         return at_ns - at_ns % self._size_ns
+
+
+def _tallies(by_direction: dict[str, Tally]) -> dict[str, dict[str, int | float]]:
+    """In as many digits as a judgement has."""
+    return {
+        direction: {
+            "crossings": tally.crossings,
+            "right": round(tally.right, DIGITS),
+            "stands_for": round(tally.stands_for, DIGITS),
+            "moving": tally.moving,
+        }
+        for direction, tally in by_direction.items()
+    }
 
 
 def percentile(ordered: list[float], share: float) -> float | None:

@@ -71,7 +71,7 @@ def test_only_the_asked_time_is_counted(counted: Counted) -> None:
 def test_csv_has_hour_direction_class_and_count(counted: Counted) -> None:
     done = counted.daemon.cli("recount", "door", "--line", "l=0.5,1,0.5,0", *ALL, "--csv")
     rows = list(csv.reader(io.StringIO(done.stdout)))
-    assert rows[0] == ["hour", "direction", "class", "count"]
+    assert rows[0] == ["hour", "direction", "class", "count", "low", "high"]
     assert {(row[1], row[2]) for row in rows[1:]} == {("left-to-right", "object")}
     assert done.stderr.startswith("no paths of")
 

@@ -1,0 +1,48 @@
+"""A count with how sure it is: `312 ± 9`, where each of its crossings has a confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.count.confidence import Judgement, Tally, shipped
+
+
+@dataclass
+class SureCount:
+    """A count, with what is known of it camera by camera: hours of one camera err alike."""
+
+    count: int = 0
+    scenes: dict[str, Tally] = field(default_factory=dict)
+
+    def add(self, camera: str, count: int, tally: Tally) -> None:
+        self.count += count
+        self.scenes[camera] = self.scenes.get(camera, Tally()) + tally
+
+    @property
+    def interval(self) -> tuple[int, int] | None:
+        """The least and the greatest true count, nine times in ten. None where a part of the count has no
+        confidence: of zones, and of what an older version counted."""
+        known = sum(tally.crossings for tally in self.scenes.values())
+        if not self.count or known != self.count:
+            return None
+        return shipped()[1].interval(self.scenes.values())
+
+    def __str__(self) -> str:
+        """The greater of the two distances stands behind the sign: the true count lies in it all the more."""
+        if self.interval is None:
+            return str(self.count)
+        low, high = self.interval
+        return f"{self.count} ± {max(self.count - low, high - self.count)}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """`count`, and `low` and `high` where they are known."""
+        ends = {} if self.interval is None else dict(zip(("low", "high"), self.interval, strict=True))
+        return {"count": self.count, **ends}
+
+
+def sure_count(judgements: Iterable[Judgement], view_moved: bool = False) -> SureCount:
+    """Of crossings of one scene."""
+    tally = Tally.of(judgements, view_moved)
+    return SureCount(tally.crossings, {"": tally})
