@@ -43,7 +43,7 @@ class TrackerSettings:
     # The filter (kalman.py). A larger prior or acceleration follows sudden motion and smooths less.
     speed_prior: float = 1.06  # standard deviation of a new track's speed, sizes / s,
     speed_prior_size: float = 2.12  # and of the growth of its size
-    acceleration: float = 0.8  # white-noise acceleration of its place, sizes / s^1.5,
+    acceleration: float = 0.7  # white-noise acceleration of its place, sizes / s^1.5,
     acceleration_size: float = 1.13  # and of its size
     maneuver_rate: float = 0.1  # how fast the acceleration follows surprises,
     min_maneuver: float = 0.03  # and the least and most that it is multiplied with

@@ -78,7 +78,7 @@ CHOICES = (
     numbers("lost_doubt", "lost_doubt", 0.6, 1.0, 100.0),
     numbers("most noise of a centre", "track.kalman:MAX_CENTRE", 2.0, 4.0, 100.0),
     numbers("coast_s", "coast_s", 0.0, 0.14, 0.3),
-    numbers("acceleration", "acceleration", 0.566, 0.8, 1.1),
+    numbers("acceleration", "acceleration", 0.5, 0.7, 1.0),
     numbers("buffer", "buffer", 0.05, 0.1, 0.2),
     numbers("buffer_sigmas", "buffer_sigmas", 0.5, 1.0, 1.5),
     numbers("min_similarity", "min_similarity", 0.2, 0.3, 0.4),
