@@ -264,19 +264,19 @@ class Tracker:
 
     def _correct(self, frame: _Association) -> None:
         """Take the matched detections into account: filter, confirmation, class and looks."""
-        rows, columns = frame.matches.matched_tracks, frame.matches.matched_detections
-        if not len(rows):
+        tracks, matches = self._tracks, frame.matches
+        matched = matches.detection_of >= 0
+        if not np.count_nonzero(matched):
             return
-        matched, detections = self._tracks.take(rows), frame.detections.data[:, columns]
-        self._filter.correct(matched, detections)
-        self._confirmation.count(matched)
-        self._confirmation.teach(matched, self._scale)
-        self._tracks.put(rows, matched)
-        self._filter.refresh_noise(self._tracks)
-        self._history.remember(matched)
-        self._classes.count(rows, detections[CLASS], detections[SCORE])
+        # Of each track its detection; of those that have none any, which the masks keep out.
+        detections = frame.detections.data.take(matches.detection_of, axis=1, mode="wrap")
+        self._filter.correct(tracks, detections, matched)
+        self._confirmation.count(tracks, matched)
+        self._confirmation.teach(tracks, matched, self._scale)
+        self._history.remember(tracks, matched)
+        self._classes.count(matched, detections[CLASS], detections[SCORE])
         if frame.embeddings is not None:
-            self._appearance.learn(rows, frame.embeddings[columns])
+            self._appearance.learn(matches.matched_tracks, frame.embeddings[matches.matched_detections])
 
     # ---- life and death
 
