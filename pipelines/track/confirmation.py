@@ -56,8 +56,8 @@ class Confirmation:
 
     @staticmethod
     def teach(tracks: TrackState, matched: Bools, scale: ScoreScale) -> None:
-        """The detections that the `matched` ones (N,) of the tracks just got teach what scores are usual, as far as
-        they surely are objects'."""
+        """The detections that the `matched` ones (N,) of the tracks just got teach what scores are usual, as
+        far as they surely are objects'."""
         teaches = (tracks.hits <= TEACH_TO) & matched
         if not np.count_nonzero(teaches):
             return  # where the tracks are old

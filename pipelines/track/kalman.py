@@ -72,8 +72,8 @@ class KalmanFilter:
         np.maximum(tracks.size, t.MIN_SIZE, out=tracks.size)
 
     def _transition(self, dt: float) -> tuple[Array, Array]:
-        """What `dt` seconds make of box, speed, p_xx, p_xv and p_vv, (5, 5), and what white-noise acceleration adds
-        to the three variances (3, 2, 1, 1) of place and extent, for a squared size of 1."""
+        """What `dt` seconds make of box, speed, p_xx, p_xv and p_vv (5, 5), and what white-noise acceleration
+        adds to the last three (3, 2, 1, 1), of place and of extent, for a squared size of 1."""
         transition = np.eye(5)
         transition[0, 1] = transition[3, 4] = dt
         transition[2, 3:] = 2.0 * dt, dt**2
@@ -91,8 +91,8 @@ class KalmanFilter:
             way[2:] *= shift.scale
 
     def correct(self, tracks: TrackState, detections: Array, matched: Bools) -> None:
-        """Take the detections (DETECTION_ROWS, N) that the `matched` ones (N,) of the tracks have into account,
-        in place. The noise of all tracks is another then: the camera's mean has changed."""
+        """Take the detections (DETECTION_ROWS, N) that the `matched` ones (N,) of the tracks have into
+        account, in place. The noise of all tracks is another then: the camera's mean has changed."""
         step = detections[t.TIME_AND_BOX] - tracks.last[t.TIME_AND_BOX]
         squared_size = np.square(detections[t.SIZE])
         self.noise.measure(tracks, step, squared_size, matched)
@@ -109,7 +109,7 @@ class KalmanFilter:
         """Box and speed (2, 4, N) alike, by the gain of each; who has no detection gains nothing."""
         box_and_speed, covariance = tracks.motion[:2], tracks.motion[2:4]  # p_xx and p_xv
         gain = covariance / variance
-        gain *= matched
+        gain *= matched.astype(np.float64)  # faster than by truth values
         box_and_speed += gain * innovation
         tracks.p_vv -= gain[1] * tracks.p_xv
         covariance -= gain[0] * covariance
@@ -119,7 +119,7 @@ class KalmanFilter:
         where the filter expects what comes."""
         s, mean = self.settings, MEAN_OF_FOUR.dot(surprise)
         np.minimum(np.maximum(mean, MIN_SURPRISE, out=mean), MAX_SURPRISE, out=mean)
-        np.multiply(tracks.maneuver, mean**s.maneuver_rate, out=tracks.maneuver, where=matched)
+        tracks.maneuver *= mean ** (s.maneuver_rate * matched)
         np.maximum(tracks.maneuver, s.min_maneuver, out=tracks.maneuver)
         np.minimum(tracks.maneuver, s.max_maneuver, out=tracks.maneuver)
 
@@ -156,8 +156,8 @@ class MeasurementNoise:
         return np.asarray(half_by_centre + half_by_extent)
 
     def measure(self, tracks: TrackState, step: Array, squared_size: Array, matched: Bools) -> None:
-        """Learn from the `matched` tracks (N,), which came from their last boxes to these by `step` (5, N), in time
-        and place."""
+        """Learn from the `matched` ones (N,) of the tracks, which came from their last boxes to these by
+        `step` (5, N), in time and place."""
         bend = step - tracks.step  # none where the motion is even
         even = ((np.abs(bend[0]) < EVEN * step[0]) & matched).astype(np.float64)
         gained = np.square(bend)

@@ -34,8 +34,12 @@ class ScoreScale:
     def evidence(self, scores: Array) -> Array:
         """(N,) spreads above the border of scores (N,) in [0, 1]; below 0 speaks against a real object."""
         capped = np.minimum(np.maximum(scores, 1.0 - CAP), CAP)
-        logits = np.log(capped / (1.0 - capped))
-        return np.asarray((logits - self.mean) / self.sigma + self._border_sigmas)
+        capped /= 1.0 - capped
+        evidence = np.log(capped, out=capped)  # logits, so far
+        evidence -= self.mean
+        evidence /= self.sigma
+        evidence += self._border_sigmas
+        return np.asarray(evidence)
 
     def learn(self, evidence: Array) -> None:
         """Take the evidence (N,) of detections of long tracks into account."""

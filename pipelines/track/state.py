@@ -1,9 +1,10 @@
 """The tracks of one camera as a structure of arrays: one block, a quantity of all tracks in rows of its own.
 
 A frame is a fixed number of array steps over all tracks, and tracks come, go and are taken apart by columns
-of the one block (decision 012). A step that is for some tracks is done for all, with a mask: taking columns out
-and putting them back costs more than the few numbers that are computed for nothing. Lengths are shares of the picture's width (x) and height (y), speeds are per
-second. Where four rows belong together their order is centre x, centre y, width, height.
+of the one block (decision 012). A step that is for some tracks alone is done for all with a mask: to take
+columns out and put them back costs more than what is computed for nothing. Lengths are shares of the
+picture's width (x) and height (y), speeds are per second. Where four rows belong together their order is
+centre x, centre y, width, height.
 """
 
 from __future__ import annotations

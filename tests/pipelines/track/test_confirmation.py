@@ -61,6 +61,7 @@ def test_a_box_teaches_by_its_number_in_a_confirmed_track() -> None:
     for number in range(2, 100):
         track.last_evidence[:] = number
         confirmation.count(track, MATCHED)
+        scale.values = []
         confirmation.teach(track, MATCHED, scale)
         taught += scale.values
     assert taught == list(range(TEACH_FROM, TEACH_TO + 1))
