@@ -126,8 +126,8 @@ def iou_matrix(first: Floats, second: Floats) -> Floats:
 
 
 def greedy_assignment(similarity: Floats, least: float, first: Array) -> tuple[Positions, Positions]:
-    """The M rows and M columns of a matrix (T, D) that are matched: the most similar pair, the most similar of the
-    rows and columns that are left, and so on down to `least`.
+    """The M rows and M columns of a matrix (T, D) that are matched: the most similar pair, the most
+    similar of the rows and columns that are left, and so on down to `least`.
 
     Pairs of rows whose number in `first` (T,) is above 0 count as more similar by 1, which puts them first.
     SORT and ByteTrack take the pairs with the best sum (the Hungarian method); that was tried and counts no

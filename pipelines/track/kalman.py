@@ -150,8 +150,7 @@ class MeasurementNoise:
         total = tracks.noise_sums[t.BOX] + (self._weight * self._mean)[:, None]
         total /= tracks.noise_n + self._weight
         # The variance of a side is twice that of the centre, or half of that of the extent: the mean of both.
-        half_by_centre, half_by_extent = total[:2], 0.25 * total[2:]
-        np.maximum(half_by_extent, 0.5 * MIN_NOISE, out=half_by_extent)
+        half_by_centre, half_by_extent = total[:2], np.maximum(0.25 * total[2:], 0.5 * MIN_NOISE)
         np.minimum(half_by_centre, MAX_CENTRE * half_by_extent, out=half_by_centre)
         return np.asarray(half_by_centre + half_by_extent)
 

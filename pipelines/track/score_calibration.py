@@ -36,9 +36,8 @@ class ScoreScale:
         capped = np.minimum(np.maximum(scores, 1.0 - CAP), CAP)
         capped /= 1.0 - capped
         evidence = np.log(capped, out=capped)  # logits, so far
-        evidence -= self.mean
-        evidence /= self.sigma
-        evidence += self._border_sigmas
+        evidence *= 1.0 / self.sigma
+        evidence += self._border_sigmas - self.mean / self.sigma
         return np.asarray(evidence)
 
     def learn(self, evidence: Array) -> None:

@@ -71,7 +71,7 @@ class TrackState:
     """
 
     def __init__(self, data: Array) -> None:
-        self.data = data
+        self.data = data = np.ascontiguousarray(data)  # so that `motion` is a view
         self.n = data.shape[1]
         self.id, self.hits, self.sure_hits, self.evidence, self.confirmed = data[0:5]
         self.box, self.size = data[5:9], data[7:9]
@@ -106,9 +106,8 @@ class TrackState:
 
     def doubt(self, track: int) -> float:
         """The standard deviation of one track's place, in its sizes."""
-        width, height = self.size[:, track].tolist()
-        variance_x, variance_y = self.p_xx[:2, track].tolist()
-        return math.sqrt(variance_x / width**2 + variance_y / height**2)
+        variance, size = self.p_xx.item, self.size.item
+        return math.sqrt(variance(0, track) / size(0, track) ** 2 + variance(1, track) / size(1, track) ** 2)
 
     def take(self, tracks: Index) -> TrackState:
         """A copy of these tracks, in this order."""

@@ -267,7 +267,7 @@ class Tracker:
         if not np.count_nonzero(matched):
             return
         # Of each track its detection; of those that have none the last, which the masks keep out.
-        detections = frame.detections.data.take(matches.detection_of, axis=1, mode="wrap")
+        detections = frame.detections.data.take(matches.detection_of, axis=1)
         self._filter.correct(tracks, detections, matched)
         self._confirmation.count(tracks, matched)
         self._confirmation.teach(tracks, matched, self._scale)
