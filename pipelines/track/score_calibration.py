@@ -35,10 +35,10 @@ class ScoreScale:
         """(N,) spreads above the border of scores (N,) in [0, 1]; below 0 speaks against a real object."""
         capped = np.minimum(np.maximum(scores, 1.0 - CAP), CAP)
         capped /= 1.0 - capped
-        evidence = np.log(capped, out=capped)  # logits, so far
+        evidence: Array = np.log(capped, out=capped)  # logits, so far
         evidence *= 1.0 / self.sigma
         evidence += self._border_sigmas - self.mean / self.sigma
-        return np.asarray(evidence)
+        return evidence
 
     def learn(self, evidence: Array) -> None:
         """Take the evidence (N,) of detections of long tracks into account."""
