@@ -61,7 +61,7 @@ class Confirmation:
         teaches = (tracks.hits <= TEACH_TO) & matched
         if not np.count_nonzero(teaches):
             return  # where the tracks are old
-        teaches &= (tracks.hits >= TEACH_FROM) & (tracks.confirmed > 0)
+        teaches &= tracks.hits * tracks.confirmed >= TEACH_FROM
         scale.learn(tracks.last_evidence[teaches])
 
     @staticmethod
