@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.values import Bools
+
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
@@ -18,7 +20,7 @@ class ClassVoting:
     def winners(self) -> npt.NDArray[np.int32]:
         """(N,) the class with most votes of each track; of equal ones the first."""
         n, classes = self.votes.shape
-        return self.votes.argmax(axis=1).astype(np.int32) if classes else np.zeros(n, np.int32)
+        return self.votes.argmax(axis=1).astype(np.int32) if classes > 1 else np.zeros(n, np.int32)
 
     def widen(self, classes: int) -> None:
         """There are at least so many classes."""
@@ -26,11 +28,11 @@ class ClassVoting:
         if more > 0:
             self.votes = np.pad(self.votes, ((0, 0), (0, more)))
 
-    def count(self, tracks: Index, class_ids: Array, scores: Array) -> None:
-        """The detections vote that these tracks were matched with."""
+    def count(self, matched: Bools, class_ids: Array, scores: Array) -> None:
+        """The detections (N,) vote that the `matched` tracks (N,) have."""
         if self.votes.shape[1] == 1:
             return  # nothing to choose from
-        self.votes[tracks, class_ids.astype(np.intp)] += scores
+        self.votes[matched, class_ids[matched].astype(np.intp)] += scores[matched]
 
     def begin(self, class_ids: Array, scores: Array) -> None:
         """The first detections of new tracks vote."""

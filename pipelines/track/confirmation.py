@@ -13,6 +13,7 @@ from pipelines.track import state as t
 from pipelines.track.score_calibration import ScoreScale
 from pipelines.track.settings import TrackerSettings
 from pipelines.track.state import TrackState
+from pipelines.values import Bools
 
 Array = npt.NDArray[np.float64]
 
@@ -34,32 +35,34 @@ class Confirmation:
         new.hits[:] = 1.0
         new.sure_hits[:] = new.last_evidence >= 0
         new.evidence[:] = np.clip(new.last_evidence, 0.0, MAX_EVIDENCE)
-        self._confirm(new)
+        for track in range(new.n):
+            self._confirm(new, track)
 
-    def count(self, matched: TrackState) -> None:
-        """These tracks, in place, were just matched with one detection more."""
-        matched.hits += 1.0
-        open_ = (matched.confirmed * matched.sure_hits == 0.0).nonzero()[0]
-        for track in open_.tolist():  # few, mostly
-            evidence = matched.last_evidence.item(track)
-            matched.sure_hits[track] += evidence >= 0
-            if matched.sure_hits.item(track):
-                matched.evidence[track] += min(evidence, MAX_EVIDENCE)
-        if len(open_):
-            self._confirm(matched)
+    def count(self, tracks: TrackState, matched: Bools) -> None:
+        """The `matched` ones (N,) of the tracks, in place, just got one detection more."""
+        tracks.hits += matched
+        tentative = (tracks.confirmed * tracks.sure_hits < matched).nonzero()[0]
+        for track in tentative.tolist():  # few, mostly
+            evidence = tracks.last_evidence.item(track)
+            tracks.sure_hits[track] += evidence >= 0
+            if tracks.sure_hits.item(track):
+                tracks.evidence[track] += min(evidence, MAX_EVIDENCE)
+            self._confirm(tracks, track)
 
-    def _confirm(self, tracks: TrackState) -> None:
-        settings = self._settings
-        enough = tracks.sure_hits >= settings.confirm_hits
-        enough &= tracks.evidence >= settings.confirm_evidence
-        tracks.confirmed[enough] = 1.0
+    def _confirm(self, tracks: TrackState, track: int) -> None:
+        sure_hits, evidence = tracks.sure_hits.item(track), tracks.evidence.item(track)
+        if sure_hits >= self._settings.confirm_hits and evidence >= self._settings.confirm_evidence:
+            tracks.confirmed[track] = 1.0
 
     @staticmethod
-    def teach(matched: TrackState, scale: ScoreScale) -> None:
-        """The detections that these tracks were just matched with teach what scores are usual, as far as they
-        surely are objects'."""
-        teaches = (matched.hits >= TEACH_FROM) & (matched.hits <= TEACH_TO) & (matched.confirmed > 0)
-        scale.learn(matched.last_evidence[teaches])
+    def teach(tracks: TrackState, matched: Bools, scale: ScoreScale) -> None:
+        """The detections that the `matched` ones (N,) of the tracks just got teach what scores are usual, as
+        far as they surely are objects'."""
+        teaches = (tracks.hits <= TEACH_TO) & matched
+        if not np.count_nonzero(teaches):
+            return  # where the tracks are old
+        teaches &= tracks.hits * tracks.confirmed >= TEACH_FROM
+        scale.learn(tracks.last_evidence[teaches])
 
     @staticmethod
     def join(tracks: TrackState, column: int, earlier: int) -> None:
@@ -77,20 +80,17 @@ class TentativeHistory:
     def begin(self, new: TrackState) -> None:
         """New tracks have one box."""
         self._boxes.update((track_id, []) for track_id in new.ids.tolist())
-        self.remember(new)
+        self.remember(new, np.ones(new.n, np.bool_))
 
-    def remember(self, tracks: TrackState) -> None:
-        """Keep the last boxes of these tracks, as far as they were never shown."""
+    def remember(self, tracks: TrackState, matched: Bools) -> None:
+        """Keep the last boxes of the `matched` ones (N,) of the tracks, as far as they were never shown."""
         if not self._boxes:
-            return  # nearly always
-        sides = (t.TO_SIDES @ tracks.last_box).T.tolist()
-        values = zip(
-            tracks.ids.tolist(), tracks.last_s.tolist(), sides, tracks.last_evidence.tolist(), strict=True
-        )
-        for track_id, time_s, xyxyn, evidence in values:
-            boxes = self._boxes.get(track_id)
+            return  # often
+        for track in matched.nonzero()[0].tolist():
+            boxes = self._boxes.get(int(tracks.id.item(track)))
             if boxes is not None and len(boxes) < HISTORY:
-                boxes.append([time_s, *xyxyn, evidence])
+                sides = (t.TO_SIDES @ tracks.last_box[:, track]).tolist()
+                boxes.append([tracks.last_s.item(track), *sides, tracks.last_evidence.item(track)])
 
     def join(self, track_id: int, earlier: int) -> None:
         """A track begins with the boxes of another."""

@@ -19,6 +19,7 @@ from pipelines.track import state as t
 from pipelines.track.global_motion import Shift
 from pipelines.track.settings import TrackerSettings
 from pipelines.track.state import TrackState
+from pipelines.values import Bools
 
 Array = npt.NDArray[np.float64]
 
@@ -34,7 +35,7 @@ MAX_CENTRE = 4.0  # times
 MIN_NOISE = 0.02**2  # of a side, over squared size: no detector is surer
 EVEN = 0.25  # three boxes are evenly spaced where their gaps differ by less than this share
 # Squared noise over squared size, of centre x, y and extent x, y; more is motion, not noise.
-MAX_NOISE: Array = SIDE_TO_BOX @ np.full(2, 0.04)
+MAX_NOISE: Array = (SIDE_TO_BOX @ np.full(2, 0.04)).reshape(2, 2, 1)
 FORGET = 0.05  # of a track's noise, a box
 CAMERA_MEMORY = 1000.0  # boxes
 FIRST_BOXES = 20.0  # that the setting for the camera's noise counts for
@@ -47,7 +48,8 @@ class KalmanFilter:
         self.settings = settings
         self.noise = MeasurementNoise(settings)
         self._prior = _of_place_and_extent(settings.speed_prior**2, settings.speed_prior_size**2)
-        self._acceleration = _of_place_and_extent(settings.acceleration**2, settings.acceleration_size**2)
+        self._acceleration = np.array([settings.acceleration**2, settings.acceleration_size**2])
+        self._transitions: tuple[float, Array, Array] = 0.0, *self._transition(0.0)
 
     def begin(self, new: TrackState) -> None:
         """The first knowledge of new tracks: one box, and nothing of their speed."""
@@ -59,14 +61,24 @@ class KalmanFilter:
 
     def predict(self, tracks: TrackState, dt: float) -> None:
         """Move all tracks on by `dt` seconds, in place."""
-        # Spectral density of the acceleration: the larger the box the more it moves.
-        density = self._acceleration @ (tracks.size**2 * tracks.maneuver)
-        tracks.box += dt * tracks.speed
-        p_xv = tracks.p_xv + dt * tracks.p_vv
-        tracks.p_xx += dt * (tracks.p_xv + p_xv) + (dt**3 / 3.0) * density
-        tracks.p_xv[:] = p_xv + (dt**2 / 2.0) * density
-        tracks.p_vv += dt * density
+        if dt != self._transitions[0]:  # a camera has few
+            self._transitions = dt, *self._transition(dt)
+        _, transition, process_noise = self._transitions
+        # The larger the box the more it moves.
+        noise = process_noise * (np.square(tracks.size) * tracks.maneuver)
+        motion = transition.dot(tracks.motion.reshape(5, -1))
+        motion[2:] += noise.reshape(3, -1)
+        tracks.motion.reshape(5, -1)[:] = motion
         np.maximum(tracks.size, t.MIN_SIZE, out=tracks.size)
+
+    def _transition(self, dt: float) -> tuple[Array, Array]:
+        """What `dt` seconds make of box, speed, p_xx, p_xv and p_vv (5, 5), and what white-noise acceleration
+        adds to the last three (3, 2, 1, 1), of place and of extent, for a squared size of 1."""
+        transition = np.eye(5)
+        transition[0, 1] = transition[3, 4] = dt
+        transition[2, 3:] = 2.0 * dt, dt**2
+        of_acceleration = np.array([dt**3 / 3.0, dt**2 / 2.0, dt])
+        return transition, np.outer(of_acceleration, self._acceleration)[:, :, None, None]
 
     def shift(self, tracks: TrackState, shift: Shift) -> None:
         """The view has moved: carry the tracks, their speeds and their last boxes over into it, in place (the
@@ -78,35 +90,36 @@ class KalmanFilter:
             way[:2] = shift.linear @ way[:2]
             way[2:] *= shift.scale
 
-    def correct(self, tracks: TrackState, detections: Array) -> None:
-        """Take the detections (DETECTION_ROWS, N) that the tracks (N,) were matched with into account, in
-        place."""
+    def correct(self, tracks: TrackState, detections: Array, matched: Bools) -> None:
+        """Take the detections (DETECTION_ROWS, N) that the `matched` ones (N,) of the tracks have into
+        account, in place. The noise of all tracks is another then: the camera's mean has changed."""
         step = detections[t.TIME_AND_BOX] - tracks.last[t.TIME_AND_BOX]
         squared_size = np.square(detections[t.SIZE])
-        self.noise.measure(tracks, step, squared_size)
-        noise = self.noise.variance(tracks) * squared_size
-        innovation = detections[t.BOX] - tracks.box
-        variance = tracks.p_xx + SIDE_TO_BOX @ noise  # of the innovation
-        gain, gain_speed = tracks.p_xx / variance, tracks.p_xv / variance
-        tracks.box += gain * innovation
-        tracks.speed += gain_speed * innovation
-        tracks.p_vv -= gain_speed * tracks.p_xv
-        tracks.p_xv -= gain * tracks.p_xv
-        tracks.p_xx -= gain * tracks.p_xx
-        self._adapt(tracks, innovation**2 / variance)
-        tracks.step[:] = step
-        tracks.last[:] = detections
-
-    def refresh_noise(self, tracks: TrackState) -> None:
-        """After a correction the noise of all tracks is another: the camera's mean has changed."""
+        self.noise.measure(tracks, step, squared_size, matched)
         tracks.noise[:] = self.noise.variance(tracks)
+        innovation = detections[t.BOX] - tracks.box
+        variance = tracks.p_xx + SIDE_TO_BOX.dot(tracks.noise * squared_size)  # of the innovation
+        self._update(tracks, innovation, variance, matched)
+        self._adapt(tracks, np.square(innovation) / variance, matched)
+        np.copyto(tracks.step, step, where=matched)
+        np.copyto(tracks.last, detections, where=matched)
 
-    def _adapt(self, tracks: TrackState, surprise: Array) -> None:
+    @staticmethod
+    def _update(tracks: TrackState, innovation: Array, variance: Array, matched: Bools) -> None:
+        """Box and speed (2, 4, N) alike, by the gain of each; who has no detection gains nothing."""
+        box_and_speed, covariance = tracks.motion[:2], tracks.motion[2:4]  # p_xx and p_xv
+        gain = covariance / variance
+        gain *= matched.astype(np.float64)  # faster than by truth values
+        box_and_speed += gain * innovation
+        tracks.p_vv -= gain[1] * tracks.p_xv
+        covariance -= gain[0] * covariance
+
+    def _adapt(self, tracks: TrackState, surprise: Array, matched: Bools) -> None:
         """Let the acceleration follow the normalised innovations squared (4, N), which are 1 in the mean
         where the filter expects what comes."""
-        s = self.settings
-        mean = np.minimum(np.maximum(MEAN_OF_FOUR @ surprise, MIN_SURPRISE), MAX_SURPRISE)
-        tracks.maneuver *= mean**s.maneuver_rate
+        s, mean = self.settings, MEAN_OF_FOUR.dot(surprise)
+        np.minimum(np.maximum(mean, MIN_SURPRISE, out=mean), MAX_SURPRISE, out=mean)
+        tracks.maneuver *= mean ** (s.maneuver_rate * matched)
         np.maximum(tracks.maneuver, s.min_maneuver, out=tracks.maneuver)
         np.minimum(tracks.maneuver, s.max_maneuver, out=tracks.maneuver)
 
@@ -134,25 +147,29 @@ class MeasurementNoise:
     def variance(self, tracks: TrackState) -> Array:
         """(2, N) of one side in x and y, of each track: its own, shrunk by `noise_weight` boxes to the
         camera's mean."""
-        total = tracks.noise_sums[:4] + (self._weight * self._mean)[:, None]
-        total /= tracks.noise_sums[4] + self._weight
-        # The variance of a side is twice that of the centre, or half of that of the extent.
-        by_centre, by_extent = 2.0 * total[:2], np.maximum(0.5 * total[2:], MIN_NOISE)
-        return np.asarray(0.5 * (np.minimum(by_centre, MAX_CENTRE * by_extent) + by_extent))
+        total = tracks.noise_sums[t.BOX] + (self._weight * self._mean)[:, None]
+        total /= tracks.noise_n + self._weight
+        # The variance of a side is twice that of the centre, or half of that of the extent: the mean of both.
+        half_by_centre, half_by_extent = total[:2], np.maximum(0.25 * total[2:], 0.5 * MIN_NOISE)
+        np.minimum(half_by_centre, MAX_CENTRE * half_by_extent, out=half_by_centre)
+        return np.asarray(half_by_centre + half_by_extent)
 
-    def measure(self, tracks: TrackState, step: Array, squared_size: Array) -> None:
-        """Learn from tracks that came from their last boxes to these by `step` (5, N), in time and place."""
+    def measure(self, tracks: TrackState, step: Array, squared_size: Array, matched: Bools) -> None:
+        """Learn from the `matched` ones (N,) of the tracks, which came from their last boxes to these by
+        `step` (5, N), in time and place."""
         bend = step - tracks.step  # none where the motion is even
-        even = (np.abs(bend[0]) < EVEN * step[0]).astype(np.float64)
-        gained = np.ones((5, tracks.n))
-        gained[:4] = np.square(bend[t.BOX]) / (BEND * np.concatenate((squared_size, squared_size)))
-        np.minimum(gained[:4], MAX_NOISE[:, None], out=gained[:4])
-        total = gained @ even
-        n = float(total[4])
+        even = ((np.abs(bend[0]) < EVEN * step[0]) & matched).astype(np.float64)
+        gained = np.square(bend)
+        gained[0] = 1.0
+        of_box = gained[t.BOX].reshape(2, 2, tracks.n)  # of place and extent
+        of_box /= BEND * squared_size
+        np.minimum(of_box, MAX_NOISE, out=of_box)
+        total = gained.dot(even)
+        n = float(total[0])
         if not n:
             return
         self._n = min(self._n + n, CAMERA_MEMORY)
-        self._mean += (total[:4] / n - self._mean) * (n / self._n)
+        self._mean += (total[t.BOX] / n - self._mean) * (n / self._n)
         tracks.noise_sums += even * (gained - FORGET * tracks.noise_sums)
 
     def save(self) -> list[float]:

@@ -36,21 +36,21 @@ class TrackOutput:
 
         `class_ids` (N,) are those of all tracks.
         """
-        unseen_s = now_s - tracks.last_s
-        observed = unseen_s == 0.0
-        shown = (tracks.confirmed > 0) & (unseen_s <= self._settings.coast_s)
-        for track in (shown & ~observed).nonzero()[0].tolist():  # few
+        observed = tracks.last_s == now_s
+        shown = (now_s - tracks.last_s <= self._settings.coast_s) & (tracks.confirmed > 0)
+        for track in (shown > observed).nonzero()[0].tolist():  # few
             shown[track] = self._surely_there(tracks, track)
         index = shown.nonzero()[0]
         if not len(index):
             return Tracks.empty()
-        lively = observed * tracks.maneuver / (tracks.maneuver + LIVELY)
+        lively = observed.astype(np.float64)
+        lively *= tracks.maneuver / (tracks.maneuver + LIVELY)
         boxes = tracks.box + lively * (tracks.last_box - tracks.box)
         jitter = np.sqrt(tracks.noise) * tracks.size
         last = tracks.last[t.SCORE : t.EVIDENCE + 1]
         # Rows: the shown sides, the measured sides, jitter in x and y, score, evidence.
-        numbers = np.concatenate((t.TO_SIDES @ boxes, t.TO_SIDES @ tracks.last_box, jitter, last))
-        numbers = numbers.astype(np.float32).take(index, axis=1)
+        rows = (t.TO_SIDES.dot(boxes), t.TO_SIDES.dot(tracks.last_box), jitter, last)
+        numbers = np.concatenate(rows, dtype=np.float32, casting="same_kind").take(index, axis=1)
         ids = tracks.ids[index]
         return Tracks(
             track_ids=ids,
@@ -66,10 +66,8 @@ class TrackOutput:
 
     def _surely_there(self, tracks: TrackState, track: int) -> bool:
         """Whether the place of a track has a standard deviation of `coast_doubt` sizes at most."""
-        width, height = tracks.size[:, track].tolist()
-        variance_x, variance_y = tracks.p_xx[:2, track].tolist()
-        doubt = self._settings.coast_doubt
-        return bool(variance_x <= (doubt * width) ** 2 and variance_y <= (doubt * height) ** 2)
+        size, variance, doubt = tracks.size.item, tracks.p_xx.item, self._settings.coast_doubt
+        return all(variance(axis, track) <= (doubt * size(axis, track)) ** 2 for axis in (0, 1))
 
 
 def save(tracks: TrackState, votes: Array, rest: dict[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class SceneMotion:
         `similarity` (T, D) is how well their predictions meet the `detections`.
         """
         one_box = tracks.step[t.TIME_S] == 0.0
-        unsure = one_box | (similarity.max(axis=1) < POOR_OVERLAP)
+        unsure = one_box | (np.maximum.reduce(similarity, axis=1) < POOR_OVERLAP)
         if np.count_nonzero(unsure) * UNSURE_ONE_IN < len(unsure) or dt > MAX_GAP_S:
             return False
         boxes = detections.data[t.BOX]

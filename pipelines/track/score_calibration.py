@@ -34,8 +34,11 @@ class ScoreScale:
     def evidence(self, scores: Array) -> Array:
         """(N,) spreads above the border of scores (N,) in [0, 1]; below 0 speaks against a real object."""
         capped = np.minimum(np.maximum(scores, 1.0 - CAP), CAP)
-        logits = np.log(capped / (1.0 - capped))
-        return np.asarray((logits - self.mean) / self.sigma + self._border_sigmas)
+        capped /= 1.0 - capped
+        evidence: Array = np.log(capped, out=capped)  # logits, so far
+        evidence *= 1.0 / self.sigma
+        evidence += self._border_sigmas - self.mean / self.sigma
+        return evidence
 
     def learn(self, evidence: Array) -> None:
         """Take the evidence (N,) of detections of long tracks into account."""
@@ -43,11 +46,12 @@ class ScoreScale:
         if not n:
             return
         off = (evidence - self._border_sigmas) * self.sigma  # logits less their mean
+        add = np.add.reduce  # of few numbers, faster than sum()
         spread = np.minimum(off * off, OUTLIER**2)
         self._n = min(self._n + n, self.MEMORY)
         rate = n / (self._n + self.PRIOR_WEIGHT)
-        variance = self.sigma**2 + rate * (float(spread.sum()) / n - self.sigma**2)
-        self.mean += rate * float(off.sum()) / n
+        variance = self.sigma**2 + rate * (float(add(spread)) / n - self.sigma**2)
+        self.mean += rate * float(add(off)) / n
         self.sigma = max(variance, MIN_SIGMA**2) ** 0.5
 
     def save(self) -> list[float]:

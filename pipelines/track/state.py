@@ -1,8 +1,10 @@
 """The tracks of one camera as a structure of arrays: one block, a quantity of all tracks in rows of its own.
 
 A frame is a fixed number of array steps over all tracks, and tracks come, go and are taken apart by columns
-of the one block (decision 012). Lengths are shares of the picture's width (x) and height (y), speeds are per
-second. Where four rows belong together their order is centre x, centre y, width, height.
+of the one block (decision 012). A step that is for some tracks alone is done for all with a mask: to take
+columns out and put them back costs more than what is computed for nothing. Lengths are shares of the
+picture's width (x) and height (y), speeds are per second. Where four rows belong together their order is
+centre x, centre y, width, height.
 """
 
 from __future__ import annotations
@@ -61,23 +63,26 @@ class TrackState:
     maneuver    1                        factor on the process noise, which follows surprises
     last        8     of a detection     the last matched; of it `last_s`, `last_box`, `last_evidence`
     step        5     s, shares          time and way to it from the one before; 0 where it is the first
-    noise_sums  5     sizes^2, boxes     with forgetting: variance of centre x, y, extent x, y, and number
+    noise_sums  5     boxes, sizes^2     with forgetting: number, and variance of centre x, y, extent x, y
     noise       2     sizes^2            variance of a box's side in x and y, after the last correction
     ==========  ====  =================  ==============================================================
+
+    `motion` (5, 4, N) is all that the filter knows: box, speed, p_xx, p_xv, p_vv.
     """
 
     def __init__(self, data: Array) -> None:
-        self.data = data
+        self.data = data = np.ascontiguousarray(data)  # so that `motion` is a view
         self.n = data.shape[1]
         self.id, self.hits, self.sure_hits, self.evidence, self.confirmed = data[0:5]
         self.box, self.size = data[5:9], data[7:9]
         self.speed = data[9:13]
+        self.motion = data[5:25].reshape(5, 4, self.n)
         self.p_xx, self.p_xv, self.p_vv = data[13:17], data[17:21], data[21:25]
         self.maneuver = data[25]
         self.last = last = data[26:34]
         self.last_s, self.last_box, self.last_evidence = last[TIME_S], last[BOX], last[EVIDENCE]
         self.step = data[34:39]
-        self.noise_sums, self.noise_n = data[39:44], data[43]
+        self.noise_sums, self.noise_n = data[39:44], data[39]
         self.noise = data[44:46]
 
     @classmethod
@@ -101,17 +106,12 @@ class TrackState:
 
     def doubt(self, track: int) -> float:
         """The standard deviation of one track's place, in its sizes."""
-        width, height = self.size[:, track].tolist()
-        variance_x, variance_y = self.p_xx[:2, track].tolist()
-        return math.sqrt(variance_x / width**2 + variance_y / height**2)
+        variance, size = self.p_xx.item, self.size.item
+        return math.sqrt(variance(0, track) / size(0, track) ** 2 + variance(1, track) / size(1, track) ** 2)
 
     def take(self, tracks: Index) -> TrackState:
         """A copy of these tracks, in this order."""
         return TrackState(self.data.take(tracks, axis=1))
-
-    def put(self, tracks: Index, changed: TrackState) -> None:
-        """Write back what was taken."""
-        self.data[:, tracks] = changed.data
 
     def join(self, new: TrackState) -> TrackState:
         """These tracks, and the new ones after them."""

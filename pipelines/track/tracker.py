@@ -233,25 +233,23 @@ class Tracker:
 
     def _associate_high(self, frame: _Association) -> None:
         """ByteTrack's first association: all tracks with high detections."""
-        allowed = frame.similarity >= self.settings.min_similarity
+        similarity = frame.similarity
         if not frame.detections.all_high:
-            allowed &= frame.detections.high
-        self._associate(frame, allowed)
+            similarity = np.where(frame.detections.high, similarity, REFUSED)
+        self._associate(frame, similarity, self.settings.min_similarity)
 
     def _associate_low(self, frame: _Association) -> None:
         """ByteTrack's second association: the tracks that are left with low detections."""
         if frame.detections.all_high:
             return  # mostly
-        allowed = frame.similarity >= self.settings.min_similarity_low
-        allowed &= ~frame.detections.high
-        allowed &= (frame.matches.detection_of < 0)[:, None]
-        self._associate(frame, allowed)
+        left = (frame.matches.detection_of < 0)[:, None] & ~frame.detections.high
+        similarity = np.where(left, frame.similarity, REFUSED)
+        self._associate(frame, similarity, self.settings.min_similarity_low)
 
-    def _associate(self, frame: _Association, allowed: Bools) -> None:
-        """Match the `allowed` pairs (T, D), those of tracks that ever had a high detection first: the others
-        may be of nothing."""
-        proven = self._tracks.sure_hits > 0
-        frame.matches.add(*greedy_assignment(frame.similarity, allowed, first=proven))
+    def _associate(self, frame: _Association, similarity: npt.NDArray[np.floating], least: float) -> None:
+        """Match the pairs (T, D) that are similar by `least`, those of tracks that ever had a high detection
+        first: the others may be of nothing."""
+        frame.matches.add(*greedy_assignment(similarity, least, first=self._tracks.sure_hits))
 
     def _stitch(self, frame: _Association) -> None:
         """Match what is left by looks, where motion says little."""
@@ -264,19 +262,19 @@ class Tracker:
 
     def _correct(self, frame: _Association) -> None:
         """Take the matched detections into account: filter, confirmation, class and looks."""
-        rows, columns = frame.matches.matched_tracks, frame.matches.matched_detections
-        if not len(rows):
+        tracks, matches = self._tracks, frame.matches
+        matched = matches.detection_of >= 0
+        if not np.count_nonzero(matched):
             return
-        matched, detections = self._tracks.take(rows), frame.detections.data[:, columns]
-        self._filter.correct(matched, detections)
-        self._confirmation.count(matched)
-        self._confirmation.teach(matched, self._scale)
-        self._tracks.put(rows, matched)
-        self._filter.refresh_noise(self._tracks)
-        self._history.remember(matched)
-        self._classes.count(rows, detections[CLASS], detections[SCORE])
+        # Of each track its detection; of those that have none the last, which the masks keep out.
+        detections = frame.detections.data.take(matches.detection_of, axis=1)
+        self._filter.correct(tracks, detections, matched)
+        self._confirmation.count(tracks, matched)
+        self._confirmation.teach(tracks, matched, self._scale)
+        self._history.remember(tracks, matched)
+        self._classes.count(matched, detections[CLASS], detections[SCORE])
         if frame.embeddings is not None:
-            self._appearance.learn(rows, frame.embeddings[columns])
+            self._appearance.learn(matches.matched_tracks, frame.embeddings[matches.matched_detections])
 
     # ---- life and death
 

@@ -54,7 +54,7 @@ def test_pairs_are_taken_from_the_most_similar_down(
     similarity: list[list[float]], first: list[int], pairs: set[tuple[int, int]]
 ) -> None:
     values = np.array(similarity)
-    rows, columns = greedy_assignment(values, values >= 0.3, np.array(first, np.bool_))
+    rows, columns = greedy_assignment(values, 0.3, np.array(first, np.float64))
     assert set(zip(rows, columns, strict=True)) == pairs
 
 

@@ -10,6 +10,8 @@ from pipelines.track.score_calibration import ScoreScale
 from pipelines.track.settings import TrackerSettings
 from pipelines.track.state import DETECTION_ROWS, EVIDENCE, Array, TrackState
 
+MATCHED = np.ones(1, np.bool_)
+
 
 class Taught(ScoreScale):
     """Keeps what taught instead of learning."""
@@ -47,7 +49,7 @@ def test_a_track_is_confirmed_by_hits_and_evidence(evidence: list[float], confir
     confirmed = [bool(track.confirmed[0])]
     for value in evidence[1:]:
         track.last_evidence[:] = value
-        confirmation.count(track)
+        confirmation.count(track, MATCHED)
         confirmed.append(bool(track.confirmed[0]))
     assert confirmed == [bool(confirmed_at) and n >= confirmed_at for n in range(1, len(evidence) + 1)]
 
@@ -58,8 +60,9 @@ def test_a_box_teaches_by_its_number_in_a_confirmed_track() -> None:
     taught = []
     for number in range(2, 100):
         track.last_evidence[:] = number
-        confirmation.count(track)
-        confirmation.teach(track, scale)
+        confirmation.count(track, MATCHED)
+        scale.values = []
+        confirmation.teach(track, MATCHED, scale)
         taught += scale.values
     assert taught == list(range(TEACH_FROM, TEACH_TO + 1))
 
@@ -68,6 +71,15 @@ def test_a_tentative_track_teaches_nothing() -> None:
     confirmation, scale = Confirmation(TrackerSettings()), Taught()
     track = new_track(confirmation, -1.0)
     for _ in range(20):
-        confirmation.count(track)
-        confirmation.teach(track, scale)
+        confirmation.count(track, MATCHED)
+        confirmation.teach(track, MATCHED, scale)
         assert scale.values == []
+
+
+def test_who_is_not_matched_gains_nothing() -> None:
+    confirmation, scale = Confirmation(TrackerSettings()), Taught()
+    track = new_track(confirmation, 2.0)
+    for _ in range(20):
+        confirmation.count(track, ~MATCHED)
+        confirmation.teach(track, ~MATCHED, scale)
+    assert (track.hits[0], track.confirmed[0], scale.values) == (1.0, 0.0, [])
