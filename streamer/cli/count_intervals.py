@@ -1,4 +1,5 @@
-"""A count with how sure it is: `312 ± 9`, where each of its crossings has a confidence."""
+"""A count with how sure it is, where each of its crossings has a confidence: `312 ± 9`, or `312 (310–489)`
+where what was missed is likely more than what was counted too much."""
 
 from __future__ import annotations
 
@@ -30,11 +31,13 @@ class SureCount:
         return shipped()[1].interval(self.scenes.values())
 
     def __str__(self) -> str:
-        """The greater of the two distances stands behind the sign: the true count lies in it all the more."""
+        """With a sign where both ends are as far, else with both: nobody is told less than what is likely."""
         if self.interval is None:
             return str(self.count)
         low, high = self.interval
-        return f"{self.count} ± {max(self.count - low, high - self.count)}"
+        if abs((high - self.count) - (self.count - low)) <= 1:
+            return f"{self.count} ± {max(self.count - low, high - self.count)}"
+        return f"{self.count} ({low}–{high})"
 
     def as_dict(self) -> dict[str, Any]:
         """`count`, and `low` and `high` where they are known."""

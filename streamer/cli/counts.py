@@ -52,7 +52,8 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
     """Print counts of lines and zones by time, direction and class.
 
     Times are in the configured timezone. Time in which a camera was not seen is unknown, not zero, and is
-    shown as such. `312 ± 9`: nine times in ten the true count lies within 9, as far as the cameras saw.
+    shown as such. `312 (310-489)`, or `312 ± 9`: nine times in ten the true count lies within, as far as
+    the cameras saw.
     """
     config = readable(store)
     zone = ZoneInfo(config.timezone)
