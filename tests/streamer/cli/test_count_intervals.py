@@ -1,4 +1,4 @@
-"""`312 ± 9` or `33 (32–54)`: from the confidence of crossings, by the ledger or a bucket, to what is printed."""
+"""`312 ± 9` or `33 (32–54)`: from the confidence of crossings, by the ledger or a bucket, to what is told."""
 
 from __future__ import annotations
 
