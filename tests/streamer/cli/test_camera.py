@@ -278,6 +278,25 @@ def test_a_bad_setting_changes_nothing(run: Run, store: ConfigStore, setting: st
     assert store.camera_file("gate").read_bytes() == before
 
 
+def test_a_clip_that_is_not_there_is_set_only_on_request(
+    run: Run, store: ConfigStore, clip: Path, short_dir: Path
+) -> None:
+    run("camera", "add", "gate", "synthetic:street", "--no-probe")
+    missing = short_dir / "foo.mp4"
+    for url in (str(missing), f"file://{missing}"):
+        result = run("camera", "set", "gate", f"url={url}")
+        assert result.exit_code == Exit.SOURCE
+        assert result.stderr == (
+            f"error: {missing}: no such file: check the path; "
+            "not saved (--force saves it, and the daemon keeps trying)\n"
+        )
+        assert store.load().cameras[0].url == "synthetic:street"
+    assert run("camera", "set", "gate", f"url={missing}", "--force").exit_code == 0
+    assert store.load().cameras[0].url == str(missing)
+    assert run("camera", "set", "gate", f"url={clip}").exit_code == 0
+    assert store.load().cameras[0].url == str(clip)
+
+
 def test_a_camera_is_disabled_renamed_and_removed(run: Run) -> None:
     run("camera", "add", "gate", "synthetic:street", "--no-probe")
     assert run("camera", "disable", "gate").exit_code == 0
