@@ -242,7 +242,9 @@ def set_(
     _check_scene_file(config, values.get(SCENE))
     if not force:
         _check_clip(values.get("url"))
-    send_change(store, change, f"camera {name} changed")
+    typed = (username, password, *split_credentials(values.get("url") or "")[1:])
+    secret = any(credential is not None for credential in typed)  # which no camera's settings show
+    send_change(store, change, f"camera {name} changed", None if secret else before)
     if values.get("source.loop"):
         _note_endless(*_in_use(store, name))
     if "url" in values:

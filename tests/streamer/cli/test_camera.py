@@ -256,6 +256,17 @@ def test_settings_are_changed_by_their_names(run: Run, store: ConfigStore) -> No
     assert (camera.source.fps, camera.rules.classes, camera.rules.limits) == (0, (), {})
 
 
+def test_what_changes_nothing_is_said_to_be_unchanged(run: Run) -> None:
+    run("camera", "add", "gate", "synthetic:street", "--no-probe", "--fps", "5")
+    for setting in ("classes=,", "model=null", "fps=5", "limits.person.min_score=", "url=synthetic:street"):
+        result = run("camera", "set", "gate", setting)
+        assert result.stdout.splitlines()[0] == "camera gate unchanged: it is so already"
+    assert "camera gate changed (written to" in run("camera", "set", "gate", "fps=6", "model=null").stdout
+    run("camera", "add", "yard", "rtsp://10.0.0.5/live", "--no-probe")
+    for args in (("url=rtsp://u:p@10.0.0.5/live",), ("--username", "v"), ("--password-stdin",)):
+        assert "camera yard changed" in run("camera", "set", "yard", *args, stdin="pass\n").stdout
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
