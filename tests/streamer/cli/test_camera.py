@@ -178,6 +178,22 @@ def test_a_broken_file_is_named_beside_the_others_and_removed_by_its_name(
     assert not path.exists()
 
 
+def test_a_folder_among_the_cameras_is_named_with_what_to_do_and_left_alone(
+    run: Run, store: ConfigStore
+) -> None:
+    assert run("camera", "add", "gate", "synthetic:street", "--no-probe").exit_code == 0
+    path = store.camera_file("x")
+    path.mkdir()
+    assert "a folder is no camera: move it away" in run("camera", "list").stderr
+    assert str(listed(run)[1]["problem"]).endswith("a folder is no camera: move it away")
+    removed = run("camera", "remove", "x")
+    assert (removed.exit_code, removed.stderr.count("\n")) == (Exit.CONFIG, 1)
+    assert "a folder is no camera: move it away" in removed.stderr
+    assert path.is_dir()
+    path.rmdir()
+    assert [camera["name"] for camera in listed(run)] == ["gate"]
+
+
 def test_looping_what_has_no_end_is_said(run: Run, clip: Path) -> None:
     added = run("camera", "add", "gate", "synthetic:street", "--loop", "--no-probe")
     assert added.stderr == "note: a synthetic scene without seconds= does not end: loop says nothing to it\n"
