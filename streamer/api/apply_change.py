@@ -231,8 +231,8 @@ class _Editor:
 
     def _remove(self, name: str) -> None:
         path = self._store.camera_file(name)
-        if path not in self._broken:
-            self._camera(name)  # says that there is none
+        if path not in self._broken or path.is_dir():
+            self._camera(name)  # says that there is none, or that a folder is a person's to move
         writes = [Write(path, None)]
         if self._secrets.knows(name):
             writes.append(self._secrets.write_for({name: None}))

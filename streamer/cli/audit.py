@@ -228,6 +228,10 @@ def _print(camera: str, answers: Answers, estimates: Sequence[Estimate], as_json
 def _line(found: Estimate) -> str:
     name = found.name if found.name == "all" else f"line {found.name}"
     told = f"{found.answers} answer{'s' if found.answers != 1 else ''}"
+    if found.name == "all" and found.low is None and found.answers:
+        return (
+            f"all: counted {found.counted}, not every direction was answered: the error of all is not known"
+        )
     if found.low is None or found.high is None:
         return f"{name}: counted {found.counted}, no stretch of time was answered: its error is not known"
     half, ends = math.ceil((found.high - found.low) / 2), f"{found.low:.0f} to {found.high:.0f}"

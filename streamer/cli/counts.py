@@ -169,6 +169,6 @@ def _print(
     for camera, seconds in coverage.items():
         total_s = sum(seconds.values())
         blind_s = sum(seconds.get(kind, 0.0) for kind in _BLIND)
-        if total_s:
+        if round(total_s):  # a file that was broken for a moment was no camera
             share = 100 * (total_s - blind_s) / total_s
             click.echo(f"{camera}: seen {share:.1f} % of {total_s:.0f} s in closed buckets", err=True)

@@ -20,7 +20,7 @@ from streamer.ipc.messages import Transport
 from streamer.sinks import SINKS, sink_class
 from streamer.sinks.base import SinkSettings
 from streamer.sinks.redis import RedisSettings, check_redis_url
-from streamer.sources.urls import check_choice, check_source_url, split_credentials
+from streamer.sources.urls import ALLOWED, check_choice, check_source_url, scheme_of, split_credentials
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -63,6 +63,11 @@ class CameraConfig(Strict):
             url = check_source_url(url)
         except ConfigError as error:
             raise ValueError(str(error)) from error
+        if scheme_of(url) == "file" and not url.startswith(("/", "~", "file:")):
+            # of which folder? The daemon stands in another than who wrote it
+            raise ValueError(
+                f"is no URL, and no whole path of a file, which begins with /: write one; {ALLOWED}"
+            )
         if split_credentials(url)[1:] != (None, None):
             raise ValueError(
                 "holds a user name or password: leave them out and put them into secrets.yaml, "

@@ -125,7 +125,8 @@ class ConfigStore:
             cameras = tuple(self._cameras(broken))
         except ConfigError as error:
             return config, [*faults, error]
-        return config.model_copy(update={"cameras": cameras}), [*faults, *broken.values()]
+        faults += [self.with_way_out(path, fault) for path, fault in broken.items()]
+        return config.model_copy(update={"cameras": cameras}), faults
 
     def settings(self) -> Config:
         """streamer.yaml alone, without cameras. Raises ConfigError with file, line and key."""
@@ -205,7 +206,11 @@ class ConfigStore:
         faults: dict[Path, ConfigError] = {}
         with suppress(ConfigError):  # of the whole folder
             list(self._cameras(faults))
-        return {path.stem: fault for path, fault in faults.items() if is_camera_file(path)}
+        return {
+            path.stem: self.with_way_out(path, fault)
+            for path, fault in faults.items()
+            if is_camera_file(path)
+        }
 
     def load_camera(self, path: Path) -> CameraConfig:
         """One file of cameras.d. Raises ConfigError; its name and the name inside must agree."""

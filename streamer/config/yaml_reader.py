@@ -122,7 +122,7 @@ def parse(
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: is not YAML: {error.problem or error.context}") from error
+        raise ConfigError(f"{path}{where}: is not YAML: {_in_words(error)}") from error
     except YAMLError as error:  # the reader's: characters that YAML does not allow
         raise ConfigError(f"{path}: is not YAML: it holds control characters") from error
     if data is _NOTHING and may_be_empty:
@@ -132,6 +132,18 @@ def parse(
     if not isinstance(data, dict):
         raise ConfigError(f"{path}:{lines[()]}: expected `key: value` lines at the top level")
     return Document(path, data, lines)
+
+
+def _in_words(error: MarkedYAMLError) -> str:
+    """What the parser found, and what to do about it where that is known."""
+    found, within = str(error.problem or error.context), str(error.context)
+    if "character '\\t'" in found:
+        return f"{found}: indent with spaces, not with tabs"
+    if "'<stream end>'" in found and "flow" in within:
+        return "a bracket, [ or {, is not closed: close it, or quote a text that begins with one"
+    if "expected ',' or" in found:
+        return f"{found}: a comma is missing, or a bracket is not closed"
+    return found
 
 
 class _Refused(Exception):

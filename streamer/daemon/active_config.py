@@ -15,7 +15,7 @@ from streamer.api.apply_change import AnyChange, apply_change
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import SecretStore, secret_files
 from streamer.config.store import ConfigStore, Misconfigured, is_camera_file, revise
-from streamer.errors import ConfigError, ModelError, NotApplied, StreamerError
+from streamer.errors import ConfigError, ModelError, NotApplied, StorageError, StreamerError
 from streamer.ipc.messages import MAX_CAMERAS
 from streamer.models.camera_check import check_camera, model_files, pipeline_of
 from streamer.models.file_fingerprint import Fingerprint, fingerprints_of
@@ -75,7 +75,7 @@ class ActiveConfig:
             self._check(config, secrets)
             self._take(config, {}, secrets)
         except StreamerError as error:
-            if isinstance(error, ConfigError):
+            if isinstance(error, ConfigError | StorageError):
                 self._watch(files, fingerprints)
             self._refuse(error)
             return False
@@ -93,6 +93,12 @@ class ActiveConfig:
 
     def _watch(self, files: list[Path], fingerprints: tuple[Fingerprint, ...]) -> None:
         self._watched = files, fingerprints
+
+    def _check_sinks(self, config: Config) -> None:
+        """A sink that is in force goes on, whatever has become of its place. Raises StorageError."""
+        for sink in config.event_sinks:
+            if sink not in self.config.event_sinks and (fault := sink.fault()):
+                raise StorageError(f"sink {sink.name}: {fault}")
 
     def _check(self, config: Config, secrets: SecretStore) -> None:
         files = model_files(config)
@@ -125,7 +131,8 @@ class ActiveConfig:
         return config.model_copy(update={"cameras": tuple(usable)}), faulty
 
     def _take(self, config: Config, broken: Broken, secrets: SecretStore) -> None:
-        """A camera whose file is `broken` stays as it is."""
+        """A camera whose file is `broken` stays as it is. Raises StorageError; then nothing has changed."""
+        self._check_sinks(config)
         unchanged = [
             camera for camera in self.config.cameras if self._store.camera_file(camera.name) in broken
         ]

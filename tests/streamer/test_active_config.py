@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from streamer.api.apply_change import AnyChange, WantedChange, apply_change
 from streamer.api.arguments import read_arguments
+from streamer.cli.main import cli
 from streamer.config.store import ConfigStore
 from streamer.daemon import active_config
 from streamer.daemon.active_config import ActiveConfig
@@ -72,6 +74,43 @@ def test_a_change_that_is_refused_has_written_nothing(store: ConfigStore) -> Non
         active.change(wanted(op="camera.set", name="gate", values={"source.fps": -5}))
     assert path.read_text() == before
     assert active.warnings == []
+
+
+# ---- sinks
+
+
+def test_a_sink_that_cannot_be_written_is_refused_in_the_words_of_the_check_and_the_old_ones_stay(
+    store: ConfigStore, tmp_path: Path
+) -> None:
+    write(store, "gate")
+    before = store.file.read_text()
+    active = ActiveConfig(store)
+    was = active.config, active.rev
+    store.file.write_text(f"{before}sinks: [{{kind: jsonl, path: {tmp_path}}}]\n")
+    said = f"sink jsonl: {tmp_path} is a folder: name a file in it"
+    assert said in CliRunner().invoke(cli, ["--config", str(store.folder), "run", "--check"]).stderr
+    assert not active.reload()
+    assert active.warnings == [f"the configuration on disk is not in force: {said}"]
+    with pytest.raises(NotApplied, match="is a folder: name a file in it"):
+        active.change(wanted(op="camera.set", name="gate", values={"source.fps": 5}))
+    assert (active.config, active.rev) == was
+    store.file.write_text(f"{before}sinks: [{{kind: jsonl, path: {tmp_path}/events.jsonl}}]\n")
+    assert active.reload()
+    assert [sink.own for sink in active.config.event_sinks] == [f"{tmp_path}/events.jsonl"]
+
+
+def test_a_sink_in_force_whose_place_has_gone_keeps_no_other_change_out(
+    store: ConfigStore, tmp_path: Path
+) -> None:
+    write(store, "gate")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    store.file.write_text(f"{store.file.read_text()}sinks: [{{kind: jsonl, path: {disk}/events.jsonl}}]\n")
+    active = ActiveConfig(store)
+    disk.rmdir()
+    write(store, "yard")
+    assert active.reload()
+    assert names(active) == ["gate", "yard"]
 
 
 # ---- cameras that are left out

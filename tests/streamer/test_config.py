@@ -133,6 +133,9 @@ def test_members_of_the_group_find_the_sockets_of_the_system_s_daemon(
         ("name: gate\nurl: synthetic:a\nsource: {loop: maybe}\n", 3, "source.loop: should be true or false"),
         ("name: gate\nurl: synthetic:a\nsource: {stream: 1.5}\n", 3, "should be a whole number, got 1.5"),
         ("name: gate\nurl: ftp://host/x\n", 2, "'ftp:' are not supported"),
+        ("name: gate\nurl: 12:30\n", 2, "url: is no URL, and no whole path of a file, which begins with /"),
+        ("name: gate\nurl: clip.mp4\n", 2, "url: is no URL, and no whole path of a file"),
+        ("name: gate\nurl: ./clip.mp4\n", 2, "url: is no URL, and no whole path of a file"),
         ("name: gate\nurl: 5\n", 2, "url: should be a text; quote it"),
         (
             LINE + "[[0.1, 0.5], [1.5, 0.5]]\n",
@@ -152,8 +155,16 @@ def test_members_of_the_group_find_the_sockets_of_the_system_s_daemon(
         ("1: gate\n", 1, "a key must be a word"),
         ("? [a, b]\n: gate\n", 1, "a key must be a word"),
         ("name: gate\nurl: {<<: {a: 1}}\n", 2, "<<"),
-        ("name: gate\nurl: [1, 2\n", 3, "is not YAML"),
-        ("name: gate\n\turl: x\n", 2, "is not YAML"),
+        ("name: gate\nurl: [1, 2\n", 3, "is not YAML: a bracket, [ or {, is not closed: close it"),
+        ("name: gate\nurl: [", 2, "is not YAML: a bracket, [ or {, is not closed: close it"),
+        ("name: gate\nsource: {\n", 3, "is not YAML: a bracket, [ or {, is not closed: close it"),
+        ("name: gate\nurl: [a\nenabled: true\n", 3, "a comma is missing, or a bracket is not closed"),
+        (
+            "name: gate\n\turl: x\n",
+            2,
+            "is not YAML: found character '\\t' that cannot start any token: indent",
+        ),
+        ("name: gate\nsource:\n\tfps: 5\n", 3, "indent with spaces, not with tabs"),
         ("name: gate\n---\nname: b\n", 2, "is not YAML"),
         ("name: gate\nurl: " + "[" * 5000, 2, "nested more than"),
         ("name: gate\nurl: " + "{a: " * 5000, 2, "nested more than"),
@@ -167,6 +178,12 @@ def test_a_bad_camera_file_is_refused_with_file_line_and_key(
     message = refusal(folder)
     assert message.startswith(f"{path}:{line}: ")
     assert words in message
+
+
+@pytest.mark.parametrize("url", ["/clips/a b.mp4", "~/clip.mp4", "file:///clips/a.mp4"])
+def test_a_file_that_is_found_from_anywhere_needs_not_be_there_now(folder: Path, url: str) -> None:
+    write_camera(folder, f"name: gate\nurl: {url}\n")
+    assert ConfigStore(folder).load().cameras[0].url == url
 
 
 @pytest.mark.parametrize(

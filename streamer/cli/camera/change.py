@@ -30,10 +30,12 @@ from streamer.sources.urls import (
     is_generated,
     join_credentials,
     lookup_scheme,
+    path_of,
     scheme_of,
     split_credentials,
 )
 
+FORCE = "--force saves it, and the daemon keeps trying"
 PAIRED = {"pipeline", "model", "actions"}  # what decides whether a model and actions go together
 
 
@@ -63,6 +65,16 @@ def _endless(url: str) -> str:
         return ""
     with contextlib.closing(create_source(url)) as scene:
         return "" if scene.open().frames else f"a {scheme_of(url)} scene without seconds="
+
+
+def _check_clip(url: str | None) -> None:
+    """Raises SourceError where a clip is not there. What this user may not see is the daemon's to judge."""
+    if url is None or scheme_of(url) != "file":
+        return
+    path = path_of(url)
+    with contextlib.suppress(PermissionError):
+        if not path.exists():
+            raise SourceError(f"{path}: no such file: check the path; not saved ({FORCE})")
 
 
 def _check_model_file(config: Config, camera: CameraConfig) -> None:
@@ -157,7 +169,7 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
             check_stream(full_url, stream=options["stream"], transport=options["transport"])
         except SourceError as error:
             if not options["force"]:
-                error.args = (f"{error}; not saved (--force saves it, and the daemon keeps trying)",)
+                error.args = (f"{error}; not saved ({FORCE})",)
                 raise
             click.secho(f"warning: {error}; saved all the same", fg="yellow", err=True)
     change = {"op": "camera.put", "camera": settings, "username": user, "password": password}
@@ -198,9 +210,15 @@ def _refuse_early(store: ConfigStore, settings: dict[str, Any]) -> None:
 @click.argument("settings", nargs=-1, metavar="KEY=VALUE...")
 @click.option("--username", help="The camera's user name.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option("--force", is_flag=True, help="Save a clip's path even if no file is there now.")
 @click.pass_obj
 def set_(
-    store: ConfigStore, name: str, settings: tuple[str, ...], username: str | None, password_stdin: bool
+    store: ConfigStore,
+    name: str,
+    settings: tuple[str, ...],
+    username: str | None,
+    password_stdin: bool,
+    force: bool,
 ) -> None:
     if not settings and username is None and not password_stdin:
         raise click.UsageError("say what to set, as KEY=VALUE")
@@ -222,7 +240,11 @@ def set_(
         }
         _check_model_file(config, before.model_copy(update=changed))
     _check_scene_file(config, values.get(SCENE))
-    send_change(store, change, f"camera {name} changed")
+    if not force:
+        _check_clip(values.get("url"))
+    typed = (username, password, *split_credentials(values.get("url") or "")[1:])
+    secret = any(credential is not None for credential in typed)  # which no camera's settings show
+    send_change(store, change, f"camera {name} changed", None if secret else before)
     if values.get("source.loop"):
         _note_endless(*_in_use(store, name))
     if "url" in values:

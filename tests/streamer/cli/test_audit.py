@@ -160,6 +160,9 @@ def test_the_end_of_the_pipe_ends_the_audit_with_what_there_is(
     assert done.exit_code == 0
     assert "line middle right: counted" in done.stdout
     assert "90%:" in done.stdout
+    whole = done.stdout.splitlines()[-1]
+    assert whole.startswith("all: counted")
+    assert whole.endswith("not every direction was answered: the error of all is not known")
     nothing = run(*asked, stdin="")
     assert nothing.stdout == "no answers: nothing is known of the error\n"
 

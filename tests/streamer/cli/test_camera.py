@@ -178,6 +178,22 @@ def test_a_broken_file_is_named_beside_the_others_and_removed_by_its_name(
     assert not path.exists()
 
 
+def test_a_folder_among_the_cameras_is_named_with_what_to_do_and_left_alone(
+    run: Run, store: ConfigStore
+) -> None:
+    assert run("camera", "add", "gate", "synthetic:street", "--no-probe").exit_code == 0
+    path = store.camera_file("x")
+    path.mkdir()
+    assert "a folder is no camera: move it away" in run("camera", "list").stderr
+    assert str(listed(run)[1]["problem"]).endswith("a folder is no camera: move it away")
+    removed = run("camera", "remove", "x")
+    assert (removed.exit_code, removed.stderr.count("\n")) == (Exit.CONFIG, 1)
+    assert "a folder is no camera: move it away" in removed.stderr
+    assert path.is_dir()
+    path.rmdir()
+    assert [camera["name"] for camera in listed(run)] == ["gate"]
+
+
 def test_looping_what_has_no_end_is_said(run: Run, clip: Path) -> None:
     added = run("camera", "add", "gate", "synthetic:street", "--loop", "--no-probe")
     assert added.stderr == "note: a synthetic scene without seconds= does not end: loop says nothing to it\n"
@@ -256,6 +272,17 @@ def test_settings_are_changed_by_their_names(run: Run, store: ConfigStore) -> No
     assert (camera.source.fps, camera.rules.classes, camera.rules.limits) == (0, (), {})
 
 
+def test_what_changes_nothing_is_said_to_be_unchanged(run: Run) -> None:
+    run("camera", "add", "gate", "synthetic:street", "--no-probe", "--fps", "5")
+    for setting in ("classes=,", "model=null", "fps=5", "limits.person.min_score=", "url=synthetic:street"):
+        result = run("camera", "set", "gate", setting)
+        assert result.stdout.splitlines()[0] == "camera gate unchanged: it is so already"
+    assert "camera gate changed (written to" in run("camera", "set", "gate", "fps=6", "model=null").stdout
+    run("camera", "add", "yard", "rtsp://10.0.0.5/live", "--no-probe")
+    for args in (("url=rtsp://u:p@10.0.0.5/live",), ("--username", "v"), ("--password-stdin",)):
+        assert "camera yard changed" in run("camera", "set", "yard", *args, stdin="pass\n").stdout
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
@@ -276,6 +303,25 @@ def test_a_bad_setting_changes_nothing(run: Run, store: ConfigStore, setting: st
     assert result.exit_code in (Exit.CONFIG, Exit.MODEL)
     assert words in result.stderr
     assert store.camera_file("gate").read_bytes() == before
+
+
+def test_a_clip_that_is_not_there_is_set_only_on_request(
+    run: Run, store: ConfigStore, clip: Path, short_dir: Path
+) -> None:
+    run("camera", "add", "gate", "synthetic:street", "--no-probe")
+    missing = short_dir / "foo.mp4"
+    for url in (str(missing), f"file://{missing}"):
+        result = run("camera", "set", "gate", f"url={url}")
+        assert result.exit_code == Exit.SOURCE
+        assert result.stderr == (
+            f"error: {missing}: no such file: check the path; "
+            "not saved (--force saves it, and the daemon keeps trying)\n"
+        )
+        assert store.load().cameras[0].url == "synthetic:street"
+    assert run("camera", "set", "gate", f"url={missing}", "--force").exit_code == 0
+    assert store.load().cameras[0].url == str(missing)
+    assert run("camera", "set", "gate", f"url={clip}").exit_code == 0
+    assert store.load().cameras[0].url == str(clip)
 
 
 def test_a_camera_is_disabled_renamed_and_removed(run: Run) -> None:

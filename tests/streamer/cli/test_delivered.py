@@ -134,6 +134,16 @@ def test_counts_say_how_much_was_seen(run: Run) -> None:
     assert "gate: seen 50.0 % of 60 s in closed buckets" in result.stderr
 
 
+def test_what_was_a_camera_for_less_than_a_second_is_not_among_those_seen(run: Run, counted: Ledger) -> None:
+    coverage = {"seen_s": 0.0, "gated_s": 0.0, "dropped_s": 0.0, "offline_s": 0.3, "unknown_s": 0.0}
+    data = {"start_ns": NOON_NS, "end_ns": NOON_NS + NS_PER_S, "lines": {}, "coverage": coverage}
+    counted.commit(
+        [EventRecord("broken", 1, "streamer.counts.v1", "broken", 1, -1, 0, NOON_NS, 0.0, 1, data)]
+    )
+    told = run("counts", "--since", "2026-11-18").stderr
+    assert ("gate: seen" in told, "broken" in told) == (True, False)
+
+
 @pytest.mark.usefixtures("counted")
 @pytest.mark.parametrize(
     "args", [("--since", "yesterday"), ("--since", "9999999999d"), ("--by", "colour"), ("--by", ",")]
