@@ -338,7 +338,7 @@ def test_the_command_prints_one_json_object_and_nothing_else(tmp_path: Path) -> 
     assert found["frames"] == 300
     assert found["duration_s"] == pytest.approx(20.0, abs=0.1)
     line = found["lines"]["street"]
-    assert set(line) == {"left_to_right", "right_to_left", "by_class"}
+    assert set(line) == {"left_to_right", "right_to_left", "by_class", "intervals"}
     assert line["by_class"] == {
         "object": {"left_to_right": line["left_to_right"], "right_to_left": line["right_to_left"]}
     }
