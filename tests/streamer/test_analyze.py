@@ -388,8 +388,8 @@ def test_the_table_names_the_directions_as_the_lines_do(tmp_path: Path) -> None:
     ]
     rules.write_text(json.dumps({"lines": lines}))
     told = run(tmp_path, stored, "--rules", rules).stdout
-    assert re.search(r"east .*all .* \d+ eastward .* \d+ right-to-left", told), told
-    assert re.search(r"west .*all .* \d+ westward", told)
+    assert re.search(r"east .*all .* \d+ \(\d+–\d+\) eastward .* \d+ \(\d+–\d+\) right-to-left", told), told
+    assert re.search(r"west .*all .* \d+ \(\d+–\d+\) westward", told)
 
 
 # ---- what is wrong
