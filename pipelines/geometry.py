@@ -25,6 +25,11 @@ def at_the_border(point: tuple[float, float]) -> bool:
     return min(*point, 1 - point[0], 1 - point[1]) <= BORDER
 
 
+def cut_by_border(box_xyxyn: Sequence[float]) -> bool:
+    """Whether the picture's border cuts a normalised box x1, y1, x2, y2."""
+    return min(box_xyxyn) < BORDER or max(box_xyxyn) > 1 - BORDER
+
+
 def iou(first_xyxy: AnyFloats, second_xyxy: AnyFloats) -> Array:
     """Intersection over union of every pair: (N, 4) and (M, 4) boxes give (N, M); empty boxes give 0."""
     a = np.asarray(first_xyxy, np.float64)

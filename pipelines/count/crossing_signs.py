@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from pipelines.count.box_history import BOX, PRESENT
 from pipelines.count.line import LineCrossing, evidence_reach_s
-from pipelines.geometry import BORDER
+from pipelines.geometry import cut_by_border
 
 Array = npt.NDArray[np.float64]
 
@@ -69,7 +69,7 @@ def crossing_signs(crossing: LineCrossing, known: KnownTracks) -> CrossingSigns:
         gap_s=first_s - last_s,
         age_s=crossing.time_s - known.since_s(crossing.row),
         height=box[3] - box[1],
-        cut=float(min(box) < BORDER or max(box) > 1 - BORDER),
+        cut=float(cut_by_border(box)),
         jitter=_relative(known.jitter_of(crossing.row), box),
         covered=covered,
         near=near,

@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from pipelines.count.box_smoothing import SmoothedBoxes
 from pipelines.count.slot_table import SlotTable
-from pipelines.geometry import BORDER, Polyline, at_the_border
+from pipelines.geometry import Polyline, at_the_border, cut_by_border
 from pipelines.rules import LineSpec
 
 Array = npt.NDArray[np.float64]
@@ -336,8 +336,7 @@ def least_evidence(
     last_s, first_s = between_s
     before = known.evidence_between(row, last_s - within_s, last_s)
     after = known.evidence_between(row, first_s, first_s + within_s)
-    cut = min(box_xyxyn) < BORDER or max(box_xyxyn) > 1 - BORDER
-    return (max if cut else min)(before, after) / frames
+    return (max if cut_by_border(box_xyxyn) else min)(before, after) / frames
 
 
 def band_widths(

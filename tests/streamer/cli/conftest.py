@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import select
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from click.testing import CliRunner, Result
 from streamer.api.control_socket import ControlServer, Request
 from streamer.cli.main import cli
 from streamer.config.store import ConfigStore
+from tests.streamer.cli.counted import Counted, count
 
 Run = Callable[..., Result]
 
@@ -70,3 +73,13 @@ def daemon(store: ConfigStore) -> Iterator[Daemon]:
     found = Daemon(store.load().control_path)
     yield found
     found.close()
+
+
+@pytest.fixture(scope="module")
+def counted() -> Iterator[Counted]:
+    """What a daemon left that counted a clip to its end; the same for all tests of a module."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("needs redis-server")
+    folder = Path(tempfile.mkdtemp(prefix="st-", dir="/tmp"))
+    yield count(folder)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -18,19 +15,10 @@ from streamer.errors import Exit
 from streamer.ipc.messages import EventRecord
 from streamer.ledger import Ledger
 from tests.streamer.cli.conftest import Run
-from tests.streamer.cli.counted import Counted, count
+from tests.streamer.cli.counted import Counted
 
 pytestmark = pytest.mark.integration
 NOON_NS = 1_795_003_200_000_000_000  # 2026-11-18 12:00 UTC
-
-
-@pytest.fixture(scope="module")
-def counted() -> Iterator[Counted]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("needs redis-server")
-    folder = Path(tempfile.mkdtemp(prefix="st-", dir="/tmp"))
-    yield count(folder)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_crossing_is_told_with_its_track_rule_and_frames(counted: Counted) -> None:

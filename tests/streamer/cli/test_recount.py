@@ -5,11 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,21 +16,12 @@ from streamer.errors import Exit
 from streamer.ipc.messages import EventRecord
 from streamer.ledger import Ledger
 from tests.streamer.cli.conftest import Run
-from tests.streamer.cli.counted import Counted, count
+from tests.streamer.cli.counted import Counted
 
 pytestmark = pytest.mark.integration
 NOON_NS = 1_795_003_200_000_000_000  # 2026-11-18 12:00 UTC
 NS_PER_S = 1_000_000_000
 ALL = ("--since", "all", "--until", "2100-01-01")
-
-
-@pytest.fixture(scope="module")
-def counted() -> Iterator[Counted]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("needs redis-server")
-    folder = Path(tempfile.mkdtemp(prefix="st-", dir="/tmp"))
-    yield count(folder)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_the_same_line_gives_the_crossings_that_were_counted_live(counted: Counted) -> None:
