@@ -16,23 +16,31 @@ class FakeCamera:
     """Answers every DESCRIBE with 401 and the headers `asks`, if any; else plays, and sends no packet.
 
     `requests` holds what was asked, a list of lines each. `transports` are those that a SETUP may have. After
-    `answers` answers to DESCRIBE it falls silent.
+    `answers` answers to DESCRIBE it falls silent. With `redirects_to` every DESCRIBE is answered with that.
     """
 
     def __init__(
-        self, *, asks: Sequence[str] | None = None, transports: Sequence[str] = ("tcp",), answers: int = 1000
+        self,
+        *,
+        asks: Sequence[str] | None = None,
+        transports: Sequence[str] = ("tcp",),
+        answers: int = 1000,
+        redirects_to: str = "",
+        host: str = "127.0.0.1",
     ) -> None:
+        self._redirects_to = redirects_to
+        self._host = host
         self._asks = asks
         self._transports = transports
         self._answers = answers
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self._connections: list[socket.socket] = []
         self.requests: list[list[str]] = []
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def url(self, path: str = "/live", userinfo: str = "") -> str:
-        return f"rtsp://{userinfo + '@' if userinfo else ''}127.0.0.1:{self.port}{path}"
+        return f"rtsp://{userinfo + '@' if userinfo else ''}{self._host}:{self.port}{path}"
 
     def asked(self, method: str) -> list[list[str]]:
         return [request for request in self.requests if request[0].startswith(method + " ")]
@@ -76,7 +84,9 @@ class FakeCamera:
         if len(self.asked("DESCRIBE")) > self._answers:
             return b""
         status, more, body = "200 OK", [], ""
-        if method == "DESCRIBE" and self._asks is not None:
+        if method == "DESCRIBE" and self._redirects_to:
+            status, more = "302 Moved Temporarily", [f"Location: {self._redirects_to}"]
+        elif method == "DESCRIBE" and self._asks is not None:
             status, more = "401 Unauthorized", [f"WWW-Authenticate: {each}" for each in self._asks]
         elif method == "DESCRIBE":
             more, body = ["Content-Type: application/sdp", f"Content-Length: {len(_SDP)}"], _SDP

@@ -197,9 +197,13 @@ OPERATION = Operation(ToyArguments, _toy)
 """
 
 ASK = """
+from streamer.api.callers import Caller
+from streamer.config.schema import ControlConfig
 from streamer.daemon.operations import OPERATIONS, serve
 
 class Asked:
+    caller = Caller(uid=0)
+
     def __init__(self, **args):
         self.op, self.args = "toy", args
 
@@ -209,8 +213,11 @@ class Asked:
     def fail(self, error):
         print(error)
 
-serve(OPERATIONS, None, Asked(times=3))
-serve(OPERATIONS, None, Asked(times="3"))
+class Site:
+    control = ControlConfig()
+
+serve(OPERATIONS, Site(), Asked(times=3))
+serve(OPERATIONS, Site(), Asked(times="3"))
 """
 
 # ---- a key of a camera

@@ -27,6 +27,8 @@ from pydantic import ConfigDict, Field, RootModel, ValidationError
 from pipelines.camera_rules import REVISED
 from pipelines.rules import LineSpec, MaskSpec, Rules, ZoneSpec
 from streamer.api.arguments import Arguments, read_arguments
+from streamer.api.callers import Caller
+from streamer.api.clip_files import check_clip
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import Credentials, SecretStore
 from streamer.config.store import TOO_MANY, ConfigStore
@@ -130,22 +132,25 @@ class WantedChange(RootModel[Change]):
 # ---- applying one
 
 
-def apply_change(store: ConfigStore, change: Mapping[str, Any] | AnyChange) -> Config:
+def apply_change(
+    store: ConfigStore, change: Mapping[str, Any] | AnyChange, caller: Caller | None = None
+) -> Config:
     """Validate `change` against the configuration as it is now, write it, and return the new one, without
-    the cameras whose files cannot be read.
+    the cameras whose files cannot be read. `caller`: who asks a daemon for it; None: this process does it.
 
     Raises ConfigError, ModelError or StorageError; then no file has changed.
     """
     parsed = change if isinstance(change, AnyChange) else read_arguments(WantedChange, dict(change)).root
     with _locked(store):
-        return _Editor(store).apply(parsed)
+        return _Editor(store, caller).apply(parsed)
 
 
 class _Editor:
     """One change, from the configuration as it is to the files to write."""
 
-    def __init__(self, store: ConfigStore) -> None:
+    def __init__(self, store: ConfigStore, caller: Caller | None) -> None:
         self._store = store
+        self._caller = caller
         self._config, self._broken = store.load_partly()
         self._secrets = SecretStore(store)
         self._unset: set[tuple[str, ...]] = set()  # keys that go back to their defaults
@@ -264,6 +269,8 @@ class _Editor:
 
     def _save(self, camera: CameraConfig, credentials: Credentials | None = None) -> None:
         camera = _validated(camera.model_dump(mode="json"))  # rules may rest on what a change takes away
+        if self._caller is not None:
+            check_clip(self._config, self._config.camera(camera.name), camera, self._caller)
         check_camera(self._config, camera)
         self._write(camera, credentials)
 

@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from streamer.api.callers import Caller, caller_of
 from streamer.errors import CapacityError, ControlError, Exit, RunningError, StreamerError
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class _Connection:
     """One client: what it has sent so far, what it has not yet taken, and when its turn began."""
 
     socket: socket.socket
+    caller: Caller
     since_s: float
     incoming: bytearray = field(default_factory=bytearray)
     outgoing: bytearray = field(default_factory=bytearray)
@@ -70,6 +72,7 @@ class Request:
 
     op: str
     args: dict[str, Any]
+    caller: Caller
     _server: ControlServer
     _connection: _Connection
 
@@ -156,7 +159,12 @@ class ControlServer:
                 accepted.send(_line(_failure(CapacityError("the daemon serves too many clients: try again"))))
             accepted.close()
             return
-        connection = _Connection(accepted, time.monotonic())
+        try:
+            connection = _Connection(accepted, caller_of(accepted), time.monotonic())
+        except OSError as error:  # who asks is not known: then nothing is answered
+            log.warning("control socket: a client is turned away: %s", error.strerror)
+            accepted.close()
+            return
         self._connections[accepted.fileno()] = connection
         self._selector.register(accepted, selectors.EVENT_READ, connection)
 
@@ -199,7 +207,7 @@ class ControlServer:
             return None
         connection.waiting = True
         connection.since_s = time.monotonic()
-        return Request(op, args, self, connection)
+        return Request(op, args, connection.caller, self, connection)
 
     def _refuse(self, connection: _Connection, text: str) -> None:
         connection.waiting = connection.closing = True

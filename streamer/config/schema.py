@@ -5,7 +5,9 @@ Models are frozen pydantic models; a wrong value ends in ConfigError with file, 
 
 from __future__ import annotations
 
+import re
 import zoneinfo
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,8 +22,10 @@ from streamer.ipc.messages import Transport
 from streamer.sinks import SINKS, sink_class
 from streamer.sinks.base import SinkSettings
 from streamer.sinks.redis import RedisSettings, check_redis_url
+from streamer.sources.limits import SourceLimits
 from streamer.sources.urls import ALLOWED, check_choice, check_source_url, scheme_of, split_credentials
 
+_ACCOUNT = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?")
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -95,6 +99,37 @@ class CaptureConfig(Strict):
     slots: int = Field(default=4, ge=3, le=16)
 
 
+class SourcesConfig(Strict):
+    """What cameras may reach: `files` are folders, `networks` CIDR; None: as sources/limits.py has it."""
+
+    files: tuple[Path, ...] | None = None
+    networks: tuple[str, ...] | None = None
+
+    @field_validator("files")
+    @classmethod
+    def _absolute(cls, folders: tuple[Path, ...] | None) -> tuple[Path, ...] | None:
+        if wrong := next((folder for folder in folders or () if not folder.is_absolute()), None):
+            raise ValueError(f"{str(wrong)[:64]!r} is no absolute path of a folder (beginning with /)")
+        return folders
+
+    @field_validator("networks")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for text in networks or ():
+            try:
+                ip_network(text)
+            except ValueError as error:
+                raise ValueError(
+                    f"{text[:64]!r} is no network such as 192.168.10.0/24 or fd12:3456::/48"
+                ) from error
+        return networks
+
+    @property
+    def limits(self) -> SourceLimits:
+        files = None if self.files is None else tuple(map(str, self.files))
+        return SourceLimits(files, self.networks)
+
+
 class RedisConfig(Strict):
     """The older way of one sink: RedisSettings, or with `enabled: false` none."""
 
@@ -140,6 +175,27 @@ def _of_its_kind(entry: Any) -> Any:
 AnySink = Annotated[SerializeAsAny[SinkSettings], BeforeValidator(_of_its_kind)]
 
 
+class RolesConfig(Strict):
+    """Who may ask a running daemon for what: names of users, and of groups with an @ before them."""
+
+    viewer: tuple[str, ...] = ()
+    operator: tuple[str, ...] = ("@streamer",)
+    admin: tuple[str, ...] = ()
+
+    @field_validator("viewer", "operator", "admin")
+    @classmethod
+    def _are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := next((name for name in names if not _ACCOUNT.fullmatch(name)), None):
+            raise ValueError(f"{wrong[:64]!r} is no user's name, and no group's with an @ before it")
+        return names
+
+
+class ControlConfig(Strict):
+    """The control socket. `roles` None: who may open it may ask for everything."""
+
+    roles: RolesConfig | None = None
+
+
 class LedgerConfig(Strict):
     max_mb: int = Field(default=2048, ge=16)
     retention_days: float = Field(default=400, gt=0)
@@ -161,6 +217,8 @@ class Config(Strict):
     runtime_dir: Path | None = None
     inference: InferenceConfig = InferenceConfig()
     capture: CaptureConfig = CaptureConfig()
+    sources: SourcesConfig = SourcesConfig()
+    control: ControlConfig = ControlConfig()
     redis: RedisConfig | None = None  # the older way of `sinks`
     sinks: tuple[AnySink, ...] | None = None  # neither: the private Redis
     ledger: LedgerConfig = LedgerConfig()

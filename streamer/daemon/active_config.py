@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from streamer.api.apply_change import AnyChange, apply_change
+from streamer.api.callers import Caller
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import SecretStore, secret_files
 from streamer.config.store import ConfigStore, Misconfigured, is_camera_file, revise
@@ -51,11 +52,11 @@ class ActiveConfig:
     def warnings(self) -> list[str]:
         return [self._refused] if self._refused else self._left_out
 
-    def change(self, change: AnyChange) -> None:
+    def change(self, change: AnyChange, caller: Caller | None = None) -> None:
         """Validate, write and take over a change. Raises StreamerError; then nothing has changed, but for
         NotApplied: then the files have, and the configuration in force has not.
         """
-        apply_change(self._store, change)
+        apply_change(self._store, change, caller)
         try:
             config, broken = self._store.load_partly()
             secrets = SecretStore(self._store)

@@ -30,6 +30,7 @@ LEDGER_FILE = "ledger.sqlite"
 def capture_assignment(spec: WorkerSpec, site: Site) -> CaptureAssignment:
     """Cameras with the credentials in their URLs: for the bus alone."""
     cameras = []
+    limits = site.active.config.sources.limits
     for camera in _cameras(spec, site.active.config):
         source = camera.source
         cameras.append(
@@ -46,6 +47,8 @@ def capture_assignment(spec: WorkerSpec, site: Site) -> CaptureAssignment:
                 read_timeout_s=source.read_timeout_s,
                 stream=source.stream,
                 transport=source.transport,
+                files=limits.files,
+                networks=limits.networks,
             )
         )
     return CaptureAssignment(0, tuple(cameras))

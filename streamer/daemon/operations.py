@@ -9,20 +9,20 @@ import base64
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from pydantic import BaseModel, Field
 
 from pipelines.rules import Name
 from streamer.api.apply_change import AnyChange, WantedChange
 from streamer.api.arguments import Arguments, read_arguments
+from streamer.api.callers import Caller, Role, check_role
+from streamer.config.schema import ControlConfig
 from streamer.errors import ControlError, SourceError, StreamerError
 from streamer.ipc.messages import Snapshot
 
 MAX_WIDTH = 16384  # pixels; no camera sends as many
 SNAPSHOT_LIMIT_S = 8.0  # for a capture worker to send a picture
-
-Role = Literal["viewer", "operator"]
 
 
 class Answer(Protocol):
@@ -42,14 +42,20 @@ class Asked(Answer, Protocol):
     @property
     def args(self) -> dict[str, Any]: ...
 
+    @property
+    def caller(self) -> Caller: ...
+
 
 class Daemon(Protocol):
     """What operations need of the daemon."""
 
     def status(self) -> dict[str, Any]: ...
 
-    def change(self, change: AnyChange) -> int:
-        """Apply a change; returns the revision that it made. Raises StreamerError."""
+    @property
+    def control(self) -> ControlConfig: ...
+
+    def change(self, change: AnyChange, caller: Caller) -> int:
+        """Apply a change that `caller` asks for; returns the revision that it made. Raises StreamerError."""
 
     def take_snapshot(self, camera: str, width: int, answer: Answer) -> None:
         """Answer with the camera's next picture, later. Raises StreamerError."""
@@ -66,10 +72,10 @@ class SnapshotArguments(Arguments):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`run` gets arguments of the type `arguments`; `role` is who may ask for it."""
+    """`run` gets arguments of the type `arguments`; `role` is who may ask for it (api/callers.py)."""
 
     arguments: type[BaseModel]
-    run: Callable[[Daemon, Any, Answer], None]
+    run: Callable[[Daemon, Any, Asked], None]
     role: Role = "viewer"
 
 
@@ -81,8 +87,8 @@ def _status(daemon: Daemon, _arguments: NoArguments, answer: Answer) -> None:
     answer.reply(daemon.status())
 
 
-def _change(daemon: Daemon, arguments: WantedChange, answer: Answer) -> None:
-    answer.reply({"config_rev": daemon.change(arguments.root)})
+def _change(daemon: Daemon, arguments: WantedChange, asked: Asked) -> None:
+    asked.reply({"config_rev": daemon.change(arguments.root, asked.caller)})
 
 
 def _snapshot(daemon: Daemon, arguments: SnapshotArguments, answer: Answer) -> None:
@@ -94,7 +100,7 @@ OPERATIONS: dict[str, Operation | str] = {
     "ping": Operation(NoArguments, _ping),
     "status": Operation(NoArguments, _status),
     "change": Operation(WantedChange, _change, "operator"),
-    "snapshot": Operation(SnapshotArguments, _snapshot),
+    "snapshot": Operation(SnapshotArguments, _snapshot, "admin"),
 }
 
 
@@ -117,6 +123,7 @@ def serve(operations: Mapping[str, Operation | str], daemon: Daemon, request: As
     """
     try:
         operation = lookup(operations, request.op)
+        check_role(request.caller, operation.role, daemon.control, request.op)
         operation.run(daemon, read_arguments(operation.arguments, request.args), request)
     except StreamerError as error:
         request.fail(error)

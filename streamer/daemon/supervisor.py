@@ -18,8 +18,9 @@ from types import FrameType
 from typing import Any
 
 from streamer.api.apply_change import AnyChange
+from streamer.api.callers import Caller
 from streamer.api.control_socket import ControlServer, Request
-from streamer.config.schema import Config
+from streamer.config.schema import Config, ControlConfig
 from streamer.config.store import ConfigStore
 from streamer.daemon import redis_server
 from streamer.daemon.active_config import ActiveConfig
@@ -173,12 +174,16 @@ class Supervisor:
         self._manager.reconcile(self.plan.workers)
         self._assign_all()
 
-    def change(self, change: AnyChange) -> int:
+    @property
+    def control(self) -> ControlConfig:
+        return self._config.control
+
+    def change(self, change: AnyChange, caller: Caller | None = None) -> int:
         """Validate, write and apply; returns the new revision. Raises StreamerError: nothing has changed, but
         for NotApplied.
         """
         before = self._known()
-        self.active.change(change)
+        self.active.change(change, caller)
         try:
             self._apply(before)
             if self._unassigned:

@@ -89,6 +89,8 @@ class CaptureCamera(_Message, frozen=True):
     read_timeout_s: float
     stream: int | None = None
     transport: Transport = "auto"
+    files: tuple[str, ...] | None = None  # folders and networks that it may be in: sources/limits.py
+    networks: tuple[str, ...] | None = None
 
 
 class CaptureAssignment(_Message, frozen=True):

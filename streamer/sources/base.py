@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from typing import Protocol, cast
 
@@ -13,6 +13,7 @@ from pipelines.geometry import fit
 from pipelines.values import Image
 from pipelines.video_streams import VideoFacts
 from streamer.ipc.messages import Transport
+from streamer.sources.limits import SourceLimits
 from streamer.sources.urls import check_choice, check_source_url, lookup_scheme
 
 
@@ -24,6 +25,7 @@ class ReadOptions:
     stream: the number of the stream to read, as ffprobe counts; None: the video that FFmpeg would take.
     realtime: frames come when they are due by their own timestamps; else as fast as they are read.
     open_timeout_s bounds open(), and read() for the first frame; read_timeout_s bounds any other read().
+    limits: where a file may lie and a camera may be; what is elsewhere is a SourceError of open().
     """
 
     loop: bool = False
@@ -32,6 +34,7 @@ class ReadOptions:
     read_timeout_s: float = 5.0
     stream: int | None = None
     transport: Transport = "auto"
+    limits: SourceLimits = field(default_factory=SourceLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +138,11 @@ def create_source(
     read_timeout_s: float = 5.0,
     stream: int | None = None,
     transport: Transport = "auto",
+    limits: SourceLimits | None = None,
 ) -> Source:
     """The source for `url`, not yet open. Raise ConfigError if no source can be made of the URL."""
     url = check_source_url(url)
     check_choice(url, stream, transport)
     create = cast(_Create, resolve_name(lookup_scheme(url).create))
-    return create(url, ReadOptions(loop, realtime, open_timeout_s, read_timeout_s, stream, transport))
+    limits = limits or SourceLimits()
+    return create(url, ReadOptions(loop, realtime, open_timeout_s, read_timeout_s, stream, transport, limits))

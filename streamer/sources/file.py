@@ -37,6 +37,7 @@ class FileSource:
 
     def __init__(self, url: str, options: ReadOptions) -> None:
         self._path = path_of(url)
+        self._found = self._path  # where it really lies, once it is open
         self._options = options
         self._input = self._new_input()
         self._closed = False
@@ -51,7 +52,7 @@ class FileSource:
     def _new_input(self) -> VideoInput:
         return VideoInput(
             OpenRequest(
-                url="file:" + os.path.abspath(self._path),
+                url="file:" + os.path.abspath(self._found),
                 shown=str(self._path),
                 format=None,
                 options={"protocol_whitelist": "file", "format_whitelist": _FORMATS},
@@ -63,6 +64,7 @@ class FileSource:
         )
 
     def open(self) -> SourceInfo:
+        self._check_place()
         self._check_file()
         try:
             self._input.open()
@@ -80,10 +82,19 @@ class FileSource:
             raise SourceDamaged(f"{self._path}: not one picture could be decoded: it is damaged")
         return describe(self._input, clock_source="pts", size=upright_size(frame), path=self._path)
 
+    def _check_place(self) -> None:
+        """Where links are followed to decides, and that file is the one that is opened."""
+        found = self._options.limits.check_file(self._path)
+        if self._options.limits.files is not None and found != self._found:
+            self._found = found
+            self._input = self._new_input()
+            if self._closed:  # close() may have met the old input
+                raise SourceError(f"{self._path}: closed while it was in use")
+
     def _check_file(self) -> None:
         """What FFmpeg would say less clearly, or wait for: a pipe or device may never answer."""
         try:
-            status = self._path.stat()
+            status = self._found.stat()
         except FileNotFoundError:
             raise SourceError(f"{self._path}: no such file: check the path") from None
         except OSError as error:

@@ -13,6 +13,7 @@ from streamer.ipc.messages import Transport
 from streamer.logs import redact
 from streamer.sources.advice import advise, what_to_try
 from streamer.sources.base import Decoded, Source, create_source
+from streamer.sources.limits import SourceLimits, resolve
 from streamer.sources.report import ProbeReport, Step
 from streamer.sources.urls import (
     check_choice,
@@ -29,9 +30,14 @@ FILE_MEASURE_S = 10.0  # of the clip's own time
 
 
 def probe(
-    url: str, deadline_s: float = 15.0, *, stream: int | None = None, transport: Transport = "auto"
+    url: str,
+    deadline_s: float = 15.0,
+    *,
+    stream: int | None = None,
+    transport: Transport = "auto",
+    limits: SourceLimits | None = None,
 ) -> ProbeReport:
-    """Try `url`, which may hold credentials, for at most about `deadline_s`.
+    """Try `url`, which may hold credentials, for at most about `deadline_s`, where `limits` allow it.
 
     Raise ConfigError if no source can be made of the URL; everything else is in the report.
     """
@@ -42,7 +48,7 @@ def probe(
     scheme = lookup_scheme(url)
     try:
         if scheme.network:
-            _reach(url, deadline_s * CONNECT_SHARE, report)
+            _reach(url, deadline_s * CONNECT_SHARE, limits or SourceLimits(), report)
         left_s = max(0.5, end - time.monotonic())
         source = create_source(
             url,
@@ -51,6 +57,7 @@ def probe(
             read_timeout_s=left_s,
             stream=stream,
             transport=transport,
+            limits=limits,
         )
         _open_and_watch(source, end, scheme.live, report)
         report.state = "live"
@@ -65,22 +72,22 @@ def probe(
 # ---- the steps
 
 
-def _reach(url: str, timeout_s: float, report: ProbeReport) -> None:
+def _reach(url: str, timeout_s: float, limits: SourceLimits, report: ProbeReport) -> None:
     """Raise SourceError unless something listens there that may be RTSP."""
     begun = time.monotonic()
     host, port = host_and_port(url)
     try:
-        _knock(url, begun + timeout_s, report.url)
+        _knock(url, begun + timeout_s, limits, report.url)
     except TimeoutError:
         error: SourceError = SourceStalled(
             f"{report.url}: no answer from {host}:{port} within {timeout_s:g} s"
         )
     except ConnectionRefusedError:
         error = PortClosed(f"{report.url}: {host} is there, but refuses connections to port {port}")
-    except PortClosed as failure:
+    except SourceError as failure:
         error = failure
-    except (OSError, UnicodeError) as failure:
-        reason = getattr(failure, "strerror", None) or "unknown host"
+    except OSError as failure:
+        reason = failure.strerror or "unknown host"
         error = SourceError(f"{report.url}: {host} cannot be reached ({reason})")
     else:
         report.steps.append(Step("reach", True, f"{host}:{port} answers", time.monotonic() - begun))
@@ -89,10 +96,13 @@ def _reach(url: str, timeout_s: float, report: ProbeReport) -> None:
     raise error
 
 
-def _knock(url: str, end: float, shown: str) -> None:
-    """Connect, and ask for the options of the server. Raise OSError, or PortClosed for another service."""
+def _knock(url: str, end: float, limits: SourceLimits, shown: str) -> None:
+    """Connect, and ask for the options of the server. Raise OSError, or SourceError where it may not be
+    asked, has no address, or is another service.
+    """
     host, port = host_and_port(url)
-    with socket.create_connection((host, port), timeout=max(0.05, end - time.monotonic())) as connection:
+    address = resolve(host, port, limits, shown)
+    with socket.create_connection((address, port), timeout=max(0.05, end - time.monotonic())) as connection:
         if scheme_of(url) != "rtsp":
             return
         answer = _ask_options(connection, f"rtsp://{f'[{host}]' if ':' in host else host}:{port}/", end)

@@ -10,7 +10,6 @@ camera's clock is evidence and not authority. A stream that ends is an error her
 from __future__ import annotations
 
 import errno
-import socket
 import time
 from dataclasses import replace
 
@@ -23,10 +22,18 @@ from streamer.logs import redact
 from streamer.sources.base import Decoded, ReadOptions, SourceInfo
 from streamer.sources.container import OpenRequest, VideoInput, open_input
 from streamer.sources.ffmpeg_errors import explain
+from streamer.sources.limits import check_peers, resolve
 from streamer.sources.rtsp_auth import unsupported_auth
 from streamer.sources.stream import VideoDecoded, describe, pts_ns
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
-from streamer.sources.urls import host_and_port, join_credentials, scheme_of, sendable, split_credentials
+from streamer.sources.urls import (
+    host_and_port,
+    join_credentials,
+    scheme_of,
+    sendable,
+    split_credentials,
+    with_host,
+)
 
 # Where the SDP does not hold the picture's size, FFmpeg reads on for the first key frame: this part of the
 # open timeout.
@@ -50,6 +57,7 @@ class RtspSource:
         self._options = options
         self._clock = MediaClock(0, live=True)
         self._clean = sendable(clean)
+        self._judged = self._clean  # by its address, where it has a name, once that is known
         self._refusal: SourceError | None = None
         self._transport = ""  # of the attempt in progress, and then of the stream
         self._input = VideoInput(
@@ -64,26 +72,35 @@ class RtspSource:
             )
         )
 
-    def _resolve(self) -> None:
-        """FFmpeg would call an unknown host an input/output error."""
+    def _at_its_address(self, request: OpenRequest) -> OpenRequest:
+        """With the address in place of the host's name, since it is the address that was judged."""
+        address = resolve(self._host, self._port, self._options.limits, self.shown)
+        if address == self._host:
+            return request
+        self._judged = with_host(self._clean, address)
+        return replace(request, url=with_host(request.url, address))
+
+    def _open_there(self, request: OpenRequest) -> InputContainer:
+        """Raise SourceError where FFmpeg was led elsewhere, by a redirect."""
+        container = open_input(request)
         try:
-            socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            raise SourceError(
-                f"{self.shown}: no host of the name {self._host}: check it, or use its address"
-            ) from None
+            check_peers(self._options.limits, self.shown)
+        except Exception:
+            container.close()
+            raise
+        return container
 
     def _open_somehow(self, request: OpenRequest) -> InputContainer:
         """Over TCP, else over UDP, or over the one that is asked for; all within one deadline."""
         end = time.monotonic() + request.open_timeout_s
-        self._resolve()
+        request = self._at_its_address(request)
         order = self._order()
         for transport in order:
             self._transport = transport
-            options = _ffmpeg_options(self._options, transport)
+            options = _ffmpeg_options(self._options, transport) | {"verifyhost": self._host}
             left_s = max(0.1, end - time.monotonic())
             try:
-                return open_input(replace(request, options=options, open_timeout_s=left_s))
+                return self._open_there(replace(request, options=options, open_timeout_s=left_s))
             except av.error.HTTPUnauthorizedError as error:
                 self._refusal = explain(error, self.shown, self._options.open_timeout_s)
             except av.error.OSError as error:
@@ -108,7 +125,7 @@ class RtspSource:
 
     def _refused(self, refusal: SourceError, left_s: float) -> SourceError:
         """What a 401 means: credentials that are wrong, or ones that were never sent."""
-        asked = unsupported_auth(self._clean, min(_ASK_S, left_s)) if left_s > 0 else ""
+        asked = unsupported_auth(self._judged, min(_ASK_S, left_s)) if left_s > 0 else ""
         if not asked:
             return refusal
         plain = "Basic" if scheme_of(self._clean) == "rtsps" else "Basic over a network that you trust"

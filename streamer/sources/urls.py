@@ -183,6 +183,19 @@ def host_and_port(url: str) -> tuple[str, int]:
     return match.group(1).strip("[]"), int(match.group(2) or lookup_scheme(url).port)
 
 
+def with_host(url: str, address: str) -> str:
+    """The network URL `url`, with its credentials and port, at `address` (an IPv6 one without brackets)."""
+    clean, user, password = split_credentials(url)
+    start = URL_START.match(clean)
+    assert start is not None, "a network URL"
+    rest = clean[start.end() :]
+    end = _authority_end(rest)
+    port = re.search(r":\d+$", re.sub(r"^\[[^\]]*\]", "", rest[:end]))
+    host = f"[{address}]" if ":" in address else address
+    moved = start.group() + host + (port.group() if port else "") + rest[end:]
+    return join_credentials(moved, user, password)
+
+
 def path_of(url: str) -> Path:
     """The path that a file URL or a bare path means."""
     return Path(unquote(url[len("file://") :]) if url.startswith("file://") else url).expanduser()

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from streamer.api.apply_change import AnyChange, apply_change
 from streamer.api.arguments import read_arguments
+from streamer.api.callers import ROLES, Caller
+from streamer.config.schema import ControlConfig
 from streamer.config.store import ConfigStore
 from streamer.daemon.operations import (
     OPERATIONS,
@@ -37,6 +39,7 @@ class Asked:
 
     def __init__(self, op: str, args: dict[str, Any]) -> None:
         self.op, self.args = op, args
+        self.caller = Caller(0)
         self.answers: list[Mapping[str, Any] | StreamerError] = []
 
     def reply(self, result: Mapping[str, Any]) -> None:
@@ -61,8 +64,12 @@ class Site:
     def status(self) -> dict[str, Any]:
         return {"cameras": []}
 
-    def change(self, wanted: AnyChange) -> int:
-        apply_change(self.store, wanted)
+    @property
+    def control(self) -> ControlConfig:
+        return self.store.settings().control
+
+    def change(self, wanted: AnyChange, caller: Caller) -> int:
+        apply_change(self.store, wanted, caller)
         return 1
 
     def take_snapshot(self, camera: str, width: int, answer: Answer) -> None:
@@ -156,10 +163,11 @@ def test_good_arguments_reach_the_operation_as_what_they_are(site: Site) -> None
 def test_every_operation_says_who_may_ask_and_refuses_what_it_does_not_know() -> None:
     for name in OPERATIONS:
         operation = lookup(OPERATIONS, name)
-        assert operation.role in ("viewer", "operator"), name
+        assert operation.role in ROLES, name
         with pytest.raises(ConfigError):
             read_arguments(operation.arguments, {"no such argument": 1})
     assert lookup(OPERATIONS, "change").role == "operator"
+    assert lookup(OPERATIONS, "snapshot").role == "admin", "pictures are a right of their own"
 
 
 # ---- any arguments

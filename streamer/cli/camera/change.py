@@ -166,7 +166,8 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
     full_url = join_credentials(url, user, password)
     if not options["no_probe"]:
         try:
-            check_stream(full_url, stream=options["stream"], transport=options["transport"])
+            limits = store.settings().sources.limits
+            check_stream(full_url, limits, stream=options["stream"], transport=options["transport"])
         except SourceError as error:
             if not options["force"]:
                 error.args = (f"{error}; not saved ({FORCE})",)

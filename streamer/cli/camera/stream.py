@@ -21,6 +21,7 @@ from streamer.daemon.operations import MAX_WIDTH
 from streamer.errors import ConfigError, SourceError
 from streamer.ipc.atomic_write import replacing
 from streamer.ipc.messages import Transport
+from streamer.sources.limits import SourceLimits
 from streamer.sources.probe import probe
 from streamer.sources.report import ProbeReport
 from streamer.sources.stream_selection import selection_note
@@ -29,10 +30,15 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def check_stream(
-    url: str, as_json: bool = False, *, stream: int | None = None, transport: Transport = "auto"
+    url: str,
+    limits: SourceLimits,
+    as_json: bool = False,
+    *,
+    stream: int | None = None,
+    transport: Transport = "auto",
 ) -> None:
     """Open `url`, print what it sends and what to know about it. Raises SourceError if it cannot be read."""
-    report = probe(url, stream=stream, transport=transport)
+    report = probe(url, stream=stream, transport=transport, limits=limits)
     click.echo(json.dumps(_as_data(report), indent=2) if as_json else "\n".join(_lines(report)))
     if not report.ok:
         raise SourceError(report.problem)
@@ -68,10 +74,10 @@ def _lines(report: ProbeReport) -> Iterator[str]:
 @click.pass_obj
 def test(store: ConfigStore, name: str, as_json: bool) -> None:
     """Open a camera and say what it sends: codec, size, rate, keyframes; and what to mend."""
-    _, camera = store.load_with(name)
+    config, camera = store.load_with(name)
     source = camera.source
     url = SecretStore(store).url(camera).reveal()
-    check_stream(url, as_json, stream=source.stream, transport=source.transport)
+    check_stream(url, config.sources.limits, as_json, stream=source.stream, transport=source.transport)
 
 
 @click.command()

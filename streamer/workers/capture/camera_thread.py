@@ -17,6 +17,7 @@ from streamer.ipc.counters import Block
 from streamer.ipc.messages import CameraState, CaptureCamera
 from streamer.logs import redact
 from streamer.sources.base import Decoded, Source, SourceInfo, create_source
+from streamer.sources.limits import SourceLimits
 from streamer.sources.retry import Backoff
 
 log = logging.getLogger(__name__)
@@ -178,6 +179,7 @@ class CameraThread(threading.Thread):
             read_timeout_s=camera.read_timeout_s,
             stream=camera.stream,
             transport=camera.transport,
+            limits=SourceLimits(camera.files, camera.networks),
         )
         self._source = source
         try:

@@ -1,0 +1,98 @@
+"""Who asks on the control socket, and what they may ask for: the kernel says who, the configuration what.
+
+A role holds the ones below it. What only shows how things stand is a viewer's; what changes cameras an
+operator's; what reads pictures, or changes files other than the cameras', an admin's. Root and the daemon's
+own user are admins whatever the configuration says: they can read and write its files anyway.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import socket
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from streamer.config.schema import ControlConfig
+from streamer.errors import ControlError
+
+Role = Literal["viewer", "operator", "admin"]  # each may do what the ones before it may
+ROLES: tuple[Role, ...] = get_args(Role)
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+_SO_PEERGROUPS = 59  # Linux 4.13
+_MAX_GROUPS_BYTES = 1024  # as much as Python asks the kernel for: 256 groups
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A process at the other end, as it was when it connected. `groups` hold its own and its further ones."""
+
+    uid: int
+    groups: frozenset[int] = frozenset()
+
+    @property
+    def owns_the_daemon(self) -> bool:
+        """Whether it could change the daemon's files, and itself open what the daemon can."""
+        return self.uid in (0, os.geteuid())
+
+    @property
+    def name(self) -> str:
+        """For people: the user's name, else the number."""
+        try:
+            return pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            return f"uid {self.uid}"
+
+
+def caller_of(connection: socket.socket) -> Caller:
+    """Who connected. Raise OSError."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, uid, gid = _CREDENTIALS.unpack(raw)
+    return Caller(uid, frozenset((gid, *_further_groups(connection, uid, gid))))
+
+
+def _further_groups(connection: socket.socket, uid: int, gid: int) -> Sequence[int]:
+    """As the process has them; by the user's name where the kernel does not say, or has too many to say."""
+    try:
+        raw = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _MAX_GROUPS_BYTES)
+    except OSError:
+        try:
+            return os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)
+        except KeyError:
+            return ()
+    return struct.unpack(f"{len(raw) // 4}I", raw)
+
+
+def role_of(caller: Caller, control: ControlConfig) -> Role | None:
+    """The highest that the caller has; None: none at all."""
+    if control.roles is None or caller.owns_the_daemon:
+        return "admin"
+    for role in reversed(ROLES):
+        if any(_is(caller, name) for name in getattr(control.roles, role)):
+            return role
+    return None
+
+
+def check_role(caller: Caller, needed: Role, control: ControlConfig, what: str) -> None:
+    """Raise ControlError unless the caller's role holds `needed`."""
+    role = role_of(caller, control)
+    if role is not None and ROLES.index(role) >= ROLES.index(needed):
+        return
+    has = f"has the role {role}" if role else "has no role"
+    raise ControlError(
+        f"{what} needs the role {needed}, and {caller.name} {has}: root gives it by naming the user, "
+        f"or @GROUP, in control.roles.{needed} of streamer.yaml (and `systemctl reload streamer`)"
+    )
+
+
+def _is(caller: Caller, name: str) -> bool:
+    """Whether it is the user of this name, or in the group with an @ before its own."""
+    try:
+        if name.startswith("@"):
+            return grp.getgrnam(name[1:]).gr_gid in caller.groups
+        return pwd.getpwnam(name).pw_uid == caller.uid
+    except KeyError:
+        return False
