@@ -28,7 +28,7 @@ from pipelines.camera_rules import REVISED
 from pipelines.rules import LineSpec, MaskSpec, Rules, ZoneSpec
 from streamer.api.arguments import Arguments, read_arguments
 from streamer.api.callers import Caller
-from streamer.api.clip_files import check_clip
+from streamer.api.source_urls import check_source
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import Credentials, SecretStore
 from streamer.config.store import TOO_MANY, ConfigStore
@@ -270,7 +270,7 @@ class _Editor:
     def _save(self, camera: CameraConfig, credentials: Credentials | None = None) -> None:
         camera = _validated(camera.model_dump(mode="json"))  # rules may rest on what a change takes away
         if self._caller is not None:
-            check_clip(self._config, self._config.camera(camera.name), camera, self._caller)
+            check_source(self._config, self._config.camera(camera.name), camera, self._caller)
         check_camera(self._config, camera)
         self._write(camera, credentials)
 

@@ -185,7 +185,7 @@ class RolesConfig(Strict):
     @field_validator("viewer", "operator", "admin")
     @classmethod
     def _are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if wrong := next((name for name in names if not _ACCOUNT.fullmatch(name)), None):
+        for wrong in (name for name in names if not _ACCOUNT.fullmatch(name)):
             raise ValueError(f"{wrong[:64]!r} is no user's name, and no group's with an @ before it")
         return names
 

@@ -12,7 +12,6 @@ in it. The same holds for the metadata addresses that are not link-local.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import (
@@ -24,6 +23,7 @@ from ipaddress import (
     ip_network,
 )
 from pathlib import Path
+from socket import SOCK_STREAM, getaddrinfo
 
 import psutil
 
@@ -84,7 +84,7 @@ def lies_in(path: Path, folders: Sequence[str]) -> bool:
 def resolve(host: str, port: int, limits: SourceLimits, shown: str) -> str:
     """The address of `host` to connect to: the first that is allowed. Raise SourceError if there is none."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = getaddrinfo(host, port, type=SOCK_STREAM)
     except (OSError, UnicodeError):
         raise SourceError(f"{shown}: no host of the name {host}: check it, or use its address") from None
     addresses = [str(entry[4][0]) for entry in found]
@@ -115,6 +115,15 @@ def _peers() -> Iterator[str]:
     for connection in psutil.Process().net_connections("inet"):
         if connection.raddr:
             yield connection.raddr.ip
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an address as it stands, and no name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def plain_address(text: str) -> Address:

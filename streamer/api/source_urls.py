@@ -1,8 +1,10 @@
-"""Which clips a change may name that is asked of a running daemon.
+"""Which sources a change may name that is asked of a running daemon.
 
-The daemon opens them with rights that who asks may not have. So what is asked for by somebody else than root
+The daemon opens clips with rights that who asks may not have. So what is asked for by somebody else than root
 and the daemon's own user may name files of the folders in `sources.files` alone, and nobody a file of the
-system's or the daemon's own folders. A clip that the camera has already is not asked for anew.
+system's or the daemon's own folders. A camera's address is refused here where it is a forbidden one as it
+stands; what a name stands for is judged when it is opened (sources/limits.py). What the camera has already is
+not asked for anew.
 """
 
 from __future__ import annotations
@@ -14,24 +16,33 @@ from pathlib import Path
 from streamer.api.callers import Caller
 from streamer.config.schema import CameraConfig, Config
 from streamer.errors import ConfigError
-from streamer.sources.limits import HOW_FILES, lies_in
-from streamer.sources.urls import path_of, scheme_of
+from streamer.sources.limits import HOW_FILES, HOW_NETWORKS, is_address, lies_in
+from streamer.sources.urls import host_and_port, lookup_scheme, path_of, scheme_of
 
 # No clip lies there; what does is the system's, or somebody's secret.
 SYSTEM_FOLDERS = ("/etc", "/proc", "/sys", "/dev", "/boot", "/run/credentials", "/run/secrets")
 
 
-def check_clip(config: Config, before: CameraConfig | None, camera: CameraConfig, caller: Caller) -> None:
-    """Raise ConfigError where `camera` has a clip that it did not have `before` and `caller` may not name."""
-    if scheme_of(camera.url) != "file" or (before is not None and before.url == camera.url):
+def check_source(config: Config, before: CameraConfig | None, camera: CameraConfig, caller: Caller) -> None:
+    """Raise ConfigError for a source that `camera` did not have `before` and `caller` may not name."""
+    if before is not None and before.url == camera.url:
         return
     try:
-        _check(path_of(camera.url), config, caller)
+        if scheme_of(camera.url) == "file":
+            _check_clip(path_of(camera.url), config, caller)
+        elif lookup_scheme(camera.url).network:
+            _check_address(camera.url, config)
     except ConfigError as error:
         raise ConfigError(f"camera {camera.name}: url: {error}") from None
 
 
-def _check(path: Path, config: Config, caller: Caller) -> None:
+def _check_address(url: str, config: Config) -> None:
+    host, _ = host_and_port(url)
+    if is_address(host) and not config.sources.limits.allows(host):
+        raise ConfigError(f"{host}: no camera may be there: {HOW_NETWORKS}")
+
+
+def _check_clip(path: Path, config: Config, caller: Caller) -> None:
     found = Path(os.path.realpath(path))
     folders = config.sources.limits.files
     own = map(str, (config.state_path, config.runtime_path))
