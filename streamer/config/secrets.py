@@ -3,7 +3,8 @@
 In this order, the first that names a camera wins:
 
     environment                     STREAMER_CAMERA_<NAME>_USERNAME, …_PASSWORD (NAME in capitals, - as _),
-                                    STREAMER_SINK_<NAME>_URL, …_USERNAME, …_PASSWORD likewise of a sink
+                                    STREAMER_SINK_<NAME>_URL, …_USERNAME, …_PASSWORD likewise of a sink,
+                                    …_TLS_KEY_PASSWORD of the key of its tls_key
     systemd credential              $CREDENTIALS_DIRECTORY/streamer.secrets
     FOLDER/secrets.yaml             0600, written by a person
     FOLDER/cameras.d/.secrets.yaml  0600, written by `streamer camera add` and the daemon
@@ -81,9 +82,10 @@ class Credentials(BaseModel):
 
 class SinkCredentials(Credentials):
     url: str | None = Field(default=None, repr=False)
+    tls_key_password: str | None = Field(default=None, repr=False)
 
     def __bool__(self) -> bool:
-        return self.url is not None or super().__bool__()
+        return self.url is not None or self.tls_key_password is not None or super().__bool__()
 
 
 class _File(BaseModel):
@@ -150,10 +152,12 @@ class SecretStore:
         user, password = _of_sink(sink.name, "USERNAME"), _of_sink(sink.name, "PASSWORD")
         user = stored.username if user is None else user
         password = stored.password if password is None else password
+        key_password = _of_sink(sink.name, "TLS_KEY_PASSWORD")
+        key_password = stored.tls_key_password if key_password is None else key_password
         if not url or (user is None and password is None):
-            return Secret(url)
+            return Secret(sink.completed(url, key_password))
         try:
-            return Secret(join_credentials(url, user, password))
+            return Secret(sink.completed(join_credentials(url, user, password), key_password))
         except ConfigError as error:
             raise ConfigError(f"sink {sink.name}: {error}") from error
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from streamer.errors import RedisError, StorageError
+from streamer.sinks.redis import WRITER_COMMANDS
 
 SOCKET_NAME = "redis.sock"
 MAX_SOCKET_PATH = 107  # bytes that the kernel takes
@@ -25,9 +26,8 @@ WRITER, SUBSCRIBER = "streamer", "subscriber"
 _PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin")
 _PING_TIMEOUT_S = 1.0
 
-_WRITER_MAY = (
-    "+ping +hello +auth +select +reset +quit +client|setname"
-    " +eval +evalsha +script|load +type +exists +xinfo|stream +xadd +hset +hdel +hkeys +del"
+_WRITER_MAY = "+ping +hello +auth +select +reset +quit +client|setname" + "".join(
+    f" +{command}" for command in WRITER_COMMANDS
 )
 _SUBSCRIBER_MAY = (
     "+ping +hello +auth +select +reset +quit +client|setname +client|id"

@@ -59,6 +59,10 @@ class SinkSettings(Strict):
         """The URL that credentials are put into; "" where there is none, or the daemon provides it."""
         return ""
 
+    def completed(self, address: str, key_password: str | None) -> str:  # noqa: ARG002
+        """`address`, from wherever it is, with what these settings and the password of a key add to it."""
+        return address
+
     @property
     def own(self) -> str:
         """What no second sink may write to; "" where several may share it."""

@@ -11,11 +11,14 @@ leaves a clean prefix, and sending again is harmless, since explicit ids refuse 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from streamer.errors import RedisError
 from streamer.events.cloudevents import EventId, StoredEvent
@@ -25,6 +28,13 @@ from streamer.sources.urls import split_credentials
 
 if TYPE_CHECKING:
     import redis
+
+# All that an ACL user needs (`+evalsha +script|load …` on the keys `streamer:*`), beyond what Redis lets all
+# do: AUTH, HELLO, QUIT. For a database other than 0 SELECT comes to it.
+WRITER_COMMANDS = (
+    *("evalsha", "script|load", "type", "exists", "xinfo|stream", "xadd", "hset", "hdel", "hkeys", "del"),
+)
+READER_COMMANDS = ("hgetall", "xread", "xrevrange")  # of `streamer events`
 
 CONNECT_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 2.0
@@ -91,7 +101,18 @@ def check_redis_url(url: str) -> str:
         raise ValueError("a Redis URL begins with redis://, rediss:// or unix://")
     if split_credentials(url)[2] is not None:
         raise ValueError("holds a password: put it into secrets.yaml (redis: {password: …}) instead")
+    if unsafe := _unchecked_tls(url):
+        raise ValueError(f"{unsafe} leaves it open who answers: name the server's CA in tls_ca instead")
     return url
+
+
+def _unchecked_tls(url: str) -> str:
+    """What of the URL's query would have any certificate taken for the server's."""
+    for name, value in parse_qsl(urlsplit(url).query):
+        unchecked = name == "ssl_cert_reqs" and value.lower() not in ("required", "2")
+        if unchecked or (name == "ssl_check_hostname" and value.lower() not in ("true", "1", "yes")):
+            return f"{name}={value[:20]}"
+    return ""
 
 
 class RedisSettings(SinkSettings):
@@ -100,15 +121,57 @@ class RedisSettings(SinkSettings):
     url: str = ""
     stream_max_len: int = Field(default=100_000, ge=1000)
     max_memory_mb: int = Field(default=256, ge=16)
+    tls_ca: Path | None = None  # None: the system's
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
 
     @field_validator("url")
     @classmethod
     def _clean(cls, url: str) -> str:
         return check_redis_url(url)
 
+    @field_validator("tls_ca", "tls_cert", "tls_key")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_absolute():
+            raise ValueError("must be an absolute path (beginning with /)")
+        return path
+
+    @model_validator(mode="after")
+    def _tls_goes_together(self) -> RedisSettings:
+        if self.url and not self.url.startswith("rediss://") and self._tls():
+            raise ValueError("tls_ca, tls_cert and tls_key belong to a rediss:// url: change the url")
+        if self.tls_key is not None and self.tls_cert is None:
+            raise ValueError("tls_key: give tls_cert too, the certificate that it is the key of")
+        return self
+
+    def _tls(self) -> dict[str, str]:
+        """As redis-py calls them."""
+        given = {"ssl_ca_certs": self.tls_ca, "ssl_certfile": self.tls_cert, "ssl_keyfile": self.tls_key}
+        return {name: str(path) for name, path in given.items() if path is not None}
+
     @property
     def address(self) -> str:
         return self.url
+
+    def fault(self) -> str:
+        """A file of TLS that this process may not read."""
+        for path in self._tls().values():
+            try:
+                Path(path).open("rb").close()
+            except OSError as error:
+                return f"{path}: cannot be read: {error.strerror}: check its path and owner"
+        return ""
+
+    def completed(self, address: str, key_password: str | None) -> str:
+        """The URL with the files of TLS, and the password of their key, in its query."""
+        if not address.startswith("rediss://"):
+            return address
+        tls = self._tls()
+        if self.tls_cert is not None and key_password:
+            tls["ssl_password"] = key_password
+        joint = "&" if urlsplit(address).query else "?"
+        return address + (joint + urlencode(tls) if tls else "")
 
 
 class RedisSink:
@@ -263,13 +326,19 @@ def connect(url: str) -> Any:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
+    # Whatever redis-py's version takes for granted, the name in the certificate is checked. A password of a
+    # key that is not given is empty: OpenSSL would ask the terminal for it, and wait.
+    tls = {"ssl_check_hostname": True, "ssl_password": ""} if url.startswith("rediss://") else {}
     try:
+        if unsafe := _unchecked_tls(url):
+            raise RedisError(f"the URL of Redis: {unsafe} leaves it open who answers: name the CA in tls_ca")
         return redis.Redis.from_url(
             url,
             socket_timeout=REPLY_TIMEOUT_S,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
+            **tls,
         )
     except ValueError as error:
         raise RedisError(
@@ -317,11 +386,24 @@ def _classified(error: redis.RedisError) -> SinkError:
         kind, said = "wrong_type", f"a key of ours holds something else: {text}; remove or rename it"
     elif text.startswith(("MISCONF", "NOREPLICAS")):
         kind, said = "full", f"Redis cannot write: {text}"
+    elif "CERTIFICATE_VERIFY_FAILED" in text:
+        kind, said = "auth", f"Redis's certificate is not trusted: {_reason(text)}; mend it, or tls_ca"
+    elif "alert" in text and "SSL" in text.upper():
+        kind, said = "auth", f"Redis refuses our certificate: {_reason(text)}; mend tls_cert and tls_key"
+    elif "_ssl.c" in text:
+        files = "tls_cert and tls_key with its password, if it wants a certificate of ours"
+        kind, said = "down", f"Redis is not reached over TLS: {_reason(text)}; check it, and {files}"
     elif isinstance(error, redis.ConnectionError | redis.TimeoutError):
         kind, said = "down", f"Redis is not reached: {text}"
     else:
         kind, said = "refused", f"Redis refuses: {text}"
     return SinkError(kind, said)
+
+
+def _reason(text: str) -> str:
+    """What OpenSSL said, without where in its source."""
+    match = re.search(r"\[SSL: \w+\] (.*?)(?: \(_ssl\.c:\d+\))?\.?$", text)
+    return match[1] if match else text
 
 
 def _position(reply: Any) -> EventId | None:
