@@ -21,7 +21,16 @@ from tests.conftest import REPO
 
 TOP_LEVEL = {
     *("pipelines", "streamer", "deploy", "systemd", "tests", "docs", ".ci"),
-    *("pyproject.toml", "README.md", "Makefile", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", ".gitignore"),
+    *(
+        "pyproject.toml",
+        "README.md",
+        "Makefile",
+        "LICENSE",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        ".gitignore",
+    ),
 }
 PACKAGES = ("pipelines", "streamer")
 ATTICS = {"util", "utils", "helper", "helpers", "common", "types", "misc"}

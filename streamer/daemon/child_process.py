@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from streamer.daemon.confinement import without_secrets
 from streamer.errors import CapacityError
 
 # One heap for all camera threads: with glibc's default each thread keeps megabytes of its own.
@@ -42,7 +43,7 @@ class Child:
                 [*arranged, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # a child that talks talks to our log
-                env={**os.environ, **ENVIRONMENT},
+                env={**without_secrets(os.environ), **ENVIRONMENT},
                 process_group=0,  # a Ctrl-C at the terminal is the supervisor's to handle
             )
         except OSError as error:

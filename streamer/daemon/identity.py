@@ -23,7 +23,7 @@ def node_id(state_dir: Path) -> str:
         return str(uuid.UUID(text))
     except FileNotFoundError:
         new_id = str(uuid.uuid4())
-        write_atomically(path, new_id + "\n", 0o644)
+        write_atomically(path, new_id + "\n", 0o640)
         return new_id
     except ValueError as error:
         raise StorageError(

@@ -25,6 +25,7 @@ from streamer.config.store import ConfigStore
 from streamer.daemon import redis_server
 from streamer.daemon.active_config import ActiveConfig
 from streamer.daemon.child_process import worker_command
+from streamer.daemon.confinement import confine
 from streamer.daemon.guard import Guard
 from streamer.daemon.identity import DaemonLock, node_id
 from streamer.daemon.operations import OPERATIONS, Answer, Operation, PendingSnapshots, serve
@@ -418,4 +419,5 @@ class Supervisor:
 def run(store: ConfigStore) -> int:
     """The daemon in the foreground; returns its exit code. Raises StreamerError when it cannot start."""
     setup_daemon("supervisor")
+    confine()
     return int(Supervisor(store, OPERATIONS).run())
