@@ -1,7 +1,7 @@
-"""Known vulnerabilities of what is installed, by pip-audit: `python .ci/audit.py PYTHON` (of the environment).
+"""Known vulnerabilities of what is installed, by pip-audit: `python .ci/audit.py PYTHON` (its environment's).
 
-A vulnerability for which there is a mended release ends in 1. One without is printed: nothing can be done but to
-know of it. Where pip-audit is not to be had, or cannot reach its database, that is said, and it is no failure.
+A vulnerability for which there is a mended release ends in 1. One without is printed: nothing can be done but
+to know of it. Where pip-audit is not to be had, or cannot reach its database, that is said: no failure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TIMEOUT_S = 300
 
 
 def audited(python: str, folder: Path) -> dict | str:
-    """pip-audit's report on the environment of `python`, or why there is none. `folder` is for pip-audit itself."""
+    """pip-audit's report on the environment of `python`, or why there is none; installed in `folder`."""
     venv.create(folder, with_pip=True)
     own = folder / "bin" / "python"
     try:

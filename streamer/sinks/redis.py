@@ -332,7 +332,7 @@ def connect(url: str) -> Any:
     try:
         if unsafe := _unchecked_tls(url):
             raise RedisError(f"the URL of Redis: {unsafe} leaves it open who answers: name the CA in tls_ca")
-        return redis.Redis.from_url(
+        client = redis.Redis.from_url(
             url,
             socket_timeout=REPLY_TIMEOUT_S,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
@@ -340,6 +340,12 @@ def connect(url: str) -> Any:
             protocol=2,
             **tls,
         )
+        client.connection_pool.make_connection()  # connects to nothing; refuses what it does not know
+        return client
+    except (TypeError, redis.RedisError):  # its text may hold a value
+        raise RedisError(
+            "the query of the URL of Redis (after its ?) holds what the client does not know: remove it"
+        ) from None
     except ValueError as error:
         raise RedisError(
             "the URL of Redis is not understood: use redis://HOST:PORT/0, rediss://… or unix:///path/to/socket"
