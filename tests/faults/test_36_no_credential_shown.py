@@ -122,7 +122,7 @@ def test_no_credential_shows_anywhere(daemon: Daemon, rtsp_python: str, tmp_path
     assert len(shown["events"]) > 100, "there was something to look through"
     assert "by-command" in shown["status"]
     assert "PATH=" in shown["environments"]
-    assert "STREAMER_" not in shown["environments"]
+    assert "STREAMER_CAMERA" not in shown["environments"]
 
 
 def test_no_credential_of_a_sink_or_from_systemd_shows_anywhere(
