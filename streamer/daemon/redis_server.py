@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from streamer.errors import RedisError, StorageError
-from streamer.sinks.redis import WRITER_COMMANDS
+from streamer.sinks.redis import READER_COMMANDS, WRITER_COMMANDS
 
 SOCKET_NAME = "redis.sock"
 MAX_SOCKET_PATH = 107  # bytes that the kernel takes
@@ -31,8 +31,8 @@ _WRITER_MAY = "+ping +hello +auth +select +reset +quit +client|setname" + "".joi
 )
 _SUBSCRIBER_MAY = (
     "+ping +hello +auth +select +reset +quit +client|setname +client|id"
-    " +xread +xrange +xrevrange +xlen +xinfo +hget +hmget +hgetall +hlen +hkeys +hvals +hexists +hscan"
-    " +type +exists +scan +info +command"
+    " +xrange +xlen +xinfo +hget +hmget +hlen +hkeys +hvals +hexists +hscan"
+    " +type +exists +scan +info +command" + "".join(f" +{command}" for command in READER_COMMANDS)
 )
 
 _CONFIG = """\

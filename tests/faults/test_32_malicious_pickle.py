@@ -120,20 +120,33 @@ def test_the_payload_does_leave_its_mark_where_it_is_loaded(kind: str, tmp_path:
     assert (tmp_path / "mark").exists()
 
 
+def refused(site: Daemon, name: str, path: Path, clip: Path) -> str:
+    """What the command said when it was given the file `path`."""
+    path.with_suffix(".yaml").write_text("{}\n")
+    places = {"M": str(path), "C": str(clip), "D": str(path.parent)}
+    words = [*name.split(), *(places.get(word, word) for word in COMMANDS[name])]
+    done = site.cli(*words, check=False, cwd=path.parent, stdin=subprocess.DEVNULL)
+    assert done.returncode != 0, done.stdout
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stderr
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_command_runs_it(name: str, tmp_path: Path, short_dir: Path, clip: Path) -> None:
-    site = Daemon(short_dir, inference={"engine": "motion"}, sinks=[])
-    mark = tmp_path / "mark"
-    for suffix, kind in ((".pt", "archive"), (".pt", "bare"), (".onnx", "bare")):
-        path = tmp_path / f"evil{suffix}"
-        path.write_bytes(KINDS[kind](mark))
-        path.with_suffix(".yaml").write_text("{}\n")
-        places = {"M": str(path), "C": str(clip), "D": str(tmp_path)}
-        done = site.cli(*name.split(), *(places.get(word, word) for word in COMMANDS[name]),
-                        check=False, cwd=tmp_path, stdin=subprocess.DEVNULL)  # fmt: skip
-        assert done.returncode != 0, (suffix, done.stdout)
-        assert "Traceback" not in done.stderr, done.stderr
-        assert not mark.exists(), f"{name} ran {kind} in {path.name}"
+    path = tmp_path / "evil.pt"
+    path.write_bytes(archive(tmp_path / "mark"))
+    refused(Daemon(short_dir, inference={"engine": "motion"}, sinks=[]), name, path, clip)
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("bare", ".pt"), ("bare", ".onnx"), ("archive", ".onnx")])
+def test_no_other_form_or_name_of_it_is_run_when_it_is_added(
+    kind: str, suffix: str, tmp_path: Path, short_dir: Path, clip: Path
+) -> None:
+    path = tmp_path / f"evil{suffix}"
+    path.write_bytes(KINDS[kind](tmp_path / "mark"))
+    refused(Daemon(short_dir, sinks=[]), "model add", path, clip)
+    assert not (tmp_path / "mark").exists()
 
 
 def test_no_file_of_detections_runs_it(tmp_path: Path, short_dir: Path, clip: Path) -> None:
