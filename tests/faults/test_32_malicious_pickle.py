@@ -154,7 +154,6 @@ def test_no_file_of_detections_runs_it(tmp_path: Path, short_dir: Path, clip: Pa
     path = tmp_path / "evil.npz"
     path.write_bytes(numpy_object(mark))
     for words in (
-        ("analyze", str(clip), "--detections", str(path)),
         ("evaluate", str(clip), "--detections", str(path), "--truth", str(path)),
         ("audit", "--clip", str(clip), "--detections", str(path)),
     ):
