@@ -25,8 +25,9 @@ Floats = npt.NDArray[np.floating]
 Index = npt.NDArray[np.intp]
 
 # Chosen on KITTI, MOT15 and MOT17 at three rates: what was tried besides is in decision 012.
-POOR_OVERLAP, UNSURE_ONE_IN = 0.5, 5  # looked for where one in so many tracks meets no box better, or is new,
-STILL_OVERLAP = 0.4  # and the boxes do not lie where they were: the mean square of their overlap
+# Looked for where one in so many of the tracks seen in the last frame meets no box better, or is new,
+POOR_OVERLAP, UNSURE_ONE_IN = 0.5, 3
+STILL_OVERLAP = 0.4  # and where the boxes do not lie where they were: the mean square of their overlap
 MAX_GAP_S = 1.0  # between two frames
 MAX_BOXES = 64  # of a frame that are compared, the tallest; of them
 MAX_SCORED, MAX_SEEDS = 16, 8  # so many tell how good a motion is, and so many make motions to try
@@ -63,12 +64,14 @@ class SceneMotion:
 
         `similarity` (T, D) is how well their predictions meet the `detections`.
         """
+        if dt > MAX_GAP_S:
+            return False
+        last = np.abs(tracks.last_s - (now_s - dt)) < SAME_S
         one_box = tracks.step[t.TIME_S] == 0.0
-        unsure = one_box | (np.maximum.reduce(similarity, axis=1) < POOR_OVERLAP)
-        if np.count_nonzero(unsure) * UNSURE_ONE_IN < len(unsure) or dt > MAX_GAP_S:
+        unsure = last & (one_box | (np.maximum.reduce(similarity, axis=1) < POOR_OVERLAP))
+        if np.count_nonzero(unsure) * UNSURE_ONE_IN < np.count_nonzero(last):
             return False
         boxes = detections.data[t.BOX]
-        last = np.abs(tracks.last_s - (now_s - dt)) < SAME_S
         tells = last & (tracks.last_evidence >= 0.0)
         motion = self.find(_tallest(tracks.last_box[:, tells]), _tallest(boxes[:, detections.high]), dt)
         if motion is None:

@@ -117,3 +117,16 @@ def test_many_boxes_are_cut_to_those_that_tell_most() -> None:
         shuffled[:2] = random.uniform(0, 1, (2, n))
         stamp = Stamp("car", 1, frame, round(frame * FRAME_S * 1e9), 0, 0)
         tracker.update(stamp, detections(shuffled), LABELS)
+
+
+def test_who_is_lost_or_missed_once_sets_off_no_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    searches: list[object] = []
+    tracker = create_tracker()
+    boxes = np.array([[0.1 * n, 0.5, 0.05, 0.2] for n in range(1, 10)]).T
+    present = [*(range(9) for _ in range(6)), *(range(7) for _ in range(6))]  # two of nine go
+    for frame, who in enumerate(present):
+        if frame == 2:  # until then all are new
+            monkeypatch.setattr(SceneMotion, "find", lambda *boxes: searches.append(boxes))
+        stamp = Stamp("gate", 1, frame, round(frame * 0.04 * 1e9), 0, 0)
+        tracker.update(stamp, detections(boxes[:, list(who)]), LABELS)
+    assert not searches
