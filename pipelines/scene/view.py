@@ -46,9 +46,8 @@ class View:
         )
         keypoints, descriptors = orb.detectAndCompute(grey, None)
         points = np.array([k.pt for k in keypoints], np.float32).reshape(-1, 2) / width
-        if descriptors is None:
-            descriptors = np.zeros((0, 32), np.uint8)
-        return cls(points, descriptors, height / width)
+        found = np.zeros((0, 32), np.uint8) if descriptors is None else np.asarray(descriptors, np.uint8)
+        return cls(points, found, height / width)
 
     @property
     def features(self) -> int:

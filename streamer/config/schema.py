@@ -22,6 +22,7 @@ from streamer.sinks.base import SinkSettings
 from streamer.sinks.redis import RedisSettings, check_redis_url
 from streamer.sources.urls import ALLOWED, check_choice, check_source_url, scheme_of, split_credentials
 
+HealthFault = Literal["frozen", "black", "covered", "defocused", "moved"]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -36,6 +37,13 @@ class SourceOptions(Strict):
     read_timeout_s: Seconds = 5.0
     stream: int | None = Field(default=None, ge=0, le=10_000)  # None: the video that FFmpeg would take
     transport: Transport = "auto"
+
+
+class HealthOptions(Strict):
+    """Whether a camera's health is watched, and which states of it are as they should be at this camera."""
+
+    enabled: bool = True
+    ignore: tuple[HealthFault, ...] = ()
 
 
 class CameraConfig(Strict):
@@ -53,6 +61,7 @@ class CameraConfig(Strict):
     actions: PathText | None = Field(default=None, min_length=1, max_length=255)
     actions_pause_s: float | None = Field(default=None, ge=0, le=MAX_PAUSE_S)
     source: SourceOptions = SourceOptions()
+    health: HealthOptions = HealthOptions()
     scene: SceneSpec | None = None
     rules: CameraRules = CameraRules()
 

@@ -46,6 +46,8 @@ def capture_assignment(spec: WorkerSpec, site: Site) -> CaptureAssignment:
                 read_timeout_s=source.read_timeout_s,
                 stream=source.stream,
                 transport=source.transport,
+                watched=camera.health.enabled,
+                ignored=camera.health.ignore,
             )
         )
     return CaptureAssignment(0, tuple(cameras))
