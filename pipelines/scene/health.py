@@ -127,6 +127,12 @@ class HealthMonitor:
         self._next_s = now_s + LOOK_EVERY_S
         return True
 
+    def refer_to(self, view: View | None) -> None:
+        """Compare the view with another reference from now on; None: with the next that is well."""
+        self.reference, self.displacement = view, None
+        self._votes, self._lost_s, self._usual = 0, None, 0.0
+        self._registrations, self._register_s = 0, 0.0
+
     def restart(self) -> None:
         """The source was opened anew. What the camera shows is still compared with what it showed."""
         self._repeats.restart()

@@ -50,6 +50,11 @@ class Period:
         """Whether nothing can be said of this time."""
         return self.seen_s < MIN_SEEN_S and self.blind_s > 0
 
+    @property
+    def whole(self) -> bool:
+        """Whether it was seen from end to end."""
+        return self.blind_s < (1 - WHOLE) * (self.seen_s + self.blind_s) or not self.blind_s
+
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON. `seen_share`: of the frames that came and were wanted, how many were looked at."""
         return {

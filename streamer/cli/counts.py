@@ -113,25 +113,26 @@ class Timed(NamedTuple):
     def of(self, key: tuple[Any, ...]) -> Period:
         return self.periods.get(tuple(key[i] for i in self.places), Period())
 
-    def unknown(self, groups: Groups, width: int) -> dict[tuple[Any, ...], Period]:
-        """Keys of rows for the periods in which nothing was seen and nothing is counted."""
+    def uncounted(self, groups: Groups, width: int) -> dict[tuple[Any, ...], Period]:
+        """Keys of rows for periods that have no count, and were not seen from end to end."""
         counted = {tuple(key[i] for i in self.places) for key in groups}
         found = {}
         for key, period in self.periods.items():
-            if period.unknown and key not in counted:
+            if not period.whole and key not in counted:
                 places = dict(zip(self.places, key, strict=True))
                 found[tuple(places.get(i, "*") for i in range(width))] = period
         return found
 
 
 def _rows(columns: list[str], groups: Groups, timed: Timed | None) -> list[Row]:
-    """A row by time has what was seen of it; one of a time of which nothing was seen has the count None."""
+    """A row by time has what was seen of it; where nothing was seen the count is None, and never 0."""
     rows = [({**dict(zip(columns, key, strict=True)), **sums.as_dict()}, key) for key, sums in groups.items()]
     if timed is None:
         return [row for row, _ in rows]
     full = [({**row, **timed.of(key).as_dict()}, key) for row, key in rows]
-    for key, period in timed.unknown(groups, len(columns)).items():
-        full.append(({**dict(zip(columns, key, strict=True)), "count": None, **period.as_dict()}, key))
+    for key, period in timed.uncounted(groups, len(columns)).items():
+        count = None if period.unknown else 0
+        full.append(({**dict(zip(columns, key, strict=True)), "count": count, **period.as_dict()}, key))
     return [row for row, _ in sorted(full, key=lambda item: tuple(map(str, item[1])))]
 
 
@@ -221,8 +222,8 @@ def _print(
     cells = {key: [str(sums)] for key, sums in groups.items()}
     if timed is not None:
         cells = {key: [*cell, str(timed.of(key))] for key, cell in cells.items()}
-        unknown = timed.unknown(groups, len(columns))
-        cells |= {key: [UNKNOWN, str(period)] for key, period in unknown.items()}
+        uncounted = timed.uncounted(groups, len(columns))
+        cells |= {key: [UNKNOWN if of.unknown else "0", str(of)] for key, of in uncounted.items()}
     if not cells:
         click.echo("nothing was counted in this time")
     else:

@@ -43,6 +43,7 @@ class CameraWatch:
         self._realtime = realtime
         self._path = view_path
         self._error = ""
+        self._kept_at = self._changed_at()
         self._monitor = HealthMonitor(ignore, self._kept())
         self._saved = self._monitor.reference
 
@@ -56,6 +57,7 @@ class CameraWatch:
         now_s = decoded.received_mono_ns / NS_PER_S if self._realtime else media_s
         if not self._monitor.due(now_s):
             return None
+        self._reload()
         try:
             health = self._monitor.look(small_grey(decoded.image(LOOK_WIDTH)), now_s, media_s)
         except Exception as error:  # one camera's odd picture must not end its connection
@@ -70,6 +72,19 @@ class CameraWatch:
             return None
         since_ns = decoded.captured_ns - int((now_s - health.since_s) * NS_PER_S)
         return HealthChange(health, since_ns, decoded.captured_ns)
+
+    def _reload(self) -> None:
+        """Take over a reference that a realignment wrote, or learn one anew where it was removed."""
+        if self._changed_at() != self._kept_at:
+            self._kept_at = self._changed_at()
+            self._saved = self._kept()
+            self._monitor.refer_to(self._saved)
+
+    def _changed_at(self) -> int:
+        try:
+            return self._path.stat().st_mtime_ns if self._path is not None else 0
+        except OSError:  # not there, which is all that is asked
+            return 0
 
     def _kept(self) -> View | None:
         if self._path is None:
@@ -86,6 +101,7 @@ class CameraWatch:
             return
         try:
             keep_view(self._path, self._url, view)
+            self._kept_at = self._changed_at()
         except StorageError as error:
             self._say(f"its view is not kept, so that after a restart nobody knows whether it moved: {error}")
 
