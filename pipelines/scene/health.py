@@ -85,6 +85,10 @@ class _Latch:
     since_s: float = 0.0  # when the signs that hold began
     _turned_s: float | None = None  # when they began to say otherwise
 
+    def restart(self) -> None:
+        """The clock may begin anew: what has not begun or ended yet takes its time again."""
+        self._turned_s = None
+
     def update(self, sign: bool, now_s: float, began_s: float) -> None:
         if sign == self.on:
             self._turned_s = None
@@ -136,8 +140,12 @@ class HealthMonitor:
     def restart(self) -> None:
         """The source was opened anew. What the camera shows is still compared with what it showed."""
         self._repeats.restart()
+        self._obstruction.restart()
         self._media.clear()
-        self._next_s = None
+        self._next_s = self._lost_s = None
+        self._register_s = 0.0
+        for latch in self._latches.values():
+            latch.restart()
 
     def look(self, grey: Image, now_s: float, media_s: float) -> Health | None:
         """Take in a look, (H, W) uint8; the camera's health where that is another now.

@@ -74,6 +74,10 @@ class ObstructionDetector:
         self._at_s = 0.0
         self._held_s: float | None = None  # since when the reference does not follow
 
+    def restart(self) -> None:
+        """The clock of the looks may begin anew."""
+        self._held_s = None
+
     def update(self, grey: Image, now_s: float) -> Obstruction:
         """What a look, (H, W) uint8, shows of the reference."""
         bands = _bands(grey)
@@ -108,7 +112,7 @@ class ObstructionDetector:
             self._reference, self._edges = bands, edges
             return
         first = 1.0 / self._looks if self._looks <= FIRST_LOOKS else 0.0
-        share = max(first, 1.0 - float(np.exp(-(now_s - self._at_s) / FOLLOW_S)))
+        share = max(first, 1.0 - float(np.exp(min(0.0, self._at_s - now_s) / FOLLOW_S)))
         self._reference = _mixed(self._reference, bands, share)
         self._edges = self._edges + share * (edges - self._edges)
 

@@ -87,6 +87,12 @@ def events(daemon: Daemon) -> dict[str, list[dict[str, Any]]]:
     def ended(status: dict[str, Any]) -> bool:
         return all(camera["state"] == "ended" for camera in status["cameras"])
 
+    def blind(status: dict[str, Any]) -> bool:
+        shown = {camera["name"]: camera["health"]["state"] for camera in status["cameras"]}
+        return shown == {**{fault: fault for fault in FAULTS}, "corridor": "ok"}
+
+    status = daemon.wait_for(blind, LENGTH_S, "the status to say who is blind")
+    assert any("repeats its last picture" in text for text in status["warnings"])
     daemon.wait_for(ended, LENGTH_S + 30, "the clips to end")
     last_s = time.time()
     found = {}

@@ -69,6 +69,17 @@ def test_a_clip_that_begins_anew_repeats_nothing() -> None:
         assert looks(monitor, clip, 12.0 * turn) == []
 
 
+def test_a_clock_that_begins_anew_with_the_source_upsets_nothing() -> None:
+    """As that of a clip that is read as fast as it is wanted, and repeats."""
+    monitor = HealthMonitor()
+    assert looks(monitor, seeing(60), 0.0) == []
+    monitor.restart()
+    assert looks(monitor, seeing(30, seed=2), 0.0) == []
+    monitor.restart()
+    dark = [np.zeros((HEIGHT, WIDTH, 3), np.uint8)] * 6
+    assert looks(monitor, [*seeing(4, seed=3), *dark], 0.0) == ["black"]
+
+
 def test_media_time_that_stands_is_a_frozen_camera() -> None:
     monitor = HealthMonitor()
     states = [monitor.look(small_grey(p), float(n), min(n, 10.0)) for n, p in enumerate(seeing(40))]
