@@ -2,8 +2,10 @@
 
 Cost: a clip is decoded, and every 5th of its 25 frames a second converted and given to the default detector,
 with its health watched and not, in turn; the ratio of the frames that a CPU second brings is what healthy
-throughput keeps. Tracking and counting come on top, so that a real camera keeps more. Delays and false alarms: the rendered minutes of tests/blind_scenes.py, and the corpus's
-fixed clips and its drifting one, in the clips' own time.
+throughput keeps. Tracking and counting come on top, so that a real camera keeps more.
+
+Delays and false alarms: the rendered minutes of tests/blind_scenes.py, and the corpus's fixed clips and its
+drifting one, in the clips' own time.
 """
 
 from __future__ import annotations
