@@ -41,6 +41,7 @@ class _Camera:
     analytics: CameraCounts
     scene: SceneTracker | None = None
     submitted_ns: int | None = None  # the media time of the last frame
+    elsewhere: bool = False  # its view, as its health says
     scene_before: dict[str, Any] | None = None  # of a checkpoint, until there is a watch that takes it
 
 
@@ -276,7 +277,7 @@ class Pipeline:
         if kept.maps is not None or kept.low_confidence is not None:
             kept = replace(kept, maps=None, low_confidence=None)  # a megabyte a frame, and results are kept
         tracks = state.tracker.update(stamp, kept, self.labels, grey)
-        state.analytics.view_moved = self.view_moved(stamp.camera) > VIEW_MOVED
+        state.analytics.view_moved = state.elsewhere or self.view_moved(stamp.camera) > VIEW_MOVED
         events = state.analytics.update(stamp, tracks)
         if scene is not None and state.scene is not None:
             events = [*events, *state.scene.update(stamp, scene)]
@@ -294,6 +295,10 @@ class Pipeline:
             np.concatenate([low.class_ids, found.low_confidence.class_ids]),
         )
         return self._cameras[stamp.camera].filter.apply_to_low_confidence(doubtful)
+
+    def set_view_moved(self, camera: str, moved: bool) -> None:
+        """Who compares its pictures with a reference says so: what is counted from now on carries it."""
+        self._cameras[camera].elsewhere = moved
 
     def view_moved(self, camera: str) -> float:
         """How far the view is from where it began, in shares of the picture; 0 for replays."""

@@ -9,13 +9,14 @@ import sys
 import time
 from collections import defaultdict
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from streamer.cli.count_coverage import Period, periods
 from streamer.cli.count_intervals import SureCount
 from streamer.cli.ledger import check_known, ledger_path
 from streamer.cli.lenient_config import readable
@@ -31,6 +32,7 @@ NS_PER_S = 1_000_000_000
 _BLIND = ("dropped_s", "offline_s", "unknown_s")
 
 ENDS = ("low", "high")
+UNKNOWN = "unknown"
 
 Row = dict[str, Any]
 Groups = dict[tuple[Any, ...], SureCount]
@@ -52,8 +54,8 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
     """Print counts of lines and zones by time, direction and class.
 
     Times are in the configured timezone. Time in which a camera was not seen is unknown, not zero, and is
-    shown as such. `312 (310-489)`, or `312 ± 9`: nine times in ten the true count lies within, as far as
-    the cameras saw.
+    shown as such: by minute, hour or day each row says how much of it was seen, and why not the rest.
+    `312 (310-489)`, or `312 ± 9`: nine times in ten the true count lies within, as far as the cameras saw.
     """
     config = readable(store)
     zone = ZoneInfo(config.timezone)
@@ -63,28 +65,87 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
     try:
         check_known(config, camera, reader.cameras())
         found = list(reader.counts(since_s=since_s, camera=camera))
-        coverage = _coverage(list(reader.coverage(since_ns=since_s * NS_PER_S, camera=camera)))
+        buckets = list(reader.coverage(since_ns=since_s * NS_PER_S, camera=camera))
     finally:
         reader.close()
     groups = _grouped(found, columns, zone)
-    rows: list[Row] = [
-        {**dict(zip(columns, key, strict=True)), **sums.as_dict()} for key, sums in groups.items()
-    ]
+    coverage = _coverage(buckets)
+    timed = _timed(columns, buckets, zone)
+    rows = _rows(columns, groups, timed)
     if as_json:
         document = {
             "since_s": since_s,
             "counts": rows,
             "total": _total(found).as_dict(),
             "coverage": coverage,
+            "cameras": {name: of.as_dict() for (name,), of in periods(buckets, _by_camera, False).items()},
         }
         click.echo(json.dumps(document, indent=2))
     elif as_csv:
-        ends = ENDS if any(ENDS[0] in row for row in rows) else ()
-        writer = csv.DictWriter(sys.stdout, [*columns, "count", *ends])
-        writer.writeheader()
-        writer.writerows(rows)
+        _write_csv(columns, rows)
     else:
-        _print(columns, groups, _total(found), coverage)
+        _print(columns, groups, _total(found), coverage, timed)
+
+
+def _by_camera(camera: str, _start_s: int) -> tuple[str]:
+    return (camera,)
+
+
+def _timed(columns: list[str], buckets: list[Coverage], zone: ZoneInfo) -> Timed | None:
+    """The periods of rows by time, by what of a row's key says which period it is; None for other rows."""
+    places = [i for i, column in enumerate(columns) if column in (*_FORMATS, "camera")]
+    if not any(columns[i] in _FORMATS for i in places):
+        return None
+
+    def key_of(camera: str, start_s: int) -> tuple[str, ...]:
+        at = datetime.fromtimestamp(start_s, zone)
+        return tuple(camera if columns[i] == "camera" else at.strftime(_FORMATS[columns[i]]) for i in places)
+
+    return Timed(places, periods(buckets, key_of, with_gaps="minute" not in columns))
+
+
+class Timed(NamedTuple):
+    """`places`: the columns of a row's key that say which of `periods` it is of."""
+
+    places: list[int]
+    periods: dict[tuple[Any, ...], Period]
+
+    def of(self, key: tuple[Any, ...]) -> Period:
+        return self.periods.get(tuple(key[i] for i in self.places), Period())
+
+    def uncounted(self, groups: Groups, width: int) -> dict[tuple[Any, ...], Period]:
+        """Keys of rows for periods that have no count, and were not seen from end to end."""
+        counted = {tuple(key[i] for i in self.places) for key in groups}
+        found = {}
+        for key, period in self.periods.items():
+            if not period.whole and key not in counted:
+                places = dict(zip(self.places, key, strict=True))
+                found[tuple(places.get(i, "*") for i in range(width))] = period
+        return found
+
+
+def _rows(columns: list[str], groups: Groups, timed: Timed | None) -> list[Row]:
+    """A row by time has what was seen of it; where nothing was seen the count is None, and never 0."""
+    rows = [({**dict(zip(columns, key, strict=True)), **sums.as_dict()}, key) for key, sums in groups.items()]
+    if timed is None:
+        return [row for row, _ in rows]
+    full = [({**row, **timed.of(key).as_dict()}, key) for row, key in rows]
+    for key, period in timed.uncounted(groups, len(columns)).items():
+        count = None if period.unknown else 0
+        full.append(({**dict(zip(columns, key, strict=True)), "count": count, **period.as_dict()}, key))
+    return [row for row, _ in sorted(full, key=lambda item: tuple(map(str, item[1])))]
+
+
+def _write_csv(columns: list[str], rows: list[Row]) -> None:
+    ends = ENDS if any(ENDS[0] in row for row in rows) else ()
+    reasons = sorted({reason for row in rows for reason in row.get("blind", ())})
+    seen = ("seen_s", "blind_s", "moved_s", "seen_share") if any("seen_s" in row for row in rows) else ()
+    names = [*columns, "count", *ends, *seen, *(f"{reason}_s" for reason in reasons)]
+    writer = csv.DictWriter(sys.stdout, names, extrasaction="ignore")
+    writer.writeheader()
+    for row in rows:
+        blind = {f"{reason}_s": seconds for reason, seconds in row.get("blind", {}).items()}
+        writer.writerow({**row, **blind, "count": UNKNOWN if row["count"] is None else row["count"]})
 
 
 def _columns(by: str) -> list[str]:
@@ -152,17 +213,28 @@ def _coverage(buckets: list[Coverage]) -> dict[str, dict[str, float]]:
 
 
 def _print(
-    columns: list[str], groups: Groups, total: SureCount, coverage: dict[str, dict[str, float]]
+    columns: list[str],
+    groups: Groups,
+    total: SureCount,
+    coverage: dict[str, dict[str, float]],
+    timed: Timed | None,
 ) -> None:
-    if not groups:
+    cells = {key: [str(sums)] for key, sums in groups.items()}
+    if timed is not None:
+        cells = {key: [*cell, str(timed.of(key))] for key, cell in cells.items()}
+        uncounted = timed.uncounted(groups, len(columns))
+        cells |= {key: [UNKNOWN if of.unknown else "0", str(of)] for key, of in uncounted.items()}
+    if not cells:
         click.echo("nothing was counted in this time")
     else:
         table = Table(box=None, pad_edge=False)
         for column in columns:
             table.add_column(column.upper())
         table.add_column("COUNT", justify="right")
-        for key, sums in groups.items():
-            table.add_row(*map(str, key), str(sums))
+        if timed is not None:
+            table.add_column("SEEN")
+        for key in sorted(cells, key=lambda key: tuple(map(str, key))):
+            table.add_row(*map(str, key), *cells[key])
         Console(highlight=False).print(table)
         if total.interval is not None:
             click.echo(f"{total} crossings of all lines")

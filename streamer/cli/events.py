@@ -275,7 +275,7 @@ def _summary(kind: str, event: dict[str, Any]) -> str:
         "zone.exited": ("zone", "class", "track_id", "dwell_s"),
         "zone.occupancy": ("zone", "count", "by_class"),
         "track.ended": ("track_id", "class"),
-        "camera.state": ("state", "detail"),
+        "camera.state": ("state", "detail", "health", "health_detail"),
     }
     return "  ".join(
         f"{name}={data[name]}" for name in shown.get(kind, ()) if data.get(name) not in (None, "")

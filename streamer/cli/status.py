@@ -136,7 +136,7 @@ def _cameras(report: Json) -> RenderableType:
         age = camera.get("age_ms") or {}
         table.add_row(
             Text(str(camera.get("name"))),
-            _state(camera),
+            _state_and_health(camera),
             _number(camera.get("fps_decoded")),
             _number(camera.get("fps_inferred")),
             _number(age.get("p50"), digits=0),
@@ -169,6 +169,13 @@ def _frames(cameras: Sequence[Json]) -> list[RenderableType]:
 def _state(item: Json) -> Text:
     state = str(item.get("state", "?"))
     return Text(state, style=STATE_STYLES.get(state, "red"))
+
+
+def _state_and_health(camera: Json) -> Text:
+    """ "live", and what is wrong with its picture where something is."""
+    state = _state(camera)
+    health = (camera.get("health") or {}).get("state", "ok")
+    return state if health == "ok" else state.append(f" {health}", style="red")
 
 
 def _notes(cameras: Iterable[Json]) -> list[RenderableType]:

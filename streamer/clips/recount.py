@@ -17,7 +17,7 @@ from streamer.events.cloudevents import parse_rfc3339_ns
 from streamer.ledger import LedgerReader
 
 NS_PER_S = 1_000_000_000
-BLIND = {"offline_s": "offline", "dropped_s": "dropped", "unknown_s": "unknown"}
+OVERLOADED = "dropped"  # its word here
 Progress = Callable[[float], None]  # the share that is done
 
 
@@ -36,7 +36,8 @@ class Missing(NamedTuple):
     """Seconds of the asked time in which crossings cannot be known, and why; `reason` is one word.
 
     not_kept: past the retention; not_recorded: the camera was not there, or no daemon ran; open: the last
-    tracks may not have ended; offline, dropped, unknown: as the camera's counts have it.
+    tracks may not have ended; offline, dropped, unknown, and frozen, black, covered or defocused: as the
+    camera's counts have it.
     """
 
     reason: str
@@ -135,11 +136,12 @@ def _missing(reader: LedgerReader, result: Recount, oldest_ns: int | None) -> li
         covered_ns += shared_ns
         closed_ns = max(closed_ns, min(bucket.end_ns, until_ns))
         share = shared_ns / max(bucket.end_ns - bucket.start_ns, 1)
-        for kind in BLIND:
-            blind[kind] = blind.get(kind, 0.0) + share * bucket.seconds.get(kind, 0.0)
-    for kind, seconds in blind.items():
+        for reason, seconds in bucket.blind.items():
+            blind[reason] = blind.get(reason, 0.0) + share * seconds
+    for reason, seconds in blind.items():
         if seconds > 0:
-            missing.append(Missing(BLIND[kind], seconds, f"the camera was not seen ({BLIND[kind]})"))
+            word = OVERLOADED if reason == "overloaded" else reason
+            missing.append(Missing(word, seconds, f"the camera was not seen ({word})"))
     away_s = (closed_ns - begin_ns - covered_ns) / NS_PER_S
     if away_s > 1e-3:
         missing.append(Missing("not_recorded", away_s, "the daemon did not run, or the camera was not in it"))

@@ -26,6 +26,7 @@ from streamer.sources.limits import SourceLimits
 from streamer.sources.urls import ALLOWED, check_choice, check_source_url, scheme_of, split_credentials
 
 _ACCOUNT = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?")
+HealthFault = Literal["frozen", "black", "covered", "defocused", "moved"]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -40,6 +41,13 @@ class SourceOptions(Strict):
     read_timeout_s: Seconds = 5.0
     stream: int | None = Field(default=None, ge=0, le=10_000)  # None: the video that FFmpeg would take
     transport: Transport = "auto"
+
+
+class HealthOptions(Strict):
+    """Whether a camera's health is watched, and which states of it are as they should be at this camera."""
+
+    enabled: bool = True
+    ignore: tuple[HealthFault, ...] = ()
 
 
 class CameraConfig(Strict):
@@ -57,6 +65,7 @@ class CameraConfig(Strict):
     actions: PathText | None = Field(default=None, min_length=1, max_length=255)
     actions_pause_s: float | None = Field(default=None, ge=0, le=MAX_PAUSE_S)
     source: SourceOptions = SourceOptions()
+    health: HealthOptions = HealthOptions()
     scene: SceneSpec | None = None
     rules: CameraRules = CameraRules()
 

@@ -49,6 +49,8 @@ def capture_assignment(spec: WorkerSpec, site: Site) -> CaptureAssignment:
                 transport=source.transport,
                 files=limits.files,
                 networks=limits.networks,
+                watched=camera.health.enabled,
+                ignored=camera.health.ignore,
             )
         )
     return CaptureAssignment(0, tuple(cameras))

@@ -63,6 +63,9 @@ def daemon_status(
     cameras += [misconfigured_status(name, fault, shared) for name, fault in misconfigured.items()]
     cameras.sort(key=lambda row: str(row["name"]))
     camera_warnings = [f"camera {c['name']}: {c['warning']}" for c in cameras if c["warning"]]
+    camera_warnings += [
+        f"camera {c['name']}: {c['health']['detail']}" for c in cameras if (c["health"] or {}).get("detail")
+    ]
     return {
         "node": node,
         "display_name": config.display_name,
@@ -111,6 +114,7 @@ def camera_status(
         "infer_worker": infer_worker,
         "pipeline": camera.pipeline,
         "detector": _detector(detector if isinstance(detector, dict) else {}),
+        "health": _health(state),
         "scene": inferred.get("scene") if state is not None and state.state == "live" else None,
         "opens": note.opens,
         **_warning(inferred.get("warning") or note.warning),
@@ -138,6 +142,7 @@ def misconfigured_status(name: str, fault: Misconfigured, shared: SharedState) -
         "infer_worker": "",
         "pipeline": "",
         "detector": {},
+        "health": None,
         "scene": None,
         "opens": 0,
         **_warning(""),
@@ -149,6 +154,13 @@ def misconfigured_status(name: str, fault: Misconfigured, shared: SharedState) -
 def _warning(text: str) -> dict[str, str]:
     """A camera's key `warning`, and `trouble`, its older name."""
     return {"warning": text, "trouble": text}
+
+
+def _health(state: SourceState | None) -> dict[str, Any] | None:
+    """Whether it can be believed, and since when; None where nobody watches it, or it is not live."""
+    if state is None or not state.health:
+        return None
+    return {"state": state.health, "detail": state.health_detail, "since_ns": state.health_since_ns}
 
 
 def _detector(described: Mapping[str, Any]) -> dict[str, Any]:

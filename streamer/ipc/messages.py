@@ -91,6 +91,8 @@ class CaptureCamera(_Message, frozen=True):
     transport: Transport = "auto"
     files: tuple[str, ...] | None = None  # folders and networks that it may be in: sources/limits.py
     networks: tuple[str, ...] | None = None
+    watched: bool = False  # whether its health is watched, ...
+    ignored: tuple[str, ...] = ()  # ... but for these states of it
 
 
 class CaptureAssignment(_Message, frozen=True):
@@ -252,7 +254,11 @@ class FrameRequest(_Message, frozen=True):
 
 
 class SourceState(_Message, frozen=True):
-    """A camera's state changed. `detail` is one line for people, `at_ns` the wall clock."""
+    """A camera's state or health changed. `detail` is one line for people, `at_ns` the wall clock.
+
+    `health` is one of pipelines.scene.health, since `health_since_ns`; "" where nobody watches it, or nothing
+    is live.
+    """
 
     camera: str
     state: CameraState
@@ -264,6 +270,9 @@ class SourceState(_Message, frozen=True):
     codec: str = ""
     media_ns: int = 0
     epoch: int = 0
+    health: str = ""
+    health_detail: str = ""
+    health_since_ns: int = 0
 
 
 # ---- inference <-> delivery

@@ -17,6 +17,7 @@ from streamer.events import cloudevents
 from streamer.ipc.messages import EventRecord
 from streamer.ledger.retention import NS_PER_MINUTE
 
+BESIDE = ("blind", "moved_s", "frames")  # of a closed bucket, kept with its coverage
 STANDS_FOR = "stands_for"  # in the data of a crossing, but for those of older versions
 
 log = logging.getLogger(__name__)
@@ -119,9 +120,10 @@ class Entries:
         self._db.execute(
             "UPDATE cameras SET bucket_seq=?, bucket_end_ns=? WHERE id=?", (record.seq, end_ns, camera.id)
         )
+        kept = {**record.data.get("coverage", {}), **{k: record.data[k] for k in BESIDE if k in record.data}}
         self._db.execute(
             "INSERT OR REPLACE INTO coverage VALUES (?,?,?,?)",
-            (camera.id, start_ns, end_ns, msgspec.json.encode(record.data.get("coverage", {})).decode()),
+            (camera.id, start_ns, end_ns, msgspec.json.encode(kept).decode()),
         )
 
     def differs(self, camera: CameraRow, record: EventRecord) -> bool:

@@ -21,6 +21,7 @@ from streamer.ledger import cursors, revisions, schema
 
 NS_PER_S = 1_000_000_000
 S_PER_MINUTE = 60
+BLIND_REASONS = {"offline_s": "offline", "dropped_s": "overloaded", "unknown_s": "unknown"}
 
 
 class Count(NamedTuple):
@@ -38,12 +39,19 @@ class Count(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """How much of a closed bucket was seen; `seconds` maps seen_s, gated_s, ... to seconds."""
+    """How much of a closed bucket was seen; `seconds` maps seen_s, gated_s, ... to seconds, and adds up to
+    its length; `blind` what was not seen to seconds by reason. `moved_s` of what was seen the lines were not
+    where they were drawn. Of `wanted` frames `looked_at` were looked at; 0 of 0 in what older versions wrote.
+    """
 
     camera: str
     start_ns: int
     end_ns: int
     seconds: dict[str, float]
+    blind: dict[str, float] = {}  # noqa: RUF012  # never changed
+    moved_s: float = 0.0
+    looked_at: int = 0
+    wanted: int = 0
 
 
 class StoredPath(NamedTuple):
@@ -185,7 +193,7 @@ class LedgerReader:
             (since_ns, camera),
         )
         for name, start_ns, end_ns, text in rows:
-            yield Coverage(name, start_ns, end_ns, msgspec.json.decode(text))
+            yield _coverage(name, start_ns, end_ns, msgspec.json.decode(text))
 
     def event(self, camera: str, seq: int) -> StoredEvent | None:
         """The event of that number, or None where it is not kept."""
@@ -259,6 +267,18 @@ class LedgerReader:
 
     def close(self) -> None:
         self._db.close()
+
+
+def _coverage(camera: str, start_ns: int, end_ns: int, kept: dict[str, Any]) -> Coverage:
+    seconds = {kind: kept[kind] for kind in kept if kind.endswith("_s") and kind != "moved_s"}
+    blind = kept.get("blind")
+    if blind is None:  # of an older version
+        blind = {reason: seconds[kind] for kind, reason in BLIND_REASONS.items() if seconds.get(kind)}
+    frames = kept.get("frames", {})
+    looked_at = frames.get("inferred", 0) + frames.get("gated", 0)
+    wanted = frames.get("decoded", 0) - frames.get("dropped", {}).get("not_due", 0)
+    moved_s = kept.get("moved_s", 0.0)
+    return Coverage(camera, start_ns, end_ns, seconds, blind, moved_s, min(looked_at, wanted), wanted)
 
 
 def resume(db: sqlite3.Connection, camera: str) -> CameraResume:

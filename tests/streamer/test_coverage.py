@@ -206,3 +206,94 @@ def test_the_ages_before_a_restart_stay_in_their_bucket() -> None:
 def test_a_bucket_without_a_frame_has_no_ages() -> None:
     (bucket,) = closed(Coverage(60, T0, EMPTY), 63)
     assert bucket["age_ms"] == {"p50": None, "p99": None, "max": None}
+
+
+# ---- what a camera showed
+
+
+def test_the_time_of_a_camera_that_shows_nothing_is_unknown_and_has_its_reason() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    coverage.health_changed("ok", T0)
+    look(coverage, 0, 30)
+    coverage.health_changed("frozen", T0 + 12 * S)  # noticed now, and so since then
+    look(coverage, 30, 62)
+    (bucket,) = closed(coverage, 63)
+    assert bucket["coverage"]["seen_s"] == pytest.approx(12, abs=0.2)
+    assert bucket["coverage"]["unknown_s"] == pytest.approx(48, abs=0.2)
+    assert bucket["blind"] == {"frozen": pytest.approx(48, abs=0.2)}
+    assert sum(bucket["coverage"].values()) == pytest.approx(60)
+
+
+def test_a_camera_that_sees_again_is_seen_from_when_it_did() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    coverage.health_changed("black", T0)
+    look(coverage, 0, 30)
+    coverage.health_changed("ok", T0 + 20 * S)
+    look(coverage, 30, 62)
+    (bucket,) = closed(coverage, 63)
+    assert bucket["blind"] == {"black": pytest.approx(20, abs=0.2)}
+    assert bucket["coverage"]["seen_s"] == pytest.approx(40, abs=0.2)
+
+
+def test_an_offline_second_stays_offline_when_the_camera_proves_frozen() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 10)
+    coverage.source_lost(T0 + 10 * S)
+    look(coverage, 20, 30)
+    coverage.health_changed("frozen", T0 + 20 * S)
+    look(coverage, 30, 62)
+    (bucket,) = closed(coverage, 63)
+    assert bucket["blind"] == {
+        "offline": pytest.approx(10, abs=0.2),
+        "frozen": pytest.approx(40, abs=0.2),
+    }
+
+
+def test_what_a_moved_camera_saw_is_seen_and_said_to_be_moved() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 30)
+    coverage.health_changed("moved", T0 + 25 * S)
+    look(coverage, 30, 62)
+    (bucket,) = closed(coverage, 63)
+    assert bucket["coverage"]["seen_s"] == pytest.approx(60, abs=0.2)
+    assert bucket["moved_s"] == pytest.approx(35, abs=0.2)
+    assert (bucket["blind"], bucket["flags"]) == ({}, ["moved"])
+
+
+def test_a_bucket_says_that_a_camera_was_blind_before_it() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 65)
+    closed(coverage, 65)
+    coverage.health_changed("frozen", T0 + 50 * S)
+    look(coverage, 65, 122)
+    (bucket,) = closed(coverage, 123)
+    assert bucket["flags"] == ["blind_before"]
+    assert bucket["blind"] == {"frozen": pytest.approx(60, abs=0.2)}
+
+
+def test_a_successor_takes_over_what_was_blind() -> None:
+    first = Coverage(60, T0, EMPTY)
+    first.health_changed("covered", T0)
+    look(first, 0, 30)
+    second = Coverage(60, T0 + 30 * S, EMPTY)
+    second.restore(first.save(), T0 + 30 * S)
+    second.health_changed("covered", T0)
+    look(second, 30, 62)
+    (bucket,) = closed(second, 63)
+    assert bucket["blind"] == {"covered": pytest.approx(60, abs=0.3)}
+
+
+def test_busy_time_is_called_overloaded_beside_its_older_name() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 10)
+    look(coverage, 20, 62, busy=5)
+    (bucket,) = closed(coverage, 63)
+    assert bucket["blind"] == {"overloaded": bucket["coverage"]["dropped_s"]}
+    assert bucket["blind"]["overloaded"] > 9
+
+
+def test_the_share_of_frames_seen_leaves_out_those_that_nobody_wanted() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 62)
+    balance = Balance(1500, 600, 0, {"not_due": 700, "busy": 200}, 0)
+    assert closed(coverage, 63, balance)[0]["seen_share"] == 0.75

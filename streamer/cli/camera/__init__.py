@@ -6,7 +6,9 @@ import click
 
 from streamer.cli.lazy_group import Entry, LazyGroup
 
-CHANGE, SHOW, STREAM = (f"streamer.cli.camera.{module}" for module in ("change", "show", "stream"))
+CHANGE, SHOW, STREAM, REALIGN = (
+    f"streamer.cli.camera.{module}" for module in ("change", "show", "stream", "realign")
+)
 COMMANDS = {
     "list": Entry(f"{SHOW}:list_", "List the cameras, with their states where a daemon runs."),
     "show": Entry(f"{SHOW}:show", "Show all settings of a camera; never its password."),
@@ -14,6 +16,7 @@ COMMANDS = {
     "snapshot": Entry(f"{STREAM}:snapshot", "Write the camera's next picture to a file."),
     "add": Entry(f"{CHANGE}:add", "Probe a camera and add it: an address, a file, or a scene."),
     "set": Entry(f"{CHANGE}:set_", "Change settings of a camera."),
+    "realign": Entry(f"{REALIGN}:realign", "Take lines along to where a moved camera's view lies."),
     "rename": Entry(f"{CHANGE}:rename", "Give a camera another name."),
     "enable": Entry(f"{CHANGE}:enable", "Switch a camera on."),
     "disable": Entry(f"{CHANGE}:disable", "Switch a camera off, and keep its settings and counts."),

@@ -27,6 +27,7 @@ LIMITS = tuple(ClassLimit.model_fields)
 UNSET = ("", "null", "none")  # how a key is told to be unset; the two words where null is its default
 PATHS = ("model", "actions")  # a path, or a name of the model store
 SCENE = "scene.model"
+LISTS = ("classes", "health_ignore")
 
 
 def settable(model: type[BaseModel]) -> dict[str, str]:
@@ -81,7 +82,7 @@ def read_setting(text: str) -> tuple[str, Any]:
     if way == SCENE:
         unset = value.lower() in UNSET
         return ("scene", None) if unset else (way, os.path.abspath(Path(value).expanduser()))
-    if key == "classes":
+    if key in LISTS:
         return way, split_words(value)
     if key in PATHS or key.endswith(".min_score"):
         return way, None if value.lower() in UNSET else absolute_model(value)

@@ -100,11 +100,12 @@ def snapshot(store: ConfigStore, name: str, overlay: bool, width: int, output: P
     image = camera_picture.picture(store, config, camera, width)
     if overlay:
         drawing.draw_rules(image, camera.rules)
-    _write_picture(path, image)
+    write_picture(path, image)
     click.echo(f"wrote {path} ({image.shape[1]}x{image.shape[0]})")
 
 
-def _write_picture(path: Path, image: Image) -> None:
+def write_picture(path: Path, image: Image) -> None:
+    """As the suffix says, whole or not at all."""
     _, raw = cv2.imencode(path.suffix.lower(), image)
     with replacing(path) as partial:
         partial.write_bytes(raw.tobytes())

@@ -19,6 +19,7 @@ from streamer.logs import redact
 from streamer.sources.base import Decoded, Source, SourceInfo, create_source
 from streamer.sources.limits import SourceLimits
 from streamer.sources.retry import Backoff
+from streamer.workers.capture.camera_watch import CameraWatch, HealthChange
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +50,16 @@ class StateChange:
 
 
 class CameraThread(threading.Thread):
-    """Calls `wake` when there is a state to announce or a frame that was waited for."""
+    """Calls `wake` when there is a state to announce or a frame that was waited for. `watch` looks at its
+    frames, where its health is watched."""
 
-    def __init__(self, camera: CaptureCamera, counters: Block, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        camera: CaptureCamera,
+        counters: Block,
+        wake: Callable[[], None],
+        watch: CameraWatch | None = None,
+    ) -> None:
         super().__init__(name=f"camera {camera.name}", daemon=True)
         self.camera = camera
         self._counters = counters
@@ -64,6 +72,8 @@ class CameraThread(threading.Thread):
         self._ring_refused = False  # to its opening
         self._retired = False
         self._changes: list[StateChange] = []
+        self._watch = watch
+        self._health_changes: list[HealthChange] = []
         self._logged_state = ""
         self._logged_traceback = ""
         self._ending = threading.Event()
@@ -77,6 +87,11 @@ class CameraThread(threading.Thread):
     def changes(self) -> list[StateChange]:
         with self._lock:
             changes, self._changes = self._changes, []
+        return changes
+
+    def health_changes(self) -> list[HealthChange]:
+        with self._lock:
+            changes, self._health_changes = self._health_changes, []
         return changes
 
     def set_requested(self, requested: bool) -> None:
@@ -191,6 +206,7 @@ class CameraThread(threading.Thread):
             info = replace(info, width=first.width, height=first.height)
             self._begin_epoch(info)
             frame_id, loop = 0, first.loop
+            self._look(first)
             self._hold(first, frame_id)
             while not self._ending.is_set():
                 decoded = source.read()
@@ -200,6 +216,7 @@ class CameraThread(threading.Thread):
                     self._drop_held("closed")
                     self._begin_epoch(info)
                 frame_id += 1
+                self._look(decoded)
                 self._hold(decoded, frame_id)
         finally:
             self._source = None
@@ -211,8 +228,28 @@ class CameraThread(threading.Thread):
             self._opening += 1
             self._ring_refused = False  # it asks for one
             self._next_due_ns = None
+        if self._watch is not None:
+            self._watch.restart()
         sized = f"{info.width}x{info.height}"
         self._set_state("live", f"{info.codec} {sized}" if info.codec else sized, info)
+
+    def _look(self, decoded: Decoded) -> None:
+        """Whether the camera can be believed; what is not taken by inference is looked at as well."""
+        change = self._watch.frame(decoded) if self._watch is not None else None
+        if change is None:
+            return
+        with self._lock:
+            if self._retired:
+                return
+            self._health_changes.append(change)
+        state = change.health.state
+        log.log(
+            logging.INFO if state == "ok" else logging.WARNING,
+            "camera %s: health %s",
+            self.camera.name,
+            f"{state} {change.health.detail}".rstrip(),
+        )
+        self._wake()
 
     def _hold(self, decoded: Decoded, frame_id: int) -> None:
         due = self._due(decoded.media_ns)

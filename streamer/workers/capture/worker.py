@@ -37,7 +37,9 @@ from streamer.ipc.messages import (
     SourceState,
     WorkerStatus,
 )
+from streamer.sources.kept_view import view_path
 from streamer.workers.capture.camera_thread import CameraThread, HeldFrame, RetiredThreads, StateChange
+from streamer.workers.capture.camera_watch import CameraWatch, HealthChange
 from streamer.workers.capture.ring_request import RingRequest
 from streamer.workers.rate import Rate
 
@@ -71,6 +73,7 @@ class _Camera:
         self.opening = -1  # the opening that the ring belongs to
         self.frame_request: FrameRequest | None = None
         self.state: SourceState | None = None
+        self.health: HealthChange | None = None  # the last; None: it has been well
         self.decoding = Rate()
         self.conversion_error = ""  # why a frame of it could last not be converted
 
@@ -78,10 +81,11 @@ class _Camera:
 class CaptureWorker:
     """See the module's docstring; implements `workers.loop.Worker`."""
 
-    def __init__(self, name: str, runtime_dir: Path, shared_dir: Path) -> None:
+    def __init__(self, name: str, runtime_dir: Path, shared_dir: Path, state_dir: Path | None = None) -> None:
         self.stopping = False
         self.name = name
         self._counters = FrameCounters.attach(shared_dir / COUNTERS_FILE)
+        self._state_dir = state_dir  # None: reference views are not kept
         self._cameras: dict[str, _Camera] = {}
         self._retired = RetiredThreads()
         self._assigned = False
@@ -111,6 +115,8 @@ class CaptureWorker:
                 self._start(camera, now_s)
             for change in camera.thread.changes():
                 self._on_state_change(camera, change)
+            for health in camera.thread.health_changes():
+                self._on_health_change(camera, health)
             if camera.ring_request is not None and camera.ring_request.due(now_s):
                 self._supervisor.send(camera.ring_request.message)
             self._send_frame(camera)
@@ -159,12 +165,18 @@ class CaptureWorker:
     def _add(self, config: CaptureCamera) -> None:
         if config.infer_worker not in self._infer:
             self._infer[config.infer_worker] = self._bus.connect(config.infer_worker, self.name)
-        thread = CameraThread(config, self._counters.capture(config.row), self._wake)
+        thread = CameraThread(config, self._counters.capture(config.row), self._wake, self._watch(config))
         camera = self._cameras[config.name] = _Camera(config, config.row, thread)
         now_s = time.monotonic()
         camera.predecessor = self._retired.last_of(config.name)
         camera.start_by_s = now_s + HANDOVER_S if camera.predecessor is not None else 0.0
         self._start(camera, now_s)
+
+    def _watch(self, config: CaptureCamera) -> CameraWatch | None:
+        if not config.watched:
+            return None
+        path = view_path(self._state_dir, config.name) if self._state_dir is not None else None
+        return CameraWatch(config.name, config.url, config.ignored, config.realtime, path)
 
     def _start(self, camera: _Camera, now_s: float) -> None:
         """Start its thread as soon as its predecessor has ended, or will not do so soon."""
@@ -320,8 +332,14 @@ class CaptureWorker:
         message = AllocateRing(self.name, camera.config.name, width, height, change.opening)
         camera.ring_request = RingRequest(message, state)
 
+    def _on_health_change(self, camera: _Camera, change: HealthChange) -> None:
+        camera.health = change
+        if camera.state is not None and camera.state.state == "live":
+            self._set_state(camera, camera.state)
+
     def _set_state(self, camera: _Camera, state: SourceState) -> None:
-        camera.state = state
+        """With the health that it has, where it is live."""
+        state = camera.state = _with_health(state, camera)
         self._supervisor.send(state)
         self._send_state(camera)
 
@@ -370,5 +388,16 @@ class CaptureWorker:
         os.eventfd_write(self._wake_fd, 1)
 
 
-def create(name: str, runtime_dir: Path, _state_dir: Path, shared_dir: Path) -> CaptureWorker:
-    return CaptureWorker(name, runtime_dir, shared_dir)
+def _with_health(state: SourceState, camera: _Camera) -> SourceState:
+    if state.state != "live" or not camera.config.watched:
+        return state
+    if camera.health is None:
+        return msgspec.structs.replace(state, health="ok", health_since_ns=state.at_ns)
+    health = camera.health.health
+    return msgspec.structs.replace(
+        state, health=health.state, health_detail=health.detail, health_since_ns=camera.health.since_ns
+    )
+
+
+def create(name: str, runtime_dir: Path, state_dir: Path, shared_dir: Path) -> CaptureWorker:
+    return CaptureWorker(name, runtime_dir, shared_dir, state_dir)

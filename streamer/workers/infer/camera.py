@@ -77,6 +77,7 @@ class CameraContext:
     inferred: int = 0
     unsent_states: deque[SourceState] = field(default_factory=lambda: deque(maxlen=MAX_UNSENT_STATES))
     last_state: tuple[str, int] = ("", 0)
+    health: str = ""  # as the capture worker says; "": nobody does
     last_stamp: Stamp | None = None  # of the last frame that was inferred
     next_ids: tuple[int, int] = (0, 0)  # as they stand in the counters: the epoch, and its next track id
     ages_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))

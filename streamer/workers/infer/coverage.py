@@ -1,7 +1,8 @@
 """Closed time buckets: what was counted in each, and how much of that time the camera was seen.
 
 A bucket is aligned to UTC. It closes a little after its end, since a crossing may be decided up to a
-second after it happened. Every nanosecond of it is put down as seen, gated, dropped, offline or unknown.
+second after it happened. Every nanosecond of it is put down as seen, gated, dropped, offline or unknown, and
+what was not seen, or not believed, has its reason.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 from pipelines.count.confidence import DIGITS, Judgement, Tally
 from pipelines.events import LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED
+from pipelines.scene.health import BLIND_STATES
 from pipelines.values import Event
 from streamer.ipc.counters import Balance
 from streamer.workers.infer.quantiles import Quantiles, rounded
@@ -18,12 +20,16 @@ from streamer.workers.infer.quantiles import Quantiles, rounded
 SEEN_GAP_NS = 1_000_000_000  # two looks at most this far apart see what happens between them
 CLOSE_DELAY_NS = 2_000_000_000
 KINDS = ("seen", "gated", "dropped", "offline", "unknown")
+WATCHED = ("seen", "gated")
+REASONS = {"offline": "offline", "dropped": "overloaded", "unknown": "unknown"}  # of time that was not seen
+SPENT = (*KINDS, *BLIND_STATES)  # each nanosecond is one of these
+MOVED = "moved"  # of what was seen, the time in which lines were not where they were drawn
 
 
 @dataclass(slots=True)
 class _Bucket:
     start_ns: int
-    spent_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    spent_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys((*SPENT, MOVED), 0))
     lines: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     zones: dict[str, dict[str, int]] = field(default_factory=dict)
     confidence: dict[str, dict[str, Tally]] = field(default_factory=dict)  # line -> direction
@@ -33,6 +39,34 @@ class _Bucket:
     def add_flag(self, text: str) -> None:
         if text not in self.flags:
             self.flags.append(text)
+
+    def spend(self, kind: str, ns: int, health: str) -> None:
+        """Put time down; what was watched of a camera that showed nothing is blind all the same."""
+        self.spent_ns[health if kind in WATCHED and health in BLIND_STATES else kind] += ns
+        if kind in WATCHED and health == MOVED:
+            self.spent_ns[MOVED] += ns
+
+    def respend(self, ns: int, before: str, now: str) -> None:
+        """Up to `ns` that were put down under the health `before` were of the health `now`."""
+        if before == MOVED:
+            self.spent_ns[MOVED] -= min(ns, self.spent_ns[MOVED])
+        for kind in (before,) if before in BLIND_STATES else WATCHED:
+            taken = min(ns, self.spent_ns[kind])
+            self.spent_ns[kind] -= taken
+            self.spend("seen" if before in BLIND_STATES else kind, taken, now)
+            ns -= taken
+
+    def as_event(self) -> dict[str, Any]:
+        """The members `coverage`, which adds up to the bucket's length, `blind` and `moved_s`."""
+        spent = {kind: self.spent_ns[kind] for kind in KINDS}
+        blind = {reason: spent[kind] for kind, reason in REASONS.items()}
+        blind |= {state: self.spent_ns[state] for state in BLIND_STATES}
+        spent["unknown"] += sum(self.spent_ns[state] for state in BLIND_STATES)
+        return {
+            "coverage": {f"{kind}_s": _seconds(ns) for kind, ns in spent.items()},
+            "blind": {reason: _seconds(ns) for reason, ns in blind.items() if ns},
+            "moved_s": _seconds(self.spent_ns[MOVED]),
+        }
 
 
 class Coverage:
@@ -45,6 +79,7 @@ class Coverage:
         self._closed_until_ns = self._start_of(now_ns)
         self._live = False
         self._gated = False
+        self._health = ""  # of pipelines.scene.health; "": nobody says
         self._busy_before = balance.dropped.get("busy", 0)
         self._balance = balance
         self._bucket(now_ns).spent_ns["unknown"] += now_ns - self._start_of(now_ns)
@@ -77,6 +112,21 @@ class Coverage:
         near = self._live and at_ns - self._at_ns <= SEEN_GAP_NS
         self._advance(at_ns, "seen" if near else self._blind(None))
         self._live = False
+
+    def health_changed(self, health: str, since_ns: int) -> None:
+        """The camera's health is another one since `since_ns`: what is put down from then on was of it.
+
+        A bucket that is closed by then stays as it was, which the oldest open one says: `blind_before`.
+        """
+        before, self._health = self._health, health
+        if before == health:
+            return
+        for start_ns, bucket in self._open.items():
+            from_ns = max(since_ns, start_ns)
+            bucket.respend(max(0, min(self._at_ns, start_ns + self._size_ns) - from_ns), before, health)
+        open_ns = self._closed_until_ns
+        if health in (*BLIND_STATES, MOVED) and since_ns < open_ns <= self._at_ns:
+            self._bucket(open_ns).add_flag("blind_before")
 
     def add_event(self, event: Event) -> None:
         when_ns = event.data.get("crossed_captured_ns", event.stamp.captured_ns)
@@ -132,7 +182,7 @@ class Coverage:
         buckets: dict[int, _Bucket] = {}
         for start_ns, spent, flags, ages in saved["spent"]:
             bucket = buckets[int(start_ns)] = _Bucket(int(start_ns))
-            bucket.spent_ns.update({k: int(v) for k, v in spent.items() if k in KINDS})
+            bucket.spent_ns.update({k: int(v) for k, v in spent.items() if k in bucket.spent_ns})
             bucket.flags.extend(str(flag) for flag in flags)
             bucket.ages_ms.add_saved(ages)
         self._open, self._at_ns, self._closed_until_ns = buckets, at_ns, closed_until_ns
@@ -166,7 +216,7 @@ class Coverage:
         while self._at_ns < to_ns:
             end_ns = min(to_ns, self._start_of(self._at_ns) + self._size_ns)
             if self._at_ns >= self._closed_until_ns:
-                self._bucket(self._at_ns).spent_ns[kind] += end_ns - self._at_ns
+                self._bucket(self._at_ns).spend(kind, end_ns - self._at_ns, self._health)
             self._at_ns = end_ns
 
     def _restart_clock(self, now_ns: int) -> None:
@@ -181,6 +231,8 @@ class Coverage:
         bucket = self._open.get(start_ns) or _Bucket(start_ns)
         before, self._balance = self._balance, balance
         dropped = {k: v - before.dropped.get(k, 0) for k, v in balance.dropped.items()}
+        if bucket.spent_ns[MOVED]:
+            bucket.add_flag(MOVED)
         return {
             "start_ns": bucket.start_ns,
             "end_ns": end_ns,
@@ -188,7 +240,8 @@ class Coverage:
             "lines": bucket.lines,
             "confidence": {line: _tallies(of_line) for line, of_line in bucket.confidence.items()},
             "zones": bucket.zones,
-            "coverage": {f"{kind}_s": round(ns / 1e9, 3) for kind, ns in bucket.spent_ns.items()},
+            **bucket.as_event(),
+            "seen_share": _seen_share(balance, before),
             "frames": {
                 "decoded": balance.decoded - before.decoded,
                 "inferred": balance.inferred - before.inferred,
@@ -210,6 +263,18 @@ class Coverage:
 
     def _start_of(self, at_ns: int) -> int:
         return at_ns - at_ns % self._size_ns
+
+
+def _seconds(ns: int) -> float:
+    return round(ns / 1e9, 3)
+
+
+def _seen_share(now: Balance, before: Balance) -> float | None:
+    """Of the frames that came and were wanted, how many were looked at; None where none came."""
+    wanted = now.decoded - before.decoded
+    wanted -= now.dropped.get("not_due", 0) - before.dropped.get("not_due", 0)
+    seen = now.inferred + now.gated - before.inferred - before.gated
+    return round(min(1.0, max(0.0, seen / wanted)), 4) if wanted > 0 else None
 
 
 def _tallies(by_direction: dict[str, Tally]) -> dict[str, dict[str, int | float]]:

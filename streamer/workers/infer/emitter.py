@@ -89,6 +89,10 @@ class Emitter:
         data: dict[str, Any] = {"state": state.state, "detail": state.detail}
         if state.width:
             data |= {"width": state.width, "height": state.height, "fps": state.fps, "codec": state.codec}
+        if state.health:
+            data["health"] = state.health
+        if state.health_detail:
+            data |= {"health_detail": state.health_detail, "health_since_ns": state.health_since_ns}
         self.emit([(camera, Event(CAMERA_STATE, stamp, state.camera, data))])
 
     def resume(self, camera: CameraContext, position: CameraResume) -> None:

@@ -47,6 +47,7 @@ STATUS_EVERY_S = 1.0
 CHECKPOINT_EVERY_S = 0.4
 DRAIN_S = 3.0  # at the stop, for the delivery worker to acknowledge
 REJECTION_SHOWN_S = 10.0  # after the last frame that could not be used, nothing is said of it any more
+HEALTH_MOVED = "moved"
 MOVED = "the view has moved: lines and zones are not where they were drawn; fix the camera or draw them anew"
 
 
@@ -148,6 +149,8 @@ class InferWorker:
             return
         camera.worker = peer
         camera.requested_s = 0.0  # sent again: its ring may be new, or have no request of ours
+        if self._health_changed(camera, state) and (state.state, state.at_ns) == camera.last_state:
+            self._emitter.emit_state(camera, state)
         if (state.state, state.at_ns) == camera.last_state:
             return
         camera.last_state = (state.state, state.at_ns)
@@ -156,6 +159,16 @@ class InferWorker:
             if state.state != "connecting":
                 self._closed_sources.add(state.camera)
         self._emitter.emit_state(camera, state)
+
+    def _health_changed(self, camera: CameraContext, state: SourceState) -> bool:
+        """Take note of the camera's health; whether a person should hear of it."""
+        before, camera.health = camera.health, state.health
+        if before == state.health:
+            return False
+        camera.coverage.health_changed(state.health, state.health_since_ns)
+        if camera.pipeline is not None:
+            camera.pipeline.set_view_moved(camera.name, state.health == HEALTH_MOVED)
+        return {before, state.health} != {"", "ok"}
 
     def _assign(self, assignment: InferAssignment) -> None:
         """Become what is asked. What is the same as before is not touched."""
@@ -207,6 +220,7 @@ class InferWorker:
         if config.bucket_s != old.bucket_s:
             self._emitter.close_buckets(camera, stopping=True)
             camera.coverage = Coverage(config.bucket_s, time.time_ns(), self._counters.balance(config.row))
+            camera.coverage.health_changed(camera.health, time.time_ns())
         if config.rules != old.rules and camera.pipeline is not None:
             try:
                 camera.pipeline.set_rules(config.name, CameraRules.model_validate_json(config.rules))
@@ -254,6 +268,7 @@ class InferWorker:
         camera.pipeline, camera.pipeline_spec = pipeline, spec
         for topic in ("model", "rules", "view"):
             camera.warn(topic, "")
+        pipeline.set_view_moved(camera.name, camera.health == HEALTH_MOVED)
         camera.scene_spec = ""  # nothing looks at its picture in the new one
         if first and not self._emitter.restore_checkpoint(camera):
             pipeline.open_camera(camera.name, rules)

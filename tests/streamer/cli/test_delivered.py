@@ -120,7 +120,7 @@ def test_hours_are_those_of_the_sites_timezone(run: Run, store: ConfigStore) -> 
     with open(store.file, "a") as file:
         file.write("timezone: Asia/Kolkata\n")  # half an hour off the hours of UTC
     found = json.loads(run("counts", "--since", "all", "--camera", "gate", "--by", "hour", "--json").stdout)
-    assert found["counts"] == [
+    assert [{key: row[key] for key in ("hour", "count")} for row in found["counts"]] == [
         {"hour": "2026-11-18 17:00", "count": 3},
         {"hour": "2026-11-18 18:00", "count": 1},
     ]
@@ -380,3 +380,80 @@ def test_a_bucket_that_is_told_after_its_end_is_no_gap(run: Run, short_dir: Path
         "line.crossed",
     ]
     assert "missing" not in result.stderr
+
+
+# ---- what was seen of a row's time
+
+
+def bucket_of(seq: int, start_ns: int, blind: dict[str, float], moved_s: float = 0.0) -> EventRecord:
+    """A minute of the camera gate, of which these seconds were not seen."""
+    blind_s = sum(blind.values())
+    coverage = {"seen_s": 60 - blind_s, "gated_s": 0.0, "dropped_s": 0.0, "offline_s": 0.0}
+    frames = {"decoded": 1500, "inferred": 600, "gated": 0, "dropped": {"not_due": 700, "busy": 200}}
+    data = {
+        "start_ns": start_ns,
+        "end_ns": start_ns + 60 * NS_PER_S,
+        "lines": {},
+        "coverage": {**coverage, "unknown_s": blind_s},
+        "blind": blind,
+        "moved_s": moved_s,
+        "frames": frames,
+    }
+    return EventRecord("gate", seq, "streamer.counts.v1", "gate", 1, -1, 0, start_ns, 0.0, 1, data)
+
+
+@pytest.fixture
+def blinded(ledger: Ledger) -> Ledger:
+    """An hour that was seen in part, one that was frozen, and between them one without a daemon."""
+    ledger.commit(
+        [
+            crossing(1, NOON_NS),
+            bucket_of(2, NOON_NS, {"frozen": 15.0}, moved_s=30.0),
+            bucket_of(3, NOON_NS + 2 * HOUR_NS, {"frozen": 60.0}),
+        ]
+    )
+    return ledger
+
+
+BY_HOUR = ("counts", "--since", "all", "--by", "hour")
+
+
+@pytest.mark.usefixtures("blinded")
+def test_a_row_says_what_was_not_seen_and_why_and_a_blind_one_is_unknown_and_not_zero(run: Run) -> None:
+    rows = json.loads(run(*BY_HOUR, "--json").stdout)["counts"]
+    assert [row["count"] for row in rows] == [1, None, None]
+    first, middle, last = rows
+    assert first["blind"] == {"frozen": 15.0, "not_recorded": 3540.0}
+    assert (first["seen_s"], first["moved_s"], first["seen_share"]) == (45.0, 30.0, 0.75)
+    assert middle["blind"] == {"not_recorded": 3600.0}
+    assert last["blind"] == {"frozen": 60.0}
+
+
+@pytest.mark.usefixtures("blinded")
+def test_the_table_and_csv_say_unknown_too(run: Run) -> None:
+    shown = run(*BY_HOUR).stdout.splitlines()
+    assert [line.split()[2] for line in shown[1:]] == ["1", "unknown", "unknown"]
+    assert shown[-1].split("unknown")[1].strip() == "0% (frozen 100%)"
+    rows = list(csv.DictReader(io.StringIO(run(*BY_HOUR, "--csv").stdout)))
+    assert [row["count"] for row in rows] == ["1", "unknown", "unknown"]
+    assert [row["frozen_s"] for row in rows] == ["15.0", "", "60.0"]
+
+
+@pytest.mark.usefixtures("blinded")
+def test_a_time_without_a_count_that_was_seen_in_part_is_no_plain_zero(run: Run, blinded: Ledger) -> None:
+    blinded.commit([bucket_of(4, NOON_NS + 3 * HOUR_NS, {"black": 20.0})])
+    args = ("counts", "--since", "all", "--by", "minute", "--json")
+    last = json.loads(run(*args).stdout)["counts"][-1]
+    assert (last["count"], last["blind"]) == (0, {"black": 20.0})
+
+
+@pytest.mark.usefixtures("blinded")
+def test_what_a_camera_did_not_see_is_told_by_reason(run: Run) -> None:
+    found = json.loads(run("counts", "--since", "all", "--json").stdout)["cameras"]["gate"]
+    assert (found["blind"], found["blind_s"], found["seen_share"]) == ({"frozen": 75.0}, 75.0, 0.75)
+
+
+@pytest.mark.usefixtures("counted")
+def test_buckets_of_an_older_version_have_the_reasons_that_they_have(run: Run) -> None:
+    rows = json.loads(run(*BY_HOUR, "--camera", "gate", "--json").stdout)["counts"]
+    assert rows[0]["blind"] == {"offline": 30.0}
