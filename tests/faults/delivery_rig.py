@@ -88,7 +88,7 @@ class Rig:
     def start_delivery(
         self, beat_limit_s: float = 1e9, code: Path | None = None, prefix: Sequence[str] = ()
     ) -> None:
-        """`code`: the folder of another copy of the program; `prefix`: a command that runs what follows it."""
+        """`code`: the folder of another copy of the program; `prefix`: a command that runs what follows."""
         folders = (str(self.runtime_dir), str(self.state_dir))
         command = [*prefix, sys.executable, "-c", WORKER, *folders, str(beat_limit_s)]
         self._delivery = subprocess.Popen(command, cwd=code)
