@@ -60,6 +60,14 @@ class Daemon:
     def command(self, *args: str) -> list[str]:
         return [sys.executable, "-m", "streamer.cli.main", "--config", str(self.config_dir), *args]
 
+    def python(self, patch: str) -> None:
+        """Let these statements run before the daemon begins, where a limit of minutes is to be short."""
+        code = f"{patch}; from streamer.cli.main import main; main()"
+        self.command = lambda *args: [  # type: ignore[method-assign]
+            *(sys.executable, "-c", code, "--config", str(self.config_dir)),
+            *args,
+        ]
+
     def cli(self, *args: str, check: bool = True, **kwargs: Any) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             self.command(*args), capture_output=True, text=True, timeout=patient(60), **kwargs

@@ -65,6 +65,8 @@ def _print(report: dict[str, Any]) -> None:
     click.echo(f"{report['path']}: {report['bytes'] / 1e6:.1f} MB, incarnation {report['incarnation']}")
     click.echo(f"{report['committed']} events committed, {report['undelivered']} of them not delivered yet")
     click.echo(f"the oldest that is kept is of {report['oldest'] or 'no time: none is kept'}")
+    if "damage" in report:
+        click.echo(f"damage found {report['damaged_at']}: the ledger {report['damage']}")
     table = Table(box=None, pad_edge=False)
     lacking = {sink: lag["cameras"] for sink, lag in report["sinks"].items()}
     for title in ("CAMERA", "LAST", *(f"NOT IN {sink.upper()}" for sink in lacking)):

@@ -229,6 +229,8 @@ def _workers(report: Json) -> RenderableType:
         said = Text(" ".join(worker.get("cameras") or ()))
         if worker.get("last_error"):
             said.append(("\n" if said else "") + str(worker["last_error"]), style="red")
+        elif last := worker.get("last_exit"):
+            said.append(f"{chr(10) if said else ''}ended {last['at'][:19]}Z: {last['reason']}", style="dim")
         table.add_row(
             Text(str(worker.get("name"))),
             _state(worker),

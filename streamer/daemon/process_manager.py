@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from streamer.daemon.child_process import Child, describe_exit
+from streamer.daemon.oom_kills import OomKills
 from streamer.daemon.process_spec import WorkerSpec
 from streamer.daemon.topology import PROCESSES
 from streamer.errors import StreamerError
@@ -33,6 +34,14 @@ TERM_S = 3600.0  # a camera's first term alone; each further one is twice as lon
 MAX_TERM_S = 24 * 3600.0
 
 
+@dataclass(frozen=True, slots=True)
+class LastExit:
+    """How a worker ended that should not have: `reason` in words, and the Unix time."""
+
+    reason: str
+    at_ns: int
+
+
 @dataclass(slots=True, eq=False)
 class WorkerProcess:
     """One worker and what is known of it."""
@@ -49,6 +58,7 @@ class WorkerProcess:
     next_start_s: float = 0.0
     stop_by_s: float | None = None  # set: it is to go
     last_error: str = ""
+    last_exit: LastExit | None = None  # kept over restarts
     status: dict[str, Any] = field(default_factory=dict)
     cpu: psutil.Process | None = None
 
@@ -74,6 +84,7 @@ class ProcessManager:
         self._planned: Mapping[str, WorkerSpec] = {}
         self._crowded = False  # and that has been said
         self._free_beats = list(range(MAX_WORKERS - 1, -1, -1))
+        self._oom_kills = OomKills()
 
     def reconcile(self, planned: Mapping[str, WorkerSpec]) -> None:
         """Take over the plan: new workers are started by tick(), those no longer in it are stopped.
@@ -136,8 +147,9 @@ class ProcessManager:
                 if name in self._planned:
                     self._admit(name)
                 continue
-            process.last_error = process.last_error or describe_exit(code)
-            self._plan_restart(process, describe_exit(code), lived_s)
+            why = process.last_error or self._oom_kills.explain(code) or describe_exit(code)
+            process.last_error, process.last_exit = why, LastExit(why, time.time_ns())
+            self._plan_restart(process, why, lived_s)
         return ended
 
     def held_by_others(self, spec: WorkerSpec) -> set[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,12 +14,16 @@ import psutil
 
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import Misconfigured
+from streamer.daemon import oom_kills
 from streamer.daemon.process_manager import ProcessManager, WorkerProcess
 from streamer.daemon.process_spec import Plan
 from streamer.daemon.shared_memory import SharedState
+from streamer.events.cloudevents import rfc3339
 from streamer.ipc.messages import SourceState
 from streamer.models.camera_check import advice_on
 from streamer.models.model_handle import display_name_of
+
+REMEMBERED_NS = 3_600_000_000_000  # how long a kill for want of memory stays a warning
 
 
 @dataclass(slots=True)
@@ -80,6 +85,7 @@ def daemon_status(
         "redis": _first_redis(sinks) if delivered else {},
         "warnings": [
             *warnings,
+            *_warnings_of_memory(manager),
             *camera_warnings,
             *(line for c in config.cameras if c.enabled for line in advice_on(c)),
         ],
@@ -194,6 +200,19 @@ def _of_camera(manager: ProcessManager, worker: str, camera: str) -> dict[str, A
     return dict(row)
 
 
+def _last_exit(process: WorkerProcess) -> dict[str, str] | None:
+    last = process.last_exit
+    return {"reason": last.reason, "at": rfc3339(last.at_ns)} if last else None
+
+
+def _warnings_of_memory(manager: ProcessManager) -> Iterator[str]:
+    """A worker is back within a second: what killed it would not be seen otherwise."""
+    for process in manager.processes.values():
+        last = process.last_exit
+        if last and last.reason == oom_kills.REASON and time.time_ns() - last.at_ns < REMEMBERED_NS:
+            yield f"{process.spec.name} was {last.reason} (at {rfc3339(last.at_ns)})"
+
+
 def _worker_status(process: WorkerProcess, manager: ProcessManager) -> dict[str, Any]:
     cpu_s = rss_mb = 0.0
     if process.cpu is not None:
@@ -215,5 +234,6 @@ def _worker_status(process: WorkerProcess, manager: ProcessManager) -> dict[str,
         "cpu_s": cpu_s,
         "rss_mb": rss_mb,
         "last_error": process.last_error,
+        "last_exit": _last_exit(process),
         "status": own,
     }

@@ -15,6 +15,7 @@ from pipelines.count.trajectory_codec import TrajectoryError, unpack
 from pipelines.events import TRACK_ENDED
 from streamer.events import cloudevents
 from streamer.ipc.messages import EventRecord
+from streamer.ledger import digests
 from streamer.ledger.retention import NS_PER_MINUTE
 
 BESIDE = ("blind", "moved_s", "frames")  # of a closed bucket, kept with its coverage
@@ -57,20 +58,12 @@ class Entries:
             value = self._count(camera, key, counted_ns)
             if STANDS_FOR in record.data:
                 self._tally(camera, key, counted_ns, record.data)
-        self._db.execute(
-            "INSERT INTO events (camera, seq, lineage, type, captured_ns, total_key, total_value, body)"
-            " VALUES (?,?,?,?,?,?,?,?)",
-            (
-                camera.id,
-                record.seq,
-                lineage,
-                record.type,
-                record.captured_ns,
-                key,
-                value,
-                cloudevents.body(record, self._node, lineage),
-            ),
+        body = cloudevents.body(record, self._node, lineage)
+        row = (camera.id, record.seq, lineage, record.type, record.captured_ns, key, value, body)
+        cursor = self._db.execute(
+            f"INSERT INTO events ({digests.EVENT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)", row
         )
+        digests.store(self._db, int(cursor.lastrowid or 0), row)
         camera.last_seq = record.seq
         if record.type == TRACK_ENDED and cloudevents.TRACE in record.data:
             self._insert_path(camera, record)

@@ -17,7 +17,9 @@ from streamer.errors import StorageError
 from streamer.events import cloudevents
 from streamer.events.cloudevents import EventId, StoredEvent
 from streamer.ipc.messages import CameraResume
-from streamer.ledger import cursors, revisions, schema
+from streamer.ledger import cursors, recovery, revisions, schema
+from streamer.ledger.refusals import LedgerDamaged
+from streamer.ledger.row_check import BAD_VALUE
 
 NS_PER_S = 1_000_000_000
 S_PER_MINUTE = 60
@@ -282,7 +284,9 @@ def _coverage(camera: str, start_ns: int, end_ns: int, kept: dict[str, Any]) -> 
 
 
 def resume(db: sqlite3.Connection, camera: str) -> CameraResume:
-    """Where `camera` stands, with the counting events after its last closed bucket."""
+    """Where `camera` stands, with the counting events after its last closed bucket. Raise LedgerDamaged where
+    one of them is none.
+    """
     row = db.execute(
         "SELECT id, last_seq, bucket_seq, bucket_end_ns FROM cameras WHERE name=?", (camera,)
     ).fetchone()
@@ -294,7 +298,13 @@ def resume(db: sqlite3.Connection, camera: str) -> CameraResume:
         f"SELECT body FROM events WHERE camera=? AND seq>? AND type IN ({types}) ORDER BY seq",
         (camera_id, bucket_seq, *cloudevents.COUNTING_TYPES),
     )
-    events = tuple(cloudevents.record_of(body) for (body,) in bodies)
+    try:
+        events = tuple(cloudevents.record_of(body) for (body,) in bodies)
+    except BAD_VALUE as error:
+        raise LedgerDamaged(
+            f"the ledger is damaged (an event of camera {camera} cannot be read: {error}): "
+            "it is salvaged at the next start"
+        ) from error
     return CameraResume(camera, last_seq, bucket_end_ns, events)
 
 
@@ -310,7 +320,7 @@ def status(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
             "SELECT name, last_seq, delivered FROM cameras ORDER BY name"
         )
     }
-    return {
+    report = {
         "path": str(path),
         "schema_version": schema.SCHEMA_VERSION,
         "node": db.execute("SELECT value FROM meta WHERE key='node'").fetchone()[0],
@@ -325,3 +335,5 @@ def status(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
         },
         "cameras": cameras,
     }
+    damage = recovery.recorded_damage(db)
+    return report | ({"damage": damage["text"], "damaged_at": damage["at"]} if damage else {})

@@ -20,6 +20,7 @@ _FAILING = (
     *(sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM),
 )
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_UNREADABLE_TEXT = "Could not decode to UTF-8"  # Python's, for bytes that SQLite took as they were
 
 State = Literal["full", "failing", "locked"]
 
@@ -62,7 +63,7 @@ def refusal(
         return LedgerFull(f"the ledger cannot {doing}: {error}")
     if kind in _FAILING:
         return LedgerFull(f"the ledger cannot {doing}: {error}; check {path}, its folder and disk", "failing")
-    if kind in _DAMAGED:
+    if kind in _DAMAGED or _UNREADABLE_TEXT in str(error):
         return LedgerDamaged(f"the ledger {path} is damaged ({error}): it is salvaged at the next start")
     return StorageError(f"the ledger {path} cannot {doing}: {error}")
 

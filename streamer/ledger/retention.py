@@ -98,11 +98,13 @@ class Retention:
         if oldest is None:
             return 0
         camera, delivered, _ = oldest
-        gone = self._db.execute(
-            "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE camera=? AND seq<=?"
-            " AND captured_ns<? ORDER BY seq LIMIT ?)",
+        rows = self._db.execute(
+            "SELECT id FROM events WHERE camera=? AND seq<=? AND captured_ns<? ORDER BY seq LIMIT ?",
             (camera, delivered, before_ns if before_ns is not None else 1 << 62, count),
-        ).rowcount
+        ).fetchall()
+        gone = len(rows)
+        self._db.executemany("DELETE FROM events WHERE id=?", rows)
+        self._db.executemany("DELETE FROM digests WHERE event=?", rows)
         self._db.execute(  # a track's path goes with its event
             "DELETE FROM paths WHERE camera=?1 AND seq <"
             " coalesce((SELECT min(seq) FROM events WHERE camera=?1), 1 << 62)",

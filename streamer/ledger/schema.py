@@ -98,6 +98,11 @@ MIGRATIONS = (
         PRIMARY KEY (camera, minute, key)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE digests (                         -- of each event's row (digests.py)
+        event INTEGER PRIMARY KEY, digest INTEGER NOT NULL
+    );
+    """,
 )
 # What a step needs beside its statements, by the version that it leads to. Tables keep their columns, so that
 # the rows of a damaged file of any version fit (recovery.py).

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 from streamer.errors import StorageError
 from streamer.events import cloudevents
 from streamer.ipc.messages import CameraResume, EventRecord
-from streamer.ledger import queries, recovery, revisions, schema
+from streamer.ledger import digests, high_water, queries, recovery, revisions, schema
 from streamer.ledger.cursors import Cursors
+from streamer.ledger.high_water import HighWater
 from streamer.ledger.insert import CameraRow, Entries
 from streamer.ledger.refusals import LedgerDamaged, code, refusal
 from streamer.ledger.retention import Retention
@@ -69,7 +70,11 @@ class Ledger:
             try:
                 schema.migrate(self._db)
                 self.retention = Retention(self._db, max_bytes, retention_days)
+                if self.damage:
+                    recovery.record_damage(self._db, now_ns() // NS_PER_MS, self.damage)
                 self.node, self.lineage = self._identity(node)
+                self._go_on_after_mark()
+                self._high_water = HighWater(path)
                 self._entries = Entries(self._db, self.node)
                 self._cursors = Cursors(self._db)
                 self._load_cameras()
@@ -122,6 +127,8 @@ class Ledger:
             camera = self._cameras[name]
             self._db.execute("UPDATE cameras SET last_seq=? WHERE id=?", (camera.last_seq, camera.id))
         self._db.execute("COMMIT")
+        if touched:
+            self._write_mark()
         return Committed(len(records) - repeated, repeated, conflicts, missing, tuple(touched))
 
     # ---- where each camera stands
@@ -133,7 +140,11 @@ class Ledger:
     def resume(self, camera: str) -> CameraResume:
         """Where `camera` stands, with the counting events of its open bucket. Raise as commit()."""
         with self._our_errors():
-            return queries.resume(self._db, camera)
+            try:
+                return queries.resume(self._db, camera)
+            except LedgerDamaged:
+                recovery.ask_for_check(self.path)
+                raise
 
     def probe(self) -> None:
         """Raise LedgerLocked while another program has locked the file."""
@@ -204,8 +215,6 @@ class Ledger:
             status = queries.status(self._db, self.path)
         status["max_bytes"] = self.retention.max_bytes
         status["pruned"] = self.retention.pruned
-        if self.damage:
-            status["damage"] = self.damage
         return status
 
     def new_lineage(self, reason: str) -> int:
@@ -224,7 +233,11 @@ class Ledger:
             ).fetchall()
             for row_id, text in rows:
                 body = cloudevents.body(cloudevents.record_of(text), self.node, lineage)
-                self._db.execute("UPDATE events SET lineage=?, body=? WHERE id=?", (lineage, body, row_id))
+                columns = self._db.execute(
+                    f"UPDATE events SET lineage=?, body=? WHERE id=? RETURNING {digests.EVENT_COLUMNS}",
+                    (lineage, body, row_id),
+                ).fetchall()[0]
+                digests.store(self._db, row_id, columns)
             self._db.execute(
                 "INSERT INTO lineage_starts SELECT camera, lineage, min(seq) FROM events"
                 " WHERE lineage=? GROUP BY camera",
@@ -233,6 +246,7 @@ class Ledger:
             self._db.execute("COMMIT")
         self.lineage = lineage
         self._load_cameras()
+        self._write_mark()
         return lineage
 
     def close(self) -> None:
@@ -242,6 +256,7 @@ class Ledger:
         except sqlite3.Error as error:
             log.warning("the ledger's WAL is left for the next start: %s", error)
         self._db.close()
+        self._high_water.close()
 
     # ---- inside
 
@@ -255,12 +270,43 @@ class Ledger:
                 made = self._now_ns() // NS_PER_MS
                 self._db.execute("INSERT INTO lineages VALUES (?, 'created')", (made,))
         (owner,) = self._db.execute("SELECT value FROM meta WHERE key='node'").fetchone()
+        mark = high_water.read(self.path)
+        if owner != node and mark is not None and recovery.is_of_this(self._db, mark, node):
+            owner = self._mend_node(node)
         if owner != node:
             raise StorageError(
                 f"the ledger {self.path} belongs to node {owner}, not {node}: "
                 "move it away to begin a new one, or put back its node file"
             )
         return owner, int(made)
+
+    def _mend_node(self, node: str) -> str:
+        """The ledger is ours, and what it says of whose it is was damaged."""
+        text = "was damaged: the name of its node, which is put back"
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("UPDATE meta SET value=? WHERE key='node'", (node,))
+        recovery.record_damage(self._db, self._now_ns() // NS_PER_MS, text)
+        self._db.execute("COMMIT")
+        log.error("the ledger %s", text)
+        self.damage = self.damage or text
+        return node
+
+    def _go_on_after_mark(self) -> None:
+        """Where the end of the ledger is missing, or it is an older copy: no number is given out twice."""
+        mark = high_water.read(self.path)
+        back = recovery.went_back(self._db, mark, self.node, self.lineage)
+        if mark is None or not (back or (self.node == mark.node and mark.lineage > self.lineage)):
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        text = recovery.begin_after(self._db, mark, back, self._now_ns() // NS_PER_MS)
+        (self.lineage,) = self._db.execute("SELECT max(lineage) FROM lineages").fetchone()
+        self._db.execute("COMMIT")
+        log.error("the ledger %s", text)
+        self.damage = self.damage or text
+
+    def _write_mark(self) -> None:
+        last = {name: camera.last_seq for name, camera in self._cameras.items()}
+        self._high_water.write(self.node, self.lineage, last)
 
     def _camera(self, name: str) -> CameraRow:
         camera = self._cameras.get(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +85,12 @@ class Rig:
         _kill(self._redis)
         self._redis = None
 
-    def start_delivery(self, beat_limit_s: float = 1e9, code: Path | None = None) -> None:
-        """`code`: the folder of another copy of the program."""
+    def start_delivery(
+        self, beat_limit_s: float = 1e9, code: Path | None = None, prefix: Sequence[str] = ()
+    ) -> None:
+        """`code`: the folder of another copy of the program; `prefix`: a command that runs what follows."""
         folders = (str(self.runtime_dir), str(self.state_dir))
-        command = [sys.executable, "-c", WORKER, *folders, str(beat_limit_s)]
+        command = [*prefix, sys.executable, "-c", WORKER, *folders, str(beat_limit_s)]
         self._delivery = subprocess.Popen(command, cwd=code)
 
     def delivery_exit(self) -> int | None:

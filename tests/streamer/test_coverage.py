@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from pipelines.events import LINE_CROSSED
 from pipelines.values import Event, Stamp
 from streamer.ipc.counters import Balance
+from streamer.workers.infer.clock_watch import ClockWatch
 from streamer.workers.infer.coverage import Coverage
 
 S = 1_000_000_000
@@ -297,3 +300,28 @@ def test_the_share_of_frames_seen_leaves_out_those_that_nobody_wanted() -> None:
     look(coverage, 0, 62)
     balance = Balance(1500, 600, 0, {"not_due": 700, "busy": 200}, 0)
     assert closed(coverage, 63, balance)[0]["seen_share"] == 0.75
+
+
+def test_what_an_open_bucket_had_seen_is_told_before_a_clock_that_was_set_back_goes_on() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 30)
+    ((end_ns, data),) = coverage.close_due(T0 - 3600 * S, EMPTY)
+    assert T0 < end_ns <= T0 + 30 * S
+    assert data["flags"] == ["clock_jumped"]
+    assert data["coverage"]["seen_s"] == pytest.approx(end_ns / S - T0 / S, abs=1.1)
+
+
+def test_a_jump_of_seconds_is_marked_before_and_after_it() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 57)
+    coverage.clock_jumped(T0 + 65 * S)
+    flags = [data["flags"] for _, data in coverage.close_due(T0 + 125 * S, EMPTY)]
+    assert flags == [["clock_jumped"], ["clock_jumped"]]
+
+
+def test_a_clock_that_is_set_is_noticed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = ClockWatch()
+    assert not watch.jumped()
+    really_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: really_ns() - 3 * S)
+    assert [watch.jumped(), watch.jumped()] == [True, False]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from streamer.events.cloudevents import EventId, StoredEvent
 from streamer.sinks.base import SinkError
 from streamer.sinks.redis import RedisSettings, RedisSink, connect
 from tests.patience import patient
+from tests.reply_eater import ReplyEater
 
 pytestmark = pytest.mark.integration
 LINEAGE = 1_700_000_000_000
@@ -159,45 +159,6 @@ def test_a_url_that_is_none_is_refused_without_being_shown() -> None:
         sink_at("http://user:canary@host", 1000)
     assert caught.value.exit_code == Exit.REDIS
     assert "canary" not in str(caught.value)
-
-
-class ReplyEater:
-    """Stands between the sink and Redis; while `eating`, requests go through and replies are lost."""
-
-    def __init__(self, path: Path, behind: str) -> None:
-        self.eating = False
-        self._behind = behind
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
-        self._listener.listen()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return  # closed
-            server = socket.socket(socket.AF_UNIX)
-            server.connect(self._behind)
-            for source, target, replies in ((client, server, False), (server, client, True)):
-                threading.Thread(target=self._pass, args=(source, target, replies), daemon=True).start()
-
-    def _pass(self, source: socket.socket, target: socket.socket, replies: bool) -> None:
-        while True:
-            try:
-                part = source.recv(65536)
-                if part and not (replies and self.eating):
-                    target.sendall(part)
-            except OSError:
-                part = b""
-            if not part:
-                source.close()
-                target.close()
-                return
-
-    def close(self) -> None:
-        self._listener.close()
 
 
 def test_fault_9_a_lost_reply_leaves_exactly_one_entry(start: Callable[..., str], short_dir: Path) -> None:

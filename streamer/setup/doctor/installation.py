@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +18,11 @@ from streamer.config.schema import Config
 from streamer.config.secrets import SecretStore, secret_files
 from streamer.config.store import ConfigStore, is_camera_file, way_out
 from streamer.daemon import redis_server
+from streamer.daemon.assignments import LEDGER_FILE
 from streamer.errors import ConfigError, RedisError, StreamerError
+from streamer.events.cloudevents import parse_rfc3339_ns
+from streamer.ledger import LedgerReader
+from streamer.ledger.retention import NS_PER_DAY
 from streamer.models.store import ModelStore
 from streamer.setup.doctor.check import Check, fail, ok, warn
 from streamer.sources.urls import host_and_port, lookup_scheme
@@ -107,6 +112,29 @@ def check_state_folder(store: ConfigStore, config: Config) -> list[Check]:  # no
         advice = f"the ledger may grow to {config.ledger.max_mb} MiB: free some, or lower ledger.max_mb"
         return [warn("state folder", text, advice)]
     return [ok("state folder", text)]
+
+
+def check_ledger(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
+    """Whether the ledger can be read, and what damage was found in it within the time that it keeps."""
+    path = config.state_path / LEDGER_FILE
+    if _hidden(path.parent) or not path.exists():
+        return []  # the state folder's check says it, or nothing was counted yet
+    try:
+        reader = LedgerReader(path)
+        try:
+            report = reader.status()
+        finally:
+            reader.close()
+    except StreamerError as error:
+        return [fail("ledger", str(error), "start the daemon, which salvages it, or restore a backup")]
+    if "damage" not in report or _age_days(report["damaged_at"]) > config.ledger.retention_days:
+        return [ok("ledger", f"{path}: {report['committed']} events committed")]
+    advice = "counts before that may lack events: compare with Redis or a backup, and check the disk"
+    return [warn("ledger", f"{report['damaged_at']}: {path} {report['damage']}", advice)]
+
+
+def _age_days(at: str) -> float:
+    return (time.time_ns() - parse_rfc3339_ns(at)) / NS_PER_DAY
 
 
 def _nearest(path: Path) -> Path:
@@ -251,6 +279,7 @@ def check_daemon(store: ConfigStore, config: Config) -> list[Check]:  # noqa: AR
 SITE_CHECKS: tuple[Callable[[ConfigStore, Config], list[Check]], ...] = (
     check_secret_files,
     check_state_folder,
+    check_ledger,
     check_runtime_folder,
     check_models,
     check_sinks,

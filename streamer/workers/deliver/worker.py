@@ -149,6 +149,7 @@ class DeliverWorker:
                 max_bytes=new.ledger_max_bytes,
                 retention_days=new.retention_days,
             )
+            self._note(None)
         else:
             self._ledger.set_limits(new.ledger_max_bytes, new.retention_days)
         self._apply_sinks({sink.name: sink for sink in new.sinks}, new.node, self._ledger)
@@ -291,6 +292,8 @@ class DeliverWorker:
             action()
         except LedgerRefused as error:
             self._counts["marks_refused"] += 1
+            if self._ledger is None:
+                self._note(error)  # no event is taken, and nothing else would say why
             self._note_lock(error)
 
     def _note_lock(self, error: LedgerRefused) -> None:

@@ -140,15 +140,21 @@ class Coverage:
         """A flag that the bucket of `now_ns` carries: restarted, clock jumped, events lost …"""
         self._bucket(max(now_ns, self._closed_until_ns)).add_flag(text)
 
+    def clock_jumped(self, now_ns: int) -> None:
+        """The wall clock was set, to `now_ns`: the bucket before and the one after it say so."""
+        self.add_flag("clock_jumped", self._at_ns)
+        self.add_flag("clock_jumped", now_ns)
+
     # ---- what comes out
 
     def close_due(
         self, now_ns: int, balance: Balance, stopping: bool = False
     ) -> list[tuple[int, dict[str, Any]]]:
         """The buckets that are over (all of them when stopping), oldest first: (end_ns, event data)."""
-        if now_ns < self._closed_until_ns - self._size_ns:  # the clock was set back: start anew
-            self._restart_clock(now_ns)
         closed: list[tuple[int, dict[str, Any]]] = []
+        if now_ns < self._closed_until_ns - self._size_ns:  # the clock was set back: start anew
+            closed = self._close_as_they_are(balance)
+            self._restart_clock(now_ns)
         while True:
             end_ns = self._closed_until_ns + self._size_ns
             if now_ns < end_ns + CLOSE_DELAY_NS and not (stopping and self._closed_until_ns <= now_ns):
@@ -218,6 +224,16 @@ class Coverage:
             if self._at_ns >= self._closed_until_ns:
                 self._bucket(self._at_ns).spend(kind, end_ns - self._at_ns, self._health)
             self._at_ns = end_ns
+
+    def _close_as_they_are(self, balance: Balance) -> list[tuple[int, dict[str, Any]]]:
+        """The open buckets as far as they came: what was counted in them is told before the clock goes on."""
+        closed = []
+        for start_ns, bucket in sorted(self._open.items()):
+            end_ns = min(start_ns + self._size_ns, self._at_ns)
+            if end_ns > bucket.start_ns:
+                bucket.add_flag("clock_jumped")
+                closed.append((end_ns, self._describe(start_ns, end_ns, balance)))
+        return closed
 
     def _restart_clock(self, now_ns: int) -> None:
         self._open.clear()

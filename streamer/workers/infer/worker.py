@@ -36,6 +36,7 @@ from streamer.ipc.messages import (
 )
 from streamer.workers.infer.camera import MAX_UNSENT_STATES, CameraContext
 from streamer.workers.infer.checkpoint_file import Checkpoints
+from streamer.workers.infer.clock_watch import ClockWatch
 from streamer.workers.infer.coverage import Coverage, percentile
 from streamer.workers.infer.emitter import Emitted, Emitter
 from streamer.workers.infer.event_sequencer import EventSequencer
@@ -67,6 +68,7 @@ class InferWorker:
         self._ready_rev = -1
         self._closed_sources: set[str] = set()  # of cameras; their tracks end after the last frame
         self._all_assigned = False  # every camera has the pipeline of its configuration, or a warning
+        self._clock = ClockWatch()
         self._next_hello_s = self._next_status_s = self._next_checkpoint_s = 0.0
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._bus = Bus(runtime_dir)
@@ -338,7 +340,10 @@ class InferWorker:
             self._next_status_s = now_s + STATUS_EVERY_S
             self._retry_loading(now_s)
             self._scheduler.tidy()
+            jumped = self._clock.jumped()
             for camera in self._cameras.values():
+                if jumped:
+                    camera.coverage.clock_jumped(time.time_ns())
                 self._emitter.close_buckets(camera)
             cameras = [camera for camera in self._cameras.values() if camera.config.pipeline]
             status = worker_status(cameras, self._scheduler, self._sequencer, self._emitter, now_s)
