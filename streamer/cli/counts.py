@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +17,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.count.scene_error import AuditedCount
 from streamer.cli.count_intervals import SureCount
+from streamer.cli.kept_audits import audits_in_use
 from streamer.cli.ledger import check_known, ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.config.store import ConfigStore
@@ -34,6 +37,7 @@ ENDS = ("low", "high")
 
 Row = dict[str, Any]
 Groups = dict[tuple[Any, ...], SureCount]
+Audits = Mapping[str, AuditedCount]
 
 
 @click.command()
@@ -53,7 +57,7 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
 
     Times are in the configured timezone. Time in which a camera was not seen is unknown, not zero, and is
     shown as such. `312 (310-489)`, or `312 ± 9`: nine times in ten the true count lies within, as far as
-    the cameras saw.
+    the cameras saw. `streamer audit CAMERA --apply` narrows it.
     """
     config = readable(store)
     zone = ZoneInfo(config.timezone)
@@ -66,7 +70,8 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
         coverage = _coverage(list(reader.coverage(since_ns=since_s * NS_PER_S, camera=camera)))
     finally:
         reader.close()
-    groups = _grouped(found, columns, zone)
+    audits = audits_in_use(config, (count.camera for count in found if count.kind == "line"))
+    groups, total = _grouped(found, columns, zone, audits), _total(found, audits)
     rows: list[Row] = [
         {**dict(zip(columns, key, strict=True)), **sums.as_dict()} for key, sums in groups.items()
     ]
@@ -74,7 +79,7 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
         document = {
             "since_s": since_s,
             "counts": rows,
-            "total": _total(found).as_dict(),
+            "total": total.as_dict(),
             "coverage": coverage,
         }
         click.echo(json.dumps(document, indent=2))
@@ -84,7 +89,7 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
         writer.writeheader()
         writer.writerows(rows)
     else:
-        _print(columns, groups, _total(found), coverage)
+        _print(columns, groups, total, coverage)
 
 
 def _columns(by: str) -> list[str]:
@@ -110,18 +115,18 @@ def unix_s(text: str, zone: ZoneInfo, option: str = "--since") -> int:
         ) from error
 
 
-def _grouped(found: list[Count], columns: list[str], zone: ZoneInfo) -> Groups:
+def _grouped(found: list[Count], columns: list[str], zone: ZoneInfo, audits: Audits) -> Groups:
     """Sums over all that `columns` do not tell apart, in the columns' order."""
-    sums: Groups = defaultdict(SureCount)
+    sums: Groups = defaultdict(lambda: SureCount(audits=audits))
     for count in found:
         key = tuple(_field(count, column, zone) for column in columns)
         sums[key].add(count.camera, count.n, count.tally)
     return dict(sorted(sums.items(), key=lambda item: tuple(map(str, item[0]))))
 
 
-def _total(found: list[Count]) -> SureCount:
+def _total(found: list[Count], audits: Audits) -> SureCount:
     """Of all lines: entries and exits of zones are no crossings."""
-    total = SureCount()
+    total = SureCount(audits=audits)
     for count in found:
         if count.kind == "line":
             total.add(count.camera, count.n, count.tally)
