@@ -51,8 +51,8 @@ COEFFICIENTS: dict[str, Any] = {
             "scene_slope": 1.8547,
             "below": 0.9727,
             "above": 1.4062,
-            "within": 0.267,
-            "drift": 0.071,
+            "within": 0.4768,
+            "drift": 0.0506,
         },
         "moving": {
             "centre": 0.4782,
@@ -63,8 +63,8 @@ COEFFICIENTS: dict[str, Any] = {
             "scene_slope": 1.4937,
             "below": 1.125,
             "above": 1.5645,
-            "within": 0.84,
-            "drift": 0.08,
+            "within": 0.8729,
+            "drift": 0.0415,
         },
     },
 }
