@@ -74,3 +74,8 @@ def test_what_agrees_is_weighted_by_its_precision() -> None:
     known = SceneError(0.0, 0.3, 0.3).narrowed(SceneError(0.1, 0.1, 0.1))
     assert known.mean == pytest.approx(0.09)
     assert known.below == known.above == pytest.approx(0.3 * 0.1 / 0.1**0.5)
+
+
+def test_what_is_usual_hardly_weighs_against_an_audit_that_contradicts_it() -> None:
+    known = SceneError(0.0, 0.3, 0.3).narrowed(SceneError(1.2, 0.3, 0.3))  # as sure as each other
+    assert 1.1 < known.mean < 1.2
