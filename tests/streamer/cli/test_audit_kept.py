@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from streamer.cli.audit_keeping import offer
 from streamer.cli.main import cli
+from streamer.config.audit_result import AuditResult
 from streamer.config.store import ConfigStore
 from streamer.daemon.assignments import LEDGER_FILE
 from streamer.errors import Exit
@@ -20,6 +23,7 @@ from streamer.ledger import Ledger
 from tests import moving
 from tests.streamer.cli.conftest import Daemon, Run
 from tests.streamer.cli.test_count_intervals import NOON_NS, SURE, record
+from tests.streamer.test_audit_result import RESULT
 
 SECONDS = 24
 ANSWERS = "y\n2\n" * 40  # to each question the one that fits; the other is refused, and it is asked again
@@ -175,3 +179,18 @@ def test_detections_that_name_no_model_cannot_be_kept_and_that_is_said_before_th
     assert "its detections do not say which model made them" in done.stderr
     assert "how many crossed" not in done.stderr
     assert gate.load().cameras[0].audit is None
+
+
+class Keyboard(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("key", "kept"), [("y\n", True), ("n\n", False), ("\n", False)])
+def test_on_a_terminal_it_is_asked_and_kept_after_a_yes_alone(
+    gate: ConfigStore, monkeypatch: pytest.MonkeyPatch, key: str, kept: bool
+) -> None:
+    result = AuditResult.model_validate(RESULT)
+    monkeypatch.setattr("sys.stdin", Keyboard(key))
+    offer(gate, gate.load().cameras[0], result, apply=False, ask=True)
+    assert gate.load().cameras[0].audit == (result if kept else None)
