@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 from pipelines.rules import CalibrationSpec, ClassLimit, LineSpec, check_name
 from pipelines.spec import SceneSpec
 from streamer.cli.camera.settings import LIMITS, SETTABLE
+from streamer.config.audit_result import AuditResult
 from streamer.config.schema import CameraConfig, Config, RedisConfig, RolesConfig
 from streamer.errors import Exit
 from streamer.sinks import SINKS, sink_class
@@ -29,7 +30,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, field in model.model_fields.items():
         inner = [a for a in (field.annotation, *get_args(field.annotation)) if isinstance(a, type)]
         section = next((a for a in inner if issubclass(a, BaseModel)), None)
-        if section in (CalibrationSpec, SceneSpec, RedisConfig, RolesConfig):
+        if section in (CalibrationSpec, SceneSpec, AuditResult, RedisConfig, RolesConfig):
             yield f"{prefix}{name}", None
             yield from keys(section, f"{prefix}{name}.")
             continue

@@ -11,18 +11,19 @@ kept out, by `python -m tests.bench counting_confidence`, which also writes the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from functools import cache
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from pipelines.count.confidence_coefficients import COEFFICIENTS
 from pipelines.count.crossing_signs import CrossingSigns
+from pipelines.count.scene_error import HALF, AuditedCount, SceneError
 
 DIGITS = 3  # of a confidence in an event: what is added up is what was told
 MIN_CONFIDENCE, MAX_CONFIDENCE = 0.01, 0.99
 MIN_FACTOR, MAX_FACTOR = 0.5, 4.0
-HALF = 0.5  # added to counts before their logarithm is taken (Haldane, 1956): 0 has one too
 
 # The range within which each sign is believed, and whether its logarithm is taken.
 RANGES = {
@@ -121,7 +122,9 @@ class Tally:
 class IntervalModel:
     """Of the logarithm of the true count over the count, x being that of what they stand for less `centre`:
     its mean is `missed` + `missed_slope` x; its variance that of counting, `counting` / n, and that of the
-    scene, the square of exp(`scene` + `scene_slope` x). `below` and `above` are so many deviations of it."""
+    scene, the square of exp(`scene` + `scene_slope` x). `below` and `above` are so many deviations of it.
+    Two counts of one scene, at other times or lines, differ by the variance `within` / n of each and
+    `drift` squared: that is what is left where the scene's own error is known."""
 
     centre: float
     missed: float
@@ -131,13 +134,37 @@ class IntervalModel:
     scene_slope: float
     below: float
     above: float
+    within: float
+    drift: float
 
     def moments(self, tally: Tally) -> tuple[float, float]:
         """Mean and standard deviation of the logarithm of (true count + HALF) / (count + HALF)."""
+        mean, scene = self._of_scene(tally)
+        return mean, math.hypot(scene, self._of_counting(tally.crossings))
+
+    def error(self, tally: Tally, audited: AuditedCount | None = None) -> SceneError:
+        """The error of a count, the scene's and that of counting. What was audited is another count of the
+        scene, and narrows its error by so much as it is known; it makes no count less sure."""
+        mean, scene = self._of_scene(tally)
+        counting = self._of_counting(tally.crossings)
+        usual = SceneError(mean, self.below * scene, self.above * scene)
+        whole = usual.beside(self.below * counting, self.above * counting)
+        if audited is None:
+            return whole
+        found = audited.error().widened(self.drift).widened(self._within(audited.counted))
+        known = usual.narrowed(found).widened(self._within(tally.crossings))
+        return SceneError(known.mean, min(known.below, whole.below), min(known.above, whole.above))
+
+    def _within(self, crossings: int) -> float:
+        return math.sqrt(self.within / (crossings + HALF))
+
+    def _of_scene(self, tally: Tally) -> tuple[float, float]:
         n = tally.crossings
         x = (math.log(tally.stands_for / n) if n else 0.0) - self.centre
-        variance = self.counting / (n + HALF) + math.exp(2 * (self.scene + self.scene_slope * x))
-        return self.missed + self.missed_slope * x, math.sqrt(variance)
+        return self.missed + self.missed_slope * x, math.exp(self.scene + self.scene_slope * x)
+
+    def _of_counting(self, crossings: int) -> float:
+        return math.sqrt(self.counting / (crossings + HALF))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,21 +175,32 @@ class CountInterval:
     fixed: IntervalModel
     moving: IntervalModel
 
-    def interval(self, scenes: Iterable[Tally]) -> tuple[int, int]:
-        """The least and the greatest true count of several scenes together, whose errors are independent."""
+    def interval(
+        self, scenes: Iterable[Tally], audits: Iterable[AuditedCount | None] | None = None
+    ) -> tuple[int, int]:
+        """The least and the greatest true count of several scenes together, whose errors are independent.
+        `audits` are as many as the scenes, None where a scene has none."""
         total = expected = below = above = 0.0
-        for tally in scenes:
+        for tally, audited in _paired(scenes, audits):
             model = self.moving if 2 * tally.moving > tally.crossings else self.fixed
-            mean, deviation = model.moments(tally)
-            likely = (tally.crossings + HALF) * math.exp(mean)
+            error = model.error(tally, audited)
+            likely = (tally.crossings + HALF) * math.exp(error.mean)
             total, expected = total + HALF, expected + likely
-            below += (likely * deviation * model.below) ** 2
-            above += (likely * deviation * model.above) ** 2
+            below += (likely * error.below) ** 2
+            above += (likely * error.above) ** 2
         if not expected:
             return 0, 0
         low = expected * math.exp(-math.sqrt(below) / expected)
         high = expected * math.exp(math.sqrt(above) / expected)
         return max(round(low - total), 0), max(round(high - total), 0)
+
+
+def _paired(
+    scenes: Iterable[Tally], audits: Iterable[AuditedCount | None] | None
+) -> Iterator[tuple[Tally, AuditedCount | None]]:
+    if audits is None:
+        return zip(scenes, repeat(None))
+    return zip(scenes, audits, strict=True)
 
 
 @cache

@@ -6,12 +6,14 @@ import contextlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import click
 import cv2
 
+from streamer.cli.audit_keeping import offer, refuse_early, result_of
 from streamer.cli.audit_screen import Screen, choose_screen
 from streamer.cli.audit_sources import live_audit, run_recording
 from streamer.cli.click_types import Finite
@@ -26,6 +28,7 @@ from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, StorageError
 from streamer.ipc.atomic_write import replacing
+from streamer.models.model_in_use import ModelInUse, model_in_use, model_that_detected
 
 DEFAULT_ANSWERS = 30
 COMMANDS = "u cannot tell, s skip, b back, q stop"
@@ -35,6 +38,15 @@ class Audit(Protocol):
     def moments(self, answers: Answers, wanted: int) -> Iterator[Moment]: ...
 
     def verdict(self, answers: Answers) -> list[Estimate]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An audit, its answers so far, and the model whose counts are asked about, where that is known."""
+
+    audit: Audit
+    answers: Answers
+    model: ModelInUse | None
 
 
 @click.command()
@@ -72,6 +84,7 @@ class Audit(Protocol):
     show_default=True,
     help="Where pictures are shown; auto: a window where there is a display.",
 )
+@click.option("--apply", is_flag=True, help="Keep the result in the camera's file, for `streamer counts`.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_obj
 def audit(
@@ -82,6 +95,7 @@ def audit(
     keep: Path | None,
     show: str,
     number: int,
+    apply: bool,
     as_json: bool,
     **asked: Any,
 ) -> None:
@@ -89,7 +103,8 @@ def audit(
 
     Half of the questions are about random stretches of time (how many crossed?), half about the crossings of
     which the count is least sure (is it one?). Answers are keys: y, n, a number; or lines of a pipe. Pictures
-    are kept nowhere, unless --keep says so.
+    are kept nowhere, unless --keep says so. The result can be kept: it narrows the intervals of `streamer
+    counts` (--apply; a terminal is asked).
 
     \b
     streamer audit gate --clip monday.mp4
@@ -98,10 +113,31 @@ def audit(
     check_outputs((answers_file,), (asked["clip"], asked["detections"], store.file))
     check_folder(keep, (asked["clip"], asked["detections"]))
     screen = choose_screen(show)
-    with _opened(store, config, known, answers_file, asked) as (found, answers):
-        _converse(found.moments(answers, number), answers, screen, number, keep)
-        estimates = found.verdict(answers)
-    _print(camera, answers, estimates, as_json)
+    with _opened(store, config, known, answers_file, asked) as opened:
+        if apply:
+            refuse_early(opened.model)
+        _converse(opened.audit.moments(opened.answers, number), opened.answers, screen, number, keep)
+        estimates = opened.audit.verdict(opened.answers)
+    _print(camera, opened.answers, estimates, as_json)
+    if opened.answers.given():
+        _keep_result(store, known, estimates, opened.model, apply, not as_json)
+
+
+def _keep_result(
+    store: ConfigStore,
+    camera: CameraConfig,
+    estimates: Sequence[Estimate],
+    model: ModelInUse | None,
+    apply: bool,
+    ask: bool,
+) -> None:
+    try:
+        result = result_of(camera, estimates, model)
+    except ConfigError as error:
+        if apply:
+            raise ConfigError(f"--apply: this audit cannot be kept: {error}") from error
+        return
+    offer(store, camera, result, apply=apply, ask=ask)
 
 
 @contextlib.contextmanager
@@ -111,7 +147,7 @@ def _opened(
     camera: CameraConfig,
     answers_file: Path | None,
     asked: Mapping[str, Any],
-) -> Iterator[tuple[Audit, Answers]]:
+) -> Iterator[Opened]:
     seed = _seed(answers_file, asked["seed"])
     if asked["clip"] is None and asked["detections"] is None:
         with live_audit(config, camera, asked["bucket_s"], seed) as live:
@@ -119,7 +155,8 @@ def _opened(
                 raise ConfigError(
                     f"{answers_file}: the moments of a live audit are gone: give a new file, or --clip"
                 )
-            yield live, Answers({"camera": camera.name, "seed": seed, "live": True}, answers_file)
+            answers = Answers({"camera": camera.name, "seed": seed, "live": True}, answers_file)
+            yield Opened(live, answers, model_in_use(config, camera))
         return
     run = run_recording(store, config, camera, asked["clip"], asked["detections"])
     recorded = RecordedAudit(run, bucket_s=asked["bucket_s"], seed=seed)
@@ -130,7 +167,8 @@ def _opened(
         "bucket_s": recorded.bucket_s,
         "counted": {str(way): n for way, n in recorded.counted().items()},
     }
-    yield recorded, Answers(signature, answers_file)
+    model = model_that_detected(run.analysis.detector)
+    yield Opened(recorded, Answers(signature, answers_file), model)
 
 
 def _seed(answers_file: Path | None, seed: int | None) -> int:

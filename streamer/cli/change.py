@@ -23,10 +23,14 @@ CHANGE_TIMEOUT_S = 10.0  # the daemon answers within 2 s; a model that must be l
 
 
 def send_change(
-    store: ConfigStore, request: Mapping[str, Any], done: str, before: CameraConfig | None = None
+    store: ConfigStore,
+    request: Mapping[str, Any],
+    done: str,
+    before: CameraConfig | None = None,
+    err: bool = False,
 ) -> None:
     """Apply a change and print `done` with where it went, and which files of cameras are broken. Raises what
-    refuses it. Where the camera is as it was `before`, that is said instead.
+    refuses it. Where the camera is as it was `before`, that is said instead. `err`: on standard error.
     """
     try:
         answer = control.call(store.settings().control_path, "change", request, CHANGE_TIMEOUT_S)
@@ -38,7 +42,8 @@ def send_change(
     config, faults = store.load_partly()
     same = before is not None and config.camera(before.name) == before
     click.echo(
-        f"camera {before.name} unchanged: it is so already" if before and same else f"{done} ({where})"
+        f"camera {before.name} unchanged: it is so already" if before and same else f"{done} ({where})",
+        err=err,
     )
     warn_of(faults.values())
     if request["op"] in ("camera.put", "camera.set"):

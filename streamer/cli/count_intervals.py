@@ -3,19 +3,22 @@ where what was missed is likely more than what was counted too much."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.count.confidence import Judgement, Tally, shipped
+from pipelines.count.scene_error import AuditedCount
 
 
 @dataclass
 class SureCount:
-    """A count, with what is known of it camera by camera: hours of one camera err alike."""
+    """A count, with what is known of it camera by camera: hours of one camera err alike. `audits` are what
+    was found of cameras in which a person looked."""
 
     count: int = 0
     scenes: dict[str, Tally] = field(default_factory=dict)
+    audits: Mapping[str, AuditedCount] = field(default_factory=dict)
 
     def add(self, camera: str, count: int, tally: Tally) -> None:
         self.count += count
@@ -28,7 +31,8 @@ class SureCount:
         known = sum(tally.crossings for tally in self.scenes.values())
         if not self.count or known != self.count:
             return None
-        return shipped()[1].interval(self.scenes.values())
+        audits = [self.audits.get(camera) for camera in self.scenes]
+        return shipped()[1].interval(self.scenes.values(), audits)
 
     def __str__(self) -> str:
         """With a sign where both ends are as far, else with both: nobody is told less than what is likely."""
@@ -45,7 +49,9 @@ class SureCount:
         return {"count": self.count, **ends}
 
 
-def sure_count(judgements: Iterable[Judgement], view_moved: bool = False) -> SureCount:
-    """Of crossings of one scene."""
+def sure_count(
+    judgements: Iterable[Judgement], view_moved: bool = False, audited: AuditedCount | None = None
+) -> SureCount:
+    """Of crossings of one scene, and what an audit found of it."""
     tally = Tally.of(judgements, view_moved)
-    return SureCount(tally.crossings, {"": tally})
+    return SureCount(tally.crossings, {"": tally}, {} if audited is None else {"": audited})

@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -16,8 +17,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.count.scene_error import AuditedCount
 from streamer.cli.count_coverage import Period, periods
 from streamer.cli.count_intervals import SureCount
+from streamer.cli.kept_audits import audits_in_use
 from streamer.cli.ledger import check_known, ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.config.store import ConfigStore
@@ -36,6 +39,7 @@ UNKNOWN = "unknown"
 
 Row = dict[str, Any]
 Groups = dict[tuple[Any, ...], SureCount]
+Audits = Mapping[str, AuditedCount]
 
 
 @click.command()
@@ -56,6 +60,7 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
     Times are in the configured timezone. Time in which a camera was not seen is unknown, not zero, and is
     shown as such: by minute, hour or day each row says how much of it was seen, and why not the rest.
     `312 (310-489)`, or `312 ± 9`: nine times in ten the true count lies within, as far as the cameras saw.
+    `streamer audit CAMERA --apply` narrows it.
     """
     config = readable(store)
     zone = ZoneInfo(config.timezone)
@@ -68,7 +73,8 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
         buckets = list(reader.coverage(since_ns=since_s * NS_PER_S, camera=camera))
     finally:
         reader.close()
-    groups = _grouped(found, columns, zone)
+    audits = audits_in_use(config, (count.camera for count in found if count.kind == "line"))
+    groups, total = _grouped(found, columns, zone, audits), _total(found, audits)
     coverage = _coverage(buckets)
     timed = _timed(columns, buckets, zone)
     rows = _rows(columns, groups, timed)
@@ -76,7 +82,7 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
         document = {
             "since_s": since_s,
             "counts": rows,
-            "total": _total(found).as_dict(),
+            "total": total.as_dict(),
             "coverage": coverage,
             "cameras": {name: of.as_dict() for (name,), of in periods(buckets, _by_camera, False).items()},
         }
@@ -84,7 +90,7 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
     elif as_csv:
         _write_csv(columns, rows)
     else:
-        _print(columns, groups, _total(found), coverage, timed)
+        _print(columns, groups, total, coverage, timed)
 
 
 def _by_camera(camera: str, _start_s: int) -> tuple[str]:
@@ -171,18 +177,18 @@ def unix_s(text: str, zone: ZoneInfo, option: str = "--since") -> int:
         ) from error
 
 
-def _grouped(found: list[Count], columns: list[str], zone: ZoneInfo) -> Groups:
+def _grouped(found: list[Count], columns: list[str], zone: ZoneInfo, audits: Audits) -> Groups:
     """Sums over all that `columns` do not tell apart, in the columns' order."""
-    sums: Groups = defaultdict(SureCount)
+    sums: Groups = defaultdict(lambda: SureCount(audits=audits))
     for count in found:
         key = tuple(_field(count, column, zone) for column in columns)
         sums[key].add(count.camera, count.n, count.tally)
     return dict(sorted(sums.items(), key=lambda item: tuple(map(str, item[0]))))
 
 
-def _total(found: list[Count]) -> SureCount:
+def _total(found: list[Count], audits: Audits) -> SureCount:
     """Of all lines: entries and exits of zones are no crossings."""
-    total = SureCount()
+    total = SureCount(audits=audits)
     for count in found:
         if count.kind == "line":
             total.add(count.camera, count.n, count.tally)

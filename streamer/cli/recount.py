@@ -18,10 +18,12 @@ from rich.progress import Progress
 from rich.table import Table
 
 from pipelines.count.confidence import Judgement
+from pipelines.count.scene_error import AuditedCount
 from pipelines.rules import Anchor, LineSpec
 from streamer.cli.clip_arguments import parse_drawn
 from streamer.cli.count_intervals import SureCount, sure_count
 from streamer.cli.counts import unix_s
+from streamer.cli.kept_audits import audits_in_use
 from streamer.cli.ledger import ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.cli.rules import normalised
@@ -101,17 +103,19 @@ def recount(
             )
     finally:
         reader.close()
-    groups = _grouped(found, zone)
+    audited = audits_in_use(config, [camera]).get(camera)
+    groups = _grouped(found, zone, audited)
+    total = sure_count((c.judgement for c in found.crossings), audited=audited)
     rows = [{**dict(zip(KEYS, key, strict=True)), **sums.as_dict()} for key, sums in groups.items()]
     if as_json:
-        click.echo(json.dumps(_as_dict(found, rows), indent=2))
+        click.echo(json.dumps(_as_dict(found, rows, total), indent=2))
     elif as_csv:
         writer = csv.DictWriter(sys.stdout, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
         _print_missing(found)
     else:
-        _print(found, groups)
+        _print(found, groups, total)
 
 
 def _anchor_of(config: Config, camera: str) -> Anchor:
@@ -141,16 +145,16 @@ def _line(text: str, anchor: Anchor, classes: str | None, names: str | None) -> 
         ) from error
 
 
-def _grouped(found: Recount, zone: ZoneInfo) -> Groups:
+def _grouped(found: Recount, zone: ZoneInfo, audited: AuditedCount | None) -> Groups:
     told: dict[tuple[str, ...], list[Judgement]] = defaultdict(list)
     for crossing in found.crossings:
         hour = datetime.fromtimestamp(crossing.at_ns // NS_PER_S, zone)
         key = (f"{hour:%Y-%m-%d %H:00}", crossing.direction, crossing.class_name)
         told[key].append(crossing.judgement)
-    return {key: sure_count(judgements) for key, judgements in sorted(told.items())}
+    return {key: sure_count(judgements, audited=audited) for key, judgements in sorted(told.items())}
 
 
-def _as_dict(found: Recount, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _as_dict(found: Recount, rows: list[dict[str, Any]], total: SureCount) -> dict[str, Any]:
     return {
         "camera": found.camera,
         "line": found.line.model_dump(mode="json"),
@@ -159,7 +163,7 @@ def _as_dict(found: Recount, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "tracks": found.tracks,
         "tracks_without_path": found.pathless + found.unreadable,
         "counts": rows,
-        "total": sure_count(c.judgement for c in found.crossings).as_dict(),
+        "total": total.as_dict(),
         "crossings": [
             {
                 "time": rfc3339(c.at_ns),
@@ -177,7 +181,7 @@ def _as_dict(found: Recount, rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _print(found: Recount, groups: Groups) -> None:
+def _print(found: Recount, groups: Groups, total: SureCount) -> None:
     if groups:
         table = Table(box=None, pad_edge=False)
         for column in (*KEYS, "count"):
@@ -185,7 +189,6 @@ def _print(found: Recount, groups: Groups) -> None:
         for key, sums in groups.items():
             table.add_row(*key, str(sums))
         Console(highlight=False).print(table)
-    total = sure_count(c.judgement for c in found.crossings)
     click.echo(f"{total} crossings of {found.line.name} by {found.tracks} tracks")
     _print_missing(found)
 

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, fi
 from pipelines.camera_rules import CameraRules
 from pipelines.rules import Name, PathText, Strict
 from pipelines.spec import MAX_PAUSE_S, SceneSpec
+from streamer.config.audit_result import AuditResult
 from streamer.config.validation_errors import explain, show_place
 from streamer.errors import ConfigError
 from streamer.ipc.messages import Transport
@@ -55,6 +56,7 @@ class CameraConfig(Strict):
 
     `model` names a model of the store, the one in the package (default) or motion, `actions` a model of what
     people do, `actions_pause_s` how long the same is not told again; None leaves the choice to the pipeline.
+    `audit` is what a person found of its counts: it changes no count, only how sure one is told to be.
     """
 
     name: Name
@@ -67,6 +69,7 @@ class CameraConfig(Strict):
     source: SourceOptions = SourceOptions()
     health: HealthOptions = HealthOptions()
     scene: SceneSpec | None = None
+    audit: AuditResult | None = None
     rules: CameraRules = CameraRules()
 
     @field_validator("url")

@@ -24,6 +24,7 @@ from pipelines.detect.errors import ModelRefused
 from pipelines.spec import ActionsSpec, PipelineSpec, preset, with_actions
 from streamer.config.schema import CameraConfig, Config
 from streamer.errors import ConfigError, ModelError
+from streamer.models.model_handle import ModelHandle
 from streamer.models.store import ModelStore
 
 MIN_FPS = 1.0  # docs/counting.md
@@ -34,12 +35,7 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
     """Raises ConfigError or ModelError."""
     spec = pipeline_of(camera)
     actions = None if spec.actions is None else _actions_card(camera, spec.actions)
-    engine = spec.detector if spec.detector != "auto" else config.inference.engine
-    store = ModelStore(config.state_path / "models")
-    try:
-        _, installed = store.choose(engine, camera.model or spec.model)
-    except ModelError as error:
-        raise ModelError(f"camera {camera.name}: {error}") from error
+    installed = chosen_model(config, camera, spec)
     if spec.actions is not None and actions is not None:
         traits = MOTION_TRAITS if installed is None else carded_traits(installed.card)
         _check_pair(camera, actions, spec.actions, traits)
@@ -61,6 +57,15 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
             raise ConfigError(f"camera {camera.name}: {where}: unknown class {word[:40]!r}: {hint}")
     if spec.actions is not None and actions is not None and installed is not None:
         _check_class_filter(camera, actions, spec, installed.card)
+
+
+def chosen_model(config: Config, camera: CameraConfig, spec: PipelineSpec) -> ModelHandle | None:
+    """The model that counts for a camera, `spec` being its pipeline; None for motion. Raises ModelError."""
+    engine = spec.detector if spec.detector != "auto" else config.inference.engine
+    try:
+        return ModelStore(config.state_path / "models").choose(engine, camera.model or spec.model)[1]
+    except ModelError as error:
+        raise ModelError(f"camera {camera.name}: {error}") from error
 
 
 def advice_on(camera: CameraConfig) -> list[str]:

@@ -16,6 +16,7 @@ import click
 from pydantic import BaseModel
 
 from pipelines.rules import ClassLimit
+from pipelines.spec import SceneSpec
 from streamer.cli.click_types import split_words
 from streamer.config.schema import CameraConfig, SourceOptions
 from streamer.errors import ConfigError
@@ -28,13 +29,14 @@ UNSET = ("", "null", "none")  # how a key is told to be unset; the two words whe
 PATHS = ("model", "actions")  # a path, or a name of the model store
 SCENE = "scene.model"
 LISTS = ("classes", "health_ignore")
+AUDIT = "audit"
 
 
 def settable(model: type[BaseModel]) -> dict[str, str]:
     """What `camera set` calls each key of a camera, and the way to it in the camera's file.
 
-    A key of `source` goes by its own name. Another section goes by its name, which is that of its model, and
-    its other keys are `SECTION_KEY`. Rules have commands of their own, but for the classes.
+    A key of `source` goes by its own name. Another section's are `SECTION_KEY`, and its name alone unsets it;
+    that of `scene` also names its model. Rules have commands of their own, but for the classes.
     """
     return dict(_settable(model))
 
@@ -50,9 +52,12 @@ def _settable(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
             yield name, name
         elif issubclass(section, SourceOptions):
             yield from ((key, f"{name}.{key}") for key in section.model_fields)
-        else:
+        elif issubclass(section, SceneSpec):
             for key in section.model_fields:
                 yield name if key == "model" else f"{name}_{key}", f"{name}.{key}"
+        else:
+            yield name, name
+            yield from ((f"{name}_{key}", f"{name}.{key}") for key in section.model_fields)
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
@@ -65,7 +70,7 @@ SETTABLE = settable(CameraConfig)
 HELP = f"""Change settings of a camera.
 
 Keys: {", ".join(SETTABLE)}, and limits.CLASS.{", .".join(LIMITS)}. An empty value goes back to the default,
-and so does null for {", ".join(PATHS)}, scene and min_score.
+and so does null for {", ".join(PATHS)}, scene, audit and min_score.
 """
 
 
@@ -82,6 +87,12 @@ def read_setting(text: str) -> tuple[str, Any]:
     if way == SCENE:
         unset = value.lower() in UNSET
         return ("scene", None) if unset else (way, os.path.abspath(Path(value).expanduser()))
+    if key == AUDIT:
+        if value.lower() not in UNSET:
+            raise ConfigError(
+                "audit: is unset with audit=; it is set by `streamer audit --apply`, or key by key"
+            )
+        return way, None
     if key in LISTS:
         return way, split_words(value)
     if key in PATHS or key.endswith(".min_score"):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.count import confidence_coefficients
-from pipelines.count.confidence import HALF, CountInterval, CrossingModel, LinearModel
-from tests.bench.counting.confidence_buckets import Bucket, Told, buckets_of
-from tests.bench.counting.confidence_data import Watch, watches
-from tests.bench.counting.confidence_fit import fit_interval, fit_right, fit_unseen
+from pipelines.count.confidence import CountInterval, CrossingModel, LinearModel
+from pipelines.count.scene_error import HALF
+from tests.bench.counting.confidence_buckets import Bucket, Told, buckets_of, halves_of
+from tests.bench.counting.confidence_data import Watch, long_watches, watches
+from tests.bench.counting.confidence_fit import Pair, fit_interval, fit_right, fit_unseen
 
 NAME = "counting_confidence"
 DESCRIPTION = "Reliability of a crossing's confidence and coverage of a count's interval, on scenes kept out"
@@ -33,6 +34,7 @@ Array = npt.NDArray[np.float64]
 
 BINS = 10
 FILE = Path(confidence_coefficients.__file__)
+HOURS_S = 300.0  # of a long drawn scene
 MANY = 20  # a count over it is asked how wide its interval is
 SIZES = ((1, 2), (3, 5), (6, 20), (21, 10**9))
 HEAD = '''"""The coefficients of pipelines/count/confidence.py. Written by a command, not by hand:
@@ -50,15 +52,21 @@ from typing import Any
 '''
 
 
-def run(detectors: int = 12, drawn: int = 60, write: bool = False, cache: str = "") -> dict[str, Any]:
-    """Fit on public truth, so many simulated detectors on it and so many drawn scenes. Raises Unavailable
-    without the corpus."""
+def run(
+    detectors: int = 12, drawn: int = 60, long: int = 60, write: bool = False, cache: str = ""
+) -> dict[str, Any]:
+    """Fit on public truth, so many simulated detectors on it and so many drawn scenes, and what differs
+    within a scene on `long` drawn scenes too. Raises Unavailable without the corpus."""
     seen = watches(detectors, drawn, cache)
-    told, base = _held_out_confidence(seen)
+    models = held_out_crossings(seen)
+    told = tell(models, seen)
+    base = [models[watch.fold][1] for watch in seen]
     buckets = buckets_of(seen, told)
-    ends = _held_out_intervals(buckets)
+    hours = long_watches(long, HOURS_S, cache)
+    intervals = held_out_intervals(buckets, hours)
+    ends = [intervals[bucket.watch.fold].interval([bucket.tally]) for bucket in buckets]
     if write:
-        _write(seen, buckets)
+        _write(seen, buckets, hours)
     return {
         "crossings": {name: _reliability(seen, told, base, of) for name, of in _parts(seen).items()},
         "buckets": {name: _coverage(buckets, ends, of) for name, of in _parts(seen).items()},
@@ -111,15 +119,19 @@ def _parts(seen: Sequence[Watch]) -> dict[str, Callable[[Any], bool]]:
 # ---- a crossing
 
 
-def _held_out_confidence(seen: Sequence[Watch]) -> tuple[list[Told], list[float]]:
-    """Of each watch what is told of its crossings by a model of the other scenes, and a constant instead."""
+def held_out_crossings(seen: Sequence[Watch]) -> dict[str, tuple[CrossingModel, float]]:
+    """By fold: a model of the other scenes, and a constant instead."""
     models = {}
     for fold in dict.fromkeys(watch.fold for watch in seen):
         others = [watch for watch in seen if watch.fold != fold]
         _, right, weights = _table(others)
         models[fold] = (_crossing_model(others), float(np.average(right, weights=weights)))
-    told = [[models[w.fold][0].of_values(c.values) for c in w.counted] for w in seen]
-    return told, [models[w.fold][1] for w in seen]
+    return models
+
+
+def tell(models: Mapping[str, tuple[CrossingModel, float]], seen: Sequence[Watch]) -> list[Told]:
+    """What is told of each watch's crossings by the model of its fold."""
+    return [[models[w.fold][0].of_values(c.values) for c in w.counted] for w in seen]
 
 
 def _crossing_model(seen: Sequence[Watch]) -> CrossingModel:
@@ -167,17 +179,30 @@ def _reliability(
 # ---- a bucket
 
 
-def _held_out_intervals(buckets: Sequence[Bucket]) -> list[tuple[int, int]]:
-    models: dict[str, CountInterval] = {}
-    for fold in dict.fromkeys(bucket.watch.fold for bucket in buckets):
-        models[fold] = _interval_of([bucket for bucket in buckets if bucket.watch.fold != fold])
-    return [models[bucket.watch.fold].interval([bucket.tally]) for bucket in buckets]
+def held_out_intervals(buckets: Sequence[Bucket], hours: Sequence[Watch]) -> dict[str, CountInterval]:
+    """By fold: the interval that the buckets and long watches of the other scenes are fitted by."""
+    folds = dict.fromkeys(bucket.watch.fold for bucket in buckets)
+    return {
+        fold: _interval_of([b for b in buckets if b.watch.fold != fold], [w for w in hours if w.fold != fold])
+        for fold in folds
+    }
 
 
-def _interval_of(buckets: Sequence[Bucket]) -> CountInterval:
+def _interval_of(buckets: Sequence[Bucket], hours: Sequence[Watch]) -> CountInterval:
     weights = _weights([bucket.watch.kind for bucket in buckets])
     rows = zip(buckets, weights.tolist(), strict=True)
-    return fit_interval([(bucket.tally, bucket.true, weight) for bucket, weight in rows])
+    seen = {id(bucket.watch): bucket.watch for bucket in buckets}
+    pairs = _pairs([*seen.values(), *hours])
+    return fit_interval([(bucket.tally, bucket.true, weight) for bucket, weight in rows], pairs)
+
+
+def _pairs(seen: Sequence[Watch]) -> list[Pair]:
+    halves = halves_of(seen)
+    weights = _weights([watch.kind for watch, *_ in halves])
+    return [
+        Pair(watch.moving, (a.tally.crossings, b.tally.crossings), (a.true, b.true), weight)
+        for (watch, a, b), weight in zip(halves, weights.tolist(), strict=True)
+    ]
 
 
 def _coverage(
@@ -198,9 +223,9 @@ def _coverage(
 # ---- what is written
 
 
-def _write(seen: Sequence[Watch], buckets: Sequence[Bucket]) -> None:
+def _write(seen: Sequence[Watch], buckets: Sequence[Bucket], hours: Sequence[Watch]) -> None:
     crossing = _crossing_model(seen)
-    interval = _interval_of(buckets)
+    interval = _interval_of(buckets, hours)
     text = json.dumps(_document(crossing, interval), indent=4)
     FILE.write_text(f"{HEAD}COEFFICIENTS: dict[str, Any] = {text}\n", encoding="utf-8")
 

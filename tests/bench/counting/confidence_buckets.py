@@ -42,16 +42,47 @@ def _of_watch(watch: Watch, told: Told) -> Iterator[Bucket]:
     yield _piece(watch, told, LINES, 0, 1, "both lines")
 
 
+def pieces_after(watch: Watch, told: Told, begin: float) -> list[Bucket]:
+    """Of what follows that share of a watch: the whole, and halves of it, of each line's direction and of
+    both lines."""
+    found = []
+    for low, high in ((begin, 1.0), (begin, (begin + 1) / 2), ((begin + 1) / 2, 1.0)):
+        span = (low, high)
+        found += [_between(watch, told, (line,), span, "a line") for line in LINES]
+        found.append(_between(watch, told, LINES, span, "both lines"))
+    return [bucket for bucket in found if bucket.tally.crossings]
+
+
+def halves_of(watches: Sequence[Watch]) -> list[tuple[Watch, Bucket, Bucket]]:
+    """Each watch, its first half over both lines, and in turn each piece of its second, where anything was
+    counted in both."""
+    found = []
+    for watch in watches:
+        told = [Judgement(1.0, 1.0)] * len(watch.counted)
+        first = _between(watch, told, LINES, (0.0, 0.5), "first half")
+        found += [(watch, first, later) for later in pieces_after(watch, told, 0.5) if first.tally.crossings]
+    return found
+
+
 def _piece(
     watch: Watch, told: Told, lines: Sequence[tuple[str, str]], piece: int, pieces: int, what: str = ""
 ) -> Bucket:
+    span = (piece / pieces, (piece + 1) / pieces)
+    return _between(watch, told, lines, span, what or f"1/{pieces} of a line")
+
+
+def _between(
+    watch: Watch, told: Told, lines: Sequence[tuple[str, str]], span: tuple[float, float], what: str
+) -> Bucket:
+    """Of a span, in shares of the watch; what lies at or beyond its end is of the last one."""
+
     def inside(line: str, direction: str, time_s: float) -> bool:
-        at = min(int(time_s / watch.length_s * pieces), pieces - 1)
-        return (line, direction) in lines and at == piece
+        at = min(max(time_s / watch.length_s, 0.0), 1.0)
+        return (line, direction) in lines and (span[0] <= at < span[1] or at == span[1] == 1.0)
 
     chosen = [p for c, p in zip(watch.counted, told, strict=True) if inside(c.line, c.direction, c.time_s)]
     true = sum(inside(*crossing) for crossing in watch.true)
-    return Bucket(watch, what or f"1/{pieces} of a line", Tally.of(chosen, watch.moving), true)
+    return Bucket(watch, what, Tally.of(chosen, watch.moving), true)
 
 
 def _long_sums(found: Sequence[Bucket]) -> Iterator[Bucket]:

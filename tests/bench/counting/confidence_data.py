@@ -78,6 +78,16 @@ def watches(detectors: int, drawn: int, cache: str = "") -> list[Watch]:
     return found
 
 
+def long_watches(drawn: int, seconds: float, cache: str = "") -> list[Watch]:
+    """Of so many drawn scenes, each of that length: hours of one camera, of which some can be audited and
+    others judged. They are of the folds of the short ones of their seeds."""
+    found = []
+    for first in range(0, drawn, AT_ONCE):
+        name = f"long-{seconds:g}-{first}"
+        found += _kept(cache, name, partial(_drawn, first, min(AT_ONCE, drawn - first), seconds))
+    return found
+
+
 def _public(scenes: list[Sequence]) -> Iterator[Watch]:
     for scene in scenes:
         for step in RATES:
@@ -89,9 +99,9 @@ def _simulated(scenes: list[Sequence], seed: int) -> Iterator[Watch]:
         yield _watch("simulated", simulate(scene, seed), scene.name, RATES[seed % len(RATES)])
 
 
-def _drawn(first: int) -> Iterator[Watch]:
-    for seed in range(first, first + AT_ONCE):
-        scene = draw(seed)
+def _drawn(first: int, count: int = AT_ONCE, seconds: float | None = None) -> Iterator[Watch]:
+    for seed in range(first, first + count):
+        scene = draw(seed, seconds)
         yield _watch(DRAWN, scene, f"{DRAWN}-{seed}", RATES[seed % len(RATES)])
 
 

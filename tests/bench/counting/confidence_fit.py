@@ -9,19 +9,19 @@ and all (split conformal prediction, Vovk et al., 2005, with the fitting buckets
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.count.confidence import (
-    HALF,
     RANGES,
     CountInterval,
     IntervalModel,
     LinearModel,
     Tally,
 )
+from pipelines.count.scene_error import HALF
 
 Array = npt.NDArray[np.float64]
 
@@ -31,6 +31,7 @@ ROUNDS = 30
 TAIL = 0.05  # of the buckets on either side of the interval
 STEP, MIN_STEP = 0.3, 0.003
 MAX_ENDS = 6.0  # deviations
+START_WITHIN = (-1.2, -2.3)
 START = (0.2, 1.0, -0.7, -1.6, 0.5)
 
 
@@ -78,10 +79,41 @@ def _logistic_regression(table: Array, right: Array, weights: Array) -> Array:
 Bucket = tuple[Tally, int, float]  # its true count, and how much it matters
 
 
-def fit_interval(buckets: Sequence[Bucket]) -> CountInterval:
-    """Of fixed and of moving views, each by its own buckets."""
-    fixed, moving = ([b for b in buckets if bool(b[0].moving) == moves] for moves in (False, True))
-    return CountInterval(_fit_moments(fixed), _fit_moments(moving))
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two counts of one scene at different times, each with its true one, and how much they matter."""
+
+    moving: bool
+    counted: tuple[int, int]
+    true: tuple[int, int]
+    weight: float
+
+
+def fit_interval(buckets: Sequence[Bucket], pairs: Sequence[Pair]) -> CountInterval:
+    """Of fixed and of moving views, each by its own buckets and pairs."""
+    models = []
+    for moves in (False, True):
+        of_view = [bucket for bucket in buckets if bool(bucket[0].moving) == moves]
+        within, drift = _fit_within([pair for pair in pairs if pair.moving == moves])
+        models.append(replace(_fit_moments(of_view), within=within, drift=drift))
+    return CountInterval(*models)
+
+
+def _fit_within(pairs: Sequence[Pair]) -> tuple[float, float]:
+    """Of the difference of a pair's logarithms, by likelihood: the variance of counting, and what is beside
+    it."""
+    counted, true = (np.array([getattr(pair, name) for pair in pairs]) + HALF for name in ("counted", "true"))
+    weights, inverse = np.array([pair.weight for pair in pairs]), (1 / counted).sum(axis=1)
+    ratio = np.log(true / counted)
+    squared = (ratio[:, 1] - ratio[:, 0]) ** 2
+
+    def cost(parameters: Sequence[float]) -> float:
+        within, drift = parameters
+        variance = np.exp(np.clip(within, -20, 5)) * inverse + np.exp(np.clip(2 * drift, -20, 5))
+        return float(weights @ (np.log(variance) + squared / variance))
+
+    within, drift = _search(cost, START_WITHIN)
+    return float(np.exp(within)), float(np.exp(drift))
 
 
 def _fit_moments(buckets: Sequence[Bucket]) -> IntervalModel:
@@ -89,7 +121,7 @@ def _fit_moments(buckets: Sequence[Bucket]) -> IntervalModel:
     centre = float(np.log(stand_for / seen))
     found = _search(_Likelihood(buckets, centre), START)
     missed, missed_slope, counting, scene, scene_slope = map(float, found)
-    ends = (1.645, 1.645)
+    ends = (1.645, 1.645, 0.0, 0.0)
     model = IntervalModel(centre, missed, missed_slope, float(np.exp(counting)), scene, scene_slope, *ends)
     return _with_ends(model, buckets)
 
@@ -98,7 +130,7 @@ class _Likelihood:
     """Twice the negative logarithm of the normal likelihood, as a function of the parameters."""
 
     def __init__(self, buckets: Sequence[Bucket], centre: float) -> None:
-        unit = IntervalModel(centre, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0)
+        unit = IntervalModel(centre, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0)
         self.n, true, self.weights = np.array([(t.crossings, count, w) for t, count, w in buckets]).T
         self.x = np.array([unit.moments(t)[0] for t, *_ in buckets])
         self.ratio = np.log((true + HALF) / (self.n + HALF))

@@ -13,7 +13,7 @@ streamer/sources/synthetic are one kind of place, made for detectors; what a cou
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -80,14 +80,16 @@ def place(seed: int) -> Place:
     )
 
 
-def draw(seed: int) -> Sequence:
-    """The scene of a seed, with the detections of the detector of that seed."""
-    return simulate(scene(seed), seed)
+def draw(seed: int, seconds: float | None = None) -> Sequence:
+    """The scene of a seed, with the detections of the detector of that seed; of that length instead of the
+    seed's own where one is given."""
+    return simulate(scene(seed, seconds), seed)
 
 
-def scene(seed: int) -> Sequence:
+def scene(seed: int, seconds: float | None = None) -> Sequence:
     """The truth of a seed; each of its boxes is found."""
     where, dice = place(seed), np.random.default_rng([seed, 3])
+    where = where if seconds is None else replace(where, seconds=seconds)
     frames = int(where.seconds * where.fps)
     pan = _pan(where, frames, dice)
     rows = [_rows(where, identity, way, pan, dice) for identity, way in enumerate(_ways(where, dice), 1)]

@@ -78,7 +78,7 @@ def test_nothing_counted_is_nothing_promised() -> None:
 
 
 def test_without_any_error_the_interval_is_the_count() -> None:
-    exact = IntervalModel(0.0, 0.0, 1.0, 0.0, -50.0, 0.0, 1.645, 1.645)
+    exact = IntervalModel(0.0, 0.0, 1.0, 0.0, -50.0, 0.0, 1.645, 1.645, 0.0, 0.0)
     tally = Tally.of([Judgement(0.99, 1.0)] * 12)
     assert CountInterval(exact, exact).interval([tally, tally]) == (24, 24)
 
