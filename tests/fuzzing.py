@@ -1,8 +1,8 @@
 """How long properties are searched for a counterexample.
 
 As they are, the examples are the same at every run, so that what CI says depends on the code alone. With
-`STREAMER_FUZZ=20` there are 20 times as many, and others each time; what is found is kept in `.hypothesis` and
-tried first from then on.
+`STREAMER_FUZZ=20` there are 20 times as many, and others each time; what is found is kept in `.hypothesis`
+and tried first from then on.
 """
 
 from __future__ import annotations
