@@ -1,4 +1,4 @@
-"""Damaged clips by seed: cut, flipped, spliced, with headers that lie; and what comes of reading each of them.
+"""Damaged clips by seed: cut, flipped, spliced, with headers that lie; and what comes of reading them.
 
     for outcome in read_damaged(render(folder), range(300)): ...
 
@@ -38,6 +38,8 @@ FRAMES, WIDTH, HEIGHT = 20, 96, 64
 MEMORY_BYTES = 3 << 30  # of addresses, of which a child with its libraries takes one before it reads
 TIMEOUT_S = 5.0  # of an open, and of a read
 LIMIT_S = patient(15)  # for one clip: more than both
+START_S = patient(30)  # for the first: its process has to start
+CHILD = [sys.executable, "-m", "tests.damaged_clips"]
 MAX_PICTURES = 20 * FRAMES  # of a clip that is spliced of several
 ANALYSIS_WIDTH = 640
 
@@ -265,13 +267,12 @@ def read_damaged(clips: Path, seeds: range) -> Iterator[Outcome]:
 
 def _of_one_child(clips: Path, path: Path, seeds: range) -> Iterator[Outcome]:
     """Up to the seed that ends it."""
-    command = [sys.executable, "-m", "tests.damaged_clips", str(clips), str(path)]
-    command += [str(seeds.start), str(seeds.stop)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+    command = [*CHILD, str(clips), str(path), str(seeds.start), str(seeds.stop)]
+    with subprocess.Popen(command, bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None
         try:
             done = 0
-            while done < len(seeds) and (line := _line(child.stdout)):
+            while done < len(seeds) and (line := _line(child.stdout, LIMIT_S if done else START_S + LIMIT_S)):
                 yield Outcome(**json.loads(line))
                 done += 1
             if done < len(seeds):
@@ -280,11 +281,11 @@ def _of_one_child(clips: Path, path: Path, seeds: range) -> Iterator[Outcome]:
             child.kill()
 
 
-def _line(stdout: IO[bytes]) -> bytes | None:
-    """The next line; empty where it has ended, None where it says nothing."""
+def _line(stdout: IO[bytes], limit_s: float) -> bytes | None:
+    """The next line; empty where it has ended, None where it says nothing for so long."""
     with selectors.DefaultSelector() as selector:
         selector.register(stdout, selectors.EVENT_READ)
-        return stdout.readline() if selector.select(LIMIT_S) else None
+        return stdout.readline() if selector.select(limit_s) else None
 
 
 def _last(child: subprocess.Popen[bytes], clips: Path, seed: int, line: bytes | None) -> Outcome:

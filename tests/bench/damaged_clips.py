@@ -7,6 +7,7 @@ which reads in processes of their own, starts another. A seed makes the same cli
 
 from __future__ import annotations
 
+import resource
 import tempfile
 import time
 from collections import Counter
@@ -37,6 +38,7 @@ def run(clips: int = 10_000, first_seed: int = 0) -> dict[str, Any]:
         "clips": clips,
         "clips_per_s": round(clips / (time.monotonic() - begun_s), 1),
         **{end: ends[end] for end in ("ended", "refused", "died", "hung", "fault")},
+        "largest_child_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
         "refusals": dict(refusals.most_common(SHOWN)),
         "defects": defects[:SHOWN],
     }
@@ -47,8 +49,8 @@ def _said(outcome: Outcome) -> str:
 
 
 def _figures(result: dict[str, Any]) -> list[str]:
-    names = ("clips", "clips_per_s", "ended", "refused", "died", "hung", "fault")
-    return [f"{name.replace('_', ' '):<12} {result[name]:>8,}" for name in names]
+    names = ("clips", "clips_per_s", "ended", "refused", "died", "hung", "fault", "largest_child_mb")
+    return [f"{name.replace('_', ' '):<16} {result[name]:>8,}" for name in names]
 
 
 def _refusals(result: dict[str, Any]) -> list[str]:
