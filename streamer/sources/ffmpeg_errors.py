@@ -16,6 +16,7 @@ from streamer.errors import (
 _NOT_A_VIDEO = "not a video, or damaged at its start: check that it plays elsewhere"
 _NO_STREAM = "what it sends is no video stream: check address and path, and that it plays elsewhere"
 
+_NO_MEMORY = "not enough memory to open it: where memory is free, its header states too large a size"
 _NOT_READ = "cut short or damaged ({reason}): copy it again, and check that it plays elsewhere"
 
 
@@ -60,7 +61,7 @@ _MEANINGS: list[tuple[type[Exception] | tuple[type[Exception], ...], type[Source
     (_e.FileNotFoundError, SourceError, "no such file: check the path"),
     (_e.PermissionError, SourceError, "may not be read: check the file's permissions and owner"),
     (_e.IsADirectoryError, SourceError, "is a folder: give one video file"),
-    ((_e.MemoryError, MemoryError), SourceError, "not enough memory to open it"),
+    ((_e.MemoryError, MemoryError), SourceError, _NO_MEMORY),
     (
         (_e.InvalidDataError, _e.EOFError, _e.ArgumentError, _e.DecoderNotFoundError),
         SourceDamaged,

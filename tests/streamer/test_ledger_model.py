@@ -92,6 +92,15 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.close()
         self.open_at(self.ledger.path)
 
+    @rule()
+    def begins_a_new_lineage(self) -> None:
+        """Of what some sink has not got, too: it is told again, under ids that are ahead of what it holds."""
+        lineage = self.ledger.new_lineage("a sink is ahead")
+        for camera in CAMERAS:
+            delivered = min(self.cursors[sink, camera] for sink in SINKS)
+            places = self.ids[camera]
+            places[delivered:] = [EventId(lineage, place.seq) for place in places[delivered:]]
+
     @rule(camera=CAMERA)
     def dies_in_the_middle_of_a_commit(self, camera: str) -> None:
         """What was not committed is gone, as if it had not been begun."""

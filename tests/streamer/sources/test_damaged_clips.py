@@ -61,7 +61,8 @@ def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> Non
         "    return before(clips, seed)\n"
         f"{change}\n"
         "rig.damaged = after\n"
-        "rig._child(rig.Path(sys.argv[1]), rig.Path(sys.argv[2]), range(int(sys.argv[3]), int(sys.argv[4])))\n"
+        "clips, path, first, end = sys.argv[1:]\n"
+        "rig._child(rig.Path(clips), rig.Path(path), range(int(first), int(end)))\n"
     )
     monkeypatch.setattr(damaged_clips, "CHILD", [sys.executable, str(script)])
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
