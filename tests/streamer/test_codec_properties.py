@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -268,6 +268,7 @@ def test_any_text_is_base64_or_refused_with_trajectory_error(text: str) -> None:
 
 
 @examples(200)
+@example(raw=b"\xa3\x00\x00\x80", has_sum=True, at=0, flip=1)  # no text, where a text is stated
 @given(st.binary(max_size=80), st.booleans(), st.integers(0, 1 << 16), st.integers(1, 255))
 def test_any_bytes_as_a_checkpoint_are_refused_and_end_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, raw: bytes, has_sum: bool, at: int, flip: int
