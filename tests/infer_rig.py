@@ -166,7 +166,7 @@ class InferRig:
         """Those that are handed over one after another, with no step between, wait together."""
         media_ns, now_ns = number * STEP_NS, time.monotonic_ns()
         place = (str(self.ring), 0, 0, epoch, number, WIDTH, HEIGHT)
-        message = FrameReady(camera, *place, media_ns, time.time_ns(), now_ns, "pts")
+        message = FrameReady(camera, *place, media_ns, time.time_ns(), now_ns, "pts", number)
         self.worker._handle("capture-0", message)
         self.worker._wake()
 

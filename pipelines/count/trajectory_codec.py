@@ -49,6 +49,8 @@ RUN_COLUMNS = 2  # of a stored run of evidence: samples, steps of `evidence_code
 
 _MAX_GROUPS = 8  # index of a varint's last group of seven bits: as far as 64 bits hold them
 _MAX_CODE = 64  # an evidence of 2047; no score gives a tenth of it
+_MAX_NOISE = 32  # factors of two: far beyond the picture
+MAX_SAMPLES = 1 << 26  # a month at 25 frames a second: what states more is damaged
 
 
 class _Form(NamedTuple):
@@ -218,7 +220,13 @@ def decode(packed: bytes | str) -> Trajectory:
     words = raw[head_bytes : head_bytes + n_words].decode(errors="replace").split("\n")
     values = _numbers(raw[head_bytes + n_words :])
     cells = n_knots * form.columns
-    if n_knots < 1 or len(values) != cells + RUN_COLUMNS * sum(n_runs) or len(words) % 2:
+    if (
+        n_knots < 1
+        or n_words < 0
+        or min(n_runs, default=1) < 1
+        or len(values) != cells + RUN_COLUMNS * sum(n_runs)
+        or len(words) % 2
+    ):
         raise TrajectoryError("a track's path is cut off")
     table = values[:cells].reshape(form.columns, n_knots).copy()
     table[0] += table[1] * frame_ticks
@@ -246,7 +254,8 @@ def _trajectory(
     if (
         not in_range
         or min(samples_each.min(), run_lengths.min()) < 1
-        or samples_each.sum() != run_lengths.sum()
+        or max(samples_each.max(), run_lengths.max()) > MAX_SAMPLES
+        or not samples_each.sum() == run_lengths.sum() <= MAX_SAMPLES
     ):
         raise TrajectoryError("a track's path is damaged")
     ticks, x1, width, y1, height, *noise = np.cumsum(table[[0, 2, 3, 4, 5, 6, 7]], axis=1)
@@ -257,7 +266,7 @@ def _trajectory(
         ticks / TICKS,
         samples_each,
         np.column_stack([x1, y1, x1 + width, y1 + height]) / SCALE,
-        (np.exp2(np.column_stack(noise) / noise_steps) - 1) / SCALE,
+        (np.exp2((np.column_stack(noise) / noise_steps).clip(0, _MAX_NOISE)) - 1) / SCALE,
         class_index,
         run_lengths,
         evidence,

@@ -6,12 +6,15 @@ The protocol:
    creates and unlinks it. Its pages are reserved when it is made, so that no later write can fail.
 2. A slot is either free or out on lease. The writer (RingWriter, in the capture process) keeps that table
    in its own memory; the pixels alone are shared.
-3. The writer fills a free slot and leases it to the reader by a message (FrameReady). From then on the slot
-   belongs to the reader; the writer does not touch it, whatever happens.
-4. The reader releases slots, named with the ring's generation, in its next FrameRequest. A slot released
-   twice, or under another generation, changes nothing.
+3. The writer fills a free slot and leases it to the reader by a message (FrameReady), which numbers the
+   lease; no number comes twice under one generation. From then on the slot belongs to the reader; the writer
+   does not touch it, whatever happens.
+4. The reader releases leases, named with the ring's generation, in its next FrameRequest. A lease released
+   twice, or under another generation, changes nothing: not even where the slot is out on another lease by
+   then, which is why leases are named and not slots.
 5. When the reader has died, the supervisor announces a new generation: every slot is free again, and
-   what still arrives under the old one is ignored by both sides.
+   what still arrives under the old one is ignored by both sides. Generations only rise: an announcement
+   that comes twice, or late, changes nothing.
 6. When the picture's size changes or the writer has died, there is a new ring under a new name and
    generation. A reader that still maps the old one may finish with it: unlinked memory lives on until
    its last user lets go.
@@ -94,35 +97,44 @@ class RingWriter:
         self.memory = memory
         self.generation = generation
         self._free = list(range(memory.slots))
-        self._leased: set[int] = set()
+        self._leases: dict[int, int] = {}  # the slot of each lease that is out
+        self._next_lease = 1
 
     @property
     def leased(self) -> int:
-        return len(self._leased)
+        return len(self._leases)
+
+    @property
+    def next_lease(self) -> int:
+        """The number that the next lease will have: the message that hands it over is sent first."""
+        return self._next_lease
 
     def acquire(self) -> int | None:
         """A free slot to write into, or None when all are out."""
         return self._free[-1] if self._free else None
 
     def lease(self, slot: int) -> None:
-        """The slot last acquired now belongs to the reader (clause 3)."""
+        """The slot last acquired now belongs to the reader, under the number `next_lease` (clause 3)."""
         self._free.remove(slot)
-        self._leased.add(slot)
+        self._leases[self._next_lease] = slot
+        self._next_lease += 1
 
-    def release(self, generation: int, slots: tuple[int, ...]) -> None:
-        """These slots are free again, if they are out on lease and of this generation (clause 4)."""
+    def release(self, generation: int, leases: tuple[int, ...]) -> None:
+        """The slots of these leases are free again, where they are out and of this generation (clause 4)."""
         if generation != self.generation:
             return
-        for slot in slots:
-            if slot in self._leased:
-                self._leased.remove(slot)
+        for lease in leases:
+            slot = self._leases.pop(lease, None)
+            if slot is not None:
                 self._free.append(slot)
 
     def reclaim(self, generation: int) -> None:
         """The reader has died: every slot is free, under the new generation (clause 5)."""
+        if generation <= self.generation:
+            return
         self.generation = generation
         self._free = list(range(self.memory.slots))
-        self._leased.clear()
+        self._leases.clear()
 
 
 class RingReader:

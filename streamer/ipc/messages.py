@@ -228,7 +228,7 @@ class CameraStatus(_Message, frozen=True):
 
 
 class FrameReady(_Message, frozen=True):
-    """A slot now belongs to the reader (frame_ring.py, clause 3)."""
+    """A slot now belongs to the reader, until it releases `lease` (frame_ring.py, clause 3)."""
 
     camera: str
     path: str
@@ -242,15 +242,16 @@ class FrameReady(_Message, frozen=True):
     captured_ns: int
     received_mono_ns: int
     clock_source: str
+    lease: int
 
 
 class FrameRequest(_Message, frozen=True):
-    """Credit for one frame: the reader is ready for the newest of `camera`, and releases `slots` of
+    """Credit for one frame: the reader is ready for the newest of `camera`, and releases `leases` of
     `generation`."""
 
     camera: str
     generation: int
-    slots: tuple[int, ...]
+    leases: tuple[int, ...]
 
 
 class SourceState(_Message, frozen=True):

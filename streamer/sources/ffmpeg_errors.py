@@ -16,6 +16,9 @@ from streamer.errors import (
 _NOT_A_VIDEO = "not a video, or damaged at its start: check that it plays elsewhere"
 _NO_STREAM = "what it sends is no video stream: check address and path, and that it plays elsewhere"
 
+_NO_MEMORY = "not enough memory to open it: where memory is free, its header states too large a size"
+_NOT_READ = "cut short or damaged ({reason}): copy it again, and check that it plays elsewhere"
+
 
 def explain(error: Exception, shown: str, timeout_s: float) -> SourceError:
     """The SourceError that a PyAV error `error` of the source called `shown` means."""
@@ -25,6 +28,8 @@ def explain(error: Exception, shown: str, timeout_s: float) -> SourceError:
                 text = _NO_STREAM
             return make(f"{shown}: {text.format(timeout_s=timeout_s)}")
     reason = getattr(error, "strerror", None) or type(error).__name__
+    if "://" not in shown:
+        return SourceDamaged(f"{shown}: {_NOT_READ.format(reason=reason)}")
     return SourceError(f"{shown}: {reason}")
 
 
@@ -56,7 +61,7 @@ _MEANINGS: list[tuple[type[Exception] | tuple[type[Exception], ...], type[Source
     (_e.FileNotFoundError, SourceError, "no such file: check the path"),
     (_e.PermissionError, SourceError, "may not be read: check the file's permissions and owner"),
     (_e.IsADirectoryError, SourceError, "is a folder: give one video file"),
-    ((_e.MemoryError, MemoryError), SourceError, "not enough memory to open it"),
+    ((_e.MemoryError, MemoryError), SourceError, _NO_MEMORY),
     (
         (_e.InvalidDataError, _e.EOFError, _e.ArgumentError, _e.DecoderNotFoundError),
         SourceDamaged,

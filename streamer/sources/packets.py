@@ -10,6 +10,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+MAX_AGAIN = 100  # in a row: how often a demuxer that cannot go on from here is asked once more
 FFMPEG_ERRORS = (av.error.FFmpegError, OSError, ValueError, MemoryError)
 
 
@@ -17,6 +18,7 @@ class Packets:
     """All streams: the deadline of a read counts packets of any, and one that is not ours must end it."""
 
     def __init__(self, container: InputContainer) -> None:
+        self._container = container
         self._rest: Iterator[Packet[Stream]] = container.demux()
         self._held: deque[Packet[Stream]] = deque()
         self._failed: Exception | None = None
@@ -44,7 +46,11 @@ class Packets:
             yield packet
 
     def _read(self) -> Packet[Stream] | None:
-        try:
-            return next(self._rest, None)
-        except IndexError:  # PyAV at the end of a damaged file in which streams appeared underway
-            return None
+        for _ in range(MAX_AGAIN):
+            try:
+                return next(self._rest, None)
+            except IndexError:  # PyAV at the end of a damaged file in which streams appeared underway
+                return None
+            except BlockingIOError:  # of a damaged transport stream: what follows can often be read
+                self._rest = self._container.demux()
+        return next(self._rest, None)

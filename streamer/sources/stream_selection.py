@@ -61,7 +61,8 @@ def _kinds_instead(container: InputContainer, videos: Sequence[VideoFacts]) -> s
         return "its codec is not known"
     kinds = {s.type for s in container.streams if s.type != "video"} | {each.still for each in videos}
     kinds |= {"video without pictures"} if "" in kinds else set()
-    return "only " + (", ".join(sorted(kinds - {""})) or "nothing")
+    named = ", ".join(sorted(kinds - {""}))
+    return f"only {named}" if named else "there is nothing at all in it"
 
 
 def _single(streams: Sequence[VideoStream], packets: Packets) -> frozenset[int]:

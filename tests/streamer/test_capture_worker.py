@@ -280,7 +280,7 @@ def test_a_request_that_found_no_slot_free_is_answered_when_one_is_given_back(ar
     held = around.of(FrameReady)
     around.infer.send("capture-0", FrameRequest("gate", 1, ()))
     around.until(lambda: around.balance().dropped.get("no_slot"), "the drop")
-    around.worker._cameras["gate"].ring.release(1, (held[0].slot,))  # type: ignore[union-attr]
+    around.worker._cameras["gate"].ring.release(1, (held[0].lease,))  # type: ignore[union-attr]
     around.sources[0].shoot()
     around.until(lambda: len(around.of(FrameReady)) == 5, "the answer")
 

@@ -15,10 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamer.api import control_socket as control
 from streamer.api.control_socket import ControlServer, Request, call
 from streamer.errors import ConfigError, ControlError, Exit, RunningError
+from tests.fuzzing import examples
 from tests.patience import patient
 
 Answer = Callable[[Request], None]
@@ -336,3 +339,75 @@ def test_no_descriptor_is_left_open(path: Path) -> None:
         with serving(path):
             call(path, "ping")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+PIECE = st.binary(max_size=40) | st.sampled_from(
+    [
+        *(
+            b'{"op": "x"}\n',
+            b'{"op": 1}\n',
+            b"[]\n",
+            b"\n",
+            b"[" * 5000 + b"\n",
+            b"1" * 5000 + b"\n",
+            b"NaN\n",
+        ),
+        *(b'"\\ud800"\n', b'{"op": "\\ud800", "args": {}}\n', b"\xff\xfe{\x00}\x00\n", b"x" * control.CHUNK),
+        *(
+            b'{"op": "x", "args": {"op": [1e999]}}\n',
+            b'{"op": "x", "args": null}\n',
+            b"{",
+            b'"op"',
+            b"\x00\n",
+        ),
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, ControlServer]]:
+    path = tmp_path_factory.mktemp("c") / "s"
+    if len(str(path)) > control.MAX_PATH:
+        pytest.fail(f"{path} is too long for a socket: set a shorter --basetemp")
+    with serving(path) as server:
+        yield path, server
+
+
+@examples(150)
+@given(st.lists(PIECE, max_size=8), st.booleans())
+def test_any_bytes_are_answered_or_closed_and_the_server_lives(
+    fuzzed: tuple[Path, ControlServer], pieces: list[bytes], ends: bool
+) -> None:
+    path, server = fuzzed
+    with connected(path) as client:
+        try:
+            for piece in pieces:
+                client.sendall(piece)
+            if ends:
+                client.sendall(b"\n")
+                client.shutdown(socket.SHUT_WR)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has refused, and closed
+    assert call(path, "alive", {}, timeout_s=patient(5)) == {"op": "alive"}
+    until(lambda: not server._connections)
+
+
+@examples(150)
+@given(st.lists(PIECE, min_size=1, max_size=8))
+def test_every_whole_line_gets_an_answer_of_one_line_until_the_first_that_is_refused(
+    fuzzed: tuple[Path, ControlServer], pieces: list[bytes]
+) -> None:
+    lines = b"".join(pieces).split(b"\n")
+    raw = b"\n".join(line for line in lines if len(line) < control.CHUNK) + b"\n"
+    with connected(fuzzed[0]) as client:
+        client.settimeout(patient(5))
+        client.sendall(raw)
+        answers = []
+        with client.makefile("rb") as file:
+            for _ in range(raw.count(b"\n")):
+                answers.append(json.loads(file.readline()))
+                if not answers[-1]["ok"]:
+                    assert "\n" not in answers[-1]["error"]
+                    assert file.readline() == b""
+                    return
+    assert len(answers) == raw.count(b"\n")

@@ -9,7 +9,7 @@ STEP_NS = 40_000_000
 
 
 def frame(number: int, received_ns: int, epoch: int = 1) -> FrameReady:
-    return FrameReady("door", "/r", 1, 0, epoch, number, 64, 36, 0, 0, received_ns, "pts")
+    return FrameReady("door", "/r", 1, 0, epoch, number, 64, 36, 0, 0, received_ns, "pts", number)
 
 
 def test_the_age_of_the_newest_frame_is_told_from_frames_that_are_not_next_to_each_other() -> None:

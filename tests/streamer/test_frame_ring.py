@@ -61,27 +61,55 @@ def test_clause_3_a_slot_that_is_out_is_never_given_to_the_writer_again(ring: Pa
 
 
 @pytest.mark.parametrize(
-    ("generation", "slots", "free"),
+    ("generation", "leases", "free"),
     [
-        (1, (0,), 1),  # as it should be
-        (1, (0, 0), 1),  # twice in one message
-        (0, (0,), 0),  # of a generation that has gone
-        (2, (0,), 0),  # of one that has not come
+        (1, (1,), 1),  # as it should be
+        (1, (1, 1), 1),  # twice in one message
+        (0, (1,), 0),  # of a generation that has gone
+        (2, (1,), 0),  # of one that has not come
         (1, (99,), 0),  # never handed over
         (1, (), 0),
     ],
 )
 def test_clause_4_only_what_was_handed_over_comes_back_and_once(
-    ring: Path, generation: int, slots: tuple[int, ...], free: int
+    ring: Path, generation: int, leases: tuple[int, ...], free: int
 ) -> None:
     writer = attached(ring)
     for _ in range(SLOTS):
         slot = writer.acquire()
         assert slot is not None
         writer.lease(slot)
-    writer.release(generation, slots)
-    writer.release(generation, slots)
+    writer.release(generation, leases)
+    writer.release(generation, leases)
     assert SLOTS - writer.leased == free
+
+
+def test_clause_4_a_lease_given_back_again_late_does_not_free_the_slot_that_is_out_on_another(
+    ring: Path,
+) -> None:
+    writer = attached(ring)
+    first = writer.next_lease
+    writer.lease(slot := one_free(writer))
+    writer.release(1, (first,))
+    writer.lease(slot)
+    writer.release(1, (first,))
+    assert writer.leased == 1
+    assert one_free(writer) != slot
+
+
+def test_clause_5_an_announcement_that_comes_twice_or_late_changes_nothing(ring: Path) -> None:
+    writer = attached(ring)
+    writer.reclaim(generation=3)
+    writer.lease(one_free(writer))
+    writer.reclaim(generation=3)
+    writer.reclaim(generation=2)
+    assert (writer.leased, writer.generation) == (1, 3)
+
+
+def one_free(writer: RingWriter) -> int:
+    slot = writer.acquire()
+    assert slot is not None
+    return slot
 
 
 def test_clause_5_a_reclaim_frees_every_slot_and_old_returns_change_nothing(ring: Path) -> None:
@@ -94,7 +122,7 @@ def test_clause_5_a_reclaim_frees_every_slot_and_old_returns_change_nothing(ring
     again = writer.acquire()
     assert again is not None
     writer.lease(again)
-    writer.release(1, (again,))
+    writer.release(1, (1, 2))
     assert writer.leased == 1
 
 

@@ -85,7 +85,7 @@ class Scene:
         received_ns = time.monotonic_ns() - age_ns
         path = str(self.ring)
         self.scheduler.frame_ready(
-            "capture-0", FrameReady(name, path, 0, 0, 1, number, 64, 36, 0, 0, received_ns, "pts")
+            "capture-0", FrameReady(name, path, 0, 0, 1, number, 64, 36, 0, 0, received_ns, "pts", number)
         )
 
     def request(self) -> list[str]:

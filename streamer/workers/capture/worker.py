@@ -255,7 +255,7 @@ class CaptureWorker:
         if camera is None:
             return
         if camera.ring is not None:
-            camera.ring.release(request.generation, request.slots)
+            camera.ring.release(request.generation, request.leases)
         camera.state_sent_s = time.monotonic()
         camera.frame_request = request
         camera.thread.set_requested(True)
@@ -302,6 +302,7 @@ class CaptureWorker:
                 captured_ns=decoded.captured_ns,
                 received_mono_ns=decoded.received_mono_ns,
                 clock_source=decoded.clock_source,
+                lease=ring.next_lease,
             )
         )
         if not sent:

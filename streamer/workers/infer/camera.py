@@ -54,8 +54,8 @@ class FrameIntervalEstimator:
 
 @dataclass(slots=True, eq=False)
 class CameraContext:
-    """Its assignment, its pipeline, its frame that waits for the detector, and the slots of its ring that
-    are to be released."""
+    """Its assignment, its pipeline, its frame that waits for the detector, and the leases of its ring's
+    slots that are to be released."""
 
     config: InferCamera
     block: Block
@@ -71,7 +71,7 @@ class CameraContext:
     waiting: FrameReady | None = None  # the frame that is here, and not yet in the detector
     stale_dropped: bool = False  # the frame before was too old when its turn came; the next is taken as it is
     requested_s: float = 0.0  # 0: no frame is requested
-    slots_to_release: list[tuple[int, int]] = field(default_factory=list)  # (generation, slot)
+    leases_to_release: list[tuple[int, int]] = field(default_factory=list)  # (generation, lease)
     last_served_s: float = 0.0  # when a frame of it went to the detector
     interval: FrameIntervalEstimator = field(default_factory=FrameIntervalEstimator)
     inferred: int = 0

@@ -65,7 +65,7 @@ class Checkpoints:
             return None
         try:
             saved = msgspec.msgpack.decode(memoryview(raw)[_CRC.size :])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
         if not isinstance(saved, dict) or saved.get("version") != VERSION:
             return None

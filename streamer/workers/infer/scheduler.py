@@ -135,9 +135,9 @@ class BatchScheduler:
         return batch.started_s + self._inference_s.get(batch.pipeline.detector, USUAL_INFERENCE_S) - lead_s
 
     def _request(self, camera: CameraContext, now_s: float) -> None:
-        slots = tuple(slot for generation, slot in camera.slots_to_release if generation == camera.generation)
-        if self._server.send(camera.worker, FrameRequest(camera.name, camera.generation, slots)):
-            camera.slots_to_release.clear()
+        leases = tuple(lease for ring, lease in camera.leases_to_release if ring == camera.generation)
+        if self._server.send(camera.worker, FrameRequest(camera.name, camera.generation, leases)):
+            camera.leases_to_release.clear()
             camera.requested_s = now_s
 
     # ---- frames
@@ -158,7 +158,7 @@ class BatchScheduler:
             camera.requested_s = 0.0
         if camera.waiting is not None:
             camera.block.add(drop_unassigned=1)
-            camera.slots_to_release.append((camera.waiting.generation, camera.waiting.slot))
+            camera.leases_to_release.append((camera.waiting.generation, camera.waiting.lease))
         camera.waiting = frame
 
     # ---- batches
@@ -236,7 +236,7 @@ class BatchScheduler:
         for camera in stale:
             assert camera.waiting is not None
             camera.block.add(drop_stale=1)
-            camera.slots_to_release.append((camera.waiting.generation, camera.waiting.slot))
+            camera.leases_to_release.append((camera.waiting.generation, camera.waiting.lease))
             camera.waiting, camera.stale_dropped = None, True
             self._request(camera, now_s)
         return bool(stale)
@@ -259,7 +259,7 @@ class BatchScheduler:
         camera.stale_dropped = False
         assert message is not None
         camera.last_served_s = time.monotonic()
-        camera.slots_to_release.append((message.generation, message.slot))
+        camera.leases_to_release.append((message.generation, message.lease))
         image = self._ring.view(message.path, message.slot, message.width, message.height)
         camera.ages_ms.append((time.monotonic_ns() - message.received_mono_ns) / 1e6)
         return Frame(_stamp(message), image)

@@ -1,0 +1,33 @@
+"""The short form of `python -m tests.bench ring_stress`: two real processes and a ring between them."""
+
+from __future__ import annotations
+
+from streamer.ipc.frame_ring import RingMemory, RingWriter
+from tests.bench.ring_stress import run
+
+
+def test_no_frame_is_torn_and_no_slot_lost_between_two_processes_of_which_one_is_killed() -> None:
+    result = run(handovers=20_000, kills=2)
+    assert (result["torn"], result["lost"]) == (0, 0)
+    assert result["read"] + result["lost_with_a_dead_reader"] == result["handovers"] == 20_000
+    assert result["given_back_again"] > 0
+
+
+class NamesSlots(RingWriter):
+    """Releases by the slot's number: a lease given back again late takes another's slot."""
+
+    def __init__(self, memory: RingMemory, generation: int) -> None:
+        super().__init__(memory, generation)
+        self._slots: dict[int, int] = {}
+
+    def lease(self, slot: int) -> None:
+        self._slots[self.next_lease] = slot
+        super().lease(slot)
+
+    def release(self, generation: int, leases: tuple[int, ...]) -> None:
+        slots = {self._slots.get(lease) for lease in leases}
+        super().release(generation, tuple(n for n, slot in self._leases.items() if slot in slots))
+
+
+def test_a_writer_that_frees_slots_by_their_number_is_found_to_tear_frames() -> None:
+    assert run(handovers=20_000, kills=0, writer_class=NamesSlots)["torn"] > 0
