@@ -35,8 +35,8 @@ AUDIT = "audit"
 def settable(model: type[BaseModel]) -> dict[str, str]:
     """What `camera set` calls each key of a camera, and the way to it in the camera's file.
 
-    A key of `source` goes by its own name. Another section's are `SECTION_KEY`, and its name alone unsets it;
-    that of `scene` also names its model. Rules have commands of their own, but for the classes.
+    A key of `source` goes by its own name. Another section's are `SECTION_KEY`, and its name alone unsets
+    one that may be absent; that of `scene` also names its model. Rules have commands of their own, but for the classes.
     """
     return dict(_settable(model))
 
@@ -56,7 +56,8 @@ def _settable(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
             for key in section.model_fields:
                 yield name if key == "model" else f"{name}_{key}", f"{name}.{key}"
         else:
-            yield name, name
+            if field.default is None:
+                yield name, name
             yield from ((f"{name}_{key}", f"{name}.{key}") for key in section.model_fields)
 
 
