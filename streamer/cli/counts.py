@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import sys
-import time
 from collections import defaultdict
 from datetime import datetime
 from typing import Any
@@ -19,13 +17,13 @@ from rich.table import Table
 from streamer.cli.count_intervals import SureCount
 from streamer.cli.ledger import check_known, ledger_path
 from streamer.cli.lenient_config import readable
+from streamer.cli.times import unix_s
 from streamer.config.store import ConfigStore
 from streamer.ledger import LedgerReader
 from streamer.ledger.queries import Count, Coverage
 
 BY = ("camera", "name", "direction", "class", "rev", "minute", "hour", "day")
 DEFAULT_BY = "camera,name,direction,class"
-_UNIT_S = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 _FORMATS = {"minute": "%Y-%m-%d %H:%M", "hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d"}
 NS_PER_S = 1_000_000_000
 _BLIND = ("dropped_s", "offline_s", "unknown_s")
@@ -93,21 +91,6 @@ def _columns(by: str) -> list[str]:
     if unknown or not columns:
         raise click.BadParameter(f"{(unknown or [by])[0]!r}: use some of {', '.join(BY)}", param_hint="--by")
     return columns
-
-
-def unix_s(text: str, zone: ZoneInfo, option: str = "--since") -> int:
-    """Unix seconds of 30m, 7d, all (0) or a time. Raise click.BadParameter for anything else."""
-    if text == "all":
-        return 0
-    if found := re.fullmatch(r"(\d{1,6})([mhdw])", text):
-        return int(time.time()) - int(found[1]) * _UNIT_S[found[2]]
-    try:
-        given = datetime.fromisoformat(text)
-        return int((given if given.tzinfo else given.replace(tzinfo=zone)).timestamp())
-    except (ValueError, OverflowError) as error:
-        raise click.BadParameter(
-            f"{text!r}: use 30m, 12h, 7d, all, or a time such as 2026-05-01T08:00", param_hint=option
-        ) from error
 
 
 def _grouped(found: list[Count], columns: list[str], zone: ZoneInfo) -> Groups:

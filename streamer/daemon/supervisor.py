@@ -50,6 +50,7 @@ from streamer.ipc.messages import (
     Hello,
     Message,
     Ready,
+    ReplayRequest,
     RingRefused,
     Snapshot,
     SnapshotRequest,
@@ -76,6 +77,7 @@ class Supervisor:
         self._started_s = time.monotonic()
         self._cameras: dict[str, CameraNote] = {}
         self._snapshots = PendingSnapshots()
+        self._replays = 0  # requests so far
         self._quarantine = Quarantine()
         self.plan: Plan = NOTHING
         self._next_status_s = 0.0
@@ -359,6 +361,19 @@ class Supervisor:
         number = self._snapshots.expect(answer, time.monotonic())
         if not self.send_to_capture(camera, SnapshotRequest(number, camera, width)):
             self._snapshots.give_up(number, SourceError(f"camera {camera} is not captured: enable it first"))
+
+    def replay(self, sink: str, cameras: tuple[str, ...], since_ns: int, rebuild: bool) -> int:
+        """Raises ConfigError for what there is not, ControlError while the delivery worker is away."""
+        known = {settings.name: settings for settings in self._config.event_sinks}
+        if sink not in known:
+            raise ConfigError(f"no sink {sink!r}; known: {', '.join(known) or 'there is none'}")
+        if rebuild and not known[sink].rebuilds:
+            raise ConfigError(f"sink {sink} cannot be written anew: move what it has written away instead")
+        self._replays += 1
+        request = ReplayRequest(self._replays, sink, cameras, since_ns, rebuild)
+        if not self._server.send("deliver", request):
+            raise ControlError("the delivery worker is away: try again in a moment")
+        return self._replays
 
     # ---- status
 

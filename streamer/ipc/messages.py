@@ -5,7 +5,7 @@ Messages are frozen msgspec structs in one tagged union; `encode` and `decode` a
     worker     -> supervisor   Hello, Ready, AllocateRing, SourceState, Snapshot, CameraWarning,
                                WorkerStatus
     supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, RingAllocated,
-                               RingRefused, Reclaim, SnapshotRequest, CameraStatus
+                               RingRefused, Reclaim, SnapshotRequest, CameraStatus, ReplayRequest
     capture    -> inference    FrameReady, SourceState
     inference  -> capture      FrameRequest
     inference  -> delivery     ResumeRequest, Batch
@@ -155,6 +155,18 @@ class DeliverAssignment(_Message, frozen=True):
     node: str
     config_json: str = ""  # kept in the ledger under config_rev, without secrets
     cameras: tuple[str, ...] | None = None  # all that are configured; sinks tell of others as removed
+    tracks_days: float | None = None  # None: as retention_days
+
+
+class ReplayRequest(_Message, frozen=True):
+    """For the delivery worker: send again to a sink what was captured from `since_ns` on, of these cameras
+    (none: all); with `rebuild` the sink forgets them first. The sink's status says when `number` is done."""
+
+    number: int
+    sink: str
+    cameras: tuple[str, ...] = ()
+    since_ns: int = 0
+    rebuild: bool = False
 
 
 class AllocateRing(_Message, frozen=True):
@@ -337,6 +349,7 @@ Message = (
     | CaptureAssignment
     | InferAssignment
     | DeliverAssignment
+    | ReplayRequest
     | AllocateRing
     | RingAllocated
     | RingRefused

@@ -125,8 +125,10 @@ class Entries:
         )
 
     def differs(self, camera: CameraRow, record: EventRecord) -> bool:
-        """Whether the stored event of this number is another one. One pruned long ago cannot be told."""
+        """Whether the stored event of this number is another one. One that was pruned cannot be told."""
         row = self._db.execute(
-            "SELECT lineage, body FROM events WHERE camera=? AND seq=?", (camera.id, record.seq)
+            "SELECT lineage, body, type FROM events WHERE camera=? AND seq=?", (camera.id, record.seq)
         ).fetchone()
-        return row is not None and bool(row[1] != cloudevents.body(record, self._node, row[0]))
+        if row is None or row[2] == cloudevents.ERASED:
+            return False
+        return bool(row[1] != cloudevents.body(record, self._node, row[0]))

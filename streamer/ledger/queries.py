@@ -15,12 +15,14 @@ import msgspec
 from pipelines.count.confidence import Tally
 from streamer.errors import StorageError
 from streamer.events import cloudevents
-from streamer.events.cloudevents import EventId, StoredEvent
-from streamer.ipc.messages import CameraResume
-from streamer.ledger import cursors, revisions, schema
+from streamer.events.cloudevents import ERASED, EventId, StoredEvent
+from streamer.ipc.messages import CameraResume, EventRecord
+from streamer.ledger import cursors, pruning, revisions, schema
 
 NS_PER_S = 1_000_000_000
 S_PER_MINUTE = 60
+MAX_EARLY_EVENTS = 5000  # told before a bucket closed, and of the one after it
+_KEPT = f"e.type<>'{ERASED}'"
 
 
 class Count(NamedTuple):
@@ -99,7 +101,7 @@ class LedgerReader:
             " WHERE e.camera=(SELECT id FROM cameras WHERE name=?1)"
             " AND e.seq > min(?3, coalesce((SELECT min(first_seq) - 1 FROM lineage_starts l"
             "   WHERE l.camera=e.camera AND l.lineage>?2), ?3))"
-            " AND (e.lineage, e.seq) > (?2, ?3) ORDER BY e.seq LIMIT ?4",
+            f" AND (e.lineage, e.seq) > (?2, ?3) AND {_KEPT} ORDER BY e.seq LIMIT ?4",
             (camera, lineage, seq, limit),
         )
         return [StoredEvent(camera, EventId(r[0], r[1]), *r[2:]) for r in rows]
@@ -112,6 +114,17 @@ class LedgerReader:
             (camera, at.seq),
         ).fetchone()
         return EventId(*row) if row else None
+
+    def last_before(self, camera: str, since_ns: int) -> int:
+        """The number just before the camera's first event captured from `since_ns` on; without such a one
+        its last number.
+        """
+        row = self._db.execute(
+            "SELECT e.seq - 1 FROM events e WHERE e.camera=(SELECT id FROM cameras WHERE name=?)"
+            " AND e.captured_ns>=? ORDER BY e.seq LIMIT 1",
+            (camera, since_ns),
+        ).fetchone()
+        return int(row[0]) if row else self.cameras().get(camera, 0)
 
     def lineage(self) -> int:
         """The lineage that new events get."""
@@ -140,7 +153,7 @@ class LedgerReader:
         """Events of all cameras in the order of commit, with the row number to go on from."""
         rows = self._db.execute(
             "SELECT e.id, c.name, e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value"
-            " FROM events e JOIN cameras c ON c.id=e.camera WHERE e.id>? ORDER BY e.id LIMIT ?",
+            f" FROM events e JOIN cameras c ON c.id=e.camera WHERE e.id>? AND {_KEPT} ORDER BY e.id LIMIT ?",
             (after_row, limit),
         )
         return [(r[0], StoredEvent(r[1], EventId(r[2], r[3]), *r[4:])) for r in rows]
@@ -150,7 +163,7 @@ class LedgerReader:
         rows = self._db.execute(
             "SELECT c.name, e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value"
             " FROM events e JOIN cameras c ON c.id=e.camera WHERE (?2 IS NULL OR c.name=?2)"
-            " AND (?3 IS NULL OR e.type=?3) ORDER BY e.id DESC LIMIT ?1",
+            f" AND (?3 IS NULL OR e.type=?3) AND {_KEPT} ORDER BY e.id DESC LIMIT ?1",
             (count, camera, event_type),
         ).fetchall()
         return [StoredEvent(r[0], EventId(r[1], r[2]), *r[3:]) for r in reversed(rows)]
@@ -191,7 +204,7 @@ class LedgerReader:
         """The event of that number, or None where it is not kept."""
         row = self._db.execute(
             "SELECT e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value FROM events e"
-            " WHERE e.camera=(SELECT id FROM cameras WHERE name=?) AND e.seq=?",
+            f" WHERE e.camera=(SELECT id FROM cameras WHERE name=?) AND e.seq=? AND {_KEPT}",
             (camera, seq),
         ).fetchone()
         return StoredEvent(camera, EventId(row[0], row[1]), *row[2:]) if row else None
@@ -262,20 +275,29 @@ class LedgerReader:
 
 
 def resume(db: sqlite3.Connection, camera: str) -> CameraResume:
-    """Where `camera` stands, with the counting events after its last closed bucket."""
+    """Where `camera` stands, with the counting events that its last closed bucket does not hold: those after
+    it, and those told before it closed that happened after its end.
+    """
     row = db.execute(
         "SELECT id, last_seq, bucket_seq, bucket_end_ns FROM cameras WHERE name=?", (camera,)
     ).fetchone()
     if row is None:
         return CameraResume(camera, 0, 0, ())
     camera_id, last_seq, bucket_seq, bucket_end_ns = row
+    early = max(0, bucket_seq - MAX_EARLY_EVENTS)
     types = ",".join("?" * len(cloudevents.COUNTING_TYPES))
     bodies = db.execute(
-        f"SELECT body FROM events WHERE camera=? AND seq>? AND type IN ({types}) ORDER BY seq",
-        (camera_id, bucket_seq, *cloudevents.COUNTING_TYPES),
+        "SELECT body FROM events WHERE camera=? AND (seq>? OR (seq>? AND captured_ns>=?))"
+        f" AND seq>? AND type IN ({types}) ORDER BY seq",
+        (camera_id, bucket_seq, early, bucket_end_ns, early, *cloudevents.COUNTING_TYPES),
     )
-    events = tuple(cloudevents.record_of(body) for (body,) in bodies)
+    records = (cloudevents.record_of(body) for (body,) in bodies)
+    events = tuple(r for r in records if r.seq > bucket_seq or _counted_ns(r) >= bucket_end_ns)
     return CameraResume(camera, last_seq, bucket_end_ns, events)
+
+
+def _counted_ns(record: EventRecord) -> int:
+    return int(record.data.get("crossed_captured_ns", record.captured_ns))
 
 
 def status(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
@@ -299,6 +321,7 @@ def status(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
         "bytes": sum(f.stat().st_size for f in (path, Path(f"{path}-wal")) if f.exists()),
         "used_bytes": (pages - free) * schema.PAGE_BYTES,
         "oldest": cloudevents.rfc3339(oldest[0]) if oldest else None,
+        "pruned_for": pruning.pruned_for(db),
         "undelivered": sum(camera["undelivered"] for camera in cameras.values()),
         "sinks": {
             sink: {"undelivered": sum(lag.values()), "cameras": lag} for sink, lag in cursors.lag(db).items()

@@ -110,6 +110,10 @@ class RedisSettings(SinkSettings):
     def address(self) -> str:
         return self.url
 
+    @property
+    def rebuilds(self) -> bool:
+        return True
+
 
 class RedisSink:
     """The writer of one node's streams. Does not connect before it is used."""
