@@ -95,14 +95,13 @@ class LedgerReader:
 
     def after(self, camera: str, after: EventId | None, limit: int) -> list[StoredEvent]:
         """Up to `limit` events of `camera` that come after the place `after` (None: from the first)."""
+        row, floor = self._place(camera, after)
         lineage, seq = after or EventId(0, 0)
         rows = self._db.execute(
             "SELECT e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value FROM events e"
-            " WHERE e.camera=(SELECT id FROM cameras WHERE name=?1)"
-            " AND e.seq > min(?3, coalesce((SELECT min(first_seq) - 1 FROM lineage_starts l"
-            "   WHERE l.camera=e.camera AND l.lineage>?2), ?3))"
-            f" AND (e.lineage, e.seq) > (?2, ?3) AND {_KEPT} ORDER BY e.seq LIMIT ?4",
-            (camera, lineage, seq, limit),
+            " WHERE e.camera=?1 AND e.seq>?2 AND (e.lineage>?3 OR (e.lineage=?3 AND e.seq>?4))"
+            f" AND {_KEPT} ORDER BY e.seq LIMIT ?5",
+            (row, floor, lineage, seq, limit),
         )
         return [StoredEvent(camera, EventId(r[0], r[1]), *r[2:]) for r in rows]
 
@@ -132,14 +131,36 @@ class LedgerReader:
 
     def totals_at(self, camera: str, at: EventId | None) -> dict[str, int]:
         """The running totals as they stood just after the event at `at` (None: before the first kept one)."""
+        row, floor = self._place(camera, at)
         lineage, seq = at or EventId(0, 0)
-        rows = self._db.execute(
-            "SELECT t.key, coalesce((SELECT min(e.total_value) - 1 FROM events e WHERE e.camera=t.camera"
-            "   AND e.total_key=t.key AND (e.lineage, e.seq) > (?2, ?3)), t.value)"
-            " FROM totals t WHERE t.camera=(SELECT id FROM cameras WHERE name=?1)",
-            (camera, lineage, seq),
+        totals = self.totals(camera)
+        later = self._db.execute(
+            "SELECT e.total_key, e.total_value FROM events e WHERE e.camera=?1 AND e.seq>?2"
+            " AND (e.lineage>?3 OR (e.lineage=?3 AND e.seq>?4)) AND e.total_key IS NOT NULL ORDER BY e.seq",
+            (row, floor, lineage, seq),
         )
-        return {key: value for key, value in rows if value}
+        unseen = set(totals)
+        for key, value in later:  # the first later event of a total tells what it was before
+            if key in unseen:
+                totals[key] = value - 1
+                unseen.discard(key)
+                if not unseen:
+                    break
+        later.close()
+        return {key: value for key, value in totals.items() if value}
+
+    def _place(self, camera: str, at: EventId | None) -> tuple[int, int]:
+        """The camera's row, and a number so that all that comes after `at` has a higher one: that of `at`, or
+        where a later lineage begins before it. Asked apart, so that the index finds the place at once.
+        """
+        lineage, seq = at or EventId(0, 0)
+        found = self._db.execute(
+            "SELECT c.id, (SELECT min(first_seq) - 1 FROM lineage_starts l WHERE l.camera=c.id AND l.lineage>?)"
+            " FROM cameras c WHERE c.name=?",
+            (lineage, camera),
+        ).fetchone()
+        row, begins = found or (-1, None)
+        return row, seq if begins is None else min(seq, begins)
 
     def totals(self, camera: str) -> dict[str, int]:
         """The running totals of `camera` now."""
