@@ -23,6 +23,7 @@ import os
 import selectors
 import socket
 import stat
+import struct
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -53,6 +54,7 @@ class _Connection:
 
     socket: socket.socket
     since_s: float
+    uid: int | None = None  # of the program at the other end, as the kernel tells
     incoming: bytearray = field(default_factory=bytearray)
     outgoing: bytearray = field(default_factory=bytearray)
     waiting: bool = False  # a request is taken and not answered yet
@@ -72,6 +74,11 @@ class Request:
     args: dict[str, Any]
     _server: ControlServer
     _connection: _Connection
+
+    @property
+    def uid(self) -> int | None:
+        """Who asks: the user id of the program, as the kernel tells."""
+        return self._connection.uid
 
     def reply(self, result: Mapping[str, Any]) -> None:
         self._server._answer(self._connection, {"ok": True, "result": dict(result)})
@@ -156,7 +163,7 @@ class ControlServer:
                 accepted.send(_line(_failure(CapacityError("the daemon serves too many clients: try again"))))
             accepted.close()
             return
-        connection = _Connection(accepted, time.monotonic())
+        connection = _Connection(accepted, time.monotonic(), _uid_of(accepted))
         self._connections[accepted.fileno()] = connection
         self._selector.register(accepted, selectors.EVENT_READ, connection)
 
@@ -248,6 +255,13 @@ class ControlServer:
         if self._connections.pop(connection.socket.fileno(), None) is not None:
             self._selector.unregister(connection.socket)
         connection.socket.close()
+
+
+def _uid_of(peer: socket.socket) -> int | None:
+    """See unix(7), SO_PEERCRED: pid, uid and gid when it connected."""
+    with suppress(OSError):
+        return int(struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1])
+    return None
 
 
 def _listen(path: Path) -> socket.socket:

@@ -15,10 +15,12 @@ class SureCount:
     """A count, with what is known of it camera by camera: hours of one camera err alike."""
 
     count: int = 0
+    corrected: int = 0  # by people, beside what was counted
     scenes: dict[str, Tally] = field(default_factory=dict)
 
-    def add(self, camera: str, count: int, tally: Tally) -> None:
+    def add(self, camera: str, count: int, tally: Tally, corrected: int = 0) -> None:
         self.count += count
+        self.corrected += corrected
         self.scenes[camera] = self.scenes.get(camera, Tally()) + tally
 
     @property
@@ -28,24 +30,32 @@ class SureCount:
         known = sum(tally.crossings for tally in self.scenes.values())
         if not self.count or known != self.count:
             return None
-        return shipped()[1].interval(self.scenes.values())
+        low, high = shipped()[1].interval(self.scenes.values())
+        return low + self.corrected, high + self.corrected
+
+    @property
+    def total(self) -> int:
+        """What was counted, with what people corrected."""
+        return self.count + self.corrected
 
     def __str__(self) -> str:
         """With a sign where both ends are as far, else with both: nobody is told less than what is likely."""
+        mark = f", corrected by {self.corrected:+d}" if self.corrected else ""
         if self.interval is None:
-            return str(self.count)
+            return f"{self.total}{mark}"
         low, high = self.interval
-        if abs((high - self.count) - (self.count - low)) <= 1:
-            return f"{self.count} ± {max(self.count - low, high - self.count)}"
-        return f"{self.count} ({low}–{high})"
+        if abs((high - self.total) - (self.total - low)) <= 1:
+            return f"{self.total} ± {max(self.total - low, high - self.total)}{mark}"
+        return f"{self.total} ({low}–{high}){mark}"
 
     def as_dict(self) -> dict[str, Any]:
-        """`count`, and `low` and `high` where they are known."""
+        """`count`, `low` and `high` where they are known, `counted` and `corrected` where people did that."""
         ends = {} if self.interval is None else dict(zip(("low", "high"), self.interval, strict=True))
-        return {"count": self.count, **ends}
+        parts = {"counted": self.count, "corrected": self.corrected} if self.corrected else {}
+        return {"count": self.total, **ends, **parts}
 
 
 def sure_count(judgements: Iterable[Judgement], view_moved: bool = False) -> SureCount:
     """Of crossings of one scene."""
     tally = Tally.of(judgements, view_moved)
-    return SureCount(tally.crossings, {"": tally})
+    return SureCount(tally.crossings, scenes={"": tally})

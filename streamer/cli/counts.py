@@ -29,6 +29,7 @@ NS_PER_S = 1_000_000_000
 _BLIND = ("dropped_s", "offline_s", "unknown_s")
 
 ENDS = ("low", "high")
+CORRECTED = ("counted", "corrected")
 
 Row = dict[str, Any]
 Groups = dict[tuple[Any, ...], SureCount]
@@ -51,7 +52,7 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
 
     Times are in the configured timezone. Time in which a camera was not seen is unknown, not zero, and is
     shown as such. `312 (310-489)`, or `312 ± 9`: nine times in ten the true count lies within, as far as
-    the cameras saw.
+    the cameras saw. What people corrected (`streamer correct`) is in the count, and said beside it.
     """
     config = readable(store)
     zone = ZoneInfo(config.timezone)
@@ -77,8 +78,8 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
         }
         click.echo(json.dumps(document, indent=2))
     elif as_csv:
-        ends = ENDS if any(ENDS[0] in row for row in rows) else ()
-        writer = csv.DictWriter(sys.stdout, [*columns, "count", *ends])
+        more = [name for name in (*ENDS, *CORRECTED) if any(name in row for row in rows)]
+        writer = csv.DictWriter(sys.stdout, [*columns, "count", *more])
         writer.writeheader()
         writer.writerows(rows)
     else:
@@ -98,7 +99,7 @@ def _grouped(found: list[Count], columns: list[str], zone: ZoneInfo) -> Groups:
     sums: Groups = defaultdict(SureCount)
     for count in found:
         key = tuple(_field(count, column, zone) for column in columns)
-        sums[key].add(count.camera, count.n, count.tally)
+        sums[key].add(count.camera, count.n, count.tally, count.corrected)
     return dict(sorted(sums.items(), key=lambda item: tuple(map(str, item[0]))))
 
 
@@ -107,7 +108,7 @@ def _total(found: list[Count]) -> SureCount:
     total = SureCount()
     for count in found:
         if count.kind == "line":
-            total.add(count.camera, count.n, count.tally)
+            total.add(count.camera, count.n, count.tally, count.corrected)
     return total
 
 

@@ -242,7 +242,8 @@ def _ledger(ledger: Json) -> Text:
         "ledger",
         ledger,
         f"{ledger.get('committed', 0)} committed, {ledger.get('undelivered', 0)} undelivered, "
-        f"{used:.1f} of {limit:.0f} MB, {pruned} pruned, commit p99 {_number(ledger.get('commit_ms_p99'))} ms",
+        f"{pruned} pruned, {used:.1f} of {limit:.0f} MB, "
+        f"commit p99 {_number(ledger.get('commit_ms_p99'))} ms",
     )
 
 

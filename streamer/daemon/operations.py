@@ -57,6 +57,9 @@ class Daemon(Protocol):
     def replay(self, sink: str, cameras: tuple[str, ...], since_ns: int, rebuild: bool) -> int:
         """Send to the sink again; returns the number of the request. Raises StreamerError."""
 
+    def correct(self, arguments: Any, uid: int | None, answer: Answer) -> None:
+        """Answer with the number of the correction's event, later. Raises StreamerError."""
+
 
 class NoArguments(Arguments):
     """For what is only asked for."""
@@ -111,6 +114,7 @@ OPERATIONS: dict[str, Operation | str] = {
     "change": Operation(WantedChange, _change, "operator"),
     "snapshot": Operation(SnapshotArguments, _snapshot),
     "replay": Operation(ReplayArguments, _replay, "operator"),
+    "correct": "streamer.daemon.corrections:OPERATION",
 }
 
 

@@ -3,9 +3,10 @@
 Messages are frozen msgspec structs in one tagged union; `encode` and `decode` are the only doors.
 
     worker     -> supervisor   Hello, Ready, AllocateRing, SourceState, Snapshot, CameraWarning,
-                               WorkerStatus
+                               WorkerStatus, CorrectionMade
     supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, RingAllocated,
-                               RingRefused, Reclaim, SnapshotRequest, CameraStatus, ReplayRequest
+                               RingRefused, Reclaim, SnapshotRequest, CameraStatus, ReplayRequest,
+                               CorrectionRequest
     capture    -> inference    FrameReady, SourceState
     inference  -> capture      FrameRequest
     inference  -> delivery     ResumeRequest, Batch
@@ -156,6 +157,22 @@ class DeliverAssignment(_Message, frozen=True):
     config_json: str = ""  # kept in the ledger under config_rev, without secrets
     cameras: tuple[str, ...] | None = None  # all that are configured; sinks tell of others as removed
     tracks_days: float | None = None  # None: as retention_days
+
+
+class CorrectionRequest(_Message, frozen=True):
+    """For the inference worker of a camera: a person corrects a count. `data` is the event's."""
+
+    request: int
+    camera: str
+    data: dict[str, Any]
+
+
+class CorrectionMade(_Message, frozen=True):
+    """The answer to CorrectionRequest: the event's number in its camera's sequence, or why there is none."""
+
+    request: int
+    seq: int
+    error: str = ""
 
 
 class ReplayRequest(_Message, frozen=True):
@@ -350,6 +367,8 @@ Message = (
     | InferAssignment
     | DeliverAssignment
     | ReplayRequest
+    | CorrectionRequest
+    | CorrectionMade
     | AllocateRing
     | RingAllocated
     | RingRefused

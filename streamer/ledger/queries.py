@@ -37,6 +37,7 @@ class Count(NamedTuple):
     class_name: str
     n: int
     tally: Tally = Tally()  # of those that have a confidence: of lines, not of older versions
+    corrected: int = 0  # by people, beside `n`
 
 
 class Coverage(NamedTuple):
@@ -89,7 +90,7 @@ class LedgerReader:
 
     def emptied(self) -> set[str]:
         """The cameras of which nothing is kept any more but their place in the sequence."""
-        tables = ("events", "totals", "rollups", "coverage")
+        tables = ("events", "totals", "rollups", "coverage", "corrections")
         kept = " AND ".join(f"NOT EXISTS (SELECT 1 FROM {t} WHERE {t}.camera=cameras.id)" for t in tables)
         return {name for (name,) in self._db.execute(f"SELECT name FROM cameras WHERE {kept}")}
 
@@ -135,14 +136,15 @@ class LedgerReader:
         lineage, seq = at or EventId(0, 0)
         totals = self.totals(camera)
         later = self._db.execute(
-            "SELECT e.total_key, e.total_value FROM events e WHERE e.camera=?1 AND e.seq>?2"
+            "SELECT e.total_key, e.total_value - coalesce(x.amount, 1) FROM events e"
+            " LEFT JOIN corrections x ON x.camera=e.camera AND x.seq=e.seq WHERE e.camera=?1 AND e.seq>?2"
             " AND (e.lineage>?3 OR (e.lineage=?3 AND e.seq>?4)) AND e.total_key IS NOT NULL ORDER BY e.seq",
             (row, floor, lineage, seq),
         )
         unseen = set(totals)
-        for key, value in later:  # the first later event of a total tells what it was before
+        for key, before in later:  # the first later event of a total tells what it was
             if key in unseen:
-                totals[key] = value - 1
+                totals[key] = before
                 unseen.discard(key)
                 if not unseen:
                     break
@@ -155,8 +157,8 @@ class LedgerReader:
         """
         lineage, seq = at or EventId(0, 0)
         found = self._db.execute(
-            "SELECT c.id, (SELECT min(first_seq) - 1 FROM lineage_starts l WHERE l.camera=c.id AND l.lineage>?)"
-            " FROM cameras c WHERE c.name=?",
+            "SELECT c.id, (SELECT min(first_seq) - 1 FROM lineage_starts l"
+            " WHERE l.camera=c.id AND l.lineage>?) FROM cameras c WHERE c.name=?",
             (lineage, camera),
         ).fetchone()
         row, begins = found or (-1, None)
@@ -196,7 +198,10 @@ class LedgerReader:
     def counts(
         self, *, since_s: int = 0, until_s: int = 1 << 40, camera: str | None = None
     ) -> Iterator[Count]:
-        """Counts by minute, from the rollups: they outlive pruned events."""
+        """Counts by minute, from the rollups: they outlive pruned events. A minute that was corrected and has
+        no count of its own comes after the others.
+        """
+        corrected = self._corrected(since_s, until_s, camera)
         rows = self._db.execute(
             "SELECT c.name, r.minute * 60, r.key, r.n, t.crossings, t.right_sum, t.stands_for_sum,"
             " t.moving"
@@ -207,9 +212,20 @@ class LedgerReader:
             (since_s // S_PER_MINUTE, until_s, camera),
         )
         for name, start_s, key, n, crossings, right, stands_for, moving in rows:
-            kind, what, direction, rev, class_name = key.split("/", 4)
             tally = Tally(crossings, right / 1e3, stands_for / 1e3, moving) if crossings else Tally()
-            yield Count(name, start_s, kind, what, direction, int(rev), class_name, n, tally)
+            yield _count(name, start_s, key, n, tally, corrected.pop((name, start_s, key), 0))
+        for (name, start_s, key), amount in corrected.items():
+            yield _count(name, start_s, key, 0, Tally(), amount)
+
+    def _corrected(self, since_s: int, until_s: int, camera: str | None) -> dict[tuple[str, int, str], int]:
+        """By camera, minute and total's key."""
+        rows = self._db.execute(
+            "SELECT c.name, x.minute * 60, x.key, sum(x.amount) FROM corrections x"
+            " JOIN cameras c ON c.id=x.camera WHERE x.minute>=? AND x.minute*60<?"
+            " AND (?3 IS NULL OR c.name=?3) GROUP BY 1, 2, 3",
+            (since_s // S_PER_MINUTE, until_s, camera),
+        )
+        return {(name, start_s, key): amount for name, start_s, key, amount in rows}
 
     def coverage(self, *, since_ns: int = 0, camera: str | None = None) -> Iterator[Coverage]:
         """What was seen of each closed bucket that ends after `since_ns`."""
@@ -293,6 +309,11 @@ class LedgerReader:
 
     def close(self) -> None:
         self._db.close()
+
+
+def _count(camera: str, start_s: int, key: str, n: int, tally: Tally, corrected: int) -> Count:
+    kind, name, direction, rev, class_name = key.split("/", 4)
+    return Count(camera, start_s, kind, name, direction, int(rev), class_name, n, tally, corrected)
 
 
 def resume(db: sqlite3.Connection, camera: str) -> CameraResume:

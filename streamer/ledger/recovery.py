@@ -29,6 +29,7 @@ _MAX_EMPTY_PIECES = 50  # pieces in a row without a readable row: the end, where
 _TABLES = (
     *("meta", "lineages", "lineage_starts", "cameras", "events"),
     *("totals", "rollups", "tallies", "coverage", "config_revisions", "paths", "sinks", "cursors"),
+    "corrections",
 )
 
 
@@ -255,7 +256,8 @@ def _repair(db: sqlite3.Connection, now_ms: int) -> None:
         for statement in filter(str.strip, cursors.UPGRADE.split(";")):
             db.execute(statement)
     db.execute(
-        "INSERT INTO totals SELECT camera, total_key, max(total_value) FROM events"
-        " WHERE total_key IS NOT NULL GROUP BY camera, total_key"
+        "INSERT INTO totals SELECT camera, total_key, total_value FROM"
+        " (SELECT camera, total_key, total_value, max(seq) FROM events"  # the row of the greatest seq
+        "  WHERE total_key IS NOT NULL GROUP BY camera, total_key) WHERE true"
         " ON CONFLICT DO UPDATE SET value = max(value, excluded.value)"
     )

@@ -134,6 +134,11 @@ class Retention:
     def _delete_minutes(self, before: int) -> int:
         """The counts of the minutes before one; return how many rows of them."""
         self._db.execute("DELETE FROM tallies WHERE minute < ?", (before,))
+        self._db.execute(  # its event tells by how much the total was raised
+            "DELETE FROM corrections WHERE minute < ? AND NOT EXISTS"
+            " (SELECT 1 FROM events e WHERE e.camera=corrections.camera AND e.seq=corrections.seq)",
+            (before,),
+        )
         return self._db.execute("DELETE FROM rollups WHERE minute < ?", (before,)).rowcount
 
     def _prune_minutes(self) -> int:

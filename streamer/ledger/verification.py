@@ -55,6 +55,7 @@ class _Data(msgspec.Struct):
     camera: str = ""
     seq: int = 0
     crossed_captured_ns: int | None = None
+    amount: int = 1  # of a correction
     start_ns: int = 0
     end_ns: int = 0
     lines: Any = None
@@ -150,6 +151,12 @@ class _Sequence:
         self._totals: dict[str, int] = {}
         self._minutes: MinuteSums | None = None
         self._buckets: BucketSums | None = None
+        self._corrections = {
+            seq: (key, amount)
+            for seq, key, amount in db.execute(
+                "SELECT seq, key, amount FROM corrections WHERE camera=?", (camera,)
+            )
+        }
         self._starts = dict(
             db.execute("SELECT lineage, first_seq FROM lineage_starts WHERE camera=?", (camera,)).fetchall()
         )
@@ -172,8 +179,10 @@ class _Sequence:
             self._buckets = BucketSums(complete_ns, self._tell)
         body = self._read(seq, lineage, type_, text)
         counted_ns = captured_ns if body is None else body.data.crossed_captured_ns or captured_ns
-        if total_key is not None:
-            self._count(seq, total_key, total_value or 0)
+        if type_ == cloudevents.COUNT_CORRECTED and total_key is not None:
+            self._correct(seq, total_key, total_value or 0, body.data.amount if body is not None else 0)
+        elif total_key is not None:
+            self._count(seq, total_key, total_value or 0, 1)
             self._minutes.add(total_key, counted_ns)
             self._buckets.add(total_key, counted_ns)
         if type_ == cloudevents.COUNTS and body is not None:
@@ -224,8 +233,13 @@ class _Sequence:
             self._tell(f"event {seq} holds another one: {body.type} {body.id}")
         return body
 
-    def _count(self, seq: int, key: str, value: int) -> None:
+    def _correct(self, seq: int, key: str, value: int, amount: int) -> None:
+        if self._corrections.get(seq) != (key, amount):
+            self._tell(f"correction {seq} of {key} by {amount} is not what the counts are corrected by")
+        self._count(seq, key, value, amount)
+
+    def _count(self, seq: int, key: str, value: int, amount: int) -> None:
         before = self._totals.get(key)
-        if before is not None and value != before + 1:
+        if before is not None and value != before + amount:
             self._tell(f"event {seq} raises {key} from {before} to {value}")
         self._totals[key] = value

@@ -1,7 +1,7 @@
 """How fast what waited through an outage of Redis is brought to it, in order, while new events go on.
 
-A ledger is filled with as many events as asked for, as a camera that is crossed all the time leaves them; then
-a delivery worker's publisher meets an empty private Redis. Twice, with a tenth and with all of it, so that a
+A ledger is filled with as many crossings as asked for; then a delivery worker's publisher meets an empty
+private Redis. Twice, with a tenth and with all of it, so that a
 rate that falls with what waits is seen. Afterwards the streams are read back and held against the ledger.
 """
 
@@ -45,8 +45,8 @@ def run(events: int = 1_000_000, cameras: int = 4, live_per_s: float = LIVE_PER_
 
 def render(result: dict[str, Any]) -> str:
     lines = [
-        f"{'waiting':>9} {'live':>6} {'wall s':>7} {'events/s':>9} {'CPU us/event':>13} {'Redis us/event':>15}"
-        f" {'out of order':>13} {'lost':>5} {'twice':>6}"
+        f"{'waiting':>9} {'live':>6} {'wall s':>7} {'events/s':>9} {'CPU us/event':>13}"
+        f" {'Redis us/event':>15} {'out of order':>13} {'lost':>5} {'twice':>6}"
     ]
     for row in result["rows"]:
         lines.append(
