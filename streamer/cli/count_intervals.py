@@ -17,11 +17,13 @@ class SureCount:
     was found of cameras in which a person looked."""
 
     count: int = 0
+    corrected: int = 0  # by people, beside what was counted
     scenes: dict[str, Tally] = field(default_factory=dict)
     audits: Mapping[str, AuditedCount] = field(default_factory=dict)
 
-    def add(self, camera: str, count: int, tally: Tally) -> None:
+    def add(self, camera: str, count: int, tally: Tally, corrected: int = 0) -> None:
         self.count += count
+        self.corrected += corrected
         self.scenes[camera] = self.scenes.get(camera, Tally()) + tally
 
     @property
@@ -32,21 +34,29 @@ class SureCount:
         if not self.count or known != self.count:
             return None
         audits = [self.audits.get(camera) for camera in self.scenes]
-        return shipped()[1].interval(self.scenes.values(), audits)
+        low, high = shipped()[1].interval(self.scenes.values(), audits)
+        return low + self.corrected, high + self.corrected
+
+    @property
+    def total(self) -> int:
+        """What was counted, with what people corrected."""
+        return self.count + self.corrected
 
     def __str__(self) -> str:
         """With a sign where both ends are as far, else with both: nobody is told less than what is likely."""
+        mark = f", corrected by {self.corrected:+d}" if self.corrected else ""
         if self.interval is None:
-            return str(self.count)
+            return f"{self.total}{mark}"
         low, high = self.interval
-        if abs((high - self.count) - (self.count - low)) <= 1:
-            return f"{self.count} ± {max(self.count - low, high - self.count)}"
-        return f"{self.count} ({low}–{high})"
+        if abs((high - self.total) - (self.total - low)) <= 1:
+            return f"{self.total} ± {max(self.total - low, high - self.total)}{mark}"
+        return f"{self.total} ({low}–{high}){mark}"
 
     def as_dict(self) -> dict[str, Any]:
-        """`count`, and `low` and `high` where they are known."""
+        """`count`, `low` and `high` where they are known, `counted` and `corrected` where people did that."""
         ends = {} if self.interval is None else dict(zip(("low", "high"), self.interval, strict=True))
-        return {"count": self.count, **ends}
+        parts = {"counted": self.count, "corrected": self.corrected} if self.corrected else {}
+        return {"count": self.total, **ends, **parts}
 
 
 def sure_count(
@@ -54,4 +64,5 @@ def sure_count(
 ) -> SureCount:
     """Of crossings of one scene, and what an audit found of it."""
     tally = Tally.of(judgements, view_moved)
-    return SureCount(tally.crossings, {"": tally}, {} if audited is None else {"": audited})
+    audits = {} if audited is None else {"": audited}
+    return SureCount(tally.crossings, scenes={"": tally}, audits=audits)

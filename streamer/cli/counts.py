@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
@@ -23,19 +21,20 @@ from streamer.cli.count_intervals import SureCount
 from streamer.cli.kept_audits import audits_in_use
 from streamer.cli.ledger import check_known, ledger_path
 from streamer.cli.lenient_config import readable
+from streamer.cli.times import unix_s
 from streamer.config.store import ConfigStore
 from streamer.ledger import LedgerReader
 from streamer.ledger.queries import Count, Coverage
 
 BY = ("camera", "name", "direction", "class", "rev", "minute", "hour", "day")
 DEFAULT_BY = "camera,name,direction,class"
-_UNIT_S = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 _FORMATS = {"minute": "%Y-%m-%d %H:%M", "hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d"}
 NS_PER_S = 1_000_000_000
 _BLIND = ("dropped_s", "offline_s", "unknown_s")
 
 ENDS = ("low", "high")
 UNKNOWN = "unknown"
+CORRECTED = ("counted", "corrected")
 
 Row = dict[str, Any]
 Groups = dict[tuple[Any, ...], SureCount]
@@ -60,7 +59,8 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
     Times are in the configured timezone. Time in which a camera was not seen is unknown, not zero, and is
     shown as such: by minute, hour or day each row says how much of it was seen, and why not the rest.
     `312 (310-489)`, or `312 ± 9`: nine times in ten the true count lies within, as far as the cameras saw.
-    `streamer audit CAMERA --apply` narrows it.
+    `streamer audit CAMERA --apply` narrows it. What people corrected (`streamer correct`) is in the count,
+    and said beside it.
     """
     config = readable(store)
     zone = ZoneInfo(config.timezone)
@@ -143,10 +143,10 @@ def _rows(columns: list[str], groups: Groups, timed: Timed | None) -> list[Row]:
 
 
 def _write_csv(columns: list[str], rows: list[Row]) -> None:
-    ends = ENDS if any(ENDS[0] in row for row in rows) else ()
+    more = [name for name in (*ENDS, *CORRECTED) if any(name in row for row in rows)]
     reasons = sorted({reason for row in rows for reason in row.get("blind", ())})
     seen = ("seen_s", "blind_s", "moved_s", "seen_share") if any("seen_s" in row for row in rows) else ()
-    names = [*columns, "count", *ends, *seen, *(f"{reason}_s" for reason in reasons)]
+    names = [*columns, "count", *more, *seen, *(f"{reason}_s" for reason in reasons)]
     writer = csv.DictWriter(sys.stdout, names, extrasaction="ignore")
     writer.writeheader()
     for row in rows:
@@ -162,27 +162,12 @@ def _columns(by: str) -> list[str]:
     return columns
 
 
-def unix_s(text: str, zone: ZoneInfo, option: str = "--since") -> int:
-    """Unix seconds of 30m, 7d, all (0) or a time. Raise click.BadParameter for anything else."""
-    if text == "all":
-        return 0
-    if found := re.fullmatch(r"(\d{1,6})([mhdw])", text):
-        return int(time.time()) - int(found[1]) * _UNIT_S[found[2]]
-    try:
-        given = datetime.fromisoformat(text)
-        return int((given if given.tzinfo else given.replace(tzinfo=zone)).timestamp())
-    except (ValueError, OverflowError) as error:
-        raise click.BadParameter(
-            f"{text!r}: use 30m, 12h, 7d, all, or a time such as 2026-05-01T08:00", param_hint=option
-        ) from error
-
-
 def _grouped(found: list[Count], columns: list[str], zone: ZoneInfo, audits: Audits) -> Groups:
     """Sums over all that `columns` do not tell apart, in the columns' order."""
     sums: Groups = defaultdict(lambda: SureCount(audits=audits))
     for count in found:
         key = tuple(_field(count, column, zone) for column in columns)
-        sums[key].add(count.camera, count.n, count.tally)
+        sums[key].add(count.camera, count.n, count.tally, count.corrected)
     return dict(sorted(sums.items(), key=lambda item: tuple(map(str, item[0]))))
 
 
@@ -191,7 +176,7 @@ def _total(found: list[Count], audits: Audits) -> SureCount:
     total = SureCount(audits=audits)
     for count in found:
         if count.kind == "line":
-            total.add(count.camera, count.n, count.tally)
+            total.add(count.camera, count.n, count.tally, count.corrected)
     return total
 
 

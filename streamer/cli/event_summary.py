@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.analytics import ANALYTICS
 from pipelines.events import ACTION_DETECTED, SCENE_CHANGED
+from streamer.events.cloudevents import COUNT_CORRECTED
 
 _OF_ANALYTICS = {event.name: kind.summary for kind in ANALYTICS for event in kind.events}
 
@@ -16,6 +17,9 @@ def one_line(event_type: str, data: Mapping[str, Any]) -> str | None:
     if event_type in _OF_ANALYTICS:
         return _OF_ANALYTICS[event_type](event_type, data)
     match event_type:
+        case str() if event_type == COUNT_CORRECTED:
+            what = f"{data['direction']} {data['class']} {data['amount']:+d}"
+            return f"{what} by {data['by']}: {data['reason']}"
         case str() if event_type == ACTION_DETECTED:
             who = f", {data['class']} {data['track_id']}" if "track_id" in data else ""
             return f"{data['action']} {data['probability']:.0%}{who}"

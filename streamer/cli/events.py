@@ -69,7 +69,7 @@ def events(
 ) -> None:
     """Print events: the last ones, or with --follow those that come."""
     config = readable(store)
-    wanted_type = _full_type(event_type) if event_type else None
+    wanted_type = full_type(event_type) if event_type else None
     count = last if last is not None else (0 if follow else 20)
     zone = ZoneInfo(config.timezone)
     for shown in _stream(_open(store, config, camera, wanted_type), count, follow, wanted_type):
@@ -237,7 +237,7 @@ class _Gaps:
         return max(0, shown.id.seq - last.seq - 1)
 
 
-def _full_type(text: str) -> str:
+def full_type(text: str) -> str:
     """Raise ConfigError, with the types there are, for one that there is not."""
     full = text if text.startswith("streamer.") else f"streamer.{text}"
     if full not in schemas.names() and f"{full}.v1" in schemas.names():

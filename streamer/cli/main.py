@@ -41,7 +41,10 @@ COMMANDS = {
     "evaluate": Entry("streamer.cli.evaluate:evaluate", "Hold the counts of a clip against the truth."),
     "model": Entry("streamer.cli.model:model", "List, add and verify models."),
     "actions": Entry("streamer.cli.actions:actions", "Train and evaluate models of what people do."),
-    "ledger": Entry("streamer.cli.ledger:ledger", "Status and backup of the durable record."),
+    "correct": Entry("streamer.cli.correct:correct", "Correct a count by hand, with a reason, as an event."),
+    "ledger": Entry(
+        "streamer.cli.ledger:ledger", "Verify, export, replay, back up and prune the durable record."
+    ),
     "schema": Entry("streamer.cli.schema:schema", "Print the JSON Schemas of the events."),
     "doctor": Entry("streamer.cli.doctor:doctor", "Check this machine, and say what to mend."),
     "service": Entry("streamer.cli.service:service", "Install the systemd service."),

@@ -245,12 +245,14 @@ def _workers(report: Json) -> RenderableType:
 
 
 def _ledger(ledger: Json) -> Text:
+    pruned = sum(n for why, n in ledger.get("pruned_for", {}).items() if why != "undelivered")
     used, limit = ledger.get("bytes", 0) / 1e6, ledger.get("max_bytes", 0) / 1e6
     return _store(
         "ledger",
         ledger,
         f"{ledger.get('committed', 0)} committed, {ledger.get('undelivered', 0)} undelivered, "
-        f"{used:.1f} of {limit:.0f} MB, commit p99 {_number(ledger.get('commit_ms_p99'))} ms",
+        f"{pruned} pruned, {used:.1f} of {limit:.0f} MB, "
+        f"commit p99 {_number(ledger.get('commit_ms_p99'))} ms",
     )
 
 

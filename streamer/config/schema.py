@@ -211,6 +211,7 @@ class ControlConfig(Strict):
 class LedgerConfig(Strict):
     max_mb: int = Field(default=2048, ge=16)
     retention_days: float = Field(default=400, gt=0)
+    tracks_days: float | None = Field(default=None, gt=0)  # None: as long as events
 
 
 class CountsConfig(Strict):

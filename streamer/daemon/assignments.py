@@ -143,6 +143,7 @@ def deliver_assignment(_spec: WorkerSpec, site: Site) -> DeliverAssignment:
         node=site.node,
         config_json=json.dumps(_as_applied(config).model_dump(mode="json"), sort_keys=True),
         cameras=tuple(camera.name for camera in config.cameras),
+        tracks_days=config.ledger.tracks_days,
     )
 
 

@@ -19,7 +19,7 @@ from streamer.api.arguments import Arguments, read_arguments
 from streamer.api.callers import Caller, Role, check_role
 from streamer.config.schema import ControlConfig
 from streamer.errors import ControlError, SourceError, StreamerError
-from streamer.ipc.messages import Snapshot
+from streamer.ipc.messages import MAX_CAMERAS, Snapshot
 
 MAX_WIDTH = 16384  # pixels; no camera sends as many
 SNAPSHOT_LIMIT_S = 8.0  # for a capture worker to send a picture
@@ -60,6 +60,12 @@ class Daemon(Protocol):
     def take_snapshot(self, camera: str, width: int, answer: Answer) -> None:
         """Answer with the camera's next picture, later. Raises StreamerError."""
 
+    def replay(self, sink: str, cameras: tuple[str, ...], since_ns: int, rebuild: bool) -> int:
+        """Send to the sink again; returns the number of the request. Raises StreamerError."""
+
+    def correct(self, arguments: Any, uid: int | None, answer: Answer) -> None:
+        """Answer with the number of the correction's event, later. Raises StreamerError."""
+
 
 class NoArguments(Arguments):
     """For what is only asked for."""
@@ -68,6 +74,13 @@ class NoArguments(Arguments):
 class SnapshotArguments(Arguments):
     camera: Name
     width: int = Field(default=0, ge=0, le=MAX_WIDTH)  # 0: full size
+
+
+class ReplayArguments(Arguments):
+    sink: Name
+    cameras: tuple[Name, ...] = Field(default=(), max_length=MAX_CAMERAS)
+    since_ns: int = Field(default=0, ge=0, lt=1 << 63)
+    rebuild: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +108,19 @@ def _snapshot(daemon: Daemon, arguments: SnapshotArguments, answer: Answer) -> N
     daemon.take_snapshot(arguments.camera, arguments.width, answer)
 
 
+def _replay(daemon: Daemon, arguments: ReplayArguments, answer: Answer) -> None:
+    asked = (arguments.sink, arguments.cameras, arguments.since_ns, arguments.rebuild)
+    answer.reply({"number": daemon.replay(*asked)})
+
+
 # A new one is a line here: an Operation, or "module:ATTRIBUTE" of one with a file of its own.
 OPERATIONS: dict[str, Operation | str] = {
     "ping": Operation(NoArguments, _ping),
     "status": Operation(NoArguments, _status),
     "change": Operation(WantedChange, _change, "operator"),
     "snapshot": Operation(SnapshotArguments, _snapshot, "admin"),
+    "replay": Operation(ReplayArguments, _replay, "operator"),
+    "correct": "streamer.daemon.corrections:OPERATION",
 }
 
 

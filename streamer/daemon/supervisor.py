@@ -26,6 +26,7 @@ from streamer.daemon import redis_server
 from streamer.daemon.active_config import ActiveConfig
 from streamer.daemon.child_process import worker_command
 from streamer.daemon.confinement import confine
+from streamer.daemon.corrections import CorrectionArguments, PendingCorrections, event_data
 from streamer.daemon.guard import Guard
 from streamer.daemon.identity import DaemonLock, node_id
 from streamer.daemon.operations import OPERATIONS, Answer, Operation, PendingSnapshots, serve
@@ -49,9 +50,12 @@ from streamer.ipc.messages import (
     AllocateRing,
     CameraStatus,
     CameraWarning,
+    CorrectionMade,
+    CorrectionRequest,
     Hello,
     Message,
     Ready,
+    ReplayRequest,
     RingRefused,
     Snapshot,
     SnapshotRequest,
@@ -78,6 +82,8 @@ class Supervisor:
         self._started_s = time.monotonic()
         self._cameras: dict[str, CameraNote] = {}
         self._snapshots = PendingSnapshots()
+        self._corrections = PendingCorrections()
+        self._replays = 0  # requests so far
         self._quarantine = Quarantine()
         self.plan: Plan = NOTHING
         self._next_status_s = 0.0
@@ -314,6 +320,8 @@ class Supervisor:
                 self._note(message.camera).warning = message.text
         elif isinstance(message, Snapshot):
             self._snapshots.arrived(message)
+        elif isinstance(message, CorrectionMade):
+            self._corrections.arrived(message)
 
     def _captures(self, process: WorkerProcess, camera: str) -> bool:
         """Whether the camera is this worker's. One that is to go, or has lost the camera, may not know yet:
@@ -366,6 +374,29 @@ class Supervisor:
         if not self.send_to_capture(camera, SnapshotRequest(number, camera, width)):
             self._snapshots.give_up(number, SourceError(f"camera {camera} is not captured: enable it first"))
 
+    def correct(self, arguments: CorrectionArguments, uid: int | None, answer: Answer) -> None:
+        """Have the camera's inference worker make the event. Raises ConfigError, ControlError."""
+        camera = self._config.known_camera(arguments.camera)
+        data = event_data(arguments, camera, uid)
+        number = self._corrections.expect(answer, camera.name)
+        worker = self.plan.infer_of.get(camera.name, "")
+        if not worker or not self._server.send(worker, CorrectionRequest(number, camera.name, data)):
+            text = f"camera {camera.name} is not served now: enable it, or try again in a moment"
+            self._corrections.give_up(number, ControlError(text))
+
+    def replay(self, sink: str, cameras: tuple[str, ...], since_ns: int, rebuild: bool) -> int:
+        """Raises ConfigError for what there is not, ControlError while the delivery worker is away."""
+        known = {settings.name: settings for settings in self._config.event_sinks}
+        if sink not in known:
+            raise ConfigError(f"no sink {sink!r}; known: {', '.join(known) or 'there is none'}")
+        if rebuild and not known[sink].rebuilds:
+            raise ConfigError(f"sink {sink} cannot be written anew: move what it has written away instead")
+        self._replays += 1
+        request = ReplayRequest(self._replays, sink, cameras, since_ns, rebuild)
+        if not self._server.send("deliver", request):
+            raise ControlError("the delivery worker is away: try again in a moment")
+        return self._replays
+
     # ---- status
 
     def status(self) -> dict[str, Any]:
@@ -386,6 +417,8 @@ class Supervisor:
     def _once_a_second(self, now_s: float) -> None:
         with self._guard("snapshots"):
             self._snapshots.expire(now_s)
+        with self._guard("corrections"):
+            self._corrections.expire(now_s)
         with self._guard("quarantine"):
             self._end_quarantine(now_s)
         with self._guard("reload"):

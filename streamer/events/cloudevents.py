@@ -19,6 +19,8 @@ NS_PER_S = 1_000_000_000
 
 COUNTS = "streamer.counts.v1"
 CAMERA_STATE = "streamer.camera.state.v1"
+COUNT_CORRECTED = "streamer.count.corrected.v1"
+ERASED = "erased"  # the type of what is left of a track when its time is over: a number in the sequence
 TRACE = "trace"  # in a track's data: its whole path (pipelines/count/trajectory_codec.py)
 COUNTING_TYPES = (LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED)
 
@@ -119,14 +121,14 @@ def parse_rfc3339_ns(text: str) -> int:
 
 
 def total_key(event_type: str, data: Mapping[str, Any]) -> str | None:
-    """The running total that an event raises by one, or None.
+    """The running total that an event raises by one, or a correction by its amount; or None.
 
     `line/NAME/DIRECTION/RULE_REV/CLASS` or `zone/NAME/entered|exited/RULE_REV/CLASS`. A moved line has a
     new revision and so starts a new total; the class comes last, since only it is free text.
     """
     rev = data.get("rule_rev", 0)
     kind = data.get("class", "")
-    if event_type == LINE_CROSSED:
+    if event_type in (LINE_CROSSED, COUNT_CORRECTED):
         return f"line/{data.get('line')}/{data.get('direction')}/{rev}/{kind}"
     if event_type == ZONE_ENTERED:
         return f"zone/{data.get('zone')}/entered/{rev}/{kind}"

@@ -3,9 +3,10 @@
 Messages are frozen msgspec structs in one tagged union; `encode` and `decode` are the only doors.
 
     worker     -> supervisor   Hello, Ready, AllocateRing, SourceState, Snapshot, CameraWarning,
-                               WorkerStatus
+                               WorkerStatus, CorrectionMade
     supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, RingAllocated,
-                               RingRefused, Reclaim, SnapshotRequest, CameraStatus
+                               RingRefused, Reclaim, SnapshotRequest, CameraStatus, ReplayRequest,
+                               CorrectionRequest
     capture    -> inference    FrameReady, SourceState
     inference  -> capture      FrameRequest
     inference  -> delivery     ResumeRequest, Batch
@@ -159,6 +160,34 @@ class DeliverAssignment(_Message, frozen=True):
     node: str
     config_json: str = ""  # kept in the ledger under config_rev, without secrets
     cameras: tuple[str, ...] | None = None  # all that are configured; sinks tell of others as removed
+    tracks_days: float | None = None  # None: as retention_days
+
+
+class CorrectionRequest(_Message, frozen=True):
+    """For the inference worker of a camera: a person corrects a count. `data` is the event's."""
+
+    request: int
+    camera: str
+    data: dict[str, Any]
+
+
+class CorrectionMade(_Message, frozen=True):
+    """The answer to CorrectionRequest: the event's number in its camera's sequence, or why there is none."""
+
+    request: int
+    seq: int
+    error: str = ""
+
+
+class ReplayRequest(_Message, frozen=True):
+    """For the delivery worker: send again to a sink what was captured from `since_ns` on, of these cameras
+    (none: all); with `rebuild` the sink forgets them first. The sink's status says when `number` is done."""
+
+    number: int
+    sink: str
+    cameras: tuple[str, ...] = ()
+    since_ns: int = 0
+    rebuild: bool = False
 
 
 class AllocateRing(_Message, frozen=True):
@@ -349,6 +378,9 @@ Message = (
     | CaptureAssignment
     | InferAssignment
     | DeliverAssignment
+    | ReplayRequest
+    | CorrectionRequest
+    | CorrectionMade
     | AllocateRing
     | RingAllocated
     | RingRefused

@@ -51,13 +51,10 @@ class Entries:
             start = (camera.id, record.seq, record.config_rev)
             self._db.execute("INSERT INTO revision_starts VALUES (?,?,?)", start)
         key = cloudevents.total_key(record.type, record.data)
+        correction = record.type == cloudevents.COUNT_CORRECTED
         value = None
         if key is not None:
-            # A line is crossed a little before that is decided.
-            counted_ns = record.data.get("crossed_captured_ns", record.captured_ns)
-            value = self._count(camera, key, counted_ns)
-            if STANDS_FOR in record.data:
-                self._tally(camera, key, counted_ns, record.data)
+            value = self._correct(camera, key, record) if correction else self._count(camera, key, record)
         body = cloudevents.body(record, self._node, lineage)
         row = (camera.id, record.seq, lineage, record.type, record.captured_ns, key, value, body)
         cursor = self._db.execute(
@@ -84,15 +81,30 @@ class Entries:
             (camera.id, record.seq, record.epoch, data["track_id"], first_ns, last_ns, trace),
         )
 
-    def _count(self, camera: CameraRow, key: str, captured_ns: int) -> int:
+    def _count(self, camera: CameraRow, key: str, record: EventRecord) -> int:
         """Raise the running total and the minute's rollup by one; return the total."""
+        # A line is crossed a little before that is decided.
+        counted_ns = record.data.get("crossed_captured_ns", record.captured_ns)
         self._db.execute(
             "INSERT INTO rollups VALUES (?,?,?,1) ON CONFLICT DO UPDATE SET n=n+1",
-            (camera.id, captured_ns // NS_PER_MINUTE, key),
+            (camera.id, counted_ns // NS_PER_MINUTE, key),
         )
+        if STANDS_FOR in record.data:
+            self._tally(camera, key, counted_ns, record.data)
+        return self._raise_total(camera, key, 1)
+
+    def _correct(self, camera: CameraRow, key: str, record: EventRecord) -> int:
+        """What was counted stays; the correction stands beside it. Return the total with it."""
+        minute, amount = int(record.data["at_ns"]) // NS_PER_MINUTE, int(record.data["amount"])
+        self._db.execute(
+            "INSERT INTO corrections VALUES (?,?,?,?,?)", (camera.id, record.seq, minute, key, amount)
+        )
+        return self._raise_total(camera, key, amount)
+
+    def _raise_total(self, camera: CameraRow, key: str, amount: int) -> int:
         row = self._db.execute(
-            "INSERT INTO totals VALUES (?,?,1) ON CONFLICT DO UPDATE SET value=value+1 RETURNING value",
-            (camera.id, key),
+            "INSERT INTO totals VALUES (?1,?2,?3) ON CONFLICT DO UPDATE SET value=value+?3 RETURNING value",
+            (camera.id, key, amount),
         ).fetchall()
         return int(row[0][0])
 
@@ -120,8 +132,10 @@ class Entries:
         )
 
     def differs(self, camera: CameraRow, record: EventRecord) -> bool:
-        """Whether the stored event of this number is another one. One pruned long ago cannot be told."""
+        """Whether the stored event of this number is another one. One that was pruned cannot be told."""
         row = self._db.execute(
-            "SELECT lineage, body FROM events WHERE camera=? AND seq=?", (camera.id, record.seq)
+            "SELECT lineage, body, type FROM events WHERE camera=? AND seq=?", (camera.id, record.seq)
         ).fetchone()
-        return row is not None and bool(row[1] != cloudevents.body(record, self._node, row[0]))
+        if row is None or row[2] == cloudevents.ERASED:
+            return False
+        return bool(row[1] != cloudevents.body(record, self._node, row[0]))

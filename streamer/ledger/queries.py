@@ -15,15 +15,17 @@ import msgspec
 from pipelines.count.confidence import Tally
 from streamer.errors import StorageError
 from streamer.events import cloudevents
-from streamer.events.cloudevents import EventId, StoredEvent
-from streamer.ipc.messages import CameraResume
-from streamer.ledger import cursors, recovery, revisions, schema
+from streamer.events.cloudevents import ERASED, EventId, StoredEvent
+from streamer.ipc.messages import CameraResume, EventRecord
+from streamer.ledger import cursors, pruning, recovery, revisions, schema
 from streamer.ledger.refusals import LedgerDamaged
 from streamer.ledger.row_check import BAD_VALUE
 
 NS_PER_S = 1_000_000_000
 S_PER_MINUTE = 60
 BLIND_REASONS = {"offline_s": "offline", "dropped_s": "overloaded", "unknown_s": "unknown"}
+MAX_EARLY_EVENTS = 5000  # told before a bucket closed, and of the one after it
+_KEPT = f"e.type<>'{ERASED}'"
 
 
 class Count(NamedTuple):
@@ -38,6 +40,7 @@ class Count(NamedTuple):
     class_name: str
     n: int
     tally: Tally = Tally()  # of those that have a confidence: of lines, not of older versions
+    corrected: int = 0  # by people, beside `n`
 
 
 class Coverage(NamedTuple):
@@ -97,20 +100,19 @@ class LedgerReader:
 
     def emptied(self) -> set[str]:
         """The cameras of which nothing is kept any more but their place in the sequence."""
-        tables = ("events", "totals", "rollups", "coverage")
+        tables = ("events", "totals", "rollups", "coverage", "corrections")
         kept = " AND ".join(f"NOT EXISTS (SELECT 1 FROM {t} WHERE {t}.camera=cameras.id)" for t in tables)
         return {name for (name,) in self._db.execute(f"SELECT name FROM cameras WHERE {kept}")}
 
     def after(self, camera: str, after: EventId | None, limit: int) -> list[StoredEvent]:
         """Up to `limit` events of `camera` that come after the place `after` (None: from the first)."""
+        row, floor = self._place(camera, after)
         lineage, seq = after or EventId(0, 0)
         rows = self._db.execute(
             "SELECT e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value FROM events e"
-            " WHERE e.camera=(SELECT id FROM cameras WHERE name=?1)"
-            " AND e.seq > min(?3, coalesce((SELECT min(first_seq) - 1 FROM lineage_starts l"
-            "   WHERE l.camera=e.camera AND l.lineage>?2), ?3))"
-            " AND (e.lineage, e.seq) > (?2, ?3) ORDER BY e.seq LIMIT ?4",
-            (camera, lineage, seq, limit),
+            " WHERE e.camera=?1 AND e.seq>?2 AND (e.lineage>?3 OR (e.lineage=?3 AND e.seq>?4))"
+            f" AND {_KEPT} ORDER BY e.seq LIMIT ?5",
+            (row, floor, lineage, seq, limit),
         )
         return [StoredEvent(camera, EventId(r[0], r[1]), *r[2:]) for r in rows]
 
@@ -123,20 +125,54 @@ class LedgerReader:
         ).fetchone()
         return EventId(*row) if row else None
 
+    def last_before(self, camera: str, since_ns: int) -> int:
+        """The number just before the camera's first event captured from `since_ns` on; without such a one
+        its last number.
+        """
+        row = self._db.execute(
+            "SELECT e.seq - 1 FROM events e WHERE e.camera=(SELECT id FROM cameras WHERE name=?)"
+            " AND e.captured_ns>=? ORDER BY e.seq LIMIT 1",
+            (camera, since_ns),
+        ).fetchone()
+        return int(row[0]) if row else self.cameras().get(camera, 0)
+
     def lineage(self) -> int:
         """The lineage that new events get."""
         return int(self._db.execute("SELECT max(lineage) FROM lineages").fetchone()[0])
 
     def totals_at(self, camera: str, at: EventId | None) -> dict[str, int]:
         """The running totals as they stood just after the event at `at` (None: before the first kept one)."""
+        row, floor = self._place(camera, at)
         lineage, seq = at or EventId(0, 0)
-        rows = self._db.execute(
-            "SELECT t.key, coalesce((SELECT min(e.total_value) - 1 FROM events e WHERE e.camera=t.camera"
-            "   AND e.total_key=t.key AND (e.lineage, e.seq) > (?2, ?3)), t.value)"
-            " FROM totals t WHERE t.camera=(SELECT id FROM cameras WHERE name=?1)",
-            (camera, lineage, seq),
+        totals = self.totals(camera)
+        later = self._db.execute(
+            "SELECT e.total_key, e.total_value - coalesce(x.amount, 1) FROM events e"
+            " LEFT JOIN corrections x ON x.camera=e.camera AND x.seq=e.seq WHERE e.camera=?1 AND e.seq>?2"
+            " AND (e.lineage>?3 OR (e.lineage=?3 AND e.seq>?4)) AND e.total_key IS NOT NULL ORDER BY e.seq",
+            (row, floor, lineage, seq),
         )
-        return {key: value for key, value in rows if value}
+        unseen = set(totals)
+        for key, before in later:  # the first later event of a total tells what it was
+            if key in unseen:
+                totals[key] = before
+                unseen.discard(key)
+                if not unseen:
+                    break
+        later.close()
+        return {key: value for key, value in totals.items() if value}
+
+    def _place(self, camera: str, at: EventId | None) -> tuple[int, int]:
+        """The camera's row, and a number so that all that comes after `at` has a higher one: that of `at`, or
+        where a later lineage begins before it. Asked apart, so that the index finds the place at once.
+        """
+        lineage, seq = at or EventId(0, 0)
+        found = self._db.execute(
+            "SELECT c.id, (SELECT min(first_seq) - 1 FROM lineage_starts l"
+            " WHERE l.camera=c.id AND l.lineage>?) FROM cameras c WHERE c.name=?",
+            (lineage, camera),
+        ).fetchone()
+        row, begins = found or (-1, None)
+        return row, seq if begins is None else min(seq, begins)
 
     def totals(self, camera: str) -> dict[str, int]:
         """The running totals of `camera` now."""
@@ -150,7 +186,7 @@ class LedgerReader:
         """Events of all cameras in the order of commit, with the row number to go on from."""
         rows = self._db.execute(
             "SELECT e.id, c.name, e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value"
-            " FROM events e JOIN cameras c ON c.id=e.camera WHERE e.id>? ORDER BY e.id LIMIT ?",
+            f" FROM events e JOIN cameras c ON c.id=e.camera WHERE e.id>? AND {_KEPT} ORDER BY e.id LIMIT ?",
             (after_row, limit),
         )
         return [(r[0], StoredEvent(r[1], EventId(r[2], r[3]), *r[4:])) for r in rows]
@@ -160,7 +196,7 @@ class LedgerReader:
         rows = self._db.execute(
             "SELECT c.name, e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value"
             " FROM events e JOIN cameras c ON c.id=e.camera WHERE (?2 IS NULL OR c.name=?2)"
-            " AND (?3 IS NULL OR e.type=?3) ORDER BY e.id DESC LIMIT ?1",
+            f" AND (?3 IS NULL OR e.type=?3) AND {_KEPT} ORDER BY e.id DESC LIMIT ?1",
             (count, camera, event_type),
         ).fetchall()
         return [StoredEvent(r[0], EventId(r[1], r[2]), *r[3:]) for r in reversed(rows)]
@@ -172,7 +208,10 @@ class LedgerReader:
     def counts(
         self, *, since_s: int = 0, until_s: int = 1 << 40, camera: str | None = None
     ) -> Iterator[Count]:
-        """Counts by minute, from the rollups: they outlive pruned events."""
+        """Counts by minute, from the rollups: they outlive pruned events. A minute that was corrected and has
+        no count of its own comes after the others.
+        """
+        corrected = self._corrected(since_s, until_s, camera)
         rows = self._db.execute(
             "SELECT c.name, r.minute * 60, r.key, r.n, t.crossings, t.right_sum, t.stands_for_sum,"
             " t.moving"
@@ -183,9 +222,20 @@ class LedgerReader:
             (since_s // S_PER_MINUTE, until_s, camera),
         )
         for name, start_s, key, n, crossings, right, stands_for, moving in rows:
-            kind, what, direction, rev, class_name = key.split("/", 4)
             tally = Tally(crossings, right / 1e3, stands_for / 1e3, moving) if crossings else Tally()
-            yield Count(name, start_s, kind, what, direction, int(rev), class_name, n, tally)
+            yield _count(name, start_s, key, n, tally, corrected.pop((name, start_s, key), 0))
+        for (name, start_s, key), amount in corrected.items():
+            yield _count(name, start_s, key, 0, Tally(), amount)
+
+    def _corrected(self, since_s: int, until_s: int, camera: str | None) -> dict[tuple[str, int, str], int]:
+        """By camera, minute and total's key."""
+        rows = self._db.execute(
+            "SELECT c.name, x.minute * 60, x.key, sum(x.amount) FROM corrections x"
+            " JOIN cameras c ON c.id=x.camera WHERE x.minute>=? AND x.minute*60<?"
+            " AND (?3 IS NULL OR c.name=?3) GROUP BY 1, 2, 3",
+            (since_s // S_PER_MINUTE, until_s, camera),
+        )
+        return {(name, start_s, key): amount for name, start_s, key, amount in rows}
 
     def coverage(self, *, since_ns: int = 0, camera: str | None = None) -> Iterator[Coverage]:
         """What was seen of each closed bucket that ends after `since_ns`."""
@@ -201,7 +251,7 @@ class LedgerReader:
         """The event of that number, or None where it is not kept."""
         row = self._db.execute(
             "SELECT e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value FROM events e"
-            " WHERE e.camera=(SELECT id FROM cameras WHERE name=?) AND e.seq=?",
+            f" WHERE e.camera=(SELECT id FROM cameras WHERE name=?) AND e.seq=? AND {_KEPT}",
             (camera, seq),
         ).fetchone()
         return StoredEvent(camera, EventId(row[0], row[1]), *row[2:]) if row else None
@@ -283,9 +333,14 @@ def _coverage(camera: str, start_ns: int, end_ns: int, kept: dict[str, Any]) -> 
     return Coverage(camera, start_ns, end_ns, seconds, blind, moved_s, min(looked_at, wanted), wanted)
 
 
+def _count(camera: str, start_s: int, key: str, n: int, tally: Tally, corrected: int) -> Count:
+    kind, name, direction, rev, class_name = key.split("/", 4)
+    return Count(camera, start_s, kind, name, direction, int(rev), class_name, n, tally, corrected)
+
+
 def resume(db: sqlite3.Connection, camera: str) -> CameraResume:
-    """Where `camera` stands, with the counting events after its last closed bucket. Raise LedgerDamaged where
-    one of them is none.
+    """Where `camera` stands, with the counting events that its last closed bucket does not hold: those after
+    it, and those told before it closed that happened after its end. Raise LedgerDamaged where one is none.
     """
     row = db.execute(
         "SELECT id, last_seq, bucket_seq, bucket_end_ns FROM cameras WHERE name=?", (camera,)
@@ -293,19 +348,26 @@ def resume(db: sqlite3.Connection, camera: str) -> CameraResume:
     if row is None:
         return CameraResume(camera, 0, 0, ())
     camera_id, last_seq, bucket_seq, bucket_end_ns = row
+    early = max(0, bucket_seq - MAX_EARLY_EVENTS)
     types = ",".join("?" * len(cloudevents.COUNTING_TYPES))
     bodies = db.execute(
-        f"SELECT body FROM events WHERE camera=? AND seq>? AND type IN ({types}) ORDER BY seq",
-        (camera_id, bucket_seq, *cloudevents.COUNTING_TYPES),
+        "SELECT body FROM events WHERE camera=? AND (seq>? OR (seq>? AND captured_ns>=?))"
+        f" AND seq>? AND type IN ({types}) ORDER BY seq",
+        (camera_id, bucket_seq, early, bucket_end_ns, early, *cloudevents.COUNTING_TYPES),
     )
     try:
-        events = tuple(cloudevents.record_of(body) for (body,) in bodies)
+        records = (cloudevents.record_of(body) for (body,) in bodies)
+        events = tuple(r for r in records if r.seq > bucket_seq or _counted_ns(r) >= bucket_end_ns)
     except BAD_VALUE as error:
         raise LedgerDamaged(
             f"the ledger is damaged (an event of camera {camera} cannot be read: {error}): "
             "it is salvaged at the next start"
         ) from error
     return CameraResume(camera, last_seq, bucket_end_ns, events)
+
+
+def _counted_ns(record: EventRecord) -> int:
+    return int(record.data.get("crossed_captured_ns", record.captured_ns))
 
 
 def status(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
@@ -329,6 +391,7 @@ def status(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
         "bytes": sum(f.stat().st_size for f in (path, Path(f"{path}-wal")) if f.exists()),
         "used_bytes": (pages - free) * schema.PAGE_BYTES,
         "oldest": cloudevents.rfc3339(oldest[0]) if oldest else None,
+        "pruned_for": pruning.pruned_for(db),
         "undelivered": sum(camera["undelivered"] for camera in cameras.values()),
         "sinks": {
             sink: {"undelivered": sum(lag.values()), "cameras": lag} for sink, lag in cursors.lag(db).items()

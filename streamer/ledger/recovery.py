@@ -34,6 +34,7 @@ _MAX_EMPTY_PIECES = 50  # pieces in a row without a readable row: the end, where
 _TABLES = (
     *("meta", "lineages", "lineage_starts", "cameras", "events"),
     *("totals", "rollups", "tallies", "coverage", "config_revisions", "paths", "sinks", "cursors"),
+    "corrections",
 )
 _DAMAGE = "damage"  # the key in `meta`
 
@@ -130,7 +131,7 @@ def _unsound(db: sqlite3.Connection) -> str:
         return text
     if text := row_check.RowCheck(db).first_fault([table for table in _TABLES if table in there]):
         return text
-    if {"totals", "rollups", "events"} <= there:
+    if {"totals", "rollups", "events", "corrections"} <= there:
         for _, key, value, right in row_check.disagreeing_totals(db):
             return f"the total of {key} is {value}, its events and minutes say {right}"
     return ""
@@ -384,8 +385,9 @@ def _repair(db: sqlite3.Connection, now_ms: int, mark: Mark | None, trust_totals
         for statement in filter(str.strip, cursors.UPGRADE.split(";")):
             db.execute(statement)
     db.execute(
-        "INSERT INTO totals SELECT camera, total_key, max(total_value) FROM events"
-        " WHERE total_key IS NOT NULL GROUP BY camera, total_key"
+        "INSERT INTO totals SELECT camera, total_key, total_value FROM"
+        " (SELECT camera, total_key, total_value, max(seq) FROM events"  # the row of the greatest seq
+        "  WHERE total_key IS NOT NULL GROUP BY camera, total_key) WHERE true"
         " ON CONFLICT DO UPDATE SET value = max(value, excluded.value)"
     )
     for camera, key, value, right in () if trust_totals else row_check.disagreeing_totals(db):

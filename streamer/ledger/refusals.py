@@ -50,7 +50,7 @@ class LedgerDamaged(StorageError):
 
 
 def refusal(
-    path: Path, error: sqlite3.Error, doing: Literal["take more", "be read", "be opened"]
+    path: Path, error: sqlite3.Error, doing: Literal["take more", "be read", "be opened", "be pruned"]
 ) -> StorageError:
     """What to raise for `error`, met while the ledger at `path` was asked to do that."""
     kind = code(error)

@@ -1,16 +1,17 @@
 """What makes room in the ledger: a budget of bytes, an age, and the order in which events go.
 
 Only events that every sink has (cursors.py) are pruned, oldest first, and with them what they alone refer to
-(revisions.py). Counts by minute and totals go by age; only where hardly an event is left in a full file do
-the oldest minutes go for want of room. The file's size is capped by SQLite itself (max_page_count); pages
-that pruning frees are used again, so the file never shrinks and never passes it.
+(revisions.py). Tracks may have a shorter life: of their events a number in the sequence is left (pruning.py).
+Counts by minute and totals go by age; only where hardly an event is left in a full file do the oldest minutes
+go for want of room. The file's size is capped by SQLite itself (max_page_count); pages that pruning frees are
+used again, so the file never shrinks and never passes it.
 """
 
 from __future__ import annotations
 
 import sqlite3
 
-from streamer.ledger import revisions
+from streamer.ledger import pruning, revisions
 from streamer.ledger.schema import PAGE_BYTES
 
 NS_PER_DAY = 86_400_000_000_000
@@ -27,16 +28,21 @@ _MIN_MINUTES = 1440  # of counts by minute, whatever fills the file
 class Retention:
     """Prunes on the writer's connection, inside its transactions where the caller has one open."""
 
-    def __init__(self, db: sqlite3.Connection, max_bytes: int, retention_days: float) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, max_bytes: int, retention_days: float, tracks_days: float | None = None
+    ) -> None:
         self.pruned = 0
         self._db = db
         self._rollups_at_ns = 0
-        self.set_limits(max_bytes, retention_days)
+        self.set_limits(max_bytes, retention_days, tracks_days)
 
-    def set_limits(self, max_bytes: int, retention_days: float) -> None:
-        """`max_bytes` is for the file and its WAL together. A larger file stays and is pruned."""
+    def set_limits(self, max_bytes: int, retention_days: float, tracks_days: float | None = None) -> None:
+        """`max_bytes` is for the file and its WAL together. A larger file stays and is pruned. `tracks_days`
+        is for tracks and their paths, where they go before events do.
+        """
         self.max_bytes = max_bytes
         self.retention_days = retention_days
+        self.tracks_days = tracks_days
         wal_bytes = min(_WAL_BYTES, max_bytes // _WAL_SHARE)
         self._max_pages = max(64, (max_bytes - wal_bytes) // PAGE_BYTES)
         self._db.execute(f"PRAGMA max_page_count={self._max_pages}")
@@ -46,12 +52,12 @@ class Retention:
     def prune_ahead(self, coming: int) -> None:
         """In the transaction that adds `coming` events: prune more than that if the file is nearly full."""
         if self._used_share() >= _HIGH_WATER:
-            self._prune(min(_CHUNK_ROWS, 2 * coming + 16))
+            self._prune(min(_CHUNK_ROWS, 2 * coming + 16), "room")
 
     def prune_now(self) -> bool:
         """In a transaction of its own; return whether anything went."""
         self._db.execute("BEGIN IMMEDIATE")
-        gone = self._prune(_CHUNK_ROWS) or self._prune_minutes()
+        gone = self._prune(_CHUNK_ROWS, "room") or self._prune_minutes()
         self._db.execute("COMMIT")
         return gone > 0
 
@@ -61,10 +67,12 @@ class Retention:
         """
         before_ns = now_ns - int(self.retention_days * NS_PER_DAY)
         oldest = self._oldest_delivered()
-        if oldest is not None and oldest[2] < before_ns:
+        if oldest is not None and not before_ns <= oldest[2] <= now_ns:
             self._db.execute("BEGIN IMMEDIATE")
-            self._prune(_CHUNK_ROWS, before_ns)
+            self._prune(_CHUNK_ROWS, "age", before_ns, now_ns)
             self._db.execute("COMMIT")
+        if self.tracks_days is not None and self.tracks_days < self.retention_days:
+            self._erase_tracks(now_ns - int(self.tracks_days * NS_PER_DAY))
         if now_ns - self._rollups_at_ns >= _ROLLUP_EVERY_NS:
             self._rollups_at_ns = now_ns
             self._db.execute("BEGIN IMMEDIATE")
@@ -92,28 +100,29 @@ class Retention:
                 rows.append((row[0], (camera, delivered, row[1])))
         return min(rows)[1] if rows else None
 
-    def _prune(self, count: int, before_ns: int | None = None) -> int:
+    def _prune(
+        self, count: int, reason: pruning.Reason, before_ns: int | None = None, now_ns: int = 0
+    ) -> int:
         """Delete up to `count` delivered events of the camera whose are oldest; return how many went."""
         oldest = self._oldest_delivered()
         if oldest is None:
             return 0
         camera, delivered, _ = oldest
-        rows = self._db.execute(
-            "SELECT id FROM events WHERE camera=? AND seq<=? AND captured_ns<? ORDER BY seq LIMIT ?",
-            (camera, delivered, before_ns if before_ns is not None else 1 << 62, count),
-        ).fetchall()
-        gone = len(rows)
-        self._db.executemany("DELETE FROM events WHERE id=?", rows)
-        self._db.executemany("DELETE FROM digests WHERE event=?", rows)
-        self._db.execute(  # a track's path goes with its event
-            "DELETE FROM paths WHERE camera=?1 AND seq <"
-            " coalesce((SELECT min(seq) FROM events WHERE camera=?1), 1 << 62)",
-            (camera,),
+        last = (
+            delivered if before_ns is None else pruning.last_old(self._db, camera, count, before_ns, now_ns)
         )
+        gone = pruning.delete(self._db, camera, min(last, delivered), count, reason)
         if gone and revisions.release(self._db):
             revisions.prune(self._db)
         self.pruned += gone
         return gone
+
+    def _erase_tracks(self, before_ns: int) -> None:
+        due = pruning.old_tracks(self._db, before_ns, _CHUNK_ROWS)
+        if due:
+            self._db.execute("BEGIN IMMEDIATE")
+            pruning.erase(self._db, due)
+            self._db.execute("COMMIT")
 
     def _prune_rules(self) -> int:
         """Totals and revisions of what is not configured any more; return how many totals."""
@@ -125,6 +134,11 @@ class Retention:
     def _delete_minutes(self, before: int) -> int:
         """The counts of the minutes before one; return how many rows of them."""
         self._db.execute("DELETE FROM tallies WHERE minute < ?", (before,))
+        self._db.execute(  # its event tells by how much the total was raised
+            "DELETE FROM corrections WHERE minute < ? AND NOT EXISTS"
+            " (SELECT 1 FROM events e WHERE e.camera=corrections.camera AND e.seq=corrections.seq)",
+            (before,),
+        )
         return self._db.execute("DELETE FROM rollups WHERE minute < ?", (before,)).rowcount
 
     def _prune_minutes(self) -> int:

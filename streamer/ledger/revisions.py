@@ -71,7 +71,13 @@ def prune_totals(db: sqlite3.Connection) -> int:
         old = [key for key in keys if (name, *_rule(key)) not in in_force]
         if not old:
             continue
-        counted = {key for (key,) in db.execute("SELECT DISTINCT key FROM rollups WHERE camera=?", (camera,))}
+        counted = {
+            key
+            for (key,) in db.execute(
+                "SELECT key FROM rollups WHERE camera=?1 UNION SELECT key FROM corrections WHERE camera=?1",
+                (camera,),
+            )
+        }
         rows = [(camera, key) for key in old if key not in counted]
         db.executemany("DELETE FROM totals WHERE camera=? AND key=?", rows)
         gone += len(rows)

@@ -118,6 +118,7 @@ _LOOKS: Mapping[str, Callable[[Row], bool]] = {
     "totals": _key,
     "rollups": _key,
     "tallies": _key,
+    "corrections": _key,
     "coverage": _coverage,
     "config_revisions": _revision,
 }
@@ -126,13 +127,17 @@ _LOOKS: Mapping[str, Callable[[Row], bool]] = {
 def disagreeing_totals(db: sqlite3.Connection) -> Iterator[tuple[int, str, int, int]]:
     """(camera's row, key, total, what it is by two other records) of totals that one flipped value has moved.
 
-    A total is told three times: by itself, by the newest event that raised it, and, where no minute was
-    pruned, by the sum of the counts by minute. The middle one of the three is right where one is not.
+    A total is told three times: by itself, by the newest event that changed it, and, where no minute was
+    pruned, by the sum of the counts by minute and what people corrected. The middle one of the three is right
+    where one is not.
     """
     rows = db.execute(
         "SELECT t.camera, t.key, t.value,"
-        " (SELECT max(total_value) FROM events e WHERE e.camera=t.camera AND e.total_key=t.key),"
-        " (SELECT sum(n) FROM rollups r WHERE r.camera=t.camera AND r.key=t.key) FROM totals t"
+        " (SELECT total_value FROM events e WHERE e.camera=t.camera AND e.total_key=t.key"
+        " ORDER BY seq DESC LIMIT 1),"
+        " (SELECT sum(n) FROM rollups r WHERE r.camera=t.camera AND r.key=t.key)"
+        " + coalesce((SELECT sum(amount) FROM corrections x WHERE x.camera=t.camera AND x.key=t.key), 0)"
+        " FROM totals t"
     )
     for camera, key, value, by_events, by_minutes in rows.fetchall():
         if by_events is None or by_minutes is None:

@@ -103,6 +103,16 @@ MIGRATIONS = (
         event INTEGER PRIMARY KEY, digest INTEGER NOT NULL
     );
     """,
+    """
+    CREATE TABLE corrections (                     -- by a person, beside the counts by minute
+        camera INTEGER NOT NULL,
+        seq INTEGER NOT NULL,                      -- of the correction's event
+        minute INTEGER NOT NULL,                   -- that is corrected
+        key TEXT NOT NULL,
+        amount INTEGER NOT NULL,
+        PRIMARY KEY (camera, seq)
+    ) WITHOUT ROWID;
+    """,
 )
 # What a step needs beside its statements, by the version that it leads to. Tables keep their columns, so that
 # the rows of a damaged file of any version fit (recovery.py).

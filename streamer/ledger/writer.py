@@ -55,6 +55,7 @@ class Ledger:
         *,
         max_bytes: int,
         retention_days: float,
+        tracks_days: float | None = None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Open or make the ledger at `path`; raise StorageError, LedgerLocked while another program holds
@@ -69,7 +70,7 @@ class Ledger:
             self._db = schema.connect(path)
             try:
                 schema.migrate(self._db)
-                self.retention = Retention(self._db, max_bytes, retention_days)
+                self.retention = Retention(self._db, max_bytes, retention_days, tracks_days)
                 if self.damage:
                     recovery.record_damage(self._db, now_ns() // NS_PER_MS, self.damage)
                 self.node, self.lineage = self._identity(node)
@@ -152,10 +153,12 @@ class Ledger:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("ROLLBACK")
 
-    def set_limits(self, max_bytes: int, retention_days: float) -> None:
-        """The budget for the file and its WAL together, and the age. Raise as commit()."""
+    def set_limits(self, max_bytes: int, retention_days: float, tracks_days: float | None = None) -> None:
+        """The budget for the file and its WAL together, the age of events, and that of tracks where it is
+        another one. Raise as commit().
+        """
         with self._our_errors():
-            self.retention.set_limits(max_bytes, retention_days)
+            self.retention.set_limits(max_bytes, retention_days, tracks_days)
 
     def replace_sinks(self, names: Collection[str]) -> None:
         """These are all the sinks: events are kept until each of them has got them. Raise as commit().
@@ -214,6 +217,8 @@ class Ledger:
         with self._our_errors():
             status = queries.status(self._db, self.path)
         status["max_bytes"] = self.retention.max_bytes
+        status["retention_days"] = self.retention.retention_days
+        status["tracks_days"] = self.retention.tracks_days
         status["pruned"] = self.retention.pruned
         return status
 
@@ -230,6 +235,8 @@ class Ledger:
             self._db.execute("INSERT INTO lineages VALUES (?,?)", (lineage, reason))
             rows = self._db.execute(
                 "SELECT e.id, e.body FROM events e JOIN cameras c ON c.id=e.camera AND e.seq>c.delivered"
+                " WHERE e.type<>?",
+                (cloudevents.ERASED,),
             ).fetchall()
             for row_id, text in rows:
                 body = cloudevents.body(cloudevents.record_of(text), self.node, lineage)

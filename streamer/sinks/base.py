@@ -68,6 +68,11 @@ class SinkSettings(Strict):
         """What no second sink may write to; "" where several may share it."""
         return ""
 
+    @property
+    def rebuilds(self) -> bool:
+        """Whether what it holds of a camera can be deleted and written anew."""
+        return False
+
     def fault(self) -> str:
         """What on this machine keeps the sink from being written, as far as looking tells; "" for nothing."""
         return ""

@@ -173,6 +173,10 @@ class RedisSettings(SinkSettings):
         joint = "&" if urlsplit(address).query else "?"
         return address + (joint + urlencode(tls) if tls else "")
 
+    @property
+    def rebuilds(self) -> bool:
+        return True
+
 
 class RedisSink:
     """The writer of one node's streams. Does not connect before it is used."""

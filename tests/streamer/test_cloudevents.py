@@ -157,9 +157,16 @@ def scene() -> Event:
     return Event("streamer.scene.changed.v1", Stamp("gate", 1, 50, 2_000_000_000, NOW_NS, 1), "scene", data)
 
 
+def corrected() -> Event:
+    """As daemon/corrections.py makes its data; test_corrections.py has one of a running daemon."""
+    data = {"line": "door", "direction": "right-to-left", "class": "person", "rule_rev": 3, "amount": -2}
+    data |= {"at_ns": NOW_NS - 60_000_000_000, "reason": "a mirror", "by": "anna", "uid": 1000}
+    return Event(cloudevents.COUNT_CORRECTED, Stamp("gate", 1, -1, 0, NOW_NS, 0, "arrival"), "door", data)
+
+
 def test_every_type_that_the_analytics_make_fits_its_schema() -> None:
     walked = walk(EVERY_RULE)
-    events = [*walked, closed_bucket(walked), state("live"), fall(), scene()]
+    events = [*walked, closed_bucket(walked), state("live"), fall(), scene(), corrected()]
     bodies = [cloudevents.body(record(e, n + 1), "node-1", 5) for n, e in enumerate(events)]
     seen = {validate(body)["type"] for body in bodies}
     assert seen == set(schemas.names())  # no schema is without an event, and no event without a schema

@@ -329,7 +329,7 @@ def test_a_truncated_ledger_is_not_fatal(open_ledger: Callable[..., Ledger], cut
     os.truncate(ledger.path, int(ledger.path.stat().st_size * cut))
     saved = open_ledger()
     assert saved.damage
-    assert len(read(saved)) > 1000 * cut * 0.55  # the first pages are the tables' own
+    assert len(read(saved)) > 1000 * cut * 0.5  # the first pages are the tables' own
     saved.commit([crossing(saved.last_seq("gate") + 1)])
 
 
@@ -445,4 +445,30 @@ def test_a_configuration_revision_is_kept_once(open_ledger: Callable[..., Ledger
     ledger.record_config(3, '{"a": 2}')
     reader = LedgerReader(ledger.path)
     assert reader.revision(3) == (NOW_NS, {"a": 1})
+    reader.close()
+
+
+def test_what_comes_after_a_place_is_found_without_reading_what_comes_before_it(
+    open_ledger: Callable[..., Ledger],
+) -> None:
+    """Counted in steps of SQLite's virtual machine: a week of outage must not slow down with its length."""
+    ledger = open_ledger()
+    ledger.commit([crossing(seq) for seq in range(1, 8001)])
+    reader = LedgerReader(ledger.path)
+
+    def steps(seq: int) -> int:
+        taken = 0
+
+        def step() -> int:
+            nonlocal taken
+            taken += 1
+            return 0
+
+        reader._db.set_progress_handler(step, 50)
+        assert len(reader.after("gate", EventId(reader.lineage(), seq), 50)) == 50
+        reader.totals_at("gate", EventId(reader.lineage(), seq))
+        reader._db.set_progress_handler(None, 0)
+        return taken
+
+    assert steps(7900) <= 3 * steps(5)
     reader.close()

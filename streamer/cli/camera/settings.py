@@ -36,7 +36,8 @@ def settable(model: type[BaseModel]) -> dict[str, str]:
     """What `camera set` calls each key of a camera, and the way to it in the camera's file.
 
     A key of `source` goes by its own name. Another section's are `SECTION_KEY`, and its name alone unsets
-    one that may be absent; that of `scene` also names its model. Rules have commands of their own, but for the classes.
+    one that may be absent; that of `scene` also names its model. Rules have commands of their own, but for
+    the classes.
     """
     return dict(_settable(model))
 

@@ -20,14 +20,15 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from streamer.errors import StorageError
-from streamer.events.cloudevents import EventId, rfc3339
+from streamer.events.cloudevents import EventId, StoredEvent, rfc3339
 from streamer.ledger import LedgerDamaged, LedgerReader, LedgerRefused, recovery
 from streamer.sinks.base import ONE_CAMERA, PAUSES_S, Behind, Sink, SinkError
+from streamer.workers.deliver.replay import Replay, Replays
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Cursor:
         self.at: EventId | None = None  # what the sink has
         self.read_after: EventId | None = None  # where to read on in the ledger: at `at` or later
         self.delivered = 0  # the camera's seq up to which nothing is left to send
+        self.replay_after: int | None = None  # asked for again: all that has a higher seq
         self.failure = _Failure(sink)
 
 
@@ -85,6 +87,7 @@ class Publisher:
         self._configured: frozenset[str] | None = None  # None: not known yet
         self._reconcile_s = 0.0  # when the sink's cameras are held against the configured ones next
         self._failure = _Failure(name)
+        self._replays = Replays()
         self._written = 0
         self._resyncs = 0
         self._write_ms: deque[float] = deque(maxlen=500)
@@ -127,6 +130,11 @@ class Publisher:
             for cursor in self._cursors.values():
                 cursor.known = False
 
+    def replay(self, replay: Replay) -> None:
+        """Send again what is asked for; status() says when that is done."""
+        self._replays.ask(replay)
+        self._woken.set()
+
     def positions(self) -> dict[str, int]:
         """Per camera the sequence number up to which the sink has everything."""
         with self._lock:
@@ -144,6 +152,7 @@ class Publisher:
                 "written": self._written,
                 "resyncs": self._resyncs,
                 "blocked": blocked,
+                "replay": self._replays.status(),
                 "write_ms_p50": _median(self._write_ms),
                 "visible_ms_p50": _median(self._visible_ms),
             }
@@ -178,7 +187,9 @@ class Publisher:
                     if time.monotonic() >= next_round_s or stopping:
                         self._round(reader, sink)
                         next_round_s = time.monotonic() + ROUND_S
+                    self._begin_replay(reader, sink)
                     self._send_all(reader, sink)
+                    self._end_replay()
                     self._failure.clear()
                 except SinkError as error:
                     self._lost(error, sink)
@@ -264,6 +275,32 @@ class Publisher:
                 raise
             log.warning("cameras that were removed may stay live in sink %s: %s", self._name, error)
 
+    def _begin_replay(self, reader: LedgerReader, sink: Sink) -> None:
+        """Each camera once, also where the sink fails in between."""
+        replay = self._replays.current
+        if replay is None:
+            return
+        for camera, last_seq in reader.cameras().items():
+            if camera in replay.begun or (replay.cameras and camera not in replay.cameras):
+                continue
+            if replay.rebuild:
+                sink.forget([camera])
+                self._reconcile_s = 0.0  # of a camera that was removed the state is written anew
+            cursor = self._cursors.setdefault(camera, Cursor(self._name))
+            with self._lock:
+                cursor.known, cursor.replay_after = False, reader.last_before(camera, replay.since_ns)
+            replay.until[camera] = last_seq
+            replay.begun.add(camera)
+
+    def _end_replay(self) -> None:
+        replay = self._replays.current
+        if replay is not None and all(self._has(camera, seq) for camera, seq in replay.until.items()):
+            self._replays.finish(replay)
+
+    def _has(self, camera: str, seq: int) -> bool:
+        cursor = self._cursors[camera]
+        return cursor.known and cursor.replay_after is None and cursor.delivered >= seq
+
     def _send_all(self, reader: LedgerReader, sink: Sink) -> None:
         """Send what the ledger has and the sink has not, in turns of one batch a camera."""
         behind = True
@@ -271,7 +308,7 @@ class Publisher:
             behind = False
             for camera, last_seq in reader.cameras().items():
                 cursor = self._cursors.setdefault(camera, Cursor(self._name))
-                if cursor.known and cursor.delivered >= last_seq:
+                if cursor.known and cursor.replay_after is None and cursor.delivered >= last_seq:
                     continue
                 if time.monotonic() < cursor.failure.until_s:
                     continue
@@ -286,7 +323,9 @@ class Publisher:
             if not cursor.known:
                 self._find_cursor(reader, sink, camera, last_seq, cursor)
             events = reader.after(camera, cursor.read_after, BATCH)
-            if not events:
+            if not events:  # the rest are tracks whose time is over
+                with self._lock:
+                    cursor.delivered, cursor.replay_after = last_seq, None
                 return False
             began_s = time.perf_counter()
             at = sink.write(camera, cursor.at, events)
@@ -300,6 +339,9 @@ class Publisher:
                 cursor.failure.note(error, time.monotonic())
                 cursor.known = False
             return False
+        if cursor.replay_after is not None and cursor.at is not None and events[-1].id <= cursor.at == at:
+            self._repeat(cursor, events)
+            return True
         if at != events[-1].id:  # it has more than was ever sent: ask who it belongs to
             cursor.known = False
             return True
@@ -308,8 +350,16 @@ class Publisher:
             self._written += len(events)
             cursor.at = cursor.read_after = at
             cursor.delivered = at.seq
+            cursor.replay_after = None
             cursor.failure.clear()
         return len(events) == BATCH
+
+    def _repeat(self, cursor: Cursor, events: Sequence[StoredEvent]) -> None:
+        """The sink has all of these: none was written twice."""
+        self._replays.repeated(len(events))
+        cursor.read_after = events[-1].id
+        if cursor.read_after == cursor.at:
+            cursor.replay_after = None
 
     def _find_cursor(
         self, reader: LedgerReader, sink: Sink, camera: str, last_seq: int, cursor: Cursor
@@ -328,11 +378,30 @@ class Publisher:
         if first and sink.max_events is not None and last_seq - first[0].id.seq >= sink.max_events:
             # More than the sink may hold: begin where it will end up being trimmed to.
             read_after = reader.before(camera, EventId(0, last_seq - sink.max_events + 1))
-        sink.replace_totals(camera, reader.totals_at(camera, read_after), read_after)
+        totals_place = read_after
+        if cursor.replay_after is not None:
+            read_after = self._replay_from(reader, camera, read_after, at, cursor.replay_after)
+            totals_place = at if at is not None else read_after
+        sink.replace_totals(camera, reader.totals_at(camera, totals_place), totals_place)
         with self._lock:
             self._resyncs += 1
             cursor.known, cursor.at, cursor.read_after = True, at, read_after
             cursor.delivered = first[0].id.seq - 1 if first else last_seq
+
+    def _replay_from(
+        self,
+        reader: LedgerReader,
+        camera: str,
+        read_after: EventId | None,
+        at: EventId | None,
+        replay_after: int,
+    ) -> EventId | None:
+        """Where to read on. An empty sink begins with what was asked for, as far as it may hold that; in one
+        that is not, what was asked for comes again, and nothing after its place is passed over."""
+        asked = reader.before(camera, EventId(0, replay_after + 1))
+        if at is not None:
+            return min(at, asked or EventId(0, 0))
+        return max(read_after or EventId(0, 0), asked or EventId(0, 0))
 
 
 def _median(values_ms: Iterable[float]) -> float | None:

@@ -39,6 +39,7 @@ from streamer.ipc.messages import (
     Hello,
     Message,
     Ready,
+    ReplayRequest,
     Resume,
     ResumeRequest,
     SinkAssignment,
@@ -47,6 +48,7 @@ from streamer.ipc.messages import (
 from streamer.ledger import Ledger, LedgerFull, LedgerLocked, LedgerRefused
 from streamer.sinks import open_sink
 from streamer.workers.deliver.publisher import Publisher
+from streamer.workers.deliver.replay import Replay
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +126,16 @@ class DeliverWorker:
             fields = _state_fields({**message.status, "updated": rfc3339(time.time_ns())})
             for publisher in self._publishers.values():
                 publisher.show(message.camera, fields)
+        elif isinstance(message, ReplayRequest):
+            self._replay(message)
+
+    def _replay(self, message: ReplayRequest) -> None:
+        publisher = self._publishers.get(message.sink)
+        if publisher is None:
+            log.error("sink %s: is not open: nothing is sent again", message.sink)
+            return
+        asked = (message.number, message.cameras, message.since_ns, message.rebuild)
+        publisher.replay(Replay(*asked))
 
     def _assign(self, new: DeliverAssignment) -> None:
         """Serve, whether the ledger can be opened now or not: what is sent to it waits with the senders."""
@@ -148,10 +160,11 @@ class DeliverWorker:
                 new.node,
                 max_bytes=new.ledger_max_bytes,
                 retention_days=new.retention_days,
+                tracks_days=new.tracks_days,
             )
             self._note(None)
         else:
-            self._ledger.set_limits(new.ledger_max_bytes, new.retention_days)
+            self._ledger.set_limits(new.ledger_max_bytes, new.retention_days, new.tracks_days)
         self._apply_sinks({sink.name: sink for sink in new.sinks}, new.node, self._ledger)
         if new.cameras is not None:
             for publisher in self._publishers.values():

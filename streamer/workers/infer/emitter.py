@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines.values import Event, FrameResult, Stamp
-from streamer.events.cloudevents import CAMERA_STATE, COUNTS
+from streamer.events.cloudevents import CAMERA_STATE, COUNT_CORRECTED, COUNTS
 from streamer.ipc.counters import FrameCounters
 from streamer.ipc.messages import CameraResume, EventRecord, SourceState
 from streamer.workers.infer.camera import CameraContext
@@ -94,6 +94,17 @@ class Emitter:
         if state.health_detail:
             data |= {"health_detail": state.health_detail, "health_since_ns": state.health_since_ns}
         self.emit([(camera, Event(CAMERA_STATE, stamp, state.camera, data))])
+
+    def correct(self, camera: CameraContext, data: dict[str, Any]) -> int:
+        """A person's correction as the camera's next event; returns its number, 0 where it cannot be kept."""
+        if not self._sequencer.can_number(camera.name):
+            return 0
+        epoch = camera.last_stamp.epoch if camera.last_stamp else 0
+        stamp = Stamp(camera.name, epoch, -1, 0, time.time_ns(), 0, "arrival")
+        event = Event(COUNT_CORRECTED, stamp, str(data["line"]), data)
+        if not self._sequencer.send([self._record(camera, event, None)]):
+            return 0
+        return self._sequencer.last_number(camera.name)
 
     def resume(self, camera: CameraContext, position: CameraResume) -> None:
         """The ledger has said where the camera stands: go on from there.

@@ -41,6 +41,10 @@ class EventSequencer:
         """Whether events of `camera` can be numbered."""
         return camera in self._sequence
 
+    def last_number(self, camera: str) -> int:
+        """The number of the camera's newest event."""
+        return self._sequence[camera]
+
     def request_positions(self, cameras: Sequence[str]) -> None:
         """Request where these cameras stand in the ledger; requested again until answered."""
         self._requested.update(c for c in cameras if c not in self._sequence)

@@ -24,6 +24,8 @@ from streamer.ipc.bus import Bus
 from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.messages import (
     Ack,
+    CorrectionMade,
+    CorrectionRequest,
     FrameReady,
     Hello,
     InferAssignment,
@@ -139,10 +141,18 @@ class InferWorker:
             self._source_state(peer, message)
         elif isinstance(message, InferAssignment):
             self._assign(message)
+        elif isinstance(message, CorrectionRequest):
+            self._correct(message)
         elif isinstance(message, Resume):
             for position in self._sequencer.on_resume(message):
                 if position.camera in self._cameras:
                     self._emitter.resume(self._cameras[position.camera], position)
+
+    def _correct(self, message: CorrectionRequest) -> None:
+        camera = self._cameras.get(message.camera)
+        seq = self._emitter.correct(camera, message.data) if camera is not None else 0
+        error = "" if seq else "its events cannot be kept now: look at `streamer status`, and try again"
+        self._supervisor.send(CorrectionMade(message.request, seq, error))
 
     def _source_state(self, peer: str, state: SourceState) -> None:
         camera = self._cameras.get(state.camera)

@@ -1,0 +1,55 @@
+"""`streamer ledger`: its table of commands, and where the ledger is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from streamer.cli.lazy_group import Entry, LazyGroup
+from streamer.config.schema import Config
+from streamer.daemon.assignments import LEDGER_FILE
+from streamer.errors import ConfigError
+
+SHOW, CHECK, EXPORT = (f"streamer.cli.ledger.{module}" for module in ("show", "check", "export"))
+CHANGE, REPLAY = (f"streamer.cli.ledger.{module}" for module in ("change", "replay"))
+COMMANDS = {
+    "status": Entry(f"{SHOW}:status", "What the ledger holds and what each sink has not got yet."),
+    "verify": Entry(f"{CHECK}:verify", "Hold every number and count against the events."),
+    "export": Entry(f"{EXPORT}:export", "Write the events of a span of time as JSON Lines or CSV."),
+    "replay": Entry(f"{REPLAY}:replay", "Send again to a sink what it has lost, or all of it anew."),
+    "backup": Entry(f"{SHOW}:backup", "Copy the ledger, also while the daemon runs."),
+    "prune": Entry(f"{CHANGE}:prune", "Forget events and tracks that are older than so long."),
+    "new-incarnation": Entry(f"{CHANGE}:new_incarnation", "After an older copy was put in its place."),
+}
+OLDER_NAMES = {"new-lineage": "new-incarnation"}
+
+
+def ledger_path(config: Config) -> Path:
+    """Where the configured daemon keeps its ledger, or would."""
+    return config.state_path / LEDGER_FILE
+
+
+def check_known(config: Config, camera: str | None, recorded: Iterable[str]) -> None:
+    """Raise ConfigError, with the cameras there are, for one neither configured nor `recorded`.
+
+    A camera that was removed is still recorded.
+    """
+    names = {*recorded, *(c.name for c in config.cameras)}
+    if camera is not None and camera not in names:
+        raise ConfigError(
+            f"no camera {camera[:64]!r}; known: {', '.join(sorted(names)) or 'there is none yet'}"
+        )
+
+
+class _Ledger(LazyGroup):
+    """Also knows commands by their older names."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, OLDER_NAMES.get(cmd_name, cmd_name))
+
+
+@click.group(cls=_Ledger, table=COMMANDS)
+def ledger() -> None:
+    """Look after the durable record."""

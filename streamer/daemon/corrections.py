@@ -1,0 +1,123 @@
+"""A person's correction of a count: what may be asked for, and the answers that are still to come.
+
+The camera's inference worker makes the event, so that it has its place in the sequence like every other.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from pipelines.defaults import with_defaults
+from pipelines.rules import LineSpec, Name, check_direction
+from streamer.api.arguments import Arguments
+from streamer.config.schema import CameraConfig
+from streamer.daemon.operations import Answer, Asked, Daemon, Operation
+from streamer.errors import ConfigError, ControlError, StreamerError
+from streamer.ipc.messages import CorrectionMade
+from streamer.models.camera_check import pipeline_of
+
+MAX_AMOUNT = 1_000_000
+MAX_REASON = 500  # characters
+ANSWER_LIMIT_S = 5.0
+_LATE = "camera {camera}: no answer: look at `streamer events` whether it is there before you ask again"
+
+
+class CorrectionArguments(Arguments):
+    """`at_ns` 0: now. `by` is the name of who asks, as the command has it."""
+
+    camera: Name
+    line: Name
+    direction: Name
+    class_name: str = Field(min_length=1, max_length=64)
+    amount: int = Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)
+    reason: str = Field(min_length=1, max_length=MAX_REASON)
+    by: str = Field(min_length=1, max_length=64)
+    at_ns: int = Field(default=0, ge=0, lt=1 << 63)
+
+    @field_validator("amount")
+    @classmethod
+    def _changes_something(cls, amount: int) -> int:
+        if not amount:
+            raise ValueError("a correction by 0 changes nothing: say +1 or -1")
+        return amount
+
+    @field_validator("reason", "by", "class_name")
+    @classmethod
+    def _one_line(cls, text: str) -> str:
+        if not text.isprintable() or not text.strip():
+            raise ValueError("is one line of text")
+        return text
+
+
+def event_data(arguments: CorrectionArguments, camera: CameraConfig, uid: int | None) -> dict[str, Any]:
+    """The event's data. Raises ConfigError for a line or direction that there is not."""
+    now_ns = time.time_ns()
+    if arguments.at_ns > now_ns:
+        raise ConfigError("the time that is corrected is still to come: name one that has been")
+    line = line_of(camera, arguments.line)
+    try:
+        check_direction("correction", arguments.direction, line)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return {
+        "line": line.name,
+        "direction": arguments.direction,
+        "class": arguments.class_name,
+        "rule_rev": line.rev,
+        "amount": arguments.amount,
+        "at_ns": arguments.at_ns or now_ns,
+        "reason": arguments.reason,
+        "by": arguments.by,
+        "uid": uid,
+    }
+
+
+def line_of(camera: CameraConfig, name: str) -> LineSpec:
+    """The line with the revision in force. Raises ConfigError with those that there are."""
+    lines = {line.name: line for line in with_defaults(camera.rules, pipeline_of(camera)).lines}
+    if name not in lines:
+        known = ", ".join(lines) or "there is none"
+        raise ConfigError(f"camera {camera.name} has no line {name!r}; known: {known}")
+    return lines[name]
+
+
+class PendingCorrections:
+    """Requests by number, until the inference worker has answered; each is answered once."""
+
+    def __init__(self) -> None:
+        self._pending: dict[int, tuple[Answer, str, float]] = {}
+        self._next = 1
+
+    def expect(self, answer: Answer, camera: str) -> int:
+        number, self._next = self._next, self._next + 1
+        self._pending[number] = (answer, camera, time.monotonic() + ANSWER_LIMIT_S)
+        return number
+
+    def arrived(self, made: CorrectionMade) -> None:
+        answer, camera, _ = self._pending.pop(made.request, (None, "", 0.0))
+        if answer is None:
+            return
+        if made.error:
+            answer.fail(ControlError(f"camera {camera}: {made.error}"))
+        else:
+            answer.reply({"camera": camera, "seq": made.seq})
+
+    def give_up(self, number: int, error: StreamerError) -> None:
+        answer, _, _ = self._pending.pop(number, (None, "", 0.0))
+        if answer is not None:
+            answer.fail(error)
+
+    def expire(self, now_s: float) -> None:
+        late = [(number, camera) for number, (_, camera, until_s) in self._pending.items() if now_s > until_s]
+        for number, camera in late:
+            self.give_up(number, ControlError(_LATE.format(camera=camera)))
+
+
+def _correct(daemon: Daemon, arguments: CorrectionArguments, asked: Asked) -> None:
+    daemon.correct(arguments, asked.caller.uid, asked)
+
+
+OPERATION = Operation(CorrectionArguments, _correct, "operator")

@@ -1,0 +1,130 @@
+"""A person's correction: an event beside the count, once, in the totals, with who and why."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamer.errors import Exit
+from streamer.events.cloudevents import COUNT_CORRECTED, EventId
+from streamer.ipc.messages import EventRecord
+from streamer.ledger import Ledger, LedgerReader
+from streamer.ledger.verification import verify
+from tests.daemon import Daemon
+from tests.moving import camera, write_moving_clip
+from tests.streamer.test_ledger import NODE, NOW_NS, crossing
+
+KEY = "line/door/in/1/person"
+
+
+def correction(seq: int, amount: int, at_ns: int = NOW_NS) -> EventRecord:
+    data = {"line": "door", "direction": "in", "class": "person", "rule_rev": 1, "amount": amount}
+    data |= {"at_ns": at_ns, "reason": "a queue at the door", "by": "anna", "uid": 1000}
+    return EventRecord("gate", seq, COUNT_CORRECTED, "door", 1, -1, 0, NOW_NS + seq, 0.0, 1, data)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger(tmp_path / "l.sqlite", NODE, max_bytes=64 << 20, retention_days=30, now_ns=lambda: NOW_NS)
+    opened.commit([crossing(1), crossing(2), correction(3, -2), crossing(4), correction(5, 7)])
+    yield opened
+    opened.close()
+
+
+def test_what_was_counted_stays_and_the_correction_stands_beside_it(ledger: Ledger) -> None:
+    ledger.commit([correction(6, 1, NOW_NS - 3_600_000_000_000)])
+    reader = LedgerReader(ledger.path)
+    counts = list(reader.counts())
+    reader.close()
+    assert [(c.n, c.corrected) for c in counts] == [(3, 5), (0, 1)]
+    assert verify(ledger.path).findings == []
+
+
+def test_a_correction_that_comes_twice_corrects_once(ledger: Ledger) -> None:
+    done = ledger.commit([correction(5, 7)])
+    assert (done.stored, done.repeated, done.conflicts) == (0, 1, 0)
+    reader = LedgerReader(ledger.path)
+    assert reader.totals("gate") == {KEY: 8}
+    reader.close()
+
+
+def test_totals_can_be_had_as_they_stood_between_corrections(ledger: Ledger) -> None:
+    reader = LedgerReader(ledger.path)
+    stood = [reader.totals_at("gate", EventId(ledger.lineage, seq)).get(KEY, 0) for seq in range(6)]
+    reader.close()
+    assert stood == [0, 1, 2, 0, 1, 8]
+
+
+def test_a_correction_that_was_changed_behind_the_ledgers_back_is_named(ledger: Ledger) -> None:
+    ledger._db.execute("UPDATE corrections SET amount=70 WHERE seq=5")
+    assert "correction 5" in verify(ledger.path).findings[0].text
+
+
+def test_a_moment_that_is_pruned_takes_its_correction_along_and_the_total_stays(ledger: Ledger) -> None:
+    ledger.mark({})
+    ledger.retention._rollups_at_ns = 0
+    later_ns = NOW_NS + 40 * 86_400_000_000_000
+    for _ in range(2):
+        ledger.retention._rollups_at_ns = 0
+        ledger.retention.prune_old(later_ns)
+    reader = LedgerReader(ledger.path)
+    assert (list(reader.counts()), reader.totals("gate")) == ([], {KEY: 8})
+    reader.close()
+
+
+@pytest.fixture
+def daemon(short_dir: Path, redis_binary: str) -> Iterator[Daemon]:  # noqa: ARG001
+    clip = write_moving_clip(short_dir / "moving.mp4", 8.0)
+    daemon = Daemon(short_dir, [camera("door", clip, realtime=False)], inference={"engine": "motion"})
+    daemon.start()
+    daemon.wait_for(lambda s: s["cameras"][0]["state"] == "ended", 60, "the clip's end")
+    yield daemon
+    daemon.kill()
+
+
+def total(daemon: Daemon, key: str) -> int:
+    return int(daemon.totals("door").get(key, 0))
+
+
+@pytest.mark.integration
+def test_a_person_corrects_a_count_and_it_shows_everywhere_once(daemon: Daemon) -> None:
+    reader = LedgerReader(daemon.state_dir / "ledger.sqlite")
+    (key,) = [key for key in reader.totals("door") if key.startswith("line/")][:1]
+    _, line, direction, _, class_name = key.split("/", 4)
+    before = reader.totals("door")[key]
+    reader.close()
+    args = ("door", line, direction, "-2", "--reason", "two children on a trolley", "--class", class_name)
+    made = json.loads(daemon.cli("correct", *args, "--json").stdout)
+    found = daemon.wait_for_events("door", lambda e: e["type"] == COUNT_CORRECTED, 10)
+    (event,) = [e for e in found if e["type"] == COUNT_CORRECTED]
+    assert (event["data"]["seq"], event["data"]["uid"]) == (made["seq"], os.getuid())
+    daemon.kill_worker("infer-0")
+    daemon.wait_for(lambda s: daemon._serves(s) and s["workers"], 30, "the workers")
+    assert total(daemon, key) == before - 2
+    rows: list[dict[str, Any]] = json.loads(daemon.cli("counts", "--since", "all", "--json").stdout)["counts"]
+    row = next(r for r in rows if (r["name"], r["direction"]) == (line, direction))
+    assert (row["counted"] - row["count"], row["corrected"]) == (2, -2)
+    assert "corrected by -2" in daemon.cli("counts", "--since", "all").stdout
+    shown = daemon.cli("events", "--type", "count.corrected").stdout
+    assert "two children on a trolley" in shown
+    assert "sound" in daemon.cli("ledger", "verify").stdout
+
+
+@pytest.mark.integration
+def test_what_there_is_nothing_of_cannot_be_corrected_and_nothing_can_without_a_daemon(
+    daemon: Daemon,
+) -> None:
+    def refused(*args: str) -> tuple[int, str]:
+        done = daemon.cli("correct", *args, "--reason", "why", "--class", "person", check=False)
+        return done.returncode, done.stderr
+
+    assert "no line 'gate'" in refused("door", "gate", "in", "+1")[1]
+    assert refused("shop", "line", "in", "+1")[0] == Exit.CONFIG
+    assert refused("door", "gate", "in", "0")[0] == Exit.CONFIG
+    assert daemon.stop() == 0
+    assert refused("door", "gate", "in", "+1")[0] == Exit.RUNNING
