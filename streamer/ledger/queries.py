@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pipelines.count.confidence import Tally
+from pipelines.events import ALERT
 from streamer.errors import StorageError
 from streamer.events import cloudevents
 from streamer.events.cloudevents import EventId, StoredEvent
@@ -21,6 +22,7 @@ from streamer.ledger import cursors, revisions, schema
 
 NS_PER_S = 1_000_000_000
 S_PER_MINUTE = 60
+MAX_ALERT_EVENTS = 10_000  # of a camera that are looked through: of older ones nothing is raised any more
 BLIND_REASONS = {"offline_s": "offline", "dropped_s": "overloaded", "unknown_s": "unknown"}
 
 
@@ -295,7 +297,20 @@ def resume(db: sqlite3.Connection, camera: str) -> CameraResume:
         (camera_id, bucket_seq, *cloudevents.COUNTING_TYPES),
     )
     events = tuple(cloudevents.record_of(body) for (body,) in bodies)
-    return CameraResume(camera, last_seq, bucket_end_ns, events)
+    return CameraResume(camera, last_seq, bucket_end_ns, events, _raised_alerts(db, camera_id))
+
+
+def _raised_alerts(db: sqlite3.Connection, camera_id: int) -> tuple[dict[str, Any], ...]:
+    """The data of each alert's last event, of those that are raised. The index of alerts makes it cheap."""
+    last: dict[str, dict[str, Any]] = {}
+    rows = db.execute(
+        f"SELECT body FROM events WHERE camera=? AND type='{ALERT}' ORDER BY seq DESC LIMIT ?",
+        (camera_id, MAX_ALERT_EVENTS),
+    )
+    for (body,) in rows:
+        data = msgspec.json.decode(body)["data"]
+        last.setdefault(data["alert"], data)
+    return tuple(data for data in last.values() if data["state"] == "raised")
 
 
 def status(db: sqlite3.Connection, path: Path) -> dict[str, Any]:

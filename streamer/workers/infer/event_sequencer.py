@@ -41,6 +41,10 @@ class EventSequencer:
         """Whether events of `camera` can be numbered."""
         return camera in self._sequence
 
+    def next_seq(self, camera: str) -> int:
+        """The number that the camera's next event gets. Raises KeyError where that is not known."""
+        return self._sequence[camera] + 1
+
     def request_positions(self, cameras: Sequence[str]) -> None:
         """Request where these cameras stand in the ledger; requested again until answered."""
         self._requested.update(c for c in cameras if c not in self._sequence)
