@@ -69,6 +69,10 @@ class CameraAlerts:
         self._orphans += [old.raised for old in before.values() if old.raised is not None]
         self._view.kept_s = max([KEPT_S, *(alert.spec.debounce_s for alert in self._alerts.values())])
 
+    def hours(self) -> list[str]:
+        """The names of opening_hours that its rules ask for."""
+        return sorted({a.spec.when.hours for a in self._alerts.values() if a.spec.when is not None})
+
     # ---- what happens
 
     def hear(self, events: Iterable[Event], first_seq: int) -> None:

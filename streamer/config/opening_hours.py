@@ -14,7 +14,7 @@ in the night in which it is put back an hour comes twice, and both are meant.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -22,7 +22,6 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field
 
 from pipelines.rules import Name
-from streamer.errors import ConfigError
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MIN = 24 * 60
@@ -107,9 +106,10 @@ class Hours:
         self._open: dict[str, bool] = {}  # of that minute: frames ask far more often than that
 
     def is_open(self, name: str, at_ns: int) -> bool:
-        """Whether `name` is open at `at_ns` (Unix time). Raises ConfigError for a name that is not there."""
+        """Whether `name` is open at `at_ns` (Unix time). What is not there is never open: rather an alert too
+        many than none."""
         if name not in self._weeks:
-            raise ConfigError(unknown_hours(name, self._weeks))
+            return False
         minute = at_ns // MINUTE_NS
         if minute != self._minute:
             self._minute, self._open = minute, {}
@@ -117,6 +117,10 @@ class Hours:
             local = datetime.fromtimestamp(minute * 60, self._zone)
             self._open[name] = self._weeks[name].is_open(local)
         return self._open[name]
+
+    def unknown(self, names: Iterable[str]) -> str:
+        """What to say of those that are not there; "" where all are."""
+        return "; ".join(unknown_hours(name, self._weeks) for name in names if name not in self._weeks)
 
 
 def unknown_hours(name: str, known: Mapping[str, object]) -> str:

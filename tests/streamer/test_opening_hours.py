@@ -60,6 +60,13 @@ def test_where_the_clock_is_put_forward_the_missing_hour_is_not_there() -> None:
     assert sum(hours.is_open("shop", int(at + 60 * i) * 10**9) for i in range(24 * 60)) == 5 * 60
 
 
+def test_hours_that_are_not_there_are_closed_and_it_is_said() -> None:
+    hours = Hours({"shop": {"mon-sun": ("00:00-24:00",)}}, BERLIN)
+    assert (hours.is_open("shop", 0), hours.is_open("bar", 0)) == (True, False)
+    assert hours.unknown(["shop"]) == ""
+    assert "no 'bar'; it has shop" in hours.unknown(["shop", "bar"])
+
+
 minutes = st.integers(0, 24 * 60 - 1)
 moments = st.datetimes(datetime(2024, 1, 1), datetime(2028, 1, 1))
 

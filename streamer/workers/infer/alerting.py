@@ -31,11 +31,16 @@ class Alerting:
         self._sequencer = sequencer
         self._hours = Hours({}, "UTC")
 
-    def assign(self, assignment: InferAssignment, cameras: Iterable[CameraContext]) -> None:
-        """Take the site's opening hours and timezone."""
+    def assign(self, assignment: InferAssignment) -> None:
+        """Take the site's opening hours and timezone, before the cameras take their rules."""
         self._hours = Hours(assignment.opening_hours, assignment.timezone)
+
+    def take_hours(self, cameras: Iterable[CameraContext]) -> None:
+        """Let their alerts go by them. A camera whose file is broken may ask for some that are gone."""
         for camera in cameras:
             camera.alerts.is_open = self._hours.is_open
+            why = self._hours.unknown(camera.alerts.hours())
+            camera.warn("hours", f"alerts: {why}; they count as closed" if why else "")
 
     def begin(self, rules: str) -> CameraAlerts:
         """The alerts of a camera with these rules, as JSON; "": it has none."""

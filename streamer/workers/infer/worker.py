@@ -178,7 +178,7 @@ class InferWorker:
         self._all_assigned = False
         running, self._assignment = self._assignment is not None, assignment
         self._emitter.config_rev = assignment.config_rev
-        self._emitter.alerting.assign(assignment, self._cameras.values())
+        self._emitter.alerting.assign(assignment)
         if self._pipelines.set_engine(assignment.engine, assignment.threads):
             for camera in self._cameras.values():
                 camera.pipeline_spec = ""  # its pipeline is another one now
@@ -189,6 +189,7 @@ class InferWorker:
             self._remove(self._cameras.pop(name))
         for config in configs.values():
             self._configure(config, is_new=running)
+        self._emitter.alerting.take_hours(self._cameras.values())
         for fault in misconfigured.values():
             state = SourceState(fault.name, "misconfigured", fault.why, fault.since_ns)
             self._source_state("", state)
@@ -230,11 +231,12 @@ class InferWorker:
             self._change_rules(camera, CameraRules.model_validate_json(config.rules))
 
     def _change_rules(self, camera: CameraContext, rules: CameraRules) -> None:
+        camera.alerts.with_rules(rules)
+        if camera.pipeline is None:
+            return
         try:
-            if camera.pipeline is not None:
-                camera.pipeline.set_rules(camera.name, rules)
-                camera.warn("rules", "")
-            camera.alerts.with_rules(rules)
+            camera.pipeline.set_rules(camera.name, rules)
+            camera.warn("rules", "")
         except ValueError as error:
             camera.warn("rules", f"rules kept as they were: {error}")
 
