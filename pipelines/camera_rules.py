@@ -1,4 +1,4 @@
-"""All rules of one camera: lines, zones, masks, limits, and a field for each kind of the table ANALYTICS."""
+"""All rules of one camera: lines, zones, masks, limits, alerts, and a field for each kind of ANALYTICS."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, create_model, model_validator
 
+from pipelines.alerts.rule import MAX_ALERTS, AlertSpec
 from pipelines.analytics import ANALYTICS
 from pipelines.analytics.base import AnalyticSpec
 from pipelines.rules import CalibrationSpec, ClassLimit, LineSpec, MaskSpec, Rules, ZoneSpec
 
 # The fields whose items have a `rev`, and the word for one of each.
-REVISED = {"lines": "line", "zones": "zone", **{kind.field: kind.name for kind in ANALYTICS}}
+REVISED = {
+    "lines": "line",
+    "zones": "zone",
+    **{kind.field: kind.name for kind in ANALYTICS},
+    "alerts": "alert",
+}
 
 
 class _CameraRules(Rules):
@@ -23,6 +29,7 @@ class _CameraRules(Rules):
     zones: tuple[ZoneSpec, ...] = ()
     masks: tuple[MaskSpec, ...] = ()
     calibration: CalibrationSpec | None = None
+    alerts: tuple[AlertSpec, ...] = Field(default=(), max_length=MAX_ALERTS)
 
     @model_validator(mode="after")
     def _unique(self) -> _CameraRules:
@@ -48,6 +55,21 @@ class _CameraRules(Rules):
                     raise ValueError(f"{what} needs a calibration: four points with distances")
         return self
 
+    @model_validator(mode="after")
+    def _alerts_rest_on_something(self) -> _CameraRules:
+        lines, zones = {x.name: x for x in self.lines}, {x.name: x for x in self.zones}
+        rules = [{x.name: x for x in self.of(field)} for field in ("wrong_ways", "speeds")]
+        for alert in self.alerts:
+            for kind, names, known in (
+                ("line", line_names(alert), lines),
+                ("zone", zone_names(alert), zones),
+            ):
+                for name in names:
+                    _check_known(f"alert {alert.name!r}", kind, name, known)
+            alert.check_lines(lines)
+            alert.check_rules(*rules)
+        return self
+
     def of(self, field: str) -> tuple[Any, ...]:
         """The rules in a field of an analytic."""
         rules: tuple[Any, ...] = getattr(self, field)
@@ -55,11 +77,11 @@ class _CameraRules(Rules):
 
     def named(self) -> tuple[tuple[str, tuple[Any, ...]], ...]:
         """All rules that have a name, by the word for one of them; lines, zones and masks first."""
-        return (("line", self.lines), ("zone", self.zones), ("mask", self.masks), *self.of_analytics())
+        return (("line", self.lines), ("zone", self.zones), ("mask", self.masks), *self.of_tracks())
 
-    def of_analytics(self) -> tuple[tuple[str, tuple[Any, ...]], ...]:
-        """The rules of the analytics, by the word for one of them."""
-        return tuple((kind.name, self.of(kind.field)) for kind in ANALYTICS)
+    def of_tracks(self) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+        """The rules of the analytics and the alerts, by the word for one of them."""
+        return (*((kind.name, self.of(kind.field)) for kind in ANALYTICS), ("alert", self.alerts))
 
 
 if TYPE_CHECKING:

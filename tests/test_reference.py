@@ -11,6 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from pipelines.alerts.rule import When
 from pipelines.rules import CalibrationSpec, ClassLimit, LineSpec, check_name
 from pipelines.spec import SceneSpec
 from streamer.cli.camera.settings import LIMITS, SETTABLE
@@ -30,7 +31,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, field in model.model_fields.items():
         inner = [a for a in (field.annotation, *get_args(field.annotation)) if isinstance(a, type)]
         section = next((a for a in inner if issubclass(a, BaseModel)), None)
-        if section in (CalibrationSpec, SceneSpec, AuditResult, RedisConfig, RolesConfig):
+        if section in (CalibrationSpec, SceneSpec, AuditResult, RedisConfig, RolesConfig, When):
             yield f"{prefix}{name}", None
             yield from keys(section, f"{prefix}{name}.")
             continue

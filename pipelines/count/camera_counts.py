@@ -71,7 +71,7 @@ class CameraCounts:
         counted: tuple[LineSpec | ZoneSpec, ...] = (*rules.lines, *rules.zones)
         for spec in counted:
             self._check_classes(spec.name, spec.classes)
-        for word, items in rules.of_analytics():
+        for word, items in rules.of_tracks():
             for rule in items:
                 self._check_classes(f"{word} {rule.name}", rule.classes)
         self._analytics.with_rules(rules)

@@ -5,8 +5,8 @@ line, control socket and page:
 {"op": "camera.set", "name": …, "values": {"source.fps": 5, "rules.classes": [...]}, "username": …}
 {"op": "camera.rename", "name": …, "to": …}
 {"op": "camera.remove" | "camera.enable" | "camera.disable", "name": …}
-{"op": "line.put", "camera": …, "line": {...}, "replace": false}      likewise zone.put, mask.put
-{"op": "line.remove", "camera": …, "name": …}                         likewise zone.remove, mask.remove
+{"op": "line.put", "camera": …, "line": {...}, "replace": false}      likewise zone.put, mask.put, alert.put
+{"op": "line.remove", "camera": …, "name": …}                         likewise zone.remove, …
 
 Everything is validated before anything is written, and the files of a change are replaced together: a
 change happens whole or not at all. Only files of cameras.d are written. A file of a camera that cannot be
@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, RootModel, ValidationError
 
+from pipelines.alerts.rule import AlertSpec
 from pipelines.camera_rules import REVISED
 from pipelines.rules import LineSpec, MaskSpec, Rules, ZoneSpec
 from streamer.api.arguments import Arguments, read_arguments
@@ -111,14 +112,21 @@ class MaskPut(AnyChange):
     replace: bool = False
 
 
+class AlertPut(AnyChange):
+    op: Literal["alert.put"]
+    camera: Word
+    alert: AlertSpec
+    replace: bool = False
+
+
 class RuleRemove(AnyChange):
-    op: Literal["line.remove", "zone.remove", "mask.remove"]
+    op: Literal["line.remove", "zone.remove", "mask.remove", "alert.remove"]
     camera: Word
     name: Word
 
 
 Change = Annotated[
-    CameraPut | CameraSet | CameraRename | CameraSwitch | LinePut | ZonePut | MaskPut | RuleRemove,
+    CameraPut | CameraSet | CameraRename | CameraSwitch | LinePut | ZonePut | MaskPut | AlertPut | RuleRemove,
     Field(discriminator="op"),
 ]
 
@@ -173,6 +181,8 @@ class _Editor:
                 self._put_rule(change.camera, "zones", change.zone, change.replace)
             case MaskPut():
                 self._put_rule(change.camera, "masks", change.mask, change.replace)
+            case AlertPut():
+                self._put_rule(change.camera, "alerts", change.alert, change.replace)
             case RuleRemove():
                 self._remove_rule(change.camera, change.op.partition(".")[0] + "s", change.name)
         return self._store.load_partly()[0]

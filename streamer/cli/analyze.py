@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.camera_rules import CameraRules
+from pipelines.events import ALERT
 from pipelines.pipeline import VIEW_MOVED
 from pipelines.registry import DETECTORS
 from pipelines.spec import PipelineSpec
@@ -26,6 +27,7 @@ from streamer.cli.clip_arguments import (
     chosen_detector,
     chosen_scene,
     chosen_spec,
+    clip_start,
     drawn_rules,
     frames_progress,
     given,
@@ -42,7 +44,7 @@ from streamer.cli.event_summary import one_line
 from streamer.cli.output_paths import check_outputs
 from streamer.cli.rules import DEFAULT_DIRECTIONS
 from streamer.clips import analyze as analysis
-from streamer.clips.analyze import Analysis, Outputs
+from streamer.clips.analyze import Analysis, ClipStart, Outputs
 from streamer.clips.video_writer import format_of
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
@@ -115,6 +117,11 @@ SIDES = ("left_to_right", "right_to_left")
     metavar="OUT.npz",
     help="Store what the detector saw; such a file is a CLIP too.",
 )
+@click.option(
+    "--at",
+    metavar="TIME",
+    help="When the clip begins (2026-11-29T22:00, the site's time): alerts with `when` are judged by it.",
+)
 @click.option("--partial", is_flag=True, help="Count in a truncated clip what there is of it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.pass_obj
@@ -138,6 +145,7 @@ def analyze(
         raise ConfigError("--scene-interval is for --scene: add --scene MODEL.onnx, or leave it out")
     spec = chosen_spec(asked["pipeline_name"], asked["engine"], asked["score"], actions)
     drawn = _drawn(asked, spec)
+    start = clip_start(store, drawn.rules, asked["at"])
     wanted = tuple(word.strip() for word in (asked["classes"] or "").split(",") if word.strip())
     if render is not None:
         format_of(render)  # refused now, not after the clip was read
@@ -148,9 +156,9 @@ def analyze(
         if scene is not None:
             raise ConfigError(f"{clip}: stored detections have no pictures: --scene needs a video")
         refuse_with_boxes(clip)
-        result = _replay(Path(clip), drawn, wanted, spec, outputs)
+        result = _replay(Path(clip), drawn, wanted, spec, outputs, start)
     else:
-        result = _analyze(store, clip, drawn, wanted, spec, outputs, asked)
+        result = _analyze(store, clip, drawn, wanted, spec, outputs, asked, start)
     if result.view_moved > VIEW_MOVED:
         click.echo(
             f"the view moved by {result.view_moved:.0%} of the picture: lines and zones are not where they "
@@ -185,6 +193,7 @@ def _analyze(
     spec: PipelineSpec,
     outputs: Outputs,
     asked: Mapping[str, Any],
+    start: ClipStart,
 ) -> Analysis:
     model, threads = asked["model"], asked["threads"]
     scene = chosen_scene(store, asked["scene"], asked["scene_interval"], model)
@@ -209,6 +218,7 @@ def _analyze(
                 progress=advance,
                 actions=chosen_actions(spec, detector, threads),
                 scene=scene,
+                start=start,
             )
         say_if_short(clip, info, result.duration_s)
         return result
@@ -220,6 +230,7 @@ def _replay(
     classes: tuple[str, ...],
     spec: PipelineSpec,
     outputs: Outputs,
+    start: ClipStart,
 ) -> Analysis:
     if outputs.render is not None or outputs.detections is not None:
         raise ConfigError(
@@ -241,6 +252,7 @@ def _replay(
         drawn_rules(drawn, (stored.width, stored.height), classes),
         outputs=outputs,
         actions=actions,
+        start=start,
     )
 
 
@@ -277,6 +289,7 @@ def _as_dict(result: Analysis) -> dict[str, Any]:
             for name, zone in result.zones.items()
         },
         "analytics": result.further,
+        "alerts": result.alerts,
         "scenes": {
             head: {label: round(s, 3) for label, s in seconds.items()}
             for head, seconds in result.scenes.items()
@@ -325,6 +338,11 @@ def _print_analysis(result: Analysis) -> None:
         for head, seconds in result.scenes.items():
             for label, s in sorted(seconds.items(), key=lambda item: -item[1]):
                 table.add_row(head, label, f"{s:.1f}")
+        console.print(table)
+    if result.alerts:
+        table = Table("alert", "state", "at", "why")
+        for told in result.alerts:
+            table.add_row(told["alert"], told["state"], f"{told['time_s']:.1f} s", one_line(ALERT, told))
         console.print(table)
     if result.further:
         table = Table("analytic", "rule", "events", "the last one")

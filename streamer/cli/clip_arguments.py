@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 from click.core import ParameterSource
@@ -27,7 +29,9 @@ from pipelines.scene.tracker import SceneTracker
 from pipelines.spec import PipelineSpec, preset, with_actions
 from streamer.cli.click_types import ANALYSIS_WIDTH
 from streamer.cli.rules import normalised
+from streamer.clips.analyze import ClipStart
 from streamer.clips.stored_detections import StoredDetections, load_detections
+from streamer.config.opening_hours import Hours, unknown_hours
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
 from streamer.config.validation_errors import explain
@@ -221,6 +225,30 @@ def _cache_dir(state_dir: Path) -> Path | None:
     except OSError:
         return None
     return folder
+
+
+def clip_start(store: ConfigStore, rules: CameraRules, text: str | None) -> ClipStart:
+    """When a clip begins, for the hours of alerts. Says where they are not looked at. Raises ConfigError."""
+    hours = [alert.when.hours for alert in rules.alerts if alert.when is not None]
+    if text is None:
+        if hours:
+            click.secho(
+                "note: alerts are judged as if their hours held: say when the clip begins, with --at",
+                fg="yellow",
+                err=True,
+            )
+        return ClipStart()
+    config = store.settings() if store.exists() else Config()
+    for name in hours:
+        if name not in config.opening_hours:
+            raise ConfigError(unknown_hours(name, config.opening_hours))
+    zone = ZoneInfo(config.timezone)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"--at {text[:40]!r}: is no time such as 2026-11-29T22:00") from error
+    at = at if at.tzinfo is not None else at.replace(tzinfo=zone)
+    return ClipStart(round(at.timestamp()) * 10**9, Hours(config.opening_hours, config.timezone).is_open)
 
 
 @contextlib.contextmanager

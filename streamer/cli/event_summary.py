@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.alerts.event import summary as of_alert
 from pipelines.analytics import ANALYTICS
-from pipelines.events import ACTION_DETECTED, SCENE_CHANGED
+from pipelines.events import ACTION_DETECTED, ALERT, SCENE_CHANGED
 from streamer.events.cloudevents import COUNT_CORRECTED
 
 _OF_ANALYTICS = {event.name: kind.summary for kind in ANALYTICS for event in kind.events}
@@ -25,4 +26,6 @@ def one_line(event_type: str, data: Mapping[str, Any]) -> str | None:
             return f"{data['action']} {data['probability']:.0%}{who}"
         case str() if event_type == SCENE_CHANGED:
             return f"{data['scene']} {data['probability']:.0%}, was {data['previous']}"
+        case str() if event_type == ALERT:
+            return of_alert(data)
     return None

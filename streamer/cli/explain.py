@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from pipelines.alerts.event import summary
+from streamer.cli.event_summary import one_line
 from streamer.cli.ledger import ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.cli.output_paths import check_outputs
@@ -68,6 +70,8 @@ def _text(data: dict[str, Any], zone: ZoneInfo) -> list[str]:
     what += [str(data[name]) for name in ("direction", "class") if name in data]
     lines = ["  ".join(word for word in what if word), *_row("id", data["id"])]
     lines += [*_frames(data["frames"], zone), *_margins(data["margins"]), *_rule(data["rule"], zone)]
+    if "alert" in data:
+        return [*lines, *_alert(data["alert"], zone), *_evidence(data["evidence"], zone)]
     if "track" not in data:
         return [*lines, *_row("track", "this event is about no single track")]
     lines += _track(data["track"], zone)
@@ -134,6 +138,30 @@ def _rule(rule: dict[str, Any], zone: ZoneInfo) -> list[str]:
             lines += _row("rule", f"{kind} {spec['name']} {points}, by {spec['anchor']}, {classes}")
     lines += _row("" if lines else "rule", rev)
     return lines + (_row("", rule["note"]) if "note" in rule else [])
+
+
+def _alert(alert: dict[str, Any], zone: ZoneInfo) -> list[str]:
+    keys = ", ".join(f"{key}: {value}" for key, value in alert["rule"].items() if key != "name")
+    lines = _row("alert", keys)
+    lines += _row(alert["state"], summary(alert))
+    begun = datetime.fromtimestamp(alert["since_captured_ns"] / 1e9, zone)
+    lines += _row("since", f"{begun:%Y-%m-%d %H:%M:%S}, {alert['duration_s']:.1f} s before")
+    tracks = ", ".join(f"{track['class']} {track['track_id']}" for track in alert["tracks"])
+    return lines + (_row("tracks", tracks) if tracks else [])
+
+
+def _evidence(evidence: list[dict[str, Any]], zone: ZoneInfo) -> list[str]:
+    lines = []
+    for number, told in enumerate(evidence):
+        text = told["event"]
+        if "type" in told:
+            kind = told["type"].removeprefix("streamer.").rpartition(".v")[0]
+            what = one_line(told["type"], told["data"]) or ""
+            text = "  ".join(x for x in (_clock(told["time"], zone), text, kind, told["subject"], what) if x)
+        lines += _row(
+            "because" if not number else "", text + (f" ({told['note']})" if "note" in told else "")
+        )
+    return lines
 
 
 def _track(track: dict[str, Any], zone: ZoneInfo) -> list[str]:

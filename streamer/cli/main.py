@@ -31,6 +31,7 @@ COMMANDS = {
     "line": Entry("streamer.cli.rules:line", "Counting lines of a camera."),
     "zone": Entry("streamer.cli.rules:zone", "Zones of a camera."),
     "mask": Entry("streamer.cli.rules:mask", "Areas of a camera's picture in which nothing is detected."),
+    "alert": Entry("streamer.cli.alert:alert", "Rules that raise an alert: what should not happen."),
     "events": Entry("streamer.cli.events:events", "Print events, as they come or from the past."),
     "counts": Entry("streamer.cli.counts:counts", "Print counts by time, line, direction and class."),
     "explain": Entry("streamer.cli.explain:explain", "Tell why an event was made, and what nearly happened."),

@@ -27,6 +27,7 @@ STATE_STYLES = {
     **dict.fromkeys(("connecting", "starting", "waiting"), "yellow"),
     **dict.fromkeys(("disabled", "ended", "off"), "dim"),
 }
+SEVERITY_STYLES = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
 QUIET_STATES = ("live", "ready", "disabled")  # whose detail says nothing that a person must act on
 INTERVAL_S = 1.0
 
@@ -189,9 +190,18 @@ def _notes(cameras: Iterable[Json]) -> list[RenderableType]:
             left = duration(camera["quarantine_s"])
             text = f"{camera.get('name')}: alone in its process, which kept dying, for another {left}"
             notes.append(Text(text, style="yellow"))
+        notes += [_alert(str(camera.get("name")), alert) for alert in camera.get("alerts") or ()]
         if camera.get("scene"):
             notes.append(Text(f"{camera.get('name')} shows {_scene(camera['scene'])}"))
     return notes
+
+
+def _alert(camera: str, alert: Json) -> Text:
+    """What is raised, for how long, and how to ask why."""
+    age_s = max(0.0, time.time() - alert["since_ns"] / 1e9)
+    event = f"streamer explain {camera}/{alert['raised_seq']}"
+    text = f"{camera}: alert {alert['alert']} ({alert['severity']}), for {duration(age_s)}; {event}"
+    return Text(text, style=SEVERITY_STYLES.get(alert["severity"], "yellow"))
 
 
 def _detectors(cameras: Iterable[Json]) -> list[RenderableType]:

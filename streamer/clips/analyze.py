@@ -9,17 +9,18 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from pipelines.actions.engine import ActionEngine
+from pipelines.alerts.camera_alerts import CameraAlerts, IsOpen
 from pipelines.analytics import ANALYTICS
 from pipelines.camera_rules import CameraRules
 from pipelines.count.confidence import Judgement
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.errors import ModelRefused
-from pipelines.events import ACTION_DETECTED, LINE_CROSSED, SCENE_CHANGED, ZONE_ENTERED, ZONE_EXITED
+from pipelines.events import ACTION_DETECTED, ALERT, LINE_CROSSED, SCENE_CHANGED, ZONE_ENTERED, ZONE_EXITED
 from pipelines.geometry import fit
 from pipelines.pipeline import Pipeline
 from pipelines.scene.tracker import SceneTracker
@@ -45,6 +46,15 @@ class Outputs:
     render: Path | None = None
     events: Path | None = None
     detections: Path | None = None
+
+
+@dataclass(frozen=True)
+class ClipStart:
+    """When a clip was taken (Unix time), and which hours were open then; None: nobody knows, and alerts are
+    judged as if their hours held."""
+
+    at_ns: int = 0
+    is_open: IsOpen | None = None
 
 
 @dataclass
@@ -90,6 +100,7 @@ class Analysis:
         default_factory=dict
     )  # last data by type and rule, and how many
     scenes: dict[str, dict[str, float]] = field(default_factory=dict)  # seconds by head and label
+    alerts: list[dict[str, Any]] = field(default_factory=list)  # time_s of the clip, and the event's data
     _scene_since_ns: dict[str, int] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -110,6 +121,8 @@ class Analysis:
             zone.exited += 1
             if "dwell_s" in data:
                 zone.dwell_s.append(float(data["dwell_s"]))
+        elif event.type == ALERT:
+            self.alerts.append({"time_s": round(event.stamp.media_ns / 1e9, 3), **event.data})
         elif event.type == SCENE_CHANGED:
             self._scene(event.subject, data["previous"], data["start_media_ns"])
         elif event.type in SUMMARISED:
@@ -144,8 +157,13 @@ class _Sink:
         events: IO[str] | None,
         clip: ClipWriter | None,
         watcher: Watcher | None,
+        start: ClipStart,
     ) -> None:
         self._watcher = watcher
+        self._start = start
+        self._alerts = CameraAlerts(analysis.rules, start.is_open)
+        self._alerts.source_state("live", "")
+        self._told = 0  # events, of which alerts name those that made them by their numbers
         self._analysis = analysis
         self._events = events
         self._clip = clip
@@ -155,12 +173,16 @@ class _Sink:
         self._analysis.frames += 1
         if self._watcher is not None:
             self._watcher.frame(result)
-        for event in result.events:
+        stamp = replace(result.stamp, captured_ns=self._start.at_ns + result.stamp.media_ns)
+        seen = frozenset(result.tracks.track_ids[result.tracks.observed].tolist())
+        alerts = self._alerts.on_frame(stamp, seen, result.events, self._told + 1)
+        for event in (*result.events, *alerts):
             self.event(event)
         if self._clip is not None and image is not None:
             self._clip.add(self._overlay.draw(image, result), result.stamp.media_ns)
 
     def event(self, event: Event) -> None:
+        self._told += 1
         self._analysis.count(event)
         if self._watcher is not None:
             self._watcher.event(event)
@@ -189,6 +211,7 @@ def analyze(
     watcher: Watcher | None = None,
     actions: ActionEngine | None = None,
     scene: SceneTracker | None = None,
+    start: ClipStart | None = None,
 ) -> Analysis:
     """Run every frame of `source` (open; closed by the caller) through `detector`, tracker and analytics.
 
@@ -211,7 +234,7 @@ def analyze(
         writer = None
         if outputs.render is not None:
             writer = stack.enter_context(ClipWriter(outputs.render, info.width, info.height, info.fps))
-        sink = _Sink(analysis, detector.labels, events, writer, watcher)
+        sink = _Sink(analysis, detector.labels, events, writer, watcher, start or ClipStart())
         last: Stamp | None = None
         shape = fit(info.width, info.height, width)[::-1]
         for item, result, detections in results(source, pipeline, shape, low_confidence=log is not None):
@@ -246,6 +269,7 @@ def replay(
     progress: Progress | None = None,
     watcher: Watcher | None = None,
     actions: ActionEngine | None = None,
+    start: ClipStart | None = None,
 ) -> Analysis:
     """The same from stored detections: no pixels, no model. Raises ConfigError for an unknown class."""
     outputs = outputs or Outputs()
@@ -259,7 +283,7 @@ def replay(
         if outputs.events is not None:
             path = stack.enter_context(replacing(outputs.events))
             events = stack.enter_context(path.open("w", encoding="utf-8"))
-        sink = _Sink(analysis, stored.labels, events, None, watcher)
+        sink = _Sink(analysis, stored.labels, events, None, watcher, start or ClipStart())
         last: Stamp | None = None
         aspect = stored.aspect or stored.width / stored.height
         for number, (media_ns, detections) in enumerate(stored.frames()):

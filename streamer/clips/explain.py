@@ -17,7 +17,7 @@ from pipelines.count.line import EVIDENCE
 from pipelines.count.near_misses import line_passages, nearest_to_line, nearest_to_zone
 from pipelines.count.replay import stored_anchors
 from pipelines.count.trajectory_codec import Trajectory, TrajectoryError, decode
-from pipelines.events import TRACK_ENDED
+from pipelines.events import ALERT, TRACK_ENDED
 from pipelines.rules import LineSpec, ZoneSpec
 from streamer.errors import StreamerError
 from streamer.events import cloudevents
@@ -25,6 +25,10 @@ from streamer.events.cloudevents import StoredEvent, rfc3339
 from streamer.ledger import LedgerReader
 
 NEAR = 0.05  # of the picture: nearer than this to a line or zone is told
+ALERT_MEMBERS = (
+    *("alert", "state", "severity", "kind", "rule", "since_captured_ns", "duration_s", "count", "tracks"),
+    *("events", "raised_seq", "repeats", "reason"),
+)
 FORMS = "NODE/CAMERA/LINEAGE/SEQ, CAMERA/SEQ, or LINEAGE-SEQ with --camera CAMERA"
 
 
@@ -87,6 +91,9 @@ def explain(reader: LedgerReader, asked: AskedEvent) -> Explanation:
         "rule": _rule(reader, explanation),
         "margins": _margins(data),
     }
+    if event["type"] == ALERT:
+        explanation.as_dict["alert"] = {name: data[name] for name in ALERT_MEMBERS if name in data}
+        explanation.as_dict["evidence"] = _evidence(reader, data)
     if "track_id" in data:
         explanation.as_dict["track"] = _track(reader, explanation)
         explanation.as_dict["nearly"] = _nearly(reader, explanation)
@@ -173,6 +180,26 @@ def _rule(reader: LedgerReader, explanation: Explanation) -> dict[str, Any]:
             explanation.rule = by_name[data[kind]]
             rule_json[kind] = explanation.rule.model_dump(mode="json")
     return rule_json
+
+
+# ---- an alert
+
+
+def _evidence(reader: LedgerReader, data: dict[str, Any]) -> list[dict[str, Any]]:
+    """The events that made an alert hold, as far as they are kept, and the one that raised it."""
+    evidence = []
+    raised = [] if data["raised_seq"] == data["seq"] else [data["raised_seq"]]
+    for seq in [*data["events"], *raised]:
+        stored = reader.event(data["camera"], seq)
+        told: dict[str, Any] = {"event": f"{data['camera']}/{seq}"}
+        if stored is None:
+            evidence.append(told | {"note": "past its retention"})
+            continue
+        event = json.loads(stored.body)
+        told |= {"type": event["type"], "time": event["time"], "subject": event.get("subject", "")}
+        told["data"] = event["data"]
+        evidence.append(told)
+    return evidence
 
 
 # ---- the track

@@ -17,6 +17,7 @@ from pipelines.camera_rules import CameraRules
 from pipelines.rules import Name, PathText, Strict
 from pipelines.spec import MAX_PAUSE_S, SceneSpec
 from streamer.config.audit_result import AuditResult
+from streamer.config.opening_hours import OpeningHours
 from streamer.config.validation_errors import explain, show_place
 from streamer.errors import ConfigError
 from streamer.ipc.messages import Transport
@@ -226,6 +227,7 @@ class Config(Strict):
 
     display_name: str = Field(default="", max_length=255)
     timezone: str = "UTC"
+    opening_hours: OpeningHours = Field(default_factory=dict)
     state_dir: Path | None = None
     runtime_dir: Path | None = None
     inference: InferenceConfig = InferenceConfig()

@@ -87,7 +87,16 @@ def infer_assignment(spec: WorkerSpec, site: Site) -> InferAssignment:
         if worker == spec.name and name in misconfigured
     )
     inference = config.inference
-    return InferAssignment(rev, rev, inference.engine, inference.threads, tuple(cameras), announced)
+    return InferAssignment(
+        rev,
+        rev,
+        inference.engine,
+        inference.threads,
+        tuple(cameras),
+        announced,
+        opening_hours=config.opening_hours,
+        timezone=config.timezone,
+    )
 
 
 def capture_ended(spec: WorkerSpec, site: Site) -> None:

@@ -137,6 +137,8 @@ class InferAssignment(_Message, frozen=True):
     threads: int
     cameras: tuple[InferCamera, ...]
     misconfigured: tuple[MisconfiguredCamera, ...] = ()
+    opening_hours: dict[str, dict[str, tuple[str, ...]]] = {}  # by name: config/opening_hours.py
+    timezone: str = "UTC"
 
 
 class SinkAssignment(_Message, frozen=True):
@@ -358,12 +360,14 @@ class CameraResume(_Message, frozen=True):
 
     `bucket_start_ns` is the end of the last closed bucket (0: none); `bucket_events` are the data of the
     counting events after it, so that a restarted worker closes its bucket with all that was counted.
+    `alerts` are the data of the alerts that are raised, as they were told last.
     """
 
     camera: str
     last_seq: int
     bucket_start_ns: int
     bucket_events: tuple[EventRecord, ...]
+    alerts: tuple[dict[str, Any], ...] = ()
 
 
 class Resume(_Message, frozen=True):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pipelines.count.confidence import Tally
+from pipelines.events import ALERT
 from streamer.errors import StorageError
 from streamer.events import cloudevents
 from streamer.events.cloudevents import ERASED, EventId, StoredEvent
@@ -23,6 +24,7 @@ from streamer.ledger.row_check import BAD_VALUE
 
 NS_PER_S = 1_000_000_000
 S_PER_MINUTE = 60
+MAX_ALERT_EVENTS = 10_000  # of a camera that are looked through: of older ones nothing is raised any more
 BLIND_REASONS = {"offline_s": "offline", "dropped_s": "overloaded", "unknown_s": "unknown"}
 MAX_EARLY_EVENTS = 5000  # told before a bucket closed, and of the one after it
 _KEPT = f"e.type<>'{ERASED}'"
@@ -358,12 +360,26 @@ def resume(db: sqlite3.Connection, camera: str) -> CameraResume:
     try:
         records = (cloudevents.record_of(body) for (body,) in bodies)
         events = tuple(r for r in records if r.seq > bucket_seq or _counted_ns(r) >= bucket_end_ns)
+        alerts = _raised_alerts(db, camera_id)
     except BAD_VALUE as error:
         raise LedgerDamaged(
             f"the ledger is damaged (an event of camera {camera} cannot be read: {error}): "
             "it is salvaged at the next start"
         ) from error
-    return CameraResume(camera, last_seq, bucket_end_ns, events)
+    return CameraResume(camera, last_seq, bucket_end_ns, events, alerts)
+
+
+def _raised_alerts(db: sqlite3.Connection, camera_id: int) -> tuple[dict[str, Any], ...]:
+    """The data of each alert's last event, of those that are raised. The index of alerts makes it cheap."""
+    last: dict[str, dict[str, Any]] = {}
+    rows = db.execute(
+        f"SELECT body FROM events WHERE camera=? AND type='{ALERT}' ORDER BY seq DESC LIMIT ?",
+        (camera_id, MAX_ALERT_EVENTS),
+    )
+    for (body,) in rows:
+        data = msgspec.json.decode(body)["data"]
+        last.setdefault(data["alert"], data)
+    return tuple(data for data in last.values() if data["state"] == "raised")
 
 
 def _counted_ns(record: EventRecord) -> int:

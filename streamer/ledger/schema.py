@@ -113,6 +113,9 @@ MIGRATIONS = (
         PRIMARY KEY (camera, seq)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE INDEX alerts ON events (camera, seq) WHERE type='streamer.alert.v1';
+    """,
 )
 # What a step needs beside its statements, by the version that it leads to. Tables keep their columns, so that
 # the rows of a damaged file of any version fit (recovery.py).

@@ -22,6 +22,7 @@ from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
 from pipelines.spec import ActionsSpec, PipelineSpec, preset, with_actions
+from streamer.config.opening_hours import unknown_hours
 from streamer.config.schema import CameraConfig, Config
 from streamer.errors import ConfigError, ModelError
 from streamer.models.model_handle import ModelHandle
@@ -35,6 +36,7 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
     """Raises ConfigError or ModelError."""
     spec = pipeline_of(camera)
     actions = None if spec.actions is None else _actions_card(camera, spec.actions)
+    _check_alerts(config, camera, spec, actions)
     installed = chosen_model(config, camera, spec)
     if spec.actions is not None and actions is not None:
         traits = MOTION_TRAITS if installed is None else carded_traits(installed.card)
@@ -66,6 +68,35 @@ def chosen_model(config: Config, camera: CameraConfig, spec: PipelineSpec) -> Mo
         return ModelStore(config.state_path / "models").choose(engine, camera.model or spec.model)[1]
     except ModelError as error:
         raise ModelError(f"camera {camera.name}: {error}") from error
+
+
+def _check_alerts(
+    config: Config, camera: CameraConfig, spec: PipelineSpec, actions: ActionCard | None
+) -> None:
+    """An alert that could never be raised is refused. Raises ConfigError."""
+    for alert in camera.rules.alerts:
+        where = f"camera {camera.name}: alert {alert.name}"
+        if alert.when is not None and alert.when.hours not in config.opening_hours:
+            raise ConfigError(f"{where}: when: {unknown_hours(alert.when.hours, config.opening_hours)}")
+        if alert.action is not None:
+            _check_action(where, alert.action, spec, actions)
+        if alert.camera == "blind" and not camera.health.enabled:
+            raise ConfigError(f"{where}: camera: blind is never known while health.enabled is false")
+
+
+def _check_action(where: str, action: str, spec: PipelineSpec, card: ActionCard | None) -> None:
+    if spec.actions is None or card is None:
+        raise ConfigError(f"{where}: action: this camera tells no actions: give it a model (actions: motion)")
+    told = [
+        label
+        for head in card.heads
+        for label in head.labels
+        if label not in head.silent and (not spec.actions.labels or label in spec.actions.labels)
+    ]
+    if action not in told:
+        raise ConfigError(
+            f"{where}: action: {action[:40]!r} is never told; the model tells {', '.join(told)}"
+        )
 
 
 def advice_on(camera: CameraConfig) -> list[str]:

@@ -11,6 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from pipelines.alerts.camera_alerts import CameraAlerts
 from pipelines.camera_rules import CameraRules
 from pipelines.count import CameraCounts
 from pipelines.events import LINE_CROSSED
@@ -52,6 +53,9 @@ EVERY_RULE = CameraRules.model_validate(
         "uniques": [{"name": "visitors", "every_s": 10}],
     }
 )
+
+
+ALERTING = CameraRules.model_validate({**RULES.model_dump(), "alerts": [{"name": "crossed", "line": "door"}]})
 
 
 def validate(text: str) -> dict[str, Any]:
@@ -164,9 +168,15 @@ def corrected() -> Event:
     return Event(cloudevents.COUNT_CORRECTED, Stamp("gate", 1, -1, 0, NOW_NS, 0, "arrival"), "door", data)
 
 
+def alert(events: list[Event]) -> list[Event]:
+    """As pipelines/alerts makes it of these."""
+    alerts = CameraAlerts(ALERTING, None)
+    return alerts.on_frame(Stamp("gate", 1, 50, 2_000_000_000, NOW_NS, 1), set(), events, 1)
+
+
 def test_every_type_that_the_analytics_make_fits_its_schema() -> None:
     walked = walk(EVERY_RULE)
-    events = [*walked, closed_bucket(walked), state("live"), fall(), scene(), corrected()]
+    events = [*walked, closed_bucket(walked), state("live"), fall(), scene(), corrected(), *alert(walked)]
     bodies = [cloudevents.body(record(e, n + 1), "node-1", 5) for n, e in enumerate(events)]
     seen = {validate(body)["type"] for body in bodies}
     assert seen == set(schemas.names())  # no schema is without an event, and no event without a schema

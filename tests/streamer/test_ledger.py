@@ -8,9 +8,11 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from streamer.errors import Exit, StorageError
@@ -472,3 +474,21 @@ def test_what_comes_after_a_place_is_found_without_reading_what_comes_before_it(
 
     assert steps(7900) <= 3 * steps(5)
     reader.close()
+
+
+def test_a_worker_that_resumes_is_told_which_alerts_are_raised(open_ledger: Callable[..., Ledger]) -> None:
+    def alert(seq: int, name: str, state: str, camera: str = "gate") -> EventRecord:
+        data = {"alert": name, "state": state, "raised_seq": seq}
+        record = crossing(seq, camera)
+        return msgspec.structs.replace(record, type="streamer.alert.v1", subject=name, data=data)
+
+    ledger = open_ledger()
+    ledger.commit([alert(1, "night", "raised"), alert(2, "crowd", "raised"), crossing(3)])
+    ledger.commit(
+        [alert(4, "crowd", "cleared"), alert(5, "door", "raised"), alert(1, "far", "raised", "yard")]
+    )
+    assert sorted(data["alert"] for data in ledger.resume("gate").alerts) == ["door", "night"]
+    assert [data["alert"] for data in ledger.resume("yard").alerts] == ["far"]
+    asked = "SELECT body FROM events WHERE camera=1 AND type='streamer.alert.v1' ORDER BY seq DESC"
+    with closing(sqlite3.connect(ledger.path)) as db:
+        assert "USING INDEX alerts" in str(db.execute(f"EXPLAIN QUERY PLAN {asked}").fetchall())

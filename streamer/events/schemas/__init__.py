@@ -1,8 +1,8 @@
 """The JSON Schemas of the events, and the schema of their common envelope.
 
-There is a file for each type but those of analytics, which lie in the analytic's own file
-(pipelines/analytics) and get here what all have in common (common.json). A type's schema describes the
-event's `data`, as CloudEvents' `dataschema` says; `envelope()` the rest.
+There is a file for each type but those of analytics and alerts, which lie beside what makes them
+(pipelines/analytics, pipelines/alerts) and get here what all have in common (common.json). A type's schema
+describes the event's `data`, as CloudEvents' `dataschema` says; `envelope()` the rest.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import json
 from importlib.resources import files
 from typing import Any
 
+from pipelines.alerts.event import ALERT_TYPE
 from pipelines.analytics import ANALYTICS
 from pipelines.analytics.base import EventType
 from streamer.errors import ConfigError
 
 _ENVELOPE = "cloudevent"
 _COMMON = "common"  # the members that the data of every event on a frame has
-_OF_ANALYTICS = {event.name: event for kind in ANALYTICS for event in kind.events}
+_COMPOSED = {event.name: event for event in (*(e for kind in ANALYTICS for e in kind.events), ALERT_TYPE)}
 
 
 def names() -> list[str]:
     """Every event type, sorted."""
     stems = (entry.name.removesuffix(".json") for entry in files(__name__).iterdir() if ".json" in entry.name)
-    return sorted({*stems, *_OF_ANALYTICS} - {_ENVELOPE, _COMMON})
+    return sorted({*stems, *_COMPOSED} - {_ENVELOPE, _COMMON})
 
 
 def get(event_type: str) -> dict[str, Any]:
@@ -31,8 +32,8 @@ def get(event_type: str) -> dict[str, Any]:
     types = names()
     if event_type not in types:
         raise ConfigError(f"no event type {event_type[:80]!r}: there are {', '.join(types)}")
-    of_analytic = _OF_ANALYTICS.get(event_type)
-    return _load(event_type) if of_analytic is None else _compose(of_analytic)
+    composed = _COMPOSED.get(event_type)
+    return _load(event_type) if composed is None else _compose(composed)
 
 
 def _compose(event: EventType) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
+from pipelines.alerts.camera_alerts import CameraAlerts
+from pipelines.camera_rules import CameraRules
 from pipelines.pipeline import Pipeline
 from pipelines.values import Stamp
 from streamer.ipc.counters import Block
@@ -61,6 +63,7 @@ class CameraContext:
     block: Block
     coverage: Coverage
     generation: int  # of the ring its frames come in; older ones are not ours
+    alerts: CameraAlerts = field(default_factory=lambda: CameraAlerts(CameraRules(), None))
     worker: str = ""  # the capture worker it comes from
     pipeline: Pipeline | None = None
     pipeline_spec: str = ""  # of `pipeline`

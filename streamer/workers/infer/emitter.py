@@ -11,6 +11,7 @@ from pipelines.values import Event, FrameResult, Stamp
 from streamer.events.cloudevents import CAMERA_STATE, COUNT_CORRECTED, COUNTS
 from streamer.ipc.counters import FrameCounters
 from streamer.ipc.messages import CameraResume, EventRecord, SourceState
+from streamer.workers.infer.alerting import Alerting, Emitted, not_sent
 from streamer.workers.infer.camera import CameraContext
 from streamer.workers.infer.checkpoint_file import Checkpoints
 from streamer.workers.infer.event_sequencer import EventSequencer
@@ -23,8 +24,6 @@ MAX_CHECKPOINT_AGE_S = 30.0  # an older one says nothing about where things are 
 # What a checkpoint that is not as it should be can lead to.
 CHECKPOINT_ERRORS = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 
-Emitted = tuple[CameraContext, Event]
-
 
 class Emitter:
     """`config_rev` goes into every event; set it with every new assignment."""
@@ -34,6 +33,7 @@ class Emitter:
         self._sequencer = sequencer
         self._checkpoints = checkpoints
         self._counters = counters
+        self.alerting = Alerting(sequencer)
 
     def emit(self, events: Sequence[Emitted], batch: RunningBatch | None = None) -> None:
         """Checkpoint, then hand over: what was sent is never counted again after a restart.
@@ -46,6 +46,7 @@ class Emitter:
         for camera in {id(c): c for c, _ in events}.values():
             self.checkpoint(camera)
         if not self._sequencer.send(records):
+            not_sent(events)
             for camera, _ in events:
                 camera.coverage.add_flag("events_lost", time.time_ns())
 
@@ -93,6 +94,7 @@ class Emitter:
             data["health"] = state.health
         if state.health_detail:
             data |= {"health_detail": state.health_detail, "health_since_ns": state.health_since_ns}
+        self.alerting.state_told(camera)
         self.emit([(camera, Event(CAMERA_STATE, stamp, state.camera, data))])
 
     def correct(self, camera: CameraContext, data: dict[str, Any]) -> int:
@@ -112,6 +114,7 @@ class Emitter:
         The times of a predecessor come first, which need no pipeline: they would wipe out what is counted.
         """
         self._restore_coverage(camera)
+        self.alerting.resume(camera, position)
         camera.coverage.begin_after(position.bucket_start_ns)
         for event in position.bucket_events:
             camera.coverage.restore_event(event.type, event.subject, event.data, event.captured_ns)
@@ -145,6 +148,7 @@ class Emitter:
             "state": list(camera.last_state),
             "pipeline": camera.pipeline.save(camera.name),
             "coverage": camera.coverage.save(),
+            "alerts": camera.alerts.save(),
         }
         try:
             self._checkpoints.write(camera.name, state)
@@ -170,10 +174,24 @@ class Emitter:
         try:
             if saved["spec"] == camera.pipeline_spec and _is_fresh(saved):
                 camera.pipeline.restore(camera.name, saved["pipeline"])
+                return True
         except CHECKPOINT_ERRORS as error:
             log.warning("camera %s: its checkpoint cannot be used: %s", camera.name, error)
+            camera.alerts.forget_tracks()
             return False
+        camera.alerts.forget_tracks()
         return True
+
+    def restore_alerts(self, camera: CameraContext) -> None:
+        """Go on with what a predecessor's alerts knew of the camera; what is raised, the ledger says."""
+        saved = self._checkpoints.read(camera.name)
+        if saved is None:
+            return
+        try:
+            camera.alerts.restore(saved["alerts"])
+        except CHECKPOINT_ERRORS as error:
+            log.warning("camera %s: its alerts begin anew: %s", camera.name, error)
+            camera.alerts = self.alerting.begin(camera.config.rules)
 
     def _restore_coverage(self, camera: CameraContext) -> None:
         saved = self._checkpoints.read(camera.name)

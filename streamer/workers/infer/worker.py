@@ -36,11 +36,12 @@ from streamer.ipc.messages import (
     SourceState,
     WorkerStatus,
 )
+from streamer.workers.infer.alerting import Emitted
 from streamer.workers.infer.camera import MAX_UNSENT_STATES, CameraContext
 from streamer.workers.infer.checkpoint_file import Checkpoints
 from streamer.workers.infer.clock_watch import ClockWatch
 from streamer.workers.infer.coverage import Coverage, percentile
-from streamer.workers.infer.emitter import Emitted, Emitter
+from streamer.workers.infer.emitter import Emitter
 from streamer.workers.infer.event_sequencer import EventSequencer
 from streamer.workers.infer.pipelines import PipelineAssigner
 from streamer.workers.infer.scheduler import BatchScheduler, RunningBatch
@@ -160,6 +161,7 @@ class InferWorker:
             self._early_states.setdefault(state.camera, deque(maxlen=MAX_UNSENT_STATES)).append((peer, state))
             return
         camera.worker = peer
+        camera.alerts.source_state(state.state, state.health)
         camera.requested_s = 0.0  # sent again: its ring may be new, or have no request of ours
         if self._health_changed(camera, state) and (state.state, state.at_ns) == camera.last_state:
             self._emitter.emit_state(camera, state)
@@ -188,6 +190,7 @@ class InferWorker:
         self._all_assigned = False
         running, self._assignment = self._assignment is not None, assignment
         self._emitter.config_rev = assignment.config_rev
+        self._emitter.alerting.assign(assignment)
         if self._pipelines.set_engine(assignment.engine, assignment.threads):
             for camera in self._cameras.values():
                 camera.pipeline_spec = ""  # its pipeline is another one now
@@ -198,6 +201,7 @@ class InferWorker:
             self._remove(self._cameras.pop(name))
         for config in configs.values():
             self._configure(config, is_new=running)
+        self._emitter.alerting.take_hours(self._cameras.values())
         for fault in misconfigured.values():
             state = SourceState(fault.name, "misconfigured", fault.why, fault.since_ns)
             self._source_state("", state)
@@ -223,6 +227,8 @@ class InferWorker:
         block = self._counters.infer(config.row)
         camera = CameraContext(config, block, coverage, config.generation)
         camera.last_state = self._emitter.last_state(config.name)
+        camera.alerts = self._emitter.alerting.begin(config.rules)
+        self._emitter.restore_alerts(camera)
         self._cameras[config.name] = camera
         for peer, state in self._early_states.pop(config.name, ()):
             self._source_state(peer, state)
@@ -233,18 +239,26 @@ class InferWorker:
             self._emitter.close_buckets(camera, stopping=True)
             camera.coverage = Coverage(config.bucket_s, time.time_ns(), self._counters.balance(config.row))
             camera.coverage.health_changed(camera.health, time.time_ns())
-        if config.rules != old.rules and camera.pipeline is not None:
-            try:
-                camera.pipeline.set_rules(config.name, CameraRules.model_validate_json(config.rules))
-                camera.warn("rules", "")
-            except ValueError as error:
-                camera.warn("rules", f"rules kept as they were: {error}")
+        if config.rules != old.rules:
+            self._change_rules(camera, CameraRules.model_validate_json(config.rules))
+
+    def _change_rules(self, camera: CameraContext, rules: CameraRules) -> None:
+        camera.alerts.with_rules(rules)
+        if camera.pipeline is None:
+            return
+        try:
+            camera.pipeline.set_rules(camera.name, rules)
+            camera.warn("rules", "")
+        except ValueError as error:
+            camera.warn("rules", f"rules kept as they were: {error}")
 
     def _remove(self, camera: CameraContext) -> None:
         if camera.waiting is not None:
             camera.block.add(drop_unassigned=1)
             camera.waiting = None
         self._end_tracks(camera)
+        if self._sequencer.can_number(camera.name):
+            self._emitter.emit(self._emitter.alerting.stop(camera))
         self._emitter.close_buckets(camera, stopping=True)
         if camera.pipeline is not None:
             camera.pipeline.close_camera(camera.name)
@@ -297,6 +311,7 @@ class InferWorker:
         ended = camera.pipeline.end_tracks(camera.name, camera.last_stamp)
         for event in ended:
             camera.coverage.add_event(event)
+        self._emitter.alerting.ended(camera, ended)
         self._emitter.emit([(camera, event) for event in ended])
 
     # ---- frames
@@ -314,7 +329,7 @@ class InferWorker:
                 camera.frame_rejected(f"frame not used: {result}")
                 continue
             self._emitter.frame_inferred(camera, result)
-            events += [(camera, event) for event in result.events]
+            events += self._emitter.alerting.frame(camera, result, events)
         self._emitter.emit(events, batch)
 
     def _drain(self) -> None:
@@ -355,6 +370,8 @@ class InferWorker:
                 if jumped:
                     camera.coverage.clock_jumped(time.time_ns())
                 self._emitter.close_buckets(camera)
+                if self._sequencer.can_number(camera.name):
+                    self._emitter.emit(self._emitter.alerting.tick(camera))
             cameras = [camera for camera in self._cameras.values() if camera.config.pipeline]
             status = worker_status(cameras, self._scheduler, self._sequencer, self._emitter, now_s)
             self._supervisor.send(WorkerStatus(self.name, status))
@@ -408,6 +425,7 @@ def _camera_status(camera: CameraContext, now_s: float) -> dict[str, Any]:
         "age_ms": {"p50": percentile(ages, 0.5), "p99": percentile(ages, 0.99)},
         "detector": pipeline.detector.describe() if pipeline else None,
         "scene": pipeline.scene(camera.name) if pipeline else None,
+        "alerts": camera.alerts.describe(),
         "warning": camera.warning,
     }
 

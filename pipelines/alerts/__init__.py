@@ -1,0 +1,1 @@
+"""Alerts: rules about what should not happen, over everything that is told of a camera."""
