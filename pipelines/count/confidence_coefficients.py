@@ -51,8 +51,8 @@ COEFFICIENTS: dict[str, Any] = {
             "scene_slope": 1.8547,
             "below": 0.9668,
             "above": 1.3418,
-            "within": 0.4768,
-            "drift": 0.0506,
+            "within": 0.4424,
+            "drift": 0.0574,
         },
         "moving": {
             "centre": 0.4767,
@@ -63,8 +63,8 @@ COEFFICIENTS: dict[str, Any] = {
             "scene_slope": 1.5922,
             "below": 1.166,
             "above": 1.5645,
-            "within": 0.8729,
-            "drift": 0.0415,
+            "within": 0.8408,
+            "drift": 0.0,
         },
     },
 }
