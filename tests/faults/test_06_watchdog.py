@@ -1,5 +1,5 @@
-"""Case 6: systemd is told READY when workers and models are up, whatever cameras do; it is told nothing more by
-a supervisor that hangs, so that its watchdog fires."""
+"""Case 6: systemd is told READY when workers and models are up, whatever cameras do; a supervisor that hangs
+tells it nothing more, so that its watchdog fires."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""Case 23: servers that accept and say nothing, dribble, or send one in circles: each step of a camera has its
-deadline, its state says so, and its neighbours in the same process go on."""
+"""Case 23: servers that accept and say nothing, dribble, or send one in circles: each step has its
+deadline, the camera's state says so, and its neighbours in the same process go on."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import threading
 from pathlib import Path
@@ -67,10 +69,15 @@ def test_a_server_that_says_nothing_dribbles_or_sends_in_circles_costs_its_own_c
         before = row(daemon.status(), "gate")
         threads = threads_of(daemon, before["worker"])
         for name, server in servers.items():
-            times = ("--set", f"source.open_timeout_s={OPEN_S}", "--set", f"source.read_timeout_s={READ_S}")
-            add = ("camera", "add", name, server.url, "--no-probe")
-            daemon.cli(*add)
-            daemon.cli("camera", "set", name, *times[1::2])
+            daemon.write_camera(
+                {
+                    "name": name,
+                    "url": server.url,
+                    "source": {"open_timeout_s": OPEN_S, "read_timeout_s": READ_S},
+                }
+            )
+        assert daemon.process is not None
+        os.kill(daemon.process.pid, signal.SIGHUP)
         # Each is given up and tried again: a step without a deadline would be the only one for ever.
         daemon.wait_for(
             lambda _: all(len(s.attempts_s) >= 3 for s in servers.values()), 40, "three tries each"

@@ -1,7 +1,7 @@
 """Case 40: faults one after another, and the books balance: the short form of `make soak`.
 
-It strikes what no other test of this folder strikes together: workers of each kind killed, a Redis wiped while
-the other goes on, and a broken configuration, all within one daemon's life.
+It strikes what no other test of this folder strikes together: workers of each kind killed, a Redis wiped
+while the other goes on, and a broken configuration, all within one daemon's life.
 """
 
 from __future__ import annotations
