@@ -89,14 +89,15 @@ def test_another_size_is_a_new_generation_and_the_totals_go_on(daemon: Daemon, s
 def test_another_rate_or_pixel_format_loses_no_frame_and_no_total(
     daemon: Daemon, short_dir: Path, change: str
 ) -> None:
-    other = {"fps": 10} if change == "rate" else {"pixel_format": "yuv444p"}
+    fps, pixel_format = (10, "yuv420p") if change == "rate" else (FPS, "yuv444p")
     plain = part(short_dir / "plain.ts", 320, 180)
-    clip = joined(short_dir, plain, part(short_dir / "other.ts", 320, 180, **other))  # type: ignore[arg-type]
+    other = part(short_dir / "other.ts", 320, 180, fps, pixel_format)
+    clip = joined(short_dir, plain, other)
     daemon.write_camera(camera("gate", clip, realtime=False))
     daemon.start()
     status = daemon.wait_for(lambda s: s["cameras"][0]["state"] == "ended", 60, "the clip's end")
     frames = status["cameras"][0]["frames"]
-    wanted = int(TURN_S * (2 * FPS + (other.get("fps", FPS))))  # type: ignore[call-overload]
+    wanted = int(TURN_S * (2 * FPS + fps))
     assert (frames["decoded"], frames["inferred"], frames["dropped"]) == (wanted, wanted, {})
     events = all_events(daemon)
     crossed = of(events, CROSSED)

@@ -108,7 +108,7 @@ class Box:
         self.kill_office()
         if self._disks is not None:
             self._disks.kill()
-            self._disks.wait()
+            self._disks.communicate()  # which closes its pipes
 
     # ---- its disks and its camera
 
