@@ -7,6 +7,7 @@
 #   make test-lowered       the same as if on a simpler processor, without the corpus (LEVEL=avx2 or sse42)
 #   make lint               ruff, mypy and import-linter alone
 #   make bench              lists the benches; NAME=… runs one
+#   make soak               a daemon that is struck by a fault a minute, and a report (HOURS=1, SEED=…; on a quiet machine)
 #   make clean              removes .venv, caches and build output
 #
 # What is done is remembered in stamps, so that a second run starts at once.
@@ -20,6 +21,8 @@ ARGS ?=
 JOBS ?= auto
 LEVEL ?= avx2
 NAME ?=
+HOURS ?= 1
+SEED ?=
 PYTHON ?=
 
 comma := ,
@@ -31,7 +34,7 @@ SIDE_BY_SIDE := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 export PYTHON
 
-.PHONY: help install demo test test-lowered lint bench clean
+.PHONY: help install demo test test-lowered lint bench soak clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -72,6 +75,10 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@$(VENV)/bin/python -m tests.bench $(or $(NAME),--list)
+
+soak: export STREAMER_TEST_PATIENCE := $(or $(STREAMER_TEST_PATIENCE),1)
+soak: $(INSTALLED) $(STAMPS)/test-system
+	@$(VENV)/bin/python -m tests.faults.soak --hours $(HOURS) $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -135,6 +135,9 @@ def _from_first_two(state: TrackState, tracks: Index, begun: Index, dt: float) -
     new, old = state.last_box[:, tracks], state.last_box[:, earlier]
     may = (np.abs(new[:2] - old[:2]) < MAX_MOVE * new[2:]).all(axis=0)
     may &= state.last[t.CLASS, tracks] == state.last[t.CLASS, earlier]
+    may &= (
+        state.last_s[tracks] > state.last_s[earlier]
+    )  # of two frames of one moment, as damaged streams have
     may &= (np.abs(np.log(new[2:] / old[2:])) < np.log(MAX_RATIO)).all(axis=0)
     may = may.nonzero()[0][:MAX_TRIED]
     if not len(may):

@@ -45,6 +45,7 @@ CHUNK = 64 << 10
 REQUEST_TIMEOUT_S = 10.0  # from connecting, or the last answer, to the end of the request's line
 REPLY_TIMEOUT_S = 30.0  # for a peer to take its answer
 ANSWER_TIMEOUT_S = 60.0  # for the daemon to answer a request it has taken
+CONNECT_AGAIN_S = 0.02  # for a caller, while too many others wait
 PAUSE_S = 1.0  # without accepting, when descriptors have run out
 
 
@@ -314,7 +315,7 @@ def call(
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(timeout_s)
         try:
-            client.connect(os.fspath(path))
+            _connect(client, path, deadline_s)
             client.sendall(_line({"op": op, "args": dict(args or {})}))
             raw = _read_line(client, deadline_s)
         except (FileNotFoundError, ConnectionRefusedError) as error:
@@ -326,6 +327,19 @@ def call(
         except OSError as error:
             raise ControlError(f"the daemon on {path} hung up: {error.strerror or error}") from error
     return _result(path, raw)
+
+
+def _connect(client: socket.socket, path: Path, deadline_s: float) -> None:
+    """Raises BlockingIOError when the daemon has more callers than may wait until `deadline_s`: of a UNIX
+    socket the kernel says so at once, whatever the timeout."""
+    while True:
+        try:
+            client.connect(os.fspath(path))
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(CONNECT_AGAIN_S)
 
 
 def _read_line(client: socket.socket, deadline_s: float) -> bytes:

@@ -39,6 +39,7 @@ from streamer.sources.urls import (
 # open timeout.
 _ANALYZE_SHARE = 0.8
 _ASK_S = 3.0  # at most, for the way of authentication, after a refusal
+_MAX_WAIT_US = (1 << 31) - 1  # what FFmpeg takes: more is refused as out of range, and no stream is opened
 _UDP_BUFFER = 4 << 20  # bytes, as far as the kernel allows: a key frame comes in one burst
 _udp_only: set[str] = set()  # URLs without credentials; each until its next failure
 
@@ -204,7 +205,7 @@ def _ffmpeg_options(options: ReadOptions, transport: str) -> dict[str, str]:
         "rtsp_transport": transport,
         "allowed_media_types": "video",  # no audio: less to carry, and FFmpeg need not align the two clocks
         # µs, of one wait on the socket; the default is none. Longer than our own deadlines, which say more.
-        "timeout": str(round((options.open_timeout_s + options.read_timeout_s) * 1e6)),
+        "timeout": str(min(_MAX_WAIT_US, round((options.open_timeout_s + options.read_timeout_s) * 1e6))),
         "analyzeduration": str(round(options.open_timeout_s * _ANALYZE_SHARE * 1e6)),
         "fpsprobesize": "0",  # else an open waits for 20 pictures, which then come in one late burst
         "protocol_whitelist": "rtsp,rtp,tcp,tls,crypto" + (",udp" if transport == "udp" else ""),

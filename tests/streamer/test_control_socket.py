@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -250,6 +251,35 @@ def test_without_descriptors_clients_wait_and_the_loop_does_not_spin(
         client.sendall(b'{"op": "ping"}\n')
         until(lambda: [request.op for request in server.poll()] == ["ping"])
     server.close()
+
+
+def test_a_caller_waits_while_more_wait_than_the_listener_holds(short_dir: Path) -> None:
+    """The kernel says so at once, and another moment there is room."""
+    path = short_dir / "full.sock"
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as stack:
+        listener.bind(str(path))
+        listener.listen(1)
+        waiting = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2)]
+        for client in waiting:
+            client.connect(str(path))
+        with pytest.raises(ControlError, match=r"no answer within 0\.2 s"):
+            control.call(path, "status", timeout_s=0.2)
+        answering = threading.Thread(target=_answer_the_last_of, args=(listener, 3))
+        with socket.socket(socket.AF_UNIX) as third:
+            third.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                third.connect(str(path))
+        threading.Timer(0.2, answering.start).start()
+        assert control.call(path, "status", timeout_s=patient(5)) == {"n": 1}
+        answering.join()
+
+
+def _answer_the_last_of(listener: socket.socket, count: int) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            connection = stack.enter_context(listener.accept()[0])
+        connection.recv(1000)
+        connection.sendall(b'{"ok":true,"result":{"n":1}}\n')
 
 
 def test_the_caller_waits_no_longer_than_it_says(path: Path) -> None:

@@ -96,3 +96,15 @@ def test_very_many_boxes_that_all_leap_are_no_trouble() -> None:
         [[x, y, 0.02, 0.02] for x, y in chance.uniform(0.05, 0.95, (400, 2)).tolist()] for _ in range(6)
     ]
     assert all(np.isfinite(tracks.boxes_xyxyn).all() for tracks in run(frames, 0.4))
+
+
+def test_a_box_of_the_second_of_two_frames_of_one_moment_is_not_its_own_beginning() -> None:
+    """Damaged streams have such times: a way that took no time leads nowhere."""
+    tracker, parked = create_tracker(), [0.8, 0.2, 0.1, 0.1]
+    frames = [(0, [parked]), (10**9, [parked]), (10**9 + 1, [parked, [0.2, 0.5, 0.08, 0.06]])]
+    for number, (media_ns, boxes) in enumerate([*frames, (13 * 10**8, [parked, [0.5, 0.5, 0.08, 0.06]])]):
+        sides = t.TO_SIDES.dot(np.array(boxes).T).T.astype(np.float32)
+        n = len(sides)
+        found = Detections(sides, np.full(n, 0.95, np.float32), np.ones(n, np.int32))
+        shown = tracker.update(Stamp("road", 1, number, media_ns, 0, 0), found, LABELS)
+    assert np.isfinite(shown.boxes_xyxyn).all()

@@ -1,0 +1,54 @@
+"""Case 40: faults one after another, and the books balance: the short form of `make soak`.
+
+It strikes what no other test of this folder strikes together: workers of each kind killed, a Redis wiped
+while the other goes on, and a broken configuration, all within one daemon's life.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.faults.soak import report
+from tests.faults.soak.box import Box
+from tests.faults.soak.run import FAULTS, Soak
+from tests.faults.soak.slope import Growth
+from tests.faults.soak.watch import Watch
+
+SHORT = ("kill -9 infer", "office wiped", "kill -9 deliver", "bad reload", "kill -9 capture")
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_five_faults_one_after_another_break_no_promise(short_dir: Path, redis_binary: str) -> None:
+    box = Box(short_dir, redis_binary, seconds=8.0)
+    watch = Watch(box, warm_up_s=5.0)
+    try:
+        outcome = Soak(box, watch, 1, SHORT).run(20.0, 2.0)
+        # Times are for a quiet machine: here every fault must have ended, whenever.
+        faults = [fault for fault in report.broken(outcome, watch) if not fault.startswith("recovery from")]
+        assert faults == [], report.text(outcome, watch, 1)
+        assert {kind for kind, took in outcome.recovery_s.items() if took} >= set(SHORT)
+        assert all(n["decoded"] and n["inferred"] for n in watch.frames().values())
+    finally:
+        box.close()
+
+
+def test_every_kind_of_fault_has_a_name_of_its_own_and_a_promise() -> None:
+    assert len({fault.kind for fault in FAULTS}) == len(FAULTS)
+    assert all(fault.recovery_s > 0 for fault in FAULTS)
+
+
+def test_a_slope_is_that_of_each_process_and_not_of_their_starts() -> None:
+    growth, rng = Growth(warm_up_s=60.0), np.random.default_rng(4)
+    for pid in range(5):  # each grows by 3 MB an hour, and begins anew with another size
+        start_mb = rng.uniform(50, 200)
+        for second in range(0, 1200, 10):
+            warming_mb = min(second, 60)
+            growth.add("infer", pid, pid * 1200.0 + second, start_mb + warming_mb + 3 * second / 3600)
+    slope = growth.slopes()["infer"]
+    assert slope.per_hour == pytest.approx(3.0, abs=0.01)
+    assert slope.longest_s == pytest.approx(1130, abs=1)
+    assert "deliver" not in growth.slopes()
