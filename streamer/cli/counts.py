@@ -7,7 +7,6 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -21,14 +20,13 @@ from streamer.cli.count_intervals import SureCount
 from streamer.cli.kept_audits import audits_in_use
 from streamer.cli.ledger import check_known, ledger_path
 from streamer.cli.lenient_config import readable
-from streamer.cli.times import unix_s
+from streamer.cli.times import PERIODS, LocalTime, row_order, unix_s
 from streamer.config.store import ConfigStore
 from streamer.ledger import LedgerReader
 from streamer.ledger.queries import Count, Coverage
 
-BY = ("camera", "name", "direction", "class", "rev", "minute", "hour", "day")
+BY = ("camera", "name", "direction", "class", "rev", *PERIODS)
 DEFAULT_BY = "camera,name,direction,class"
-_FORMATS = {"minute": "%Y-%m-%d %H:%M", "hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d"}
 NS_PER_S = 1_000_000_000
 _BLIND = ("dropped_s", "offline_s", "unknown_s")
 
@@ -99,13 +97,14 @@ def _by_camera(camera: str, _start_s: int) -> tuple[str]:
 
 def _timed(columns: list[str], buckets: list[Coverage], zone: ZoneInfo) -> Timed | None:
     """The periods of rows by time, by what of a row's key says which period it is; None for other rows."""
-    places = [i for i, column in enumerate(columns) if column in (*_FORMATS, "camera")]
-    if not any(columns[i] in _FORMATS for i in places):
+    places = [i for i, column in enumerate(columns) if column in (*PERIODS, "camera")]
+    if not any(columns[i] in PERIODS for i in places):
         return None
 
     def key_of(camera: str, start_s: int) -> tuple[str, ...]:
-        at = datetime.fromtimestamp(start_s, zone)
-        return tuple(camera if columns[i] == "camera" else at.strftime(_FORMATS[columns[i]]) for i in places)
+        return tuple(
+            camera if columns[i] == "camera" else LocalTime.of(start_s, zone, columns[i]) for i in places
+        )
 
     return Timed(places, periods(buckets, key_of, with_gaps="minute" not in columns))
 
@@ -139,7 +138,7 @@ def _rows(columns: list[str], groups: Groups, timed: Timed | None) -> list[Row]:
     for key, period in timed.uncounted(groups, len(columns)).items():
         count = None if period.unknown else 0
         full.append(({**dict(zip(columns, key, strict=True)), "count": count, **period.as_dict()}, key))
-    return [row for row, _ in sorted(full, key=lambda item: tuple(map(str, item[1])))]
+    return [row for row, _ in sorted(full, key=lambda item: row_order(item[1]))]
 
 
 def _write_csv(columns: list[str], rows: list[Row]) -> None:
@@ -168,7 +167,7 @@ def _grouped(found: list[Count], columns: list[str], zone: ZoneInfo, audits: Aud
     for count in found:
         key = tuple(_field(count, column, zone) for column in columns)
         sums[key].add(count.camera, count.n, count.tally, count.corrected)
-    return dict(sorted(sums.items(), key=lambda item: tuple(map(str, item[0]))))
+    return dict(sorted(sums.items(), key=lambda item: row_order(item[0])))
 
 
 def _total(found: list[Count], audits: Audits) -> SureCount:
@@ -181,8 +180,8 @@ def _total(found: list[Count], audits: Audits) -> SureCount:
 
 
 def _field(count: Count, column: str, zone: ZoneInfo) -> str | int:
-    if column in _FORMATS:
-        return datetime.fromtimestamp(count.start_s, zone).strftime(_FORMATS[column])
+    if column in PERIODS:
+        return LocalTime.of(count.start_s, zone, column)
     fields: dict[str, str | int] = {
         "camera": count.camera,
         "name": count.name,
@@ -224,7 +223,7 @@ def _print(
         table.add_column("COUNT", justify="right")
         if timed is not None:
             table.add_column("SEEN")
-        for key in sorted(cells, key=lambda key: tuple(map(str, key))):
+        for key in sorted(cells, key=row_order):
             table.add_row(*map(str, key), *cells[key])
         Console(highlight=False).print(table)
         if total.interval is not None:

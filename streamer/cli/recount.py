@@ -7,7 +7,6 @@ import json
 import sys
 import time
 from collections import defaultdict
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,7 +25,7 @@ from streamer.cli.kept_audits import audits_in_use
 from streamer.cli.ledger import ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.cli.rules import normalised
-from streamer.cli.times import unix_s
+from streamer.cli.times import LocalTime, row_order, unix_s
 from streamer.clips.recount import Recount, recount_camera
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
@@ -148,10 +147,9 @@ def _line(text: str, anchor: Anchor, classes: str | None, names: str | None) -> 
 def _grouped(found: Recount, zone: ZoneInfo, audited: AuditedCount | None) -> Groups:
     told: dict[tuple[str, ...], list[Judgement]] = defaultdict(list)
     for crossing in found.crossings:
-        hour = datetime.fromtimestamp(crossing.at_ns // NS_PER_S, zone)
-        key = (f"{hour:%Y-%m-%d %H:00}", crossing.direction, crossing.class_name)
-        told[key].append(crossing.judgement)
-    return {key: sure_count(judgements, audited=audited) for key, judgements in sorted(told.items())}
+        hour = LocalTime.of(crossing.at_ns // NS_PER_S, zone, "hour")
+        told[hour, crossing.direction, crossing.class_name].append(crossing.judgement)
+    return {key: sure_count(told[key], audited=audited) for key in sorted(told, key=row_order)}
 
 
 def _as_dict(found: Recount, rows: list[dict[str, Any]], total: SureCount) -> dict[str, Any]:

@@ -88,6 +88,7 @@ class SharedState:
         generation = self._next_generation(camera)
         path = self.folder / f"{camera}.{generation}"
         self.release_ring(camera)  # first: its memory may be what the new one lacks; who maps it may finish
+        path.unlink(missing_ok=True)  # nobody's: what lies here was announced to no one
         RingMemory.create(path, slots, width, height)
         self._rings[camera] = path
         epochs = {**self._epochs, camera: self.epoch(camera) + 1}

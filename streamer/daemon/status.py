@@ -46,6 +46,9 @@ def _named_objects(table: Any) -> dict[str, Any]:
     return {name: value for name, value in objects.items() if isinstance(value, dict)}
 
 
+VERSION = version("streamer")  # read once: a status is wanted most where no file can be opened any more
+
+
 def daemon_status(
     *,
     config: Config,
@@ -74,7 +77,7 @@ def daemon_status(
     return {
         "node": node,
         "display_name": config.display_name,
-        "version": version("streamer"),
+        "version": VERSION,
         "pid": os.getpid(),
         "uptime_s": round(uptime_s, 1),
         "config_rev": rev,

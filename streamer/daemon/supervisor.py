@@ -12,7 +12,6 @@ import logging
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,24 +23,24 @@ from streamer.config.schema import Config, ControlConfig
 from streamer.config.store import ConfigStore
 from streamer.daemon import redis_server
 from streamer.daemon.active_config import ActiveConfig
+from streamer.daemon.assigning import Assigning
 from streamer.daemon.child_process import worker_command
 from streamer.daemon.confinement import confine
-from streamer.daemon.corrections import CorrectionArguments, PendingCorrections, event_data
+from streamer.daemon.corrections import CorrectionArguments
 from streamer.daemon.guard import Guard
 from streamer.daemon.identity import DaemonLock, node_id
-from streamer.daemon.operations import OPERATIONS, Answer, Operation, PendingSnapshots, serve
+from streamer.daemon.operations import OPERATIONS, Answer, Operation, serve
 from streamer.daemon.process_manager import ProcessManager, Quarantine, WorkerProcess
 from streamer.daemon.process_spec import Plan, WorkerSpec
 from streamer.daemon.shared_memory import SharedState
 from streamer.daemon.status import CameraNote, camera_status, daemon_status, misconfigured_status, well_formed
 from streamer.daemon.systemd_notify import Notifier, Startup
 from streamer.daemon.topology import NOTHING, plan
+from streamer.daemon.worker_requests import WorkerRequests
 from streamer.errors import (
-    ConfigError,
     ControlError,
     Exit,
     NotApplied,
-    SourceError,
     StorageError,
     StreamerError,
 )
@@ -51,14 +50,11 @@ from streamer.ipc.messages import (
     CameraStatus,
     CameraWarning,
     CorrectionMade,
-    CorrectionRequest,
     Hello,
     Message,
     Ready,
-    ReplayRequest,
     RingRefused,
     Snapshot,
-    SnapshotRequest,
     SourceState,
     WorkerStatus,
 )
@@ -81,15 +77,10 @@ class Supervisor:
         self.stopping = False
         self._started_s = time.monotonic()
         self._cameras: dict[str, CameraNote] = {}
-        self._snapshots = PendingSnapshots()
-        self._corrections = PendingCorrections()
-        self._replays = 0  # requests so far
         self._quarantine = Quarantine()
         self.plan: Plan = NOTHING
         self._next_status_s = 0.0
         self._reload_requested = False
-        self._unassigned: set[str] = set()  # workers that could not be told what to do
-        self._assign_again = False  # something could not be sent, or had to wait for another process
 
     def run(self) -> Exit:
         """Serve until told to stop. Raises StreamerError for what keeps the daemon from starting."""
@@ -114,6 +105,8 @@ class Supervisor:
 
     def _serve(self, runtime_dir: Path) -> None:
         self._server = self._bus.serve("supervisor")
+        self._assigning = Assigning(self, self._manager, self._server.send, self._guard)
+        self._requests = WorkerRequests(self, self._server.send)
         control = self._control = ControlServer(runtime_dir / "control.sock")
         for fileno in control.filenos():
             self._bus.watch(fileno)
@@ -179,7 +172,7 @@ class Supervisor:
         misconfigured = self.active.misconfigured
         self.plan = plan(self._config, self.plan, self._quarantine.cameras, misconfigured, freed)
         self._manager.reconcile(self.plan.workers)
-        self._assign_all()
+        self._assigning.tell_all()
 
     @property
     def control(self) -> ControlConfig:
@@ -193,8 +186,8 @@ class Supervisor:
         self.active.change(change, caller)
         try:
             self._apply(before)
-            if self._unassigned:
-                raise ControlError(f"{', '.join(sorted(self._unassigned))} could not be told: see the log")
+            if failed := self._assigning.failed:
+                raise ControlError(f"{', '.join(failed)} could not be told: see the log")
         except StreamerError as error:
             raise NotApplied(error) from error
         log.info("config_rev %d: %s", self.active.rev, getattr(change, "op", ""))
@@ -229,43 +222,6 @@ class Supervisor:
             run, spec.name, config.runtime_path, config.state_path, self.shared.folder, beat
         )
 
-    def _assign_all(self) -> None:
-        self._assign_again = False
-        for name in self.plan.workers:
-            self._try_to_assign(name)
-
-    def _try_to_assign(self, name: str) -> None:
-        """What fails for one worker holds up no other, and is tried again every second."""
-        self._unassigned.add(name)
-        with self._guard("assignment of a worker"):
-            self._assign(name)
-            self._unassigned.discard(name)
-
-    def _assign(self, name: str) -> None:
-        """Send a worker its assignment, if it is there and it is news to it; again if it did not go out."""
-        process = self._manager.processes.get(name)
-        if process is None or process.child is None or not process.greeted or process.stop_by_s is not None:
-            return
-        spec = self._without_held(self.plan.workers[name])
-        if spec.process.assignment is None:
-            return
-        message = spec.process.assignment(spec, self)
-        if message != process.assignment:
-            if self._server.send(name, message):
-                process.assignment, process.holds = message, frozenset(spec.cameras)
-            else:
-                self._assign_again = True
-
-    def _without_held(self, spec: WorkerSpec) -> WorkerSpec:
-        """Of an exclusive process, without the cameras that another still has: it is told of them when that
-        one has let go, or has ended.
-        """
-        held = self._manager.held_by_others(spec).intersection(spec.cameras) if spec.process.exclusive else ()
-        if not held:
-            return spec
-        self._assign_again = True
-        return replace(spec, cameras=tuple(c for c in spec.cameras if c not in held))
-
     def _on_exit(self, process: WorkerProcess) -> None:
         """A worker has ended: take back what it held, and tell whoever waited for that."""
         spec = process.spec
@@ -275,8 +231,7 @@ class Supervisor:
             return
         if spec.process.exclusive and self._manager.processes.get(spec.name) is process:
             self._consider_quarantine(spec)
-        if self._assign_again:
-            self._assign_all()
+        self._assigning.after_exit()
 
     def _consider_quarantine(self, spec: WorkerSpec) -> None:
         if self._quarantine.died(spec.name, spec.cameras, time.monotonic()):
@@ -302,8 +257,7 @@ class Supervisor:
             return
         if isinstance(message, Hello):
             if process.child is not None and message.pid == process.child.pid:
-                process.greeted, process.assignment, process.holds = True, None, frozenset()
-                self._try_to_assign(worker)
+                self._assigning.greeted(process)
         elif isinstance(message, Ready):
             process.ready_rev = message.rev
             process.last_error = ""
@@ -318,10 +272,8 @@ class Supervisor:
         elif isinstance(message, CameraWarning):
             if message.camera in self.plan.capture_of:
                 self._note(message.camera).warning = message.text
-        elif isinstance(message, Snapshot):
-            self._snapshots.arrived(message)
-        elif isinstance(message, CorrectionMade):
-            self._corrections.arrived(message)
+        elif isinstance(message, Snapshot | CorrectionMade):
+            self._requests.arrived(message)
 
     def _captures(self, process: WorkerProcess, camera: str) -> bool:
         """Whether the camera is this worker's. One that is to go, or has lost the camera, may not know yet:
@@ -366,36 +318,13 @@ class Supervisor:
             serve(self._operations, self, request)
 
     def take_snapshot(self, camera: str, width: int, answer: Answer) -> None:
-        """Answer with the camera's next picture, when it comes. Raises ConfigError."""
-        if camera in self.active.misconfigured:
-            raise ConfigError(f"camera {camera} is misconfigured: {self.active.misconfigured[camera].why}")
-        self._config.known_camera(camera)
-        number = self._snapshots.expect(answer, time.monotonic())
-        if not self.send_to_capture(camera, SnapshotRequest(number, camera, width)):
-            self._snapshots.give_up(number, SourceError(f"camera {camera} is not captured: enable it first"))
+        self._requests.take_snapshot(camera, width, answer)
 
     def correct(self, arguments: CorrectionArguments, uid: int | None, answer: Answer) -> None:
-        """Have the camera's inference worker make the event. Raises ConfigError, ControlError."""
-        camera = self._config.known_camera(arguments.camera)
-        data = event_data(arguments, camera, uid)
-        number = self._corrections.expect(answer, camera.name)
-        worker = self.plan.infer_of.get(camera.name, "")
-        if not worker or not self._server.send(worker, CorrectionRequest(number, camera.name, data)):
-            text = f"camera {camera.name} is not served now: enable it, or try again in a moment"
-            self._corrections.give_up(number, ControlError(text))
+        self._requests.correct(arguments, uid, answer)
 
     def replay(self, sink: str, cameras: tuple[str, ...], since_ns: int, rebuild: bool) -> int:
-        """Raises ConfigError for what there is not, ControlError while the delivery worker is away."""
-        known = {settings.name: settings for settings in self._config.event_sinks}
-        if sink not in known:
-            raise ConfigError(f"no sink {sink!r}; known: {', '.join(known) or 'there is none'}")
-        if rebuild and not known[sink].rebuilds:
-            raise ConfigError(f"sink {sink} cannot be written anew: move what it has written away instead")
-        self._replays += 1
-        request = ReplayRequest(self._replays, sink, cameras, since_ns, rebuild)
-        if not self._server.send("deliver", request):
-            raise ControlError("the delivery worker is away: try again in a moment")
-        return self._replays
+        return self._requests.replay(sink, cameras, since_ns, rebuild)
 
     # ---- status
 
@@ -415,17 +344,14 @@ class Supervisor:
         )
 
     def _once_a_second(self, now_s: float) -> None:
-        with self._guard("snapshots"):
-            self._snapshots.expire(now_s)
-        with self._guard("corrections"):
-            self._corrections.expire(now_s)
+        with self._guard("requests"):
+            self._requests.expire(now_s)
         with self._guard("quarantine"):
             self._end_quarantine(now_s)
         with self._guard("reload"):
             self._reload_requested = self._reload_requested or self.active.healed()
-        self._unassigned &= self.plan.workers.keys()
-        if self._assign_again or self._unassigned:
-            self._assign_all()
+        if self._assigning.unfinished:
+            self._assigning.tell_all()
         for camera in self._config.cameras:
             with self._guard("status of a camera"):
                 row = camera_status(camera, self.plan, self._manager, self.shared, self._note(camera.name))

@@ -19,7 +19,16 @@ from typing import Any
 
 from streamer.errors import StorageError
 from streamer.events.cloudevents import COUNTS, rfc3339
-from streamer.ledger import cursors, digests, high_water, revisions, row_check, schema, schema_mend
+from streamer.ledger import (
+    cursors,
+    digests,
+    high_water,
+    revisions,
+    row_check,
+    schema,
+    schema_copy,
+    schema_mend,
+)
 from streamer.ledger.high_water import Mark
 from streamer.ledger.refusals import LedgerLocked, code, refusal
 from streamer.ledger.row_check import UNREADABLE
@@ -50,7 +59,7 @@ def check_and_salvage(path: Path, now_ms: int) -> str:
         _swap(path, salvaged, set_aside)
     if not path.exists() or path.stat().st_size == 0:
         return ""
-    mended = "was damaged: its header, which is put back" if _mend_header(path) else ""
+    mended = _mend_file(path)
     if path.stat().st_size > ALWAYS_CHECKED_BYTES and not asked.exists():
         return mended
     damage = fault(path, rows=asked.exists() or path.stat().st_size <= ALWAYS_READ_BYTES)
@@ -77,14 +86,18 @@ def check_and_salvage(path: Path, now_ms: int) -> str:
     return text
 
 
-def _mend_header(path: Path) -> bool:
+def _mend_file(path: Path) -> str:
+    """Put back what is known byte by byte: the file's header, the schema's pages; say it in a line."""
     try:
-        mended = schema_mend.mend_header(path)
+        known = {"its header": schema_mend.mend_header(path), "its schema": schema_copy.put_back(path)}
     except OSError as error:
         raise StorageError(f"cannot open the ledger {path}: {error}; check its folder and space") from error
-    if mended:
-        log.error("the header of the ledger %s was damaged and is put back", path)
-    return mended
+    parts = " and ".join(part for part, mended in known.items() if mended)
+    if not parts:
+        return ""
+    text = f"was damaged: {parts}, which is put back"
+    log.error("the ledger %s %s", path, text)
+    return text
 
 
 def _mend_schema(path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cache
 from typing import Any
@@ -80,9 +80,24 @@ class RowCheck:
 
     def _event(self, row: Row) -> bool:
         stored = self._digests.get(row[0])
+        if stored is not None and digests.agrees(stored, row[1:]):
+            return True
         if stored is not None and digests.is_sound(stored):
-            return stored == digests.digest(row[1:])
+            return False
         return isinstance(msgspec.json.decode(row[8])["data"], dict)
+
+
+def fault_of_event(stored: int | None, columns: Sequence[Any]) -> str:
+    """What its digest `stored` says against the event of the values `columns` (digests.EVENT_COLUMNS), in
+    words that follow its number; "" where it is what was written, or is of a version without digests.
+    """
+    if stored is None or (isinstance(stored, int) and stored == digests.digest(columns)):
+        return ""
+    if isinstance(stored, int) and digests.agrees(stored, columns):
+        return "has a damaged digest, and is itself what was written"
+    if not isinstance(stored, int) or not digests.is_sound(stored):
+        return "has a damaged digest: whether it is what was written is not known"
+    return "is not what was written: its row differs from its digest"
 
 
 def _readable_digests(db: sqlite3.Connection) -> dict[int, int]:

@@ -17,7 +17,7 @@ import msgspec
 from pipelines.count.trajectory_codec import TrajectoryError, decode
 from streamer.errors import StorageError
 from streamer.events import cloudevents
-from streamer.ledger import schema
+from streamer.ledger import digests, row_check, schema
 from streamer.ledger.count_sums import SETTLED_NS, BucketSums, MinuteSums
 from streamer.ledger.queries import LedgerReader
 
@@ -123,11 +123,14 @@ def _cursors(db: sqlite3.Connection, _node: str, row: tuple[int, str, int, int],
 def _events(db: sqlite3.Connection, node: str, row: tuple[int, str, int, int], verdict: Verdict) -> None:
     camera, name, last_seq, _ = row
     checked = _Sequence(db, node, camera, name, verdict)
-    for event in db.execute(
-        "SELECT seq, lineage, type, captured_ns, total_key, total_value, body FROM events"
+    for stored, *columns in db.execute(
+        f"SELECT d.digest, {digests.EVENT_COLUMNS} FROM events e LEFT JOIN digests d ON d.event=e.id"
         " WHERE camera=? ORDER BY seq",
         (camera,),
     ):
+        _, *event = columns
+        if text := row_check.fault_of_event(stored, columns):
+            verdict.tell(name, f"event {event[0]} {text}")
         checked.add(*event)
     checked.finish(last_seq)
 

@@ -12,14 +12,14 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from streamer.errors import StorageError
 from streamer.events import cloudevents
 from streamer.ipc.messages import CameraResume, EventRecord
-from streamer.ledger import digests, high_water, queries, recovery, revisions, schema
+from streamer.ledger import digests, high_water, queries, recovery, revisions, schema, schema_copy
 from streamer.ledger.cursors import Cursors
 from streamer.ledger.high_water import HighWater
 from streamer.ledger.insert import CameraRow, Entries
@@ -67,9 +67,11 @@ class Ledger:
         self.damage = recovery.check_and_salvage(path, now_ns() // NS_PER_MS)
         self._cameras: dict[str, CameraRow] = {}
         try:
+            with closing(schema.connect(path)) as db:
+                schema.migrate(db)
+            schema_copy.keep(path)
             self._db = schema.connect(path)
             try:
-                schema.migrate(self._db)
                 self.retention = Retention(self._db, max_bytes, retention_days, tracks_days)
                 if self.damage:
                     recovery.record_damage(self._db, now_ns() // NS_PER_MS, self.damage)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import av
 
 from streamer.errors import (
@@ -17,6 +19,9 @@ _NOT_A_VIDEO = "not a video, or damaged at its start: check that it plays elsewh
 _NO_STREAM = "what it sends is no video stream: check address and path, and that it plays elsewhere"
 
 _NO_MEMORY = "not enough memory to open it: where memory is free, its header states too large a size"
+_NO_DESCRIPTOR = (
+    "this process has no file descriptor left for it: raise LimitNOFILE of the service, or `ulimit -n`"
+)
 _NOT_READ = "cut short or damaged ({reason}): copy it again, and check that it plays elsewhere"
 
 
@@ -27,6 +32,8 @@ def explain(error: Exception, shown: str, timeout_s: float) -> SourceError:
             if text is _NOT_A_VIDEO and "://" in shown:
                 text = _NO_STREAM
             return make(f"{shown}: {text.format(timeout_s=timeout_s)}")
+    if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+        return SourceError(f"{shown}: {_NO_DESCRIPTOR}")
     reason = getattr(error, "strerror", None) or type(error).__name__
     if "://" not in shown:
         return SourceDamaged(f"{shown}: {_NOT_READ.format(reason=reason)}")

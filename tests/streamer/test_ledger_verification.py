@@ -93,12 +93,31 @@ def test_every_number_and_count_of_a_sound_ledger_is_looked_at_and_none_is_wrong
             "UPDATE events SET body=json_set(body, '$.data.lines.door.in.person', 3) WHERE seq=4",
             "bucket 4 from 2023-11-14T22:13:00Z: line/door/in/person 3 counted, and 2 events",
         ),
+        (
+            "UPDATE events SET body=json_set(body, '$.data.track_id', 9) WHERE seq=2",
+            "gate: event 2 is not what was written: its row differs from its digest",
+        ),
+        (
+            "UPDATE events SET captured_ns=captured_ns+1 WHERE seq=7",
+            "gate: event 7 is not what was written",
+        ),
+        (
+            "UPDATE digests SET digest=digest+1 WHERE event=3",
+            "gate: event 3 has a damaged digest, and is itself",
+        ),
+        ("UPDATE digests SET digest=digest+(5<<40)+5 WHERE event=3", "gate: event 3 has a damaged digest: "),
     ],
 )
 def test_what_was_changed_behind_the_ledgers_back_is_named(ledger: Ledger, statement: str, said: str) -> None:
     ledger.commit(three_minutes())
     damage(ledger, statement)
     assert any(said in line for line in faults(ledger)), faults(ledger)
+
+
+def test_an_event_of_a_version_without_digests_is_taken_as_it_is(ledger: Ledger) -> None:
+    ledger.commit(three_minutes())
+    damage(ledger, "DELETE FROM digests WHERE event < 5")
+    assert faults(ledger) == []
 
 
 def test_a_bucket_that_says_itself_that_events_are_lost_is_no_fault(ledger: Ledger) -> None:

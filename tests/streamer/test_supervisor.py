@@ -12,6 +12,9 @@ import pytest
 from streamer.api.apply_change import CameraSwitch
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
+from streamer.daemon.assigning import Assigning
+from streamer.daemon.guard import Guard
+from streamer.daemon.process_spec import Process, WorkerSpec
 from streamer.daemon.status import well_formed
 from streamer.daemon.supervisor import Supervisor
 from streamer.errors import CapacityError, NotApplied
@@ -36,6 +39,8 @@ def a_supervisor(folder: Path, calls: list[str]) -> Any:
     found._notifier = SimpleNamespace(alive=note("alive"))
     found.active = SimpleNamespace(config=Config(), healed=note("healed", True), misconfigured={})
     found._startup = SimpleNamespace(tick=note("start"))
+    found._assigning = SimpleNamespace(unfinished=False)
+    found._requests = SimpleNamespace(expire=note("expire"))
     found._reload_requested = True
     for part in ("_handle", "_answer", "_on_exit", "_reload"):
         setattr(found, part, note(part))
@@ -88,31 +93,55 @@ def test_a_message_of_a_worker_that_is_unknown_is_passed_over(tmp_path: Path) ->
     assert supervisor._cameras == {}
 
 
-def test_a_worker_that_cannot_be_told_is_tried_again_and_holds_up_no_other(tmp_path: Path) -> None:
-    supervisor: Any = Supervisor(ConfigStore(tmp_path), {})
+def test_a_worker_that_cannot_be_told_is_tried_again_and_holds_up_no_other() -> None:
+    failures = [CapacityError("no row")]
+
+    def assignment(spec: WorkerSpec, _site: Any) -> Any:
+        if spec.name == "infer-0" and failures:
+            raise failures.pop()
+        return f"the work of {spec.name}"
+
+    specs = {name: WorkerSpec(name, process(name, assignment)) for name in ("infer-0", "deliver")}
+    there = {name: SimpleNamespace(**AS_GREETED, spec=spec) for name, spec in specs.items()}
+    manager: Any = SimpleNamespace(processes=there)
+    site: Any = SimpleNamespace(plan=SimpleNamespace(workers=specs))
     told: list[str] = []
 
-    def assign(name: str) -> None:
+    def send(name: str, _message: Any) -> bool:
         told.append(name)
-        if name == "infer-0" and told.count(name) == 1:
-            raise CapacityError("no row")
+        return True
 
-    supervisor._assign = assign
-    for name in ("infer-0", "deliver"):
-        supervisor._try_to_assign(name)
-    assert supervisor._unassigned == {"infer-0"}
-    supervisor.plan = SimpleNamespace(workers={"infer-0": None, "deliver": None})
-    supervisor.active = SimpleNamespace(config=Config(), misconfigured={}, healed=lambda: False)
-    supervisor._startup = SimpleNamespace(tick=lambda _cameras: None)
-    supervisor._manager = SimpleNamespace(processes={})
+    guard = Guard()
+    assigning = Assigning(site, manager, send, guard)
+    assigning.tell_all()
+    assert (told, assigning.failed, assigning.unfinished) == (["deliver"], ["infer-0"], True)
+    assert guard.counts == {"assignment of a worker": 1}
+    assigning.tell_all()
+    assert (told, assigning.failed, assigning.unfinished) == (["deliver", "infer-0"], [], False)
+
+
+AS_GREETED = {"child": object(), "greeted": True, "stop_by_s": None, "assignment": None}
+
+
+def process(name: str, assignment: Any) -> Process:
+    return Process(name, "module:run", lambda _placement: {}, assignment)
+
+
+def test_the_supervisor_has_told_again_what_is_unfinished(tmp_path: Path) -> None:
+    calls: list[str] = []
+    supervisor = a_supervisor(tmp_path, calls)
+    told: list[str] = []
+    supervisor._assigning = SimpleNamespace(unfinished=True, tell_all=lambda: told.append("all"))
     supervisor._once_a_second(0.0)
-    assert (told[2:], supervisor._unassigned) == (["infer-0", "deliver"], set())
-    assert supervisor._guard.counts == {"assignment of a worker": 1}
+    assert told == ["all"]
 
 
 def test_a_change_of_which_a_worker_is_not_told_is_not_said_to_be_applied(tmp_path: Path) -> None:
     supervisor: Any = Supervisor(ConfigStore(tmp_path), {})
-    supervisor.active = SimpleNamespace(config=Config(), misconfigured={}, change=lambda _wanted: None)
-    supervisor._apply = lambda _before: supervisor._unassigned.add("infer-0")
+    supervisor.active = SimpleNamespace(
+        config=Config(), misconfigured={}, change=lambda _wanted, _caller: None
+    )
+    supervisor._apply = lambda _before: None
+    supervisor._assigning = SimpleNamespace(failed=["infer-0"])
     with pytest.raises(NotApplied, match="is written, but not in force: infer-0"):
         supervisor.change(CameraSwitch(op="camera.enable", name="gate"))

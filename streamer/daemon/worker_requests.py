@@ -1,0 +1,85 @@
+"""What is asked of the daemon and done by one of its workers: pictures, corrections, replays.
+
+Each request has a number, by which the worker's answer finds who asked; what no worker answers in time is
+answered here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from streamer.config.schema import Config
+from streamer.daemon.corrections import CorrectionArguments, PendingCorrections, event_data
+from streamer.daemon.operations import Answer, PendingSnapshots
+from streamer.daemon.process_spec import Site
+from streamer.errors import ConfigError, ControlError, SourceError
+from streamer.ipc.messages import (
+    CorrectionMade,
+    CorrectionRequest,
+    Message,
+    ReplayRequest,
+    Snapshot,
+    SnapshotRequest,
+)
+
+
+class WorkerRequests:
+    """Of the daemon `site`; `send` hands a message to the worker of that name, or says that it is away."""
+
+    def __init__(self, site: Site, send: Callable[[str, Message], bool]) -> None:
+        self._site, self._send = site, send
+        self._snapshots = PendingSnapshots()
+        self._corrections = PendingCorrections()
+        self._replays = 0  # requests so far
+
+    @property
+    def _config(self) -> Config:
+        return self._site.active.config
+
+    def take_snapshot(self, camera: str, width: int, answer: Answer) -> None:
+        """Answer with the camera's next picture, when it comes. Raises ConfigError."""
+        misconfigured = self._site.active.misconfigured
+        if camera in misconfigured:
+            raise ConfigError(f"camera {camera} is misconfigured: {misconfigured[camera].why}")
+        self._config.known_camera(camera)
+        number = self._snapshots.expect(answer, time.monotonic())
+        if not self._site.send_to_capture(camera, SnapshotRequest(number, camera, width)):
+            self._snapshots.give_up(number, SourceError(f"camera {camera} is not captured: enable it first"))
+
+    def correct(self, arguments: CorrectionArguments, uid: int | None, answer: Answer) -> None:
+        """Have the camera's inference worker make the event. Raises ConfigError, ControlError."""
+        camera = self._config.known_camera(arguments.camera)
+        data = event_data(arguments, camera, uid)
+        number = self._corrections.expect(answer, camera.name)
+        worker = self._site.plan.infer_of.get(camera.name, "")
+        if not worker or not self._send(worker, CorrectionRequest(number, camera.name, data)):
+            text = f"camera {camera.name} is not served now: enable it, or try again in a moment"
+            self._corrections.give_up(number, ControlError(text))
+
+    def replay(self, sink: str, cameras: tuple[str, ...], since_ns: int, rebuild: bool) -> int:
+        """Have the delivery worker send again; returns the number of the request. Raises ConfigError for
+        what there is not, ControlError while the worker is away.
+        """
+        known = {settings.name: settings for settings in self._config.event_sinks}
+        if sink not in known:
+            raise ConfigError(f"no sink {sink!r}; known: {', '.join(known) or 'there is none'}")
+        if rebuild and not known[sink].rebuilds:
+            raise ConfigError(f"sink {sink} cannot be written anew: move what it has written away instead")
+        self._replays += 1
+        request = ReplayRequest(self._replays, sink, cameras, since_ns, rebuild)
+        if not self._send("deliver", request):
+            raise ControlError("the delivery worker is away: try again in a moment")
+        return self._replays
+
+    def arrived(self, message: Snapshot | CorrectionMade) -> None:
+        """A worker has answered."""
+        if isinstance(message, Snapshot):
+            self._snapshots.arrived(message)
+        else:
+            self._corrections.arrived(message)
+
+    def expire(self, now_s: float) -> None:
+        """Answer those whose time is over; `now_s` is monotonic."""
+        self._snapshots.expire(now_s)
+        self._corrections.expire(now_s)
