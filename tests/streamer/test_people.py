@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import cv2
@@ -15,12 +14,10 @@ from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.errors import InferenceRejected
 from pipelines.values import Detections, Frame, Image, Labels
 from streamer.clips.people import (
-    FILL,
     GROWN,
     HOLD_NS,
     MAX_TILE,
     MIN_GROWN,
-    RIM,
     Hiding,
     PeopleHider,
     conceal,
@@ -30,42 +27,14 @@ from streamer.clips.people import (
 )
 from streamer.errors import ModelError
 from streamer.models.model_handle import open_detector, packaged
-from streamer.sources.synthetic.backdrop import build
-from streamer.sources.synthetic.scene import Scene
-from streamer.sources.synthetic.truth import Measurer
+from tests.street_people import Mask, filled, street
 
 HIDINGS: tuple[Hiding, ...] = ("blur", "silhouette")
-MIN_HEIGHT = 24  # pixels of a person who must be found
-Mask = npt.NDArray[np.bool_]
 
 
 @pytest.fixture(scope="module")
 def detector() -> Detector:
     return open_detector("auto", packaged(), threads=1)
-
-
-@cache  # drawn once: it takes seconds
-def _street(seed: int, frame: int = 120) -> tuple[Image, list[tuple[int, int, int, int]]]:
-    """A picture, and the true boxes of who is well seen in it, in pixels."""
-    scene = Scene(seed=seed, width=960, height=540, people=4.0, noise=0.0)
-    world = scene.world()
-    measurer = Measurer(scene, world, build(world.view(scene.width, scene.height), scene.seed).occluders)
-    people = [
-        (max(0, round(x1)), max(0, round(y1)), min(scene.width, round(x2)), min(scene.height, round(y2)))
-        for x1, y1, x2, y2 in (t.box for t in measurer.boxes(frame) if t.kind == "person" and t.visible > 0.6)
-        if y2 - y1 >= MIN_HEIGHT
-    ]
-    return scene.picture(scene.painter(), frame), people
-
-
-def street(seed: int) -> tuple[Image, list[tuple[int, int, int, int]]]:
-    """The same, to be drawn on."""
-    image, people = _street(seed)
-    return image.copy(), people
-
-
-def filled(image: Image) -> Mask:
-    return np.asarray((image == FILL).all(axis=2) | (image == RIM).all(axis=2))
 
 
 def within(boxes: npt.NDArray[Any], image: Image) -> Mask:
@@ -172,7 +141,9 @@ def test_boxes_over_the_edge_and_beyond_it_are_no_fault(how: Hiding) -> None:
     assert (image[150:250, 100:300] == before[150:250, 100:300]).all()
 
 
-@pytest.mark.parametrize("size", [(640, 360), (360, 640), (960, 540), (1280, 720), (1920, 1080), (3840, 2160), (600, 2000)])
+@pytest.mark.parametrize(
+    "size", [(640, 360), (360, 640), (960, 540), (1280, 720), (1920, 1080), (3840, 2160), (600, 2000)]
+)
 def test_tiles_cover_a_large_picture_and_overlap(size: tuple[int, int]) -> None:
     width, height = size
     seen = np.zeros((height, width), np.uint8)
