@@ -25,12 +25,7 @@ from tests.streamer.cli.conftest import Run
 from tests.street_people import Mask, filled, grey, street
 
 SEED, SECONDS = 3, 12
-LINE = {
-    "name": "middle",
-    "points": [[0.5, 1.0], [0.5, 0.0]],
-    "left_to_right": "right",
-    "right_to_left": "left",
-}
+LINE = {"name": "middle", "points": [[0.5, 1.0], [0.5, 0.0]]}
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +93,8 @@ def share_of_people(mask: Mask) -> float:
 # ---- what is written
 
 
-def test_a_snapshot_shows_people_unless_it_is_told_to_hide_them(
-    run: Run, gate: ConfigStore, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("gate")
+def test_a_snapshot_shows_people_unless_it_is_told_to_hide_them(run: Run, tmp_path: Path) -> None:
     plain, hidden = tmp_path / "plain.png", tmp_path / "hidden.png"
     shown = run("camera", "snapshot", "gate", "-o", str(plain))
     assert (shown.exit_code, shown.stdout) == (0, f"wrote {plain} (960x540)\n")
@@ -175,7 +169,7 @@ def test_who_audits_sees_people_and_what_is_kept_of_it_hides_them(
     assert run(*args, "--keep", str(tmp_path / "kept")).exit_code == 0
     kept = [grey(read(path)).mean() for path in sorted((tmp_path / "kept").iterdir())]
     assert kept
-    assert min(kept) > 0.5
+    assert min(kept) > 0.35, "all but what is drawn above"
     assert max(share_hidden(jpegs) for jpegs in shown) < 0.2
     shown.clear()
     assert run(*args, "--people", "silhouette").exit_code == 0
@@ -256,13 +250,15 @@ def test_hidden_people_without_roles_are_advised_about() -> None:
 # ---- what is refused
 
 
-@pytest.mark.parametrize(
-    "args",
-    [("analyze", "CLIP"), ("camera", "realign", "gate"), ("evaluate", "CLIP", "--truth", "t.csv", "--camera", "gate")],
-)  # fmt: skip
+@pytest.mark.usefixtures("gate")
+@pytest.mark.parametrize("args", [
+    ("analyze", "CLIP"),
+    ("camera", "realign", "gate"),
+    ("evaluate", "CLIP", "--truth", "t.csv", "--camera", "gate"),
+])  # fmt: skip
 def test_people_without_a_picture_to_hide_them_in_are_refused(
-    run: Run, gate: ConfigStore, clip: Path, args: tuple[str, ...]  # noqa: ARG001
-) -> None:  # fmt: skip
+    run: Run, clip: Path, args: tuple[str, ...]
+) -> None:
     done = run(*(str(clip) if word == "CLIP" else word for word in args), "--people", "blur")
     assert done.exit_code == Exit.CONFIG
     assert "--people is for -" in done.stderr
