@@ -12,8 +12,10 @@ import os
 import pwd
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from streamer.config.schema import ControlConfig
@@ -28,15 +30,18 @@ _MAX_GROUPS_BYTES = 1024  # as much as Python asks the kernel for: 256 groups
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A process at the other end, as it was when it connected. `groups` hold its own and its further ones."""
+    """A process at the other end, as it was when it connected. `groups` hold its own and its further ones;
+    `owners` are the users whose the daemon is, None: this process is the daemon."""
 
     uid: int
     groups: frozenset[int] = frozenset()
+    owners: frozenset[int] | None = None
 
     @property
     def owns_the_daemon(self) -> bool:
         """Whether it could change the daemon's files, and itself open what the daemon can."""
-        return self.uid in (0, os.geteuid())
+        owners = frozenset((os.geteuid(),)) if self.owners is None else self.owners
+        return self.uid == 0 or self.uid in owners
 
     @property
     def name(self) -> str:
@@ -52,6 +57,15 @@ def caller_of(connection: socket.socket) -> Caller:
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     _, uid, gid = _CREDENTIALS.unpack(raw)
     return Caller(uid, frozenset((gid, *_further_groups(connection, uid, gid))))
+
+
+def this_user(owned: Iterable[Path]) -> Caller:
+    """Who runs this command; the daemon's user is who owns one of the paths `owned` that are there."""
+    owners: set[int] = set()
+    for path in owned:
+        with suppress(OSError):  # not there, or not to be looked at: then it is not this user's
+            owners.add(path.stat().st_uid)
+    return Caller(os.geteuid(), frozenset((os.getegid(), *os.getgroups())), frozenset(owners))
 
 
 def _further_groups(connection: socket.socket, uid: int, gid: int) -> Sequence[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from streamer.cli.clip_arguments import (
 from streamer.cli.count_intervals import sure_count
 from streamer.cli.event_summary import one_line
 from streamer.cli.output_paths import check_outputs
+from streamer.cli.people_option import hider, people_in, people_option
 from streamer.cli.rules import DEFAULT_DIRECTIONS
 from streamer.clips import analyze as analysis
 from streamer.clips.analyze import Analysis, ClipStart, Outputs
@@ -110,6 +112,7 @@ SIDES = ("left_to_right", "right_to_left")
 @stream_option
 @click.option("--threads", type=click.IntRange(0, 256), default=0, help="0: all cores.")
 @click.option("--render", type=click.Path(path_type=Path), metavar="OUT.mp4", help="Draw what was found.")
+@people_option
 @click.option("--events", type=click.Path(path_type=Path), metavar="OUT.jsonl", help="Write every event.")
 @click.option(
     "--detections",
@@ -149,6 +152,7 @@ def analyze(
     wanted = tuple(word.strip() for word in (asked["classes"] or "").split(",") if word.strip())
     if render is not None:
         format_of(render)  # refused now, not after the clip was read
+    people = people_in(store, asked["people"], render, "--render")
     outputs = Outputs(render, events, detections)
     read = (clip, asked["model"], actions, scene, asked["rules_file"], store.file)
     check_outputs((render, events, detections), read)
@@ -158,6 +162,7 @@ def analyze(
         refuse_with_boxes(clip)
         result = _replay(Path(clip), drawn, wanted, spec, outputs, start)
     else:
+        outputs = replace(outputs, hider=hider(store, spec, asked["model"], people, asked["threads"]))
         result = _analyze(store, clip, drawn, wanted, spec, outputs, asked, start)
     if result.view_moved > VIEW_MOVED:
         click.echo(

@@ -15,9 +15,10 @@ import cv2
 
 from streamer.cli.audit_keeping import offer, refuse_early, result_of
 from streamer.cli.audit_screen import Screen, choose_screen
-from streamer.cli.audit_sources import live_audit, run_recording
+from streamer.cli.audit_sources import live_audit, people_look, run_recording
 from streamer.cli.click_types import Finite
 from streamer.cli.output_paths import check_folder, check_outputs
+from streamer.cli.people_option import people_option
 from streamer.clips.audit.answers import Answers, records_of
 from streamer.clips.audit.estimate import LEVEL, Estimate
 from streamer.clips.audit.moments import Bucket, Way
@@ -77,6 +78,7 @@ class Opened:
 @click.option(
     "--keep", type=click.Path(path_type=Path), metavar="DIR", help="Write each question's pictures as a PNG."
 )
+@people_option
 @click.option(
     "--show",
     type=click.Choice(["auto", "window", "terminal"]),
@@ -103,8 +105,9 @@ def audit(
 
     Half of the questions are about random stretches of time (how many crossed?), half about the crossings of
     which the count is least sure (is it one?). Answers are keys: y, n, a number; or lines of a pipe. Pictures
-    are kept nowhere, unless --keep says so. The result can be kept: it narrows the intervals of `streamer
-    counts` (--apply; a terminal is asked).
+    are kept nowhere, unless --keep says so, and then with people as privacy.people has them; who answers sees
+    people, unless --people hides them there too. The result can be kept: it narrows the intervals of
+    `streamer counts` (--apply; a terminal is asked).
 
     \b
     streamer audit gate --clip monday.mp4
@@ -113,6 +116,7 @@ def audit(
     check_outputs((answers_file,), (asked["clip"], asked["detections"], store.file))
     check_folder(keep, (asked["clip"], asked["detections"]))
     screen = choose_screen(show)
+    asked["look"] = people_look(store, known, asked["people"], keep is not None)
     with _opened(store, config, known, answers_file, asked) as opened:
         if apply:
             refuse_early(opened.model)
@@ -150,7 +154,7 @@ def _opened(
 ) -> Iterator[Opened]:
     seed = _seed(answers_file, asked["seed"])
     if asked["clip"] is None and asked["detections"] is None:
-        with live_audit(config, camera, asked["bucket_s"], seed) as live:
+        with live_audit(config, camera, asked["bucket_s"], seed, asked["look"]) as live:
             if answers_file is not None and answers_file.exists():
                 raise ConfigError(
                     f"{answers_file}: the moments of a live audit are gone: give a new file, or --clip"
@@ -159,7 +163,7 @@ def _opened(
             yield Opened(live, answers, model_in_use(config, camera))
         return
     run = run_recording(store, config, camera, asked["clip"], asked["detections"])
-    recorded = RecordedAudit(run, bucket_s=asked["bucket_s"], seed=seed)
+    recorded = RecordedAudit(run, bucket_s=asked["bucket_s"], seed=seed, look=asked["look"])
     signature = {
         "camera": camera.name,
         "clip": Path(run.name).name,
@@ -222,10 +226,10 @@ def _ask(screen: Screen, moment: Moment, place: str) -> str:
 
 
 def _keep(folder: Path | None, number: int, moment: Moment) -> None:
-    if folder is None or not moment.jpegs:
+    if folder is None or not moment.kept:
         return
     path = folder / f"{number:03d}-{_kind(moment.question)}.png"
-    done, png = cv2.imencode(".png", contact_sheet(moment.jpegs, moment.question))
+    done, png = cv2.imencode(".png", contact_sheet(moment.kept, moment.question))
     if not done:
         raise StorageError(f"{path}: cannot be written: the picture cannot be encoded")
     folder.mkdir(parents=True, exist_ok=True)

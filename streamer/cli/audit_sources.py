@@ -17,10 +17,11 @@ from streamer.cli.camera_picture import PICTURE_TIMEOUT_S
 from streamer.cli.clip_arguments import chosen_detector, chosen_spec, frames_progress, read_stored, say_which
 from streamer.cli.daemon import camera_status
 from streamer.cli.ledger import ledger_path
+from streamer.cli.people_option import camera_hider, chosen_people
 from streamer.clips.audit.live import LiveAudit
-from streamer.clips.audit.pictures import WIDTH
+from streamer.clips.audit.pictures import WIDTH, PeopleLook
 from streamer.clips.evaluation import ClipRun, run_clip, run_stored
-from streamer.config.schema import CameraConfig, Config
+from streamer.config.schema import CameraConfig, Config, People
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
 from streamer.ledger import LedgerReader
@@ -29,6 +30,16 @@ from streamer.sources.base import create_source
 from streamer.sources.urls import is_generated
 
 MAX_ASPECT_DIFFERENCE = 0.03  # between a clip's and its camera's picture
+
+
+def people_look(store: ConfigStore, camera: CameraConfig, people: People | None, keeps: bool) -> PeopleLook:
+    """A person who judges must see who crosses, so that shown pictures hide people only where --people says
+    so; those that are kept do as the site has it. Raises ControlError, as chosen_people."""
+    chosen = chosen_people(store, people)
+    shown = camera_hider(store, camera, chosen if people is not None else "show")
+    if people is not None or not keeps:
+        return PeopleLook(shown, shown)
+    return PeopleLook(None, camera_hider(store, camera, chosen))
 
 
 # ---- a recording
@@ -86,11 +97,15 @@ def _rules(camera: CameraConfig) -> CameraRules:
 # ---- a live camera
 
 
-def live_audit(config: Config, camera: CameraConfig, bucket_s: float | None, seed: int) -> LiveAudit:
+def live_audit(
+    config: Config, camera: CameraConfig, bucket_s: float | None, seed: int, look: PeopleLook
+) -> LiveAudit:
     rules = _rules(camera)
     take = _taker(config, camera)
     path = ledger_path(config)
-    live = LiveAudit(camera.name, rules.lines, take, lambda: LedgerReader(path), bucket_s=bucket_s, seed=seed)
+    live = LiveAudit(
+        camera.name, rules.lines, take, lambda: LedgerReader(path), bucket_s=bucket_s, seed=seed, look=look
+    )
     click.echo(
         f"watching {camera.name}: a question comes about every {live.bucket_s:g} s; --clip takes a recording",
         err=True,

@@ -38,6 +38,7 @@ from streamer.cli.evaluate_arguments import (
     start_of,
 )
 from streamer.cli.output_paths import check_outputs
+from streamer.cli.people_option import hider, people_in, people_option
 from streamer.clips.evaluation import (
     ClipRun,
     Judged,
@@ -49,6 +50,8 @@ from streamer.clips.evaluation import (
     run_stored,
 )
 from streamer.clips.evaluation_images import take_pictures
+from streamer.clips.people import PeopleHider
+from streamer.config.schema import People
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, GateNotMet
 from streamer.ipc.atomic_write import replacing
@@ -123,6 +126,7 @@ SHOWN = 20  # misses and false counts that are listed; the report and --json hav
 @click.option(
     "--pictures", type=click.IntRange(0), default=500, show_default=True, help="Most in the report."
 )
+@people_option
 @click.option("--video", metavar="CLIP", help="Where pictures come from when CLIP is stored detections.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.pass_obj
@@ -136,6 +140,7 @@ def evaluate(
         --directions door=in,out --report door.html --gate 'gross<=5%'
     """
     gates = gates_of(asked["gates"])
+    people = people_in(store, asked["people"], report, "--report")
     read = (asked["clip"], asked["model"], asked["video"], truth_path, store.file, *(asked["compare"] or ()))
     check_outputs((report,), read)
     start_s = start_of(asked["start"])
@@ -148,6 +153,7 @@ def evaluate(
     for gate in gates:
         if truth.boxes is None and gate.measure in SCORES:
             raise ConfigError(f"--gate {gate}: {gate.measure} needs truth with boxes (MOT text)")
+    hiders = [_hider(store, setup, people) for setup in setups]
     judged = []
     for setup in setups:
         run = _run(store, setup, rules_of, truth)
@@ -155,7 +161,7 @@ def evaluate(
     compared = differences(judged[0].evaluation, judged[1].evaluation) if len(judged) > 1 else None
     verdicts = _verdicts(gates, judged[-1])
     if report is not None:
-        _write(report, judged, asked["pictures"], compared, verdicts)
+        _write(report, list(zip(judged, hiders, strict=True)), asked["pictures"], compared, verdicts)
     if as_json:
         click.echo(json.dumps(_as_dict(judged, compared, verdicts)))
     else:
@@ -203,6 +209,13 @@ def _run(store: ConfigStore, setup: Setup, rules_of: RulesOf, truth: TruthFile) 
             )
 
 
+def _hider(store: ConfigStore, setup: Setup, people: People) -> PeopleHider | None:
+    """None too where pictures are drawings, for want of a video."""
+    if setup.clip.endswith(".npz") and setup.video is None:
+        return None
+    return hider(store, setup.spec, setup.model, people, setup.threads)
+
+
 # ---- what came out
 
 
@@ -216,12 +229,12 @@ def _verdicts(gates: Sequence[Gate], judged: Judged) -> list[Verdict]:
 
 def _write(
     path: Path,
-    judged: Sequence[Judged],
+    judged: Sequence[tuple[Judged, PeopleHider | None]],
     pictures: int,
     compared: dict[str, Difference] | None,
     verdicts: Sequence[Verdict],
 ) -> None:
-    sections = [Section(each.evaluation, *take_pictures(each, pictures)) for each in judged]
+    sections = [Section(each.evaluation, *take_pictures(each, pictures, hider)) for each, hider in judged]
     page = render_report(sections, differences=compared, verdicts=verdicts)
     with replacing(path) as partial:
         partial.write_text(page, encoding="utf-8")

@@ -26,6 +26,7 @@ from pipelines.pipeline import Pipeline
 from pipelines.scene.tracker import SceneTracker
 from pipelines.values import Detections, Event, FrameResult, Image, Labels, Stamp
 from streamer.clips.drawing import Overlay
+from streamer.clips.people import PeopleHider, tracked_people
 from streamer.clips.prefetch import CAMERA, results, stamp_of
 from streamer.clips.stored_detections import DetectionLog, StoredDetections
 from streamer.clips.video_writer import ClipWriter
@@ -41,11 +42,13 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Outputs:
-    """What to write besides the counts; each file appears when it is complete."""
+    """What to write besides the counts; each file appears when it is complete. `hider` hides people
+    in what is rendered; None: they are shown."""
 
     render: Path | None = None
     events: Path | None = None
     detections: Path | None = None
+    hider: PeopleHider | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,10 @@ class _Sink:
         clip: ClipWriter | None,
         watcher: Watcher | None,
         start: ClipStart,
+        hider: PeopleHider | None = None,
     ) -> None:
+        self._hider = hider
+        self._labels = labels
         self._watcher = watcher
         self._start = start
         self._alerts = CameraAlerts(analysis.rules, start.is_open)
@@ -179,6 +185,9 @@ class _Sink:
         for event in (*result.events, *alerts):
             self.event(event)
         if self._clip is not None and image is not None:
+            if self._hider is not None:
+                known = tracked_people(result.tracks, self._labels)
+                self._hider.hide_next(image, result.stamp.media_ns, known)
             self._clip.add(self._overlay.draw(image, result), result.stamp.media_ns)
 
     def event(self, event: Event) -> None:
@@ -234,7 +243,8 @@ def analyze(
         writer = None
         if outputs.render is not None:
             writer = stack.enter_context(ClipWriter(outputs.render, info.width, info.height, info.fps))
-        sink = _Sink(analysis, detector.labels, events, writer, watcher, start or ClipStart())
+        began = start or ClipStart()
+        sink = _Sink(analysis, detector.labels, events, writer, watcher, began, outputs.hider)
         last: Stamp | None = None
         shape = fit(info.width, info.height, width)[::-1]
         for item, result, detections in results(source, pipeline, shape, low_confidence=log is not None):

@@ -19,6 +19,7 @@ from pipelines.rules import LineSpec
 from pipelines.values import Event, Image
 from streamer.clips.drawing import PAPER, Flash, draw_line, draw_result, write
 from streamer.clips.evaluation import Judged
+from streamer.clips.people import PeopleHider, tracked_people
 from streamer.errors import SourceDamaged, SourceEnded
 from streamer.sources.base import Source, create_source
 
@@ -39,8 +40,11 @@ class _Moment:
     event: Event | None
 
 
-def take_pictures(judged: Judged, most: int) -> tuple[list[ReportImage], int]:
+def take_pictures(
+    judged: Judged, most: int, hider: PeopleHider | None = None
+) -> tuple[list[ReportImage], int]:
     """The first `most` misses and false counts in order of time as pictures, and how many were left out.
+    `hider` hides people in them; None: they are shown.
 
     Reads the run's clip a second time. Raises SourceError, also where it is not that of the detections.
     """
@@ -51,6 +55,8 @@ def take_pictures(judged: Judged, most: int) -> tuple[list[ReportImage], int]:
     images: list[tuple[float, ReportImage]] = []
 
     def take(frame: int, image: Image) -> None:
+        if hider is not None and judged.run.clip is not None:
+            hider.hide(image, tracked_people(judged.run.recording.results[frame].tracks, judged.run.labels))
         for moment in by_frame[frame]:
             images.append((moment.crossing.time_s, _picture(judged, moment, image.copy())))
 

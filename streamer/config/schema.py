@@ -29,6 +29,7 @@ from streamer.sources.urls import ALLOWED, check_choice, check_source_url, schem
 
 _ACCOUNT = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?")
 HealthFault = Literal["frozen", "black", "covered", "defocused", "moved"]
+People = Literal["show", "blur", "silhouette"]  # as they are in pictures that commands write
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -209,6 +210,12 @@ class ControlConfig(Strict):
     roles: RolesConfig | None = None
 
 
+class PrivacyConfig(Strict):
+    """What pictures show of people where the command that writes one does not say."""
+
+    people: People = "show"
+
+
 class LedgerConfig(Strict):
     max_mb: int = Field(default=2048, ge=16)
     retention_days: float = Field(default=400, gt=0)
@@ -234,6 +241,7 @@ class Config(Strict):
     capture: CaptureConfig = CaptureConfig()
     sources: SourcesConfig = SourcesConfig()
     control: ControlConfig = ControlConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     redis: RedisConfig | None = None  # the older way of `sinks`
     sinks: tuple[AnySink, ...] | None = None  # neither: the private Redis
     ledger: LedgerConfig = LedgerConfig()
@@ -292,9 +300,15 @@ class Config(Strict):
     @property
     def advice(self) -> list[str]:
         """What works and has a better way, a line each."""
-        if self.redis is None:
-            return []
-        return [f"redis: is the older way of {self.redis.in_the_newer_way()}"]
+        advice = []
+        if self.redis is not None:
+            advice.append(f"redis: is the older way of {self.redis.in_the_newer_way()}")
+        if self.privacy.people != "show" and self.control.roles is None:
+            advice.append(
+                f"privacy.people is {self.privacy.people}, and whoever may open the control socket can still "
+                "ask for pictures as they are: say who may in control.roles"
+            )
+        return advice
 
     @property
     def state_path(self) -> Path:

@@ -19,8 +19,9 @@ from streamer.cli import camera_picture
 from streamer.cli.camera.stream import PICTURE_SUFFIXES, write_picture
 from streamer.cli.change import send_change
 from streamer.cli.output_paths import check_outputs
+from streamer.cli.people_option import camera_hider, hide_in, people_in, people_option
 from streamer.clips import drawing
-from streamer.config.schema import CameraConfig, Config
+from streamer.config.schema import CameraConfig, Config, People
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, SourceError
 from streamer.sources.kept_view import keep_view, kept_view, view_path
@@ -46,8 +47,11 @@ MIN_MOVED = 0.004  # of the width, below which nothing is worth a new revision
     type=click.Path(path_type=Path, dir_okay=False),
     help="Before and after, a .jpg or .png.",
 )
+@people_option
 @click.pass_obj
-def realign(store: ConfigStore, name: str, yes: bool, as_is: bool, output: Path | None) -> None:
+def realign(
+    store: ConfigStore, name: str, yes: bool, as_is: bool, output: Path | None, people: People | None
+) -> None:
     """Move the lines, zones and masks of a camera that was moved to where they belong now.
 
     Its present picture is registered against its reference view: shift, rotation and scale. With --yes the
@@ -55,6 +59,7 @@ def realign(store: ConfigStore, name: str, yes: bool, as_is: bool, output: Path 
     """
     config, camera = store.load_with(name)
     _check_output(output, camera)
+    hider = camera_hider(store, camera, people_in(store, people, output, "-o"))
     picture = camera_picture.picture(store, config, camera, LOOK_WIDTH)
     now = View.of(small_grey(picture))
     path = view_path(config.state_path, name)
@@ -69,7 +74,9 @@ def realign(store: ConfigStore, name: str, yes: bool, as_is: bool, output: Path 
         raise ConfigError(f"camera {name}: {error}") from error
     _show(camera, found, rules)
     if output is not None:
+        hidden = hide_in(picture, hider)  # after it was registered, by all that it shows
         _write_picture(output, picture, camera.rules, rules)
+        click.echo(f"wrote {output}: before on the left, after on the right{hidden}")
     if not yes:
         click.echo("nothing is changed: --yes moves them")
         return
@@ -138,4 +145,3 @@ def _write_picture(output: Path, picture: Image, before: CameraRules, after: Cam
     """The present picture twice: with the rules as they are, and as they would be."""
     sides = [drawing.draw_rules(picture.copy(), rules, grid=False) for rules in (before, after)]
     write_picture(output, np.asarray(cv2.hconcat(sides), np.uint8))
-    click.echo(f"wrote {output}: before on the left, after on the right")

@@ -14,7 +14,9 @@ import cv2
 from pipelines.values import Image
 from streamer.cli import camera_picture
 from streamer.cli.output_paths import check_outputs
+from streamer.cli.people_option import camera_hider, chosen_people, hide_in, people_option
 from streamer.clips import drawing
+from streamer.config.schema import People
 from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
 from streamer.daemon.operations import MAX_WIDTH
@@ -89,19 +91,24 @@ def test(store: ConfigStore, name: str, as_json: bool) -> None:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A .jpg or .png; else NAME.jpg."
 )
+@people_option
 @click.pass_obj
-def snapshot(store: ConfigStore, name: str, overlay: bool, width: int, output: Path | None) -> None:
-    """Write the camera's next picture to a file."""
+def snapshot(
+    store: ConfigStore, name: str, overlay: bool, width: int, output: Path | None, people: People | None
+) -> None:
+    """Write the camera's next picture to a file, with people as --people says."""
     config, camera = store.load_with(name)
     path = output or Path(f"{name}.jpg")
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         raise ConfigError(f"{path}: a picture's name ends in .jpg or .png")
     check_outputs((path,), (camera.url,))
+    hider = camera_hider(store, camera, chosen_people(store, people))
     image = camera_picture.picture(store, config, camera, width)
+    hidden = hide_in(image, hider)
     if overlay:
         drawing.draw_rules(image, camera.rules)
     write_picture(path, image)
-    click.echo(f"wrote {path} ({image.shape[1]}x{image.shape[0]})")
+    click.echo(f"wrote {path} ({image.shape[1]}x{image.shape[0]}{hidden})")
 
 
 def write_picture(path: Path, image: Image) -> None:

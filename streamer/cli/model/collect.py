@@ -16,6 +16,7 @@ from streamer.cli.click_types import Finite, stream_option
 from streamer.cli.model.clips import refuse_of_camera, steps
 from streamer.cli.model.group import model, model_store
 from streamer.cli.output_paths import check_folder
+from streamer.cli.people_option import check_may_show
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, ModelError
@@ -55,6 +56,7 @@ def collect(
 ) -> None:
     """Write a picture of a camera (or clip) every so many seconds, to be labelled and given to `model tune`.
 
+    People are in them as they are, whatever privacy.people says: a model learns nothing from what is hidden.
     Through the running daemon, or from the camera itself where none runs. Stop it with Ctrl-C when there are
     enough; what is there stays, and a later call adds to it.
     """
@@ -64,6 +66,7 @@ def collect(
     label = camera.name if camera is not None else Path(what).stem
     folder = out or Path(f"{label}-pictures")
     check_folder(folder, ())
+    _say_people_are_shown(store)
     if name is not None and not drafts:
         raise ConfigError("--model is for --drafts: add it, or leave --model out")
     detector = None
@@ -82,6 +85,19 @@ def collect(
             counted(1)
     click.echo(f"wrote {written} pictures to {folder}")
     click.echo(_next_step(label if camera is not None else str(folder), folder, drafts))
+
+
+def _say_people_are_shown(store: ConfigStore) -> None:
+    """Where the site hides people. Raises ControlError where who runs this may not have them shown."""
+    config = store.settings() if store.exists() else Config()
+    if config.privacy.people != "show":
+        check_may_show(store, config, "model collect, which shows people,")
+        click.secho(
+            f"note: privacy.people is {config.privacy.people}, and pictures to train with show people as "
+            "they are: remove them when the model is trained",
+            fg="yellow",
+            err=True,
+        )
 
 
 def _drafter(store: ConfigStore, wanted: str | None) -> Detector:

@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -25,7 +26,9 @@ from streamer.clips.audit.estimate import Estimate
 from streamer.clips.audit.moments import Bucket, CountedCrossing, Way, crossing_of, size_of, ways_of
 from streamer.clips.audit.pictures import (
     AROUND_S,
+    Frames,
     Moment,
+    PeopleLook,
     TrackPath,
     decoded,
     draw_frame,
@@ -72,7 +75,9 @@ class LiveAudit:
         *,
         bucket_s: float | None = None,
         seed: int = 0,
+        look: PeopleLook | None = None,
     ) -> None:
+        self._look = look or PeopleLook()
         if not lines:
             raise ConfigError("there is no line to audit: draw one with `streamer line add`")
         self._camera, self._lines, self._take, self._open_ledger = camera, lines, take, open_ledger
@@ -124,7 +129,7 @@ class LiveAudit:
                 chosen = [each for each in (batch.bucket, batch.crossing) if each is not None]
                 self._asked.append((batch, [question for question, _ in chosen]))
                 for question, shots in chosen:
-                    yield Moment(question, self._drawn(reader, question, shots))
+                    yield Moment(question, *self._drawn(reader, question, shots))
                 batch.crossing = None  # its pictures; those of the bucket go with the next line
                 batch.bucket = None if batch.bucket is None else (batch.bucket[0], [])
 
@@ -136,10 +141,14 @@ class LiveAudit:
             batch, self._batch = self._batch, _Batch(self._batch.number + 1)
             return batch
 
-    def _drawn(self, reader: LedgerReader, question: Question, shots: Sequence[Shot]) -> list[bytes]:
+    def _drawn(self, reader: LedgerReader, question: Question, shots: Sequence[Shot]) -> Frames:
         line = line_of(question, self._lines)
         paths = _paths(reader, self._camera, shots)
-        return [draw_frame(decoded(jpeg), at_s, question, line, paths) for at_s, jpeg in shots]
+        frames = self._look.no_frames()
+        for at_s, jpeg in shots:
+            draw = partial(draw_frame, time_s=at_s, question=question, line=line, paths=paths)
+            self._look.add(frames, decoded(jpeg), draw)
+        return frames
 
     # ---- the thread
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from pipelines.values import Image
 from streamer.clips import drawing
 from streamer.clips.audit.moments import Bucket, CountedCrossing
 from streamer.clips.audit.sampling import Question
+from streamer.clips.people import PeopleHider
 from streamer.errors import StorageError
 
 Array = npt.NDArray[np.float64]
@@ -33,11 +34,49 @@ MAX_SHEET = 3200  # pixels of its longer side
 GAP = 3  # pixels between its pictures
 
 
+class Frames(NamedTuple):
+    """Drawn, as JPEG: as who answers sees them, and as they are kept. One list where these are the same."""
+
+    shown: list[bytes]
+    kept: list[bytes]
+
+
 class Moment(NamedTuple):
-    """A question and its frames, drawn, as JPEG."""
+    """A question and its frames, drawn, as JPEG; `kept` as they may be written, which may hide people."""
 
     question: Question
     jpegs: list[bytes]
+    kept: list[bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class PeopleLook:
+    """What hides people in frames as they are shown, and as they are kept; None: people are shown."""
+
+    shown: PeopleHider | None = None
+    kept: PeopleHider | None = None
+
+    @property
+    def differ(self) -> bool:
+        return self.shown is not self.kept
+
+    def add(self, frames: Frames, image: Image, draw: Callable[[Image], bytes]) -> None:
+        """Add the picture to `frames` in its one or two looks, each drawn on by `draw`; `image` stays."""
+        frames.shown.append(draw(_without_people(image, self.shown)))
+        if self.differ:
+            frames.kept.append(draw(_without_people(image, self.kept)))
+
+    def no_frames(self) -> Frames:
+        """For `add`."""
+        shown: list[bytes] = []
+        return Frames(shown, [] if self.differ else shown)
+
+
+def _without_people(image: Image, hider: PeopleHider | None) -> Image:
+    copy = image.copy()
+    if hider is not None:
+        hider.hide(copy)
+    return copy
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,16 @@ from pipelines.values import Image
 from streamer.clips.audit.answers import Answers
 from streamer.clips.audit.estimate import Estimate
 from streamer.clips.audit.moments import Bucket, CountedCrossing, Way, crossing_of, size_of, ways_of
-from streamer.clips.audit.pictures import WIDTH, Moment, TrackPath, draw_frame, line_of, times_of
+from streamer.clips.audit.pictures import (
+    WIDTH,
+    Frames,
+    Moment,
+    PeopleLook,
+    TrackPath,
+    draw_frame,
+    line_of,
+    times_of,
+)
 from streamer.clips.audit.sampling import Question, bucket_seconds, questions
 from streamer.clips.audit.verdict import groups_by_way, verdict
 from streamer.clips.evaluation import ClipRun, Recording
@@ -37,7 +47,10 @@ NO_CROSSINGS = "no crossing was counted in it and no track came near a line: the
 class RecordedAudit:
     """Raises ConfigError where the rules have no line, or nothing happened at any."""
 
-    def __init__(self, run: ClipRun, *, bucket_s: float | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, run: ClipRun, *, bucket_s: float | None = None, seed: int = 0, look: PeopleLook | None = None
+    ) -> None:
+        self._look = look or PeopleLook()
         if not run.rules.lines:
             raise ConfigError("there is no line to audit: draw one with `streamer line add`")
         self._run, self._lines = run, run.rules.lines
@@ -70,21 +83,22 @@ class RecordedAudit:
         while left:
             count = max(1, wanted - answers.given())
             asked, left = left[:count], left[count:]
-            jpegs = self._pictures(asked)
+            frames = self._pictures(asked)
             for question in asked:
-                yield Moment(question, jpegs.pop(question.key))
+                yield Moment(question, *frames.pop(question.key))
 
-    def _pictures(self, asked: Sequence[Question]) -> dict[str, list[bytes]]:
+    def _pictures(self, asked: Sequence[Question]) -> dict[str, Frames]:
         wanted: dict[int, list[tuple[Question, float]]] = defaultdict(list)
         times_s, paths = np.array(self._run.recording.times_s), paths_of(self._run.recording)
         for question in asked:
             for frame in sorted({_nearest(times_s, time_s) for time_s in times_of(question)}):
                 wanted[frame].append((question, float(times_s[frame])))
-        found: dict[str, list[bytes]] = {question.key: [] for question in asked}
+        found = {question.key: self._look.no_frames() for question in asked}
         for frame, image in _frames(self._run, sorted(wanted)):
             for question, time_s in wanted[frame]:
                 line = line_of(question, self._lines)
-                found[question.key].append(draw_frame(image.copy(), time_s, question, line, paths))
+                draw = partial(draw_frame, time_s=time_s, question=question, line=line, paths=paths)
+                self._look.add(found[question.key], image, draw)
         return found
 
 
