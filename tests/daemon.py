@@ -17,8 +17,10 @@ import redis
 import yaml
 
 from streamer.api import control_socket as control
+from streamer.daemon.assignments import LEDGER_FILE
 from streamer.daemon.redis_server import subscriber_url, writer_url
 from streamer.daemon.shared_memory import SHARED_ROOT
+from streamer.ledger import recovery
 from tests.patience import patient
 
 START_LIMIT_S = 40.0
@@ -148,11 +150,15 @@ class Daemon:
         raise AssertionError(f"waited {patient(limit_s):g} s for an event of {camera}:\n{self.log()}")
 
     def stop(self, limit_s: float = 12.0) -> int:
-        """SIGTERM; returns the exit code."""
+        """SIGTERM; returns the exit code. What a daemon leaves behind is a sound ledger."""
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(patient(limit_s))
+        code = self.process.wait(patient(limit_s))
+        ledger = self.state_dir / LEDGER_FILE
+        if ledger.exists():
+            assert recovery.fault(ledger) == ""
+        return code
 
     def kill(self) -> None:
         if self.process is not None and self.process.poll() is None:

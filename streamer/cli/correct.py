@@ -55,6 +55,8 @@ def correct(
     if not re.fullmatch(r"[+-]?[0-9]{1,7}", amount):
         raise click.BadParameter(f"{amount!r}: say by how much, such as +1 or -2", param_hint="AMOUNT")
     at_ns = unix_s(at, ZoneInfo(config.timezone), "--at") * NS_PER_S if at else 0
+    if at and at_ns <= 0:
+        raise click.BadParameter(f"{at!r}: name a time in which something was counted", param_hint="--at")
     request = {
         "camera": camera,
         "line": line,

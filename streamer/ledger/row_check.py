@@ -120,8 +120,15 @@ def _key(row: Row) -> bool:
 
 
 def _coverage(row: Row) -> bool:
-    seconds = msgspec.json.decode(row[3])
-    return all(isinstance(value, int | float) for value in seconds.values())
+    return _all_numbers(msgspec.json.decode(row[3]))
+
+
+def _all_numbers(kept: dict[str, Any]) -> bool:
+    """Of seconds and frames, some of them by their reasons."""
+    return all(
+        _all_numbers(value) if isinstance(value, dict) else isinstance(value, int | float)
+        for value in kept.values()
+    )
 
 
 def _revision(row: Row) -> bool:

@@ -227,6 +227,21 @@ def test_the_time_of_a_camera_that_shows_nothing_is_unknown_and_has_its_reason()
     assert sum(bucket["coverage"].values()) == pytest.approx(60)
 
 
+def test_what_there_was_no_time_to_look_at_is_of_the_fault_that_the_camera_had() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    coverage.health_changed("ok", T0)
+    look(coverage, 0, 10)
+    coverage.frame_inferred(T0 + 20 * S, 50.0, dropped_busy=9)  # overloaded for ten seconds
+    coverage.health_changed("black", T0 + 12 * S)
+    coverage.frame_inferred(T0 + 30 * S, 50.0, dropped_busy=19)
+    look(coverage, 30, 62)
+    (bucket,) = closed(coverage, 63)
+    assert bucket["blind"] == {
+        "overloaded": pytest.approx(2, abs=0.2),
+        "black": pytest.approx(48, abs=0.2),
+    }
+
+
 def test_a_camera_that_sees_again_is_seen_from_when_it_did() -> None:
     coverage = Coverage(60, T0, EMPTY)
     coverage.health_changed("black", T0)

@@ -7,6 +7,7 @@ what was not seen, or not believed, has its reason.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,20 +42,19 @@ class _Bucket:
             self.flags.append(text)
 
     def spend(self, kind: str, ns: int, health: str) -> None:
-        """Put time down; what was watched of a camera that showed nothing is blind all the same."""
-        self.spent_ns[health if kind in WATCHED and health in BLIND_STATES else kind] += ns
+        """Put time down; of a camera that showed nothing also what nobody had time to look at is blind."""
+        self.spent_ns[_put_down_as(kind, health)] += ns
         if kind in WATCHED and health == MOVED:
             self.spent_ns[MOVED] += ns
 
-    def respend(self, ns: int, before: str, now: str) -> None:
-        """Up to `ns` that were put down under the health `before` were of the health `now`."""
-        if before == MOVED:
-            self.spent_ns[MOVED] -= min(ns, self.spent_ns[MOVED])
-        for kind in (before,) if before in BLIND_STATES else WATCHED:
-            taken = min(ns, self.spent_ns[kind])
-            self.spent_ns[kind] -= taken
-            self.spend("seen" if before in BLIND_STATES else kind, taken, now)
-            ns -= taken
+    def respend(self, kind: str, ns: int, before: str, now: str) -> None:
+        """What was put down as `kind` under the health `before` was of the health `now`."""
+        put = _put_down_as(kind, before)
+        taken = min(ns, self.spent_ns[put])
+        self.spent_ns[put] -= taken
+        if kind in WATCHED and before == MOVED:
+            self.spent_ns[MOVED] -= min(taken, self.spent_ns[MOVED])
+        self.spend(kind, taken, now)
 
     def as_event(self) -> dict[str, Any]:
         """The members `coverage`, which adds up to the bucket's length, `blind` and `moved_s`."""
@@ -69,6 +69,17 @@ class _Bucket:
         }
 
 
+def _put_down_as(kind: str, health: str) -> str:
+    return health if kind != "offline" and health in BLIND_STATES else kind
+
+
+@dataclass(slots=True)
+class _Span:
+    start_ns: int
+    end_ns: int
+    kind: str  # one of KINDS
+
+
 class Coverage:
     """One camera's open buckets. Times are wall-clock nanoseconds of the box, given by the caller."""
 
@@ -79,6 +90,7 @@ class Coverage:
         self._closed_until_ns = self._start_of(now_ns)
         self._live = False
         self._gated = False
+        self._spans: deque[_Span] = deque()  # of the open buckets, each within one
         self._health = ""  # of pipelines.scene.health; "": nobody says
         self._busy_before = balance.dropped.get("busy", 0)
         self._balance = balance
@@ -121,9 +133,11 @@ class Coverage:
         before, self._health = self._health, health
         if before == health:
             return
-        for start_ns, bucket in self._open.items():
-            from_ns = max(since_ns, start_ns)
-            bucket.respend(max(0, min(self._at_ns, start_ns + self._size_ns) - from_ns), before, health)
+        for span in self._spans:
+            start_ns = max(span.start_ns, since_ns)
+            bucket = self._open.get(self._start_of(span.start_ns))
+            if bucket is not None and start_ns < span.end_ns:
+                bucket.respend(span.kind, span.end_ns - start_ns, before, health)
         open_ns = self._closed_until_ns
         if health in (*BLIND_STATES, MOVED) and since_ns < open_ns <= self._at_ns:
             self._bucket(open_ns).add_flag("blind_before")
@@ -223,7 +237,18 @@ class Coverage:
             end_ns = min(to_ns, self._start_of(self._at_ns) + self._size_ns)
             if self._at_ns >= self._closed_until_ns:
                 self._bucket(self._at_ns).spend(kind, end_ns - self._at_ns, self._health)
+                self._remember(self._at_ns, end_ns, kind)
             self._at_ns = end_ns
+
+    def _remember(self, start_ns: int, end_ns: int, kind: str) -> None:
+        while self._spans and self._spans[0].end_ns <= self._closed_until_ns:
+            self._spans.popleft()
+        last = self._spans[-1] if self._spans else None
+        same_bucket = last is not None and self._start_of(last.start_ns) == self._start_of(start_ns)
+        if last is not None and same_bucket and last.kind == kind and last.end_ns == start_ns:
+            last.end_ns = end_ns
+        else:
+            self._spans.append(_Span(start_ns, end_ns, kind))
 
     def _close_as_they_are(self, balance: Balance) -> list[tuple[int, dict[str, Any]]]:
         """The open buckets as far as they came: what was counted in them is told before the clock goes on."""

@@ -86,7 +86,8 @@ class Emitter:
         if not self._sequencer.can_number(camera.name):
             camera.unsent_states.append(state)
             return
-        stamp = Stamp(state.camera, state.epoch, -1, 0, state.at_ns, 0, "arrival")
+        at_ns = max(state.at_ns, state.health_since_ns)  # the later of the two changes is what is told
+        stamp = Stamp(state.camera, state.epoch, -1, 0, at_ns, 0, "arrival")
         data: dict[str, Any] = {"state": state.state, "detail": state.detail}
         if state.width:
             data |= {"width": state.width, "height": state.height, "fps": state.fps, "codec": state.codec}
