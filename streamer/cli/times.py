@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import time
-from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import click
 
-_UNIT_S = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
+from streamer.api import moments
+from streamer.errors import ConfigError
 
 
 def unix_s(text: str, zone: ZoneInfo, option: str = "--since") -> int:
     """Unix seconds of 30m, 7d, all (0) or a time. Raise click.BadParameter for anything else."""
-    if text == "all":
-        return 0
-    if found := re.fullmatch(r"(\d{1,6})([mhdw])", text):
-        return int(time.time()) - int(found[1]) * _UNIT_S[found[2]]
     try:
-        given = datetime.fromisoformat(text)
-        return int((given if given.tzinfo else given.replace(tzinfo=zone)).timestamp())
-    except (ValueError, OverflowError) as error:
-        raise click.BadParameter(
-            f"{text!r}: use 30m, 12h, 7d, all, or a time such as 2026-05-01T08:00", param_hint=option
-        ) from error
+        return moments.unix_s(text, zone)
+    except ConfigError as error:
+        raise click.BadParameter(str(error), param_hint=option) from error
