@@ -50,7 +50,7 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
     query = CountQuery(_columns(by), zone, unix_s(since, zone), cameras=wanted)
     with closing(LedgerReader(ledger_path(config))) as reader:
         check_known(config, camera, reader.cameras())
-        found, buckets = query.read(reader)
+        found, buckets = list(query.counts(reader)), list(query.buckets(reader))
     audits = audits_in_use(config, (count.camera for count in found if count.kind == "line"))
     counted = Counted(query, found, buckets, audits)
     if as_json:

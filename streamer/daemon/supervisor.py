@@ -197,7 +197,8 @@ class Supervisor:
                 raise ControlError(f"{', '.join(sorted(self._unassigned))} could not be told: see the log")
         except StreamerError as error:
             raise NotApplied(error) from error
-        log.info("config_rev %d: %s", self.active.rev, getattr(change, "op", ""))
+        by = f" by {caller.name}" if caller is not None else ""
+        log.info("config_rev %d: %s%s", self.active.rev, getattr(change, "op", ""), by)
         return self.active.rev
 
     def _reload(self) -> None:

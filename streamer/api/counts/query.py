@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TextIO
 from zoneinfo import ZoneInfo
 
 from pipelines.count.scene_error import AuditedCount
-from streamer.api.counts.coverage import Period, periods
+from streamer.api.counts.coverage import Period, Periods
 from streamer.api.counts.sure_count import SureCount
-from streamer.errors import ConfigError
+from streamer.errors import CapacityError, ConfigError
 from streamer.ledger import LedgerReader
 from streamer.ledger.queries import NS_PER_S, Count, Coverage
 
@@ -52,14 +52,20 @@ class CountQuery:
     cameras: frozenset[str] | None = None
     class_name: str | None = None
 
-    def read(self, reader: LedgerReader) -> tuple[list[Count], list[Coverage]]:
-        """What the ledger has of it. Raise StorageError."""
-        only = next(iter(self.cameras)) if self.cameras and len(self.cameras) == 1 else None
-        counts = reader.counts(since_s=self.since_s, until_s=self.until_s, camera=only)
-        coverage = reader.coverage(since_ns=self.since_s * NS_PER_S, camera=only)
-        found = [count for count in counts if self._holds(count)]
+    def counts(self, reader: LedgerReader) -> Iterator[Count]:
+        """What the ledger counted. Raise StorageError."""
+        found = reader.counts(since_s=self.since_s, until_s=self.until_s, camera=self._only)
+        return (count for count in found if self._holds(count))
+
+    def buckets(self, reader: LedgerReader) -> Iterator[Coverage]:
+        """What was seen of each closed bucket. Raise StorageError."""
+        found = reader.coverage(since_ns=self.since_s * NS_PER_S, camera=self._only)
         end_ns = self.until_s * NS_PER_S
-        return found, [b for b in coverage if self._of_camera(b.camera) and b.start_ns < end_ns]
+        return (b for b in found if self._of_camera(b.camera) and b.start_ns < end_ns)
+
+    @property
+    def _only(self) -> str | None:
+        return next(iter(self.cameras)) if self.cameras is not None and len(self.cameras) == 1 else None
 
     def _holds(self, count: Count) -> bool:
         return self._of_camera(count.camera) and self.class_name in (None, count.class_name)
@@ -93,13 +99,52 @@ class Counted:
     in seconds by kind, and where rows are by time, `timed`: what was seen of each."""
 
     def __init__(
-        self, query: CountQuery, found: list[Count], buckets: list[Coverage], audits: Audits
+        self,
+        query: CountQuery,
+        found: Iterable[Count],
+        buckets: Iterable[Coverage],
+        audits: Audits,
+        max_rows: int | None = None,
     ) -> None:
-        self.query = query
-        self.groups, self.total = _grouped(found, query, audits), _total(found, audits)
-        self.coverage = _coverage(buckets)
-        self.timed = _timed(query, buckets)
-        self._buckets = buckets
+        """Both are gone through once, and only sums are kept. Raise CapacityError for more than
+        `max_rows`."""
+        self.query, self._max_rows = query, max_rows
+        self.total = SureCount(audits=audits)
+        self.groups = self._grouped(found, audits)
+        self.coverage: dict[str, dict[str, float]] = {}
+        self._cameras = Periods(_by_camera, False)
+        self.timed = self._covered(buckets)
+
+    def _grouped(self, found: Iterable[Count], audits: Audits) -> Groups:
+        """Sums over all that the columns do not tell apart; the total is of lines: zones have no
+        crossings."""
+        sums: Groups = defaultdict(lambda: SureCount(audits=audits))
+        columns, zone = self.query.columns, self.query.zone
+        for count in found:
+            key = tuple(_field(count, column, zone) for column in columns)
+            sums[key].add(count.camera, count.n, count.tally, count.corrected)
+            self._refuse_more(sums)
+            if count.kind == "line":
+                self.total.add(count.camera, count.n, count.tally, count.corrected)
+        return dict(sorted(sums.items(), key=lambda item: tuple(map(str, item[0]))))
+
+    def _covered(self, buckets: Iterable[Coverage]) -> Timed | None:
+        """The periods of rows by time; None for other rows."""
+        places = _places_of_time(self.query.columns)
+        timed = Periods(_period_key(self.query, places), "minute" not in self.query.columns)
+        for bucket in buckets:
+            _add_seconds(self.coverage.setdefault(bucket.camera, {}), bucket)
+            self._cameras.add(bucket)
+            if places:
+                timed.add(bucket)
+                self._refuse_more(timed.found)
+        return Timed(places, timed.found) if places else None
+
+    def _refuse_more(self, rows: Mapping[Key, Any]) -> None:
+        if self._max_rows is not None and len(rows) > self._max_rows:
+            raise CapacityError(
+                f"this is more than {self._max_rows} rows: ask for a shorter time, or for hours or days"
+            )
 
     def rows(self) -> list[Row]:
         """A row by time has what was seen of it; where nothing was seen the count is None, and never 0."""
@@ -118,13 +163,12 @@ class Counted:
 
     def document(self) -> dict[str, Any]:
         """Plain JSON: the rows, and for each camera what was seen of the whole time."""
-        cameras = periods(self._buckets, _by_camera, False)
         return {
             "since_s": self.query.since_s,
             "counts": self.rows(),
             "total": self.total.as_dict(),
             "coverage": self.coverage,
-            "cameras": {name: of.as_dict() for (name,), of in cameras.items()},
+            "cameras": {name: of.as_dict() for (name,), of in self._cameras.found.items()},
         }
 
     def write_csv(self, file: TextIO) -> None:
@@ -145,36 +189,21 @@ def _by_camera(camera: str, _start_s: int) -> tuple[str]:
     return (camera,)
 
 
-def _timed(query: CountQuery, buckets: list[Coverage]) -> Timed | None:
-    """The periods of rows by time, by what of a row's key says which period it is; None for other rows."""
-    columns = query.columns
-    places = [i for i, column in enumerate(columns) if column in (*_FORMATS, "camera")]
-    if not any(columns[i] in _FORMATS for i in places):
-        return None
+def _places_of_time(columns: list[str]) -> list[int]:
+    """Which of a row's columns say which period it is of; none where no column is a time."""
+    if not any(column in _FORMATS for column in columns):
+        return []
+    return [i for i, column in enumerate(columns) if column in (*_FORMATS, "camera")]
 
-    def key_of(camera: str, start_s: int) -> tuple[str, ...]:
+
+def _period_key(query: CountQuery, places: list[int]) -> Callable[[str, int], Key]:
+    columns = [query.columns[i] for i in places]
+
+    def key_of(camera: str, start_s: int) -> Key:
         at = datetime.fromtimestamp(start_s, query.zone)
-        return tuple(camera if columns[i] == "camera" else at.strftime(_FORMATS[columns[i]]) for i in places)
+        return tuple(camera if column == "camera" else at.strftime(_FORMATS[column]) for column in columns)
 
-    return Timed(places, periods(buckets, key_of, with_gaps="minute" not in columns))
-
-
-def _grouped(found: Iterable[Count], query: CountQuery, audits: Audits) -> Groups:
-    """Sums over all that the columns do not tell apart, in the columns' order."""
-    sums: Groups = defaultdict(lambda: SureCount(audits=audits))
-    for count in found:
-        key = tuple(_field(count, column, query.zone) for column in query.columns)
-        sums[key].add(count.camera, count.n, count.tally, count.corrected)
-    return dict(sorted(sums.items(), key=lambda item: tuple(map(str, item[0]))))
-
-
-def _total(found: Iterable[Count], audits: Audits) -> SureCount:
-    """Of all lines: entries and exits of zones are no crossings."""
-    total = SureCount(audits=audits)
-    for count in found:
-        if count.kind == "line":
-            total.add(count.camera, count.n, count.tally, count.corrected)
-    return total
+    return key_of
 
 
 def _field(count: Count, column: str, zone: ZoneInfo) -> str | int:
@@ -190,11 +219,6 @@ def _field(count: Count, column: str, zone: ZoneInfo) -> str | int:
     return fields[column]
 
 
-def _coverage(buckets: Iterable[Coverage]) -> dict[str, dict[str, float]]:
-    """Per camera the seconds of closed buckets by how they were spent."""
-    sums: dict[str, dict[str, float]] = {}
-    for bucket in buckets:
-        camera = sums.setdefault(bucket.camera, {})
-        for kind, seconds in bucket.seconds.items():
-            camera[kind] = round(camera.get(kind, 0.0) + seconds, 3)
-    return sums
+def _add_seconds(sums: dict[str, float], bucket: Coverage) -> None:
+    for kind, seconds in bucket.seconds.items():
+        sums[kind] = round(sums.get(kind, 0.0) + seconds, 3)
