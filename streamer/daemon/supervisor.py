@@ -36,15 +36,7 @@ from streamer.daemon.shared_memory import SharedState
 from streamer.daemon.status import CameraNote, camera_status, daemon_status, misconfigured_status, well_formed
 from streamer.daemon.systemd_notify import Notifier, Startup
 from streamer.daemon.topology import NOTHING, plan
-from streamer.errors import (
-    ConfigError,
-    ControlError,
-    Exit,
-    NotApplied,
-    SourceError,
-    StorageError,
-    StreamerError,
-)
+from streamer.errors import ConfigError, ControlError, Exit, NotApplied, StorageError, StreamerError
 from streamer.ipc.bus import Bus
 from streamer.ipc.messages import (
     AllocateRing,
@@ -373,7 +365,7 @@ class Supervisor:
         self._config.known_camera(camera)
         number = self._snapshots.expect(answer, time.monotonic())
         if not self.send_to_capture(camera, SnapshotRequest(number, camera, width)):
-            self._snapshots.give_up(number, SourceError(f"camera {camera} is not captured: enable it first"))
+            self._snapshots.give_up(number, f"camera {camera} is not captured: enable it first")
 
     def correct(self, arguments: CorrectionArguments, uid: int | None, answer: Answer) -> None:
         """Have the camera's inference worker make the event. Raises ConfigError, ControlError."""
