@@ -129,6 +129,9 @@ def test_no_answer_lets_another_site_read_it(daemon: ApiDaemon) -> None:
         ("{clip}", "only root"),  # who asks over HTTP is not the daemon's own user
         ("rtsp://169.254.169.254/latest/meta-data", "sources.networks"),
         ("rtsp://2852039166/latest", "sources.networks"),
+        ("rtsp://0xa9fea9fe:554/latest", "sources.networks"),
+        ("rtsp://0251.0376.0251.0376/latest", "sources.networks"),
+        ("rtsp://169.254.43518/latest", "sources.networks"),
         ("rtsp://[fd00:ec2::254]/latest", "sources.networks"),
         ("rtsp://[::ffff:169.254.169.254]:80/", "sources.networks"),
         ("http://169.254.169.254/", "not supported"),

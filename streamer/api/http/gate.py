@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from streamer.api.http import problems
+from streamer.api.http.connection import MAX_HEAD
 from streamer.api.http.problems import HttpRefusal
 from streamer.api.http.site import Site
 from streamer.api.tokens import Token
@@ -53,6 +54,8 @@ class Gate:
 
     def _admit(self, scope: Message, headers: _Headers) -> None:
         """Raise HttpRefusal, StorageError. What is let in has its token in its state."""
+        if headers.size + len(scope["raw_path"]) + len(scope["query_string"]) > MAX_HEAD:
+            raise HttpRefusal(431, f"a request's line and headers may hold {MAX_HEAD >> 10} KiB")
         host = self._check_host(headers)
         _check_origin(headers, host)
         if scope["path"] in OPEN_PATHS and scope["method"] in ("GET", "HEAD"):
@@ -92,6 +95,10 @@ class _Headers:
 
     def all(self, name: bytes) -> list[str]:
         return [value.decode("latin-1").strip() for key, value in self._pairs if key == name]
+
+    @property
+    def size(self) -> int:
+        return sum(len(name) + len(value) for name, value in self._pairs)
 
     @property
     def length(self) -> int:

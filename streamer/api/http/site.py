@@ -3,6 +3,7 @@ it."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Mapping
@@ -11,10 +12,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from streamer.api import control_socket
+from streamer.api.http.problems import HttpRefusal
 from streamer.api.tokens import Token, TokenStore
 from streamer.config.schema import Config
 from streamer.errors import StreamerError
 
+FRAME = 1024  # bytes of a request on the socket beside its arguments
 STATUS_FOR_S = 1.0  # a status is as good as new for so long, whoever asks how often
 STATUS_TIMEOUT_S = 3.0
 NEWS_TIMEOUT_S = 3.0  # for a change to come back as the configuration in force
@@ -50,7 +53,11 @@ class Site:
         return None if token.cameras is None else frozenset(token.cameras)
 
     def ask(self, token: Token, op: str, args: Mapping[str, Any], timeout_s: float = 10.0) -> dict[str, Any]:
-        """What the daemon answers, to who has the token's role. Raise RunningError, ControlError."""
+        """What the daemon answers, to who has the token's role. Raise RunningError, ControlError, and
+        HttpRefusal for more than it takes.
+        """
+        if len(json.dumps(args)) > control_socket.MAX_REQUEST - FRAME:
+            raise HttpRefusal(413, f"a change may hold {control_socket.MAX_REQUEST >> 10} KiB")
         behalf = (token.role, f"token {token.name}")
         return control_socket.call(self._control_path, op, args, timeout_s, behalf)
 
