@@ -236,8 +236,19 @@ def test_over_tls_what_is_no_tls_gets_nothing(short_dir: Path, clip: Path) -> No
                 plain.settimeout(patient(20))
                 assert not plain.recv(4096).startswith(b"HTTP")
             assert client.get(f"{url}/livez").status_code == 200, "and goes on"
+        first = served(daemon)
+        key.write_text("no key")
+        daemon.wait_for(lambda _: "the one before goes on" in daemon.log(), 20, "the refusal of a bad one")
+        assert served(daemon) == first
+        for path, new in zip((cert, key), signed.sign("renewed", "IP:127.0.0.1"), strict=True):
+            path.write_text(new.read_text())
+        daemon.wait_for(lambda _: served(daemon) != first, 20, "the renewed certificate")
     finally:
         daemon.kill()
+
+
+def served(daemon: ApiDaemon) -> str:
+    return ssl.get_server_certificate(daemon.address, timeout=patient(5))
 
 
 def test_a_reload_turns_it_on_and_off_and_a_taken_port_is_a_warning(short_dir: Path, clip: Path) -> None:

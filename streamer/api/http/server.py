@@ -35,6 +35,7 @@ MAX_THREADS = 8  # that serve what must wait: for the daemon, or the ledger
 BACKLOG = 128
 HANDSHAKE_TIMEOUT_S = 10.0  # of TLS
 PAUSE_S = 1.0  # without accepting, when descriptors have run out
+START_TIMEOUT_S = 10.0  # for its loop to begin
 DRAIN_S = 2.0  # for requests in hand, at the end
 FULL = HttpRefusal(
     503, f"{MAX_CONNECTIONS} connections are open, and no more are taken: try again in a moment"
@@ -52,7 +53,9 @@ class HttpServer:
     def __init__(self, app: Any, settings: ApiConfig, ending: Callable[[], None]) -> None:
         assert settings.listen is not None
         self._listen, self._ending = parse_listen(settings.listen), ending
-        self._tls = _tls(settings)
+        self._settings, self._tls = settings, _tls(settings)
+        self._tls_files = _signature(settings)
+        self._going = threading.Event()
         self._config = Config(
             app,
             http=BoundedConnection,
@@ -76,6 +79,7 @@ class HttpServer:
         self._socket = _bound(self._listen)
         self.address = _address(self._socket, self._listen)
         self._thread.start()
+        self._going.wait(START_TIMEOUT_S)
 
     def stop(self) -> None:
         """Let requests in hand be answered for a moment, and end all connections."""
@@ -98,6 +102,7 @@ class HttpServer:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._going.set()
         anyio.to_thread.current_default_thread_limiter().total_tokens = MAX_THREADS
         self._config.load()
         accepting, ticking = asyncio.create_task(self._accept()), asyncio.create_task(self._tick())
@@ -132,7 +137,21 @@ class HttpServer:
             ]
             for connection in list(self._open):
                 connection.check(self.ticked_s)
+            self._renew()
             await asyncio.sleep(1.0)
+
+    def _renew(self) -> None:
+        """Take over a certificate that was renewed, for who connects from now on; a bad one changes
+        nothing."""
+        files = _signature(self._settings)
+        if self._tls is None or files == self._tls_files:
+            return
+        self._tls_files = files
+        try:
+            self._tls = _tls(self._settings)
+            log.info("HTTP: the certificate was read anew")
+        except ConfigError as error:  # between the two files of a renewal: seen again with the next change
+            log.error("%s; the one before goes on", error)
 
     async def _accept(self) -> None:
         while True:
@@ -195,6 +214,16 @@ def _tls(settings: ApiConfig) -> ssl.SSLContext | None:
             "give a certificate in PEM and its key, without a password, that the daemon's user may read"
         ) from error
     return context
+
+
+def _signature(settings: ApiConfig) -> list[tuple[int, int, int]]:
+    """By which files that are as they were are known; of none that is missing."""
+    found = []
+    for path in filter(None, (settings.tls_cert, settings.tls_key)):
+        with suppress(OSError):
+            status = path.stat()
+            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+    return found
 
 
 def _no_password() -> str:
