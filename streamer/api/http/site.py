@@ -64,6 +64,8 @@ class Site:
     def change(self, token: Token, change: Mapping[str, Any]) -> int:
         """Have a change applied; returns its revision once it is what the routes show. Raise as ask()."""
         rev = int(self.ask(token, "change", change)["config_rev"])
+        with self._asking:
+            self._status = None  # it is of before
         with self._news:
             self._news.wait_for(lambda: self._rev >= rev, NEWS_TIMEOUT_S)
         return rev
