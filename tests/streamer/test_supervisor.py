@@ -112,7 +112,9 @@ def test_a_worker_that_cannot_be_told_is_tried_again_and_holds_up_no_other(tmp_p
 
 def test_a_change_of_which_a_worker_is_not_told_is_not_said_to_be_applied(tmp_path: Path) -> None:
     supervisor: Any = Supervisor(ConfigStore(tmp_path), {})
-    supervisor.active = SimpleNamespace(config=Config(), misconfigured={}, change=lambda _wanted: None)
+    supervisor.active = SimpleNamespace(
+        config=Config(), misconfigured={}, change=lambda _wanted, _caller: None
+    )
     supervisor._apply = lambda _before: supervisor._unassigned.add("infer-0")
     with pytest.raises(NotApplied, match="is written, but not in force: infer-0"):
         supervisor.change(CameraSwitch(op="camera.enable", name="gate"))
