@@ -126,6 +126,10 @@ class ControlError(StreamerError):
     exit_code = Exit.CONTROL
 
 
+class NoAnswer(ControlError):
+    """Raised when the daemon takes a request and does not answer in time: what becomes of it is not known."""
+
+
 class NotApplied(ControlError):
     """Raised when a change was written and could not be applied, with the exit code of the reason."""
 

@@ -1,1 +1,1 @@
-"""How a person or a program asks the daemon: the control socket, and changes of the configuration."""
+"""How a person or a program asks the daemon: the control socket, HTTP, and changes of the configuration."""

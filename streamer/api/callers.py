@@ -14,7 +14,7 @@ import socket
 import struct
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -31,21 +31,36 @@ _MAX_GROUPS_BYTES = 1024  # as much as Python asks the kernel for: 256 groups
 @dataclass(frozen=True, slots=True)
 class Caller:
     """A process at the other end, as it was when it connected. `groups` hold its own and its further ones;
-    `owners` are the users whose the daemon is, None: this process is the daemon."""
+    `owners` are the users whose the daemon is, None: this process is the daemon.
+
+    With `at_most` it asks for somebody else, `behalf`, who has that role at most and owns nothing here.
+    """
 
     uid: int
     groups: frozenset[int] = frozenset()
     owners: frozenset[int] | None = None
+    at_most: Role | None = None
+    behalf: str = ""
+
+    def lowered(self, role: Role, behalf: str) -> Caller:
+        """The same process, asking for somebody with no more than `role`."""
+        return replace(self, at_most=role, behalf=behalf)
 
     @property
     def owns_the_daemon(self) -> bool:
         """Whether it could change the daemon's files, and itself open what the daemon can."""
+        return self.at_most is None and self._is_owner
+
+    @property
+    def _is_owner(self) -> bool:
         owners = frozenset((os.geteuid(),)) if self.owners is None else self.owners
         return self.uid == 0 or self.uid in owners
 
     @property
     def name(self) -> str:
-        """For people: the user's name, else the number."""
+        """For people: whom it asks for, else the user's name, else the number."""
+        if self.at_most is not None:
+            return self.behalf
         try:
             return pwd.getpwuid(self.uid).pw_name
         except KeyError:
@@ -81,8 +96,13 @@ def _further_groups(connection: socket.socket, uid: int, gid: int) -> Sequence[i
 
 
 def role_of(caller: Caller, control: ControlConfig) -> Role | None:
-    """The highest that the caller has; None: none at all."""
-    if control.roles is None or caller.owns_the_daemon:
+    """The highest that the caller has, and no higher than whom it asks for; None: none at all."""
+    role = _own_role(caller, control)
+    return role if role is None or caller.at_most is None else min(role, caller.at_most, key=ROLES.index)
+
+
+def _own_role(caller: Caller, control: ControlConfig) -> Role | None:
+    if control.roles is None or caller._is_owner:
         return "admin"
     for role in reversed(ROLES):
         if any(_is(caller, name) for name in getattr(control.roles, role)):
@@ -96,6 +116,8 @@ def check_role(caller: Caller, needed: Role, control: ControlConfig, what: str) 
     if role is not None and ROLES.index(role) >= ROLES.index(needed):
         return
     has = f"has the role {role}" if role else "has no role"
+    if caller.at_most is not None:
+        raise ControlError(f"{what} needs the role {needed}, and {caller.name} {has}")
     raise ControlError(
         f"{what} needs the role {needed}, and {caller.name} {has}: root gives it by naming the user, "
         f"or @GROUP, in control.roles.{needed} of streamer.yaml (and `systemctl reload streamer`)"

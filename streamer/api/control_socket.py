@@ -6,6 +6,9 @@ A UNIX stream socket, 0660, group `streamer` where there is one. One JSON object
     <- {"ok": true, "result": {"config_rev": 12}}
     <- {"ok": false, "error": "one line", "exit_code": 3}
 
+Who asks for somebody else adds `"as": {"role": "operator", "name": "token shop"}`, and is treated as
+having that role at most: rights can be laid down so, and none gained.
+
 A client may send several requests without waiting; they are answered in their order.
 
 The server lives in the supervisor's single thread and never waits: what is half-read or half-written stays
@@ -30,14 +33,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streamer.api.callers import Caller, caller_of
-from streamer.errors import CapacityError, ControlError, Exit, RunningError, StreamerError
+from streamer.api.callers import ROLES, Caller, Role, caller_of
+from streamer.errors import CapacityError, ControlError, Exit, NoAnswer, RunningError, StreamerError, one_line
 
 log = logging.getLogger(__name__)
 
 GROUP = "streamer"
 MAX_PATH = 107  # bytes of a UNIX socket path that the kernel takes
 MAX_CLIENTS = 32
+MAX_NAME = 100  # characters of whom somebody asks for
 MAX_REQUESTS_A_TURN = 64  # of one client, answered in one poll()
 MAX_REQUEST = 256 << 10  # bytes of a line to the server
 MAX_REPLY = 32 << 20  # bytes of a line back: a full-size picture in base64
@@ -92,7 +96,7 @@ class ControlServer:
         self.path = path
         self._selector = selectors.EpollSelector()
         self._connections: dict[int, _Connection] = {}
-        self._listener = _listen(path)
+        self._listener = listen_at(path)
         self._paused_until_s: float | None = None
         self._selector.register(self._listener, selectors.EVENT_READ)
 
@@ -206,9 +210,13 @@ class ControlServer:
         if not isinstance(op, str) or not isinstance(args, dict):
             self._refuse(connection, 'a request is {"op": NAME, "args": {...}}')
             return None
+        caller = _asked_for(connection.caller, request.get("as"))
+        if caller is None:
+            self._refuse(connection, '"as" is {"role": ROLE, "name": NAME}')
+            return None
         connection.waiting = True
         connection.since_s = time.monotonic()
-        return Request(op, args, connection.caller, self, connection)
+        return Request(op, args, caller, self, connection)
 
     def _refuse(self, connection: _Connection, text: str) -> None:
         connection.waiting = connection.closing = True
@@ -259,8 +267,19 @@ class ControlServer:
         connection.socket.close()
 
 
-def _listen(path: Path) -> socket.socket:
-    """A listening socket at `path`. Raises RunningError if a daemon answers there already."""
+def _asked_for(caller: Caller, behalf: Any) -> Caller | None:
+    """The caller, with the rights of whom it asks for; None where that is not said as it should be."""
+    if behalf is None:
+        return caller
+    role, name = (behalf.get("role"), behalf.get("name")) if isinstance(behalf, dict) else (None, None)
+    if role not in ROLES or not isinstance(name, str):
+        return None
+    return caller.lowered(role, one_line(name[:MAX_NAME]))
+
+
+def listen_at(path: Path, backlog: int = MAX_CLIENTS) -> socket.socket:
+    """A listening socket at `path`, the group's too. Raises RunningError if somebody answers there
+    already."""
     _check_length(path)
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
@@ -282,7 +301,7 @@ def _listen(path: Path) -> socket.socket:
         os.umask(mask)
     with suppress(KeyError, PermissionError):  # no such group, or not ours to give: the owner's own then
         os.chown(path, -1, grp.getgrnam(GROUP).gr_gid)
-    listener.listen(MAX_CLIENTS)
+    listener.listen(backlog)
     return listener
 
 
@@ -303,12 +322,17 @@ def _line(value: Mapping[str, Any]) -> bytes:
 
 
 def call(
-    path: Path, op: str, args: Mapping[str, Any] | None = None, timeout_s: float = 5.0
+    path: Path,
+    op: str,
+    args: Mapping[str, Any] | None = None,
+    timeout_s: float = 5.0,
+    behalf: tuple[Role, str] | None = None,
 ) -> dict[str, Any]:
-    """Ask the daemon at `path` and wait for its answer, at most `timeout_s` in all.
+    """Ask the daemon at `path` and wait for its answer, at most `timeout_s` in all. `behalf`: the role and
+    name of whom this is asked for.
 
-    Raises RunningError if no daemon answers there, and ControlError with the daemon's text and exit code
-    if it refuses.
+    Raises RunningError if no daemon answers there, NoAnswer where it is silent, and ControlError with the
+    daemon's text and exit code if it refuses.
     """
     _check_length(path)
     deadline_s = time.monotonic() + timeout_s
@@ -316,14 +340,14 @@ def call(
         client.settimeout(timeout_s)
         try:
             _connect(client, path, deadline_s)
-            client.sendall(_line({"op": op, "args": dict(args or {})}))
+            client.sendall(_line({"op": op, "args": dict(args or {}), **_as(behalf)}))
             raw = _read_line(client, deadline_s)
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise RunningError(f"no daemon answers on {path}: start one with `streamer run`") from error
         except PermissionError as error:
             raise ControlError(f"{path}: not allowed; it is open to the group {GROUP!r} and root") from error
         except (TimeoutError, BlockingIOError) as error:
-            raise ControlError(f"the daemon on {path} gave no answer within {timeout_s:g} s") from error
+            raise NoAnswer(f"the daemon on {path} gave no answer within {timeout_s:g} s") from error
         except OSError as error:
             raise ControlError(f"the daemon on {path} hung up: {error.strerror or error}") from error
     return _result(path, raw)
@@ -340,6 +364,10 @@ def _connect(client: socket.socket, path: Path, deadline_s: float) -> None:
             if time.monotonic() > deadline_s:
                 raise
             time.sleep(CONNECT_AGAIN_S)
+
+
+def _as(behalf: tuple[Role, str] | None) -> dict[str, Any]:
+    return {} if behalf is None else {"as": {"role": behalf[0], "name": behalf[1]}}
 
 
 def _read_line(client: socket.socket, deadline_s: float) -> bytes:

@@ -16,7 +16,7 @@ from pathlib import Path
 from streamer.api.callers import Caller
 from streamer.config.schema import CameraConfig, Config
 from streamer.errors import ConfigError
-from streamer.sources.limits import HOW_FILES, HOW_NETWORKS, is_address, lies_in
+from streamer.sources.limits import HOW_FILES, HOW_NETWORKS, lies_in, written_address
 from streamer.sources.urls import host_and_port, lookup_scheme, path_of, scheme_of
 
 # No clip lies there; what does is the system's, or somebody's secret.
@@ -38,7 +38,8 @@ def check_source(config: Config, before: CameraConfig | None, camera: CameraConf
 
 def _check_address(url: str, config: Config) -> None:
     host, _ = host_and_port(url)
-    if is_address(host) and not config.sources.limits.allows(host):
+    address = written_address(host)
+    if address is not None and not config.sources.limits.allows(address):
         raise ConfigError(f"{host}: no camera may be there: {HOW_NETWORKS}")
 
 

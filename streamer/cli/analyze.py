@@ -21,6 +21,7 @@ from pipelines.events import ALERT
 from pipelines.pipeline import VIEW_MOVED
 from pipelines.registry import DETECTORS
 from pipelines.spec import PipelineSpec
+from streamer.api.counts.sure_count import sure_count
 from streamer.cli.click_types import ANALYSIS_WIDTH, Finite, stream_option
 from streamer.cli.clip_arguments import (
     Drawing,
@@ -40,7 +41,6 @@ from streamer.cli.clip_arguments import (
     say_which,
     warn_low_confidence_missing,
 )
-from streamer.cli.count_intervals import sure_count
 from streamer.cli.event_summary import one_line
 from streamer.cli.output_paths import check_outputs
 from streamer.cli.people_option import hider, people_in, people_option

@@ -1,4 +1,4 @@
-"""The audits that cameras' files keep, as far as they hold for what counts now."""
+"""The audits that cameras' files keep, and what is said of them on the command line."""
 
 from __future__ import annotations
 
@@ -7,43 +7,13 @@ from collections.abc import Iterable
 import click
 
 from pipelines.count.scene_error import AuditedCount
-from streamer.config.schema import CameraConfig, Config
-from streamer.errors import StreamerError
+from streamer.api.counts.audits import audits_that_hold
+from streamer.config.schema import Config
 
 
 def audits_in_use(config: Config, cameras: Iterable[str]) -> dict[str, AuditedCount]:
-    """Of those of the cameras that have one. One that was taken with another model or preset than now is
-    not used, which is said in a line on standard error, as is one that is."""
-    found = {}
-    for name in sorted(set(cameras)):
-        camera = config.camera(name)
-        if camera is None or camera.audit is None:
-            continue
-        audit, why = camera.audit, _why_not(config, camera)
-        of = f"{name}: the audit of {audit.at:%Y-%m-%d} ({audit.answers} answers)"
-        if why:
-            click.echo(
-                f"{of} is not used: {why}: audit again, or `streamer camera set {name} audit=`", err=True
-            )
-        else:
-            click.echo(f"{of} is in the interval", err=True)
-            found[name] = AuditedCount(audit.counted, audit.low, audit.high)
+    """Of those of the cameras that have one that holds; a line on standard error says of each whether."""
+    found, lines = audits_that_hold(config, cameras)
+    for line in lines:
+        click.echo(line, err=True)
     return found
-
-
-def _why_not(config: Config, camera: CameraConfig) -> str:
-    """What has changed since its audit; "" where nothing has."""
-    from streamer.models.model_in_use import model_in_use  # reads models: only where there is an audit
-
-    audit = camera.audit
-    assert audit is not None
-    if audit.pipeline != camera.pipeline:
-        return f"it was of pipeline {audit.pipeline}, which is {camera.pipeline} now"
-    try:
-        now = model_in_use(config, camera)
-    except StreamerError as error:
-        return f"which model counts now is not known ({error})"
-    if now.is_same(audit.model, audit.sha256):
-        return ""
-    other = "another file of that name" if now.name == audit.model else now.name
-    return f"it was of model {audit.model}, and now {other} counts"

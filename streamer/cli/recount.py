@@ -19,13 +19,14 @@ from rich.table import Table
 from pipelines.count.confidence import Judgement
 from pipelines.count.scene_error import AuditedCount
 from pipelines.rules import Anchor, LineSpec
+from streamer.api.counts.sure_count import SureCount, sure_count
+from streamer.api.moments import LocalTime, row_order
 from streamer.cli.clip_arguments import parse_drawn
-from streamer.cli.count_intervals import SureCount, sure_count
 from streamer.cli.kept_audits import audits_in_use
 from streamer.cli.ledger import ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.cli.rules import normalised
-from streamer.cli.times import LocalTime, row_order, unix_s
+from streamer.cli.times import unix_s
 from streamer.clips.recount import Recount, recount_camera
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore

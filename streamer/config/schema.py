@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, fi
 from pipelines.camera_rules import CameraRules
 from pipelines.rules import Name, PathText, Strict
 from pipelines.spec import MAX_PAUSE_S, SceneSpec
+from streamer.config.api_settings import ApiConfig
 from streamer.config.audit_result import AuditResult
 from streamer.config.opening_hours import OpeningHours
 from streamer.config.validation_errors import explain, show_place
@@ -242,6 +243,7 @@ class Config(Strict):
     sources: SourcesConfig = SourcesConfig()
     control: ControlConfig = ControlConfig()
     privacy: PrivacyConfig = PrivacyConfig()
+    api: ApiConfig = ApiConfig()
     redis: RedisConfig | None = None  # the older way of `sinks`
     sinks: tuple[AnySink, ...] | None = None  # neither: the private Redis
     ledger: LedgerConfig = LedgerConfig()

@@ -12,6 +12,7 @@ from streamer.config.secrets import SecretStore
 from streamer.daemon import redis_server
 from streamer.daemon.process_spec import Site, WorkerSpec
 from streamer.ipc.messages import (
+    ApiAssignment,
     CaptureAssignment,
     CaptureCamera,
     DeliverAssignment,
@@ -154,6 +155,13 @@ def deliver_assignment(_spec: WorkerSpec, site: Site) -> DeliverAssignment:
         cameras=tuple(camera.name for camera in config.cameras),
         tracks_days=config.ledger.tracks_days,
     )
+
+
+def api_assignment(_spec: WorkerSpec, site: Site) -> ApiAssignment:
+    """No secrets: the API has none to lose."""
+    config, rev = site.active.config, site.active.rev
+    text = _as_applied(config).model_dump_json()
+    return ApiAssignment(rev, site.node, str(config.state_path / LEDGER_FILE), text)
 
 
 def _sink_assignment(sink: SinkSettings, config: Config, secrets: SecretStore) -> SinkAssignment:

@@ -186,12 +186,12 @@ class PendingSnapshots:
         else:
             pending.answer.reply({"jpeg_base64": base64.b64encode(snapshot.jpeg).decode()})
 
-    def give_up(self, number: int, error: SourceError) -> None:
+    def give_up(self, number: int, why: str) -> None:
         pending = self._pending.pop(number, None)
         if pending is not None:
-            pending.answer.fail(error)
+            pending.answer.fail(SourceError(why))
 
     def expire(self, now_s: float) -> None:
         for number, pending in list(self._pending.items()):
             if now_s > pending.until_s:
-                self.give_up(number, SourceError("the camera gave no picture in time"))
+                self.give_up(number, "the camera gave no picture in time")

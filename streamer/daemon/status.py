@@ -89,6 +89,7 @@ def daemon_status(
         "warnings": [
             *warnings,
             *_warnings_of_memory(manager),
+            *_warnings_of_workers(manager),
             *camera_warnings,
             *(line for c in config.cameras if c.enabled for line in advice_on(c)),
         ],
@@ -216,6 +217,13 @@ def _warnings_of_memory(manager: ProcessManager) -> Iterator[str]:
         last = process.last_exit
         if last and last.reason == oom_kills.REASON and time.time_ns() - last.at_ns < REMEMBERED_NS:
             yield f"{process.spec.name} was {last.reason} (at {rfc3339(last.at_ns)})"
+
+
+def _warnings_of_workers(manager: ProcessManager) -> Iterator[str]:
+    """What a worker says of itself that a person should mend, in its status under `warning`."""
+    for process in manager.processes.values():
+        if text := process.status.get("warning"):
+            yield f"{process.spec.name}: {text}"
 
 
 def _worker_status(process: WorkerProcess, manager: ProcessManager) -> dict[str, Any]:

@@ -37,13 +37,7 @@ from streamer.daemon.status import CameraNote, camera_status, daemon_status, mis
 from streamer.daemon.systemd_notify import Notifier, Startup
 from streamer.daemon.topology import NOTHING, plan
 from streamer.daemon.worker_requests import WorkerRequests
-from streamer.errors import (
-    ControlError,
-    Exit,
-    NotApplied,
-    StorageError,
-    StreamerError,
-)
+from streamer.errors import ControlError, Exit, NotApplied, StorageError, StreamerError
 from streamer.ipc.bus import Bus
 from streamer.ipc.messages import (
     AllocateRing,
@@ -190,7 +184,8 @@ class Supervisor:
                 raise ControlError(f"{', '.join(failed)} could not be told: see the log")
         except StreamerError as error:
             raise NotApplied(error) from error
-        log.info("config_rev %d: %s", self.active.rev, getattr(change, "op", ""))
+        by = f" by {caller.name}" if caller is not None else ""
+        log.info("config_rev %d: %s%s", self.active.rev, getattr(change, "op", ""), by)
         return self.active.rev
 
     def _reload(self) -> None:

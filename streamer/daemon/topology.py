@@ -1,6 +1,6 @@
 """The whole machine on one page: which processes there are, and who has which camera.
 
-    redis ── deliver ── infer-0 … infer-N ── capture-0 … capture-M
+    redis ── deliver ── infer-0 … infer-N ── capture-0 … capture-M        api, beside them
 
 A new kind of process is its module and one line of PROCESSES. They start in the order of the table and stop
 in the opposite order: who makes something stops before who takes it. `plan` is a pure function; it moves no
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from streamer.config.schema import Config
 from streamer.daemon import redis_server
 from streamer.daemon.assignments import (
+    api_assignment,
     capture_assignment,
     capture_ended,
     deliver_assignment,
@@ -32,6 +33,11 @@ def one(_placement: Placement) -> dict[int, tuple[str, ...]]:
 def one_if_private(placement: Placement) -> dict[int, tuple[str, ...]]:
     """A Redis of our own, where a sink of kind redis names no other."""
     return {0: ()} if placement.config.private_redis is not None else {}
+
+
+def one_if_listening(placement: Placement) -> dict[int, tuple[str, ...]]:
+    """Off by default: nothing listens where streamer.yaml does not say so."""
+    return {0: ()} if placement.config.api.listen is not None else {}
 
 
 def by_inference_workers(placement: Placement) -> dict[int, tuple[str, ...]]:
@@ -83,6 +89,8 @@ PROCESSES: tuple[Process, ...] = (
         on_exit=capture_ended,
         exclusive=True,
     ),
+    # Not awaited: a port that is taken is no reason to count nothing.
+    Process("api", "streamer.workers.api.worker:create", one_if_listening, api_assignment),
 )
 NOTHING = Plan({}, {}, {})
 

@@ -13,7 +13,7 @@ from streamer.config.schema import Config
 from streamer.daemon.corrections import CorrectionArguments, PendingCorrections, event_data
 from streamer.daemon.operations import Answer, PendingSnapshots
 from streamer.daemon.process_spec import Site
-from streamer.errors import ConfigError, ControlError, SourceError
+from streamer.errors import ConfigError, ControlError
 from streamer.ipc.messages import (
     CorrectionMade,
     CorrectionRequest,
@@ -45,7 +45,7 @@ class WorkerRequests:
         self._config.known_camera(camera)
         number = self._snapshots.expect(answer, time.monotonic())
         if not self._site.send_to_capture(camera, SnapshotRequest(number, camera, width)):
-            self._snapshots.give_up(number, SourceError(f"camera {camera} is not captured: enable it first"))
+            self._snapshots.give_up(number, f"camera {camera} is not captured: enable it first")
 
     def correct(self, arguments: CorrectionArguments, uid: int | None, answer: Answer) -> None:
         """Have the camera's inference worker make the event. Raises ConfigError, ControlError."""

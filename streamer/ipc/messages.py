@@ -4,9 +4,9 @@ Messages are frozen msgspec structs in one tagged union; `encode` and `decode` a
 
     worker     -> supervisor   Hello, Ready, AllocateRing, SourceState, Snapshot, CameraWarning,
                                WorkerStatus, CorrectionMade
-    supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, RingAllocated,
-                               RingRefused, Reclaim, SnapshotRequest, CameraStatus, ReplayRequest,
-                               CorrectionRequest
+    supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, ApiAssignment,
+                               RingAllocated, RingRefused, Reclaim, SnapshotRequest, CameraStatus,
+                               ReplayRequest, CorrectionRequest
     capture    -> inference    FrameReady, SourceState
     inference  -> capture      FrameRequest
     inference  -> delivery     ResumeRequest, Batch
@@ -163,6 +163,15 @@ class DeliverAssignment(_Message, frozen=True):
     config_json: str = ""  # kept in the ledger under config_rev, without secrets
     cameras: tuple[str, ...] | None = None  # all that are configured; sinks tell of others as removed
     tracks_days: float | None = None  # None: as retention_days
+
+
+class ApiAssignment(_Message, frozen=True):
+    """The configuration in force as JSON, without secrets: its section `api` says where to listen."""
+
+    rev: int
+    node: str
+    ledger_path: str
+    config_json: str
 
 
 class CorrectionRequest(_Message, frozen=True):
@@ -382,6 +391,7 @@ Message = (
     | CaptureAssignment
     | InferAssignment
     | DeliverAssignment
+    | ApiAssignment
     | ReplayRequest
     | CorrectionRequest
     | CorrectionMade

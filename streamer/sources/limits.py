@@ -23,7 +23,7 @@ from ipaddress import (
     ip_network,
 )
 from pathlib import Path
-from socket import SOCK_STREAM, getaddrinfo
+from socket import SOCK_STREAM, getaddrinfo, inet_aton, inet_ntoa
 
 import psutil
 
@@ -117,13 +117,17 @@ def _peers() -> Iterator[str]:
             yield connection.raddr.ip
 
 
-def is_address(host: str) -> bool:
-    """Whether it is an address as it stands, and no name."""
+def written_address(host: str) -> str | None:
+    """The address that `host` is as it stands, also as a number or in octal, as connect() reads it; None:
+    a name."""
     try:
-        ip_address(host)
+        return str(ip_address(host))
     except ValueError:
-        return False
-    return True
+        pass
+    try:
+        return inet_ntoa(inet_aton(host))
+    except (OSError, UnicodeError):
+        return None
 
 
 def plain_address(text: str) -> Address:

@@ -131,3 +131,21 @@ def outcome(path: Path, op: str, args: dict[str, Any]) -> str:
     except ControlError as error:
         return str(error)
     return ""
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_who_asks_for_somebody_has_no_more_than_their_role_and_owns_nothing(role: Role) -> None:
+    for caller in (Caller(0), Caller(os.geteuid()), OTHER):
+        lowered = caller.lowered(role, "token shop")
+        assert role_of(lowered, ControlConfig()) == role
+        assert not lowered.owns_the_daemon
+        assert lowered.name == "token shop"
+
+
+def test_nobody_gains_a_role_by_asking_for_somebody() -> None:
+    viewers = roles(viewer=[f"@{GROUP}"], operator=[], admin=[])
+    for role in ROLES:
+        assert role_of(IN_GROUP.lowered(role, "x"), viewers) == "viewer"
+        assert role_of(OTHER.lowered(role, "x"), roles(operator=[])) is None
+    with pytest.raises(ControlError, match="needs the role admin, and token x has the role operator"):
+        check_role(Caller(0).lowered("operator", "token x"), "admin", ControlConfig(), "snapshot")

@@ -441,3 +441,23 @@ def test_every_whole_line_gets_an_answer_of_one_line_until_the_first_that_is_ref
                     assert file.readline() == b""
                     return
     assert len(answers) == raw.count(b"\n")
+
+
+def test_whom_somebody_asks_for_is_told_with_the_request(path: Path) -> None:
+    def who(request: Request) -> None:
+        request.reply({"name": request.caller.name, "role": request.caller.at_most})
+
+    with serving(path, who):
+        told = call(path, "x", behalf=("viewer", "token a\nb"))
+        assert told == {"name": "token a\N{REPLACEMENT CHARACTER}b", "role": "viewer"}
+        assert call(path, "x")["role"] is None
+
+
+@pytest.mark.parametrize("behalf", ["root", {}, {"role": "root", "name": "x"}, {"role": "admin"}, 1, []])
+def test_an_as_that_is_none_is_refused_and_not_passed_over(path: Path, behalf: object) -> None:
+    """Passed over, it would be asked with the rights of the process."""
+    with serving(path), connected(path) as client:
+        client.sendall(json.dumps({"op": "x", "as": behalf}).encode() + b"\n")
+        answer = read_answer(client)
+        assert not answer["ok"]
+        assert '"as" is' in str(answer["error"])

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from streamer.logs import PLAIN, RedactingFormatter
+from streamer.logs import PLAIN, RedactingFormatter, redact
 
 SCRIPT = """
 import logging, sys
@@ -80,3 +80,16 @@ def test_a_thread_that_dies_is_named_in_the_log_and_shows_no_credential() -> Non
     assert "E capture-0: projector has died of an unexpected error" in done.stderr
     assert "OSError: rtsp://***@10.0.0.5/live: refused" in done.stderr
     assert "canary" not in done.stderr
+
+
+@pytest.mark.timeout(60)  # a fraction of a second; its square would be minutes
+@pytest.mark.parametrize("piece", ["x", "x://", "a@", "9", "x:/", "token="])
+def test_a_long_line_costs_its_length_and_not_its_square(piece: str) -> None:
+    """A request of 256 KiB held up the daemon's loop for minutes: what is wrong in it is quoted, and
+    redacted."""
+    redact(piece * (256_000 // len(piece)) + " rtsp://u:p@h/")
+
+
+def test_what_stands_before_a_url_hides_nothing_of_it() -> None:
+    for before in ("", "x" * 100, "7" * 100, "see "):
+        assert "secret" not in redact(f"{before}rtsp://u:secret@host/x")

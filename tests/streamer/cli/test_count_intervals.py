@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.count.confidence import Judgement, Tally
 from pipelines.values import Event, Stamp
-from streamer.cli.count_intervals import SureCount, sure_count
+from streamer.api.counts.sure_count import SureCount, sure_count
 from streamer.config.store import ConfigStore
 from streamer.daemon.assignments import LEDGER_FILE
 from streamer.ipc.counters import Balance

@@ -3,9 +3,8 @@ was blind looks like one at which nobody came."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from streamer.ledger.queries import NS_PER_S, Coverage
@@ -78,28 +77,29 @@ class Period:
         return f"{seen} ({', '.join(parts)})" if parts else seen
 
 
-def periods(
-    buckets: Iterable[Coverage], key_of: Callable[[str, int], Key], with_gaps: bool
-) -> dict[Key, Period]:
-    """By key_of(camera, Unix seconds). `with_gaps`: time between two buckets of a camera counts as blind."""
-    found: dict[Key, Period] = {}
-    by_camera: dict[str, list[Coverage]] = {}
-    for bucket in buckets:
-        found.setdefault(key_of(bucket.camera, bucket.start_ns // NS_PER_S), Period()).add(bucket)
-        by_camera.setdefault(bucket.camera, []).append(bucket)
-    if with_gaps:
-        for camera, its in by_camera.items():
-            for at_ns, seconds in _gaps(its):
-                key = key_of(camera, at_ns // NS_PER_S)
-                found.setdefault(key, Period()).add_blind(NOT_RECORDED, seconds)
-    return found
+class Periods:
+    """Sums of buckets by key_of(camera, Unix seconds), fed camera by camera in the order of their times.
+    `with_gaps`: time between two buckets of a camera counts as blind."""
+
+    def __init__(self, key_of: Callable[[str, int], Key], with_gaps: bool) -> None:
+        self._key_of, self._with_gaps = key_of, with_gaps
+        self._before: Coverage | None = None
+        self.found: dict[Key, Period] = {}
+
+    def add(self, bucket: Coverage) -> None:
+        before, self._before = self._before, bucket
+        if self._with_gaps and before is not None and before.camera == bucket.camera:
+            for at_ns, seconds in _gap(before.end_ns, bucket.start_ns):
+                self._at(bucket.camera, at_ns).add_blind(NOT_RECORDED, seconds)
+        self._at(bucket.camera, bucket.start_ns).add(bucket)
+
+    def _at(self, camera: str, at_ns: int) -> Period:
+        return self.found.setdefault(self._key_of(camera, at_ns // NS_PER_S), Period())
 
 
-def _gaps(buckets: list[Coverage]) -> Iterator[tuple[int, float]]:
+def _gap(at_ns: int, end_of_gap_ns: int) -> Iterator[tuple[int, float]]:
     """The time that is in none of a camera's buckets, in pieces: (when it begins, seconds)."""
-    for before, after in pairwise(buckets):
-        at_ns = before.end_ns
-        while at_ns < after.start_ns:
-            end_ns = min(after.start_ns, at_ns - at_ns % STEP_NS + STEP_NS)
-            yield at_ns, (end_ns - at_ns) / NS_PER_S
-            at_ns = end_ns
+    while at_ns < end_of_gap_ns:
+        end_ns = min(end_of_gap_ns, at_ns - at_ns % STEP_NS + STEP_NS)
+        yield at_ns, (end_ns - at_ns) / NS_PER_S
+        at_ns = end_ns

@@ -1,0 +1,1 @@
+"""What was counted, summed from the ledger: the same for the command line and for HTTP."""

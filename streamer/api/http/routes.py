@@ -1,0 +1,131 @@
+"""The route table, and the application that it makes. What may be asked, and by whom, is here and nowhere
+else.
+
+A new one is a line of ROUTES. Who asks must hold its role, which is at least that of the operation behind
+it, and a token for some cameras is refused wherever another one is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from streamer.api.callers import Role
+from streamer.api.http import cameras, counts, events, health, metrics, problems
+from streamer.api.http.problems import HttpRefusal
+from streamer.api.http.site import Site
+from streamer.errors import StreamerError
+
+
+@dataclass(frozen=True)
+class Route:
+    """`role` None: for everybody, also without a token. `operation` is the one of the daemon's table that
+    it is served by, if one is; `body` an example of the JSON that is sent."""
+
+    method: str
+    path: str
+    endpoint: Callable[..., Any]
+    role: Role | None = "viewer"
+    operation: str = ""
+    body: Mapping[str, Any] | None = None
+    produces: tuple[str, ...] = ("application/json",)
+    status: int = field(default=200)
+
+
+async def openapi(request: Request) -> JSONResponse:
+    """This description."""
+    return JSONResponse(request.app.openapi())
+
+
+_NEW = {"camera": {"name": "gate", "url": "rtsp://192.168.10.5/live"}, "username": "admin", "password": "…"}
+_CHANGED = {"values": {"source.fps": 5, "enabled": True}}
+_CAMERA = "/api/v1/cameras/{name}"
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/livez", health.livez, None),
+    Route("GET", "/readyz", health.readyz, None),
+    Route("GET", "/metrics", metrics.metrics, produces=("text/plain",)),
+    Route("GET", "/openapi.json", openapi),
+    Route("GET", "/api/v1/cameras", cameras.list_, operation="status"),
+    Route("POST", "/api/v1/cameras", cameras.add, "operator", "change", _NEW, status=201),
+    Route("GET", _CAMERA, cameras.show, operation="status"),
+    Route("PATCH", _CAMERA, cameras.change, "operator", "change", _CHANGED),
+    Route("DELETE", _CAMERA, cameras.remove, "operator", "change"),
+    Route("GET", f"{_CAMERA}/snapshot.jpg", cameras.snapshot, "admin", "snapshot", produces=("image/jpeg",)),
+    Route("GET", "/api/v1/counts", counts.counts, produces=("application/json", "text/csv")),
+    Route("GET", "/api/v1/events", events.events, produces=("application/json", "text/event-stream")),
+)
+
+
+def application(site: Site) -> FastAPI:
+    """All routes, for behind the gate (gate.py), which says whose token it is."""
+    app = FastAPI(
+        title="streamer", version=version("streamer"), openapi_url=None, docs_url=None, redoc_url=None
+    )
+    app.state.site = site
+    app.state.feeds = events.Feeds(site)
+    for route in ROUTES:
+        app.add_api_route(
+            route.path,
+            route.endpoint,
+            methods=[route.method],
+            status_code=route.status,
+            response_class=Response,
+            dependencies=[] if route.role is None else [Depends(_rights(route.role))],
+            responses=_answers(route),
+            openapi_extra=_described(route),
+        )
+    for kind in (StreamerError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _problem)
+    return app
+
+
+def _rights(role: Role) -> Callable[[Request], None]:
+    async def check(request: Request) -> None:
+        token = request.state.token
+        if not token.holds(role):
+            raise HttpRefusal(403, f"this needs the role {role}, and token {token.name} has {token.role}")
+        name = request.path_params.get("name")
+        for camera in (*request.query_params.getlist("camera"), *([name] if name is not None else [])):
+            cameras.check_seen(token, camera)
+
+    return check  # type: ignore[return-value]
+
+
+def _problem(_request: Request, error: Exception) -> Response:
+    """Whatever is wrong as problem details. What nobody foresaw is logged by who called the application."""
+    told = _told(error)
+    body = problems.document(told)
+    kept = [(name.decode(), value.decode()) for name, value in problems.headers(told, body)]
+    return Response(body, problems.status_of(told), dict(kept))
+
+
+def _told(error: Exception) -> StreamerError:
+    if isinstance(error, StreamerError):
+        return error
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        return HttpRefusal(422, f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg'].lower()}")
+    if isinstance(error, HTTPException):
+        return HttpRefusal(error.status_code, f"{error.detail}: /openapi.json has what may be asked")
+    return HttpRefusal(500, "a fault of the API, which the daemon's log describes")
+
+
+def _answers(route: Route) -> dict[int | str, dict[str, Any]]:
+    """What the description says of answers."""
+    problem = {"description": "Problem details (RFC 9457)", "content": {problems.MEDIA_TYPE: {}}}
+    return {route.status: {"content": {kind: {} for kind in route.produces}}, "default": problem}
+
+
+def _described(route: Route) -> dict[str, Any]:
+    extra: dict[str, Any] = {"x-role": route.role} if route.role else {}
+    if route.body is not None:
+        content = {"application/json": {"schema": {"type": "object"}, "example": route.body}}
+        extra["requestBody"] = {"required": True, "content": content}
+    return extra

@@ -1,0 +1,52 @@
+"""Moments as people write them, how long ago or a time, and as they are printed."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from streamer.errors import ConfigError
+
+_FORMATS = {"minute": "%Y-%m-%d %H:%M", "hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d"}
+PERIODS = tuple(_FORMATS)
+_UNIT_S = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def unix_s(text: str, zone: ZoneInfo) -> int:
+    """Unix seconds of 30m, 7d, all (0) or a time, of `zone` where it names none. Raise ConfigError."""
+    if text == "all":
+        return 0
+    if found := re.fullmatch(r"(\d{1,6})([mhdw])", text):
+        return int(time.time()) - int(found[1]) * _UNIT_S[found[2]]
+    try:
+        given = datetime.fromisoformat(text)
+        return int((given if given.tzinfo else given.replace(tzinfo=zone)).timestamp())
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(
+            f"{text[:64]!r}: use 30m, 12h, 7d, all, or a time such as 2026-05-01T08:00"
+        ) from error
+
+
+class LocalTime(str):
+    """A printed time of `zone`, with `at_s`, the Unix seconds that it was made of, by which it is sorted."""
+
+    __slots__ = ("at_s",)
+    at_s: int
+
+    @classmethod
+    def of(cls, at_s: int, zone: ZoneInfo, period: str) -> LocalTime:
+        """`period` is one of PERIODS. The hour that comes twice when the clocks go back is told apart by its
+        distance to UTC: "2026-10-25 02:00 +0200", and after it "2026-10-25 02:00 +0100".
+        """
+        at = datetime.fromtimestamp(at_s, zone)
+        twice = period != "day" and at.replace(fold=0).utcoffset() != at.replace(fold=1).utcoffset()
+        made = cls(at.strftime(_FORMATS[period] + (" %z" if twice else "")))
+        made.at_s = at_s
+        return made
+
+
+def row_order(key: tuple[object, ...]) -> tuple[tuple[int, str], ...]:
+    """For sorted(): a row's times by when they were, its other columns by their text."""
+    return tuple((v.at_s, "") if isinstance(v, LocalTime) else (0, str(v)) for v in key)

@@ -1,0 +1,1 @@
+"""The API worker: HTTP, in a process of its own beside the frames' way."""
