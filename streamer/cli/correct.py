@@ -6,17 +6,20 @@ import getpass
 import json
 import os
 import re
+from collections.abc import Iterable
 from contextlib import closing
 from zoneinfo import ZoneInfo
 
 import click
 
+from pipelines.rules import check_direction
 from streamer.api import control_socket as control
 from streamer.cli.ledger import ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.cli.times import unix_s
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
+from streamer.daemon.corrections import line_of
 from streamer.errors import ConfigError, StorageError
 from streamer.events.cloudevents import NS_PER_S
 from streamer.ledger import LedgerReader
@@ -57,6 +60,7 @@ def correct(
     at_ns = unix_s(at, ZoneInfo(config.timezone), "--at") * NS_PER_S if at else 0
     if at and at_ns <= 0:
         raise click.BadParameter(f"{at!r}: name a time in which something was counted", param_hint="--at")
+    _check(config, camera, line, direction, (reason, class_name or ""))
     request = {
         "camera": camera,
         "line": line,
@@ -70,6 +74,18 @@ def correct(
     made = control.call(config.control_path, "correct", request, TIMEOUT_S)
     done = f"{camera}: {line} {direction} {request['class_name']} corrected by {int(amount):+d}"
     click.echo(json.dumps({**made, **request}) if as_json else f"{done}, event {made['seq']}")
+
+
+def _check(config: Config, camera: str, line: str, direction: str, texts: Iterable[str]) -> None:
+    """Raise ConfigError for what there is not, before a class is asked for."""
+    try:
+        check_direction("correction", direction, line_of(config.known_camera(camera), line))
+        for text in texts:
+            text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError("the reason and the class are text in UTF-8: type them anew") from error
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _counted_class(config: Config, camera: str, line: str, direction: str) -> str:

@@ -16,7 +16,7 @@ from streamer.ipc.messages import EventRecord
 from streamer.ledger import Ledger, LedgerReader
 from streamer.ledger.verification import verify
 from tests.daemon import Daemon
-from tests.moving import camera, write_moving_clip
+from tests.moving import LINE, camera, write_moving_clip
 from tests.streamer.test_ledger import NODE, NOW_NS, crossing
 
 KEY = "line/door/in/1/person"
@@ -126,5 +126,24 @@ def test_what_there_is_nothing_of_cannot_be_corrected_and_nothing_can_without_a_
     assert "no line 'gate'" in refused("door", "gate", "in", "+1")[1]
     assert refused("shop", "line", "in", "+1")[0] == Exit.CONFIG
     assert refused("door", "gate", "in", "0")[0] == Exit.CONFIG
+    where = ("door", str(LINE["name"]), "nowhere", "+1")
+    assert refused(*where)[0] == Exit.CONFIG, "no such direction"
+    unnamed = daemon.cli("correct", "shop", "line", "in", "+1", "--reason", "why", check=False).stderr
+    assert "no camera 'shop'" in unnamed, "and not that a class is lacking"
+    early = daemon.cli("correct", *where, "--reason", "why", "--at", "1970-01-01", check=False)
+    assert early.returncode != 0
+    assert "--at" in early.stderr
+    latin = daemon.cli(
+        "correct",
+        "door",
+        str(LINE["name"]),
+        str(LINE["left_to_right"]),
+        "+1",
+        "--reason",
+        "\udcff",
+        check=False,
+    )
+    assert latin.returncode == Exit.CONFIG
+    assert "UTF-8" in latin.stderr
     assert daemon.stop() == 0
-    assert refused("door", "gate", "in", "+1")[0] == Exit.RUNNING
+    assert refused("door", str(LINE["name"]), str(LINE["left_to_right"]), "+1")[0] == Exit.RUNNING

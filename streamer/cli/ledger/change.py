@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from zoneinfo import ZoneInfo
 
@@ -24,9 +25,12 @@ from streamer.ledger.pruning import prune as prune_ledger
 @click.option("--older-than", required=True, metavar="AGE", help="90d, 12h, 4w, or a time: 2026-05-01.")
 @click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
 @click.option("--undelivered", is_flag=True, help="Also what a sink has not got: that sink never will.")
+@click.option("--yes", is_flag=True, help="Do not ask; without a terminal nothing is asked.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_obj
-def prune(store: ConfigStore, older_than: str, dry_run: bool, undelivered: bool, as_json: bool) -> None:
+def prune(
+    store: ConfigStore, older_than: str, dry_run: bool, undelivered: bool, yes: bool, as_json: bool
+) -> None:
     """Forget events and the paths of tracks that are older than so long, also while the daemon runs.
 
     What a sink has not got yet stays, unless --undelivered says otherwise. Counts by minute and running
@@ -34,9 +38,12 @@ def prune(store: ConfigStore, older_than: str, dry_run: bool, undelivered: bool,
     """
     config = readable(store)
     before_ns = unix_s(older_than, ZoneInfo(config.timezone), "--older-than") * NS_PER_S
-    gone = prune_ledger(
-        ledger_path(config), before_ns, undelivered=undelivered, dry_run=dry_run, now_ns=time.time_ns()
-    )
+    path, now_ns = ledger_path(config), time.time_ns()
+    if not (dry_run or yes) and sys.stdin.isatty():
+        due = prune_ledger(path, before_ns, undelivered=undelivered, dry_run=True, now_ns=now_ns)
+        total = sum(pruned.events for pruned in due)
+        click.confirm(f"forget {total} events of {len(due)} cameras for good?", abort=True)
+    gone = prune_ledger(path, before_ns, undelivered=undelivered, dry_run=dry_run, now_ns=now_ns)
     if as_json:
         cameras = {p.camera: {"events": p.events, "undelivered": p.undelivered} for p in gone}
         click.echo(json.dumps({"dry_run": dry_run, "cameras": cameras}, indent=2))
