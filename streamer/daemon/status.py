@@ -233,7 +233,7 @@ def _worker_status(process: WorkerProcess, manager: ProcessManager) -> dict[str,
             times = process.cpu.cpu_times()
             cpu_s = round(times.user + times.system, 2)
             rss_mb = round(process.cpu.memory_info().rss / 1e6, 1)
-        except psutil.Error:  # it has ended since; the next turn reaps it
+        except (psutil.Error, OSError):  # it has ended since, or no descriptor is left to ask with
             cpu_s = rss_mb = 0.0
     own = {k: v for k, v in process.status.items() if k != "cameras"}
     return {

@@ -14,6 +14,7 @@ from tests.patience import patient
 
 MAX_MB_PER_HOUR = 1.0
 MAX_DESCRIPTORS_PER_HOUR = 2.0
+NOT_JUDGED = ("redis",)  # its streams are never trimmed here, so that each event can be looked for at the end
 MIN_LIFE_S = 1500.0  # of one process after its warm-up, to judge of a slope: shorter ones show noise
 
 
@@ -37,7 +38,8 @@ def _grows(watch: Watch) -> Iterator[str]:
         ("descriptors", watch.descriptors.slopes(), MAX_DESCRIPTORS_PER_HOUR),
     ):
         for role, slope in slopes.items():
-            if slope.per_hour > most and slope.longest_s >= MIN_LIFE_S:
+            grows = slope.per_hour > most and slope.longest_s >= MIN_LIFE_S
+            if grows and not (role in NOT_JUDGED and "memory" in what):
                 yield f"{role} grows by {slope.per_hour:.2f} {what} an hour, {most:g} at most"
 
 
