@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from streamer.api import control_socket as control
+from streamer.cli.click_types import Finite
 from streamer.cli.ledger import check_known, ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.cli.times import unix_s
@@ -38,7 +39,12 @@ Status = Mapping[str, Any]
 @click.option("--since", default="all", show_default=True, help="From: 7d, 12h, all, 2026-05-01, …")
 @click.option("--rebuild", is_flag=True, help="Delete what the sink has of these cameras first (redis).")
 @click.option(
-    "--timeout", "timeout_s", default=3600.0, show_default=True, help="Seconds to wait for the end."
+    "--timeout",
+    "timeout_s",
+    type=Finite(1, 604_800),
+    default=3600.0,
+    show_default=True,
+    help="Seconds to wait for the end.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_obj
