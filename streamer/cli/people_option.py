@@ -53,6 +53,8 @@ def check_may_show(store: ConfigStore, config: Config, what: str) -> None:
 
 def camera_hider(store: ConfigStore, camera: CameraConfig, people: People) -> PeopleHider | None:
     """What hides people in the camera's pictures, by its own model; None where they are shown."""
+    if people == "show":
+        return None  # also of a camera whose pipeline nobody knows
     return hider(store, pipeline_of(camera), camera.model, people)
 
 

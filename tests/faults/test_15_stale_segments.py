@@ -30,6 +30,7 @@ def test_the_rings_of_a_killed_daemon_are_replaced_and_nobody_writes_to_them(
     daemon.kill()
     for pid in workers:
         daemon.wait_until_gone(pid, 10)
+    daemon.segments_dir.mkdir(exist_ok=True)  # another daemon that starts clears what a killed one left
     for stale in (ring, daemon.segments_dir / "a.1", daemon.segments_dir / "a.2"):
         stale.write_bytes(b"\x5a" * 100_000)  # of another size
     with ring.open("r+b") as file, mmap.mmap(file.fileno(), 0) as old:

@@ -95,7 +95,8 @@ def test_another_rate_or_pixel_format_loses_no_frame_and_no_total(
     clip = joined(short_dir, plain, other)
     daemon.write_camera(camera("gate", clip, realtime=False))
     daemon.start()
-    status = daemon.wait_for(lambda s: s["cameras"][0]["state"] == "ended", 60, "the clip's end")
+    daemon.wait_for(lambda s: s["cameras"][0]["state"] == "ended", 60, "the clip's end")
+    status = daemon.wait_for(lambda s: not s["cameras"][0]["frames"]["in_flight"], 20, "the last frames")
     frames = status["cameras"][0]["frames"]
     wanted = int(TURN_S * (2 * FPS + fps))
     assert (frames["decoded"], frames["inferred"], frames["dropped"]) == (wanted, wanted, {})

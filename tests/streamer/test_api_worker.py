@@ -90,9 +90,15 @@ def test_a_last_id_that_is_not_kept_is_answered_with_a_gap_and_all_that_is(daemo
 
 
 def test_pages_hold_every_event_once_and_in_order(daemon: ApiDaemon) -> None:
-    daemon.wait_for(lambda s: s["ledger"]["committed"] > 30, 60, "events")
     paged: list[dict[str, Any]] = []
     with daemon.client("viewer") as client:
+        crossings = {"limit": "1000", "type": CROSSED}
+        daemon.wait_for(
+            lambda _: len(client.get("/api/v1/events", params=crossings).json()["events"]) > 10,
+            60,
+            "crossings",
+        )
+        time.sleep(3.1)  # those are older than `until` then
         until = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - 3))
         params = {"limit": "7", "type": CROSSED, "until": until}
         whole = client.get("/api/v1/events", params={**params, "limit": "1000"}).json()
