@@ -9,10 +9,19 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 NAME_RULE = "use 1 to 63 of a-z, 0-9 and '-', not starting with '-'"  # the pattern, for people
@@ -20,6 +29,15 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 PATH_PATTERN = r"^[^\x00-\x1f\x7f]*$"
 PATH_RULE = "holds control characters, which no path here does"
 PathText = Annotated[str, Field(pattern=PATH_PATTERN)]  # a path, or what may be one
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path (beginning with /)")
+    return path
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Point = tuple[Unit, Unit]
 Anchor = Literal["auto", "foot", "center", "top"]

@@ -15,11 +15,9 @@ read hinders no change of another camera, and can be removed.
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, RootModel, ValidationError
@@ -37,8 +35,8 @@ from streamer.config.validation_errors import explain, show_place
 from streamer.config.yaml_edit import NotEditable, edited
 from streamer.config.yaml_reader import parse, read_text
 from streamer.config.yaml_writer import dump
-from streamer.errors import ConfigError, ModelError, StorageError
-from streamer.ipc.atomic_write import Write, write_together
+from streamer.errors import ConfigError, ModelError
+from streamer.ipc.atomic_write import Write, locked_folder, write_together
 from streamer.ipc.messages import MAX_CAMERAS
 from streamer.logs import redact
 from streamer.models.camera_check import check_camera
@@ -374,20 +372,8 @@ def _data(camera: CameraConfig, exclude_defaults: bool = False) -> dict[str, Any
     return data
 
 
-@contextmanager
-def _locked(store: ConfigStore) -> Iterator[None]:
-    """One change at a time, also of two commands at once. The folder is locked, since the files in it are
-    replaced, and with a file its lock would go.
-    """
+def _locked(store: ConfigStore) -> AbstractContextManager[None]:
+    """One change at a time, also of two commands at once."""
     if not store.exists():
         raise store.missing()
-    try:
-        store.cameras_dir.mkdir(mode=0o750, exist_ok=True)
-        handle = os.open(store.cameras_dir, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise StorageError(f"{store.cameras_dir}: cannot be used: {error.strerror}") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+    return locked_folder(store.cameras_dir, 0o750)

@@ -6,15 +6,11 @@ password slow would only cost. It is shown once, and nobody can read it back.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -25,7 +21,7 @@ from streamer.api.callers import ROLES, Role
 from streamer.config.validation_errors import explain, show_place
 from streamer.errors import ConfigError, StorageError
 from streamer.events.cloudevents import rfc3339
-from streamer.ipc.atomic_write import write_atomically
+from streamer.ipc.atomic_write import locked_folder, write_atomically
 from streamer.ipc.messages import MAX_CAMERAS
 
 TOKENS_FILE = "tokens.json"
@@ -111,7 +107,7 @@ class TokenStore:
         except ValidationError as error:
             place, what = explain(error, Token)
             raise ConfigError(f"{show_place(place)}: {what}") from None
-        with self._locked():
+        with locked_folder(self.path.parent, 0o700):
             before = self.tokens()
             if any(other.name == name for other in before):
                 raise ConfigError(f"token {name!r} exists: choose another name, or remove it first")
@@ -122,7 +118,7 @@ class TokenStore:
 
     def remove(self, name: str) -> None:
         """It opens nothing from now on. Raise ConfigError, StorageError."""
-        with self._locked():
+        with locked_folder(self.path.parent, 0o700):
             before = self.tokens()
             remaining = tuple(token for token in before if token.name != name)
             if len(remaining) == len(before):
@@ -134,21 +130,6 @@ class TokenStore:
         ordered = sorted(tokens, key=lambda token: token.name)
         document = _Document(tokens=tuple(ordered)).model_dump(mode="json", exclude_none=True)
         write_atomically(self.path, json.dumps(document, indent=1) + "\n", 0o600)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One change at a time, also of two commands at once: by the folder, since the file is replaced."""
-        folder = self.path.parent
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError as error:
-            raise StorageError(f"{folder}: cannot be used: {error.strerror}") from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
 
 def _digest(secret: str) -> str:

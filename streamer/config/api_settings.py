@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.rules import Strict
+from pipelines.rules import AbsolutePath, Strict
 
 MAX_SOCKET_PATH = 107  # bytes of a UNIX socket path that the kernel takes
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -64,8 +63,8 @@ class ApiConfig(Strict):
 
     listen: str | None = Field(default=None, max_length=255)
     hosts: tuple[str, ...] = Field(default=(), max_length=64)
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
+    tls_cert: AbsolutePath | None = None
+    tls_key: AbsolutePath | None = None
     behind_proxy: bool = False
 
     @field_validator("listen")
@@ -84,13 +83,6 @@ class ApiConfig(Strict):
                     f"{host[:64]!r} is no name or address such as box.example.org: give it without a port"
                 )
         return tuple(host.lower() for host in hosts)
-
-    @field_validator("tls_cert", "tls_key")
-    @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        if path is not None and not path.is_absolute():
-            raise ValueError("must be an absolute path (beginning with /)")
-        return path
 
     @model_validator(mode="after")
     def _is_safe(self) -> ApiConfig:

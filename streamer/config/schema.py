@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from pipelines.camera_rules import CameraRules
-from pipelines.rules import Name, PathText, Strict
+from pipelines.rules import AbsolutePath, Name, PathText, Strict
 from pipelines.spec import MAX_PAUSE_S, SceneSpec
 from streamer.config.api_settings import ApiConfig
 from streamer.config.audit_result import AuditResult
@@ -236,8 +236,8 @@ class Config(Strict):
     display_name: str = Field(default="", max_length=255)
     timezone: str = "UTC"
     opening_hours: OpeningHours = Field(default_factory=dict)
-    state_dir: Path | None = None
-    runtime_dir: Path | None = None
+    state_dir: AbsolutePath | None = None
+    runtime_dir: AbsolutePath | None = None
     inference: InferenceConfig = InferenceConfig()
     capture: CaptureConfig = CaptureConfig()
     sources: SourcesConfig = SourcesConfig()
@@ -249,13 +249,6 @@ class Config(Strict):
     ledger: LedgerConfig = LedgerConfig()
     counts: CountsConfig = CountsConfig()
     cameras: tuple[CameraConfig, ...] = ()
-
-    @field_validator("state_dir", "runtime_dir")
-    @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        if path is not None and not path.is_absolute():
-            raise ValueError("must be an absolute path (beginning with /)")
-        return path
 
     @field_validator("timezone")
     @classmethod

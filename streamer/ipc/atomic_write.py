@@ -6,6 +6,7 @@ It lies here since other processes read what one writes: a file is as it was or 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,24 @@ class Write(NamedTuple):
     path: Path
     text: str | None
     mode: int = 0o640
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path, mode: int) -> Iterator[None]:
+    """One change of the files in `folder` at a time, also of two programs at once; it is made where it is not
+    there. The folder is locked, since the files in it are replaced, and with a file its lock would go. Raises
+    StorageError.
+    """
+    try:
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_atomically(path: Path, text: str, mode: int) -> None:

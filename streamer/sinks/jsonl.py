@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import msgspec
-from pydantic import Field, field_validator
+from pydantic import Field
 
+from pipelines.rules import AbsolutePath
 from streamer.errors import StorageError
 from streamer.events.cloudevents import EventId, StoredEvent
 from streamer.ipc.atomic_write import sync_folder, write_atomically
@@ -38,16 +39,9 @@ _KINDS: Mapping[int, Kind] = {
 class JsonlSettings(SinkSettings):
     """At most `max_mb` * (`files` + 1) of disk, and a batch."""
 
-    path: Path
+    path: AbsolutePath
     max_mb: int = Field(default=100, ge=1, le=1000)
     files: int = Field(default=9, ge=1, le=999)
-
-    @field_validator("path")
-    @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        if not path.is_absolute():
-            raise ValueError("must be an absolute path (beginning with /)")
-        return path
 
     @property
     def own(self) -> str:

@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from pipelines.rules import AbsolutePath
 from streamer.errors import RedisError
 from streamer.events.cloudevents import EventId, StoredEvent
 from streamer.ipc.messages import CAMERAS_KEY, events_key, state_key, totals_key
@@ -121,21 +122,14 @@ class RedisSettings(SinkSettings):
     url: str = ""
     stream_max_len: int = Field(default=100_000, ge=1000)
     max_memory_mb: int = Field(default=256, ge=16)
-    tls_ca: Path | None = None  # None: the system's
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
+    tls_ca: AbsolutePath | None = None  # None: the system's
+    tls_cert: AbsolutePath | None = None
+    tls_key: AbsolutePath | None = None
 
     @field_validator("url")
     @classmethod
     def _clean(cls, url: str) -> str:
         return check_redis_url(url)
-
-    @field_validator("tls_ca", "tls_cert", "tls_key")
-    @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        if path is not None and not path.is_absolute():
-            raise ValueError("must be an absolute path (beginning with /)")
-        return path
 
     @model_validator(mode="after")
     def _tls_goes_together(self) -> RedisSettings:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import Daemon
-from tests.faults.talking_server import talking
 from tests.moving import camera
 from tests.patience import patient
+from tests.talking_server import talking
 
 pytestmark = pytest.mark.integration
 SILENCE_S = 2.0  # many turns of the daemon's loop, and a small part of the unit's WatchdogSec

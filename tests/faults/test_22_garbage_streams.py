@@ -16,8 +16,8 @@ import pytest
 
 from tests.clips import make_clip
 from tests.daemon import Daemon
-from tests.faults.talking_server import Talk, answer_until_play, rtp, talking
 from tests.moving import camera
+from tests.talking_server import Talk, answer_until_play, rtp, talking
 
 pytestmark = pytest.mark.integration
 MAX_MORE_BYTES = 300 << 20  # of a capture process; one picture of 65535 x 65535 would be 6 GB

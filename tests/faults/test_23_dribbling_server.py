@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.daemon import Daemon
-from tests.faults.talking_server import Talking, answer_until_play, talking
 from tests.moving import camera
+from tests.talking_server import Talking, answer_until_play, talking
 
 pytestmark = pytest.mark.integration
 OPEN_S, READ_S = 1.0, 1.0

@@ -10,7 +10,7 @@ import pytest
 
 from streamer.sources.retry import CAP_S, FIRST_S
 from tests.daemon import Daemon
-from tests.faults.talking_server import talking
+from tests.talking_server import talking
 
 pytestmark = pytest.mark.integration
 CAMERAS = 24

@@ -40,8 +40,8 @@ def bucket(seq: int, start_ns: int, end_ns: int, camera: str = "gate") -> EventR
 
 
 class Clock:
-    def __init__(self) -> None:
-        self.now_ns = NOW_NS
+    def __init__(self, now_ns: int = NOW_NS) -> None:
+        self.now_ns = now_ns
 
     def __call__(self) -> int:
         return self.now_ns

@@ -13,22 +13,15 @@ from streamer.ledger import Ledger, LedgerReader
 from streamer.ledger.pruning import Pruned, prune
 from streamer.ledger.verification import verify
 from tests.conftest import REPO
+from tests.streamer.test_ledger import Clock
 
 NS_PER_DAY = 86_400_000_000_000
 NOW_NS = 20_000 * NS_PER_DAY
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now_ns = NOW_NS
-
-    def __call__(self) -> int:
-        return self.now_ns
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOW_NS)
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from streamer.ipc.frame_ring import RingMemory, RingWriter
 from tests.bench.ring_stress import run
+from tests.streamer.test_frame_ring_model import NamesSlots
 
 
 def test_no_frame_is_torn_and_no_slot_lost_between_two_processes_of_which_one_is_killed() -> None:
@@ -11,22 +11,6 @@ def test_no_frame_is_torn_and_no_slot_lost_between_two_processes_of_which_one_is
     assert (result["torn"], result["lost"]) == (0, 0)
     assert result["read"] + result["lost_with_a_dead_reader"] == result["handovers"] == 20_000
     assert result["given_back_again"] > 0
-
-
-class NamesSlots(RingWriter):
-    """Releases by the slot's number: a lease given back again late takes another's slot."""
-
-    def __init__(self, memory: RingMemory, generation: int) -> None:
-        super().__init__(memory, generation)
-        self._slots: dict[int, int] = {}
-
-    def lease(self, slot: int) -> None:
-        self._slots[self.next_lease] = slot
-        super().lease(slot)
-
-    def release(self, generation: int, leases: tuple[int, ...]) -> None:
-        slots = {self._slots.get(lease) for lease in leases}
-        super().release(generation, tuple(n for n, slot in self._leases.items() if slot in slots))
 
 
 def test_a_writer_that_frees_slots_by_their_number_is_found_to_tear_frames() -> None:

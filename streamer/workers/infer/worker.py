@@ -240,15 +240,15 @@ class InferWorker:
             camera.coverage = Coverage(config.bucket_s, time.time_ns(), self._counters.balance(config.row))
             camera.coverage.health_changed(camera.health, time.time_ns())
         if config.rules != old.rules:
-            self._change_rules(camera, CameraRules.model_validate_json(config.rules))
+            self._change_rules(camera, config.rules)
 
-    def _change_rules(self, camera: CameraContext, rules: CameraRules) -> None:
-        camera.alerts.with_rules(rules)
-        if camera.pipeline is None:
-            return
+    def _change_rules(self, camera: CameraContext, text: str) -> None:
         try:
-            camera.pipeline.set_rules(camera.name, rules)
-            camera.warn("rules", "")
+            rules = CameraRules.model_validate_json(text)
+            camera.alerts.with_rules(rules)
+            if camera.pipeline is not None:
+                camera.pipeline.set_rules(camera.name, rules)
+                camera.warn("rules", "")
         except ValueError as error:
             camera.warn("rules", f"rules kept as they were: {error}")
 

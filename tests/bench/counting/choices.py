@@ -83,6 +83,7 @@ CHOICES = (
     numbers("buffer_sigmas", "buffer_sigmas", 0.5, 1.0, 1.5),
     numbers("min_similarity", "min_similarity", 0.2, 0.3, 0.4),
     numbers("min_similarity_low", "min_similarity_low", 0.3, 0.4, 0.5),
+    numbers("scene motion one in", "track.scene_motion:UNSURE_ONE_IN", 3, 4, 5),
     Choice("scene motion", "track.scene_motion:SceneMotion.follow", {OFF: _no}),
     Choice("large displacement", "track.large_displacement:LargeDisplacement.follow", {OFF: _none}),
     Choice("stitching", "track.tracker:Tracker._stitch", {OFF: _none}),

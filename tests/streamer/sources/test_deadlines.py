@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,52 +14,12 @@ from streamer.errors import SourceDamaged, SourceError, SourceStalled
 from streamer.sources.base import Source, create_source
 from tests.clips import make_clip
 from tests.patience import patient
+from tests.talking_server import Talk, answer_until_play, rtp, talking
 
-Talk = Callable[[socket.socket, threading.Event], None]
 OPEN_S = 1.5
 READ_S = 1.0
 # Thread start and FFmpeg's polling interval of 0.1 s, on a machine that does other things as well.
 SLACK_S = patient(1.0)
-
-SDP = (
-    "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n"
-    "a=rtpmap:96 H264/90000\r\na=control:track\r\n"
-)
-
-
-@contextmanager
-def server(talk: Talk) -> Iterator[str]:
-    """A server on loopback that does `talk` with every connection; gives an RTSP URL."""
-    ending = threading.Event()
-    threads: list[threading.Thread] = []
-
-    def converse(connection: socket.socket) -> None:
-        with connection:
-            try:
-                talk(connection, ending)
-            except OSError:
-                return  # the other side has had enough, which is what the test is about
-
-    def accept() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threads.append(threading.Thread(target=converse, args=(connection,)))
-            threads[-1].start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        accepting = threading.Thread(target=accept)
-        accepting.start()
-        try:
-            yield f"rtsp://127.0.0.1:{listener.getsockname()[1]}/live"
-        finally:
-            ending.set()
-            listener.shutdown(socket.SHUT_RDWR)
-            accepting.join()
-            for thread in threads:
-                thread.join()
 
 
 def say_nothing(_connection: socket.socket, ending: threading.Event) -> None:
@@ -101,44 +60,18 @@ def hang_up(connection: socket.socket, _ending: threading.Event) -> None:
     connection.recv(100)
 
 
-def answer_requests(connection: socket.socket) -> bool:
-    """Be a camera up to PLAY."""
-    pending = b""
-    while True:
-        data = connection.recv(4096)
-        if not data:
-            return False
-        pending += data
-        while b"\r\n\r\n" in pending:
-            request, pending = pending.split(b"\r\n\r\n", 1)
-            method = request.split(b" ", 1)[0]
-            sequence = request.split(b"CSeq: ")[1].split(b"\r\n")[0].decode()
-            head = f"RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\nSession: 1\r\n"
-            body = ""
-            if method == b"DESCRIBE":
-                head += f"Content-Type: application/sdp\r\nContent-Length: {len(SDP)}\r\n"
-                body = SDP
-            if method == b"SETUP":
-                head += "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
-            connection.sendall((head + "\r\n" + body).encode())
-            if method == b"PLAY":
-                return True
-
-
 def play_silence(connection: socket.socket, ending: threading.Event) -> None:
-    if answer_requests(connection):
+    if answer_until_play(connection):
         ending.wait(20 * SLACK_S)
 
 
 def play_garbage(connection: socket.socket, ending: threading.Event) -> None:
     """RTP packets without end, of NAL units that are none."""
-    if not answer_requests(connection):
+    if not answer_until_play(connection):
         return
     number = 0
     while not ending.wait(0.01):
-        header = bytes([0x80, 0x80 | 96]) + number.to_bytes(2, "big") + (number * 3600).to_bytes(4, "big")
-        packet = header + b"\0\0\0\1" + bytes([0x65]) + bytes((number * 7 + i) % 256 for i in range(200))
-        connection.sendall(b"$\0" + len(packet).to_bytes(2, "big") + packet)
+        rtp(connection, number, bytes([0x65]) + bytes((number * 7 + i) % 256 for i in range(200)))
         number = (number + 1) % 65536
 
 
@@ -172,8 +105,8 @@ SERVERS = [
 
 @pytest.mark.parametrize("talk", SERVERS, ids=lambda talk: talk.__name__)
 def test_opening_ends_within_its_deadline(talk: Talk) -> None:
-    with server(talk) as url:
-        source = create_source(url, open_timeout_s=OPEN_S, read_timeout_s=READ_S)
+    with talking(talk) as server:
+        source = create_source(server.url, open_timeout_s=OPEN_S, read_timeout_s=READ_S)
         begun = time.monotonic()
         with pytest.raises(SourceError) as failed:
             play(source, pictures=1)
@@ -186,8 +119,8 @@ def test_opening_ends_within_its_deadline(talk: Talk) -> None:
 
 @pytest.mark.parametrize("talk", [say_nothing, a_byte_a_second, play_silence], ids=lambda talk: talk.__name__)
 def test_a_silent_server_is_called_stalled(talk: Talk) -> None:
-    with server(talk) as url:
-        source = create_source(url, open_timeout_s=0.5, read_timeout_s=0.5)
+    with talking(talk) as server:
+        source = create_source(server.url, open_timeout_s=0.5, read_timeout_s=0.5)
         with pytest.raises(SourceStalled, match=r"within 0\.5 s"):
             source.open()
         source.close()
@@ -208,8 +141,8 @@ def test_a_host_that_does_not_resolve_is_named() -> None:
 
 
 def test_closing_wakes_an_open_in_progress() -> None:
-    with server(say_nothing) as url:
-        source = create_source(url, open_timeout_s=2 * SLACK_S, read_timeout_s=2 * SLACK_S)
+    with talking(say_nothing) as server:
+        source = create_source(server.url, open_timeout_s=2 * SLACK_S, read_timeout_s=2 * SLACK_S)
         closer = threading.Timer(0.2, source.close)
         closer.start()
         begun = time.monotonic()
@@ -254,8 +187,8 @@ def test_one_thread_reads_while_another_closes(tmp_path: Path) -> None:
 
 
 def test_a_stream_that_never_makes_a_picture_ends() -> None:
-    with server(play_garbage) as url:
-        source = create_source(url, open_timeout_s=3, read_timeout_s=1)
+    with talking(play_garbage) as server:
+        source = create_source(server.url, open_timeout_s=3, read_timeout_s=1)
         with pytest.raises((SourceStalled, SourceDamaged)):
             play(source, pictures=1)
         source.close()
