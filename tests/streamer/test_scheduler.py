@@ -16,7 +16,7 @@ from streamer.ipc.frame_ring import RingMemory
 from streamer.ipc.messages import FrameReady, FrameRequest, InferCamera
 from streamer.workers.infer.camera import CameraContext
 from streamer.workers.infer.coverage import Coverage
-from streamer.workers.infer.scheduler import BatchScheduler, RunningBatch
+from streamer.workers.infer.scheduler import MAX_OWED, BatchScheduler, RunningBatch
 
 STEP_NS = 40_000_000
 
@@ -229,6 +229,27 @@ def test_a_camera_with_a_fresh_frame_goes_before_one_whose_frame_is_about_to_be_
         camera.requested_s = 0.0
     three.cameras["c"].last_served_s = now_s - 2.0  # nobody waits for ever
     assert three.request()[0] == "c"
+
+
+def test_a_camera_that_missed_turns_gets_them_back_but_no_more_than_a_few(
+    scene: Callable[..., Scene],
+) -> None:
+    two = scene("ab")
+    two.cameras["b"].turns = 1000  # "a" was away meanwhile
+    first: list[str] = []
+    for number in range(40):
+        name = two.request()[0]
+        two.arrive(name, number)
+        two.started()
+        for done in two.pipeline.detector.finish:
+            done()
+        two.pipeline.detector.finish.clear()
+        two.finished()
+        for camera in two.cameras.values():
+            camera.requested_s, camera.last_served_s = 0.0, 0.0  # as if both had waited alike
+        first.append(name)
+    assert first[:MAX_OWED] == ["a"] * MAX_OWED
+    assert abs(first.count("a") - first.count("b")) <= MAX_OWED + 1
 
 
 def test_what_a_batch_took_is_known_when_it_is_done() -> None:

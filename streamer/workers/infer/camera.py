@@ -76,6 +76,7 @@ class CameraContext:
     requested_s: float = 0.0  # 0: no frame is requested
     leases_to_release: list[tuple[int, int]] = field(default_factory=list)  # (generation, lease)
     last_served_s: float = 0.0  # when a frame of it went to the detector
+    turns: int = 0  # frames of it that went there, or would have: see BatchScheduler
     interval: FrameIntervalEstimator = field(default_factory=FrameIntervalEstimator)
     inferred: int = 0
     unsent_states: deque[SourceState] = field(default_factory=lambda: deque(maxlen=MAX_UNSENT_STATES))

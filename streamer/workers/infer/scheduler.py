@@ -9,7 +9,8 @@ A frame's life here, in the order of the methods:
 
 A detector computes one batch or a few side by side, whatever other detectors of the worker do. While it has
 nothing to do, frames of all its cameras are requested; a busy one requests, shortly before a batch will be
-done, one frame: of a camera it has not looked at for long, and of those rather one that has just decoded one.
+done, one frame: of a camera it has not looked at for long or that had fewer turns than others, and of those
+rather one that has just decoded one.
 So nothing is converted for nobody, and a frame is young when it is taken. The batches of one camera are
 finished in the order of its frames.
 """
@@ -36,6 +37,7 @@ MIN_LEAD_S, MAX_LEAD_S = 0.002, 0.030  # how long before the end of a batch the 
 SPARE_LEAD_S = 0.001
 LATE_S = 0.006  # a frame may be decoded so much later than its interval says: the one before is taken then
 FRESH = 2.0  # turns that a camera whose newest frame is about to be replaced waits longer for a fresh one
+MAX_OWED = 4  # turns that a camera may be behind the others and yet get; what it missed beyond that is gone
 SMOOTHING = 0.1  # of the two times that decide it
 MAX_POLL_S = 0.2  # how long a worker may wait for messages when nothing is due
 
@@ -113,14 +115,19 @@ class BatchScheduler:
         return max(0, room - sum(c.waiting is not None or self._is_coming(c, now_s) for c in its))
 
     def _by_priority(self, cameras: list[CameraContext], now_s: float) -> list[CameraContext]:
-        """Who has waited long goes first, and who has a fresh frame, which counts as much as FRESH turns."""
+        """Who has waited long goes first, who is owed turns, and who has a fresh frame (as much as FRESH)."""
         if len(cameras) < 2:
             return cameras
         mean_s = max(sum(now_s - c.last_served_s for c in cameras) / len(cameras), 1e-3)
+        most_turns = max(c.turns for c in cameras)
         decoded_ns = int((now_s - LATE_S) * 1e9)
-        return sorted(
-            cameras, key=lambda c: FRESH * c.interval.age(decoded_ns) - (now_s - c.last_served_s) / mean_s
-        )
+
+        def rank(camera: CameraContext) -> float:
+            owed = min(most_turns - camera.turns, MAX_OWED)
+            waited = (now_s - camera.last_served_s) / mean_s
+            return FRESH * camera.interval.age(decoded_ns) - waited - owed
+
+        return sorted(cameras, key=rank)
 
     def _is_coming(self, camera: CameraContext, now_s: float) -> bool:
         """Whether its request will be answered soon; later it waits for a frame that is yet to be made."""
@@ -259,10 +266,18 @@ class BatchScheduler:
         camera.stale_dropped = False
         assert message is not None
         camera.last_served_s = time.monotonic()
+        self._count_turn(camera)
         camera.leases_to_release.append((message.generation, message.lease))
         image = self._ring.view(message.path, message.slot, message.width, message.height)
         camera.ages_ms.append((time.monotonic_ns() - message.received_mono_ns) / 1e6)
         return Frame(_stamp(message), image)
+
+    def _count_turn(self, camera: CameraContext) -> None:
+        """Turns are compared between the cameras of a detector: stride scheduling with a bounded credit."""
+        assert camera.pipeline is not None
+        detector = camera.pipeline.detector
+        its = [c for c in self._cameras.values() if c.pipeline and c.pipeline.detector is detector]
+        camera.turns = max(camera.turns, max(c.turns for c in its) - MAX_OWED) + 1
 
     def _submit(self, pipeline: Pipeline, cameras: tuple[CameraContext, ...], frames: list[Frame]) -> None:
         batch = RunningBatch(pipeline, cameras, time.monotonic())
