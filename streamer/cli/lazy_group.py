@@ -24,19 +24,19 @@ class Entry(NamedTuple):
 
 
 class LazyGroup(click.Group):
-    """Takes its commands from `table` when they are called."""
+    """Takes its commands from `table` when they are called, beside those that were added to it."""
 
     def __init__(self, *args: Any, table: Mapping[str, Entry], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._table = table
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(self._table)
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *self._table]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = self._table.get(cmd_name)
         if entry is None:
-            return None
+            return super().get_command(ctx, cmd_name)
         path = f"{ctx.command_path} {cmd_name}"
         module, _, attribute = entry.target.partition(":")
         try:
@@ -50,5 +50,6 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        added = [(name, command.get_short_help_str(80)) for name, command in sorted(self.commands.items())]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in self._table.items()])
+            formatter.write_dl(added + [(name, entry.help) for name, entry in self._table.items()])

@@ -18,6 +18,7 @@ from pipelines.rules import check_name
 from streamer.cli.camera_picture import picture_size
 from streamer.cli.change import send_change
 from streamer.cli.click_types import split_words
+from streamer.cli.lazy_group import Entry, LazyGroup
 from streamer.cli.lenient_config import present
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
@@ -148,7 +149,10 @@ def _directions(inward: str | None, left_to_right: str | None, right_to_left: st
 _NUMBERS = {"ignore_unknown_options": True}
 
 
-@click.group()
+@click.group(
+    cls=LazyGroup,
+    table={"suggest": Entry("streamer.cli.suggest:suggest", "Propose lines that most tracks cross cleanly.")},
+)
 def line() -> None:
     """Counting lines. Left and right are as seen walking from the first point to the second."""
 
