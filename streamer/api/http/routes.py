@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from streamer.api.callers import Role
 from streamer.api.http import cameras, counts, events, health, metrics, problems
 from streamer.api.http.problems import HttpRefusal
+from streamer.api.http.rules import ALERTS, LINES, MASKS, ZONES, RuleKind
 from streamer.api.http.site import Site
 from streamer.errors import StreamerError
 
@@ -47,6 +48,24 @@ async def openapi(request: Request) -> JSONResponse:
 _NEW = {"camera": {"name": "gate", "url": "rtsp://192.168.10.5/live"}, "username": "admin", "password": "…"}
 _CHANGED = {"values": {"source.fps": 5, "enabled": True}}
 _CAMERA = "/api/v1/cameras/{name}"
+_LINE = {"name": "door", "points": [[0.2, 0.6], [0.8, 0.6]], "left_to_right": "in", "right_to_left": "out"}
+_CORNERS = [[0.1, 0.5], [0.5, 0.5], [0.5, 0.9], [0.1, 0.9]]
+_ALERT = {"name": "crowd", "zone": "yard", "at_least": 10, "for_s": 5}
+
+
+def _rules(kind: RuleKind, example: Mapping[str, Any]) -> tuple[Route, ...]:
+    """The routes of one kind of a camera's rules."""
+    every, one = f"{_CAMERA}/{kind.plural}", f"{_CAMERA}/{kind.plural}/{{rule}}"
+    return (
+        Route("GET", every, kind.list_),
+        Route("POST", every, kind.add, "operator", "change", example, status=201),
+        Route("GET", one, kind.show),
+        Route("PUT", one, kind.put, "operator", "change", example),
+        Route("PATCH", one, kind.change, "operator", "change", example),
+        Route("DELETE", one, kind.remove, "operator", "change"),
+    )
+
+
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/livez", health.livez, None),
     Route("GET", "/readyz", health.readyz, None),
@@ -58,6 +77,10 @@ ROUTES: tuple[Route, ...] = (
     Route("PATCH", _CAMERA, cameras.change, "operator", "change", _CHANGED),
     Route("DELETE", _CAMERA, cameras.remove, "operator", "change"),
     Route("GET", f"{_CAMERA}/snapshot.jpg", cameras.snapshot, "admin", "snapshot", produces=("image/jpeg",)),
+    *_rules(LINES, _LINE),
+    *_rules(ZONES, {"name": "yard", "points": _CORNERS}),
+    *_rules(MASKS, {"name": "street", "points": _CORNERS}),
+    *_rules(ALERTS, _ALERT),
     Route("GET", "/api/v1/counts", counts.counts, produces=("application/json", "text/csv")),
     Route("GET", "/api/v1/events", events.events, produces=("application/json", "text/event-stream")),
 )
