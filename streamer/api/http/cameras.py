@@ -59,20 +59,6 @@ def show(request: Request, name: str) -> JSONResponse:
     return JSONResponse({"name": name, "settings": settings, "running": row and _shown(row)})
 
 
-async def add(request: Request) -> JSONResponse:
-    """Add a camera: `camera` has its keys, as a file of cameras.d; `username` and `password` are kept
-    apart."""
-    body = await read_json(request)
-    camera = body.get("camera")
-    name = camera.get("name") if isinstance(camera, dict) else None
-    if not isinstance(name, str):
-        raise HttpRefusal(422, "camera.name: is missing, or no text")
-    check_seen(request.state.token, name)
-    if request.app.state.site.config.camera(name) is not None:
-        raise HttpRefusal(409, f"camera {name!r} exists: choose another name, or PATCH it")
-    return await apply(request, {**body, "op": "camera.put"}, 201)
-
-
 async def change(request: Request, name: str) -> JSONResponse:
     """Change settings: `values` has keys with dots, such as source.fps; null is a key's default."""
     body = await read_json(request)

@@ -18,7 +18,20 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from streamer.api.callers import Role
-from streamer.api.http import cameras, counts, events, health, metrics, problems
+from streamer.api.http import (
+    cameras,
+    counts,
+    events,
+    health,
+    live,
+    metrics,
+    models,
+    probing,
+    problems,
+    tracks,
+    why,
+)
+from streamer.api.http.coverage_sums import CoverageSums
 from streamer.api.http.problems import HttpRefusal
 from streamer.api.http.rules import ALERTS, LINES, MASKS, ZONES, RuleKind
 from streamer.api.http.site import Site
@@ -72,7 +85,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/metrics", metrics.metrics, produces=("text/plain",)),
     Route("GET", "/openapi.json", openapi),
     Route("GET", "/api/v1/cameras", cameras.list_, operation="status"),
-    Route("POST", "/api/v1/cameras", cameras.add, "operator", "change", _NEW, status=201),
+    Route("POST", "/api/v1/cameras", probing.add, "operator", "change", _NEW, status=201),
+    Route("POST", "/api/v1/cameras/test", probing.test, "operator", body=_NEW),
     Route("GET", _CAMERA, cameras.show, operation="status"),
     Route("PATCH", _CAMERA, cameras.change, "operator", "change", _CHANGED),
     Route("DELETE", _CAMERA, cameras.remove, "operator", "change"),
@@ -81,8 +95,14 @@ ROUTES: tuple[Route, ...] = (
     *_rules(ZONES, {"name": "yard", "points": _CORNERS}),
     *_rules(MASKS, {"name": "street", "points": _CORNERS}),
     *_rules(ALERTS, _ALERT),
+    Route("GET", f"{_CAMERA}/live", live.live, "admin", "snapshot", produces=("multipart/x-mixed-replace",)),
+    Route("GET", f"{_CAMERA}/paths", tracks.paths),
+    Route("POST", f"{_CAMERA}/recount", tracks.recount, body={"line": _LINE, "since": "24h"}),
     Route("GET", "/api/v1/counts", counts.counts, produces=("application/json", "text/csv")),
     Route("GET", "/api/v1/events", events.events, produces=("application/json", "text/event-stream")),
+    Route("GET", "/api/v1/events/{event:path}/why", why.why, produces=("application/json", "image/svg+xml")),
+    Route("GET", "/api/v1/models", models.models),
+    Route("GET", "/api/v1/actions", models.actions),
 )
 
 
@@ -93,6 +113,8 @@ def application(site: Site) -> FastAPI:
     )
     app.state.site = site
     app.state.feeds = events.Feeds(site)
+    app.state.looks = live.Looks()
+    app.state.coverage = CoverageSums()
     for route in ROUTES:
         app.add_api_route(
             route.path,
