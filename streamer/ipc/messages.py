@@ -1,4 +1,4 @@
-"""Every message between processes, and every Redis key.
+"""Every message between processes.
 
 Messages are frozen msgspec structs in one tagged union; `encode` and `decode` are the only doors.
 
@@ -443,21 +443,3 @@ def decode(raw: bytes | memoryview) -> Message:
         return _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MessageError(f"not a message of this version: {error}") from error
-
-
-# ---- Redis keys (DESIGN section 4): the braces keep one camera's keys in one Cluster slot
-
-
-def events_key(node: str, camera: str) -> str:
-    return f"streamer:{{{node}/{camera}}}:events"
-
-
-def totals_key(node: str, camera: str) -> str:
-    return f"streamer:{{{node}/{camera}}}:totals"
-
-
-def state_key(node: str, camera: str) -> str:
-    return f"streamer:{{{node}/{camera}}}:state"
-
-
-CAMERAS_KEY = "streamer:cameras"

@@ -18,7 +18,8 @@ S = 1_000_000_000
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    Ledger(tmp_path / "ledger.sqlite", "b7a4d7cf-6f0b-4dbb-9a3a-4d4c0a1f7c11").close()
+    made = tmp_path / "ledger.sqlite"
+    Ledger(made, "b7a4d7cf-6f0b-4dbb-9a3a-4d4c0a1f7c11", max_bytes=1 << 30, retention_days=400).close()
     with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as db, db:
         db.execute("INSERT INTO cameras (id, name, last_seq) VALUES (1, 'a', 0), (2, 'b', 0)")
     return tmp_path / "ledger.sqlite"
@@ -48,7 +49,7 @@ def test_what_is_added_later_is_in_it_once(path: Path) -> None:
     assert read(CoverageSums(), path) == read(sums, path), "also for a process that begins"
 
 
-def test_of_a_long_past_nothing_is_told_before_all_is_read(
+def test_of_a_long_past_nothing_is_told_before_it_is_read(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coverage_sums, "MAX_ROWS_A_CALL", 10)
