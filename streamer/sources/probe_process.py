@@ -22,7 +22,7 @@ from streamer.sources.limits import SourceLimits
 from streamer.sources.probe import probe
 
 MAX_PROBE_S = 15.0
-ENDED_BY_S = 30  # whatever it hangs in
+ENDED_BY_S = 60  # whatever it hangs in; a busy box takes long to begin
 PICTURE_WIDTH = 640
 JPEG_QUALITY = 85
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.api_rig import ApiDaemon, events_of, problem, stream_of
 from tests.moving import write_moving_clip
+from tests.patience import patient
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SCENE = {"camera": {"name": "new", "url": "synthetic:street?seconds=5"}}
@@ -33,7 +34,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
 @pytest.fixture
 def client(daemon: ApiDaemon) -> Iterator[httpx.Client]:
     with daemon.client("admin") as client:
-        client.timeout = httpx.Timeout(60)
+        client.timeout = httpx.Timeout(patient(60))
         yield client
 
 
@@ -49,7 +50,7 @@ def test_a_look_tells_what_a_camera_sends_and_saves_nothing(daemon: ApiDaemon, c
     assert told["fps_measured"] > 1
     assert base64.b64decode(told["jpeg_base64"])[:2] == b"\xff\xd8"
     with daemon.client("operator") as operator:
-        operator.timeout = httpx.Timeout(60)
+        operator.timeout = httpx.Timeout(patient(60))
         assert "jpeg_base64" not in operator.post(TEST, json=SCENE).json(), "pictures are for admins"
     assert cameras(daemon) == ["a", "b"]
 
