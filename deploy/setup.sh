@@ -46,6 +46,7 @@ loads() { "$python" -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$1" >/dev
 
 look_for_test_parts() {
     command -v ffmpeg >/dev/null || need ffmpeg
+    command -v promtool >/dev/null || need prometheus  # judges the metrics; its server is not started
     command -v systemd-analyze >/dev/null || need systemd  # judges the unit; it does not become init by this
     # The RTSP server of the tests runs under the system's Python, where python3-gi lives.
     if ! /usr/bin/python3 - >/dev/null 2>&1 <<'PYTHON'
@@ -76,10 +77,11 @@ may_be_root() {
 
 install_packages() {
     echo "installing system packages:$missing"
-    fresh_redis=no
+    fresh=
     guard=/usr/sbin/policy-rc.d
-    case " $missing " in *" redis-server "*) fresh_redis=yes ;; esac
-    if [ "$fresh_redis" = yes ] && [ ! -e "$guard" ]; then
+    case " $missing " in *" redis-server "*) fresh="redis-server.service" ;; esac
+    case " $missing " in *" prometheus "*) fresh="$fresh prometheus.service" ;; esac
+    if [ -n "$fresh" ] && [ ! -e "$guard" ]; then
         trap 'as_root rm -f "$guard"' EXIT
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$guard" >/dev/null  # start no service while we install
         as_root chmod 755 "$guard"
@@ -87,8 +89,9 @@ install_packages() {
     as_root apt-get update -qq
     # shellcheck disable=SC2086  # one word a package
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >/dev/null
-    if [ "$fresh_redis" = yes ] && command -v systemctl >/dev/null; then
-        as_root systemctl disable --quiet redis-server.service
+    if [ -n "$fresh" ] && command -v systemctl >/dev/null; then
+        # shellcheck disable=SC2086  # one word a unit
+        as_root systemctl disable --quiet $fresh
     fi
 }
 

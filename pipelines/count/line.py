@@ -142,6 +142,15 @@ class LineCounter:
         state[_LAST_S] = places.time_s
         state[_LAST_X : _LAST_Y + 1] = anchors.T
 
+    def distances(self, anchors: Array) -> Array:
+        """(N,) how far points (N, 2) are from the line, with the sign of their side."""
+        return self._line.distance(anchors)
+
+    def calm_of(self, row: int) -> float:
+        """A place whose distance times this is above 1 changes nothing of the row but its last place; 0 where
+        every place matters."""
+        return float(self._table.at(np.array([row]))[_CALM, 0])
+
     def _follow(
         self, state: Array, index: Index, distance: Array, anchors: Array, places: SmoothedBoxes
     ) -> None:

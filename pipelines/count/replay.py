@@ -5,7 +5,6 @@ A track is taken alone, since no track's crossing depends on another's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,8 +80,7 @@ def recount(trajectory: Trajectory, spec: LineSpec) -> list[Recounted]:
     names = [name for name, _ in trajectory.classes]
     evidence = stored_evidence(trajectory, samples)
     counter = LineCounter(spec)
-    for frame, anchor in _frames(trajectory, samples, spec):
-        counter.update(frame, anchor)
+    _walk(counter, trajectory, samples, spec)
     crossings = counter.decide(float(samples.times_s[-1]), evidence, flush=True)
     at = np.searchsorted(samples.times_s, [c.settled_s for c in crossings])  # a crossing's class is that of
     # the moment it was settled
@@ -136,20 +134,30 @@ def counts_class(spec: LineSpec, kind: tuple[str, str]) -> bool:
     return not spec.classes or kind[0] in spec.classes or kind[1] in spec.classes
 
 
-def _frames(
-    trajectory: Trajectory, samples: TrajectorySamples, spec: LineSpec
-) -> Iterator[tuple[SmoothedBoxes, Array]]:
-    """The samples that the line counts, one by one, and their anchors."""
+def _walk(counter: LineCounter, trajectory: Trajectory, samples: TrajectorySamples, spec: LineSpec) -> None:
+    """Give the line the samples that it counts. Of those far from it, which change nothing but where the
+    track was last, the last before a nearer one is enough: most of a track is far from any line."""
     anchors = stored_anchors(samples.boxes_xyxyn, samples.class_index, trajectory, spec.anchor)
     counted = np.array([counts_class(spec, kind) for kind in trajectory.classes])[samples.class_index]
-    for i in np.flatnonzero(counted).tolist():
-        one = slice(i, i + 1)
-        boxes = SmoothedBoxes(
-            float(samples.times_s[i]),
-            ROW,
-            samples.boxes_xyxyn[one],
-            samples.noise_xyn[one],
-            samples.class_index[one],
-            samples.evidence[one],
-        )
-        yield boxes, anchors[one]
+    index = np.flatnonzero(counted)
+    distances = counter.distances(anchors[index])
+    i = 0
+    while i < len(index):
+        one = slice(int(index[i]), int(index[i]) + 1)
+        counter.update(_place(samples, one), anchors[one])
+        calm = counter.calm_of(0)
+        i += 1
+        if calm:
+            nearer = np.flatnonzero(distances[i:] * calm <= 1)
+            i += max(0, (int(nearer[0]) if len(nearer) else len(index) - i) - 1)
+
+
+def _place(samples: TrajectorySamples, one: slice) -> SmoothedBoxes:
+    return SmoothedBoxes(
+        float(samples.times_s[one.start]),
+        ROW,
+        samples.boxes_xyxyn[one],
+        samples.noise_xyn[one],
+        samples.class_index[one],
+        samples.evidence[one],
+    )

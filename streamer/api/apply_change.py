@@ -202,8 +202,8 @@ class _Editor:
 
     def _put(self, change: CameraPut) -> None:
         data = dict(change.camera)
-        credentials = _take_credentials(data, change)
-        camera = _validated(data)
+        credentials = take_credentials(data, change)
+        camera = validated(data)
         if not change.replace:
             self._refuse_taken(camera.name, "choose another name, or use `streamer camera set`")
         self._refuse_more(camera.name)
@@ -219,12 +219,12 @@ class _Editor:
         limits = rules.get("limits") if isinstance(rules, dict) else None
         if isinstance(rules, dict) and isinstance(limits, dict):
             rules["limits"] = {word: limit for word, limit in limits.items() if _says_something(limit)}
-        credentials = _take_credentials(data, change)
+        credentials = take_credentials(data, change)
         if credentials:  # a new password alone keeps the user name
             before = self._secrets.credentials(change.name)
             changed = credentials.model_dump(exclude_none=True)
             credentials = before.model_copy(update=changed)
-        self._save(_validated(data), credentials)
+        self._save(validated(data), credentials)
 
     def _rename(self, change: CameraRename) -> None:
         camera = self._camera(change.name)
@@ -276,7 +276,7 @@ class _Editor:
         self._save(camera.model_copy(update={"rules": camera.rules.model_copy(update={kind: remaining})}))
 
     def _save(self, camera: CameraConfig, credentials: Credentials | None = None) -> None:
-        camera = _validated(camera.model_dump(mode="json"))  # rules may rest on what a change takes away
+        camera = validated(camera.model_dump(mode="json"))  # rules may rest on what a change takes away
         if self._caller is not None:
             check_source(self._config, self._config.camera(camera.name), camera, self._caller)
         check_camera(self._config, camera)
@@ -310,7 +310,7 @@ class _Editor:
         try:
             needed = _data(camera, exclude_defaults=True)
             text = edited(text, _data(before), _data(camera), needed, self._unset)
-            if _data(_validated(parse(path, text).data)) == _data(camera):
+            if _data(validated(parse(path, text).data)) == _data(camera):
                 return text
         except (NotEditable, ConfigError) as error:
             log.warning("%s: cannot be changed in place: %s", path, error)
@@ -318,7 +318,7 @@ class _Editor:
         return _whole(camera)
 
 
-def _take_credentials(data: dict[str, Any], change: WithCredentials) -> Credentials | None:
+def take_credentials(data: dict[str, Any], change: WithCredentials) -> Credentials | None:
     """Move what a URL holds out of it; what is given apart from the URL wins."""
     user, password = change.username, change.password
     if isinstance(data.get("url"), str):
@@ -330,7 +330,8 @@ def _take_credentials(data: dict[str, Any], change: WithCredentials) -> Credenti
     return Credentials(username=user, password=password)
 
 
-def _validated(data: dict[str, Any]) -> CameraConfig:
+def validated(data: dict[str, Any]) -> CameraConfig:
+    """A camera of the keys of its file. Raises ConfigError."""
     try:
         return CameraConfig.model_validate(data)
     except ValidationError as error:

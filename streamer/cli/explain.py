@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 import click
 
 from pipelines.alerts.event import summary
+from streamer.api import explain as explanations
 from streamer.cli.event_summary import one_line
 from streamer.cli.ledger import ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.cli.output_paths import check_outputs
-from streamer.clips import explain as explanations
 from streamer.clips.explanation_image import draw_explanation
 from streamer.config.store import ConfigStore
 from streamer.ledger import LedgerReader

@@ -6,7 +6,6 @@ import csv
 import json
 import sys
 import time
-from collections import defaultdict
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,29 +15,21 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from pipelines.count.confidence import Judgement
-from pipelines.count.scene_error import AuditedCount
 from pipelines.rules import Anchor, LineSpec
+from streamer.api.counts.recount import KEYS, Groups, Recount, anchor_of, as_dict, grouped, recount_camera
 from streamer.api.counts.sure_count import SureCount, sure_count
-from streamer.api.moments import LocalTime, row_order
 from streamer.cli.clip_arguments import parse_drawn
 from streamer.cli.kept_audits import audits_in_use
 from streamer.cli.ledger import ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.cli.rules import normalised
 from streamer.cli.times import unix_s
-from streamer.clips.recount import Recount, recount_camera
-from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
 from streamer.events.cloudevents import NS_PER_S, rfc3339
 from streamer.ledger import LedgerReader
-from streamer.models.camera_check import pipeline_of
 
-KEYS = ("hour", "direction", "class")
 COLUMNS = (*KEYS, "count", "low", "high")
-
-Groups = dict[tuple[str, ...], SureCount]
 
 
 @click.command()
@@ -90,7 +81,7 @@ def recount(
     """
     config = readable(store)
     zone = ZoneInfo(config.timezone)
-    spec = _line(line, _anchor_of(config, camera) if anchor == "auto" else anchor, classes, names)
+    spec = _line(line, anchor_of(config, camera) if anchor == "auto" else anchor, classes, names)
     since_ns = unix_s(since, zone) * NS_PER_S
     until_ns = unix_s(until, zone, "--until") * NS_PER_S if until else time.time_ns()
     reader = LedgerReader(ledger_path(config))
@@ -104,7 +95,7 @@ def recount(
     finally:
         reader.close()
     audited = audits_in_use(config, [camera]).get(camera)
-    groups = _grouped(found, zone, audited)
+    groups = grouped(found, zone, audited)
     total = sure_count((c.judgement for c in found.crossings), audited=audited)
     rows = [{**dict(zip(KEYS, key, strict=True)), **sums.as_dict()} for key, sums in groups.items()]
     if as_json:
@@ -116,12 +107,6 @@ def recount(
         _print_missing(found)
     else:
         _print(found, groups, total)
-
-
-def _anchor_of(config: Config, camera: str) -> Anchor:
-    """What the camera's pipeline counts by, so that the past is counted as the present is."""
-    known = config.camera(camera)
-    return pipeline_of(known).defaults.anchor if known is not None else "auto"
 
 
 def _line(text: str, anchor: Anchor, classes: str | None, names: str | None) -> LineSpec:
@@ -145,24 +130,8 @@ def _line(text: str, anchor: Anchor, classes: str | None, names: str | None) -> 
         ) from error
 
 
-def _grouped(found: Recount, zone: ZoneInfo, audited: AuditedCount | None) -> Groups:
-    told: dict[tuple[str, ...], list[Judgement]] = defaultdict(list)
-    for crossing in found.crossings:
-        hour = LocalTime.of(crossing.at_ns // NS_PER_S, zone, "hour")
-        told[hour, crossing.direction, crossing.class_name].append(crossing.judgement)
-    return {key: sure_count(told[key], audited=audited) for key in sorted(told, key=row_order)}
-
-
 def _as_dict(found: Recount, rows: list[dict[str, Any]], total: SureCount) -> dict[str, Any]:
-    return {
-        "camera": found.camera,
-        "line": found.line.model_dump(mode="json"),
-        "since": rfc3339(found.since_ns),
-        "until": rfc3339(found.until_ns),
-        "tracks": found.tracks,
-        "tracks_without_path": found.pathless + found.unreadable,
-        "counts": rows,
-        "total": total.as_dict(),
+    return as_dict(found, rows, total) | {
         "crossings": [
             {
                 "time": rfc3339(c.at_ns),
@@ -173,10 +142,7 @@ def _as_dict(found: Recount, rows: list[dict[str, Any]], total: SureCount) -> di
                 "confidence": c.judgement.confidence,
             }
             for c in found.crossings
-        ],
-        "missing": [
-            {"reason": m.reason, "seconds": round(m.seconds, 3), "text": m.text} for m in found.missing
-        ],
+        ]
     }
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from pipelines.camera_rules import CameraRules
 from pipelines.values import Image
+from streamer.api.explain import Explanation, anchors
 from streamer.clips import drawing
-from streamer.clips.explain import Explanation, anchors
 from streamer.errors import StorageError
 from streamer.ipc.atomic_write import replacing
 

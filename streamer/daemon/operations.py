@@ -66,6 +66,9 @@ class Daemon(Protocol):
     def correct(self, arguments: Any, uid: int | None, answer: Answer) -> None:
         """Answer with the number of the correction's event, later. Raises StreamerError."""
 
+    def tracks_now(self, camera: str, answer: Answer) -> None:
+        """Answer with the camera's tracks of its last inferred frame, later. Raises StreamerError."""
+
 
 class NoArguments(Arguments):
     """For what is only asked for."""
@@ -121,6 +124,7 @@ OPERATIONS: dict[str, Operation | str] = {
     "snapshot": Operation(SnapshotArguments, _snapshot, "admin"),
     "replay": Operation(ReplayArguments, _replay, "operator"),
     "correct": "streamer.daemon.corrections:OPERATION",
+    "tracks": "streamer.daemon.tracks_now:OPERATION",
 }
 
 

@@ -70,6 +70,7 @@ def daemon_status(
     ]
     cameras += [misconfigured_status(name, fault, shared) for name, fault in misconfigured.items()]
     cameras.sort(key=lambda row: str(row["name"]))
+    cameras = [row | {"latency": _latency(shared, row["name"])} for row in cameras]
     camera_warnings = [f"camera {c['name']}: {c['warning']}" for c in cameras if c["warning"]]
     camera_warnings += [
         f"camera {c['name']}: {c['health']['detail']}" for c in cameras if (c["health"] or {}).get("detail")
@@ -193,6 +194,11 @@ def frames_status(shared: SharedState, camera: str) -> dict[str, Any]:
         balance = shared.counters.balance(shared.row(camera))
         frames = {key: getattr(balance, key) for key in frames}
     return {"frames": frames, "books": frames}
+
+
+def _latency(shared: SharedState, camera: str) -> dict[str, Any]:
+    """Histograms of its frames since the daemon began (ipc/latency.py); none where it has no counters."""
+    return shared.counters.latency(shared.row(camera)) if shared.knows(camera) else {}
 
 
 def _first_redis(sinks: dict[str, Any]) -> dict[str, Any]:

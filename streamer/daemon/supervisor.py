@@ -50,6 +50,7 @@ from streamer.ipc.messages import (
     RingRefused,
     Snapshot,
     SourceState,
+    TracksNow,
     WorkerStatus,
 )
 from streamer.logs import setup_daemon
@@ -267,7 +268,7 @@ class Supervisor:
         elif isinstance(message, CameraWarning):
             if message.camera in self.plan.capture_of:
                 self._note(message.camera).warning = message.text
-        elif isinstance(message, Snapshot | CorrectionMade):
+        elif isinstance(message, Snapshot | CorrectionMade | TracksNow):
             self._requests.arrived(message)
 
     def _captures(self, process: WorkerProcess, camera: str) -> bool:
@@ -317,6 +318,9 @@ class Supervisor:
 
     def correct(self, arguments: CorrectionArguments, uid: int | None, answer: Answer) -> None:
         self._requests.correct(arguments, uid, answer)
+
+    def tracks_now(self, camera: str, answer: Answer) -> None:
+        self._requests.tracks_now(camera, answer)
 
     def replay(self, sink: str, cameras: tuple[str, ...], since_ns: int, rebuild: bool) -> int:
         return self._requests.replay(sink, cameras, since_ns, rebuild)

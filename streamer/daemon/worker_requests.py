@@ -1,4 +1,4 @@
-"""What is asked of the daemon and done by one of its workers: pictures, corrections, replays.
+"""What is asked of the daemon and done by one of its workers: pictures, corrections, tracks, replays.
 
 Each request has a number, by which the worker's answer finds who asked; what no worker answers in time is
 answered here.
@@ -13,6 +13,7 @@ from streamer.config.schema import Config
 from streamer.daemon.corrections import CorrectionArguments, PendingCorrections, event_data
 from streamer.daemon.operations import Answer, PendingSnapshots
 from streamer.daemon.process_spec import Site
+from streamer.daemon.tracks_now import PendingTracks
 from streamer.errors import ConfigError, ControlError
 from streamer.ipc.messages import (
     CorrectionMade,
@@ -21,6 +22,8 @@ from streamer.ipc.messages import (
     ReplayRequest,
     Snapshot,
     SnapshotRequest,
+    TracksNow,
+    TracksRequest,
 )
 
 
@@ -31,6 +34,7 @@ class WorkerRequests:
         self._site, self._send = site, send
         self._snapshots = PendingSnapshots()
         self._corrections = PendingCorrections()
+        self._tracks = PendingTracks()
         self._replays = 0  # requests so far
 
     @property
@@ -57,6 +61,15 @@ class WorkerRequests:
             text = f"camera {camera.name} is not served now: enable it, or try again in a moment"
             self._corrections.give_up(number, ControlError(text))
 
+    def tracks_now(self, camera: str, answer: Answer) -> None:
+        """Have the camera's inference worker tell its tracks. Raises ConfigError for an unknown camera."""
+        self._config.known_camera(camera)
+        number = self._tracks.expect(answer)
+        worker = self._site.plan.infer_of.get(camera, "")
+        if not worker or not self._send(worker, TracksRequest(number, camera)):
+            text = f"camera {camera} is not served now: enable it, or try again in a moment"
+            self._tracks.give_up(number, ControlError(text))
+
     def replay(self, sink: str, cameras: tuple[str, ...], since_ns: int, rebuild: bool) -> int:
         """Have the delivery worker send again; returns the number of the request. Raises ConfigError for
         what there is not, ControlError while the worker is away.
@@ -72,10 +85,12 @@ class WorkerRequests:
             raise ControlError("the delivery worker is away: try again in a moment")
         return self._replays
 
-    def arrived(self, message: Snapshot | CorrectionMade) -> None:
+    def arrived(self, message: Snapshot | CorrectionMade | TracksNow) -> None:
         """A worker has answered."""
         if isinstance(message, Snapshot):
             self._snapshots.arrived(message)
+        elif isinstance(message, TracksNow):
+            self._tracks.arrived(message)
         else:
             self._corrections.arrived(message)
 
@@ -83,3 +98,4 @@ class WorkerRequests:
         """Answer those whose time is over; `now_s` is monotonic."""
         self._snapshots.expire(now_s)
         self._corrections.expire(now_s)
+        self._tracks.expire(now_s)

@@ -27,12 +27,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from streamer.errors import CapacityError, StorageError
+from streamer.ipc.latency import AGE, INFERENCE
 from streamer.ipc.messages import MAX_CAMERAS
 
 COUNTERS_FILE: Final = "counters"  # in the daemon's folder of shared memory
@@ -69,6 +70,8 @@ MAX_WORKERS: Final = 2 * MAX_CAMERAS
 #   drop_stopped     frames   in hand when the worker was told to stop
 #   drop_stale       frames   waited for its turn until there was a newer one
 #   drop_unassigned  frames   of a camera this worker no longer has
+#   age_…            frames   histogram of how old they were when they were counted (latency.py)
+#   inference_…      frames   histogram of how long the detector took over their batch
 CAPTURE: Final = (
     *("version", "generation"),
     *("decoded", "held", "handed"),
@@ -79,8 +82,10 @@ INFER: Final = (
     *("version", "epoch", "next_track_id"),
     *("inferred", "gated"),
     *("drop_refused", "drop_stopped", "drop_stale", "drop_unassigned"),
+    *AGE.words,
+    *INFERENCE.words,
 )
-NO_COUNTS: Final = ("version", "generation", "epoch", "next_track_id")
+NO_COUNTS: Final = ("version", "generation", "epoch", "next_track_id", *AGE.words, *INFERENCE.words)
 ROW_WORDS: Final = len(CAPTURE) + len(INFER)
 _CAPTURE_AT: Final = {name: i for i, name in enumerate(CAPTURE)}
 _INFER_AT: Final = {name: len(CAPTURE) + i for i, name in enumerate(INFER)}
@@ -187,6 +192,21 @@ class FrameCounters:
         A writer that was stopped inside its block would hold a reader up for ever: after _MAX_TRIES the last
         copy is taken as it is, which may be one frame off until the next.
         """
+        copy = self._copy(row)
+        value = {n: int(copy[i]) for n, i in (_CAPTURE_AT | _INFER_AT).items() if n not in NO_COUNTS}
+        dropped = {n[5:]: v for n, v in value.items() if n.startswith("drop_") and v}
+        answered = sum(value[n] for n in INFER if n not in NO_COUNTS)
+        out = value["handed"] - answered
+        return Balance(value["decoded"], value["inferred"], value["gated"], dropped, value["held"] + out)
+
+    def latency(self, row: int) -> dict[str, Any]:
+        """How old a camera's frames were when they were counted, and how long inference took: by the name of
+        each, as Latency.shown()."""
+        copy = self._copy(row)
+        words = {name: int(copy[i]) for name, i in _INFER_AT.items()}
+        return {each.name: each.shown(words) for each in (AGE, INFERENCE)}
+
+    def _copy(self, row: int) -> npt.NDArray[np.int64]:
         words = self._row(row)
         copy = words.copy()
         for attempt in range(_MAX_TRIES):
@@ -198,11 +218,7 @@ class FrameCounters:
                     break
             if attempt % 10 == 9:
                 time.sleep(0.0002)  # the writer was preempted inside its block
-        value = {n: int(copy[i]) for n, i in (_CAPTURE_AT | _INFER_AT).items() if n not in NO_COUNTS}
-        dropped = {n[5:]: v for n, v in value.items() if n.startswith("drop_") and v}
-        answered = sum(value[n] for n in INFER if n not in NO_COUNTS)
-        out = value["handed"] - answered
-        return Balance(value["decoded"], value["inferred"], value["gated"], dropped, value["held"] + out)
+        return copy
 
     def dropped_busy(self, row: int) -> int:
         """How many frames of a camera were replaced by newer ones while inference was busy."""

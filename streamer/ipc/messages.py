@@ -1,12 +1,12 @@
-"""Every message between processes, and every Redis key.
+"""Every message between processes.
 
 Messages are frozen msgspec structs in one tagged union; `encode` and `decode` are the only doors.
 
     worker     -> supervisor   Hello, Ready, AllocateRing, SourceState, Snapshot, CameraWarning,
-                               WorkerStatus, CorrectionMade
+                               WorkerStatus, CorrectionMade, TracksNow
     supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, ApiAssignment,
                                RingAllocated, RingRefused, Reclaim, SnapshotRequest, CameraStatus,
-                               ReplayRequest, CorrectionRequest
+                               ReplayRequest, CorrectionRequest, TracksRequest
     capture    -> inference    FrameReady, SourceState
     inference  -> capture      FrameRequest
     inference  -> delivery     ResumeRequest, Batch
@@ -188,6 +188,22 @@ class CorrectionMade(_Message, frozen=True):
     request: int
     seq: int
     error: str = ""
+
+
+class TracksRequest(_Message, frozen=True):
+    """For the inference worker of a camera: which tracks are there, of the last frame that was inferred."""
+
+    request: int
+    camera: str
+
+
+class TracksNow(_Message, frozen=True):
+    """The answer to TracksRequest: each track as (id, class, x1, y1, x2, y2), the box as shares of the
+    picture; `captured_ns` is the frame's, 0 where there was none."""
+
+    request: int
+    captured_ns: int
+    tracks: tuple[tuple[int, str, float, float, float, float], ...] = ()
 
 
 class ReplayRequest(_Message, frozen=True):
@@ -395,6 +411,8 @@ Message = (
     | ReplayRequest
     | CorrectionRequest
     | CorrectionMade
+    | TracksRequest
+    | TracksNow
     | AllocateRing
     | RingAllocated
     | RingRefused
@@ -425,21 +443,3 @@ def decode(raw: bytes | memoryview) -> Message:
         return _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MessageError(f"not a message of this version: {error}") from error
-
-
-# ---- Redis keys (DESIGN section 4): the braces keep one camera's keys in one Cluster slot
-
-
-def events_key(node: str, camera: str) -> str:
-    return f"streamer:{{{node}/{camera}}}:events"
-
-
-def totals_key(node: str, camera: str) -> str:
-    return f"streamer:{{{node}/{camera}}}:totals"
-
-
-def state_key(node: str, camera: str) -> str:
-    return f"streamer:{{{node}/{camera}}}:state"
-
-
-CAMERAS_KEY = "streamer:cameras"

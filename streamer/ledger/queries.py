@@ -249,6 +249,15 @@ class LedgerReader:
         for name, start_ns, end_ns, text in rows:
             yield _coverage(name, start_ns, end_ns, msgspec.json.decode(text))
 
+    def coverage_after(self, camera: str, start_ns: int, limit: int) -> list[Coverage]:
+        """Up to `limit` closed buckets of `camera` that begin after `start_ns`, in order."""
+        rows = self._db.execute(
+            "SELECT start_ns, end_ns, json FROM coverage WHERE camera=(SELECT id FROM cameras WHERE name=?)"
+            " AND start_ns>? ORDER BY start_ns LIMIT ?",
+            (camera, start_ns, limit),
+        )
+        return [_coverage(camera, begin, end, msgspec.json.decode(text)) for begin, end, text in rows]
+
     def event(self, camera: str, seq: int) -> StoredEvent | None:
         """The event of that number, or None where it is not kept."""
         row = self._db.execute(
@@ -288,10 +297,14 @@ class LedgerReader:
         ).fetchone()
         return StoredPath(*row) if row else None
 
-    def paths(self, camera: str, since_ns: int, until_ns: int) -> Iterator[StoredPath]:
+    def paths(
+        self, camera: str, since_ns: int, until_ns: int, newest_first: bool = False
+    ) -> Iterator[StoredPath]:
         """The paths of tracks that were there in that time, by the end of them."""
+        order = "DESC" if newest_first else "ASC"
         rows = self._db.execute(
-            f"{_PATHS} AND p.last_ns>=? AND p.first_ns<? ORDER BY p.last_ns", (camera, since_ns, until_ns)
+            f"{_PATHS} AND p.last_ns>=? AND p.first_ns<? ORDER BY p.last_ns {order}",
+            (camera, since_ns, until_ns),
         )
         return (StoredPath(*row) for row in rows)
 

@@ -23,7 +23,7 @@ from pydantic import Field, field_validator, model_validator
 from pipelines.rules import AbsolutePath
 from streamer.errors import RedisError
 from streamer.events.cloudevents import EventId, StoredEvent
-from streamer.ipc.messages import CAMERAS_KEY, events_key, state_key, totals_key
+from streamer.ipc.redis_keys import CAMERAS_KEY, events_key, state_key, totals_key
 from streamer.sinks.base import Behind, Kind, SinkError, SinkSettings
 from streamer.sources.urls import split_credentials
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 
 from streamer.errors import PortClosed, SourceEnded, SourceError, SourceStalled
 from streamer.ipc.messages import Transport
@@ -36,8 +37,10 @@ def probe(
     stream: int | None = None,
     transport: Transport = "auto",
     limits: SourceLimits | None = None,
+    on_picture: Callable[[Decoded], None] | None = None,
 ) -> ProbeReport:
-    """Try `url`, which may hold credentials, for at most about `deadline_s`, where `limits` allow it.
+    """Try `url`, which may hold credentials, for at most about `deadline_s`, where `limits` allow it; the
+    first picture goes to `on_picture`.
 
     Raise ConfigError if no source can be made of the URL; everything else is in the report.
     """
@@ -59,7 +62,7 @@ def probe(
             transport=transport,
             limits=limits,
         )
-        _open_and_watch(source, end, scheme.live, report)
+        _open_and_watch(source, end, scheme.live, report, on_picture)
         report.state = "live"
     except SourceError as error:
         report.problem, report.state = str(error), error.state
@@ -120,7 +123,13 @@ def _ask_options(connection: socket.socket, url: str, end: float) -> bytes:
         return b""  # the open that follows says it better
 
 
-def _open_and_watch(source: Source, end: float, live: bool, report: ProbeReport) -> None:
+def _open_and_watch(
+    source: Source,
+    end: float,
+    live: bool,
+    report: ProbeReport,
+    on_picture: Callable[[Decoded], None] | None,
+) -> None:
     begun = time.monotonic()
     name = "open"
     try:
@@ -130,7 +139,7 @@ def _open_and_watch(source: Source, end: float, live: bool, report: ProbeReport)
         detail = f"{info.codec} {info.width}x{info.height}{over}"
         report.steps.append(Step(name, True, detail, time.monotonic() - begun))
         name, begun = "watch", time.monotonic()
-        watched_s = _watch(source, end, MEASURE_S if live else FILE_MEASURE_S, live, report)
+        watched_s = _watch(source, end, MEASURE_S if live else FILE_MEASURE_S, live, report, on_picture)
         detail = f"{report.frames} pictures, {watched_s:.1f} s of video"
         report.steps.append(Step(name, True, detail, time.monotonic() - begun))
     except SourceError as error:
@@ -140,7 +149,14 @@ def _open_and_watch(source: Source, end: float, live: bool, report: ProbeReport)
         source.close()
 
 
-def _watch(source: Source, end: float, enough_s: float, live: bool, report: ProbeReport) -> float:
+def _watch(
+    source: Source,
+    end: float,
+    enough_s: float,
+    live: bool,
+    report: ProbeReport,
+    on_picture: Callable[[Decoded], None] | None,
+) -> float:
     """Read and measure; returns the seconds of video that were seen. Raise SourceError without a picture."""
     cpu_ns = time.thread_time_ns()
     first: Decoded | None = None
@@ -153,7 +169,10 @@ def _watch(source: Source, end: float, enough_s: float, live: bool, report: Prob
             if report.frames > 1 and (isinstance(error, SourceEnded) or time.monotonic() >= end):
                 break
             raise
-        first = first or picture
+        if first is None:
+            first = picture
+            if on_picture is not None:
+                on_picture(picture)
         report.frames += 1
         media_s = (picture.media_ns - first.media_ns) / 1e9
         if picture.key_frame and picture is not first:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from streamer.daemon import redis_server
-from streamer.ipc.messages import EventRecord, events_key
+from streamer.ipc.messages import EventRecord
+from streamer.ipc.redis_keys import events_key
 from streamer.ledger import Ledger
 from streamer.sinks.redis import RedisSettings, RedisSink, connect
 from streamer.workers.deliver.publisher import Publisher

@@ -13,7 +13,7 @@ import pytest
 
 from streamer.daemon import redis_server
 from streamer.events.cloudevents import EventId, StoredEvent
-from streamer.ipc.messages import events_key, state_key, totals_key
+from streamer.ipc.redis_keys import events_key, state_key, totals_key
 from streamer.sinks import SINKS, open_sink
 from streamer.sinks.base import Behind, Sink, SinkError
 from streamer.sinks.jsonl import JsonlSettings

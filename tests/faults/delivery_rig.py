@@ -15,7 +15,6 @@ from streamer.daemon import redis_server
 from streamer.events.cloudevents import EventId
 from streamer.ipc.bus import Bus
 from streamer.ipc.messages import (
-    CAMERAS_KEY,
     Ack,
     CameraStatus,
     DeliverAssignment,
@@ -24,10 +23,8 @@ from streamer.ipc.messages import (
     Resume,
     SinkAssignment,
     WorkerStatus,
-    events_key,
-    state_key,
-    totals_key,
 )
+from streamer.ipc.redis_keys import CAMERAS_KEY, events_key, state_key, totals_key
 from streamer.ledger import LedgerReader
 from streamer.sinks.redis import RedisSettings, connect
 from streamer.workers.infer.event_sequencer import EventSequencer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.ipc.messages import events_key
+from streamer.ipc.redis_keys import events_key
 from tests.faults.delivery_rig import NODE, Rig
 from tests.patience import patient
 

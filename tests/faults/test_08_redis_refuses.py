@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from streamer.daemon import redis_server
-from streamer.ipc.messages import events_key
+from streamer.ipc.redis_keys import events_key
 from tests.faults.delivery_rig import NODE, Rig
 
 pytestmark = pytest.mark.integration

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from streamer.ipc.messages import ReplayRequest, events_key
+from streamer.ipc.messages import ReplayRequest
+from streamer.ipc.redis_keys import events_key
 from tests.faults.delivery_rig import NODE, Rig
 from tests.patience import patient
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from streamer.api.http.site import Site
 from streamer.daemon.operations import OPERATIONS, lookup
 from streamer.errors import ControlError
 from tests.api_rig import ApiDaemon, events_of, problem, stream_of
+from tests.moving import LINE, camera
 from tests.patience import patient
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -25,17 +27,42 @@ GUARDED = [route for route in ROUTES if route.role is not None]
 @pytest.fixture(scope="module")
 def daemon(moving_clip: Path) -> Iterator[ApiDaemon]:
     with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        daemon = ApiDaemon(Path(folder), moving_clip).serve()
+        daemon = ApiDaemon(Path(folder), moving_clip)
+        for name in ("a", "b"):
+            daemon.write_camera(with_rules(name, moving_clip))
+        daemon.serve()
         yield daemon
         daemon.kill()
+
+
+def with_rules(name: str, clip: Path) -> dict[str, Any]:
+    """A camera with one rule of every kind, all of them with the name of its line."""
+    made: dict[str, Any] = dict(camera(name, clip, loop=True))
+
+    def corner() -> dict[str, Any]:  # each its own, since YAML aliases are not used here
+        return {"name": LINE["name"], "points": [[0.9, 0.9], [1.0, 0.9], [1.0, 1.0]]}
+
+    made["rules"] = {**made["rules"], "zones": [corner()], "masks": [corner()]}
+    made["rules"]["alerts"] = [{"name": LINE["name"], "zone": LINE["name"], "at_least": 100}]
+    return made
+
+
+def filled(path: str, camera: str) -> str:
+    path = path.replace("{event:path}", f"{camera}/1")
+    return path.replace("{name}", camera).replace("{rule}", str(LINE["name"]))
 
 
 def ask(daemon: ApiDaemon, route: Route, token: str, camera: str = "a", query: str = "") -> httpx.Response:
     """As somebody would who wants it of that camera. What changes something names what is not so."""
     body = {"camera": {"name": camera, "url": "none://"}} if route.method == "POST" else {"values": {"no": 1}}
-    path = route.path.replace("{name}", camera) + query
+    path = filled(route.path, camera) + query
     with daemon.client(token) as client:
-        if route.method in ("POST", "PATCH"):
+        if "multipart/x-mixed-replace" in route.produces:  # without end
+            with client.stream(route.method, path) as response:
+                if response.status_code != 200:
+                    response.read()
+                return response
+        if route.method in ("POST", "PUT", "PATCH"):
             return client.request(route.method, path, json=body)
         return client.request(route.method, path)
 
@@ -60,7 +87,7 @@ def test_what_is_no_token_of_ours_is_refused_on_every_route(daemon: ApiDaemon, g
     header = given.replace("{}", daemon.secrets["admin"])
     with daemon.client() as client:
         for route in GUARDED:
-            path = route.path.replace("{name}", "a")
+            path = filled(route.path, "a")
             response = client.request(route.method, path, headers={"Authorization": header})
             assert response.status_code == 401, route.path
             assert daemon.secrets["admin"] not in response.text
@@ -87,10 +114,11 @@ def test_the_role_itself_is_not_refused_on_any_route(daemon: ApiDaemon) -> None:
 
 def test_a_token_for_one_camera_is_refused_another_on_every_route(daemon: ApiDaemon) -> None:
     for route in GUARDED:
-        for camera in ("a", "nobody"):  # also one that there is not: nothing is told of which there are
-            query = "" if "{name}" in route.path or route.method == "POST" else f"?camera={camera}"
-            response = ask(daemon, route, "b-admin", camera, query)
-            assert response.status_code == 403, (route, camera)
+        for named in ("a", "nobody"):  # also one that there is not: nothing is told of which there are
+            told = "{" in route.path or route.method == "POST"  # by its path, or its body
+            query = "" if told else f"?camera={named}"
+            response = ask(daemon, route, "b-admin", named, query)
+            assert response.status_code == 403, (route, named)
             assert "b-admin is not for camera" in problem(response)["detail"]
     twice = ask(daemon, GUARDED[0], "b-admin", query="?camera=b&camera=a")
     assert twice.status_code == 403, "also beside its own"

@@ -17,7 +17,7 @@ import pytest
 
 from streamer.api.http.connection import HEAD_TIMEOUT_S, MAX_HEAD, READ_TIMEOUT_S
 from streamer.api.http.events import MAX_STREAMS
-from streamer.api.http.gate import BODY_TIMEOUT_S, MAX_BODY, MAX_LINGER
+from streamer.api.http.gate import BODY_TIMEOUT_S, MAX_BODY, MAX_LINGER, TOKEN_BURST
 from streamer.api.http.server import MAX_CONNECTIONS
 from tests.api_rig import ApiDaemon, answer, head, problem, stream_of
 from tests.patience import patient
@@ -135,6 +135,22 @@ def test_headers_that_are_too_long_or_none_are_refused(daemon: ApiDaemon) -> Non
             status, body = answer(connection)
             assert status in (400, 431)
             assert "headers" in json.loads(body)["detail"]
+
+
+def test_a_token_that_asks_without_pause_is_told_to_wait_and_the_others_are_served(daemon: ApiDaemon) -> None:
+    daemon.add_token("hasty", "viewer")
+    with daemon.client("hasty") as client, daemon.client("viewer") as other:
+        for _ in range(40 * TOKEN_BURST):
+            response = client.get("/api/v1/nothing")
+            if response.status_code == 429:
+                break
+            assert response.status_code == 404
+        else:
+            pytest.skip("this machine is too slow to ask so often")
+        assert int(response.headers["retry-after"]) >= 1
+        assert "one token" in problem(response)["detail"]
+        assert client.get("/readyz").status_code == 200, "probes are always answered"
+        assert other.get("/api/v1/cameras").status_code == 200
 
 
 def test_slow_clients_are_told_so_and_let_go(daemon: ApiDaemon) -> None:

@@ -145,9 +145,12 @@ def test_no_token_leads_a_camera_to_a_file_or_an_address_that_is_none_of_its(
     url = url.format(clip=moving_clip, state=daemon.state_dir)
     before = (daemon.config_dir / "cameras.d" / "b.yaml").read_text()
     with daemon.client(role) as client:
-        added = client.post("/api/v1/cameras", json={"camera": {"name": "new", "url": url}})
+        new = {"camera": {"name": "new", "url": url}}
+        added = client.post("/api/v1/cameras", json=new)
+        saved = client.post("/api/v1/cameras?check=false", json=new)
+        looked_at = client.post("/api/v1/cameras/test", json=new)
         changed = client.patch("/api/v1/cameras/b", json={"values": {"url": url}})
-    for response in (added, changed):
+    for response in (added, saved, looked_at, changed):
         if response is changed and url == str(moving_clip):
             continue  # which it is already
         assert response.status_code == 422, response.text

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from streamer.ipc.messages import events_key
+from streamer.ipc.redis_keys import events_key
 from tests.clips import make_clip
 from tests.daemon import Daemon
 from tests.faults.delivery_rig import NODE, Rig

@@ -158,10 +158,36 @@ def test_metrics_are_read_by_prometheus_own_parser_and_are_the_daemon_s(daemon: 
         crossed = sum(v for k, v in reader.totals("a").items() if k.startswith("line/"))
     told = sum(v for k, v in samples.items() if k[0] == "streamer_crossings_total" and ("camera", "a") in k)
     assert 0 < told <= crossed
+    aged = samples["streamer_frame_age_seconds_count", ("camera", "a")]
+    took = samples["streamer_inference_seconds_bucket", ("camera", "a"), ("le", "+Inf")]
+    assert abs(aged - frames) <= 5, "one for each frame, but for those that come while they are read"
+    assert abs(took - frames) <= 5
+    assert samples["streamer_frame_age_seconds_sum", ("camera", "a")] > 0
+    seen = samples["streamer_coverage_seconds_total", ("camera", "a"), ("kind", "seen")]
+    assert seen > 0
+    assert samples["streamer_restarts_total", ("worker", "deliver")] == 0
+    wanted = {
+        *("streamer_crossings", "streamer_frames", "streamer_frame_age_seconds", "streamer_camera_state"),
+        *("streamer_coverage_seconds", "streamer_inference_seconds", "streamer_restarts"),
+        "streamer_outbox_events",
+    }
+    assert wanted <= families.keys()
     for family in families.values():
         assert family.name.startswith("streamer_")
         assert family.documentation.endswith(".")
         assert re.fullmatch(r"[a-z_]+", family.name)
+
+
+def test_promtool_has_nothing_against_the_metrics(daemon: ApiDaemon) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        missing_part("promtool")
+    with daemon.client("viewer") as client:
+        text = client.get("/metrics").text
+    done = subprocess.run(
+        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=patient(20)
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_a_picture_is_a_jpeg_of_the_width_that_was_asked_for(daemon: ApiDaemon) -> None:

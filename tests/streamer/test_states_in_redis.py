@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from streamer.events.cloudevents import parse_rfc3339_ns
-from streamer.ipc.messages import CAMERAS_KEY, events_key, state_key, totals_key
+from streamer.ipc.redis_keys import CAMERAS_KEY, events_key, state_key, totals_key
 from tests.daemon import Daemon
 from tests.faults.delivery_rig import NODE, Rig
 from tests.moving import write_moving_clip

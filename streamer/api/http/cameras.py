@@ -59,20 +59,6 @@ def show(request: Request, name: str) -> JSONResponse:
     return JSONResponse({"name": name, "settings": settings, "running": row and _shown(row)})
 
 
-async def add(request: Request) -> JSONResponse:
-    """Add a camera: `camera` has its keys, as a file of cameras.d; `username` and `password` are kept
-    apart."""
-    body = await read_json(request)
-    camera = body.get("camera")
-    name = camera.get("name") if isinstance(camera, dict) else None
-    if not isinstance(name, str):
-        raise HttpRefusal(422, "camera.name: is missing, or no text")
-    check_seen(request.state.token, name)
-    if request.app.state.site.config.camera(name) is not None:
-        raise HttpRefusal(409, f"camera {name!r} exists: choose another name, or PATCH it")
-    return await _change(request, {**body, "op": "camera.put"}, 201)
-
-
 async def change(request: Request, name: str) -> JSONResponse:
     """Change settings: `values` has keys with dots, such as source.fps; null is a key's default."""
     body = await read_json(request)
@@ -98,8 +84,9 @@ def snapshot(request: Request, name: str, width: Annotated[int, Query(ge=0, le=M
     return Response(picture, media_type="image/jpeg", headers={"cache-control": "no-store"})
 
 
-async def read_json(request: Request) -> dict[str, Any]:
-    """The body as a JSON object. Raise HttpRefusal for anything else, or one that is nested too deep."""
+async def read_json(request: Request, given: tuple[str, ...] = _NOT_GIVEN) -> dict[str, Any]:
+    """The body as a JSON object. Raise HttpRefusal for anything else, one that is nested too deep, or has a
+    key that the request itself says (`given`)."""
     try:
         value = json.loads(await request.body())
     except RecursionError:
@@ -109,8 +96,8 @@ async def read_json(request: Request) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise HttpRefusal(400, "the body is no JSON object")
     _check_depth(value)
-    if given := [key for key in _NOT_GIVEN if key in value]:
-        raise HttpRefusal(422, f"{given[0]}: unknown key")
+    if unwanted := [key for key in given if key in value]:
+        raise HttpRefusal(422, f"{unwanted[0]}: unknown key")
     return value
 
 
@@ -130,10 +117,11 @@ def _check_depth(value: Any) -> None:
 
 async def _change_known(request: Request, name: str, change: dict[str, Any]) -> JSONResponse:
     await run_sync(known, request.app.state.site, request.state.token, name)
-    return await _change(request, {**change, "name": name}, 200)
+    return await apply(request, {**change, "name": name}, 200)
 
 
-async def _change(request: Request, change: dict[str, Any], status: int) -> JSONResponse:
+async def apply(request: Request, change: dict[str, Any], status: int) -> JSONResponse:
+    """Have the change applied; answered with the revision that is in force then."""
     rev = await run_sync(request.app.state.site.change, request.state.token, change)
     return JSONResponse({"config_rev": rev}, status)
 

@@ -5,6 +5,7 @@ and how much it holds. A refusal costs nothing that could be counted: the body i
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -13,12 +14,15 @@ from urllib.parse import urlsplit
 from streamer.api.http import problems
 from streamer.api.http.connection import MAX_HEAD
 from streamer.api.http.problems import HttpRefusal
+from streamer.api.http.rates import Rate
 from streamer.api.http.site import Site
 from streamer.api.tokens import Token
 from streamer.errors import StreamerError
 
 OPEN_PATHS = ("/livez", "/readyz")  # for who has no token: two words, and nothing of what is watched
 MAX_BODY = 1 << 20  # bytes
+TOKEN_PER_S, TOKEN_BURST = 30.0, 300  # requests: a page that drags a line asks ten times a second
+ADDRESS_PER_S, ADDRESS_BURST = 60.0, 600  # a proxy's address is that of all behind it
 BODY_TIMEOUT_S = 10.0  # for a body to come
 LINGER_S, MAX_LINGER = (
     2.0,
@@ -35,6 +39,8 @@ class Gate:
 
     def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]], site: Site) -> None:
         self._app, self._site = app, site
+        self._addresses = Rate("address", ADDRESS_PER_S, ADDRESS_BURST)
+        self._tokens = Rate("token", TOKEN_PER_S, TOKEN_BURST)
         self.answers: Counter[int] = Counter()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -60,7 +66,11 @@ class Gate:
         _check_origin(headers, host)
         if scope["path"] in OPEN_PATHS and scope["method"] in ("GET", "HEAD"):
             return
-        scope["state"]["token"] = self._token(headers)
+        now_s = time.monotonic()
+        if scope.get("client"):  # none over a UNIX socket
+            self._addresses.take(scope["client"][0], now_s)
+        token = scope["state"]["token"] = self._token(headers)
+        self._tokens.take(token.name, now_s)
 
     def _check_host(self, headers: _Headers) -> str:
         """A page whose name was made to lead here (DNS rebinding) asks under its own name."""

@@ -14,10 +14,11 @@ from typing import Any, get_args
 from fastapi import Request
 from fastapi.responses import Response
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from streamer.api.http.coverage_sums import CoverageSums
 from streamer.api.http.site import Site
 from streamer.api.tokens import Token
 from streamer.errors import StorageError
@@ -31,13 +32,13 @@ def metrics(request: Request) -> Response:
     """The metrics in Prometheus' text format."""
     site, token = request.app.state.site, request.state.token
     registry = CollectorRegistry()
-    registry.register(_Status(site, token))
+    registry.register(_Status(site, token, request.app.state.coverage))
     return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 class _Status(Collector):
-    def __init__(self, site: Site, token: Token) -> None:
-        self._site, self._token = site, token
+    def __init__(self, site: Site, token: Token, coverage: CoverageSums) -> None:
+        self._site, self._token, self._coverage = site, token, coverage
 
     def describe(self) -> Iterable[Metric]:
         return ()  # nothing is asked of the daemon before collect()
@@ -51,7 +52,7 @@ class _Status(Collector):
         yield from _of_cameras(cameras)
         yield from _of_ledger(status, {row["name"] for row in cameras}, self._token)
         yield from _of_workers(status["workers"])
-        yield _crossings(self._site, self._token)
+        yield from _of_history(self._site, self._token, self._coverage)
 
 
 def _of_cameras(rows: Rows) -> Iterator[Metric]:
@@ -70,7 +71,11 @@ def _of_cameras(rows: Rows) -> Iterator[Metric]:
         if r["age_ms"][key] is not None
     ]
     text = "How old frames are when they are counted, of the last ones."
-    yield _gauge("streamer_frame_age_seconds", text, ["camera", "quantile"], ages)
+    yield _gauge("streamer_camera_frame_age_seconds", text, ["camera", "quantile"], ages)
+    text = "How old frames were when they were counted."
+    yield _histogram("streamer_frame_age_seconds", text, "age", rows)
+    text = "How long the detector took over the batch that a frame was in."
+    yield _histogram("streamer_inference_seconds", text, "inference", rows)
     yield _counter(
         "streamer_frames",
         "Frames that were decoded, by what became of them; reason says why they were dropped.",
@@ -97,8 +102,13 @@ def _of_ledger(status: dict[str, Any], seen: set[str], token: Token) -> Iterator
         for camera, of in its["cameras"].items()
         if camera in seen or token.cameras is None
     ]
+    sums = dict.fromkeys(ledger.get("sinks", {}), 0.0)
+    for (sink, _), count in lag:
+        sums[sink] += count
     text = "Events in the ledger that a sink does not have yet."
-    yield _gauge("streamer_outbox_events", text, ["sink", "camera"], lag)
+    yield _gauge("streamer_outbox_events", text, ["sink"], [((sink,), n) for sink, n in sums.items()])
+    text = "Events of a camera in the ledger that a sink does not have yet."
+    yield _gauge("streamer_outbox_camera_events", text, ["sink", "camera"], lag)
     up = [((name,), sink.get("state") == "up") for name, sink in sinks.items()]
     yield _gauge("streamer_sink_up", "1 where a sink takes events.", ["sink"], up)
 
@@ -111,27 +121,40 @@ def _of_workers(rows: Rows) -> Iterator[Metric]:
     up = [((row["name"],), row["state"] == "ready") for row in rows]
     yield _gauge("streamer_worker_up", "1 for a process that serves.", ["worker"], up)
     restarts = [((row["name"],), row["restarts"]) for row in rows]
-    yield _counter("streamer_worker_restarts", "How often a process was started again.", ["worker"], restarts)
+    for name in ("streamer_restarts", "streamer_worker_restarts"):  # and under its older name
+        yield _counter(name, "How often a process was started again.", ["worker"], restarts)
     memory = [((row["name"],), row["rss_mb"] * 1e6) for row in rows]
     yield _gauge("streamer_worker_resident_memory_bytes", "Memory of a process.", ["worker"], memory)
 
 
-def _crossings(site: Site, token: Token) -> Metric:
-    """Of all revisions of a line together: a counter never goes back because a line was moved."""
-    sums: dict[tuple[str, ...], int] = {}
+def _of_history(site: Site, token: Token, coverage: CoverageSums) -> Iterator[Metric]:
+    """What the ledger has counted. Where it cannot be read these metrics are missing, as its own are, which
+    an alert can be made of."""
     try:
         with closing(LedgerReader(site.ledger_path)) as reader:
-            for camera in filter(token.sees, reader.cameras()):
-                for key, value in reader.totals(camera).items():
-                    kind, line, direction, _, class_name = key.split("/", 4)
-                    if kind == "line":
-                        place = (camera, line, direction, class_name)
-                        sums[place] = sums.get(place, 0) + value
-    except StorageError:
-        sums = {}  # the ledger's own metrics are missing too, which an alert can be made of
+            cameras = [camera for camera in reader.cameras() if token.sees(camera)]
+            crossings = _crossings(reader, cameras)
+            seconds = coverage.read(reader, cameras)
+    except (StorageError, OSError):
+        return
     labels = ["camera", "line", "direction", "class"]
     text = "Crossings in the ledger, with corrections."
-    return _counter("streamer_crossings", text, labels, list(sums.items()))
+    yield _counter("streamer_crossings", text, labels, list(crossings.items()))
+    covered = [((camera, kind), n) for camera, its in seconds.items() for kind, n in its.items()]
+    text = "Time in the ledger, by what was seen of it."
+    yield _counter("streamer_coverage_seconds", text, ["camera", "kind"], covered)
+
+
+def _crossings(reader: LedgerReader, cameras: Iterable[str]) -> dict[tuple[str, ...], int]:
+    """Of all revisions of a line together: a counter never goes back because a line was moved."""
+    sums: dict[tuple[str, ...], int] = {}
+    for camera in cameras:
+        for key, value in reader.totals(camera).items():
+            kind, line, direction, _, class_name = key.split("/", 4)
+            if kind == "line":
+                place = (camera, line, direction, class_name)
+                sums[place] = sums.get(place, 0) + value
+    return sums
 
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
@@ -143,6 +166,15 @@ def _gauge(name: str, text: str, labels: list[str], samples: Samples) -> Metric:
 
 def _counter(name: str, text: str, labels: list[str], samples: Samples) -> Metric:
     return _filled(CounterMetricFamily(name, text, labels=labels), samples)
+
+
+def _histogram(name: str, text: str, key: str, rows: Rows) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=["camera"])
+    for row in rows:
+        if latency := row.get("latency"):
+            buckets = [("+Inf" if le is None else f"{le:g}", n) for le, n in latency[key]["buckets"]]
+            family.add_metric((row["name"],), buckets, latency[key]["sum_s"])
+    return family
 
 
 def _filled(family: Any, samples: Samples) -> Metric:

@@ -23,11 +23,12 @@ STATUS_OF = {
 
 
 class HttpRefusal(StreamerError):
-    """Raised for a request that is not served; `status` is HTTP's."""
+    """Raised for a request that is not served; `status` is HTTP's, `retry_after_s` when to come again."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, retry_after_s: int | None = None) -> None:
         super().__init__(text)
         self.status = status
+        self.retry_after_s = RETRY_AFTER_S if status == 503 and retry_after_s is None else retry_after_s
 
 
 def status_of(error: StreamerError) -> int:
@@ -57,8 +58,9 @@ def headers(error: StreamerError, body: bytes) -> list[tuple[bytes, bytes]]:
     found.append((b"cache-control", b"no-store"))
     if status_of(error) == 401:
         found.append((b"www-authenticate", b'Bearer realm="streamer"'))
-    if status_of(error) == 503:
-        found.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+    again_s = error.retry_after_s if isinstance(error, HttpRefusal) else RETRY_AFTER_S
+    if status_of(error) in (429, 503) and again_s is not None:
+        found.append((b"retry-after", str(again_s).encode()))
     return found
 
 

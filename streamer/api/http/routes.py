@@ -15,11 +15,27 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from streamer.api.callers import Role
-from streamer.api.http import cameras, counts, events, health, metrics, problems
+from streamer.api.http import (
+    cameras,
+    counts,
+    description,
+    events,
+    health,
+    live,
+    metrics,
+    models,
+    probing,
+    problems,
+    tracks,
+    why,
+)
+from streamer.api.http.coverage_sums import CoverageSums
 from streamer.api.http.problems import HttpRefusal
+from streamer.api.http.rules import ALERTS, LINES, MASKS, ZONES, RuleKind
 from streamer.api.http.site import Site
 from streamer.errors import StreamerError
 
@@ -27,7 +43,8 @@ from streamer.errors import StreamerError
 @dataclass(frozen=True)
 class Route:
     """`role` None: for everybody, also without a token. `operation` is the one of the daemon's table that
-    it is served by, if one is; `body` an example of the JSON that is sent."""
+    it is served by, if one is; `body` an example of the JSON that is sent, and `model` what it must be;
+    `answer` the keys of the JSON that comes, `status` and `also` how."""
 
     method: str
     path: str
@@ -37,29 +54,81 @@ class Route:
     body: Mapping[str, Any] | None = None
     produces: tuple[str, ...] = ("application/json",)
     status: int = field(default=200)
+    also: tuple[int, ...] = ()
+    answer: tuple[str, ...] = ()
+    model: type[BaseModel] | None = None
 
 
 async def openapi(request: Request) -> JSONResponse:
     """This description."""
-    return JSONResponse(request.app.openapi())
+    models = {route.path: route.model for route in ROUTES if route.model is not None}
+    return JSONResponse(description.complete(request.app, models))
 
 
 _NEW = {"camera": {"name": "gate", "url": "rtsp://192.168.10.5/live"}, "username": "admin", "password": "…"}
 _CHANGED = {"values": {"source.fps": 5, "enabled": True}}
 _CAMERA = "/api/v1/cameras/{name}"
+_LINE = {"name": "door", "points": [[0.2, 0.6], [0.8, 0.6]], "left_to_right": "in", "right_to_left": "out"}
+_Recount = tracks.RecountArguments
+_PROPOSED = {"line": _LINE, "since": "24h"}
+_LOOKED = ("ok", "problem", "advice")
+_RECOUNTED = ("camera", "line", "since", "until", "complete", "counts", "total", "missing")
+_CORNERS = [[0.1, 0.5], [0.5, 0.5], [0.5, 0.9], [0.1, 0.9]]
+_ALERT = {"name": "crowd", "zone": "yard", "at_least": 10, "for_s": 5}
+
+
+def _rules(kind: RuleKind, example: Mapping[str, Any]) -> tuple[Route, ...]:
+    """The routes of one kind of a camera's rules."""
+    every, one = f"{_CAMERA}/{kind.plural}", f"{_CAMERA}/{kind.plural}/{{rule}}"
+    model = kind.model
+    return (
+        Route("GET", every, kind.list_, answer=(kind.plural,)),
+        Route("POST", every, kind.add, "operator", "change", example, status=201, model=model),
+        Route("GET", one, kind.show, answer=("name",)),
+        Route("PUT", one, kind.put, "operator", "change", example, also=(201,), model=model),
+        Route("PATCH", one, kind.change, "operator", "change", example, model=model),
+        Route("DELETE", one, kind.remove, "operator", "change"),
+    )
+
+
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/livez", health.livez, None),
-    Route("GET", "/readyz", health.readyz, None),
+    Route("GET", "/livez", health.livez, None, answer=("status",)),
+    Route("GET", "/readyz", health.readyz, None, answer=("status",)),
     Route("GET", "/metrics", metrics.metrics, produces=("text/plain",)),
     Route("GET", "/openapi.json", openapi),
-    Route("GET", "/api/v1/cameras", cameras.list_, operation="status"),
-    Route("POST", "/api/v1/cameras", cameras.add, "operator", "change", _NEW, status=201),
-    Route("GET", _CAMERA, cameras.show, operation="status"),
+    Route("GET", "/api/v1/cameras", cameras.list_, operation="status", answer=("cameras",)),
+    Route("POST", "/api/v1/cameras", probing.add, "operator", "change", _NEW, status=201),
+    Route(
+        "POST",
+        "/api/v1/cameras/test",
+        probing.test,
+        "operator",
+        body=_NEW,
+        answer=("ok", "problem", "advice"),
+    ),
+    Route("GET", _CAMERA, cameras.show, operation="status", answer=("name", "settings", "running")),
     Route("PATCH", _CAMERA, cameras.change, "operator", "change", _CHANGED),
     Route("DELETE", _CAMERA, cameras.remove, "operator", "change"),
     Route("GET", f"{_CAMERA}/snapshot.jpg", cameras.snapshot, "admin", "snapshot", produces=("image/jpeg",)),
+    *_rules(LINES, _LINE),
+    *_rules(ZONES, {"name": "yard", "points": _CORNERS}),
+    *_rules(MASKS, {"name": "street", "points": _CORNERS}),
+    *_rules(ALERTS, _ALERT),
+    Route("GET", f"{_CAMERA}/live", live.live, "admin", "snapshot", produces=("multipart/x-mixed-replace",)),
+    Route("GET", f"{_CAMERA}/paths", tracks.paths, answer=("camera", "paths", "more")),
+    Route(
+        "POST",
+        f"{_CAMERA}/recount",
+        tracks.recount,
+        body=_PROPOSED,
+        answer=_RECOUNTED,
+        model=tracks.RecountArguments,
+    ),
     Route("GET", "/api/v1/counts", counts.counts, produces=("application/json", "text/csv")),
     Route("GET", "/api/v1/events", events.events, produces=("application/json", "text/event-stream")),
+    Route("GET", "/api/v1/events/{event:path}/why", why.why, produces=("application/json", "image/svg+xml")),
+    Route("GET", "/api/v1/models", models.models, answer=("models",)),
+    Route("GET", "/api/v1/actions", models.actions, answer=("actions",)),
 )
 
 
@@ -70,6 +139,8 @@ def application(site: Site) -> FastAPI:
     )
     app.state.site = site
     app.state.feeds = events.Feeds(site)
+    app.state.looks = live.Looks()
+    app.state.coverage = CoverageSums()
     for route in ROUTES:
         app.add_api_route(
             route.path,
@@ -78,8 +149,10 @@ def application(site: Site) -> FastAPI:
             status_code=route.status,
             response_class=Response,
             dependencies=[] if route.role is None else [Depends(_rights(route.role))],
-            responses=_answers(route),
-            openapi_extra=_described(route),
+            responses=description.answers(route),
+            openapi_extra=description.described(route),
+            tags=[description.tag_of(route.path)],
+            operation_id=description.operation_id(route),
         )
     for kind in (StreamerError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _problem)
@@ -115,17 +188,3 @@ def _told(error: Exception) -> StreamerError:
     if isinstance(error, HTTPException):
         return HttpRefusal(error.status_code, f"{error.detail}: /openapi.json has what may be asked")
     return HttpRefusal(500, "a fault of the API, which the daemon's log describes")
-
-
-def _answers(route: Route) -> dict[int | str, dict[str, Any]]:
-    """What the description says of answers."""
-    problem = {"description": "Problem details (RFC 9457)", "content": {problems.MEDIA_TYPE: {}}}
-    return {route.status: {"content": {kind: {} for kind in route.produces}}, "default": problem}
-
-
-def _described(route: Route) -> dict[str, Any]:
-    extra: dict[str, Any] = {"x-role": route.role} if route.role else {}
-    if route.body is not None:
-        content = {"application/json": {"schema": {"type": "object"}, "example": route.body}}
-        extra["requestBody"] = {"required": True, "content": content}
-    return extra

@@ -56,10 +56,14 @@ class Site:
         """What the daemon answers, to who has the token's role. Raise RunningError, ControlError, and
         HttpRefusal for more than it takes.
         """
-        if len(json.dumps(args)) > control_socket.MAX_REQUEST - FRAME:
-            raise HttpRefusal(413, f"a change may hold {control_socket.MAX_REQUEST >> 10} KiB")
+        self.check_size(args)
         behalf = (token.role, f"token {token.name}")
         return control_socket.call(self._control_path, op, args, timeout_s, behalf)
+
+    def check_size(self, args: Mapping[str, Any]) -> None:
+        """Raise HttpRefusal for more than the daemon takes."""
+        if len(json.dumps(args)) > control_socket.MAX_REQUEST - FRAME:
+            raise HttpRefusal(413, f"a change may hold {control_socket.MAX_REQUEST >> 10} KiB")
 
     def change(self, token: Token, change: Mapping[str, Any]) -> int:
         """Have a change applied; returns its revision once it is what the routes show. Raise as ask()."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pipelines.alerts.camera_alerts import CameraAlerts
 from pipelines.camera_rules import CameraRules
 from pipelines.pipeline import Pipeline
-from pipelines.values import Stamp
+from pipelines.values import Stamp, Tracks
 from streamer.ipc.counters import Block
 from streamer.ipc.messages import FrameReady, InferCamera, SourceState
 from streamer.workers.infer.coverage import Coverage
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 RECENT = 512  # latencies kept for the status
 MAX_UNSENT_STATES = 64  # state changes that wait until the camera's place in its sequence is known
 INTERVAL_SMOOTHING = 0.2
+ShownTrack = tuple[int, str, float, float, float, float]  # id, class, box
 
 
 class FrameIntervalEstimator:
@@ -83,6 +84,7 @@ class CameraContext:
     last_state: tuple[str, int] = ("", 0)
     health: str = ""  # as the capture worker says; "": nobody does
     last_stamp: Stamp | None = None  # of the last frame that was inferred
+    last_tracks: Tracks | None = None  # likewise
     next_ids: tuple[int, int] = (0, 0)  # as they stand in the counters: the epoch, and its next track id
     ages_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     checkpointed_s: float = 0.0
@@ -91,6 +93,17 @@ class CameraContext:
     @property
     def name(self) -> str:
         return self.config.name
+
+    def tracks_now(self) -> tuple[int, tuple[ShownTrack, ...]]:
+        """When the last inferred frame was captured (Unix ns; 0: there was none), and the tracks in it."""
+        tracks, names = self.last_tracks, self.pipeline.detector.labels.names if self.pipeline else ()
+        if tracks is None or self.last_stamp is None:
+            return 0, ()
+        rows = zip(
+            tracks.track_ids.tolist(), tracks.class_ids.tolist(), tracks.boxes_xyxyn.tolist(), strict=True
+        )
+        shown = [(i, names[c] if c < len(names) else "", *box) for i, c, box in rows]
+        return self.last_stamp.captured_ns, tuple(shown)
 
     @property
     def warning(self) -> str:

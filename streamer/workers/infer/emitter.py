@@ -10,6 +10,7 @@ from typing import Any
 from pipelines.values import Event, FrameResult, Stamp
 from streamer.events.cloudevents import CAMERA_STATE, COUNT_CORRECTED, COUNTS
 from streamer.ipc.counters import FrameCounters
+from streamer.ipc.latency import AGE, INFERENCE
 from streamer.ipc.messages import CameraResume, EventRecord, SourceState
 from streamer.workers.infer.alerting import Alerting, Emitted, not_sent
 from streamer.workers.infer.camera import CameraContext
@@ -50,12 +51,13 @@ class Emitter:
             for camera, _ in events:
                 camera.coverage.add_flag("events_lost", time.time_ns())
 
-    def frame_inferred(self, camera: CameraContext, result: FrameResult) -> None:
-        """Put a frame down in the counters and in the open bucket."""
+    def frame_inferred(self, camera: CameraContext, result: FrameResult, inference_s: float) -> None:
+        """Put a frame down in the counters and in the open bucket; `inference_s` took its batch."""
         self._save_next_ids(camera)
-        camera.block.add(inferred=1)
+        age_s = _age_ms(result.stamp) / 1e3
+        camera.block.add(inferred=1, **AGE.changes(age_s), **INFERENCE.changes(inference_s))
         camera.inferred += 1
-        camera.last_stamp = result.stamp
+        camera.last_stamp, camera.last_tracks = result.stamp, result.tracks
         dropped = self._counters.dropped_busy(camera.config.row)
         camera.coverage.frame_inferred(result.stamp.captured_ns, _age_ms(result.stamp), dropped)
         for event in result.events:

@@ -34,6 +34,8 @@ from streamer.ipc.messages import (
     Ready,
     Resume,
     SourceState,
+    TracksNow,
+    TracksRequest,
     WorkerStatus,
 )
 from streamer.workers.infer.alerting import Emitted
@@ -144,6 +146,9 @@ class InferWorker:
             self._assign(message)
         elif isinstance(message, CorrectionRequest):
             self._correct(message)
+        elif isinstance(message, TracksRequest):
+            camera = self._cameras.get(message.camera)
+            self._supervisor.send(TracksNow(message.request, *(camera.tracks_now() if camera else (0,))))
         elif isinstance(message, Resume):
             for position in self._sequencer.on_resume(message):
                 if position.camera in self._cameras:
@@ -328,7 +333,7 @@ class InferWorker:
             if isinstance(result, str):
                 camera.frame_rejected(f"frame not used: {result}")
                 continue
-            self._emitter.frame_inferred(camera, result)
+            self._emitter.frame_inferred(camera, result, batch.inference_s)
             events += self._emitter.alerting.frame(camera, result, events)
         self._emitter.emit(events, batch)
 

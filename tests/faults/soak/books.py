@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamer.events.cloudevents import EventId, StoredEvent
-from streamer.ipc.messages import events_key, totals_key
+from streamer.ipc.redis_keys import events_key, totals_key
 from streamer.ledger import LedgerReader
 from tests.faults.soak.box import Box
 

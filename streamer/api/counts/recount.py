@@ -1,24 +1,40 @@
-"""A line drawn today over the tracks of the past: their stored paths, and what of the time has none."""
+"""A line drawn today over the tracks of the past: their stored paths, and what of the time has none.
+
+With a limit on the time that it may take, what was looked at is the newest part of the asked time, whole: the
+counts of that part are what they are without a limit.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from pipelines.count.confidence import Judgement
 from pipelines.count.replay import recount
+from pipelines.count.scene_error import AuditedCount
 from pipelines.count.trajectory_codec import TrajectoryError, decode
 from pipelines.events import TRACK_ENDED
-from pipelines.rules import LineSpec
+from pipelines.rules import Anchor, LineSpec
+from streamer.api.counts.path_bounds import PathBounds
+from streamer.api.counts.sure_count import SureCount, sure_count
+from streamer.api.moments import LocalTime, row_order
+from streamer.config.schema import Config
 from streamer.errors import ConfigError
-from streamer.events.cloudevents import parse_rfc3339_ns
+from streamer.events.cloudevents import parse_rfc3339_ns, rfc3339
 from streamer.ledger import LedgerReader
+from streamer.ledger.queries import StoredPath
+from streamer.models.camera_check import pipeline_of
 
 NS_PER_S = 1_000_000_000
 OVERLOADED = "dropped"  # its word here
+KEYS = ("hour", "direction", "class")  # by which the crossings are summed
 Progress = Callable[[float], None]  # the share that is done
+Groups = dict[tuple[str, ...], SureCount]
 
 
 class RecountedCrossing(NamedTuple):
@@ -47,7 +63,8 @@ class Missing(NamedTuple):
 
 @dataclass
 class Recount:
-    """What came out. `since_ns` and `until_ns` are the asked time, cut to the ledger's for "all"."""
+    """What came out. `since_ns` and `until_ns` are the asked time, cut to the ledger's for "all", and where
+    it is not `complete` to the part that there was time for."""
 
     camera: str
     line: LineSpec
@@ -58,6 +75,7 @@ class Recount:
     pathless: int = 0  # tracks without a path, as of a ledger of an older version
     crossings: list[RecountedCrossing] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
+    complete: bool = True
 
 
 def recount_camera(
@@ -67,9 +85,12 @@ def recount_camera(
     since_ns: int,
     until_ns: int,
     progress: Progress | None = None,
+    *,
+    limit_s: float | None = None,
+    bounds: PathBounds | None = None,
 ) -> Recount:
-    """Count `line` from `since_ns` up to `until_ns` (Unix time). Raise ConfigError for an unknown camera or
-    a time that is none."""
+    """Count `line` from `since_ns` up to `until_ns` (Unix time), for `limit_s` at most; `bounds` are kept
+    from one call to the next. Raise ConfigError for an unknown camera or a time that is none."""
     cameras = reader.cameras()
     if camera not in cameras:
         names = ", ".join(cameras) or "none"
@@ -80,29 +101,82 @@ def recount_camera(
     oldest_ns = _kept_since(reader, camera)
     if since_ns == 0 and oldest_ns is not None:
         result.since_ns = min(oldest_ns, until_ns)
-    for path in reader.paths(camera, result.since_ns, until_ns):
+    begun_s, asked_ns = time.monotonic(), until_ns - result.since_ns
+    for path in reader.paths(camera, result.since_ns, until_ns, newest_first=True):
+        if limit_s is not None and time.monotonic() - begun_s > limit_s:
+            _cut(result, path.last_ns + 1)
+            break
         result.tracks += 1
-        try:
-            crossed = recount(decode(path.trace), line)
-        except TrajectoryError:
-            result.unreadable += 1
-            continue
-        for crossing in crossed:
-            at_ns = path.first_ns + round(crossing.time_s * NS_PER_S)
-            if result.since_ns <= at_ns < until_ns:
-                way = line.left_to_right if crossing.side > 0 else line.right_to_left
-                result.crossings.append(
-                    RecountedCrossing(
-                        at_ns, way, crossing.class_name, path.epoch, path.track_id, crossing.judgement
-                    )
-                )
+        _add_path(result, path, bounds)
         if progress is not None:
-            progress((path.last_ns - result.since_ns) / (until_ns - result.since_ns))
+            progress((until_ns - path.last_ns) / asked_ns)
     result.crossings.sort()
     ended = reader.count_events(camera, TRACK_ENDED, result.since_ns, until_ns)
     result.pathless = max(0, ended - reader.count_paths(camera, result.since_ns, until_ns))
     result.missing = _missing(reader, result, oldest_ns)
     return result
+
+
+def _add_path(result: Recount, path: StoredPath, bounds: PathBounds | None) -> None:
+    line = result.line
+    if bounds is not None and bounds.misses(result.camera, path, line):
+        return
+    try:
+        trajectory = decode(path.trace)
+        crossed = recount(trajectory, line)
+    except TrajectoryError:
+        result.unreadable += 1
+        return
+    if bounds is not None:
+        bounds.add(result.camera, path, trajectory)
+    for crossing in crossed:
+        at_ns = path.first_ns + round(crossing.time_s * NS_PER_S)
+        if result.since_ns <= at_ns < result.until_ns:
+            way = line.left_to_right if crossing.side > 0 else line.right_to_left
+            result.crossings.append(
+                RecountedCrossing(
+                    at_ns, way, crossing.class_name, path.epoch, path.track_id, crossing.judgement
+                )
+            )
+
+
+def _cut(result: Recount, since_ns: int) -> None:
+    """All tracks that were there from `since_ns` on have been looked at, and others not."""
+    result.complete = False
+    result.since_ns = min(since_ns, result.until_ns)
+    result.crossings = [crossing for crossing in result.crossings if crossing.at_ns >= result.since_ns]
+
+
+def anchor_of(config: Config, camera: str) -> Anchor:
+    """What the camera's pipeline counts by, so that the past is counted as the present is."""
+    known = config.camera(camera)
+    return pipeline_of(known).defaults.anchor if known is not None else "auto"
+
+
+def grouped(found: Recount, zone: ZoneInfo, audited: AuditedCount | None) -> Groups:
+    """The crossings by KEYS, in order; `audited` is what a person found of the camera."""
+    told: dict[tuple[str, ...], list[Judgement]] = defaultdict(list)
+    for crossing in found.crossings:
+        hour = LocalTime.of(crossing.at_ns // NS_PER_S, zone, "hour")
+        told[hour, crossing.direction, crossing.class_name].append(crossing.judgement)
+    return {key: sure_count(told[key], audited=audited) for key in sorted(told, key=row_order)}
+
+
+def as_dict(found: Recount, rows: Sequence[Mapping[str, Any]], total: SureCount) -> dict[str, Any]:
+    """For JSON, without the crossings one by one."""
+    return {
+        "camera": found.camera,
+        "line": found.line.model_dump(mode="json"),
+        "since": rfc3339(found.since_ns),
+        "until": rfc3339(found.until_ns),
+        "tracks": found.tracks,
+        "tracks_without_path": found.pathless + found.unreadable,
+        "counts": rows,
+        "total": total.as_dict(),
+        "missing": [
+            {"reason": m.reason, "seconds": round(m.seconds, 3), "text": m.text} for m in found.missing
+        ],
+    }
 
 
 def _kept_since(reader: LedgerReader, camera: str) -> int | None:

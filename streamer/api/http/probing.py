@@ -1,0 +1,89 @@
+"""Adding a camera, and the look at it that is taken first, as `streamer camera add` takes one; also alone."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import Request
+from fastapi.responses import JSONResponse
+
+from streamer.api.apply_change import WithCredentials, take_credentials, validated
+from streamer.api.arguments import read_arguments
+from streamer.api.callers import Caller
+from streamer.api.http import cameras
+from streamer.api.http.problems import HttpRefusal
+from streamer.api.http.site import Site
+from streamer.api.source_urls import check_source
+from streamer.api.tokens import Token
+from streamer.errors import SourceError
+from streamer.sources.probe_process import probe_apart
+from streamer.sources.urls import join_credentials
+
+MAX_PROBES = 2  # at a time: each is a process with a decoder
+_probes = threading.BoundedSemaphore(MAX_PROBES)
+
+
+async def add(request: Request, check: bool = True) -> JSONResponse:
+    """Add a camera: `camera` has its keys, as a file of cameras.d; `username` and `password` are kept
+    apart. It is looked at first, and not saved where it cannot be read, unless `check` is false."""
+    site, token = request.app.state.site, request.state.token
+    body = await cameras.read_json(request)
+    name = _name_of(token, body)
+    if site.config.camera(name) is not None:
+        raise HttpRefusal(409, f"camera {name!r} exists: choose another name, or PATCH it")
+    change = {**body, "op": "camera.put"}
+    site.check_size(change)
+    report = await run_sync(_checked, site, token, body) if check else None
+    rev = await run_sync(site.change, token, change)
+    return JSONResponse({"config_rev": rev} | ({"probe": report} if report else {}), 201)
+
+
+def _checked(site: Site, token: Token, body: dict[str, Any]) -> dict[str, Any]:
+    """What a look at the camera found, without its picture. Raise SourceError where it cannot be read."""
+    report = look(site, token, body)
+    if not report["ok"]:
+        saved = "?check=false saves it, and the daemon keeps trying"
+        raise SourceError(f"{report['problem']}; not saved ({saved})")
+    return {key: value for key, value in report.items() if key != "jpeg_base64"}
+
+
+def _name_of(token: Token, body: dict[str, Any]) -> str:
+    camera = body.get("camera")
+    name = camera.get("name") if isinstance(camera, dict) else None
+    if not isinstance(name, str):
+        raise HttpRefusal(422, "camera.name: is missing, or no text")
+    cameras.check_seen(token, name)
+    return name
+
+
+async def test(request: Request) -> JSONResponse:
+    """Look whether a camera can be read, without saving it: codec, size, rate, key frames, and what to mend.
+    An admin gets the first picture too (`jpeg_base64`), unless privacy.people hides people."""
+    body = await cameras.read_json(request)
+    return JSONResponse(await run_sync(look, request.app.state.site, request.state.token, body))
+
+
+def look(site: Site, token: Token, body: dict[str, Any]) -> dict[str, Any]:
+    """What the probe found of the camera in `body`, which may or may not be one of the site. Raise
+    ConfigError for what may not be named, HttpRefusal where others are looked at."""
+    _name_of(token, body)
+    settings = dict(body["camera"])
+    rest = {key: value for key, value in body.items() if key != "camera"}
+    credentials = take_credentials(settings, read_arguments(WithCredentials, rest))
+    camera = validated(settings)
+    caller = Caller(os.geteuid(), at_most=token.role, behalf=f"token {token.name}")
+    check_source(site.config, None, camera, caller)
+    url = camera.url
+    if credentials is not None:
+        url = join_credentials(url, credentials.username, credentials.password)
+    if not _probes.acquire(blocking=False):
+        raise HttpRefusal(503, f"{MAX_PROBES} cameras are being looked at: try again in a moment")
+    try:
+        shown = token.holds("admin") and site.config.privacy.people == "show"
+        source = camera.source
+        return probe_apart(url, site.config.sources.limits, source.stream, source.transport, shown)
+    finally:
+        _probes.release()

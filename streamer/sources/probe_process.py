@@ -1,0 +1,96 @@
+"""A look at a source in a process of its own, for who serves others meanwhile: what a hostile stream does to
+a decoder ends there.
+
+The address, which may hold credentials, goes in on standard input: an argument would be for all to see.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from streamer.errors import ConfigError, SourceError
+from streamer.ipc.messages import Transport
+from streamer.sources.base import Decoded
+from streamer.sources.limits import SourceLimits
+from streamer.sources.probe import probe
+
+MAX_PROBE_S = 15.0
+ENDED_BY_S = 60  # whatever it hangs in; a busy box takes long to begin
+PICTURE_WIDTH = 640
+JPEG_QUALITY = 85
+
+
+def probe_apart(
+    url: str, limits: SourceLimits, stream: int | None, transport: Transport, picture: bool
+) -> dict[str, Any]:
+    """The report of sources.probe as plain data with `ok`, and where `picture` is asked for the first one as
+    `jpeg_base64` (empty where there was none). Raise ConfigError for no address of a source, SourceError
+    where the process died of it.
+    """
+    asked = {
+        "url": url,
+        "limits": dataclasses.asdict(limits),
+        "stream": stream,
+        "transport": transport,
+        "picture": picture,
+    }
+    command = [sys.executable, "-m", __name__]
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(asked).encode(),
+            capture_output=True,
+            timeout=ENDED_BY_S + 5,
+            check=False,
+        )
+        report: dict[str, Any] = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, ValueError) as error:
+        raise SourceError("the look at the camera was ended: it hung, or broke the decoder") from error
+    if "refused" in report:
+        raise ConfigError(report["refused"])
+    return report
+
+
+def _look(asked: dict[str, Any]) -> dict[str, Any]:
+    first: list[bytes] = []
+    limits = SourceLimits(*(tuple(of) if of is not None else None for of in asked["limits"].values()))
+    report = probe(
+        asked["url"],
+        MAX_PROBE_S,
+        stream=asked["stream"],
+        transport=asked["transport"],
+        limits=limits,
+        on_picture=(lambda decoded: first.append(_jpeg(decoded))) if asked["picture"] else None,
+    )
+    told = {"ok": report.ok, **dataclasses.asdict(report)}
+    if asked["picture"]:
+        told["jpeg_base64"] = base64.b64encode(first[0]).decode() if first else ""
+    return told
+
+
+def _jpeg(decoded: Decoded) -> bytes:
+    import cv2
+
+    _, raw = cv2.imencode(".jpg", decoded.image(PICTURE_WIDTH), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return raw.tobytes()
+
+
+def main() -> None:
+    signal.alarm(ENDED_BY_S)
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            told = _look(json.load(sys.stdin))
+        except ConfigError as error:
+            told = {"refused": str(error)}
+    json.dump(told, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Over HTTP: a look at a camera before it is added, why an event was made, and which models there are."""
+
+from __future__ import annotations
+
+import base64
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import httpx
+import pytest
+
+from tests.api_rig import ApiDaemon, events_of, problem, stream_of
+from tests.moving import write_moving_clip
+from tests.patience import patient
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+SCENE = {"camera": {"name": "new", "url": "synthetic:street?seconds=5"}}
+NOBODY = {"camera": {"name": "new", "url": "rtsp://127.0.0.1:9/live"}, "username": "u", "password": "sesame"}
+TEST = "/api/v1/cameras/test"
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
+    clip = write_moving_clip(tmp_path_factory.mktemp("clips") / "moving.mp4", 20.0)
+    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        daemon = ApiDaemon(Path(folder), clip).serve()
+        yield daemon
+        daemon.kill()
+
+
+@pytest.fixture
+def client(daemon: ApiDaemon) -> Iterator[httpx.Client]:
+    with daemon.client("admin") as client:
+        client.timeout = httpx.Timeout(patient(60))
+        yield client
+
+
+def cameras(daemon: ApiDaemon) -> list[str]:
+    paths = (daemon.config_dir / "cameras.d").glob("*.yaml")
+    return sorted(path.stem for path in paths if not path.name.startswith("."))  # one holds the credentials
+
+
+def test_a_look_tells_what_a_camera_sends_and_saves_nothing(daemon: ApiDaemon, client: httpx.Client) -> None:
+    told = client.post(TEST, json=SCENE).json()
+    assert told["ok"] is True
+    assert told["info"]["width"] > 0
+    assert told["fps_measured"] > 1
+    assert base64.b64decode(told["jpeg_base64"])[:2] == b"\xff\xd8"
+    with daemon.client("operator") as operator:
+        operator.timeout = httpx.Timeout(patient(60))
+        assert "jpeg_base64" not in operator.post(TEST, json=SCENE).json(), "pictures are for admins"
+    assert cameras(daemon) == ["a", "b"]
+
+
+def test_what_cannot_be_read_is_told_and_added_only_where_that_is_asked_for(
+    daemon: ApiDaemon, client: httpx.Client
+) -> None:
+    told = client.post(TEST, json=NOBODY)
+    assert told.json()["ok"] is False
+    assert "refuses connections" in told.json()["problem"]
+    refused = problem(client.post("/api/v1/cameras", json=NOBODY))
+    assert refused["status"] == 502
+    assert "check=false" in refused["detail"]
+    assert cameras(daemon) == ["a", "b"]
+    assert client.post("/api/v1/cameras?check=false", json=NOBODY).status_code == 201
+    assert cameras(daemon) == ["a", "b", "new"]
+    assert client.delete("/api/v1/cameras/new").status_code == 200
+    assert "sesame" not in told.text + json.dumps(refused) + daemon.log()
+
+
+def test_one_that_can_be_read_is_added_with_what_was_found(daemon: ApiDaemon, client: httpx.Client) -> None:
+    added = client.post("/api/v1/cameras", json=SCENE)
+    assert added.status_code == 201
+    assert added.json()["probe"]["ok"] is True
+    assert "jpeg_base64" not in added.json()["probe"]
+    assert client.delete("/api/v1/cameras/new").status_code == 200
+    assert cameras(daemon) == ["a", "b"]
+
+
+def test_why_is_what_the_command_explains(daemon: ApiDaemon, client: httpx.Client) -> None:
+    with stream_of(client, camera="a", type="streamer.line.crossed.v1") as stream:
+        at, _, event = next(events_of(stream, 60))
+    told = client.get(f"/api/v1/events/{at}/why").json()
+    by_command = json.loads(daemon.cli("explain", at, "--json").stdout)
+    assert {**told, "track": 0, "nearly": 0} == {**by_command, "track": 0, "nearly": 0}  # the track may end
+    assert told["direction"] == event["data"]["direction"]
+    drawn = client.get(f"/api/v1/events/{at}/why?format=svg")
+    assert drawn.headers["content-type"].startswith("image/svg+xml")
+    texts = [part.text for part in ElementTree.fromstring(drawn.text).iter() if part.text]
+    assert "middle" in texts
+    assert problem(client.get("/api/v1/events/a/999999/why"))["status"] == 404
+    assert problem(client.get("/api/v1/events/nonsense/why"))["status"] == 422
+
+
+def test_models_and_actions_are_listed(daemon: ApiDaemon, client: httpx.Client) -> None:
+    listed = client.get("/api/v1/models").json()["models"]
+    by_command = json.loads(daemon.cli("model", "list", "--json").stdout)
+    assert [model["name"] for model in listed] == [model["name"] for model in by_command]
+    actions = client.get("/api/v1/actions").json()["actions"]
+    motion = next(action for action in actions if action["name"] == "motion")
+    assert motion["problem"] == ""
+    assert motion["heads"][0]["labels"]

@@ -1,0 +1,123 @@
+"""Paths and proposed lines over HTTP: what the command line says of the same ledger."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from pipelines.rules import LineSpec
+from streamer.api.counts.recount import recount_camera
+from streamer.daemon.assignments import LEDGER_FILE
+from streamer.ledger import LedgerReader
+from tests.api_rig import ApiDaemon, problem
+from tests.moving import LANES, LINE, write_moving_clip
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+RECOUNT = "/api/v1/cameras/a/recount"
+PATHS = "/api/v1/cameras/a/paths"
+UPRIGHT = {"points": LINE["points"]}
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
+    """With tracks in its ledger, and none that come: its cameras are switched off again."""
+    clip = write_moving_clip(tmp_path_factory.mktemp("clips") / "moving.mp4", 20.0)
+    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        daemon = ApiDaemon(Path(folder), clip).serve()
+        with daemon.client("viewer") as client:
+            daemon.wait_for(lambda _: crossings(client) >= 2 * LANES, 60, "crossings")
+        for name in ("a", "b"):
+            daemon.cli("camera", "disable", name)
+        daemon.wait_for(lambda _: ended(daemon) >= 2 * LANES, 30, "the tracks to end")
+        yield daemon
+        daemon.kill()
+
+
+def crossings(client: httpx.Client) -> int:
+    counted = client.get("/api/v1/counts?camera=a&by=direction&since=all").json()
+    return sum(row["count"] for row in counted["counts"])
+
+
+def ended(daemon: ApiDaemon) -> int:
+    with daemon.client("viewer") as client:
+        return len(client.get(PATHS, params={"since": "all"}).json()["paths"])
+
+
+@pytest.fixture
+def client(daemon: ApiDaemon) -> Iterator[httpx.Client]:
+    with daemon.client("viewer") as client:
+        yield client
+
+
+def test_paths_are_points_in_the_picture_newest_first(client: httpx.Client) -> None:
+    told = client.get(PATHS, params={"since": "1h"}).json()
+    assert told["more"] is False
+    assert told["tracks_days"] == 400
+    assert told["kept_since"] <= told["paths"][-1]["start"]
+    for path in told["paths"]:
+        assert path["class"] == "object"
+        assert 2 <= len(path["points"]) <= 32
+        assert all(0 <= x <= 1 and 0 <= y <= 1 for x, y, _ in path["points"])
+        assert path["points"][0][2] == 0
+        assert abs(path["points"][-1][2] - path["seconds"]) < 0.1
+    some = client.get(PATHS, params={"since": "1h", "limit": 2}).json()
+    assert (some["more"], some["paths"]) == (True, told["paths"][:2])
+
+
+def test_a_proposed_line_counts_what_the_command_says_it_would_have(
+    daemon: ApiDaemon, client: httpx.Client
+) -> None:
+    told = client.post(RECOUNT, json={"line": UPRIGHT, "since": "all", "within_s": 30}).json()
+    by_command = json.loads(
+        daemon.cli("recount", "a", "--line", "proposed=0.5,1,0.5,0", "--since", "all", "--json").stdout
+    )
+    assert told["complete"] is True
+    assert told["total"]["count"] == by_command["total"]["count"] >= 2 * LANES
+    assert told["total"]["count"] == crossings(client), "the line that is there is drawn there too"
+    (row,) = told["counts"]
+    assert (row["direction"], row["class"]) == ("left-to-right", "object")
+    assert row["count"] == told["total"]["count"]
+
+
+def test_the_hours_are_told_where_they_are_asked_for(client: httpx.Client) -> None:
+    told = client.post(RECOUNT, json={"line": UPRIGHT, "since": "all", "by_hour": True}).json()
+    assert sum(row["count"] for row in told["hours"]) == told["total"]["count"]
+    assert "hours" not in client.post(RECOUNT, json={"line": UPRIGHT}).json()
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, "line"),
+        ({"line": {"points": [[0.5, 0.5], [0.5, 0.5]]}}, "a line needs a length"),
+        ({"line": UPRIGHT, "since": "soon"}, "30m"),
+        ({"line": UPRIGHT, "since": "1h", "until": "2h"}, "since is not before until"),
+        ({"line": UPRIGHT, "within_s": 3600}, "within_s"),
+        ({"zone": {}, "line": UPRIGHT}, "zone"),
+    ],
+)
+def test_what_cannot_be_recounted_is_refused(client: httpx.Client, body: dict[str, Any], words: str) -> None:
+    told = problem(client.post(RECOUNT, json=body))
+    assert told["status"] == 422
+    assert words in told["detail"]
+
+
+def test_without_time_for_all_the_newest_part_is_counted_whole(daemon: ApiDaemon) -> None:
+    """No time at all is the shortest: nothing is said of what nobody has looked at."""
+    line = LineSpec(name="l", points=((0.5, 1.0), (0.5, 0.0)))
+    reader = LedgerReader(daemon.state_dir / LEDGER_FILE)
+    try:
+        every = recount_camera(reader, "a", line, 0, 1 << 62)
+        none = recount_camera(reader, "a", line, 0, 1 << 62, limit_s=-1.0)
+    finally:
+        reader.close()
+    assert every.complete
+    assert not none.complete
+    assert none.crossings == []
+    assert none.since_ns > max(crossing.at_ns for crossing in every.crossings)
