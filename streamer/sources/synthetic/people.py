@@ -21,7 +21,7 @@ UPPER_ARM, FOREARM, HIP_HALF, SHOULDER_HALF = 0.172, 0.150, 0.052, 0.106
 LYING = math.radians(86)  # from upright
 FLAT_M = 0.10  # a lying body's middle above the ground
 # Those in sight of the scenes of one process (80 people in the busiest): see MAX_SOLIDS of the vehicles.
-MAX_LOOKS = 256
+MAX_LOOKS = 128
 MAX_COLOURS = 1024  # some ten shades a person
 HEAD_UP, HEAD_RX, HEAD_RY = 0.105, 0.048, 0.066  # middle of the head above the shoulders, its half axes
 
