@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.faults.soak import report
+from streamer.events.cloudevents import EventId
+from tests.faults.soak import books, report
 from tests.faults.soak.box import Box
 from tests.faults.soak.run import FAULTS, Soak
 from tests.faults.soak.slope import Growth
@@ -52,3 +53,35 @@ def test_a_slope_is_that_of_each_process_and_not_of_their_starts() -> None:
     assert slope.per_hour == pytest.approx(3.0, abs=0.01)
     assert slope.longest_s == pytest.approx(1130, abs=1)
     assert "deliver" not in growth.slopes()
+
+
+def test_readings_while_something_large_was_in_hand_are_no_slope_and_growth_in_steps_is() -> None:
+    growth, rng = Growth(warm_up_s=0.0), np.random.default_rng(5)
+    for second in range(0, 1200, 2):
+        noise_mb = rng.uniform(-0.5, 0.5)  # what happens to be in hand at that moment
+        growth.add("in hand", 1, second, 60.0 + 20.0 * (second % 400 > 360) + noise_mb)
+        growth.add("in steps", 2, second, 60.0 + 0.5 * (second // 150) + noise_mb)  # 12 MB an hour
+    slopes = {kind: slope.per_hour for kind, slope in growth.slopes().items()}
+    assert abs(slopes["in hand"]) < report.MAX_MB_PER_HOUR
+    assert slopes["in steps"] == pytest.approx(12.0, rel=0.2)
+
+
+def test_the_slope_of_a_long_life_is_that_of_all_its_samples() -> None:
+    growth = Growth(warm_up_s=600.0)
+    for second in range(0, 24 * 3600, 20):
+        growth.add("infer", 1, second, 60.0 + 2 * second / 3600)
+    slope = growth.slopes()["infer"]
+    assert slope.per_hour == pytest.approx(2.0, abs=0.01)
+    assert slope.observed_s == 24 * 3600 - 20 - 600
+
+
+@pytest.mark.parametrize(
+    ("found", "max_len", "wanted"),
+    [(10, 1000, 10), (9, 1000, 10), (5, 4, 5), (3, 4, 4)],
+    ids=["whole", "one lost", "trimmed to about what was asked", "trimmed too far"],
+)
+def test_a_redis_that_trims_has_the_newest_events_and_no_fewer_than_it_was_told(
+    found: int, max_len: int, wanted: int
+) -> None:
+    ids = [EventId(1, seq) for seq in range(1, 11)]
+    assert books.kept(ids, found, max_len) == ids[-wanted:]

@@ -20,6 +20,9 @@ THIGH, SHIN, TRUNK = 0.245, 0.246, 0.288  # shares of body height
 UPPER_ARM, FOREARM, HIP_HALF, SHOULDER_HALF = 0.172, 0.150, 0.052, 0.106
 LYING = math.radians(86)  # from upright
 FLAT_M = 0.10  # a lying body's middle above the ground
+# Those in sight of the scenes of one process (80 people in the busiest): see MAX_SOLIDS of the vehicles.
+MAX_LOOKS = 128
+MAX_COLOURS = 1024  # some ten shades a person
 HEAD_UP, HEAD_RX, HEAD_RY = 0.105, 0.048, 0.066  # middle of the head above the shoulders, its half axes
 
 SKINS: tuple[Colour, ...] = ((150, 178, 220), (120, 150, 205), (95, 125, 180), (60, 85, 130), (45, 60, 95))
@@ -56,7 +59,7 @@ class Look:
     bag: Colour | None
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=MAX_LOOKS)
 def look_of(seed: int) -> Look:
     dice = random.Random(f"person {seed}")
     woman = dice.random() < 0.5
@@ -323,7 +326,7 @@ def _limb(a: Array, b: Array, width: float, colour: Colour) -> Limb:
     return Limb(float(a[0]), float(a[1]), float(b[0]), float(b[1]), width, colour)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=MAX_COLOURS)
 def _light(colour: Colour, factor: float) -> Colour:
     b, g, r = (min(255, round(channel * factor)) for channel in colour)
     return b, g, r

@@ -36,6 +36,9 @@ PAINTS = (  # hue, saturation, value, share: what stands in a European street
     (0.09, 0.25, 0.55, 0.03),
     (0.38, 0.55, 0.32, 0.03),
 )
+# Those in sight of the scenes of one process (30 in the busiest, 18 in an ordinary one). Each new vehicle is
+# another, so that a larger cache only delays when a camera's memory stands still.
+MAX_SOLIDS = 128
 Point3 = tuple[float, float, float]
 Profile = Sequence[tuple[float, float]]  # (u, z)
 
@@ -60,12 +63,14 @@ class Mesh:
         self.colours.append(colour)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Solid:
-    """A mesh ready to be placed: arrays, and colours shaded for one way of driving."""
+    """A mesh ready to be placed: arrays, and colours shaded for one way of driving. The mesh itself is
+    not kept: a tuple a corner, it takes three times the memory of all this."""
 
-    mesh: Mesh
+    size: Point3  # length, width, height in metres
     points: Array
+    spans: tuple[tuple[int, int], ...]
     normals: Array
     middles: Array
     colours: tuple[Colour, ...]
@@ -73,27 +78,27 @@ class Solid:
 
 def shapes(view: View, kind: str, look: int, x: float, y: float, forward: int) -> list[Shape]:
     """The visible faces of a vehicle at (x, y), driving to +x (`forward` 1) or to -x (-1)."""
-    solid = _solid(kind, look, forward)
+    solid = solid_of(kind, look, forward)
     at = np.array([x, y, 0.0])
     pixels, depth = view.project(solid.points + at)
     if depth.min() < 1.0:
         return []
     seen = np.einsum("ij,ij->i", solid.normals, view.position - at - solid.middles) > 0
-    return [Poly(pixels[a:b], solid.colours[i]) for i, (a, b) in enumerate(solid.mesh.spans) if seen[i]]
+    return [Poly(pixels[a:b], solid.colours[i]) for i, (a, b) in enumerate(solid.spans) if seen[i]]
 
 
 def footprint(kind: str, look: int, x: float, y: float, forward: int) -> Array:
     """(8, 3): the corners of the vehicle's lower body and roof in the world, for its shadow."""
-    mesh = _solid(kind, look, forward).mesh
-    u, v, top = mesh.length / 2, mesh.width / 2, mesh.height
+    length, width, top = solid_of(kind, look, forward).size
+    u, v = length / 2, width / 2
     corners = [(-u, -v), (u, -v), (u, v), (-u, v)]
     low = [(x + a * 0.98, y + b * 0.95, 0.0) for a, b in corners]
     high = [(x + a * 0.72, y + b * 0.8, top) for a, b in corners]
     return np.array(low + high)
 
 
-@functools.lru_cache(maxsize=256)
-def _solid(kind: str, look: int, forward: int) -> Solid:
+@functools.lru_cache(maxsize=MAX_SOLIDS)
+def solid_of(kind: str, look: int, forward: int) -> Solid:
     mesh = BUILDERS[kind](random.Random(f"{kind} {look}"))
     turn = np.array([forward, forward, 1.0])
     points = np.array(mesh.points) * turn
@@ -101,7 +106,8 @@ def _solid(kind: str, look: int, forward: int) -> Solid:
     middles = np.array([points[a:b].mean(axis=0) for a, b in mesh.spans])
     light = 0.62 + 0.42 * np.maximum(0.0, normals @ SUN) + 0.08 * np.maximum(0.0, normals[:, 2])
     colours = tuple(_times(c, float(k)) for c, k in zip(mesh.colours, light, strict=True))
-    return Solid(mesh, points, normals, middles, colours)
+    size = (mesh.length, mesh.width, mesh.height)
+    return Solid(size, points, tuple(mesh.spans), normals, middles, colours)
 
 
 # ---- parts

@@ -38,6 +38,7 @@ from streamer.ipc.messages import (
     WorkerStatus,
 )
 from streamer.sources.kept_view import view_path
+from streamer.workers.capture.allocator import give_large_buffers_pages_of_their_own
 from streamer.workers.capture.camera_thread import CameraThread, HeldFrame, RetiredThreads, StateChange
 from streamer.workers.capture.camera_watch import CameraWatch, HealthChange
 from streamer.workers.capture.ring_request import RingRequest
@@ -96,6 +97,7 @@ class CaptureWorker:
         self._bus = Bus(runtime_dir)
 
     def open(self) -> None:
+        give_large_buffers_pages_of_their_own()
         cv2.setNumThreads(1)  # several cameras share the process; a pool would fight with inference
         self._bus.watch(self._wake_fd)
         self._supervisor = self._bus.connect("supervisor", self.name)

@@ -50,7 +50,7 @@ def _of_camera(box: Box, reader: LedgerReader, node: str, camera: str) -> Books:
         books.faults.append(f"{camera}: its totals say {lines} crossings, its events {len(crossed)}")
     for sink, client in (("redis", box.daemon.redis()), ("office", box.office())):
         with client:
-            books.in_redis[sink] = _compare(books, sink, client, node, events, totals)
+            books.in_redis[sink] = _compare(box, books, sink, client, node, events, totals)
     return books
 
 
@@ -72,18 +72,30 @@ def _twice(crossed: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _compare(
-    books: Books, sink: str, client: Any, node: str, events: list[StoredEvent], totals: dict[str, int]
+    box: Box,
+    books: Books,
+    sink: str,
+    client: Any,
+    node: str,
+    events: list[StoredEvent],
+    totals: dict[str, int],
 ) -> int:
     entries = [EventId.parse(_text(entry)) for entry, _ in client.xrange(events_key(node, books.camera))]
     ids = [event.id for event in events]
-    if entries != ids:
-        lost, more = len(set(ids) - set(entries)), len(entries) - len(set(entries) & set(ids))
+    wanted = kept(ids, len(entries), box.stream_max_len)
+    if entries != wanted:
+        lost, more = len(set(wanted) - set(entries)), len(entries) - len(set(entries) & set(ids))
         books.faults.append(f"{books.camera}: {sink} lacks {lost} events and has {more} that nobody made")
-    kept = {_text(k): _text(v) for k, v in client.hgetall(totals_key(node, books.camera)).items()}
-    wrong = {key: (kept.get(key), n) for key, n in totals.items() if kept.get(key) != str(n)}
+    fields = {_text(k): _text(v) for k, v in client.hgetall(totals_key(node, books.camera)).items()}
+    wrong = {key: (fields.get(key), n) for key, n in totals.items() if fields.get(key) != str(n)}
     if wrong:
         books.faults.append(f"{books.camera}: {sink} has other totals: {wrong}")
     return len(entries)
+
+
+def kept(ids: list[EventId], found: int, max_len: int) -> list[EventId]:
+    """What a Redis should have, that has `found`: it may keep some more than it was told to, never fewer."""
+    return ids[max(0, len(ids) - max(found, max_len)) :]
 
 
 def _text(raw: bytes | str) -> str:

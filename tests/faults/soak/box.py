@@ -27,7 +27,7 @@ SHM_MB, STATE_MB = 24, 96  # of the box's own disks
 OFFICE = "office"
 STRUCK = "door"  # the camera that freezes, goes and changes its size
 LANE = "synthetic:street?seed=3&width=320&height=180&fps=10"
-STREAM_MAX_LEN = 10_000_000  # nothing is trimmed: every event is looked for at the end
+STREAM_MAX_LEN = 10_000_000  # else nothing is trimmed: every event is looked for at the end
 BUCKET_S = 10
 NOT_SEEN_HERE = ["covered", "defocused", "moved"]  # in squares on a bare wall, of which that cannot be told
 Status = dict[str, Any]
@@ -36,8 +36,11 @@ Status = dict[str, Any]
 class Box:
     """Folders below `base`; start() brings all up, close() ends every process that was started here."""
 
-    def __init__(self, base: Path, redis_binary: str, *, seconds: float = 20.0) -> None:
+    def __init__(
+        self, base: Path, redis_binary: str, *, seconds: float = 20.0, stream_max_len: int = STREAM_MAX_LEN
+    ) -> None:
         self.base, self._redis_binary = base, redis_binary
+        self.stream_max_len = stream_max_len
         self.clips = _clips(base, seconds)
         self.live_clip = base / "door.mp4"
         self.show("moving")
@@ -49,9 +52,9 @@ class Box:
             counts={"bucket_s": BUCKET_S},
             capture={"cameras_per_worker": 2},
             sinks=[
-                {"kind": "redis", "name": "redis", "stream_max_len": STREAM_MAX_LEN},
+                {"kind": "redis", "name": "redis", "stream_max_len": stream_max_len},
                 {"kind": "redis", "name": OFFICE, "url": f"unix://{self.office_socket}",
-                 "stream_max_len": STREAM_MAX_LEN},
+                 "stream_max_len": stream_max_len},
             ],
         )  # fmt: skip
         self._disks = _own_disks(self.daemon)
@@ -111,6 +114,11 @@ class Box:
             self._disks.communicate()  # which closes its pipes
 
     # ---- its disks and its camera
+
+    @property
+    def trims(self) -> bool:
+        """Whether a Redis keeps so little that its memory stands still."""
+        return self.stream_max_len < STREAM_MAX_LEN
 
     @property
     def has_own_disks(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections import defaultdict
@@ -48,10 +49,15 @@ class Soak:
         self._left: list[Fault] = []
 
     def run(self, seconds: float, every_s: float) -> Outcome:
-        """Start the box, strike until `seconds` have passed, then settle and balance."""
+        """Start the box, strike until `seconds` have passed, then settle and balance.
+
+        `every_s` is from fault to fault; infinite: there is none.
+        """
         began_s = time.monotonic()
         self._box.start()
         self._until(lambda s: well(s, dict.fromkeys(self._inferred(s, 0), 0)), patient(40), "the start")
+        if math.isinf(every_s):
+            self._rest(began_s + seconds)
         while time.monotonic() - began_s < seconds or (self._kinds and self._left_of_kinds()):
             turn_s = time.monotonic() + every_s
             self._strike(self._next_fault())

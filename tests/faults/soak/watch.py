@@ -29,6 +29,8 @@ class Watch:
         self.losses: dict[str, int] = defaultdict(int)
         self.memory, self.descriptors = Growth(warm_up_s), Growth(warm_up_s)
         self.samples = 0
+        # of their memory: where streams are kept whole, so that each event can be looked for, it has to grow
+        self.not_judged = () if box.trims else ("redis",)
 
     def sample(self) -> Status | None:
         """The status, if the daemon answers; it is looked at when EVERY_S have passed."""

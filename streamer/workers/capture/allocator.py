@@ -1,0 +1,21 @@
+"""Large buffers of this process come from pages of their own, and go back with them.
+
+glibc raises the size from which it does so to that of the largest buffer freed, up to 32 MB. From then on
+pictures come out of the one heap that all cameras of the process share, and go back into it as holes in which
+small things settle, so that the next picture takes new memory at the heap's end: in a soak, steps of one
+picture, 6 MB an hour still between the 10th minute and the 19th. With the size held where glibc begins the
+two capture processes beside it took 2 and 4 MB less after 8 minutes, and as much CPU as without.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+M_MMAP_THRESHOLD = -3  # malloc.h
+OWN_PAGES_BYTES = 128 * 1024  # DEFAULT_MMAP_THRESHOLD, which is what it is before it is raised
+
+
+def give_large_buffers_pages_of_their_own() -> bool:
+    """For the rest of the process; returns whether the C library knows such a thing (glibc does)."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and bool(mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES))
