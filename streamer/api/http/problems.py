@@ -57,7 +57,7 @@ def headers(error: StreamerError, body: bytes) -> list[tuple[bytes, bytes]]:
     found.append((b"cache-control", b"no-store"))
     if status_of(error) == 401:
         found.append((b"www-authenticate", b'Bearer realm="streamer"'))
-    if status_of(error) == 503:
+    if status_of(error) in (429, 503):
         found.append((b"retry-after", str(RETRY_AFTER_S).encode()))
     return found
 

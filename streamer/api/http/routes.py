@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from streamer.api.callers import Role
-from streamer.api.http import cameras, counts, events, health, metrics, problems
+from streamer.api.http import cameras, counts, events, health, metrics, page_files, problems, sign_in
 from streamer.api.http.problems import HttpRefusal
 from streamer.api.http.site import Site
 from streamer.errors import StreamerError
@@ -52,6 +52,12 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/readyz", health.readyz, None),
     Route("GET", "/metrics", metrics.metrics, produces=("text/plain",)),
     Route("GET", "/openapi.json", openapi),
+    Route("GET", "/", page_files.index, None, produces=("text/html",)),
+    Route("GET", "/page/{path:path}", page_files.file, None, produces=("text/css", "text/javascript")),
+    Route("POST", "/api/v1/session", sign_in.sign_in, None, body={"token": "streamer_…"}, status=201),
+    Route("GET", "/api/v1/session", sign_in.session),
+    Route("DELETE", "/api/v1/session", sign_in.sign_out),
+    Route("GET", "/api/v1/status", health.status, operation="status"),
     Route("GET", "/api/v1/cameras", cameras.list_, operation="status"),
     Route("POST", "/api/v1/cameras", cameras.add, "operator", "change", _NEW, status=201),
     Route("GET", _CAMERA, cameras.show, operation="status"),
@@ -70,6 +76,7 @@ def application(site: Site) -> FastAPI:
     )
     app.state.site = site
     app.state.feeds = events.Feeds(site)
+    app.state.failures = sign_in.Failures()
     for route in ROUTES:
         app.add_api_route(
             route.path,
