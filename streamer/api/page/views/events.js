@@ -10,7 +10,7 @@ import { moment, named, number, t } from "/page/text.js";
 const MAX_SHOWN = 200;
 const MAX_PAGES = 5; // of the past, of 1000 events each
 const PAST_MS = 900_000;
-const QUIET = ["streamer.counts.v1", "streamer.track.ended.v1"]; // many, and no news: shown when asked for
+const QUIET = ["streamer.counts.v1", "streamer.track.ended.v1", "streamer.heatmap.measured.v1", "streamer.flow.matrix.v1"]; // many, and no news: shown when asked for
 
 export function eventsView({ choices, signal, go }) {
   const choice = { camera: choices.get("camera") ?? "", type: choices.get("type") ?? "" };
@@ -76,14 +76,16 @@ function item(event) {
 }
 
 function kind({ type, data }) {
+  if (type === "streamer.alert.v1") return data.state === "raised" ? "warn" : "good";
   if (type !== "streamer.camera.state.v1") return "idle";
   return data.state === "live" && (data.health ?? "ok") !== "ok" ? "bad" : kindOf(data.state);
 }
 
 function what({ type, data }) {
   if (type === "streamer.camera.state.v1") return stateText(data);
+  if (type === "streamer.alert.v1") return [data.alert, named("alert", data.state), data.line ?? data.zone].filter(Boolean).join(" · ");
   if (type === "streamer.counts.v1") return t("event.bucket", { seconds: number(data.bucket_s) });
-  const place = data.line ?? data.zone ?? "";
+  const place = data.line ?? data.zone ?? data.flow ?? "";
   const way = data.direction === undefined ? "" : named("direction", data.direction);
   const object = data.class === undefined ? "" : named("class", data.class);
   return [place, way, object, data.action ?? data.label ?? ""].filter((text) => text !== "").join(" · ");

@@ -2,12 +2,13 @@
 
 import { h, put, say } from "/page/dom.js";
 import { picture } from "/page/pictures.js";
-import { standing } from "/page/state.js";
+import { badge, standing } from "/page/state.js";
 import { store } from "/page/store.js";
 import { duration, milliseconds, named, number, t } from "/page/text.js";
 
 const PICTURE_EVERY_MS = 30_000;
 const PICTURE_WIDTH = 480;
+const SEVERITY = { info: "idle", warning: "warn", critical: "bad" };
 const FRESH_MS = 900;
 
 export function wallView({ signal }) {
@@ -35,24 +36,26 @@ function drawAll(wall, empty, cards, signal) {
 }
 
 function card(name, signal) {
-  const badge = h("span", { class: "badge" });
+  const state = h("span", { class: "badge" });
+  const alerts = h("div", { class: "alerts" });
   const why = h("p", { class: "why" });
   const meta = h("p", { class: "meta" });
   const lines = h("ul", { class: "lines" });
   const link = h("a", { href: `#/camera/${encodeURIComponent(name)}` }, name);
-  const head = h("div", { class: "head" }, h("h2", { class: "plain" }, link), badge);
+  const head = h("div", { class: "head" }, h("h2", {}, link), state);
   const node = h("article", { class: "card camera", "data-camera": name }, head,
-    picture(name, PICTURE_WIDTH, PICTURE_EVERY_MS, signal), why, lines, meta);
-  return { node, badge, why, meta, lines, shown: "" };
+    picture(name, PICTURE_WIDTH, PICTURE_EVERY_MS, signal), why, alerts, lines, meta);
+  return { node, state, alerts, why, meta, lines, shown: "" };
 }
 
 function draw(one, camera) {
   const { kind, word, why } = standing(camera);
   one.node.className = `card camera is-${kind}`;
-  one.badge.className = `badge ${kind}`;
-  say(one.badge, word);
+  one.state.className = `badge ${kind}`;
+  say(one.state, word);
   say(one.why, why);
   one.why.hidden = why === "";
+  put(one.alerts, (camera.alerts ?? []).map(({ alert, severity }) => badge(SEVERITY[severity] ?? "warn", t("alert.now", { alert }))));
   const live = camera.state === "live";
   const age = live && t("camera.age", { age: milliseconds(camera.age_ms?.p50) });
   const rate = live && t("camera.rate", { fps: number(camera.fps_inferred, 1) });
