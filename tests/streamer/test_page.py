@@ -1,5 +1,5 @@
-"""The page in a real browser, against a real daemon: what a person sees and does. Screenshots of every view, on
-a phone and a desk, light and dark, are left in build/screenshots for people to look at.
+"""The page in a real browser, against a real daemon: what a person sees and does. Screenshots of every view,
+on a phone and a desk, light and dark, are left in build/screenshots for people to look at.
 """
 
 from __future__ import annotations
