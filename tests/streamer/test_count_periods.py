@@ -1,4 +1,4 @@
-"""The periods of an answer: one for each hour, day or week of the range, also where nothing is known of it."""
+"""The periods of an answer: one for each hour, day or week of the range, also where nothing is known."""
 
 from __future__ import annotations
 
