@@ -18,7 +18,7 @@ from streamer.api.sign_in_links import LinkStore
 from streamer.sources.synthetic import Scene
 from tests.api_rig import ApiDaemon
 from tests.clips import make_clip
-from tests.moving import FPS, HEIGHT, LINE, WIDTH, draw, write_moving_clip
+from tests.moving import FPS, HEIGHT, WIDTH, draw, write_moving_clip
 from tests.page_rig import DESKTOP, PHONE, chromium, number_of, page_of, shoot, sign_in
 from tests.patience import patient
 
@@ -133,7 +133,10 @@ def test_the_page_outlives_a_broken_connection_and_counts_nothing_twice(
         page.context.set_offline(False)
         page.get_by_text("cannot be reached").wait_for(state="hidden")
         until(page, lambda: number_of(page, "gate", "middle/right") > before, "it goes on")
+        daemon.cli("camera", "disable", "gate")  # else one moves while the other is asked for
         until(page, lambda: agrees(page, daemon), "the page and the ledger agree")
+        daemon.cli("camera", "enable", "gate")
+        page.locator('[data-camera="gate"] .badge', has_text="live").wait_for()
 
 
 def test_a_camera_is_added_in_the_form_and_what_is_refused_stands_at_its_field(
@@ -192,9 +195,7 @@ def test_a_camera_goes_blind_and_the_page_says_why(daemon: ApiDaemon, browser: A
     clip = make_clip(tmp_path / "dark.mp4", frames=frames, width=WIDTH, height=HEIGHT, fps=FPS, draw=picture)
     with page_of(browser, daemon) as page:
         sign_in(page, daemon, "admin")
-        camera = {"name": "dark", "url": str(clip), "rules": {"lines": [LINE]}}
-        daemon.write_camera({**camera, "source": {"realtime": True}})
-        daemon.cli("camera", "enable", "dark")
+        daemon.cli("camera", "add", "dark", str(clip))
         page.locator('[data-camera="dark"] .badge', has_text="live").wait_for()
         page.locator('[data-camera="dark"] .badge.bad', has_text="blind: black").wait_for(
             timeout=patient(40_000)

@@ -51,7 +51,7 @@ async function submit(form, press, fault, go) {
     await store.refresh();
     go(`#/camera/${encodeURIComponent(values.name.trim())}`);
   } catch (refusal) {
-    show(form, fault, refusal);
+    show(form, fault, refusal, values.url);
   } finally {
     press.disabled = false;
   }
@@ -62,10 +62,18 @@ function document_({ url, name, username, password, model }) {
   return { camera, ...(username === "" ? {} : { username }), ...(password === "" ? {} : { password }) };
 }
 
-function show(form, fault, refusal) {
-  const name = refusal.status === 409 ? "name" : OF_FIELD.exec(refusal.message)?.[1];
+function show(form, fault, refusal, url) {
+  const name = refusal.status === 409 ? "name" : fieldOf(refusal.message, url);
   if (name === undefined) say(fault, refusal.message || t("fault.connection"));
   else at(form, name, refusal.message);
+}
+
+// Which field a refusal is about: the one that it begins with, or the address, where it names that or its host.
+function fieldOf(message, url) {
+  const [place] = url.trim().replace(/^\w+:\/*/, "").split(/[?#]/);
+  const host = place.replace(/^.*@/, "").split(/[/:]/)[0];
+  const named = OF_FIELD.exec(message)?.[1];
+  return named ?? ([place, host].some((part) => part !== "" && message.includes(part)) ? "url" : undefined);
 }
 
 function at(form, name, text) {
