@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the system packages that are missing, and nothing else: `deploy/setup.sh [--tests] [--check]`.
 #
-#   --tests  also what the tests use: ffmpeg and a GStreamer RTSP server
+#   --tests  also what the tests use: ffmpeg, a GStreamer RTSP server and Chromium
 #   --check  install nothing; say what is missing and fail if something is
 #
 # What is already there in any form (another distribution, own builds) is left alone: the check looks for the
@@ -47,6 +47,7 @@ loads() { "$python" -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$1" >/dev
 look_for_test_parts() {
     command -v ffmpeg >/dev/null || need ffmpeg
     command -v promtool >/dev/null || need prometheus  # judges the metrics; its server is not started
+    command -v chromium >/dev/null || need chromium  # the tests of the page
     command -v systemd-analyze >/dev/null || need systemd  # judges the unit; it does not become init by this
     # The RTSP server of the tests runs under the system's Python, where python3-gi lives.
     if ! /usr/bin/python3 - >/dev/null 2>&1 <<'PYTHON'

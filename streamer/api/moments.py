@@ -9,7 +9,13 @@ from zoneinfo import ZoneInfo
 
 from streamer.errors import ConfigError
 
-_FORMATS = {"minute": "%Y-%m-%d %H:%M", "hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d"}
+_FORMATS = {
+    "minute": "%Y-%m-%d %H:%M",
+    "hour": "%Y-%m-%d %H:00",
+    "day": "%Y-%m-%d",
+    "week": "%G-W%V",  # ISO 8601: from Monday
+}
+_WITHOUT_CLOCK = ("day", "week")
 PERIODS = tuple(_FORMATS)
 _UNIT_S = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -41,7 +47,9 @@ class LocalTime(str):
         distance to UTC: "2026-10-25 02:00 +0200", and after it "2026-10-25 02:00 +0100".
         """
         at = datetime.fromtimestamp(at_s, zone)
-        twice = period != "day" and at.replace(fold=0).utcoffset() != at.replace(fold=1).utcoffset()
+        twice = (
+            period not in _WITHOUT_CLOCK and at.replace(fold=0).utcoffset() != at.replace(fold=1).utcoffset()
+        )
         made = cls(at.strftime(_FORMATS[period] + (" %z" if twice else "")))
         made.at_s = at_s
         return made

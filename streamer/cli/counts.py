@@ -40,7 +40,7 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
     """Print counts of lines and zones by time, direction and class.
 
     Times are in the configured timezone. Time in which a camera was not seen is unknown, not zero, and is
-    shown as such: by minute, hour or day each row says how much of it was seen, and why not the rest.
+    shown as such: by minute, hour, day or week each row says how much of it was seen, and why not the rest.
     `312 (310-489)`, or `312 ± 9`: nine times in ten the true count lies within, as far as the cameras saw.
     `streamer audit CAMERA --apply` narrows it. What people corrected (`streamer correct`) is in the count,
     and said beside it.

@@ -108,6 +108,7 @@ def page(report: Json) -> RenderableType:
     if report.get("ledger"):
         parts.append(_ledger(report["ledger"]))
     parts += [_sink(name, sink) for name, sink in report.get("sinks", {}).items()]
+    parts.append(_page(report.get("workers", ())))
     parts += [Text(f"warning: {text}", style="yellow") for text in report.get("warnings", ())]
     return Group(*parts)
 
@@ -264,6 +265,17 @@ def _ledger(ledger: Json) -> Text:
         f"{pruned} pruned, {used:.1f} of {limit:.0f} MB, "
         f"commit p99 {_number(ledger.get('commit_ms_p99'))} ms",
     )
+
+
+def _page(workers: Iterable[Json]) -> Text:
+    """Where people and programs find it."""
+    api = next((worker for worker in workers if worker.get("role") == "api"), None)
+    if api is None:
+        return Text("page    off; api.listen in streamer.yaml turns it on (docs/page.md)", style="dim")
+    told = api.get("status") or {}
+    if told.get("warning"):
+        return Text(f"page    {told['warning']}", style="red")
+    return Text(f"page    at {told.get('address') or '-'}; streamer token link NAME signs somebody in")
 
 
 def _sink(name: str, sink: Json) -> Text:

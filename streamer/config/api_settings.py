@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.rules import AbsolutePath, Strict
+from streamer.errors import ConfigError
 
 MAX_SOCKET_PATH = 107  # bytes of a UNIX socket path that the kernel takes
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -112,6 +113,23 @@ class ApiConfig(Strict):
         where = parse_listen(self.listen)
         own = LOCAL_NAMES if where.local else () if where.everywhere else (where.host,)
         return frozenset((*self.hosts, *own))
+
+
+def page_address(settings: ApiConfig) -> str:
+    """Where a browser finds the page, without a slash at the end. Raise ConfigError where there is none."""
+    if settings.listen is None:
+        raise ConfigError("the page is off: set api.listen in streamer.yaml (docs/page.md)")
+    where = parse_listen(settings.listen)
+    if settings.behind_proxy and settings.hosts:
+        return f"https://{settings.hosts[0]}"
+    if where.path:
+        raise ConfigError(f"api.listen is the UNIX socket {where.path}: a browser needs a port, or a proxy")
+    if where.port == 0:
+        raise ConfigError("api.listen has port 0, another one at each start: give it one, such as 8380")
+    named = where.everywhere or bool(settings.tls_cert and settings.hosts)
+    host = settings.hosts[0] if named else where.host
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if settings.tls_cert else 'http'}://{shown}:{where.port}"
 
 
 def _is_host(text: str) -> bool:

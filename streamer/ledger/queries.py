@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,6 +96,16 @@ class LedgerReader:
                 f"the ledger {path} has schema version {version}, this program reads "
                 f"{schema.SCHEMA_VERSION}: start the daemon of this version once"
             )
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """What is read within it is all of the same moment, whatever is committed meanwhile. Raise
+        StorageError."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
 
     def cameras(self) -> dict[str, int]:
         """Every camera that the ledger knows and its last sequence number."""

@@ -12,6 +12,7 @@ import pytest
 
 from streamer.api import control_socket as control
 from streamer.api.callers import ROLES, Role
+from streamer.api.http.page_files import page_files
 from streamer.api.http.routes import ROUTES, Route, application
 from streamer.api.http.site import Site
 from streamer.daemon.operations import OPERATIONS, lookup
@@ -22,6 +23,9 @@ from tests.patience import patient
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 GUARDED = [route for route in ROUTES if route.role is not None]
+PROBES = {("GET", "/livez"), ("GET", "/readyz")}
+PAGE = {("GET", "/"), ("GET", "/page/{path:path}")}
+SIGN_IN = {("POST", "/api/v1/session")}
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +71,35 @@ def ask(daemon: ApiDaemon, route: Route, token: str, camera: str = "a", query: s
         return client.request(route.method, path)
 
 
-def test_without_a_token_only_the_two_probes_answer(daemon: ApiDaemon) -> None:
+def test_without_a_token_only_the_two_probes_and_the_page_s_files_answer(daemon: ApiDaemon) -> None:
     for route in ROUTES:
         response = ask(daemon, route, "")
-        if route.role is None:
+        if (route.method, route.path) in PROBES:
             assert response.status_code == 200, route.path
             assert set(response.json()) == {"status"}, "nothing of what is watched"
-        else:
+        elif route.role is not None:
             assert response.status_code == 401, route.path
             assert response.headers["www-authenticate"].startswith("Bearer")
             problem(response)
-    assert {route.path for route in ROUTES if route.role is None} == {"/livez", "/readyz"}
+    assert {(route.method, route.path) for route in ROUTES if route.role is None} == PROBES | PAGE | SIGN_IN
+
+
+def test_the_page_s_files_are_the_same_for_everybody(daemon: ApiDaemon) -> None:
+    """And so hold nothing of what is watched."""
+    with daemon.client() as nobody, daemon.client("admin") as admin:
+        for name, file in page_files().items():
+            path = "/" if name == "index.html" else f"/page/{name}"
+            told = nobody.get(path)
+            assert (told.status_code, told.content) == (200, file.content), path
+            assert admin.get(path).content == file.content
+        for path in (
+            "/page/../gate.py",
+            "/page/%2e%2e/tokens.py",
+            "/page//etc/passwd",
+            "/page/vendor",
+            "/page/",
+        ):
+            assert nobody.get(path).status_code in (401, 404), path
     with daemon.client() as client:
         assert client.get("/nothing/here").status_code == 401, "also where there is nothing"
 

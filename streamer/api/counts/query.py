@@ -111,6 +111,7 @@ class Counted:
         self.total = SureCount(audits=audits)
         self.groups = self._grouped(found, audits)
         self.coverage: dict[str, dict[str, float]] = {}
+        self._recorded: dict[str, tuple[int, int]] = {}
         self._cameras = Periods(_by_camera, False)
         self.timed = self._covered(buckets)
 
@@ -133,11 +134,18 @@ class Counted:
         timed = Periods(_period_key(self.query, places), "minute" not in self.query.columns)
         for bucket in buckets:
             _add_seconds(self.coverage.setdefault(bucket.camera, {}), bucket)
+            begun_ns, _ = self._recorded.get(bucket.camera, (bucket.start_ns, 0))
+            self._recorded[bucket.camera] = (begun_ns, bucket.end_ns)
             self._cameras.add(bucket)
             if places:
                 timed.add(bucket)
                 self._refuse_more(timed.found)
         return Timed(places, timed.found) if places else None
+
+    @property
+    def recorded_s(self) -> dict[str, tuple[int, int]]:
+        """Where the record of each camera begins and ends within the range, in Unix seconds."""
+        return {name: (a // NS_PER_S, b // NS_PER_S) for name, (a, b) in self._recorded.items()}
 
     def _refuse_more(self, rows: Mapping[Key, Any]) -> None:
         if self._max_rows is not None and len(rows) > self._max_rows:

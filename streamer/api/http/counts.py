@@ -11,6 +11,7 @@ from fastapi import Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from streamer.api.counts.audits import audits_that_hold
+from streamer.api.counts.periods import periods_of
 from streamer.api.counts.query import DEFAULT_BY, NO_END_S, Counted, CountQuery, columns_of
 from streamer.api.http.problems import HttpRefusal
 from streamer.api.http.site import Site
@@ -37,7 +38,8 @@ def counts(
     format_: Annotated[str, Query(alias="format", pattern="^(json|csv)$")] = "json",
 ) -> Response:
     """Counts from `since` to `until` (30m, 12h, 7d, all, or a time), summed `by` some of camera, name,
-    direction, class, rev, minute, hour, day. What was not seen is unknown (null), never 0."""
+    direction, class, rev, minute, hour, day, week. What was not seen is unknown (null), never 0.
+    `as_of`: the last event of each camera that is in it; `periods`: all that rows by time may be of."""
     site, token = request.app.state.site, request.state.token
     zone = site.zone
     cameras = frozenset((camera,)) if camera else site.seen_by(token)
@@ -46,24 +48,28 @@ def counts(
     if not _readers.acquire(timeout=WAIT_S):
         raise HttpRefusal(503, "other counts are being read: try again in a moment")
     try:
-        counted = _counted(site, token, query, camera)
+        counted, as_of = _counted(site, token, query, camera)
     finally:
         _readers.release()
     if format_ == "json":
-        return JSONResponse(counted.document())
+        more = {"as_of": as_of, "periods": periods_of(counted), "recorded": counted.recorded_s}
+        return JSONResponse({**counted.document(), **more})
     text = io.StringIO()
     counted.write_csv(text)
     return Response(text.getvalue(), media_type="text/csv")
 
 
-def _counted(site: Site, token: Token, query: CountQuery, camera: str) -> Counted:
+def _counted(site: Site, token: Token, query: CountQuery, camera: str) -> tuple[Counted, dict[str, int]]:
     """Raise HttpRefusal for a camera that there is none of, and for more rows than are sent."""
     names = [c.name for c in site.config.cameras if token.sees(c.name)]
     audits, _ = audits_that_hold(site.config, [camera] if camera else names)
-    with closing(LedgerReader(site.ledger_path)) as reader:
-        if camera and camera not in {*names, *reader.cameras()}:
+    with closing(LedgerReader(site.ledger_path)) as reader, reader.one_moment():
+        last = reader.cameras()
+        if camera and camera not in {*names, *last}:
             raise HttpRefusal(404, f"no camera {camera!r}: /api/v1/cameras has those that there are")
         try:
-            return Counted(query, query.counts(reader), query.buckets(reader), audits, MAX_ROWS)
+            counted = Counted(query, query.counts(reader), query.buckets(reader), audits, MAX_ROWS)
         except CapacityError as error:
             raise HttpRefusal(422, str(error)) from error
+    wanted = query.cameras
+    return counted, {name: seq for name, seq in last.items() if wanted is None or name in wanted}

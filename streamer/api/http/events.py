@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from fastapi import Query, Request
 from fastapi.responses import Response, StreamingResponse
@@ -21,6 +21,7 @@ from fastapi.responses import Response, StreamingResponse
 from streamer.api.http.problems import HttpRefusal
 from streamer.api.http.site import Site
 from streamer.api.moments import unix_s
+from streamer.api.sessions import Session
 from streamer.api.tokens import Token
 from streamer.errors import StorageError
 from streamer.events import schemas
@@ -102,7 +103,8 @@ async def events(
     site, token, feeds = request.app.state.site, request.state.token, request.app.state.feeds
     wanted = _filter(site, token, camera, type_)
     if "text/event-stream" in request.headers.get("accept", ""):
-        return await _stream(feeds, site, token, wanted, request.headers.get("last-event-id") or after)
+        last_id = request.headers.get("last-event-id") or after
+        return await _stream(feeds, site, Listener.of(request), wanted, last_id)
     since_ns = unix_s(since, site.zone) * NS_PER_S if since else 0
     until_ns = unix_s(until, site.zone) * NS_PER_S if until else wanted.until_ns
     wanted = replace(wanted, since_ns=since_ns, until_ns=until_ns)
@@ -169,20 +171,31 @@ def _parsed(event_id: str) -> tuple[str, str, EventId]:
 # ---- those that come
 
 
+class Listener(NamedTuple):
+    """Who listens: a token, which a session may stand for."""
+
+    token: Token
+    session: Session | None
+
+    @classmethod
+    def of(cls, request: Request) -> Listener:
+        return cls(request.state.token, getattr(request.state, "session", None))
+
+
 async def _stream(
-    feeds: Feeds, site: Site, token: Token, wanted: EventFilter, last_id: str
+    feeds: Feeds, site: Site, who: Listener, wanted: EventFilter, last_id: str
 ) -> StreamingResponse:
     if feeds.streams >= MAX_STREAMS:
         raise HttpRefusal(503, f"{MAX_STREAMS} streams are open, and no more are served: try again later")
-    row, gap = (await _begin(feeds, site, token, last_id)) if last_id else (await feeds.last_row(), False)
-    lines = _lines(feeds, site, token, wanted, row, last_id if gap else "")
+    row, gap = (await _begin(feeds, site, who.token, last_id)) if last_id else (await feeds.last_row(), False)
+    lines = _lines(feeds, site, who, wanted, row, last_id if gap else "")
     return StreamingResponse(lines, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
 async def _lines(
-    feeds: Feeds, site: Site, token: Token, wanted: EventFilter, row: int, missing_after: str
+    feeds: Feeds, site: Site, who: Listener, wanted: EventFilter, row: int, missing_after: str
 ) -> AsyncIterator[str]:
-    """Until who listens has gone, the token is no more, or the ledger is another: then who comes back with
+    """Until who listens has gone or may no more, or the ledger is another: then who comes back with
     the last id goes on from there."""
     feeds.streams += 1
     try:
@@ -190,7 +203,7 @@ async def _lines(
         if missing_after:
             yield f"event: gap\ndata: {json.dumps({'after': missing_after})}\n\n"
         opened, told_s = feeds.opened, time.monotonic()
-        while not site.stopping.is_set() and token in site.tokens.tokens():
+        while not site.stopping.is_set() and site.admits(*who):
             if await feeds.last_row() > row:
                 page = await feeds.page(row, wanted, STREAM_BATCH)
                 if feeds.opened != opened:

@@ -5,6 +5,7 @@ and how much it holds. A refusal costs nothing that could be counted: the body i
 from __future__ import annotations
 
 import asyncio
+import hmac
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -16,10 +17,14 @@ from streamer.api.http.connection import MAX_HEAD
 from streamer.api.http.problems import HttpRefusal
 from streamer.api.http.rates import Rate
 from streamer.api.http.site import Site
+from streamer.api.sessions import csrf_of
 from streamer.api.tokens import Token
 from streamer.errors import StreamerError
 
-OPEN_PATHS = ("/livez", "/readyz")  # for who has no token: two words, and nothing of what is watched
+OPEN_PATHS = ("/livez", "/readyz", "/")  # for who has no token: two words, and nothing of what is watched
+OPEN_FOLDER = "/page/"  # the page's files
+SIGN_IN = "/api/v1/session"
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 MAX_BODY = 1 << 20  # bytes
 TOKEN_PER_S, TOKEN_BURST = 30.0, 300  # requests: a page that drags a line asks ten times a second
 ADDRESS_PER_S, ADDRESS_BURST = 60.0, 600  # a proxy's address is that of all behind it
@@ -63,14 +68,16 @@ class Gate:
         if headers.size + len(scope["raw_path"]) + len(scope["query_string"]) > MAX_HEAD:
             raise HttpRefusal(431, f"a request's line and headers may hold {MAX_HEAD >> 10} KiB")
         host = self._check_host(headers)
-        _check_origin(headers, host)
-        if scope["path"] in OPEN_PATHS and scope["method"] in ("GET", "HEAD"):
+        if not _follows_a_link(scope, headers):
+            _check_origin(headers, host)
+        if _is_open(scope["method"], scope["path"]):
             return
         now_s = time.monotonic()
         if scope.get("client"):  # none over a UNIX socket
             self._addresses.take(scope["client"][0], now_s)
-        token = scope["state"]["token"] = self._token(headers)
-        self._tokens.take(token.name, now_s)
+        who = self._who(scope["method"], headers)
+        self._tokens.take(who["token"].name, now_s)
+        scope["state"].update(who)
 
     def _check_host(self, headers: _Headers) -> str:
         """A page whose name was made to lead here (DNS rebinding) asks under its own name."""
@@ -83,6 +90,21 @@ class Gate:
                 "streamer.yaml",
             )
         return given[0].lower()
+
+    def _who(self, method: str, headers: _Headers) -> dict[str, Any]:
+        """The token that was sent, or for which a session stands."""
+        if headers.all(b"authorization"):
+            return {"token": self._token(headers)}
+        secret = headers.cookie(self._site.cookie)
+        if secret is None:
+            return {"token": self._token(headers)}  # which says how to ask
+        session = self._site.sessions.find(secret)
+        token = None if session is None else self._site.token_of(session)
+        if token is None:
+            raise HttpRefusal(401, "this session has ended: sign in again")
+        if method not in SAFE_METHODS:
+            _check_csrf(headers, secret)
+        return {"token": token, "session": session, "session_id": secret}
 
     def _token(self, headers: _Headers) -> Token:
         given = headers.all(b"authorization")
@@ -106,6 +128,14 @@ class _Headers:
     def all(self, name: bytes) -> list[str]:
         return [value.decode("latin-1").strip() for key, value in self._pairs if key == name]
 
+    def cookie(self, name: str) -> str | None:
+        """The first of this name that was sent."""
+        for pair in "; ".join(self.all(b"cookie")).split(";"):
+            key, equals, value = pair.strip().partition("=")
+            if equals and key == name:
+                return value
+        return None
+
     @property
     def size(self) -> int:
         return sum(len(name) + len(value) for name, value in self._pairs)
@@ -125,6 +155,28 @@ def _name_of(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+def _is_open(method: str, path: str) -> bool:
+    """Whether it is for everybody: the probes, the page's files, and signing in."""
+    if method in ("GET", "HEAD"):
+        return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
+    return (method, path) == ("POST", SIGN_IN)
+
+
+def _follows_a_link(scope: Message, headers: _Headers) -> bool:
+    """Whether somebody opens the page from elsewhere, such as from a mail. It holds nothing, lets nobody
+    frame it, and its cookie is not sent with this.
+    """
+    asked = [headers.all(b"sec-fetch-mode"), headers.all(b"sec-fetch-dest"), headers.all(b"origin")]
+    return (scope["method"], scope["path"]) == ("GET", "/") and asked == [["navigate"], ["document"], []]
+
+
+def _check_csrf(headers: _Headers, secret: str) -> None:
+    """Raise HttpRefusal for a change that a cookie alone vouches for, which a browser sends unasked."""
+    given = headers.all(b"x-csrf-token")
+    if len(given) != 1 or not hmac.compare_digest(given[0].encode(), csrf_of(secret).encode()):
+        raise HttpRefusal(403, "a change with a cookie needs X-CSRF-Token, which /api/v1/session has")
 
 
 def _check_origin(headers: _Headers, host: str) -> None:

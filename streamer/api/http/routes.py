@@ -28,8 +28,10 @@ from streamer.api.http import (
     live,
     metrics,
     models,
+    page_files,
     probing,
     problems,
+    sign_in,
     tracks,
     why,
 )
@@ -96,6 +98,12 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/readyz", health.readyz, None, answer=("status",)),
     Route("GET", "/metrics", metrics.metrics, produces=("text/plain",)),
     Route("GET", "/openapi.json", openapi),
+    Route("GET", "/", page_files.index, None, produces=("text/html",)),
+    Route("GET", "/page/{path:path}", page_files.file, None, produces=("text/css", "text/javascript")),
+    Route("POST", "/api/v1/session", sign_in.sign_in, None, body={"token": "streamer_…"}, status=201),
+    Route("GET", "/api/v1/session", sign_in.session),
+    Route("DELETE", "/api/v1/session", sign_in.sign_out),
+    Route("GET", "/api/v1/status", health.status, operation="status"),
     Route("GET", "/api/v1/cameras", cameras.list_, operation="status", answer=("cameras",)),
     Route("POST", "/api/v1/cameras", probing.add, "operator", "change", _NEW, status=201),
     Route(
@@ -141,6 +149,7 @@ def application(site: Site) -> FastAPI:
     app.state.feeds = events.Feeds(site)
     app.state.looks = live.Looks()
     app.state.coverage = CoverageSums()
+    app.state.failures = sign_in.Failures()
     for route in ROUTES:
         app.add_api_route(
             route.path,

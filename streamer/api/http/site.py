@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 from streamer.api import control_socket
 from streamer.api.http.problems import HttpRefusal
+from streamer.api.sessions import Session, SessionStore
+from streamer.api.sign_in_links import LinkStore
 from streamer.api.tokens import Token, TokenStore
 from streamer.config.schema import Config
 from streamer.errors import StreamerError
@@ -28,6 +30,7 @@ class Site:
 
     def __init__(self, state_dir: Path, control_path: Path) -> None:
         self.tokens = TokenStore(state_dir)
+        self.sessions, self.links = SessionStore(state_dir), LinkStore(state_dir)
         self.stopping = threading.Event()
         self.config, self.node, self.ledger_path = Config(), "", Path()
         self.hosts: frozenset[str] = frozenset()
@@ -47,6 +50,26 @@ class Site:
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.config.timezone)
+
+    @property
+    def secure(self) -> bool:
+        """Whether a browser comes by TLS, here or at a proxy before us."""
+        return self.config.api.tls_cert is not None or self.config.api.behind_proxy
+
+    @property
+    def cookie(self) -> str:
+        """The session's cookie. Boxes behind one name have one each, since ports do not tell cookies apart;
+        the prefix makes a browser refuse one that was not set over TLS by this very host.
+        """
+        return f"{'__Host-' if self.secure else ''}streamer-{self.node[:8]}"
+
+    def token_of(self, session: Session) -> Token | None:
+        """The token that a session stands for, while there is one. Raise StorageError."""
+        return next((token for token in self.tokens.tokens() if session.stands_for(token)), None)
+
+    def admits(self, token: Token, session: Session | None) -> bool:
+        """Whether who came with these may still see what they saw. Raise StorageError."""
+        return token in self.tokens.tokens() and (session is None or self.sessions.holds(session))
 
     def seen_by(self, token: Token) -> frozenset[str] | None:
         """The cameras that a token is for; None: all."""

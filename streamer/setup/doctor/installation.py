@@ -189,6 +189,15 @@ def check_sinks(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG
     return [warn(sink.name, fault, advice) for sink in config.event_sinks if (fault := sink.fault())]
 
 
+def check_page(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
+    """Where people find the page, which is off unless somebody turned it on."""
+    if config.api.listen is None:
+        return [ok("page", "off: api.listen in streamer.yaml turns it on (docs/page.md)")]
+    return [
+        ok("page", f"at {config.api.listen}: `streamer token add NAME --role viewer --link` lets a person in")
+    ]
+
+
 def check_redis(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
     """The private server's binary, or whether a configured one is reached; no command is sent to it."""
     if not config.event_sinks:
@@ -285,5 +294,6 @@ SITE_CHECKS: tuple[Callable[[ConfigStore, Config], list[Check]], ...] = (
     check_sinks,
     check_redis,
     check_camera_hosts,
+    check_page,
     check_daemon,
 )

@@ -63,6 +63,7 @@ class ApiWorker:
             self._obey(received.message)
         now_s = time.monotonic()
         self._look_at_server(now_s)
+        self._site.sessions.save_if_due()
         if self._assignment is None:
             if now_s >= self._hello_s:
                 self._hello_s = now_s + HELLO_EVERY_S

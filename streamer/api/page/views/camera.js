@@ -1,0 +1,141 @@
+// One camera: its picture, today's counts, how it stood, and its settings.
+
+import { ask, cameraPath, get, query } from "/page/api.js";
+import { h, pairs, put, say, table } from "/page/dom.js";
+import { picture } from "/page/pictures.js";
+import { badge, kindOf, standing } from "/page/state.js";
+import { store } from "/page/store.js";
+import { duration, milliseconds, moment, named, number, t } from "/page/text.js";
+import { byLine } from "/page/views/wall.js";
+
+const PICTURE_EVERY_MS = 5000;
+const PICTURE_WIDTH = 1280;
+const MAX_STATES = 30;
+const STATE_TYPE = "streamer.camera.state.v1";
+
+export function cameraView({ of: name, signal, go }) {
+  const head = h("span", {});
+  const why = h("p", { class: "note", hidden: true });
+  const now = h("div", {});
+  const counts = h("div", {});
+  const states = h("div", {});
+  const settings = h("div", {});
+  const draw = () => { drawHead(name, head, why); drawNow(name, now); };
+  const drawToday = () => drawCounts(name, counts);
+  store.addEventListener("cameras", draw, { signal });
+  store.addEventListener("counts", drawToday, { signal });
+  store.addEventListener("event", ({ detail }) => {
+    if (detail.type === STATE_TYPE && detail.data.camera === name) drawStates(name, states);
+  }, { signal });
+  if (store.cameras !== null) draw();
+  drawToday();
+  drawStates(name, states);
+  drawSettings(name, settings);
+  const remove = store.may("operator") && h("button", { class: "danger", onclick: () => confirmRemoval(name, go) }, t("camera.remove"));
+  const more = h("a", { class: "button", href: query("#/counts", { camera: name }) }, t("camera.charts"));
+  const shown = picture(name, PICTURE_WIDTH, PICTURE_EVERY_MS, signal) ?? h("p", { class: "quiet" }, t(noPicture()));
+  return h("div", {}, h("div", { class: "title" }, h("h1", {}, name), head, more, remove), why,
+    h("div", { class: "columns" },
+      section("camera.picture", shown, store.session.pictures && "wide"), section("camera.today", counts), section("camera.now", now),
+      section("camera.history", states), section("camera.settings", settings)));
+}
+
+function section(key, body, wide) {
+  return h("section", { class: wide ? `card ${wide}` : "card" }, h("h2", {}, t(key)), body);
+}
+
+function noPicture() {
+  return store.session.people === "show" ? "picture.not_allowed" : "picture.private";
+}
+
+function drawHead(name, head, why) {
+  const camera = store.camera(name);
+  const stands = camera === null ? { kind: "bad", word: t("camera.unknown"), why: "" } : standing(camera);
+  put(head, badge(stands.kind, stands.word));
+  say(why, stands.why);
+  why.hidden = stands.why === "";
+}
+
+function drawNow(name, now) {
+  const camera = store.camera(name);
+  if (camera === null) return put(now);
+  const frames = camera.frames ?? {};
+  const dropped = Object.values(frames.dropped ?? {}).reduce((a, b) => a + b, 0);
+  const seen = store.today.cameras.get(name)?.seen;
+  const blind = seen && Object.entries(seen.blind).map(([why, s]) => `${named("blind", why)} ${duration(s)}`).join(", ");
+  put(now, pairs([
+    [t("camera.size"), camera.width ? `${camera.width} × ${camera.height} ${camera.codec}` : null],
+    [t("camera.rates"), t("camera.rates_of", { decoded: number(camera.fps_decoded, 1), inferred: number(camera.fps_inferred, 1) })],
+    [t("camera.ages"), `${milliseconds(camera.age_ms?.p50)} / ${milliseconds(camera.age_ms?.p99)}`],
+    [t("camera.frames"), t("camera.frames_of", { inferred: number(frames.inferred), dropped: number(dropped) })],
+    [t("camera.detector"), camera.detector?.name],
+    [t("camera.seen_today"), seen ? duration(seen.seen_s) : null],
+    [t("camera.blind"), blind || null],
+  ]));
+}
+
+function drawCounts(name, counts) {
+  const rows = [...byLine(store.today.cameras.get(name)?.rows ?? [])].flatMap(([line, ways]) =>
+    ways.map((way) => [line, named("direction", way.direction), number(way.count)]));
+  if (rows.length === 0) return put(counts, h("p", { class: "quiet" }, t("camera.nothing_today")));
+  put(counts, table([[t("choose.line"), ""], [t("choose.direction"), ""], [t("camera.count"), "number"]], rows, t("camera.today")));
+}
+
+async function drawStates(name, states) {
+  try {
+    const path = query("/api/v1/events", { camera: name, type: STATE_TYPE, since: "7d", limit: 1000 });
+    const { events } = await get(path);
+    const rows = events.slice(-MAX_STATES).reverse().map(stateRow);
+    put(states, rows.length === 0 ? h("p", { class: "quiet" }, t("camera.no_history"))
+      : table([[t("events.time"), ""], [t("camera.state"), ""], [t("camera.why"), ""]], rows, t("camera.history")));
+  } catch (refusal) {
+    say(states, refusal.message);
+  }
+}
+
+function stateRow({ time, data }) {
+  const health = data.health ?? "ok";
+  const blind = data.state === "live" && health !== "ok";
+  const word = blind ? t("state.blind", { why: t(`blind.${health}`) }) : t(`state.${data.state}`);
+  return [moment(time), badge(blind ? "bad" : kindOf(data.state), word), (blind ? data.health_detail : data.detail) ?? ""];
+}
+
+async function drawSettings(name, settings) {
+  try {
+    const { settings: found } = await get(cameraPath(name));
+    put(settings, found === null ? h("p", { class: "quiet" }, t("camera.unreadable")) : pairs(flat(found)));
+  } catch (refusal) {
+    say(settings, refusal.message);
+  }
+}
+
+// The keys of the camera's file, with dots, as `streamer camera set` takes them; rules by their names.
+function flat(value, prefix = "") {
+  return Object.entries(value).flatMap(([key, item]) => {
+    const place = `${prefix}${key}`;
+    if (Array.isArray(item)) return [[place, item.map((one) => one?.name ?? one).join(", ")]];
+    if (item !== null && typeof item === "object") return flat(item, `${place}.`);
+    return [[place, item === null || key === "name" ? null : String(item)]];
+  });
+}
+
+function confirmRemoval(name, go) {
+  const fault = h("p", { class: "fault", role: "alert" });
+  const dialog = h("dialog", { "aria-labelledby": "removal" });
+  const remove = async () => {
+    try {
+      await ask("DELETE", cameraPath(name));
+      dialog.close();
+      await store.refresh();
+      go("#/");
+    } catch (refusal) {
+      say(fault, refusal.message || t("fault.connection"));
+    }
+  };
+  put(dialog, h("h2", { id: "removal" }, t("camera.remove_ask", { name })), h("p", {}, t("camera.remove_what")), fault,
+    h("div", { class: "actions" }, h("button", { onclick: () => dialog.close(), autofocus: true }, t("cancel")),
+      h("button", { class: "danger", onclick: remove }, t("camera.remove"))));
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}
