@@ -50,7 +50,7 @@ class WorkerRequests:
     def correct(self, arguments: CorrectionArguments, uid: int | None, answer: Answer) -> None:
         """Have the camera's inference worker make the event. Raises ConfigError, ControlError."""
         camera = self._config.known_camera(arguments.camera)
-        data = event_data(arguments, camera, uid)
+        data = event_data(arguments, self._config, uid)
         number = self._corrections.expect(answer, camera.name)
         worker = self._site.plan.infer_of.get(camera.name, "")
         if not worker or not self._send(worker, CorrectionRequest(number, camera.name, data)):
