@@ -4,8 +4,8 @@ Pictures are compared by blocks with the last few that were not alike. One that 
 as long as nobody encodes it anew; where it is encoded, again and again, it comes in the same few ways, which
 differ by much less than the camera's own noise: how much that is, is learnt. An encoder may come to one more
 way now and then, such as with a key frame; one that sees does not keep to one way in between. What goes on
-changing in a small part of the picture is no sign of life, since a clock that the camera burns in runs on over
-a frozen picture.
+changing in a small part of the picture is no sign of life, since a clock that the camera burns in runs on
+over a frozen picture.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ REFRESHED = 0.5
 SPARE = 1.5  # how much longer than its longest pause between new pictures a camera may stand
 LESS_THAN_NOISE = 0.3  # of its noise: so much a block that is the same may differ, in grey values
 MAX_SAME = 0.25  # grey values, however much noise there is
-ENCODED = 0.65  # of its noise: so much a picture that only came out another way may differ, in its middle block
+ENCODED = (
+    0.65  # of its noise: so much a picture that only came out another way may differ, in its middle block
+)
 MAX_ENCODED = 3  # such pictures in FROZEN_S: with more, it is the noise that has become less
 LEARN = 0.05  # share of the newest look in what is learnt
 
@@ -70,7 +72,7 @@ class Repeats:
         return self.frozen
 
     def _stands_since(self, differs: Floats, new: npt.NDArray[np.bool_], now_s: float) -> float:
-        """Since when the picture stands, but for a small part and for how it was encoded; `now_s`: no more."""
+        """Since when the picture stands, but for a small part and for its encoding; `now_s`: no more."""
         if new.mean() >= REFRESHED and self._may_be_encoded(float(np.median(differs))):
             self._encoded.append(now_s)
             return self._encoded.pop(0) if len(self._encoded) > MAX_ENCODED else self.since_s
