@@ -18,9 +18,8 @@ from pipelines.rules import LineSpec, Name, check_direction
 from streamer.api.arguments import Arguments
 from streamer.config.schema import CameraConfig, Config
 from streamer.daemon.assignments import LEDGER_FILE
-from streamer.daemon.operations import Answer, Asked, Daemon, Operation
-from streamer.errors import ConfigError, ControlError, StreamerError
-from streamer.ipc.messages import CorrectionMade
+from streamer.daemon.operations import Asked, Daemon, Operation
+from streamer.errors import ConfigError, ControlError
 from streamer.ledger import LedgerReader
 from streamer.models.camera_check import counted_classes, pipeline_of
 
@@ -28,7 +27,6 @@ MAX_AMOUNT = 1_000_000
 MAX_REASON = 500  # characters
 MAX_LISTED = 24  # classes, in a refusal
 ANSWER_LIMIT_S = 5.0
-_LATE = "camera {camera}: no answer: look at `streamer events` whether it is there before you ask again"
 
 
 class CorrectionArguments(Arguments):
@@ -115,36 +113,11 @@ def line_of(camera: CameraConfig, name: str) -> LineSpec:
     return lines[name]
 
 
-class PendingCorrections:
-    """Requests by number, until the inference worker has answered; each is answered once."""
-
-    def __init__(self) -> None:
-        self._pending: dict[int, tuple[Answer, str, float]] = {}
-        self._next = 1
-
-    def expect(self, answer: Answer, camera: str) -> int:
-        number, self._next = self._next, self._next + 1
-        self._pending[number] = (answer, camera, time.monotonic() + ANSWER_LIMIT_S)
-        return number
-
-    def arrived(self, made: CorrectionMade) -> None:
-        answer, camera, _ = self._pending.pop(made.request, (None, "", 0.0))
-        if answer is None:
-            return
-        if made.error:
-            answer.fail(ControlError(f"camera {camera}: {made.error}"))
-        else:
-            answer.reply({"camera": camera, "seq": made.seq})
-
-    def give_up(self, number: int, error: StreamerError) -> None:
-        answer, _, _ = self._pending.pop(number, (None, "", 0.0))
-        if answer is not None:
-            answer.fail(error)
-
-    def expire(self, now_s: float) -> None:
-        late = [(number, camera) for number, (_, camera, until_s) in self._pending.items() if now_s > until_s]
-        for number, camera in late:
-            self.give_up(number, ControlError(_LATE.format(camera=camera)))
+def late(camera: str) -> ControlError:
+    """What is said where the inference worker has not answered in time."""
+    return ControlError(
+        f"camera {camera}: no answer: look at `streamer events` whether it is there before you ask again"
+    )
 
 
 def _correct(daemon: Daemon, arguments: CorrectionArguments, asked: Asked) -> None:
