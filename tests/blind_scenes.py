@@ -155,6 +155,43 @@ def _shaken(picture: Image, s: float) -> Image:
     return cv2.warpAffine(picture, shift, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
 
 
+MORNING_S = 32.0  # after the switch to infrared
+NIGHT_NOISE = 5.0
+
+
+def infrared(picture: Image, seed: int) -> Image:
+    """As a camera shows it whose filter swings away at night: leaves and cloth bright whatever their colour,
+    the sky dark, and in place of daylight a lamp beside the lens. How much of each, the seed says."""
+    dice = np.random.default_rng(seed)
+    hue, saturation, _ = np.moveaxis(cv2.cvtColor(picture, cv2.COLOR_BGR2HSV).astype(np.float32), 2, 0)
+    light = picture.astype(np.float32) @ np.float32([0.11, 0.59, 0.30]) / 255
+    leaf = np.exp(-(((hue - 50) / 25) ** 2)) * np.clip(saturation / 90, 0, 1)
+    cloth = np.clip(saturation / 120, 0, 1) * dice.uniform(0, 0.9)
+    seen = light * dice.uniform(0.5, 1) + dice.uniform(0.3, 0.8) * leaf * (1 - light)
+    seen = seen * (1 - cloth) + cloth * (dice.uniform(0.5, 0.9) - seen * dice.uniform(0.2, 0.8))
+    down, across = np.mgrid[:HEIGHT, :WIDTH] / WIDTH
+    seen *= 1 - (1 - down * WIDTH / HEIGHT) ** 2 * np.clip((light - 0.55) * 4, 0, 1)
+    away = np.hypot(across - dice.uniform(0.35, 0.65), down - dice.uniform(0.28, 0.45))
+    lamp = np.exp(-((away / dice.uniform(0.35, 0.7)) ** 2)) * dice.uniform(0.9, 1.5) + 0.08
+    grey = np.clip(seen * lamp, 0, 1) ** dice.uniform(0.7, 1.1) * 255
+    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _night(seed: int, place: Effect = _nothing) -> Pictures:
+    """Switched within one picture, and back in the morning; `place` acts on the view from then on."""
+
+    def pictures() -> Iterator[tuple[float, Image]]:
+        dice = np.random.default_rng(9)
+        for number, clean in enumerate(street()):
+            since_s = number - BEGINS_S
+            seen = place(clean, since_s) if since_s >= 0 else clean
+            night = 0 <= since_s < MORNING_S
+            grain = NIGHT_NOISE if night else 2.0
+            yield float(number), noisy(infrared(seen, seed) if night else seen, dice, grain)
+
+    return pictures
+
+
 # ---- what blinds it
 
 
@@ -240,9 +277,10 @@ SCENES = (
     BlindScene("an insect on the lens", "ok", _live(_insect)),
     BlindScene("a crowd", "ok", _live(_crowd)),
     BlindScene("a mast that shakes a little", "ok", _live(_shaken)),
+    *(BlindScene(f"infrared at night, and back in the morning ({n})", "ok", _night(n)) for n in range(2)),
     BlindScene("a picture that stands", "frozen", _repeating(clock=False)),
     BlindScene("a picture that stands under a running clock", "frozen", _repeating(clock=True)),
-    BlindScene("the same as H.264", "frozen", _encoded(_repeating(clock=True), 2, _in_the_end), 40.0),
+    BlindScene("the same as H.264", "frozen", _encoded(_repeating(clock=True), 2, _in_the_end)),
     BlindScene("a black picture", "black", _live(_black)),
     BlindScene("a hand before the lens", "covered", _live(_hand)),
     BlindScene("a lens sprayed white", "covered", _live(_spray)),

@@ -16,6 +16,7 @@ import numpy as np
 
 from pipelines.scene.obstruction import Obstruction, ObstructionDetector
 from pipelines.scene.repeats import Repeats
+from pipelines.scene.structure import Structure
 from pipelines.scene.view import Displacement, View, register
 from pipelines.values import Image
 
@@ -114,6 +115,7 @@ class HealthMonitor:
         self._latches = {state: _Latch(BEGINS_S[state], ENDS_S[state]) for state in FAULTS}
         self._repeats = Repeats()
         self._obstruction = ObstructionDetector()
+        self._structure = Structure()  # as it was when the view was last seen to stand
         self._media: list[tuple[float, float]] = []  # (now_s, media_s) of the last looks
         self._next_s: float | None = None
         self._register_s = 0.0
@@ -134,6 +136,7 @@ class HealthMonitor:
     def refer_to(self, view: View | None) -> None:
         """Compare the view with another reference from now on; None: with the next that is well."""
         self.reference, self.displacement = view, None
+        self._structure = Structure()
         self._votes, self._lost_s, self._usual = 0, None, 0.0
         self._registrations, self._register_s = 0, 0.0
 
@@ -156,7 +159,8 @@ class HealthMonitor:
         stands = self._repeats.update(grey, now_s) or self._media_stands(now_s, media_s)
         seen = Obstruction() if black else self._obstruction.update(grey, now_s)
         signs = {"black": black, "frozen": stands}
-        signs |= {"covered": seen.is_covered, "defocused": seen.is_defocused}
+        covered = seen.is_covered and not self._structure.stands_in(grey)  # in another light, as infrared's
+        signs |= {"covered": covered, "defocused": seen.is_defocused}
         if not any(signs.values()):
             self._watch_view(grey, now_s, seen.other_view)
         signs["moved"] = self._votes >= MIN_VOTES
@@ -197,7 +201,7 @@ class HealthMonitor:
             return
         self._registrations += 1
         self.displacement = register(self.reference, View.of(grey))
-        self._judge_view(self.displacement, other_view, now_s)
+        self._judge_view(self.displacement, grey, other_view, now_s)
         soon = (
             self._registrations <= FIRST_REGISTRATIONS
             or 0 < self._votes < MIN_VOTES
@@ -205,15 +209,31 @@ class HealthMonitor:
         )
         self._register_s = now_s + (REGISTER_SOON_S if soon else REGISTER_EVERY_S)
 
-    def _judge_view(self, found: Displacement | None, other_view: bool, now_s: float) -> None:
-        """Where a registration says nothing for sure, what was said before holds."""
+    def _judge_view(self, found: Displacement | None, grey: Image, other_view: bool, now_s: float) -> None:
+        """Where a registration says nothing for sure, what was said before holds. What it says of a picture
+        in another light may be chance: where edges lie where they lay, the view stands."""
         lost_s, self._lost_s = self._lost_s, None
         if found is not None and found.stands:
             self._votes = 0
             self._usual += (0.1 if self._usual else 1.0) * (found.agreeing - self._usual)
+            self._structure.learn(grey)
+        elif self._is_elsewhere(found) or other_view:
+            if self._structure.stands_in(grey):
+                self._votes = 0
+            else:
+                self._judge_other(found, lost_s, now_s)
         elif found is not None and found.sure:
-            self._vote(now_s, found.moved > (BACK if self._votes >= MIN_VOTES else MOVED))
-        elif self._usual >= MIN_USUAL and other_view:
+            self._vote(now_s, False)
+
+    def _is_elsewhere(self, found: Displacement | None) -> bool:
+        limit = BACK if self._votes >= MIN_VOTES else MOVED
+        return found is not None and found.sure and found.moved > limit
+
+    def _judge_other(self, found: Displacement | None, lost_s: float | None, now_s: float) -> None:
+        """Of a picture in which nothing says that the view stands."""
+        if found is not None and found.sure:
+            self._vote(now_s, self._is_elsewhere(found))
+        elif self._usual >= MIN_USUAL:
             self._lost_s = now_s if lost_s is None else lost_s
             if now_s - self._lost_s >= LOST_S:
                 self._voted_s = self._voted_s if self._votes else self._lost_s

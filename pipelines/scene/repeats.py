@@ -2,8 +2,10 @@
 
 Pictures are compared by blocks with the last few that were not alike. One that stands is repeated bit by bit
 as long as nobody encodes it anew; where it is encoded, again and again, it comes in the same few ways, which
-differ by much less than the camera's own noise: how much that is, is learnt. What goes on changing in a small
-part of the picture is no sign of life, since a clock that the camera burns in runs on over a frozen picture.
+differ by much less than the camera's own noise: how much that is, is learnt. An encoder may come to one more
+way now and then, such as with a key frame; one that sees does not keep to one way in between. What goes on
+changing in a small part of the picture is no sign of life, since a clock that the camera burns in runs on
+over a frozen picture.
 """
 
 from __future__ import annotations
@@ -26,6 +28,10 @@ REFRESHED = 0.5
 SPARE = 1.5  # how much longer than its longest pause between new pictures a camera may stand
 LESS_THAN_NOISE = 0.3  # of its noise: so much a block that is the same may differ, in grey values
 MAX_SAME = 0.25  # grey values, however much noise there is
+ENCODED = (
+    0.65  # of its noise: so much a picture that only came out another way may differ, in its middle block
+)
+MAX_ENCODED = 3  # such pictures in FROZEN_S: with more, it is the noise that has become less
 LEARN = 0.05  # share of the newest look in what is learnt
 
 
@@ -36,6 +42,7 @@ class Repeats:
         self._kept: list[Image] = []
         self._changed: npt.NDArray[np.bool_] = np.zeros(0, bool)
         self._refreshes = 0
+        self._encoded: list[float] = []  # when the picture that stands came out another way
         self._noise = 0.0  # what a block differs by from all that are kept, learnt
         self._longest_s = 0.0  # between pictures that were new
         self.since_s = 0.0  # when the picture began that stands now
@@ -44,6 +51,7 @@ class Repeats:
     def restart(self) -> None:
         """The source was opened anew: nothing that comes is a repeat of what was before."""
         self._kept.clear()
+        self._encoded.clear()
 
     def update(self, grey: Image, now_s: float) -> bool:
         """Take in a look, (H, W) uint8 of a block at least; whether the picture has stood for too long."""
@@ -55,13 +63,25 @@ class Repeats:
         new = differs > min(MAX_SAME, LESS_THAN_NOISE * self._noise)
         if new.any():
             self._kept = [*self._kept[-KEPT + 1 :], grey]
-        self._changed = new if self._changed.size != new.size else self._changed | new
-        if self._changed.mean() > MAX_CHANGING:
+        began_s = self._stands_since(differs, new, now_s)
+        if began_s > self.since_s:
             self._learn(differs, float(new.mean()), now_s)
-            self._begin(now_s)
+            self._begin(began_s)
         elif now_s - self.since_s >= self._limit_s:
             self.frozen = True
         return self.frozen
+
+    def _stands_since(self, differs: Floats, new: npt.NDArray[np.bool_], now_s: float) -> float:
+        """Since when the picture stands, but for a small part and for its encoding; `now_s`: no more."""
+        if new.mean() >= REFRESHED and self._may_be_encoded(float(np.median(differs))):
+            self._encoded.append(now_s)
+            return self._encoded.pop(0) if len(self._encoded) > MAX_ENCODED else self.since_s
+        self._encoded = [at_s for at_s in self._encoded if now_s - at_s < FROZEN_S]
+        self._changed = new if self._changed.size != new.size else self._changed | new
+        return self.since_s if self._changed.mean() <= MAX_CHANGING else now_s
+
+    def _may_be_encoded(self, differs: float) -> bool:
+        return self._refreshes >= MIN_REFRESHES and differs <= ENCODED * self._noise
 
     @property
     def _limit_s(self) -> float:
@@ -69,8 +89,9 @@ class Repeats:
             return MAX_FROZEN_S
         return min(max(FROZEN_S, SPARE * self._longest_s), MAX_FROZEN_S)
 
-    def _begin(self, now_s: float) -> None:
-        self.since_s, self.frozen = now_s, False
+    def _begin(self, began_s: float) -> None:
+        self.since_s, self.frozen = began_s, False
+        self._encoded = [at_s for at_s in self._encoded if began_s < at_s]
         self._changed = np.zeros(0, bool)
 
     def _learn(self, differs: Floats, share_new: float, now_s: float) -> None:

@@ -40,6 +40,7 @@ from streamer.ipc.atomic_write import Write, locked_folder, write_together
 from streamer.ipc.messages import MAX_CAMERAS
 from streamer.logs import redact
 from streamer.models.camera_check import check_camera
+from streamer.sources.kept_view import view_path, view_text
 from streamer.sources.urls import split_credentials
 
 HEADER = "# Written by streamer; your own comments are kept. Keys: docs/reference/configuration.md\n"
@@ -240,7 +241,7 @@ class _Editor:
         if self._secrets.knows(change.name):
             credentials = self._secrets.credentials(change.name)
             writes.insert(0, self._secrets.write_for({change.name: None, change.to: credentials}))
-        write_together(writes)
+        write_together([*writes, *self._view_writes(change.name, change.to)])
 
     def _remove(self, name: str) -> None:
         path = self._store.camera_file(name)
@@ -249,7 +250,16 @@ class _Editor:
         writes = [Write(path, None)]
         if self._secrets.knows(name):
             writes.append(self._secrets.write_for({name: None}))
-        write_together(writes)
+        write_together([*writes, *self._view_writes(name)])
+
+    def _view_writes(self, name: str, to: str | None = None) -> list[Write]:
+        """The reference view goes with its camera, or along with it to its new name."""
+        path = view_path(self._config.state_path, name)
+        text = view_text(path)
+        if text is None:
+            return []
+        kept = [] if to is None else [Write(view_path(self._config.state_path, to), text, 0o600)]
+        return [*kept, Write(path, None)]
 
     def _put_rule(self, name: str, kind: str, item: Rules, replace: bool) -> None:
         camera = self._camera(name)

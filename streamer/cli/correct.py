@@ -7,7 +7,6 @@ import json
 import os
 import re
 from collections.abc import Iterable
-from contextlib import closing
 from zoneinfo import ZoneInfo
 
 import click
@@ -19,10 +18,9 @@ from streamer.cli.lenient_config import readable
 from streamer.cli.times import unix_s
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
-from streamer.daemon.corrections import line_of
+from streamer.daemon.corrections import classes_in_history, line_of
 from streamer.errors import ConfigError, StorageError
 from streamer.events.cloudevents import NS_PER_S
-from streamer.ledger import LedgerReader
 
 TIMEOUT_S = 10.0
 
@@ -91,11 +89,9 @@ def _check(config: Config, camera: str, line: str, direction: str, texts: Iterab
 def _counted_class(config: Config, camera: str, line: str, direction: str) -> str:
     """The only class that was counted there. Raise ConfigError where there are others, or none."""
     try:
-        with closing(LedgerReader(ledger_path(config))) as reader:
-            keys = [key.split("/", 4) for key in reader.totals(camera)]
+        classes = classes_in_history(ledger_path(config), camera, line, direction)
     except (StorageError, PermissionError):
-        keys = []
-    classes = sorted({key[4] for key in keys if key[:3] == ["line", line, direction]})
+        classes = []
     if len(classes) != 1:
         known = f": {', '.join(classes)} were counted there" if classes else ""
         raise ConfigError(f"say which class is corrected, such as --class person{known}")

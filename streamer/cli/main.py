@@ -64,12 +64,38 @@ class Failure(click.ClickException):
         click.secho(f"error: {self.format_message()}", fg="red", err=file is None, file=file)
 
 
+class Misused(click.UsageError):
+    """A command line that cannot be read: one line, with where it is said how it is written."""
+
+    def __init__(self, error: click.UsageError) -> None:
+        super().__init__(error.format_message(), error.ctx)
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        command = self.ctx.command_path if self.ctx is not None else "streamer"
+        text = redact(" ".join(self.format_message().split())).rstrip(".")
+        line = f"error: {text}: see `{command} --help`"
+        click.secho(line, fg="red", err=file is None, file=file)
+
+
+def _misused(error: click.UsageError) -> click.UsageError:
+    """In one line, but where a group was named alone: what is below it is then the answer."""
+    return error if isinstance(error, click.exceptions.NoArgsIsHelpError) else Misused(error)
+
+
 class _Streamer(LazyGroup):
     """The command itself: wherever below it an error of ours ends a command, it ends in one line."""
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **more)
+        except click.UsageError as error:
+            raise _misused(error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            raise _misused(error) from None
         except (StreamerError, PermissionError) as error:
             if os.environ.get("STREAMER_DEBUG"):
                 traceback.print_exc()

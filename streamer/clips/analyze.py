@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -32,7 +32,7 @@ from streamer.clips.stored_detections import DetectionLog, StoredDetections
 from streamer.clips.video_writer import ClipWriter
 from streamer.errors import ConfigError, SourceDamaged
 from streamer.ipc.atomic_write import replacing
-from streamer.sources.base import Source, SourceInfo
+from streamer.sources.base import Decoded, Source, SourceInfo
 
 # Events of which the number and the last are kept.
 SUMMARISED = frozenset({ACTION_DETECTED, *(event.name for kind in ANALYTICS for event in kind.events)})
@@ -175,6 +175,11 @@ class _Sink:
         self._clip = clip
         self._overlay = Overlay(analysis.rules, labels)
 
+    @property
+    def draws(self) -> bool:
+        """Whether it wants the picture of each result."""
+        return self._clip is not None
+
     def take(self, result: FrameResult, image: Image | None) -> None:
         self._analysis.frames += 1
         if self._watcher is not None:
@@ -235,40 +240,76 @@ def analyze(
         rules, width=info.width, height=info.height, fps=info.fps, detector=detector.describe()
     )
     log = DetectionLog() if outputs.detections is not None else None
+    shape = fit(info.width, info.height, width)[::-1]
     with contextlib.ExitStack() as stack:
-        events = None
-        if outputs.events is not None:
-            path = stack.enter_context(replacing(outputs.events))
-            events = stack.enter_context(path.open("w", encoding="utf-8"))
-        writer = None
-        if outputs.render is not None:
-            writer = stack.enter_context(ClipWriter(outputs.render, info.width, info.height, info.fps))
-        began = start or ClipStart()
-        sink = _Sink(analysis, detector.labels, events, writer, watcher, began, outputs.hider)
-        last: Stamp | None = None
-        shape = fit(info.width, info.height, width)[::-1]
-        for item, result, detections in results(source, pipeline, shape, low_confidence=log is not None):
-            sink.take(result, item.image() if writer is not None else None)
-            if log is not None:
-                log.add(result.stamp.media_ns, detections)
-            last = result.stamp
-            if progress is not None:
-                progress(1)
+        sink = _opened_sink(stack, outputs, analysis, detector.labels, watcher, start or ClipStart())
+        found = results(source, pipeline, shape, low_confidence=log is not None)
+        last = _run(found, sink, log, progress)
         _finish(analysis, pipeline, sink, last)
         if not partial:
             _check_complete(clip, info, analysis)
-        if log is not None and outputs.detections is not None:
-            log.write(
-                outputs.detections,
-                clip=clip,
-                size=(info.width, info.height),
-                fps=info.fps,
-                labels=detector.labels,
-                joints=detector.joints,
-                detector=analysis.detector,
-                aspect=shape[1] / shape[0],
-            )
+        if log is not None:
+            _write_detections(log, outputs, analysis, detector, clip, shape)
     return analysis
+
+
+def _opened_sink(
+    stack: contextlib.ExitStack,
+    outputs: Outputs,
+    analysis: Analysis,
+    labels: Labels,
+    watcher: Watcher | None,
+    start: ClipStart,
+) -> _Sink:
+    """What takes the results, with the files that it writes; `stack` closes them."""
+    events = writer = None
+    if outputs.events is not None:
+        path = stack.enter_context(replacing(outputs.events))
+        events = stack.enter_context(path.open("w", encoding="utf-8"))
+    if outputs.render is not None:
+        size = (analysis.width, analysis.height)
+        writer = stack.enter_context(ClipWriter(outputs.render, *size, analysis.fps))
+    return _Sink(analysis, labels, events, writer, watcher, start, outputs.hider)
+
+
+def _run(
+    found: Iterable[tuple[Decoded, FrameResult, Detections]],
+    sink: _Sink,
+    log: DetectionLog | None,
+    progress: Progress | None,
+) -> Stamp | None:
+    """Take every frame's result; the stamp of the last."""
+    last: Stamp | None = None
+    for item, result, detections in found:
+        sink.take(result, item.image() if sink.draws else None)
+        if log is not None:
+            log.add(result.stamp.media_ns, detections)
+        last = result.stamp
+        if progress is not None:
+            progress(1)
+    return last
+
+
+def _write_detections(
+    log: DetectionLog,
+    outputs: Outputs,
+    analysis: Analysis,
+    detector: Detector,
+    clip: str,
+    shape: tuple[int, int],
+) -> None:
+    """The stored detections of the clip; `shape` is (height, width) of what was analysed."""
+    assert outputs.detections is not None, "the log is kept for it"
+    log.write(
+        outputs.detections,
+        clip=clip,
+        size=(analysis.width, analysis.height),
+        fps=analysis.fps,
+        labels=detector.labels,
+        joints=detector.joints,
+        detector=analysis.detector,
+        aspect=shape[1] / shape[0],
+    )
 
 
 def replay(

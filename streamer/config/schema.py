@@ -256,7 +256,7 @@ class Config(Strict):
         try:
             zoneinfo.ZoneInfo(name)
         except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
-            raise ValueError("is not a timezone name such as Europe/Berlin") from error
+            raise ValueError(f"{name[:64]!r} is not a timezone name such as Europe/Berlin") from error
         return name
 
     @model_validator(mode="after")

@@ -6,7 +6,8 @@ pydantic's own words are about the types of a program, and repeat values that co
 from __future__ import annotations
 
 import difflib
-from typing import Any, get_args
+from collections.abc import Iterator
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -37,7 +38,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[Place, str]
     first, *others = sorted(errors, key=lambda e: e["type"] != "extra_forbidden")
     place: Place = tuple(first["loc"])
     if first["type"] == "extra_forbidden":
-        text = "unknown key" + _suggest(str(place[-1]), _fields_at(model, place[:-1]))
+        text = "unknown key" + _suggest(model, place)
     else:
         text = _for_people(first)
         value = first["input"]
@@ -62,11 +63,27 @@ def _for_people(error: ErrorDetails) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _suggest(word: str, known: list[str]) -> str:
+def _suggest(model: type[BaseModel], place: Place) -> str:
+    """What may be meant by a key that there is not at `place`: one that stands elsewhere, or one like it."""
+    word, known = str(place[-1]), _fields_at(model, place[:-1])
+    if elsewhere := list(_places_of(model, word)):
+        return f": {word} belongs {' or '.join(elsewhere)}"
     near = difflib.get_close_matches(word, known, n=1)
     if near:
         return f": did you mean {near[0]!r}?"
     return f": known here are {', '.join(known)}" if known else ""
+
+
+def _places_of(model: type[BaseModel], word: str, above: str = "") -> Iterator[str]:
+    """Where in `model` there is a key `word`: "at the top level", or "under" the keys that lead there. Lists
+    are left out, whose entries have such keys as name, which says nothing."""
+    if word in model.model_fields:
+        yield f"under {above}" if above else "at the top level"
+    for key, field in model.model_fields.items():
+        kinds = (field.annotation, *get_args(field.annotation))
+        below = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
+        if below is not None and get_origin(field.annotation) not in (tuple, list, dict):
+            yield from _places_of(below, word, f"{above}.{key}" if above else key)
 
 
 def _fields_at(model: type[BaseModel], place: Place) -> list[str]:

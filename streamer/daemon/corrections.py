@@ -5,7 +5,10 @@ The camera's inference worker makes the event, so that it has its place in the s
 
 from __future__ import annotations
 
+import difflib
 import time
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -13,16 +16,17 @@ from pydantic import Field, field_validator
 from pipelines.defaults import with_defaults
 from pipelines.rules import LineSpec, Name, check_direction
 from streamer.api.arguments import Arguments
-from streamer.config.schema import CameraConfig
-from streamer.daemon.operations import Answer, Asked, Daemon, Operation
-from streamer.errors import ConfigError, ControlError, StreamerError
-from streamer.ipc.messages import CorrectionMade
-from streamer.models.camera_check import pipeline_of
+from streamer.config.schema import CameraConfig, Config
+from streamer.daemon.assignments import LEDGER_FILE
+from streamer.daemon.operations import Asked, Daemon, Operation
+from streamer.errors import ConfigError, ControlError
+from streamer.ledger import LedgerReader
+from streamer.models.camera_check import counted_classes, pipeline_of
 
 MAX_AMOUNT = 1_000_000
 MAX_REASON = 500  # characters
+MAX_LISTED = 24  # classes, in a refusal
 ANSWER_LIMIT_S = 5.0
-_LATE = "camera {camera}: no answer: look at `streamer events` whether it is there before you ask again"
 
 
 class CorrectionArguments(Arguments):
@@ -52,16 +56,18 @@ class CorrectionArguments(Arguments):
         return text
 
 
-def event_data(arguments: CorrectionArguments, camera: CameraConfig, uid: int | None) -> dict[str, Any]:
-    """The event's data. Raises ConfigError for a line or direction that there is not."""
+def event_data(arguments: CorrectionArguments, config: Config, uid: int | None) -> dict[str, Any]:
+    """The event's data. Raises ConfigError for a camera, line, direction or class that there is not."""
     now_ns = time.time_ns()
     if arguments.at_ns > now_ns:
         raise ConfigError("the time that is corrected is still to come: name one that has been")
+    camera = config.known_camera(arguments.camera)
     line = line_of(camera, arguments.line)
     try:
         check_direction("correction", arguments.direction, line)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    _check_class(config, camera, line, arguments.class_name)
     return {
         "line": line.name,
         "direction": arguments.direction,
@@ -75,6 +81,29 @@ def event_data(arguments: CorrectionArguments, camera: CameraConfig, uid: int | 
     }
 
 
+def classes_in_history(ledger: Path, camera: str, line: str, direction: str = "") -> list[str]:
+    """The classes that the line has counted, ever, in `direction` or in any, of the ledger's totals. Raises
+    StorageError where the ledger cannot be read."""
+    with closing(LedgerReader(ledger)) as reader:
+        keys = [key.split("/", 4) for key in reader.totals(camera)]
+    places = [key for key in keys if len(key) == 5 and key[:2] == ["line", line]]
+    return sorted({key[4] for key in places if direction in ("", key[2])})
+
+
+def _check_class(config: Config, camera: CameraConfig, line: LineSpec, name: str) -> None:
+    """Raise ConfigError for a class that the line neither counts nor has counted: its total would be one
+    that nobody looks for."""
+    counts = counted_classes(config, camera, line)
+    if not counts or name in counts:
+        return
+    known = {*counts, *classes_in_history(config.state_path / LEDGER_FILE, camera.name, line.name)}
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        listed = ", ".join(sorted(known)[:MAX_LISTED]) + (", …" if len(known) > MAX_LISTED else "")
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(f"line {line.name} of {camera.name} counts no {name!r}: {hint}it counts {listed}")
+
+
 def line_of(camera: CameraConfig, name: str) -> LineSpec:
     """The line with the revision in force. Raises ConfigError with those that there are."""
     lines = {line.name: line for line in with_defaults(camera.rules, pipeline_of(camera)).lines}
@@ -84,36 +113,11 @@ def line_of(camera: CameraConfig, name: str) -> LineSpec:
     return lines[name]
 
 
-class PendingCorrections:
-    """Requests by number, until the inference worker has answered; each is answered once."""
-
-    def __init__(self) -> None:
-        self._pending: dict[int, tuple[Answer, str, float]] = {}
-        self._next = 1
-
-    def expect(self, answer: Answer, camera: str) -> int:
-        number, self._next = self._next, self._next + 1
-        self._pending[number] = (answer, camera, time.monotonic() + ANSWER_LIMIT_S)
-        return number
-
-    def arrived(self, made: CorrectionMade) -> None:
-        answer, camera, _ = self._pending.pop(made.request, (None, "", 0.0))
-        if answer is None:
-            return
-        if made.error:
-            answer.fail(ControlError(f"camera {camera}: {made.error}"))
-        else:
-            answer.reply({"camera": camera, "seq": made.seq})
-
-    def give_up(self, number: int, error: StreamerError) -> None:
-        answer, _, _ = self._pending.pop(number, (None, "", 0.0))
-        if answer is not None:
-            answer.fail(error)
-
-    def expire(self, now_s: float) -> None:
-        late = [(number, camera) for number, (_, camera, until_s) in self._pending.items() if now_s > until_s]
-        for number, camera in late:
-            self.give_up(number, ControlError(_LATE.format(camera=camera)))
+def late(camera: str) -> ControlError:
+    """What is said where the inference worker has not answered in time."""
+    return ControlError(
+        f"camera {camera}: no answer: look at `streamer events` whether it is there before you ask again"
+    )
 
 
 def _correct(daemon: Daemon, arguments: CorrectionArguments, asked: Asked) -> None:

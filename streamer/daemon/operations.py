@@ -5,7 +5,6 @@ Each has arguments of its own, which are read strictly (arguments.py), and a rol
 
 from __future__ import annotations
 
-import base64
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,11 +17,10 @@ from streamer.api.apply_change import AnyChange, WantedChange
 from streamer.api.arguments import Arguments, read_arguments
 from streamer.api.callers import Caller, Role, check_role
 from streamer.config.schema import ControlConfig
-from streamer.errors import ControlError, SourceError, StreamerError
-from streamer.ipc.messages import MAX_CAMERAS, Snapshot
+from streamer.errors import ControlError, StreamerError
+from streamer.ipc.messages import MAX_CAMERAS
 
 MAX_WIDTH = 16384  # pixels; no camera sends as many
-SNAPSHOT_LIMIT_S = 8.0  # for a capture worker to send a picture
 
 
 class Answer(Protocol):
@@ -156,46 +154,3 @@ def serve(operations: Mapping[str, Operation | str], daemon: Daemon, request: As
             ControlError(f"{request.op}: a fault of the daemon, which its log describes: part may be done")
         )
         raise
-
-
-# ---- snapshots: answered in a later turn of the loop
-
-
-@dataclass(slots=True)
-class _Pending:
-    answer: Answer
-    until_s: float
-
-
-class PendingSnapshots:
-    """Requests for a picture, by number, until a capture worker sends it; each is answered once, with the
-    picture or with why there is none."""
-
-    def __init__(self) -> None:
-        self._pending: dict[int, _Pending] = {}
-        self._next = 1
-
-    def expect(self, answer: Answer, now_s: float) -> int:
-        """The number under which the picture must come."""
-        number, self._next = self._next, self._next + 1
-        self._pending[number] = _Pending(answer, now_s + SNAPSHOT_LIMIT_S)
-        return number
-
-    def arrived(self, snapshot: Snapshot) -> None:
-        pending = self._pending.pop(snapshot.request, None)
-        if pending is None:
-            return
-        if snapshot.error:
-            pending.answer.fail(SourceError(f"camera {snapshot.camera}: {snapshot.error}"))
-        else:
-            pending.answer.reply({"jpeg_base64": base64.b64encode(snapshot.jpeg).decode()})
-
-    def give_up(self, number: int, why: str) -> None:
-        pending = self._pending.pop(number, None)
-        if pending is not None:
-            pending.answer.fail(SourceError(why))
-
-    def expire(self, now_s: float) -> None:
-        for number, pending in list(self._pending.items()):
-            if now_s > pending.until_s:
-                self.give_up(number, "the camera gave no picture in time")

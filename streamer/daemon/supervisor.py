@@ -54,6 +54,7 @@ from streamer.ipc.messages import (
     WorkerStatus,
 )
 from streamer.logs import setup_daemon
+from streamer.sources.kept_view import forget_other_views
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +163,7 @@ class Supervisor:
             self.shared.release_ring(name)
         for name in gone:
             self.shared.forget(name)
+        self._forget_views()
 
     def _replan(self, freed: frozenset[str] = frozenset()) -> None:
         misconfigured = self.active.misconfigured
@@ -195,6 +197,13 @@ class Supervisor:
         if self.active.reload():
             self._advise()
             self._apply(before)
+
+    def _forget_views(self) -> None:
+        """Of cameras that are no more, also those whose files were removed by hand or while no daemon ran."""
+        try:
+            forget_other_views(self._config.state_path, self._known())
+        except StorageError as error:
+            log.warning("a camera that was removed is still known by its view: %s", error)
 
     def _advise(self) -> None:
         for line in self._config.advice:

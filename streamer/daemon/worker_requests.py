@@ -6,15 +6,16 @@ answered here.
 
 from __future__ import annotations
 
-import time
+import base64
 from collections.abc import Callable
 
 from streamer.config.schema import Config
-from streamer.daemon.corrections import CorrectionArguments, PendingCorrections, event_data
-from streamer.daemon.operations import Answer, PendingSnapshots
+from streamer.daemon import corrections, tracks_now
+from streamer.daemon.corrections import CorrectionArguments, event_data
+from streamer.daemon.operations import Answer
+from streamer.daemon.pending_answers import PendingAnswers
 from streamer.daemon.process_spec import Site
-from streamer.daemon.tracks_now import PendingTracks
-from streamer.errors import ConfigError, ControlError
+from streamer.errors import ConfigError, ControlError, SourceError
 from streamer.ipc.messages import (
     CorrectionMade,
     CorrectionRequest,
@@ -26,15 +27,17 @@ from streamer.ipc.messages import (
     TracksRequest,
 )
 
+SNAPSHOT_LIMIT_S = 8.0  # for a capture worker to send a picture
+
 
 class WorkerRequests:
     """Of the daemon `site`; `send` hands a message to the worker of that name, or says that it is away."""
 
     def __init__(self, site: Site, send: Callable[[str, Message], bool]) -> None:
         self._site, self._send = site, send
-        self._snapshots = PendingSnapshots()
-        self._corrections = PendingCorrections()
-        self._tracks = PendingTracks()
+        self._snapshots = PendingAnswers(SNAPSHOT_LIMIT_S, _no_picture)
+        self._corrections = PendingAnswers(corrections.ANSWER_LIMIT_S, corrections.late)
+        self._tracks = PendingAnswers(tracks_now.ANSWER_LIMIT_S, tracks_now.late)
         self._replays = 0  # requests so far
 
     @property
@@ -47,28 +50,28 @@ class WorkerRequests:
         if camera in misconfigured:
             raise ConfigError(f"camera {camera} is misconfigured: {misconfigured[camera].why}")
         self._config.known_camera(camera)
-        number = self._snapshots.expect(answer, time.monotonic())
+        number = self._snapshots.expect(answer, camera)
         if not self._site.send_to_capture(camera, SnapshotRequest(number, camera, width)):
-            self._snapshots.give_up(number, f"camera {camera} is not captured: enable it first")
+            self._snapshots.fail(number, SourceError(f"camera {camera} is not captured: enable it first"))
 
     def correct(self, arguments: CorrectionArguments, uid: int | None, answer: Answer) -> None:
         """Have the camera's inference worker make the event. Raises ConfigError, ControlError."""
         camera = self._config.known_camera(arguments.camera)
-        data = event_data(arguments, camera, uid)
+        data = event_data(arguments, self._config, uid)
         number = self._corrections.expect(answer, camera.name)
         worker = self._site.plan.infer_of.get(camera.name, "")
         if not worker or not self._send(worker, CorrectionRequest(number, camera.name, data)):
             text = f"camera {camera.name} is not served now: enable it, or try again in a moment"
-            self._corrections.give_up(number, ControlError(text))
+            self._corrections.fail(number, ControlError(text))
 
     def tracks_now(self, camera: str, answer: Answer) -> None:
         """Have the camera's inference worker tell its tracks. Raises ConfigError for an unknown camera."""
         self._config.known_camera(camera)
-        number = self._tracks.expect(answer)
+        number = self._tracks.expect(answer, camera)
         worker = self._site.plan.infer_of.get(camera, "")
         if not worker or not self._send(worker, TracksRequest(number, camera)):
             text = f"camera {camera} is not served now: enable it, or try again in a moment"
-            self._tracks.give_up(number, ControlError(text))
+            self._tracks.fail(number, ControlError(text))
 
     def replay(self, sink: str, cameras: tuple[str, ...], since_ns: int, rebuild: bool) -> int:
         """Have the delivery worker send again; returns the number of the request. Raises ConfigError for
@@ -88,14 +91,32 @@ class WorkerRequests:
     def arrived(self, message: Snapshot | CorrectionMade | TracksNow) -> None:
         """A worker has answered."""
         if isinstance(message, Snapshot):
-            self._snapshots.arrived(message)
+            self._picture_arrived(message)
         elif isinstance(message, TracksNow):
-            self._tracks.arrived(message)
+            self._tracks.reply(message.request, tracks_now.told(message))
         else:
-            self._corrections.arrived(message)
+            self._correction_arrived(message)
+
+    def _correction_arrived(self, made: CorrectionMade) -> None:
+        camera = self._corrections.camera_of(made.request)
+        if made.error:
+            self._corrections.fail(made.request, ControlError(f"camera {camera}: {made.error}"))
+        else:
+            self._corrections.reply(made.request, {"camera": camera, "seq": made.seq})
+
+    def _picture_arrived(self, picture: Snapshot) -> None:
+        if picture.error:
+            self._snapshots.fail(picture.request, SourceError(f"camera {picture.camera}: {picture.error}"))
+        else:
+            jpeg = base64.b64encode(picture.jpeg).decode()
+            self._snapshots.reply(picture.request, {"jpeg_base64": jpeg})
 
     def expire(self, now_s: float) -> None:
         """Answer those whose time is over; `now_s` is monotonic."""
         self._snapshots.expire(now_s)
         self._corrections.expire(now_s)
         self._tracks.expire(now_s)
+
+
+def _no_picture(_camera: str) -> SourceError:
+    return SourceError("the camera gave no picture in time")

@@ -16,11 +16,12 @@ from pipelines.actions.compatibility import (
     traits_of,
 )
 from pipelines.camera_rules import CameraRules
-from pipelines.class_names import named
+from pipelines.class_names import named, named_by_any
 from pipelines.defaults import with_defaults
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
+from pipelines.rules import LineSpec
 from pipelines.spec import ActionsSpec, PipelineSpec, preset, with_actions
 from streamer.config.opening_hours import unknown_hours
 from streamer.config.schema import CameraConfig, Config
@@ -41,14 +42,11 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
     if spec.actions is not None and actions is not None:
         traits = MOTION_TRAITS if installed is None else carded_traits(installed.card)
         _check_pair(camera, actions, spec.actions, traits)
-    if installed is None:
-        classes_known, whose = MOTION_CLASSES, "the motion detector"
-    elif installed.card.classes:
-        classes = installed.card.classes
-        classes_known = tuple(dict.fromkeys((*classes.values(), *classes)))  # groups first
-        whose = f"model {installed.display_name}"
-    else:
+    groups = _groups_of(installed)
+    if not groups:
         return
+    classes_known = tuple(dict.fromkeys((*groups.values(), *groups)))  # groups first
+    whose = "the motion detector" if installed is None else f"model {installed.display_name}"
     for word, where in _classes_named(with_defaults(camera.rules, spec)):
         if not named(word, classes_known):
             near = difflib.get_close_matches(word, classes_known, n=1)
@@ -59,6 +57,24 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
             raise ConfigError(f"camera {camera.name}: {where}: unknown class {word[:40]!r}: {hint}")
     if spec.actions is not None and actions is not None and installed is not None:
         _check_class_filter(camera, actions, spec, installed.card)
+
+
+def counted_classes(config: Config, camera: CameraConfig, line: LineSpec) -> tuple[str, ...]:
+    """The classes of the camera's detector that `line` counts, as its events name them; empty where the
+    detector does not say which it has. Raises ConfigError or ModelError."""
+    spec = pipeline_of(camera)
+    groups = _groups_of(chosen_model(config, camera, spec))
+    filters = (with_defaults(camera.rules, spec).classes, line.classes)
+    return tuple(
+        name
+        for name, group in groups.items()
+        if all(not words or named_by_any(words, (name, group)) for words in filters)
+    )
+
+
+def _groups_of(installed: ModelHandle | None) -> dict[str, str]:
+    """The classes that a detector tells and the group of each; empty where its card does not say."""
+    return dict.fromkeys(MOTION_CLASSES, MOTION_CLASSES[0]) if installed is None else installed.card.classes
 
 
 def chosen_model(config: Config, camera: CameraConfig, spec: PipelineSpec) -> ModelHandle | None:

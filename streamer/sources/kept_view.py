@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,32 @@ def kept_view(path: Path, url: str) -> View | None:
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{path}: is damaged: remove it, and the view of today is kept") from error
     return view
+
+
+def forget_view(path: Path) -> None:
+    """Remove it, if it is there. Raises StorageError."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be removed: {error.strerror}") from error
+
+
+def view_text(path: Path) -> str | None:
+    """What is kept there, for a change that renames or removes its camera; None where there is nothing, or
+    nothing that this user may see: then the daemon forgets it when it starts. Raises StorageError."""
+    try:
+        return path.read_text("utf-8", errors="replace")
+    except (FileNotFoundError, PermissionError):
+        return None
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def forget_other_views(state_dir: Path, cameras: Collection[str]) -> None:
+    """Remove the views of all but these `cameras`. Raises StorageError."""
+    for path in (state_dir / FOLDER).glob("*.json"):
+        if path.stem not in cameras:
+            forget_view(path)
 
 
 def _source(url: str) -> str:

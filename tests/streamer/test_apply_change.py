@@ -9,9 +9,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipelines.registry import create_detector
+from pipelines.scene.view import View
 from pipelines.spec import ActionsSpec
 from streamer.api.apply_change import apply_change
 from streamer.config.schema import Config
@@ -20,6 +22,7 @@ from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError, ModelError, StorageError, StreamerError
 from streamer.ipc import atomic_write as atomic
 from streamer.models.camera_check import MOTION_CLASSES, pipeline_of
+from streamer.sources.kept_view import forget_other_views, keep_view, kept_view, view_path
 
 DOOR = {"name": "door", "points": [[0.1, 0.5], [0.9, 0.5]], "left_to_right": "in", "right_to_left": "out"}
 HAND_WRITTEN = "# mine, with a comment\ntimezone: Europe/Berlin   # and another\n"
@@ -47,6 +50,27 @@ def test_a_camera_that_is_put_is_there_and_what_a_person_wrote_is_as_it_was(stor
     assert ConfigStore(store.folder).load() == config
     assert store.file.read_text().startswith(HAND_WRITTEN)
     assert stat.S_IMODE(store.camera_file("gate").stat().st_mode) == 0o640
+
+
+def test_the_reference_view_goes_with_its_camera_and_along_to_its_new_name(store: ConfigStore) -> None:
+    state_dir = put(store).state_path
+    here = View(np.ones((20, 2), np.float32), np.ones((20, 32), np.uint8), 0.5)
+    keep_view(view_path(state_dir, "gate"), "synthetic:street", here)
+    apply_change(store, {"op": "camera.rename", "name": "gate", "to": "yard"})
+    assert [path.name for path in (state_dir / "views").iterdir()] == ["yard.json"]
+    assert stat.S_IMODE(view_path(state_dir, "yard").stat().st_mode) == 0o600
+    assert kept_view(view_path(state_dir, "yard"), "synthetic:street") is not None
+    apply_change(store, {"op": "camera.remove", "name": "yard"})
+    assert list((state_dir / "views").iterdir()) == []
+
+
+def test_views_of_cameras_that_are_no_more_are_forgotten_and_others_stay(tmp_path: Path) -> None:
+    here = View(np.ones((20, 2), np.float32), np.ones((20, 32), np.uint8), 0.5)
+    for name in ("gate", "yard"):
+        keep_view(view_path(tmp_path, name), "synthetic:street", here)
+    forget_other_views(tmp_path, {"gate"})
+    assert [path.name for path in (tmp_path / "views").iterdir()] == ["gate.json"]
+    forget_other_views(tmp_path / "new", {"gate"})  # there is no folder yet
 
 
 def test_a_change_may_come_as_json_from_a_socket(store: ConfigStore) -> None:

@@ -108,6 +108,13 @@ def test_members_of_the_group_find_the_sockets_of_the_system_s_daemon(
     ("text", "line", "words"),
     [
         ("name: gate\nurl: synthetic:a\nsorce: {}\n", 3, "sorce: unknown key: did you mean 'source'?"),
+        ("name: gate\nurl: synthetic:a\nfps: 5\n", 3, "fps: unknown key: fps belongs under source"),
+        ("name: gate\nurl: synthetic:a\nlines: []\n", 3, "lines: unknown key: lines belongs under rules"),
+        (
+            "name: gate\nurl: synthetic:a\nsource:\n  enabled: true\n",
+            4,
+            "source.enabled: unknown key: enabled belongs at the top level or under health",
+        ),
         (
             "name: gate\nurl: synthetic:a\nsource:\n  fsp: 5\n",
             4,

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from streamer.config.schema import CameraConfig, Config
+from streamer.daemon.corrections import line_of
 from streamer.errors import Exit
 from streamer.events.cloudevents import COUNT_CORRECTED, EventId
 from streamer.ipc.messages import EventRecord
 from streamer.ledger import Ledger, LedgerReader
 from streamer.ledger.verification import verify
+from streamer.models.camera_check import counted_classes
 from tests.daemon import Daemon
 from tests.moving import LINE, camera, write_moving_clip
 from tests.streamer.test_ledger import NODE, NOW_NS, crossing
@@ -147,3 +150,29 @@ def test_what_there_is_nothing_of_cannot_be_corrected_and_nothing_can_without_a_
     assert "UTF-8" in latin.stderr
     assert daemon.stop() == 0
     assert refused("door", str(LINE["name"]), str(LINE["left_to_right"]), "+1")[0] == Exit.RUNNING
+
+
+@pytest.mark.integration
+def test_a_class_that_the_line_does_not_count_is_refused_with_those_that_it_counts(daemon: Daemon) -> None:
+    where = ("door", str(LINE["name"]), str(LINE["left_to_right"]), "+1", "--reason", "why")
+    done = daemon.cli("correct", *where, "--class", "unicorn", check=False)
+    assert done.returncode == Exit.CONFIG
+    assert "counts no 'unicorn'" in done.stderr
+    assert done.stderr.rstrip().endswith("it counts object")
+    assert not [e for e in daemon.events("door") if e["type"] == COUNT_CORRECTED]
+
+
+def test_a_line_counts_the_classes_that_it_and_its_camera_name_as_events_name_them(tmp_path: Path) -> None:
+    line = {"name": "gate", "points": [[0.1, 0.5], [0.9, 0.5]], "left_to_right": "in", "right_to_left": "out"}
+    rules = {
+        "classes": ["person", "vehicle"],
+        "lines": [line, {**line, "name": "road", "classes": ["vehicle"]}],
+    }
+    shop = CameraConfig.model_validate({"name": "shop", "url": "rtsp://10.0.0.9/live", "rules": rules})
+    config = Config(state_dir=tmp_path, cameras=(shop,))
+    of_gate, of_road = (counted_classes(config, shop, line_of(shop, name)) for name in ("gate", "road"))
+    assert "person" in of_gate
+    assert "car" in of_gate
+    assert "bicycle" not in of_gate
+    assert "car" in of_road
+    assert "person" not in of_road

@@ -99,7 +99,9 @@ def test_a_mistyped_command_line_ends_in_code_2(run: Run) -> None:
     ):
         result = run(*args)
         assert result.exit_code == 2
-        assert "Usage:" in result.stderr
+        assert result.stderr.startswith("error: ")
+        assert result.stderr.count("\n") == 1, "one line"
+        assert "--help`" in result.stderr
 
 
 def test_a_refusal_is_one_line_on_standard_error_with_its_code(tmp_path: Path) -> None:

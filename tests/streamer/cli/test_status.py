@@ -193,7 +193,7 @@ def test_the_page_names_the_detector_and_its_cameras() -> None:
     ("added", "fault"),
     [
         ("redis: {port: 1}\n", "redis.port: unknown key"),
-        ("timezone: Mars\n", "timezone: is not a timezone name"),
+        ("timezone: Mars\n", "timezone: 'Mars' is not a timezone name"),
         ("inference:\n  threads: [1\n", "is not YAML"),
         ("runtime_dir: /elsewhere\n", "is given twice"),
         ("\tx: 1\n", "is not YAML"),
