@@ -34,9 +34,12 @@ Status = dict[str, Any]
 
 
 class Box:
-    """Folders below `base`; start() brings all up, close() ends every process that was started here."""
+    """Folders below `base`; start() brings all up, close() ends every process that was started here.
 
-    def __init__(self, base: Path, redis_binary: str, *, seconds: float = 20.0) -> None:
+    `settings` are further ones of streamer.yaml.
+    """
+
+    def __init__(self, base: Path, redis_binary: str, *, seconds: float = 20.0, **settings: Any) -> None:
         self.base, self._redis_binary = base, redis_binary
         self.clips = _clips(base, seconds)
         self.live_clip = base / "door.mp4"
@@ -53,6 +56,7 @@ class Box:
                 {"kind": "redis", "name": OFFICE, "url": f"unix://{self.office_socket}",
                  "stream_max_len": STREAM_MAX_LEN},
             ],
+            **settings,
         )  # fmt: skip
         self._disks = _own_disks(self.daemon)
         for name, clip in (
