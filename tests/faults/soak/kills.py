@@ -10,6 +10,8 @@ are lost or counted twice, or where a recovery is late.
 from __future__ import annotations
 
 import argparse
+import functools
+import math
 import os
 import shutil
 import signal
@@ -30,7 +32,7 @@ from tests.faults.soak import report
 from tests.faults.soak.box import Box, Status
 from tests.faults.soak.run import Outcome, Soak
 from tests.faults.soak.watch import Watch
-from tests.patience import patient
+from tests.patience import FACTOR, patient
 
 GOALS_S = {"capture": 2.0, "infer": 5.0, "deliver": 5.0, "api": 5.0, "supervisor": 5.0}
 WORKERS = ("capture", "infer", "deliver", "api")
@@ -60,12 +62,16 @@ class Kills(Soak):
         self._port = port
         self._answers = 0
 
-    def kill(self, times: int, of_supervisor: int, show: Callable[[str], None]) -> Outcome:
-        """Strike, settle and balance. `show` is told each round's times."""
+    def kill(
+        self, times: int, of_supervisor: int, show: Callable[[str], None], limit_s: float = math.inf
+    ) -> Outcome:
+        """Strike, settle and balance; no further round begins after `limit_s`. `show` is told each round."""
         began_s = time.monotonic()
         self._start()
         of_supervisor_done = 0
         for turn in range(1, times + 1):
+            if time.monotonic() - began_s > limit_s:
+                break
             took_s = {role: self._kill_worker(role) for role in WORKERS}
             if of_supervisor_done * times < turn * of_supervisor:
                 took_s[SUPERVISOR] = self._kill_supervisor()
@@ -190,7 +196,8 @@ def text(outcome: Outcome, watch: Watch, seed: int) -> str:
     """The figures for a person."""
     faults = broken(outcome, watch)
     head = f"kills: {outcome.seconds / 60:.1f} minutes, seed {seed}, {watch.samples} looks"
-    parts = [head, *report.frames(watch), *report.events(outcome), *_recovery(outcome)]
+    limits = f"limits for times are {FACTOR:g} times the goals (STREAMER_TEST_PATIENCE)"
+    parts = [head, limits, *report.frames(watch), *report.events(outcome), *_recovery(outcome)]
     return "\n".join([*parts, "", *([f"BROKEN: {f}" for f in faults] or ["0 lost, 0 twice, none late"])])
 
 
@@ -212,6 +219,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak.kills", description=__doc__)
     parser.add_argument("--times", type=int, default=100, help="of each kind of worker")
     parser.add_argument("--supervisor", type=int, default=20, help="times at most as many as of a worker")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no round after so long")
     parser.add_argument("--seed", type=int, default=1, help="of the moments and the choice among workers")
     return parser.parse_args()
 
@@ -227,7 +235,8 @@ def main() -> int:
     watch = Watch(box, warm_up_s=20.0)
     try:
         kills = Kills(box, watch, wanted.seed, port)
-        outcome = kills.kill(wanted.times, wanted.supervisor, lambda line: print(line, flush=True))
+        show = functools.partial(print, flush=True)
+        outcome = kills.kill(wanted.times, wanted.supervisor, show, wanted.minutes * 60)
         print("\n" + text(outcome, watch, wanted.seed))
         faults = broken(outcome, watch)
     finally:
