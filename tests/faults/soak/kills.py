@@ -46,12 +46,12 @@ Progress = dict[str, int]  # what has been done, by who does it; it rises again 
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """A worker that is to be killed, and the cameras of which it has a part."""
+    """A worker that is to be killed, and the epochs of the cameras of which it has a part."""
 
     role: str
     name: str
     pid: int
-    cameras: tuple[str, ...]
+    epochs: dict[str, int]
 
 
 class Kills(Soak):
@@ -87,17 +87,17 @@ class Kills(Soak):
         return self._recover(role, lambda status: self._progress(victim, status))
 
     def _next_victim(self, role: str) -> Victim:
-        """One that has lived long enough, at a random moment of its life."""
+        """One that has lived long enough, at a random moment of its life, as it is now."""
         self._rest(time.monotonic() + self._chance.uniform(0.3, 1.0))
-        victim = self._chance.choice(self._victims(role))
-        self._rest(time.monotonic() + _still_short_s(victim.pid))
-        return victim
+        chosen = self._chance.choice(self._victims(role))
+        self._rest(time.monotonic() + _still_short_s(chosen.pid))
+        return next(victim for victim in self._victims(role) if victim.pid == chosen.pid)
 
     def _victims(self, role: str) -> list[Victim]:
         status = self._box.daemon.status()
         workers = [w for w in status["workers"] if w["role"] == role and w["state"] == "ready" and w["pid"]]
-        found = [Victim(role, w["name"], w["pid"], _cameras_of(role, w["name"], status)) for w in workers]
-        return [victim for victim in found if victim.cameras or role not in ("capture", "infer")]
+        found = [Victim(role, w["name"], w["pid"], _epochs_of(role, w["name"], status)) for w in workers]
+        return [victim for victim in found if victim.epochs or role not in ("capture", "infer")]
 
     def _kill_supervisor(self) -> float:
         """And what systemd does then: what is left of the daemon is ended, and it is started again."""
@@ -136,9 +136,12 @@ class Kills(Soak):
         """None while its successor is not there."""
         pids = {worker["name"]: worker["pid"] for worker in status["workers"]}
         key = "worker" if victim.role == "capture" else "infer_worker"
-        rows = {c["name"]: c for c in status["cameras"] if c["name"] in victim.cameras}
+        rows = {c["name"]: c for c in status["cameras"] if c["name"] in victim.epochs}
         successors = [pids.get(c[key]) for c in rows.values()] or [pids.get(victim.name)]
         if any(pid in (None, victim.pid) for pid in successors):
+            return None
+        # A frame that the dead one had handed over may still be looked at: it is of an epoch before.
+        if victim.role == "capture" and any(c["epoch"] <= victim.epochs[n] for n, c in rows.items()):
             return None
         if victim.role == "api":
             return {"api": self._answered()}
@@ -168,9 +171,9 @@ class Kills(Soak):
         return self._answers
 
 
-def _cameras_of(role: str, worker: str, status: Status) -> tuple[str, ...]:
+def _epochs_of(role: str, worker: str, status: Status) -> dict[str, int]:
     key = {"capture": "worker", "infer": "infer_worker"}.get(role)
-    return tuple(c["name"] for c in status["cameras"] if key and c[key] == worker)
+    return {c["name"]: c["epoch"] for c in status["cameras"] if key and c[key] == worker}
 
 
 def _still_short_s(pid: int) -> float:
