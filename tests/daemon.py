@@ -149,6 +149,25 @@ class Daemon:
             time.sleep(0.1)
         raise AssertionError(f"waited {patient(limit_s):g} s for an event of {camera}:\n{self.log()}")
 
+    def settled_events(self, camera: str, limit_s: float = 20.0) -> list[dict[str, Any]]:
+        """Its events, when every track that crossed has ended, and the totals are of all of them.
+
+        For a camera that has ended. The status is no sign of it: delivery tells its place once a second.
+        """
+        events: list[dict[str, Any]] = []
+
+        def is_settled(_status: dict[str, Any]) -> bool:
+            totals = self.totals(camera)
+            events[:] = self.events(camera)
+            crossed, ended = (
+                {(e["data"]["epoch"], e["data"]["track_id"]) for e in events if e["type"] == kind}
+                for kind in ("streamer.line.crossed.v1", "streamer.track.ended.v1")
+            )
+            return bool(events) and crossed <= ended and totals.get("seq") == str(events[-1]["data"]["seq"])
+
+        self.wait_for(is_settled, limit_s, f"the last events of {camera}")
+        return events
+
     def stop(self, limit_s: float = 12.0) -> int:
         """SIGTERM; returns the exit code. What a daemon leaves behind is a sound ledger."""
         assert self.process is not None

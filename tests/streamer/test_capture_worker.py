@@ -106,7 +106,7 @@ class Around:
 
     @property
     def heard(self) -> list[Message]:
-        """What has come to either, the supervisor or inference: each in its order, and not in that of both."""
+        """What has come to the supervisor and to inference, in the order of each, not of both."""
         return [received.message for received in self.received]
 
     def of(self, kind: type[Message]) -> list[Message]:

@@ -44,24 +44,6 @@ def is_end(event: dict[str, Any]) -> bool:
     return bool(event["data"].get("state") == "ended")
 
 
-def whole(daemon: Daemon, camera: str) -> list[dict[str, Any]]:
-    """The events of a camera that has ended: its end is told, and every track that crossed has ended too.
-
-    The status is no sign of that: delivery tells once a second how far it is.
-    """
-
-    def is_whole(_status: dict[str, Any]) -> bool:
-        events = daemon.events(camera)
-        ids = [
-            {(e["data"]["epoch"], e["data"]["track_id"]) for e in events if e["type"] == kind}
-            for kind in ("streamer.line.crossed.v1", "streamer.track.ended.v1")
-        ]
-        return any(map(is_end, events)) and ids[0] <= ids[1]
-
-    daemon.wait_for(is_whole, 20, "all events of the clip")
-    return daemon.events(camera)
-
-
 def test_a_clip_read_as_fast_as_it_is_inferred_gives_its_counts_and_drops_nothing(
     daemon: Daemon, clip: Path
 ) -> None:
@@ -74,7 +56,8 @@ def test_a_clip_read_as_fast_as_it_is_inferred_gives_its_counts_and_drops_nothin
     assert frames["in_flight"] == 0
     assert frames["dropped"] == {}
     assert frames["inferred"] == 500
-    events = whole(daemon, "door")
+    daemon.wait_for_events("door", is_end, 20)
+    events = daemon.settled_events("door")
     assert abs(len(crossed(events)) - crossings(20.0)) <= 1  # the one that is on the line at the first frame
     assert {e["data"]["direction"] for e in crossed(events)} == {"right"}
     assert [e["data"]["seq"] for e in events] == list(range(1, len(events) + 1))
