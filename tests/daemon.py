@@ -107,6 +107,11 @@ class Daemon:
             time.sleep(0.05)
         raise AssertionError(f"waited {patient(limit_s):g} s for {what}:\n{self.log()}")
 
+    def openings(self, camera: str) -> int:
+        """How often its source was opened. `opens` and `epoch` also rise when a clip that loops begins again,
+        which on a busy machine happens in any test."""
+        return self.log_path.read_text(errors="replace").count(f"camera {camera}: connecting")
+
     def kill_worker(self, name: str, signum: signal.Signals = signal.SIGKILL) -> int:
         pid = self.worker(name)["pid"]
         if pid is not None:

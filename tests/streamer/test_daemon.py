@@ -135,11 +135,7 @@ def test_a_change_is_applied_within_two_seconds_and_touches_no_other_camera(
     daemon.cli("camera", "enable", "b")
     daemon.cli("camera", "remove", "b")
     after = daemon.camera("a")
-    assert (after["epoch"], after["generation"], after["opens"]) == (
-        before["epoch"],
-        before["generation"],
-        before["opens"],
-    )
+    assert daemon.openings("a") == 1
     assert after["worker"] == before["worker"]
     names = {e["subject"] for e in daemon.wait_for_events("a", lambda e: e["subject"] == "second", 10)}
     assert "second" in names
