@@ -6,7 +6,7 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ class ApiDaemon(Daemon):
         self.secrets[name] = secret
         return secret
 
-    def serve(self) -> ApiDaemon:
-        self.start()
+    def serve(self, env: Mapping[str, str] | None = None) -> ApiDaemon:
+        self.start(env=env)
         for role in ROLES:
             self.add_token(role, role)
             self.add_token(f"b-{role}", role, ("b",))

@@ -18,6 +18,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections import defaultdict
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -76,9 +77,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not CORPUS.is_dir() and item.get_closest_marker("corpus"):
             item.add_marker(pytest.mark.skip(reason=f"no corpus at {CORPUS} (set STREAMER_CORPUS)"))
     if SIDE_BY_SIDE:  # what takes long begins: begun last, it would keep the others waiting at the end
-        marks = ("integration", "slow")
-        long = {modules[i] for i in items if any(i.get_closest_marker(mark) for mark in marks)}
-        items.sort(key=lambda item: modules[item] not in long)
+        marks = defaultdict(set)
+        for item in items:
+            marks[modules[item]] |= {mark.name for mark in item.iter_markers()}
+        items.sort(key=lambda item: _turn(marks[modules[item]]))
+
+
+def _turn(marks: set[str]) -> int:
+    """When a file with these marks in it is begun: first what takes long, then what waits for processes."""
+    return 0 if "slow" in marks else 1 if "integration" in marks else 2
 
 
 def pytest_xdist_auto_num_workers() -> int:

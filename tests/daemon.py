@@ -107,6 +107,11 @@ class Daemon:
             time.sleep(0.05)
         raise AssertionError(f"waited {patient(limit_s):g} s for {what}:\n{self.log()}")
 
+    def openings(self, camera: str) -> int:
+        """How often its source was opened. `opens` and `epoch` also rise when a clip that loops begins again,
+        which on a busy machine happens in any test."""
+        return self.log_path.read_text(errors="replace").count(f"camera {camera}: connecting")
+
     def kill_worker(self, name: str, signum: signal.Signals = signal.SIGKILL) -> int:
         pid = self.worker(name)["pid"]
         if pid is not None:
@@ -148,6 +153,25 @@ class Daemon:
                 return events
             time.sleep(0.1)
         raise AssertionError(f"waited {patient(limit_s):g} s for an event of {camera}:\n{self.log()}")
+
+    def settled_events(self, camera: str, limit_s: float = 20.0) -> list[dict[str, Any]]:
+        """Its events, when every track that crossed has ended, and the totals are of all of them.
+
+        For a camera that has ended. The status is no sign of it: delivery tells its place once a second.
+        """
+        events: list[dict[str, Any]] = []
+
+        def is_settled(_status: dict[str, Any]) -> bool:
+            totals = self.totals(camera)
+            events[:] = self.events(camera)
+            crossed, ended = (
+                {(e["data"]["epoch"], e["data"]["track_id"]) for e in events if e["type"] == kind}
+                for kind in ("streamer.line.crossed.v1", "streamer.track.ended.v1")
+            )
+            return bool(events) and crossed <= ended and totals.get("seq") == str(events[-1]["data"]["seq"])
+
+        self.wait_for(is_settled, limit_s, f"the last events of {camera}")
+        return events
 
     def stop(self, limit_s: float = 12.0) -> int:
         """SIGTERM; returns the exit code. What a daemon leaves behind is a sound ledger."""

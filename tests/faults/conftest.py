@@ -10,11 +10,13 @@ import pytest
 from tests.daemon import Daemon
 from tests.moving import write_moving_clip
 
+MOVING_S = 20.0
+
 
 @pytest.fixture(scope="session")
 def moving_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """20 s of squares that cross a line (tests/moving.py)."""
-    return write_moving_clip(tmp_path_factory.mktemp("clips") / "moving.mp4", 20.0)
+    return write_moving_clip(tmp_path_factory.mktemp("clips") / "moving.mp4", MOVING_S)
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ def test_a_capture_worker_that_is_killed_again_and_again(daemon: Daemon) -> None
             20,
             f"frames after kill {turn}",
         )
+        assert [unaccounted(row["frames"]) for row in daemon.status()["cameras"]] == [0] * 4
     status = daemon.wait_for(
         lambda s: all(c["state"] == "live" for c in s["cameras"]), 20, "all cameras to be live"
     )

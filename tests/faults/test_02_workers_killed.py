@@ -1,6 +1,7 @@
 """Kill -9 of workers in the running daemon: what was counted stays, nothing is counted twice, frames balance.
 
-The clip is read at its own pace and its true crossings are known, so that a loss cannot hide.
+The clip is read at its own pace and its true crossings are known, so that a loss cannot hide. A few kills
+each: `python -m tests.faults.soak.kills` is the long form.
 """
 
 from __future__ import annotations
@@ -8,38 +9,26 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.daemon import Daemon
+from tests.faults.conftest import MOVING_S
 from tests.frame_balance import unaccounted
-from tests.moving import camera, crossings, write_moving_clip
+from tests.moving import CROSS_S, LANES, camera, crossings
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.slow,
     pytest.mark.usefixtures("redis_binary"),
 ]
-CLIP_S = 60.0
+KILLS = 8  # of each that is killed in turn
 SHORT_TERM = (
     "from streamer.daemon import process_manager; process_manager.TERM_S = 8.0; "
     "from streamer.cli.main import main; main()"
 )
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_moving_clip(tmp_path_factory.mktemp("clips") / "moving.mp4", CLIP_S)
-
-
-@pytest.fixture
-def daemon(short_dir: Path) -> Iterator[Daemon]:
-    daemon = Daemon(short_dir, inference={"engine": "motion"}, counts={"bucket_s": 5})
-    yield daemon
-    daemon.kill()
 
 
 def finished(status: dict[str, Any]) -> bool:
@@ -61,8 +50,8 @@ def crossing_times(events: list[dict[str, Any]]) -> list[float]:
 def missed_at_most(events: list[dict[str, Any]]) -> float:
     """The crossings of the time that is not "seen"."""
     buckets = [e["data"] for e in events if e["type"] == "streamer.counts.v1"]
-    blind_s = CLIP_S - sum(b["coverage"]["seen_s"] for b in buckets)
-    return max(0.0, blind_s) * crossings(CLIP_S) / CLIP_S
+    blind_s = MOVING_S - sum(b["coverage"]["seen_s"] for b in buckets)
+    return max(0.0, blind_s) * LANES / CROSS_S
 
 
 def repeated(events: list[dict[str, Any]]) -> int:
@@ -86,30 +75,56 @@ def kill_in_turn(
     return hits
 
 
-def test_killing_delivery_and_redis_twenty_times_each_loses_nothing_and_repeats_nothing(
-    daemon: Daemon, clip: Path
+def is_marked(event: dict[str, Any]) -> bool:
+    return event["type"] == "streamer.counts.v1" and "restarted" in event["data"]["flags"]
+
+
+def has_ended(status: dict[str, Any]) -> bool:
+    return bool(status["cameras"][0]["state"] == "ended")
+
+
+def kill_while_it_counts(daemon: Daemon, times: int) -> int:
+    """Kill inference at random moments between frames; how often, before the clip had ended."""
+    moments = random.Random(2)
+    for kills in range(times):
+        seen = daemon.camera("door")["frames"]["inferred"] + moments.randint(30, 60)
+        status = daemon.wait_for(
+            lambda s, n=seen: (
+                s["cameras"][0]["state"] == "ended" or s["cameras"][0]["frames"]["inferred"] > n
+            ),
+            30,
+            "frames",
+        )
+        if status["cameras"][0]["state"] == "ended":
+            return kills
+        daemon.kill_worker("infer-0")
+    return times
+
+
+def test_killing_delivery_and_redis_again_and_again_loses_nothing_and_repeats_nothing(
+    daemon: Daemon, moving_clip: Path
 ) -> None:
-    daemon.write_camera(camera("door", clip))
+    daemon.write_camera(camera("door", moving_clip))
     daemon.start()
-    assert kill_in_turn(daemon, ["deliver", "redis"], 20, (0.5, 1.5), seed=1) == 40
+    assert kill_in_turn(daemon, ["deliver", "redis"], KILLS, (0.5, 1.5), seed=1) == 2 * KILLS
     status = daemon.wait_for(finished, 120, "the clip's end and its delivery")
     events = daemon.events("door")
     assert sequence(events) == list(range(1, len(events) + 1))
     assert len(events) >= status["ledger"]["cameras"]["door"]["last_seq"]
     # A live clip on a busy box has frames dropped, and may miss a crossing; a lost event is a gap above.
     counted = len(crossing_times(events))
-    assert -3 - missed_at_most(events) <= counted - crossings(CLIP_S) <= 3
+    assert -3 - missed_at_most(events) <= counted - crossings(MOVING_S) <= 3
     assert repeated(events) == 0
     frames = daemon.camera("door")["frames"]
     assert unaccounted(frames) == 0
     assert daemon.stop() == 0
 
 
-def test_flushall_is_followed_by_the_same_stream(daemon: Daemon, clip: Path) -> None:
-    daemon.write_camera(camera("door", clip, realtime=False))
+def test_flushall_is_followed_by_the_same_stream(daemon: Daemon, moving_clip: Path) -> None:
+    daemon.write_camera(camera("door", moving_clip, realtime=False))
     daemon.start()
     daemon.wait_for(finished, 120, "the clip's end and its delivery")
-    before = daemon.events("door")
+    before = daemon.settled_events("door")
     totals = daemon.totals("door")
     daemon.flush_redis()
     last = before[-1]["_id"]
@@ -121,44 +136,20 @@ def test_flushall_is_followed_by_the_same_stream(daemon: Daemon, clip: Path) -> 
 
 
 def test_killing_inference_repeats_nothing_and_loses_at_most_the_batch_in_hand(
-    daemon: Daemon, clip: Path
+    daemon: Daemon, moving_clip: Path
 ) -> None:
-    daemon.write_camera(camera("door", clip))
+    daemon.write_camera(camera("door", moving_clip))
     daemon.start()
-    kills = kill_in_turn(daemon, ["infer-0"], 8, (3.0, 6.0), seed=2)
+    kills = kill_while_it_counts(daemon, KILLS // 2)
+    assert kills
     daemon.wait_for(finished, 120, "the clip's end and its delivery")
-    events = daemon.events("door")
+    # The bucket in which it was started last may still be open, or the worker be on its way up.
+    events = daemon.wait_for_events("door", is_marked, 30)
     assert sequence(events) == list(range(1, len(events) + 1))
     assert repeated(events) == 0
     # A crossing while the worker was being started is not seen by anybody.
-    assert crossings(CLIP_S) - len(crossing_times(events)) <= kills + missed_at_most(events) + 1
-    buckets = [e["data"] for e in events if e["type"] == "streamer.counts.v1"]
-    assert sum("restarted" in b["flags"] for b in buckets) >= 1
+    assert crossings(MOVING_S) - len(crossing_times(events)) <= kills + missed_at_most(events) + 1
     assert unaccounted(daemon.camera("door")["frames"]) == 0
-
-
-def test_killing_capture_brings_frames_back_within_its_time_and_keeps_the_balance(
-    daemon: Daemon, clip: Path
-) -> None:
-    for name in ("a", "b"):
-        daemon.write_camera(camera(name, clip, loop=True))
-    daemon.start()
-    for turn in range(5):
-        before = {c["name"]: c for c in daemon.status()["cameras"]}
-        daemon.kill_worker(before["a"]["worker"])
-        daemon.wait_for(
-            lambda s, b=before: (
-                s["cameras"][0]["epoch"] > b["a"]["epoch"]
-                and s["cameras"][0]["frames"]["inferred"] > b["a"]["frames"]["inferred"]
-            ),
-            20,
-            f"frames after kill {turn}",
-        )
-        for found in daemon.status()["cameras"]:
-            assert unaccounted(found["frames"]) == 0, found["frames"]
-    status = daemon.status()
-    assert status["cameras"][0]["worker"] != status["cameras"][1]["worker"]  # in quarantine, each alone
-    assert daemon.stop() == 0
 
 
 def workers(status: dict[str, Any]) -> set[str]:
@@ -166,10 +157,10 @@ def workers(status: dict[str, Any]) -> set[str]:
 
 
 def test_cameras_that_leave_quarantine_share_a_process_and_keep_their_balance(
-    daemon: Daemon, clip: Path
+    daemon: Daemon, moving_clip: Path
 ) -> None:
     for name in ("a", "b", "c"):
-        daemon.write_camera(camera(name, clip, loop=True))
+        daemon.write_camera(camera(name, moving_clip, loop=True))
     daemon.command = lambda *args: [  # type: ignore[method-assign]
         *(sys.executable, "-c", SHORT_TERM, "--config", str(daemon.config_dir)),
         *args,

@@ -13,7 +13,7 @@ from tests.daemon import Daemon
 from tests.moving import camera
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-KILLS = 3
+KILLS = 2  # `python -m tests.faults.soak.kills` is the long form
 
 
 def test_a_supervisor_that_is_killed_leaves_nothing_behind_and_loses_no_event(

@@ -60,7 +60,7 @@ def assert_balanced(daemon: Daemon) -> None:
     daemon.wait_for(lambda s: unaccounted(s["cameras"][0]["frames"]) == 0, 10, "frames that add up")
     events = daemon.events("a")
     assert [e["data"]["seq"] for e in events] == list(range(1, len(events) + 1))
-    assert daemon.camera("a")["state"] == "live"
+    daemon.wait_for(lambda s: s["cameras"][0]["state"] == "live", 20, "the camera to be live")
     assert daemon.stop() == 0
 
 

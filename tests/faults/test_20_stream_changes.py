@@ -44,18 +44,6 @@ def of(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     return [event["data"] for event in events if event["type"] == kind]
 
 
-def all_events(daemon: Daemon) -> list[dict[str, Any]]:
-    """Of the camera gate, when every track that crossed has ended, and the totals are of all of them."""
-
-    def is_whole(_status: dict[str, Any]) -> bool:
-        events, totals = daemon.events("gate"), daemon.totals("gate")
-        ids = [{(e["epoch"], e["track_id"]) for e in of(events, kind)} for kind in (CROSSED, ENDED)]
-        return ids[0] <= ids[1] and totals.get("seq") == str(events[-1]["data"]["seq"])
-
-    daemon.wait_for(is_whole, 20, "the tracks to end")
-    return daemon.events("gate")
-
-
 def test_another_size_is_a_new_generation_and_the_totals_go_on(daemon: Daemon, short_dir: Path) -> None:
     small = part(short_dir / "small.ts", 320, 180)
     clip = joined(short_dir, small, part(short_dir / "large.ts", 480, 270))
@@ -67,7 +55,7 @@ def test_another_size_is_a_new_generation_and_the_totals_go_on(daemon: Daemon, s
     assert gate["generation"] >= 3  # a ring for each change: small, large, small
     assert gate["opens"] == 3
     assert unaccounted(gate["frames"]) == 0
-    events = all_events(daemon)
+    events = daemon.settled_events("gate")
     live = [e for e in of(events, "streamer.camera.state.v1") if e["state"] == "live"]
     assert [(e["width"], e["height"]) for e in live] == [(320, 180), (480, 270), (320, 180)]
     crossed = of(events, CROSSED)
@@ -100,7 +88,7 @@ def test_another_rate_or_pixel_format_loses_no_frame_and_no_total(
     frames = status["cameras"][0]["frames"]
     wanted = int(TURN_S * (2 * FPS + fps))
     assert (frames["decoded"], frames["inferred"], frames["dropped"]) == (wanted, wanted, {})
-    events = all_events(daemon)
+    events = daemon.settled_events("gate")
     crossed = of(events, CROSSED)
     assert len(crossed) >= 3 * (int(TURN_S / 2) - 1)  # squares cross in every part
     assert lines(daemon.totals("gate")) == len(crossed)

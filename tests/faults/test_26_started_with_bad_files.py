@@ -96,9 +96,10 @@ def test_other_cameras_are_changed_meanwhile_and_a_mended_one_comes_in(daemon: D
     daemon.process.send_signal(signal.SIGHUP)
     status = daemon.wait_for(lambda s: set(states(s).values()) == {"live"}, 20, "all of them to be live")
     assert status["warnings"] == []
-    sequence = [e["data"]["state"] for e in daemon.events("unicorn") if e["type"].endswith("state.v1")]
+    events = daemon.wait_for_events("unicorn", lambda e: e["data"].get("state") == "live", 20)
+    sequence = [e["data"]["state"] for e in events if e["type"].endswith("state.v1")]
     assert sequence[:2] == ["misconfigured", "connecting"]
-    numbers = [e["data"]["seq"] for e in daemon.events("unicorn")]
+    numbers = [e["data"]["seq"] for e in events]
     assert numbers == list(range(1, len(numbers) + 1))
     assert daemon.stop() == 0
 

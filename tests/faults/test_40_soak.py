@@ -27,7 +27,7 @@ def test_five_faults_one_after_another_break_no_promise(short_dir: Path, redis_b
     box = Box(short_dir, redis_binary, seconds=8.0)
     watch = Watch(box, warm_up_s=5.0)
     try:
-        outcome = Soak(box, watch, 1, SHORT).run(20.0, 2.0)
+        outcome = Soak(box, watch, 1, SHORT).run(0.0, 0.0)  # each once
         # Times are for a quiet machine: here every fault must have ended, whenever.
         faults = [fault for fault in report.broken(outcome, watch) if not fault.startswith("recovery from")]
         assert faults == [], report.text(outcome, watch, 1)

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.values import Image
 from streamer.errors import CapacityError
-from streamer.ipc.bus import Bus
+from streamer.ipc.bus import Bus, Received
 from streamer.ipc.counters import COUNTERS_FILE, Balance, FrameCounters
 from streamer.ipc.frame_ring import RingMemory
 from streamer.ipc.messages import (
@@ -84,7 +84,7 @@ class Around:
         self.worker = CaptureWorker("capture-0", runtime_dir, shared_dir)
         self.bus = Bus(runtime_dir)
         self.supervisor, self.infer = self.bus.serve("supervisor"), self.bus.serve("infer-0")
-        self.heard: list[Message] = []
+        self.received: list[Received] = []
         self.sources: list[Camera] = []
         self._shared_dir = shared_dir
         self.worker.open()
@@ -95,7 +95,7 @@ class Around:
 
     def turn(self) -> None:
         self.worker.step()
-        self.heard += [received.message for received in self.bus.poll(0)]
+        self.received += self.bus.poll(0)
 
     def until(self, found: Callable[[], object], what: str) -> None:
         for _ in range(TURNS):
@@ -104,12 +104,18 @@ class Around:
             self.turn()
         raise AssertionError(f"never came: {what}; heard {self.heard}")
 
+    @property
+    def heard(self) -> list[Message]:
+        """What has come to the supervisor and to inference, in the order of each, not of both."""
+        return [received.message for received in self.received]
+
     def of(self, kind: type[Message]) -> list[Message]:
         return [message for message in self.heard if isinstance(message, kind)]
 
-    def states(self) -> list[str]:
-        """As the supervisor and inference have heard them, without repetition."""
-        told = [m.state for m in self.heard if isinstance(m, SourceState)]
+    def states(self, listener: str = "supervisor") -> list[str]:
+        """As that one of the two has heard them, without repetition: the other may hear of them later."""
+        here = [r.message for r in self.received if r.socket.endpoint == listener]
+        told = [m.state for m in here if isinstance(m, SourceState)]
         return [state for i, state in enumerate(told) if i == 0 or told[i - 1] != state]
 
     def assign(self, *cameras: CaptureCamera) -> None:
@@ -117,7 +123,7 @@ class Around:
         self.turn()
 
     def question(self, camera: str = "gate") -> AllocateRing:
-        """The next one of `camera`; what was heard before is forgotten."""
+        """The newest one of `camera`, once there is one."""
         asked = lambda: [m for m in self.heard if isinstance(m, AllocateRing) and m.camera == camera]  # noqa: E731
         self.until(asked, f"a question for the ring of {camera}")
         return asked()[-1]
@@ -194,7 +200,7 @@ def test_a_camera_that_is_refused_a_ring_says_why_and_asks_until_it_has_one(arou
     (told,) = {m.detail for m in around.heard if isinstance(m, SourceState) and m.state == "no_storage"}
     assert "the disk is full" in told
     around.refuse(first)
-    around.heard.clear()
+    around.received.clear()
     again = around.question()
     assert again == first
     around.grant(again)
@@ -245,9 +251,9 @@ def test_a_live_camera_that_nobody_asks_for_has_its_state_sent_again(
     monkeypatch.setattr(capture, "RESEND_STATE_S", 0.0)
     around.assign(camera())
     around.grant(around.question())
-    around.until(lambda: around.states()[-1:] == ["live"], "live")
-    around.heard.clear()
-    around.until(lambda: around.states() == ["live"], "that it is live, once more")
+    around.until(lambda: around.states("infer-0")[-1:] == ["live"], "live")
+    around.received.clear()
+    around.until(lambda: around.states("infer-0") == ["live"], "that it is live, once more")
 
 
 def test_a_frame_that_cannot_be_converted_is_dropped_and_ends_no_process(
@@ -338,7 +344,7 @@ def test_a_changed_camera_does_not_wait_for_ever_and_its_old_thread_leaves_its_c
     old = hanging(around)
     thread = around.worker._cameras["gate"].thread
     around.assign(camera(url="rtsp://box/2"))
-    around.heard.clear()
+    around.received.clear()
     around.grant(around.question(), 2)
     around.frame(generation=2)
     before = around.balance()

@@ -148,6 +148,38 @@ def test_a_successor_of_one_that_closed_its_bucket_early_has_the_rest_of_it() ->
     assert sum(bucket["coverage"].values()) == pytest.approx(30)
 
 
+@pytest.mark.parametrize("away_s", [3, 8, 12, 18])
+def test_a_successor_that_comes_late_tells_every_bucket_and_that_it_was_restarted(away_s: int) -> None:
+    """With buckets of 5 s and more than two of them away, the mark was lost and a jump of the clock told."""
+    dead = Coverage(5, T0, EMPTY)
+    look(dead, 0, 6)
+    dead.add_event(crossing(T0 + 6 * S))
+    now_ns = T0 + (6 + away_s) * S
+    successor = Coverage(5, now_ns, EMPTY)
+    successor.restore(dead.save(), now_ns)
+    successor.add_flag("restarted", now_ns)
+    successor.begin_after(0)
+    successor.restore_event(LINE_CROSSED, "door", crossing(T0 + 6 * S).data, T0 + 6 * S)
+    told = successor.close_due(now_ns, EMPTY) + successor.close_due(now_ns + 7 * S, EMPTY)
+    assert [end_ns for end_ns, _ in told] == [T0 + n * 5 * S for n in range(1, len(told) + 1)]
+    assert [end_ns - now_ns <= 5 * S for end_ns, data in told if data["flags"] == ["restarted"]] == [True]
+    assert sum(bool(data["lines"]) for _, data in told) == 1
+    assert not any("clock_jumped" in data["flags"] for _, data in told)
+
+
+def test_what_open_buckets_counted_and_their_marks_are_told_when_the_clock_is_set_ahead() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 61)
+    for at_s in (30, 61):  # the first bucket waits for those that come late
+        coverage.add_event(crossing(T0 + at_s * S))
+    ahead_ns = T0 + 3661 * S
+    coverage.add_flag("events_lost", ahead_ns)
+    told = [data for _, data in coverage.close_due(ahead_ns, EMPTY)]
+    assert [bool(data["lines"]) for data in told] == [True, True]
+    (after,) = (data for _, data in coverage.close_due(ahead_ns + 63 * S, EMPTY))
+    assert set(after["flags"]) == {"clock_jumped", "events_lost"}
+
+
 def test_a_damaged_checkpoint_changes_nothing() -> None:
     coverage = Coverage(60, T0, EMPTY)
     look(coverage, 0, 30)

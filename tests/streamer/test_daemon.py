@@ -40,9 +40,8 @@ def idle(status: dict[str, Any]) -> bool:
     return all(c["frames"]["in_flight"] == 0 for c in status["cameras"])
 
 
-def delivered(status: dict[str, Any]) -> bool:
-    cameras = status["ledger"].get("cameras", {}).values()
-    return bool(cameras) and all(c["undelivered"] == 0 for c in cameras)
+def is_end(event: dict[str, Any]) -> bool:
+    return bool(event["data"].get("state") == "ended")
 
 
 def test_a_clip_read_as_fast_as_it_is_inferred_gives_its_counts_and_drops_nothing(
@@ -50,14 +49,15 @@ def test_a_clip_read_as_fast_as_it_is_inferred_gives_its_counts_and_drops_nothin
 ) -> None:
     daemon.write_camera(camera("door", clip, realtime=False))
     daemon.start()
-    status = daemon.wait_for(lambda s: ended(s) and idle(s) and delivered(s), 60, "the clip's end")
+    status = daemon.wait_for(lambda s: ended(s) and idle(s), 60, "the clip's end")
     frames = status["cameras"][0]["frames"]
     assert unaccounted(frames) == 0
     assert status["cameras"][0]["books"] == frames, "its older name"
     assert frames["in_flight"] == 0
     assert frames["dropped"] == {}
     assert frames["inferred"] == 500
-    events = daemon.events("door")
+    daemon.wait_for_events("door", is_end, 20)
+    events = daemon.settled_events("door")
     assert abs(len(crossed(events)) - crossings(20.0)) <= 1  # the one that is on the line at the first frame
     assert {e["data"]["direction"] for e in crossed(events)} == {"right"}
     assert [e["data"]["seq"] for e in events] == list(range(1, len(events) + 1))
@@ -76,11 +76,12 @@ def test_live_clips_keep_their_balance_at_every_moment_and_tell_their_states(
             # four slots, one held, one being converted, one sent
             assert 0 <= found["frames"]["in_flight"] <= 7
     # A source has ended before its last frame has been looked at.
-    status = daemon.wait_for(lambda s: ended(s) and idle(s) and delivered(s), 60, "the clips' end")
+    status = daemon.wait_for(lambda s: ended(s) and idle(s), 60, "the clips' end")
     for found in status["cameras"]:
         assert unaccounted(found["frames"]) == 0
         assert found["frames"]["decoded"] == 500
-    states = [e["data"]["state"] for e in daemon.events("a") if e["type"] == "streamer.camera.state.v1"]
+    events = daemon.wait_for_events("a", is_end, 20)
+    states = [e["data"]["state"] for e in events if e["type"] == "streamer.camera.state.v1"]
     assert states == ["connecting", "live", "ended"]
     assert daemon.stop() == 0
 
@@ -134,11 +135,7 @@ def test_a_change_is_applied_within_two_seconds_and_touches_no_other_camera(
     daemon.cli("camera", "enable", "b")
     daemon.cli("camera", "remove", "b")
     after = daemon.camera("a")
-    assert (after["epoch"], after["generation"], after["opens"]) == (
-        before["epoch"],
-        before["generation"],
-        before["opens"],
-    )
+    assert daemon.openings("a") == 1
     assert after["worker"] == before["worker"]
     names = {e["subject"] for e in daemon.wait_for_events("a", lambda e: e["subject"] == "second", 10)}
     assert "second" in names

@@ -20,6 +20,8 @@ from streamer.workers.infer.quantiles import Quantiles, rounded
 
 SEEN_GAP_NS = 1_000_000_000  # two looks at most this far apart see what happens between them
 CLOSE_DELAY_NS = 2_000_000_000
+# A worker that was away for so many buckets has paused, and each is told; more is a clock that was set.
+MAX_PAUSE_BUCKETS = 4
 KINDS = ("seen", "gated", "dropped", "offline", "unknown")
 WATCHED = ("seen", "gated")
 REASONS = {"offline": "offline", "dropped": "overloaded", "unknown": "unknown"}  # of time that was not seen
@@ -85,6 +87,8 @@ class Coverage:
 
     def __init__(self, bucket_s: int, now_ns: int, balance: Balance) -> None:
         self._size_ns = bucket_s * 1_000_000_000
+        # from the end of the oldest open bucket, which may be over already and wait for what comes late
+        self._max_pause_ns = (MAX_PAUSE_BUCKETS + 1) * self._size_ns + CLOSE_DELAY_NS
         self._at_ns = now_ns  # everything before is accounted for
         self._open: dict[int, _Bucket] = {}
         self._closed_until_ns = self._start_of(now_ns)
@@ -180,7 +184,8 @@ class Coverage:
             closed.append((until_ns, self._describe(self._closed_until_ns, until_ns, balance)))
             self._open.pop(self._closed_until_ns, None)
             self._closed_until_ns = end_ns
-            if now_ns - end_ns > 2 * self._size_ns:  # a jump ahead: say so once, not a thousand times
+            if now_ns - end_ns > self._max_pause_ns:  # a jump ahead: say so once, not a thousand times
+                closed += self._close_as_they_are(balance)
                 self._restart_clock(now_ns)
 
     def save(self) -> dict[str, Any]:
@@ -197,7 +202,7 @@ class Coverage:
         KeyError, TypeError, ValueError or AttributeError where `saved` is not from save(), changing nothing.
         """
         at_ns, closed_until_ns = int(saved["at_ns"]), int(saved["closed_until_ns"])
-        if not 0 <= now_ns - at_ns < self._size_ns * 4 or closed_until_ns > now_ns:
+        if not 0 <= now_ns - at_ns < MAX_PAUSE_BUCKETS * self._size_ns or closed_until_ns > now_ns:
             return
         buckets: dict[int, _Bucket] = {}
         for start_ns, spent, flags, ages in saved["spent"]:
@@ -261,9 +266,10 @@ class Coverage:
         return closed
 
     def _restart_clock(self, now_ns: int) -> None:
-        self._open.clear()
+        start_ns = self._start_of(now_ns)
+        self._open = {at_ns: bucket for at_ns, bucket in self._open.items() if at_ns == start_ns}  # its flags
         self._at_ns = now_ns
-        self._closed_until_ns = self._start_of(now_ns)
+        self._closed_until_ns = start_ns
         bucket = self._bucket(now_ns)
         bucket.spent_ns["unknown"] += now_ns - self._closed_until_ns
         bucket.add_flag("clock_jumped")

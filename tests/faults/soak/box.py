@@ -34,10 +34,19 @@ Status = dict[str, Any]
 
 
 class Box:
-    """Folders below `base`; start() brings all up, close() ends every process that was started here."""
+    """Folders below `base`; start() brings all up, close() ends every process that was started here.
+
+    `settings` are further ones of streamer.yaml.
+    """
 
     def __init__(
-        self, base: Path, redis_binary: str, *, seconds: float = 20.0, stream_max_len: int = STREAM_MAX_LEN
+        self,
+        base: Path,
+        redis_binary: str,
+        *,
+        seconds: float = 20.0,
+        stream_max_len: int = STREAM_MAX_LEN,
+        **settings: Any,
     ) -> None:
         self.base, self._redis_binary = base, redis_binary
         self.stream_max_len = stream_max_len
@@ -56,6 +65,7 @@ class Box:
                 {"kind": "redis", "name": OFFICE, "url": f"unix://{self.office_socket}",
                  "stream_max_len": stream_max_len},
             ],
+            **settings,
         )  # fmt: skip
         self._disks = _own_disks(self.daemon)
         for name, clip in (

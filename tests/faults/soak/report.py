@@ -19,13 +19,16 @@ MIN_LIFE_S = 1140.0  # of one process after its warm-up, to judge of a slope: sh
 
 def broken(outcome: Outcome, watch: Watch) -> list[str]:
     """A line each; none where every promise held."""
+    return [*lost(outcome, watch), *_grows(watch), *_late(outcome)]
+
+
+def lost(outcome: Outcome, watch: Watch) -> list[str]:
+    """What is lost or counted twice, and what was never well again."""
     return [
         *(f"never well again after: {kind}" for kind in outcome.never),
         *(f"frames that are nowhere: {row}" for row in watch.unbalanced),
         *(f"{key}: {n}" for key, n in watch.losses.items() if n),
         *(fault for books in outcome.books for fault in books.faults),
-        *_grows(watch),
-        *_late(outcome),
         *([] if outcome.exit_code == 0 else [f"SIGTERM ended the daemon with {outcome.exit_code}"]),
         *([] if sum(books.crossings for books in outcome.books) else ["nothing was counted at all"]),
     ]
@@ -60,11 +63,12 @@ def text(outcome: Outcome, watch: Watch, seed: int) -> str:
     left_out = [f"left out (needs root that may mount): {', '.join(outcome.left_out)}"] * bool(
         outcome.left_out
     )
-    parts = [head, *left_out, *_frames(watch), *_events(outcome), *_slopes(watch), *_recovery(outcome)]
+    parts = [head, *left_out, *frames(watch), *events(outcome), *_slopes(watch), *_recovery(outcome)]
     return "\n".join([*parts, "", *([f"BROKEN: {f}" for f in faults] or ["every promise held"])])
 
 
-def _frames(watch: Watch) -> Iterator[str]:
+def frames(watch: Watch) -> Iterator[str]:
+    """The books of frames, a line a camera."""
     yield "\nframes: decoded = inferred + gated + dropped + in flight"
     for camera, n in sorted(watch.frames().items()):
         reasons = {key.removeprefix("dropped "): v for key, v in n.items() if key.startswith("dropped ")}
@@ -80,7 +84,8 @@ def _nowhere(n: Counter[str]) -> int:
     return n["decoded"] - sum(count for key, count in n.items() if key != "decoded")
 
 
-def _events(outcome: Outcome) -> Iterator[str]:
+def events(outcome: Outcome) -> Iterator[str]:
+    """The books of events, a line a camera."""
     yield "\nevents: made = in the ledger = in each Redis"
     for books in outcome.books:
         sinks = " = ".join(f"{n} in {sink}" for sink, n in books.in_redis.items())

@@ -54,14 +54,20 @@ class Soak:
         `every_s` is from fault to fault; infinite: there is none.
         """
         began_s = time.monotonic()
-        self._box.start()
-        self._until(lambda s: well(s, dict.fromkeys(self._inferred(s, 0), 0)), patient(40), "the start")
+        self._start()
         if math.isinf(every_s):
             self._rest(began_s + seconds)
         while time.monotonic() - began_s < seconds or (self._kinds and self._left_of_kinds()):
             turn_s = time.monotonic() + every_s
             self._strike(self._next_fault())
             self._rest(min(turn_s, began_s + seconds))
+        return self._finish(began_s)
+
+    def _start(self) -> None:
+        self._box.start()
+        self._until(lambda s: well(s, dict.fromkeys(self._inferred(s, 0), 0)), patient(40), "the start")
+
+    def _finish(self, began_s: float) -> Outcome:
         self._settle()
         self.outcome.seconds = time.monotonic() - began_s
         self.outcome.books = balance(self._box)
