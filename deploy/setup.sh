@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the system packages that are missing, and nothing else: `deploy/setup.sh [--tests] [--check]`.
 #
-#   --tests  also what the tests use: ffmpeg and a GStreamer RTSP server
+#   --tests  also what the tests use: ffmpeg, a GStreamer RTSP server, an MQTT broker
 #   --check  install nothing; say what is missing and fail if something is
 #
 # What is already there in any form (another distribution, own builds) is left alone: the check looks for the
@@ -46,6 +46,7 @@ loads() { "$python" -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$1" >/dev
 
 look_for_test_parts() {
     command -v ffmpeg >/dev/null || need ffmpeg
+    PATH="$PATH:/usr/sbin" command -v mosquitto >/dev/null || need mosquitto  # Debian's keeps it in /usr/sbin
     command -v systemd-analyze >/dev/null || need systemd  # judges the unit; it does not become init by this
     # The RTSP server of the tests runs under the system's Python, where python3-gi lives.
     if ! /usr/bin/python3 - >/dev/null 2>&1 <<'PYTHON'
@@ -76,10 +77,12 @@ may_be_root() {
 
 install_packages() {
     echo "installing system packages:$missing"
-    fresh_redis=no
+    fresh=""  # services that come with what is installed, and that nobody asked for
     guard=/usr/sbin/policy-rc.d
-    case " $missing " in *" redis-server "*) fresh_redis=yes ;; esac
-    if [ "$fresh_redis" = yes ] && [ ! -e "$guard" ]; then
+    for service in redis-server mosquitto; do
+        case " $missing " in *" $service "*) fresh="$fresh $service" ;; esac
+    done
+    if [ -n "$fresh" ] && [ ! -e "$guard" ]; then
         trap 'as_root rm -f "$guard"' EXIT
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$guard" >/dev/null  # start no service while we install
         as_root chmod 755 "$guard"
@@ -87,8 +90,8 @@ install_packages() {
     as_root apt-get update -qq
     # shellcheck disable=SC2086  # one word a package
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >/dev/null
-    if [ "$fresh_redis" = yes ] && command -v systemctl >/dev/null; then
-        as_root systemctl disable --quiet redis-server.service
+    if [ -n "$fresh" ] && command -v systemctl >/dev/null; then
+        for service in $fresh; do as_root systemctl disable --quiet "$service.service"; done
     fi
 }
 

@@ -126,6 +126,14 @@ def ffmpeg_binary() -> str:
 
 
 @pytest.fixture(scope="session")
+def mosquitto_binary() -> str:
+    """Path of a real MQTT broker; Debian keeps it where users do not look."""
+    pytest.importorskip("paho.mqtt.client")
+    found = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
+    return found or missing_part("mosquitto (deploy/setup.sh --tests installs it)")
+
+
+@pytest.fixture(scope="session")
 def rtsp_python() -> str:
     """Path of a Python that can run a GStreamer RTSP server."""
     found = shutil.which(SYSTEM_PYTHON)
