@@ -25,6 +25,8 @@ from typing import NoReturn
 import psutil
 import pytest
 
+from tests.mosquitto import mosquitto_path
+
 REPO = Path(__file__).resolve().parent.parent
 CORPUS = Path(os.environ.get("STREAMER_CORPUS") or REPO.parent / "shared" / "corpus")
 IN_CI = bool(os.environ.get("CI"))
@@ -128,9 +130,7 @@ def ffmpeg_binary() -> str:
 @pytest.fixture(scope="session")
 def mosquitto_binary() -> str:
     """Path of a real MQTT broker; Debian keeps it where users do not look."""
-    pytest.importorskip("paho.mqtt.client")
-    found = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
-    return found or missing_part("mosquitto (deploy/setup.sh --tests installs it)")
+    return mosquitto_path() or missing_part("mosquitto (deploy/setup.sh --tests installs it)")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -12,8 +15,19 @@ from typing import Any
 from tests.patience import patient
 
 
+def mosquitto_path() -> str:
+    """Of the program, "" where there is none: Debian keeps it where users do not look."""
+    return shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin") or ""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Broker:
-    """mosquitto with a folder of its own. `lines` are of its configuration; it keeps its state over a stop."""
+    """mosquitto with a folder of its own. `lines` are of its configuration."""
 
     def __init__(self, binary: str, folder: Path, port: int, *lines: str) -> None:
         folder.mkdir(exist_ok=True)

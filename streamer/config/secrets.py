@@ -3,7 +3,7 @@
 In this order, the first that names a camera wins:
 
     environment                     STREAMER_CAMERA_<NAME>_USERNAME, …_PASSWORD (NAME in capitals, - as _),
-                                    STREAMER_SINK_<NAME>_URL, …_USERNAME, …_PASSWORD, …_SIGNING_SECRET of a sink,
+                                    STREAMER_SINK_<NAME>_URL, …_PASSWORD, …_SIGNING_SECRET … of a sink,
                                     …_TLS_KEY_PASSWORD of the key of its tls_key
     systemd credential              $CREDENTIALS_DIRECTORY/streamer.secrets
     FOLDER/secrets.yaml             0600, written by a person

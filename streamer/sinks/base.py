@@ -16,8 +16,11 @@ The contract, held by tests/contracts/test_sinks.py for each of them:
 write() may take a part of what it is given, from the first event on, and return the place of the last one
 that it took: so a call ends in time also where each event takes long.
 
-What a sink may have beside is a protocol of its own below: a place on this machine where it notes how far it is
-(where the other side cannot be asked), the rules of the cameras, commands that come back, a report.
+What a sink may have beside is a protocol of its own below: a place on this machine where it notes how far it
+is (where the other side cannot be asked), the rules of the cameras, commands that come back, a report.
+
+Of 5 there is one exception: mqtt keeps a total that has gone, since who adds up its values
+must not see it fall.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def discovery_topic(prefix: str, node: str, camera: str) -> str:
 
 
 def total_keys(rules: CameraRules) -> Iterable[tuple[str, str, str, str]]:
-    """(kind, name, direction, class) of each total that these rules can count, as far as classes are named."""
+    """(kind, name, direction, class) of each total that these rules count, as far as they name classes."""
     for line in rules.lines:
         for direction in (line.left_to_right, line.right_to_left):
             for label in line.classes or rules.classes:

@@ -1,11 +1,11 @@
-"""Events to an MQTT 5 broker, and beside them what others show and do: totals, states, commands, Home Assistant.
+"""Events to an MQTT 5 broker, and beside them totals, states, commands and what Home Assistant shows.
 
 An event is a message of `PREFIX/NODE/events`, a CloudEvent in structured JSON by the CloudEvents MQTT
 binding, with QoS 1. The cursor moves on with PUBACK alone, noted in a file of this sink (progress.py): after
 a lost acknowledgement or a kill an event may come twice, with the same id.
 
-Totals, states and discovery are retained messages, noted in the same file, so that a broker that lost them gets
-them again with every connection, and what is of no use any more can be emptied. A total is the sum of all
+Totals, states and discovery are retained messages, noted in the same file, so that a broker that lost them
+gets them again with every connection, and what is of no use any more can be emptied. A total is the sum of all
 revisions of its line, and a revision that the ledger has forgotten stays in it: what Home Assistant adds up
 (`total_increasing`) must not fall but by a correction or by a ledger that began anew.
 """

@@ -45,7 +45,7 @@ class Published:
 
 
 class MqttConnection:
-    """`status_topic` says "online" while this is connected and "offline" else, also after a kill (its will)."""
+    """`status_topic` says "online" while this is connected, else "offline": by the will, also when killed."""
 
     def __init__(
         self,
@@ -187,9 +187,10 @@ class MqttConnection:
         if message.properties:
             properties.UserProperty = list(message.properties)
         try:
-            return client.publish(
+            sent = client.publish(
                 message.topic, message.payload, qos=1, retain=message.retain, properties=properties
-            ).mid
+            )
+            return int(sent.mid)
         except ValueError as error:  # too long, or a topic that is none
             raise SinkError("refused", f"{message.topic[:80]} cannot be published: {error}") from error
 

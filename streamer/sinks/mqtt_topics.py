@@ -1,4 +1,4 @@
-"""Names of MQTT topics. A part that is free text (a class) may hold what separates topics: that is percent-encoded."""
+"""Names of MQTT topics. What in free text (a class) would separate levels is percent-encoded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Topics:
         return "/".join((self.root, part(camera), *(part(level) for level in levels)))
 
     def total(self, camera: str, key: str) -> str:
-        """Of a running total, whose key is KIND/NAME/DIRECTION/RULE_REV/CLASS: all revisions have one topic."""
+        """Of a running total, its key KIND/NAME/DIRECTION/RULE_REV/CLASS: all revisions have one topic."""
         kind, name, direction, _, label = key.split("/", 4)
         return self.of(camera, kind, name, direction, label)
 

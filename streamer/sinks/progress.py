@@ -1,7 +1,7 @@
 """How far a sink is whose other side cannot be asked: a small SQLite file on this machine, one a sink.
 
-An event counts as delivered when the other side has acknowledged it and that is written here, in this order: a
-crash in between sends the events of one write again, under the same ids, and loses none. A file that was
+An event counts as delivered when the other side has acknowledged it and that is written here, in this order:
+a crash in between sends the events of one write again, under the same ids, and loses none. A file that was
 lost has everything sent again that the ledger has.
 
 Beside the places it holds what a sink must not forget: dead letters, running totals, what it has retained on
@@ -27,7 +27,8 @@ _SCHEMA = """
 PRAGMA journal_mode=DELETE;
 PRAGMA synchronous=FULL;
 CREATE TABLE IF NOT EXISTS positions (camera TEXT PRIMARY KEY, lineage INTEGER, seq INTEGER) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS totals (camera TEXT, key TEXT, value INTEGER, PRIMARY KEY (camera, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS totals (
+    camera TEXT, key TEXT, value INTEGER, PRIMARY KEY (camera, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS retained (topic TEXT PRIMARY KEY, camera TEXT, payload TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS attempts (
     camera TEXT PRIMARY KEY, lineage INTEGER, seq INTEGER, tries INTEGER, first_ns INTEGER) WITHOUT ROWID;
@@ -81,7 +82,7 @@ class Progress:
         """The other side has all up to `at`, with which the running totals are these."""
         with self.changing() as db:
             db.execute("INSERT OR REPLACE INTO positions VALUES (?,?,?)", (camera, *at))
-            db.execute("DELETE FROM attempts WHERE camera=?", (camera,))
+            db.execute("DELETE FROM attempts WHERE camera=? AND (lineage, seq)<=(?,?)", (camera, *at))
             rows = [(camera, key, value) for key, value in (totals or {}).items()]
             db.executemany("INSERT OR REPLACE INTO totals VALUES (?,?,?)", rows)
         self._places[camera] = at

@@ -1,4 +1,4 @@
-"""The address of a sink with its secrets in it, and apart: credentials as a URL holds them, others behind a `#`.
+"""The address of a sink with its secrets: credentials as a URL holds them, others behind a `#`.
 
 Nothing behind a `#` is ever sent. A whole address never leaves the bus.
 """

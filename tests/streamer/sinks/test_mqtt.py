@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from streamer.sinks.mqtt_topics import Topics, part
 from tests.certificates import Authority
 from tests.daemon import Daemon
 from tests.faults.delivery_rig import NODE, Rig
-from tests.mosquitto import Broker, Listener
+from tests.mosquitto import Broker, Listener, free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("mosquitto_binary")]
 
@@ -31,12 +30,6 @@ RULES = {
     "lines": [{"name": "door", "points": [[0, 0], [1, 1]], "left_to_right": "in", "right_to_left": "out"}],
     "zones": [{"name": "bay", "points": [[0, 0], [1, 0], [1, 1]], "classes": ["car"]}],
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def sink_at(address: str, **settings: object) -> SinkAssignment:
