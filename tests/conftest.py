@@ -40,6 +40,7 @@ MAY_SKIP_IN_CI = (
     "needs root",
     "needs a GPU",
     "needs torch",
+    "needs kafka",
 )  # how the reasons begin that are no missing part
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # where Debian's python3-gi lives

@@ -24,6 +24,7 @@ SINKS: dict[str, str] = {
     "redis": "streamer.sinks.redis:RedisSink",
     "jsonl": "streamer.sinks.jsonl:JsonlSink",
     "mqtt": "streamer.sinks.mqtt:MqttSink",
+    "kafka": "streamer.sinks.kafka:KafkaSink",
     "webhook": "streamer.sinks.webhook:WebhookSink",
 }
 

@@ -5,9 +5,9 @@ binding, with QoS 1. The cursor moves on with PUBACK alone, noted in a file of t
 a lost acknowledgement or a kill an event may come twice, with the same id.
 
 Totals, states and discovery are retained messages, noted in the same file, so that a broker that lost them
-gets them again with every connection, and what is of no use any more can be emptied. A total is the sum of all
-revisions of its line, and a revision that the ledger has forgotten stays in it: what Home Assistant adds up
-(`total_increasing`) must not fall but by a correction or by a ledger that began anew.
+gets them again with every connection, and what is of no use any more can be emptied. A total is the sum of
+all revisions of its line, and a revision that the ledger has forgotten stays in it: what Home Assistant adds
+up (`total_increasing`) must not fall but by a correction or by a ledger that began anew.
 """
 
 from __future__ import annotations

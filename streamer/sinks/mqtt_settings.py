@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field, field_validator, model_validator
 
 from streamer.sinks.sink_address import TlsSettings, check_sink_url
@@ -13,6 +15,7 @@ _TOPIC = r"^[^+#\x00-\x1f/][^+#\x00-\x1f]*$"
 class MqttSettings(TlsSettings):
     """`commands` lets whoever may publish on the broker turn cameras on and off."""
 
+    usual_ports: ClassVar[dict[str, int]] = PORTS
     url: str = Field(default="mqtt://localhost", min_length=1)
     topic_prefix: str = Field(default="streamer", pattern=_TOPIC, max_length=64)
     commands: bool = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import model_validator
@@ -28,6 +29,7 @@ class SinkAddress:
     url: str
     host: str
     port: int
+    hosts: tuple[str, ...]  # all of them, HOST:PORT each; `host` and `port` are the first
     username: str | None
     password: str | None
     key_password: str
@@ -41,24 +43,35 @@ def with_secret(address: str, name: str, value: str | None) -> str:
     return address + ("&" if "#" in address else "#") + urlencode({name: value})
 
 
-def parse_address(address: str, ports: dict[str, int]) -> SinkAddress:
-    """`ports`: the scheme's usual one, of each that is allowed. Raises ConfigError."""
+def parse_address(address: str, ports: dict[str, int], several: bool = False) -> SinkAddress:
+    """`ports`: the scheme's usual one, of each that is allowed; `several`: hosts with commas between.
+
+    Raises ConfigError.
+    """
     whole, _, fragment = address.partition("#")
     clean, username, password = split_credentials(whole)
     secrets = dict(parse_qsl(fragment))
-    try:
-        parts = urlsplit(clean)
-        port = parts.port or ports[parts.scheme]
-    except (ValueError, KeyError):
-        parts, port = urlsplit(""), 0
-    if not parts.hostname:
+    hosts = hosts_of(clean, ports)
+    if not hosts or (len(hosts) > 1 and not several):
         forms = " or ".join(f"{scheme}://HOST" for scheme in ports)
         raise ConfigError(f"{redact(clean)[:80]}: is no address of this kind of sink: write {forms}")
     own = secrets.get(KEY_PASSWORD, ""), secrets.get(SECRET, "")
-    return SinkAddress(clean, parts.hostname, port, username, password, *own)
+    shown = tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in hosts)
+    return SinkAddress(clean, *hosts[0], shown, username, password, *own)
 
 
-def check_sink_url(url: str, ports: dict[str, int], secrets_of: str) -> str:
+def hosts_of(clean: str, ports: dict[str, int]) -> list[tuple[str, int]]:
+    """(host, port) of each in the URL; none where one of them is none."""
+    try:
+        parts = urlsplit(clean)
+        each = [urlsplit(f"//{place}") for place in parts.netloc.split(",")]
+        hosts = [(place.hostname or "", place.port or ports[parts.scheme]) for place in each]
+    except (ValueError, KeyError):
+        return []
+    return hosts if all(host for host, _ in hosts) else []
+
+
+def check_sink_url(url: str, ports: dict[str, int], secrets_of: str, several: bool = False) -> str:
     """`url`, if a configuration may hold it. Raises ValueError."""
     if "#" in url:
         raise ValueError("holds a #: leave it out, nothing behind it is sent")
@@ -68,7 +81,7 @@ def check_sink_url(url: str, ports: dict[str, int], secrets_of: str) -> str:
             f"(sinks: {{{secrets_of}: {{password: …}}}})"
         )
     try:
-        parse_address(url, ports)
+        parse_address(url, ports, several)
     except ConfigError as error:
         raise ValueError(str(error)) from error
     return url
@@ -76,6 +89,8 @@ def check_sink_url(url: str, ports: dict[str, int], secrets_of: str) -> str:
 
 class TlsSettings(SinkSettings):
     """Of a sink that is reached over the network. `tls_ca` None: the system's."""
+
+    usual_ports: ClassVar[dict[str, int]]  # by scheme
 
     tls_ca: AbsolutePath | None = None
     tls_cert: AbsolutePath | None = None
@@ -86,6 +101,11 @@ class TlsSettings(SinkSettings):
         if self.tls_key is not None and self.tls_cert is None:
             raise ValueError("tls_key: give tls_cert too, the certificate that it is the key of")
         return self
+
+    @property
+    def hosts(self) -> list[tuple[str, int]]:
+        """(host, port) of each of the other side."""
+        return hosts_of(self.address, self.usual_ports)
 
     def fault(self) -> str:
         """A file of TLS that this process may not read."""

@@ -53,6 +53,7 @@ _REFUSED_US = frozenset({401, 403, 407})
 class WebhookSettings(TlsSettings):
     """`max_tries`: so often is an event sent that is refused for its own sake."""
 
+    usual_ports: ClassVar[dict[str, int]] = PORTS
     url: str = Field(min_length=1, max_length=2048)
     timeout_s: float = Field(default=5.0, ge=0.5, le=30)
     max_tries: int = Field(default=10, ge=1, le=1000)

@@ -17,9 +17,11 @@ from streamer.ipc.messages import events_key, state_key, totals_key
 from streamer.sinks import SINKS, open_sink
 from streamer.sinks.base import Behind, Sink, SinkError
 from streamer.sinks.jsonl import JsonlSettings
+from streamer.sinks.kafka import KafkaSettings
 from streamer.sinks.mqtt_settings import MqttSettings
 from streamer.sinks.redis import RedisSettings, Subscriber, connect
 from streamer.sinks.webhook import WebhookSettings
+from tests.kafka_cluster import NEEDS_KAFKA, MockCluster
 from tests.memory_sink import MemorySink
 from tests.mosquitto import Broker, Listener, free_port, mosquitto_path
 from tests.webhook_server import webhook
@@ -153,6 +155,23 @@ class MqttRig:
         self._broker.kill()
 
 
+class KafkaRig:
+    """With the broker that librdkafka brings for tests."""
+
+    def __init__(self, folder: Path) -> None:
+        self._cluster = MockCluster()
+        url = f"kafka://{self._cluster.brokers}"
+        settings = KafkaSettings(kind="kafka", name="kafka", url=url)
+        self.sink = open_sink("kafka", settings.model_dump_json(), NODE, url, folder)
+
+    def places(self) -> list[EventId]:
+        return [place_of(json.loads(m.value())) for m in self._cluster.messages("streamer.events")]
+
+    def close(self) -> None:
+        self.sink.close()
+        self._cluster.close()
+
+
 def place_of(event: dict[str, Any]) -> EventId:
     return EventId.parse("-".join(event["id"].split("/")[2:]))
 
@@ -163,8 +182,9 @@ RIGS: dict[str, Callable[[Path], Any]] = {
     "jsonl": JsonlRig,
     "mqtt": MqttRig,
     "webhook": WebhookRig,
+    "kafka": KafkaRig,
 }
-EVENTS_ALONE = {"jsonl", "mqtt", "webhook"}  # of these kinds no totals and states can be looked at
+EVENTS_ALONE = {"jsonl", "mqtt", "webhook", "kafka"}  # of these kinds no totals and states can be looked at
 
 
 def test_every_kind_of_the_table_is_held_to_the_contract() -> None:
@@ -174,6 +194,8 @@ def test_every_kind_of_the_table_is_held_to_the_contract() -> None:
 def begin(request: pytest.FixtureRequest, folder: Path) -> Iterator[Any]:
     if request.param == "redis":
         request.getfixturevalue("redis_binary")
+    if request.param == "kafka":
+        pytest.importorskip("confluent_kafka", reason=NEEDS_KAFKA)
     if request.param == "mqtt":
         request.getfixturevalue("mosquitto_binary")
     rig = RIGS[request.param](folder)
