@@ -306,9 +306,15 @@ class Publisher:
         return cursor.known and cursor.replay_after is None and cursor.delivered >= seq
 
     def _send_all(self, reader: LedgerReader, sink: Sink) -> None:
-        """Send what the ledger has and the sink has not, in turns of one batch a camera."""
-        behind = True
+        """Send what the ledger has and the sink has not, in turns of one batch a camera.
+
+        Who is far behind comes back to it after a round, so that states are not told hours late.
+        """
+        behind, round_end_s = True, time.monotonic() + ROUND_S
         while behind and time.monotonic() < self._stop_by_s:
+            if time.monotonic() >= round_end_s and not self._stopping:
+                self._woken.set()
+                return
             behind = False
             for camera, last_seq in reader.cameras().items():
                 cursor = self._cursors.setdefault(camera, Cursor(self._name))
