@@ -2,6 +2,7 @@
 # Installs the system packages that are missing, and nothing else: `deploy/setup.sh [--tests] [--check]`.
 #
 #   --tests  also what the tests use: ffmpeg, a GStreamer RTSP server and Chromium
+#   --tests  also what the tests use: ffmpeg, a GStreamer RTSP server, an MQTT broker
 #   --check  install nothing; say what is missing and fail if something is
 #
 # What is already there in any form (another distribution, own builds) is left alone: the check looks for the
@@ -48,6 +49,7 @@ look_for_test_parts() {
     command -v ffmpeg >/dev/null || need ffmpeg
     command -v promtool >/dev/null || need prometheus  # judges the metrics; its server is not started
     command -v chromium >/dev/null || need chromium  # the tests of the page
+    PATH="$PATH:/usr/sbin" command -v mosquitto >/dev/null || need mosquitto  # Debian's keeps it in /usr/sbin
     command -v systemd-analyze >/dev/null || need systemd  # judges the unit; it does not become init by this
     # The RTSP server of the tests runs under the system's Python, where python3-gi lives.
     if ! /usr/bin/python3 - >/dev/null 2>&1 <<'PYTHON'
@@ -82,6 +84,11 @@ install_packages() {
     guard=/usr/sbin/policy-rc.d
     case " $missing " in *" redis-server "*) fresh="redis-server.service" ;; esac
     case " $missing " in *" prometheus "*) fresh="$fresh prometheus.service" ;; esac
+    fresh=""  # services that come with what is installed, and that nobody asked for
+    guard=/usr/sbin/policy-rc.d
+    for service in redis-server mosquitto; do
+        case " $missing " in *" $service "*) fresh="$fresh $service" ;; esac
+    done
     if [ -n "$fresh" ] && [ ! -e "$guard" ]; then
         trap 'as_root rm -f "$guard"' EXIT
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$guard" >/dev/null  # start no service while we install
@@ -93,6 +100,7 @@ install_packages() {
     if [ -n "$fresh" ] && command -v systemctl >/dev/null; then
         # shellcheck disable=SC2086  # one word a unit
         as_root systemctl disable --quiet $fresh
+        for service in $fresh; do as_root systemctl disable --quiet "$service.service"; done
     fi
 }
 

@@ -26,6 +26,8 @@ from typing import NoReturn
 import psutil
 import pytest
 
+from tests.mosquitto import mosquitto_path
+
 REPO = Path(__file__).resolve().parent.parent
 CORPUS = Path(os.environ.get("STREAMER_CORPUS") or REPO.parent / "shared" / "corpus")
 IN_CI = bool(os.environ.get("CI"))
@@ -39,6 +41,7 @@ MAY_SKIP_IN_CI = (
     "needs root",
     "needs a GPU",
     "needs torch",
+    "needs kafka",
 )  # how the reasons begin that are no missing part
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # where Debian's python3-gi lives
@@ -130,6 +133,12 @@ def redis_binary() -> str:
 def ffmpeg_binary() -> str:
     """Path of ffmpeg, which makes the clips that tests damage or repeat."""
     return shutil.which("ffmpeg") or missing_part("ffmpeg (deploy/setup.sh --tests installs it)")
+
+
+@pytest.fixture(scope="session")
+def mosquitto_binary() -> str:
+    """Path of a real MQTT broker; Debian keeps it where users do not look."""
+    return mosquitto_path() or missing_part("mosquitto (deploy/setup.sh --tests installs it)")
 
 
 @pytest.fixture(scope="session")

@@ -154,6 +154,7 @@ def test_files_and_functions_stay_short() -> None:
 
 CALLED_BY_CLICK = {"list_commands", "get_command", "format_commands"}
 CALLED_BY_UVICORN = {"send_400_response"}
+CALLED_BY_HTTP_CLIENT = {"makefile", "readinto"}  # of what is in a socket's place
 
 
 def registered(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
@@ -197,7 +198,8 @@ def test_the_program_itself_uses_what_it_defines() -> None:
         f"{path.relative_to(REPO)}: {name}"
         for path, tree in trees.items()
         for name in defined(tree)
-        if name not in used | CALLED_BY_CLICK | CALLED_BY_UVICORN and not name.startswith("__")
+        if name not in used | CALLED_BY_CLICK | CALLED_BY_UVICORN | CALLED_BY_HTTP_CLIENT
+        and not name.startswith("__")
     ]
     assert unused == []
 

@@ -46,6 +46,7 @@ COMMANDS = {
     "ledger": Entry(
         "streamer.cli.ledger:ledger", "Verify, export, replay, back up and prune the durable record."
     ),
+    "sink": Entry("streamer.cli.sink:sink", "Events that a sink refused: show, send again, drop."),
     "token": Entry("streamer.cli.token:token", "Tokens for programs that ask over HTTP."),
     "schema": Entry("streamer.cli.schema:schema", "Print the JSON Schemas of the events."),
     "doctor": Entry("streamer.cli.doctor:doctor", "Check this machine, and say what to mend."),

@@ -279,12 +279,13 @@ def _page(workers: Iterable[Json]) -> Text:
 
 
 def _sink(name: str, sink: Json) -> Text:
-    blocked = ", ".join(sink.get("blocked") or ())
+    blocked, dead = ", ".join(sink.get("blocked") or ()), sink.get("dead_letters", 0)
     return _store(
         name,
         sink,
         f"{sink.get('written', 0)} written, visible p50 {_number(sink.get('visible_ms_p50'))} ms"
-        + (f", blocked: {blocked}" if blocked else ""),
+        + (f", blocked: {blocked}" if blocked else "")
+        + (f", {dead} dead letters: streamer sink dead-letters list {name}" if dead else ""),
     )
 
 

@@ -3,7 +3,7 @@
 In this order, the first that names a camera wins:
 
     environment                     STREAMER_CAMERA_<NAME>_USERNAME, …_PASSWORD (NAME in capitals, - as _),
-                                    STREAMER_SINK_<NAME>_URL, …_USERNAME, …_PASSWORD likewise of a sink,
+                                    STREAMER_SINK_<NAME>_URL, …_PASSWORD, …_SIGNING_SECRET … of a sink,
                                     …_TLS_KEY_PASSWORD of the key of its tls_key
     systemd credential              $CREDENTIALS_DIRECTORY/streamer.secrets
     FOLDER/secrets.yaml             0600, written by a person
@@ -42,6 +42,7 @@ from streamer.sources.urls import join_credentials
 FILE_NAME = "secrets.yaml"
 OWN_FILE_NAME = ".secrets.yaml"
 CREDENTIAL = "streamer.secrets"
+MAX_SINK_CREDENTIALS_BYTES = 8192  # a password may be a token
 
 
 class Secret:
@@ -83,9 +84,11 @@ class Credentials(BaseModel):
 class SinkCredentials(Credentials):
     url: str | None = Field(default=None, repr=False)
     tls_key_password: str | None = Field(default=None, repr=False)
+    signing_secret: str | None = Field(default=None, repr=False)  # of a webhook: whsec_…
 
     def __bool__(self) -> bool:
-        return self.url is not None or self.tls_key_password is not None or super().__bool__()
+        own = (self.url, self.tls_key_password, self.signing_secret)
+        return any(secret is not None for secret in own) or super().__bool__()
 
 
 class _File(BaseModel):
@@ -154,10 +157,13 @@ class SecretStore:
         password = stored.password if password is None else password
         key_password = _of_sink(sink.name, "TLS_KEY_PASSWORD")
         key_password = stored.tls_key_password if key_password is None else key_password
-        if not url or (user is None and password is None):
-            return Secret(sink.completed(url, key_password))
+        signing = _of_sink(sink.name, "SIGNING_SECRET")
+        signing = stored.signing_secret if signing is None else signing
         try:
-            return Secret(sink.completed(join_credentials(url, user, password), key_password))
+            if url and not (user is None and password is None):
+                url = join_credentials(url, user, password, MAX_SINK_CREDENTIALS_BYTES)
+            address = sink.completed(url, key_password)
+            return Secret(sink.signed(address, signing) if signing else address)
         except ConfigError as error:
             raise ConfigError(f"sink {sink.name}: {error}") from error
 

@@ -13,15 +13,19 @@ the settings alone: a large library is imported by what uses it and not at the h
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from streamer.errors import ConfigError
-from streamer.sinks.base import Sink, SinkSettings
+from streamer.sinks.base import KeepsProgress, Sink, SinkSettings
 
 # kind -> "module:Class"
 SINKS: dict[str, str] = {
     "redis": "streamer.sinks.redis:RedisSink",
     "jsonl": "streamer.sinks.jsonl:JsonlSink",
+    "mqtt": "streamer.sinks.mqtt:MqttSink",
+    "kafka": "streamer.sinks.kafka:KafkaSink",
+    "webhook": "streamer.sinks.webhook:WebhookSink",
 }
 
 
@@ -42,7 +46,22 @@ def sink_class(kind: str) -> SinkClass:
     return cast(SinkClass, getattr(import_module(module), name))
 
 
-def open_sink(kind: str, settings: str, node: str, address: str) -> Sink:
-    """The sink with these settings (JSON). It does not connect before it is used. Raises StreamerError."""
+def open_sink(kind: str, settings: str, node: str, address: str, state_dir: Path | None = None) -> Sink:
+    """The sink with these settings (JSON). It does not connect before it is used.
+
+    `state_dir` is where sinks note how far they are, one file each; a kind that does so needs it. Raises
+    StreamerError.
+    """
     chosen = sink_class(kind)
-    return chosen(chosen.Settings.model_validate_json(settings), node, address)
+    checked = chosen.Settings.model_validate_json(settings)
+    sink = chosen(checked, node, address)
+    if isinstance(sink, KeepsProgress):
+        if state_dir is None:
+            raise ConfigError(f"sink {checked.name}: a sink of kind {kind} needs a state folder")
+        sink.keep_progress(progress_path(state_dir, checked.name))
+    return sink
+
+
+def progress_path(state_dir: Path, name: str) -> Path:
+    """Where the sink `name` notes how far it is, if its kind does."""
+    return state_dir / "sinks" / f"{name}.db"

@@ -12,19 +12,34 @@ The contract, held by tests/contracts/test_sinks.py for each of them:
 
 5 to 7, and what 4 says of totals, are for a sink that shows totals and states. One that keeps events alone
 (jsonl) does nothing when it is asked for more, and its cameras() are none.
+
+write() may take a part of what it is given, from the first event on, and return the place of the last one
+that it took: so a call ends in time also where each event takes long.
+
+What a sink may have beside is a protocol of its own below: a place on this machine where it notes how far it
+is (where the other side cannot be asked), the rules of the cameras, commands that come back, a report.
+
+Of 5 there is one exception: mqtt keeps a total that has gone, since who adds up its values
+must not see it fall.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import Field, model_validator
 
 from pipelines.rules import Name, Strict
 from streamer.events.cloudevents import EventId, StoredEvent
 
-Kind = Literal["down", "full", "readonly", "auth", "wrong_type", "ahead", "refused", "unread"]
+if TYPE_CHECKING:
+    from pipelines.camera_rules import CameraRules
+
+Kind = Literal[
+    "down", "full", "readonly", "auth", "wrong_type", "ahead", "refused", "unread", "rejected", "gone"
+]
 
 # kind -> (first pause, longest pause) in seconds. What a person must mend is asked for less often.
 PAUSES_S: Mapping[Kind, tuple[float, float]] = {
@@ -36,8 +51,10 @@ PAUSES_S: Mapping[Kind, tuple[float, float]] = {
     "ahead": (5.0, 60.0),
     "refused": (1.0, 30.0),
     "unread": (0.2, 2.0),  # the sink is well, but the ledger cannot be read
+    "rejected": (1.0, 300.0),  # one event is not taken; what becomes of it the sink says
+    "gone": (3600.0, 86400.0),  # the other side says that it is there no more
 }
-ONE_CAMERA: frozenset[Kind] = frozenset({"wrong_type", "ahead"})  # the others go on
+ONE_CAMERA: frozenset[Kind] = frozenset({"wrong_type", "ahead", "rejected"})  # the others go on
 
 
 class SinkSettings(Strict):
@@ -73,17 +90,25 @@ class SinkSettings(Strict):
         """Whether what it holds of a camera can be deleted and written anew."""
         return False
 
+    def signed(self, address: str, secret: str) -> str:  # noqa: ARG002
+        """`address` with the secret that what is sent is signed with; as it is where nothing is signed."""
+        return address
+
     def fault(self) -> str:
         """What on this machine keeps the sink from being written, as far as looking tells; "" for nothing."""
         return ""
 
 
 class SinkError(Exception):
-    """Raised when a sink does not take what it is given; the text is one line and says what to do."""
+    """Raised when a sink does not take what it is given; the text is one line and says what to do.
 
-    def __init__(self, kind: Kind, text: str) -> None:
+    `pause_s` is for how long the other side asked to be left alone, where it did.
+    """
+
+    def __init__(self, kind: Kind, text: str, pause_s: float = 0.0) -> None:
         super().__init__(text)
         self.kind = kind
+        self.pause_s = pause_s
 
 
 class Behind(Exception):
@@ -125,3 +150,35 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of connections; the next call makes new ones."""
+
+
+@runtime_checkable
+class KeepsProgress(Protocol):
+    """A sink whose other side cannot be asked what it has."""
+
+    def keep_progress(self, path: Path) -> None:
+        """Note in the file `path`, which is this sink's alone, how far it is. Called once, before any use."""
+
+
+@runtime_checkable
+class ShowsRules(Protocol):
+    """A sink that shows what there is to count before anything was counted."""
+
+    def describe(self, cameras: Mapping[str, CameraRules]) -> None:
+        """These are the cameras and their rules from now on. Called from any thread; takes no time."""
+
+
+@runtime_checkable
+class TakesCommands(Protocol):
+    """A sink through which cameras may be turned on and off."""
+
+    def obey_with(self, command: Callable[[str, bool], None]) -> None:
+        """Call `command(camera, enabled)` for what comes; it takes no time. Called once, before any use."""
+
+
+@runtime_checkable
+class Reports(Protocol):
+    """A sink with more to tell in `streamer status`."""
+
+    def report(self) -> Mapping[str, Any]:
+        """Plain JSON. Called from any thread; takes no time."""

@@ -1,9 +1,14 @@
 """Events as lines of a file: CloudEvents in JSON, one a line, of all cameras in the order in which they came.
 
-A batch is one write and one fsync. A file that has grown to `max_mb` becomes PATH.1, what was that PATH.2,
-and so on up to `files`. Nothing is written twice, also after a crash: at the open the file is read, which
-says of each camera the last event that is in it, and a last line that a crash cut off is removed. What older
-files say of cameras that the newest does not name lies in PATH.positions, written before each rotation.
+A batch is one write and, but with `fsync: false`, one fsync. A file that has grown to `max_mb`, or was begun
+`rotate_h` ago, becomes PATH.1, what was that PATH.2, and so on up to `files` (rotated_files.py). Nothing is
+written twice, also after a crash: at the open the file is read, which says of each camera the last event that
+is in it, and a last line that a crash cut off is removed. What older files say of cameras that the newest
+does not name lies in PATH.positions, written before each rotation; when that was is when the present file
+was begun.
+
+Without fsync a loss of power may cost the last seconds of the file. At the open the file says what it has,
+and what is missing is sent again as long as the ledger keeps it.
 
 Totals and states are not kept: a line is never changed.
 """
@@ -12,12 +17,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 from pydantic import Field
@@ -27,8 +34,12 @@ from streamer.errors import StorageError
 from streamer.events.cloudevents import EventId, StoredEvent
 from streamer.ipc.atomic_write import sync_folder, write_atomically
 from streamer.sinks.base import Behind, Kind, SinkError, SinkSettings
+from streamer.sinks.rotated_files import RotatedFiles
+
+log = logging.getLogger(__name__)
 
 FILE_MODE = 0o640
+TIDY_AGAIN_S = 600.0
 _LINE_BEGINS = b'{"specversion"'  # as cloudevents.body() writes it
 _KINDS: Mapping[int, Kind] = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "full"),
@@ -42,6 +53,10 @@ class JsonlSettings(SinkSettings):
     path: AbsolutePath
     max_mb: int = Field(default=100, ge=1, le=1000)
     files: int = Field(default=9, ge=1, le=999)
+    rotate_h: float | None = Field(default=None, ge=0.01, le=8784)
+    keep_days: float | None = Field(default=None, gt=0, le=36600)
+    compress: bool = False
+    fsync: bool = True
 
     @property
     def own(self) -> str:
@@ -73,7 +88,12 @@ class JsonlSink:
         self._path = settings.path
         self._positions_path = Path(f"{settings.path}.positions")
         self._max_bytes = settings.max_mb << 20
-        self._files = settings.files
+        self._rotate_s = None if settings.rotate_h is None else settings.rotate_h * 3600
+        self._fsync = settings.fsync
+        self._rotated = RotatedFiles(
+            settings.path, settings.files, compress=settings.compress, keep_days=settings.keep_days
+        )
+        self._older_files, self._tidy_after_s = "ok", 0.0
         self._fd: int | None = None
         self._size = 0
         self._positions: dict[str, EventId] = {}
@@ -97,15 +117,22 @@ class JsonlSink:
             if new:
                 self._append(fd, b"".join(event.body.encode() + b"\n" for event in new))
                 at = self._positions[camera] = new[-1].id
-            if self._size >= self._max_bytes:
+            if self._size >= self._max_bytes or self._is_old():
                 self._rotate()
             return at or events[-1].id
 
     def replace_totals(self, camera: str, totals: Mapping[str, int], at: EventId | None) -> None:
         """Not kept."""
 
-    def publish(self, states: Mapping[str, Mapping[str, str]]) -> None:
-        """Not kept."""
+    def publish(self, states: Mapping[str, Mapping[str, str]]) -> None:  # noqa: ARG002
+        """States are not kept; once a second is when older files are looked after."""
+        with self._failures():
+            if self._fd is not None and self._is_old():
+                self._rotate()
+        self._tidy()
+
+    def report(self) -> Mapping[str, Any]:
+        return {"older_files": self._older_files}
 
     def cameras(self) -> set[str]:
         return set()  # of no camera a state is kept that could be out of date
@@ -117,6 +144,7 @@ class JsonlSink:
         """Lines go with their file."""
 
     def close(self) -> None:
+        self._rotated.pause()
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -137,6 +165,8 @@ class JsonlSink:
             raise SinkError("refused", f"{self._path} is written by another program, or sink") from error
         self._positions = self._read_positions()
         self._size = self._scan(fd)
+        if self._rotate_s is not None and not (self._size and self._positions_path.exists()):
+            self._write_positions()  # a file that begins now
         sync_folder(self._path.parent)  # so that a new file has its name after a loss of power
         return fd
 
@@ -189,7 +219,8 @@ class JsonlSink:
         try:
             if os.write(fd, lines) != len(lines):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(fd)
+            if self._fsync:
+                os.fsync(fd)
         except OSError:
             os.ftruncate(fd, self._size)
             raise
@@ -197,14 +228,32 @@ class JsonlSink:
 
     def _rotate(self) -> None:
         """The positions first: after a crash in between they and the file say the same."""
-        positions = {camera: str(at) for camera, at in self._positions.items()}
-        write_atomically(self._positions_path, msgspec.json.encode(positions).decode(), FILE_MODE)
-        numbered = [self._path, *(Path(f"{self._path}.{n}") for n in range(1, self._files + 1))]
-        for older, newer in zip(reversed(numbered), reversed(numbered[:-1]), strict=False):
-            if newer.exists():
-                os.replace(newer, older)
+        self._write_positions()
+        self._rotated.shift()
         self.close()
         self._open()
+
+    def _tidy(self) -> None:
+        """Older files hold up no event: what cannot be done with them is said, and tried again later."""
+        if time.monotonic() < self._tidy_after_s:
+            return
+        try:
+            self._rotated.tidy()
+            self._older_files = "ok"
+        except OSError as error:
+            self._tidy_after_s = time.monotonic() + TIDY_AGAIN_S
+            self._older_files = f"{self._path}.N cannot be compressed or removed: {error.strerror or error}"
+            log.warning("%s; tried again in %d s", self._older_files, TIDY_AGAIN_S)
+
+    def _is_old(self) -> bool:
+        """Whether there are events in it, and it was begun too long ago."""
+        if self._rotate_s is None or not self._size:
+            return False
+        return time.time() - self._positions_path.stat().st_mtime >= self._rotate_s
+
+    def _write_positions(self) -> None:
+        positions = {camera: str(at) for camera, at in self._positions.items()}
+        write_atomically(self._positions_path, msgspec.json.encode(positions).decode(), FILE_MODE)
 
     def _read_positions(self) -> dict[str, EventId]:
         try:

@@ -96,7 +96,9 @@ def split_credentials(url: str) -> tuple[str, str | None, str | None]:
     return clean, unquote(user) or None, unquote(password) if colon else None
 
 
-def join_credentials(url: str, user: str | None, password: str | None) -> str:
+def join_credentials(
+    url: str, user: str | None, password: str | None, max_bytes: int = MAX_CREDENTIALS_BYTES
+) -> str:
     """`url` with `user` and `password` percent-encoded into it, in place of any it has.
 
     With both None the URL comes back without credentials. Raise ConfigError if they cannot be sent.
@@ -112,10 +114,10 @@ def join_credentials(url: str, user: str | None, password: str | None) -> str:
     if ":" in (user or ""):
         raise ConfigError("a user name cannot contain ':' (RFC 7617): check the user name")
     userinfo = quote(user or "", safe=_SAFE) + ":" + quote(password or "", safe=_SAFE)
-    if len(userinfo) > MAX_CREDENTIALS_BYTES:
+    if len(userinfo) > max_bytes:
         raise ConfigError(
             f"user name and password take {len(userinfo)} bytes when percent-encoded, at most "
-            f"{MAX_CREDENTIALS_BYTES} can be sent: choose a shorter password"
+            f"{max_bytes} can be sent: choose a shorter password"
         )
     return start.group() + userinfo + "@" + clean[start.end() :]
 

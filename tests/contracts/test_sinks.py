@@ -17,8 +17,14 @@ from streamer.ipc.redis_keys import events_key, state_key, totals_key
 from streamer.sinks import SINKS, open_sink
 from streamer.sinks.base import Behind, Sink, SinkError
 from streamer.sinks.jsonl import JsonlSettings
+from streamer.sinks.kafka import KafkaSettings
+from streamer.sinks.mqtt_settings import MqttSettings
 from streamer.sinks.redis import RedisSettings, Subscriber, connect
+from streamer.sinks.webhook import WebhookSettings
+from tests.kafka_cluster import NEEDS_KAFKA, MockCluster
 from tests.memory_sink import MemorySink
+from tests.mosquitto import Broker, Listener, free_port, mosquitto_path
+from tests.webhook_server import webhook
 
 NODE = "n-1"
 LINEAGE = 1_700_000_000_000
@@ -110,12 +116,75 @@ class RedisRig:
         self._process.wait()
 
 
+class WebhookRig:
+    """The position is its own; the events are what a server took."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = webhook()
+        self._hook = self._server.__enter__()
+        settings = WebhookSettings(kind="webhook", name="webhook", url=self._hook.url)
+        self.sink = open_sink("webhook", settings.model_dump_json(), NODE, settings.url, folder)
+
+    def places(self) -> list[EventId]:
+        return [place_of(request.event) for request in self._hook.taken]
+
+    def close(self) -> None:
+        self.sink.close()
+        self._server.__exit__(None, None, None)
+
+
+class MqttRig:
+    """As WebhookRig, with a real broker. Its totals and states: tests/streamer/sinks/test_mqtt.py."""
+
+    def __init__(self, folder: Path) -> None:
+        self._broker = Broker(mosquitto_path(), folder / "broker", free_port()).start()
+        self._listener = Listener(self._broker.port)
+        url = f"mqtt://127.0.0.1:{self._broker.port}"
+        settings = MqttSettings(kind="mqtt", name="mqtt", url=url)
+        self.sink = open_sink("mqtt", settings.model_dump_json(), NODE, url, folder)
+
+    def places(self) -> list[EventId]:
+        marks = len(self._listener.of("mark"))
+        self._listener.say("mark", "")  # comes behind all that was acknowledged
+        self._listener.until(lambda: len(self._listener.of("mark")) > marks)
+        return [place_of(json.loads(text)) for text in self._listener.of(f"streamer/{NODE}/events")]
+
+    def close(self) -> None:
+        self.sink.close()
+        self._listener.close()
+        self._broker.kill()
+
+
+class KafkaRig:
+    """With the broker that librdkafka brings for tests."""
+
+    def __init__(self, folder: Path) -> None:
+        self._cluster = MockCluster()
+        url = f"kafka://{self._cluster.brokers}"
+        settings = KafkaSettings(kind="kafka", name="kafka", url=url)
+        self.sink = open_sink("kafka", settings.model_dump_json(), NODE, url, folder)
+
+    def places(self) -> list[EventId]:
+        return [place_of(json.loads(m.value())) for m in self._cluster.messages("streamer.events")]
+
+    def close(self) -> None:
+        self.sink.close()
+        self._cluster.close()
+
+
+def place_of(event: dict[str, Any]) -> EventId:
+    return EventId.parse("-".join(event["id"].split("/")[2:]))
+
+
 RIGS: dict[str, Callable[[Path], Any]] = {
     "memory": lambda _: MemoryRig(),
     "redis": RedisRig,
     "jsonl": JsonlRig,
+    "mqtt": MqttRig,
+    "webhook": WebhookRig,
+    "kafka": KafkaRig,
 }
-EVENTS_ALONE = {"jsonl"}  # of these kinds no totals and states can be looked at
+EVENTS_ALONE = {"jsonl", "mqtt", "webhook", "kafka"}  # of these kinds no totals and states can be looked at
 
 
 def test_every_kind_of_the_table_is_held_to_the_contract() -> None:
@@ -125,6 +194,10 @@ def test_every_kind_of_the_table_is_held_to_the_contract() -> None:
 def begin(request: pytest.FixtureRequest, folder: Path) -> Iterator[Any]:
     if request.param == "redis":
         request.getfixturevalue("redis_binary")
+    if request.param == "kafka":
+        pytest.importorskip("confluent_kafka", reason=NEEDS_KAFKA)
+    if request.param == "mqtt":
+        request.getfixturevalue("mosquitto_binary")
     rig = RIGS[request.param](folder)
     yield rig
     rig.close()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from streamer.events.cloudevents import EventId
+from streamer.events.cloudevents import EventId, StoredEvent
 from streamer.ledger import Ledger
 from streamer.sinks.base import SinkError
-from streamer.workers.deliver.publisher import Publisher
+from streamer.workers.deliver.publisher import Publisher, _Failure
 from tests.memory_sink import MemorySink
 from tests.patience import patient
 from tests.streamer.test_ledger import NOW_NS, Clock, crossing
@@ -159,3 +159,44 @@ def test_states_are_published_and_kept_over_a_failure(setting: Setting) -> None:
     setting.until(lambda: setting.publisher.status()["state"] == "down")
     setting.sink.failure = None
     setting.until(lambda: setting.sink.states == {"gate": {"state": "live"}})
+
+
+class SmallBites(MemorySink):
+    """Takes three events a write, and each write takes long."""
+
+    def write(self, camera: str, after: EventId | None, events: Sequence[StoredEvent]) -> EventId:
+        time.sleep(0.05)
+        return super().write(camera, after, events[:3])
+
+
+def test_a_sink_may_take_a_part_and_is_asked_for_its_place_once(setting: Setting) -> None:
+    assert setting.publisher.stop(5.0)
+    setting.sink = SmallBites()
+    setting.start()
+    setting.commit(1, 31)
+    setting.until_sent(31)
+    assert setting.sent() == list(range(1, 32))
+    setting.until(lambda: setting.publisher.positions() == {"gate": 31})
+    assert (setting.publisher.status()["resyncs"], setting.publisher.status()["written"]) == (1, 31)
+
+
+def test_states_are_told_to_a_sink_that_is_far_behind(setting: Setting) -> None:
+    assert setting.publisher.stop(5.0)
+    setting.sink = SmallBites()
+    setting.start()
+    setting.publisher.configure(["gate"])
+    setting.commit(1, 3)
+    setting.until_sent(3)
+    setting.commit(4, 900)  # 300 writes
+    setting.until(lambda: len(setting.sent()) > 6)
+    setting.publisher.show("gate", {"state": "live"})
+    setting.until(lambda: "gate" in setting.sink.states)
+    assert len(setting.sent()) < 900
+
+
+def test_a_pause_that_the_other_side_asks_for_is_kept_up_to_an_hour() -> None:
+    failure = _Failure("hook")
+    failure.note(SinkError("down", "busy", pause_s=30.0), now_s=100.0)
+    assert 130.0 <= failure.until_s < 134.0
+    failure.note(SinkError("down", "busy", pause_s=1e9), now_s=100.0)
+    assert 3700.0 <= failure.until_s < 4061.0

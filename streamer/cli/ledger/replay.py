@@ -37,7 +37,7 @@ Status = Mapping[str, Any]
 @click.argument("sink")
 @click.option("--camera", "cameras", multiple=True, help="Only this camera; may be repeated.")
 @click.option("--since", default="all", show_default=True, help="From: 7d, 12h, all, 2026-05-01, …")
-@click.option("--rebuild", is_flag=True, help="Delete what the sink has of these cameras first (redis).")
+@click.option("--rebuild", is_flag=True, help="Delete what the sink has of these cameras first (not jsonl).")
 @click.option(
     "--timeout",
     "timeout_s",
@@ -108,7 +108,7 @@ def _from_here(
     reader.close()
     address = SecretStore(store).sink_address(settings).reveal()
     publisher = Publisher(
-        path, settings.name, open_sink(settings.kind, settings.model_dump_json(), node, address)
+        path, settings.name, open_sink(settings.kind, settings.model_dump_json(), node, address, path.parent)
     )
     publisher.replay(asked)
     publisher.start()

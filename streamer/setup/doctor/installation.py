@@ -25,6 +25,7 @@ from streamer.ledger import LedgerReader
 from streamer.ledger.retention import NS_PER_DAY
 from streamer.models.store import ModelStore
 from streamer.setup.doctor.check import Check, fail, ok, warn
+from streamer.sinks.sink_address import TlsSettings
 from streamer.sources.urls import host_and_port, lookup_scheme
 
 SOCKET_NAME = "supervisor.ipc"  # the longest name that the daemon binds in its runtime folder
@@ -186,7 +187,18 @@ def _hidden(path: Path) -> bool:
 def check_sinks(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
     """What can be said of sinks by looking at them."""
     advice = "mend it; events wait in the ledger until then"
-    return [warn(sink.name, fault, advice) for sink in config.event_sinks if (fault := sink.fault())]
+    faults = [warn(sink.name, fault, advice) for sink in config.event_sinks if (fault := sink.fault())]
+    over_network = [sink for sink in config.event_sinks if isinstance(sink, TlsSettings)]
+    return [*faults, *(_reached(sink.name, sink.hosts) for sink in over_network)]
+
+
+def _reached(name: str, hosts: list[tuple[str, int]]) -> Check:
+    """Whether one of them takes a connection; nothing is sent."""
+    place = ", ".join(f"{host}:{port}" for host, port in hosts)
+    if any(_connects(host, port) for host, port in hosts):
+        return ok(name, f"{place} answers")
+    advice = "start it or mend the sink's url; events wait in the ledger until then"
+    return warn(name, f"{place} does not answer", advice)
 
 
 def check_page(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001

@@ -27,13 +27,14 @@ from typing import Any
 from streamer.errors import StorageError
 from streamer.events.cloudevents import EventId, StoredEvent, rfc3339
 from streamer.ledger import LedgerDamaged, LedgerReader, LedgerRefused, recovery
-from streamer.sinks.base import ONE_CAMERA, PAUSES_S, Behind, Sink, SinkError
+from streamer.sinks.base import ONE_CAMERA, PAUSES_S, Behind, Reports, Sink, SinkError
 from streamer.workers.deliver.replay import Replay, Replays
 
 log = logging.getLogger(__name__)
 
 BATCH = 200  # events a write
 ROUND_S = 1.0  # how often states are published and cursors compared
+MAX_ASKED_PAUSE_S = 3600.0  # of what the other side may ask for
 RECONCILE_S = 600.0  # how often cameras that are not configured are looked for, where nothing asks for it
 
 
@@ -50,10 +51,11 @@ class _Failure:
     def note(self, error: SinkError, now_s: float) -> None:
         first_s, longest_s = PAUSES_S[error.kind]
         pause_s = min(longest_s, first_s * 2 ** min(self.in_row, 16))
+        asked_s = min(error.pause_s, MAX_ASKED_PAUSE_S)
         if not self.in_row or error.kind != self.kind:
             log.warning("sink %s: %s", self.sink, error)
         self.in_row += 1
-        self.until_s = now_s + pause_s * random.uniform(0.75, 1.0)
+        self.until_s = now_s + max(pause_s * random.uniform(0.75, 1.0), asked_s * random.uniform(1.0, 1.1))
         self.kind, self.text = error.kind, str(error)
 
     def clear(self) -> None:
@@ -145,7 +147,9 @@ class Publisher:
         with self._lock:
             blocked = {n: p.failure.text for n, p in self._cursors.items() if p.failure.in_row}
             up = "up" if self._cursors or self._written else "connecting"
+            own = self._sink.report() if isinstance(self._sink, Reports) else {}
             return {
+                **own,
                 "state": self._failure.kind or up,
                 "last_error": self._failure.text,
                 "failures_in_row": self._failure.in_row,
@@ -302,9 +306,15 @@ class Publisher:
         return cursor.known and cursor.replay_after is None and cursor.delivered >= seq
 
     def _send_all(self, reader: LedgerReader, sink: Sink) -> None:
-        """Send what the ledger has and the sink has not, in turns of one batch a camera."""
-        behind = True
+        """Send what the ledger has and the sink has not, in turns of one batch a camera.
+
+        Who is far behind comes back to it after a round, so that states are not told hours late.
+        """
+        behind, round_end_s = True, time.monotonic() + ROUND_S
         while behind and time.monotonic() < self._stop_by_s:
+            if time.monotonic() >= round_end_s and not self._stopping:
+                self._woken.set()
+                return
             behind = False
             for camera, last_seq in reader.cameras().items():
                 cursor = self._cursors.setdefault(camera, Cursor(self._name))
@@ -342,17 +352,18 @@ class Publisher:
         if cursor.replay_after is not None and cursor.at is not None and events[-1].id <= cursor.at == at:
             self._repeat(cursor, events)
             return True
-        if at != events[-1].id:  # it has more than was ever sent: ask who it belongs to
+        taken = _up_to(at, events)
+        if not taken:  # it has more than was ever sent: ask who it belongs to
             cursor.known = False
             return True
         with self._lock:
             self._write_ms.append((time.perf_counter() - began_s) * 1000)
-            self._written += len(events)
+            self._written += len(taken)
             cursor.at = cursor.read_after = at
             cursor.delivered = at.seq
             cursor.replay_after = None
             cursor.failure.clear()
-        return len(events) == BATCH
+        return len(taken) < len(events) or len(events) == BATCH
 
     def _repeat(self, cursor: Cursor, events: Sequence[StoredEvent]) -> None:
         """The sink has all of these: none was written twice."""
@@ -402,6 +413,11 @@ class Publisher:
         if at is not None:
             return min(at, asked or EventId(0, 0))
         return max(read_after or EventId(0, 0), asked or EventId(0, 0))
+
+
+def _up_to(at: EventId, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+    """What the sink took: all of `events`, or those up to `at`; none where `at` is no place of theirs."""
+    return events[: next((n for n, event in enumerate(events, 1) if event.id == at), 0)]
 
 
 def _median(values_ms: Iterable[float]) -> float | None:

@@ -22,6 +22,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ from streamer.ipc.messages import (
 )
 from streamer.ledger import Ledger, LedgerFull, LedgerLocked, LedgerRefused
 from streamer.sinks import open_sink
+from streamer.sinks.base import ShowsRules, Sink, TakesCommands
+from streamer.workers.deliver.commands import Commands
 from streamer.workers.deliver.publisher import Publisher
 from streamer.workers.deliver.replay import Replay
 
@@ -71,6 +74,8 @@ class DeliverWorker:
         self._ledger: Ledger | None = None
         self._publishers: dict[str, Publisher] = {}  # by the sink's name
         self._sinks: dict[str, SinkAssignment] = {}  # those that were opened, or refused
+        self._opened: dict[str, Sink] = {}  # by the sink's name
+        self._commands = Commands(runtime_dir / "control.sock")
         self._sinks_refused: dict[str, str] = {}  # by name, why they cannot be opened
         self._server: bus.Server | None = None
         self._taken: dict[str, int] = {}  # per sender the last batch that is in the ledger
@@ -115,6 +120,7 @@ class DeliverWorker:
             self._take(waiting)
             self._stop_publishers(list(self._publishers))
             self._ledger.close()
+        self._commands.close()
         self._bus.close()
 
     # ---- the supervisor
@@ -169,7 +175,20 @@ class DeliverWorker:
         if new.cameras is not None:
             for publisher in self._publishers.values():
                 publisher.configure(new.cameras)
+        self._describe(new.config_json)
         self._applied = new
+
+    def _describe(self, config_json: str) -> None:
+        """Tell the sinks that want to know what the cameras count."""
+        showing = [sink for sink in self._opened.values() if isinstance(sink, ShowsRules)]
+        if not showing or not config_json:
+            return
+        from pipelines.camera_rules import CameraRules  # which most sinks need not load
+
+        cameras = msgspec.json.decode(config_json).get("cameras", [])
+        rules = {camera["name"]: CameraRules.model_validate(camera["rules"]) for camera in cameras}
+        for sink in showing:
+            sink.describe(rules)
 
     def _apply_sinks(self, sinks: dict[str, SinkAssignment], node: str, ledger: Ledger) -> None:
         """Raises LedgerRefused, and goes on from there when it is called again."""
@@ -186,11 +205,15 @@ class DeliverWorker:
     def _start_publisher(self, assignment: SinkAssignment, node: str, ledger: Ledger) -> None:
         name = assignment.name
         try:
-            sink = open_sink(assignment.kind, assignment.settings, node, assignment.address)
+            place = ledger.path.parent
+            sink = open_sink(assignment.kind, assignment.settings, node, assignment.address, place)
         except StreamerError as error:
             log.error("sink %s: %s", name, error)
             self._sinks_refused[name] = str(error)
             return
+        if isinstance(sink, TakesCommands):
+            sink.obey_with(partial(self._commands.ask, name))
+        self._opened[name] = sink
         self._publishers[name] = Publisher(ledger.path, name, sink)
         self._publishers[name].start()
 
@@ -207,7 +230,7 @@ class DeliverWorker:
                 log.warning("sink %s does not answer; what it lacks is sent after the next start", name)
         self._try(self._mark)
         for name in stopped:
-            del self._publishers[name]
+            del self._publishers[name], self._opened[name]
 
     # ---- inference workers
 

@@ -52,8 +52,8 @@ def test_the_older_key_means_what_it_meant_and_names_the_newer(tmp_path: Path) -
     [
         ("sinks: []\nredis: {enabled: false}\n", "two ways of one thing: keep sinks"),
         (
-            "sinks: [{kind: kafka}]\n",
-            "streamer.yaml:2: sinks[0]: kind: 'kafka' is no kind of sink; known: redis, jsonl",
+            "sinks: [{kind: pulsar}]\n",
+            "streamer.yaml:2: sinks[0]: kind: 'pulsar' is no kind of sink; known: redis, jsonl",
         ),
         ("sinks: [{url: 'redis://h/0'}]\n", "sinks[0]: kind: says where events go: redis, jsonl"),
         ("sinks: [{kind: redis, ulr: x}]\n", "sinks[0]: ulr: unknown key: did you mean 'url'?"),

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
 import resource
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from streamer.events.cloudevents import EventId, StoredEvent
 from streamer.ipc.messages import SinkAssignment
+from streamer.sinks import rotated_files
 from streamer.sinks.base import SinkError
 from streamer.sinks.jsonl import JsonlSettings, JsonlSink
 from tests.faults.delivery_rig import Rig
@@ -39,6 +43,99 @@ def sink_at(path: Path, max_bytes: int = 1 << 20, files: int = 3) -> JsonlSink:
     sink = JsonlSink(JsonlSettings(kind="jsonl", name="jsonl", path=path, files=files), "n", "")
     sink._max_bytes = max_bytes
     return sink
+
+
+def aged(path: Path, hours: float) -> None:
+    """As if this had been written so long ago."""
+    at_s = time.time() - hours * 3600
+    os.utime(path, (at_s, at_s))
+
+
+def sink_with(path: Path, **settings: Any) -> JsonlSink:
+    return JsonlSink(JsonlSettings(kind="jsonl", name="jsonl", path=path, **settings), "n", "")
+
+
+def compressed(sink: JsonlSink, path: Path) -> list[int]:
+    """The numbers in PATH.1.gz, once it is whole."""
+    packed = Path(f"{path}.1.gz")
+    for _ in range(100):
+        sink.publish({})
+        if packed.exists() and not Path(f"{path}.1").exists():
+            lines = gzip.decompress(packed.read_bytes()).decode().splitlines()
+            return [int(json.loads(line)["id"].rsplit("/", 1)[1]) for line in lines]
+    raise AssertionError("was never compressed")
+
+
+def test_a_file_that_is_old_is_rotated_also_where_no_event_comes(path: Path) -> None:
+    sink = sink_with(path, rotate_h=1)
+    sink.write("gate", None, events(1, 2))
+    sink.publish({})
+    assert not Path(f"{path}.1").exists()
+    aged(Path(f"{path}.positions"), 1.1)
+    sink.publish({})
+    assert (seqs(Path(f"{path}.1")), seqs(path)) == ([1, 2], [])
+    aged(Path(f"{path}.positions"), 1.1)
+    sink.publish({})  # an empty file is never too old
+    assert not Path(f"{path}.2").exists()
+    sink.close()
+    again = sink_with(path, rotate_h=1)
+    assert again.positions(["gate"]) == {"gate": EventId(LINEAGE, 2)}
+    again.close()
+
+
+def test_what_was_rotated_is_compressed_and_too_old_files_go(path: Path) -> None:
+    sink = sink_with(path, compress=True, keep_days=2, files=3)
+    sink._max_bytes = 1000
+    sink.write("gate", None, events(1, 20))
+    assert compressed(sink, path) == list(range(1, 21))
+    sink.write("gate", EventId(LINEAGE, 20), events(21, 40))
+    assert compressed(sink, path) == list(range(21, 41))
+    assert Path(f"{path}.2.gz").exists()
+    aged(Path(f"{path}.2.gz"), 49)
+    sink.publish({})
+    assert not Path(f"{path}.2.gz").exists()
+    assert Path(f"{path}.1.gz").exists()
+    assert sink.positions(["gate"]) == {"gate": EventId(LINEAGE, 40)}
+    sink.close()
+
+
+def test_compressing_that_is_cut_begins_anew_and_loses_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rotated_files, "SLICE_BYTES", 500)
+    sink = sink_with(path, compress=True)
+    sink._max_bytes = 1000
+    sink.write("gate", None, events(1, 20))
+    sink.publish({})
+    sink.publish({})
+    assert Path(f"{path}.1.gz.part").exists()
+    sink.close()  # as at a restart; after a kill the part is written over
+    Path(f"{path}.1.gz.part").write_bytes(b"half")
+    again = sink_with(path, compress=True)
+    assert compressed(again, path) == list(range(1, 21))
+    assert not Path(f"{path}.1.gz.part").exists()
+    again.close()
+
+
+def test_no_room_to_compress_holds_up_no_event(path: Path) -> None:
+    sink = sink_with(path, compress=True)
+    sink._max_bytes = 1000
+    sink.write("gate", None, events(1, 20))
+    Path(f"{path}.1.gz.part").mkdir()  # it cannot be written
+    sink.publish({})
+    assert "cannot be compressed" in sink.report()["older_files"]
+    assert sink.write("gate", EventId(LINEAGE, 20), events(21, 22)) == EventId(LINEAGE, 22)
+    sink.close()
+
+
+def test_without_fsync_it_says_what_the_file_has(path: Path) -> None:
+    sink = sink_with(path, fsync=False)
+    sink.write("gate", None, events(1, 4))
+    sink.close()
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))  # a loss of power
+    again = sink_with(path, fsync=False)
+    assert again.positions(["gate"]) == {"gate": EventId(LINEAGE, 2)}
+    again.close()
 
 
 @pytest.fixture

@@ -1,0 +1,247 @@
+"""Events to a webhook: CloudEvents over HTTP in structured mode, one a request, signed by Standard Webhooks.
+
+Each camera's events are sent in order, the next when the one before was taken (2xx). An event whose answer
+was lost is sent again with the same `webhook-id`, which is the event's id. What the server says decides:
+
+- 408, 425, 429, 5xx, no answer: the whole sink waits, with back-off, and as long as Retry-After says.
+- 401, 403, 404, 405, 407 and a redirect to elsewhere: about the address, not the event; the sink waits.
+- 410: gone; it is asked again after hours alone.
+- any other 4xx: about this event. Its camera waits; after `max_tries` it is a dead letter, kept and shown.
+
+Totals and states are not told.
+"""
+
+from __future__ import annotations
+
+import base64
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import urljoin, urlsplit
+
+from pydantic import Field, field_validator
+
+from streamer.events.cloudevents import EventId, StoredEvent
+from streamer.sinks.base import SinkError, SinkSettings
+from streamer.sinks.dead_letters import DeadLetters
+from streamer.sinks.http_post import Answer, NotSent, Poster
+from streamer.sinks.progress import Progress
+from streamer.sinks.signatures import signature_headers, signing_keys
+from streamer.sinks.sink_address import (
+    SECRET,
+    TlsSettings,
+    check_sink_url,
+    parse_address,
+    tls_failure,
+    with_secret,
+)
+
+PORTS = {"https": 443, "http": 80}
+CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
+WRITE_S = 3.0  # for the events of one write: what is left comes with the next
+MAX_REDIRECTS = 3
+_WAIT = frozenset({408, 425, 429})
+_ADDRESS = frozenset({401, 403, 404, 405, 407})
+_REFUSED_US = frozenset({401, 403, 407})
+
+
+class WebhookSettings(TlsSettings):
+    """`max_tries`: so often is an event sent that is refused for its own sake."""
+
+    usual_ports: ClassVar[dict[str, int]] = PORTS
+    url: str = Field(min_length=1, max_length=2048)
+    timeout_s: float = Field(default=5.0, ge=0.5, le=30)
+    max_tries: int = Field(default=10, ge=1, le=1000)
+
+    @field_validator("url")
+    @classmethod
+    def _clean(cls, url: str) -> str:
+        return check_sink_url(url, PORTS, "webhook")
+
+    @property
+    def address(self) -> str:
+        return self.url
+
+    @property
+    def rebuilds(self) -> bool:
+        return True
+
+    def signed(self, address: str, secret: str) -> str:
+        signing_keys(secret)
+        return with_secret(address, SECRET, secret)
+
+
+class WebhookSink:
+    """The sender to one address. Does not connect before it is used."""
+
+    Settings: ClassVar[type[SinkSettings]] = WebhookSettings
+
+    def __init__(self, settings: WebhookSettings, node: str, address: str) -> None:
+        """Raise ConfigError if `address` is none."""
+        self.max_events: int | None = None
+        self._settings, self._node = settings, node
+        self._address = parse_address(address, PORTS)
+        parts = urlsplit(self._address.url)
+        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._keys = signing_keys(self._address.secret)
+        self._poster: Poster | None = None
+        self._dead_count = 0
+
+    def keep_progress(self, path: Path) -> None:
+        self._progress = Progress(path)
+        self._dead = DeadLetters(self._progress)
+
+    def report(self) -> Mapping[str, Any]:
+        return {"dead_letters": self._dead_count}
+
+    def positions(self, cameras: Sequence[str]) -> dict[str, EventId | None]:
+        return self._progress.positions(cameras)
+
+    def write(self, camera: str, after: EventId | None, events: Sequence[StoredEvent]) -> EventId:
+        new = self._progress.admit(camera, after, events)
+        end_s, done = time.monotonic() + WRITE_S, None
+        try:
+            for event in new:
+                self._deliver(event)
+                done = event.id
+                if time.monotonic() >= end_s:
+                    break
+        finally:
+            if done is not None:
+                self._progress.advance(camera, done)
+        return self._progress.positions([camera])[camera] or events[-1].id
+
+    def replace_totals(self, camera: str, totals: Mapping[str, int], at: EventId | None) -> None:
+        """Not told."""
+
+    def publish(self, states: Mapping[str, Mapping[str, str]]) -> None:  # noqa: ARG002
+        """States are not told; once a second is when dead letters are sent that a person asked for."""
+        end_s = time.monotonic() + WRITE_S
+        for letter in self._dead.all(retry_only=True):
+            refusal = self._refusal(letter.event, self._post(letter.event))
+            if refusal is None:
+                self._dead.delivered(letter)
+            elif refusal.kind == "rejected":
+                self._dead.refused_again(letter, str(refusal))
+            else:
+                raise refusal
+            if time.monotonic() >= end_s:
+                break
+        self._dead_count = self._dead.count()
+
+    def cameras(self) -> set[str]:
+        return set()  # of no camera a state is told that could be out of date
+
+    def retire(self, states: Mapping[str, Mapping[str, str]]) -> None:
+        """Not told."""
+
+    def forget(self, cameras: Sequence[str]) -> None:
+        """What was sent is sent again, if the ledger still has it."""
+        self._progress.forget(cameras)
+
+    def close(self) -> None:
+        if self._poster is not None:
+            self._poster.close()
+            self._poster = None
+        self._progress.close()
+
+    # ---- one event
+
+    def _deliver(self, event: StoredEvent) -> None:
+        """Returns when it was taken, or buried. Raises SinkError."""
+        refusal = self._refusal(event, self._post(event))
+        if refusal is None:
+            return
+        if refusal.kind != "rejected":
+            raise refusal
+        tries, first_ns = self._dead.note_refusal(event)
+        if tries < self._settings.max_tries:
+            raise SinkError(
+                "rejected", f"{refusal} (try {tries} of {self._settings.max_tries})", refusal.pause_s
+            )
+        self._dead.bury(event, str(refusal), tries, first_ns)
+        self._dead_count += 1
+
+    def _post(self, event: StoredEvent) -> Answer:
+        """The last answer, after redirects within the same server. Raises SinkError."""
+        body, path = event.body.encode(), self._path
+        ident = f"{self._node}/{event.camera}/{event.id.lineage}/{event.id.seq}"
+        headers = {**self._headers(), **signature_headers(self._keys, ident, int(time.time()), body)}
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = self._exchange(path, body, headers)
+            if answer.status not in (307, 308):
+                return answer
+            path = self._redirected(path, answer.headers.get("location", ""))
+        raise SinkError("refused", f"{self._whom} redirects in a circle: mend the sink's url")
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"content-type": CONTENT_TYPE, "user-agent": f"streamer/{version('streamer')}"}
+        if self._address.username is not None or self._address.password is not None:
+            pair = f"{self._address.username or ''}:{self._address.password or ''}"
+            headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        return headers
+
+    def _exchange(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        try:
+            return self._opened().post(path, body, headers, self._settings.timeout_s)
+        except ssl.SSLError as error:
+            raise tls_failure(error, self._whom) or SinkError("down", str(error)) from error
+        except NotSent as error:
+            raise SinkError("down", f"{self._whom} {error}") from error
+
+    def _opened(self) -> Poster:
+        if self._poster is None:
+            secure = self._address.url.startswith("https://")
+            context = self._settings.tls_context(self._address.key_password) if secure else None
+            self._poster = Poster(self._address.host, self._address.port, context)
+        return self._poster
+
+    def _redirected(self, path: str, location: str) -> str:
+        """The path to go on with. Raises SinkError for another server: what is signed is for this one."""
+        own = urlsplit(urljoin(self._address.url, path))
+        target = urlsplit(urljoin(own.geturl(), location))
+        if not location or (target.scheme, target.netloc) != (own.scheme, own.netloc):
+            raise SinkError(
+                "refused",
+                f"{self._whom} redirects to another server, which is not followed: mend the sink's url",
+            )
+        return (target.path or "/") + (f"?{target.query}" if target.query else "")
+
+    @property
+    def _whom(self) -> str:
+        return f"the webhook at {self._address.host}:{self._address.port}"
+
+    def _refusal(self, event: StoredEvent, answer: Answer) -> SinkError | None:
+        """What the answer means; None where the event was taken."""
+        status, pause_s = answer.status, _retry_after_s(answer.headers.get("retry-after", ""))
+        if 200 <= status < 300:
+            return None
+        said = f"{self._whom} answers {status}"
+        if status == 410:
+            return SinkError(
+                "gone", f"{said}, gone: it wants no more events; remove the sink, or mend its url"
+            )
+        if status in _REFUSED_US:
+            return SinkError("auth", f"{said}: mend its user, password or signing_secret", pause_s)
+        if status in _ADDRESS or 300 <= status < 400:
+            return SinkError("refused", f"{said}: mend the sink's url", pause_s)
+        if status >= 500 or status in _WAIT:
+            return SinkError("down", f"{said}: events wait", pause_s)
+        return SinkError("rejected", f"camera {event.camera}: {said} to event {event.id}", pause_s)
+
+
+def _retry_after_s(text: str) -> float:
+    """Seconds, also of a date; 0 where it says nothing that is understood."""
+    if text.strip().isdecimal():
+        return float(text.strip()[:9])
+    try:
+        at = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return 0.0
+    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())
