@@ -1,8 +1,7 @@
 #!/bin/sh
 # Installs the system packages that are missing, and nothing else: `deploy/setup.sh [--tests] [--check]`.
 #
-#   --tests  also what the tests use: ffmpeg, a GStreamer RTSP server and Chromium
-#   --tests  also what the tests use: ffmpeg, a GStreamer RTSP server, an MQTT broker
+#   --tests  also what the tests use: ffmpeg, a GStreamer RTSP server, an MQTT broker, promtool and Chromium
 #   --check  install nothing; say what is missing and fail if something is
 #
 # What is already there in any form (another distribution, own builds) is left alone: the check looks for the
@@ -80,13 +79,9 @@ may_be_root() {
 
 install_packages() {
     echo "installing system packages:$missing"
-    fresh=
-    guard=/usr/sbin/policy-rc.d
-    case " $missing " in *" redis-server "*) fresh="redis-server.service" ;; esac
-    case " $missing " in *" prometheus "*) fresh="$fresh prometheus.service" ;; esac
     fresh=""  # services that come with what is installed, and that nobody asked for
     guard=/usr/sbin/policy-rc.d
-    for service in redis-server mosquitto; do
+    for service in redis-server mosquitto prometheus; do
         case " $missing " in *" $service "*) fresh="$fresh $service" ;; esac
     done
     if [ -n "$fresh" ] && [ ! -e "$guard" ]; then
@@ -98,8 +93,6 @@ install_packages() {
     # shellcheck disable=SC2086  # one word a package
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >/dev/null
     if [ -n "$fresh" ] && command -v systemctl >/dev/null; then
-        # shellcheck disable=SC2086  # one word a unit
-        as_root systemctl disable --quiet $fresh
         for service in $fresh; do as_root systemctl disable --quiet "$service.service"; done
     fi
 }
