@@ -71,9 +71,11 @@ async def remove(request: Request, name: str) -> JSONResponse:
 
 
 def snapshot(request: Request, name: str, width: Annotated[int, Query(ge=0, le=MAX_WIDTH)] = 0) -> Response:
-    """The camera's next picture, at most `width` wide (0: full size)."""
+    """The camera's next picture, at most `width` wide (0: full size). Not where `privacy.people` hides
+    people."""
     site, token = request.app.state.site, request.state.token
     known(site, token, name)
+    check_may_show(site)
     if not _snapshots.acquire(blocking=False):
         raise HttpRefusal(503, f"{MAX_SNAPSHOTS} pictures are being taken: try again in a moment")
     try:
@@ -82,6 +84,17 @@ def snapshot(request: Request, name: str, width: Annotated[int, Query(ge=0, le=M
     finally:
         _snapshots.release()
     return Response(picture, media_type="image/jpeg", headers={"cache-control": "no-store"})
+
+
+def check_may_show(site: Site) -> None:
+    """Raise HttpRefusal where people are hidden: whatever HTTP shows, it shows as the camera saw it."""
+    people = site.config.privacy.people
+    if people != "show":
+        raise HttpRefusal(
+            403,
+            f"privacy.people is {people}, and pictures over HTTP show people as they are: "
+            "`streamer camera snapshot` hides them",
+        )
 
 
 async def read_json(request: Request, given: tuple[str, ...] = _NOT_GIVEN) -> dict[str, Any]:

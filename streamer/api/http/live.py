@@ -60,7 +60,7 @@ async def live(
     site, token = request.app.state.site, request.state.token
     view = _View(site, token, name, width, _overlay(overlay))
     await run_sync(cameras.known, site, token, name)
-    _check_privacy(site)
+    cameras.check_may_show(site)
     request.app.state.looks.check()
     first = await run_sync(view.picture, limiter=_threads)  # what is wrong is an answer of its own
     parts = _parts(request.app.state.looks, view, first, 1 / rate)
@@ -73,16 +73,6 @@ def _overlay(text: str) -> frozenset[str]:
     if unknown := sorted(words - set(OVERLAYS)):
         raise HttpRefusal(422, f"overlay: {unknown[0]!r} is none: use some of {', '.join(OVERLAYS)}")
     return words - {"none"}
-
-
-def _check_privacy(site: Site) -> None:
-    people = site.config.privacy.people
-    if people != "show":
-        raise HttpRefusal(
-            403,
-            f"privacy.people is {people}, and live pictures show people as they are: "
-            "`streamer camera snapshot` hides them",
-        )
 
 
 class _View:
