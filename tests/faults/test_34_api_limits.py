@@ -28,7 +28,7 @@ GIGABYTE = 1 << 30
 MAX_GROWTH_MB = 40.0  # of memory, in any of these tests; what is held of 1 GB would be 25 times that
 MAX_WORKER_MB = 160.0
 SHORT_READ_S = 5.0  # in the place of READ_TIMEOUT_S, which is 30 s
-# Imported by every Python as it starts. Also a client that the machine makes slow asks more than once a second.
+# Imported by every Python as it starts. Who is slow since the machine is still asks more than once a second.
 SHORTER = f"""
 import sys
 if any("api.worker" in word for word in sys.orig_argv):
