@@ -103,8 +103,8 @@ class _Latch:
 class HealthMonitor:
     """One camera's. `ignore` names states that are not to be told of this camera.
 
-    `reference` is the view against which it is said to have moved; None: the first that is well is taken,
-    and is then to be kept from `reference`.
+    `reference` is the view against which it is said to have moved; None: the first that is well and stands
+    is taken, and is then to be kept from `reference`. Where all that has an edge moves, there is none.
     """
 
     def __init__(self, ignore: Collection[str] = (), reference: View | None = None) -> None:
@@ -115,6 +115,7 @@ class HealthMonitor:
         self._latches = {state: _Latch(BEGINS_S[state], ENDS_S[state]) for state in FAULTS}
         self._repeats = Repeats()
         self._obstruction = ObstructionDetector()
+        self._candidate: View | None = None  # for a reference: the look before
         self._structure = Structure()  # as it was when the view was last seen to stand
         self._media: list[tuple[float, float]] = []  # (now_s, media_s) of the last looks
         self._next_s: float | None = None
@@ -136,7 +137,7 @@ class HealthMonitor:
     def refer_to(self, view: View | None) -> None:
         """Compare the view with another reference from now on; None: with the next that is well."""
         self.reference, self.displacement = view, None
-        self._structure = Structure()
+        self._candidate, self._structure = None, Structure()
         self._votes, self._lost_s, self._usual = 0, None, 0.0
         self._registrations, self._register_s = 0, 0.0
 
@@ -195,9 +196,8 @@ class HealthMonitor:
         if "moved" in self._ignore or 0 < self._register_s - now_s <= REGISTER_EVERY_S:
             return
         if self.reference is None:
-            if self._well > REFERENCE_LOOKS:
-                view = View.of(grey)
-                self.reference = view if view.features else None
+            if self._well >= REFERENCE_LOOKS:
+                self._propose(View.of(grey))
             return
         self._registrations += 1
         self.displacement = register(self.reference, View.of(grey))
@@ -208,6 +208,13 @@ class HealthMonitor:
             or self._lost_s is not None
         )
         self._register_s = now_s + (REGISTER_SOON_S if soon else REGISTER_EVERY_S)
+
+    def _propose(self, view: View) -> None:
+        """A view is a reference once it is found again where it was."""
+        again = None if self._candidate is None else register(self._candidate, view)
+        if again is not None and again.stands:
+            self.reference = self._candidate
+        self._candidate = view
 
     def _judge_view(self, found: Displacement | None, grey: Image, other_view: bool, now_s: float) -> None:
         """Where a registration says nothing for sure, what was said before holds. What it says of a picture

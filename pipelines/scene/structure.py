@@ -25,6 +25,7 @@ STILL = 0.008  # of the width: a part that is where it was
 MIN_LIKENESS = 0.2  # of a part that is found again
 MIN_FOUND = 4  # parts
 MIN_STILL = 0.6  # so many of them are where they were, and the view stands
+MIN_STRENGTH = 0.35  # of how much edges stood out: what shimmers through paint on the lens is not seen
 FOLLOW = 0.2  # share of the newest picture in what is kept
 
 
@@ -46,7 +47,10 @@ class Structure:
         """Whether it stands in this one too, as far as its edges tell; False where they do not."""
         if self._edges is None or self._edges.shape != grey.shape:
             return False
-        places = list(_found(self._edges, edges_of(grey)))
+        edges = edges_of(grey)
+        if edges.std() < MIN_STRENGTH * self._edges.std():
+            return False
+        places = list(_found(self._edges, edges))
         still = sum(distance <= STILL * grey.shape[1] for distance in places)
         return len(places) >= MIN_FOUND and still >= MIN_STILL * len(places)
 

@@ -11,6 +11,7 @@ from pipelines.scene.health import HealthMonitor, is_black, small_grey
 from pipelines.scene.view import View, register
 from tests.blind_scenes import BEGINS_S, HEIGHT, SCENES, WIDTH, BlindScene, noisy, street, told
 from tests.conftest import CORPUS
+from tests.moving import draw
 
 FIXED = (
     *("pets09-s2l1.avi", "one-by-one-person.mp4", "overpass-cars.mp4", "street-cars.mp4", "highway.mp4"),
@@ -95,6 +96,13 @@ def test_a_view_that_was_kept_is_the_one_that_counts() -> None:
     monitor = HealthMonitor(reference=View.of(small_grey(street()[0])))
     shifted = [np.roll(p, 45, axis=1) for p in seeing(30)]
     assert looks(monitor, shifted, 0.0) == ["moved"]
+
+
+def test_where_all_that_has_an_edge_goes_by_no_view_has_moved() -> None:
+    """Squares in step before an even wall: where they are says nothing of where the camera looks."""
+    monitor = HealthMonitor()
+    pictures = [cv2.resize(draw(n * 23, 320, 180), (WIDTH, HEIGHT)) for n in range(90)]
+    assert looks(monitor, pictures, 0.0) == []
 
 
 def test_headlights_at_night_are_something_and_a_covered_sensor_is_not() -> None:
