@@ -49,14 +49,15 @@ def page_of(browser: Any, daemon: ApiDaemon, **options: Any) -> Iterator[Any]:
     page.on("console", lambda said: faults.append(said.text) if _is_a_fault(said) else None)
     try:
         yield page
-        assert faults == []
+        assert faults == [], faults
     finally:
         context.close()
 
 
 def _is_a_fault(said: Any) -> bool:
-    """An answer of 401, 409 or 422 is one that the page shows; what the policy refuses is a fault of ours."""
-    return said.type == "error" and not re.search(r"status of 4\d\d", said.text)
+    """An answer of 401, 409 or 422 and a network that is away are what the page shows; what the policy
+    refuses is a fault of ours."""
+    return said.type == "error" and not re.search(r"status of 4\d\d|net::ERR_", said.text)
 
 
 def sign_in(page: Any, daemon: ApiDaemon, token: str) -> None:

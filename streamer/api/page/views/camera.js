@@ -1,6 +1,7 @@
 // One camera: its picture, today's counts, how it stood, and its settings.
 
 import { ask, cameraPath, get, query } from "/page/api.js";
+import { confirm_ } from "/page/dialog.js";
 import { h, pairs, put, say, table } from "/page/dom.js";
 import { picture } from "/page/pictures.js";
 import { badge, kindOf, standing } from "/page/state.js";
@@ -120,22 +121,9 @@ function flat(value, prefix = "") {
 }
 
 function confirmRemoval(name, go) {
-  const fault = h("p", { class: "fault", role: "alert" });
-  const dialog = h("dialog", { "aria-labelledby": "removal" });
-  const remove = async () => {
-    try {
-      await ask("DELETE", cameraPath(name));
-      dialog.close();
-      await store.refresh();
-      go("#/");
-    } catch (refusal) {
-      say(fault, refusal.message || t("fault.connection"));
-    }
-  };
-  put(dialog, h("h2", { id: "removal" }, t("camera.remove_ask", { name })), h("p", {}, t("camera.remove_what")), fault,
-    h("div", { class: "actions" }, h("button", { onclick: () => dialog.close(), autofocus: true }, t("cancel")),
-      h("button", { class: "danger", onclick: remove }, t("camera.remove"))));
-  dialog.addEventListener("close", () => dialog.remove());
-  document.body.append(dialog);
-  dialog.showModal();
+  confirm_({ title: t("camera.remove_ask", { name }), text: t("camera.remove_what"), press: t("camera.remove") }, async () => {
+    await ask("DELETE", cameraPath(name));
+    await store.refresh();
+    go("#/");
+  });
 }

@@ -1,0 +1,57 @@
+// What a line would have counted today, while it is dragged: one question at a time, and when it is answered the
+// place where the line is by then. So the last place has the last word, and the box is not asked faster than it counts.
+
+import { ask, cameraPath, nowMs } from "/page/api.js";
+import { today } from "/page/text.js";
+
+const AGAIN_MS = 80;
+const WHOLE_S = 10; // for a line that is at rest; one that is dragged gets what the API gives unasked
+
+export class Recounter {
+  #camera;
+  #show;
+  #wanted = null;
+  #busy = false;
+
+  // `show` gets { pending, document, fault } of the newest answer.
+  constructor(camera, show, signal) {
+    this.#camera = camera;
+    this.#show = show;
+    signal.addEventListener("abort", () => { this.#wanted = null; this.#show = () => {}; });
+  }
+
+  // `atRest`: as long as it takes to count the whole day.
+  ask(rule, atRest) {
+    this.#wanted = { rule, atRest };
+    if (!this.#busy) this.#run();
+  }
+
+  stop() {
+    this.#wanted = null;
+  }
+
+  async #run() {
+    this.#busy = true;
+    while (this.#wanted !== null) {
+      const asked = this.#wanted;
+      const answer = await this.#answer(asked);
+      const last = this.#wanted === asked;
+      if (last) this.#wanted = null;
+      else if (this.#wanted === null) break; // nothing is drawn any more
+      this.#show({ ...answer, pending: !last });
+      await new Promise((done) => { setTimeout(done, AGAIN_MS); });
+    }
+    this.#busy = false;
+  }
+
+  async #answer({ rule, atRest }) {
+    const { points, left_to_right, right_to_left, classes, anchor } = rule;
+    const line = JSON.parse(JSON.stringify({ points, left_to_right, right_to_left, classes, anchor }));
+    const body = { line, since: `${today(nowMs())}T00:00`, ...(atRest ? { within_s: WHOLE_S } : {}) };
+    try {
+      return { document: await ask("POST", `${cameraPath(this.#camera)}/recount`, body) };
+    } catch (fault) {
+      return { fault };
+    }
+  }
+}
