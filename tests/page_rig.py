@@ -6,7 +6,8 @@ import contextlib
 import importlib.util
 import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.api_rig import ApiDaemon
@@ -77,3 +78,11 @@ def number_of(page: Any, camera: str, way: str) -> int:
     """What the wall shows of `LINE/DIRECTION` today."""
     text = page.locator(f'[data-camera="{camera}"] [data-count="{way}"]').inner_text()
     return int(re.sub(r"\D", "", text))
+
+
+def until(page: Any, condition: Callable[[], Any], what: str, limit_s: float = 30) -> None:
+    """The page goes on meanwhile."""
+    deadline_s = time.monotonic() + patient(limit_s)
+    while not condition():
+        assert time.monotonic() < deadline_s, what
+        page.wait_for_timeout(100)

@@ -16,6 +16,7 @@ read hinders no change of another camera, and can be removed.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -353,7 +354,9 @@ def _check_unchanged(
     """Raise ConfigError where the rule is not what who asks has seen, if that is told."""
     if expected is None:
         return
-    if not any(item.name == name and rule_as_data(item) == expected for item in items):
+    seen = json.dumps(expected, sort_keys=True)  # lists may have become tuples on the way
+    there = [json.dumps(rule_as_data(item), sort_keys=True) for item in items if item.name == name]
+    if seen not in there:
         text = f"camera {camera}: {kind[:-1]} {name!r} was changed meanwhile: look at it again first"
         raise ConfigError(text)
 
