@@ -6,7 +6,7 @@ import { KINDS, across, clip, inserted, moved, nudged, shifted, sides, without }
 import { named, number, t } from "/page/text.js";
 
 const MIN_DRAG_PX = 8; // less is a tap
-const TOUCH_PX = 22; // half of what a finger needs
+const TOUCH_PX = 24; // half of what a finger needs, and a little
 const MIN_SIDE_PX = 100; // a shorter side has no handle for another point: those of its ends need the room
 const ARROW_PX = 46;
 const MIN_STEP = 0.006; // of two points of a line, as the configuration has it

@@ -100,7 +100,7 @@ function complete(form, fault) {
 
 async function drawReport({ ok, problem, advice, info, fps_measured: fps, keyframe_gap_s: gap, keyframe_gap_open: open, jpeg_base64: jpeg }) {
   const size = info && `${info.width} × ${info.height} ${info.codec}`;
-  const gapText = ok && t(open ? "add.gap_open" : "add.gap", { gap: duration(gap) });
+  const gapText = ok && gap > 0 && t(open ? "add.gap_open" : "add.gap", { gap: duration(gap) });
   const facts = pairs([[t("camera.size"), size], [t("camera.rates"), ok ? t("camera.rate", { fps: number(fps, 1) }) : null],
     [t("add.key_frames"), gapText || null]]);
   const image = jpeg ? await drawn(jpeg) : null;

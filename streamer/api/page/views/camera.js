@@ -13,6 +13,7 @@ import { byLine } from "/page/views/wall.js";
 const OVERLAY = "boxes,trails,lines";
 const PICTURE_WIDTH = 1280;
 const DAY_MS = 86_400_000;
+const MIN_BLIND_S = 0.5;
 const MAX_STATES = 30;
 const STATE_TYPE = "streamer.camera.state.v1";
 
@@ -61,7 +62,8 @@ function shownPicture(name, signal) {
 async function drawDays(name, days) {
   try {
     const found = await get(query("/api/v1/counts", { camera: name, since: wholeSince(nowMs() - 6 * DAY_MS, "day"), by: "day" }));
-    const slots = slotsOf(found, name, "day", "", []).reverse();
+    const slots = slotsOf(found, name, "day", "", []).filter((slot) => slot.recorded).reverse();
+    if (slots.length === 0) return put(days, h("p", { class: "quiet" }, t("counts.not_recorded")));
     const rows = slots.map((slot) => [period(slot.startS, "day"), ...dayCells(slot)]);
     put(days, table([[t("camera.day"), ""], [t("counts.seen"), ""], [t("camera.why"), ""]], rows, t("camera.days")));
   } catch (refusal) {
@@ -69,9 +71,8 @@ async function drawDays(name, days) {
   }
 }
 
-function dayCells({ blind, seenS, reasons, recorded }) {
-  if (!recorded) return [t("counts.not_recorded"), ""];
-  const why = Object.entries(reasons).map(([word, s]) => `${named("blind", word)} ${duration(s)}`).join(", ");
+function dayCells({ blind, seenS, reasons }) {
+  const why = Object.entries(reasons).filter(([, s]) => s >= MIN_BLIND_S).map(([word, s]) => `${named("blind", word)} ${duration(s)}`).join(", ");
   const bar = h("progress", { max: 1, value: 1 - blind, "aria-label": percent(1 - blind) });
   return [h("div", {}, bar, h("span", { class: "small" }, `${percent(1 - blind)} · ${duration(seenS)}`)), why];
 }

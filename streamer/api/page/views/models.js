@@ -29,7 +29,7 @@ function section(key, rows) {
 }
 
 function detector(model) {
-  const name = [model.name, model.default && badge("idle", t("models.default"))];
+  const name = [model.name, " ", model.default && badge("idle", t("models.default"))];
   return [name, known(Object.keys(model.classes ?? {}).map((word) => named("class", word))), users(model), state(model)];
 }
 
