@@ -193,7 +193,8 @@ def test_a_line_is_drawn_and_moved_by_keys_alone(daemon: ApiDaemon, browser: Any
         first = page.get_by_label(re.compile("Point 1 of 2"))
         first.focus()
         for _ in range(4):
-            page.keyboard.press("Shift+ArrowLeft")
+            with page.expect_response("**/recount"):  # which is drawn, and takes the focus from nobody
+                page.keyboard.press("Shift+ArrowLeft")
         page.get_by_label(re.compile(r"Point 1 of 2 of line-\d: 10 % from the left, 60 %")).wait_for()
         page.keyboard.press("Tab")
         assert "Point 2 of 2" in page.evaluate("document.activeElement.getAttribute('aria-label')")

@@ -19,9 +19,9 @@ from streamer.ledger import LedgerReader
 SIZE = (1280, 720)  # the camera's own shape plays no part: all is in shares of the picture
 CAPTION = 34  # below the picture, so that it covers nothing
 _STYLE = (
-    "text{font:18px sans-serif;fill:#f0f0f0} .line{stroke:#ffc800;stroke-width:3;fill:none} .zone{"
-    "fill:#28aae6;fill-opacity:.2;stroke:#28aae6} .way{stroke:#f0f0f0;stroke-width:2;fill:none} .near{fill:#ff5050}"
-    " .event{fill:none;stroke:#5adc5a;stroke-width:4}"
+    "text{font:18px sans-serif;fill:#f0f0f0} .line{stroke:#ffc800;stroke-width:3;fill:none}"
+    " .zone{fill:#28aae6;fill-opacity:.2;stroke:#28aae6} .way{stroke:#f0f0f0;stroke-width:2;fill:none}"
+    " .near{fill:#ff5050} .event{fill:none;stroke:#5adc5a;stroke-width:4}"
 )
 Points = list[tuple[float, float]]
 

@@ -212,7 +212,9 @@ export class Stage {
     const [width, height] = this.#size;
     if (width <= 1) return;
     const shapes = [...this.#shapes].sort((a, b) => (a.selected ?? false) - (b.selected ?? false));
+    const focused = this.#svg.contains(document.activeElement) ? selectorOf(document.activeElement) : null;
     put(this.#svg, shapes.map((shape) => shapeNode(shape, width, height, this.#editable)), this.#draft(width, height));
+    if (focused !== null) this.#svg.querySelector(focused)?.focus({ preventScroll: true });
   }
 
   #draft(width, height) {
@@ -272,6 +274,12 @@ function arrows(rule, counts, width, height) {
     const path = `M${from.join(",")} L${to.join(",")} M${wing(1)} L${to.join(",")} L${wing(-1)}`;
     return [s("path", { class: "halo", d: path }), s("path", { class: "arrow", d: path }), s("text", { class: anchor, ...inside }, text)];
   });
+}
+
+// Who has the focus keeps it when all is drawn anew, as when a count comes.
+function selectorOf({ dataset }) {
+  const [name] = Object.keys(dataset);
+  return name === undefined ? null : `[data-${name}="${CSS.escape(dataset[name])}"]`;
 }
 
 function dataOf(target) {

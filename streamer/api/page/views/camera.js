@@ -38,7 +38,7 @@ export function cameraView({ of: name, signal, go }) {
   const remove = store.may("operator") && h("button", { class: "danger", onclick: () => confirmRemoval(name, go) }, t("camera.remove"));
   const more = h("a", { class: "button", href: query("#/counts", { camera: name }) }, t("camera.charts"));
   const draw_ = h("a", { class: "button", href: `#/rules/${encodeURIComponent(name)}` }, t("camera.rules"));
-  const days = h("div", {});
+  const days = h("div", {}, h("p", { class: "quiet" }, t("loading")));
   drawDays(name, days);
   return h("div", {}, h("div", { class: "title" }, h("h1", {}, name), head, draw_, more, remove), why,
     h("div", { class: "columns" },
