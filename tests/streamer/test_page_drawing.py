@@ -89,7 +89,11 @@ def test_a_line_drawn_with_the_mouse_says_what_it_would_have_counted_is_saved_an
     with page_of(browser, daemon) as page:
         board(page, daemon, "admin")
         page.locator(".stage img").wait_for()  # the picture under it
-        draw_line(page, (0.3, 0.97), (0.3, 0.7))  # over one lane
+        page.get_by_role("button", name="New line").click()
+        drag(page, (0.3, 0.97), (0.3, 0.7), release=False)  # over one lane
+        page.locator(WOULD).wait_for()  # before it is let go
+        page.mouse.up()
+        page.get_by_label("Name").wait_for()
         until(page, lambda: would(page) > 0, "one lane")
         one = would(page)
         drag(page, (0.3, 0.7), (0.3, 0.03), release=False)

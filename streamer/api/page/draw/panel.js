@@ -51,7 +51,6 @@ function suggestion(one, editor, editable) {
 // The form of the current one; `saved` is called with the revision.
 export class RuleForm {
   node = h("form", { class: "rule-form", novalidate: true });
-  readout = h("div", { class: "readout", "aria-live": "polite" });
   #editor;
   #editable;
   #saved;
@@ -81,7 +80,7 @@ export class RuleForm {
     const cancel = h("button", { type: "button", onclick: () => this.#editor.drop() }, t(this.#editable ? "cancel" : "close"));
     const actions = this.#editable ? [this.#undo, remove, cancel, this.#save] : [cancel];
     put(this.node, h("h2", {}, t(`draw.kind_${current.kind}`)), this.#editable ? null : h("p", { class: "quiet" }, t("draw.viewer")),
-      current.kind === "lines" ? this.readout : null, h("div", { class: "fields" }, names.map((name) => this.#field(name, current.rule))),
+      h("div", { class: "fields" }, names.map((name) => this.#field(name, current.rule))),
       this.#note, this.#conflict, this.#fault, h("div", { class: "actions" }, actions));
     this.look();
   }

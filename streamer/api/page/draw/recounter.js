@@ -5,6 +5,8 @@ import { ask, cameraPath, nowMs } from "/page/api.js";
 import { today } from "/page/text.js";
 
 const AGAIN_MS = 80;
+const BUSY = [429, 503]; // others are counting: it is asked again
+const BUSY_MS = 1500;
 const WHOLE_S = 10; // for a line that is at rest; one that is dragged gets what the API gives unasked
 
 export class Recounter {
@@ -36,10 +38,11 @@ export class Recounter {
       const asked = this.#wanted;
       const answer = await this.#answer(asked);
       const last = this.#wanted === asked;
-      if (last) this.#wanted = null;
-      else if (this.#wanted === null) break; // nothing is drawn any more
-      this.#show({ ...answer, pending: !last });
-      await new Promise((done) => { setTimeout(done, AGAIN_MS); });
+      if (this.#wanted === null) break; // nothing is drawn any more
+      const busy = BUSY.includes(answer.fault?.status);
+      if (last && !busy) this.#wanted = null;
+      this.#show({ ...answer, pending: !last || busy });
+      await new Promise((done) => { setTimeout(done, busy ? BUSY_MS : AGAIN_MS); });
     }
     this.#busy = false;
   }

@@ -14,6 +14,7 @@ import { store } from "/page/store.js";
 import { number, t } from "/page/text.js";
 
 const WIDTH = 1280;
+const WAYS = { left_to_right: "in", right_to_left: "out" }; // of a line that has no names yet
 
 export function rulesView({ of: name, signal }) {
   const view = h("div", {}, h("div", { class: "title" }, h("h1", {}, t("draw.title", { name })),
@@ -36,6 +37,8 @@ class RulesView {
     this.editor = new Editor(name);
     this.answer = null;
     this.noSuggestions = "";
+    this.draft = null; // of a line that is being drawn
+    this.readout = h("div", { class: "would-have", "aria-live": "polite" });
     this.list = h("div", {});
     this.proposed = h("div", {});
     this.hint = h("p", { class: "quiet small", role: "status" });
@@ -49,7 +52,7 @@ class RulesView {
   async begin(view) {
     const noPicture = store.session.people === "show" ? "picture.not_allowed" : "picture.private";
     const note = store.session.pictures ? null : h("p", { class: "quiet small" }, t(noPicture));
-    const left = h("section", { class: "card wide" }, this.tools(), this.stage.node, this.paths.legend, this.hint, note);
+    const left = h("section", { class: "card wide" }, this.tools(), this.stage.node, this.readout, this.paths.legend, this.hint, note);
     const side = h("div", { class: "side" }, h("section", { class: "card" }, this.form.node, this.list),
       h("section", { class: "card" }, h("h2", {}, t("draw.suggestions")), this.proposed));
     view.append(h("div", { class: "drawing-board" }, left, side));
@@ -112,6 +115,7 @@ class RulesView {
   }
 
   ended() {
+    this.draft = null;
     this.done.hidden = true;
     say(this.hint, "");
   }
@@ -122,7 +126,9 @@ class RulesView {
       change: (points, atRest) => this.editor.change({ points }, atRest),
       select: (key) => this.choose(key),
       drawn: (points, atRest) => {
-        if (atRest) this.add(points);
+        if (atRest) return this.add(points);
+        this.draft = { points, ...WAYS };
+        this.recounter.ask(this.draft, false);
       },
     };
   }
@@ -137,6 +143,8 @@ class RulesView {
     if (event.key === "Escape" && this.stage.isDrawing) {
       this.stage.end();
       this.ended();
+      this.recounter.stop();
+      put(this.readout);
     } else if ((event.ctrlKey || event.metaKey) && event.key === "z" && !typing) {
       event.preventDefault();
       this.editor.undo();
@@ -145,6 +153,7 @@ class RulesView {
 
   changed() {
     this.answer = null;
+    put(this.readout); // of another line, or place
     this.form.build();
     drawList(this.list, this.editor, this.name);
     this.suggestions();
@@ -157,14 +166,15 @@ class RulesView {
     this.draw();
     if (current?.kind === "lines") this.recounter.ask(current.rule, atRest);
     else this.recounter.stop();
-    if (current === null) put(this.form.readout);
+    if (current?.kind !== "lines") put(this.readout);
   }
 
   counted(answer) {
     const { current } = this.editor;
-    if (current?.kind !== "lines") return;
-    this.answer = answer;
-    drawReadout(this.form.readout, answer, current.rule);
+    const rule = current?.kind === "lines" ? current.rule : this.draft;
+    if (rule === null) return;
+    this.answer = current === null ? null : answer;
+    drawReadout(this.readout, answer, rule);
     this.draw();
   }
 
