@@ -7,13 +7,14 @@ import { today } from "/page/text.js";
 const AGAIN_MS = 80;
 const BUSY = [429, 503]; // others are counting: it is asked again
 const BUSY_MS = 1500;
-const WHOLE_S = 10; // for a line that is at rest; one that is dragged gets what the API gives unasked
+const WITHIN_S = [0.8, 3, 10]; // how long each may take; the later ones for a line that is at rest
 
 export class Recounter {
   #camera;
   #show;
   #wanted = null;
   #busy = false;
+  #long = null; // what would end the question that may take long
 
   // `show` gets { pending, document, fault } of the newest answer.
   constructor(camera, show, signal) {
@@ -22,14 +23,16 @@ export class Recounter {
     signal.addEventListener("abort", () => { this.#wanted = null; this.#show = () => {}; });
   }
 
-  // `atRest`: as long as it takes to count the whole day.
+  // `atRest`: asked again with more time, until the whole day is counted.
   ask(rule, atRest) {
-    this.#wanted = { rule, atRest };
+    this.#wanted = { rule, atRest, step: 0 };
+    if (this.#long) this.#long.abort(); // who drags on waits for no long count
     if (!this.#busy) this.#run();
   }
 
   stop() {
     this.#wanted = null;
+    this.#long?.abort();
   }
 
   async #run() {
@@ -37,24 +40,36 @@ export class Recounter {
     while (this.#wanted !== null) {
       const asked = this.#wanted;
       const answer = await this.#answer(asked);
-      const last = this.#wanted === asked;
       if (this.#wanted === null) break; // nothing is drawn any more
+      const last = this.#wanted === asked;
+      const ofIt = this.#wanted.rule.name === asked.rule.name; // not of the line that was chosen before
       const busy = BUSY.includes(answer.fault?.status);
-      if (last && !busy) this.#wanted = null;
-      this.#show({ ...answer, pending: !last || busy });
+      const goesOn = busy || (last && this.#deepened(asked, answer));
+      if (last && !goesOn) this.#wanted = null;
+      if (!answer.aborted && ofIt) this.#show({ ...answer, pending: !last || goesOn });
       await new Promise((done) => { setTimeout(done, busy ? BUSY_MS : AGAIN_MS); });
     }
     this.#busy = false;
   }
 
-  async #answer({ rule, atRest }) {
+  #deepened(asked, { document }) {
+    if (!asked.atRest || document === undefined || document.complete || asked.step + 1 >= WITHIN_S.length) return false;
+    asked.step += 1;
+    return true;
+  }
+
+  async #answer({ rule, step }) {
     const { points, left_to_right, right_to_left, classes, anchor } = rule;
     const line = JSON.parse(JSON.stringify({ points, left_to_right, right_to_left, classes, anchor }));
-    const body = { line, since: `${today(nowMs())}T00:00`, ...(atRest ? { within_s: WHOLE_S } : {}) };
+    const body = { line, since: `${today(nowMs())}T00:00`, within_s: WITHIN_S[step] };
+    const control = new AbortController();
+    this.#long = step > 0 ? control : null;
     try {
-      return { document: await ask("POST", `${cameraPath(this.#camera)}/recount`, body) };
+      return { document: await ask("POST", `${cameraPath(this.#camera)}/recount`, body, {}, control.signal) };
     } catch (fault) {
-      return { fault };
+      return { fault, aborted: control.signal.aborted };
+    } finally {
+      this.#long = null;
     }
   }
 }
