@@ -230,7 +230,7 @@ function shapeNode(shape, width, height, editable) {
   const { key, kind, rule, selected, dashed } = shape;
   const { closed } = KINDS[kind];
   const [x, y] = rule.points[0];
-  const name = s("text", { x: x * width, y: y * height - 14, class: x > 0.7 ? "end" : "" }, rule.name);
+  const name = s("text", { x: x * width, y: Math.max(18, y * height - 14), class: x > 0.7 ? "end" : "" }, rule.name);
   const focus = selected ? {} : { tabindex: "0", role: "button", "aria-label": t(`draw.choose_${kind}`, { name: rule.name }) };
   const group = s("g", { class: `shape ${kind}${selected ? " selected" : ""}${dashed ? " dashed" : ""}`, "data-shape": key, ...focus },
     outline(rule.points, closed, width, height), name);
