@@ -6,7 +6,8 @@ import contextlib
 import importlib.util
 import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.api_rig import ApiDaemon
@@ -49,14 +50,15 @@ def page_of(browser: Any, daemon: ApiDaemon, **options: Any) -> Iterator[Any]:
     page.on("console", lambda said: faults.append(said.text) if _is_a_fault(said) else None)
     try:
         yield page
-        assert faults == []
+        assert faults == [], faults
     finally:
         context.close()
 
 
 def _is_a_fault(said: Any) -> bool:
-    """An answer of 401, 409 or 422 is one that the page shows; what the policy refuses is a fault of ours."""
-    return said.type == "error" and not re.search(r"status of 4\d\d", said.text)
+    """An answer of 401, 409 or 422 and a network that is away are what the page shows; what the policy
+    refuses is a fault of ours."""
+    return said.type == "error" and not re.search(r"status of 4\d\d|net::ERR_", said.text)
 
 
 def sign_in(page: Any, daemon: ApiDaemon, token: str) -> None:
@@ -76,3 +78,11 @@ def number_of(page: Any, camera: str, way: str) -> int:
     """What the wall shows of `LINE/DIRECTION` today."""
     text = page.locator(f'[data-camera="{camera}"] [data-count="{way}"]').inner_text()
     return int(re.sub(r"\D", "", text))
+
+
+def until(page: Any, condition: Callable[[], Any], what: str, limit_s: float = 30) -> None:
+    """The page goes on meanwhile."""
+    deadline_s = time.monotonic() + patient(limit_s)
+    while not condition():
+        assert time.monotonic() < deadline_s, what
+        page.wait_for_timeout(100)

@@ -7,6 +7,7 @@ line, control socket and page:
 {"op": "camera.remove" | "camera.enable" | "camera.disable", "name": …}
 {"op": "line.put", "camera": …, "line": {...}, "replace": false}      likewise zone.put, mask.put, alert.put
 {"op": "line.remove", "camera": …, "name": …}                         likewise zone.remove, …
+A rule's change may have `expected`, the rule as it was seen: it is refused where it is another by now.
 
 Everything is validated before anything is written, and the files of a change are replaced together: a
 change happens whole or not at all. Only files of cameras.d are written. A file of a camera that cannot be
@@ -15,8 +16,9 @@ read hinders no change of another camera, and can be removed.
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal
 
@@ -95,6 +97,7 @@ class LinePut(AnyChange):
     camera: Word
     line: LineSpec
     replace: bool = False
+    expected: Keys | None = None
 
 
 class ZonePut(AnyChange):
@@ -102,6 +105,7 @@ class ZonePut(AnyChange):
     camera: Word
     zone: ZoneSpec
     replace: bool = False
+    expected: Keys | None = None
 
 
 class MaskPut(AnyChange):
@@ -109,6 +113,7 @@ class MaskPut(AnyChange):
     camera: Word
     mask: MaskSpec
     replace: bool = False
+    expected: Keys | None = None
 
 
 class AlertPut(AnyChange):
@@ -116,12 +121,14 @@ class AlertPut(AnyChange):
     camera: Word
     alert: AlertSpec
     replace: bool = False
+    expected: Keys | None = None
 
 
 class RuleRemove(AnyChange):
     op: Literal["line.remove", "zone.remove", "mask.remove", "alert.remove"]
     camera: Word
     name: Word
+    expected: Keys | None = None
 
 
 Change = Annotated[
@@ -175,15 +182,16 @@ class _Editor:
             case CameraSwitch():
                 self._switch(self._camera(change.name), change.op == "camera.enable")
             case LinePut():
-                self._put_rule(change.camera, "lines", change.line, change.replace)
+                self._put_rule(change.camera, "lines", change.line, change.replace, change.expected)
             case ZonePut():
-                self._put_rule(change.camera, "zones", change.zone, change.replace)
+                self._put_rule(change.camera, "zones", change.zone, change.replace, change.expected)
             case MaskPut():
-                self._put_rule(change.camera, "masks", change.mask, change.replace)
+                self._put_rule(change.camera, "masks", change.mask, change.replace, change.expected)
             case AlertPut():
-                self._put_rule(change.camera, "alerts", change.alert, change.replace)
+                self._put_rule(change.camera, "alerts", change.alert, change.replace, change.expected)
             case RuleRemove():
-                self._remove_rule(change.camera, change.op.partition(".")[0] + "s", change.name)
+                kind = change.op.partition(".")[0] + "s"
+                self._remove_rule(change.camera, kind, change.name, change.expected)
         return self._store.load_partly()[0]
 
     def _camera(self, name: str) -> CameraConfig:
@@ -261,11 +269,14 @@ class _Editor:
         kept = [] if to is None else [Write(view_path(self._config.state_path, to), text, 0o600)]
         return [*kept, Write(path, None)]
 
-    def _put_rule(self, name: str, kind: str, item: Rules, replace: bool) -> None:
+    def _put_rule(
+        self, name: str, kind: str, item: Rules, replace: bool, expected: Mapping[str, Any] | None
+    ) -> None:
         camera = self._camera(name)
         items = list(getattr(camera.rules, kind))
         names = [other.name for other in items]
         name_of_item = getattr(item, "name", "")
+        _check_unchanged(name, kind, name_of_item, items, expected)
         if name_of_item in names and not replace:
             raise ConfigError(
                 f"camera {name}: {kind[:-1]} {name_of_item!r} exists: use --replace, or another name"
@@ -276,9 +287,12 @@ class _Editor:
             items.append(item)
         self._save(camera.model_copy(update={"rules": camera.rules.model_copy(update={kind: tuple(items)})}))
 
-    def _remove_rule(self, camera_name: str, kind: str, name: str) -> None:
+    def _remove_rule(
+        self, camera_name: str, kind: str, name: str, expected: Mapping[str, Any] | None
+    ) -> None:
         camera = self._camera(camera_name)
         items = getattr(camera.rules, kind)
+        _check_unchanged(camera_name, kind, name, items, expected)
         remaining = tuple(item for item in items if item.name != name)
         if len(remaining) == len(items):
             known = ", ".join(item.name for item in items) or "there is none"
@@ -326,6 +340,25 @@ class _Editor:
             log.warning("%s: cannot be changed in place: %s", path, error)
         log.warning("%s: is written anew: its comments are lost", path)
         return _whole(camera)
+
+
+def rule_as_data(item: Any) -> dict[str, Any]:
+    """A rule as its file has it, with defaults and without what is not set."""
+    data: dict[str, Any] = item.model_dump(mode="json", exclude_none=True, exclude={"rev"})
+    return data
+
+
+def _check_unchanged(
+    camera: str, kind: str, name: str, items: Sequence[Any], expected: Mapping[str, Any] | None
+) -> None:
+    """Raise ConfigError where the rule is not what who asks has seen, if that is told."""
+    if expected is None:
+        return
+    seen = json.dumps(expected, sort_keys=True)  # lists may have become tuples on the way
+    there = [json.dumps(rule_as_data(item), sort_keys=True) for item in items if item.name == name]
+    if seen not in there:
+        text = f"camera {camera}: {kind[:-1]} {name!r} was changed meanwhile: look at it again first"
+        raise ConfigError(text)
 
 
 def take_credentials(data: dict[str, Any], change: WithCredentials) -> Credentials | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from contextlib import closing
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
@@ -13,12 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.count.line_suggestion import MAX_LINES, MIN_PATHS
+from streamer.api.counts.suggest_lines import LineProposals, ProposedLine, as_dict, propose_lines
 from streamer.cli.change import send_change
 from streamer.cli.click_types import split_words
 from streamer.cli.ledger import ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.cli.times import unix_s
-from streamer.clips.suggest_lines import LineProposals, ProposedLine, propose_lines
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
@@ -87,23 +86,6 @@ def _add(store: ConfigStore, camera: str, proposed: ProposedLine, name: str | No
     line = proposed.line.model_dump(mode="json", exclude={"rev"}) | ({"name": name} if name else {})
     change = {"op": "line.put", "camera": camera, "line": line, "replace": False}
     send_change(store, change, f"line {line['name']} saved for camera {camera}")
-
-
-def as_dict(proposals: LineProposals) -> dict[str, Any]:
-    return {
-        "camera": proposals.camera,
-        "tracks": proposals.tracks,
-        "moving": proposals.moving,
-        "lines": [
-            {
-                "line": proposed.line.model_dump(mode="json", exclude={"rev"}),
-                "clean": proposed.suggested.clean,
-                "unclear": proposed.suggested.unclear,
-                "counted": proposed.crossed,
-            }
-            for proposed in proposals.lines
-        ],
-    }
 
 
 def _print(proposals: LineProposals, since: str) -> None:

@@ -158,10 +158,10 @@ def deliver_assignment(_spec: WorkerSpec, site: Site) -> DeliverAssignment:
 
 
 def api_assignment(_spec: WorkerSpec, site: Site) -> ApiAssignment:
-    """No secrets: the API has none to lose."""
+    """No secrets: the API has none to lose. The rules as the files have them, since a changed one is written
+    back: what the camera's model adds must not become what a person said."""
     config, rev = site.active.config, site.active.rev
-    text = _as_applied(config).model_dump_json()
-    return ApiAssignment(rev, site.node, str(config.state_path / LEDGER_FILE), text)
+    return ApiAssignment(rev, site.node, str(config.state_path / LEDGER_FILE), config.model_dump_json())
 
 
 def _sink_assignment(sink: SinkSettings, config: Config, secrets: SecretStore) -> SinkAssignment:

@@ -11,6 +11,9 @@ import httpx
 import pytest
 import yaml
 
+from streamer.api.apply_change import apply_change
+from streamer.config.store import ConfigStore
+from streamer.errors import ConfigError
 from tests.api_rig import ApiDaemon, problem
 from tests.moving import LINE, write_moving_clip
 
@@ -55,6 +58,14 @@ def test_a_line_is_shown_as_the_camera_s_file_has_it(client: httpx.Client) -> No
     assert (told["status"], "known: middle" in told["detail"]) == (404, True)
 
 
+def test_what_a_model_adds_to_a_line_is_not_written_into_the_camera_s_file(
+    daemon: ApiDaemon, client: httpx.Client
+) -> None:
+    assert client.get(f"{LINES}/middle").json()["anchor"] == "auto"  # what moves is counted by its centre
+    assert client.patch(f"{LINES}/middle", json={"left_to_right": "right"}).status_code == 200
+    assert on_disk(daemon) == [LINE]
+
+
 def test_a_line_is_added_changed_and_removed_and_each_change_is_in_force(
     daemon: ApiDaemon, client: httpx.Client
 ) -> None:
@@ -89,6 +100,32 @@ def test_what_is_put_is_there_whether_it_was_or_not(daemon: ApiDaemon, client: h
     assert client.delete("/api/v1/cameras/a/alerts/crowd").status_code == 200
     assert client.delete(f"{ZONES}/yard").status_code == 200
     assert on_disk(daemon, "zones") == []
+
+
+def test_who_has_not_seen_the_newest_change_of_a_line_changes_nothing(
+    daemon: ApiDaemon, client: httpx.Client
+) -> None:
+    assert client.post(LINES, json=DOOR).status_code == 201
+    seen = client.get(f"{LINES}/door").headers["etag"]
+    assert client.get(LINES).json()["etags"]["door"] == seen
+    guard = {"if-match": seen}
+    assert client.put(f"{LINES}/door", json={**DOOR, "anchor": "top"}, headers=guard).status_code == 200
+    moved = {**DOOR, "points": [[0.1, 0.7], [0.9, 0.7]]}
+    for method, body in (("PUT", moved), ("PATCH", moved), ("DELETE", None)):
+        told = problem(client.request(method, f"{LINES}/door", json=body, headers=guard))
+        assert (told["status"], "changed meanwhile" in told["detail"]) == (412, True), method
+    assert on_disk(daemon)[1]["anchor"] == "top"
+    assert problem(client.put(f"{LINES}/new", json=DOOR | {"name": "new"}, headers=guard))["status"] == 412
+    fresh = {"if-match": client.get(f"{LINES}/door").headers["etag"]}
+    assert client.delete(f"{LINES}/door", headers=fresh).status_code == 200
+
+
+def test_the_daemon_itself_compares_what_was_seen(daemon: ApiDaemon) -> None:
+    """Between the API's look and the daemon's turn the command line may change it."""
+    change = {"op": "line.remove", "camera": "a", "name": "middle", "expected": {**LINE, "anchor": "top"}}
+    with pytest.raises(ConfigError, match="changed meanwhile"):
+        apply_change(ConfigStore(daemon.config_dir), change)
+    assert [line["name"] for line in on_disk(daemon)] == ["middle"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from tests.moving import LANES, LINE, write_moving_clip
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 RECOUNT = "/api/v1/cameras/a/recount"
 PATHS = "/api/v1/cameras/a/paths"
+SUGGESTED = "/api/v1/cameras/a/lines/suggested"
 UPRIGHT = {"points": LINE["points"]}
 
 
@@ -106,6 +107,21 @@ def test_what_cannot_be_recounted_is_refused(client: httpx.Client, body: dict[st
     told = problem(client.post(RECOUNT, json=body))
     assert told["status"] == 422
     assert words in told["detail"]
+
+
+def test_the_lines_that_are_suggested_are_the_command_s_and_each_counts_what_is_said(
+    daemon: ApiDaemon, client: httpx.Client
+) -> None:
+    told = client.get(SUGGESTED, params={"since": "all"}).json()
+    by_command = json.loads(daemon.cli("line", "suggest", "a", "--since", "all", "--json").stdout)
+    assert {**told, "until": 0} == {**by_command, "until": 0}
+    best = told["lines"][0]
+    assert best["line"]["name"] == "line-1"
+    asked = {"line": best["line"], "since": "all", "within_s": 30}
+    counted = client.post(RECOUNT, json=asked).json()["total"]["count"]
+    assert counted == sum(best["counted"].values()) >= 2 * LANES
+    assert client.get(SUGGESTED, params={"since": "all", "class": "person"}).json()["lines"] == []
+    assert problem(client.get("/api/v1/cameras/nobody/lines/suggested"))["status"] == 404
 
 
 def test_without_time_for_all_the_newest_part_is_counted_whole(daemon: ApiDaemon) -> None:

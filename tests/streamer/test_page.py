@@ -4,9 +4,9 @@ on a phone and a desk, light and dark, are left in build/screenshots for people 
 
 from __future__ import annotations
 
+import re
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +19,13 @@ from streamer.sources.synthetic import Scene
 from tests.api_rig import ApiDaemon
 from tests.clips import make_clip
 from tests.moving import FPS, HEIGHT, WIDTH, draw, write_moving_clip
-from tests.page_rig import DESKTOP, PHONE, chromium, number_of, page_of, shoot, sign_in
+from tests.page_rig import DESKTOP, PHONE, chromium, number_of, page_of, shoot, sign_in, until
 from tests.patience import patient
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SCENE = Scene(seed=3, width=640, height=360, fps=12.0, density=0.7, mast=8.0)
 SEEN_S, DARK_S = 8, 60
-VIEWS = ("", "counts", "events", "health", "camera/gate", "add")
-
-
-def until(page: Any, condition: Callable[[], Any], what: str, limit_s: float = 30) -> None:
-    """The page goes on meanwhile."""
-    deadline_s = time.monotonic() + patient(limit_s)
-    while not condition():
-        assert time.monotonic() < deadline_s, what
-        page.wait_for_timeout(100)
+VIEWS = ("", "counts", "events", "health", "models", "camera/gate", "add")
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +176,93 @@ def test_a_camera_is_added_in_the_form_and_what_is_refused_stands_at_its_field(
     assert not (daemon.config_dir / "cameras.d" / "street.yaml").exists()
 
 
+def test_a_camera_is_looked_at_before_it_is_added_and_not_a_second_time(
+    daemon: ApiDaemon, browser: Any
+) -> None:
+    with page_of(browser, daemon) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+        sign_in(page, daemon, "admin")
+        page.goto("/#/add")
+        page.get_by_label("Address").fill("rtsp://127.0.0.1:9/live")
+        page.get_by_label("Name", exact=True).fill("walk")
+        page.get_by_role("button", name="Look at it first").click()
+        page.locator(".found .badge.bad", has_text="cannot be read").wait_for(timeout=patient(30_000))
+        page.get_by_label("Address").fill(SCENE.url)
+        page.get_by_label("What is counted").select_option("motion")
+        page.get_by_role("button", name="Look at it first").click()
+        page.locator(".found .badge.good").wait_for(timeout=patient(30_000))
+        page.get_by_text("640 × 360").wait_for()
+        pixels = "node => node.getContext('2d').getImageData(0, 0, node.width, node.height).data.some(x => x)"
+        assert page.get_by_role("img", name="The first picture").evaluate(pixels)
+        shoot(page, "add-looked-at")
+        page.get_by_role("button", name="Add", exact=True).click()
+        page.get_by_role("heading", name="walk").wait_for()
+        assert asked[-1].endswith("/api/v1/cameras?check=false")
+        daemon.cli("camera", "remove", "walk")
+
+
+def test_who_may_sees_the_camera_live_and_takes_what_is_drawn_on_it_away(
+    daemon: ApiDaemon, browser: Any
+) -> None:
+    with page_of(browser, daemon) as page:
+        sign_in(page, daemon, "admin")
+        page.goto("/#/camera/gate")
+        image = page.locator("img.picture")
+        image.wait_for()
+        assert "overlay=boxes%2Ctrails%2Clines" in image.get_attribute("src")
+        first = picture_of(page)
+        until(page, lambda: picture_of(page) != first, "it moves")
+        shoot(page, "camera-live")
+        page.get_by_label("Boxes, trails and lines").uncheck()
+        until(page, lambda: "overlay=none" in (image.get_attribute("src") or ""), "without them")
+        image.wait_for()
+        assert page.locator("td progress").count() == 1, "of the days but one there is no record"
+        page.goto("/#/")  # which ends the stream
+        page.locator('[data-camera="gate"]').wait_for()
+        page.reload()
+        page.goto("/#/camera/gate")
+        image.wait_for()
+        assert not page.get_by_label("Boxes, trails and lines").is_checked()
+
+
+def picture_of(page: Any) -> str:
+    """What is shown now, as text."""
+    return str(
+        page.locator("img.picture").evaluate(
+            """image => {
+                const canvas = document.createElement("canvas");
+                canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
+                canvas.getContext("2d").drawImage(image, 0, 0);
+                return canvas.toDataURL();
+            }"""
+        )
+    )
+
+
+def test_an_event_shows_as_a_picture_why_it_was_made(daemon: ApiDaemon, browser: Any) -> None:
+    with page_of(browser, daemon) as page:
+        sign_in(page, daemon, "viewer")
+        page.goto("/#/events?camera=gate&type=streamer.line.crossed.v1")
+        page.get_by_role("button", name=re.compile("^Why: line crossed middle")).first.click()
+        image = page.locator("dialog img")
+        until(page, lambda: image.evaluate("image => image.naturalWidth") > 0, "the picture comes")
+        shoot(page, "event-why")
+        page.get_by_role("button", name="Close").click()
+        page.locator("dialog").wait_for(state="detached")
+
+
+def test_the_models_are_listed_with_who_uses_them(daemon: ApiDaemon, browser: Any) -> None:
+    with daemon.client("viewer") as client:
+        names = [model["name"] for model in client.get("/api/v1/models").json()["models"]]
+    with page_of(browser, daemon) as page:
+        sign_in(page, daemon, "viewer")
+        page.get_by_role("link", name="Models").click()
+        page.get_by_role("heading", name="Detectors").wait_for()
+        shown = page.locator("section").first.locator("tbody th").all_inner_texts()
+        assert [text.split()[0] for text in shown] == names
+
+
 def test_a_camera_goes_blind_and_the_page_says_why(daemon: ApiDaemon, browser: Any, tmp_path: Path) -> None:
     def picture(number: int, width: int, height: int) -> Image:
         if number < SEEN_S * FPS:
@@ -284,10 +363,11 @@ def test_the_page_is_worked_by_keys_alone(daemon: ApiDaemon, browser: Any) -> No
         page.get_by_role("heading", name="Cameras").wait_for()
         focused = "() => document.activeElement.textContent"
         assert page.evaluate(focused) == "Cameras", "what was opened is read first"
-        page.evaluate("document.body.focus(), document.activeElement.blur()")
         names = []
-        for _ in range(12):
+        for _ in range(20):
             page.keyboard.press("Tab")
+            if page.evaluate("() => document.activeElement === document.body"):
+                continue  # behind the last one, before the first
             names.append(page.evaluate(focused))
             ring = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
             assert ring == "solid", names[-1]

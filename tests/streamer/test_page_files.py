@@ -17,7 +17,7 @@ from streamer.events import schemas
 from tests.conftest import REPO
 
 PAGE = REPO / "streamer" / "api" / "page"
-MODULES = sorted([*PAGE.glob("*.js"), *PAGE.glob("views/*.js")])
+MODULES = sorted([*PAGE.glob("*.js"), *PAGE.glob("views/*.js"), *PAGE.glob("draw/*.js")])
 TEXTS = json.loads((PAGE / "texts.json").read_text(encoding="utf-8"))
 COMMENT = re.compile(r"^\s*//.*$", re.MULTILINE)
 STRING = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|`((?:[^`\\]|\\.)*)`")
@@ -34,7 +34,12 @@ READ_ON = [
     ("on-accent", "accent"),
 ]
 SEEN_ON = [
-    (part, "card") for part in ("control-edge", "series-1", "series-2", "series-3", "series-4", "hatch")
+    *((part, "card") for part in ("control-edge", "series-1", "series-2", "series-3", "series-4", "hatch")),
+    *(
+        (f"drawn-{kind}", ground)
+        for kind in ("line", "zone", "mask", "proposed")
+        for ground in ("card", "idle-ground")
+    ),
 ]
 
 
@@ -68,7 +73,9 @@ def single_words() -> list[str]:
 def test_no_module_has_a_text_of_its_own() -> None:
     """Two words in a row, or one that begins with a capital, are meant for people; a class, a key or a value
     of an attribute is not."""
-    allowed = re.compile(r"^(use strict|minmax|[a-z-]+( [a-z$]\S*)*|[A-Z]{3,6}|#.*|/.*|rtsp://\S+|Event)$")
+    allowed = re.compile(
+        r"^(use strict|minmax|[a-z-]+( [a-z$]\S*)*|[A-Z]{3,6}|#.*|/.*|rtsp://\S+|Event|Arrow(Left|Right|Up|Down)|Delete|Backspace|Enter|Escape)$"
+    )
     prose = re.compile(r"[A-Za-z]{2,} [A-Za-z]{2,}|^[A-Z][a-z]+")
     found = []
     for path in MODULES:

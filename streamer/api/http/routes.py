@@ -75,6 +75,7 @@ _Recount = tracks.RecountArguments
 _PROPOSED = {"line": _LINE, "since": "24h"}
 _LOOKED = ("ok", "problem", "advice")
 _RECOUNTED = ("camera", "line", "since", "until", "complete", "counts", "total", "missing")
+_SUGGESTED = ("camera", "since", "until", "tracks", "moving", "lines")
 _CORNERS = [[0.1, 0.5], [0.5, 0.5], [0.5, 0.9], [0.1, 0.9]]
 _ALERT = {"name": "crowd", "zone": "yard", "at_least": 10, "for_s": 5}
 
@@ -118,6 +119,7 @@ ROUTES: tuple[Route, ...] = (
     Route("PATCH", _CAMERA, cameras.change, "operator", "change", _CHANGED),
     Route("DELETE", _CAMERA, cameras.remove, "operator", "change"),
     Route("GET", f"{_CAMERA}/snapshot.jpg", cameras.snapshot, "admin", "snapshot", produces=("image/jpeg",)),
+    Route("GET", f"{_CAMERA}/lines/suggested", tracks.suggested, answer=_SUGGESTED),  # before …/lines/{rule}
     *_rules(LINES, _LINE),
     *_rules(ZONES, {"name": "yard", "points": _CORNERS}),
     *_rules(MASKS, {"name": "street", "points": _CORNERS}),

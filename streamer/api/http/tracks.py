@@ -1,5 +1,6 @@
-"""`/api/v1/cameras/NAME/paths` and `/recount`: where people and vehicles went, and what a line that is only
-proposed would have counted of them. Both from the paths that the ledger keeps of ended tracks.
+"""`/api/v1/cameras/NAME/paths`, `/recount` and `/lines/suggested`: where people and vehicles went, what a
+line that is only proposed would have counted of them, and which lines most of them cross. All from the paths
+that the ledger keeps of ended tracks.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pipelines.count.replay import stored_anchors
 from pipelines.count.trajectory_codec import Trajectory, TrajectoryError, decode
 from pipelines.rules import LineSpec
 from streamer.api.arguments import Arguments, read_arguments
+from streamer.api.counts import suggest_lines
 from streamer.api.counts.audits import audits_that_hold
 from streamer.api.counts.path_bounds import PathBounds
 from streamer.api.counts.recount import (
@@ -102,6 +104,25 @@ async def recount(request: Request, name: str) -> JSONResponse:
     body = await cameras.read_json(request, ())
     arguments = read_arguments(RecountArguments, body)
     return JSONResponse(await run_sync(_recounted, request, name, arguments))
+
+
+def suggested(
+    request: Request,
+    name: str,
+    since: Text = "10m",
+    until: Text = "",
+    classes: Annotated[str, Query(alias="class", max_length=256)] = "",
+) -> JSONResponse:
+    """Up to three lines that most tracks (of `class`: words with commas between) crossed cleanly, best first,
+    and what each would have counted (`counted`), as `streamer line suggest --json`. None is saved."""
+    site, token = request.app.state.site, request.state.token
+    since_ns, until_ns = _range(site, since, until)
+    wanted = tuple(word for part in classes.split(",") if (word := part.strip()))
+    with _reading(site, token, name) as reader:
+        camera = site.config.camera(name)
+        taken = [line.name for line in camera.rules.lines] if camera is not None else ()
+        found = suggest_lines.propose_lines(reader, name, since_ns, until_ns, wanted, taken)
+    return JSONResponse(suggest_lines.as_dict(found))
 
 
 def _recounted(request: Request, name: str, asked: RecountArguments) -> dict[str, Any]:

@@ -17,10 +17,11 @@ from streamer.api.http.problems import HttpRefusal
 from streamer.ledger import LedgerReader
 
 SIZE = (1280, 720)  # the camera's own shape plays no part: all is in shares of the picture
+CAPTION = 34  # below the picture, so that it covers nothing
 _STYLE = (
-    "text{font:18px sans-serif;fill:#f0f0f0} .line{stroke:#ffc800;stroke-width:3} .zone{fill:#28aae6;"
-    "fill-opacity:.2;stroke:#28aae6} .way{stroke:#f0f0f0;stroke-width:2;fill:none} .near{fill:#ff5050}"
-    " .event{fill:none;stroke:#5adc5a;stroke-width:4}"
+    "text{font:18px sans-serif;fill:#f0f0f0} .line{stroke:#ffc800;stroke-width:3;fill:none}"
+    " .zone{fill:#28aae6;fill-opacity:.2;stroke:#28aae6} .way{stroke:#f0f0f0;stroke-width:2;fill:none}"
+    " .near{fill:#ff5050} .event{fill:none;stroke:#5adc5a;stroke-width:4}"
 )
 Points = list[tuple[float, float]]
 
@@ -51,10 +52,12 @@ def picture(found: Explanation) -> str:
     """The explanation as an SVG document."""
     parts = [*_rules(found.rules or CameraRules()), *_way(found), *_moments(found)]
     title = " ".join(str(found.as_dict[key]) for key in ("camera", "type", "subject", "time"))
-    parts.append(_text(title, (0.01, 0.98)))
     width, height = SIZE
+    whole = height + CAPTION
+    parts.append(f'<text x="8" y="{whole - 11}">{escape(title)}</text>')
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"><style>{_STYLE}</style>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {whole}"><style>{_STYLE}</style>'
+        f'<rect width="{width}" height="{whole}" fill="#14171c"/>'
         f'<rect width="{width}" height="{height}" fill="#2a2e34"/>{"".join(parts)}</svg>'
     )
 
@@ -67,7 +70,7 @@ def _rules(rules: CameraRules) -> list[str]:
             _text(zone.name, zone.points[0]),
         ]
     for line in rules.lines:
-        parts += [_polyline("way line", line.points), _text(line.name, line.points[0])]
+        parts += [_polyline("line", line.points), _text(line.name, line.points[0])]
     return parts
 
 

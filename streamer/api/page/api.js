@@ -18,11 +18,11 @@ export function nowMs() {
   return Date.now() + aheadMs;
 }
 
-export async function ask(method, path, body) {
-  const headers = { accept: "application/json" };
+export async function ask(method, path, body, more = {}, signal = undefined) {
+  const headers = { accept: "application/json", ...more };
   if (csrf !== null && method !== "GET") headers["x-csrf-token"] = csrf;
   const sent = body === undefined ? undefined : JSON.stringify(body);
-  const response = await answer(path, { method, headers, body: sent, cache: "no-store" });
+  const response = await answer(path, { method, headers, body: sent, cache: "no-store", signal });
   keepTime(response);
   if (!response.ok) throw await refusal(response, path);
   return response.json();

@@ -11,11 +11,15 @@ import { cameraView } from "/page/views/camera.js";
 import { countsView } from "/page/views/counts.js";
 import { eventsView } from "/page/views/events.js";
 import { healthView } from "/page/views/health.js";
+import { modelsView } from "/page/views/models.js";
+import { rulesView } from "/page/views/rules.js";
 import { signInView } from "/page/views/sign_in.js";
 import { wallView } from "/page/views/wall.js";
 
-const VIEWS = { "": wallView, camera: cameraView, counts: countsView, events: eventsView, add: addView, health: healthView };
-const TABS = [["", "wall.title"], ["counts", "counts.title"], ["events", "events.title"], ["health", "health.title"]];
+const VIEWS = { "": wallView, camera: cameraView, counts: countsView, events: eventsView, add: addView, health: healthView,
+  rules: rulesView, models: modelsView };
+const TABS = [["", "wall.title"], ["counts", "counts.title"], ["events", "events.title"], ["health", "health.title"],
+  ["models", "models.title"]];
 const THEMES = ["auto", "light", "dark"];
 const page = document.getElementById("page");
 const main = h("main", { id: "main", tabindex: "-1" });

@@ -2,6 +2,7 @@
 // of the period was not seen. uPlot has the axes and the pointer; what stands for a number is drawn here.
 
 import { h } from "/page/dom.js";
+import { palette } from "/page/palette.js";
 
 const HEIGHT = 320;
 const GAP = 0.18; // of a period's width, on both sides of its bars
@@ -114,15 +115,4 @@ function hatching(colour) {
   for (const at of [-size, 0, size]) { pen.moveTo(at, size); pen.lineTo(at + size, 0); }
   pen.stroke();
   return tile;
-}
-
-// The colours that hold now, of the one place where they stand (colours.css).
-function palette(node) {
-  const probe = h("span", { hidden: true });
-  node.append(probe);
-  const resolved = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
-  const series = [1, 2, 3, 4].map((n) => resolved(`series-${n}`));
-  const found = { series, text: resolved("text"), quiet: resolved("quiet"), edge: resolved("edge"), hatch: resolved("hatch") };
-  probe.remove();
-  return found;
 }

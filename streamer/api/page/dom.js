@@ -7,6 +7,14 @@ export function h(tag, properties = {}, ...children) {
   return node;
 }
 
+// The same for a part of a drawing.
+export function s(tag, properties = {}, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [key, value] of Object.entries(properties)) assign(node, key, value);
+  node.append(...given(children));
+  return node;
+}
+
 export function put(node, ...children) {
   node.replaceChildren(...given(children));
   return node;

@@ -78,6 +78,11 @@ export function moment(time) {
   return new Intl.DateTimeFormat(locale, options).format(new Date(time));
 }
 
+export function time(at) {
+  const options = { hour: "2-digit", minute: "2-digit", timeZone: zone };
+  return new Intl.DateTimeFormat(locale, options).format(new Date(at));
+}
+
 // A period by its beginning (Unix seconds), as an axis or a row names it.
 export function period(startS, bucket) {
   const day = { weekday: "short", day: "numeric", month: "short", timeZone: zone };

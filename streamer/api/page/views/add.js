@@ -1,9 +1,10 @@
 // Adding a camera. What the box refuses is said at the field that it is about, in the API's own words.
 
 import { ask } from "/page/api.js";
-import { h, put, say } from "/page/dom.js";
+import { h, pairs, put, say } from "/page/dom.js";
+import { badge } from "/page/state.js";
 import { store } from "/page/store.js";
-import { t } from "/page/text.js";
+import { duration, number, t } from "/page/text.js";
 
 const FIELDS = {
   url: { required: true, inputmode: "url", placeholder: "rtsp://192.168.1.20/stream1", hint: true },
@@ -18,10 +19,15 @@ export function addView({ go }) {
   if (!store.may("operator")) return h("div", {}, h("h1", {}, t("add.title")), h("p", {}, t("add.not_allowed")));
   const fault = h("p", { class: "fault", role: "alert", id: "fault" });
   const press = h("button", { class: "main" }, t("add.press"));
+  const found = h("div", { class: "found", role: "status" });
+  const look = h("button", { type: "button" }, t("add.look"));
+  const seen = { values: "" }; // of the last look that went well
   const cancel = h("a", { class: "button", href: "#/" }, t("cancel"));
   const form = h("form", { class: "card narrow", novalidate: true }, Object.entries(FIELDS).map(field), modelField(),
-    fault, h("div", { class: "actions" }, cancel, press));
-  form.addEventListener("submit", (event) => { event.preventDefault(); submit(form, press, fault, go); });
+    found, fault, h("div", { class: "actions" }, cancel, look, press));
+  form.addEventListener("submit", (event) => { event.preventDefault(); submit(form, [look, press], fault, go, seen); });
+  form.addEventListener("input", () => put(found));
+  look.addEventListener("click", () => lookAt(form, [look, press], fault, found, seen));
   return h("div", {}, h("div", { class: "title" }, h("h1", {}, t("add.title"))), form);
 }
 
@@ -40,21 +46,76 @@ function modelField() {
     h("p", { class: "fault", id: "fault-model" }));
 }
 
-async function submit(form, press, fault, go) {
+async function lookAt(form, buttons, fault, found, seen) {
+  const values = complete(form, fault);
+  if (values === null) return;
+  say(found, t("add.looking"));
+  await busy(buttons, async () => {
+    try {
+      const report = await ask("POST", "/api/v1/cameras/test", document_(values));
+      seen.values = report.ok ? JSON.stringify(values) : "";
+      put(found, await drawReport(report));
+    } catch (refusal) {
+      put(found);
+      show(form, fault, refusal, values.url);
+    }
+  });
+}
+
+// `seen`: what was looked at a moment ago is not looked at again.
+async function submit(form, buttons, fault, go, seen, unseen = false) {
+  const values = complete(form, fault);
+  if (values === null) return;
+  const check = !unseen && seen.values !== JSON.stringify(values);
+  await busy(buttons, async () => {
+    try {
+      await ask("POST", check ? "/api/v1/cameras" : "/api/v1/cameras?check=false", document_(values));
+      await store.refresh();
+      go(`#/camera/${encodeURIComponent(values.name.trim())}`);
+    } catch (refusal) {
+      show(form, fault, refusal, values.url);
+      if (refusal.status === 502) offerUnseen(fault, () => submit(form, buttons, fault, go, seen, true));
+    }
+  });
+}
+
+function offerUnseen(fault, act) {
+  fault.append(" ", h("button", { type: "button", onclick: act }, t("add.anyway")));
+}
+
+async function busy(buttons, work) {
+  for (const button of buttons) button.disabled = true;
+  await work();
+  for (const button of buttons) button.disabled = false;
+}
+
+// The form's values; null where what is needed is missing, which is said at its field.
+function complete(form, fault) {
   clear(form, fault);
   const values = Object.fromEntries(new FormData(form));
   const missing = ["url", "name"].filter((name) => values[name].trim() === "");
-  if (missing.length > 0) return missing.reverse().forEach((name) => at(form, name, t("add.missing")));
-  press.disabled = true;
-  try {
-    await ask("POST", "/api/v1/cameras", document_(values));
-    await store.refresh();
-    go(`#/camera/${encodeURIComponent(values.name.trim())}`);
-  } catch (refusal) {
-    show(form, fault, refusal, values.url);
-  } finally {
-    press.disabled = false;
-  }
+  missing.reverse().forEach((name) => at(form, name, t("add.missing")));
+  return missing.length > 0 ? null : values;
+}
+
+async function drawReport({ ok, problem, advice, info, fps_measured: fps, keyframe_gap_s: gap, keyframe_gap_open: open, jpeg_base64: jpeg }) {
+  const size = info && `${info.width} × ${info.height} ${info.codec}`;
+  const gapText = ok && gap > 0 && t(open ? "add.gap_open" : "add.gap", { gap: duration(gap) });
+  const facts = pairs([[t("camera.size"), size], [t("camera.rates"), ok ? t("camera.rate", { fps: number(fps, 1) }) : null],
+    [t("add.key_frames"), gapText || null]]);
+  const image = jpeg ? await drawn(jpeg) : null;
+  const hints = advice.map((text) => h("li", {}, text));
+  return [h("p", {}, badge(ok ? "good" : "bad", t(ok ? "add.works" : "add.fails")), ok ? "" : ` ${problem}`), image, facts,
+    hints.length > 0 && h("ul", {}, hints)];
+}
+
+// On a canvas: an address with the picture in it is nothing that the page may load.
+async function drawn(jpeg) {
+  const bytes = Uint8Array.from(atob(jpeg), (letter) => letter.charCodeAt(0));
+  const picture = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
+  const canvas = h("canvas", { class: "picture", width: picture.width, height: picture.height, role: "img", "aria-label": t("add.first_picture") });
+  canvas.getContext("2d").drawImage(picture, 0, 0);
+  return canvas;
 }
 
 function document_({ url, name, username, password, model }) {

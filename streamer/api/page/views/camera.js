@@ -1,15 +1,19 @@
 // One camera: its picture, today's counts, how it stood, and its settings.
 
-import { ask, cameraPath, get, query } from "/page/api.js";
+import { ask, cameraPath, get, nowMs, query } from "/page/api.js";
+import { slotsOf } from "/page/count_slots.js";
+import { confirm_ } from "/page/dialog.js";
 import { h, pairs, put, say, table } from "/page/dom.js";
-import { picture } from "/page/pictures.js";
+import { livePicture } from "/page/pictures.js";
 import { badge, kindOf, standing } from "/page/state.js";
 import { store } from "/page/store.js";
-import { duration, milliseconds, moment, named, number, t } from "/page/text.js";
+import { duration, milliseconds, moment, named, number, percent, period, t, wholeSince } from "/page/text.js";
 import { byLine } from "/page/views/wall.js";
 
-const PICTURE_EVERY_MS = 5000;
+const OVERLAY = "boxes,trails,lines";
 const PICTURE_WIDTH = 1280;
+const DAY_MS = 86_400_000;
+const MIN_BLIND_S = 0.5;
 const MAX_STATES = 30;
 const STATE_TYPE = "streamer.camera.state.v1";
 
@@ -33,11 +37,44 @@ export function cameraView({ of: name, signal, go }) {
   drawSettings(name, settings);
   const remove = store.may("operator") && h("button", { class: "danger", onclick: () => confirmRemoval(name, go) }, t("camera.remove"));
   const more = h("a", { class: "button", href: query("#/counts", { camera: name }) }, t("camera.charts"));
-  const shown = picture(name, PICTURE_WIDTH, PICTURE_EVERY_MS, signal) ?? h("p", { class: "quiet" }, t(noPicture()));
-  return h("div", {}, h("div", { class: "title" }, h("h1", {}, name), head, more, remove), why,
+  const draw_ = h("a", { class: "button", href: `#/rules/${encodeURIComponent(name)}` }, t("camera.rules"));
+  const days = h("div", {}, h("p", { class: "quiet" }, t("loading")));
+  drawDays(name, days);
+  return h("div", {}, h("div", { class: "title" }, h("h1", {}, name), head, draw_, more, remove), why,
     h("div", { class: "columns" },
-      section("camera.picture", shown, store.session.pictures && "wide"), section("camera.today", counts), section("camera.now", now),
-      section("camera.history", states), section("camera.settings", settings)));
+      section("camera.picture", shownPicture(name, signal), store.session.pictures && "wide"), section("camera.today", counts), section("camera.now", now),
+      section("camera.days", days), section("camera.history", states), section("camera.settings", settings)));
+}
+
+function shownPicture(name, signal) {
+  const isDrawn = () => localStorage.getItem("overlay") !== "off";
+  const image = livePicture(name, { overlay: () => (isDrawn() ? OVERLAY : "none"), width: PICTURE_WIDTH, signal });
+  if (image === null) return h("p", { class: "quiet" }, t(noPicture()));
+  const change = ({ target }) => {
+    localStorage.setItem("overlay", target.checked ? "on" : "off");
+    image.again();
+  };
+  const box = h("input", { type: "checkbox", id: "overlay", checked: isDrawn(), onchange: change });
+  return h("div", {}, image, h("label", { class: "switch", for: "overlay" }, box, t("camera.overlay")));
+}
+
+// How much of each of the last days was seen, and why the rest was not.
+async function drawDays(name, days) {
+  try {
+    const found = await get(query("/api/v1/counts", { camera: name, since: wholeSince(nowMs() - 6 * DAY_MS, "day"), by: "day" }));
+    const slots = slotsOf(found, name, "day", "", []).filter((slot) => slot.recorded).reverse();
+    if (slots.length === 0) return put(days, h("p", { class: "quiet" }, t("counts.not_recorded")));
+    const rows = slots.map((slot) => [period(slot.startS, "day"), ...dayCells(slot)]);
+    put(days, table([[t("camera.day"), ""], [t("counts.seen"), ""], [t("camera.why"), ""]], rows, t("camera.days")));
+  } catch (refusal) {
+    say(days, refusal.message || t("fault.connection"));
+  }
+}
+
+function dayCells({ blind, seenS, reasons }) {
+  const why = Object.entries(reasons).filter(([, s]) => s >= MIN_BLIND_S).map(([word, s]) => `${named("blind", word)} ${duration(s)}`).join(", ");
+  const bar = h("progress", { max: 1, value: 1 - blind, "aria-label": percent(1 - blind) });
+  return [h("div", {}, bar, h("span", { class: "small" }, `${percent(1 - blind)} · ${duration(seenS)}`)), why];
 }
 
 function section(key, body, wide) {
@@ -120,22 +157,9 @@ function flat(value, prefix = "") {
 }
 
 function confirmRemoval(name, go) {
-  const fault = h("p", { class: "fault", role: "alert" });
-  const dialog = h("dialog", { "aria-labelledby": "removal" });
-  const remove = async () => {
-    try {
-      await ask("DELETE", cameraPath(name));
-      dialog.close();
-      await store.refresh();
-      go("#/");
-    } catch (refusal) {
-      say(fault, refusal.message || t("fault.connection"));
-    }
-  };
-  put(dialog, h("h2", { id: "removal" }, t("camera.remove_ask", { name })), h("p", {}, t("camera.remove_what")), fault,
-    h("div", { class: "actions" }, h("button", { onclick: () => dialog.close(), autofocus: true }, t("cancel")),
-      h("button", { class: "danger", onclick: remove }, t("camera.remove"))));
-  dialog.addEventListener("close", () => dialog.remove());
-  document.body.append(dialog);
-  dialog.showModal();
+  confirm_({ title: t("camera.remove_ask", { name }), text: t("camera.remove_what"), press: t("camera.remove") }, async () => {
+    await ask("DELETE", cameraPath(name));
+    await store.refresh();
+    go("#/");
+  });
 }

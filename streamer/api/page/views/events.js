@@ -1,12 +1,14 @@
 // Events as they come, the newest first, of all cameras or one, of all kinds or one.
 
 import { get, nowMs, query } from "/page/api.js";
+import { showDialog } from "/page/dialog.js";
 import { h, put, say } from "/page/dom.js";
 import { badge, kindOf } from "/page/state.js";
 import { TYPES } from "/page/live.js";
 import { store } from "/page/store.js";
 import { moment, named, number, t } from "/page/text.js";
 
+const WITH_A_WAY = ["streamer.line.crossed.v1", "streamer.zone.entered.v1", "streamer.zone.exited.v1", "streamer.wrongway.detected.v1", "streamer.dwell.exceeded.v1", "streamer.speed.measured.v1"];
 const MAX_SHOWN = 200;
 const MAX_PAGES = 5; // of the past, of 1000 events each
 const PAST_MS = 900_000;
@@ -72,7 +74,19 @@ function item(event) {
   const camera = h("a", { href: `#/camera/${encodeURIComponent(event.data.camera)}` }, event.data.camera);
   return h("li", { "data-time": event.time, "data-type": event.type },
     h("time", { datetime: event.time }, moment(event.time)), camera,
-    h("span", { class: "what" }, badge(kind(event), t(`event.${event.type}`)), ` ${what(event)}`));
+    h("span", { class: "what" }, badge(kind(event), t(`event.${event.type}`)), ` ${what(event)} `, WITH_A_WAY.includes(event.type) && why(event)));
+}
+
+// What an event rests on, as a picture.
+function why(event) {
+  const text = `${t(`event.${event.type}`)} ${what(event)}`;
+  const path = `/api/v1/events/${event.id.split("/").map(encodeURIComponent).join("/")}/why?format=svg`;
+  const open = () => {
+    const note = h("p", { class: "quiet", role: "status" });
+    const image = h("img", { class: "why-picture", src: path, alt: t("events.why_of", { text }), onerror: () => say(note, t("events.no_why")) });
+    showDialog(text, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": text }, image), note, h("p", { class: "quiet small" }, t("events.why_key")));
+  };
+  return h("button", { type: "button", class: "link", onclick: open, "aria-label": t("events.why_of", { text }) }, t("events.why"));
 }
 
 function kind({ type, data }) {

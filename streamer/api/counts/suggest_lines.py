@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from pipelines.count.line_suggestion import MAX_LINES, MAX_PATHS, SuggestedLine, observed_path, suggest_lines
 from pipelines.count.replay import counts_class, recount
 from pipelines.count.trajectory_codec import Trajectory, TrajectoryError, decode
 from pipelines.rules import LineSpec
 from streamer.errors import ConfigError
+from streamer.events.cloudevents import rfc3339
 from streamer.ledger import LedgerReader
 
 
@@ -26,9 +28,11 @@ class ProposedLine:
 
 @dataclass(frozen=True, slots=True)
 class LineProposals:
-    """`moving` of the `tracks` went far enough to tell anything."""
+    """`moving` of the `tracks` went far enough to tell anything; the times are Unix time."""
 
     camera: str
+    since_ns: int
+    until_ns: int
     lines: tuple[ProposedLine, ...]
     tracks: int
     moving: int
@@ -60,14 +64,35 @@ def propose_lines(
     for suggested in suggest_lines(observed, at_most):
         line = LineSpec(name=next(free), points=suggested.points, classes=kinds)
         lines.append(ProposedLine(line, suggested, _crossed(tracks, line)))
-    return LineProposals(camera, tuple(lines), len(tracks), len(observed))
+    return LineProposals(camera, since_ns, until_ns, tuple(lines), len(tracks), len(observed))
+
+
+def as_dict(proposals: LineProposals) -> dict[str, Any]:
+    """For JSON, best first; `until` is when they were asked for where nothing else was."""
+    return {
+        "camera": proposals.camera,
+        "since": rfc3339(proposals.since_ns),
+        "until": rfc3339(proposals.until_ns),
+        "tracks": proposals.tracks,
+        "moving": proposals.moving,
+        "lines": [
+            {
+                "line": proposed.line.model_dump(mode="json", exclude={"rev"}),
+                "clean": proposed.suggested.clean,
+                "unclear": proposed.suggested.unclear,
+                "counted": proposed.crossed,
+            }
+            for proposed in proposals.lines
+        ],
+    }
 
 
 def _trajectories(
     reader: LedgerReader, camera: str, since_ns: int, until_ns: int, classes: tuple[str, ...]
 ) -> Iterator[Trajectory]:
     wanted = LineSpec(name="any", points=((0.0, 0.0), (1.0, 1.0)), classes=classes)
-    for path in deque(reader.paths(camera, since_ns, until_ns), MAX_PATHS):
+    newest = itertools.islice(reader.paths(camera, since_ns, until_ns, newest_first=True), MAX_PATHS)
+    for path in reversed(list(newest)):
         try:
             track = decode(path.trace)
         except TrajectoryError:
