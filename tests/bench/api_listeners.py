@@ -1,7 +1,7 @@
 """Many who listen, in a process: `python -m tests.bench.api_listeners HOST PORT TOKEN COUNT SECONDS SCRAPES`.
 
-COUNT streams of events are held open for SECONDS, and the metrics asked for SCRAPES times in it. The last line
-of the output is JSON: `arrived`, (event id, Unix seconds) of every event of every stream, and `cpu_s`.
+COUNT streams of events are held open for SECONDS, and the metrics asked for SCRAPES times in it. The last
+line printed is JSON: `arrived`, (event id, Unix seconds) of every event of every stream, and `cpu_s`.
 """
 
 from __future__ import annotations
