@@ -35,9 +35,6 @@ WRITER_COMMANDS = (
 )
 READER_COMMANDS = ("hgetall", "xread", "xrevrange")  # of `streamer events`
 
-CLUSTER_COMMANDS = ("cluster|slots", "command")  # of both, to find a Cluster's nodes
-SENTINEL_COMMANDS = ("sentinel|masters",)  # of both, at the sentinels
-
 PAGE_ENTRIES = 1000  # of a stream read backwards
 POLL_S = 0.2  # how often a Cluster's streams are looked at
 

@@ -18,6 +18,10 @@ from streamer.errors import RedisError
 from streamer.sinks.base import Kind, SinkError
 from streamer.sinks.redis_url import RedisUrl, parse_redis_url, unchecked_tls
 
+# What an ACL user needs besides: to find a Cluster's nodes; at the sentinels.
+CLUSTER_COMMANDS = ("cluster|slots", "command")
+SENTINEL_COMMANDS = ("sentinel|masters",)
+
 CONNECT_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 2.0
 _FIRST_WITH_RETRY_OF_CLUSTER = 6  # redis-py's version in which a Cluster's `retry` is the Cluster's
@@ -195,7 +199,11 @@ def _classified(error: Exception) -> SinkError:
     if isinstance(error, redis.exceptions.RedisClusterException):
         why = error.__cause__ or error.__context__  # why no node could be asked, where that was it
         if isinstance(why, redis.RedisError | redis.exceptions.RedisClusterException):
-            return _classified(why)
+            inner = _classified(why)
+            if inner.kind != "auth" or "tls_" in str(inner):
+                return inner
+            needs = " ".join(f"+{command}" for command in CLUSTER_COMMANDS)
+            return SinkError("auth", f"{inner}: in a Cluster it needs {needs} too")
     text = " ".join(str(error).split())
     if isinstance(error, MasterNotFoundError):
         return _no_primary(error)
@@ -208,7 +216,8 @@ def _no_primary(error: Exception) -> SinkError:
     if not isinstance(error.__cause__, Exception):
         return SinkError("down", f"no primary behind the sentinels: {error}; check the service in the url")
     why = _classified(error.__cause__)
-    at = "; at the sentinels it is sentinel_password" if why.kind == "auth" else ""
+    needs = " ".join(f"+{command}" for command in SENTINEL_COMMANDS)
+    at = f"; at the sentinels it is sentinel_password, and {needs}" if why.kind == "auth" else ""
     return SinkError(why.kind, f"no sentinel names the primary: {why}{at}")
 
 

@@ -15,15 +15,14 @@ from streamer.ipc.redis_keys import events_key
 from streamer.setup.doctor.installation import _redis_at
 from streamer.sinks.base import Behind, SinkError
 from streamer.sinks.redis import (
-    CLUSTER_COMMANDS,
     READER_COMMANDS,
-    SENTINEL_COMMANDS,
     WRITER_COMMANDS,
     RedisSettings,
     RedisSink,
     Subscriber,
     connect,
 )
+from streamer.sinks.redis_connection import CLUSTER_COMMANDS, SENTINEL_COMMANDS
 from tests.certificates import Authority
 from tests.faults.delivery_rig import NODE, Rig, redis_at
 from tests.redis_servers import SERVICE, Cluster, Node, SentinelGroup, Tls, free_port, until, with_login
