@@ -24,7 +24,8 @@ from streamer.errors import ConfigError
 from streamer.ipc.messages import Transport
 from streamer.sinks import SINKS, sink_class
 from streamer.sinks.base import SinkSettings
-from streamer.sinks.redis import RedisSettings, check_redis_url
+from streamer.sinks.redis import RedisSettings
+from streamer.sinks.redis_url import check_redis_url
 from streamer.sources.limits import SourceLimits
 from streamer.sources.urls import ALLOWED, check_choice, check_source_url, scheme_of, split_credentials
 

@@ -4,7 +4,8 @@ In this order, the first that names a camera wins:
 
     environment                     STREAMER_CAMERA_<NAME>_USERNAME, …_PASSWORD (NAME in capitals, - as _),
                                     STREAMER_SINK_<NAME>_URL, …_PASSWORD, …_SIGNING_SECRET … of a sink,
-                                    …_TLS_KEY_PASSWORD of the key of its tls_key
+                                    …_TLS_KEY_PASSWORD of the key of its tls_key,
+                                    …_SENTINEL_USERNAME, …_SENTINEL_PASSWORD at a Redis's sentinels
     systemd credential              $CREDENTIALS_DIRECTORY/streamer.secrets
     FOLDER/secrets.yaml             0600, written by a person
     FOLDER/cameras.d/.secrets.yaml  0600, written by `streamer camera add` and the daemon
@@ -85,10 +86,16 @@ class SinkCredentials(Credentials):
     url: str | None = Field(default=None, repr=False)
     tls_key_password: str | None = Field(default=None, repr=False)
     signing_secret: str | None = Field(default=None, repr=False)  # of a webhook: whsec_…
+    sentinel_username: str | None = Field(default=None, repr=False)  # at redis+sentinel://'s sentinels
+    sentinel_password: str | None = Field(default=None, repr=False)
 
     def __bool__(self) -> bool:
-        own = (self.url, self.tls_key_password, self.signing_secret)
+        own = (self.url, self.tls_key_password, self.signing_secret, *self.at_sentinels)
         return any(secret is not None for secret in own) or super().__bool__()
+
+    @property
+    def at_sentinels(self) -> tuple[str | None, str | None]:
+        return self.sentinel_username, self.sentinel_password
 
 
 class _File(BaseModel):
@@ -152,17 +159,16 @@ class SecretStore:
         """
         stored = self._systemd.sink(sink.name) or self._person.sink(sink.name)
         url = _of_sink(sink.name, "URL") or stored.url or sink.address
-        user, password = _of_sink(sink.name, "USERNAME"), _of_sink(sink.name, "PASSWORD")
-        user = stored.username if user is None else user
-        password = stored.password if password is None else password
-        key_password = _of_sink(sink.name, "TLS_KEY_PASSWORD")
-        key_password = stored.tls_key_password if key_password is None else key_password
-        signing = _of_sink(sink.name, "SIGNING_SECRET")
-        signing = stored.signing_secret if signing is None else signing
+        user, password = _given(sink.name, stored, "username"), _given(sink.name, stored, "password")
+        key_password = _given(sink.name, stored, "tls_key_password")
+        signing = _given(sink.name, stored, "signing_secret")
+        watchers = [_given(sink.name, stored, f"sentinel_{what}") for what in ("username", "password")]
         try:
             if url and not (user is None and password is None):
                 url = join_credentials(url, user, password, MAX_SINK_CREDENTIALS_BYTES)
             address = sink.completed(url, key_password)
+            if any(watchers):
+                address = sink.for_sentinels(address, *watchers)
             return Secret(sink.signed(address, signing) if signing else address)
         except ConfigError as error:
             raise ConfigError(f"sink {sink.name}: {error}") from error
@@ -188,6 +194,13 @@ class SecretStore:
 def secret_files(store: ConfigStore) -> tuple[Path, Path]:
     """A person's and the program's own; there or not."""
     return store.folder / FILE_NAME, store.cameras_dir / OWN_FILE_NAME
+
+
+def _given(name: str, stored: SinkCredentials, what: str) -> str | None:
+    """What the environment says, else the files."""
+    value = _of_sink(name, what.upper())
+    stored_value: str | None = getattr(stored, what)
+    return stored_value if value is None else value
 
 
 def _of_sink(name: str, what: str) -> str | None:

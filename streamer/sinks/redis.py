@@ -1,6 +1,6 @@
-"""The only file that imports redis: events to Redis Streams, and from them for those who subscribe.
+"""Events to Redis Streams, and from them for those who subscribe: one server, behind Sentinel, a Cluster.
 
-The import stands in the functions that use it: the supervisor and most commands read RedisSettings alone, and
+redis is imported in the functions that use it: the supervisor and most commands read RedisSettings alone, and
 the client library costs 9 MB and a tenth of a second.
 
 One camera's keys share a Cluster slot and are written by one script. A Lua script is not rolled back, so it
@@ -11,24 +11,22 @@ leaves a clean prefix, and sending again is harmless, since explicit ids refuse 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.rules import AbsolutePath
-from streamer.errors import RedisError
+from streamer.errors import ConfigError
 from streamer.events.cloudevents import EventId, StoredEvent
 from streamer.ipc.redis_keys import CAMERAS_KEY, events_key, state_key, totals_key
-from streamer.sinks.base import Behind, Kind, SinkError, SinkSettings
-from streamer.sources.urls import split_credentials
-
-if TYPE_CHECKING:
-    import redis
+from streamer.sinks.base import Behind, SinkError, SinkSettings
+from streamer.sinks.redis_connection import REPLY_TIMEOUT_S as REPLY_TIMEOUT_S
+from streamer.sinks.redis_connection import Script, failures, failures_for_people, opener, read_streams
+from streamer.sinks.redis_connection import connect as connect
+from streamer.sinks.redis_url import check_redis_url, is_tls, parse_redis_url, with_query, with_sentinel_login
 
 # All that an ACL user needs (`+evalsha +script|load …` on the keys `streamer:*`), beyond what Redis lets all
 # do: AUTH, HELLO, QUIT. For a database other than 0 SELECT comes to it.
@@ -37,9 +35,8 @@ WRITER_COMMANDS = (
 )
 READER_COMMANDS = ("hgetall", "xread", "xrevrange")  # of `streamer events`
 
-CONNECT_TIMEOUT_S = 1.0
-REPLY_TIMEOUT_S = 2.0
 PAGE_ENTRIES = 1000  # of a stream read backwards
+POLL_S = 0.2  # how often a Cluster's streams are looked at
 
 # KEYS: events, totals. ARGV: most entries kept, place before the first entry as lineage and seq (-1 -1: any),
 # then lineage, seq, type, body, total key (may be empty), total value of each entry.
@@ -96,26 +93,6 @@ return 'OK'
 """
 
 
-def check_redis_url(url: str) -> str:
-    """`url`, if a configuration may hold it. Raises ValueError."""
-    if url and not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("a Redis URL begins with redis://, rediss:// or unix://")
-    if split_credentials(url)[2] is not None:
-        raise ValueError("holds a password: put it into secrets.yaml (redis: {password: …}) instead")
-    if unsafe := _unchecked_tls(url):
-        raise ValueError(f"{unsafe} leaves it open who answers: name the server's CA in tls_ca instead")
-    return url
-
-
-def _unchecked_tls(url: str) -> str:
-    """What of the URL's query would have any certificate taken for the server's."""
-    for name, value in parse_qsl(urlsplit(url).query):
-        unchecked = name == "ssl_cert_reqs" and value.lower() not in ("required", "2")
-        if unchecked or (name == "ssl_check_hostname" and value.lower() not in ("true", "1", "yes")):
-            return f"{name}={value[:20]}"
-    return ""
-
-
 class RedisSettings(SinkSettings):
     """`url` empty: the private redis-server, which the daemon runs and `max_memory_mb` is for."""
 
@@ -133,7 +110,7 @@ class RedisSettings(SinkSettings):
 
     @model_validator(mode="after")
     def _tls_goes_together(self) -> RedisSettings:
-        if self.url and not self.url.startswith("rediss://") and self._tls():
+        if self.url and not is_tls(self.url) and self._tls():
             raise ValueError("tls_ca, tls_cert and tls_key belong to a rediss:// url: change the url")
         if self.tls_key is not None and self.tls_cert is None:
             raise ValueError("tls_key: give tls_cert too, the certificate that it is the key of")
@@ -159,13 +136,19 @@ class RedisSettings(SinkSettings):
 
     def completed(self, address: str, key_password: str | None) -> str:
         """The URL with the files of TLS, and the password of their key, in its query."""
-        if not address.startswith("rediss://"):
+        if not is_tls(address):
             return address
         tls = self._tls()
         if self.tls_cert is not None and key_password:
             tls["ssl_password"] = key_password
-        joint = "&" if urlsplit(address).query else "?"
-        return address + (joint + urlencode(tls) if tls else "")
+        return with_query(address, tls)
+
+    def for_sentinels(self, address: str, username: str | None, password: str | None) -> str:
+        """Raises ConfigError where there are none."""
+        try:
+            return with_sentinel_login(address, username, password)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
     @property
     def rebuilds(self) -> bool:
@@ -181,16 +164,26 @@ class RedisSink:
         """Raise RedisError if `address` is no URL that Redis knows."""
         self._node = node
         self.max_events: int | None = settings.stream_max_len
-        self._redis = connect(address)
-        self._write = self._redis.register_script(_WRITE)
-        self._replace = self._redis.register_script(_REPLACE)
+        self._open = opener(address)
+        self._client: Any = None
+        self._watched = parse_redis_url(address).topology == "sentinel"
+        self._primary = ""  # HOST:PORT, as the sentinels had it last
+        self._write, self._replace = Script(_WRITE), Script(_REPLACE)
+
+    @property
+    def _redis(self) -> Any:
+        """The client; making a Cluster's asks its nodes."""
+        if self._client is None:
+            self._client = self._open()
+        return self._client
 
     def positions(self, cameras: Sequence[str]) -> dict[str, EventId | None]:
-        with _failures():
+        with failures():
             pipe = self._redis.pipeline(transaction=False)
             for camera in cameras:
                 pipe.xinfo_stream(events_key(self._node, camera))
             replies = pipe.execute(raise_on_error=False)
+            self._note_primary()
             return {c: _position(reply) for c, reply in zip(cameras, replies, strict=True)}
 
     def write(self, camera: str, after: EventId | None, events: Sequence[StoredEvent]) -> EventId:
@@ -199,8 +192,8 @@ class RedisSink:
             total = (event.total_key or "", event.total_value or 0)
             arguments.extend((*event.id, event.type, event.body, *total))
         keys = [events_key(self._node, camera), totals_key(self._node, camera)]
-        with _failures():
-            reply = _text(self._write(keys=keys, args=arguments))
+        with failures():
+            reply = _text(self._write.run(self._redis, keys, arguments))
         verdict, _, place = reply.rpartition(" ")
         if verdict == "BEHIND":
             raise Behind(None if place.startswith("-") else EventId.parse(place))
@@ -216,13 +209,13 @@ class RedisSink:
         fields: list[str | int] = [item for pair in totals.items() for item in pair]
         if at is not None:
             fields += ["lineage", at.lineage, "seq", at.seq]
-        with _failures():
-            self._replace(keys=[totals_key(self._node, camera)], args=fields)
+        with failures():
+            self._replace.run(self._redis, [totals_key(self._node, camera)], fields)
 
     def publish(self, states: Mapping[str, Mapping[str, str]]) -> None:
         if not states:
             return
-        with _failures():
+        with failures():
             pipe = self._redis.pipeline(transaction=False)
             for camera, fields in states.items():
                 pipe.hset(state_key(self._node, camera), mapping=dict(fields))
@@ -230,26 +223,36 @@ class RedisSink:
             pipe.execute()
 
     def cameras(self) -> set[str]:
-        with _failures():
+        with failures():
             named = (_text(name).rpartition("/") for name in self._redis.hkeys(CAMERAS_KEY))
             return {camera for node, _, camera in named if node == self._node}
 
     def retire(self, states: Mapping[str, Mapping[str, str]]) -> None:
-        with _failures():
+        with failures():
             for camera, fields in states.items():
                 pairs = [item for pair in fields.items() for item in pair]
-                self._replace(keys=[state_key(self._node, camera)], args=pairs)
+                self._replace.run(self._redis, [state_key(self._node, camera)], pairs)
                 self._redis.hset(CAMERAS_KEY, f"{self._node}/{camera}", self._where(camera))
 
     def forget(self, cameras: Sequence[str]) -> None:
-        with _failures():
+        with failures():
             for camera in cameras:
                 keys = (key(self._node, camera) for key in (events_key, totals_key, state_key))
                 self._redis.delete(*keys)
                 self._redis.hdel(CAMERAS_KEY, f"{self._node}/{camera}")
 
     def close(self) -> None:
-        self._redis.close()
+        if self._client is not None:
+            self._client.close()
+        self._client = None
+
+    def report(self) -> Mapping[str, Any]:
+        """Who is the primary, where sentinels say so."""
+        return {"primary": self._primary} if self._primary else {}
+
+    def _note_primary(self) -> None:
+        if self._watched and (at := self._redis.connection_pool.master_address):
+            self._primary = f"{at[0]}:{at[1]}"
 
     def _where(self, camera: str) -> str:
         keys = {
@@ -266,11 +269,12 @@ class Subscriber:
     """Reads what RedisSink wrote, for the command line. Raises RedisError."""
 
     def __init__(self, url: str) -> None:
-        self._redis = connect(url)
+        with failures_for_people():
+            self._redis = connect(url)
 
     def cameras(self) -> dict[str, dict[str, str]]:
         """Where each camera's keys are, by `NODE/CAMERA`."""
-        with _failures_for_people():
+        with failures_for_people():
             return {_text(k): json.loads(v) for k, v in self._redis.hgetall(CAMERAS_KEY).items()}
 
     def tail(
@@ -285,7 +289,7 @@ class Subscriber:
         newest_first: list[tuple[str, str]] = []
         size = count if event_type is None else PAGE_ENTRIES
         while len(newest_first) < count:
-            with _failures_for_people():
+            with failures_for_people():
                 page: Any = self._redis.xrevrange(key, max=up_to, count=size)
             for entry_id, fields in page:
                 if event_type is None or _text(fields[b"type"]) == event_type:
@@ -297,117 +301,25 @@ class Subscriber:
 
     def read(self, cursors: Mapping[str, str], block_ms: int | None) -> list[tuple[str, str, str]]:
         """(stream key, id, CloudEvent as JSON) of what comes after `cursors`; waits up to `block_ms`."""
-        with _failures_for_people():
-            streams: dict[Any, Any] = dict(cursors)
-            reply: Any = self._redis.xread(streams, count=500, block=block_ms)
+        until_s = time.monotonic() + (block_ms or 0) / 1000
+        with failures_for_people():
+            reply = read_streams(self._redis, cursors, 500, block_ms)
+            while not reply and time.monotonic() < until_s:  # one that waits by itself has waited
+                time.sleep(min(POLL_S, max(0.0, until_s - time.monotonic())))
+                reply = read_streams(self._redis, cursors, 500, None)
         return [
             (_text(key), _text(entry_id), _text(fields[b"event"]))
-            for key, entries in reply or []
+            for key, entries in reply
             for entry_id, fields in entries
         ]
 
     def totals(self, key: str) -> dict[str, int]:
         """The running totals with the fields `lineage` and `seq`, which say up to which event."""
-        with _failures_for_people():
+        with failures_for_people():
             return {_text(k): int(v) for k, v in self._redis.hgetall(key).items()}
 
     def close(self) -> None:
         self._redis.close()
-
-
-def connect(url: str) -> Any:
-    """A client that gives up soon and tries nothing twice. Raise RedisError for a URL that is none.
-
-    Untyped, since redis-py types every reply as one that may be awaited.
-    """
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    # Whatever redis-py's version takes for granted, the name in the certificate is checked. A password of a
-    # key that is not given is empty: OpenSSL would ask the terminal for it, and wait.
-    tls = {"ssl_check_hostname": True, "ssl_password": ""} if url.startswith("rediss://") else {}
-    try:
-        if unsafe := _unchecked_tls(url):
-            raise RedisError(f"the URL of Redis: {unsafe} leaves it open who answers: name the CA in tls_ca")
-        client = redis.Redis.from_url(
-            url,
-            socket_timeout=REPLY_TIMEOUT_S,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            **tls,
-        )
-        client.connection_pool.make_connection()  # connects to nothing; refuses what it does not know
-        return client
-    except (TypeError, redis.RedisError):  # its text may hold a value
-        raise RedisError(
-            "the query of the URL of Redis (after its ?) holds what the client does not know: remove it"
-        ) from None
-    except ValueError as error:
-        raise RedisError(
-            "the URL of Redis is not understood: use redis://HOST:PORT/0, rediss://… or unix:///path/to/socket"
-        ) from error
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Turn redis-py's errors into SinkError by class."""
-    import redis
-
-    try:
-        yield
-    except redis.RedisError as error:
-        raise _classified(error) from error
-    except OSError as error:
-        raise SinkError("down", f"Redis is not reached: {error}") from error
-
-
-@contextmanager
-def _failures_for_people() -> Iterator[None]:
-    try:
-        with _failures():
-            yield
-    except SinkError as error:
-        raise RedisError(str(error)) from error
-
-
-def _classified(error: redis.RedisError) -> SinkError:
-    import redis
-
-    text = " ".join(str(error).split())[:200]
-    refused = (redis.AuthenticationError, redis.exceptions.NoPermissionError)
-    kind: Kind
-    said_no = text.startswith(("NOAUTH", "WRONGPASS", "NOPERM", "The user executing the script"))
-    said_no = said_no or "unauthenticated" in text
-    if isinstance(error, refused) or said_no:
-        kind, said = "auth", f"Redis refuses the user or password: {text}; mend the sink's url or the ACL"
-    elif isinstance(error, redis.exceptions.OutOfMemoryError) or text.startswith("OOM"):
-        kind, said = "full", "Redis is out of memory: raise its maxmemory or lower the sink's stream_max_len"
-    elif isinstance(error, redis.exceptions.ReadOnlyError) or text.startswith("READONLY"):
-        kind, said = "readonly", "this Redis is a read-only replica: let the sink's url name the primary"
-    elif text.startswith("WRONGTYPE"):
-        kind, said = "wrong_type", f"a key of ours holds something else: {text}; remove or rename it"
-    elif text.startswith(("MISCONF", "NOREPLICAS")):
-        kind, said = "full", f"Redis cannot write: {text}"
-    elif "CERTIFICATE_VERIFY_FAILED" in text:
-        kind, said = "auth", f"Redis's certificate is not trusted: {_reason(text)}; mend it, or tls_ca"
-    elif "alert" in text and "SSL" in text.upper():
-        kind, said = "auth", f"Redis refuses our certificate: {_reason(text)}; mend tls_cert and tls_key"
-    elif "_ssl.c" in text:
-        files = "tls_cert and tls_key with its password, if it wants a certificate of ours"
-        kind, said = "down", f"Redis is not reached over TLS: {_reason(text)}; check it, and {files}"
-    elif isinstance(error, redis.ConnectionError | redis.TimeoutError):
-        kind, said = "down", f"Redis is not reached: {text}"
-    else:
-        kind, said = "refused", f"Redis refuses: {text}"
-    return SinkError(kind, said)
-
-
-def _reason(text: str) -> str:
-    """What OpenSSL said, without where in its source."""
-    match = re.search(r"\[SSL: \w+\] (.*?)(?: \(_ssl\.c:\d+\))?\.?$", text)
-    return match[1] if match else text
 
 
 def _position(reply: Any) -> EventId | None:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from pipelines.count.scene_error import AuditedCount
 from streamer.api.counts.coverage import Period, Periods
 from streamer.api.counts.sure_count import SureCount
-from streamer.api.moments import PERIODS, LocalTime, row_order
+from streamer.api.moments import PERIODS, QUARTER_S, LocalTime, row_order
 from streamer.errors import CapacityError, ConfigError
 from streamer.ledger import LedgerReader
 from streamer.ledger.queries import NS_PER_S, Count, Coverage
@@ -53,7 +53,8 @@ class CountQuery:
 
     def counts(self, reader: LedgerReader) -> Iterator[Count]:
         """What the ledger counted. Raise StorageError."""
-        found = reader.counts(since_s=self.since_s, until_s=self.until_s, camera=self._only)
+        minutes = 1 if "minute" in self.columns else QUARTER_S // 60
+        found = reader.counts(since_s=self.since_s, until_s=self.until_s, camera=self._only, minutes=minutes)
         return (count for count in found if self._holds(count))
 
     def buckets(self, reader: LedgerReader) -> Iterator[Coverage]:

@@ -96,6 +96,9 @@ def _of_ledger(status: dict[str, Any], seen: set[str], token: Token) -> Iterator
     ledger, sinks = status["ledger"], status["sinks"]
     if "bytes" in ledger:
         yield _gauge("streamer_ledger_size_bytes", "The ledger on disk.", [], [((), ledger["bytes"])])
+    if "max_bytes" in ledger:
+        text = "How large the ledger may become: ledger.max_mb."
+        yield _gauge("streamer_ledger_limit_bytes", text, [], [((), ledger["max_bytes"])])
     lag = [
         ((sink, camera), _undelivered(of))
         for sink, its in ledger.get("sinks", {}).items()

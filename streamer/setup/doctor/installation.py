@@ -25,6 +25,7 @@ from streamer.ledger import LedgerReader
 from streamer.ledger.retention import NS_PER_DAY
 from streamer.models.store import ModelStore
 from streamer.setup.doctor.check import Check, fail, ok, warn
+from streamer.sinks.redis_url import parse_redis_url
 from streamer.sinks.sink_address import TlsSettings
 from streamer.sources.urls import host_and_port, lookup_scheme
 
@@ -197,8 +198,7 @@ def _reached(name: str, hosts: list[tuple[str, int]]) -> Check:
     place = ", ".join(f"{host}:{port}" for host, port in hosts)
     if any(_connects(host, port) for host, port in hosts):
         return ok(name, f"{place} answers")
-    advice = "start it or mend the sink's url; events wait in the ledger until then"
-    return warn(name, f"{place} does not answer", advice)
+    return _silent(name, place)
 
 
 def check_page(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
@@ -236,20 +236,29 @@ def _redis_binary() -> Check:
 
 
 def _redis_at(name: str, url: str) -> Check:
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        there = Path(parts.path).is_socket()
-        place = parts.path
-    else:
-        place = f"{parts.hostname}:{parts.port or 6379}"
-        there = _connects(parts.hostname or "", parts.port or 6379)
-    if there:
-        return ok(name, f"{place} answers")
-    return warn(
-        name,
-        f"{place} does not answer",
-        "start it or mend the sink's url; events wait in the ledger until then",
-    )
+    """One server, or those who know where it is: sentinels, nodes of a Cluster."""
+    where = parse_redis_url(url)
+    if not where.hosts:
+        path = urlsplit(url).path
+        return ok(name, f"{path} answers") if Path(path).is_socket() else _silent(name, path)
+    if where.topology == "server":
+        return _reached(name, list(where.hosts))
+    silent = [place for place, host in zip(where.places, where.hosts, strict=True) if not _connects(*host)]
+    who = f"sentinels of {where.service}" if where.topology == "sentinel" else "nodes of the Cluster"
+    count = len(where.hosts)
+    if silent:
+        text = f"{who}: {count - len(silent)} of {count} answer, not {', '.join(silent)}"
+        return warn(name, text, "start them or mend the sink's url; events wait while none answers")
+    if count == 1:
+        return warn(
+            name, f"{who}: {where.places[0]} answers, and is the only one", "name two more in the sink's url"
+        )
+    return ok(name, f"{who}: all {count} answer")
+
+
+def _silent(name: str, place: str) -> Check:
+    advice = "start it or mend the sink's url; events wait in the ledger until then"
+    return warn(name, f"{place} does not answer", advice)
 
 
 def _connects(host: str, port: int) -> bool:
