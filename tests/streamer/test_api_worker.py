@@ -187,7 +187,7 @@ def test_promtool_has_nothing_against_the_metrics(daemon: ApiDaemon) -> None:
     done = subprocess.run(
         [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=patient(20)
     )
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert (done.returncode, done.stdout + done.stderr) == (0, ""), done.stderr
 
 
 def test_a_picture_is_a_jpeg_of_the_width_that_was_asked_for(daemon: ApiDaemon) -> None:

@@ -64,14 +64,6 @@ def _of_cameras(rows: Rows) -> Iterator[Metric]:
     yield _gauge("streamer_camera_blind", "1 where a live camera cannot be believed.", ["camera"], blind)
     rates = [((r["name"], stage), r[f"fps_{stage}"]) for r in rows for stage in ("decoded", "inferred")]
     yield _gauge("streamer_camera_frame_rate_hertz", "Frames a second now.", ["camera", "stage"], rates)
-    ages = [
-        ((r["name"], quantile), r["age_ms"][key] / 1000)
-        for r in rows
-        for quantile, key in (("0.5", "p50"), ("0.99", "p99"))
-        if r["age_ms"][key] is not None
-    ]
-    text = "How old frames are when they are counted, of the last ones."
-    yield _gauge("streamer_camera_frame_age_seconds", text, ["camera", "quantile"], ages)
     text = "How old frames were when they were counted."
     yield _histogram("streamer_frame_age_seconds", text, "age", rows)
     text = "How long the detector took over the batch that a frame was in."
