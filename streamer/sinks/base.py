@@ -156,6 +156,19 @@ class Sink(Protocol):
         """Let go of connections; the next call makes new ones."""
 
 
+class EventsOnly:
+    """What a sink inherits that shows no totals and no states."""
+
+    def replace_totals(self, camera: str, totals: Mapping[str, int], at: EventId | None) -> None:
+        """Not told."""
+
+    def cameras(self) -> set[str]:
+        return set()  # of no camera a state is told that could be out of date
+
+    def retire(self, states: Mapping[str, Mapping[str, str]]) -> None:
+        """Not told."""
+
+
 @runtime_checkable
 class KeepsProgress(Protocol):
     """A sink whose other side cannot be asked what it has."""

@@ -33,7 +33,7 @@ from pipelines.rules import AbsolutePath
 from streamer.errors import StorageError
 from streamer.events.cloudevents import EventId, StoredEvent
 from streamer.ipc.atomic_write import sync_folder, write_atomically
-from streamer.sinks.base import Behind, Kind, SinkError, SinkSettings
+from streamer.sinks.base import Behind, EventsOnly, Kind, SinkError, SinkSettings
 from streamer.sinks.rotated_files import RotatedFiles
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class _Id(msgspec.Struct):
     id: str
 
 
-class JsonlSink:
+class JsonlSink(EventsOnly):
     """The writer of one file. Opens it when it is used."""
 
     Settings: ClassVar[type[SinkSettings]] = JsonlSettings
@@ -121,9 +121,6 @@ class JsonlSink:
                 self._rotate()
             return at or events[-1].id
 
-    def replace_totals(self, camera: str, totals: Mapping[str, int], at: EventId | None) -> None:
-        """Not kept."""
-
     def publish(self, states: Mapping[str, Mapping[str, str]]) -> None:  # noqa: ARG002
         """States are not kept; once a second is when older files are looked after."""
         with self._failures():
@@ -133,12 +130,6 @@ class JsonlSink:
 
     def report(self) -> Mapping[str, Any]:
         return {"older_files": self._older_files}
-
-    def cameras(self) -> set[str]:
-        return set()  # of no camera a state is kept that could be out of date
-
-    def retire(self, states: Mapping[str, Mapping[str, str]]) -> None:
-        """Not kept."""
 
     def forget(self, cameras: Sequence[str]) -> None:
         """Lines go with their file."""

@@ -18,13 +18,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from streamer.errors import ConfigError
 from streamer.events.cloudevents import EventId, StoredEvent
-from streamer.sinks.base import Kind, SinkError, SinkSettings
+from streamer.sinks.base import EventsOnly, Kind, SinkError, SinkSettings
 from streamer.sinks.progress import Progress
-from streamer.sinks.sink_address import TlsSettings, check_sink_url, parse_address
+from streamer.sinks.sink_address import NetworkSettings, parse_address
 
 log = logging.getLogger(__name__)
 
@@ -35,32 +35,19 @@ FLUSH_S = 5.0
 _MISSING = "the extra kafka is not installed: pip install 'streamer[kafka]'"
 
 
-class KafkaSettings(TlsSettings):
+class KafkaSettings(NetworkSettings):
     """`url` names one broker or more, with commas between; `kafkas://` is TLS."""
 
     usual_ports: ClassVar[dict[str, int]] = PORTS
-    url: str = Field(min_length=1, max_length=2048)
+    several_hosts: ClassVar[bool] = True
     topic: str = Field(default="streamer.events", pattern=r"^[A-Za-z0-9._-]+$", max_length=249)
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-
-    @field_validator("url")
-    @classmethod
-    def _clean(cls, url: str) -> str:
-        return check_sink_url(url, PORTS, "kafka", several=True)
-
-    @property
-    def address(self) -> str:
-        return self.url
-
-    @property
-    def rebuilds(self) -> bool:
-        return True
 
     def fault(self) -> str:
         return super().fault() or ("" if find_spec("confluent_kafka") else _MISSING)
 
 
-class KafkaSink:
+class KafkaSink(EventsOnly):
     """The producer of one node's events. Does not connect before it is used."""
 
     Settings: ClassVar[type[SinkSettings]] = KafkaSettings
@@ -88,19 +75,10 @@ class KafkaSink:
             self._progress.advance(camera, new[taken - 1].id)
         return self._progress.positions([camera])[camera] or events[-1].id
 
-    def replace_totals(self, camera: str, totals: Mapping[str, int], at: EventId | None) -> None:
-        """Not told."""
-
     def publish(self, states: Mapping[str, Mapping[str, str]]) -> None:  # noqa: ARG002
         """States are not told; once a second librdkafka may say how it is."""
         if self._producer is not None:
             self._producer.poll(0)
-
-    def cameras(self) -> set[str]:
-        return set()  # of no camera a state is told that could be out of date
-
-    def retire(self, states: Mapping[str, Mapping[str, str]]) -> None:
-        """Not told."""
 
     def forget(self, cameras: Sequence[str]) -> None:
         """What was sent is sent again, if the ledger still has it."""

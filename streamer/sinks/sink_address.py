@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from pydantic import model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pipelines.rules import AbsolutePath
 from streamer.errors import ConfigError
@@ -87,20 +87,36 @@ def check_sink_url(url: str, ports: dict[str, int], secrets_of: str, several: bo
     return url
 
 
-class TlsSettings(SinkSettings):
+class NetworkSettings(SinkSettings):
     """Of a sink that is reached over the network. `tls_ca` None: the system's."""
 
     usual_ports: ClassVar[dict[str, int]]  # by scheme
+    several_hosts: ClassVar[bool] = False  # in its URL, with commas between
 
+    url: str = Field(min_length=1, max_length=2048)
     tls_ca: AbsolutePath | None = None
     tls_cert: AbsolutePath | None = None
     tls_key: AbsolutePath | None = None
 
     @model_validator(mode="after")
-    def _key_has_its_certificate(self) -> TlsSettings:
+    def _key_has_its_certificate(self) -> NetworkSettings:
         if self.tls_key is not None and self.tls_cert is None:
             raise ValueError("tls_key: give tls_cert too, the certificate that it is the key of")
         return self
+
+    @field_validator("url")
+    @classmethod
+    def _clean(cls, url: str, info: ValidationInfo) -> str:
+        return check_sink_url(url, cls.usual_ports, str(info.data.get("name")), cls.several_hosts)
+
+    @property
+    def address(self) -> str:
+        return self.url
+
+    @property
+    def rebuilds(self) -> bool:
+        """All these have it: what was sent is sent again."""
+        return True
 
     @property
     def hosts(self) -> list[tuple[str, int]]:

@@ -24,18 +24,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urljoin, urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from streamer.events.cloudevents import EventId, StoredEvent
-from streamer.sinks.base import SinkError, SinkSettings
+from streamer.sinks.base import EventsOnly, SinkError, SinkSettings
 from streamer.sinks.dead_letters import DeadLetters
 from streamer.sinks.http_post import Answer, NotSent, Poster
 from streamer.sinks.progress import Progress
 from streamer.sinks.signatures import signature_headers, signing_keys
 from streamer.sinks.sink_address import (
     SECRET,
-    TlsSettings,
-    check_sink_url,
+    NetworkSettings,
     parse_address,
     tls_failure,
     with_secret,
@@ -50,33 +49,19 @@ _ADDRESS = frozenset({401, 403, 404, 405, 407})
 _REFUSED_US = frozenset({401, 403, 407})
 
 
-class WebhookSettings(TlsSettings):
+class WebhookSettings(NetworkSettings):
     """`max_tries`: so often is an event sent that is refused for its own sake."""
 
     usual_ports: ClassVar[dict[str, int]] = PORTS
-    url: str = Field(min_length=1, max_length=2048)
     timeout_s: float = Field(default=5.0, ge=0.5, le=30)
     max_tries: int = Field(default=10, ge=1, le=1000)
-
-    @field_validator("url")
-    @classmethod
-    def _clean(cls, url: str) -> str:
-        return check_sink_url(url, PORTS, "webhook")
-
-    @property
-    def address(self) -> str:
-        return self.url
-
-    @property
-    def rebuilds(self) -> bool:
-        return True
 
     def signed(self, address: str, secret: str) -> str:
         signing_keys(secret)
         return with_secret(address, SECRET, secret)
 
 
-class WebhookSink:
+class WebhookSink(EventsOnly):
     """The sender to one address. Does not connect before it is used."""
 
     Settings: ClassVar[type[SinkSettings]] = WebhookSettings
@@ -116,9 +101,6 @@ class WebhookSink:
                 self._progress.advance(camera, done)
         return self._progress.positions([camera])[camera] or events[-1].id
 
-    def replace_totals(self, camera: str, totals: Mapping[str, int], at: EventId | None) -> None:
-        """Not told."""
-
     def publish(self, states: Mapping[str, Mapping[str, str]]) -> None:  # noqa: ARG002
         """States are not told; once a second is when dead letters are sent that a person asked for."""
         end_s = time.monotonic() + WRITE_S
@@ -133,12 +115,6 @@ class WebhookSink:
             if time.monotonic() >= end_s:
                 break
         self._dead_count = self._dead.count()
-
-    def cameras(self) -> set[str]:
-        return set()  # of no camera a state is told that could be out of date
-
-    def retire(self, states: Mapping[str, Mapping[str, str]]) -> None:
-        """Not told."""
 
     def forget(self, cameras: Sequence[str]) -> None:
         """What was sent is sent again, if the ledger still has it."""

@@ -26,7 +26,7 @@ from streamer.ledger.retention import NS_PER_DAY
 from streamer.models.store import ModelStore
 from streamer.setup.doctor.check import Check, fail, ok, warn
 from streamer.sinks.redis_url import parse_redis_url
-from streamer.sinks.sink_address import TlsSettings
+from streamer.sinks.sink_address import NetworkSettings
 from streamer.sources.urls import host_and_port, lookup_scheme
 
 SOCKET_NAME = "supervisor.ipc"  # the longest name that the daemon binds in its runtime folder
@@ -189,7 +189,7 @@ def check_sinks(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG
     """What can be said of sinks by looking at them."""
     advice = "mend it; events wait in the ledger until then"
     faults = [warn(sink.name, fault, advice) for sink in config.event_sinks if (fault := sink.fault())]
-    over_network = [sink for sink in config.event_sinks if isinstance(sink, TlsSettings)]
+    over_network = [sink for sink in config.event_sinks if isinstance(sink, NetworkSettings)]
     return [*faults, *(_reached(sink.name, sink.hosts) for sink in over_network)]
 
 
