@@ -80,7 +80,7 @@ def test_a_proposed_line_counts_what_the_command_says_it_would_have(
     )
     assert told["complete"] is True
     assert told["total"]["count"] == by_command["total"]["count"] >= 2 * LANES
-    # It is drawn where the one is that counts. Who was at it when the camera was switched off may have no path.
+    # Drawn where the one is that counts. Who was at it when the camera was switched off may have no path.
     assert crossings(client) - told["total"]["count"] in (0, 1)
     (row,) = told["counts"]
     assert (row["direction"], row["class"]) == ("left-to-right", "object")
