@@ -42,6 +42,7 @@ MAY_SKIP_IN_CI = (
     "needs a GPU",
     "needs torch",
     "needs kafka",
+    "no docker client with compose",
 )  # how the reasons begin that are no missing part
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # where Debian's python3-gi lives

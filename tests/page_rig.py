@@ -56,9 +56,9 @@ def page_of(browser: Any, daemon: ApiDaemon, **options: Any) -> Iterator[Any]:
 
 
 def _is_a_fault(said: Any) -> bool:
-    """An answer of 401, 409 or 422 and a network that is away are what the page shows; what the policy
-    refuses is a fault of ours."""
-    return said.type == "error" and not re.search(r"status of 4\d\d|net::ERR_", said.text)
+    """An answer of 401, 409 or 422 and a network that is away are what the page shows, and a busy box (503)
+    is asked again; what the policy refuses is a fault of ours."""
+    return said.type == "error" and not re.search(r"status of (4\d\d|503)|net::ERR_", said.text)
 
 
 def sign_in(page: Any, daemon: ApiDaemon, token: str) -> None:

@@ -16,6 +16,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 KILLS = 2  # `python -m tests.faults.soak.kills` is the long form
 
 
+def inode(path: Path) -> int | None:
+    """None: any daemon that starts on this machine takes away what nobody holds, also one of another test."""
+    return path.stat().st_ino if path.exists() else None
+
+
 def test_a_supervisor_that_is_killed_leaves_nothing_behind_and_loses_no_event(
     daemon: Daemon, moving_clip: Path
 ) -> None:
@@ -34,10 +39,9 @@ def test_a_supervisor_that_is_killed_leaves_nothing_behind_and_loses_no_event(
         psutil.Process(redis_pid).kill()
         for child in children:
             daemon.wait_until_gone(child.pid, 10)
-    assert daemon.segments_dir.exists()  # what it could not take away itself ...
-    abandoned = (daemon.segments_dir / LOCK_FILE).stat().st_ino
+    abandoned = inode(daemon.segments_dir / LOCK_FILE)  # what it could not take away itself ...
     daemon.start()
-    assert (daemon.segments_dir / LOCK_FILE).stat().st_ino != abandoned  # ... its successor has
+    assert inode(daemon.segments_dir / LOCK_FILE) not in (None, abandoned)  # ... its successor has
     daemon.wait_for(lambda s: s["ledger"]["undelivered"] == 0 and s["ledger"]["committed"], 30, "delivery")
     last = daemon.status()["ledger"]["cameras"]["a"]["last_seq"]
     events = daemon.wait_for_events("a", lambda e: e["data"]["seq"] >= last, 20)

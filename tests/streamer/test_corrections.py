@@ -86,6 +86,7 @@ def daemon(short_dir: Path, redis_binary: str) -> Iterator[Daemon]:  # noqa: ARG
     daemon = Daemon(short_dir, [camera("door", clip, realtime=False)], inference={"engine": "motion"})
     daemon.start()
     daemon.wait_for(lambda s: s["cameras"][0]["state"] == "ended", 60, "the clip's end")
+    daemon.settled_events("door")
     yield daemon
     daemon.kill()
 

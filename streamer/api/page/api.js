@@ -30,6 +30,25 @@ export async function ask(method, path, body, more = {}, signal = undefined) {
 
 export const get = (path) => ask("GET", path);
 
+const BUSY = [429, 503]; // as many are answered as may be at a time
+const BUSY_MS = 1500;
+const MAX_ASKED = 4;
+
+export const isBusy = (refusal) => BUSY.includes(refusal?.status);
+export const afterBusy = () => new Promise((done) => { setTimeout(done, BUSY_MS); });
+
+// For what may wait behind others: asked again while the box is busy.
+export async function getInTurn(path) {
+  for (let asked = 1; ; asked += 1) {
+    try {
+      return await get(path);
+    } catch (refusal) {
+      if (!isBusy(refusal) || asked >= MAX_ASKED) throw refusal;
+      await afterBusy();
+    }
+  }
+}
+
 export function query(path, values) {
   const given = Object.entries(values).filter(([, value]) => value !== "" && value !== null && value !== undefined);
   return given.length === 0 ? path : `${path}?${new URLSearchParams(given)}`;

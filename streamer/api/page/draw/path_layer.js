@@ -1,6 +1,6 @@
 // Where tracks went in the last hour, drawn under what is drawn: a colour a class, the older the fainter.
 
-import { cameraPath, get, nowMs, query } from "/page/api.js";
+import { cameraPath, getInTurn, nowMs, query } from "/page/api.js";
 import { h, put } from "/page/dom.js";
 import { palette } from "/page/palette.js";
 import { named, number, t } from "/page/text.js";
@@ -29,7 +29,7 @@ export class PathLayer {
 
   async #load() {
     try {
-      const found = await get(query(`${cameraPath(this.#camera)}/paths`, { since: SINCE, limit: MAX_PATHS }));
+      const found = await getInTurn(query(`${cameraPath(this.#camera)}/paths`, { since: SINCE, limit: MAX_PATHS }));
       this.#paths = found.paths.reverse();
       this.#classes = [...new Set(this.#paths.map((path) => path.class))].sort();
       this.draw();

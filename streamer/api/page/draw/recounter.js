@@ -1,12 +1,10 @@
 // What a line would have counted today, while it is dragged: one question at a time, and when it is answered the
 // place where the line is by then. So the last place has the last word, and the box is not asked faster than it counts.
 
-import { ask, cameraPath, nowMs } from "/page/api.js";
+import { afterBusy, ask, cameraPath, isBusy, nowMs } from "/page/api.js";
 import { today } from "/page/text.js";
 
 const AGAIN_MS = 80;
-const BUSY = [429, 503]; // others are counting: it is asked again
-const BUSY_MS = 1500;
 const WITHIN_S = [0.8, 3, 10]; // how long each may take; the later ones for a line that is at rest
 
 export class Recounter {
@@ -43,11 +41,11 @@ export class Recounter {
       if (this.#wanted === null) break; // nothing is drawn any more
       const last = this.#wanted === asked;
       const ofIt = this.#wanted.rule.name === asked.rule.name; // not of the line that was chosen before
-      const busy = BUSY.includes(answer.fault?.status);
+      const busy = isBusy(answer.fault); // others are counting: it is asked again
       const goesOn = busy || (last && this.#deepened(asked, answer));
       if (last && !goesOn) this.#wanted = null;
       if (!answer.aborted && ofIt) this.#show({ ...answer, pending: !last || goesOn });
-      await new Promise((done) => { setTimeout(done, busy ? BUSY_MS : AGAIN_MS); });
+      await (busy ? afterBusy() : new Promise((done) => { setTimeout(done, AGAIN_MS); }));
     }
     this.#busy = false;
   }

@@ -1,7 +1,7 @@
 // A camera's lines, zones and masks, as the box has them, and their changes: each with the ETag of what was seen, so
 // that nobody's change is lost under another's.
 
-import { ask, cameraPath, get } from "/page/api.js";
+import { ask, cameraPath, get, getInTurn } from "/page/api.js";
 import { KINDS } from "/page/draw/shapes.js";
 
 export class RuleStore {
@@ -54,7 +54,7 @@ export class RuleStore {
   }
 
   suggested() {
-    return get(`${this.#path("lines")}/suggested?since=10m`);
+    return getInTurn(`${this.#path("lines")}/suggested?since=10m`);
   }
 
   #path(kind, name) {
