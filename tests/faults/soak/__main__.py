@@ -48,7 +48,7 @@ def main() -> int:
     seed = random.randrange(10**6) if wanted.seed is None else wanted.seed
     seconds = wanted.hours * 3600
     base = Path(tempfile.mkdtemp(prefix="st-", dir="/tmp"))
-    box = Box(base, binary, stream_max_len=wanted.stream_max_len)
+    box = Box(base, binary, hours=wanted.hours, stream_max_len=wanted.stream_max_len)
     watch = Watch(box, min(MAX_WARM_UP_S, max(MIN_WARM_UP_S, WARM_UP_SHARE * seconds)))
     try:
         outcome = Soak(box, watch, seed, wanted.only).run(seconds, math.inf if wanted.quiet else wanted.every)

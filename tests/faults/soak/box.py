@@ -7,6 +7,7 @@ mount namespace that nobody else sees; elsewhere the faults that fill them are l
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -23,7 +24,8 @@ from tests.daemon import Daemon
 from tests.moving import FPS, camera, draw, write_moving_clip
 from tests.patience import patient
 
-SHM_MB, STATE_MB = 24, 96  # of the box's own disks
+SHM_MB, STATE_MB = 24, 96  # of the box's own disks,
+STATE_MB_AN_HOUR = 160  # and what the ledger and the private Redis take of it
 OFFICE = "office"
 STRUCK = "door"  # the camera that freezes, goes and changes its size
 LANE = "synthetic:street?seed=3&width=320&height=180&fps=10"
@@ -36,7 +38,8 @@ Status = dict[str, Any]
 class Box:
     """Folders below `base`; start() brings all up, close() ends every process that was started here.
 
-    `settings` are further ones of streamer.yaml.
+    `seconds` is how long its clips are, `hours` how long it is to run; `settings` are further ones of
+    streamer.yaml.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Box:
         redis_binary: str,
         *,
         seconds: float = 20.0,
+        hours: float = 0.0,
         stream_max_len: int = STREAM_MAX_LEN,
         **settings: Any,
     ) -> None:
@@ -67,7 +71,7 @@ class Box:
             ],
             **settings,
         )  # fmt: skip
-        self._disks = _own_disks(self.daemon)
+        self._disks = _own_disks(self.daemon, STATE_MB + math.ceil(STATE_MB_AN_HOUR * hours))
         for name, clip in (
             ("gate", self.clips["moving"]),
             ("yard", self.clips["moving"]),
@@ -180,14 +184,14 @@ def _clips(base: Path, seconds: float) -> dict[str, Path]:
     }
 
 
-def _own_disks(daemon: Daemon) -> subprocess.Popen[bytes] | None:
+def _own_disks(daemon: Daemon, state_mb: int) -> subprocess.Popen[bytes] | None:
     """A process that holds a mount namespace for `daemon`, which is started in it; None where none may be."""
     if os.geteuid() != 0 or not (shutil.which("unshare") and shutil.which("nsenter")):
         return None
     daemon.state_dir.mkdir(mode=0o700)
     script = (
         f"mount -t tmpfs -o size={SHM_MB}m tmpfs /dev/shm && "
-        f"mount -t tmpfs -o size={STATE_MB}m,mode=0700 tmpfs {daemon.state_dir} && echo ready && exec cat"
+        f"mount -t tmpfs -o size={state_mb}m,mode=0700 tmpfs {daemon.state_dir} && echo ready && exec cat"
     )
     holder = subprocess.Popen(
         ["unshare", "-m", "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
