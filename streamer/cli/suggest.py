@@ -99,7 +99,7 @@ def _print(proposals: LineProposals, since: str) -> None:
         clean = f"{proposed.suggested.clean} of {proposals.moving}"
         table.add_row(str(number), points, clean, str(proposed.suggested.unclear), counted)
     Console().print(table)
-    click.echo(f"add one: streamer line suggest {proposals.camera} --since {since} --add 1 --name door")
+    click.echo(f"add one: streamer line suggest {proposals.camera} --since {since} --add 1 [--name NAME]")
 
 
 def _nothing(proposals: LineProposals, since: str) -> str:

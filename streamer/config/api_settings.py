@@ -43,7 +43,7 @@ def parse_listen(text: str) -> Listen:
         return Listen(path=text)
     host, _, port = text.rpartition(":")
     if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        raise ValueError(f"{text[:64]!r} has no port: {_FORM}")
+        raise ValueError(f"{text[:64]!r} has no port (1 to 65535): {_FORM}")
     return Listen(str(_address(host)), int(port))
 
 

@@ -35,7 +35,8 @@ class SureCount:
             return None
         audits = [self.audits.get(camera) for camera in self.scenes]
         low, high = shipped()[1].interval(self.scenes.values(), audits)
-        return low + self.corrected, high + self.corrected
+        # What was counted may be the true count, also where it is likely that more was missed.
+        return min(low, self.count) + self.corrected, max(high, self.count) + self.corrected
 
     @property
     def total(self) -> int:

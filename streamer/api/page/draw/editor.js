@@ -37,18 +37,23 @@ export class Editor extends EventTarget {
 
   // A new one, with a name that is free; without points: something in the middle.
   add(kind, points) {
-    const proposed = (this.suggestions?.lines ?? []).map((one) => one.line);
-    const names = [...Object.values(this.store.rules).flat(), ...proposed].map((rule) => rule.name);
     const ways = kind === "lines" ? { left_to_right: "in", right_to_left: "out" } : {};
-    this.#take(kind, { name: freeName(kind, names), points: points ?? first(kind), ...ways }, null);
+    this.#take(kind, { name: freeName(kind, this.#names()), points: points ?? first(kind), ...ways }, null);
+  }
+
+  #names() {
+    const proposed = (this.suggestions?.lines ?? []).map((one) => one.line);
+    return [...Object.values(this.store.rules).flat(), ...proposed].map((rule) => rule.name);
   }
 
   // What a proposal is becomes a line of the camera's.
+  // Its name may have been given to another line meanwhile.
   async accept({ line }) {
-    await this.store.save("lines", line, null);
+    const name = this.store.find("lines", line.name) === null ? line.name : freeName("lines", this.#names());
+    await this.store.save("lines", { ...line, name }, null);
     this.suggestions = { ...this.suggestions, lines: this.suggestions.lines.filter((one) => one.line.name !== line.name) };
     await this.store.load();
-    this.select("lines", line.name);
+    this.select("lines", name);
   }
 
   drop() {
