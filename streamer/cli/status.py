@@ -275,9 +275,8 @@ def _page(workers: Iterable[Json]) -> Text:
     told = api.get("status") or {}
     if told.get("warning"):
         return Text(f"page    {told['warning']}", style="red")
-    return Text(
-        f"page    at {told.get('address') or '-'}; streamer token add NAME --role viewer --link lets somebody in"
-    )
+    address = told.get("address") or "-"
+    return Text(f"page    at {address}; streamer token add NAME --role viewer --link lets somebody in")
 
 
 def _sink(name: str, sink: Json) -> Text:

@@ -60,15 +60,19 @@ def board(page: Any, daemon: ApiDaemon, token: str, camera: str = "a") -> None:
 
 
 def place(page: Any, x: float, y: float) -> tuple[float, float]:
-    """Of a point in shares of the picture, on the screen."""
-    box = page.locator(".shapes").bounding_box()
+    """Of a point in shares of the picture, on the screen, once what is above it takes its room."""
+    board, box = page.locator(".shapes"), None
+    while box is None or box != board.bounding_box():  # Playwright's own limit ends it
+        box = board.bounding_box()
+        page.wait_for_timeout(150)
     return box["x"] + x * box["width"], box["y"] + y * box["height"]
 
 
 def drag(page: Any, start: tuple[float, float], end: tuple[float, float], release: bool = True) -> None:
-    page.mouse.move(*place(page, *start))
+    begin, stop = place(page, *start), place(page, *end)
+    page.mouse.move(*begin)
     page.mouse.down()
-    page.mouse.move(*place(page, *end), steps=8)
+    page.mouse.move(*stop, steps=8)
     if release:
         page.mouse.up()
 
