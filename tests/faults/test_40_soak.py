@@ -6,6 +6,8 @@ while the other goes on, and a broken configuration, all within one daemon's lif
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +87,9 @@ def test_a_redis_that_trims_has_the_newest_events_and_no_fewer_than_it_was_told(
 ) -> None:
     ids = [EventId(1, seq) for seq in range(1, 11)]
     assert books.kept(ids, found, max_len) == ids[-wanted:]
+
+
+@pytest.mark.parametrize("command", ["tests.faults.soak", "tests.faults.soak.kills"])
+def test_the_long_forms_can_be_started(command: str) -> None:
+    done = subprocess.run([sys.executable, "-m", command, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -27,7 +27,7 @@ import numpy as np
 import psutil
 
 from streamer.daemon.process_manager import GOOD_LIFE_S
-from streamer.ipc.messages import events_key
+from streamer.ipc.redis_keys import events_key
 from tests.faults.soak import report
 from tests.faults.soak.box import Box, Status
 from tests.faults.soak.run import Outcome, Soak
