@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -74,6 +75,17 @@ class ApiDaemon(Daemon):
 
     def memory_mb(self) -> float:
         return float(psutil.Process(self.worker("api")["pid"]).memory_info().rss / 1e6)
+
+
+@contextlib.contextmanager
+def api_daemon(clip: Path, **settings: Any) -> Iterator[ApiDaemon]:
+    """One in a short folder of its own, not started yet: its files may be changed before serve()."""
+    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        daemon = ApiDaemon(Path(folder), clip, **settings)
+        try:
+            yield daemon
+        finally:
+            daemon.kill()
 
 
 def head(method: str, path: str, daemon: ApiDaemon, token: str = "", **more: str) -> bytes:

@@ -109,7 +109,7 @@ def compare(
     classes: tuple[str, ...] = (),
 ) -> Comparison:
     """Count `lines` live, then again from the paths that the live run left."""
-    events = _live(found, labels, CameraRules(lines=lines, classes=classes))
+    events = live(found, labels, CameraRules(lines=lines, classes=classes))
     result = Comparison(name)
     left = [crossed for event in events for crossed in _again(event, lines, result)]
     for event in events:
@@ -128,7 +128,7 @@ def compare(
     return result
 
 
-def _live(found: Found, labels: Labels, rules: CameraRules) -> list[Event]:
+def live(found: Found, labels: Labels, rules: CameraRules) -> list[Event]:
     pipeline = Pipeline(_for_its_labels(labels))
     pipeline.open_camera(CAMERA, rules)
     events: list[Event] = []

@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 
 from pipelines.rules import Name
 from streamer.api.arguments import Arguments
-from streamer.api.tokens import Token
+from streamer.api.tokens import Token, TokenStore
 from streamer.errors import StorageError
 from streamer.ipc.atomic_write import write_atomically
 
@@ -36,12 +36,24 @@ RANDOM_BYTES = 32
 _SHA256 = r"^[0-9a-f]{64}$"
 
 
-class Session(Arguments):
-    """`sha256` is of the id, `token_sha256` of the token that it stands for. Times are Unix time."""
+class StandsForToken(Arguments):
+    """`sha256` is of the secret that somebody has, `token_sha256` of the token that it stands for."""
 
     sha256: str = Field(pattern=_SHA256, repr=False)
     token: Name
     token_sha256: str = Field(pattern=_SHA256, repr=False)
+
+    def stands_for(self, token: Token) -> bool:
+        return token.name == self.token and token.sha256 == self.token_sha256
+
+    def token_of(self, tokens: TokenStore) -> Token | None:
+        """The token that this stands for, while there is one. Raise StorageError."""
+        return next((token for token in tokens.tokens() if self.stands_for(token)), None)
+
+
+class Session(StandsForToken):
+    """The secret is its id. Times are Unix time."""
+
     created_s: float
     used_s: float
 
@@ -51,9 +63,6 @@ class Session(Arguments):
     @property
     def ends_s(self) -> float:
         return min(self.created_s + MAX_AGE_S, self.used_s + MAX_IDLE_S)
-
-    def stands_for(self, token: Token) -> bool:
-        return token.name == self.token and token.sha256 == self.token_sha256
 
 
 class _Document(Arguments):

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from pipelines.rules import Name
 from streamer.api.arguments import Arguments
-from streamer.api.sessions import digest
+from streamer.api.sessions import StandsForToken, digest
 from streamer.api.tokens import Token, TokenStore
 from streamer.errors import ConfigError, StorageError
 from streamer.ipc.atomic_write import locked_folder, write_atomically
@@ -26,13 +25,9 @@ LINKS_FILE = "sign-in-links.json"
 MAX_LINKS = 100
 VALID_S = 600.0
 RANDOM_BYTES = 32
-_SHA256 = r"^[0-9a-f]{64}$"
 
 
-class Link(Arguments):
-    sha256: str = Field(pattern=_SHA256, repr=False)
-    token: Name
-    token_sha256: str = Field(pattern=_SHA256, repr=False)
+class Link(StandsForToken):
     until_s: float
 
 
@@ -70,9 +65,7 @@ class LinkStore:
             if link is None:
                 return None
             self._write(tuple(one for one in links if one is not link))
-        return next(
-            (t for t in tokens.tokens() if (t.name, t.sha256) == (link.token, link.token_sha256)), None
-        )
+        return link.token_of(tokens)
 
     def _valid(self) -> tuple[Link, ...]:
         now_s = self._clock()

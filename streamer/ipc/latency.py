@@ -8,35 +8,29 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 
-@dataclass(frozen=True, slots=True)
 class Latency:
-    """`bounds_s`: the upper bounds of its buckets, rising."""
+    """`bounds_s`: the upper bounds of its buckets, rising. `words`: one a bucket, then the sum."""
 
-    name: str
-    bounds_s: tuple[float, ...]
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        buckets = (f"{self.name}_{i}" for i in range(len(self.bounds_s) + 1))
-        return (*buckets, f"{self.name}_sum_us")
+    def __init__(self, name: str, bounds_s: tuple[float, ...]) -> None:
+        self.name, self.bounds_s = name, bounds_s
+        self.words = (*(f"{name}_{i}" for i in range(len(bounds_s) + 1)), f"{name}_sum_us")
 
     def changes(self, seconds: float) -> dict[str, int]:
         """What one frame adds to the words."""
         bucket = bisect_left(self.bounds_s, seconds)
-        return {f"{self.name}_{bucket}": 1, f"{self.name}_sum_us": max(0, round(seconds * 1e6))}
+        return {self.words[bucket]: 1, self.words[-1]: max(0, round(seconds * 1e6))}
 
     def shown(self, words: Mapping[str, int]) -> dict[str, Any]:
         """`buckets`: [upper bound in seconds, how many frames took no longer], the last bound None (any)."""
         buckets: list[list[Any]] = []
         total = 0
-        for i, bound_s in enumerate((*self.bounds_s, None)):
-            total += words[f"{self.name}_{i}"]
+        for word, bound_s in zip(self.words, (*self.bounds_s, None), strict=False):
+            total += words[word]
             buckets.append([bound_s, total])
-        return {"buckets": buckets, "sum_s": words[f"{self.name}_sum_us"] / 1e6}
+        return {"buckets": buckets, "sum_s": words[self.words[-1]] / 1e6}
 
 
 AGE: Final = Latency("age", (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from streamer.api.http.routes import ROUTES, Route, application
 from streamer.api.http.site import Site
 from streamer.daemon.operations import OPERATIONS, lookup
 from streamer.errors import ControlError
-from tests.api_rig import ApiDaemon, events_of, problem, stream_of
+from tests.api_rig import ApiDaemon, api_daemon, events_of, problem, stream_of
 from tests.moving import LINE, camera
 from tests.patience import patient
 
@@ -30,13 +29,11 @@ SIGN_IN = {("POST", "/api/v1/session")}
 
 @pytest.fixture(scope="module")
 def daemon(moving_clip: Path) -> Iterator[ApiDaemon]:
-    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        daemon = ApiDaemon(Path(folder), moving_clip)
+    with api_daemon(moving_clip) as daemon:
         for name in ("a", "b"):
             daemon.write_camera(with_rules(name, moving_clip))
         daemon.serve()
         yield daemon
-        daemon.kill()
 
 
 def with_rules(name: str, clip: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import select
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -19,7 +18,7 @@ from streamer.api.http.connection import HEAD_TIMEOUT_S, MAX_HEAD
 from streamer.api.http.events import MAX_STREAMS
 from streamer.api.http.gate import BODY_TIMEOUT_S, MAX_BODY, MAX_LINGER, TOKEN_BURST
 from streamer.api.http.server import MAX_CONNECTIONS
-from tests.api_rig import ApiDaemon, answer, head, problem, stream_of
+from tests.api_rig import ApiDaemon, answer, api_daemon, head, problem, stream_of
 from tests.conftest import REPO
 from tests.patience import patient
 
@@ -40,14 +39,14 @@ if any("api.worker" in word for word in sys.orig_argv):
 
 @pytest.fixture(scope="module")
 def daemon(moving_clip: Path) -> Iterator[ApiDaemon]:
-    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        (Path(folder) / "sitecustomize.py").write_text(SHORTER)
-        daemon = ApiDaemon(Path(folder), moving_clip).serve({"PYTHONPATH": f"{folder}:{REPO}"})
+    with api_daemon(moving_clip) as daemon:
+        folder = daemon.config_dir.parent
+        (folder / "sitecustomize.py").write_text(SHORTER)
+        daemon.serve({"PYTHONPATH": f"{folder}:{REPO}"})
         with daemon.client("viewer") as client:  # what is loaded at the first request is loaded
             for path in ("/api/v1/cameras", "/api/v1/counts", "/api/v1/events", "/metrics", "/openapi.json"):
                 assert client.get(path).status_code == 200
         yield daemon
-        daemon.kill()
 
 
 @pytest.fixture(autouse=True)

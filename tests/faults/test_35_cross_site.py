@@ -4,25 +4,22 @@ URL leads nowhere that it may not.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from streamer.api.http.routes import ROUTES
-from tests.api_rig import ApiDaemon, answer, head, problem
+from tests.api_rig import ApiDaemon, answer, api_daemon, head, problem
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def daemon(moving_clip: Path) -> Iterator[ApiDaemon]:
-    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        api = {"listen": "127.0.0.1:0", "hosts": ["box.example.org"]}
-        daemon = ApiDaemon(Path(folder), moving_clip, api=api).serve()
-        yield daemon
-        daemon.kill()
+    api = {"listen": "127.0.0.1:0", "hosts": ["box.example.org"]}
+    with api_daemon(moving_clip, api=api) as daemon:
+        yield daemon.serve()
 
 
 @pytest.mark.parametrize(

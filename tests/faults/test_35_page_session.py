@@ -4,7 +4,6 @@ more than its token, for no longer than that.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from streamer.api.http.page_files import POLICY
 from streamer.api.http.routes import ROUTES
 from streamer.api.http.sign_in import MAX_FAILURES
 from streamer.api.sign_in_links import LinkStore
-from tests.api_rig import ApiDaemon, events_of, problem, stream_of
+from tests.api_rig import ApiDaemon, api_daemon, events_of, problem, stream_of
 from tests.patience import patient
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -26,10 +25,8 @@ GUARDED = [route for route in ROUTES if route.role is not None]
 
 @pytest.fixture(scope="module")
 def daemon(moving_clip: Path) -> Iterator[ApiDaemon]:
-    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        daemon = ApiDaemon(Path(folder), moving_clip).serve()
-        yield daemon
-        daemon.kill()
+    with api_daemon(moving_clip) as daemon:
+        yield daemon.serve()
 
 
 @contextmanager
@@ -126,13 +123,8 @@ def test_the_cookie_is_for_no_script_and_no_other_site(daemon: ApiDaemon) -> Non
 
 def test_behind_tls_the_cookie_goes_nowhere_without_it(moving_clip: Path) -> None:
     api = {"listen": "127.0.0.1:0", "behind_proxy": True}
-    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        daemon = ApiDaemon(Path(folder), moving_clip, api=api).serve()
-        try:
-            with daemon.client() as client:
-                cookie = client.post(SESSION, json={"token": daemon.secrets["viewer"]}).headers["set-cookie"]
-        finally:
-            daemon.kill()
+    with api_daemon(moving_clip, api=api) as daemon, daemon.serve().client() as client:
+        cookie = client.post(SESSION, json={"token": daemon.secrets["viewer"]}).headers["set-cookie"]
     assert cookie.startswith("__Host-streamer-")
     assert "secure" in cookie.lower()
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -16,7 +14,7 @@ import yaml
 
 from pipelines.values import Image
 from streamer.api.http.live import BOUNDARY, MAX_STREAMS
-from tests.api_rig import ApiDaemon, problem
+from tests.api_rig import ApiDaemon, api_daemon, problem
 from tests.moving import write_moving_clip
 from tests.patience import patient
 
@@ -27,10 +25,8 @@ LIVE = "/api/v1/cameras/a/live"
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
     clip = write_moving_clip(tmp_path_factory.mktemp("clips") / "moving.mp4", 20.0)
-    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        daemon = ApiDaemon(Path(folder), clip).serve()
-        yield daemon
-        daemon.kill()
+    with api_daemon(clip) as daemon:
+        yield daemon.serve()
 
 
 def pictures(response: httpx.Response) -> Iterator[Image]:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import httpx
 import pytest
 
-from tests.api_rig import ApiDaemon, events_of, problem, stream_of
+from tests.api_rig import ApiDaemon, api_daemon, events_of, problem, stream_of
 from tests.moving import write_moving_clip
 from tests.patience import patient
 
@@ -27,10 +25,8 @@ TEST = "/api/v1/cameras/test"
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
     clip = write_moving_clip(tmp_path_factory.mktemp("clips") / "moving.mp4", 20.0)
-    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        daemon = ApiDaemon(Path(folder), clip).serve()
-        yield daemon
-        daemon.kill()
+    with api_daemon(clip) as daemon:
+        yield daemon.serve()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import yaml
 from streamer.api.apply_change import apply_change
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
-from tests.api_rig import ApiDaemon, problem
+from tests.api_rig import ApiDaemon, api_daemon, problem
 from tests.moving import LINE, write_moving_clip
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -31,10 +30,8 @@ def moving_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def daemon(moving_clip: Path) -> Iterator[ApiDaemon]:
-    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        daemon = ApiDaemon(Path(folder), moving_clip).serve()
-        yield daemon
-        daemon.kill()
+    with api_daemon(moving_clip) as daemon:
+        yield daemon.serve()
 
 
 @pytest.fixture

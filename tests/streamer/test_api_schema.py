@@ -6,12 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.api_rig import ApiDaemon
+from tests.api_rig import api_daemon
 from tests.conftest import missing_part
 from tests.moving import write_moving_clip
 from tests.patience import patient
@@ -39,22 +38,18 @@ def schemathesis() -> str:
 def test_schemathesis_finds_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
     program = schemathesis()
     clip = write_moving_clip(tmp_path_factory.mktemp("clips") / "moving.mp4", 20.0)
-    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        daemon = ApiDaemon(Path(folder), clip).serve()
-        try:
-            limits = ["--max-examples", EXAMPLES, "--seed", SEED, "--request-timeout", "60"]
-            left_out = ["--exclude-checks", UNCHECKED, "--exclude-path-regex", ENDLESS]
-            left_out += [word for each in SLOW for word in ("--exclude-operation-id", each)]
-            phases = ["--phases", "examples,fuzzing", "--no-color"]
-            token = ["-H", f"Authorization: {daemon.headers('admin')['Authorization']}"]
-            done = subprocess.run(
-                [program, "run", f"{daemon.url}/openapi.json", *token, *limits, *left_out, *phases],
-                capture_output=True,
-                text=True,
-                cwd=folder,
-                timeout=patient(300),
-                env={**os.environ, "no_proxy": "*", "PYTHONWARNINGS": "ignore"},
-            )
-            assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-        finally:
-            daemon.kill()
+    limits = ["--max-examples", EXAMPLES, "--seed", SEED, "--request-timeout", "60"]
+    left_out = ["--exclude-checks", UNCHECKED, "--exclude-path-regex", ENDLESS]
+    left_out += [word for each in SLOW for word in ("--exclude-operation-id", each)]
+    phases = ["--phases", "examples,fuzzing", "--no-color"]
+    with api_daemon(clip) as daemon:
+        token = ["-H", f"Authorization: {daemon.serve().headers('admin')['Authorization']}"]
+        done = subprocess.run(
+            [program, "run", f"{daemon.url}/openapi.json", *token, *limits, *left_out, *phases],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path_factory.mktemp("schemathesis"),
+            timeout=patient(300),
+            env={**os.environ, "no_proxy": "*", "PYTHONWARNINGS": "ignore"},
+        )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

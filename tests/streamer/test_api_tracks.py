@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +13,7 @@ from pipelines.rules import LineSpec
 from streamer.api.counts.recount import recount_camera
 from streamer.daemon.assignments import LEDGER_FILE
 from streamer.ledger import LedgerReader
-from tests.api_rig import ApiDaemon, problem
+from tests.api_rig import ApiDaemon, api_daemon, problem
 from tests.moving import LANES, LINE, write_moving_clip
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -29,15 +27,14 @@ UPRIGHT = {"points": LINE["points"]}
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
     """With tracks in its ledger, and none that come: its cameras are switched off again."""
     clip = write_moving_clip(tmp_path_factory.mktemp("clips") / "moving.mp4", 20.0)
-    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        daemon = ApiDaemon(Path(folder), clip).serve()
+    with api_daemon(clip) as daemon:
+        daemon.serve()
         with daemon.client("viewer") as client:
             daemon.wait_for(lambda _: crossings(client) >= 2 * LANES, 60, "crossings")
         for name in ("a", "b"):
             daemon.cli("camera", "disable", name)
         daemon.wait_for(lambda _: ended(daemon) >= 2 * LANES, 30, "the tracks to end")
         yield daemon
-        daemon.kill()
 
 
 def crossings(client: httpx.Client) -> int:

@@ -10,7 +10,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,7 +22,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from streamer.ledger import LedgerReader
-from tests.api_rig import ApiDaemon, events_of, problem, stream_of
+from tests.api_rig import ApiDaemon, api_daemon, events_of, problem, stream_of
 from tests.certificates import Authority
 from tests.conftest import REPO, missing_part
 from tests.moving import write_moving_clip
@@ -40,10 +39,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def daemon(clip: Path) -> Iterator[ApiDaemon]:
-    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        daemon = ApiDaemon(Path(folder), clip).serve()
-        yield daemon
-        daemon.kill()
+    with api_daemon(clip) as daemon:
+        yield daemon.serve()
 
 
 def seqs(events: list[dict[str, Any]]) -> list[int]:

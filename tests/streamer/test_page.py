@@ -5,7 +5,6 @@ on a phone and a desk, light and dark, are left in build/screenshots for people 
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 from pipelines.values import Image
 from streamer.api.sign_in_links import LinkStore
 from streamer.sources.synthetic import Scene
-from tests.api_rig import ApiDaemon
+from tests.api_rig import ApiDaemon, api_daemon
 from tests.clips import make_clip
 from tests.moving import FPS, HEIGHT, WIDTH, draw, write_moving_clip
 from tests.page_rig import DESKTOP, PHONE, chromium, number_of, page_of, shoot, sign_in, until
@@ -35,14 +34,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def daemon(clip: Path) -> Iterator[ApiDaemon]:
-    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        daemon = ApiDaemon(Path(folder), clip)
+    with api_daemon(clip) as daemon:
         (daemon.config_dir / "cameras.d" / "a.yaml").rename(daemon.config_dir / "cameras.d" / "gate.yaml")
         text = (daemon.config_dir / "cameras.d" / "gate.yaml").read_text()
         (daemon.config_dir / "cameras.d" / "gate.yaml").write_text(text.replace("name: a\n", "name: gate\n"))
         daemon.serve()
         yield daemon
-        daemon.kill()
 
 
 @pytest.fixture(scope="module")

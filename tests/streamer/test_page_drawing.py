@@ -6,14 +6,12 @@ are left in build/screenshots for people to look at.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.api_rig import ApiDaemon
+from tests.api_rig import ApiDaemon, api_daemon
 from tests.moving import LANES, write_moving_clip
 from tests.page_rig import DESKTOP, PHONE, chromium, page_of, shoot, sign_in, until
 from tests.patience import patient
@@ -27,11 +25,10 @@ WOULD = "[data-would]"
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
     """With paths in its ledger: what crosses the picture from left to right, for ever."""
     clip = write_moving_clip(tmp_path_factory.mktemp("clips") / "moving.mp4", 20.0)
-    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        daemon = ApiDaemon(Path(folder), clip).serve()
+    with api_daemon(clip) as daemon:
+        daemon.serve()
         daemon.wait_for(lambda _: min(paths(daemon, "a"), paths(daemon, "b")) >= MIN_PATHS + 2, 90, "paths")
         yield daemon
-        daemon.kill()
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,7 @@ class Gate:
         if secret is None:
             return {"token": self._token(headers)}  # which says how to ask
         session = self._site.sessions.find(secret)
-        token = None if session is None else self._site.token_of(session)
+        token = None if session is None else session.token_of(self._site.tokens)
         if token is None:
             raise HttpRefusal(401, "this session has ended: sign in again")
         if method not in SAFE_METHODS:

@@ -63,10 +63,6 @@ class Site:
         """
         return f"{'__Host-' if self.secure else ''}streamer-{self.node[:8]}"
 
-    def token_of(self, session: Session) -> Token | None:
-        """The token that a session stands for, while there is one. Raise StorageError."""
-        return next((token for token in self.tokens.tokens() if session.stands_for(token)), None)
-
     def admits(self, token: Token, session: Session | None) -> bool:
         """Whether who came with these may still see what they saw. Raise StorageError."""
         return token in self.tokens.tokens() and (session is None or self.sessions.holds(session))

@@ -54,12 +54,12 @@ class Emitter:
     def frame_inferred(self, camera: CameraContext, result: FrameResult, inference_s: float) -> None:
         """Put a frame down in the counters and in the open bucket; `inference_s` took its batch."""
         self._save_next_ids(camera)
-        age_s = _age_ms(result.stamp) / 1e3
-        camera.block.add(inferred=1, **AGE.changes(age_s), **INFERENCE.changes(inference_s))
+        age_ms = _age_ms(result.stamp)
+        camera.block.add(inferred=1, **AGE.changes(age_ms / 1e3), **INFERENCE.changes(inference_s))
         camera.inferred += 1
         camera.last_stamp, camera.last_tracks = result.stamp, result.tracks
         dropped = self._counters.dropped_busy(camera.config.row)
-        camera.coverage.frame_inferred(result.stamp.captured_ns, _age_ms(result.stamp), dropped)
+        camera.coverage.frame_inferred(result.stamp.captured_ns, age_ms, dropped)
         for event in result.events:
             camera.coverage.add_event(event)
 

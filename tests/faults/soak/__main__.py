@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 import random
-import shutil
 import sys
-import tempfile
-from pathlib import Path
 
 from tests.faults.soak import report
-from tests.faults.soak.box import STREAM_MAX_LEN, Box
+from tests.faults.soak.box import STREAM_MAX_LEN, Box, in_a_box
 from tests.faults.soak.run import FAULTS, Soak
 from tests.faults.soak.watch import Watch
 
@@ -41,26 +38,17 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> int:
     wanted = _arguments()
-    binary = shutil.which("redis-server")
-    if binary is None:
-        print("there is no redis-server: deploy/setup.sh installs it", file=sys.stderr)
-        return 2
     seed = random.randrange(10**6) if wanted.seed is None else wanted.seed
     seconds = wanted.hours * 3600
-    base = Path(tempfile.mkdtemp(prefix="st-", dir="/tmp"))
-    box = Box(base, binary, hours=wanted.hours, stream_max_len=wanted.stream_max_len)
-    watch = Watch(box, min(MAX_WARM_UP_S, max(MIN_WARM_UP_S, WARM_UP_SHARE * seconds)))
-    try:
+
+    def judge(box: Box) -> list[str]:
+        watch = Watch(box, min(MAX_WARM_UP_S, max(MIN_WARM_UP_S, WARM_UP_SHARE * seconds)))
         outcome = Soak(box, watch, seed, wanted.only).run(seconds, math.inf if wanted.quiet else wanted.every)
         print("\n" + report.text(outcome, watch, seed))
-        faults = report.broken(outcome, watch)
-    finally:
-        box.close()
-    if faults:
-        print(f"the log is {box.daemon.log_path}", file=sys.stderr)
-    else:
-        shutil.rmtree(base, ignore_errors=True)
-    return 1 if faults else 0
+        return report.broken(outcome, watch)
+
+    options = {"hours": wanted.hours, "stream_max_len": wanted.stream_max_len}
+    return in_a_box(lambda base, binary: Box(base, binary, **options), judge)
 
 
 if __name__ == "__main__":

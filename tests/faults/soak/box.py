@@ -12,7 +12,10 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +175,25 @@ class Box:
     def reload(self) -> None:
         assert self.daemon.process is not None
         os.kill(self.daemon.process.pid, signal.SIGHUP)
+
+
+def in_a_box(make: Callable[[Path, str], Box], judge: Callable[[Box], list[str]]) -> int:
+    """An exit code: `judge` runs the box and prints, and returns what is broken; then the log stays."""
+    binary = shutil.which("redis-server")
+    if binary is None:
+        print("there is no redis-server: deploy/setup.sh installs it", file=sys.stderr)
+        return 2
+    base = Path(tempfile.mkdtemp(prefix="st-", dir="/tmp"))
+    box = make(base, binary)
+    try:
+        faults = judge(box)
+    finally:
+        box.close()
+    if faults:
+        print(f"the log is {box.daemon.log_path}", file=sys.stderr)
+    else:
+        shutil.rmtree(base, ignore_errors=True)
+    return 1 if faults else 0
 
 
 def _clips(base: Path, seconds: float) -> dict[str, Path]:

@@ -13,15 +13,12 @@ import argparse
 import functools
 import math
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -29,7 +26,7 @@ import psutil
 from streamer.daemon.process_manager import GOOD_LIFE_S
 from streamer.ipc.redis_keys import events_key
 from tests.faults.soak import report
-from tests.faults.soak.box import Box, Status
+from tests.faults.soak.box import Box, Status, in_a_box
 from tests.faults.soak.run import Outcome, Soak
 from tests.faults.soak.watch import Watch
 from tests.patience import FACTOR, patient
@@ -228,27 +225,17 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    wanted = _arguments()
-    binary = shutil.which("redis-server")
-    if binary is None:
-        print("there is no redis-server: deploy/setup.sh installs it", file=sys.stderr)
-        return 2
-    base, port = Path(tempfile.mkdtemp(prefix="st-", dir="/tmp")), _free_port()
-    box = Box(base, binary, api={"listen": f"127.0.0.1:{port}"})
-    watch = Watch(box, warm_up_s=20.0)
-    try:
-        kills = Kills(box, watch, wanted.seed, port)
+    wanted, port = _arguments(), _free_port()
+
+    def judge(box: Box) -> list[str]:
+        watch = Watch(box, warm_up_s=20.0)
         show = functools.partial(print, flush=True)
+        kills = Kills(box, watch, wanted.seed, port)
         outcome = kills.kill(wanted.times, wanted.supervisor, show, wanted.minutes * 60)
         print("\n" + text(outcome, watch, wanted.seed))
-        faults = broken(outcome, watch)
-    finally:
-        box.close()
-    if faults:
-        print(f"the log is {box.daemon.log_path}", file=sys.stderr)
-    else:
-        shutil.rmtree(base, ignore_errors=True)
-    return 1 if faults else 0
+        return broken(outcome, watch)
+
+    return in_a_box(lambda base, binary: Box(base, binary, api={"listen": f"127.0.0.1:{port}"}), judge)
 
 
 if __name__ == "__main__":
