@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -19,6 +20,8 @@ _FORMATS = {
 _WITHOUT_CLOCK = ("day", "week")
 PERIODS = tuple(_FORMATS)
 QUARTER_S = 900  # no timezone's hour, day or week begins within one
+PERIOD_S = {"hour": 3600, "day": 86_400, "week": 604_800}
+_DAY_S = 86_400
 _UNIT_S = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -66,6 +69,24 @@ class LocalTime(str):
 @lru_cache(maxsize=1 << 14)  # five months of quarters: each is asked for by every camera's counts and buckets
 def _of_quarter(at_s: int, zone: ZoneInfo, period: str) -> LocalTime:
     return LocalTime._made(at_s, zone, period)
+
+
+def spans_of_offset(zone: ZoneInfo, begin_s: int, end_s: int) -> Iterator[tuple[int, int, int]]:
+    """(begin, end, seconds ahead of UTC) of the parts of a time between which the clocks were changed. All of
+    them are Unix seconds, at whole quarters of an hour where `begin_s` and `end_s` are."""
+    while begin_s < end_s:
+        offset_s = _offset_s(zone, begin_s)
+        days = range(begin_s + _DAY_S, end_s, _DAY_S)
+        day_s = next((at_s for at_s in days if _offset_s(zone, at_s) != offset_s), end_s)
+        quarters = range(max(begin_s, day_s - _DAY_S), day_s, QUARTER_S)
+        until_s = next((at_s for at_s in quarters if _offset_s(zone, at_s) != offset_s), day_s)
+        yield begin_s, until_s, offset_s
+        begin_s = until_s
+
+
+def _offset_s(zone: ZoneInfo, at_s: int) -> int:
+    ahead = datetime.fromtimestamp(at_s, zone).utcoffset()
+    return int(ahead.total_seconds()) if ahead is not None else 0
 
 
 def row_order(key: tuple[object, ...]) -> tuple[tuple[int, str], ...]:

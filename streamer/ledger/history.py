@@ -8,16 +8,15 @@ from pathlib import Path
 
 from streamer.events.cloudevents import ERASED, EventId, StoredEvent
 from streamer.ledger import schema
-from streamer.ledger.queries import LedgerReader
+from streamer.ledger.queries import MAX_NS, LedgerReader
 
 PAGE_ROWS = 1000
-_MAX_NS = (1 << 63) - 1
 
 
 def history(
     path: Path,
     since_ns: int = 0,
-    until_ns: int = _MAX_NS,
+    until_ns: int = MAX_NS,
     cameras: Collection[str] = (),
     types: Collection[str] = (),
 ) -> Iterator[StoredEvent]:

@@ -15,7 +15,7 @@ from pipelines.count.trajectory_codec import TrajectoryError, unpack
 from pipelines.events import TRACK_ENDED
 from streamer.events import cloudevents
 from streamer.ipc.messages import EventRecord
-from streamer.ledger import digests
+from streamer.ledger import digests, quarters
 from streamer.ledger.retention import NS_PER_MINUTE
 
 BESIDE = ("blind", "moved_s", "frames")  # of a closed bucket, kept with its coverage
@@ -85,12 +85,14 @@ class Entries:
         """Raise the running total and the minute's rollup by one; return the total."""
         # A line is crossed a little before that is decided.
         counted_ns = record.data.get("crossed_captured_ns", record.captured_ns)
+        minute = counted_ns // NS_PER_MINUTE
         self._db.execute(
-            "INSERT INTO rollups VALUES (?,?,?,1) ON CONFLICT DO UPDATE SET n=n+1",
-            (camera.id, counted_ns // NS_PER_MINUTE, key),
+            "INSERT INTO rollups VALUES (?,?,?,1) ON CONFLICT DO UPDATE SET n=n+1", (camera.id, minute, key)
         )
-        if STANDS_FOR in record.data:
-            self._tally(camera, key, counted_ns, record.data)
+        tally = _tally(record.data) if STANDS_FOR in record.data else None
+        if tally is not None:
+            self._add_tally(camera, minute, key, tally)
+        quarters.count(self._db, camera.id, minute, key, tally)
         return self._raise_total(camera, key, 1)
 
     def _correct(self, camera: CameraRow, key: str, record: EventRecord) -> int:
@@ -99,6 +101,7 @@ class Entries:
         self._db.execute(
             "INSERT INTO corrections VALUES (?,?,?,?,?)", (camera.id, record.seq, minute, key, amount)
         )
+        quarters.correct(self._db, camera.id, minute, key, amount)
         return self._raise_total(camera, key, amount)
 
     def _raise_total(self, camera: CameraRow, key: str, amount: int) -> int:
@@ -108,15 +111,12 @@ class Entries:
         ).fetchall()
         return int(row[0][0])
 
-    def _tally(self, camera: CameraRow, key: str, captured_ns: int, data: Mapping[str, Any]) -> None:
-        """Whole numbers: a sum of them is the same in any order."""
-        thousandths = (round(1000 * float(data[name])) for name in ("confidence", STANDS_FOR))
-        sums = (*thousandths, int(bool(data.get("view_moved"))))
+    def _add_tally(self, camera: CameraRow, minute: int, key: str, tally: tuple[int, int, int]) -> None:
         self._db.execute(
             "INSERT INTO tallies VALUES (?,?,?,1,?,?,?) ON CONFLICT DO UPDATE SET crossings=crossings+1,"
             " right_sum=right_sum+excluded.right_sum, stands_for_sum=stands_for_sum+excluded.stands_for_sum,"
             " moving=moving+excluded.moving",
-            (camera.id, captured_ns // NS_PER_MINUTE, key, *sums),
+            (camera.id, minute, key, *tally),
         )
 
     def _close_bucket(self, camera: CameraRow, record: EventRecord) -> None:
@@ -130,6 +130,7 @@ class Entries:
             "INSERT OR REPLACE INTO coverage VALUES (?,?,?,?)",
             (camera.id, start_ns, end_ns, msgspec.json.encode(kept).decode()),
         )
+        quarters.close(self._db, camera.id, start_ns)
 
     def differs(self, camera: CameraRow, record: EventRecord) -> bool:
         """Whether the stored event of this number is another one. One that was pruned cannot be told."""
@@ -139,3 +140,10 @@ class Entries:
         if row is None or row[2] == cloudevents.ERASED:
             return False
         return bool(row[1] != cloudevents.body(record, self._node, row[0]))
+
+
+def _tally(data: Mapping[str, Any]) -> tuple[int, int, int]:
+    """What a crossing adds to right_sum, stands_for_sum and moving. Whole numbers: a sum of them is the same
+    in any order."""
+    right, stands_for = (round(1000 * float(data[name])) for name in ("confidence", STANDS_FOR))
+    return right, stands_for, int(bool(data.get("view_moved")))

@@ -6,7 +6,7 @@ The functions take any connection, so that the writer and a read-only reader ask
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,20 +14,19 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pipelines.count.confidence import Tally
-from pipelines.events import ALERT
 from streamer.errors import StorageError
 from streamer.events import cloudevents
 from streamer.events.cloudevents import ERASED, EventId, StoredEvent
-from streamer.ipc.messages import CameraResume, EventRecord
-from streamer.ledger import cursors, pruning, recovery, revisions, schema
-from streamer.ledger.refusals import LedgerDamaged
-from streamer.ledger.row_check import BAD_VALUE
+from streamer.ipc.messages import CameraResume
+from streamer.ledger import cursors, pruning, quarter_sums, recovery, resume, revisions, schema
+from streamer.ledger.buckets import Coverage, coverage_of
+from streamer.ledger.quarter_sums import Span
+from streamer.ledger.quarters import QUARTER_NS, QUARTER_S
 
 NS_PER_S = 1_000_000_000
 S_PER_MINUTE = 60
-MAX_ALERT_EVENTS = 10_000  # of a camera that are looked through: of older ones nothing is raised any more
-BLIND_REASONS = {"offline_s": "offline", "dropped_s": "overloaded", "unknown_s": "unknown"}
-MAX_EARLY_EVENTS = 5000  # told before a bucket closed, and of the one after it
+MAX_BUCKET_NS = 86_400 * NS_PER_S  # no bucket is longer
+MAX_NS = (1 << 63) - 1
 _KEPT = f"e.type<>'{ERASED}'"
 
 
@@ -44,22 +43,6 @@ class Count(NamedTuple):
     n: int
     tally: Tally = Tally()  # of those that have a confidence: of lines, not of older versions
     corrected: int = 0  # by people, beside `n`
-
-
-class Coverage(NamedTuple):
-    """How much of a closed bucket was seen; `seconds` maps seen_s, gated_s, ... to seconds, and adds up to
-    its length; `blind` what was not seen to seconds by reason. `moved_s` of what was seen the lines were not
-    where they were drawn. Of `wanted` frames `looked_at` were looked at; 0 of 0 in what older versions wrote.
-    """
-
-    camera: str
-    start_ns: int
-    end_ns: int
-    seconds: dict[str, float]
-    blind: dict[str, float] = {}  # noqa: RUF012  # never changed
-    moved_s: float = 0.0
-    looked_at: int = 0
-    wanted: int = 0
 
 
 class StoredPath(NamedTuple):
@@ -113,7 +96,7 @@ class LedgerReader:
 
     def emptied(self) -> set[str]:
         """The cameras of which nothing is kept any more but their place in the sequence."""
-        tables = ("events", "totals", "rollups", "coverage", "corrections")
+        tables = ("events", "totals", "rollups", "coverage", "corrections", "quarters", "quarter_counts")
         kept = " AND ".join(f"NOT EXISTS (SELECT 1 FROM {t} WHERE {t}.camera=cameras.id)" for t in tables)
         return {name for (name,) in self._db.execute(f"SELECT name FROM cameras WHERE {kept}")}
 
@@ -252,24 +235,62 @@ class LedgerReader:
         )
         return {(name, start_s, key): amount for name, start_s, key, amount in rows}
 
-    def coverage(self, *, since_ns: int = 0, camera: str | None = None) -> Iterator[Coverage]:
-        """What was seen of each closed bucket that ends after `since_ns`."""
+    def counts_by(
+        self, spans: Sequence[Span], since_s: int, until_s: int, camera: str | None
+    ) -> Iterator[Count]:
+        """Counts from `since_s` to before `until_s`, of the periods of `spans`; what lies before the first
+        and after the last of these by minute.
+        """
+        if not spans:
+            yield from self.counts(since_s=since_s, until_s=until_s, camera=camera)
+            return
+        begin_s, end_s = spans[0].first * QUARTER_S, spans[-1].end * QUARTER_S
+        yield from self.counts(since_s=since_s, until_s=begin_s, camera=camera)
+        rows = quarter_sums.counts(self._db, spans, camera)
+        for name, start_s, key, n, crossings, right, stands_for, moving, corrected in rows:
+            tally = Tally(crossings, right / 1e3, stands_for / 1e3, moving) if crossings else Tally()
+            yield _count(name, start_s, key, n, tally, corrected)
+        yield from self.counts(since_s=end_s, until_s=until_s, camera=camera)
+
+    def quarters(self) -> tuple[int, int] | None:
+        """From which quarter of an hour (Unix time / 900 s) to before which one anything is kept by
+        quarters; None where nothing is."""
+        return quarter_sums.ends(self._db)
+
+    def coverage(
+        self, *, since_ns: int = 0, until_ns: int = MAX_NS, camera: str | None = None
+    ) -> Iterator[Coverage]:
+        """What was seen of each closed bucket that ends after `since_ns` and begins before `until_ns`."""
         rows = self._db.execute(
             "SELECT c.name, v.start_ns, v.end_ns, v.json FROM coverage v JOIN cameras c ON c.id=v.camera"
-            " WHERE v.end_ns>? AND (?2 IS NULL OR c.name=?2) ORDER BY c.name, v.start_ns",
-            (since_ns, camera),
+            " WHERE v.start_ns>? AND v.end_ns>? AND v.start_ns<? AND (?4 IS NULL OR c.name=?4)"
+            " ORDER BY c.name, v.start_ns",
+            (since_ns - MAX_BUCKET_NS, since_ns, until_ns, camera),
         )
         for name, start_ns, end_ns, text in rows:
-            yield _coverage(name, start_ns, end_ns, msgspec.json.decode(text))
+            yield coverage_of(name, start_ns, end_ns, msgspec.json.decode(text))
 
-    def coverage_after(self, camera: str, start_ns: int, limit: int) -> list[Coverage]:
-        """Up to `limit` closed buckets of `camera` that begin after `start_ns`, in order."""
-        rows = self._db.execute(
-            "SELECT start_ns, end_ns, json FROM coverage WHERE camera=(SELECT id FROM cameras WHERE name=?)"
-            " AND start_ns>? ORDER BY start_ns LIMIT ?",
-            (camera, start_ns, limit),
-        )
-        return [_coverage(camera, begin, end, msgspec.json.decode(text)) for begin, end, text in rows]
+    def coverage_by(
+        self, spans: Sequence[Span], since_ns: int, until_ns: int, camera: str | None
+    ) -> Iterator[Coverage]:
+        """What was seen, camera by camera in the order of time: of the periods of `spans`, and before and
+        after these of each closed bucket, as coverage() has them."""
+        if not spans:
+            yield from self.coverage(since_ns=since_ns, until_ns=until_ns, camera=camera)
+            return
+        begin_ns, end_ns = spans[0].first * QUARTER_NS, spans[-1].end * QUARTER_NS
+        before = list(self.coverage(since_ns=since_ns, until_ns=begin_ns, camera=camera))
+        found = quarter_sums.coverage(self._db, spans, camera)
+        after = list(self.coverage(since_ns=end_ns, until_ns=until_ns, camera=camera))
+        after = [bucket for bucket in after if bucket.start_ns >= end_ns]
+        for name in sorted({*found, *(bucket.camera for bucket in (*before, *after))}):
+            yield from (bucket for bucket in before if bucket.camera == name)
+            yield from found.get(name, ())
+            yield from (bucket for bucket in after if bucket.camera == name)
+
+    def seconds(self, first: int, end: int) -> dict[str, dict[str, float]]:
+        """By camera and kind (seen, gated, offline, ...), of the quarters from `first` to before `end`."""
+        return quarter_sums.seconds(self._db, first, end)
 
     def event(self, camera: str, seq: int) -> StoredEvent | None:
         """The event of that number, or None where it is not kept."""
@@ -343,73 +364,15 @@ class LedgerReader:
         return status(self._db, self.path)
 
     def resume(self, camera: str) -> CameraResume:
-        return resume(self._db, camera)
+        return resume.resume(self._db, camera)
 
     def close(self) -> None:
         self._db.close()
 
 
-def _coverage(camera: str, start_ns: int, end_ns: int, kept: dict[str, Any]) -> Coverage:
-    seconds = {kind: kept[kind] for kind in kept if kind.endswith("_s") and kind != "moved_s"}
-    blind = kept.get("blind")
-    if blind is None:  # of an older version
-        blind = {reason: seconds[kind] for kind, reason in BLIND_REASONS.items() if seconds.get(kind)}
-    frames = kept.get("frames", {})
-    looked_at = frames.get("inferred", 0) + frames.get("gated", 0)
-    wanted = frames.get("decoded", 0) - frames.get("dropped", {}).get("not_due", 0)
-    moved_s = kept.get("moved_s", 0.0)
-    return Coverage(camera, start_ns, end_ns, seconds, blind, moved_s, min(looked_at, wanted), wanted)
-
-
 def _count(camera: str, start_s: int, key: str, n: int, tally: Tally, corrected: int) -> Count:
     kind, name, direction, rev, class_name = key.split("/", 4)
     return Count(camera, start_s, kind, name, direction, int(rev), class_name, n, tally, corrected)
-
-
-def resume(db: sqlite3.Connection, camera: str) -> CameraResume:
-    """Where `camera` stands, with the counting events that its last closed bucket does not hold: those after
-    it, and those told before it closed that happened after its end. Raise LedgerDamaged where one is none.
-    """
-    row = db.execute(
-        "SELECT id, last_seq, bucket_seq, bucket_end_ns FROM cameras WHERE name=?", (camera,)
-    ).fetchone()
-    if row is None:
-        return CameraResume(camera, 0, 0, ())
-    camera_id, last_seq, bucket_seq, bucket_end_ns = row
-    early = max(0, bucket_seq - MAX_EARLY_EVENTS)
-    types = ",".join("?" * len(cloudevents.COUNTING_TYPES))
-    bodies = db.execute(
-        "SELECT body FROM events WHERE camera=? AND (seq>? OR (seq>? AND captured_ns>=?))"
-        f" AND seq>? AND type IN ({types}) ORDER BY seq",
-        (camera_id, bucket_seq, early, bucket_end_ns, early, *cloudevents.COUNTING_TYPES),
-    )
-    try:
-        records = (cloudevents.record_of(body) for (body,) in bodies)
-        events = tuple(r for r in records if r.seq > bucket_seq or _counted_ns(r) >= bucket_end_ns)
-        alerts = _raised_alerts(db, camera_id)
-    except BAD_VALUE as error:
-        raise LedgerDamaged(
-            f"the ledger is damaged (an event of camera {camera} cannot be read: {error}): "
-            "it is salvaged at the next start"
-        ) from error
-    return CameraResume(camera, last_seq, bucket_end_ns, events, alerts)
-
-
-def _raised_alerts(db: sqlite3.Connection, camera_id: int) -> tuple[dict[str, Any], ...]:
-    """The data of each alert's last event, of those that are raised. The index of alerts makes it cheap."""
-    last: dict[str, dict[str, Any]] = {}
-    rows = db.execute(
-        f"SELECT body FROM events WHERE camera=? AND type='{ALERT}' ORDER BY seq DESC LIMIT ?",
-        (camera_id, MAX_ALERT_EVENTS),
-    )
-    for (body,) in rows:
-        data = msgspec.json.decode(body)["data"]
-        last.setdefault(data["alert"], data)
-    return tuple(data for data in last.values() if data["state"] == "raised")
-
-
-def _counted_ns(record: EventRecord) -> int:
-    return int(record.data.get("crossed_captured_ns", record.captured_ns))
 
 
 def status(db: sqlite3.Connection, path: Path) -> dict[str, Any]:

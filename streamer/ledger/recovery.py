@@ -23,6 +23,7 @@ from streamer.ledger import (
     cursors,
     digests,
     high_water,
+    quarters,
     revisions,
     row_check,
     schema,
@@ -43,7 +44,7 @@ _MAX_EMPTY_PIECES = 50  # pieces in a row without a readable row: the end, where
 _TABLES = (
     *("meta", "lineages", "lineage_starts", "cameras", "events"),
     *("totals", "rollups", "tallies", "coverage", "config_revisions", "paths", "sinks", "cursors"),
-    "corrections",
+    *("corrections", "quarters", "quarter_blind", "quarter_counts"),
 )
 _DAMAGE = "damage"  # the key in `meta`
 
@@ -394,6 +395,7 @@ def _repair(db: sqlite3.Connection, now_ms: int, mark: Mark | None, trust_totals
         newest = max(newest, mark.lineage)
     db.execute("INSERT INTO lineages VALUES (?, 'salvaged')", (max(now_ms, newest + 1),))
     revisions.fill(db)
+    quarters.fill(db)
     if not db.execute("SELECT 1 FROM sinks").fetchone():  # the file was of version 3, or lost the table
         for statement in filter(str.strip, cursors.UPGRADE.split(";")):
             db.execute(statement)

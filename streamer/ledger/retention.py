@@ -2,16 +2,18 @@
 
 Only events that every sink has (cursors.py) are pruned, oldest first, and with them what they alone refer to
 (revisions.py). Tracks may have a shorter life: of their events a number in the sequence is left (pruning.py).
-Counts by minute and totals go by age; only where hardly an event is left in a full file do the oldest minutes
-go for want of room. The file's size is capped by SQLite itself (max_page_count); pages that pruning frees are
-used again, so the file never shrinks and never passes it.
+Counts by minute and by quarters of an hour and totals go by age; only where hardly an event is left in a full
+file do the oldest minutes go for want of room, and after these the oldest quarters. The file's size is capped
+by SQLite itself (max_page_count); pages that pruning frees are used again, so the file never shrinks and
+never passes it.
 """
 
 from __future__ import annotations
 
 import sqlite3
 
-from streamer.ledger import pruning, revisions
+from streamer.ledger import pruning, quarter_sums, revisions
+from streamer.ledger.quarters import MINUTES, QUARTER_NS
 from streamer.ledger.schema import PAGE_BYTES
 
 NS_PER_DAY = 86_400_000_000_000
@@ -78,6 +80,7 @@ class Retention:
             self._db.execute("BEGIN IMMEDIATE")
             self._delete_minutes(before_ns // NS_PER_MINUTE)
             self._db.execute("DELETE FROM coverage WHERE start_ns < ?", (before_ns,))
+            self._delete_quarters(before_ns // QUARTER_NS)
             gone = self._prune_rules()
             self._db.execute("COMMIT")
             return gone > 0
@@ -147,10 +150,27 @@ class Retention:
             "SELECT count(*) FROM (SELECT 1 FROM events LIMIT ?)", (_MIN_EVENTS,)
         ).fetchone()
         first, last = self._db.execute("SELECT min(minute), max(minute) FROM rollups").fetchone()
-        if left >= _MIN_EVENTS or first is None or last - first <= _MIN_MINUTES:
+        if left >= _MIN_EVENTS or first is None:
             return 0
+        if last - first <= _MIN_MINUTES:
+            return self._prune_quarters()
         before = min(first + (last - first) // 10 + 1, last - _MIN_MINUTES)
         gone = self._delete_minutes(before)
         self._db.execute("DELETE FROM coverage WHERE start_ns < ?", (before * NS_PER_MINUTE,))
         self._prune_rules()
         return gone
+
+    def _delete_quarters(self, before: int) -> int:
+        """What is kept by quarters of an hour before one; return how many rows of it."""
+        return sum(
+            self._db.execute(f"DELETE FROM {table} WHERE quarter < ?", (before,)).rowcount
+            for table in ("quarters", "quarter_blind", "quarter_counts")
+        )
+
+    def _prune_quarters(self) -> int:
+        """The oldest tenth of them that are of before the last day, where they fill the file."""
+        kept = quarter_sums.ends(self._db)
+        if kept is None or kept[1] - kept[0] <= _MIN_MINUTES // MINUTES:
+            return 0
+        first, end = kept
+        return self._delete_quarters(min(first + (end - first) // 10 + 1, end - _MIN_MINUTES // MINUTES))

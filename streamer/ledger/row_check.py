@@ -142,6 +142,7 @@ _LOOKS: Mapping[str, Callable[[Row], bool]] = {
     "tallies": _key,
     "corrections": _key,
     "coverage": _coverage,
+    "quarter_counts": _key,
     "config_revisions": _revision,
 }
 

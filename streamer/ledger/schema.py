@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from streamer.errors import StorageError
-from streamer.ledger import cursors, revisions
+from streamer.ledger import cursors, quarters, revisions
 from streamer.ledger.refusals import LedgerLocked, refusal
 
 PAGE_BYTES = 4096
@@ -116,10 +116,11 @@ MIGRATIONS = (
     """
     CREATE INDEX alerts ON events (camera, seq) WHERE type='streamer.alert.v1';
     """,
+    quarters.TABLES,
 )
 # What a step needs beside its statements, by the version that it leads to. Tables keep their columns, so that
 # the rows of a damaged file of any version fit (recovery.py).
-_FURTHER: dict[int, Callable[[sqlite3.Connection], None]] = {3: revisions.upgrade}
+_FURTHER: dict[int, Callable[[sqlite3.Connection], None]] = {3: revisions.upgrade, 9: quarters.fill}
 SCHEMA_VERSION = len(MIGRATIONS)
 
 

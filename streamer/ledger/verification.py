@@ -17,7 +17,7 @@ import msgspec
 from pipelines.count.trajectory_codec import TrajectoryError, decode
 from streamer.errors import StorageError
 from streamer.events import cloudevents
-from streamer.ledger import digests, row_check, schema
+from streamer.ledger import digests, quarters, row_check, schema
 from streamer.ledger.count_sums import SETTLED_NS, BucketSums, MinuteSums
 from streamer.ledger.queries import LedgerReader
 
@@ -106,7 +106,7 @@ def _file(db: sqlite3.Connection, verdict: Verdict) -> None:
 
 def _camera(db: sqlite3.Connection, node: str, row: tuple[int, str, int, int], verdict: Verdict) -> None:
     """All of one camera; where a part cannot be read, the rest is looked at all the same."""
-    for look in (_cursors, _events, _paths):
+    for look in (_cursors, _events, _quarters, _paths):
         try:
             look(db, node, row, verdict)
         except StorageError as error:
@@ -133,6 +133,13 @@ def _events(db: sqlite3.Connection, node: str, row: tuple[int, str, int, int], v
             verdict.tell(name, f"event {event[0]} {text}")
         checked.add(*event)
     checked.finish(last_seq)
+
+
+def _quarters(db: sqlite3.Connection, _node: str, row: tuple[int, str, int, int], verdict: Verdict) -> None:
+    camera, name, _, _ = row
+    for quarter, key, kept, summed in quarters.differing(db, camera):
+        at = cloudevents.rfc3339(quarter * quarters.QUARTER_NS)[:16]
+        verdict.tell(name, f"quarter of an hour {at}Z of {key}: {kept} counted, and {summed} by its minutes")
 
 
 def _paths(db: sqlite3.Connection, _node: str, row: tuple[int, str, int, int], verdict: Verdict) -> None:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from streamer.errors import StorageError
 from streamer.events import cloudevents
 from streamer.ipc.messages import CameraResume, EventRecord
-from streamer.ledger import digests, high_water, queries, recovery, revisions, schema, schema_copy
+from streamer.ledger import digests, high_water, queries, recovery, resume, revisions, schema, schema_copy
 from streamer.ledger.cursors import Cursors
 from streamer.ledger.high_water import HighWater
 from streamer.ledger.insert import CameraRow, Entries
@@ -144,7 +144,7 @@ class Ledger:
         """Where `camera` stands, with the counting events of its open bucket. Raise as commit()."""
         with self._our_errors():
             try:
-                return queries.resume(self._db, camera)
+                return resume.resume(self._db, camera)
             except LedgerDamaged:
                 recovery.ask_for_check(self.path)
                 raise

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from streamer.ledger import quarters
+
 MINUTES = 30 * 24 * 60
 KEYS = ("line/door/in/1/person", "line/door/out/1/person")
 EVERY_MINUTES = 3  # has crossings
@@ -35,6 +37,7 @@ def fill(ledger: Path, cameras: int) -> int:
         for n in ids:
             db.executemany("INSERT INTO coverage VALUES (?,?,?,?)", _coverage(n, first))
             db.executemany("INSERT INTO rollups VALUES (?,?,?,?)", _rollups(n, first))
+        quarters.fill(db)
         (crossings,) = db.execute("SELECT sum(n) FROM rollups WHERE camera>?", (highest,)).fetchone()
     return int(crossings)
 

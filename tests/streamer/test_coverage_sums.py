@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from streamer.api.http import coverage_sums
 from streamer.api.http.coverage_sums import CoverageSums
-from streamer.ledger import Ledger, LedgerReader
+from streamer.ledger import Ledger, LedgerReader, quarters
 
 S = 1_000_000_000
 
@@ -31,6 +30,7 @@ def add(path: Path, camera: int, start_s: int, seen_s: float) -> None:
         db.execute(
             "INSERT INTO coverage VALUES (?, ?, ?, ?)", (camera, start_s * S, (start_s + 60) * S, text)
         )
+        quarters.close(db, camera, start_s * S)
 
 
 def read(sums: CoverageSums, path: Path) -> dict[str, dict[str, float]]:
@@ -38,23 +38,19 @@ def read(sums: CoverageSums, path: Path) -> dict[str, dict[str, float]]:
         return sums.read(reader, ["a", "b"])
 
 
+def kinds(seen: float, offline: float) -> dict[str, float]:
+    return dict.fromkeys(("gated", "dropped", "unknown"), 0.0) | {"seen": seen, "offline": offline}
+
+
 def test_what_is_added_later_is_in_it_once(path: Path) -> None:
     sums = CoverageSums()
     add(path, 1, 0, 50.0)
-    assert read(sums, path)["a"] == {"seen": 50.0, "offline": 10.0}
+    assert read(sums, path)["a"] == kinds(50.0, 10.0)
     add(path, 1, 60, 60.0)
     add(path, 2, 0, 1.0)
     assert read(sums, path) == read(sums, path)
-    assert read(sums, path) == {"a": {"seen": 110.0, "offline": 10.0}, "b": {"seen": 1.0, "offline": 59.0}}
+    assert read(sums, path) == {"a": kinds(110.0, 10.0), "b": kinds(1.0, 59.0)}
+    add(path, 1, 7200, 30.0)  # two hours later, after a gap
+    add(path, 1, 7260, 60.0)
+    assert read(sums, path)["a"] == kinds(200.0, 40.0)
     assert read(CoverageSums(), path) == read(sums, path), "also for a process that begins"
-
-
-def test_of_a_long_past_nothing_is_told_before_it_is_read(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(coverage_sums, "MAX_ROWS_A_CALL", 10)
-    for minute in range(25):
-        add(path, 1, minute * 60, 60.0)
-    sums = CoverageSums()
-    told = [read(sums, path).get("a") for _ in range(3)]
-    assert told == [None, None, {"seen": 1500.0, "offline": 0.0}]

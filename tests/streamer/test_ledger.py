@@ -331,7 +331,7 @@ def test_a_truncated_ledger_is_not_fatal(open_ledger: Callable[..., Ledger], cut
     os.truncate(ledger.path, int(ledger.path.stat().st_size * cut))
     saved = open_ledger()
     assert saved.damage
-    assert len(read(saved)) > 1000 * cut * 0.5  # the first pages are the tables' own
+    assert len(read(saved)) > 1000 * cut * 0.4  # the first pages are the tables' own
     saved.commit([crossing(saved.last_seq("gate") + 1)])
 
 

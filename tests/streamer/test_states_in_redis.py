@@ -130,7 +130,8 @@ def test_a_removed_camera_goes_from_redis_once_the_ledger_keeps_nothing_of_it(
     assert_yard_is_removed(rig)
     rig.stop_delivery()
     db = sqlite3.connect(rig.ledger_path)
-    for table in ("events", "totals", "rollups", "coverage"):  # as retention does
+    minutes, quarters = ("rollups", "coverage"), ("quarters", "quarter_blind", "quarter_counts")
+    for table in ("events", "totals", *minutes, *quarters):  # as retention does
         db.execute(f"DELETE FROM {table} WHERE camera=(SELECT id FROM cameras WHERE name='yard')")
     db.commit()
     db.close()

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamer.ledger.queries import NS_PER_S, Coverage
+from streamer.ledger.buckets import Coverage
+from streamer.ledger.queries import NS_PER_S
 
 WATCHED = ("seen_s", "gated_s")
 NOT_RECORDED = "not_recorded"  # no daemon ran, or the camera was not in it
@@ -91,7 +92,10 @@ class Periods:
         if self._with_gaps and before is not None and before.camera == bucket.camera:
             for at_ns, seconds in _gap(before.end_ns, bucket.start_ns):
                 self._at(bucket.camera, at_ns).add_blind(NOT_RECORDED, seconds)
-        self._at(bucket.camera, bucket.start_ns).add(bucket)
+        period = self._at(bucket.camera, bucket.start_ns)
+        period.add(bucket)
+        if self._with_gaps:
+            period.add_blind(NOT_RECORDED, bucket.gap_s)
 
     def _at(self, camera: str, at_ns: int) -> Period:
         return self.found.setdefault(self._key_of(camera, at_ns // NS_PER_S), Period())

@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 from pipelines.count.scene_error import AuditedCount
 from streamer.api.counts.coverage import Period, Periods
 from streamer.api.counts.sure_count import SureCount
-from streamer.api.moments import PERIODS, QUARTER_S, LocalTime, row_order
+from streamer.api.moments import PERIOD_S, PERIODS, QUARTER_S, LocalTime, row_order, spans_of_offset
 from streamer.errors import CapacityError, ConfigError
 from streamer.ledger import LedgerReader
-from streamer.ledger.queries import NS_PER_S, Count, Coverage
+from streamer.ledger.buckets import Coverage
+from streamer.ledger.quarter_sums import Span
+from streamer.ledger.queries import MAX_NS, NS_PER_S, Count
 
 BY = ("camera", "name", "direction", "class", "rev", *PERIODS)
 DEFAULT_BY = "camera,name,direction,class"
@@ -53,15 +55,36 @@ class CountQuery:
 
     def counts(self, reader: LedgerReader) -> Iterator[Count]:
         """What the ledger counted. Raise StorageError."""
-        minutes = 1 if "minute" in self.columns else QUARTER_S // 60
-        found = reader.counts(since_s=self.since_s, until_s=self.until_s, camera=self._only, minutes=minutes)
+        since_s, until_s = self.since_s, self.until_s
+        found = (
+            reader.counts(since_s=since_s, until_s=until_s, camera=self._only)
+            if "minute" in self.columns
+            else reader.counts_by(self._spans(reader), since_s, until_s, self._only)
+        )
         return (count for count in found if self._holds(count))
 
     def buckets(self, reader: LedgerReader) -> Iterator[Coverage]:
-        """What was seen of each closed bucket. Raise StorageError."""
-        found = reader.coverage(since_ns=self.since_s * NS_PER_S, camera=self._only)
-        end_ns = self.until_s * NS_PER_S
-        return (b for b in found if self._of_camera(b.camera) and b.start_ns < end_ns)
+        """What was seen, of each closed bucket or of periods that rows are by. Raise StorageError."""
+        since_ns, until_ns = self.since_s * NS_PER_S, min(self.until_s * NS_PER_S, MAX_NS)
+        found = (
+            reader.coverage(since_ns=since_ns, until_ns=until_ns, camera=self._only)
+            if "minute" in self.columns
+            else reader.coverage_by(self._spans(reader), since_ns, until_ns, self._only)
+        )
+        return (b for b in found if self._of_camera(b.camera))
+
+    def _spans(self, reader: LedgerReader) -> list[Span]:
+        """The whole quarters of an hour of the time asked for, by the shortest period among the columns."""
+        kept = reader.quarters()
+        if kept is None:
+            return []
+        first, end = max(kept[0], -(-self.since_s // QUARTER_S)), min(kept[1], self.until_s // QUARTER_S)
+        period_s = min((PERIOD_S[column] for column in self.columns if column in PERIOD_S), default=0)
+        offsets = spans_of_offset(self.zone, first * QUARTER_S, end * QUARTER_S) if period_s else ()
+        return [
+            Span(begin_s // QUARTER_S, end_s // QUARTER_S, offset_s, period_s)
+            for begin_s, end_s, offset_s in offsets
+        ] or ([Span(first, end, 0, 0)] if first < end else [])
 
     @property
     def _only(self) -> str | None:

@@ -34,7 +34,7 @@ from tests.patience import FACTOR, patient
 GOALS_S = {"capture": 2.0, "infer": 5.0, "deliver": 5.0, "api": 5.0, "supervisor": 5.0}
 WORKERS = ("capture", "infer", "deliver", "api")
 SUPERVISOR = "supervisor"
-RESTART_S = 2.0  # RestartSec of streamer.service: so long systemd waits before it starts the daemon again
+RESTART_S = 1.0  # RestartSec of streamer.service: so long systemd waits before it starts the daemon again
 GIVE_UP_S = 60.0
 MARGIN_S = 0.2  # of a life that is long enough
 LOOK_AT_RECOVERY_S = 0.01
