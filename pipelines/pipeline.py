@@ -162,6 +162,10 @@ class Pipeline:
         """Give no track of `epoch` an id below `next_id`: another pipeline or process has given those."""
         self._cameras[camera].tracker.spend(epoch, next_id)
 
+    def follows(self, camera: str) -> bool:
+        """Whether anything is followed in the camera's frames, or was lost and is still waited for."""
+        return self._cameras[camera].tracker.follows
+
     def close_camera(self, camera: str) -> None:
         self._cameras.pop(camera, None)
         self.detector.forget(camera)

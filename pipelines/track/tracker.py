@@ -88,6 +88,11 @@ class Tracker:
         else:
             self._spent[epoch] = max(self._spent.pop(epoch, 1), next_id)
 
+    @property
+    def follows(self) -> bool:
+        """Whether there is a track, be it tentative or lost for the moment."""
+        return bool(self._tracks.n)
+
     def reset(self) -> None:
         """Forget all tracks. Ids start at 1 with the next epoch, and go on where that is the same."""
         if self._epoch is not None:

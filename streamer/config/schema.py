@@ -46,6 +46,7 @@ class SourceOptions(Strict):
     read_timeout_s: Seconds = 5.0
     stream: int | None = Field(default=None, ge=0, le=10_000)  # None: the video that FFmpeg would take
     transport: Transport = "auto"
+    gate: Literal["off", "auto"] = "off"  # auto: it rests while nothing moves in front of it
 
 
 class HealthOptions(Strict):

@@ -52,6 +52,7 @@ def capture_assignment(spec: WorkerSpec, site: Site) -> CaptureAssignment:
                 networks=limits.networks,
                 watched=camera.health.enabled,
                 ignored=camera.health.ignore,
+                gate=source.gate == "auto",
             )
         )
     return CaptureAssignment(0, tuple(cameras))

@@ -52,6 +52,7 @@ MAX_WORKERS: Final = 2 * MAX_CAMERAS
 #   decoded          frames   all that came from the source
 #   held             frames   now: the newest, waiting for a FrameRequest, and one that is being converted
 #   handed           frames   given to an inference worker
+#   gated            frames   let go undecoded or unlooked at, while nothing moved before the camera (gate.py)
 #   drop_not_due     frames   above the rate this camera asked for
 #   drop_busy        frames   replaced by a newer one before inference had time
 #   drop_no_slot     frames   every slot of the ring was out on lease
@@ -65,7 +66,6 @@ MAX_WORKERS: Final = 2 * MAX_CAMERAS
 #   epoch            -        of the camera's last frame that was looked at
 #   next_track_id    -        within that epoch, the lowest that no track has had
 #   inferred         frames   the detector looked at
-#   gated            frames   let go without the detector, since nothing could be in it
 #   drop_refused     frames   the detector's output was not usable (NaN, infinite, too many)
 #   drop_stopped     frames   in hand when the worker was told to stop
 #   drop_stale       frames   waited for its turn until there was a newer one
@@ -74,14 +74,13 @@ MAX_WORKERS: Final = 2 * MAX_CAMERAS
 #   inference_…      frames   histogram of how long the detector took over their batch
 CAPTURE: Final = (
     *("version", "generation"),
-    *("decoded", "held", "handed"),
+    *("decoded", "held", "handed", "gated"),
     *("drop_not_due", "drop_busy", "drop_no_slot", "drop_no_storage", "drop_damaged", "drop_closed"),
     "drop_worker_died",
 )
 INFER: Final = (
     *("version", "epoch", "next_track_id"),
-    *("inferred", "gated"),
-    *("drop_refused", "drop_stopped", "drop_stale", "drop_unassigned"),
+    *("inferred", "drop_refused", "drop_stopped", "drop_stale", "drop_unassigned"),
     *AGE.words,
     *INFERENCE.words,
 )
@@ -229,7 +228,8 @@ class FrameCounters:
         block = self.capture(row)
         with block.writing() as words:
             dropped = sum(int(words[i]) for n, i in block.at.items() if n.startswith("drop_"))
-            lost = int(words[block.at["decoded"]]) - dropped - int(words[block.at["handed"]])
+            lost = int(words[block.at["decoded"]]) - dropped
+            lost -= int(words[block.at["handed"]]) + int(words[block.at["gated"]])
             words[block.at["held"]] = 0
             if lost >= 0:
                 words[block.at["drop_worker_died"]] += lost

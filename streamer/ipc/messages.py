@@ -7,7 +7,7 @@ Messages are frozen msgspec structs in one tagged union; `encode` and `decode` a
     supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, ApiAssignment,
                                RingAllocated, RingRefused, Reclaim, SnapshotRequest, CameraStatus,
                                ReplayRequest, CorrectionRequest, TracksRequest
-    capture    -> inference    FrameReady, SourceState
+    capture    -> inference    FrameReady, FramesGated, SourceState
     inference  -> capture      FrameRequest
     inference  -> delivery     ResumeRequest, Batch
     delivery   -> inference    Resume, Ack
@@ -94,6 +94,7 @@ class CaptureCamera(_Message, frozen=True):
     networks: tuple[str, ...] | None = None
     watched: bool = False  # whether its health is watched, ...
     ignored: tuple[str, ...] = ()  # ... but for these states of it
+    gate: bool = False  # whether it rests while nothing moves in front of it
 
 
 class CaptureAssignment(_Message, frozen=True):
@@ -299,6 +300,14 @@ class FrameReady(_Message, frozen=True):
     received_mono_ns: int
     clock_source: str
     lease: int
+    kept: bool = False  # it came before those that were handed over last, while its camera rested
+
+
+class FramesGated(_Message, frozen=True):
+    """A camera rests: nothing has moved in front of it up to `captured_ns`."""
+
+    camera: str
+    captured_ns: int
 
 
 class FrameRequest(_Message, frozen=True):
@@ -308,6 +317,7 @@ class FrameRequest(_Message, frozen=True):
     camera: str
     generation: int
     leases: tuple[int, ...]
+    quiet: bool = False  # nothing is followed in the frames that it has had
 
 
 class SourceState(_Message, frozen=True):
@@ -421,6 +431,7 @@ Message = (
     | CameraStatus
     | Snapshot
     | FrameReady
+    | FramesGated
     | FrameRequest
     | SourceState
     | Batch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -61,13 +61,15 @@ class Decoded(ABC):
     """One decoded picture, at full size, with its times (pipelines.values.Stamp says what they mean).
 
     `loop` is the number of the pass over a file that repeats, from 0: when it changes the picture jumps,
-    and a new epoch must begin. It may be used from another thread than the one that reads.
+    and a new epoch must begin. `kept`: it came while the source rested, and is decoded only now. It may be
+    used from another thread than the one that reads.
     """
 
     __slots__ = (
         "captured_ns",
         "clock_source",
         "height",
+        "kept",
         "key_frame",
         "loop",
         "media_ns",
@@ -86,6 +88,7 @@ class Decoded(ABC):
         clock_source: str = "pts",
         loop: int = 0,
         key_frame: bool = False,
+        kept: bool = False,
     ) -> None:
         self.width = width
         self.height = height
@@ -95,10 +98,15 @@ class Decoded(ABC):
         self.clock_source = clock_source
         self.loop = loop
         self.key_frame = key_frame
+        self.kept = kept
 
     @abstractmethod
     def write_bgr(self, out: Image) -> None:
         """Scale the picture to the shape of `out`, (H, W, 3) uint8 BGR with rows in one piece, into it."""
+
+    def shrink(self, max_width: int) -> None:  # noqa: B027
+        """Let go of what the picture has beyond `max_width`, to take less memory while it waits. Its size as
+        it is told stays."""
 
     def image(self, max_width: int = 0) -> Image:
         """The picture as (H, W, 3) uint8 BGR, at most `max_width` wide (0: full size), aspect kept."""
@@ -106,6 +114,22 @@ class Decoded(ABC):
         out = np.empty((height, width, 3), np.uint8)
         self.write_bgr(out)
         return out
+
+
+@dataclass(frozen=True, slots=True)
+class Rested:
+    """A packet of a source that rests: its size in bytes, and when it came. `picture` of a key frame alone.
+
+    `let_go`: how many packets are kept no longer since the one before; `too_long`: key frames are too far
+    apart for a rest to be worth it.
+    """
+
+    size: int
+    captured_ns: int
+    received_mono_ns: int
+    let_go: int = 0
+    too_long: bool = False
+    picture: Decoded | None = None
 
 
 class Source(Protocol):
@@ -123,6 +147,24 @@ class Source(Protocol):
         """The next picture. Raise SourceEnded, SourceStalled, SourceDamaged or another SourceError."""
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class RestingSource(Source, Protocol):
+    """A source that need not decode all that comes. All by the thread that reads."""
+
+    def rest(self) -> bool:
+        """Decode key frames alone, from the next one on, and keep the packets; whether it will."""
+
+    def packet_sizes(self) -> list[int]:
+        """In bytes, of those decoded since the last call, without key frames."""
+
+    def follow(self) -> Decoded | Rested:
+        """As read(); while it rests, the next packet."""
+
+    def wake(self, groups: int) -> int:
+        """Decode all again: first what was kept since the last key frame (1) or the one before it (2), with
+        `Decoded.kept`. Returns how many packets were let go."""
 
 
 class _Create(Protocol):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ from pipelines.video_streams import VideoFacts
 from streamer.errors import SourceDamaged, SourceError, SourceStalled
 from streamer.logs import redact
 from streamer.sources.ffmpeg_errors import explain
+from streamer.sources.kept_packets import Arrival, Kept, KeptPackets, arrives_now
 from streamer.sources.packets import FFMPEG_ERRORS, Packets
 from streamer.sources.stream_selection import select_stream
 
@@ -37,7 +39,24 @@ MAX_DAMAGED_PACKETS = 250  # in a row: some ten seconds of a stream of which not
 GENERATE_PTS = 0x0001  # AVFMT_FLAG_GENPTS, which PyAV sets
 AFTER_S = 0.5  # FFmpeg's own timeout of an open comes after ours: interrupted, it names any error
 EARLY_S = 0.05  # an error this close to a deadline is the deadline
+MAX_SIZES = 100  # of packets that nobody has asked for yet
 _CLOSED = "closed while it was in use"
+
+
+@dataclass(frozen=True, slots=True)
+class PacketSeen:
+    """A packet of an input that rests; `picture` of a key frame, the others are not decoded. `dts_ns` None:
+    it does not say.
+
+    `let_go`: how many such packets are kept no longer since the one before. `too_long`: key frames are too
+    far apart to rest.
+    """
+
+    size: int
+    dts_ns: int | None
+    let_go: int
+    too_long: bool
+    picture: VideoFrame | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +142,10 @@ def _unchanged(packet: Packet[Stream]) -> bool:
     return packet.size == 0 and not (packet.dts is None and packet.pts is None)
 
 
+def _timestamp(of: Packet[Stream] | VideoFrame) -> int | None:
+    return of.dts if of.pts is None else of.pts
+
+
 class VideoInput:
     """The video of one input: open() once, next_frame() by one thread, close() from any.
 
@@ -132,8 +155,11 @@ class VideoInput:
     of these are of no bytes.
     """
 
-    def __init__(self, request: OpenRequest) -> None:
+    def __init__(
+        self, request: OpenRequest, arrival: Callable[[Packet[Stream]], Arrival] = arrives_now
+    ) -> None:
         self._request = request
+        self._arrival = arrival
         self.closed = threading.Event()  # waiting on it is how a paced read sleeps
         self._wake = threading.Event()  # opening done, or closed
         self._reading = threading.Lock()  # held while FFmpeg is inside the container
@@ -141,6 +167,11 @@ class VideoInput:
         self._packets: Packets | None = None
         self._pending: list[VideoFrame] = []
         self._stream: VideoStream | None = None
+        self._sizes: deque[int] = deque(maxlen=MAX_SIZES)
+        self._rest_wanted = False
+        self._kept: KeptPackets | None = None  # while it rests
+        self._again: deque[Kept] = deque()  # kept packets that are decoded now
+        self._arrivals: dict[int, Kept] = {}  # of these, by their timestamps
         self.videos: tuple[VideoFacts, ...] = ()  # all that the input has
         self.frames = 0
         self.damaged = 0
@@ -217,15 +248,100 @@ class VideoInput:
         self._raise_if_closed()
         return self._pending[0] if self._pending else None
 
+    # ---- resting
+
+    def packet_sizes(self) -> list[int]:
+        """Of the packets decoded since the last call, key frames left out."""
+        sizes = list(self._sizes)
+        self._sizes.clear()
+        return sizes
+
+    def rest(self) -> None:
+        """From the next key frame on decode nothing but key frames: next_seen() gives what there is."""
+        self._rest_wanted = True
+
+    def wake(self, groups: int) -> int:
+        """Decode all again, beginning with what came since the last key frame (`groups` 1) or the one before
+        it (2); returns how many packets were let go."""
+        self._rest_wanted = False
+        kept, self._kept = self._kept, None
+        if kept is None:
+            return 0
+        self._again.extend(kept.take(groups))
+        let_go, kept.let_go = kept.let_go, 0
+        self._arrivals = {pts: kept for kept in self._again if (pts := _timestamp(kept.packet)) is not None}
+        self.stream.codec_context.flush_buffers()
+        return let_go
+
+    def came(self, frame: VideoFrame) -> Arrival | None:
+        """When a picture came that was decoded of a kept packet; None of others."""
+        pts = _timestamp(frame)
+        found = self._arrivals.pop(pts, None) if self._arrivals and pts is not None else None
+        return found.arrival if found is not None else None
+
+    def next_seen(self, timeout_s: float) -> VideoFrame | PacketSeen | None:
+        """As next_frame(); of an input that rests, the next packet."""
+        if self._kept is None or self._pending:
+            frame = self.next_frame(timeout_s)
+            if frame is not None or self._kept is None:
+                return frame
+        with self._reading:
+            seen = None if self.closed.is_set() else self._keep_next(self._kept)
+        self._raise_if_closed()
+        return seen
+
+    def _keep_next(self, kept: KeptPackets) -> PacketSeen | None:
+        while (packet := self._next_packet()) is not None:
+            if packet.stream.index != self.stream.index or not packet.size:
+                continue
+            self.video_bytes += packet.size
+            kept.add(packet, self._arrival(packet))
+            picture = self._picture_of(packet) if packet.is_keyframe else None
+            base, dts = packet.time_base, packet.dts
+            dts_ns = None if dts is None or not base else int(dts * 1_000_000_000 * base)
+            let_go, kept.let_go = kept.let_go, 0
+            return PacketSeen(packet.size, dts_ns, let_go, kept.too_long, picture)
+        return None
+
+    def _picture_of(self, packet: Packet[Stream]) -> VideoFrame | None:
+        """Of a key frame by itself; the decoder begins anew with what comes after it."""
+        codec = self.stream.codec_context
+        try:
+            codec.flush_buffers()
+            return next(iter([*self.stream.decode(packet), *self.stream.decode(None)]), None)
+        except FFMPEG_ERRORS:
+            self.damaged += 1
+            return None
+        finally:
+            codec.flush_buffers()
+
+    def _begin_rest(self, packet: Packet[Stream]) -> None:
+        """At a key frame: what the decoder still has comes out before it."""
+        codec = self.stream.codec_context
+        try:
+            self._pending = self.stream.decode(None)
+        except FFMPEG_ERRORS:
+            self.damaged += 1
+        codec.flush_buffers()
+        self._kept, self._rest_wanted = KeptPackets(), False
+        self._kept.add(packet, self._arrival(packet))
+
     def _decode_until_frame(self, deadline: float, timeout_s: float) -> None:
         damaged_in_a_row = 0
         while not self._pending and not self.closed.is_set():
-            packet = self._next_packet()
+            again = bool(self._again)
+            packet = self._again.popleft().packet if again else self._next_packet()
             if packet is None:
                 return
             # the last, empty packets are of stream 0
             if packet.stream.index == self.stream.index and not _unchanged(packet):
-                self.video_bytes += packet.size
+                if not again:
+                    self.video_bytes += packet.size
+                    if not packet.is_keyframe:
+                        self._sizes.append(packet.size)
+                if self._rest_wanted and packet.is_keyframe:
+                    self._begin_rest(packet)
+                    return
                 try:
                     self._pending = self.stream.decode(packet)
                     damaged_in_a_row = 0

@@ -14,10 +14,10 @@ import time
 from pipelines.frame_conversion import upright_size
 from pipelines.video_streams import frames_per_second
 from streamer.errors import SourceDamaged, SourceEnded, SourceError
-from streamer.sources.base import Decoded, ReadOptions, SourceInfo
-from streamer.sources.container import OpenRequest, VideoInput
+from streamer.sources.base import Decoded, ReadOptions, Rested, SourceInfo
+from streamer.sources.container import OpenRequest, PacketSeen, VideoInput
 from streamer.sources.file_kind import what_else
-from streamer.sources.stream import WHOLE, VideoDecoded, describe, frames_stated, pts_ns
+from streamer.sources.stream import WHOLE, VideoDecoded, describe, frames_stated, pts_ns, rested, unrested
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
 from streamer.sources.urls import path_of
 
@@ -45,6 +45,8 @@ class FileSource:
         self._interval_ns = FALLBACK_INTERVAL_NS
         self._media_ns = 0  # of the last frame, over all passes
         self._pass_start_ns = 0
+        self._pts_ns: int | None = None  # of the last frame
+        self._rested_ns = 0  # media time up to which it has rested
         self._start_mono_ns = 0
         self._start_wall_ns = 0
         self.loop_count = 0
@@ -109,12 +111,19 @@ class FileSource:
             raise SourceError(f"{self._path}: may not be read: check the file's permissions and owner")
 
     def read(self) -> Decoded:
-        frame = self._input.next_frame(self._options.read_timeout_s)
-        if frame is None:
+        return unrested(self.follow())
+
+    def follow(self) -> Decoded | Rested:
+        seen = self._input.next_seen(self._options.read_timeout_s)
+        if seen is None:
             self._end_of_pass()
-            return self.read()
+            return self.follow()
+        if isinstance(seen, PacketSeen):
+            return self._rested(seen)
         now_ns = time.monotonic_ns()
-        media_ns, used = self._clock.next(pts_ns(frame), now_ns)
+        came = self._input.came(seen)
+        media_ns, used = self._clock.next(pts_ns(seen), now_ns)
+        self._pts_ns = pts_ns(seen)
         self._media_ns = self._pass_start_ns + media_ns
         if self._start_mono_ns == 0:
             self._start_mono_ns, self._start_wall_ns = now_ns, time.time_ns()
@@ -122,13 +131,34 @@ class FileSource:
         if self._options.realtime:
             captured_ns = self._wait_until_due(self._start_mono_ns + self._media_ns)
         return VideoDecoded(
-            frame,
+            seen,
             media_ns=self._media_ns,
             captured_ns=captured_ns,
-            received_mono_ns=time.monotonic_ns(),
+            received_mono_ns=came.received_mono_ns if came else time.monotonic_ns(),
             clock_source="pts" if used else "arrival",
             loop=self.loop_count,
+            kept=came is not None,
         )
+
+    def _rested(self, seen: PacketSeen) -> Rested:
+        """A packet when it is due; one that does not say when, an interval after the one before."""
+        if seen.dts_ns is not None and self._pts_ns is not None:
+            self._rested_ns = max(self._rested_ns, self._media_ns + seen.dts_ns - self._pts_ns)
+        else:
+            self._rested_ns = max(self._rested_ns, self._media_ns) + self._interval_ns
+        captured_ns = self._wait_until_due(self._start_mono_ns + self._rested_ns)
+        return rested(seen, self._rested_ns, captured_ns, time.monotonic_ns())
+
+    def rest(self) -> bool:
+        if self._options.realtime:
+            self._input.rest()
+        return self._options.realtime
+
+    def packet_sizes(self) -> list[int]:
+        return self._input.packet_sizes()
+
+    def wake(self, groups: int) -> int:
+        return self._input.wake(groups)
 
     def _wait_until_due(self, due_mono_ns: int) -> int:
         """Sleep until then; returns the wall clock of the box at that moment."""

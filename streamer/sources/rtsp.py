@@ -19,12 +19,12 @@ from av.container import InputContainer
 from pipelines.video_streams import frames_per_second
 from streamer.errors import AuthUnknown, SourceDamaged, SourceError, SourceStalled
 from streamer.logs import redact
-from streamer.sources.base import Decoded, ReadOptions, SourceInfo
-from streamer.sources.container import OpenRequest, VideoInput, open_input
+from streamer.sources.base import Decoded, ReadOptions, Rested, SourceInfo
+from streamer.sources.container import OpenRequest, PacketSeen, VideoInput, open_input
 from streamer.sources.ffmpeg_errors import explain
 from streamer.sources.limits import check_peers, resolve
 from streamer.sources.rtsp_auth import unsupported_auth
-from streamer.sources.stream import VideoDecoded, describe, pts_ns
+from streamer.sources.stream import VideoDecoded, describe, pts_ns, rested, unrested
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
 from streamer.sources.urls import (
     host_and_port,
@@ -164,31 +164,48 @@ class RtspSource:
         return replace(info, transport=self._transport)
 
     def read(self) -> Decoded:
+        return unrested(self.follow())
+
+    def follow(self) -> Decoded | Rested:
         try:
-            decoded = self._read()
+            seen = self._follow()
         except SourceError as error:
             raise self._failed(error) from None
         if self._transport == "udp" and self._options.transport == "auto":
             _udp_only.add(self._clean)
-        return decoded
+        return seen
 
-    def _read(self) -> Decoded:
+    def _follow(self) -> Decoded | Rested:
         first = self._input.frames == 0
         timeout_s = self._options.read_timeout_s
-        frame = self._input.next_frame(max(timeout_s, self._options.open_timeout_s) if first else timeout_s)
-        if frame is None:
+        seen = self._input.next_seen(max(timeout_s, self._options.open_timeout_s) if first else timeout_s)
+        if seen is None:
             if first:
                 raise SourceDamaged(f"{self.shown}: the camera ended the stream before its first picture")
             raise SourceError(f"{self.shown}: the camera ended the stream")
         now_ns = time.monotonic_ns()
-        media_ns, used = self._clock.next(pts_ns(frame), now_ns)
+        if isinstance(seen, PacketSeen):
+            return rested(seen, self._clock.passed_ns(now_ns), time.time_ns(), now_ns)
+        media_ns, used = self._clock.next(pts_ns(seen), now_ns)
+        came = self._input.came(seen)
         return VideoDecoded(
-            frame,
+            seen,
             media_ns=media_ns,
-            captured_ns=time.time_ns(),
-            received_mono_ns=now_ns,
+            captured_ns=came.captured_ns if came else time.time_ns(),
+            received_mono_ns=came.received_mono_ns if came else now_ns,
             clock_source="rtp" if used else "arrival",
+            kept=came is not None,
         )
+
+    def rest(self) -> bool:
+        self._input.rest()
+        return True
+
+    def packet_sizes(self) -> list[int]:
+        return self._input.packet_sizes()
+
+    def wake(self, groups: int) -> int:
+        return self._input.wake(groups)
 
     @property
     def video_bytes(self) -> int:

@@ -8,11 +8,12 @@ from typing import Any
 from av.video.frame import VideoFrame
 
 from pipelines.frame_conversion import upright_size, write_bgr
+from pipelines.geometry import fit
 from pipelines.values import Image
 from pipelines.video_streams import frames_per_second
 from streamer.sources.avi_index import video_chunks
-from streamer.sources.base import Decoded, SourceInfo
-from streamer.sources.container import VideoInput
+from streamer.sources.base import Decoded, Rested, SourceInfo
+from streamer.sources.container import PacketSeen, VideoInput
 
 WHOLE = 0.95  # of the frames a file states; an edit list may leave out a few
 
@@ -29,6 +30,26 @@ class VideoDecoded(Decoded):
 
     def write_bgr(self, out: Image) -> None:
         write_bgr(self.frame, out)
+
+    def shrink(self, max_width: int) -> None:
+        if self.frame.rotation == 0 and self.frame.width > max_width > 0:
+            width, height = fit(self.width, self.height, max_width)
+            self.frame = self.frame.reformat(width, height)
+
+
+def rested(seen: PacketSeen, media_ns: int, captured_ns: int, received_mono_ns: int) -> Rested:
+    """What a source gives of a packet while it rests."""
+    picture = None
+    if seen.picture is not None:
+        times = {"captured_ns": captured_ns, "received_mono_ns": received_mono_ns}
+        picture = VideoDecoded(seen.picture, media_ns=media_ns, clock_source="arrival", **times)
+    return Rested(seen.size, captured_ns, received_mono_ns, seen.let_go, seen.too_long, picture)
+
+
+def unrested(seen: Decoded | Rested) -> Decoded:
+    """What is read of a source that nobody lets rest."""
+    assert isinstance(seen, Decoded), "it rests: follow() it"
+    return seen
 
 
 def pts_ns(frame: VideoFrame) -> int | None:

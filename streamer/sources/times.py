@@ -44,6 +44,10 @@ class MediaClock:
             used = self._follow(pts_ns, step)
         return self._media_ns, used
 
+    def passed_ns(self, arrived_mono_ns: int) -> int:
+        """Media time of what came then and goes no further: what has passed since the last frame is added."""
+        return max(self._media_ns, 0) + max(0, arrived_mono_ns - self._arrived_ns)
+
     def _first(self, pts_ns: int | None) -> tuple[int, bool]:
         self._media_ns = 0
         self._offset_ns = None if pts_ns is None else -pts_ns

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -16,10 +17,12 @@ from streamer.errors import CapacityError, ConfigError, SourceEnded, SourceError
 from streamer.ipc.counters import Block
 from streamer.ipc.messages import CameraState, CaptureCamera
 from streamer.logs import redact
-from streamer.sources.base import Decoded, Source, SourceInfo, create_source
+from streamer.sources.base import Decoded, RestingSource, Source, SourceInfo, create_source
 from streamer.sources.limits import SourceLimits
 from streamer.sources.retry import Backoff
 from streamer.workers.capture.camera_watch import CameraWatch, HealthChange
+from streamer.workers.capture.gate import Gate
+from streamer.workers.capture.gated_reader import GatedReader
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +70,9 @@ class CameraThread(threading.Thread):
         self._lock = threading.Lock()
         self._released = threading.Condition(self._lock)
         self._held: HeldFrame | None = None
+        self._kept: deque[HeldFrame] = deque()  # from before the camera woke: they go first
+        self._gate: Gate | None = None
+        self._gated_ns = 0
         self._newest: Decoded | None = None
         self._requested = False
         self._ring_refused = False  # to its opening
@@ -94,6 +100,23 @@ class CameraThread(threading.Thread):
             changes, self._health_changes = self._health_changes, []
         return changes
 
+    def gated_until_ns(self) -> int:
+        """Up to when (wall clock) nothing moved in front of the camera, since the last call; 0: it does not
+        rest."""
+        with self._lock:
+            until_ns, self._gated_ns = self._gated_ns, 0
+        return until_ns
+
+    def hear(self, quiet: bool) -> None:
+        """Whether inference follows nothing in the frames that it has had."""
+        if self._gate is not None:
+            self._gate.heard(quiet, time.monotonic())
+
+    @property
+    def level(self) -> str:
+        """How much of it is decoded and looked at: gate.py; "" where it never rests."""
+        return self._gate.level if self._gate is not None else ""
+
     def set_requested(self, requested: bool) -> None:
         """Whether a frame is requested: then a new one wakes the main thread."""
         with self._lock:
@@ -106,10 +129,13 @@ class CameraThread(threading.Thread):
         goes on decoding while `send` converts.
         """
         with self._lock:
-            held = self._held
+            held = self._kept[0] if self._kept else self._held
             if held is None or held.opening != opening:
                 return False
-            self._held = None
+            if self._kept:
+                self._kept.popleft()
+            else:
+                self._held = None
             self._released.notify_all()
         reason = send(held)
         with self._lock, self._counters.writing() as words:
@@ -208,19 +234,37 @@ class CameraThread(threading.Thread):
             frame_id, loop = 0, first.loop
             self._look(first)
             self._hold(first, frame_id)
+            reader = self._gated(source)
             while not self._ending.is_set():
-                decoded = source.read()
+                decoded, passed = reader.read() if reader is not None else (source.read(), 0)
                 if decoded.loop != loop or (decoded.width, decoded.height) != (info.width, info.height):
                     info = replace(info, width=decoded.width, height=decoded.height)
                     loop, frame_id = decoded.loop, -1
                     self._drop_held("closed")
                     self._begin_epoch(info)
-                frame_id += 1
-                self._look(decoded)
+                frame_id += 1 + passed
+                if reader is None:
+                    self._look(decoded)
                 self._hold(decoded, frame_id)
         finally:
             self._source = None
             source.close()
+
+    def _gated(self, source: Source) -> GatedReader | None:
+        if not self.camera.gate or not self.camera.realtime or not isinstance(source, RestingSource):
+            return None
+        self._gate = Gate()
+        return GatedReader(source, self._gate, self._look, self._let_go)
+
+    def _let_go(self, frames: int, captured_ns: int) -> None:
+        """The camera rests: `frames` were not offered to inference."""
+        with self._lock:
+            if self._retired:
+                return
+            self._gated_ns = captured_ns
+            with self._counters.writing() as words:
+                words[self._counters.at["decoded"]] += frames
+                words[self._counters.at["gated"]] += frames
 
     def _begin_epoch(self, info: SourceInfo) -> None:
         """A new epoch: announce it. Its frames are handed over once it has its ring."""
@@ -260,6 +304,10 @@ class CameraThread(threading.Thread):
             at = self._counters.at
             with self._counters.writing() as words:
                 words[at["decoded"]] += 1
+                if decoded.kept and not self._ring_refused:
+                    words[at["held"]] += 1
+                    self._keep_locked(HeldFrame(decoded, frame_id, self._opening))
+                    return
                 if self._held is not None:
                     words[at["drop_busy"]] += 1
                 elif not due:
@@ -277,6 +325,13 @@ class CameraThread(threading.Thread):
             self._wake()
         if not self.camera.realtime:
             self._wait_until_released()
+
+    def _keep_locked(self, held: HeldFrame) -> None:
+        """As small as it is looked at: the decoder's own memory is for few."""
+        held.decoded.shrink(self.camera.analysis_width)
+        self._kept.append(held)
+        if self._requested:
+            self._wake()
 
     def _wait_until_released(self) -> None:
         """A source that is not live waits for inference instead of dropping."""
@@ -302,12 +357,14 @@ class CameraThread(threading.Thread):
 
     def _drop_held_locked(self, reason: str) -> None:
         """With the lock held."""
-        if self._held is None or self._retired:
+        count = len(self._kept) + (self._held is not None)
+        if not count or self._retired:
             return
         self._held = None
+        self._kept.clear()
         with self._counters.writing() as words:
-            words[self._counters.at["held"]] -= 1
-            words[self._counters.at[f"drop_{reason}"]] += 1
+            words[self._counters.at["held"]] -= count
+            words[self._counters.at[f"drop_{reason}"]] += count
 
     def _set_state(self, state: CameraState, detail: str, info: SourceInfo | None = None) -> None:
         with self._lock:

@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import msgspec
@@ -27,6 +28,7 @@ from streamer.ipc.messages import (
     CaptureCamera,
     FrameReady,
     FrameRequest,
+    FramesGated,
     Hello,
     Ready,
     Reclaim,
@@ -53,6 +55,7 @@ JPEG_QUALITY = 88
 # A changed camera is opened when its old thread has ended, since many cameras serve few at a time, but does
 # not wait for longer than this; and so long after a thread that the system did not give.
 HANDOVER_S = 3.0
+GATED_EVERY_S = 0.4  # how often a camera that rests says so
 RESEND_STATE_S = 10.0  # of a live camera of which no frame was requested: inference then requests anew
 
 
@@ -75,6 +78,7 @@ class _Camera:
         self.frame_request: FrameRequest | None = None
         self.state: SourceState | None = None
         self.health: HealthChange | None = None  # the last; None: it has been well
+        self.gated_sent_s = 0.0
         self.decoding = Rate()
         self.conversion_error = ""  # why a frame of it could last not be converted
 
@@ -122,6 +126,7 @@ class CaptureWorker:
             if camera.ring_request is not None and camera.ring_request.due(now_s):
                 self._supervisor.send(camera.ring_request.message)
             self._send_frame(camera)
+            self._send_gated(camera, now_s)
         if now_s >= self._next_status_s:
             self._send_status(now_s)
 
@@ -260,6 +265,7 @@ class CaptureWorker:
             camera.ring.release(request.generation, request.leases)
         camera.state_sent_s = time.monotonic()
         camera.frame_request = request
+        camera.thread.hear(request.quiet)
         camera.thread.set_requested(True)
         self._send_frame(camera)
 
@@ -275,6 +281,13 @@ class CaptureWorker:
         if camera.thread.send_held(camera.opening, lambda held: self._convert_and_send(camera, ring, held)):
             camera.frame_request = None
             camera.thread.set_requested(False)
+
+    def _send_gated(self, camera: _Camera, now_s: float) -> None:
+        """Let inference know that the camera rests, a few times a second."""
+        if now_s - camera.gated_sent_s < GATED_EVERY_S or not (until_ns := camera.thread.gated_until_ns()):
+            return
+        camera.gated_sent_s = now_s
+        self._infer[camera.config.infer_worker].send(FramesGated(camera.config.name, until_ns))
 
     def _convert_and_send(self, camera: _Camera, ring: RingWriter, held: HeldFrame) -> str:
         slot = ring.acquire()
@@ -305,6 +318,7 @@ class CaptureWorker:
                 received_mono_ns=decoded.received_mono_ns,
                 clock_source=decoded.clock_source,
                 lease=ring.next_lease,
+                kept=decoded.kept,
             )
         )
         if not sent:
@@ -378,12 +392,14 @@ class CaptureWorker:
 
     def _send_status(self, now_s: float) -> None:
         self._next_status_s = now_s + STATUS_EVERY_S
-        cameras = {}
+        cameras: dict[str, dict[str, Any]] = {}
         for name, camera in self._cameras.items():
             self._resend_state(camera, now_s)
             camera.decoding.read(self._counters.balance(camera.row).decoded, now_s)
             leased = camera.ring.leased if camera.ring else 0
             cameras[name] = {"fps_decoded": round(camera.decoding.per_s, 2), "leased": leased}
+            if level := camera.thread.level:
+                cameras[name]["level"] = level
         status = {"cameras": cameras, "threads_overdue": self._retired.overdue}
         self._supervisor.send(WorkerStatus(self.name, status))
 

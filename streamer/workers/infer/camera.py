@@ -46,7 +46,7 @@ class FrameIntervalEstimator:
 
     def is_stale(self, frame: FrameReady, at_mono_ns: int) -> bool:
         """Whether there is a newer frame than this one by now."""
-        return 0 < self._interval_ns < at_mono_ns - frame.received_mono_ns
+        return not frame.kept and 0 < self._interval_ns < at_mono_ns - frame.received_mono_ns
 
     def age(self, at_mono_ns: int) -> float:
         """The newest frame's age at a moment, in frame intervals: 0 just decoded, 1 about to be replaced."""
@@ -93,6 +93,11 @@ class CameraContext:
     @property
     def name(self) -> str:
         return self.config.name
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is followed in it, and nobody is waited for who was there."""
+        return self.pipeline is not None and self.inferred > 0 and not self.pipeline.follows(self.name)
 
     def tracks_now(self) -> tuple[int, tuple[ShownTrack, ...]]:
         """When the last inferred frame was captured (Unix ns; 0: there was none), and the tracks in it."""

@@ -93,7 +93,6 @@ class Coverage:
         self._open: dict[int, _Bucket] = {}
         self._closed_until_ns = self._start_of(now_ns)
         self._live = False
-        self._gated = False
         self._spans: deque[_Span] = deque()  # of the open buckets, each within one
         self._health = ""  # of pipelines.scene.health; "": nobody says
         self._busy_before = balance.dropped.get("busy", 0)
@@ -110,18 +109,22 @@ class Coverage:
 
     # ---- what happens
 
-    def frame_inferred(self, captured_ns: int, age_ms: float, dropped_busy: int, gated: bool = False) -> None:
-        """A frame was inferred (or gated: looked at and found still)."""
+    def frame_inferred(self, captured_ns: int, age_ms: float, dropped_busy: int) -> None:
+        """A frame was inferred."""
         gap_ns = captured_ns - self._at_ns
-        if self._live and gap_ns <= SEEN_GAP_NS:
-            kind = "gated" if gated or self._gated else "seen"
-        else:
-            kind = self._blind(dropped_busy)
-        self._advance(captured_ns, kind)
+        near = self._live and gap_ns <= SEEN_GAP_NS
+        self._advance(captured_ns, "seen" if near else self._blind(dropped_busy))
         self._live = True
-        self._gated = gated
         self._busy_before = dropped_busy
         self._bucket(max(captured_ns, self._closed_until_ns)).ages_ms.add(age_ms)
+
+    def frames_gated(self, captured_ns: int) -> None:
+        """The camera rests: nothing has moved in front of it up to `captured_ns`."""
+        if captured_ns <= self._at_ns:
+            return
+        near = self._live and captured_ns - self._at_ns <= SEEN_GAP_NS
+        self._advance(captured_ns, "gated" if near else self._blind(None))
+        self._live = True
 
     def source_lost(self, at_ns: int) -> None:
         """The source is no longer live."""

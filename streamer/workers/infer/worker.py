@@ -27,6 +27,7 @@ from streamer.ipc.messages import (
     CorrectionMade,
     CorrectionRequest,
     FrameReady,
+    FramesGated,
     Hello,
     InferAssignment,
     InferCamera,
@@ -138,6 +139,9 @@ class InferWorker:
     def _handle(self, peer: str, message: object) -> None:
         if isinstance(message, FrameReady):
             self._scheduler.frame_ready(peer, message)
+        elif isinstance(message, FramesGated):
+            if message.camera in self._cameras:
+                self._cameras[message.camera].coverage.frames_gated(message.captured_ns)
         elif isinstance(message, Ack):
             self._sequencer.on_ack(message)
         elif isinstance(message, SourceState):

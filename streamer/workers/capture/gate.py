@@ -1,0 +1,170 @@
+"""When a camera in front of which nothing moves may rest, and when it must be looked at again.
+
+A ladder of three. "full": all frames are decoded and offered to inference. "pictures": all are decoded, and a
+small grey picture a few times a second says whether to look; spares inference. "packets": key frames alone
+are decoded, and the sizes of the packets between them tell; spares the decoder as well. Inference is the
+judge: a camera goes down only while it says that it follows nothing, and what pictures and sizes of such a
+time are like is how they are learnt. Sizes are trusted once they have told of what came, time after time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Literal
+
+from pipelines.scene.stillness import PacketSizes, PictureChange
+from pipelines.values import Image
+
+Level = Literal["full", "pictures", "packets"]
+
+LOOK_EVERY_S = 0.2
+QUIET_S = 2.0  # for so long nothing was followed before a camera rests
+CALM_S = 1.0  # and for so long no picture was changed
+CHECK_S = 0.6  # so long a camera that was woken by time alone is looked at, at least
+MAX_REST_S = 60.0  # a camera is looked at again after that, whatever pictures and sizes say
+HEARD_S = 3.0  # what inference said is believed for so long
+MIN_HEARD = 3  # and so often it must have said it since the camera woke
+TELLS_S = 2.0  # sizes have told of what came if they did so at most this long before it was followed
+MIN_EVIDENCE, MAX_EVIDENCE = 3, 20  # comings, by which sizes are judged
+TRUSTED = 0.95  # share of them that sizes must have told of
+
+
+class Gate:
+    """Of one opening of a camera; times are monotonic seconds. heard() may be called by another thread."""
+
+    def __init__(self, max_rest_s: float = MAX_REST_S) -> None:
+        self.level: Level = "full"
+        self._max_rest_s = max_rest_s
+        self._sizes, self._pictures = PacketSizes(), PictureChange()
+        self._heard: tuple[bool, float, int] = (False, -HEARD_S, 0)  # quiet, when, how often since it woke
+        self._since_s = self._looked_s = self._changed_s = self._unusual_s = float("-inf")
+        self._quiet_since_s: float | None = None
+        self._woken_by: Literal["", "time", "picture", "sizes"] = ""
+        self._evidence: deque[bool] = deque(maxlen=MAX_EVIDENCE)
+        self._refuses_packets = False  # its key frames are too far apart, or it decodes all there is
+
+    # ---- what inference says
+
+    def heard(self, quiet: bool, now_s: float) -> None:
+        """Whether inference follows nothing in the frames that it has had."""
+        _, _, times = self._heard
+        self._heard = quiet, now_s, times + 1
+
+    # ---- what the camera's thread sees
+
+    def wants_picture(self, now_s: float) -> bool:
+        return now_s - self._looked_s >= LOOK_EVERY_S
+
+    def frame(self, now_s: float, sizes: Sequence[int], grey: Image | None) -> None:
+        """A decoded frame: `sizes` of the packets since the one before, and a small picture where wanted."""
+        self._saw(now_s, sizes, grey)
+        if self.level == "full":
+            self._judge(now_s)
+            if self._may_rest(now_s):
+                self._go(self._lowest(), now_s)
+        elif self._changed_s == now_s:
+            self._wake("picture", now_s)
+        elif now_s - self._since_s > self._max_rest_s:
+            self._wake("time", now_s)
+        else:
+            self._rest_on(now_s)
+            self._go(self._lowest(), now_s)
+
+    def packet(self, now_s: float, size: int, grey: Image | None, too_long: bool) -> int:
+        """A packet at the level "packets". Returns how many groups from a key frame on must be decoded now:
+        1 or 2 where it wakes, else 0. Key frames come with their picture, and their size is not looked at."""
+        unusual = self._saw(now_s, () if grey is not None else (size,), grey)
+        self._refuses_packets |= too_long
+        if unusual:
+            return self._wake("sizes", now_s)
+        if self._changed_s == now_s:
+            return 1 + self._wake("picture", now_s)
+        if too_long or now_s - self._since_s > self._max_rest_s:
+            return self._wake("time", now_s)
+        self._rest_on(now_s)
+        return 0
+
+    def restart(self, now_s: float) -> None:
+        """The view jumps, as where a file begins again: what pictures are like is learnt anew."""
+        self._pictures = PictureChange()
+        self._sizes.forget_new()
+        self._wake("", now_s)
+
+    def refuse_packets(self) -> None:
+        """The source decodes all there is."""
+        self._refuses_packets = True
+        if self.level == "packets":
+            self.level = "pictures"
+
+    @property
+    def trusts_sizes(self) -> bool:
+        told = len(self._evidence)
+        return told >= MIN_EVIDENCE and sum(self._evidence) >= TRUSTED * told
+
+    # ---- inside
+
+    def _saw(self, now_s: float, sizes: Sequence[int], grey: Image | None) -> bool:
+        unusual = [self._sizes.add(size, now_s) for size in sizes]
+        if any(unusual):
+            self._unusual_s = now_s
+        if grey is not None:
+            self._looked_s = now_s
+            if self._pictures.add(grey):
+                self._changed_s = now_s
+        return any(unusual)
+
+    def _judge(self, now_s: float) -> None:
+        """By what inference has said last."""
+        quiet, heard_s, times = self._heard
+        if times < MIN_HEARD or now_s - heard_s > HEARD_S:
+            return
+        if not quiet:
+            if self._quiet_since_s is not None or self._woken_by:
+                self._somebody_came(now_s)
+            self._quiet_since_s, self._woken_by = None, ""
+            self._sizes.forget_new()
+            return
+        if self._quiet_since_s is None:
+            self._quiet_since_s = now_s
+        if now_s - self._quiet_since_s > CALM_S:
+            self._rest_on(now_s)
+
+    def _somebody_came(self, now_s: float) -> None:
+        told = now_s - self._unusual_s < TELLS_S
+        if self._pictures.knows:
+            self._evidence.append(told)
+        if told:
+            self._sizes.found_something()
+
+    def _rest_on(self, now_s: float) -> None:
+        """What was seen last is how quiet looks here."""
+        self._pictures.confirm_quiet()
+        self._sizes.confirm_quiet(now_s)
+
+    def _may_rest(self, now_s: float) -> bool:
+        if self._quiet_since_s is None or not self._pictures.knows:
+            return False
+        least_s = CHECK_S if self._woken_by == "time" else QUIET_S
+        quiet_s = now_s - max(self._quiet_since_s, self._since_s)
+        return quiet_s >= least_s and now_s - max(self._changed_s, self._unusual_s) >= min(least_s, CALM_S)
+
+    def _lowest(self) -> Level:
+        return "packets" if self.trusts_sizes and not self._refuses_packets else "pictures"
+
+    def _wake(self, by: Literal["", "time", "picture", "sizes"], now_s: float) -> int:
+        self._woken_by = by
+        self._heard = (False, -HEARD_S, 0)
+        self._quiet_since_s = None
+        self._go("full", now_s)
+        return 1
+
+    def _go(self, level: Level, now_s: float) -> None:
+        if level == self.level:
+            return
+        if self.level == "full" and self._woken_by == "sizes":  # and nobody came
+            self._sizes.found_nothing()
+        if "full" in (level, self.level):
+            self._since_s = now_s
+        self.level = level
+        self._woken_by = self._woken_by if level == "full" else ""

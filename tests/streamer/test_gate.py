@@ -1,0 +1,126 @@
+"""The ladder of a camera that rests: down only while inference follows nothing, up at the first sign."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.values import Image
+from streamer.workers.capture.gate import MAX_REST_S, MIN_EVIDENCE, Gate
+
+FPS, GROUP = 25, 50
+CHANCE = np.random.default_rng(1)
+BACKDROP = np.clip(CHANCE.normal(110, 40, (90, 160)), 0, 255)
+
+
+def grey(somebody: bool = False) -> Image:
+    picture = BACKDROP + CHANCE.normal(0, 2, BACKDROP.shape)
+    if somebody:
+        picture[30:60, 60:72] = 240
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+class Camera:
+    """Frames and packets through a gate; somebody who is there makes packets large, where `sizes_tell`."""
+
+    def __init__(self, sizes_tell: bool = True, inference: bool = True) -> None:
+        self.gate, self.sizes_tell = Gate(), sizes_tell
+        self.now_s = 100.0
+        self.offered = 0  # frames that inference had
+        self.woken: list[int] = []  # groups of packets that were asked for
+        self._number, self._inference = 0, inference
+
+    def run(self, seconds: float, somebody: bool = False) -> None:
+        for _ in range(int(seconds * FPS)):
+            self.now_s += 1 / FPS
+            self._number += 1
+            size = 3000 if somebody and self.sizes_tell else 400
+            if self.gate.level == "packets":
+                self._packet(size, somebody)
+            else:
+                wanted = self.gate.wants_picture(self.now_s)
+                self.gate.frame(self.now_s, [size], grey(somebody) if wanted else None)
+            if self.gate.level == "full":
+                self.offered += 1
+                if self._inference:
+                    self.gate.heard(not somebody, self.now_s)
+
+    def _packet(self, size: int, somebody: bool) -> None:
+        key = self._number % GROUP == 0
+        groups = self.gate.packet(self.now_s, size, grey(somebody) if key else None, False)
+        if groups:
+            self.woken.append(groups)
+
+    def days(self, comings: int) -> None:
+        for _ in range(comings):
+            self.run(15)
+            self.run(3, somebody=True)
+        self.run(15)
+
+
+def test_in_quiet_a_camera_rests_and_somebody_who_comes_wakes_it_at_once() -> None:
+    camera = Camera()
+    camera.run(20)
+    assert camera.gate.level == "pictures"
+    camera.run(0.3, somebody=True)
+    assert camera.gate.level == "full"
+
+
+def test_it_does_not_rest_while_inference_follows_somebody_or_says_nothing() -> None:
+    camera = Camera()
+    camera.run(20, somebody=True)
+    assert camera.gate.level == "full"
+    silent = Camera(inference=False)
+    silent.run(20)
+    assert silent.gate.level == "full"
+
+
+def test_sizes_that_told_of_everybody_spare_the_decoder_and_wake_it() -> None:
+    camera = Camera()
+    camera.days(MIN_EVIDENCE + 1)
+    assert camera.gate.trusts_sizes
+    assert camera.gate.level == "packets"
+    camera.woken.clear()
+    camera.run(0.3, somebody=True)
+    assert (camera.gate.level, camera.woken) == ("full", [1])
+
+
+def test_sizes_that_told_of_nobody_are_not_relied_on() -> None:
+    camera = Camera(sizes_tell=False)
+    camera.days(6)
+    assert not camera.gate.trusts_sizes
+    assert camera.gate.level == "pictures"
+
+
+def test_a_key_frame_that_shows_somebody_asks_for_what_came_before_it_too() -> None:
+    camera = Camera()
+    camera.days(MIN_EVIDENCE + 1)
+    camera.sizes_tell = False
+    camera.woken.clear()
+    camera.run(2.1, somebody=True)
+    assert (camera.gate.level, camera.woken) == ("full", [2])
+
+
+def test_a_camera_never_rests_for_longer_than_it_may() -> None:
+    camera = Camera()
+    camera.days(MIN_EVIDENCE + 1)
+    before, rested_s = camera.offered, 10 * MAX_REST_S
+    camera.run(rested_s)
+    looks = camera.offered - before
+    assert 9 * 0.5 * FPS < looks < 0.05 * rested_s * FPS
+
+
+def test_key_frames_too_far_apart_leave_it_at_pictures() -> None:
+    camera = Camera()
+    camera.days(MIN_EVIDENCE + 1)
+    assert camera.gate.packet(camera.now_s + 0.04, 400, None, True) == 1
+    camera.run(20)
+    assert camera.gate.level == "pictures"
+
+
+@pytest.mark.parametrize("sizes_tell", [True, False])
+def test_a_jump_of_the_view_wakes_it(sizes_tell: bool) -> None:
+    camera = Camera(sizes_tell)
+    camera.run(20)
+    camera.gate.restart(camera.now_s)
+    assert camera.gate.level == "full"
