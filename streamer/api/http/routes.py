@@ -132,7 +132,7 @@ ROUTES: tuple[Route, ...] = (
         answer=_RECOUNTED,
         model=tracks.RecountArguments,
     ),
-    Route("GET", "/api/v1/counts", counts.counts, produces=("application/json", "text/csv")),
+    Route("GET", "/api/v1/counts", counts.counts, produces=("application/json", "text/csv", counts.PARQUET)),
     Route("GET", "/api/v1/events", events.events, produces=("application/json", "text/event-stream")),
     Route("GET", "/api/v1/events/{event:path}/why", why.why, produces=("application/json", "image/svg+xml")),
     Route("GET", "/api/v1/models", models.models, answer=("models",)),
