@@ -97,7 +97,7 @@ class MqttSink:
             if not shown.keys() <= self._progress.retained(camera).keys():
                 self._changed.set()  # a class that was never counted before
             self._show(camera, {**shown, **self._of_occupancies(camera, taken)})
-            self._show_properties(camera, taken, _time_of(taken[-1]))
+            self._show_properties(camera, taken)
         at = self._progress.positions([camera])[camera]
         return at or events[-1].id
 
@@ -106,7 +106,7 @@ class MqttSink:
         self._connect()
         self._progress.set_totals(camera, totals)
         self._show(camera, self._of_totals(camera, self._progress.totals(camera)))
-        self._show_properties(camera, (), rfc3339(time.time_ns()))
+        self._show_properties(camera, ())
 
     # ---- states
 
@@ -181,9 +181,10 @@ class MqttSink:
                 found[self._topics.of(camera, *levels)] = str(data["count"])
         return found
 
-    def _show_properties(self, camera: str, events: Iterable[StoredEvent], at: str) -> None:
-        """ONVIF's properties, where they are asked for: counters as they stand at `at`, and zones."""
+    def _show_properties(self, camera: str, events: Sequence[StoredEvent]) -> None:
+        """ONVIF's properties, where they are asked for: counters as they stand after `events`, and zones."""
         if self._settings.vocabulary == "onvif":
+            at = _time_of(events[-1]) if events else rfc3339(time.time_ns())
             counters = self._onvif.counters(camera, self._progress.totals(camera), at)
             self._show_news(camera, {**counters, **self._onvif.insides(camera, events)})
 

@@ -9,9 +9,9 @@ was lost is sent again with the same `webhook-id`, which is the event's id. What
 - 410: gone; it is asked again after hours alone.
 - any other 4xx: about this event. Its camera waits; after `max_tries` it is a dead letter, kept and shown.
 
-With `batch` several events of one camera are sent at once, in the JSON batch format of CloudEvents, once there
-are as many or the first has waited for `batch_wait_s`. What the server says is about all of them, but for a
-4xx about events: that does not say which one. Then each is sent by itself (a batch of one), in their order,
+With `batch` several events of one camera are sent at once, in the JSON batch format of CloudEvents, once
+there are as many or the first has waited for `batch_wait_s`. What the server says is about all of them, but
+for a 4xx about events: that does not say which one. Then each is sent by itself (a batch of one), in order,
 so that the one that is refused is found and the others are taken. Some may come twice so, with the same ids.
 
 Totals and states are not told.
