@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from streamer.api.http.health import health_of
 from streamer.api.http.routes import ROUTES
 from tests.api_rig import ApiDaemon, api_daemon
 from tests.moving import write_moving_clip
@@ -62,7 +63,14 @@ def test_what_is_answered_is_what_is_described(daemon: ApiDaemon) -> None:
     camera, one = "/api/v1/cameras/{name}", "/api/v1/cameras/a"
     with daemon.client("admin") as client:
         api = Described(client)
-        for path in ("/livez", "/readyz", "/api/v1/session", "/api/v1/status", "/api/v1/cameras"):
+        for path in (
+            "/livez",
+            "/readyz",
+            "/api/v1/session",
+            "/api/v1/status",
+            "/api/v1/health",
+            "/api/v1/cameras",
+        ):
             api.ask("GET", path)
         for path in ("/api/v1/models", "/api/v1/actions"):
             api.ask("GET", path)
@@ -88,4 +96,25 @@ def test_what_is_answered_is_what_is_described(daemon: ApiDaemon) -> None:
         api.ask("POST", f"{camera}/recount", f"{one}/recount", json=body)
         api.ask("DELETE", camera, "/api/v1/cameras/b")
     with daemon.client("viewer") as client:
+        assert client.get("/api/v1/cameras/nobody").json()["code"] == "NOT_FOUND"
+        assert client.get("/api/v1/counts?since=x").json()["code"] == "CONFIG", "as the command line has it"
         assert "url" not in Described(client).ask("GET", camera, one)["settings"]
+
+
+def test_health_says_fail_where_nothing_is_counted_and_warn_where_it_cannot_be_trusted() -> None:
+    row = {"name": "gate", "state": "live", "detail": "fine", "health": None, "warning": ""}
+    frozen = {"state": "frozen", "detail": "the same picture for 40 s", "since_ns": 7}
+    judged = [
+        health_of(row | more)
+        for more in (
+            {},
+            {"warning": "model: gone"},
+            {"health": frozen},
+            {"state": "auth_failed", "detail": "401: mend the password"},
+            {"state": "disabled"},
+        )
+    ]
+    assert [each["level"] for each in judged] == ["ok", "warn", "warn", "fail", "ok"]
+    assert judged[2]["why"] == ["the same picture for 40 s"]
+    assert (judged[2]["seen"], judged[2]["since_ns"], judged[0]["seen"]) == ("frozen", 7, None)
+    assert judged[3]["why"] == ["401: mend the password"]

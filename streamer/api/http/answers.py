@@ -8,7 +8,7 @@ hold real answers against these.
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import JsonDict
@@ -108,6 +108,29 @@ class Status(Answer):
     sinks: dict[str, SinkState]
     disk: Disk | None
     warnings: list[str]
+
+
+class CameraHealth(Answer):
+    name: str
+    level: Literal["ok", "warn", "fail"]
+    state: str
+    seen: str | None = Field(
+        description="whether it can be believed (frozen, black, …); null: nobody watches"
+    )
+    since_ns: int | None = Field(description="since when, Unix time")
+    why: list[str] = Field(description="what is wrong, and what to do")
+
+
+class WorkerHealth(Answer):
+    name: str
+    state: str
+    why: str
+
+
+class Overall(Answer):
+    level: Literal["ok", "warn", "fail"]
+    cameras: list[CameraHealth]
+    workers: list[WorkerHealth] = Field(description="those that are not ready")
 
 
 # ---- cameras

@@ -24,10 +24,19 @@ _PROBLEM = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "one line: what is wrong, and what to do"},
-        "code": {"type": "string", "description": "the command line's exit code, by name"},
+        "code": {
+            "type": "string",
+            "description": "the command line's exit code by name; of what only HTTP refuses, the status",
+        },
     },
-    "required": ["type", "title", "status", "detail"],
-    "example": {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "no camera 'gaet'"},
+    "required": ["type", "title", "status", "detail", "code"],
+    "example": {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "no camera 'gaet'",
+        "code": "NOT_FOUND",
+    },
 }
 _TOKEN = {"type": "http", "scheme": "bearer", "description": "`streamer token add` makes one"}
 

@@ -111,6 +111,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/v1/session", sign_in.session, answer=answers.Session),
     Route("DELETE", "/api/v1/session", sign_in.sign_out, answer=answers.Word),
     Route("GET", "/api/v1/status", health.status, operation="status", answer=answers.Status),
+    Route("GET", "/api/v1/health", health.health, operation="status", answer=answers.Overall),
     Route("GET", "/api/v1/cameras", cameras.list_, operation="status", answer=answers.Cameras),
     Route(
         "POST", "/api/v1/cameras", probing.add, "operator", "change", _NEW, status=201, answer=answers.Added
