@@ -212,13 +212,15 @@ class Camera(Answer):
     running: CameraRow | None
 
 
-Looked = create_model(
-    "Looked",
-    __base__=Answer,
-    ok=(bool, ...),
-    jpeg_base64=(str, maybe()),
-    **{name: (get_type_hints(ProbeReport)[name], ...) for name in (f.name for f in fields(ProbeReport))},
-)
+def _looked() -> type[Answer]:
+    """The report of a look at a camera."""
+    hints = get_type_hints(ProbeReport)
+    found: dict[str, Any] = {field.name: (hints[field.name], ...) for field in fields(ProbeReport)}
+    shape = {"ok": (bool, ...), "jpeg_base64": (str, maybe()), **found}
+    return create_model("Looked", __base__=Answer, **shape)
+
+
+Looked = _looked()
 
 
 class Added(Revision):

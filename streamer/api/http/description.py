@@ -55,7 +55,7 @@ def _content(route: Route, kind: str) -> dict[str, Any]:
         return {"schema": {"type": "string"}}
     model = route.answer or (Revision if route.operation == "change" else None)
     example = {"example": {"config_rev": 12}} if model is Revision else {}
-    return {"schema": {"type": "object"} if model is None else _schema_of(model), **example}
+    return {"schema": {"type": "object"} if model is None else _ref(model), **example}
 
 
 def described(route: Route) -> dict[str, Any]:
@@ -77,6 +77,10 @@ def _body_schema(route: Route) -> dict[str, Any]:
     if route.method == "PUT":  # the path has it
         schema["required"] = [key for key in schema.get("required", ()) if key != "name"]
     return schema
+
+
+def _ref(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": _REFS.format(model=model.__name__)}
 
 
 def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -116,10 +120,11 @@ def complete(app: FastAPI, models: Iterable[type[BaseModel]]) -> dict[str, Any]:
     """The description, with the parts that its references lead to. What FastAPI says of its own refusals is
     not what is sent here."""
     document = dict(app.openapi())
-    schemas: dict[str, Any] = {"Problem": _PROBLEM}
+    schemas: dict[str, Any] = {"Problem": _PROBLEM, "Revision": _schema_of(Revision)}
     for model in models:
         parts = model.model_json_schema(ref_template=_REFS).get("$defs", {})
         schemas |= {name: _public(part) for name, part in parts.items()}
+        schemas[model.__name__] = _schema_of(model)
     schemas["CameraConfig"]["required"].remove("url")  # for operators
     document["components"] = {"schemas": schemas, "securitySchemes": {"token": _TOKEN}}
     for path in document["paths"].values():
