@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
-from pydantic.json_schema import JsonDict
+from pydantic.config import JsonDict
 
 from streamer.config.schema import CameraConfig
 from streamer.sources.report import ProbeReport

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+from anyio.to_thread import run_sync
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -65,8 +66,11 @@ class Route:
 
 async def openapi(request: Request) -> JSONResponse:
     """This description."""
-    models = [model for route in ROUTES for model in (route.model, route.answer) if model is not None]
-    return JSONResponse(description.complete(request.app, models))
+    state = request.app.state
+    if state.description is None:  # it takes a moment, and is the same for as long as the process lives
+        models = [model for route in ROUTES for model in (route.model, route.answer) if model is not None]
+        state.description = await run_sync(description.complete, request.app, models)
+    return JSONResponse(state.description)
 
 
 _NEW = {"camera": {"name": "gate", "url": "rtsp://192.168.10.5/live"}, "username": "admin", "password": "…"}
@@ -177,6 +181,7 @@ def application(site: Site) -> FastAPI:
         title="streamer", version=version("streamer"), openapi_url=None, docs_url=None, redoc_url=None
     )
     app.state.site = site
+    app.state.description = None
     app.state.feeds = events.Feeds(site)
     app.state.looks = live.Looks()
     app.state.coverage = CoverageSums()
