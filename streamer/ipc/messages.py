@@ -415,36 +415,15 @@ class Resume(_Message, frozen=True):
     cameras: tuple[CameraResume, ...]
 
 
+# fmt: off
 Message = (
-    Hello
-    | Ready
-    | CameraWarning
-    | WorkerStatus
-    | CaptureAssignment
-    | InferAssignment
-    | DeliverAssignment
-    | ApiAssignment
-    | ReplayRequest
-    | CorrectionRequest
-    | CorrectionMade
-    | TracksRequest
-    | TracksNow
-    | AllocateRing
-    | RingAllocated
-    | RingRefused
-    | Reclaim
-    | SnapshotRequest
-    | CameraStatus
-    | Snapshot
-    | FrameReady
-    | FrameRequest
-    | SourceState
-    | Batch
-    | FrameTrace
-    | Ack
-    | ResumeRequest
-    | Resume
+    Hello | Ready | CameraWarning | WorkerStatus | CaptureAssignment | InferAssignment
+    | DeliverAssignment | ApiAssignment | ReplayRequest | CorrectionRequest | CorrectionMade | TracksRequest
+    | TracksNow | AllocateRing | RingAllocated | RingRefused | Reclaim | SnapshotRequest
+    | CameraStatus | Snapshot | FrameReady | FrameRequest | SourceState | Batch
+    | FrameTrace | Ack | ResumeRequest | Resume
 )
+# fmt: on
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
