@@ -26,6 +26,16 @@ class Request:
         return found
 
     @property
+    def batch(self) -> list[dict[str, Any]]:
+        """The events of a request in CloudEvents' batch format."""
+        found: list[dict[str, Any]] = json.loads(self.body)
+        return found
+
+    @property
+    def seqs(self) -> list[int]:
+        return [int(event["data"]["seq"]) for event in self.batch]
+
+    @property
     def seq(self) -> int:
         return int(self.event["data"]["seq"])
 

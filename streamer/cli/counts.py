@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import closing
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from streamer.api.counts import parquet
 from streamer.api.counts.query import BY, DEFAULT_BY, UNKNOWN, Counted, CountQuery, columns_of
 from streamer.api.moments import row_order
 from streamer.cli.kept_audits import audits_in_use
 from streamer.cli.ledger import check_known, ledger_path
 from streamer.cli.lenient_config import readable
+from streamer.cli.output_paths import check_outputs
 from streamer.cli.times import unix_s
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
+from streamer.ipc.atomic_write import replacing
 from streamer.ledger import LedgerReader
 
 _BLIND = ("dropped_s", "offline_s", "unknown_s")
@@ -35,8 +40,17 @@ _BLIND = ("dropped_s", "offline_s", "unknown_s")
 @click.option("--by", default=DEFAULT_BY, show_default=True, help=f"Columns, of {', '.join(BY)}.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object with rows and coverage.")
+@click.option(
+    "--parquet",
+    "to",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a Parquet file (extra parquet).",
+)
 @click.pass_obj
-def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: bool, as_json: bool) -> None:
+def counts(
+    store: ConfigStore, camera: str | None, since: str, by: str, as_csv: bool, as_json: bool, to: Path | None
+) -> None:
     """Print counts of lines and zones by time, direction and class.
 
     Times are in the configured timezone. Time in which a camera was not seen is unknown, not zero, and is
@@ -45,6 +59,9 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
     `streamer audit CAMERA --apply` narrows it. What people corrected (`streamer correct`) is in the count,
     and said beside it.
     """
+    if to is not None:
+        parquet.check_installed()
+        check_outputs([to], [])
     config = readable(store)
     zone = ZoneInfo(config.timezone)
     wanted = None if camera is None else frozenset((camera,))
@@ -54,12 +71,25 @@ def counts(store: ConfigStore, camera: str | None, since: str, by: str, as_csv: 
         found, buckets = list(query.counts(reader)), list(query.buckets(reader))
     audits = audits_in_use(config, (count.camera for count in found if count.kind == "line"))
     counted = Counted(query, found, buckets, audits)
-    if as_json:
+    if to is not None:
+        _write_parquet(counted, to, as_json)
+    elif as_json:
         click.echo(json.dumps(counted.document(), indent=2))
     elif as_csv:
         counted.write_csv(sys.stdout)
     else:
         _print(counted)
+
+
+def _write_parquet(counted: Counted, to: Path, as_json: bool) -> None:
+    """Whole or not at all. Raise StorageError."""
+    found = parquet.rows_of(counted)
+    with replacing(to) as partial, partial.open("wb") as file:
+        parquet.write(found, file)
+        file.flush()
+        os.fsync(file.fileno())
+    done = {"path": str(to), "rows": len(found.rows)}
+    click.echo(json.dumps(done) if as_json else f"{to}: {len(found.rows)} rows")
 
 
 def _columns(by: str) -> list[str]:

@@ -229,6 +229,14 @@ class CountsConfig(Strict):
     bucket_s: int = Field(default=60, ge=1, le=3600)
 
 
+class TracingConfig(Strict):
+    """OpenTelemetry traces of frames, by OTLP over HTTP (extra otel). `endpoint` empty: none. `sample`: a
+    share of all frames, or one a second of each camera."""
+
+    endpoint: str = Field(default="", max_length=2048, pattern=r"^(https?://[^\s/@]+(/\S*)?)?$")
+    sample: Annotated[float, Field(gt=0, le=1)] | Literal["1/s"] = "1/s"
+
+
 class Config(Strict):
     """The whole configuration. `cameras` are read from `cameras.d`, not from streamer.yaml.
 
@@ -250,6 +258,7 @@ class Config(Strict):
     sinks: tuple[AnySink, ...] | None = None  # neither: the private Redis
     ledger: LedgerConfig = LedgerConfig()
     counts: CountsConfig = CountsConfig()
+    tracing: TracingConfig = TracingConfig()
     cameras: tuple[CameraConfig, ...] = ()
 
     @field_validator("timezone")

@@ -98,6 +98,7 @@ def infer_assignment(spec: WorkerSpec, site: Site) -> InferAssignment:
         announced,
         opening_hours=config.opening_hours,
         timezone=config.timezone,
+        trace=config.tracing.sample if config.tracing.endpoint else None,
     )
 
 
@@ -155,6 +156,7 @@ def deliver_assignment(_spec: WorkerSpec, site: Site) -> DeliverAssignment:
         config_json=json.dumps(_as_applied(config).model_dump(mode="json"), sort_keys=True),
         cameras=tuple(camera.name for camera in config.cameras),
         tracks_days=config.ledger.tracks_days,
+        traces_to=config.tracing.endpoint,
     )
 
 

@@ -9,7 +9,7 @@ Messages are frozen msgspec structs in one tagged union; `encode` and `decode` a
                                ReplayRequest, CorrectionRequest, TracksRequest
     capture    -> inference    FrameReady, FramesGated, SourceState
     inference  -> capture      FrameRequest
-    inference  -> delivery     ResumeRequest, Batch
+    inference  -> delivery     ResumeRequest, Batch, FrameTrace
     delivery   -> inference    Resume, Ack
 """
 
@@ -21,6 +21,7 @@ import msgspec
 
 MAX_CAMERAS: Final = 512  # of one daemon, on or off
 
+TraceSample = float | Literal["1/s"]  # which frames are traced: a share of them, or one a second and camera
 Transport = Literal["auto", "tcp", "udp"]  # how a camera sends its packets
 CameraState = Literal[
     "connecting",
@@ -140,6 +141,7 @@ class InferAssignment(_Message, frozen=True):
     misconfigured: tuple[MisconfiguredCamera, ...] = ()
     opening_hours: dict[str, dict[str, tuple[str, ...]]] = {}  # by name: config/opening_hours.py
     timezone: str = "UTC"
+    trace: TraceSample | None = None  # None: no frame is
 
 
 class SinkAssignment(_Message, frozen=True):
@@ -164,6 +166,7 @@ class DeliverAssignment(_Message, frozen=True):
     config_json: str = ""  # kept in the ledger under config_rev, without secrets
     cameras: tuple[str, ...] | None = None  # all that are configured; sinks tell of others as removed
     tracks_days: float | None = None  # None: as retention_days
+    traces_to: str = ""  # the OTLP endpoint of traces; "": there are none
 
 
 class ApiAssignment(_Message, frozen=True):
@@ -377,6 +380,19 @@ class Batch(_Message, frozen=True):
     oldest: int = 0  # 0: no claim, taken in the order of arrival
 
 
+class FrameTrace(_Message, frozen=True):
+    """The way of one frame that was sampled. `spans` are its parts as (name, start, end), in Unix nanoseconds
+    of the box and in the order of their starts; `events` is how many came of it."""
+
+    camera: str
+    worker: str
+    epoch: int
+    frame_id: int
+    events: int
+    batch: int  # frames that the detector looked at together
+    spans: tuple[tuple[str, int, int], ...]
+
+
 class Ack(_Message, frozen=True):
     """All batches up to and including `number` are committed to the ledger."""
 
@@ -409,36 +425,15 @@ class Resume(_Message, frozen=True):
     cameras: tuple[CameraResume, ...]
 
 
+# fmt: off
 Message = (
-    Hello
-    | Ready
-    | CameraWarning
-    | WorkerStatus
-    | CaptureAssignment
-    | InferAssignment
-    | DeliverAssignment
-    | ApiAssignment
-    | ReplayRequest
-    | CorrectionRequest
-    | CorrectionMade
-    | TracksRequest
-    | TracksNow
-    | AllocateRing
-    | RingAllocated
-    | RingRefused
-    | Reclaim
-    | SnapshotRequest
-    | CameraStatus
-    | Snapshot
-    | FrameReady
-    | FramesGated
-    | FrameRequest
-    | SourceState
-    | Batch
-    | Ack
-    | ResumeRequest
-    | Resume
+    Hello | Ready | CameraWarning | WorkerStatus | CaptureAssignment | InferAssignment
+    | DeliverAssignment | ApiAssignment | ReplayRequest | CorrectionRequest | CorrectionMade | TracksRequest
+    | TracksNow | AllocateRing | RingAllocated | RingRefused | Reclaim | SnapshotRequest
+    | CameraStatus | Snapshot | FrameReady | FramesGated | FrameRequest | SourceState | Batch
+    | FrameTrace | Ack | ResumeRequest | Resume
 )
+# fmt: on
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

@@ -194,6 +194,15 @@ class TakesCommands(Protocol):
 
 
 @runtime_checkable
+class Gathers(Protocol):
+    """A sink that waits for several events to send them at once."""
+
+    def due(self, camera: str, events: Sequence[StoredEvent]) -> bool:
+        """Whether these, the next of `camera`, are to be written now; asked again within a second. Not asked
+        when the daemon stops: then all is written. Takes no time."""
+
+
+@runtime_checkable
 class Reports(Protocol):
     """A sink with more to tell in `streamer status`."""
 

@@ -52,6 +52,13 @@ class DeadLetters:
             rows = db.execute(f"SELECT {_COLUMNS} FROM dead_letters {where} ORDER BY died_ns, camera, seq")
             return [DeadLetter(*row) for row in rows.fetchall()]
 
+    def was_refused(self, event: StoredEvent) -> bool:
+        """Whether this event was refused before, and is not buried yet."""
+        place = (event.camera, *event.id)
+        with self._progress.changing() as db:
+            found = db.execute("SELECT 1 FROM attempts WHERE camera=? AND lineage=? AND seq=?", place)
+            return found.fetchone() is not None
+
     def note_refusal(self, event: StoredEvent) -> tuple[int, int]:
         """(how often this event was refused by now, when first), also over a restart."""
         now_ns = time.time_ns()

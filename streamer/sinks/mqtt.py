@@ -4,6 +4,9 @@ An event is a message of `PREFIX/NODE/events`, a CloudEvent in structured JSON b
 binding, with QoS 1. The cursor moves on with PUBACK alone, noted in a file of this sink (progress.py): after
 a lost acknowledgement or a kill an event may come twice, with the same id.
 
+With `vocabulary: onvif` it is told in ONVIF's words instead (onvif.py): crossings as events, counters and
+zones as properties. Of what ONVIF has no word for nothing is told.
+
 Totals, states and discovery are retained messages, noted in the same file, so that a broker that lost them
 gets them again with every connection, and what is of no use any more can be emptied. A total is the sum of
 all revisions of its line, and a revision that the ledger has forgotten stays in it: what Home Assistant adds
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,12 +25,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from streamer.events.cloudevents import EventId, StoredEvent
+from streamer.events.cloudevents import EventId, StoredEvent, rfc3339
 from streamer.sinks import home_assistant
 from streamer.sinks.base import SinkError, SinkSettings
 from streamer.sinks.mqtt_connection import MqttConnection, Published
 from streamer.sinks.mqtt_settings import PORTS, MqttSettings
 from streamer.sinks.mqtt_topics import Topics
+from streamer.sinks.onvif import Onvif, same
 from streamer.sinks.progress import Progress
 from streamer.sinks.sink_address import parse_address
 
@@ -51,6 +56,7 @@ class MqttSink:
         self.max_events: int | None = None
         self._settings, self._node = settings, node
         self._topics = Topics(settings.topic_prefix, node)
+        self._onvif = Onvif(self._topics.root)
         self._home = f"{settings.discovery_prefix}/status"
         parsed = parse_address(address, PORTS)
         client_id = f"streamer-{node}-{settings.name}"
@@ -84,13 +90,14 @@ class MqttSink:
         self._connect()
         new = self._progress.admit(camera, after, events)
         if new:
-            taken = new[: self._connection.publish([self._message(event) for event in new])]
+            taken = self._tell(new)
             totals = {e.total_key: e.total_value for e in taken if e.total_key and e.total_value is not None}
             self._progress.advance(camera, taken[-1].id, totals)
             shown = self._of_totals(camera, totals)
             if not shown.keys() <= self._progress.retained(camera).keys():
                 self._changed.set()  # a class that was never counted before
             self._show(camera, {**shown, **self._of_occupancies(camera, taken)})
+            self._show_properties(camera, taken)
         at = self._progress.positions([camera])[camera]
         return at or events[-1].id
 
@@ -99,6 +106,7 @@ class MqttSink:
         self._connect()
         self._progress.set_totals(camera, totals)
         self._show(camera, self._of_totals(camera, self._progress.totals(camera)))
+        self._show_properties(camera, ())
 
     # ---- states
 
@@ -135,7 +143,17 @@ class MqttSink:
 
     # ---- what is said
 
-    def _message(self, event: StoredEvent) -> Published:
+    def _tell(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+        """Publish what is told of `events`; returns those that were, from the first on: what ONVIF has no
+        word for needs no telling. Raises SinkError.
+        """
+        told = [(i, message) for i, event in enumerate(events) if (message := self._message(event))]
+        acknowledged = self._connection.publish([message for _, message in told]) if told else 0
+        return events if acknowledged == len(told) else events[: told[acknowledged][0]]
+
+    def _message(self, event: StoredEvent) -> Published | None:
+        if self._settings.vocabulary == "onvif":
+            return self._onvif.message(event)
         source = f"/streamer/{self._node}/{event.camera}"
         ident = f"{self._node}/{event.camera}/{event.id.lineage}/{event.id.seq}"
         attributes = ("specversion", "1.0"), ("id", ident), ("source", source), ("type", event.type)
@@ -162,6 +180,19 @@ class MqttSink:
                 )
                 found[self._topics.of(camera, *levels)] = str(data["count"])
         return found
+
+    def _show_properties(self, camera: str, events: Sequence[StoredEvent]) -> None:
+        """ONVIF's properties, where they are asked for: counters as they stand after `events`, and zones."""
+        if self._settings.vocabulary == "onvif":
+            at = _time_of(events[-1]) if events else rfc3339(time.time_ns())
+            counters = self._onvif.counters(camera, self._progress.totals(camera), at)
+            self._show_news(camera, {**counters, **self._onvif.insides(camera, events)})
+
+    def _show_news(self, camera: str, properties: Mapping[str, str]) -> None:
+        """Those that tell something else than before: the time alone is no news."""
+        before = self._progress.retained(camera)
+        news = {t: text for t, text in properties.items() if not same(before.get(t, ""), text)}
+        self._show(camera, news)
 
     def _of_state(self, camera: str, fields: Mapping[str, str]) -> dict[str, str]:
         """`fields` may be a part of them: what they do not say stays as it is."""
@@ -203,10 +234,21 @@ class MqttSink:
             levels = (*home_assistant.total_keys(rules), *home_assistant.occupancies(rules))
             zeros = {self._topics.of(camera, *of): "0" for of in levels}
             self._show(camera, {topic: text for topic, text in zeros.items() if topic not in retained})
+            self._announce_properties(camera, rules)
             if self._settings.home_assistant:
                 self._show(camera, {self._discovery(camera): self._announcement(camera, rules)})
         if not self._settings.home_assistant:
             self._withdraw()
+
+    def _announce_properties(self, camera: str, rules: CameraRules) -> None:
+        """Zeros for ONVIF's counters; the properties of rules that there are no more are emptied."""
+        onvif = self._settings.vocabulary == "onvif"
+        wanted = self._onvif.properties(camera, rules) if onvif else set()
+        before = {topic for topic in self._progress.retained(camera) if self._onvif.owns(topic)}
+        now = rfc3339(time.time_ns())
+        zeros = self._onvif.zeros(camera, rules, now) if onvif else {}
+        new = {topic: text for topic, text in zeros.items() if topic not in before}
+        self._show(camera, {**new, **dict.fromkeys(before - wanted, "")})
 
     def _announcement(self, camera: str, rules: CameraRules) -> str:
         counted = [key.split("/", 4) for key in self._progress.totals(camera)]
@@ -254,6 +296,10 @@ class MqttSink:
                         self._settings.name, topic[:200])  # fmt: skip
             return
         self._command(camera, order)
+
+
+def _time_of(event: StoredEvent) -> str:
+    return str(msgspec.json.decode(event.body)["time"])
 
 
 def _is_problem(fields: Mapping[str, str]) -> bool:

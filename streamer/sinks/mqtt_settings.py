@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,11 +13,13 @@ _TOPIC = r"^[^+#\x00-\x1f/][^+#\x00-\x1f]*$"
 
 
 class MqttSettings(NetworkSettings):
-    """`commands` lets whoever may publish on the broker turn cameras on and off."""
+    """`vocabulary`: whether events are told as CloudEvents or in ONVIF's words (sinks/onvif.py).
+    `commands` lets whoever may publish on the broker turn cameras on and off."""
 
     usual_ports: ClassVar[dict[str, int]] = PORTS
     url: str = Field(default="mqtt://localhost", min_length=1, max_length=2048)
     topic_prefix: str = Field(default="streamer", pattern=_TOPIC, max_length=64)
+    vocabulary: Literal["cloudevents", "onvif"] = "cloudevents"
     commands: bool = False
     home_assistant: bool = False
     discovery_prefix: str = Field(default="homeassistant", pattern=_TOPIC, max_length=64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 import shutil
@@ -136,6 +137,23 @@ def test_counts_are_those_of_the_command_line(daemon: ApiDaemon) -> None:
     assert none["counts"] == []
     assert past["counts"] == []
     assert past["coverage"] == {}
+
+
+def test_counts_come_as_parquet_with_the_rows_of_json(daemon: ApiDaemon) -> None:
+    pytest.importorskip("pyarrow", reason="needs pyarrow: the extra parquet")
+    from pyarrow import parquet
+
+    daemon.wait_for(lambda s: s["ledger"]["committed"] > 30, 60, "events")
+    by = {"by": "camera,name,direction,class", "camera": "a"}
+    with daemon.client("viewer") as client:
+        before = client.get("/api/v1/counts", params=by).json()["counts"]
+        file = client.get("/api/v1/counts", params={**by, "format": "parquet"})
+        after = client.get("/api/v1/counts", params=by).json()["counts"]
+    assert file.headers["content-type"] == "application/vnd.apache.parquet"
+    rows = parquet.read_table(io.BytesIO(file.content)).to_pylist()
+    assert [row["name"] for row in before] == [row["name"] for row in rows]
+    for first, row, last in zip(before, rows, after, strict=True):
+        assert first["count"] <= row["count"] <= last["count"]
 
 
 def test_metrics_are_read_by_prometheus_own_parser_and_are_the_daemon_s(daemon: ApiDaemon) -> None:

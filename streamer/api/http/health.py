@@ -1,5 +1,6 @@
 """`/livez` and `/readyz`: for who restarts and who balances. They tell two words, and nothing of what is
-watched. `/api/v1/status`: how the daemon stands, for who has a token."""
+watched. For who has a token `/api/v1/status`: how the daemon stands, and `/api/v1/health`: what is wrong.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +23,8 @@ _OF_THE_LEDGER = (
     "last_error",
 )
 _OF_SINKS = ("state", "written", "undelivered", "visible_ms_p50", "last_error")
+WELL = frozenset({"live", "disabled", "ended"})  # states of a camera in which nothing is to be mended
+LEVELS = ("ok", "warn", "fail")  # as `streamer doctor` has them
 AWAITED = ("deliver", "infer")  # roles of the workers without which nothing is counted
 
 
@@ -55,6 +58,37 @@ def status(request: Request) -> JSONResponse:
         "warnings": [redact(text) for text in report.get("warnings", ()) if all_cameras],
     }
     return JSONResponse(document)
+
+
+def health(request: Request) -> JSONResponse:
+    """What is wrong, camera by camera: `fail` where nothing is counted that should be, `warn` where it is
+    not to be trusted, with what to do in `why`; `level` is the worst of all. Of workers for who sees all."""
+    site, token = request.app.state.site, request.state.token
+    report = site.status()
+    cameras = [health_of(row) for row in report["cameras"] if token.sees(row["name"])]
+    workers = [w for w in report["workers"] if w["state"] != "ready"] if token.cameras is None else []
+    waiting = [
+        {"name": w["name"], "state": w["state"], "why": redact(w["last_error"] or "")} for w in workers
+    ]
+    levels = [*(camera["level"] for camera in cameras), *("fail" for w in workers if w["role"] in AWAITED)]
+    worst = max(levels, key=LEVELS.index, default="ok")
+    return JSONResponse({"level": worst, "cameras": cameras, "workers": waiting})
+
+
+def health_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A camera's row of the status, judged."""
+    watched = row["health"] or {"state": "ok", "detail": "", "since_ns": None}
+    blind, well = watched["state"] != "ok", row["state"] in WELL
+    said = ("" if well else row["detail"], watched["detail"], row["warning"])
+    why = [redact(text) for text in said if text]
+    return {
+        "name": row["name"],
+        "level": "fail" if not well else "warn" if blind or row["warning"] else "ok",
+        "state": row["state"],
+        "seen": watched["state"] if row["health"] else None,
+        "since_ns": watched["since_ns"],
+        "why": why,
+    }
 
 
 def _some(item: Mapping[str, Any], keys: Iterable[str], with_texts: bool) -> dict[str, Any]:

@@ -38,17 +38,22 @@ def status_of(error: StreamerError) -> int:
     return 504 if isinstance(error, NoAnswer) else STATUS_OF.get(error.exit_code, 500)
 
 
+def code_of(error: StreamerError) -> str:
+    """The name of the exit code that the command line ends in for the same; of what only HTTP refuses, the
+    name of its status (NOT_FOUND)."""
+    return HTTPStatus(error.status).name if isinstance(error, HttpRefusal) else error.exit_code.name
+
+
 def document(error: StreamerError) -> bytes:
-    """The problem as JSON; `code` is the name of the exit code that the command line ends in."""
+    """The problem as JSON; `code` is a word for programs: code_of()."""
     status = status_of(error)
     fields = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": str(error),
+        "code": code_of(error),
     }
-    if not isinstance(error, HttpRefusal):
-        fields["code"] = error.exit_code.name
     return json.dumps(fields, ensure_ascii=False).encode()
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+from anyio.to_thread import run_sync
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -20,7 +21,9 @@ from starlette.exceptions import HTTPException
 
 from streamer.api.callers import Role
 from streamer.api.http import (
+    answers,
     cameras,
+    count_answers,
     counts,
     description,
     events,
@@ -46,7 +49,7 @@ from streamer.errors import StreamerError
 class Route:
     """`role` None: for everybody, also without a token. `operation` is the one of the daemon's table that
     it is served by, if one is; `body` an example of the JSON that is sent, and `model` what it must be;
-    `answer` the keys of the JSON that comes, `status` and `also` how."""
+    `answer` is what the JSON is that comes, `status` and `also` how."""
 
     method: str
     path: str
@@ -57,14 +60,17 @@ class Route:
     produces: tuple[str, ...] = ("application/json",)
     status: int = field(default=200)
     also: tuple[int, ...] = ()
-    answer: tuple[str, ...] = ()
+    answer: type[BaseModel] | None = None
     model: type[BaseModel] | None = None
 
 
 async def openapi(request: Request) -> JSONResponse:
     """This description."""
-    models = {route.path: route.model for route in ROUTES if route.model is not None}
-    return JSONResponse(description.complete(request.app, models))
+    state = request.app.state
+    if state.description is None:  # it takes a moment, and is the same for as long as the process lives
+        models = [model for route in ROUTES for model in (route.model, route.answer) if model is not None]
+        state.description = await run_sync(description.complete, request.app, models)
+    return JSONResponse(state.description)
 
 
 _NEW = {"camera": {"name": "gate", "url": "rtsp://192.168.10.5/live"}, "username": "admin", "password": "…"}
@@ -72,8 +78,6 @@ _CHANGED = {"values": {"source.fps": 5, "enabled": True}}
 _CAMERA = "/api/v1/cameras/{name}"
 _LINE = {"name": "door", "points": [[0.2, 0.6], [0.8, 0.6]], "left_to_right": "in", "right_to_left": "out"}
 _PROPOSED = {"line": _LINE, "since": "24h"}
-_RECOUNTED = ("camera", "line", "since", "until", "complete", "counts", "total", "missing")
-_SUGGESTED = ("camera", "since", "until", "tracks", "moving", "lines")
 _CORNERS = [[0.1, 0.5], [0.5, 0.5], [0.5, 0.9], [0.1, 0.9]]
 _ALERT = {"name": "crowd", "zone": "yard", "at_least": 10, "for_s": 5}
 
@@ -83,9 +87,9 @@ def _rules(kind: RuleKind, example: Mapping[str, Any]) -> tuple[Route, ...]:
     every, one = f"{_CAMERA}/{kind.plural}", f"{_CAMERA}/{kind.plural}/{{rule}}"
     model = kind.model
     return (
-        Route("GET", every, kind.list_, answer=(kind.plural,)),
+        Route("GET", every, kind.list_, answer=answers.rules(kind.plural, model)),
         Route("POST", every, kind.add, "operator", "change", example, status=201, model=model),
-        Route("GET", one, kind.show, answer=("name",)),
+        Route("GET", one, kind.show, answer=model),
         Route("PUT", one, kind.put, "operator", "change", example, also=(201,), model=model),
         Route("PATCH", one, kind.change, "operator", "change", example, model=model),
         Route("DELETE", one, kind.remove, "operator", "change"),
@@ -93,50 +97,81 @@ def _rules(kind: RuleKind, example: Mapping[str, Any]) -> tuple[Route, ...]:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/livez", health.livez, None, answer=("status",)),
-    Route("GET", "/readyz", health.readyz, None, answer=("status",)),
+    Route("GET", "/livez", health.livez, None, answer=answers.Word),
+    Route("GET", "/readyz", health.readyz, None, answer=answers.Word),
     Route("GET", "/metrics", metrics.metrics, produces=("text/plain",)),
     Route("GET", "/openapi.json", openapi),
     Route("GET", "/", page_files.index, None, produces=("text/html",)),
     Route("GET", "/page/{path:path}", page_files.file, None, produces=("text/css", "text/javascript")),
-    Route("POST", "/api/v1/session", sign_in.sign_in, None, body={"token": "streamer_…"}, status=201),
-    Route("GET", "/api/v1/session", sign_in.session),
-    Route("DELETE", "/api/v1/session", sign_in.sign_out),
-    Route("GET", "/api/v1/status", health.status, operation="status"),
-    Route("GET", "/api/v1/cameras", cameras.list_, operation="status", answer=("cameras",)),
-    Route("POST", "/api/v1/cameras", probing.add, "operator", "change", _NEW, status=201),
+    Route(
+        "POST",
+        "/api/v1/session",
+        sign_in.sign_in,
+        None,
+        body={"token": "streamer_…"},
+        status=201,
+        answer=answers.Session,
+    ),
+    Route("GET", "/api/v1/session", sign_in.session, answer=answers.Session),
+    Route("DELETE", "/api/v1/session", sign_in.sign_out, answer=answers.Word),
+    Route("GET", "/api/v1/status", health.status, operation="status", answer=answers.Status),
+    Route("GET", "/api/v1/health", health.health, operation="status", answer=answers.Overall),
+    Route("GET", "/api/v1/cameras", cameras.list_, operation="status", answer=answers.Cameras),
+    Route(
+        "POST", "/api/v1/cameras", probing.add, "operator", "change", _NEW, status=201, answer=answers.Added
+    ),
     Route(
         "POST",
         "/api/v1/cameras/test",
         probing.test,
         "operator",
         body=_NEW,
-        answer=("ok", "problem", "advice"),
+        answer=answers.Looked,
     ),
-    Route("GET", _CAMERA, cameras.show, operation="status", answer=("name", "settings", "running")),
+    Route("GET", _CAMERA, cameras.show, operation="status", answer=answers.Camera),
     Route("PATCH", _CAMERA, cameras.change, "operator", "change", _CHANGED),
     Route("DELETE", _CAMERA, cameras.remove, "operator", "change"),
     Route("GET", f"{_CAMERA}/snapshot.jpg", cameras.snapshot, "admin", "snapshot", produces=("image/jpeg",)),
-    Route("GET", f"{_CAMERA}/lines/suggested", tracks.suggested, answer=_SUGGESTED),  # before …/lines/{rule}
+    Route(
+        "GET", f"{_CAMERA}/lines/suggested", tracks.suggested, answer=count_answers.Proposals
+    ),  # before …/lines/{rule}
     *_rules(LINES, _LINE),
     *_rules(ZONES, {"name": "yard", "points": _CORNERS}),
     *_rules(MASKS, {"name": "street", "points": _CORNERS}),
     *_rules(ALERTS, _ALERT),
     Route("GET", f"{_CAMERA}/live", live.live, "admin", "snapshot", produces=("multipart/x-mixed-replace",)),
-    Route("GET", f"{_CAMERA}/paths", tracks.paths, answer=("camera", "paths", "more")),
+    Route("GET", f"{_CAMERA}/paths", tracks.paths, answer=count_answers.Paths),
     Route(
         "POST",
         f"{_CAMERA}/recount",
         tracks.recount,
         body=_PROPOSED,
-        answer=_RECOUNTED,
+        answer=count_answers.Recounted,
         model=tracks.RecountArguments,
     ),
-    Route("GET", "/api/v1/counts", counts.counts, produces=("application/json", "text/csv")),
-    Route("GET", "/api/v1/events", events.events, produces=("application/json", "text/event-stream")),
-    Route("GET", "/api/v1/events/{event:path}/why", why.why, produces=("application/json", "image/svg+xml")),
-    Route("GET", "/api/v1/models", models.models, answer=("models",)),
-    Route("GET", "/api/v1/actions", models.actions, answer=("actions",)),
+    Route(
+        "GET",
+        "/api/v1/counts",
+        counts.counts,
+        produces=("application/json", "text/csv", counts.PARQUET),
+        answer=count_answers.Counts,
+    ),
+    Route(
+        "GET",
+        "/api/v1/events",
+        events.events,
+        produces=("application/json", "text/event-stream"),
+        answer=count_answers.Events,
+    ),
+    Route(
+        "GET",
+        "/api/v1/events/{event:path}/why",
+        why.why,
+        produces=("application/json", "image/svg+xml"),
+        answer=count_answers.Why,
+    ),
+    Route("GET", "/api/v1/models", models.models, answer=answers.Models),
+    Route("GET", "/api/v1/actions", models.actions, answer=answers.Actions),
 )
 
 
@@ -146,6 +181,7 @@ def application(site: Site) -> FastAPI:
         title="streamer", version=version("streamer"), openapi_url=None, docs_url=None, redoc_url=None
     )
     app.state.site = site
+    app.state.description = None
     app.state.feeds = events.Feeds(site)
     app.state.looks = live.Looks()
     app.state.coverage = CoverageSums()

@@ -27,7 +27,7 @@ from typing import Any
 from streamer.errors import StorageError
 from streamer.events.cloudevents import EventId, StoredEvent, rfc3339
 from streamer.ledger import LedgerDamaged, LedgerReader, LedgerRefused, recovery
-from streamer.sinks.base import ONE_CAMERA, PAUSES_S, Behind, Reports, Sink, SinkError
+from streamer.sinks.base import ONE_CAMERA, PAUSES_S, Behind, Gathers, Reports, Sink, SinkError
 from streamer.workers.deliver.replay import Replay, Replays
 
 log = logging.getLogger(__name__)
@@ -336,6 +336,8 @@ class Publisher:
             if not events:  # the rest are tracks whose time is over
                 with self._lock:
                     cursor.delivered, cursor.replay_after = last_seq, None
+                return False
+            if isinstance(sink, Gathers) and not self._stopping and not sink.due(camera, events):
                 return False
             began_s = time.perf_counter()
             at = sink.write(camera, cursor.at, events)

@@ -28,7 +28,7 @@ from typing import Any
 
 import msgspec
 
-from streamer.errors import StreamerError
+from streamer.errors import ConfigError, StreamerError
 from streamer.events.cloudevents import rfc3339
 from streamer.ipc import bus
 from streamer.ipc.messages import (
@@ -37,6 +37,7 @@ from streamer.ipc.messages import (
     CameraStatus,
     DeliverAssignment,
     EventRecord,
+    FrameTrace,
     Hello,
     Message,
     Ready,
@@ -52,6 +53,7 @@ from streamer.sinks.base import ShowsRules, Sink, TakesCommands
 from streamer.workers.deliver.commands import Commands
 from streamer.workers.deliver.publisher import Publisher
 from streamer.workers.deliver.replay import Replay
+from streamer.workers.deliver.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +85,8 @@ class DeliverWorker:
         self._counts |= dict.fromkeys(("out_of_turn", "refused", "marks_refused"), 0)
         self._commit_ms: deque[float] = deque(maxlen=500)
         self._refused: LedgerRefused | None = None  # why the ledger takes nothing
+        self._traces: Traces | None = None
+        self._warning = ""  # what a person should mend, in `streamer status`
         self._hello_s = self._status_s = 0.0
         self._bus = bus.Bus(runtime_dir)
 
@@ -120,6 +124,8 @@ class DeliverWorker:
             self._take(waiting)
             self._stop_publishers(list(self._publishers))
             self._ledger.close()
+        if self._traces is not None:
+            self._traces.close()
         self._commands.close()
         self._bus.close()
 
@@ -134,6 +140,8 @@ class DeliverWorker:
                 publisher.show(message.camera, fields)
         elif isinstance(message, ReplayRequest):
             self._replay(message)
+        elif isinstance(message, FrameTrace) and self._traces is not None:
+            self._traces.add(message)
 
     def _replay(self, message: ReplayRequest) -> None:
         publisher = self._publishers.get(message.sink)
@@ -148,9 +156,23 @@ class DeliverWorker:
         old, self._assignment = self._assignment, new
         if old is None or old.rev != new.rev:
             self._try(self._apply)
+            self._trace_to(new.traces_to, new.node)
         if self._server is None:
             self._server = self._bus.serve(ENDPOINT)
         self._supervisor.send(Ready(self._name, new.rev))
+
+    def _trace_to(self, endpoint: str, node: str) -> None:
+        """Without the library a warning says what to install; nothing else waits for that."""
+        if endpoint == (self._traces.endpoint if self._traces is not None else ""):
+            return
+        if self._traces is not None:
+            self._traces.close()
+        self._traces, self._warning = None, ""
+        try:
+            self._traces = Traces(endpoint, node) if endpoint else None
+        except ConfigError as error:
+            self._warning = str(error)
+            log.error("%s", error)
 
     def _apply(self) -> None:
         """Open the ledger or set its limits. A changed sink restarts its own publisher alone.
@@ -364,6 +386,7 @@ class DeliverWorker:
             "sinks": {sink.name: {"kind": sink.kind, **self._sink_status(sink.name)} for sink in sinks},
             "taken": dict(self._counts),
             "damaged": self._bus.damaged,
+            "warning": self._warning,
         }
 
     def _sink_status(self, name: str) -> dict[str, Any]:

@@ -104,6 +104,11 @@ class EventSequencer:
                 break
 
     @property
+    def last_batch(self) -> int:
+        """The number of the batch that was kept last."""
+        return self._outbox.next_number - 1
+
+    @property
     def unacknowledged(self) -> int:
         return len(self._outbox)
 

@@ -48,6 +48,7 @@ from streamer.workers.infer.emitter import Emitter
 from streamer.workers.infer.event_sequencer import EventSequencer
 from streamer.workers.infer.pipelines import PipelineAssigner
 from streamer.workers.infer.scheduler import BatchScheduler, RunningBatch
+from streamer.workers.infer.tracing import Tracer
 
 HELLO_EVERY_S = 0.5
 STATUS_EVERY_S = 1.0
@@ -76,6 +77,7 @@ class InferWorker:
         self._all_assigned = False  # every camera has the pipeline of its configuration, or a warning
         self._clock = ClockWatch()
         self._next_hello_s = self._next_status_s = self._next_checkpoint_s = 0.0
+        self._tracer: Tracer | None = None
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._bus = Bus(runtime_dir)
         self._opened = False
@@ -85,9 +87,8 @@ class InferWorker:
         self._bus.watch(self._wake_fd)
         self._scheduler = BatchScheduler(self._bus.serve(self.name), self._cameras, self._wake)
         self._supervisor = self._bus.connect("supervisor", self.name)
-        self._sequencer = EventSequencer(
-            self.name, self._bus.connect("deliver", self.name), self._runtime_dir
-        )
+        self._delivery = self._bus.connect("deliver", self.name)
+        self._sequencer = EventSequencer(self.name, self._delivery, self._runtime_dir)
         self._emitter = Emitter(self._sequencer, Checkpoints(self._shared_dir), self._counters)
         self._opened = True
 
@@ -144,6 +145,8 @@ class InferWorker:
                 self._cameras[message.camera].coverage.frames_gated(message.captured_ns)
         elif isinstance(message, Ack):
             self._sequencer.on_ack(message)
+            if self._tracer is not None:
+                self._tracer.acknowledged(message.number)
         elif isinstance(message, SourceState):
             self._source_state(peer, message)
         elif isinstance(message, InferAssignment):
@@ -200,6 +203,8 @@ class InferWorker:
         running, self._assignment = self._assignment is not None, assignment
         self._emitter.config_rev = assignment.config_rev
         self._emitter.alerting.assign(assignment)
+        sample = assignment.trace
+        self._tracer = None if sample is None else Tracer(self.name, self._delivery, sample)
         if self._pipelines.set_engine(assignment.engine, assignment.threads):
             for camera in self._cameras.values():
                 camera.pipeline_spec = ""  # its pipeline is another one now
@@ -333,13 +338,18 @@ class InferWorker:
     def _finish(self, batch: RunningBatch) -> None:
         """Track, count, write down and send what the detector found."""
         events: list[Emitted] = []
-        for camera, result in self._scheduler.collect(batch):
+        begun_s = time.monotonic() if self._tracer is not None else 0.0
+        collected = self._scheduler.collect(batch)
+        for camera, result in collected:
             if isinstance(result, str):
                 camera.frame_rejected(f"frame not used: {result}")
                 continue
             self._emitter.frame_inferred(camera, result, batch.inference_s)
             events += self._emitter.alerting.frame(camera, result, events)
         self._emitter.emit(events, batch)
+        if self._tracer is not None:
+            last = self._sequencer.last_batch
+            self._tracer.batch_finished(batch, collected, events, begun_s, last)
 
     def _drain(self) -> None:
         """Finish the batches in hand, so that no camera changes or goes while it is in the detector."""
