@@ -117,6 +117,7 @@ def camera_status(
         "height": state.height if state else 0,
         "codec": state.codec if state else "",
         "fps_decoded": captured.get("fps_decoded", 0.0),
+        "level": captured.get("level", ""),
         "fps_inferred": inferred.get("fps_inferred", 0.0),
         "age_ms": inferred.get("age_ms", {"p50": None, "p99": None}),
         "epoch": shared.epoch(name),
@@ -140,7 +141,7 @@ def camera_status(
 
 def misconfigured_status(name: str, fault: Misconfigured, shared: SharedState) -> dict[str, Any]:
     """The row of a camera whose file cannot be used: the same keys, of which little is known."""
-    nothing = {"width": 0, "height": 0, "codec": "", "fps_decoded": 0.0, "fps_inferred": 0.0}
+    nothing = {"width": 0, "height": 0, "codec": "", "fps_decoded": 0.0, "fps_inferred": 0.0, "level": ""}
     return {
         "name": name,
         "enabled": None,
