@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _SDP = (
     "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n"
@@ -16,7 +16,9 @@ class FakeCamera:
     """Answers every DESCRIBE with 401 and the headers `asks`, if any; else plays, and sends no packet.
 
     `requests` holds what was asked, a list of lines each. `transports` are those that a SETUP may have. After
-    `answers` answers to DESCRIBE it falls silent. With `redirects_to` every DESCRIBE is answered with that.
+    `answers` answers to DESCRIBE it falls silent. With `redirects_to` every request of the kind `redirects`
+    is answered with that and `status`. `raw` holds whole answers by kind of request, `transport_more` what is
+    said of a transport. `connected` counts who came.
     """
 
     def __init__(
@@ -25,10 +27,17 @@ class FakeCamera:
         asks: Sequence[str] | None = None,
         transports: Sequence[str] = ("tcp",),
         answers: int = 1000,
-        redirects_to: str = "",
+        redirects_to: str | None = None,
+        redirects: str = "DESCRIBE",
+        status: str = "302 Moved Temporarily",
+        raw: Mapping[str, bytes] | None = None,
+        transport_more: str = ";server_port=60000-60001",
         host: str = "127.0.0.1",
     ) -> None:
-        self._redirects_to = redirects_to
+        self._redirects_to, self._redirects, self._status = redirects_to, redirects, status
+        self._raw = raw or {}
+        self._transport_more = transport_more
+        self.connected = 0
         self._host = host
         self._asks = asks
         self._transports = transports
@@ -59,6 +68,7 @@ class FakeCamera:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            self.connected += 1
             self._connections.append(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
@@ -83,9 +93,11 @@ class FakeCamera:
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         if len(self.asked("DESCRIBE")) > self._answers:
             return b""
+        if method in self._raw:
+            return self._raw[method]
         status, more, body = "200 OK", [], ""
-        if method == "DESCRIBE" and self._redirects_to:
-            status, more = "302 Moved Temporarily", [f"Location: {self._redirects_to}"]
+        if method == self._redirects and self._redirects_to is not None:
+            status, more = self._status, [f"Location: {self._redirects_to}"]
         elif method == "DESCRIBE" and self._asks is not None:
             status, more = "401 Unauthorized", [f"WWW-Authenticate: {each}" for each in self._asks]
         elif method == "DESCRIBE":
@@ -93,7 +105,7 @@ class FakeCamera:
         elif method == "SETUP":
             wanted = fields["transport"]
             if ("tcp" if "interleaved" in wanted else "udp") in self._transports:
-                more = ["Session: 1", f"Transport: {wanted};server_port=60000-60001"]
+                more = ["Session: 1", f"Transport: {wanted}{self._transport_more}"]
             else:
                 status = "461 Unsupported Transport"
         head = [f"RTSP/1.0 {status}", f"CSeq: {fields['cseq']}", *more, "", ""]

@@ -5,7 +5,7 @@ as long as nobody encodes it anew; where it is encoded, again and again, it come
 differ by much less than the camera's own noise: how much that is, is learnt. An encoder may come to one more
 way now and then, such as with a key frame; one that sees does not keep to one way in between. What goes on
 changing in a small part of the picture is no sign of life, since a clock that the camera burns in runs on
-over a frozen picture.
+over a frozen picture. Where an encoder never comes back to a way, the noise tells (fingerprint.py).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.scene.fingerprint import Fingerprint
 from pipelines.values import Image
 
 Floats = npt.NDArray[np.float32]
@@ -45,6 +46,10 @@ class Repeats:
         self._encoded: list[float] = []  # when the picture that stands came out another way
         self._noise = 0.0  # what a block differs by from all that are kept, learnt
         self._longest_s = 0.0  # between pictures that were new
+        self._fingerprint = Fingerprint()
+        self._looked_s = 0.0
+        self._longest_noise_s = 0.0  # for which noise was the same, in a camera that saw
+        self._ways_since_s = 0.0  # when the picture began that comes in the same ways
         self.since_s = 0.0  # when the picture began that stands now
         self.frozen = False
 
@@ -52,33 +57,53 @@ class Repeats:
         """The source was opened anew: nothing that comes is a repeat of what was before."""
         self._kept.clear()
         self._encoded.clear()
+        self._fingerprint.restart()
+        self._looked_s = 0.0
 
     def update(self, grey: Image, now_s: float) -> bool:
         """Take in a look, (H, W) uint8 of a block at least; whether the picture has stood for too long."""
+        noise_since_s = self._noise_since(grey, now_s)
+        same_ways = self._comes_in_the_same_ways(grey, now_s)
+        same_noise = now_s - noise_since_s >= self._limit_of_noise_s
+        self.frozen = same_ways or same_noise
+        self.since_s = self._ways_since_s if same_ways or not same_noise else noise_since_s
+        return self.frozen
+
+    def _noise_since(self, grey: Image, now_s: float) -> float:
+        before_s, looked_s = self._fingerprint.since_s, self._looked_s
+        self._looked_s = now_s
+        since_s = self._fingerprint.update(grey, now_s)
+        if since_s == now_s and not self.frozen:
+            self._longest_noise_s = max(looked_s - before_s, 0.999 * self._longest_noise_s)
+        return since_s
+
+    @property
+    def _limit_of_noise_s(self) -> float:
+        return min(max(FROZEN_S, SPARE * self._longest_noise_s), MAX_FROZEN_S)
+
+    def _comes_in_the_same_ways(self, grey: Image, now_s: float) -> bool:
         if not self._kept or self._kept[0].shape != grey.shape:
             self._kept = [grey]
             self._begin(now_s)
-            return self.frozen
+            return False
         differs = self._difference(grey)
         new = differs > min(MAX_SAME, LESS_THAN_NOISE * self._noise)
         if new.any():
             self._kept = [*self._kept[-KEPT + 1 :], grey]
         began_s = self._stands_since(differs, new, now_s)
-        if began_s > self.since_s:
+        if began_s > self._ways_since_s:
             self._learn(differs, float(new.mean()), now_s)
             self._begin(began_s)
-        elif now_s - self.since_s >= self._limit_s:
-            self.frozen = True
-        return self.frozen
+        return now_s - self._ways_since_s >= self._limit_s
 
     def _stands_since(self, differs: Floats, new: npt.NDArray[np.bool_], now_s: float) -> float:
         """Since when the picture stands, but for a small part and for its encoding; `now_s`: no more."""
         if new.mean() >= REFRESHED and self._may_be_encoded(float(np.median(differs))):
             self._encoded.append(now_s)
-            return self._encoded.pop(0) if len(self._encoded) > MAX_ENCODED else self.since_s
+            return self._encoded.pop(0) if len(self._encoded) > MAX_ENCODED else self._ways_since_s
         self._encoded = [at_s for at_s in self._encoded if now_s - at_s < FROZEN_S]
         self._changed = new if self._changed.size != new.size else self._changed | new
-        return self.since_s if self._changed.mean() <= MAX_CHANGING else now_s
+        return self._ways_since_s if self._changed.mean() <= MAX_CHANGING else now_s
 
     def _may_be_encoded(self, differs: float) -> bool:
         return self._refreshes >= MIN_REFRESHES and differs <= ENCODED * self._noise
@@ -90,7 +115,7 @@ class Repeats:
         return min(max(FROZEN_S, SPARE * self._longest_s), MAX_FROZEN_S)
 
     def _begin(self, began_s: float) -> None:
-        self.since_s, self.frozen = began_s, False
+        self._ways_since_s = began_s
         self._encoded = [at_s for at_s in self._encoded if began_s < at_s]
         self._changed = np.zeros(0, bool)
 
@@ -100,7 +125,7 @@ class Repeats:
         self._refreshes += 1
         self._noise += (LEARN if self._noise else 1.0) * (float(np.median(differs)) - self._noise)
         if not self.frozen:
-            self._longest_s = max(now_s - self.since_s, 0.999 * self._longest_s)
+            self._longest_s = max(now_s - self._ways_since_s, 0.999 * self._longest_s)
 
     def _difference(self, grey: Image) -> Floats:
         """By block, the mean difference from the kept picture that is most like it."""

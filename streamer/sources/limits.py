@@ -12,7 +12,7 @@ in it. The same holds for the metadata addresses that are not link-local.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
@@ -24,8 +24,6 @@ from ipaddress import (
 )
 from pathlib import Path
 from socket import SOCK_STREAM, getaddrinfo, inet_aton, inet_ntoa
-
-import psutil
 
 from streamer.errors import SourceError
 
@@ -98,23 +96,6 @@ def _not_allowed(address: str, host: str, shown: str) -> SourceError:
     which = address if address == host else f"{address}, which {host} stands for,"
     why = "a link-local or metadata address" if _in_reserved(address) else "in none of the allowed networks"
     return SourceError(f"{shown}: {which} is {why}: {HOW_NETWORKS}")
-
-
-def check_peers(limits: SourceLimits, shown: str) -> None:
-    """Raise SourceError where this process is connected to an address that no camera may be at.
-
-    An RTSP server may redirect, and FFmpeg follows without asking: what it ended at is seen afterwards,
-    before a picture is used.
-    """
-    for address in _peers():
-        if not limits.allows(address):
-            raise SourceError(f"{shown}: redirects to {address}, where no camera may be: {HOW_NETWORKS}")
-
-
-def _peers() -> Iterator[str]:
-    for connection in psutil.Process().net_connections("inet"):
-        if connection.raddr:
-            yield connection.raddr.ip
 
 
 def written_address(host: str) -> str | None:

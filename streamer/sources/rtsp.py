@@ -17,18 +17,23 @@ import av
 from av.container import InputContainer
 
 from pipelines.video_streams import frames_per_second
-from streamer.errors import AuthUnknown, SourceDamaged, SourceError, SourceStalled
+from streamer.errors import AuthUnknown, ConfigError, SourceDamaged, SourceError, SourceStalled
 from streamer.logs import redact
 from streamer.sources.base import Decoded, ReadOptions, Rested, SourceInfo
 from streamer.sources.container import OpenRequest, PacketSeen, VideoInput, open_input
 from streamer.sources.ffmpeg_errors import explain
-from streamer.sources.limits import check_peers, resolve
+from streamer.sources.limits import resolve
+from streamer.sources.packets import FFMPEG_ERRORS
 from streamer.sources.rtsp_auth import unsupported_auth
+from streamer.sources.rtsp_relay import Relay
 from streamer.sources.stream import VideoDecoded, describe, pts_ns, rested, unrested
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
 from streamer.sources.urls import (
+    check_source_url,
     host_and_port,
     join_credentials,
+    lookup_scheme,
+    rtsp_at,
     scheme_of,
     sendable,
     split_credentials,
@@ -38,6 +43,7 @@ from streamer.sources.urls import (
 # Where the SDP does not hold the picture's size, FFmpeg reads on for the first key frame: this part of the
 # open timeout.
 _ANALYZE_SHARE = 0.8
+MAX_REDIRECTS = 5
 _ASK_S = 3.0  # at most, for the way of authentication, after a refusal
 _MAX_WAIT_US = (1 << 31) - 1  # what FFmpeg takes: more is refused as out of range, and no stream is opened
 _UDP_BUFFER = 4 << 20  # bytes, as far as the kernel allows: a key frame comes in one burst
@@ -54,7 +60,6 @@ class RtspSource:
     def __init__(self, url: str, options: ReadOptions) -> None:
         clean, user, password = split_credentials(url)
         self.shown = redact(clean)
-        self._host, self._port = host_and_port(clean)
         self._options = options
         self._clock = MediaClock(0, live=True)
         self._clean = sendable(clean)
@@ -73,35 +78,65 @@ class RtspSource:
             )
         )
 
-    def _at_its_address(self, request: OpenRequest) -> OpenRequest:
-        """With the address in place of the host's name, since it is the address that was judged."""
-        address = resolve(self._host, self._port, self._options.limits, self.shown)
-        if address == self._host:
-            return request
-        self._judged = with_host(self._clean, address)
-        return replace(request, url=with_host(request.url, address))
+    def _open_there(self, request: OpenRequest, end: float) -> InputContainer:
+        """At its address and nowhere else, or where it redirects to and a camera may be."""
+        for _ in range(MAX_REDIRECTS + 1):
+            host, port = host_and_port(request.url)
+            # A name is judged by its address, and it is that address that is connected to.
+            address = resolve(host, port, self._options.limits, self.shown)
+            self._judged = with_host(split_credentials(request.url)[0], address)
+            relay = self._relay(address, port, host if scheme_of(request.url) == "rtsps" else None, end)
+            try:
+                return open_input(self._through(relay, request, end))
+            except FFMPEG_ERRORS:
+                if relay.refusal is not None:
+                    raise relay.refusal from None
+                if relay.redirected_to is None:
+                    raise
+            finally:
+                relay.opened()
+            request = replace(request, url=self._redirected(request.url, relay.redirected_to, address))
+        raise SourceError(f"{self.shown}: redirects in a circle: check the camera's address")
 
-    def _open_there(self, request: OpenRequest) -> InputContainer:
-        """Raise SourceError where FFmpeg was led elsewhere, by a redirect."""
-        container = open_input(request)
+    def _relay(self, address: str, port: int, tls_name: str | None, end: float) -> Relay:
         try:
-            check_peers(self._options.limits, self.shown)
-        except Exception:
-            container.close()
-            raise
-        return container
+            return Relay(address, port, tls_name, self._options.limits, self.shown, end)
+        except ConnectionRefusedError as error:
+            refused = av.error.ConnectionRefusedError(errno.ECONNREFUSED, str(error))
+            raise explain(refused, self.shown, self._options.open_timeout_s) from None
+        except OSError as error:
+            raise explain(error, self.shown, self._options.open_timeout_s) from None
+
+    @staticmethod
+    def _through(relay: Relay, request: OpenRequest, end: float) -> OpenRequest:
+        url = rtsp_at(request.url, relay.host, relay.port)
+        return replace(request, url=url, open_timeout_s=max(0.1, end - time.monotonic()))
+
+    def _redirected(self, url: str, location: str, address: str) -> str:
+        """Where to go on. Credentials go to no other address than the one they were meant for."""
+        _, user, password = split_credentials(url)
+        try:
+            there = check_source_url(location)
+            if not lookup_scheme(there).network:
+                raise ConfigError("no camera's address")
+            same = resolve(*host_and_port(there), self._options.limits, self.shown) == address
+        except ConfigError:
+            raise SourceError(
+                f"{self.shown}: redirects to {redact(location)!r}, which is no RTSP address: check the "
+                "camera's address"
+            ) from None
+        clean = sendable(split_credentials(there)[0])
+        return join_credentials(clean, user, password) if same else clean
 
     def _open_somehow(self, request: OpenRequest) -> InputContainer:
         """Over TCP, else over UDP, or over the one that is asked for; all within one deadline."""
         end = time.monotonic() + request.open_timeout_s
-        request = self._at_its_address(request)
         order = self._order()
         for transport in order:
             self._transport = transport
-            options = _ffmpeg_options(self._options, transport) | {"verifyhost": self._host}
-            left_s = max(0.1, end - time.monotonic())
+            options = _ffmpeg_options(self._options, transport)
             try:
-                return self._open_there(replace(request, options=options, open_timeout_s=left_s))
+                return self._open_there(replace(request, options=options), end)
             except av.error.HTTPUnauthorizedError as error:
                 self._refusal = explain(error, self.shown, self._options.open_timeout_s)
             except av.error.OSError as error:
@@ -225,6 +260,6 @@ def _ffmpeg_options(options: ReadOptions, transport: str) -> dict[str, str]:
         "timeout": str(min(_MAX_WAIT_US, round((options.open_timeout_s + options.read_timeout_s) * 1e6))),
         "analyzeduration": str(round(options.open_timeout_s * _ANALYZE_SHARE * 1e6)),
         "fpsprobesize": "0",  # else an open waits for 20 pictures, which then come in one late burst
-        "protocol_whitelist": "rtsp,rtp,tcp,tls,crypto" + (",udp" if transport == "udp" else ""),
+        "protocol_whitelist": "rtsp,rtp,tcp" + (",udp" if transport == "udp" else ""),
         **({"buffer_size": str(_UDP_BUFFER)} if transport == "udp" else {}),
     }

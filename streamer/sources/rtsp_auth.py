@@ -52,12 +52,12 @@ def _ask(url: str, end: float) -> str:
     """The head of the answer to a DESCRIBE without credentials. Raise OSError."""
     with socket.create_connection(host_and_port(url), timeout=max(0.05, end - time.monotonic())) as plain:
         if scheme_of(url) == "rtsps":
-            with _unchecked().wrap_socket(plain, server_hostname=host_and_port(url)[0]) as wrapped:
+            with unchecked_tls().wrap_socket(plain, server_hostname=host_and_port(url)[0]) as wrapped:
                 return _exchange(wrapped, url, end)
         return _exchange(plain, url, end)
 
 
-def _unchecked() -> ssl.SSLContext:
+def unchecked_tls() -> ssl.SSLContext:
     """As FFmpeg connects: cameras have certificates of their own making."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

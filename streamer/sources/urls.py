@@ -198,6 +198,16 @@ def with_host(url: str, address: str) -> str:
     return join_credentials(moved, user, password)
 
 
+def rtsp_at(url: str, host: str, port: int) -> str:
+    """The network URL `url`, with its credentials and path, as rtsp:// at another host and port."""
+    clean, user, password = split_credentials(url)
+    start = URL_START.match(clean)
+    assert start is not None, "a network URL"
+    rest = clean[start.end() :]
+    bracketed = f"[{host}]" if ":" in host else host
+    return join_credentials(f"rtsp://{bracketed}:{port}{rest[_authority_end(rest) :]}", user, password)
+
+
 def path_of(url: str) -> Path:
     """The path that a file URL or a bare path means."""
     return Path(unquote(url[len("file://") :]) if url.startswith("file://") else url).expanduser()

@@ -6,6 +6,9 @@ throughput keeps. Tracking and counting come on top, so that a real camera keeps
 
 Delays and false alarms: the rendered minutes of tests/blind_scenes.py, and the corpus's fixed clips and its
 drifting one, in the clips' own time.
+
+Encoders: a picture that stands under a running clock, and a quiet view that lives, over settings of encoders
+drawn by lot (tests/encoded_scenes.py): `only=encoders`, `settings` of those chosen on and as many held out.
 """
 
 from __future__ import annotations
@@ -29,6 +32,9 @@ from tests.bench import detection_data as data
 from tests.bench.registry import Unavailable
 from tests.blind_scenes import BEGINS_S, SCENES, BlindScene, told
 from tests.conftest import CORPUS, REPO
+from tests.encoded_scenes import BEGINS_S as FROZEN_FROM_S
+from tests.encoded_scenes import HELD_OUT, NEVER_S, draw_settings, quiet
+from tests.encoded_scenes import told as told_encoded
 from tests.synthetic_clip import write_clip
 
 NAME = "scene_health"
@@ -36,15 +42,18 @@ DESCRIPTION = "throughput with scene health on against off; detection delays and
 TARGET = 0.98
 EVERY = 5
 MODEL = REPO / "pipelines/models/default.onnx"
+WITHIN_S = 30.0  # a picture that stands should be found
 MOVING = "drifting-camera.mp4"
 
 
-def run(rounds: int = 7, seconds: int = 20, only: str = "") -> dict[str, Any]:
-    """`only`: "cost" or "scenes"."""
-    if only not in ("", "cost", "scenes"):
-        raise Unavailable("only= is cost or scenes")
+def run(rounds: int = 7, seconds: int = 20, only: str = "", settings: int = 24) -> dict[str, Any]:
+    """`only`: "cost", "scenes" or "encoders" (many minutes, only where asked for)."""
+    if only not in ("", "cost", "scenes", "encoders"):
+        raise Unavailable("only= is cost, scenes or encoders")
     cv2.setNumThreads(1)
     result: dict[str, Any] = {"target": {"ratio": TARGET}, "method": f"median of {rounds} rounds, in turn"}
+    if only == "encoders":
+        return result | {"encoders": _encoders(settings)}
     if only != "scenes":
         result |= _cost(rounds, seconds)
     if only != "cost":
@@ -108,14 +117,45 @@ def _said_of_clip(path: Path) -> dict[str, Any]:
     return {"expected": expected, "told": states, "delay_s": told_at[0][1] if told_at else None}
 
 
+def _encoders(settings: int) -> dict[str, Any]:
+    """By part, what was said of each setting that stands, and of each that lives."""
+    rows = []
+    for number in (*range(settings), *range(HELD_OUT, HELD_OUT + settings)):
+        stands, lives = draw_settings(number), quiet(draw_settings(number))
+        said = [(at_s, health.state) for at_s, health in told_encoded(stands)]
+        found = len(said) == 1 and said[0][1] == "frozen"
+        delay_s = said[0][0] - FROZEN_FROM_S if found else None
+        alarms = [health.state for _, health in told_encoded(lives, NEVER_S)]
+        part = "held out" if stands.held_out else "chosen on"
+        rows.append({"setting": stands.name, "part": part, "delay_s": delay_s, "alarms": alarms})
+    return {"rows": rows, "parts": {part: _part(rows, part) for part in ("chosen on", "held out")}}
+
+
+def _part(rows: list[dict[str, Any]], part: str) -> dict[str, int]:
+    mine = [row for row in rows if row["part"] == part]
+    found = sum(row["delay_s"] is not None and row["delay_s"] <= WITHIN_S for row in mine)
+    return {"settings": len(mine), "found": found, "false_alarms": sum(bool(row["alarms"]) for row in mine)}
+
+
 def _false_alarms(result: dict[str, Any]) -> list[str]:
     both = {**result["scenes"], **result["corpus"]}
     right = {name: [said["expected"]] if said["expected"] != "ok" else [] for name, said in both.items()}
     return [name for name, said in both.items() if said["told"] != right[name]]
 
 
-def render(result: dict[str, Any]) -> str:
+def _rendered_encoders(encoders: dict[str, Any]) -> list[str]:
     lines = []
+    for row in encoders["rows"]:
+        delay = "not found" if row["delay_s"] is None else f"after {row['delay_s']:.0f} s"
+        lines.append(f"{delay:12} {', '.join(row['alarms']) or 'no alarm':12} {row['setting']}")
+    for part, said in encoders["parts"].items():
+        found = f"{said['found']} of {said['settings']} found within {WITHIN_S:g} s"
+        lines.append(f"{part}: {found}, {said['false_alarms']} false alarms")
+    return lines
+
+
+def render(result: dict[str, Any]) -> str:
+    lines = _rendered_encoders(result["encoders"]) if "encoders" in result else []
     for name, said in {**result.get("scenes", {}), **result.get("corpus", {})}.items():
         delay = "" if said["delay_s"] is None else f"after {said['delay_s']:.0f} s"
         lines.append(f"{name:52} {said['expected']:10} {', '.join(said['told']) or '-':12} {delay}")

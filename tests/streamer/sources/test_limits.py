@@ -86,7 +86,7 @@ def test_a_name_is_judged_at_every_open_and_its_address_is_what_is_connected_to(
             create_source(url, open_timeout_s=10).open()
         # Had FFmpeg resolved the name by itself, it would not have found it.
         assert asked == ["rebinding.example"]
-        assert camera.asked("DESCRIBE")[0][0].startswith(f"DESCRIBE rtsp://127.0.0.1:{camera.port}/live")
+        assert camera.asked("DESCRIBE")[0][0].startswith("DESCRIBE rtsp://127.0.0.1:")
         before = len(camera.requests)
         with pytest.raises(SourceError, match="link-local or metadata"):
             create_source(url, open_timeout_s=10).open()
@@ -101,18 +101,94 @@ def test_a_probe_does_not_knock_where_no_camera_may_be() -> None:
 
 
 @pytest.mark.integration
-def test_a_redirect_to_where_no_camera_may_be_gives_no_picture(rtsp_python: str, tmp_path: Path) -> None:
+def test_a_redirect_to_where_a_camera_may_be_is_followed(rtsp_python: str, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", frames=500)
     with (
         RtspServer(rtsp_python, {"/live": clip}) as target,
         FakeCamera(redirects_to=target.url("/live"), host="127.0.0.3") as camera,
     ):
-        anywhere = create_source(camera.url(), open_timeout_s=patient(5))
-        anywhere.open()  # FFmpeg follows, and the stream is there
-        anywhere.close()
-        here = SourceLimits(networks=("127.0.0.3/32",))
-        with pytest.raises(SourceError, match=r"redirects to 127\.0\.0\.1, where no camera may be"):
-            create_source(camera.url(), open_timeout_s=patient(5), limits=here).open()
+        source = create_source(camera.url(), open_timeout_s=patient(5))
+        source.open()
+        assert source.read().width == source.read().width
+        source.close()
+
+
+HERE = SourceLimits(networks=("127.0.0.3/32",))
+
+
+@pytest.mark.parametrize("status", ["301 Moved Permanently", "302 Moved Temporarily", "305 Use Proxy"])
+@pytest.mark.parametrize("asked", ["OPTIONS", "DESCRIBE", "SETUP"])
+def test_where_a_redirect_leads_that_is_not_allowed_nobody_connects(asked: str, status: str) -> None:
+    with FakeCamera() as target:
+        camera = FakeCamera(redirects_to=target.url(), host="127.0.0.3", redirects=asked, status=status)
+        with camera, pytest.raises(SourceError, match=r"127\.0\.0\.1 is in none of the allowed networks"):
+            create_source(camera.url(), open_timeout_s=patient(5), limits=HERE).open()
+        assert camera.asked(asked)
+        assert target.connected == 0
+
+
+@pytest.mark.parametrize(
+    "to", ["rtsp://169.254.169.254/latest", "file:///etc/passwd", "http://127.0.0.1/", "", "gopher://x"]
+)
+def test_a_redirect_to_no_camera_is_refused_in_one_line(to: str) -> None:
+    with FakeCamera(redirects_to=to, redirects="DESCRIBE") as camera:
+        with pytest.raises(SourceError, match=r"link-local or metadata|no RTSP address") as caught:
+            create_source(camera.url(), open_timeout_s=patient(5)).open()
+        assert "\n" not in str(caught.value)
+        assert len(camera.asked("DESCRIBE")) == 1
+
+
+def test_an_answer_that_can_be_read_in_two_ways_hides_no_redirect() -> None:
+    """Ends of lines and a NUL as FFmpeg reads them, and a second answer in what seems a body."""
+    with FakeCamera() as target:
+        moved = f"RTSP/1.0 302 Found\nLocation: {target.url()}\n\n"
+        for answer in (
+            moved,
+            f"RTSP/1.0 200 OK\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n{moved}",
+            f"RTSP/1.0 200 OK\r\nX: \0\r\n\0\n{moved}",
+            f"$\0\0\2ab{moved}",
+        ):
+            camera = FakeCamera(host="127.0.0.3", raw={"OPTIONS": answer.encode()})
+            with camera, pytest.raises(SourceError):
+                create_source(camera.url(), open_timeout_s=patient(2), limits=HERE).open()
+        assert target.connected == 0
+
+
+def test_over_udp_no_packet_goes_to_a_source_that_is_not_allowed() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.4", 0))
+        other.settimeout(0.2)
+        more = f";source=127.0.0.4;server_port={other.getsockname()[1]}-{other.getsockname()[1]}"
+        with FakeCamera(host="127.0.0.3", transports=("udp",), transport_more=more) as camera:
+            source = create_source(camera.url(), open_timeout_s=patient(3), transport="udp", limits=HERE)
+            with pytest.raises(SourceError, match=r"127\.0\.0\.4 is in none of the allowed networks"):
+                source.open()
+        with pytest.raises(TimeoutError):
+            other.recv(100)
+
+
+def test_credentials_do_not_follow_a_redirect_to_another_address() -> None:
+    with (
+        FakeCamera(asks=['Basic realm="x"']) as target,
+        FakeCamera(redirects_to=target.url(), host="127.0.0.3") as camera,
+    ):
+        with pytest.raises(SourceError, match="401"):
+            create_source(camera.url(userinfo="me:secret"), open_timeout_s=patient(5)).open()
+        assert target.asked("DESCRIBE")
+        assert not [line for request in target.requests for line in request if "uthorization" in line]
+
+
+@pytest.mark.parametrize("name", ["list.m3u8", "clip.mp4", "clip.ts", "list.ffconcat"])
+def test_a_playlist_makes_no_request_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    with FakeCamera() as target:
+        web = f"http://127.0.0.1:{target.port}/a.ts"
+        text = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{web}\n#EXT-X-ENDLIST\n"
+        if "concat" in name:
+            text = f"ffconcat version 1.0\nfile '{web}'\n"
+        (tmp_path / name).write_text(text)
+        with pytest.raises(SourceError, match="playlist"):
+            create_source(str(tmp_path / name), open_timeout_s=patient(5)).open()
+        assert target.connected == 0
 
 
 @pytest.mark.parametrize(
