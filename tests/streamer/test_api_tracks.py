@@ -110,16 +110,27 @@ def test_what_cannot_be_recounted_is_refused(client: httpx.Client, body: dict[st
 def test_the_lines_that_are_suggested_are_the_command_s_and_each_counts_what_is_said(
     daemon: ApiDaemon, client: httpx.Client
 ) -> None:
-    told = client.get(SUGGESTED, params={"since": "all"}).json()
-    by_command = json.loads(daemon.cli("line", "suggest", "a", "--since", "all", "--json").stdout)
+    told = client.get(SUGGESTED, params={"since": "all", "all": True}).json()
+    by_command = json.loads(daemon.cli("line", "suggest", "a", "--since", "all", "--all", "--json").stdout)
     assert {**told, "until": 0} == {**by_command, "until": 0}
     best = told["lines"][0]
     assert best["line"]["name"] == "line-1"
     asked = {"line": best["line"], "since": "all", "within_s": 30}
     counted = client.post(RECOUNT, json=asked).json()["total"]["count"]
     assert counted == sum(best["counted"].values()) >= 2 * LANES
-    assert client.get(SUGGESTED, params={"since": "all", "class": "person"}).json()["lines"] == []
     assert problem(client.get("/api/v1/cameras/nobody/lines/suggested"))["status"] == 404
+
+
+def test_what_a_line_counts_already_gets_no_other(client: httpx.Client) -> None:
+    told = client.get(SUGGESTED, params={"since": "all"}).json()
+    assert told["lines"] == []
+    assert told["covered"] >= 0.8 * told["moving"] > 0
+
+
+def test_a_class_that_the_camera_never_tells_is_refused_with_those_it_has(client: httpx.Client) -> None:
+    refused = problem(client.get(SUGGESTED, params={"since": "all", "class": "person"}))
+    assert refused["status"] == 422
+    assert refused["detail"] == "camera a tells no 'person': it has object"
 
 
 def test_without_time_for_all_the_newest_part_is_counted_whole(daemon: ApiDaemon) -> None:

@@ -73,7 +73,7 @@ _CAMERA = "/api/v1/cameras/{name}"
 _LINE = {"name": "door", "points": [[0.2, 0.6], [0.8, 0.6]], "left_to_right": "in", "right_to_left": "out"}
 _PROPOSED = {"line": _LINE, "since": "24h"}
 _RECOUNTED = ("camera", "line", "since", "until", "complete", "counts", "total", "missing")
-_SUGGESTED = ("camera", "since", "until", "tracks", "moving", "lines")
+_SUGGESTED = ("camera", "since", "until", "tracks", "moving", "covered", "lines")
 _CORNERS = [[0.1, 0.5], [0.5, 0.5], [0.5, 0.9], [0.1, 0.9]]
 _ALERT = {"name": "crowd", "zone": "yard", "at_least": 10, "for_s": 5}
 

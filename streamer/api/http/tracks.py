@@ -112,16 +112,17 @@ def suggested(
     since: Text = "10m",
     until: Text = "",
     classes: Annotated[str, Query(alias="class", max_length=256)] = "",
+    all_tracks: Annotated[bool, Query(alias="all")] = False,
 ) -> JSONResponse:
     """Up to three lines that most tracks (of `class`: words with commas between) crossed cleanly, best first,
-    and what each would have counted (`counted`), as `streamer line suggest --json`. None is saved."""
+    and what each would have counted (`counted`), as `streamer line suggest --json`. None is saved.
+    Tracks that a line of the camera's counts already (`covered`) speak for no other, unless `all` says so."""
     site, token = request.app.state.site, request.state.token
     since_ns, until_ns = _range(site, since, until)
     wanted = tuple(word for part in classes.split(",") if (word := part.strip()))
     with _reading(site, token, name) as reader:
-        camera = site.config.camera(name)
-        taken = [line.name for line in camera.rules.lines] if camera is not None else ()
-        found = suggest_lines.propose_lines(reader, name, since_ns, until_ns, wanted, taken)
+        asked = suggest_lines.wanted_of(site.config, name, wanted, all_tracks=all_tracks)
+        found = suggest_lines.propose_lines(reader, name, since_ns, until_ns, asked)
     return JSONResponse(suggest_lines.as_dict(found))
 
 
