@@ -30,9 +30,7 @@ from streamer.ledger import LedgerReader
 @click.option("--since", default="10m", show_default=True, help="How far back: 30m, 12h, 7d, all, or a time.")
 @click.option("--until", help="Up to when, in the same forms [now].")
 @click.option("--class", "--classes", "classes", help="By these classes or groups alone: person,vehicle")
-@click.option(
-    "--all", "all_tracks", is_flag=True, help="Also for tracks that a line of CAMERA counts already."
-)
+@click.option("--all", "all_tracks", is_flag=True, help="Also for tracks that a line counts already.")
 @click.option("--add", "number", type=click.IntRange(1, MAX_LINES), help="Add this one of them.")
 @click.option("--name", help="The name of the line that is added [line-1, line-2, …].")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")

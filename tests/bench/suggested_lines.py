@@ -1,9 +1,9 @@
 """Lines that are proposed from the first half of a scene's tracks, judged by those that come later.
 
-Scenes: the sequences with tracking truth whose camera stands, and clips with a detector's tracks. The score is
-the share of later moving tracks that cross a proposed line once and cleanly; beside it what it is where the
-weights were chosen on the other scenes alone, and what the best straight line through the picture's middle
-gets. Where the truth is known the first line is counted in the second half. How: suggestion_folds.py.
+Scenes: the sequences with tracking truth whose camera stands, and clips with a detector's tracks. The score
+is the share of later moving tracks that cross a proposed line once and cleanly; beside it what it is where
+the weights were chosen on the other scenes alone, and what the best straight line through the middle gets.
+ Where the truth is known the first line is counted in the second half. How: suggestion_folds.py.
 Whether a person would draw them there, only a look tells: `-o pictures=FOLDER` draws them with the tracks.
 """
 
@@ -34,6 +34,7 @@ DESCRIPTION = "lines proposed from the first half of a scene's tracks: how many 
 CLIPS = ("overpass-cars.mp4", "street-cars.mp4", "highway.mp4")
 MORE_CLIPS = ("towncentre-1080p.mp4", "shopping-street.mp4", "lowres-highway.avi")
 MODEL = "weights/nanodet_320.onnx"
+COLUMNS = ("in_force", "tuned", "out_of_fold")
 COLOURS = ((0, 0, 255), (0, 200, 0), (0, 220, 255))  # B, G, R: of the best, the second, the third
 
 
@@ -41,7 +42,7 @@ def run(
     clips: tuple[str, ...] = (*CLIPS, *MORE_CLIPS), every: bool = False, pictures: str = ""
 ) -> dict[str, Any]:
     """`clips` of the corpus beside its sequences; `every`: all combinations of weights, not only those that
-    differ from the ones in force in one (15 times as long); `pictures`: a folder, "" for none."""
+    differ from the ones in force in one (five times as long); `pictures`: a folder, "" for none."""
     scenes, unsuitable = _scenes(clips)
     table = {
         weights: {scene.name: folds.judged(scene, weights) for scene in scenes}
@@ -87,7 +88,7 @@ def _scenes(clips: tuple[str, ...]) -> tuple[list[Scene], list[str]]:
 def _of_clip(video: Path, detector: Detector) -> Scene:
     events = live(of_clip(str(video), detector), detector.labels, CameraRules())
     tracks = [
-        (e.data["first_media_ns"] / 1e9, path)
+        (e.data["last_media_ns"] / 1e9, path)
         for e in events
         if e.type == TRACK_ENDED and "trace" in e.data and (path := observed_path(decode(e.data["trace"])))
     ]
@@ -113,32 +114,34 @@ def _draw(target: Path, scene: Scene) -> None:
 
 
 def render(result: dict[str, Any]) -> str:
-    columns = ("in_force", "tuned", "out_of_fold")
-    rows = [
-        "served by the first line, by all of them: % of the later moving tracks",
-        f"{'scene':22} early later "
-        + "".join(f"{name:>14}" for name in columns)
-        + "    middle   counted of true, off",
-    ]
-    for name, found in result["values"].items():
-        shares = "".join(f"{100 * found[c]['first']:8.0f}{100 * found[c]['every']:6.0f}" for c in columns)
-        counted = found["counted"]
-        told = f"{counted['ours']:8} of {counted['true']}, {counted['off']}" if counted else ""
-        rows.append(
-            f"{name:22} {found['early']:5} {found['later']:5} {shares}{100 * found['middle']:10.0f}{told}"
-        )
-    every = result["values"].values()
-    means = "".join(
-        f"{100 * mean(x[c]['first'] for x in every):8.1f}{100 * mean(x[c]['every'] for x in every):6.1f}"
-        for c in columns
-    )
-    told = [x["counted"] for x in every if x["counted"]]
-    total = (
-        f"{sum(x['ours'] for x in told):8} of {sum(x['true'] for x in told)}, {sum(x['off'] for x in told)}"
-    )
-    rows.append(f"{'mean':22} {'':11} {means}{100 * mean(x['middle'] for x in every):10.1f}{total}")
-    unsuitable = ", ".join(result["unsuitable"]) or "none"
+    every = result["values"]
+    head = f"{'scene':22} early later {''.join(f'{name:>15}' for name in COLUMNS)}"
     return "\n".join(
-        [*rows, "", f"in force: {result['in_force']}", f"best on all: {result['tuned']}"]
-        + [f"with too few moving tracks: {unsuitable}", result["method"]]
+        [
+            "% of the later moving tracks that the first line, and that all of them, serve",
+            f"{head}    middle   counted (true, off)",
+            *(_row(name, found) for name, found in every.items()),
+            _mean(list(every.values())),
+            "",
+            f"in force: {result['in_force']}",
+            f"best on all: {result['tuned']}",
+            f"with too few moving tracks: {', '.join(result['unsuitable']) or 'none'}",
+            result["method"],
+        ]
     )
+
+
+def _row(name: str, found: dict[str, Any]) -> str:
+    shares = "".join(f"{100 * found[c]['first']:8.0f}{100 * found[c]['every']:7.0f}" for c in COLUMNS)
+    counted = found["counted"]
+    told = f"{counted['ours']:10} ({counted['true']}, {counted['off']})" if counted else ""
+    return f"{name:22} {found['early']:5} {found['later']:5} {shares}{100 * found['middle']:10.0f}{told}"
+
+
+def _mean(every: list[dict[str, Any]]) -> str:
+    pairs = [(mean(x[c]["first"] for x in every), mean(x[c]["every"] for x in every)) for c in COLUMNS]
+    shares = "".join(f"{100 * first:8.1f}{100 * share:7.1f}" for first, share in pairs)
+    told = [x["counted"] for x in every if x["counted"]]
+    ours, true, off = (sum(x[key] for x in told) for key in ("ours", "true", "off"))
+    middle = 100 * mean(x["middle"] for x in every)
+    return f"{'mean, and sum':22} {'':11} {shares}{middle:10.1f}{ours:10} ({true}, {off})"

@@ -58,7 +58,8 @@ def test_where_nobody_went_the_reason_is_said(counted: Counted) -> None:
     early = ("--since", "2000-01-01", "--until", "2000-01-02")
     none = counted.daemon.cli("line", "suggest", "door", *early)
     assert none.stdout == (
-        "0 tracks of door went anywhere since 2000-01-01, and it takes 8: wait, or look further back (--since 24h)\n"
+        "0 tracks of door went anywhere since 2000-01-01, and it takes 8: "
+        "wait, or look further back (--since 24h)\n"
     )
     refused = counted.daemon.cli("line", "suggest", "door", *early, "--add", "1", check=False)
     assert refused.returncode != 0
