@@ -21,7 +21,7 @@ from pipelines.count.line import LineCounter, LineCrossing
 from pipelines.count.trajectory_codec import Trajectory, TrajectorySamples
 from pipelines.count.trajectory_recorder import BEFORE_S
 from pipelines.geometry import BORDER, Polyline, anchor_points
-from pipelines.rules import LineSpec
+from pipelines.rules import LineSpec, ZoneSpec
 
 Array = npt.NDArray[np.float64]
 
@@ -131,8 +131,8 @@ def stored_anchors(
     return np.where(foot[:, None], anchor_points(boxes_xyxyn, "foot"), anchor_points(boxes_xyxyn, "center"))
 
 
-def counts_class(spec: LineSpec, kind: tuple[str, str]) -> bool:
-    """Whether a line counts a class, given as (name, group)."""
+def counts_class(spec: LineSpec | ZoneSpec, kind: tuple[str, str]) -> bool:
+    """Whether a line or zone counts a class, given as (name, group)."""
     return not spec.classes or _means(spec.classes, kind)
 
 

@@ -84,6 +84,17 @@ def test_a_proposed_line_counts_what_the_command_says_it_would_have(
     assert row["count"] == told["total"]["count"]
 
 
+def test_a_proposed_zone_counts_who_would_have_entered_it(client: httpx.Client) -> None:
+    zone = {"points": [[0.4, 0.02], [0.6, 0.02], [0.6, 0.98], [0.4, 0.98]]}
+    told = client.post(RECOUNT, json={"zone": zone, "since": "all", "within_s": 30}).json()
+    ways = {row["direction"]: row["count"] for row in told["counts"]}
+    assert told["total"] == {"count": ways["entered"]}
+    assert ways["exited"] == ways["entered"] >= 2 * LANES
+    aside = {"points": [[0.0, 0.0], [0.02, 0.0], [0.02, 0.001], [0.0, 0.001]]}
+    none = client.post(RECOUNT, json={"zone": aside, "since": "all", "within_s": 30}).json()
+    assert none["total"]["count"] == 0
+
+
 def test_the_hours_are_told_where_they_are_asked_for(client: httpx.Client) -> None:
     told = client.post(RECOUNT, json={"line": UPRIGHT, "since": "all", "by_hour": True}).json()
     assert sum(row["count"] for row in told["hours"]) == told["total"]["count"]

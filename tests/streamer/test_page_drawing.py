@@ -183,6 +183,13 @@ def test_zones_and_masks_are_drawn_point_by_point(daemon: ApiDaemon, browser: An
             for x, y in ((0.1, 0.1), (0.4, 0.1), (0.4, 0.4), (0.1, 0.1)):
                 page.mouse.click(*place(page, x, y))
             page.get_by_role("heading", name=kind.capitalize(), exact=True).wait_for()
+            if kind == "zone":
+                page.get_by_text(re.compile(r"This zone would have counted \d+ entries today")).wait_for()
+                drag(page, (0.1, 0.1), (0.05, 0.9), release=False)
+                until(page, lambda: would(page) > 0, "it reaches over a lane, before it is let go")
+                page.mouse.up()
+            else:
+                assert page.locator(WOULD).count() == 0
             page.get_by_role("button", name="Save").click()
             page.get_by_text("in force as configuration").wait_for()
             with daemon.client("viewer") as client:
