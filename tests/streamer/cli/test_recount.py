@@ -61,7 +61,7 @@ def test_a_zone_is_counted_again_by_its_entries_and_exits(counted: Counted) -> N
     )
     both = counted.daemon.cli("recount", "door", "--zone", corners, "--line", "l=0,0,1,1", check=False)
     assert "say what is counted" in both.stderr
-    crossed = counted.daemon.cli("recount", "door", "--zone", "z=0,0,1,1,1,0,0,1", *ALL, check=False)
+    crossed = counted.daemon.cli("recount", "door", "--zone", "z=0,0,1,1,1,0,0,0.5", *ALL, check=False)
     assert "give the corners in order around it" in crossed.stderr
 
 
