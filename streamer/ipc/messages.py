@@ -6,7 +6,8 @@ Messages are frozen msgspec structs in one tagged union; `encode` and `decode` a
                                WorkerStatus, CorrectionMade, TracksNow
     supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, ApiAssignment,
                                RingAllocated, RingRefused, Reclaim, SnapshotRequest, CameraStatus,
-                               ReplayRequest, CorrectionRequest, TracksRequest
+                               ReplayRequest, CorrectionRequest, TracksRequest,
+                               OccupancyRequest
     capture    -> inference    FrameReady, SourceState
     inference  -> capture      FrameRequest
     inference  -> delivery     ResumeRequest, Batch
@@ -188,6 +189,17 @@ class CorrectionMade(_Message, frozen=True):
     request: int
     seq: int
     error: str = ""
+
+
+class OccupancyRequest(_Message, frozen=True):
+    """For the inference worker of a camera: a person sets an occupancy. `told` is what the event says of who
+    and why; answered with CorrectionMade."""
+
+    request: int
+    camera: str
+    occupancy: str
+    count: int
+    told: dict[str, Any]
 
 
 class TracksRequest(_Message, frozen=True):
@@ -411,6 +423,7 @@ Message = (
     | ReplayRequest
     | CorrectionRequest
     | CorrectionMade
+    | OccupancyRequest
     | TracksRequest
     | TracksNow
     | AllocateRing

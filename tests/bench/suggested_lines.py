@@ -31,9 +31,9 @@ from tests.recounting import live, of_clip
 
 NAME = "suggested_lines"
 DESCRIPTION = "lines proposed from the first half of a scene's tracks: how many later ones cross them cleanly"
-CLIPS = ",".join(
-    ["overpass-cars.mp4", "street-cars.mp4", "highway.mp4", "lowres-highway.avi"]
-    + ["towncentre-1080p.mp4", "shopping-street.mp4"]
+CLIPS = (
+    "overpass-cars.mp4,street-cars.mp4,highway.mp4,"  # vehicles
+    "lowres-highway.avi,towncentre-1080p.mp4,shopping-street.mp4"
 )
 MODEL = "weights/nanodet_320.onnx"
 COLUMNS = ("in_force", "tuned", "out_of_fold")
@@ -42,7 +42,8 @@ COLOURS = ((0, 0, 255), (0, 200, 0), (0, 220, 255))  # B, G, R: of the best, the
 
 def run(clips: str = CLIPS, every: bool = False, pictures: str = "") -> dict[str, Any]:
     """`clips` of the corpus (with commas; "" for none) beside its sequences; `every`: all combinations of
-    weights, not only those that differ from the ones in force in one (five times as long); `pictures`: a folder, "" for none."""
+    weights, not only those that differ from the ones in force in one (five times as long); `pictures`: a
+    folder, "" for none."""
     scenes, unsuitable = _scenes(tuple(clip for clip in clips.split(",") if clip))
     table = {
         weights: {scene.name: folds.judged(scene, weights) for scene in scenes}

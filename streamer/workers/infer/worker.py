@@ -31,6 +31,7 @@ from streamer.ipc.messages import (
     InferAssignment,
     InferCamera,
     MisconfiguredCamera,
+    OccupancyRequest,
     Ready,
     Resume,
     SourceState,
@@ -146,6 +147,8 @@ class InferWorker:
             self._assign(message)
         elif isinstance(message, CorrectionRequest):
             self._correct(message)
+        elif isinstance(message, OccupancyRequest):
+            self._set_occupancy(message)
         elif isinstance(message, TracksRequest):
             camera = self._cameras.get(message.camera)
             self._supervisor.send(TracksNow(message.request, *(camera.tracks_now() if camera else (0,))))
@@ -159,6 +162,14 @@ class InferWorker:
         seq = self._emitter.correct(camera, message.data) if camera is not None else 0
         error = "" if seq else "its events cannot be kept now: look at `streamer status`, and try again"
         self._supervisor.send(CorrectionMade(message.request, seq, error))
+
+    def _set_occupancy(self, asked: OccupancyRequest) -> None:
+        camera = self._cameras.get(asked.camera)
+        seq = 0
+        if camera is not None:
+            seq = self._emitter.set_occupancy(camera, asked.occupancy, asked.count, asked.told)
+        error = "" if seq else "it runs no such rule now, or its events cannot be kept: try again in a moment"
+        self._supervisor.send(CorrectionMade(asked.request, seq, error))
 
     def _source_state(self, peer: str, state: SourceState) -> None:
         camera = self._cameras.get(state.camera)

@@ -5,6 +5,7 @@ import { slotsOf } from "/page/count_slots.js";
 import { confirm_ } from "/page/dialog.js";
 import { h, pairs, put, say, table } from "/page/dom.js";
 import { ModelChoice } from "/page/model_choice.js";
+import { occupanciesOf } from "/page/occupancies.js";
 import { livePicture } from "/page/pictures.js";
 import { badge, kindOf, standing } from "/page/state.js";
 import { store } from "/page/store.js";
@@ -43,7 +44,7 @@ export function cameraView({ of: name, signal, go }) {
   drawDays(name, days);
   return h("div", {}, h("div", { class: "title" }, h("h1", {}, name), head, draw_, more, remove), why,
     h("div", { class: "columns" },
-      section("camera.picture", shownPicture(name, signal), store.session.pictures && "wide"), section("camera.today", counts), section("camera.now", now),
+      section("camera.picture", shownPicture(name, signal), store.session.pictures && "wide"), section("camera.today", counts), section("camera.now", now), occupanciesOf(name, signal),
       section("camera.days", days), section("camera.history", states), section("camera.settings", settings)));
 }
 
