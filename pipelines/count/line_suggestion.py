@@ -39,7 +39,7 @@ class Weights:
     """What a path says of a line. `python -m tests.bench suggested_lines` chooses them, and says how well."""
 
     clear: float = 0.5  # of the object's size: so far from the line begins and ends who crosses it cleanly,
-    far: float = 2.0  # and from here on nothing speaks against it
+    far: float = 1.0  # and from here on nothing speaks against it
     at_the_line: float = -0.5  # what a path is worth that only begins or ends there
     price_of_length: float = 0.3  # of all paths, for the width of the picture
 
