@@ -50,7 +50,7 @@ def _api_of(config: Config) -> dict[str, Any] | None:
         status = control.call(config.control_path, "status", {}, timeout_s=TIMEOUT_S)
     except StreamerError:
         return None
-    worker = next((w for w in status["workers"] if w["name"] == "api"), {})
+    worker: dict[str, Any] = next((w for w in status["workers"] if w["name"] == "api"), {})
     told = worker.get("status") or {}
     return {"address": told.get("address"), "warning": told.get("warning") or worker.get("last_error")}
 
