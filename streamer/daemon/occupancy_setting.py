@@ -52,9 +52,10 @@ def check_occupancy(camera: CameraConfig, name: str) -> None:
     raise ConfigError(f"camera {camera.name} has no occupancy {name[:63]!r}; known: {listed}")
 
 
-def told(arguments: OccupancyArguments, uid: int | None) -> dict[str, Any]:
-    """What the event says of who asked; `uid` as the kernel tells it, None over HTTP."""
-    return {"reason": arguments.reason, "by": arguments.by, "uid": uid}
+def asked_for(arguments: OccupancyArguments, uid: int | None) -> dict[str, Any]:
+    """What the worker is asked, with what the event says of who asked; `uid` as the kernel tells it."""
+    told = {"reason": arguments.reason, "by": arguments.by, "uid": uid}
+    return {"name": arguments.occupancy, "count": arguments.count, "told": told}
 
 
 def _set(daemon: Daemon, arguments: OccupancyArguments, asked: Asked) -> None:

@@ -72,8 +72,7 @@ class WorkerRequests:
         check_occupancy(camera, arguments.occupancy)
         number = self._corrections.expect(answer, camera.name)
         worker = self._site.plan.infer_of.get(camera.name, "")
-        told = occupancy_setting.told(arguments, uid)
-        asked = OccupancyRequest(number, camera.name, arguments.occupancy, arguments.count, told)
+        asked = OccupancyRequest(number, camera.name, occupancy_setting.asked_for(arguments, uid))
         if not worker or not self._send(worker, asked):
             text = f"camera {camera.name} is not served now: enable it, or try again in a moment"
             self._corrections.fail(number, ControlError(text))

@@ -6,8 +6,7 @@ Messages are frozen msgspec structs in one tagged union; `encode` and `decode` a
                                WorkerStatus, CorrectionMade, TracksNow
     supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, ApiAssignment,
                                RingAllocated, RingRefused, Reclaim, SnapshotRequest, CameraStatus,
-                               ReplayRequest, CorrectionRequest, TracksRequest,
-                               OccupancyRequest
+                               ReplayRequest, CorrectionRequest, OccupancyRequest, TracksRequest
     capture    -> inference    FrameReady, SourceState
     inference  -> capture      FrameRequest
     inference  -> delivery     ResumeRequest, Batch
@@ -191,15 +190,8 @@ class CorrectionMade(_Message, frozen=True):
     error: str = ""
 
 
-class OccupancyRequest(_Message, frozen=True):
-    """For the inference worker of a camera: a person sets an occupancy. `told` is what the event says of who
-    and why; answered with CorrectionMade."""
-
-    request: int
-    camera: str
-    occupancy: str
-    count: int
-    told: dict[str, Any]
+class OccupancyRequest(CorrectionRequest, frozen=True):
+    """Likewise: a person sets an occupancy; `data` has its `name`, `count`, and what is `told` of who."""
 
 
 class TracksRequest(_Message, frozen=True):

@@ -145,10 +145,10 @@ class InferWorker:
             self._source_state(peer, message)
         elif isinstance(message, InferAssignment):
             self._assign(message)
+        elif isinstance(message, OccupancyRequest):  # a correction too
+            self._set_occupancy(message)
         elif isinstance(message, CorrectionRequest):
             self._correct(message)
-        elif isinstance(message, OccupancyRequest):
-            self._set_occupancy(message)
         elif isinstance(message, TracksRequest):
             camera = self._cameras.get(message.camera)
             self._supervisor.send(TracksNow(message.request, *(camera.tracks_now() if camera else (0,))))
@@ -167,7 +167,7 @@ class InferWorker:
         camera = self._cameras.get(asked.camera)
         seq = 0
         if camera is not None:
-            seq = self._emitter.set_occupancy(camera, asked.occupancy, asked.count, asked.told)
+            seq = self._emitter.set_occupancy(camera, **asked.data)
         error = "" if seq else "it runs no such rule now, or its events cannot be kept: try again in a moment"
         self._supervisor.send(CorrectionMade(asked.request, seq, error))
 
