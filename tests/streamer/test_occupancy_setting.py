@@ -15,7 +15,7 @@ from tests.moving import camera, write_moving_clip
 from tests.page_rig import chromium, page_of, sign_in
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-HALL = {"name": "hall", "lines": ["middle"], "inward": "left-to-right"}
+HALL = {"name": "hall", "lines": ["middle"], "inward": "right"}
 CHANGED = "streamer.occupancy.changed.v1"
 ROUTE = "/api/v1/cameras/a/occupancies"
 
