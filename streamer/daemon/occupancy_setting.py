@@ -59,7 +59,9 @@ def asked_for(arguments: OccupancyArguments, uid: int | None) -> dict[str, Any]:
 
 
 def _set(daemon: Daemon, arguments: OccupancyArguments, asked: Asked) -> None:
-    daemon.set_occupancy(arguments, asked.caller.uid, asked)
+    caller = asked.caller  # over HTTP a process asks for somebody else: its user is nobody who sets
+    uid = None if caller.behalf else caller.uid
+    daemon.set_occupancy(arguments, uid, asked)
 
 
 OPERATION = Operation(OccupancyArguments, _set, "operator")
