@@ -7,7 +7,7 @@ process can go on where this one was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -153,6 +153,11 @@ class Pipeline:
             self.actions.end_tracks(camera)
         scene = [] if state.scene is None else state.scene.close(stamp)
         return [*state.analytics.close(stamp), *scene]
+
+    def set_occupancy(self, stamp: Stamp, name: str, count: int, told: Mapping[str, Any]) -> list[Event]:
+        """A person says how many are inside the occupancy `name` of the stamp's camera, from now on; empty
+        where no such one runs."""
+        return self._cameras[stamp.camera].analytics.set_occupancy(stamp, name, count, told)
 
     def spent_ids(self, camera: str) -> tuple[int | None, int]:
         """The camera's epoch, and within it the lowest track id that no track has had."""

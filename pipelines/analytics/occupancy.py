@@ -1,9 +1,9 @@
 """How many are inside behind an entrance: those who went in less those who came out.
 
 Every miscount stays in such a sum until it is reset, so it is never trusted blindly: an exit when nobody is
-inside is not counted below zero but put down in `below_zero`, and the rule may reset the sum at an hour
-(UTC, by the box's clock) or after a time without any crossing. An epoch's end (a camera that reconnects)
-resets nothing.
+inside is not counted below zero but put down in `below_zero`, the rule may reset the sum at an hour (UTC, by
+the box's clock) or after a time without any crossing, and a person may set it. An epoch's end (a camera that
+reconnects) resets nothing.
 """
 
 from __future__ import annotations
@@ -61,7 +61,13 @@ CHANGED = EventType(
         "cause": {
             "type": "string",
             "description": "what changed it",
-            "enum": ["in", "out", "reset_idle", "reset_at"],
+            "enum": ["in", "out", "reset_idle", "reset_at", "set"],
+        },
+        "reason": {"type": "string", "description": "of a count that a person has `set`: why"},
+        "by": {"type": "string", "description": "of a count that a person has `set`: the name of who did"},
+        "uid": {
+            "type": ["integer", "null"],
+            "description": "and the user id as the kernel tells; null over HTTP",
         },
         "changed_media_ns": {
             "type": "integer",
@@ -69,6 +75,7 @@ CHANGED = EventType(
         },
         **RULE_REV,
     },
+    optional=("reason", "by", "uid"),
 )
 
 
@@ -102,6 +109,14 @@ class EntranceOccupancy(RunningRule):
         self._quiet_since_s: float | None = None
         self._day: int | None = None
         self._reset()
+
+    def set_count(self, count: int, told: Mapping[str, Any], time_s: float) -> AnalyticEvent:
+        """A person says how many are inside from now on; `told` is what the event says of who and why."""
+        self._reset()
+        self._count = count
+        self._quiet_since_s = time_s
+        changed = self._event("set", time_s)
+        return AnalyticEvent(changed.type, {**changed.data, **told}, changed.times_s)
 
     def _reset(self) -> None:
         self._in: Counter[int] = Counter()

@@ -16,6 +16,7 @@ from pipelines.analytics.base import (
     RunningRule,
     TrackSnapshot,
 )
+from pipelines.analytics.occupancy import EntranceOccupancy
 from pipelines.camera_rules import CameraRules, line_names, zone_names
 from pipelines.count.box_smoothing import SmoothedBoxes
 from pipelines.count.zone import ZoneCounter
@@ -109,6 +110,12 @@ class AnalyticsRunner:
         """The epoch is over; what outlives it (occupancy) goes on."""
         return self._events(stamp, base_ns, lambda rule: rule.close(time_s))
 
+    def set_occupancy(
+        self, name: str, count: int, told: Mapping[str, Any], time_s: float, stamp: Stamp, base_ns: int
+    ) -> list[Event]:
+        """A person says how many are inside; empty where no such rule runs. `told` goes into the event."""
+        return self._events(stamp, base_ns, partial(_set_count, name, count, told, time_s))
+
     def _events(
         self, stamp: Stamp, base_ns: int, ask: Callable[[RunningRule], list[AnalyticEvent]]
     ) -> list[Event]:
@@ -131,6 +138,14 @@ class AnalyticsRunner:
         for key, (basis, state) in saved.items():
             if key in self._running and self._running[key][0] == basis:
                 self._running[key][1].restore(state)
+
+
+def _set_count(
+    name: str, count: int, told: Mapping[str, Any], time_s: float, rule: RunningRule
+) -> list[AnalyticEvent]:
+    if isinstance(rule, EntranceOccupancy) and rule.spec.name == name:
+        return [rule.set_count(count, told, time_s)]
+    return []
 
 
 def _rules_of(rules: CameraRules, labels: Labels) -> Iterator[tuple[str, Any, int, Build]]:

@@ -6,7 +6,7 @@ they tell of beside the frame at which they were decided.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import astuple
 from typing import Any
 
@@ -141,6 +141,10 @@ class CameraCounts:
                 decided = self._zone_events(stamp, zone, changes)
                 events.extend((*decided, *self._analytics.on_events(decided, stamp, self._base_ns)))
         return events
+
+    def set_occupancy(self, stamp: Stamp, name: str, count: int, told: Mapping[str, Any]) -> list[Event]:
+        """The event of a person's setting of an occupancy; empty where there is no such one."""
+        return self._analytics.set_occupancy(name, count, told, self._now_s, stamp, self._base_ns)
 
     def _decide(self, stamp: Stamp, flush: bool) -> list[Event]:
         events: list[Event] = []

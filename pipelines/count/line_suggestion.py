@@ -1,11 +1,12 @@
-"""Lines that most paths of the past cross cleanly, for a camera in whose picture nobody has drawn one yet.
+"""Lines that most paths of the past cross cleanly, for a camera whose picture has none there yet.
 
 Every direction and place of a straight line is tried. A path crosses one cleanly that goes from one side to
 the other once, and begins and ends farther from it than the object's own size lets the place jitter; the
 farther, the more it speaks for the line. A path that turns on it, begins or ends at it speaks against it.
 Of each straight line the piece is taken whose paths speak for it most, less a price for its length: a
 maximum sum of neighbours (Bentley, "Programming pearls: algorithm design techniques", 1984), here with
-distances between them. A path that crosses a chosen line no longer speaks for the next, which goes elsewhere.
+distances between them. A path that crosses a chosen line, or one that the camera has already, speaks for no
+other: the next goes elsewhere.
 """
 
 from __future__ import annotations
@@ -28,13 +29,22 @@ POINTS = 24  # of a path, evenly along it
 MIN_PATHS = 8  # fewer tell nothing about where people or vehicles go
 MAX_LINES = 3
 MIN_WAY = 2.0  # sizes of the object that it must have gone to count as moving
-CLEAR = 0.5  # of the object's size: so far from the line begins and ends who crosses it cleanly,
-FAR = 2.0  # and from here on nothing speaks against it
-AT_THE_LINE = -0.5  # what a path is worth that only begins or ends there
-PRICE_OF_LENGTH = 0.3  # of all paths, for the width of the picture
-MIN_SHARE = 0.1  # of the first line's worth must another have
+MIN_SHARE = 0.1  # of the first line's worth, or of the paths that have a line, must another have
 MAX_PATHS = 2_000  # what is looked at: the latest
 BORDER = 0.002  # ends of a line keep within the picture
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What a path says of a line. `python -m tests.bench suggested_lines` chooses them, and says how well."""
+
+    clear: float = 0.5  # of the object's size: so far from the line begins and ends who crosses it cleanly,
+    far: float = 1.0  # and from here on nothing speaks against it
+    at_the_line: float = -0.5  # what a path is worth that only begins or ends there
+    price_of_length: float = 0.3  # of all paths, for the width of the picture
+
+
+WEIGHTS = Weights()
 
 
 class ObservedPath(NamedTuple):
@@ -63,7 +73,11 @@ class SuggestedLine:
 def observed_path(trajectory: Trajectory) -> ObservedPath | None:
     """What a stored track tells about where one goes; None for one that stayed where it was."""
     boxes = trajectory.boxes_xyxyn
-    anchors = stored_anchors(boxes, trajectory.class_index, trajectory, "auto")
+    return path_of(boxes, stored_anchors(boxes, trajectory.class_index, trajectory, "auto"))
+
+
+def path_of(boxes: Array, anchors: Array) -> ObservedPath | None:
+    """The same from a track's boxes (N, 4) and the points (N, 2) that stand for them, N > 0, in shares."""
     size = np.maximum(np.median(boxes[:, 2:] - boxes[:, :2], axis=0), 1e-3)
     if np.max(np.abs(np.ptp(anchors, axis=0)) / size) < MIN_WAY:
         return None
@@ -74,22 +88,30 @@ def observed_path(trajectory: Trajectory) -> ObservedPath | None:
     return ObservedPath(points, size)
 
 
-def suggest_lines(paths: Sequence[ObservedPath], at_most: int = MAX_LINES) -> list[SuggestedLine]:
-    """The best lines first; none where fewer than MIN_PATHS paths moved or none is crossed cleanly."""
+def suggest_lines(
+    paths: Sequence[ObservedPath],
+    at_most: int = MAX_LINES,
+    covered: Sequence[bool] = (),
+    weights: Weights = WEIGHTS,
+) -> list[SuggestedLine]:
+    """The best lines first; none where fewer than MIN_PATHS paths moved or none is crossed cleanly.
+
+    `covered`: of each path, whether there is a line already that it crosses; it speaks for no other.
+    """
     if len(paths) < MIN_PATHS:
         return []
     latest = paths[-MAX_PATHS:]
-    field = _Paths(np.stack([p.points_xyn for p in latest]), np.stack([p.size_xyn for p in latest]))
-    has_line = np.zeros(len(latest), bool)
+    field = _Paths(np.stack([p.points_xyn for p in latest]), np.stack([p.size_xyn for p in latest]), weights)
+    has_line = np.array(covered[-MAX_PATHS:], bool) if covered else np.zeros(len(latest), bool)
+    at_least = max(MIN_PATHS / 4, MIN_SHARE * has_line.sum())
     found: list[SuggestedLine] = []
-    first_score = 0.0
     while len(found) < at_most:
         best = max(
             (_best_piece(field, has_line, angle) for angle in _angles()), key=lambda piece: piece.score
         )
-        first_score = first_score or best.score
-        if best.score < max(MIN_SHARE * first_score, MIN_PATHS / 4) or first_score <= 0:
+        if best.score < at_least:
             break
+        at_least = max(at_least, MIN_SHARE * best.score)
         found.append(_line(best))
         has_line[best.clean] = True
     return found
@@ -98,6 +120,7 @@ def suggest_lines(paths: Sequence[ObservedPath], at_most: int = MAX_LINES) -> li
 class _Paths(NamedTuple):
     points: Array  # (N, POINTS, 2)
     sizes: Array  # (N, 2)
+    weights: Weights
 
 
 class _Piece(NamedTuple):
@@ -136,24 +159,25 @@ def _best_piece(field: _Paths, has_line: Bools, angle: float) -> _Piece:
     normal, along = _axes(angle)
     across_at, along_at = field.points @ normal, field.points @ along
     low, high = np.quantile(across_at, (0.02, 0.98))
+    size, weights = field.sizes @ np.abs(normal), field.weights
     pieces = [
-        _piece(_meeting(across_at - offset, along_at, field.sizes @ np.abs(normal), has_line), angle, offset)
+        _piece(_meeting(across_at - offset, along_at, size, has_line, weights), angle, offset, weights)
         for offset in np.linspace(low, high, OFFSETS)
     ]
     best = max(pieces, key=lambda piece: piece.score)
     return _extended(best, field.sizes @ np.abs(along), along_at)
 
 
-def _meeting(distance: Array, along_at: Array, size: Array, has_line: Bools) -> _Meeting:
+def _meeting(distance: Array, along_at: Array, size: Array, has_line: Bools, weights: Weights) -> _Meeting:
     """distance: (N, POINTS) from the line; size: (N,) of the objects, in the same direction."""
     right = distance > 0
     changes = right[:, 1:] != right[:, :-1]
     times = changes.sum(axis=1)
     ends = np.minimum(np.abs(distance[:, 0]), np.abs(distance[:, -1])) / size
-    clean = (times == 1) & (ends > CLEAR)
-    touching = (times == 0) & (np.abs(distance).min(axis=1) < CLEAR * size) & (ends < CLEAR)
-    speaks_for = np.where(has_line, 0.0, np.minimum(ends / FAR, 1.0))
-    values = np.where(clean, speaks_for, np.where(touching, AT_THE_LINE, -1.0))
+    clean = (times == 1) & (ends > weights.clear)
+    touching = (times == 0) & (np.abs(distance).min(axis=1) < weights.clear * size) & (ends < weights.clear)
+    speaks_for = np.where(has_line, 0.0, np.minimum(ends / weights.far, 1.0))
+    values = np.where(clean, speaks_for, np.where(touching, weights.at_the_line, -1.0))
     met = np.flatnonzero((times > 0) | touching)
     step = np.where(touching, np.abs(distance).argmin(axis=1).clip(max=POINTS - 2), changes.argmax(axis=1))
     before, after = distance[met, step[met]], distance[met, step[met] + 1]
@@ -164,12 +188,12 @@ def _meeting(distance: Array, along_at: Array, size: Array, has_line: Bools) -> 
     return _Meeting(met, at[order], values[met], clean[met], right[met, -1])
 
 
-def _piece(meeting: _Meeting, angle: float, offset: float) -> _Piece:
+def _piece(meeting: _Meeting, angle: float, offset: float, weights: Weights) -> _Piece:
     """The piece with the most for it: the greatest sum between two places, less the price of the length."""
     if not len(meeting.paths):
         nobody = np.zeros(0, np.intp)
         return _Piece(-np.inf, angle, offset, 0.0, 0.0, nobody, nobody.astype(bool), 0)
-    price = PRICE_OF_LENGTH * max(float(np.abs(meeting.values).sum()), 1.0)
+    price = weights.price_of_length * max(float(np.abs(meeting.values).sum()), 1.0)
     up_to = np.cumsum(meeting.values)
     at_begin = up_to - meeting.values - price * meeting.at
     at_end = up_to - price * meeting.at

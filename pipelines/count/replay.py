@@ -6,10 +6,12 @@ A track is taken alone, since no track's crossing depends on another's.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.class_names import named_by_any
 from pipelines.count.anchor_selection import FOOT_GROUPS
 from pipelines.count.box_history import SAME_S
 from pipelines.count.box_smoothing import SmoothedBoxes
@@ -19,7 +21,7 @@ from pipelines.count.line import LineCounter, LineCrossing
 from pipelines.count.trajectory_codec import Trajectory, TrajectorySamples
 from pipelines.count.trajectory_recorder import BEFORE_S
 from pipelines.geometry import BORDER, Polyline, anchor_points
-from pipelines.rules import LineSpec
+from pipelines.rules import LineSpec, ZoneSpec
 
 Array = npt.NDArray[np.float64]
 
@@ -129,9 +131,14 @@ def stored_anchors(
     return np.where(foot[:, None], anchor_points(boxes_xyxyn, "foot"), anchor_points(boxes_xyxyn, "center"))
 
 
-def counts_class(spec: LineSpec, kind: tuple[str, str]) -> bool:
-    """Whether a line counts a class, given as (name, group)."""
-    return not spec.classes or kind[0] in spec.classes or kind[1] in spec.classes
+def counts_class(spec: LineSpec | ZoneSpec, kind: tuple[str, str]) -> bool:
+    """Whether a line or zone counts a class, given as (name, group)."""
+    return not spec.classes or _means(spec.classes, kind)
+
+
+@lru_cache(maxsize=1024)
+def _means(words: tuple[str, ...], kind: tuple[str, str]) -> bool:
+    return bool(named_by_any(words, kind))
 
 
 def _walk(counter: LineCounter, trajectory: Trajectory, samples: TrajectorySamples, spec: LineSpec) -> None:

@@ -8,12 +8,12 @@ hardly wider than the band, than `SHARE` of the way to its middle. Where a track
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.count.box_smoothing import BoxSmoother, SmoothedBoxes
+from pipelines.count.box_smoothing import SmoothedBoxes
 from pipelines.count.line import band_widths
 from pipelines.count.slot_table import SlotTable
 from pipelines.geometry import Polygon
@@ -53,6 +53,12 @@ _SIDED = 10  # 1 once it has
 _COLUMNS = 11
 
 
+class HasIds(Protocol):
+    """A smoother, as far as it matters here: the track of each row."""
+
+    ids: npt.NDArray[np.int64]
+
+
 class ZoneCounter:
     """The visits of one zone. A track that is seen inside from its first moment entered at that moment."""
 
@@ -86,7 +92,7 @@ class ZoneCounter:
         order = self._table.all()[_VISIT, rows].argsort()
         return np.asarray(rows[order])
 
-    def update(self, places: SmoothedBoxes, anchors: Array, smoother: BoxSmoother) -> list[ZoneChange]:
+    def update(self, places: SmoothedBoxes, anchors: Array, smoother: HasIds) -> list[ZoneChange]:
         """Take the places of one frame of the tracks that this zone counts, and their points (N, 2)."""
         found: list[ZoneChange] = []
         time_s = places.time_s

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from pipelines.values import Floats, Image
@@ -51,6 +50,8 @@ class Letterbox:
 
     def put(self, image: Image) -> LetterboxPlacement:
         """Scale `image` (H, W, 3) BGR to fit with its aspect kept, in the model's channel order."""
+        import cv2  # here: who only reads the cards of models needs none
+
         if image.shape != self._shape:
             self._measure(image)
         window = self._window

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -40,6 +39,8 @@ class View:
     @classmethod
     def of(cls, grey: Image) -> View:
         """The view that a picture, (H, W) uint8, shows."""
+        import cv2  # here: who only removes a kept view needs none
+
         height, width = grey.shape
         orb = cv2.ORB.create(
             MAX_FEATURES, nlevels=4, edgeThreshold=12, patchSize=24, fastThreshold=FAST_THRESHOLD
@@ -102,6 +103,8 @@ def register(before: View, now: View) -> Displacement | None:
     """How `now` lies against `before`; None where too little of them matches to fit anything."""
     if min(before.features, now.features) < MIN_AGREEING:
         return None
+    import cv2  # as in View.of
+
     pairs = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(before.descriptors, now.descriptors)
     pairs = [pair for pair in pairs if pair.distance <= MAX_DISTANCE]
     if len(pairs) < MIN_AGREEING // 2:

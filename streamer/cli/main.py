@@ -42,6 +42,7 @@ COMMANDS = {
     "evaluate": Entry("streamer.cli.evaluate:evaluate", "Hold the counts of a clip against the truth."),
     "model": Entry("streamer.cli.model:model", "List, add and verify models."),
     "actions": Entry("streamer.cli.actions:actions", "Train and evaluate models of what people do."),
+    "occupancy": Entry("streamer.cli.occupancy:occupancy", "Set how many are inside, as an event."),
     "correct": Entry("streamer.cli.correct:correct", "Correct a count by hand, with a reason, as an event."),
     "ledger": Entry(
         "streamer.cli.ledger:ledger", "Verify, export, replay, back up and prune the durable record."

@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from pipelines.rules import Anchor, LineSpec
+from pipelines.rules import Anchor, LineSpec, ZoneSpec
 from streamer.api.counts.recount import KEYS, Groups, Recount, anchor_of, as_dict, grouped, recount_camera
 from streamer.api.counts.sure_count import SureCount, sure_count
+from streamer.cli.click_types import split_words
 from streamer.cli.clip_arguments import parse_drawn
 from streamer.cli.kept_audits import audits_in_use
 from streamer.cli.ledger import ledger_path
@@ -36,9 +37,14 @@ COLUMNS = (*KEYS, "count", "low", "high")
 @click.argument("camera")
 @click.option(
     "--line",
-    required=True,
     metavar="NAME=x1,y1,x2,y2",
     help="The line, in shares of the picture; more points: a poly-line.",
+)
+@click.option(
+    "--zone",
+    "area",
+    metavar="NAME=x1,y1,x2,y2,x3,y3",
+    help="A zone instead, by its corners: its entries and exits.",
 )
 @click.option(
     "--since",
@@ -62,7 +68,8 @@ COLUMNS = (*KEYS, "count", "low", "high")
 def recount(
     store: ConfigStore,
     camera: str,
-    line: str,
+    line: str | None,
+    area: str | None,
     since: str,
     until: str | None,
     anchor: Anchor,
@@ -71,17 +78,25 @@ def recount(
     as_csv: bool,
     as_json: bool,
 ) -> None:
-    """Count a line of CAMERA in the tracks of the past, by hour, direction and class.
+    """Count a line or zone of CAMERA in the tracks of the past, by hour, direction and class.
 
-    The ledger keeps the path of every track, so the line need not have been there. Time of which there are
+    The ledger keeps the path of every track, so it need not have been there. Time of which there are
     no paths is told: its crossings are unknown, not zero.
 
     \b
     streamer recount gate --line door=0.4,0.9,0.6,0.9 --since 7d
+    streamer recount gate --zone yard=0.1,0.5,0.5,0.5,0.5,0.9,0.1,0.9
     """
+    if (line is None) == (area is None):
+        raise click.UsageError(
+            "say what is counted: --line NAME=x1,y1,x2,y2, or --zone NAME=x1,y1,x2,y2,x3,y3"
+        )
+    if area is not None and names is not None:
+        raise click.UsageError("--names is for --line: a zone is entered and exited")
     config = readable(store)
     zone = ZoneInfo(config.timezone)
-    spec = _line(line, anchor_of(config, camera) if anchor == "auto" else anchor, classes, names)
+    point: Anchor = anchor_of(config, camera) if anchor == "auto" else anchor
+    spec = _zone(area, point, classes) if area is not None else _line(line or "", point, classes, names)
     since_ns = unix_s(since, zone) * NS_PER_S
     until_ns = unix_s(until, zone, "--until") * NS_PER_S if until else time.time_ns()
     reader = LedgerReader(ledger_path(config))
@@ -96,7 +111,7 @@ def recount(
         reader.close()
     audited = audits_in_use(config, [camera]).get(camera)
     groups = grouped(found, zone, audited)
-    total = sure_count((c.judgement for c in found.crossings), audited=audited)
+    total = sure_count((c.judgement for c in found.counted), audited=audited)
     rows = [{**dict(zip(KEYS, key, strict=True)), **sums.as_dict()} for key, sums in groups.items()]
     if as_json:
         click.echo(json.dumps(_as_dict(found, rows, total), indent=2))
@@ -112,7 +127,6 @@ def recount(
 def _line(text: str, anchor: Anchor, classes: str | None, names: str | None) -> LineSpec:
     """Raises ConfigError."""
     name, points = parse_drawn(text, "line", 2)
-    wanted = tuple(word.strip() for word in (classes or "").split(",") if word.strip())
     ways: dict[str, str] = {}
     if names is not None:
         right, comma, left = names.partition(",")
@@ -121,13 +135,29 @@ def _line(text: str, anchor: Anchor, classes: str | None, names: str | None) -> 
         ways = {"left_to_right": right.strip(), "right_to_left": left.strip()}
     try:
         return LineSpec(
-            name=name, points=tuple(normalised(points, None)), anchor=anchor, classes=wanted, **ways
+            name=name,
+            points=tuple(normalised(points, None)),
+            anchor=anchor,
+            classes=split_words(classes),
+            **ways,
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(
-            f"--line {text[:60]!r}: {str(first['msg']).removeprefix('Value error, ')}"
-        ) from error
+        raise _refused("--line", text, error) from error
+
+
+def _zone(text: str, anchor: Anchor, classes: str | None) -> ZoneSpec:
+    """Raises ConfigError."""
+    name, points = parse_drawn(text, "zone", 3)
+    corners = tuple(normalised(points, None))
+    try:
+        return ZoneSpec(name=name, points=corners, anchor=anchor, classes=split_words(classes))
+    except ValidationError as error:
+        raise _refused("--zone", text, error) from error
+
+
+def _refused(option: str, text: str, error: ValidationError) -> ConfigError:
+    first = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+    return ConfigError(f"{option} {text[:60]!r}: {first}")
 
 
 def _as_dict(found: Recount, rows: list[dict[str, Any]], total: SureCount) -> dict[str, Any]:
@@ -139,7 +169,7 @@ def _as_dict(found: Recount, rows: list[dict[str, Any]], total: SureCount) -> di
                 "class": c.class_name,
                 "epoch": c.epoch,
                 "track_id": c.track_id,
-                "confidence": c.judgement.confidence,
+                **({} if c.judgement is None else {"confidence": c.judgement.confidence}),
             }
             for c in found.crossings
         ]
@@ -154,7 +184,8 @@ def _print(found: Recount, groups: Groups, total: SureCount) -> None:
         for key, sums in groups.items():
             table.add_row(*key, str(sums))
         Console(highlight=False).print(table)
-    click.echo(f"{total} crossings of {found.line.name} by {found.tracks} tracks")
+    what = "crossings" if found.kind == "line" else "entries"
+    click.echo(f"{total} {what} of {found.line.name} by {found.tracks} tracks")
     _print_missing(found)
 
 

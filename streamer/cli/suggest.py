@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.count.line_suggestion import MAX_LINES, MIN_PATHS
-from streamer.api.counts.suggest_lines import LineProposals, ProposedLine, as_dict, propose_lines
+from streamer.api.counts.suggest_lines import LineProposals, ProposedLine, as_dict, propose_lines, wanted_of
 from streamer.cli.change import send_change
 from streamer.cli.click_types import split_words
 from streamer.cli.ledger import ledger_path
@@ -30,6 +30,7 @@ from streamer.ledger import LedgerReader
 @click.option("--since", default="10m", show_default=True, help="How far back: 30m, 12h, 7d, all, or a time.")
 @click.option("--until", help="Up to when, in the same forms [now].")
 @click.option("--class", "--classes", "classes", help="By these classes or groups alone: person,vehicle")
+@click.option("--all", "all_tracks", is_flag=True, help="Also for tracks that a line counts already.")
 @click.option("--add", "number", type=click.IntRange(1, MAX_LINES), help="Add this one of them.")
 @click.option("--name", help="The name of the line that is added [line-1, line-2, …].")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
@@ -40,6 +41,7 @@ def suggest(
     since: str,
     until: str | None,
     classes: str | None,
+    all_tracks: bool,
     number: int | None,
     name: str | None,
     as_json: bool,
@@ -47,12 +49,13 @@ def suggest(
     """Propose up to three lines for CAMERA, from where its tracks went: entrances, lanes.
 
     Tracks are recorded whether or not there is a line, so a camera that was added ten minutes ago has them.
+    Those that a line of CAMERA counts already speak for no other one, unless --all says so.
     Each proposal says how many tracks crossed it cleanly, and what it would have counted.
     """
     if name is not None and number is None:
         raise click.UsageError("--name is for --add N: say which of the proposed lines is added")
     config = readable(store)
-    proposals = _proposals(config, camera, since, until, classes)
+    proposals = _proposals(config, camera, since, until, classes, all_tracks)
     if number is not None:
         _add(store, camera, _chosen(proposals, number, since), name)
     elif as_json:
@@ -62,15 +65,14 @@ def suggest(
 
 
 def _proposals(
-    config: Config, camera: str, since: str, until: str | None, classes: str | None
+    config: Config, camera: str, since: str, until: str | None, classes: str | None, all_tracks: bool
 ) -> LineProposals:
-    known = config.camera(camera)
-    taken = [line.name for line in known.rules.lines] if known is not None else ()
+    wanted = wanted_of(config, camera, split_words(classes), all_tracks=all_tracks)
     zone = ZoneInfo(config.timezone)
     since_ns = unix_s(since, zone) * NS_PER_S
     until_ns = unix_s(until, zone, "--until") * NS_PER_S if until else time.time_ns()
     with closing(LedgerReader(ledger_path(config))) as reader:
-        return propose_lines(reader, camera, since_ns, until_ns, split_words(classes), taken)
+        return propose_lines(reader, camera, since_ns, until_ns, wanted)
 
 
 def _chosen(proposals: LineProposals, number: int, since: str) -> ProposedLine:
@@ -106,4 +108,9 @@ def _nothing(proposals: LineProposals, since: str) -> str:
     if proposals.moving < MIN_PATHS:
         went = f"{proposals.moving} tracks of {proposals.camera} went anywhere since {since}"
         return f"{went}, and it takes {MIN_PATHS}: wait, or look further back (--since 24h)"
+    if proposals.covered:
+        whose = (
+            f"{proposals.covered} of the {proposals.moving} tracks cross a line that {proposals.camera} has"
+        )
+        return f"nothing further: {whose}, and no other is crossed cleanly by enough of the rest"
     return f"no straight line is crossed cleanly by enough of the {proposals.moving} tracks: draw one by hand"

@@ -64,6 +64,9 @@ class Daemon(Protocol):
     def correct(self, arguments: Any, uid: int | None, answer: Answer) -> None:
         """Answer with the number of the correction's event, later. Raises StreamerError."""
 
+    def set_occupancy(self, arguments: Any, uid: int | None, answer: Answer) -> None:
+        """Answer with the number of the setting's event, later. Raises StreamerError."""
+
     def tracks_now(self, camera: str, answer: Answer) -> None:
         """Answer with the camera's tracks of its last inferred frame, later. Raises StreamerError."""
 
@@ -122,6 +125,7 @@ OPERATIONS: dict[str, Operation | str] = {
     "snapshot": Operation(SnapshotArguments, _snapshot, "admin"),
     "replay": Operation(ReplayArguments, _replay, "operator"),
     "correct": "streamer.daemon.corrections:OPERATION",
+    "occupancy": "streamer.daemon.occupancy_setting:OPERATION",
     "tracks": "streamer.daemon.tracks_now:OPERATION",
 }
 

@@ -29,6 +29,7 @@ from streamer.daemon.confinement import confine
 from streamer.daemon.corrections import CorrectionArguments
 from streamer.daemon.guard import Guard
 from streamer.daemon.identity import DaemonLock, node_id
+from streamer.daemon.occupancy_setting import OccupancyArguments
 from streamer.daemon.operations import OPERATIONS, Answer, Operation, serve
 from streamer.daemon.process_manager import ProcessManager, Quarantine, WorkerProcess
 from streamer.daemon.process_spec import Plan, WorkerSpec
@@ -327,6 +328,9 @@ class Supervisor:
 
     def correct(self, arguments: CorrectionArguments, uid: int | None, answer: Answer) -> None:
         self._requests.correct(arguments, uid, answer)
+
+    def set_occupancy(self, arguments: OccupancyArguments, uid: int | None, answer: Answer) -> None:
+        self._requests.set_occupancy(arguments, uid, answer)
 
     def tracks_now(self, camera: str, answer: Answer) -> None:
         self._requests.tracks_now(camera, answer)

@@ -10,8 +10,9 @@ import base64
 from collections.abc import Callable
 
 from streamer.config.schema import Config
-from streamer.daemon import corrections, tracks_now
+from streamer.daemon import corrections, occupancy_setting, tracks_now
 from streamer.daemon.corrections import CorrectionArguments, event_data
+from streamer.daemon.occupancy_setting import OccupancyArguments, check_occupancy
 from streamer.daemon.operations import Answer
 from streamer.daemon.pending_answers import PendingAnswers
 from streamer.daemon.process_spec import Site
@@ -20,6 +21,7 @@ from streamer.ipc.messages import (
     CorrectionMade,
     CorrectionRequest,
     Message,
+    OccupancyRequest,
     ReplayRequest,
     Snapshot,
     SnapshotRequest,
@@ -61,6 +63,17 @@ class WorkerRequests:
         number = self._corrections.expect(answer, camera.name)
         worker = self._site.plan.infer_of.get(camera.name, "")
         if not worker or not self._send(worker, CorrectionRequest(number, camera.name, data)):
+            text = f"camera {camera.name} is not served now: enable it, or try again in a moment"
+            self._corrections.fail(number, ControlError(text))
+
+    def set_occupancy(self, arguments: OccupancyArguments, uid: int | None, answer: Answer) -> None:
+        """Have the camera's inference worker set it. Raises ConfigError, ControlError."""
+        camera = self._config.known_camera(arguments.camera)
+        check_occupancy(camera, arguments.occupancy)
+        number = self._corrections.expect(answer, camera.name)
+        worker = self._site.plan.infer_of.get(camera.name, "")
+        asked = OccupancyRequest(number, camera.name, occupancy_setting.asked_for(arguments, uid))
+        if not worker or not self._send(worker, asked):
             text = f"camera {camera.name} is not served now: enable it, or try again in a moment"
             self._corrections.fail(number, ControlError(text))
 

@@ -6,7 +6,7 @@ Messages are frozen msgspec structs in one tagged union; `encode` and `decode` a
                                WorkerStatus, CorrectionMade, TracksNow
     supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, ApiAssignment,
                                RingAllocated, RingRefused, Reclaim, SnapshotRequest, CameraStatus,
-                               ReplayRequest, CorrectionRequest, TracksRequest
+                               ReplayRequest, CorrectionRequest, OccupancyRequest, TracksRequest
     capture    -> inference    FrameReady, FramesGated, SourceState
     inference  -> capture      FrameRequest
     inference  -> delivery     ResumeRequest, Batch, FrameTrace
@@ -192,6 +192,10 @@ class CorrectionMade(_Message, frozen=True):
     request: int
     seq: int
     error: str = ""
+
+
+class OccupancyRequest(CorrectionRequest, frozen=True):
+    """Likewise: a person sets an occupancy; `data` has its `name`, `count`, and what is `told` of who."""
 
 
 class TracksRequest(_Message, frozen=True):
@@ -428,10 +432,10 @@ class Resume(_Message, frozen=True):
 # fmt: off
 Message = (
     Hello | Ready | CameraWarning | WorkerStatus | CaptureAssignment | InferAssignment
-    | DeliverAssignment | ApiAssignment | ReplayRequest | CorrectionRequest | CorrectionMade | TracksRequest
-    | TracksNow | AllocateRing | RingAllocated | RingRefused | Reclaim | SnapshotRequest
-    | CameraStatus | Snapshot | FrameReady | FramesGated | FrameRequest | SourceState | Batch
-    | FrameTrace | Ack | ResumeRequest | Resume
+    | DeliverAssignment | ApiAssignment | ReplayRequest | CorrectionRequest | CorrectionMade
+    | OccupancyRequest | TracksRequest | TracksNow | AllocateRing | RingAllocated | RingRefused | Reclaim
+    | SnapshotRequest | CameraStatus | Snapshot | FrameReady | FramesGated | FrameRequest | SourceState
+    | Batch | FrameTrace | Ack | ResumeRequest | Resume
 )
 # fmt: on
 

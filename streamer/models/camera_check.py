@@ -45,7 +45,7 @@ def check_camera(config: Config, camera: CameraConfig) -> None:
     groups = _groups_of(installed)
     if not groups:
         return
-    classes_known = tuple(dict.fromkeys((*groups.values(), *groups)))  # groups first
+    classes_known = _words(groups)
     whose = "the motion detector" if installed is None else f"model {installed.display_name}"
     for word, where in _classes_named(with_defaults(camera.rules, spec)):
         if not named(word, classes_known):
@@ -70,6 +70,16 @@ def counted_classes(config: Config, camera: CameraConfig, line: LineSpec) -> tup
         for name, group in groups.items()
         if all(not words or named_by_any(words, (name, group)) for words in filters)
     )
+
+
+def words_for_classes(config: Config, camera: CameraConfig) -> tuple[str, ...]:
+    """The groups and classes that the camera's detector tells, groups first; empty where it does not say
+    which it has. Raises ConfigError or ModelError."""
+    return _words(_groups_of(chosen_model(config, camera, pipeline_of(camera))))
+
+
+def _words(groups: dict[str, str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*groups.values(), *groups)))
 
 
 def _groups_of(installed: ModelHandle | None) -> dict[str, str]:

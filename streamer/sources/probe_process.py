@@ -13,13 +13,14 @@ import json
 import signal
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamer.errors import ConfigError, SourceError
 from streamer.ipc.messages import Transport
-from streamer.sources.base import Decoded
 from streamer.sources.limits import SourceLimits
-from streamer.sources.probe import probe
+
+if TYPE_CHECKING:
+    from streamer.sources.base import Decoded
 
 MAX_PROBE_S = 15.0
 ENDED_BY_S = 60  # whatever it hangs in; a busy box takes long to begin
@@ -59,6 +60,8 @@ def probe_apart(
 
 
 def _look(asked: dict[str, Any]) -> dict[str, Any]:
+    from streamer.sources.probe import probe  # the decoder: who asks for a look has none of its own
+
     first: list[bytes] = []
     limits = SourceLimits(*(tuple(of) if of is not None else None for of in asked["limits"].values()))
     report = probe(

@@ -135,7 +135,7 @@ class Relay:
         return [first, *(self._transport(line) for line in kept)]
 
     def _transport(self, line: bytes) -> bytes:
-        """FFmpeg sends its first packets over UDP to `source`, else to who is at the other end: this relay."""
+        """FFmpeg sends its first packets over UDP to `source`, else to who is at the other end: us."""
         if not line.lower().startswith(b"transport:") or b"interleaved" in line.lower():
             return line
         try:

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 
 from tests.api_rig import ApiDaemon, api_daemon, events_of, problem, stream_of
@@ -102,6 +104,38 @@ def test_why_is_what_the_command_explains(daemon: ApiDaemon, client: httpx.Clien
     assert "middle" in texts
     assert problem(client.get("/api/v1/events/a/999999/why"))["status"] == 404
     assert problem(client.get("/api/v1/events/nonsense/why"))["status"] == 422
+
+
+def decoded(jpeg: bytes) -> np.ndarray[Any, Any]:
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    return np.asarray(image)
+
+
+def test_why_is_drawn_on_the_camera_s_picture_and_on_a_plain_ground_without_one(
+    daemon: ApiDaemon, client: httpx.Client
+) -> None:
+    with stream_of(client, camera="b", type="streamer.line.crossed.v1") as stream:
+        at, _, _ = next(events_of(stream, 60))
+    explained(client, at)
+    path = f"/api/v1/events/{at}/why.jpg"
+    on_picture = client.get(path)
+    assert on_picture.headers["streamer-ground"] == "picture"
+    (shot,) = (decoded(client.get("/api/v1/cameras/b/snapshot.jpg").content),)
+    assert decoded(on_picture.content).shape[1] == shot.shape[1]
+    with daemon.client("operator") as operator:
+        assert operator.get(path).status_code == 403, "pictures are for admins"
+    daemon.cli("camera", "disable", "b")
+    try:
+        plain = client.get(path)
+    finally:
+        daemon.cli("camera", "enable", "b")
+    assert plain.headers["streamer-ground"] == "plain"
+    image = decoded(plain.content)
+    assert image.shape[1] == 1280
+    middle = image[300:500, 635:646].astype(int)  # where the line is, on the plain ground
+    assert (middle.max(axis=(0, 1)) - middle.min(axis=(0, 1))).max() > 60
+    assert problem(client.get("/api/v1/events/a/999999/why.jpg"))["status"] == 404
 
 
 def test_models_and_actions_are_listed(daemon: ApiDaemon, client: httpx.Client) -> None:

@@ -84,6 +84,17 @@ def test_a_proposed_line_counts_what_the_command_says_it_would_have(
     assert row["count"] == told["total"]["count"]
 
 
+def test_a_proposed_zone_counts_who_would_have_entered_it(client: httpx.Client) -> None:
+    zone = {"points": [[0.4, 0.02], [0.6, 0.02], [0.6, 0.98], [0.4, 0.98]]}
+    told = client.post(RECOUNT, json={"zone": zone, "since": "all", "within_s": 30}).json()
+    ways = {row["direction"]: row["count"] for row in told["counts"]}
+    assert told["total"] == {"count": ways["entered"]}
+    assert ways["exited"] == ways["entered"] >= 2 * LANES
+    aside = {"points": [[0.0, 0.0], [0.02, 0.0], [0.02, 0.001], [0.0, 0.001]]}
+    none = client.post(RECOUNT, json={"zone": aside, "since": "all", "within_s": 30}).json()
+    assert none["total"]["count"] == 0
+
+
 def test_the_hours_are_told_where_they_are_asked_for(client: httpx.Client) -> None:
     told = client.post(RECOUNT, json={"line": UPRIGHT, "since": "all", "by_hour": True}).json()
     assert sum(row["count"] for row in told["hours"]) == told["total"]["count"]
@@ -110,16 +121,27 @@ def test_what_cannot_be_recounted_is_refused(client: httpx.Client, body: dict[st
 def test_the_lines_that_are_suggested_are_the_command_s_and_each_counts_what_is_said(
     daemon: ApiDaemon, client: httpx.Client
 ) -> None:
-    told = client.get(SUGGESTED, params={"since": "all"}).json()
-    by_command = json.loads(daemon.cli("line", "suggest", "a", "--since", "all", "--json").stdout)
+    told = client.get(SUGGESTED, params={"since": "all", "all": True}).json()
+    by_command = json.loads(daemon.cli("line", "suggest", "a", "--since", "all", "--all", "--json").stdout)
     assert {**told, "until": 0} == {**by_command, "until": 0}
     best = told["lines"][0]
     assert best["line"]["name"] == "line-1"
     asked = {"line": best["line"], "since": "all", "within_s": 30}
     counted = client.post(RECOUNT, json=asked).json()["total"]["count"]
     assert counted == sum(best["counted"].values()) >= 2 * LANES
-    assert client.get(SUGGESTED, params={"since": "all", "class": "person"}).json()["lines"] == []
     assert problem(client.get("/api/v1/cameras/nobody/lines/suggested"))["status"] == 404
+
+
+def test_what_a_line_counts_already_gets_no_other(client: httpx.Client) -> None:
+    told = client.get(SUGGESTED, params={"since": "all"}).json()
+    assert told["lines"] == []
+    assert told["covered"] >= 0.8 * told["moving"] > 0
+
+
+def test_a_class_that_the_camera_never_tells_is_refused_with_those_it_has(client: httpx.Client) -> None:
+    refused = problem(client.get(SUGGESTED, params={"since": "all", "class": "person"}))
+    assert refused["status"] == 422
+    assert refused["detail"] == "camera a tells no 'person': it has object"
 
 
 def test_without_time_for_all_the_newest_part_is_counted_whole(daemon: ApiDaemon) -> None:

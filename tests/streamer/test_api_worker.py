@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -332,3 +333,13 @@ def listen(daemon: ApiDaemon, where: str | None) -> None:
     file.write_text(yaml.safe_dump({**document, "api": {"listen": where}}))
     assert daemon.process is not None
     daemon.process.send_signal(signal.SIGHUP)
+
+
+def test_the_process_that_serves_http_loads_neither_decoder_nor_opencv() -> None:
+    """It would hold their memory for nothing: others take the pictures, and few are drawn on."""
+    code = (
+        "import sys, streamer.workers.api.worker, streamer.api.http.server\n"
+        "print([name for name in ('av', 'cv2', 'openvino', 'onnxruntime', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

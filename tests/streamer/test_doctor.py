@@ -16,6 +16,8 @@ from streamer.models.store import ModelStore
 from streamer.setup import doctor
 from streamer.setup.doctor import installation as site
 from streamer.setup.doctor import machine
+from streamer.setup.doctor.page import check_page
+from tests.daemon import Daemon
 
 
 def write_config(folder: Path, text: str = "") -> ConfigStore:
@@ -190,3 +192,39 @@ def test_json_holds_every_check_and_the_exit_code_follows_the_failures(short_dir
     done = run(short_dir)
     assert done.exit_code == 1
     assert "FAIL  configuration" in done.output
+
+
+def test_a_port_of_the_page_that_another_program_holds_is_no_page(short_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        store = write_config(short_dir, f"api: {{listen: '127.0.0.1:{port}'}}\n")
+        (held,) = check_page(store, store.load())
+        assert held.level == "warn"
+        assert held.text == f"127.0.0.1:{port} is held by another program than this daemon"
+    (free,) = check_page(store, store.load())
+    assert free.level == "ok"
+    assert "which is free, when the daemon runs" in free.text
+
+
+@pytest.mark.integration
+def test_a_port_that_another_program_has_taken_before_a_reload_is_not_called_the_page(
+    short_dir: Path,
+) -> None:
+    daemon = Daemon(short_dir, sinks=[], api={"listen": "127.0.0.1:0"})
+    try:
+        daemon.start()
+        daemon.wait_for(lambda s: any((w["status"] or {}).get("address") for w in s["workers"]), 20, "HTTP")
+        store = ConfigStore(daemon.config_dir)
+        (at,) = check_page(store, store.load())
+        assert (at.level, "lets a person in" in at.text) == ("ok", True)
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            listen = f"127.0.0.1:{other.getsockname()[1]}"
+            text = store.file.read_text().replace("127.0.0.1:0", listen)
+            store.file.write_text(text)
+            (held,) = check_page(store, store.load())
+        assert (held.level, held.text) == ("warn", f"{listen} is held by another program than this daemon")
+        (unheard,) = check_page(store, store.load())
+        assert unheard.level == "warn"
+        assert "does not listen at" in unheard.text
+    finally:
+        daemon.kill()

@@ -260,6 +260,30 @@ def test_the_models_are_listed_with_who_uses_them(daemon: ApiDaemon, browser: An
         assert [text.split()[0] for text in shown] == names
 
 
+def test_a_camera_s_model_is_chosen_among_those_that_there_are(daemon: ApiDaemon, browser: Any) -> None:
+    with page_of(browser, daemon) as page:
+        sign_in(page, daemon, "operator")
+        page.goto("/#/add")
+        page.get_by_text(
+            re.compile("^It knows person")
+        ).wait_for()  # of the box's, which the form begins with
+        page.get_by_label("What is counted").select_option("motion")
+        page.get_by_text(re.compile("^It knows")).wait_for(state="hidden")
+        page.goto("/#/camera/gate")
+        page.get_by_label("What is counted").select_option("motion")
+        page.get_by_role("button", name="Save").click()
+        until(page, lambda: settings_of(daemon, "gate").get("model") == "motion", "it is the camera's")
+        page.get_by_label("What is counted").select_option("")
+        page.get_by_role("button", name="Save").click()
+        until(page, lambda: not settings_of(daemon, "gate").get("model"), "and the box's again")
+
+
+def settings_of(daemon: ApiDaemon, camera: str) -> dict[str, Any]:
+    with daemon.client("viewer") as client:
+        settings: dict[str, Any] = client.get(f"/api/v1/cameras/{camera}").json()["settings"]
+    return settings
+
+
 def test_a_camera_goes_blind_and_the_page_says_why(daemon: ApiDaemon, browser: Any, tmp_path: Path) -> None:
     def picture(number: int, width: int, height: int) -> Image:
         if number < SEEN_S * FPS:

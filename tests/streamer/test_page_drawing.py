@@ -5,6 +5,7 @@ are left in build/screenshots for people to look at.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -182,6 +183,13 @@ def test_zones_and_masks_are_drawn_point_by_point(daemon: ApiDaemon, browser: An
             for x, y in ((0.1, 0.1), (0.4, 0.1), (0.4, 0.4), (0.1, 0.1)):
                 page.mouse.click(*place(page, x, y))
             page.get_by_role("heading", name=kind.capitalize(), exact=True).wait_for()
+            if kind == "zone":
+                page.get_by_text(re.compile(r"This zone would have counted \d+ entries today")).wait_for()
+                drag(page, (0.1, 0.1), (0.05, 0.9), release=False)
+                until(page, lambda: would(page) > 0, "it reaches over a lane, before it is let go")
+                page.mouse.up()
+            else:
+                assert page.locator(WOULD).count() == 0
             page.get_by_role("button", name="Save").click()
             page.get_by_text("in force as configuration").wait_for()
             with daemon.client("viewer") as client:
@@ -229,10 +237,26 @@ def test_a_line_is_drawn_with_a_finger_on_a_phone(daemon: ApiDaemon, browser: An
         shoot(page, "draw-phone")
 
 
+@contextlib.contextmanager
+def line_away(daemon: ApiDaemon, camera: str) -> Iterator[None]:
+    """The camera's line lies where nobody goes, and is put back."""
+    kept = lines(daemon, camera)["middle"]
+    try:
+        put_line(daemon, camera, {**kept, "points": [[0.9, 0.01], [0.98, 0.01]]})
+        yield
+    finally:
+        put_line(daemon, camera, kept)
+
+
+def put_line(daemon: ApiDaemon, camera: str, line: dict[str, Any]) -> None:
+    with daemon.client("operator") as client:
+        client.put(f"/api/v1/cameras/{camera}/lines/{line['name']}", json=line).raise_for_status()
+
+
 def test_a_proposed_line_is_shown_with_its_count_and_accepted_with_a_click(
     daemon: ApiDaemon, browser: Any
 ) -> None:
-    with page_of(browser, daemon) as page:
+    with page_of(browser, daemon) as page, line_away(daemon, "b"):
         board(page, daemon, "operator", "b")
         page.locator(".shape.dashed").first.wait_for()
         page.get_by_text(re.compile(r"line-1 would have counted \d+")).wait_for()
@@ -241,6 +265,15 @@ def test_a_proposed_line_is_shown_with_its_count_and_accepted_with_a_click(
         until(page, lambda: "line-1" in lines(daemon, "b"), "it is a line of the camera's")
         page.get_by_role("button", name="Accept line-1").wait_for(state="detached")
         daemon.cli("line", "remove", "b", "line-1")
+
+
+def test_where_a_line_counts_what_goes_by_nothing_further_is_proposed(
+    daemon: ApiDaemon, browser: Any
+) -> None:
+    with page_of(browser, daemon) as page:
+        board(page, daemon, "operator", "b")
+        page.get_by_text(re.compile(r"Nothing further: \d+ of the \d+ tracks")).wait_for()
+        assert page.locator(".shape.dashed").count() == 0
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import json
@@ -11,8 +12,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from fastapi import Request
 
-from streamer.api.http.page_files import MEDIA_TYPES, POLICY, page_files
+from streamer.api.http.page_files import MEDIA_TYPES, POLICY, page_files, version
+from streamer.api.http.page_files import file as file_of_page
 from streamer.events import schemas
 from tests.conftest import REPO
 
@@ -139,7 +142,9 @@ def test_a_wheel_has_every_file_of_the_page() -> None:
 
 def test_a_browser_that_has_a_file_is_told_so_and_packed_ones_are_the_same() -> None:
     for name, file in page_files().items():
-        assert file.content == (PAGE / name).read_bytes()
+        plain = file.content.replace(f'"/page/v-{version()}/'.encode(), b'"/page/')
+        without_links = re.sub(rb' *<link rel="(modulepreload|preload)".*\n', b"", plain)
+        assert without_links == (PAGE / name).read_bytes()
         assert file.packed is None or gzip.decompress(file.packed) == file.content
     assert len({file.etag for file in page_files().values()}) == len(page_files())
 
@@ -186,3 +191,26 @@ def luminance(colour: str) -> float:
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_every_module_is_asked_for_at_once_by_an_address_that_may_be_kept() -> None:
+    files = page_files()
+    document = files["index.html"].content.decode()
+    preloaded = set(re.findall(r'rel="modulepreload" href="/page/v-[0-9a-f]{16}/([^"]+)"', document))
+    imported = {
+        name for path in MODULES for name in re.findall(r'^import .*"/page/([^"]+)"', code(path), re.M)
+    }
+    assert preloaded == imported | {"app.js"}
+    for name, file in files.items():
+        assert b'"/page/' not in file.content.replace(f'"/page/v-{version()}/'.encode(), b""), name
+
+
+@pytest.mark.parametrize(("asked", "kept"), [(None, True), ("v-0123456789abcdef", False), ("", False)])
+def test_only_under_the_page_s_own_version_is_a_file_kept_without_asking(
+    asked: str | None, kept: bool
+) -> None:
+    prefix = f"v-{version()}" if asked is None else asked
+    request = Request({"type": "http", "headers": []})
+    answer = asyncio.run(file_of_page(request, f"{prefix}/app.js".lstrip("/")))
+    assert answer.status_code == 200
+    assert ("immutable" in answer.headers["cache-control"]) is kept

@@ -1,4 +1,4 @@
-"""Lines counted live and lines counted again from the stored paths: at least 99 % are the same crossings.
+"""Lines and zones counted live and counted again from the stored paths: at least 99 % are the same crossings.
 
 The same means: the same track, line, direction and class, within a quarter of a second. Differences are
 printed, each with its line and track; what is left over on either side counts as one.
@@ -6,17 +6,23 @@ printed, each with its line and track; what is left over on either side counts a
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
+from pipelines.camera_rules import CameraRules
+from pipelines.count.trajectory_codec import decode
+from pipelines.count.zone_replay import recount_visits
+from pipelines.events import TRACK_ENDED, ZONE_ENTERED, ZONE_EXITED
 from pipelines.registry import create_detector
+from pipelines.rules import ZoneSpec
 from pipelines.values import Labels
 from streamer.clips.stored_detections import load_detections
 from streamer.sources.synthetic import Scene
 from tests.bench.counting.data import Sequence, load
 from tests.moving import write_moving_clip
-from tests.recounting import Comparison, compare, of_clip, of_sequence
+from tests.recounting import WITHIN_S, Comparison, Found, compare, live, of_clip, of_sequence
 from tests.replay.record import DETECTIONS
 
 MIN_AGREEMENT = 0.99
@@ -43,6 +49,42 @@ def test_moving_squares_are_counted_again_without_a_difference(tmp_path: Path) -
 def test_the_stored_street_is_counted_again() -> None:
     stored = load_detections(DETECTIONS)
     check([compare("street", stored.frames(), stored.labels)], 35)
+
+
+def test_visits_of_zones_are_counted_again_as_they_were(tmp_path: Path) -> None:
+    """Of a zone in which the street's people stand and turn, and of one that all of the squares pass."""
+    stored = load_detections(DETECTIONS)
+    clip = write_moving_clip(tmp_path / "moving.mp4", 20.0)
+    detector = create_detector("motion", None)
+    street = visits(stored.frames(), stored.labels, MIDDLE)
+    squares = visits(of_clip(str(clip), detector), detector.labels, MIDDLE)
+    assert min(sum(map(len, once.values())) for once, _ in (street, squares)) >= 20
+    for once, again in (street, squares):
+        assert {key: len(times) for key, times in once.items()} == {k: len(t) for k, t in again.items()}
+        for key, times in once.items():
+            assert again[key] == pytest.approx(times, abs=WITHIN_S), key
+
+
+MIDDLE = ZoneSpec(name="middle", points=((0.35, 0.2), (0.65, 0.2), (0.65, 0.9), (0.35, 0.9)))
+
+
+Visits = dict[tuple[int, str, str], list[float]]  # when each track, of a class, entered and exited
+
+
+def visits(found: Found, labels: Labels, zone: ZoneSpec) -> tuple[Visits, Visits]:
+    """Live, and again from the paths."""
+    once: Visits = defaultdict(list)
+    again: Visits = defaultdict(list)
+    for event in live(found, labels, CameraRules(zones=(zone,))):
+        data = event.data
+        if event.type in (ZONE_ENTERED, ZONE_EXITED):
+            way = "entered" if event.type == ZONE_ENTERED else "exited"
+            once[data["track_id"], data["class"], way].append(data["changed_media_ns"] / 1e9)
+        elif event.type == TRACK_ENDED and "trace" in data:
+            for visit in recount_visits(decode(data["trace"]), zone):
+                key = (data["track_id"], visit.class_name, "entered" if visit.entered else "exited")
+                again[key].append(data["first_media_ns"] / 1e9 + visit.time_s)
+    return once, again
 
 
 @pytest.mark.slow

@@ -1,5 +1,5 @@
-"""A camera that rests in front of an empty place, with real processes: all who come are counted, and the books
-say what it has let go.
+"""A camera that rests in front of an empty place, with real processes: who comes is counted, and the books say
+what it has let go.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A line drawn today over the tracks of the past: their stored paths, and what of the time has none.
+"""A line or zone drawn today over the tracks of the past: their stored paths, and what of the time has none.
 
 With a limit on the time that it may take, what was looked at is the newest part of the asked time, whole: the
 counts of that part are what they are without a limit.
@@ -17,9 +17,10 @@ from zoneinfo import ZoneInfo
 from pipelines.count.confidence import Judgement
 from pipelines.count.replay import recount
 from pipelines.count.scene_error import AuditedCount
-from pipelines.count.trajectory_codec import TrajectoryError, decode
+from pipelines.count.trajectory_codec import Trajectory, TrajectoryError, decode
+from pipelines.count.zone_replay import recount_visits
 from pipelines.events import TRACK_ENDED
-from pipelines.rules import Anchor, LineSpec
+from pipelines.rules import Anchor, LineSpec, ZoneSpec
 from streamer.api.counts.path_bounds import PathBounds
 from streamer.api.counts.sure_count import SureCount, sure_count
 from streamer.api.moments import LocalTime, row_order
@@ -32,20 +33,32 @@ from streamer.models.camera_check import pipeline_of
 
 NS_PER_S = 1_000_000_000
 OVERLOADED = "dropped"  # its word here
+ENTERED, EXITED = "entered", "exited"  # the directions of a zone
 KEYS = ("hour", "direction", "class")  # by which the crossings are summed
 Progress = Callable[[float], None]  # the share that is done
 Groups = dict[tuple[str, ...], SureCount]
 
 
 class RecountedCrossing(NamedTuple):
-    """A crossing of the new line. `at_ns` is Unix time by the box's clock."""
+    """A crossing of the new line, or an entry or exit of the new zone (`direction`: ENTERED, EXITED). `at_ns`
+    is Unix time by the box's clock."""
 
     at_ns: int
     direction: str
     class_name: str
     epoch: int
     track_id: int
-    judgement: Judgement  # as far as the path alone tells: of the others that were there it knows nothing
+    judgement: Judgement | None  # as far as the path alone tells: of the others that were there it knows
+    # nothing; None of a zone
+
+
+class _Passage(NamedTuple):
+    """Of one track, in its own time."""
+
+    time_s: float
+    direction: str
+    class_name: str
+    judgement: Judgement | None
 
 
 class Missing(NamedTuple):
@@ -67,7 +80,7 @@ class Recount:
     it is not `complete` to the part that there was time for."""
 
     camera: str
-    line: LineSpec
+    line: LineSpec | ZoneSpec
     since_ns: int
     until_ns: int
     tracks: int = 0
@@ -77,11 +90,22 @@ class Recount:
     missing: list[Missing] = field(default_factory=list)
     complete: bool = True
 
+    @property
+    def kind(self) -> str:
+        return "zone" if isinstance(self.line, ZoneSpec) else "line"
+
+    @property
+    def counted(self) -> list[RecountedCrossing]:
+        """What the total is of: all crossings of a line, the entries of a zone."""
+        if self.kind == "line":
+            return self.crossings
+        return [crossing for crossing in self.crossings if crossing.direction == ENTERED]
+
 
 def recount_camera(
     reader: LedgerReader,
     camera: str,
-    line: LineSpec,
+    line: LineSpec | ZoneSpec,
     since_ns: int,
     until_ns: int,
     progress: Progress | None = None,
@@ -89,8 +113,9 @@ def recount_camera(
     limit_s: float | None = None,
     bounds: PathBounds | None = None,
 ) -> Recount:
-    """Count `line` from `since_ns` up to `until_ns` (Unix time), for `limit_s` at most; `bounds` are kept
-    from one call to the next. Raise ConfigError for an unknown camera or a time that is none."""
+    """Count `line`, which may be a zone, from `since_ns` up to `until_ns` (Unix time), for `limit_s` at most;
+    `bounds` are kept from one call to the next. Raise ConfigError for an unknown camera or a time
+    that is none."""
     cameras = reader.cameras()
     if camera not in cameras:
         names = ", ".join(cameras) or "none"
@@ -110,7 +135,7 @@ def recount_camera(
         _add_path(result, path, bounds)
         if progress is not None:
             progress((until_ns - path.last_ns) / asked_ns)
-    result.crossings.sort()
+    result.crossings.sort(key=lambda crossing: crossing[:5])
     ended = reader.count_events(camera, TRACK_ENDED, result.since_ns, until_ns)
     result.pathless = max(0, ended - reader.count_paths(camera, result.since_ns, until_ns))
     result.missing = _missing(reader, result, oldest_ns)
@@ -123,7 +148,7 @@ def _add_path(result: Recount, path: StoredPath, bounds: PathBounds | None) -> N
         return
     try:
         trajectory = decode(path.trace)
-        crossed = recount(trajectory, line)
+        crossed = _passages(trajectory, line)
     except TrajectoryError:
         result.unreadable += 1
         return
@@ -132,12 +157,26 @@ def _add_path(result: Recount, path: StoredPath, bounds: PathBounds | None) -> N
     for crossing in crossed:
         at_ns = path.first_ns + round(crossing.time_s * NS_PER_S)
         if result.since_ns <= at_ns < result.until_ns:
-            way = line.left_to_right if crossing.side > 0 else line.right_to_left
             result.crossings.append(
                 RecountedCrossing(
-                    at_ns, way, crossing.class_name, path.epoch, path.track_id, crossing.judgement
+                    at_ns,
+                    crossing.direction,
+                    crossing.class_name,
+                    path.epoch,
+                    path.track_id,
+                    crossing.judgement,
                 )
             )
+
+
+def _passages(trajectory: Trajectory, rule: LineSpec | ZoneSpec) -> list[_Passage]:
+    if isinstance(rule, ZoneSpec):
+        return [
+            _Passage(visit.time_s, ENTERED if visit.entered else EXITED, visit.class_name, None)
+            for visit in recount_visits(trajectory, rule)
+        ]
+    ways = {1: rule.left_to_right, -1: rule.right_to_left}
+    return [_Passage(c.time_s, ways[c.side], c.class_name, c.judgement) for c in recount(trajectory, rule)]
 
 
 def _cut(result: Recount, since_ns: int) -> None:
@@ -155,7 +194,7 @@ def anchor_of(config: Config, camera: str) -> Anchor:
 
 def grouped(found: Recount, zone: ZoneInfo, audited: AuditedCount | None) -> Groups:
     """The crossings by KEYS, in order; `audited` is what a person found of the camera."""
-    told: dict[tuple[str, ...], list[Judgement]] = defaultdict(list)
+    told: dict[tuple[str, ...], list[Judgement | None]] = defaultdict(list)
     for crossing in found.crossings:
         hour = LocalTime.of(crossing.at_ns // NS_PER_S, zone, "hour")
         told[hour, crossing.direction, crossing.class_name].append(crossing.judgement)
@@ -166,7 +205,7 @@ def as_dict(found: Recount, rows: Sequence[Mapping[str, Any]], total: SureCount)
     """For JSON, without the crossings one by one."""
     return {
         "camera": found.camera,
-        "line": found.line.model_dump(mode="json"),
+        found.kind: found.line.model_dump(mode="json"),
         "since": rfc3339(found.since_ns),
         "until": rfc3339(found.until_ns),
         "tracks": found.tracks,

@@ -61,9 +61,13 @@ class SureCount:
 
 
 def sure_count(
-    judgements: Iterable[Judgement], view_moved: bool = False, audited: AuditedCount | None = None
+    judgements: Iterable[Judgement | None], view_moved: bool = False, audited: AuditedCount | None = None
 ) -> SureCount:
-    """Of crossings of one scene, and what an audit found of it."""
-    tally = Tally.of(judgements, view_moved)
+    """Of crossings of one scene, and what an audit found of it. None is one without a confidence."""
+    each = list(judgements)
+    known = [judgement for judgement in each if judgement is not None]
+    if len(known) < len(each):
+        return SureCount(len(each))
+    tally = Tally.of(known, view_moved)
     audits = {} if audited is None else {"": audited}
     return SureCount(tally.crossings, scenes={"": tally}, audits=audits)

@@ -181,6 +181,7 @@ class CameraRow(Answer):
     height: int
     codec: str
     fps_decoded: float
+    level: str = Field(description="how much of it is looked at; empty where it never rests")
     fps_inferred: float
     age_ms: Percentiles
     epoch: int

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from pipelines.rules import LineSpec
+from pipelines.rules import LineSpec, ZoneSpec
 from streamer.api.http.answers import Answer, maybe
 
 
@@ -129,7 +129,8 @@ class Missing(Answer):
 
 class Recounted(Answer):
     camera: str
-    line: LineSpec
+    line: LineSpec = maybe()
+    zone: ZoneSpec = maybe()
     since: str
     until: str
     tracks: int
@@ -140,6 +141,21 @@ class Recounted(Answer):
     complete: bool
     asked_since: str
     hours: list[RecountRow] = maybe()
+
+
+class Occupancy(Answer):
+    name: str
+    count: int | None
+    time: str | None
+
+
+class Occupancies(Answer):
+    occupancies: list[Occupancy]
+
+
+class OccupancySet(Answer):
+    seq: int
+    count: int
 
 
 class ProposedLine(Answer):
@@ -155,4 +171,5 @@ class Proposals(Answer):
     until: str
     tracks: int
     moving: int
+    covered: int
     lines: list[ProposedLine]

@@ -47,45 +47,57 @@ def drawn(
     trails: Sequence[Sequence[Point]],
 ) -> bytes:
     """The picture with these on it. Raises ValueError for what is no picture."""
+    picture = decoded(jpeg)
+    if rules is not None:
+        draw_rules(picture, rules)
+    for trail in trails:
+        draw_way(picture, trail, TRAIL, False)
+    for track in tracks[:MAX_TRACKS]:
+        _draw_box(picture, track)
+    return encoded(picture)
+
+
+def decoded(jpeg: bytes) -> Image:
+    """Raises ValueError for what is no picture."""
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
     if image is None:
         raise ValueError("the daemon sent a damaged picture")
-    picture = np.asarray(image, np.uint8)
-    if rules is not None:
-        _draw_rules(picture, rules)
-    for trail in trails:
-        _draw_way(picture, trail, TRAIL, False)
-    for track in tracks[:MAX_TRACKS]:
-        _draw_box(picture, track)
+    return np.asarray(image, np.uint8)
+
+
+def encoded(picture: Image) -> bytes:
     _, raw = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return raw.tobytes()
 
 
-def _draw_rules(image: Image, rules: CameraRules) -> None:
+def draw_rules(image: Image, rules: CameraRules) -> None:
     for zone in rules.zones:
-        _draw_way(image, zone.points, ZONE, True)
-        _write(image, zone.name, zone.points[0], ZONE)
+        draw_way(image, zone.points, ZONE, True)
+        write(image, zone.name, zone.points[0], ZONE)
     for line in rules.lines:
-        _draw_way(image, line.points, LINE, False)
-        _write(image, line.name, line.points[0], LINE)
+        draw_way(image, line.points, LINE, False)
+        write(image, line.name, line.points[0], LINE)
 
 
 def _draw_box(image: Image, track: Mapping[str, Any]) -> None:
-    corners = _pixels(image, [(track["x1"], track["y1"]), (track["x2"], track["y2"])])
+    corners = pixels(image, [(track["x1"], track["y1"]), (track["x2"], track["y2"])])
     (x1, y1), (x2, y2) = corners.tolist()
     cv2.rectangle(image, (x1, y1), (x2, y2), BOX, 1)
-    _write(image, f"{track['class']} {track['track_id']}", (track["x1"], track["y1"]), BOX)
+    write(image, f"{track['class']} {track['track_id']}", (track["x1"], track["y1"]), BOX)
 
 
-def _draw_way(image: Image, points: Sequence[Point], colour: tuple[int, int, int], closed: bool) -> None:
-    cv2.polylines(image, [_pixels(image, points)], closed, colour, 2, cv2.LINE_AA)
+def draw_way(
+    image: Image, points: Sequence[Point], colour: tuple[int, int, int], closed: bool, thickness: int = 2
+) -> None:
+    """`points` are shares of the picture, as everywhere here."""
+    cv2.polylines(image, [pixels(image, points)], closed, colour, thickness, cv2.LINE_AA)
 
 
-def _write(image: Image, text: str, at: Point, colour: tuple[int, int, int]) -> None:
-    x, y = _pixels(image, [at])[0].tolist()
+def write(image: Image, text: str, at: Point, colour: tuple[int, int, int]) -> None:
+    x, y = pixels(image, [at])[0].tolist()
     cv2.putText(image, text, (x, max(10, y - 4)), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
 
 
-def _pixels(image: Image, points: Sequence[Point]) -> npt.NDArray[np.int32]:
+def pixels(image: Image, points: Sequence[Point]) -> npt.NDArray[np.int32]:
     height, width = image.shape[:2]
     return np.round(np.array(points, np.float64) * (width, height)).astype(np.int32)

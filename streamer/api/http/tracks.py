@@ -1,6 +1,6 @@
 """`/api/v1/cameras/NAME/paths`, `/recount` and `/lines/suggested`: where people and vehicles went, what a
-line that is only proposed would have counted of them, and which lines most of them cross. All from the paths
-that the ledger keeps of ended tracks.
+line or zone that is only proposed would have counted of them, and which lines most of them cross. All from
+the paths that the ledger keeps of ended tracks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import Field
 
 from pipelines.count.replay import stored_anchors
 from pipelines.count.trajectory_codec import Trajectory, TrajectoryError, decode
-from pipelines.rules import LineSpec
+from pipelines.rules import LineSpec, ZoneSpec
 from streamer.api.arguments import Arguments, read_arguments
 from streamer.api.counts import suggest_lines
 from streamer.api.counts.audits import audits_that_hold
@@ -55,10 +55,11 @@ Text = Annotated[str, Query(max_length=64)]
 
 
 class RecountArguments(Arguments):
-    """`line` as in the camera's file, its name left out where it has none yet. `within_s`: how long it may
-    take; `by_hour`: the counts hour by hour."""
+    """`line` or `zone` as in the camera's file, its name left out where it has none yet. `within_s`: how long
+    it may take; `by_hour`: the counts hour by hour."""
 
-    line: dict[str, Any]
+    line: dict[str, Any] | None = None
+    zone: dict[str, Any] | None = None
     since: Moment = "24h"
     until: Moment = ""
     by_hour: bool = False
@@ -66,7 +67,8 @@ class RecountArguments(Arguments):
 
 
 class _Proposed(Arguments):
-    line: LineSpec
+    line: LineSpec | None = None
+    zone: ZoneSpec | None = None
 
 
 def paths(
@@ -99,8 +101,8 @@ def paths(
 
 
 async def recount(request: Request, name: str) -> JSONResponse:
-    """What a line would have counted, by direction and class, as `streamer recount` has it. Where a second
-    is not enough, `since` is from when on all is counted, and `complete` is false."""
+    """What a line or zone would have counted, by direction and class, as `streamer recount` has it. Where
+    a second is not enough, `since` is from when on all is counted, and `complete` is false."""
     body = await cameras.read_json(request, ())
     arguments = read_arguments(RecountArguments, body)
     return JSONResponse(await run_sync(_recounted, request, name, arguments))
@@ -112,28 +114,40 @@ def suggested(
     since: Text = "10m",
     until: Text = "",
     classes: Annotated[str, Query(alias="class", max_length=256)] = "",
+    all_tracks: Annotated[bool, Query(alias="all")] = False,
 ) -> JSONResponse:
     """Up to three lines that most tracks (of `class`: words with commas between) crossed cleanly, best first,
-    and what each would have counted (`counted`), as `streamer line suggest --json`. None is saved."""
+    and what each would have counted (`counted`), as `streamer line suggest --json`. None is saved.
+    Tracks that a line of the camera's counts already (`covered`) speak for no other, unless `all` says so."""
     site, token = request.app.state.site, request.state.token
     since_ns, until_ns = _range(site, since, until)
     wanted = tuple(word for part in classes.split(",") if (word := part.strip()))
     with _reading(site, token, name) as reader:
-        camera = site.config.camera(name)
-        taken = [line.name for line in camera.rules.lines] if camera is not None else ()
-        found = suggest_lines.propose_lines(reader, name, since_ns, until_ns, wanted, taken)
+        asked = suggest_lines.wanted_of(site.config, name, wanted, all_tracks=all_tracks)
+        found = suggest_lines.propose_lines(reader, name, since_ns, until_ns, asked)
     return JSONResponse(suggest_lines.as_dict(found))
 
 
 def _recounted(request: Request, name: str, asked: RecountArguments) -> dict[str, Any]:
     site, token = request.app.state.site, request.state.token
-    line = read_arguments(_Proposed, {"line": {"name": "proposed", **asked.line}}).line
-    if line.anchor == "auto":
-        line = line.model_copy(update={"anchor": anchor_of(site.config, name)})
+    rule = _proposed(asked)
+    if rule.anchor == "auto":
+        rule = rule.model_copy(update={"anchor": anchor_of(site.config, name)})
     since_ns, until_ns = _range(site, asked.since, asked.until)
     with _reading(site, token, name) as reader:
-        found = recount_camera(reader, name, line, since_ns, until_ns, limit_s=asked.within_s, bounds=_bounds)
+        found = recount_camera(reader, name, rule, since_ns, until_ns, limit_s=asked.within_s, bounds=_bounds)
     return _document(site, found, since_ns, asked.by_hour)
+
+
+def _proposed(asked: RecountArguments) -> LineSpec | ZoneSpec:
+    """Raise HttpRefusal where there is none, or both."""
+    if (asked.line is None) == (asked.zone is None):
+        raise HttpRefusal(422, "say which line or which zone is counted: one of the two")
+    kind, drawn = ("line", asked.line) if asked.line is not None else ("zone", asked.zone)
+    read = read_arguments(_Proposed, {kind: {"name": "proposed", **(drawn or {})}})
+    rule = read.line or read.zone
+    assert rule is not None
+    return rule
 
 
 def _document(site: Site, found: Recount, asked_ns: int, by_hour: bool) -> dict[str, Any]:
@@ -145,9 +159,9 @@ def _document(site: Site, found: Recount, asked_ns: int, by_hour: bool) -> dict[
         {"direction": key[0], "class": key[1], **sure_count(told, audited=audited).as_dict()}
         for key, told in sorted(ways.items())
     ]
-    total = sure_count((crossing.judgement for crossing in found.crossings), audited=audited)
+    total = sure_count((crossing.judgement for crossing in found.counted), audited=audited)
     document = as_dict(found, rows, total) | {"complete": found.complete, "asked_since": rfc3339(asked_ns)}
-    del document["line"]["rev"]
+    del document[found.kind]["rev"]
     if by_hour:
         hours = grouped(found, site.zone, audited)
         document["hours"] = [{**dict(zip(KEYS, k, strict=True)), **n.as_dict()} for k, n in hours.items()]

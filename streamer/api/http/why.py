@@ -1,8 +1,10 @@
 """`/api/v1/events/ID/why`: what an event rests on, and what nearly happened, as `streamer explain` has it; as
-JSON, or as a picture of lines, zones and the track's way."""
+JSON, or as a picture of lines, zones and the track's way, by themselves (SVG) or on the camera's (`why.jpg`).
+"""
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from typing import Annotated
 from xml.sax.saxutils import escape
@@ -14,8 +16,12 @@ from pipelines.camera_rules import CameraRules
 from streamer.api.explain import Explanation, UnknownEvent, anchors, explain, parse_id
 from streamer.api.http import cameras
 from streamer.api.http.problems import HttpRefusal
+from streamer.errors import StreamerError
 from streamer.ledger import LedgerReader
 
+log = logging.getLogger(__name__)
+
+GROUND_WIDTH = 1280
 SIZE = (1280, 720)  # the camera's own shape plays no part: all is in shares of the picture
 CAPTION = 34  # below the picture, so that it covers nothing
 _STYLE = (
@@ -32,6 +38,37 @@ def why(
     format_: Annotated[str, Query(alias="format", pattern="^(json|svg)$")] = "json",
 ) -> Response:
     """Why an event was made; its id is NODE/CAMERA/LINEAGE/SEQ, or CAMERA/SEQ. `format=svg`: drawn."""
+    found = _explained(request, event)
+    if format_ == "json":
+        return JSONResponse(found.as_dict)
+    return Response(picture(found), media_type="image/svg+xml")
+
+
+def why_picture(request: Request, event: str) -> Response:
+    """Why, drawn on the camera's picture of now; on a plain ground where `privacy.people` hides people or the
+    camera gives none (`streamer-ground` says which: picture, plain)."""
+    found = _explained(request, event)
+    from streamer.api.http import why_picture  # OpenCV: only where somebody wants it drawn
+
+    ground = _ground(request, found.as_dict["camera"])
+    try:
+        jpeg = why_picture.drawn(found, ground)
+    except ValueError as error:
+        raise HttpRefusal(502, str(error)) from error
+    headers = {"cache-control": "no-store", "streamer-ground": "picture" if ground else "plain"}
+    return Response(jpeg, media_type="image/jpeg", headers=headers)
+
+
+def _ground(request: Request, camera: str) -> bytes:
+    """The camera's next picture; empty where there is none to be had, or to be shown."""
+    try:
+        return bytes(cameras.snapshot(request, camera, GROUND_WIDTH).body)
+    except StreamerError as error:
+        log.info("camera %s: why.jpg on a plain ground: %s", camera, error)
+        return b""
+
+
+def _explained(request: Request, event: str) -> Explanation:
     site, token = request.app.state.site, request.state.token
     try:
         asked = parse_id(event)
@@ -40,12 +77,9 @@ def why(
     cameras.check_seen(token, asked.camera)
     with closing(LedgerReader(site.ledger_path)) as reader:
         try:
-            found = explain(reader, asked)
+            return explain(reader, asked)
         except UnknownEvent as error:
             raise HttpRefusal(404, str(error)) from error
-    if format_ == "json":
-        return JSONResponse(found.as_dict)
-    return Response(picture(found), media_type="image/svg+xml")
 
 
 def picture(found: Explanation) -> str:

@@ -25,6 +25,7 @@ from streamer.ledger import LedgerReader
 from streamer.ledger.retention import NS_PER_DAY
 from streamer.models.store import ModelStore
 from streamer.setup.doctor.check import Check, fail, ok, warn
+from streamer.setup.doctor.page import check_page
 from streamer.sinks.redis_url import parse_redis_url
 from streamer.sinks.sink_address import NetworkSettings
 from streamer.sources.urls import host_and_port, lookup_scheme
@@ -199,15 +200,6 @@ def _reached(name: str, hosts: list[tuple[str, int]]) -> Check:
     if any(_connects(host, port) for host, port in hosts):
         return ok(name, f"{place} answers")
     return _silent(name, place)
-
-
-def check_page(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
-    """Where people find the page, which is off unless somebody turned it on."""
-    if config.api.listen is None:
-        return [ok("page", "off: api.listen in streamer.yaml turns it on (docs/page.md)")]
-    return [
-        ok("page", f"at {config.api.listen}: `streamer token add NAME --role viewer --link` lets a person in")
-    ]
 
 
 def check_redis(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001

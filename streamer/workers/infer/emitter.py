@@ -111,6 +111,19 @@ class Emitter:
             return 0
         return self._sequencer.last_number(camera.name)
 
+    def set_occupancy(self, camera: CameraContext, name: str, count: int, told: dict[str, Any]) -> int:
+        """A person's setting of an occupancy as the camera's next event; returns its number, 0 where there is
+        no such rule or the event cannot be kept."""
+        if camera.pipeline is None or not self._sequencer.can_number(camera.name):
+            return 0
+        epoch, media_ns = (x.epoch, x.media_ns) if (x := camera.last_stamp) else (0, 0)
+        stamp = Stamp(camera.name, epoch, -1, media_ns, time.time_ns(), 0, "arrival")
+        events = camera.pipeline.set_occupancy(stamp, name, count, told)
+        if not events or not self._sequencer.send([self._record(camera, e, None) for e in events]):
+            return 0
+        self.checkpoint(camera)  # what was set outlives this process
+        return self._sequencer.last_number(camera.name)
+
     def resume(self, camera: CameraContext, position: CameraResume) -> None:
         """The ledger has said where the camera stands: go on from there.
 

@@ -32,6 +32,7 @@ from streamer.ipc.messages import (
     InferAssignment,
     InferCamera,
     MisconfiguredCamera,
+    OccupancyRequest,
     Ready,
     Resume,
     SourceState,
@@ -151,6 +152,8 @@ class InferWorker:
             self._source_state(peer, message)
         elif isinstance(message, InferAssignment):
             self._assign(message)
+        elif isinstance(message, OccupancyRequest):  # a correction too
+            self._set_occupancy(message)
         elif isinstance(message, CorrectionRequest):
             self._correct(message)
         elif isinstance(message, TracksRequest):
@@ -166,6 +169,14 @@ class InferWorker:
         seq = self._emitter.correct(camera, message.data) if camera is not None else 0
         error = "" if seq else "its events cannot be kept now: look at `streamer status`, and try again"
         self._supervisor.send(CorrectionMade(message.request, seq, error))
+
+    def _set_occupancy(self, asked: OccupancyRequest) -> None:
+        camera = self._cameras.get(asked.camera)
+        seq = 0
+        if camera is not None:
+            seq = self._emitter.set_occupancy(camera, **asked.data)
+        error = "" if seq else "it runs no such rule now, or its events cannot be kept: try again in a moment"
+        self._supervisor.send(CorrectionMade(asked.request, seq, error))
 
     def _source_state(self, peer: str, state: SourceState) -> None:
         camera = self._cameras.get(state.camera)

@@ -107,3 +107,21 @@ def test_who_turns_back_at_the_door_changes_nothing() -> None:
 def test_a_rule_that_cannot_count_is_refused(given: dict[str, object], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         rules(occupancies=[given])
+
+
+def test_a_person_sets_it_and_the_sum_goes_on_from_there() -> None:
+    counts = CameraCounts(rules(occupancies=[{"name": "shop", "lines": ["middle"]}]), LABELS)
+    told = {"reason": "counted by hand", "by": "ann", "uid": 1000}
+    (event,) = counts.set_occupancy(stamp(0), "shop", 7, told)
+    assert {key: event.data[key] for key in ("count", "cause", "by", "reason", "below_zero")} == {
+        "count": 7,
+        "cause": "set",
+        "by": "ann",
+        "reason": "counted by hand",
+        "below_zero": 0,
+    }
+    assert event.data["in"]["count"] == event.data["out"]["count"] == 0
+    again = CameraCounts(rules(occupancies=[{"name": "shop", "lines": ["middle"]}]), LABELS)
+    again.restore(counts.save())
+    assert [e.data["count"] for e in again.set_occupancy(stamp(1), "shop", 3, told)] == [3]
+    assert counts.set_occupancy(stamp(0), "another", 7, told) == []

@@ -86,3 +86,12 @@ def test_lines_keep_within_the_picture(rng: np.random.Generator) -> None:
     for line in suggest_lines(downwards(rng, 0.0, 0.99, 40)):
         assert all(0 <= value <= 1 for point in line.points for value in point)
         assert line.points[0] != line.points[1]
+
+
+def test_who_crosses_a_line_that_is_there_speaks_for_no_other(rng: np.random.Generator) -> None:
+    down = downwards(rng, 0.05, 0.15, 60)
+    across = [straight(rng, (0.6, y), (0.95, y)) for y in rng.uniform(0.6, 0.7, 30)]
+    (line,) = suggest_lines([*down, *across], covered=[True] * 60 + [False] * 30)
+    assert line.clean == 30
+    assert suggest_lines(down, covered=[True] * 60) == []
+    assert suggest_lines([*down, *across[:5]], covered=[True] * 60 + [False] * 5) == []  # too few are left

@@ -45,6 +45,26 @@ def test_a_new_line_counts_what_it_would_have_counted(counted: Counted) -> None:
     assert {c["direction"] for c in turned["crossings"]} == {"right-to-left"}
 
 
+def test_a_zone_is_counted_again_by_its_entries_and_exits(counted: Counted) -> None:
+    corners = "beside=0.4,0.05,0.6,0.05,0.6,0.95,0.4,0.95"
+    passed = counted.json("recount", "door", "--line", "l=0.5,1,0.5,0", *ALL)["total"]["count"]
+    found = counted.json("recount", "door", "--zone", corners, *ALL)
+    ways = {row["direction"]: 0 for row in found["counts"]}
+    for row in found["counts"]:
+        ways[row["direction"]] += row["count"]
+    assert set(ways) == {"entered", "exited"}
+    assert found["zone"]["name"] == "beside"
+    assert found["total"] == {"count": ways["entered"]}, "without an interval, as zones have none"
+    assert abs(ways["entered"] - passed) <= 3  # all that cross its middle; who ended in it is one more
+    assert (
+        counted.daemon.cli("recount", "door", "--zone", corners, *ALL).stdout.count("entries of beside") == 1
+    )
+    both = counted.daemon.cli("recount", "door", "--zone", corners, "--line", "l=0,0,1,1", check=False)
+    assert "say what is counted" in both.stderr
+    crossed = counted.daemon.cli("recount", "door", "--zone", "z=0,0,1,1,1,0,0,0.5", *ALL, check=False)
+    assert "give the corners in order around it" in crossed.stderr
+
+
 def test_only_the_asked_time_is_counted(counted: Counted) -> None:
     whole = counted.json("recount", "door", "--line", "l=0.5,1,0.5,0", *ALL)
     cut = sorted(c["time"] for c in whole["crossings"])[10]

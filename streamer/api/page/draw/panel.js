@@ -25,8 +25,9 @@ function item(kind, rule, editor, today) {
 export function drawSuggestions(node, editor, { editable, fault }) {
   if (fault) return put(node, h("p", { class: "quiet" }, fault));
   if (editor.suggestions === null) return put(node, h("p", { class: "quiet" }, t("loading")));
-  const { lines, moving } = editor.suggestions;
-  if (lines.length === 0) return put(node, h("p", { class: "quiet" }, t("draw.no_suggestion", { moving: number(moving) })));
+  const { lines, moving, covered } = editor.suggestions;
+  const none = covered > 0 ? "draw.nothing_further" : "draw.no_suggestion";
+  if (lines.length === 0) return put(node, h("p", { class: "quiet" }, t(none, { moving: number(moving), covered: number(covered) })));
   put(node, h("ul", { class: "rules" }, lines.map((one) => suggestion(one, editor, editable))));
 }
 

@@ -1,4 +1,4 @@
-// What a line would have counted, in words: the number, how sure it is, and what of the day is not in it.
+// What a line or zone would have counted, in words: the number, how sure it is, and what of the day is not in it.
 
 import { h, put } from "/page/dom.js";
 import { duration, named, number, t, time } from "/page/text.js";
@@ -17,9 +17,11 @@ export function drawReadout(node, answer, rule) {
   if (answer.fault) return put(node, h("p", { class: "fault" }, answer.fault.message || t("fault.connection")));
   const { document } = answer;
   const ways = byDirection(document);
-  const parts = [rule.left_to_right, rule.right_to_left].map((name) => `${number(ways[name] ?? 0)} ${named("direction", name)}`);
+  const isZone = document.zone !== undefined;
+  const parts = (isZone ? ["entered", "exited"] : [rule.left_to_right, rule.right_to_left]).map((name) => `${number(ways[name] ?? 0)} ${named("direction", name)}`);
   const values = { total: number(document.total.count), parts: parts.join(", "), since: time(document.since) };
-  const said = t(document.complete ? "draw.would_have" : "draw.would_have_since", values);
+  const text = isZone ? "draw.zone_would_have" : "draw.would_have";
+  const said = t(document.complete ? text : `${text}_since`, values);
   const sure = document.total.low === undefined ? null
     : h("p", { class: "quiet small" }, t("draw.interval", { low: number(document.total.low), high: number(document.total.high) }));
   put(node, h("p", { class: answer.pending ? "would quiet" : "would", "data-would": document.total.count }, said), sure, missing(document));

@@ -1,11 +1,11 @@
-// What a line would have counted today, while it is dragged: one question at a time, and when it is answered the
+// What a line or zone would have counted today, while it is dragged: one question at a time, and when it is answered the
 // place where the line is by then. So the last place has the last word, and the box is not asked faster than it counts.
 
 import { afterBusy, ask, cameraPath, isBusy, nowMs } from "/page/api.js";
 import { today } from "/page/text.js";
 
 const AGAIN_MS = 80;
-const WITHIN_S = [0.8, 3, 10]; // how long each may take; the later ones for a line that is at rest
+const WITHIN_S = [0.8, 3, 10]; // how long each may take; the later ones for one that is at rest
 
 export class Recounter {
   #camera;
@@ -22,8 +22,8 @@ export class Recounter {
   }
 
   // `atRest`: asked again with more time, until the whole day is counted.
-  ask(rule, atRest) {
-    this.#wanted = { rule, atRest, step: 0 };
+  ask(kind, rule, atRest) {
+    this.#wanted = { kind, rule, atRest, step: 0 };
     if (this.#long) this.#long.abort(); // who drags on waits for no long count
     if (!this.#busy) this.#run();
   }
@@ -40,7 +40,7 @@ export class Recounter {
       const answer = await this.#answer(asked);
       if (this.#wanted === null) break; // nothing is drawn any more
       const last = this.#wanted === asked;
-      const ofIt = this.#wanted.rule.name === asked.rule.name; // not of the line that was chosen before
+      const ofIt = this.#wanted.kind === asked.kind && this.#wanted.rule.name === asked.rule.name; // not of what was chosen before
       const busy = isBusy(answer.fault); // others are counting: it is asked again
       const goesOn = busy || (last && this.#deepened(asked, answer));
       if (last && !goesOn) this.#wanted = null;
@@ -56,10 +56,10 @@ export class Recounter {
     return true;
   }
 
-  async #answer({ rule, step }) {
+  async #answer({ kind, rule, step }) {
     const { points, left_to_right, right_to_left, classes, anchor } = rule;
-    const line = JSON.parse(JSON.stringify({ points, left_to_right, right_to_left, classes, anchor }));
-    const body = { line, since: `${today(nowMs())}T00:00`, within_s: WITHIN_S[step] };
+    const drawn = JSON.parse(JSON.stringify({ points, left_to_right, right_to_left, classes, anchor }));
+    const body = { [kind.slice(0, -1)]: drawn, since: `${today(nowMs())}T00:00`, within_s: WITHIN_S[step] };
     const control = new AbortController();
     this.#long = step > 0 ? control : null;
     try {

@@ -2,6 +2,7 @@
 
 import { ask } from "/page/api.js";
 import { h, pairs, put, say } from "/page/dom.js";
+import { ModelChoice } from "/page/model_choice.js";
 import { badge } from "/page/state.js";
 import { store } from "/page/store.js";
 import { duration, number, t } from "/page/text.js";
@@ -12,7 +13,6 @@ const FIELDS = {
   username: { autocomplete: "off" },
   password: { type: "password", autocomplete: "new-password", hint: true },
 };
-const MODELS = ["", "motion"];
 const OF_FIELD = /^(?:camera\.)?(url|name|username|password|model)\b/;
 
 export function addView({ go }) {
@@ -40,10 +40,10 @@ function field([name, { hint, ...attributes }]) {
 }
 
 function modelField() {
-  const options = MODELS.map((value) => h("option", { value }, t(`add.model_${value || "default"}`)));
-  return h("div", { class: "field" }, h("label", { for: "model" }, t("add.model")),
-    h("select", { id: "model", name: "model", "aria-describedby": "fault-model" }, options),
-    h("p", { class: "fault", id: "fault-model" }));
+  const choice = new ModelChoice("model");
+  const fault = h("p", { class: "fault", id: "fault-model" });
+  choice.load().catch((refusal) => say(fault, refusal.message || t("fault.connection")));
+  return h("div", { class: "field" }, h("label", { for: "model" }, t("add.model")), choice.node, fault);
 }
 
 async function lookAt(form, buttons, fault, found, seen) {

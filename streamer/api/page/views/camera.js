@@ -4,6 +4,8 @@ import { ask, cameraPath, get, nowMs, query } from "/page/api.js";
 import { slotsOf } from "/page/count_slots.js";
 import { confirm_ } from "/page/dialog.js";
 import { h, pairs, put, say, table } from "/page/dom.js";
+import { ModelChoice } from "/page/model_choice.js";
+import { occupanciesOf } from "/page/occupancies.js";
 import { livePicture } from "/page/pictures.js";
 import { badge, kindOf, standing } from "/page/state.js";
 import { store } from "/page/store.js";
@@ -42,7 +44,7 @@ export function cameraView({ of: name, signal, go }) {
   drawDays(name, days);
   return h("div", {}, h("div", { class: "title" }, h("h1", {}, name), head, draw_, more, remove), why,
     h("div", { class: "columns" },
-      section("camera.picture", shownPicture(name, signal), store.session.pictures && "wide"), section("camera.today", counts), section("camera.now", now),
+      section("camera.picture", shownPicture(name, signal), store.session.pictures && "wide"), section("camera.today", counts), section("camera.now", now), occupanciesOf(name, signal),
       section("camera.days", days), section("camera.history", states), section("camera.settings", settings)));
 }
 
@@ -140,10 +142,33 @@ function stateRow({ time, data }) {
 async function drawSettings(name, settings) {
   try {
     const { settings: found } = await get(cameraPath(name));
-    put(settings, found === null ? h("p", { class: "quiet" }, t("camera.unreadable")) : pairs(flat(found)));
+    if (found === null) return put(settings, h("p", { class: "quiet" }, t("camera.unreadable")));
+    put(settings, store.may("operator") && modelForm(name, found.model ?? "", () => drawSettings(name, settings)), pairs(flat(found)));
   } catch (refusal) {
     say(settings, refusal.message);
   }
+}
+
+// What it counts by, which can be changed: its tracks begin anew.
+function modelForm(name, model, changed) {
+  const choice = new ModelChoice("model", model);
+  const fault = h("p", { class: "fault", role: "alert", id: "fault-model" });
+  const save = h("button", { disabled: true }, t("draw.save"));
+  const form = h("form", { class: "field" }, h("label", { for: "model" }, t("add.model")), choice.node, fault, save);
+  choice.select.addEventListener("change", () => { save.disabled = choice.select.value === model; });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    save.disabled = true;
+    try {
+      await ask("PATCH", cameraPath(name), { values: { model: choice.select.value || null } });
+      changed();
+    } catch (refusal) {
+      say(fault, refusal.message || t("fault.connection"));
+      save.disabled = false;
+    }
+  });
+  choice.load().catch((refusal) => say(fault, refusal.message || t("fault.connection")));
+  return form;
 }
 
 // The keys of the camera's file, with dots, as `streamer camera set` takes them; rules by their names.

@@ -80,7 +80,8 @@ function item(event) {
 // What an event rests on, as a picture.
 function why(event) {
   const text = `${t(`event.${event.type}`)} ${what(event)}`;
-  const path = `/api/v1/events/${event.id.split("/").map(encodeURIComponent).join("/")}/why?format=svg`;
+  const kept = `/api/v1/events/${event.id.split("/").map(encodeURIComponent).join("/")}`;
+  const path = store.session.pictures ? `${kept}/why.jpg` : `${kept}/why?format=svg`; // as the other pictures
   const open = () => {
     const note = h("p", { class: "quiet", role: "status" });
     const image = h("img", { class: "why-picture", src: path, alt: t("events.why_of", { text }), onerror: () => say(note, t("events.no_why")) });

@@ -1,5 +1,5 @@
-// Lines, zones and masks of one camera, drawn on its picture over the paths of the last hour, with what a line would
-// have counted today while it is dragged.
+// Lines, zones and masks of one camera, drawn on its picture over the paths of the last hour, with what a line or zone
+// would have counted today while it is dragged.
 
 import { h, put, say } from "/page/dom.js";
 import { Editor } from "/page/draw/editor.js";
@@ -14,6 +14,7 @@ import { store } from "/page/store.js";
 import { number, t } from "/page/text.js";
 
 const WIDTH = 1280;
+const COUNTING = ["lines", "zones"]; // masks count nothing
 const WAYS = { left_to_right: "in", right_to_left: "out" }; // of a line that has no names yet
 
 export function rulesView({ of: name, signal }) {
@@ -128,7 +129,7 @@ class RulesView {
       drawn: (points, atRest) => {
         if (atRest) return this.add(points);
         this.draft = { points, ...WAYS };
-        this.recounter.ask(this.draft, false);
+        this.recounter.ask("lines", this.draft, false);
       },
     };
   }
@@ -164,14 +165,14 @@ class RulesView {
     const { current } = this.editor;
     this.form.look();
     this.draw();
-    if (current?.kind === "lines") this.recounter.ask(current.rule, atRest);
-    else this.recounter.stop();
-    if (current?.kind !== "lines") put(this.readout);
+    if (COUNTING.includes(current?.kind)) return this.recounter.ask(current.kind, current.rule, atRest);
+    this.recounter.stop();
+    put(this.readout);
   }
 
   counted(answer) {
     const { current } = this.editor;
-    const rule = current?.kind === "lines" ? current.rule : this.draft;
+    const rule = COUNTING.includes(current?.kind) ? current.rule : this.draft;
     if (rule === null) return;
     this.answer = current === null ? null : answer;
     drawReadout(this.readout, answer, rule);
