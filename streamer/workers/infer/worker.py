@@ -38,6 +38,7 @@ from streamer.ipc.messages import (
     TracksRequest,
     WorkerStatus,
 )
+from streamer.workers.allocator import give_large_buffers_pages_of_their_own
 from streamer.workers.infer.alerting import Emitted
 from streamer.workers.infer.camera import MAX_UNSENT_STATES, CameraContext
 from streamer.workers.infer.checkpoint_file import Checkpoints
@@ -80,6 +81,7 @@ class InferWorker:
         self._opened = False
 
     def open(self) -> None:
+        give_large_buffers_pages_of_their_own()
         cv2.setNumThreads(1)  # the detector has the cores
         self._bus.watch(self._wake_fd)
         self._scheduler = BatchScheduler(self._bus.serve(self.name), self._cameras, self._wake)
