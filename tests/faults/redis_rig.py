@@ -1,4 +1,4 @@
-"""What the tests of fault 38 do with a Redis of any kind: all that a sink does, and all that a reader does."""
+"""What tests of fault 38 do with a Redis of any kind: all that a sink does, and all that a reader does."""
 
 from __future__ import annotations
 
