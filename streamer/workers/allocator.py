@@ -4,8 +4,8 @@ glibc raises the size from which it does so to that of the largest buffer freed,
 pictures come out of the one heap that all cameras of the process share, and go back into it as holes in which
 small things settle, so that the next picture takes new memory at the heap's end. In a soak of half an hour
 (`python -m tests.faults.soak --hours 0.5 --quiet --stream-max-len 1000`) capture grew by 1.3 MB an hour so,
-and by 0.7 with the size held where glibc begins; inference, whose background models are several megabytes and are
-made anew at each opening of a camera, took steps of 0.4 MB now and then.
+and by 0.7 with the size held where glibc begins; inference, whose motion detector makes a background of
+several megabytes anew at each opening of a camera, took steps of 0.4 to 2 MB now and then.
 """
 
 from __future__ import annotations
