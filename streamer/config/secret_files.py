@@ -76,9 +76,6 @@ class ReadSecrets:
     def of_camera(self, name: str) -> ConfigError | None:
         return self.fault or self.cameras.get(name)
 
-    def of_sink(self, name: str) -> ConfigError | None:
-        return self.fault or self.sinks.get(name)
-
 
 def read_secrets(path: Path, own: bool = True) -> ReadSecrets:
     """`own`: a file of ours, not one that systemd guards. One that is not there says nothing."""

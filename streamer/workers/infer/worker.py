@@ -8,7 +8,6 @@ and sent. Which frame is next is decided in scheduler.py, what is sent and kept 
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import time
 from collections import deque
@@ -38,7 +37,7 @@ from streamer.ipc.messages import (
     TracksRequest,
     WorkerStatus,
 )
-from streamer.workers.allocator import give_large_buffers_pages_of_their_own
+from streamer.workers.allocator import give_large_buffers_pages_of_their_own, set_apart_what_stays
 from streamer.workers.infer.alerting import Emitted
 from streamer.workers.infer.camera import MAX_UNSENT_STATES, CameraContext
 from streamer.workers.infer.checkpoint_file import Checkpoints
@@ -282,7 +281,7 @@ class InferWorker:
         self._all_assigned = not assigned.loading
         if self._all_assigned and self._ready_rev != self._assignment.rev:
             self._ready_rev = self._assignment.rev
-            _set_apart_what_stays()
+            set_apart_what_stays()
             self._supervisor.send(Ready(self.name, self._assignment.rev))
 
     def _assign_pipeline(self, camera: CameraContext, pipeline: Pipeline, spec: str) -> str:
@@ -389,17 +388,6 @@ class InferWorker:
 
     def _wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)
-
-
-def _set_apart_what_stays() -> None:
-    """Models and modules are here to stay: the collector need not look at them again.
-
-    It looks at all that is old when what is new is a quarter of that, as much as it last found. Looking once
-    more, it finds next to nothing: else cycles of dead objects would gather to a quarter of all there is.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.collect()
 
 
 def _without_pipeline(fault: MisconfiguredCamera) -> InferCamera:
