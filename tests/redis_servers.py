@@ -81,6 +81,10 @@ class Node:
         with socket.socket() as one:
             return one.connect_ex(("127.0.0.1", self.port)) == 0
 
+    def url(self) -> str:
+        """Its address, without a password."""
+        return f"{'rediss' if self._tls else 'redis'}://127.0.0.1:{self.port}/0"
+
     def ask(self, *words: str | int) -> Any:
         """A command's answer, as somebody with all rights gets it."""
         tls = {"ssl": True, "ssl_ca_certs": str(self._tls.ca)} if self._tls else {}

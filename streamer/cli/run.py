@@ -34,10 +34,9 @@ def run(store: ConfigStore, check: bool) -> int:
 def _check(store: ConfigStore) -> int:
     """Raises what keeps the daemon from starting; returns the exit code for all else."""
     config, broken = store.load_partly()
-    secrets = SecretStore(store)
-    for sink in config.event_sinks:
-        secrets.sink_address(sink)
+    secrets = SecretStore(store, partly=True)
     refusals: list[StreamerError] = [store.with_way_out(path, fault) for path, fault in broken.items()]
+    refusals += [*secrets.faults.values(), *_sinks_without_secrets(config, secrets)]
     refusals += [StorageError(f"sink {s.name}: {fault}") for s in config.event_sinks if (fault := s.fault())]
     usable = []
     for camera in config.cameras:
@@ -70,6 +69,14 @@ def _check(store: ConfigStore) -> int:
     return Exit.OK
 
 
+def _sinks_without_secrets(config: Config, secrets: SecretStore) -> Iterator[StreamerError]:
+    for sink in config.event_sinks:
+        try:
+            secrets.sink_address(sink)
+        except ConfigError as error:
+            yield error
+
+
 def _refusals(config: Config) -> Iterator[StreamerError]:
     """What an inference worker would say of its cameras: all that it loads is loaded here too."""
     state, inference = config.state_path, config.inference
@@ -92,12 +99,17 @@ def _refusals(config: Config) -> Iterator[StreamerError]:
 
 def _check_site(store: ConfigStore, config: Config) -> bool:
     """Print what is the matter with this machine; whether the daemon can run on it."""
-    from streamer.setup.doctor.installation import SITE_CHECKS, check_models, check_sinks
+    from streamer.setup.doctor.installation import (
+        SITE_CHECKS,
+        check_models,
+        check_secret_files,
+        check_sinks,
+    )
 
     able = True
     for look in SITE_CHECKS:
-        if look in (check_models, check_sinks):
-            continue  # models that are used were loaded; a sink's fault is one of the refusals
+        if look in (check_models, check_secret_files, check_sinks):
+            continue  # models that are used were loaded; faults of secrets and sinks are among the refusals
         for check in look(store, config):
             if check.level == "ok":
                 continue

@@ -28,17 +28,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.rules import Name
 from streamer.config.schema import CameraConfig
+from streamer.config.secret_files import Credentials as Credentials
+from streamer.config.secret_files import ReadSecrets, SinkCredentials, read_secrets
 from streamer.config.store import ConfigStore
-from streamer.config.yaml_reader import read
 from streamer.errors import ConfigError, StorageError
 from streamer.ipc.atomic_write import Write
 from streamer.logs import HIDDEN
 from streamer.sinks.base import SinkSettings
-from streamer.sources.urls import join_credentials
+from streamer.sources.urls import join_credentials, may_log_in
 
 FILE_NAME = "secrets.yaml"
 OWN_FILE_NAME = ".secrets.yaml"
@@ -70,61 +69,32 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
-class Credentials(BaseModel):
-    """A user name and a password; either may be missing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    username: str | None = Field(default=None, repr=False)
-    password: str | None = Field(default=None, repr=False)
-
-    def __bool__(self) -> bool:
-        return self.username is not None or self.password is not None
-
-
-class SinkCredentials(Credentials):
-    url: str | None = Field(default=None, repr=False)
-    tls_key_password: str | None = Field(default=None, repr=False)
-    signing_secret: str | None = Field(default=None, repr=False)  # of a webhook: whsec_…
-    sentinel_username: str | None = Field(default=None, repr=False)  # at redis+sentinel://'s sentinels
-    sentinel_password: str | None = Field(default=None, repr=False)
-
-    def __bool__(self) -> bool:
-        own = (self.url, self.tls_key_password, self.signing_secret, *self.at_sentinels)
-        return any(secret is not None for secret in own) or super().__bool__()
-
-    @property
-    def at_sentinels(self) -> tuple[str | None, str | None]:
-        return self.sentinel_username, self.sentinel_password
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    cameras: dict[Name, Credentials] = Field(default_factory=dict, repr=False)
-    sinks: dict[Name, SinkCredentials] = Field(default_factory=dict, repr=False)
-    redis: SinkCredentials = SinkCredentials()
-
-    def sink(self, name: str) -> SinkCredentials:
-        return self.sinks.get(name) or (self.redis if name == "redis" else SinkCredentials())
-
-
 class SecretStore:
-    """The secrets that belong to a configuration's folder, read once. Raises ConfigError."""
+    """The secrets that belong to a configuration's folder, read once.
 
-    def __init__(self, store: ConfigStore) -> None:
+    Raises ConfigError where a file cannot be used, or a part of it. With `partly`, only who asks for what may
+    be in there is refused, so that nothing goes anywhere without its password; `faults` has what is wrong.
+    """
+
+    def __init__(self, store: ConfigStore, partly: bool = False) -> None:
         self.own_path = store.cameras_dir / OWN_FILE_NAME
         credentials = os.environ.get("CREDENTIALS_DIRECTORY")
         credential = Path(credentials) / CREDENTIAL if credentials else None
-        self._systemd = _read(credential, own=False) if credential else _File()
+        handed = credential is not None and credential.exists()
+        self._systemd = read_secrets(credential or Path(CREDENTIAL), own=False) if handed else _nothing()
         # A service that is handed its secrets need not be able to read the file they come from.
         self._person_path = store.folder / FILE_NAME
-        self._person = _File() if credential and credential.exists() else _read(self._person_path)
-        self._own = _read(self.own_path)
+        self._person = _nothing() if handed else read_secrets(self._person_path)
+        self._own = read_secrets(self.own_path)
+        read = (self._systemd, self._person, self._own)
+        self.faults = {file.path: fault for file in read if (fault := file.first_fault) is not None}
+        if self.faults and not partly:
+            raise next(iter(self.faults.values()))
 
     def url(self, camera: CameraConfig) -> Secret:
         """The camera's URL with its credentials in it. Raises ConfigError if they cannot be sent."""
-        login = self.credentials(camera.name)
+        faulty = self._fault_of(camera.name) is not None
+        login = Credentials() if faulty and not may_log_in(camera.url) else self.credentials(camera.name)
         if not login:
             return Secret(camera.url)
         try:
@@ -133,11 +103,27 @@ class SecretStore:
             raise ConfigError(f"camera {camera.name}: {error}") from error
 
     def credentials(self, camera: str) -> Credentials:
-        """What is known for a camera; empty if nothing is."""
-        return self.fixed(camera)[1] or self._own.cameras.get(camera) or Credentials()
+        """What is known for a camera; empty if nothing is. Raises ConfigError where that cannot be told.
+
+        What the program's own file has is used where a person's cannot be read at all: it takes none for a
+        camera that a person's names.
+        """
+        own = self._own.file.cameras.get(camera) or Credentials()
+        try:
+            login = self.fixed(camera)[1]
+        except ConfigError:
+            if own and (self._systemd.fault or self._person.fault):
+                return own
+            raise
+        if not login and (fault := self._own.of_camera(camera)) is not None:
+            raise _refusal(f"camera {camera}", fault)
+        return login or own
 
     def fixed(self, camera: str) -> tuple[str, Credentials]:
-        """Credentials that a program cannot change, with where they are ("" if there are none)."""
+        """Credentials that a program cannot change, with where they are ("" if there are none).
+
+        Raises ConfigError where that cannot be told.
+        """
         prefix = f"STREAMER_CAMERA_{camera.upper().replace('-', '_')}_"
         login = Credentials(
             username=os.environ.get(prefix + "USERNAME"), password=os.environ.get(prefix + "PASSWORD")
@@ -148,16 +134,31 @@ class SecretStore:
             (f"the systemd credential {CREDENTIAL}", self._systemd),
             (str(self._person_path), self._person),
         ):
-            if file.cameras.get(camera):
-                return place, file.cameras[camera]
+            if (fault := file.of_camera(camera)) is not None:
+                raise _refusal(f"camera {camera}", fault)
+            if file.file.cameras.get(camera):
+                return place, file.file.cameras[camera]
         return "", Credentials()
+
+    def _fault_of(self, camera: str) -> ConfigError | None:
+        files = (self._systemd, self._person, self._own)
+        return next((fault for file in files if (fault := file.of_camera(camera)) is not None), None)
+
+    def _refuse_unknown(self, sink: SinkSettings) -> None:
+        """A sink whose secrets may be in what cannot be read. The private Redis and a file have none."""
+        addressed = bool(sink.address or _of_sink(sink.name, "URL"))
+        for file in (self._systemd, self._person):
+            fault = file.sinks.get(sink.name) or (file.fault if addressed else None)
+            if fault is not None:
+                raise _refusal(f"sink {sink.name}", fault)
 
     def sink_address(self, sink: SinkSettings) -> Secret:
         """The sink's URL with its credentials in it; empty where it has none, as the private Redis.
 
-        Raises ConfigError if they cannot be sent.
+        Raises ConfigError if they cannot be sent, or cannot be told.
         """
-        stored = self._systemd.sink(sink.name) or self._person.sink(sink.name)
+        self._refuse_unknown(sink)
+        stored = self._systemd.file.sink(sink.name) or self._person.file.sink(sink.name)
         url = _of_sink(sink.name, "URL") or stored.url or sink.address
         user, password = _given(sink.name, stored, "username"), _given(sink.name, stored, "password")
         key_password = _given(sink.name, stored, "tls_key_password")
@@ -175,7 +176,7 @@ class SecretStore:
 
     def write_for(self, changed: dict[str, Credentials | None]) -> Write:
         """The program's own file after `changed` (None forgets a camera). Raises StorageError."""
-        cameras = dict(self._own.cameras)
+        cameras = dict(self._own.file.cameras)
         for name, credentials in changed.items():
             if credentials:
                 cameras[name] = credentials
@@ -188,12 +189,20 @@ class SecretStore:
 
     def knows(self, camera: str) -> bool:
         """Whether the program's own file has credentials for `camera`."""
-        return camera in self._own.cameras
+        return camera in self._own.file.cameras
 
 
 def secret_files(store: ConfigStore) -> tuple[Path, Path]:
     """A person's and the program's own; there or not."""
     return store.folder / FILE_NAME, store.cameras_dir / OWN_FILE_NAME
+
+
+def _nothing() -> ReadSecrets:
+    return ReadSecrets(Path())
+
+
+def _refusal(whose: str, fault: ConfigError) -> ConfigError:
+    return ConfigError(f"{whose}: nothing is sent without its secrets: {fault}")
 
 
 def _given(name: str, stored: SinkCredentials, what: str) -> str | None:
@@ -217,16 +226,3 @@ def _check_owner(folder: Path) -> None:
     raise StorageError(
         f"only {owner} and root may write credentials into {folder}: start the daemon first, or use sudo"
     )
-
-
-def _read(path: Path, own: bool = True) -> _File:
-    """`own`: a file of ours, not one that systemd guards."""
-    try:
-        mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return _File()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    if own and mode & 0o077:
-        raise ConfigError(f"{path}: others may read it (mode {mode & 0o777:04o}): run chmod 600 {path}")
-    return read(path, as_text=True, may_be_empty=True).check(_File)

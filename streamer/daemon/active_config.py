@@ -1,6 +1,7 @@
 """The configuration that the daemon runs by: taken over at the start, by a change, or read anew.
 
-At the start a camera whose file cannot be used is left out, and everything else runs. Later, what is read
+At the start a camera whose file cannot be used is left out, as are cameras and sinks whose secrets may be in
+what cannot be read of a file of secrets, and everything else runs. Later, what is read
 anew is taken over whole or not at all. A camera that runs goes on as it was while its file is broken.
 """
 
@@ -10,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from streamer.api.apply_change import AnyChange, apply_change
 from streamer.api.callers import Caller
@@ -38,13 +40,13 @@ class ActiveConfig:
         """Read it for the first time. Raises StreamerError for what holds for all cameras."""
         self._store = store
         config, broken = store.load_partly()
-        self.secrets = SecretStore(store)
+        self.secrets = SecretStore(store, partly=True)
         self.misconfigured: Mapping[str, Misconfigured] = {}
         config, broken = self._usable(config, broken, self.secrets, check_camera)
         self.config, self.rev = revise(config, config.state_path)
         self._refused = ""
         self._watched: tuple[list[Path], tuple[Fingerprint, ...]] = [], ()  # what is awaited to change
-        self._leave_out(broken)
+        self._leave_out(broken, self.secrets.faults)
         for name, fault in self.misconfigured.items():
             log.error("camera %s is misconfigured and left out: %s", name, fault.why)
 
@@ -152,16 +154,17 @@ class ActiveConfig:
         self.secrets, self._refused = secrets, ""
         self._leave_out(broken)
 
-    def _leave_out(self, broken: Broken) -> None:
-        """Note what is not in force, and wait for it to be mended."""
+    def _leave_out(self, broken: Broken, secrets: Broken = MappingProxyType({})) -> None:
+        """Note what is not in force, and wait for it to be mended; `secrets` are files of these."""
         before = self.misconfigured
         running = {camera.name for camera in self.config.cameras}
         free = MAX_CAMERAS - len(running)
         names = [path.stem for path in sorted(broken) if is_camera_file(path) and path.stem not in running]
         why = {name: str(broken[self._store.camera_file(name)]) for name in names[:free]}
         self.misconfigured = {name: _since(before.get(name), text) for name, text in why.items()}
-        self._left_out = list(_file_warnings(broken))
-        self._watch(list(broken), fingerprints_of(broken))
+        faulty = {**secrets, **broken}
+        self._left_out = list(_file_warnings(faulty))
+        self._watch(list(faulty), fingerprints_of(faulty))
 
 
 def _check_pipeline(_config: Config, camera: CameraConfig) -> None:

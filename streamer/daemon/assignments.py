@@ -11,6 +11,7 @@ from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import SecretStore
 from streamer.daemon import redis_server
 from streamer.daemon.process_spec import Site, WorkerSpec
+from streamer.errors import ConfigError
 from streamer.ipc.messages import (
     ApiAssignment,
     CaptureAssignment,
@@ -168,10 +169,15 @@ def api_assignment(_spec: WorkerSpec, site: Site) -> ApiAssignment:
 
 
 def _sink_assignment(sink: SinkSettings, config: Config, secrets: SecretStore) -> SinkAssignment:
-    address = secrets.sink_address(sink).reveal()
-    if not address and sink == config.private_redis:
+    """One whose secrets cannot be told is refused by name, and costs the others nothing."""
+    address = refused = ""
+    try:
+        address = secrets.sink_address(sink).reveal()
+    except ConfigError as error:
+        refused = str(error)
+    if not address and not refused and sink == config.private_redis:
         address = redis_server.writer_url(config.runtime_path, config.state_path)
-    return SinkAssignment(sink.kind, sink.name, sink.model_dump_json(), address)
+    return SinkAssignment(sink.kind, sink.name, sink.model_dump_json(), address, refused)
 
 
 def _as_applied(config: Config) -> Config:

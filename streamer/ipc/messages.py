@@ -151,6 +151,7 @@ class SinkAssignment(_Message, frozen=True):
     name: str
     settings: str  # the kind's Settings as JSON, without secrets
     address: str  # the URL with its credentials; "" where the kind has none
+    refused: str = ""  # why it is not opened: its events wait in the ledger meanwhile
 
 
 class DeliverAssignment(_Message, frozen=True):

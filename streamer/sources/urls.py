@@ -122,6 +122,12 @@ def join_credentials(
     return start.group() + userinfo + "@" + clean[start.end() :]
 
 
+def may_log_in(url: str) -> bool:
+    """Whether a user name and a password can belong to the source at `url`."""
+    scheme = SOURCES.get(scheme_of(url))
+    return scheme is not None and scheme.credentials
+
+
 def check_source_url(url: str) -> str:
     """`url` without surrounding blanks, if a source can be made of it. Raise ConfigError otherwise."""
     url = url.strip()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clips import make_clip, repeat_clip
 from tests.daemon import Daemon
 from tests.moving import write_moving_clip
 
@@ -17,6 +18,13 @@ MOVING_S = 20.0
 def moving_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """20 s of squares that cross a line (tests/moving.py)."""
     return write_moving_clip(tmp_path_factory.mktemp("clips") / "moving.mp4", MOVING_S)
+
+
+@pytest.fixture(scope="session")
+def minute_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 s of numbered pictures, for a camera that only has to be live."""
+    folder = tmp_path_factory.mktemp("clips")
+    return repeat_clip(make_clip(folder / "part.mp4", frames=100), folder / "minute.mp4", 15)
 
 
 @pytest.fixture

@@ -187,7 +187,7 @@ class Rig:
     def settle(self) -> None:
         """Until all is acknowledged and Redis has the last event of each camera."""
         self.until(lambda: not self.sequencer.unacknowledged)
-        self.until(lambda: all(self.in_redis(c)[-1:] == [self.sent[c]] for c in self.cameras if self.sent[c]))
+        self.until(lambda: all(self.last_in_redis(c) == self.sent[c] for c in self.cameras))
 
     def state(self, camera: str) -> dict[str, str]:
         """The camera's state hash; empty while Redis is away."""
@@ -221,6 +221,17 @@ class Rig:
 
     def in_redis(self, camera: str) -> list[int]:
         return [place.seq for place, _ in self.entries(camera)]
+
+    def last_in_redis(self, camera: str) -> int:
+        """The number of the newest entry of the camera's stream; 0 where there is none, or no Redis."""
+        client = self.client()
+        try:
+            newest = client.xrevrange(events_key(NODE, camera), count=1)
+        except RedisConnectionError:
+            return 0
+        finally:
+            client.close()
+        return EventId.parse(newest[0][0].decode()).seq if newest else 0
 
     def totals(self, camera: str) -> dict[str, int]:
         client = self.client()

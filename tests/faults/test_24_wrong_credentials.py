@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from tests.clips import make_clip
 from tests.daemon import Daemon
 from tests.moving import camera
 from tests.rtsp_fake import FakeCamera
@@ -87,10 +86,9 @@ def test_wrong_credentials_are_tried_once_whatever_else_happens(daemon: Daemon, 
 
 @pytest.mark.parametrize("how", ["by command", "by hand"])
 def test_credentials_that_are_mended_are_taken_up_without_a_restart(
-    daemon: Daemon, rtsp_python: str, tmp_path: Path, how: str
+    daemon: Daemon, rtsp_python: str, minute_clip: Path, how: str
 ) -> None:
-    clip = make_clip(tmp_path / "clip.mp4", frames=1500)
-    with RtspServer(rtsp_python, {"/live": clip}, auth=("digest", "admin", "right")) as server:
+    with RtspServer(rtsp_python, {"/live": minute_clip}, auth=("digest", "admin", "right")) as server:
         daemon.write_camera({"name": "gate", "url": server.url("/live")})
         if how == "by hand":
             store_password(daemon, "wrong")

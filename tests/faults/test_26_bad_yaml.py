@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,15 +38,19 @@ RECURSIVE = "name: &self [*self]\nurl: synthetic:street\n"
 
 
 def check(folder: Path) -> subprocess.CompletedProcess[str]:
+    return limited([*STREAMER, "--config", str(folder), "camera", "show", "gate"])
+
+
+def limited(args: list[str], told: str = "") -> subprocess.CompletedProcess[str]:
+    """A command that may take MEMORY_LIMIT and no more; `told` is its standard input."""
+
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
 
-    args = [*STREAMER, "--config", str(folder), "camera", "show", "gate"]
     # threads of numeric libraries reserve address space, and none is wanted here
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        args, capture_output=True, text=True, preexec_fn=limit, timeout=patient(60), env=env
-    )
+    options = {"capture_output": True, "text": True, "timeout": patient(60), "env": env}
+    return subprocess.run(args, input=told, preexec_fn=limit, **options)
 
 
 @pytest.fixture
@@ -60,39 +66,72 @@ def test_the_good_file_is_taken(folder: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "is empty"),
-        ("# huge\n" + "x: 1\n" * 300_000, "larger than 1 MiB"),
-        (GOOD.replace("[[0.1", "[[[0.1"), "is not YAML"),
-        ("\x00\x01\x02", "control characters"),
-        (RECURSIVE, "anchors and aliases"),
-        (BOMB, "anchors and aliases"),
-        ("a: " + "[" * 200_000, "nested more than"),
-        (GOOD.replace("12.5", "[1]"), "source.fps: should be a number"),
-        (GOOD.replace("door", "5"), "rules.lines[0].name"),
-        (GOOD.replace("points", "point"), "did you mean 'points'?"),
-        (GOOD + "name: gate\n", "given twice"),
-        ("? {a: b}\n: c\n", "a key must be a word"),
-    ],
-)
-def test_a_bad_file_ends_the_command_with_file_and_reason(folder: Path, text: str, words: str) -> None:
+BAD = [
+    ("", "is empty"),
+    ("# huge\n" + "x: 1\n" * 300_000, "larger than 1 MiB"),
+    (GOOD.replace("[[0.1", "[[[0.1"), "is not YAML"),
+    ("\x00\x01\x02", "control characters"),
+    (RECURSIVE, "anchors and aliases"),
+    (BOMB, "anchors and aliases"),
+    ("a: " + "[" * 200_000, "nested more than"),
+    (GOOD.replace("12.5", "[1]"), "source.fps: should be a number"),
+    (GOOD.replace("door", "5"), "rules.lines[0].name"),
+    (GOOD.replace("points", "point"), "did you mean 'points'?"),
+    (GOOD + "name: gate\n", "given twice"),
+    ("? {a: b}\n: c\n", "a key must be a word"),
+]
+
+
+def test_a_bad_file_ends_the_command_with_file_and_reason(folder: Path) -> None:
+    camera, daemon = folder / "cameras.d" / "gate.yaml", folder / "streamer.yaml"
+    cases = [(str(camera), text) for text, _ in BAD] + [(str(daemon), text) for text, _ in BAD]
+    answers = one_after_another(folder, cases)
+    assert len(answers) == len(cases)
+    for (path, _), answer in zip(cases, answers, strict=True):
+        assert_refusal(path, answer)
+    for (_, words), answer in zip(BAD, answers, strict=False):
+        assert words in answer["stderr"]
+
+
+# The command itself, again and again within one process and its limits: to start each takes a second.
+COMMANDS = """
+import contextlib, io, json, sys
+from pathlib import Path
+from streamer.cli.main import main
+folder, cases = sys.argv[1], json.load(sys.stdin)
+for path, text in cases:
+    good = Path(path).read_bytes()
+    Path(path).write_text(text)
+    out, err, code = io.StringIO(), io.StringIO(), None
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(["--config", folder, "camera", "show", "gate"])
+        except SystemExit as end:
+            code = end.code
+    Path(path).write_bytes(good)
+    print(json.dumps({"code": code, "stdout": out.getvalue(), "stderr": err.getvalue()}), flush=True)
+"""
+
+
+def one_after_another(folder: Path, cases: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    """What the command says of each (path, text); the file is mended after each."""
+    done = limited([sys.executable, "-c", COMMANDS, str(folder)], json.dumps(cases))
+    assert done.returncode == 0, f"{done.stdout[-300:]}{done.stderr}"
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def assert_refusal(path: str, answer: dict[str, Any]) -> None:
+    assert answer["code"] == Exit.CONFIG, answer
+    assert answer["stdout"] == ""
+    assert answer["stderr"].startswith(f"error: {path}")
+    assert answer["stderr"].count("\n") == 1
+
+
+def test_a_bad_file_ends_the_process_with_the_exit_code_of_configurations(folder: Path) -> None:
     path = folder / "cameras.d" / "gate.yaml"
-    path.write_text(text)
-    assert words in refusal_of(path, folder)
-    path.write_text(GOOD)
-    (folder / "streamer.yaml").write_text(text)
-    refusal_of(folder / "streamer.yaml", folder)
-
-
-def refusal_of(path: Path, folder: Path) -> str:
-    result = check(folder)
-    assert result.returncode == Exit.CONFIG
-    assert result.stdout == ""
-    assert result.stderr.startswith(f"error: {path}")
-    assert result.stderr.count("\n") == 1
-    return result.stderr
+    path.write_text(BOMB)
+    done = check(folder)
+    assert_refusal(str(path), {"code": done.returncode, "stdout": done.stdout, "stderr": done.stderr})
 
 
 def test_whatever_is_damaged_in_a_file_it_loads_or_is_refused_with_its_place(folder: Path) -> None:

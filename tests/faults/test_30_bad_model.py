@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,20 +16,33 @@ from tests.pipelines.detect.tiny_models import yolov8_with_decoder
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def serving(daemon: Daemon, moving_clip: Path, tmp_path: Path) -> Daemon:
+@pytest.fixture(scope="module")
+def running(redis_binary: str, moving_clip: Path) -> Iterator[Daemon]:  # noqa: ARG001 - it runs one
     """A daemon whose camera runs on the model `good`; `other` is installed too."""
-    for name in ("good", "other"):
-        model = yolov8_with_decoder(tmp_path / f"{name}.onnx")
-        daemon.cli("model", "add", str(model), "--name", name)
-    (daemon.config_dir / "streamer.yaml").write_text(
-        (daemon.config_dir / "streamer.yaml").read_text().replace("engine: motion", "engine: openvino")
-    )
-    daemon.write_camera({**camera("a", moving_clip, loop=True), "model": "good"})
-    daemon.start()
-    daemon.wait_for(lambda s: s["cameras"][0]["frames"]["inferred"] > 5, 40, "frames")
-    daemon.wait_for(lambda _: serves(daemon, "/good/"), 10, "the model to be told")
-    return daemon
+    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        daemon = Daemon(Path(folder), inference={"engine": "openvino"}, counts={"bucket_s": 5})
+        for name in ("good", "other"):
+            model = yolov8_with_decoder(Path(folder) / f"{name}.onnx")
+            daemon.cli("model", "add", str(model), "--name", name)
+        daemon.write_camera({**camera("a", moving_clip, loop=True), "model": "good"})
+        daemon.start()
+        daemon.wait_for(lambda s: s["cameras"][0]["frames"]["inferred"] > 5, 40, "frames")
+        daemon.wait_for(lambda _: serves(daemon, "/good/"), 10, "the model to be told")
+        yield daemon
+        daemon.kill()
+
+
+@pytest.fixture
+def serving(running: Daemon) -> Iterator[Daemon]:
+    """As `running`, and so again after the test, whatever became of `other`."""
+    files = [running.state_dir / "models" / "other" / name for name in ("model.onnx", "model.yaml")]
+    whole = {path: path.read_bytes() for path in files}
+    yield running
+    for path, content in whole.items():
+        path.chmod(0o644)
+        path.write_bytes(content)
+    running.cli("camera", "set", "a", "model=good")
+    running.wait_for(lambda s: serves(running, "/good/") and not s["warnings"], 20, "the model `good` again")
 
 
 def serves(daemon: Daemon, model: str) -> bool:

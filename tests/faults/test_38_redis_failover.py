@@ -10,27 +10,24 @@ import pytest
 from pydantic import ValidationError
 
 from streamer.errors import ConfigError
-from streamer.events.cloudevents import EventId, StoredEvent
 from streamer.ipc.redis_keys import events_key
 from streamer.setup.doctor.installation import _redis_at
-from streamer.sinks.base import Behind, SinkError
+from streamer.sinks.base import SinkError
 from streamer.sinks.redis import (
     READER_COMMANDS,
     WRITER_COMMANDS,
     RedisSettings,
-    RedisSink,
-    Subscriber,
     connect,
 )
 from streamer.sinks.redis_connection import CLUSTER_COMMANDS, SENTINEL_COMMANDS
 from tests.certificates import Authority
+from tests.faults import redis_rig
 from tests.faults.delivery_rig import NODE, Rig, redis_at
+from tests.faults.redis_rig import LOOPBACK, ended, read_back, refusal, sink, use_the_sink
 from tests.redis_servers import SERVICE, Cluster, Node, SentinelGroup, Tls, free_port, until, with_login
 
 pytestmark = pytest.mark.integration
-LINEAGE = 1_700_000_000_000
 CAMERAS = tuple(f"cam{n}" for n in range(9))  # which fall to all three nodes
-LOOPBACK = "IP:127.0.0.1"
 
 
 @pytest.fixture
@@ -66,59 +63,15 @@ class RigAt(Rig):
         self.until(lambda: all(self._has(camera) for camera in self.cameras), 60)
 
     def _has(self, camera: str) -> bool:
-        return until(lambda: self.in_redis(camera), "the stream")[-1] == self.sent[camera]
+        return bool(until(lambda: self.in_redis(camera), "the stream")[-1] == self.sent[camera])
 
     def sink_row(self) -> dict[str, Any]:
         return dict(self.status.get("sinks", {}).get("redis", {}))
 
 
-def crossings(camera: str, first: int, last: int) -> list[StoredEvent]:
-    return [
-        StoredEvent(camera, EventId(LINEAGE, n), "streamer.track.ended.v1", "{}", "line/a", n)
-        for n in range(first, last + 1)
-    ]
-
-
-def sink(url: str, **tls: Path) -> RedisSink:
-    settings = RedisSettings.model_construct(kind="redis", name="redis", stream_max_len=100_000, **tls)
-    return RedisSink(settings, "n", settings.completed(url, None))
-
-
-def refusal(url: str, **tls: Path) -> SinkError:
-    target = sink(url, **tls)
-    try:
-        with pytest.raises(SinkError) as caught:
-            target.write("gate", None, crossings("gate", 1, 1))
-    finally:
-        target.close()
-    assert str(caught.value).isprintable()
-    assert "canary" not in str(caught.value)
-    return caught.value
-
-
-def use_the_sink(url: str) -> None:
+def use(url: str) -> None:
     """Everything that a sink does, of cameras all over a Cluster, and that `streamer events` reads."""
-    target, reader = sink(url), Subscriber(url)
-    try:
-        assert set(target.positions(CAMERAS)) == set(CAMERAS)
-        for camera in CAMERAS:
-            assert target.write(camera, None, crossings(camera, 1, 3)) == EventId(LINEAGE, 3)
-            with pytest.raises(Behind):
-                target.write(camera, EventId(LINEAGE, 9), crossings(camera, 10, 10))
-            target.replace_totals(camera, {"line/a": 3}, EventId(LINEAGE, 3))
-        target.publish({camera: {"state": "live"} for camera in CAMERAS})
-        assert target.cameras() == set(CAMERAS)
-        streams = {events_key("n", camera): f"{LINEAGE}-1" for camera in CAMERAS}
-        assert len(reader.read(streams, 1000)) == 2 * len(CAMERAS)
-        assert reader.read(dict.fromkeys(streams, f"{LINEAGE}-3"), 1) == []
-        assert reader.totals("streamer:{n/cam4}:totals")["line/a"] == 3
-        assert [place for place, _ in reader.tail(events_key("n", "cam4"), 1)] == [f"{LINEAGE}-3"]
-        target.retire({camera: {"state": "removed"} for camera in CAMERAS})
-        target.forget(CAMERAS)
-        assert target.cameras() == set()
-    finally:
-        target.close()
-        reader.close()
+    use_the_sink(sink(url), CAMERAS, lambda: read_back(url, CAMERAS, 3))
 
 
 # ---- Sentinel
@@ -170,14 +123,14 @@ def test_sentinels_that_refuse_or_know_nothing_are_told_apart(
     group = keep(SentinelGroup(redis_binary, short_dir, sentinel_password="canary-2"))
     settings = RedisSettings(kind="redis", name="redis", url=group.url())
     knows = settings.for_sentinels(group.url(), None, "canary-2")
-    use_the_sink(knows)
+    use(knows)
     for wrong in (group.url(), settings.for_sentinels(group.url(), None, "canary-9")):
-        assert "sentinel_password" in str(refused := refusal(wrong))
+        assert "sentinel_password" in str(refused := refusal(sink(wrong)))
         assert refused.kind == "auth"
-    absent = refusal(knows.replace(SERVICE, "other"))
+    absent = refusal(sink(knows.replace(SERVICE, "other")))
     assert (absent.kind, "other" in str(absent)) == ("down", True)
     no_sentinel = f"redis+sentinel://127.0.0.1:{group.primary.port}/{SERVICE}"
-    assert "addresses of the sentinels" in str(refusal(no_sentinel))
+    assert "addresses of the sentinels" in str(refusal(sink(no_sentinel)))
 
 
 def test_the_listed_commands_are_enough_at_the_sentinels_and_one_less_is_not(
@@ -191,9 +144,9 @@ def test_the_listed_commands_are_enough_at_the_sentinels_and_one_less_is_not(
         for node in group.sentinels:
             node.ask("ACL", "SETUSER", "least", *rights)
         if works:
-            use_the_sink(url)
+            use(url)
         else:
-            assert refusal(url).kind == "auth"
+            assert refusal(sink(url)).kind == "auth"
 
 
 # ---- Cluster
@@ -203,7 +156,7 @@ def test_a_cluster_takes_all_that_a_sink_does_and_a_slot_that_moves_costs_nothin
     redis_binary: str, short_dir: Path, keep: Callable[[Any], Any]
 ) -> None:
     cluster = keep(Cluster(redis_binary, short_dir))
-    use_the_sink(cluster.url())
+    use(cluster.url())
     rig = keep(RigAt(short_dir, cluster.url(), CAMERAS))
     for n in range(40):
         for camera in CAMERAS:
@@ -216,9 +169,11 @@ def test_a_cluster_takes_all_that_a_sink_does_and_a_slot_that_moves_costs_nothin
     held = [keys - {"streamer:cameras"} for keys in cluster.held()]
     assert all(held), "every node has some"
     assert len(set().union(*held)) == sum(map(len, held))
-    assert sink(cluster.url()).write("gate", None, crossings("gate", 1, 1))
+    assert sink(cluster.url()).write("gate", None, ended("gate", 1, 1))
     said = [
-        str(refusal(f"redis://127.0.0.1:{node.port}/0")) for node in cluster.nodes if not holds(node, "gate")
+        str(refusal(sink(f"redis://127.0.0.1:{node.port}/0")))
+        for node in cluster.nodes
+        if not holds(node, "gate")
     ]
     assert said
     assert all("redis+cluster://" in text for text in said)
@@ -226,7 +181,9 @@ def test_a_cluster_takes_all_that_a_sink_does_and_a_slot_that_moves_costs_nothin
 
 def holds(node: Node, camera: str) -> bool:
     return bool(
-        node.ask("CLUSTER", "COUNTKEYSINSLOT", node.ask("CLUSTER", "KEYSLOT", events_key("n", camera)))
+        node.ask(
+            "CLUSTER", "COUNTKEYSINSLOT", node.ask("CLUSTER", "KEYSLOT", events_key(redis_rig.NODE, camera))
+        )
     )
 
 
@@ -268,10 +225,10 @@ def test_the_listed_commands_are_enough_in_a_cluster_and_one_less_is_not(
             node.ask("ACL", "SETUSER", "least", *rights)
 
     allow(*WRITER_COMMANDS, *READER_COMMANDS, *CLUSTER_COMMANDS)
-    use_the_sink(url)
+    use(url)
     for missing in CLUSTER_COMMANDS:
         allow(*WRITER_COMMANDS, *(command for command in CLUSTER_COMMANDS if command != missing))
-        assert refusal(url).kind == "auth", missing
+        assert refusal(sink(url)).kind == "auth", missing
 
 
 # ---- TLS
@@ -286,10 +243,10 @@ def test_sentinels_and_a_cluster_s_nodes_are_trusted_by_the_named_ca_alone(
     cluster = keep(Cluster(redis_binary, short_dir, tls=tls, password="canary-1"))
     for servers in (group, cluster):
         url = with_login(servers.url(), "", "canary-1")
-        refused = refusal(url, tls_ca=stranger.ca)
+        refused = refusal(sink(url, tls_ca=stranger.ca))
         assert (refused.kind, "tls_ca" in str(refused)) == ("auth", True)
         settings = RedisSettings(kind="redis", name="redis", url=servers.url(), tls_ca=ours.ca)
-        use_the_sink(settings.completed(url, None))
+        use(settings.completed(url, None))
 
 
 def test_a_cluster_s_node_with_another_s_certificate_gets_no_password(
@@ -306,7 +263,7 @@ def test_a_cluster_s_node_with_another_s_certificate_gets_no_password(
     kinds = set()
     for camera in CAMERAS:
         try:
-            target.write(camera, None, crossings(camera, 1, 1))
+            target.write(camera, None, ended(camera, 1, 1))
             kinds.add("written")
         except SinkError as error:
             kinds.add(f"{error.kind}, {'tls_ca' in str(error)}")

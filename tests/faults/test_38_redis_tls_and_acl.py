@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from pydantic import ValidationError
 
 from streamer.daemon import redis_server
 from streamer.errors import RedisError
-from streamer.events.cloudevents import EventId, StoredEvent
+from streamer.events.cloudevents import EventId
 from streamer.sinks.base import SinkError
 from streamer.sinks.redis import (
     READER_COMMANDS,
     WRITER_COMMANDS,
     RedisSettings,
     RedisSink,
-    Subscriber,
     connect,
 )
 from tests.certificates import Authority
-from tests.conftest import missing_part
 from tests.daemon import Daemon
+from tests.faults.redis_rig import LINEAGE, LOOPBACK, read_back, refusal, sink, use_the_sink, write
 from tests.moving import camera
-from tests.patience import patient
+from tests.redis_servers import Node, Tls, with_login
 
 pytestmark = pytest.mark.integration
-LINEAGE = 1_700_000_000_000
-EVENTS = "streamer:{n/gate}:events"
-LOOPBACK = "IP:127.0.0.1"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
+CAMERA = ("gate",)
 
 
 @pytest.fixture(scope="module")
@@ -53,81 +43,37 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("tls") / "stranger")
 
 
-class Server:
-    """A redis-server on 127.0.0.1 that speaks TLS alone."""
-
-    def __init__(self, binary: str, folder: Path, ca: Path, pair: tuple[Path, Path], *more: str) -> None:
-        self.port = free_port()
-        certificate, key = pair
-        self._log = folder / f"redis-{self.port}.log"
-        words = ["--port", "0", "--tls-port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        files = ["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", ca]
-        command = [binary, *words, *files, "--dir", folder, "--logfile", self._log, *more]
-        self.process = subprocess.Popen(list(map(str, command)))
-        self._wait()
-
-    def _wait(self) -> None:
-        until_s = time.monotonic() + patient(20)
-        while time.monotonic() < until_s:
-            with socket.socket() as one:
-                if one.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            if self.process.poll() is not None:
-                missing_part(f"a redis-server with TLS: {self._log.read_text()[-300:]}")
-            time.sleep(0.02)
-        raise AssertionError(self._log.read_text())
-
-    def url(self, host: str = "127.0.0.1") -> str:
-        return f"rediss://{host}:{self.port}/0"
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
 @pytest.fixture
-def serve(redis_binary: str, short_dir: Path) -> Iterator[Callable[..., Server]]:
-    running: list[Server] = []
+def serve(redis_binary: str, short_dir: Path) -> Iterator[Callable[..., Node]]:
+    """Begins redis-servers that speak TLS alone."""
+    running: list[Node] = []
 
-    def begin(authority: Authority, pair: tuple[Path, Path], *more: str) -> Server:
-        running.append(Server(redis_binary, short_dir, authority.ca, pair, "--tls-auth-clients", "no", *more))
+    def begin(authority: Authority, pair: tuple[Path, Path], *more: str, password: str = "") -> Node:
+        login = ["--requirepass", password] if password else []
+        tls, words = Tls(authority.ca, *pair), ["--save", "", *login, *more]
+        running.append(Node(redis_binary, short_dir, *words, tls=tls, password=password))
         return running[-1]
 
     yield begin
-    for server in running:
-        server.close()
-
-
-def sink(url: str, key_password: str | None = None, **tls: Path) -> RedisSink:
-    settings = RedisSettings(kind="redis", name="redis", url=url, **tls)  # type: ignore[arg-type]
-    return RedisSink(settings, "n", settings.completed(url, key_password))
-
-
-def write(target: RedisSink, first: int = 1) -> EventId:
-    event = StoredEvent("gate", EventId(LINEAGE, first), "streamer.track.ended.v1", "{}", "line/a", 1)
-    try:
-        return target.write("gate", None, [event])
-    finally:
-        target.close()
+    for node in running:
+        node.kill()
 
 
 def refused(target: RedisSink, *kinds: str) -> str:
-    with pytest.raises(SinkError) as caught:
-        write(target)
-    assert caught.value.kind in (kinds or ("auth",)), caught.value
-    assert str(caught.value).isprintable()
-    return str(caught.value)
+    error = refusal(target)
+    assert error.kind in (kinds or ("auth",)), error
+    return str(error)
 
 
 def test_a_server_that_the_named_ca_has_signed_is_written_to(
-    serve: Callable[..., Server], authority: Authority
+    serve: Callable[..., Node], authority: Authority
 ) -> None:
     server = serve(authority, authority.sign("good", LOOPBACK))
     assert write(sink(server.url(), tls_ca=authority.ca)) == EventId(LINEAGE, 1)
 
 
 def test_a_wrong_ca_an_expired_certificate_and_another_name_are_refused_and_get_nothing(
-    serve: Callable[..., Server], authority: Authority, stranger: Authority
+    serve: Callable[..., Node], authority: Authority, stranger: Authority
 ) -> None:
     for problem, signer, names, expired in (
         ("self-signed certificate", stranger, LOOPBACK, False),
@@ -141,16 +87,14 @@ def test_a_wrong_ca_an_expired_certificate_and_another_name_are_refused_and_get_
         assert keys_of(server) == 0
 
 
-def keys_of(server: Server) -> int:
+def keys_of(server: Node) -> int:
     """Looked at without any check, which the product refuses to do."""
-    import redis
-
     with redis.Redis(port=server.port, ssl=True, ssl_cert_reqs="none", ssl_check_hostname=False) as client:
         return int(client.dbsize())
 
 
 def test_without_a_named_ca_the_system_s_are_asked_and_ours_is_not_among_them(
-    serve: Callable[..., Server], authority: Authority
+    serve: Callable[..., Node], authority: Authority
 ) -> None:
     server = serve(authority, authority.sign("good", LOOPBACK))
     assert "tls_ca" in refused(sink(server.url()))
@@ -178,7 +122,7 @@ def test_settings_of_tls_that_would_have_no_effect_are_refused() -> None:
 
 
 def test_a_server_that_wants_our_certificate_gets_it_with_the_password_of_its_key(
-    serve: Callable[..., Server], authority: Authority, stranger: Authority
+    serve: Callable[..., Node], authority: Authority, stranger: Authority
 ) -> None:
     server = serve(authority, authority.sign("good", LOOPBACK), "--tls-auth-clients", "yes")
     cert, key = authority.sign("client", "DNS:box.example", key_password="canary-4711")
@@ -198,13 +142,13 @@ def test_a_server_that_wants_our_certificate_gets_it_with_the_password_of_its_ke
 
 
 def test_a_daemon_keeps_its_events_until_the_server_can_be_trusted(
-    serve: Callable[..., Server],
+    serve: Callable[..., Node],
     authority: Authority,
     stranger: Authority,
     short_dir: Path,
     moving_clip: Path,
 ) -> None:
-    server = serve(authority, authority.sign("good", LOOPBACK), "--requirepass", "canary-7")
+    server = serve(authority, authority.sign("good", LOOPBACK), password="canary-7")
     entry = {"kind": "redis", "name": "office", "url": server.url()}
     daemon = Daemon(short_dir / "d", inference={"engine": "motion"}, counts={"bucket_s": 1},
                     sinks=[{**entry, "tls_ca": str(stranger.ca)}])  # fmt: skip
@@ -230,7 +174,7 @@ def sink_row(status: dict[str, Any]) -> dict[str, Any]:
     return dict(status["sinks"]["office"])
 
 
-def server_keys(server: Server, authority: Authority) -> list[bytes]:
+def server_keys(server: Node, authority: Authority) -> list[bytes]:
     settings = RedisSettings(kind="redis", name="x", url=server.url(), tls_ca=authority.ca)
     client = connect(settings.completed(f"rediss://:canary-7@127.0.0.1:{server.port}/0", None))
     try:
@@ -243,79 +187,36 @@ def server_keys(server: Server, authority: Authority) -> list[bytes]:
 
 
 @pytest.fixture
-def plain(redis_binary: str, short_dir: Path) -> Iterator[Path]:
-    """The socket of a Redis with nothing but its default user."""
-    path = short_dir / "plain.sock"
-    process = subprocess.Popen(
-        [redis_binary, "--port", "0", "--save", "", "--unixsocket", str(path), "--dir", str(short_dir)],
-        stdout=subprocess.DEVNULL,
-    )
-    until_s = time.monotonic() + patient(20)
-    while time.monotonic() < until_s:
-        with socket.socket(socket.AF_UNIX) as one:
-            if one.connect_ex(str(path)) == 0:
-                break
-        time.sleep(0.02)
-    yield path
-    process.kill()
-    process.wait()
+def plain(redis_binary: str, short_dir: Path) -> Iterator[Node]:
+    """A Redis with nothing but its default user."""
+    node = Node(redis_binary, short_dir, "--save", "")
+    yield node
+    node.kill()
 
 
-def allow(path: Path, user: str, commands: tuple[str, ...]) -> str:
+def allow(node: Node, commands: tuple[str, ...]) -> str:
     """A user who may do `commands` on our keys and nothing else; its URL."""
-    client = connect(f"unix://{path}")
-    client.execute_command(
-        "ACL", "SETUSER", user, "reset", "on", ">secret", "~streamer:*", "-@all", *(f"+{c}" for c in commands)
-    )
-    client.execute_command("SCRIPT", "FLUSH")
-    client.close()
-    return f"unix://{user}:secret@{path}"
+    rights = ["reset", "on", ">secret", "~streamer:*", "-@all", *(f"+{command}" for command in commands)]
+    node.ask("ACL", "SETUSER", "least", *rights)
+    node.ask("SCRIPT", "FLUSH")
+    return with_login(node.url(), "least", "secret")
 
 
-def use_the_sink(url: str) -> None:
-    """Everything that a sink does."""
-    settings = RedisSettings(kind="redis", name="redis", url=url.replace("least:secret@", ""))
-    target = RedisSink(settings, "n", url)
-    try:
-        assert set(target.positions(["gate"])) == {"gate"}
-        target.write("gate", None, [StoredEvent("gate", EventId(LINEAGE, 1), "x", "{}", "line/a", 1)])
-        target.replace_totals("gate", {"line/a": 3}, EventId(LINEAGE, 1))
-        target.publish({"gate": {"state": "live"}})
-        assert target.cameras() == {"gate"}
-        target.retire({"gate": {"state": "removed"}})
-        target.forget(["gate"])
-        assert target.cameras() == set()
-    finally:
-        target.close()
-
-
-def read_back(url: str) -> None:
-    """Everything that `streamer events` does."""
-    reader = Subscriber(url)
-    try:
-        reader.cameras()
-        reader.tail(EVENTS, 5)
-        reader.read({EVENTS: "0-0"}, None)
-        reader.totals("streamer:{n/gate}:totals")
-    finally:
-        reader.close()
-
-
-def test_the_listed_commands_are_enough_for_a_sink_and_one_less_is_not(plain: Path) -> None:
-    use_the_sink(allow(plain, "least", WRITER_COMMANDS))
+def test_the_listed_commands_are_enough_for_a_sink_and_one_less_is_not(plain: Node) -> None:
+    use_the_sink(sink(allow(plain, WRITER_COMMANDS)), CAMERA)
     for missing in WRITER_COMMANDS:
         rest = tuple(command for command in WRITER_COMMANDS if command != missing)
         with pytest.raises(SinkError) as caught:
-            use_the_sink(allow(plain, "least", rest))
+            use_the_sink(sink(allow(plain, rest)), CAMERA)
         assert caught.value.kind == "auth", missing
 
 
-def test_the_listed_commands_are_enough_for_reading_and_one_less_is_not(plain: Path) -> None:
-    read_back(allow(plain, "least", READER_COMMANDS))
+def test_the_listed_commands_are_enough_for_reading_and_one_less_is_not(plain: Node) -> None:
+    read_back(allow(plain, READER_COMMANDS), CAMERA, 0)
     for missing in READER_COMMANDS:
         rest = tuple(command for command in READER_COMMANDS if command != missing)
         with pytest.raises(RedisError, match="ACL"):
-            read_back(allow(plain, "least", rest))
+            read_back(allow(plain, rest), CAMERA, 0)
 
 
 def test_the_private_redis_gives_its_writer_no_more_than_that_and_what_every_client_says() -> None:

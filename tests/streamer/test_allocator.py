@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 PICTURE_IN_PAGES = """
 import ctypes
 import numpy as np
-from streamer.workers.capture.allocator import give_large_buffers_pages_of_their_own
+from streamer.workers.allocator import give_large_buffers_pages_of_their_own
 
 class MallInfo(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in

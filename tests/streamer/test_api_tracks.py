@@ -12,6 +12,7 @@ import pytest
 from pipelines.rules import LineSpec
 from streamer.api.counts.recount import recount_camera
 from streamer.daemon.assignments import LEDGER_FILE
+from streamer.events.cloudevents import COUNTS
 from streamer.ledger import LedgerReader
 from tests.api_rig import ApiDaemon, api_daemon, problem
 from tests.moving import LANES, LINE, write_moving_clip
@@ -33,7 +34,10 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
             daemon.wait_for(lambda _: crossings(client) >= 2 * LANES, 60, "crossings")
         for name in ("a", "b"):
             daemon.cli("camera", "disable", name)
-        daemon.wait_for(lambda _: ended(daemon) >= 2 * LANES, 30, "the tracks to end")
+        for name in ("a", "b"):
+            daemon.wait_for(
+                lambda _, camera=name: is_closed(daemon, camera), 30, f"the end of {name}'s tracks"
+            )
         yield daemon
 
 
@@ -42,9 +46,14 @@ def crossings(client: httpx.Client) -> int:
     return sum(row["count"] for row in counted["counts"])
 
 
-def ended(daemon: ApiDaemon) -> int:
-    with daemon.client("viewer") as client:
-        return len(client.get(PATHS, params={"since": "all"}).json()["paths"])
+def is_closed(daemon: ApiDaemon, camera: str) -> bool:
+    """Whether the ledger has all of a camera that was switched off: its last bucket follows the last path."""
+    reader = LedgerReader(daemon.state_dir / LEDGER_FILE)
+    try:
+        told = reader.after(camera, None, 1_000_000)
+    finally:
+        reader.close()
+    return any(e.type == COUNTS and "stopped" in json.loads(e.body)["data"]["flags"] for e in told)
 
 
 @pytest.fixture
@@ -77,8 +86,9 @@ def test_a_proposed_line_counts_what_the_command_says_it_would_have(
     )
     assert told["complete"] is True
     assert told["total"]["count"] == by_command["total"]["count"] >= 2 * LANES
-    # Drawn where the one is that counts. Who was at it when the camera was switched off may have no path.
-    assert crossings(client) - told["total"]["count"] in (0, 1)
+    # Drawn where the one is that counts. Of few frames, as on a busy machine, a path may tell of one crossing
+    # more or less than was seen.
+    assert abs(crossings(client) - told["total"]["count"]) <= 1
     (row,) = told["counts"]
     assert (row["direction"], row["class"]) == ("left-to-right", "object")
     assert row["count"] == told["total"]["count"]

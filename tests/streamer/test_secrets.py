@@ -166,3 +166,77 @@ def test_a_log_line_never_holds_a_password(caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.INFO):
         logging.getLogger("x").info("opening %s", Secret("rtsp://a:canary@h/"))
     assert "canary" not in caplog.text
+
+
+YARD = CameraConfig(name="yard", url="rtsp://10.0.0.6/live")
+SHOWN = CameraConfig(name="shown", url="synthetic:street")
+OFFICE = RedisSettings(kind="redis", name="office", url="redis://office/0")
+
+
+def test_a_damaged_entry_costs_its_camera_alone(store: ConfigStore) -> None:
+    entries = (
+        "cameras:\n  gate: [canary]\n  yard: {username: u, password: p}\nsinks:\n  office: {password: s}\n"
+    )
+    path = write_secrets(store, entries)
+    with pytest.raises(ConfigError, match=r"secrets\.yaml:2"):
+        SecretStore(store)
+    secrets = SecretStore(store, partly=True)
+    assert list(secrets.faults) == [path]
+    with pytest.raises(ConfigError, match="camera gate: nothing is sent without its secrets") as refused:
+        secrets.url(GATE)
+    assert "canary" not in str(refused.value)
+    assert secrets.url(YARD).reveal() == "rtsp://u:p@10.0.0.6/live"
+    assert secrets.sink_address(OFFICE).reveal() == "redis://:s@office/0"
+
+
+def test_a_damaged_entry_costs_its_sink_alone(store: ConfigStore) -> None:
+    write_secrets(store, "redis: 5\nsinks:\n  office: {passwort: canary}\ncameras:\n  gate: {password: p}\n")
+    secrets = SecretStore(store, partly=True)
+    for sink in (PRIVATE, OFFICE):
+        with pytest.raises(ConfigError, match=f"sink {sink.name}: nothing is sent"):
+            secrets.sink_address(sink)
+    assert "p@" in secrets.url(GATE).reveal()
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        ("cameras: [\n", 0o600),
+        ("camera: {yard: {password: p}}\n", 0o600),
+        ("cameras: {Not a name: {password: p}}\n", 0o600),
+        ("cameras: {}\n", 0o644),
+    ],
+)
+def test_of_a_file_that_cannot_be_told_nothing_is_used_and_whoever_may_be_in_it_is_refused(
+    store: ConfigStore, monkeypatch: pytest.MonkeyPatch, text: str, mode: int
+) -> None:
+    stored = SecretStore(store).write_for({"yard": Credentials(username="u", password="own")})
+    write_together([stored])
+    write_secrets(store, text, mode)
+    secrets = SecretStore(store, partly=True)
+    for ask in (lambda: secrets.url(GATE), lambda: secrets.sink_address(OFFICE)):
+        with pytest.raises(ConfigError, match=r"nothing is sent without its secrets: .*secrets\.yaml"):
+            ask()
+    assert secrets.url(SHOWN).reveal() == SHOWN.url
+    assert secrets.sink_address(PRIVATE).reveal() == ""
+    assert secrets.url(YARD).reveal() == "rtsp://u:own@10.0.0.6/live"
+    monkeypatch.setenv("STREAMER_CAMERA_GATE_PASSWORD", "given")
+    monkeypatch.setenv("STREAMER_CAMERA_YARD_PASSWORD", "given")
+    for camera in (GATE, YARD):
+        assert ":given@" in secrets.url(camera).reveal()
+    monkeypatch.setenv("STREAMER_REDIS_URL", "redis://elsewhere/0")
+    with pytest.raises(ConfigError, match="sink redis: nothing is sent"):
+        secrets.sink_address(PRIVATE)
+
+
+def test_a_damaged_file_of_the_program_s_own_costs_the_cameras_that_a_person_s_does_not_name(
+    store: ConfigStore,
+) -> None:
+    write_secrets(store, {"cameras": {"gate": {"password": "p"}}})
+    (store.cameras_dir / ".secrets.yaml").write_text("nonsense")
+    (store.cameras_dir / ".secrets.yaml").chmod(0o600)
+    secrets = SecretStore(store, partly=True)
+    assert ":p@" in secrets.url(GATE).reveal()
+    assert secrets.sink_address(OFFICE).reveal() == OFFICE.url
+    with pytest.raises(ConfigError, match="camera yard: nothing is sent"):
+        secrets.url(YARD)

@@ -69,7 +69,10 @@ def check_secret_files(store: ConfigStore, config: Config) -> list[Check]:
             for sink in config.event_sinks:
                 secrets.sink_address(sink)
         except ConfigError as error:
-            checks = [fail("secrets", str(error), "mend it: the daemon does not start without")]
+            advice = (
+                "mend it: the daemon leaves out cameras and sinks whose secrets may be there, and these alone"
+            )
+            checks = [fail("secrets", str(error), advice)]
     return checks
 
 

@@ -40,7 +40,7 @@ from streamer.ipc.messages import (
     WorkerStatus,
 )
 from streamer.sources.kept_view import view_path
-from streamer.workers.capture.allocator import give_large_buffers_pages_of_their_own
+from streamer.workers.allocator import give_large_buffers_pages_of_their_own
 from streamer.workers.capture.camera_thread import CameraThread, HeldFrame, RetiredThreads, StateChange
 from streamer.workers.capture.camera_watch import CameraWatch, HealthChange
 from streamer.workers.capture.ring_request import RingRequest

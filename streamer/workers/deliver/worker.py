@@ -226,6 +226,10 @@ class DeliverWorker:
 
     def _start_publisher(self, assignment: SinkAssignment, node: str, ledger: Ledger) -> None:
         name = assignment.name
+        if assignment.refused:
+            log.error("%s", assignment.refused)
+            self._sinks_refused[name] = assignment.refused
+            return
         try:
             place = ledger.path.parent
             sink = open_sink(assignment.kind, assignment.settings, node, assignment.address, place)

@@ -8,7 +8,6 @@ and sent. Which frame is next is decided in scheduler.py, what is sent and kept 
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import time
 from collections import deque
@@ -40,6 +39,7 @@ from streamer.ipc.messages import (
     TracksRequest,
     WorkerStatus,
 )
+from streamer.workers.allocator import give_large_buffers_pages_of_their_own, set_apart_what_stays
 from streamer.workers.infer.alerting import Emitted
 from streamer.workers.infer.camera import MAX_UNSENT_STATES, CameraContext
 from streamer.workers.infer.checkpoint_file import Checkpoints
@@ -84,6 +84,7 @@ class InferWorker:
         self._opened = False
 
     def open(self) -> None:
+        give_large_buffers_pages_of_their_own()
         cv2.setNumThreads(1)  # the detector has the cores
         self._bus.watch(self._wake_fd)
         self._scheduler = BatchScheduler(self._bus.serve(self.name), self._cameras, self._wake)
@@ -300,8 +301,7 @@ class InferWorker:
         self._all_assigned = not assigned.loading
         if self._all_assigned and self._ready_rev != self._assignment.rev:
             self._ready_rev = self._assignment.rev
-            gc.collect()
-            gc.freeze()  # models and modules are here to stay: the collector need not look at them again
+            set_apart_what_stays()
             self._supervisor.send(Ready(self.name, self._assignment.rev))
 
     def _assign_pipeline(self, camera: CameraContext, pipeline: Pipeline, spec: str) -> str:
