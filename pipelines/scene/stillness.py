@@ -65,6 +65,11 @@ class PacketSizes:
         self._new.clear()
         self._window.clear()
 
+    @property
+    def knows(self) -> bool:
+        """Whether enough of quiet was seen."""
+        return self._usual < float("inf")
+
     def found_nothing(self) -> None:
         """It was unusual for nothing."""
         self._margin = min(MAX_MARGIN, self._margin * MARGIN_STEP)

@@ -1,5 +1,5 @@
-"""A camera that rests in front of an empty place, with real processes: who comes is counted, and the books say
-what it has let go.
+"""A camera that rests in front of an empty place, with real processes: who comes is counted, and the books
+say what it has let go.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.usefixtures
 COMINGS_S = (9.0, 18.0, 27.0, 36.0)
 PASSES_S = 1.6
 SECONDS = 44
+TILES = np.random.default_rng(1).integers(60, 140, (HEIGHT // 12, WIDTH // 16, 3)).astype(float)
+BACKDROP = TILES.repeat(12, axis=0).repeat(16, axis=1)
 
 
 def draw(number: int, width: int, height: int) -> Image:
     """A bright square passes, now and then; the picture has a sensor's noise."""
-    picture = np.random.default_rng(number).normal(90, 3, (height, width, 1)).repeat(3, axis=2)
+    picture = BACKDROP + np.random.default_rng(number).normal(0, 3, (height, width, 1))
     for at_s in COMINGS_S:
         share = (number / FPS - at_s) / PASSES_S
         if 0 <= share < 1:

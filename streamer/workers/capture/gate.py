@@ -132,7 +132,7 @@ class Gate:
 
     def _somebody_came(self, now_s: float) -> None:
         told = now_s - self._unusual_s < TELLS_S
-        if self._pictures.knows:
+        if self._sizes.knows:
             self._evidence.append(told)
         if told:
             self._sizes.found_something()
