@@ -289,6 +289,8 @@ SCENES = (
     BlindScene("a view turned", "moved", _live(_warped(0, 0, 6, 1))),
     BlindScene("a view zoomed", "moved", _live(_warped(0, 0, 0, 1.15))),
     BlindScene("another view", "moved", _live(_elsewhere)),
+    BlindScene("a view shifted with the switch to infrared", "moved", _night(2, _warped(0.07, 0.03, 0, 1))),
+    BlindScene("a view turned with the switch to infrared", "moved", _night(5, _warped(0, 0, 6, 1))),
 )  # fmt: skip
 
 
