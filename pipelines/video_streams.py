@@ -8,11 +8,12 @@ picture, then the first.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
+
+from pipelines.video_facts import VideoFacts
 
 _SANE_FPS = (0.05, 300.0)  # a container may claim anything, for example its time base
 _STILLS = (
@@ -20,28 +21,6 @@ _STILLS = (
     (Disposition.timed_thumbnails, "thumbnails"),
     (Disposition.still_image, "still picture"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class VideoFacts:
-    """What is known of one video stream; `index` counts all streams, as ffprobe does.
-
-    `still` is empty for a video that moves, else what it is. `codec` is empty where none decodes it.
-    """
-
-    index: int
-    codec: str
-    width: int
-    height: int
-    fps: float
-    default: bool
-    still: str
-
-    def __str__(self) -> str:
-        size = f"{self.width}x{self.height}" if self.width and self.height else "size unknown"
-        rate = f", {self.fps:.4g} fps" if self.fps and not self.still else ""
-        marks = [mark for mark in ("default" if self.default else "", self.still) if mark]
-        return f"{self.codec or 'codec unknown'} {size}{rate}" + "".join(f", {mark}" for mark in marks)
 
 
 def frames_per_second(stream: VideoStream) -> float:

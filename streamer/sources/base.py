@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.geometry import fit
 from pipelines.values import Image
-from pipelines.video_streams import VideoFacts
+from pipelines.video_facts import VideoFacts
 from streamer.ipc.messages import Transport
 from streamer.sources.limits import SourceLimits
 from streamer.sources.urls import check_choice, check_source_url, lookup_scheme

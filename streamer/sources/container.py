@@ -22,7 +22,7 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipelines.video_streams import VideoFacts
+from pipelines.video_facts import VideoFacts
 from streamer.errors import SourceDamaged, SourceError, SourceStalled
 from streamer.logs import redact
 from streamer.sources.ffmpeg_errors import explain

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from pipelines.video_streams import VideoFacts, best_of, decodable, facts_of
+from pipelines.video_facts import VideoFacts
+from pipelines.video_streams import best_of, decodable, facts_of
 from streamer.errors import NoSuchStream, SourceDamaged
 from streamer.sources.packets import Packets
 
