@@ -107,10 +107,11 @@ class CameraThread(threading.Thread):
             until_ns, self._gated_ns = self._gated_ns, 0
         return until_ns
 
-    def hear(self, quiet: bool) -> None:
-        """Whether inference follows nothing in the frames that it has had."""
-        if self._gate is not None:
-            self._gate.heard(quiet, time.monotonic())
+    def hear(self, quiet: bool, still: bool = False) -> None:
+        """Whether inference follows nothing in the frames that it has had, or only what stands still. While
+        frames wait from before the camera woke, it cannot have seen yet why that was."""
+        if self._gate is not None and not self._kept:
+            self._gate.heard(quiet, time.monotonic(), still)
 
     @property
     def level(self) -> str:

@@ -265,7 +265,7 @@ class CaptureWorker:
             camera.ring.release(request.generation, request.leases)
         camera.state_sent_s = time.monotonic()
         camera.frame_request = request
-        camera.thread.hear(request.quiet)
+        camera.thread.hear(request.quiet, request.still)
         camera.thread.set_requested(True)
         self._send_frame(camera)
 

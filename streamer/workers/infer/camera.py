@@ -99,6 +99,11 @@ class CameraContext:
         """Whether nothing is followed in it, and nobody is waited for who was there."""
         return self.pipeline is not None and self.inferred > 0 and not self.pipeline.follows(self.name)
 
+    @property
+    def still(self) -> bool:
+        """Whether all that is followed in it has stood still for long."""
+        return self.pipeline is not None and self.inferred > 0 and self.pipeline.stands_still(self.name)
+
     def tracks_now(self) -> tuple[int, tuple[ShownTrack, ...]]:
         """When the last inferred frame was captured (Unix ns; 0: there was none), and the tracks in it."""
         tracks, names = self.last_tracks, self.pipeline.detector.labels.names if self.pipeline else ()

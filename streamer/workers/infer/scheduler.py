@@ -143,7 +143,7 @@ class BatchScheduler:
 
     def _request(self, camera: CameraContext, now_s: float) -> None:
         leases = tuple(lease for ring, lease in camera.leases_to_release if ring == camera.generation)
-        request = FrameRequest(camera.name, camera.generation, leases, camera.quiet)
+        request = FrameRequest(camera.name, camera.generation, leases, camera.quiet, camera.still)
         if self._server.send(camera.worker, request):
             camera.leases_to_release.clear()
             camera.requested_s = now_s
