@@ -1,4 +1,4 @@
-"""Minutes in front of quiet cameras, as their encoders bring them: a passer now and then, and what moves besides.
+"""Minutes in front of quiet cameras, as their encoders bring them: a passer now and then, and the weather.
 
 Rendered streets with people whom the default detector finds, and fixed clips whose quiet is stretched. Some
 are held out: no constant was chosen on them.
@@ -36,7 +36,7 @@ TREE = (slice(20, 200), slice(20, 170))  # where it stands in the wind, rows and
 
 @dataclass(frozen=True)
 class Stretched:
-    """A corpus clip: `busy` ranges of its pictures go by one a minute, between them `quiet` goes to and fro."""
+    """A corpus clip: a `busy` range of its pictures a minute, between them `quiet` goes to and fro."""
 
     file: str
     fps: int
@@ -194,7 +194,7 @@ def _stretched(clip: Stretched, corpus: Path) -> Iterator[Seen]:
 # ---- weather
 
 
-def _tree(picture: Image, at_s: float, dice: np.random.Generator) -> Image:
+def _tree(picture: Image, at_s: float, _dice: np.random.Generator) -> Image:
     """Its leaves move to and fro, some more than others, in gusts."""
     part = picture[TREE]
     rows, columns = np.indices(part.shape[:2], np.float32)
@@ -207,7 +207,7 @@ def _tree(picture: Image, at_s: float, dice: np.random.Generator) -> Image:
     return picture
 
 
-def _rain(picture: Image, at_s: float, dice: np.random.Generator) -> Image:
+def _rain(picture: Image, _at_s: float, dice: np.random.Generator) -> Image:
     for x, y, length in zip(
         dice.integers(0, WIDTH, DROPS),
         dice.integers(0, HEIGHT, DROPS),
@@ -218,12 +218,12 @@ def _rain(picture: Image, at_s: float, dice: np.random.Generator) -> Image:
     return picture
 
 
-def _light(picture: Image, at_s: float, dice: np.random.Generator) -> Image:
+def _light(picture: Image, at_s: float, _dice: np.random.Generator) -> Image:
     gain = 1.0 + 0.35 * np.sin(at_s * 2 * np.pi / LIGHT_S)
     return np.asarray(cv2.convertScaleAbs(picture, alpha=float(gain)), np.uint8)
 
 
-def _as_it_is(picture: Image, at_s: float, dice: np.random.Generator) -> Image:
+def _as_it_is(picture: Image, _at_s: float, _dice: np.random.Generator) -> Image:
     return picture
 
 

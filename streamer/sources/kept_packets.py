@@ -1,7 +1,7 @@
 """The packets of a camera that may rest, kept so that what came just before it woke can still be decoded.
 
-They are kept while it is awake, too: a camera can rest at once, in the middle of a group, since what comes next
-can be decoded later with what came before it. What has been decoded is given no second time.
+They are kept while it is awake, too: a camera can rest at once, in the middle of a group, since what comes
+next can be decoded later with what came before it. What has been decoded is given no second time.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Minutes of tests/quiet_sites.py go through a camera's gate in their own time, and through the default detector
 and tracker; the same with every frame in which somebody is there, and every IDLE_STEPth of the others, says
-what there was to count. Every site begins with nothing learnt. Some are held out: no constant was chosen on them.
+what there was to count. Every site begins with nothing learnt. Some are held out: no constant was chosen on
+them.
 
 Idle: a picture of the size of cameras with a sensor's noise, in which nothing moves, read behind a gate that
 trusts sizes against decoded whole, in turn.
@@ -24,8 +25,9 @@ import cv2
 from pipelines.detect.detector import Detector
 from pipelines.evaluate.crossings import compare
 from pipelines.registry import PACKAGED_MODEL, create_detector
+from streamer.sources.kept_evidence import Evidence
 from streamer.sources.synthetic import Scene
-from streamer.workers.capture.gate import MIN_EVIDENCE, Gate, Learnt
+from streamer.workers.capture.gate import MIN_EVIDENCE, Gate
 from tests.bench.gate_replay import Detected, Followed, Gated, behind_gate, cpu_s, every_frame
 from tests.bench.registry import Unavailable
 from tests.conftest import CORPUS
@@ -127,7 +129,7 @@ def _part(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _idle(folder: Path, name: str, rounds: int) -> dict[str, float]:
     path = folder / "idle.mp4"
     _write_idle(path, *IDLE_ENCODERS[name])
-    trusting = Learnt(evidence=(True,) * MIN_EVIDENCE)
+    trusting = Evidence(told=(True,) * MIN_EVIDENCE)
     resting, whole = [], []
     for _ in range(rounds):
         resting.append(cpu_s(path, LEARNT_S, Gate(trusting)))
@@ -159,26 +161,22 @@ def _write_idle(path: Path, gop_s: int, options: dict[str, str]) -> None:
 
 def render(result: dict[str, Any]) -> str:
     lines = [
-        "| site | | frames | busy | crossings | kept | false | decoded | keys alone | inferred | wakes for nothing/h | "
-        "why not lower |",
+        "| site | | frames | busy | crossings | kept | false | decoded | keys alone | inferred | "
+        "wakes for nothing/h | why not lower |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in result["sites"]:
         numbers = [row[key] for key in ("crossings", "kept", "false", "decoded", "keys_alone", "inferred")]
-        lines.append(
-            f"| {row['site']} | {row['part']} | {row['frames']} | {row['busy']:.0%} | "
-            f"{' | '.join(map(str, numbers))} | {row['wakes_for_nothing_an_hour']:g} | {row['why_not_lower'] or '-'} |"
-        )
+        cells = [row["site"], row["part"], row["frames"], f"{row['busy']:.0%}", *numbers]
+        cells += [f"{row['wakes_for_nothing_an_hour']:g}", row["why_not_lower"] or "-"]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
         lines += [f"missed at {row['site']}: {line} at {at_s:g} s" for line, at_s in row["missed"]]
     for part, of in result["parts"].items():
         if of["share"] is not None:
-            lines.append(
-                f"{part}: {of['kept']} of {of['crossings']} crossings kept ({of['share']:.1%}), {of['false']} false; "
-                f"goal {KEPT:.0%}"
-            )
+            kept = f"{of['kept']} of {of['crossings']} crossings kept ({of['share']:.1%})"
+            lines.append(f"{part}: {kept}, {of['false']} false; goal {KEPT:.0%}")
     for name, idle in result["idle"].items():
-        lines.append(
-            f"idle, {name}: {idle['cpu_s_a_minute']:.2f} CPU s a minute, decoded {idle['decoded_cpu_s_a_minute']:.2f}: "
-            f"{idle['share']:.2f} of a decode; goal {IDLE_SHARE:g}"
-        )
+        spent, whole = idle["cpu_s_a_minute"], idle["decoded_cpu_s_a_minute"]
+        share = f"{idle['share']:.2f} of a decode; goal {IDLE_SHARE:g}"
+        lines.append(f"idle, {name}: {spent:.2f} CPU s a minute, decoded {whole:.2f}: {share}")
     return "\n".join(lines)

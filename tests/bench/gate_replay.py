@@ -188,8 +188,8 @@ def behind_gate(path: Path, followed: Followed, gate: Gate) -> Gated:
 
 
 def cpu_s(path: Path, from_s: float, gate: Gate | None) -> float:
-    """CPU seconds to read a clip in which nothing moves from there on: behind a gate that hears so, or decoded
-    whole."""
+    """CPU seconds from there on to read a clip in which nothing moves: behind a gate that hears so, or
+    decoded whole."""
     source, begun_s, at_ns = ClipInItsTime(path), 0.0, 0
 
     def passed(_frames: int, captured_ns: int) -> None:

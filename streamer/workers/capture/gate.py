@@ -6,8 +6,8 @@ are decoded, and the sizes of the packets between them tell; spares the decoder 
 judge: a camera goes down only while it says that it follows nothing, and what pictures and sizes of such a
 time are like is how they are learnt. Sizes are trusted once they have told of what came, time after time.
 
-Where all that is followed has stood still for long (parked cars) a camera goes down to "pictures", and a frame
-of it is offered now and then: the tracks, and what is told of standing ones, go on.
+Where all that is followed has stood still for long (parked cars) a camera goes down to "pictures", and a
+frame of it is offered now and then: the tracks, and what is told of standing ones, go on.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 
 from pipelines.scene.stillness import MARGIN, PacketSizes, PictureChange
 from pipelines.values import Image
+from streamer.sources.kept_evidence import Evidence
 
 Level = Literal["full", "pictures", "packets"]
 Reason = Literal["", "time", "picture", "sizes", "inference"]  # of a wake; "": the view is another
@@ -35,14 +36,6 @@ TRUSTED = 0.95  # share of them that sizes must have told of
 GLANCE_S = 0.8  # how often a frame is offered of what stands still; less than makes a gap in the coverage
 
 
-class Learnt(NamedTuple):
-    """What a gate keeps over a loss of its camera: whether sizes told of who came, and how far they have to
-    stand out."""
-
-    evidence: tuple[bool, ...] = ()
-    margin: float = MARGIN
-
-
 class _Heard(NamedTuple):
     """What inference said last, when, and how often since the camera woke."""
 
@@ -58,16 +51,17 @@ NOTHING_HEARD = _Heard(False, False, -HEARD_S, 0)
 class Gate:
     """Of one opening of a camera; times are monotonic seconds. heard() may be called by another thread."""
 
-    def __init__(self, learnt: Learnt = Learnt(), max_rest_s: float = MAX_REST_S) -> None:
+    def __init__(self, learnt: Evidence | None = None, max_rest_s: float = MAX_REST_S) -> None:
+        learnt = learnt or Evidence()
         self.level: Level = "full"
         self.woken_by: Reason = ""
         self._max_rest_s = max_rest_s
-        self._sizes, self._pictures = PacketSizes(learnt.margin), PictureChange()
+        self._sizes, self._pictures = PacketSizes(learnt.margin or MARGIN), PictureChange()
         self._heard = NOTHING_HEARD
         self._offered_s = float("-inf")
         self._since_s = self._looked_s = self._changed_s = self._unusual_s = float("-inf")
         self._quiet_since_s: float | None = None
-        self._evidence: deque[bool] = deque(learnt.evidence, maxlen=MAX_EVIDENCE)
+        self._evidence: deque[bool] = deque(learnt.told, maxlen=MAX_EVIDENCE)
         self._refuses_packets = False  # its key frames are too far apart, or it decodes all there is
 
     # ---- what inference says
@@ -140,8 +134,9 @@ class Gate:
         return told >= MIN_EVIDENCE and sum(self._evidence) >= TRUSTED * told
 
     @property
-    def learnt(self) -> Learnt:
-        return Learnt(tuple(self._evidence), self._sizes.margin)
+    def evidence(self) -> Evidence:
+        """What is worth keeping for the camera's next opening."""
+        return Evidence(tuple(self._evidence), self._sizes.margin)
 
     @property
     def why(self) -> str:
