@@ -1,4 +1,4 @@
-"""Frames from before a camera woke: in their turn, bounded, heard of only when they are through, and in no age."""
+"""Frames from before a camera woke: in their turn, bounded, in no age, and heard of when they are through."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ class Held:
         return frames
 
 
-def test_frames_are_handed_over_in_the_order_of_their_media_time_whatever_waited_before(tmp_path: Path) -> None:
+def test_frames_are_handed_over_in_the_order_of_their_media_time_whatever_waited_before(
+    tmp_path: Path,
+) -> None:
     camera = Held(tmp_path)
     camera.hold(1)  # nobody has asked for it when the camera goes to rest
     camera.hold(20, 22, 24, kept=True)
