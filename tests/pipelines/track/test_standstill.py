@@ -59,6 +59,14 @@ def test_who_comes_beside_a_parked_car_ends_the_standstill_with_his_first_box() 
     assert (told[-2], told[-1]) == (True, False)
 
 
+def test_what_is_found_now_and_then_under_new_ids_stands_and_is_remembered() -> None:
+    flickering = [boxes((0.5, 0.5)) if number % 20 < 4 else boxes() for number in range(30 * FPS)]
+    told = stands(flickering)
+    assert told[-20:-16] == [True] * 4
+    gone = stands([*flickering, *[boxes() for _ in range(70 * FPS)], boxes((0.5, 0.5))])
+    assert not gone[-1]
+
+
 # ---- glanced at
 
 
@@ -115,3 +123,4 @@ def test_crossings_zones_and_dwell_are_the_same_where_what_stands_is_glanced_at(
     assert len([kind for kind in every if "dwell" in kind[0]]) == 2
     assert seldom == every
     assert seldom_s == pytest.approx(every_s, abs=GLANCE_FRAMES / FPS)
+
