@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 from pipelines.scene.stillness import MARGIN, PacketSizes, PictureChange
 from pipelines.values import Image
 from streamer.sources.kept_evidence import Evidence
+from streamer.sources.kept_packets import MAX_GROUP_S
 
 Level = Literal["full", "pictures", "packets"]
 Reason = Literal["", "time", "picture", "sizes", "inference"]  # of a wake; "": the view is another
@@ -111,7 +112,7 @@ class Gate:
             return 1 + self._wake("picture", now_s)
         if self._hears_of_somebody:
             return self._wake("inference", now_s)
-        if too_long or now_s - self._since_s > self._max_rest_s:
+        if too_long or self._overdue(now_s, grey is not None):
             return self._wake("time", now_s)
         self._rest_on(now_s)
         return 0
@@ -150,6 +151,11 @@ class Gate:
         return "what is followed stands still" if self._stands else ""
 
     # ---- inside
+
+    def _overdue(self, now_s: float, key: bool) -> bool:
+        """Whether it has rested for too long: at a key frame, from which on little has to be decoded again,
+        or without one a little later."""
+        return now_s - self._since_s > self._max_rest_s + (0 if key else MAX_GROUP_S)
 
     def _saw(self, now_s: float, sizes: Sequence[int], grey: Image | None) -> bool:
         unusual = [self._sizes.add(size, now_s) for size in sizes]
