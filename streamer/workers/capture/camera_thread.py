@@ -1,4 +1,4 @@
-"""A thread that keeps one camera open and its newest frame at hand; and those that are to end.
+"""A thread that keeps one camera open and its newest frame at hand.
 
 Retry lives here and nowhere else: a source opens, reads and raises. The thread never waits for a reader:
 a newer frame replaces the one that nobody has asked for, and the counters say why each was let go.
@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from streamer.errors import CapacityError, ConfigError, SourceEnded, SourceError
+from streamer.errors import ConfigError, SourceEnded, SourceError
 from streamer.ipc.counters import Block
 from streamer.ipc.messages import CameraState, CaptureCamera
 from streamer.logs import redact
@@ -29,9 +29,7 @@ log = logging.getLogger(__name__)
 
 # Cameras that begin together do not all come due together: their turns are spread by the golden ratio.
 GOLDEN_RATIO = 0.618
-OVERDUE_S = 30.0  # beyond the deadlines of the camera's own open and read
 MAX_KEPT = 40  # frames from before a camera woke that wait for inference: more than one wake brings
-MAX_OVERDUE = 4  # threads that do not end; with so many the process is replaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,54 +396,3 @@ class CameraThread(threading.Thread):
             level = logging.INFO if state in ("live", "connecting", "ended") else logging.WARNING
             log.log(level, "camera %s: %s", self.camera.name, text)
         self._wake()
-
-
-class RetiredThreads:
-    """Threads of cameras that were changed or removed, until they have ended.
-
-    Nobody waits for them: one that hangs in a read would hold up the other cameras of its process. A process
-    in which several never end is to be replaced, since each keeps its memory and its connection. Times are
-    monotonic seconds, given by the caller.
-    """
-
-    def __init__(self) -> None:
-        self._since_s: dict[CameraThread, float] = {}
-        self._overdue: set[CameraThread] = set()
-
-    def add(self, thread: CameraThread, now_s: float) -> None:
-        """Ask it to end; it does nothing for its camera any more."""
-        thread.retire()
-        if thread.is_alive():
-            self._since_s[thread] = now_s
-
-    def last_of(self, camera: str) -> CameraThread | None:
-        """The one of `camera` that was retired last and has not ended: it may still be connected."""
-        return next((t for t in reversed(self._since_s) if t.camera.name == camera and t.is_alive()), None)
-
-    @property
-    def overdue(self) -> list[str]:
-        """The cameras whose threads should have ended long ago."""
-        return sorted(thread.camera.name for thread in self._overdue)
-
-    @property
-    def threads(self) -> list[CameraThread]:
-        return list(self._since_s)
-
-    def reap(self, now_s: float) -> None:
-        """Forget those that have ended. Raises CapacityError when too many never do."""
-        for thread, since_s in list(self._since_s.items()):
-            camera = thread.camera
-            if not thread.is_alive():
-                del self._since_s[thread]
-                self._overdue.discard(thread)
-            elif (
-                thread not in self._overdue
-                and now_s - since_s > camera.open_timeout_s + camera.read_timeout_s + OVERDUE_S
-            ):
-                self._overdue.add(thread)
-                log.error("camera %s: its thread was told to stop and does not end", camera.name)
-        if len(self._overdue) >= MAX_OVERDUE:
-            raise CapacityError(
-                f"{len(self._overdue)} threads of cameras that were changed or removed do not end "
-                f"({', '.join(self.overdue)}): this process is replaced"
-            )

@@ -42,9 +42,10 @@ from streamer.ipc.messages import (
 from streamer.sources.kept_evidence import evidence_path
 from streamer.sources.kept_view import view_path
 from streamer.workers.allocator import give_large_buffers_pages_of_their_own
-from streamer.workers.capture.camera_thread import CameraThread, HeldFrame, RetiredThreads, StateChange
+from streamer.workers.capture.camera_thread import CameraThread, HeldFrame, StateChange
 from streamer.workers.capture.camera_watch import CameraWatch, HealthChange
 from streamer.workers.capture.gate_memory import GateMemory
+from streamer.workers.capture.retired_threads import RetiredThreads
 from streamer.workers.capture.ring_request import RingRequest
 from streamer.workers.rate import Rate
 

@@ -123,4 +123,3 @@ def test_crossings_zones_and_dwell_are_the_same_where_what_stands_is_glanced_at(
     assert len([kind for kind in every if "dwell" in kind[0]]) == 2
     assert seldom == every
     assert seldom_s == pytest.approx(every_s, abs=GLANCE_FRAMES / FPS)
-
