@@ -171,6 +171,10 @@ class Pipeline:
         """Whether anything is followed in the camera's frames, or was lost and is still waited for."""
         return self._cameras[camera].tracker.follows
 
+    def stands_still(self, camera: str) -> bool:
+        """Whether something is followed in the camera's frames, and all of it has stood still for long."""
+        return self._cameras[camera].tracker.stands_still
+
     def close_camera(self, camera: str) -> None:
         self._cameras.pop(camera, None)
         self.detector.forget(camera)

@@ -36,20 +36,20 @@ Floats = npt.NDArray[np.float32]
 class PacketSizes:
     """Of one stream, key frames left out: they are as large as the picture is rich."""
 
-    def __init__(self) -> None:
+    def __init__(self, margin: float = MARGIN) -> None:
         self._window: deque[int] = deque(maxlen=WINDOW)
         self._new: deque[tuple[float, float]] = deque(maxlen=MAX_MEANS)  # not known to be of quiet yet
         self._quiet: deque[float] = deque(maxlen=MAX_MEANS)
         self._usual = float("inf")
         self._until_learnt = 0
-        self._margin = MARGIN
+        self.margin = margin
 
     def add(self, size: int, now_s: float) -> bool:
         """Whether the last packets, with this one of `size` bytes, are unusually large."""
         self._window.append(size)
         mean = sum(self._window) / len(self._window)
         self._new.append((now_s, mean))
-        return len(self._window) == WINDOW and mean > self._margin * self._usual
+        return len(self._window) == WINDOW and mean > self.margin * self._usual
 
     def confirm_quiet(self, now_s: float) -> None:
         """Nothing has moved up to now."""
@@ -72,10 +72,10 @@ class PacketSizes:
 
     def found_nothing(self) -> None:
         """It was unusual for nothing."""
-        self._margin = min(MAX_MARGIN, self._margin * MARGIN_STEP)
+        self.margin = min(MAX_MARGIN, self.margin * MARGIN_STEP)
 
     def found_something(self) -> None:
-        self._margin = max(MARGIN, self._margin / MARGIN_STEP)
+        self.margin = max(MARGIN, self.margin / MARGIN_STEP)
 
 
 class PictureChange:

@@ -29,6 +29,7 @@ from pipelines.track.output import TrackOutput
 from pipelines.track.scene_motion import SceneMotion
 from pipelines.track.score_calibration import ScoreScale
 from pipelines.track.settings import TrackerSettings
+from pipelines.track.standstill import Standstill
 from pipelines.track.state import BOX, CLASS, SCORE, TrackState
 from pipelines.track.stitching import Appearance, stitch_tracks
 from pipelines.values import Bools, Detections, Floats, Image, Labels, Stamp, Tracks
@@ -93,6 +94,11 @@ class Tracker:
         """Whether there is a track, be it tentative or lost for the moment."""
         return bool(self._tracks.n)
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether there are tracks, and all of them have stood still for long."""
+        return self._standstill.all_stand
+
     def reset(self) -> None:
         """Forget all tracks. Ids start at 1 with the next epoch, and go on where that is the same."""
         if self._epoch is not None:
@@ -111,6 +117,7 @@ class Tracker:
         self._history = TentativeHistory()
         self._scene = SceneMotion()
         self._displacement = LargeDisplacement()
+        self._standstill = Standstill()
         self._base_ns: int | None = None  # the first frame's media time, and the last one's
         self._last_ns = 0
         self._now_s = 0.0
@@ -143,6 +150,7 @@ class Tracker:
         self._correct(frame)
         self._remove_lost(frame)  # first, for there may be only so many
         self._spawn_tracks(frame)
+        self._standstill.follow(self._tracks, self._now_s)
         return self._output.tracks(self._tracks, self._classes.winners(), self._history, self._now_s)
 
     # ---- what comes in

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, RootModel, ValidationError
@@ -42,6 +43,7 @@ from streamer.ipc.atomic_write import Write, locked_folder, write_together
 from streamer.ipc.messages import MAX_CAMERAS
 from streamer.logs import redact
 from streamer.models.camera_check import check_camera
+from streamer.sources.kept_evidence import evidence_path
 from streamer.sources.kept_view import view_path, view_text
 from streamer.sources.urls import split_credentials
 
@@ -261,12 +263,15 @@ class _Editor:
         write_together([*writes, *self._view_writes(name)])
 
     def _view_writes(self, name: str, to: str | None = None) -> list[Write]:
-        """The reference view goes with its camera, or along with it to its new name."""
-        path = view_path(self._config.state_path, name)
+        """What was learnt of its view and its packets goes with its camera, or to its new name."""
+        return [write for place in (view_path, evidence_path) for write in self._moved(place, name, to)]
+
+    def _moved(self, place: Callable[[Path, str], Path], name: str, to: str | None) -> list[Write]:
+        path = place(self._config.state_path, name)
         text = view_text(path)
         if text is None:
             return []
-        kept = [] if to is None else [Write(view_path(self._config.state_path, to), text, 0o600)]
+        kept = [] if to is None else [Write(place(self._config.state_path, to), text, 0o600)]
         return [*kept, Write(path, None)]
 
     def _put_rule(

@@ -28,6 +28,7 @@ STATE_STYLES = {
     **dict.fromkeys(("disabled", "ended", "off"), "dim"),
 }
 SEVERITY_STYLES = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
+RESTING_LEVELS = ("pictures", "packets")  # of a camera's gate
 QUIET_STATES = ("live", "ready", "disabled")  # whose detail says nothing that a person must act on
 INTERVAL_S = 1.0
 
@@ -174,10 +175,14 @@ def _state(item: Json) -> Text:
 
 
 def _state_and_health(camera: Json) -> Text:
-    """ "live", and what is wrong with its picture where something is."""
+    """ "live", what is wrong with its picture if anything is, and how little is looked at in a rest."""
     state = _state(camera)
     health = (camera.get("health") or {}).get("state", "ok")
-    return state if health == "ok" else state.append(f" {health}", style="red")
+    if health != "ok":
+        state.append(f" {health}", style="red")
+    if camera.get("state") == "live" and camera.get("level") in RESTING_LEVELS:
+        state.append(f" {camera['level']}", style="dim")
+    return state
 
 
 def _notes(cameras: Iterable[Json]) -> list[RenderableType]:

@@ -55,6 +55,7 @@ from streamer.ipc.messages import (
     WorkerStatus,
 )
 from streamer.logs import setup_daemon
+from streamer.sources.kept_evidence import forget_other_evidence
 from streamer.sources.kept_view import forget_other_views
 
 log = logging.getLogger(__name__)
@@ -203,8 +204,9 @@ class Supervisor:
         """Of cameras that are no more, also those whose files were removed by hand or while no daemon ran."""
         try:
             forget_other_views(self._config.state_path, self._known())
+            forget_other_evidence(self._config.state_path, self._known())
         except StorageError as error:
-            log.warning("a camera that was removed is still known by its view: %s", error)
+            log.warning("what was learnt of a camera that was removed is still there: %s", error)
 
     def _advise(self) -> None:
         for line in self._config.advice:

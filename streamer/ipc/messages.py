@@ -326,6 +326,7 @@ class FrameRequest(_Message, frozen=True):
     generation: int
     leases: tuple[int, ...]
     quiet: bool = False  # nothing is followed in the frames that it has had
+    still: bool = False  # all that is followed in them has stood still for long
 
 
 class SourceState(_Message, frozen=True):

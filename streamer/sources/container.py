@@ -170,8 +170,10 @@ class VideoInput:
         self._sizes: deque[int] = deque(maxlen=MAX_SIZES)
         self._rest_wanted = False
         self._kept: KeptPackets | None = None  # while it rests
+        self._before: KeptPackets | None = None  # the same before it rests, of one that may
         self._again: deque[Kept] = deque()  # kept packets that are decoded now
         self._arrivals: dict[int, Kept] = {}  # of these, by their timestamps
+        self._given: set[int] = set()  # timestamps of those whose pictures were given before
         self.videos: tuple[VideoFacts, ...] = ()  # all that the input has
         self.frames = 0
         self.damaged = 0
@@ -251,13 +253,17 @@ class VideoInput:
     # ---- resting
 
     def packet_sizes(self) -> list[int]:
-        """Of the packets decoded since the last call, key frames left out."""
+        """Of the packets decoded since the last call, key frames left out. An input that is asked may rest:
+        from then on it keeps its packets."""
+        if self._before is None:
+            self._before = KeptPackets()
         sizes = list(self._sizes)
         self._sizes.clear()
         return sizes
 
     def rest(self) -> None:
-        """From the next key frame on decode nothing but key frames: next_seen() gives what there is."""
+        """Decode nothing but key frames, at once where the packets since the last one are kept, else from
+        the next one on: next_seen() gives what there is."""
         self._rest_wanted = True
 
     def wake(self, groups: int) -> int:
@@ -268,8 +274,10 @@ class VideoInput:
         if kept is None:
             return 0
         self._again.extend(kept.take(groups))
-        let_go, kept.let_go = kept.let_go, 0
-        self._arrivals = {pts: kept for kept in self._again if (pts := _timestamp(kept.packet)) is not None}
+        let_go, self._before = kept.let_go, KeptPackets()
+        timed = [(pts, kept) for kept in self._again if (pts := _timestamp(kept.packet)) is not None]
+        self._arrivals = {pts: kept for pts, kept in timed if not kept.given}
+        self._given = {pts for pts, kept in timed if kept.given}
         self.stream.codec_context.flush_buffers()
         return let_go
 
@@ -315,35 +323,57 @@ class VideoInput:
         finally:
             codec.flush_buffers()
 
-    def _begin_rest(self, packet: Packet[Stream]) -> None:
-        """At a key frame: what the decoder still has comes out before it."""
+    def _begin_rest(self) -> None:
+        """What the decoder still has comes out before it."""
         codec = self.stream.codec_context
         try:
-            self._pending = self.stream.decode(None)
+            self._pending = self._ungiven(self.stream.decode(None))
         except FFMPEG_ERRORS:
             self.damaged += 1
+        self._given.clear()
         codec.flush_buffers()
-        self._kept, self._rest_wanted = KeptPackets(), False
+        self._kept, self._before, self._rest_wanted = self._before or KeptPackets(), None, False
+
+    def _rests_now(self, packet: Packet[Stream]) -> bool:
+        """Whether a rest that is wanted begins with `packet`, which has come and is not decoded yet."""
+        if not self._rest_wanted:
+            return False
+        before = self._before
+        if not packet.is_keyframe and (before is None or not before.whole or before.too_long):
+            return False
+        self._begin_rest()
+        assert self._kept is not None
         self._kept.add(packet, self._arrival(packet))
+        return True
+
+    def _remember(self, packet: Packet[Stream], kept: Kept | None) -> None:
+        """Of an input that may rest, a packet that is decoded now; `kept` where it was kept until now."""
+        before = self._before
+        if before is None or not (packet.is_keyframe or before.whole):
+            return
+        before.add(packet, self._arrival(packet) if kept is None else kept.arrival, given=True)
+        before.let_go = 0
+        if before.too_long:  # then it waits for a key frame
+            before.forget()
 
     def _decode_until_frame(self, deadline: float, timeout_s: float) -> None:
         damaged_in_a_row = 0
         while not self._pending and not self.closed.is_set():
-            again = bool(self._again)
-            packet = self._again.popleft().packet if again else self._next_packet()
+            again = self._again.popleft() if self._again else None
+            packet = again.packet if again is not None else self._next_packet()
             if packet is None:
                 return
             # the last, empty packets are of stream 0
             if packet.stream.index == self.stream.index and not _unchanged(packet):
-                if not again:
+                if again is None:
                     self.video_bytes += packet.size
                     if not packet.is_keyframe:
                         self._sizes.append(packet.size)
-                if self._rest_wanted and packet.is_keyframe:
-                    self._begin_rest(packet)
-                    return
+                    if self._rests_now(packet):
+                        return
+                self._remember(packet, again)
                 try:
-                    self._pending = self.stream.decode(packet)
+                    self._pending = self._ungiven(self.stream.decode(packet))
                     damaged_in_a_row = 0
                 except FFMPEG_ERRORS as error:
                     self.damaged += 1
@@ -354,6 +384,13 @@ class VideoInput:
                 raise SourceStalled(
                     f"{self._request.shown}: data comes, but made no picture for {timeout_s:g} s"
                 )
+
+    def _ungiven(self, pictures: list[VideoFrame]) -> list[VideoFrame]:
+        if not self._given:
+            return pictures
+        left = [picture for picture in pictures if _timestamp(picture) not in self._given]
+        self._given.difference_update(pts for p in pictures if (pts := _timestamp(p)) is not None)
+        return left
 
     def _undecodable(self, error: Exception) -> SourceDamaged:
         reason = getattr(error, "strerror", None) or type(error).__name__

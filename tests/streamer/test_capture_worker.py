@@ -30,7 +30,7 @@ from streamer.ipc.messages import (
     WorkerStatus,
 )
 from streamer.sources.base import Decoded, SourceInfo
-from streamer.workers.capture import camera_thread, ring_request
+from streamer.workers.capture import camera_thread, retired_threads, ring_request
 from streamer.workers.capture import worker as capture
 from streamer.workers.capture.worker import CaptureWorker
 from tests.frame_balance import unaccounted
@@ -370,9 +370,9 @@ def test_a_process_in_which_threads_never_end_says_so_and_is_replaced(
     around: Around, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(capture, "HANDOVER_S", 0.0)
-    monkeypatch.setattr(camera_thread, "OVERDUE_S", -10.0)  # beyond the deadlines of 5 s and 5 s
+    monkeypatch.setattr(retired_threads, "OVERDUE_S", -10.0)  # beyond the deadlines of 5 s and 5 s
     hanging(around)
-    for number in range(2, camera_thread.MAX_OVERDUE + 1):
+    for number in range(2, retired_threads.MAX_OVERDUE + 1):
         around.assign(camera(url=f"rtsp://box/{number}"))
         around.until(lambda n=number: len(around.sources) == n, "the next connection")
         around.sources[-1].opened.wait(10)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pipelines.values import Image
-from streamer.workers.capture.gate import MAX_REST_S, MIN_EVIDENCE, Gate
+from streamer.sources.kept_evidence import Evidence
+from streamer.workers.capture.gate import GLANCE_S, MAX_REST_S, MIN_EVIDENCE, Gate
 
 FPS, GROUP = 25, 50
 CHANCE = np.random.default_rng(1)
@@ -23,8 +24,11 @@ def grey(somebody: bool = False) -> Image:
 class Camera:
     """Frames and packets through a gate; somebody who is there makes packets large, where `sizes_tell`."""
 
-    def __init__(self, sizes_tell: bool = True, inference: bool = True) -> None:
-        self.gate, self.sizes_tell = Gate(), sizes_tell
+    def __init__(
+        self, sizes_tell: bool = True, inference: bool = True, evidence: Evidence | None = None
+    ) -> None:
+        self.gate, self.sizes_tell = Gate(evidence), sizes_tell
+        self.standing = False  # something is followed that stands still
         self.now_s = 100.0
         self.offered = 0  # frames that inference had
         self.woken: list[int] = []  # groups of packets that were asked for
@@ -37,13 +41,14 @@ class Camera:
             size = 3000 if somebody and self.sizes_tell else 400
             if self.gate.level == "packets":
                 self._packet(size, somebody)
-            else:
-                wanted = self.gate.wants_picture(self.now_s)
-                self.gate.frame(self.now_s, [size], grey(somebody) if wanted else None)
-            if self.gate.level == "full":
+                continue
+            wanted = self.gate.wants_picture(self.now_s)
+            self.gate.frame(self.now_s, [size], grey(somebody) if wanted else None)
+            if self.gate.offers(self.now_s):
                 self.offered += 1
                 if self._inference:
-                    self.gate.heard(not somebody, self.now_s)
+                    quiet = not somebody and not self.standing
+                    self.gate.heard(quiet, self.now_s, self.standing and not somebody)
 
     def _packet(self, size: int, somebody: bool) -> None:
         key = self._number % GROUP == 0
@@ -124,3 +129,51 @@ def test_a_jump_of_the_view_wakes_it(sizes_tell: bool) -> None:
     camera.run(20)
     camera.gate.restart(camera.now_s)
     assert camera.gate.level == "full"
+
+
+def test_where_all_that_is_followed_stands_still_it_is_glanced_at_and_does_not_go_lower() -> None:
+    camera = Camera(evidence=Evidence((True,) * MIN_EVIDENCE))
+    camera.standing = True
+    camera.run(20)
+    assert (camera.gate.level, camera.gate.why) == ("pictures", "what is followed stands still")
+    before = camera.offered
+    camera.run(40)
+    assert 0.9 * 40 / GLANCE_S - 1 <= camera.offered - before <= 40 / GLANCE_S + 1
+    camera.run(0.3, somebody=True)
+    assert camera.gate.level == "full"
+    camera.standing = False
+    camera.run(20)
+    assert camera.gate.level == "packets"
+
+
+def test_inference_that_follows_somebody_after_all_wakes_it_whatever_it_sees() -> None:
+    for evidence, level in ((Evidence(), "pictures"), (Evidence((True,) * MIN_EVIDENCE), "packets")):
+        camera = Camera(evidence=evidence)
+        camera.run(20)
+        assert camera.gate.level == level
+        camera.gate.heard(False, camera.now_s + 0.001)
+        camera.run(0.1)
+        assert camera.gate.level == "full"
+
+
+def test_what_was_learnt_at_an_opening_before_lets_it_go_down_at_once() -> None:
+    learnt = Camera()
+    learnt.days(MIN_EVIDENCE + 1)
+    camera = Camera(evidence=learnt.gate.evidence)
+    camera.run(20)
+    assert camera.gate.level == "packets"
+    camera.run(0.3, somebody=True)
+    assert camera.gate.level == "full"
+
+
+def test_it_says_why_it_goes_no_lower() -> None:
+    camera = Camera(sizes_tell=False)
+    camera.run(20)
+    assert camera.gate.why == f"sizes were judged by 0 of {MIN_EVIDENCE} who must come first"
+    camera.days(6)
+    assert camera.gate.why.startswith("sizes told of ")
+    camera.gate.refuse_packets()
+    assert camera.gate.why.startswith("its key frames are too far apart")
+    trusting = Camera(evidence=Evidence((True,) * MIN_EVIDENCE))
+    trusting.run(20)
+    assert trusting.gate.why == ""

@@ -69,6 +69,7 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 
 SETTABLE = settable(CameraConfig)
+LONG = {way: key for key, way in SETTABLE.items()}  # as the camera's file has it: source.fps for fps
 HELP = f"""Change settings of a camera.
 
 Keys: {", ".join(SETTABLE)}, and limits.CLASS.{", .".join(LIMITS)}. An empty value goes back to the default,
@@ -81,6 +82,7 @@ def read_setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise click.UsageError(f"{key[:40]!r}: settings are KEY=VALUE")
+    key = LONG.get(key, key)
     way = SETTABLE.get(key) or _limit(key)
     if way is None:
         near = difflib.get_close_matches(key, SETTABLE, n=1)

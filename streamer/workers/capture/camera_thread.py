@@ -1,4 +1,4 @@
-"""A thread that keeps one camera open and its newest frame at hand; and those that are to end.
+"""A thread that keeps one camera open and its newest frame at hand.
 
 Retry lives here and nowhere else: a source opens, reads and raises. The thread never waits for a reader:
 a newer frame replaces the one that nobody has asked for, and the counters say why each was let go.
@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from streamer.errors import CapacityError, ConfigError, SourceEnded, SourceError
+from streamer.errors import ConfigError, SourceEnded, SourceError
 from streamer.ipc.counters import Block
 from streamer.ipc.messages import CameraState, CaptureCamera
 from streamer.logs import redact
@@ -22,14 +22,14 @@ from streamer.sources.limits import SourceLimits
 from streamer.sources.retry import Backoff
 from streamer.workers.capture.camera_watch import CameraWatch, HealthChange
 from streamer.workers.capture.gate import Gate
+from streamer.workers.capture.gate_memory import GateMemory
 from streamer.workers.capture.gated_reader import GatedReader
 
 log = logging.getLogger(__name__)
 
 # Cameras that begin together do not all come due together: their turns are spread by the golden ratio.
 GOLDEN_RATIO = 0.618
-OVERDUE_S = 30.0  # beyond the deadlines of the camera's own open and read
-MAX_OVERDUE = 4  # threads that do not end; with so many the process is replaced
+MAX_KEPT = 40  # frames from before a camera woke that wait for inference: more than one wake brings
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class StateChange:
 
 class CameraThread(threading.Thread):
     """Calls `wake` when there is a state to announce or a frame that was waited for. `watch` looks at its
-    frames, where its health is watched."""
+    frames, where its health is watched; `memory` keeps what its gate learns."""
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class CameraThread(threading.Thread):
         counters: Block,
         wake: Callable[[], None],
         watch: CameraWatch | None = None,
+        memory: GateMemory | None = None,
     ) -> None:
         super().__init__(name=f"camera {camera.name}", daemon=True)
         self.camera = camera
@@ -72,6 +73,7 @@ class CameraThread(threading.Thread):
         self._held: HeldFrame | None = None
         self._kept: deque[HeldFrame] = deque()  # from before the camera woke: they go first
         self._gate: Gate | None = None
+        self._memory = memory or GateMemory(camera.name, camera.url, None)
         self._gated_ns = 0
         self._newest: Decoded | None = None
         self._requested = False
@@ -107,10 +109,11 @@ class CameraThread(threading.Thread):
             until_ns, self._gated_ns = self._gated_ns, 0
         return until_ns
 
-    def hear(self, quiet: bool) -> None:
-        """Whether inference follows nothing in the frames that it has had."""
-        if self._gate is not None:
-            self._gate.heard(quiet, time.monotonic())
+    def hear(self, quiet: bool, still: bool = False) -> None:
+        """Whether inference follows nothing in the frames that it has had, or only what stands still. While
+        frames wait from before the camera woke, it cannot have seen yet why that was."""
+        if self._gate is not None and not self._kept:
+            self._gate.heard(quiet, time.monotonic(), still)
 
     @property
     def level(self) -> str:
@@ -129,19 +132,27 @@ class CameraThread(threading.Thread):
         goes on decoding while `send` converts.
         """
         with self._lock:
-            held = self._kept[0] if self._kept else self._held
+            held = self._next_locked()
             if held is None or held.opening != opening:
                 return False
-            if self._kept:
-                self._kept.popleft()
-            else:
+            if held is self._held:
                 self._held = None
+            else:
+                self._kept.popleft()
             self._released.notify_all()
         reason = send(held)
         with self._lock, self._counters.writing() as words:
             words[self._counters.at["held"]] -= 1
             words[self._counters.at[f"drop_{reason}" if reason else "handed"]] += 1
         return not reason
+
+    def _next_locked(self) -> HeldFrame | None:
+        """The older one: what has waited since before a rest comes before what was kept in it."""
+        kept, held = self._kept[0] if self._kept else None, self._held
+        if kept is None or held is None:
+            return kept or held
+        in_turn = (held.opening, held.frame_id) < (kept.opening, kept.frame_id)
+        return held if in_turn else kept
 
     def set_ring_refused(self, opening: int, refused: bool) -> None:
         """Whether `opening` was refused a ring: then frames of a live source are let go as they come."""
@@ -234,7 +245,7 @@ class CameraThread(threading.Thread):
             frame_id, loop = 0, first.loop
             self._look(first)
             self._hold(first, frame_id)
-            reader = self._gated(source)
+            reader = self._gated(source, info)
             while not self._ending.is_set():
                 decoded, passed = reader.read() if reader is not None else (source.read(), 0)
                 if decoded.loop != loop or (decoded.width, decoded.height) != (info.width, info.height):
@@ -243,6 +254,8 @@ class CameraThread(threading.Thread):
                     self._drop_held("closed")
                     self._begin_epoch(info)
                 frame_id += 1 + passed
+                if self._gate is not None:
+                    self._memory.note(self._gate)
                 if reader is None:
                     self._look(decoded)
                 self._hold(decoded, frame_id)
@@ -250,10 +263,10 @@ class CameraThread(threading.Thread):
             self._source = None
             source.close()
 
-    def _gated(self, source: Source) -> GatedReader | None:
+    def _gated(self, source: Source, info: SourceInfo) -> GatedReader | None:
         if not self.camera.gate or not self.camera.realtime or not isinstance(source, RestingSource):
             return None
-        self._gate = Gate()
+        self._gate = self._memory.gate(info)
         return GatedReader(source, self._gate, self._look, self._let_go)
 
     def _let_go(self, frames: int, captured_ns: int) -> None:
@@ -305,8 +318,9 @@ class CameraThread(threading.Thread):
             with self._counters.writing() as words:
                 words[at["decoded"]] += 1
                 if decoded.kept and not self._ring_refused:
-                    words[at["held"]] += 1
-                    self._keep_locked(HeldFrame(decoded, frame_id, self._opening))
+                    gone = self._keep_locked(HeldFrame(decoded, frame_id, self._opening))
+                    words[at["held"]] += 1 - gone
+                    words[at["drop_busy"]] += gone
                     return
                 if self._held is not None:
                     words[at["drop_busy"]] += 1
@@ -326,12 +340,17 @@ class CameraThread(threading.Thread):
         if not self.camera.realtime:
             self._wait_until_released()
 
-    def _keep_locked(self, held: HeldFrame) -> None:
-        """As small as it is looked at: the decoder's own memory is for few."""
+    def _keep_locked(self, held: HeldFrame) -> int:
+        """As small as it is looked at: the decoder's own memory is for few. Returns how many older ones are
+        let go for it: of a camera that has woken again and again while nobody had time."""
         held.decoded.shrink(self.camera.analysis_width)
         self._kept.append(held)
+        gone = len(self._kept) > MAX_KEPT
+        if gone:
+            self._kept.popleft()
         if self._requested:
             self._wake()
+        return int(gone)
 
     def _wait_until_released(self) -> None:
         """A source that is not live waits for inference instead of dropping."""
@@ -377,54 +396,3 @@ class CameraThread(threading.Thread):
             level = logging.INFO if state in ("live", "connecting", "ended") else logging.WARNING
             log.log(level, "camera %s: %s", self.camera.name, text)
         self._wake()
-
-
-class RetiredThreads:
-    """Threads of cameras that were changed or removed, until they have ended.
-
-    Nobody waits for them: one that hangs in a read would hold up the other cameras of its process. A process
-    in which several never end is to be replaced, since each keeps its memory and its connection. Times are
-    monotonic seconds, given by the caller.
-    """
-
-    def __init__(self) -> None:
-        self._since_s: dict[CameraThread, float] = {}
-        self._overdue: set[CameraThread] = set()
-
-    def add(self, thread: CameraThread, now_s: float) -> None:
-        """Ask it to end; it does nothing for its camera any more."""
-        thread.retire()
-        if thread.is_alive():
-            self._since_s[thread] = now_s
-
-    def last_of(self, camera: str) -> CameraThread | None:
-        """The one of `camera` that was retired last and has not ended: it may still be connected."""
-        return next((t for t in reversed(self._since_s) if t.camera.name == camera and t.is_alive()), None)
-
-    @property
-    def overdue(self) -> list[str]:
-        """The cameras whose threads should have ended long ago."""
-        return sorted(thread.camera.name for thread in self._overdue)
-
-    @property
-    def threads(self) -> list[CameraThread]:
-        return list(self._since_s)
-
-    def reap(self, now_s: float) -> None:
-        """Forget those that have ended. Raises CapacityError when too many never do."""
-        for thread, since_s in list(self._since_s.items()):
-            camera = thread.camera
-            if not thread.is_alive():
-                del self._since_s[thread]
-                self._overdue.discard(thread)
-            elif (
-                thread not in self._overdue
-                and now_s - since_s > camera.open_timeout_s + camera.read_timeout_s + OVERDUE_S
-            ):
-                self._overdue.add(thread)
-                log.error("camera %s: its thread was told to stop and does not end", camera.name)
-        if len(self._overdue) >= MAX_OVERDUE:
-            raise CapacityError(
-                f"{len(self._overdue)} threads of cameras that were changed or removed do not end "
-                f"({', '.join(self.overdue)}): this process is replaced"
-            )

@@ -5,18 +5,24 @@ small grey picture a few times a second says whether to look; spares inference. 
 are decoded, and the sizes of the packets between them tell; spares the decoder as well. Inference is the
 judge: a camera goes down only while it says that it follows nothing, and what pictures and sizes of such a
 time are like is how they are learnt. Sizes are trusted once they have told of what came, time after time.
+
+Where all that is followed has stood still for long (parked cars) a camera goes down to "pictures", and a
+frame of it is offered now and then: the tracks, and what is told of standing ones, go on.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from pipelines.scene.stillness import PacketSizes, PictureChange
+from pipelines.scene.stillness import MARGIN, PacketSizes, PictureChange
 from pipelines.values import Image
+from streamer.sources.kept_evidence import Evidence
+from streamer.sources.kept_packets import MAX_GROUP_S
 
 Level = Literal["full", "pictures", "packets"]
+Reason = Literal["", "time", "picture", "sizes", "inference"]  # of a wake; "": the view is another
 
 LOOK_EVERY_S = 0.2
 QUIET_S = 2.0  # for so long nothing was followed before a camera rests
@@ -28,28 +34,42 @@ MIN_HEARD = 3  # and so often it must have said it since the camera woke
 TELLS_S = 2.0  # sizes have told of what came if they did so at most this long before it was followed
 MIN_EVIDENCE, MAX_EVIDENCE = 3, 20  # comings, by which sizes are judged
 TRUSTED = 0.95  # share of them that sizes must have told of
+GLANCE_S = 0.8  # how often a frame is offered of what stands still; less than makes a gap in the coverage
+
+
+class _Heard(NamedTuple):
+    """What inference said last, when, and how often since the camera woke."""
+
+    quiet: bool
+    still: bool
+    at_s: float
+    times: int
+
+
+NOTHING_HEARD = _Heard(False, False, -HEARD_S, 0)
 
 
 class Gate:
     """Of one opening of a camera; times are monotonic seconds. heard() may be called by another thread."""
 
-    def __init__(self, max_rest_s: float = MAX_REST_S) -> None:
+    def __init__(self, learnt: Evidence | None = None, max_rest_s: float = MAX_REST_S) -> None:
+        learnt = learnt or Evidence()
         self.level: Level = "full"
+        self.woken_by: Reason = ""
         self._max_rest_s = max_rest_s
-        self._sizes, self._pictures = PacketSizes(), PictureChange()
-        self._heard: tuple[bool, float, int] = (False, -HEARD_S, 0)  # quiet, when, how often since it woke
+        self._sizes, self._pictures = PacketSizes(learnt.margin or MARGIN), PictureChange()
+        self._heard = NOTHING_HEARD
+        self._offered_s = float("-inf")
         self._since_s = self._looked_s = self._changed_s = self._unusual_s = float("-inf")
         self._quiet_since_s: float | None = None
-        self._woken_by: Literal["", "time", "picture", "sizes"] = ""
-        self._evidence: deque[bool] = deque(maxlen=MAX_EVIDENCE)
+        self._evidence: deque[bool] = deque(learnt.told, maxlen=MAX_EVIDENCE)
         self._refuses_packets = False  # its key frames are too far apart, or it decodes all there is
 
     # ---- what inference says
 
-    def heard(self, quiet: bool, now_s: float) -> None:
-        """Whether inference follows nothing in the frames that it has had."""
-        _, _, times = self._heard
-        self._heard = quiet, now_s, times + 1
+    def heard(self, quiet: bool, now_s: float, still: bool = False) -> None:
+        """Whether inference follows nothing in the frames that it has had, or only what stands `still`."""
+        self._heard = _Heard(quiet, still, now_s, self._heard.times + 1)
 
     # ---- what the camera's thread sees
 
@@ -65,11 +85,21 @@ class Gate:
                 self._go(self._lowest(), now_s)
         elif self._changed_s == now_s:
             self._wake("picture", now_s)
+        elif self._hears_of_somebody:
+            self._wake("inference", now_s)
         elif now_s - self._since_s > self._max_rest_s:
             self._wake("time", now_s)
         else:
             self._rest_on(now_s)
             self._go(self._lowest(), now_s)
+
+    def offers(self, now_s: float) -> bool:
+        """Whether the frame that was given last goes to inference."""
+        glance = self._heard.still and not self._heard.quiet and now_s - self._offered_s >= GLANCE_S
+        if self.level != "full" and not glance:
+            return False
+        self._offered_s = now_s
+        return True
 
     def packet(self, now_s: float, size: int, grey: Image | None, too_long: bool) -> int:
         """A packet at the level "packets". Returns how many groups from a key frame on must be decoded now:
@@ -80,7 +110,9 @@ class Gate:
             return self._wake("sizes", now_s)
         if self._changed_s == now_s:
             return 1 + self._wake("picture", now_s)
-        if too_long or now_s - self._since_s > self._max_rest_s:
+        if self._hears_of_somebody:
+            return self._wake("inference", now_s)
+        if too_long or self._overdue(now_s, grey is not None):
             return self._wake("time", now_s)
         self._rest_on(now_s)
         return 0
@@ -102,7 +134,28 @@ class Gate:
         told = len(self._evidence)
         return told >= MIN_EVIDENCE and sum(self._evidence) >= TRUSTED * told
 
+    @property
+    def evidence(self) -> Evidence:
+        """What is worth keeping for the camera's next opening."""
+        return Evidence(tuple(self._evidence), self._sizes.margin)
+
+    @property
+    def why(self) -> str:
+        """Why it is not at "packets" while nothing moves; "": nothing speaks against that."""
+        if self._refuses_packets:
+            return "its key frames are too far apart, or it decodes all there is"
+        if len(self._evidence) < MIN_EVIDENCE:
+            return f"sizes were judged by {len(self._evidence)} of {MIN_EVIDENCE} who must come first"
+        if not self.trusts_sizes:
+            return f"sizes told of {sum(self._evidence)} of the last {len(self._evidence)} who came"
+        return "what is followed stands still" if self._stands else ""
+
     # ---- inside
+
+    def _overdue(self, now_s: float, key: bool) -> bool:
+        """Whether it has rested for too long: at a key frame, from which on little has to be decoded again,
+        or without one a little later."""
+        return now_s - self._since_s > self._max_rest_s + (0 if key else MAX_GROUP_S)
 
     def _saw(self, now_s: float, sizes: Sequence[int], grey: Image | None) -> bool:
         unusual = [self._sizes.add(size, now_s) for size in sizes]
@@ -114,15 +167,25 @@ class Gate:
                 self._changed_s = now_s
         return any(unusual)
 
+    @property
+    def _stands(self) -> bool:
+        return self._heard.still and not self._heard.quiet
+
+    @property
+    def _hears_of_somebody(self) -> bool:
+        """Of a camera that rests: in the last frames that inference had there was somebody after all."""
+        heard = self._heard
+        return not (heard.quiet or heard.still) and heard.at_s > self._since_s
+
     def _judge(self, now_s: float) -> None:
         """By what inference has said last."""
-        quiet, heard_s, times = self._heard
-        if times < MIN_HEARD or now_s - heard_s > HEARD_S:
+        heard = self._heard
+        if heard.times < MIN_HEARD or now_s - heard.at_s > HEARD_S:
             return
-        if not quiet:
-            if self._quiet_since_s is not None or self._woken_by:
+        if not (heard.quiet or heard.still):
+            if self._quiet_since_s is not None or self.woken_by:
                 self._somebody_came(now_s)
-            self._quiet_since_s, self._woken_by = None, ""
+            self._quiet_since_s, self.woken_by = None, ""
             self._sizes.forget_new()
             return
         if self._quiet_since_s is None:
@@ -145,16 +208,16 @@ class Gate:
     def _may_rest(self, now_s: float) -> bool:
         if self._quiet_since_s is None or not self._pictures.knows:
             return False
-        least_s = CHECK_S if self._woken_by == "time" else QUIET_S
+        least_s = CHECK_S if self.woken_by == "time" else QUIET_S
         quiet_s = now_s - max(self._quiet_since_s, self._since_s)
         return quiet_s >= least_s and now_s - max(self._changed_s, self._unusual_s) >= min(least_s, CALM_S)
 
     def _lowest(self) -> Level:
-        return "packets" if self.trusts_sizes and not self._refuses_packets else "pictures"
+        return "pictures" if self._refuses_packets or self._stands or not self.trusts_sizes else "packets"
 
-    def _wake(self, by: Literal["", "time", "picture", "sizes"], now_s: float) -> int:
-        self._woken_by = by
-        self._heard = (False, -HEARD_S, 0)
+    def _wake(self, by: Reason, now_s: float) -> int:
+        self.woken_by = by
+        self._heard = NOTHING_HEARD
         self._quiet_since_s = None
         self._go("full", now_s)
         return 1
@@ -162,9 +225,9 @@ class Gate:
     def _go(self, level: Level, now_s: float) -> None:
         if level == self.level:
             return
-        if self.level == "full" and self._woken_by == "sizes":  # and nobody came
+        if self.level == "full" and self.woken_by == "sizes":  # and nobody came
             self._sizes.found_nothing()
         if "full" in (level, self.level):
             self._since_s = now_s
         self.level = level
-        self._woken_by = self._woken_by if level == "full" else ""
+        self.woken_by = self.woken_by if level == "full" else ""

@@ -59,7 +59,7 @@ class GatedReader:
         gate.frame(now_s, self._source.packet_sizes(), grey)
         if gate.level == "packets" and not self._source.rest():
             gate.refuse_packets()
-        return gate.level != "full"
+        return not gate.offers(now_s)
 
     def _rested(self, seen: Rested) -> int:
         """Of a packet: returns how many frames are let go with it."""

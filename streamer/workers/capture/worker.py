@@ -39,10 +39,13 @@ from streamer.ipc.messages import (
     SourceState,
     WorkerStatus,
 )
+from streamer.sources.kept_evidence import evidence_path
 from streamer.sources.kept_view import view_path
 from streamer.workers.allocator import give_large_buffers_pages_of_their_own
-from streamer.workers.capture.camera_thread import CameraThread, HeldFrame, RetiredThreads, StateChange
+from streamer.workers.capture.camera_thread import CameraThread, HeldFrame, StateChange
 from streamer.workers.capture.camera_watch import CameraWatch, HealthChange
+from streamer.workers.capture.gate_memory import GateMemory
+from streamer.workers.capture.retired_threads import RetiredThreads
 from streamer.workers.capture.ring_request import RingRequest
 from streamer.workers.rate import Rate
 
@@ -172,7 +175,8 @@ class CaptureWorker:
     def _add(self, config: CaptureCamera) -> None:
         if config.infer_worker not in self._infer:
             self._infer[config.infer_worker] = self._bus.connect(config.infer_worker, self.name)
-        thread = CameraThread(config, self._counters.capture(config.row), self._wake, self._watch(config))
+        counters = self._counters.capture(config.row)
+        thread = CameraThread(config, counters, self._wake, self._watch(config), self._memory(config))
         camera = self._cameras[config.name] = _Camera(config, config.row, thread)
         now_s = time.monotonic()
         camera.predecessor = self._retired.last_of(config.name)
@@ -184,6 +188,10 @@ class CaptureWorker:
             return None
         path = view_path(self._state_dir, config.name) if self._state_dir is not None else None
         return CameraWatch(config.name, config.url, config.ignored, config.realtime, path)
+
+    def _memory(self, config: CaptureCamera) -> GateMemory:
+        path = evidence_path(self._state_dir, config.name) if self._state_dir is not None else None
+        return GateMemory(config.name, config.url, path)
 
     def _start(self, camera: _Camera, now_s: float) -> None:
         """Start its thread as soon as its predecessor has ended, or will not do so soon."""
@@ -265,7 +273,7 @@ class CaptureWorker:
             camera.ring.release(request.generation, request.leases)
         camera.state_sent_s = time.monotonic()
         camera.frame_request = request
-        camera.thread.hear(request.quiet)
+        camera.thread.hear(request.quiet, request.still)
         camera.thread.set_requested(True)
         self._send_frame(camera)
 

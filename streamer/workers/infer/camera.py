@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 RECENT = 512  # latencies kept for the status
 MAX_UNSENT_STATES = 64  # state changes that wait until the camera's place in its sequence is known
+MAX_KEPT_FRAMES = 64  # (epoch, frame) of those in the detector that came before their camera woke
 INTERVAL_SMOOTHING = 0.2
 ShownTrack = tuple[int, str, float, float, float, float]  # id, class, box
 
@@ -86,6 +87,7 @@ class CameraContext:
     last_stamp: Stamp | None = None  # of the last frame that was inferred
     last_tracks: Tracks | None = None  # likewise
     next_ids: tuple[int, int] = (0, 0)  # as they stand in the counters: the epoch, and its next track id
+    kept_frames: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=MAX_KEPT_FRAMES))
     ages_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     checkpointed_s: float = 0.0
     inference_rate: Rate = field(default_factory=Rate)
@@ -98,6 +100,15 @@ class CameraContext:
     def quiet(self) -> bool:
         """Whether nothing is followed in it, and nobody is waited for who was there."""
         return self.pipeline is not None and self.inferred > 0 and not self.pipeline.follows(self.name)
+
+    @property
+    def still(self) -> bool:
+        """Whether all that is followed in it has stood still for long."""
+        return self.pipeline is not None and self.inferred > 0 and self.pipeline.stands_still(self.name)
+
+    def was_kept(self, stamp: Stamp) -> bool:
+        """Whether that frame came before the camera woke: its age says when that was, not how busy we are."""
+        return (stamp.epoch, stamp.frame_id) in self.kept_frames
 
     def tracks_now(self) -> tuple[int, tuple[ShownTrack, ...]]:
         """When the last inferred frame was captured (Unix ns; 0: there was none), and the tracks in it."""

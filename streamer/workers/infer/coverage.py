@@ -37,7 +37,8 @@ class _Bucket:
     zones: dict[str, dict[str, int]] = field(default_factory=dict)
     confidence: dict[str, dict[str, Tally]] = field(default_factory=dict)  # line -> direction
     flags: list[str] = field(default_factory=list)
-    ages_ms: Quantiles = field(default_factory=Quantiles)  # of the frames captured in it
+    ages_ms: Quantiles = field(default_factory=Quantiles)  # of the frames captured in it, ...
+    kept: int = 0  # ... but for so many from before the camera woke
 
     def add_flag(self, text: str) -> None:
         if text not in self.flags:
@@ -109,14 +110,18 @@ class Coverage:
 
     # ---- what happens
 
-    def frame_inferred(self, captured_ns: int, age_ms: float, dropped_busy: int) -> None:
-        """A frame was inferred."""
+    def frame_inferred(self, captured_ns: int, age_ms: float | None, dropped_busy: int) -> None:
+        """A frame was inferred; `age_ms` None: one from before the camera woke, counted as `kept`."""
         gap_ns = captured_ns - self._at_ns
         near = self._live and gap_ns <= SEEN_GAP_NS
         self._advance(captured_ns, "seen" if near else self._blind(dropped_busy))
         self._live = True
         self._busy_before = dropped_busy
-        self._bucket(max(captured_ns, self._closed_until_ns)).ages_ms.add(age_ms)
+        bucket = self._bucket(max(captured_ns, self._closed_until_ns))
+        if age_ms is None:
+            bucket.kept += 1
+        else:
+            bucket.ages_ms.add(age_ms)
 
     def frames_gated(self, captured_ns: int) -> None:
         """The camera rests: nothing has moved in front of it up to `captured_ns`."""
@@ -297,6 +302,7 @@ class Coverage:
                 "inferred": balance.inferred - before.inferred,
                 "gated": balance.gated - before.gated,
                 "dropped": {k: v for k, v in dropped.items() if v},
+                **({"kept": bucket.kept} if bucket.kept else {}),
             },
             "age_ms": {
                 "p50": rounded(bucket.ages_ms.at(0.50)),

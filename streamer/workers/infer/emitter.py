@@ -54,8 +54,9 @@ class Emitter:
     def frame_inferred(self, camera: CameraContext, result: FrameResult, inference_s: float) -> None:
         """Put a frame down in the counters and in the open bucket; `inference_s` took its batch."""
         self._save_next_ids(camera)
-        age_ms = _age_ms(result.stamp)
-        camera.block.add(inferred=1, **AGE.changes(age_ms / 1e3), **INFERENCE.changes(inference_s))
+        age_ms = None if camera.was_kept(result.stamp) else _age_ms(result.stamp)
+        ages = {} if age_ms is None else AGE.changes(age_ms / 1e3)
+        camera.block.add(inferred=1, **ages, **INFERENCE.changes(inference_s))
         camera.inferred += 1
         camera.last_stamp, camera.last_tracks = result.stamp, result.tracks
         dropped = self._counters.dropped_busy(camera.config.row)

@@ -143,7 +143,7 @@ class BatchScheduler:
 
     def _request(self, camera: CameraContext, now_s: float) -> None:
         leases = tuple(lease for ring, lease in camera.leases_to_release if ring == camera.generation)
-        request = FrameRequest(camera.name, camera.generation, leases, camera.quiet)
+        request = FrameRequest(camera.name, camera.generation, leases, camera.quiet, camera.still)
         if self._server.send(camera.worker, request):
             camera.leases_to_release.clear()
             camera.requested_s = now_s
@@ -270,7 +270,10 @@ class BatchScheduler:
         self._count_turn(camera)
         camera.leases_to_release.append((message.generation, message.lease))
         image = self._ring.view(message.path, message.slot, message.width, message.height)
-        camera.ages_ms.append((time.monotonic_ns() - message.received_mono_ns) / 1e6)
+        if message.kept:
+            camera.kept_frames.append((message.epoch, message.frame_id))
+        else:
+            camera.ages_ms.append((time.monotonic_ns() - message.received_mono_ns) / 1e6)
         return Frame(_stamp(message), image)
 
     def _count_turn(self, camera: CameraContext) -> None:

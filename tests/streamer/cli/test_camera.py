@@ -272,6 +272,14 @@ def test_settings_are_changed_by_their_names(run: Run, store: ConfigStore) -> No
     assert (camera.source.fps, camera.rules.classes, camera.rules.limits) == (0, (), {})
 
 
+def test_a_key_may_be_called_as_the_file_has_it(run: Run, store: ConfigStore) -> None:
+    run("camera", "add", "gate", "synthetic:street", "--no-probe")
+    assert run("camera", "set", "gate", "source.gate=auto").exit_code == 0
+    assert store.load().cameras[0].source.gate == "auto"
+    assert run("camera", "set", "gate", "gate=off").exit_code == 0
+    assert store.load().cameras[0].source.gate == "off"
+
+
 def test_what_changes_nothing_is_said_to_be_unchanged(run: Run) -> None:
     run("camera", "add", "gate", "synthetic:street", "--no-probe", "--fps", "5")
     for setting in ("classes=,", "model=null", "fps=5", "limits.person.min_score=", "url=synthetic:street"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -263,3 +264,14 @@ def test_a_broken_file_of_a_camera_is_told_beside_the_daemon_s_state(
     store.cameras_dir.mkdir()
     store.camera_file("gate").write_text("name: gate\nurl: synthetic:street\nspeed: 1\n")
     assert "gate.yaml:3: speed: unknown key" in json.loads(run("status", "--json").stdout)["warnings"][1]
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"), [("packets", True), ("pictures", True), ("full", False), ("", False)]
+)
+def test_the_table_says_how_little_is_looked_at_of_a_camera_that_rests(level: str, shown: bool) -> None:
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(page({**STATUS, "cameras": [{**GATE, "level": level}]}))
+    text = console.export_text()
+    assert ("live packets" in text or "live pictures" in text) == shown
+    assert not shown or f"live {level}" in text

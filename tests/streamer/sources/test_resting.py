@@ -75,6 +75,30 @@ def test_no_frame_is_given_twice_and_none_is_missing_that_was_not_let_go(
     assert numbers[numbers.index(first_kept) :] == list(range(first_kept, numbers[-1] + 1))
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
+def test_a_source_that_keeps_its_packets_rests_at_once_and_gives_no_frame_twice(
+    followed: Followed, groups: int, again: bool
+) -> None:
+    followed.source.packet_sizes()
+    followed.follow(33)
+    followed.source.rest()
+    followed.follow(37)
+    given = len(followed.numbers)
+    assert given < 37  # it did not wait for the key frame, number 40
+    if again:
+        followed.let_go += followed.source.wake(groups)
+        followed.follow(48)
+        followed.source.rest()
+    followed.follow(52)
+    followed.let_go += followed.source.wake(groups)
+    followed.follow(FRAMES - 5)
+    numbers = followed.numbers
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] + 1 - len(numbers) == followed.let_go
+    assert 10 * (52 // 10 - groups + 1) in numbers
+
+
 def test_while_it_rests_only_key_frames_show(followed: Followed) -> None:
     followed.follow(25)
     followed.source.rest()
