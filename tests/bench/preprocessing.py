@@ -1,7 +1,7 @@
 """Preprocessing inside the default detector's graph against ours before it: CPU a frame, in turns.
 
 Ours: letterbox and channel order by OpenCV; type, scale and layout in the graph (`fold_preprocessing`).
-Beside it the channel order in the graph too, and all of it: the frame as it is goes in, the graph resizes and pads.
+Beside it the channel order in the graph too, and all of it: the frame goes in as it is.
 """
 
 from __future__ import annotations
