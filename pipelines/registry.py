@@ -18,6 +18,7 @@ DETECTORS: Mapping[str, str] = {
 }
 
 PACKAGED_MODEL = Path(__file__).resolve().parent / "models" / "default.onnx"  # its card lies beside it
+PACKAGED_INT8 = PACKAGED_MODEL.with_name("default-int8.onnx")  # the same, for chips where that is cheaper
 INSTALL_TORCH = "install the extra torch: `make install EXTRAS=torch`, or `pip install 'streamer[torch]'`"
 
 

@@ -21,7 +21,8 @@ def environment(level: str) -> dict[str, str]:
     """What the libraries read; each refuses or warns of a name that this machine does not know."""
     core, above = LEVELS[level]
     return {
-        "OV_CPU_MAX_ISA": level.upper(),
+        "OV_CPU_MAX_ISA": level.upper(),  # OpenVINO's own kernels and its choice of precision alone
+        "ONEDNN_MAX_CPU_ISA": {"sse42": "SSE41"}.get(level, level.upper()),  # convolutions are oneDNN's
         "OPENBLAS_CORETYPE": core,
         "NPY_DISABLE_CPU_FEATURES": ",".join(n for n in numpy_features() if n.startswith(above)),
         "OPENCV_CPU_DISABLE": ",".join(n for n in opencv_features() if n.startswith(above)),

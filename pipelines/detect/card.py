@@ -27,6 +27,23 @@ class ScoreLimits(NamedTuple):
         return self.high if self.low < self.high else 0.0
 
 
+class Quantization(BaseModel):
+    """What an int8 model was made of, and what it kept of that: against the float model in float32, on
+    pictures that it was not calibrated on. `boxes` the float model's there, `found` those of them that int8
+    finds, `given` all that it gives, each at the card's score; `ap50` of 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    of: str = Field(pattern=r"^[0-9a-f]{64}$")  # SHA-256 of the float model
+    ranges: str
+    pictures: int
+    boxes: int
+    found: int
+    given: int
+    ap50: float
+
+
 class ModelCard(BaseModel):
     """`classes` maps each class name, in the order of the model's class ids, to its group; `joints` names the
     keypoints of a pose model in their order.
@@ -50,6 +67,7 @@ class ModelCard(BaseModel):
     input_shape: Literal["fixed", "picture"] = "fixed"
     precision: Literal["auto", "f32"] = "auto"
     licence: str = ""
+    quantized: Quantization | None = None  # of an int8 model that was made here
 
     @field_validator("classes")
     @classmethod

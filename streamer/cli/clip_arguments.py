@@ -37,6 +37,7 @@ from streamer.config.store import ConfigStore
 from streamer.config.validation_errors import explain
 from streamer.config.yaml_reader import read
 from streamer.errors import ConfigError, ModelError
+from streamer.models.auto_tune import fitting
 from streamer.models.model_handle import MOTION, open_detector
 from streamer.models.store import ModelStore
 from streamer.sources.base import SourceInfo
@@ -205,11 +206,14 @@ def chosen_detector(store: ConfigStore, spec: PipelineSpec, model: str | None, t
     if wanted == MOTION != spec.detector and model is not None:
         wanted = "auto"  # the model of the command line goes before the engine of the file
     engine, installed = models.choose(wanted, model or spec.model)
+    cache_dir = _cache_dir(state_dir)
+    if spec.actions is None:
+        installed = fitting(engine, installed, cache_dir)
     detector = open_detector(
         engine,
         installed,
         threads=threads,
-        cache_dir=_cache_dir(state_dir),
+        cache_dir=cache_dir,
         score=spec.score,
     )
     for warning in detector.describe().get("warnings", []):

@@ -35,6 +35,16 @@ class Agreement:
     score: float
 
     @property
+    def found(self) -> int:
+        """How many of the truth's boxes are found."""
+        return round(self.recall * self.boxes)
+
+    @property
+    def given(self) -> int:
+        """How many boxes are given, right and wrong ones."""
+        return round(self.found / self.precision) if self.precision > 0 else 0
+
+    @property
     def loss(self) -> float:
         """What is lost of 1."""
         return 1.0 - self.ap50

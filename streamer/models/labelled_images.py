@@ -19,9 +19,8 @@ import numpy as np
 from pipelines.values import Image
 from streamer.errors import ModelError, SourceEnded
 from streamer.models.label_formats import Boxes, Labelling
-from streamer.models.sample_frames import clip_source
+from streamer.models.sample_frames import PICTURES, clip_source
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 CLIPS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".ts"})
 MAX_WIDTH = 1280  # pixels of a picture that is kept
 _NUMBERED = re.compile(r"(.*?)[_\-. ]?(\d+)")

@@ -15,7 +15,7 @@ from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import DYNAMIC_INT8, sha256_of
 from pipelines.detect.onnx_file import read_onnx
-from pipelines.registry import PACKAGED_MODEL, create_detector
+from pipelines.registry import PACKAGED_INT8, PACKAGED_MODEL, create_detector
 from streamer.errors import ModelError
 
 SUFFIXES = (".onnx", ".pt")  # of weights: for OpenVINO and ONNX Runtime, and for torch
@@ -81,6 +81,8 @@ def display_name_of(path: Path) -> str:
     """A model's name by where its file lies: in the package, in a store, or anywhere."""
     if path == PACKAGED_MODEL:
         return f"{PACKAGED} (in the package)"
+    if path == PACKAGED_INT8:
+        return f"{PACKAGED} (in the package, int8)"
     in_store = path.name in {f"model{suffix}" for suffix in SUFFIXES} and path.parent.parent.name == "models"
     return path.parent.name if in_store else str(path)
 

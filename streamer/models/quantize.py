@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.detect.card import ModelCard
+from pipelines.detect.card import ModelCard, Quantization
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
+from pipelines.detect.model import sha256_of
 from pipelines.detect.quantize import RANGES, Quantizer, quantisation_needs
 from pipelines.registry import create_detector
 from pipelines.values import Detections
@@ -111,17 +112,30 @@ def _quantize(
         target.with_name(f"{target.stem}-{other}.onnx").unlink()
     small, usual = _open(target, card, threads), _open(model.path, model.card, threads)
     float_ms, int8_ms = _timed(usual, small, rest[:TIMED_PICTURES])
+    kept = lost(small, rest, "int8 model")
     return Quantized(
         target,
-        card,
+        card.model_copy(update={"quantized": _record(model, best, kept)}),
         best,
-        lost(small, rest, "int8 model"),
+        kept,
         lost(usual, rest, "float model as it runs"),
         str(usual.describe()["precision"]),
         float_ms,
         int8_ms,
         model.path.stat().st_size,
         target.stat().st_size,
+    )
+
+
+def _record(model: ModelHandle, ranges: str, kept: Agreement) -> Quantization:
+    return Quantization(
+        of=sha256_of(model.path),
+        ranges=ranges,
+        pictures=kept.pictures,
+        boxes=kept.boxes,
+        found=kept.found,
+        given=kept.given,
+        ap50=round(kept.ap50, 4),
     )
 
 

@@ -15,6 +15,7 @@ from streamer.errors import SourceEnded, SourceError
 from streamer.sources.base import Source, create_source
 from streamer.sources.urls import is_generated
 
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 WIDTH = 640  # pixels, as cameras are analysed unless told otherwise
 LIVE_EVERY_NS = 1_000_000_000  # between two pictures of what has no end
 SCENE = "synthetic:street?seconds=20&width=640&height=360"
@@ -59,6 +60,23 @@ def samples(
             yield sample
         if not count_read:
             raise SourceError(f"{clip}: not one picture could be read")
+
+
+def folder_samples(folder: Path, count: int, width: int = WIDTH) -> Iterator[SampleFrame]:
+    """At most `count` still pictures of a folder and those in it, evenly over their names in order.
+
+    Raises SourceError where there is none, and for one that cannot be read.
+    """
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
+    if not paths:
+        raise SourceError(f"{folder}: no picture in it ({', '.join(sorted(PICTURES))})")
+    taken = min(count, len(paths))
+    for number in range(taken):
+        path = paths[number * len(paths) // taken]
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if image is None:
+            raise SourceError(f"{path}: cannot be read as a picture: remove or replace it")
+        yield SampleFrame(shrunk(np.asarray(image, np.uint8), width), str(folder), number / taken)
 
 
 def _of_one(clip: str, source: Source, share: int, width: int) -> Iterator[SampleFrame]:

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -16,6 +17,7 @@ from streamer.errors import Exit, SourceError
 from streamer.models.agreement import Agreement, agreement
 from streamer.models.benchmark import cameras
 from streamer.models.sample_frames import SCENE, samples, split
+from streamer.models.store import ModelStore
 from tests.pipelines.detect import tiny_models as tiny
 from tests.pipelines.detect.test_quantize import net as conv_net
 
@@ -165,3 +167,45 @@ def test_pictures_with_nothing_in_them_measure_nothing(home: Path, tmp_path: Pat
     done = model(home, "quantize", "blind", SCENE, "--pictures", "24")
     assert done.exit_code == Exit.MODEL
     assert "finds 0 objects" in done.output
+
+
+def _stills(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for number, sample in enumerate(samples([SCENE], count)):
+        cv2.imwrite(str(folder / f"door_{number:03}.jpg"), sample.image)
+    return folder
+
+
+def test_an_int8_model_of_a_folder_of_pictures_has_in_its_card_what_it_kept(
+    home: Path, tmp_path: Path
+) -> None:
+    model(home, "add", conv_net(tmp_path / "nano.onnx"))
+    stills = _stills(tmp_path / "stills", 24)
+    done = model(
+        home, "quantize", "nano", "--images", stills, "--pictures", "20", "--threads", "1", "--limit", "100"
+    )
+    assert done.exit_code == 0, done.output
+    store = ModelStore(home / "state" / "models")
+    card = store.get("nano-int8").card
+    assert card.quantized is not None
+    assert card.quantized.of == store.get("nano").card.sha256
+    assert card.quantized.pictures == 8  # 20 of the 24, less the 60 % that calibrate
+    assert 0 < card.quantized.found <= card.quantized.boxes
+    assert card.quantized.found <= card.quantized.given
+    assert f"({card.quantized.found} of {card.quantized.boxes}, {card.quantized.given} given)" in done.output
+
+
+def test_pictures_to_quantise_with_must_be_there_and_a_camera_be_known(home: Path, tmp_path: Path) -> None:
+    model(home, "add", conv_net(tmp_path / "nano.onnx"))
+    (tmp_path / "empty").mkdir()
+    torn = _stills(tmp_path / "torn", 2)
+    (torn / "door_000.jpg").write_bytes(b"no picture")
+    for words, why in (
+        ([], "name clips or cameras, or give --images"),
+        (["--images", tmp_path / "empty"], "no picture in it"),
+        (["--images", torn], "door_000.jpg: cannot be read as a picture"),
+        (["--camera", "gate"], "no camera 'gate'"),
+    ):
+        done = model(home, "quantize", "nano", *words)
+        assert done.exit_code != 0
+        assert why in done.output, done.output

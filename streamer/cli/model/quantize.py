@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,12 +19,21 @@ from streamer.errors import GateNotMet, ModelError
 from streamer.models.agreement import Agreement
 from streamer.models.model_handle import write_card
 from streamer.models.quantize import Quantized, quantize
-from streamer.models.sample_frames import samples
+from streamer.models.sample_frames import SampleFrame, folder_samples, samples
+from streamer.sources.base import Source
 
 
 @model.command("quantize")
 @click.argument("name")
-@click.argument("clips", nargs=-1, required=True, metavar="CLIP|CAMERA…")
+@click.argument("clips", nargs=-1, metavar="CLIP|CAMERA…")
+@click.option(
+    "--images",
+    "folders",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder of still pictures, such as `model collect` makes; may be repeated.",
+)
+@click.option("--camera", "cameras", multiple=True, help="A camera by its name; may be repeated.")
 @click.option("--as", "stored_as", help="Its name in the store; without it NAME-int8.")
 @click.option(
     "--limit", default=5.0, show_default=True, type=Finite(0, 100), help="Percent of AP50 that may be lost."
@@ -40,6 +50,8 @@ def quantize_command(
     store: ConfigStore,
     name: str,
     clips: tuple[str, ...],
+    folders: tuple[Path, ...],
+    cameras: tuple[str, ...],
     stored_as: str | None,
     limit: float,
     pictures: int,
@@ -50,9 +62,13 @@ def quantize_command(
 ) -> None:
     """Make an int8 model of NAME with pictures of your own clips or cameras, and measure what it loses.
 
-    The first 60 % of each clip calibrate, the rest measures. What NAME itself sees in float32 is the truth.
-    A model that loses more than --limit is not installed. Needs the package onnx.
+    The first 60 % of each clip or folder calibrate, the rest measures. What NAME itself sees in float32 is
+    the truth. A model that loses more than --limit is not installed; the card of one that is has the
+    figures. Needs the package onnx.
     """
+    clips = (*clips, *_known(store, cameras))
+    if not clips and not folders:
+        raise click.UsageError("no pictures given: name clips or cameras, or give --images FOLDER")
     models = model_store(store)
     chosen = models.resolve(name)
     if chosen is None:
@@ -65,7 +81,7 @@ def quantize_command(
         with steps() as step:
             counted = step("pictures", pictures)
             found = []
-            for sample in samples(clips, pictures, open_clip=opener(store, stream)):
+            for sample in _pictures(clips, folders, pictures, opener(store, stream)):
                 found.append(sample)
                 counted(1)
             done = quantize(chosen, found, Path(folder) / "model.onnx", threads=threads, step=step)
@@ -86,6 +102,24 @@ def quantize_command(
             report(added)
 
 
+def _known(store: ConfigStore, cameras: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, each of a camera there is. Raises ConfigError."""
+    for name in cameras:
+        store.load().known_camera(name)
+    return cameras
+
+
+def _pictures(
+    clips: tuple[str, ...], folders: tuple[Path, ...], count: int, open_clip: Callable[[str], Source]
+) -> Iterator[SampleFrame]:
+    """About `count` in all, as many of each clip, camera and folder."""
+    share = max(1, count // (len(clips) + len(folders)))
+    if clips:
+        yield from samples(clips, share * len(clips), open_clip=open_clip)
+    for folder in folders:
+        yield from folder_samples(folder, share)
+
+
 def _figures(done: Quantized) -> dict[str, object]:
     figures = asdict(done)
     del figures["path"], figures["card"]
@@ -94,7 +128,7 @@ def _figures(done: Quantized) -> dict[str, object]:
 
 def _print(done: Quantized) -> None:
     click.echo(
-        f"measured on {done.int8.pictures} other pictures of the same clips, {done.int8.boxes} objects:"
+        f"measured on {done.int8.pictures} other pictures of the same places, {done.int8.boxes} objects:"
     )
     click.echo(f"  int8, {done.ranges} ranges: {_line(done.int8)}")
     click.echo(f"  float model as it runs here ({done.usual_precision}): {_line(done.usual)}")
@@ -112,5 +146,6 @@ def _line(found: Agreement) -> str:
     return (
         f"AP50 {found.ap50:.3f} (95 % {found.ap50_low:.3f} to {found.ap50_high:.3f}), lost "
         f"{100 * found.loss:.1f} %; of its boxes {100 * found.precision:.1f} % are right, "
-        f"{100 * found.recall:.1f} % of the objects found"
+        f"{100 * found.recall:.1f} % of the objects found ({found.found} of {found.boxes}, "
+        f"{found.given} given)"
     )

@@ -24,6 +24,7 @@ from pipelines.pipeline import Pipeline
 from pipelines.scene.model import SceneModel
 from pipelines.spec import PipelineSpec, SceneSpec
 from streamer.errors import StreamerError
+from streamer.models.auto_tune import fitting
 from streamer.models.file_fingerprint import Fingerprint, fingerprint_of, fingerprints_of
 from streamer.models.model_handle import ModelHandle, open_detector
 from streamer.models.store import ModelStore
@@ -180,6 +181,8 @@ class PipelineLoader(Loader[Pipeline]):
         spec = PipelineSpec.model_validate_json(spec_json)
         engine_name = self._engine if spec.detector == "auto" else spec.detector
         engine, installed = self._store.choose(engine_name, spec.model)
+        if spec.actions is None:
+            installed = fitting(engine, installed, self._cache_dir)
         detector = self._detector(engine, installed, spec.score)
         actions = None if spec.actions is None else create_engine(spec.actions, detector)
         return Pipeline(detector, actions)
