@@ -103,7 +103,7 @@ def _clean(value: Any) -> Any:
 def page(report: Json) -> RenderableType:
     """All of one status answer."""
     cameras = report.get("cameras", ())
-    parts = [_headline(report), _cameras(report), *_frames(cameras), *_detectors(cameras), *_notes(cameras)]
+    parts = [_headline(report), _cameras(report), *_frames(cameras), *_cores(cameras), *_detectors(cameras), *_notes(cameras)]
     parts.append(_workers(report))
     if report.get("ledger"):
         parts.append(_ledger(report["ledger"]))
@@ -165,6 +165,18 @@ def _frames(cameras: Sequence[Json]) -> list[RenderableType]:
             str(sum(dropped.values())),
             Text("\n".join(f"{reason} {n}" for reason, n in dropped.items()) or "-"),
         )
+    return [table]
+
+
+def _cores(cameras: Sequence[Json]) -> list[RenderableType]:
+    """What each camera costs now. Without anything that costs there is nothing to show."""
+    rows = [(str(camera.get("name")), camera.get("cores") or {}) for camera in cameras]
+    if not any(sum(cores.values()) for _, cores in rows):
+        return []
+    table = _table("camera", right=("cores", "= decode", "+ inference", "+ rest"), last="")
+    for name, cores in rows:
+        parts = [cores.get(part, 0.0) for part in ("decode", "inference", "rest")]
+        table.add_row(Text(name), *(_number(cores, digits=2) for cores in (sum(parts), *parts)), "")
     return [table]
 
 

@@ -87,6 +87,7 @@ class CameraThread(threading.Thread):
         self._opening = 0
         self._live_since_s: float | None = None
         self._next_due_ns: int | None = None
+        self._cpu_ns = 0  # of this thread, as far as it is in the counters
 
     # ---- for the main thread
 
@@ -137,8 +138,11 @@ class CameraThread(threading.Thread):
             else:
                 self._held = None
             self._released.notify_all()
+        begun_ns = time.thread_time_ns()
         reason = send(held)
+        took_ns = time.thread_time_ns() - begun_ns
         with self._lock, self._counters.writing() as words:
+            words[self._counters.at["cpu_decode"]] += took_ns
             words[self._counters.at["held"]] -= 1
             words[self._counters.at[f"drop_{reason}" if reason else "handed"]] += 1
         return not reason
@@ -151,6 +155,11 @@ class CameraThread(threading.Thread):
             self._ring_refused = refused
             if refused:
                 self._drop_held_locked("no_storage")
+
+    def add_cpu(self, cpu_ns: int) -> None:
+        """CPU time that was spent for it elsewhere than in this thread."""
+        with self._lock, self._counters.writing() as words:
+            words[self._counters.at["cpu_decode"]] += cpu_ns
 
     def set_generation(self, generation: int) -> None:
         with self._lock, self._counters.writing() as words:
@@ -263,6 +272,7 @@ class CameraThread(threading.Thread):
                 return
             self._gated_ns = captured_ns
             with self._counters.writing() as words:
+                words[self._counters.at["cpu_decode"]] += self._cpu_since_ns()
                 words[self._counters.at["decoded"]] += frames
                 words[self._counters.at["gated"]] += frames
 
@@ -304,6 +314,7 @@ class CameraThread(threading.Thread):
             at = self._counters.at
             with self._counters.writing() as words:
                 words[at["decoded"]] += 1
+                words[at["cpu_decode"]] += self._cpu_since_ns()
                 if decoded.kept and not self._ring_refused:
                     words[at["held"]] += 1
                     self._keep_locked(HeldFrame(decoded, frame_id, self._opening))
@@ -325,6 +336,11 @@ class CameraThread(threading.Thread):
             self._wake()
         if not self.camera.realtime:
             self._wait_until_released()
+
+    def _cpu_since_ns(self) -> int:
+        """What this thread has taken since the last call."""
+        before_ns, self._cpu_ns = self._cpu_ns, time.thread_time_ns()
+        return self._cpu_ns - before_ns
 
     def _keep_locked(self, held: HeldFrame) -> None:
         """As small as it is looked at: the decoder's own memory is for few."""

@@ -14,6 +14,7 @@ from pipelines.values import Stamp, Tracks
 from streamer.ipc.counters import Block
 from streamer.ipc.messages import FrameReady, InferCamera, SourceState
 from streamer.workers.infer.coverage import Coverage
+from streamer.workers.infer.cpu_share import CameraCost
 from streamer.workers.rate import Rate
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class CameraContext:
     ages_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     checkpointed_s: float = 0.0
     inference_rate: Rate = field(default_factory=Rate)
+    cost: CameraCost = field(default_factory=CameraCost)
 
     @property
     def name(self) -> str:

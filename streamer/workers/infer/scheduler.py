@@ -287,7 +287,11 @@ class BatchScheduler:
             batch.finished_s, batch.finished = time.monotonic(), True
             self._wake()
 
+        begun_ns = time.thread_time_ns()
         batch.pending = pipeline.submit(frames, done)
+        took_ns = time.thread_time_ns() - begun_ns
+        for camera in cameras:
+            camera.cost.inference_ns += took_ns // len(cameras)
         self._running.append(batch)
 
     def _learn(self, batch: RunningBatch) -> None:
@@ -296,6 +300,15 @@ class BatchScheduler:
         before_s = self._inference_s.get(detector, USUAL_INFERENCE_S)
         self._inference_s[detector] = before_s + SMOOTHING * (took_s - before_s)
         self.inference_ms.append(took_s * 1e3)
+
+
+def charge(batch: RunningBatch, took_ns: int) -> None:
+    """Put down for the cameras of a finished batch what following it took, and their part of the detector."""
+    parts = len(batch.cameras)
+    for camera in batch.cameras:
+        camera.cost.rest_ns += took_ns // parts
+        camera.cost.detector_s += batch.inference_s / parts
+        camera.cost.frames += 1
 
 
 def _stamp(message: FrameReady) -> Stamp:
