@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,5 +54,25 @@ def test_what_cameras_cost_is_what_their_processes_take(daemon: Daemon, tmp_path
     for found in after["cameras"]:
         assert set(found["cores"]) == set(found["cpu_s"]) == set(PARTS)
         assert all(cores > 0 for cores in found["cores"].values())
-    shown = daemon.cli("status").stdout
-    assert "= decode" in shown
+    assert "= decode" in daemon.cli("status").stdout
+    told = json.loads(daemon.cli("capacity", "--json").stdout)
+    assert [use["name"] for use in told["cameras"]] == ["often", "seldom"]
+    assert [use["unlimited"] for use in told["cameras"]] == [True, False]
+    assert told["costs"]["analysis_ms"] > 0
+    assert {fit["more"] is None for fit in told["fits"]} == {False}
+    assert told["box"]["streamer"] > 0
+    assert "advice: " in daemon.cli("capacity").stdout
+
+
+def test_who_adds_a_camera_to_a_full_box_is_warned_and_it_is_saved(daemon: Daemon, tmp_path: Path) -> None:
+    clip = write_moving_clip(tmp_path / "moving.mp4", 4.0)
+    daemon.write_camera({**camera("door", clip, loop=True), "model": "motion"})
+    daemon.python("import streamer.sources.room as room; room.MAX_LOAD = 1e-6")
+    daemon.start()
+    daemon.wait_for(lambda s: s["cameras"][0]["frames"]["inferred"] > 20, 30, "frames")
+    added = daemon.cli("camera", "add", "second", str(clip), "--loop")
+    (warning,) = [line for line in added.stdout.splitlines() if "cores, and keeps up to" in line]
+    assert warning.startswith("note: with it the box is at ")
+    assert [c["name"] for c in daemon.status()["cameras"]] == ["door", "second"]
+    quiet = daemon.cli("camera", "add", "third", str(clip), "--no-realtime")
+    assert "cores" not in quiet.stdout, "what is read as fast as it goes fills any box"
