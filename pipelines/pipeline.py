@@ -26,6 +26,7 @@ from pipelines.track import Tracker, create_tracker
 from pipelines.track.appearance import colour_histograms, small_colours
 from pipelines.track.association import detection_index
 from pipelines.track.global_motion import small_grey
+from pipelines.track.needed_rate import TrackMotion
 from pipelines.values import Detections, Event, Floats, Frame, FrameResult, Image, Labels, Stamp
 
 VIEW_MOVED = 0.05  # of the picture: from here on a line is not where it was drawn
@@ -170,6 +171,10 @@ class Pipeline:
     def follows(self, camera: str) -> bool:
         """Whether anything is followed in the camera's frames, or was lost and is still waited for."""
         return self._cameras[camera].tracker.follows
+
+    def motion(self, camera: str) -> TrackMotion:
+        """What the camera's tracks do, for who decides how often it is looked at (track/needed_rate.py)."""
+        return self._cameras[camera].tracker.motion
 
     def close_camera(self, camera: str) -> None:
         self._cameras.pop(camera, None)

@@ -103,7 +103,14 @@ def _clean(value: Any) -> Any:
 def page(report: Json) -> RenderableType:
     """All of one status answer."""
     cameras = report.get("cameras", ())
-    parts = [_headline(report), _cameras(report), *_frames(cameras), *_cores(cameras), *_detectors(cameras), *_notes(cameras)]
+    parts = [
+        _headline(report),
+        _cameras(report),
+        *_frames(cameras),
+        *_cores(cameras),
+        *_detectors(cameras),
+        *_notes(cameras),
+    ]
     parts.append(_workers(report))
     if report.get("ledger"):
         parts.append(_ledger(report["ledger"]))
@@ -204,6 +211,11 @@ def _notes(cameras: Iterable[Json]) -> list[RenderableType]:
             text = f"{camera.get('name')}: alone in its process, which kept dying, for another {left}"
             notes.append(Text(text, style="yellow"))
         notes += [_alert(str(camera.get("name")), alert) for alert in camera.get("alerts") or ()]
+        if rate := camera.get("rate"):
+            often = f"{rate['fps']:g} frames a second" if rate["fps"] else "every frame"
+            notes.append(
+                Text(f"{camera.get('name')}: {often} wanted (fps: auto): {rate['why']}", style="dim")
+            )
         if camera.get("scene"):
             notes.append(Text(f"{camera.get('name')} shows {_scene(camera['scene'])}"))
     return notes

@@ -117,6 +117,7 @@ class InferCamera(_Message, frozen=True):
     bucket_s: int
     newest: bool = False  # every frame is wanted while it is new: one that waited may be let go for the next
     scene: str = ""
+    auto_rate: bool = False  # whether it is looked at as often as what is followed in it needs
 
 
 class MisconfiguredCamera(_Message, frozen=True):
@@ -326,6 +327,7 @@ class FrameRequest(_Message, frozen=True):
     generation: int
     leases: tuple[int, ...]
     quiet: bool = False  # nothing is followed in the frames that it has had
+    fps: float = 0.0  # frames a second that are wanted from now on; 0: as the camera's configuration says
 
 
 class SourceState(_Message, frozen=True):

@@ -178,6 +178,11 @@ class CpuParts(Answer):
     rest: float = Field(description="tracking, counting, events")
 
 
+class NeededRate(Answer):
+    fps: float = Field(description="analysed frames a second that the scene needs now; 0: every one")
+    why: str
+
+
 class CameraRow(Answer):
     name: str
     enabled: bool | None = Field(description="null where its file cannot be read")
@@ -189,6 +194,7 @@ class CameraRow(Answer):
     fps_decoded: float
     level: str = Field(description="how much of it is looked at; empty where it never rests")
     fps_inferred: float
+    rate: NeededRate | None = Field(description="null where source.fps is not auto")
     age_ms: Percentiles
     cores: CpuParts = Field(description="processor cores that it takes now")
     epoch: int

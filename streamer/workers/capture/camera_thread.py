@@ -23,11 +23,10 @@ from streamer.sources.retry import Backoff
 from streamer.workers.capture.camera_watch import CameraWatch, HealthChange
 from streamer.workers.capture.gate import Gate
 from streamer.workers.capture.gated_reader import GatedReader
+from streamer.workers.capture.pace import Pace
 
 log = logging.getLogger(__name__)
 
-# Cameras that begin together do not all come due together: their turns are spread by the golden ratio.
-GOLDEN_RATIO = 0.618
 OVERDUE_S = 30.0  # beyond the deadlines of the camera's own open and read
 MAX_OVERDUE = 4  # threads that do not end; with so many the process is replaced
 
@@ -86,7 +85,8 @@ class CameraThread(threading.Thread):
         self._source: Source | None = None
         self._opening = 0
         self._live_since_s: float | None = None
-        self._next_due_ns: int | None = None
+        self._pace = Pace(camera.row)
+        self._wanted_fps = camera.fps
         self._cpu_ns = 0  # of this thread, as far as it is in the counters
 
     # ---- for the main thread
@@ -117,6 +117,10 @@ class CameraThread(threading.Thread):
     def level(self) -> str:
         """How much of it is decoded and looked at: gate.py; "" where it never rests."""
         return self._gate.level if self._gate is not None else ""
+
+    def want(self, fps: float) -> None:
+        """How many frames a second inference needs from now on; 0: as the configuration says."""
+        self._wanted_fps = fps or self.camera.fps
 
     def set_requested(self, requested: bool) -> None:
         """Whether a frame is requested: then a new one wakes the main thread."""
@@ -281,7 +285,7 @@ class CameraThread(threading.Thread):
         with self._lock:
             self._opening += 1
             self._ring_refused = False  # it asks for one
-            self._next_due_ns = None
+            self._pace.restart()
         if self._watch is not None:
             self._watch.restart()
         sized = f"{info.width}x{info.height}"
@@ -306,7 +310,7 @@ class CameraThread(threading.Thread):
         self._wake()
 
     def _hold(self, decoded: Decoded, frame_id: int) -> None:
-        due = self._due(decoded.media_ns)
+        due = self._pace.due(decoded.media_ns, self._wanted_fps)
         self._newest = decoded
         with self._lock:
             if self._retired:
@@ -354,18 +358,6 @@ class CameraThread(threading.Thread):
         with self._lock:
             while self._held is not None and not self._ending.is_set():
                 self._released.wait(0.5)
-
-    def _due(self, media_ns: int) -> bool:
-        if self.camera.fps <= 0:
-            return True
-        step_ns = int(1e9 / self.camera.fps)
-        if self._next_due_ns is None or media_ns > self._next_due_ns + 2 * step_ns:
-            self._next_due_ns = media_ns + int(step_ns * (self.camera.row * GOLDEN_RATIO % 1.0 or 1.0))
-            return True
-        if media_ns < self._next_due_ns - step_ns // 10:
-            return False
-        self._next_due_ns += step_ns
-        return True
 
     def _drop_held(self, reason: str) -> None:
         with self._lock:

@@ -268,6 +268,7 @@ class CaptureWorker:
         camera.state_sent_s = time.monotonic()
         camera.frame_request = request
         camera.thread.hear(request.quiet)
+        camera.thread.want(request.fps)
         camera.thread.set_requested(True)
         self._send_frame(camera)
 

@@ -143,10 +143,16 @@ class BatchScheduler:
 
     def _request(self, camera: CameraContext, now_s: float) -> None:
         leases = tuple(lease for ring, lease in camera.leases_to_release if ring == camera.generation)
-        request = FrameRequest(camera.name, camera.generation, leases, camera.quiet)
+        request = FrameRequest(camera.name, camera.generation, leases, camera.quiet, camera.wanted_fps)
         if self._server.send(camera.worker, request):
             camera.leases_to_release.clear()
             camera.requested_s = now_s
+
+    def request_sooner(self, camera: CameraContext) -> None:
+        """It is to be looked at more often than the request that is out says, if one is: say so now, since
+        that would wait for the frame that was due."""
+        if camera.requested_s:
+            self._request(camera, time.monotonic())
 
     # ---- frames
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipelines.pipeline import VIEW_MOVED
+from pipelines.track.needed_rate import NeededRate
 from streamer.workers.infer.camera import CameraContext
 from streamer.workers.infer.coverage import percentile
 from streamer.workers.infer.emitter import Emitter
@@ -50,5 +51,11 @@ def _camera_status(camera: CameraContext, now_s: float) -> dict[str, Any]:
         "scene": pipeline.scene(camera.name) if pipeline else None,
         "alerts": camera.alerts.describe(),
         "warning": camera.warning,
+        "rate": _rate(camera.need),
         "cores": dict(camera.cost.shown),
     }
+
+
+def _rate(need: NeededRate | None) -> dict[str, Any] | None:
+    """How often it is looked at and why; None where its configuration says how often."""
+    return None if need is None else {"fps": round(need.fps, 1), "why": need.why}

@@ -17,6 +17,7 @@ import cv2
 
 from pipelines.camera_rules import CameraRules
 from pipelines.pipeline import Pipeline
+from pipelines.track.needed_rate import NeededRate
 from streamer.ipc.bus import Bus
 from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.messages import (
@@ -253,6 +254,8 @@ class InferWorker:
         camera = CameraContext(config, block, coverage, config.generation)
         camera.last_state = self._emitter.last_state(config.name)
         camera.alerts = self._emitter.alerting.begin(config.rules)
+        camera.need = NeededRate() if config.auto_rate else None
+        camera.draw(CameraRules.model_validate_json(config.rules or "{}"))
         self._emitter.restore_alerts(camera)
         self._cameras[config.name] = camera
         for peer, state in self._early_states.pop(config.name, ()):
@@ -264,6 +267,8 @@ class InferWorker:
             self._emitter.close_buckets(camera, stopping=True)
             camera.coverage = Coverage(config.bucket_s, time.time_ns(), self._counters.balance(config.row))
             camera.coverage.health_changed(camera.health, time.time_ns())
+        if config.auto_rate != old.auto_rate:
+            camera.need = NeededRate() if config.auto_rate else None
         if config.rules != old.rules:
             self._change_rules(camera, config.rules)
 
@@ -271,6 +276,7 @@ class InferWorker:
         try:
             rules = CameraRules.model_validate_json(text)
             camera.alerts.with_rules(rules)
+            camera.draw(rules)
             if camera.pipeline is not None:
                 camera.pipeline.set_rules(camera.name, rules)
                 camera.warn("rules", "")
@@ -355,6 +361,8 @@ class InferWorker:
                 camera.frame_rejected(f"frame not used: {result}")
                 continue
             self._emitter.frame_inferred(camera, result, batch.inference_s)
+            if camera.learn_rate(result.stamp):
+                self._scheduler.request_sooner(camera)
             events += self._emitter.alerting.frame(camera, result, events)
         self._emitter.emit(events, batch)
         if self._tracer is not None:
