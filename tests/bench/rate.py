@@ -7,13 +7,17 @@ the errors of all frames, of the frames that `auto` takes, and of the same numbe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipelines.camera_rules import CameraRules
 from pipelines.count import CameraCounts
+from pipelines.detect.filter import DetectionFilter
 from pipelines.events import LINE_CROSSED
 from pipelines.registry import PACKAGED_MODEL, create_detector
 from pipelines.track import create_tracker
@@ -28,6 +32,7 @@ from tests.bench.registry import Unavailable
 NAME = "rate"
 DESCRIPTION = "frames saved by looking as often as a scene needs, and the counts beside those of every frame"
 CHOSEN_ON = ("first", "one-by-one-person.mp4", "overpass-cars.mp4")
+DRAWN_S, DRAWN_FPS = 240.0, 25
 MIN_SEQUENCE_FPS = 20.0  # below, there is little to save
 
 
@@ -49,7 +54,7 @@ def run(only: str = "") -> dict[str, Any]:
     root = data.corpus()
     if root is None:
         raise Unavailable("the corpus is missing: set STREAMER_CORPUS")
-    rows = [_row(case) for case in (*_sequences(root, only), *_clips(root, only))]
+    rows = [_row(case) for case in (*_drawn(only), *_sequences(root, only), *_clips(root, only))]
     return {"rows": rows, "sums": [_sum(rows, chosen) for chosen in (True, False)]}
 
 
@@ -124,6 +129,42 @@ def _sequences(root: Path, only: str) -> Iterator[Case]:
             yield _of_sequence(sequence, part.endswith("first"))
 
 
+def _drawn(only: str) -> Iterator[Case]:
+    """Places before which somebody comes now and then, each by a straight way over the line in the middle."""
+    for name, speed, every_s in (("people", 0.08, 25.0), ("vehicles", 0.3, 20.0), ("a busy door", 0.1, 4.0)):
+        for seed in range(4):
+            case = f"drawn: {name} {seed}"
+            if only in case:
+                yield _walks(case, seed < 2, np.random.default_rng([seed, round(every_s)]), speed, every_s)
+
+
+def _walks(name: str, chosen_on: bool, rng: np.random.Generator, speed: float, every_s: float) -> Case:
+    """`speed`: widths of the picture a second; a box is 0.07 wide, 0.2 high, and 1 in 20 is missing."""
+    starts = np.cumsum(rng.exponential(every_s, round(2 * DRAWN_S / every_s)))
+    starts = starts[starts < DRAWN_S - 2 / speed]
+    ways = [(at, speed * rng.uniform(0.7, 1.4), rng.uniform(0.3, 0.9), rng.random() < 0.5) for at in starts]
+    frames = []
+    for number in range(round(DRAWN_S * DRAWN_FPS)):
+        t = number / DRAWN_FPS
+        there = [(pace * (t - at), y, back) for at, pace, y, back in ways if 0 < pace * (t - at) < 1]
+        centres = [(1 - x if back else x, y) for x, y, back in there if rng.random() > 0.05]
+        table = np.array([(x - 0.035, y - 0.2, x + 0.035, y) for x, y in centres], np.float32).reshape(-1, 4)
+        table += rng.normal(0, 0.03, table.shape) * np.array([0.07, 0.2, 0.07, 0.2])
+        boxes = table.clip(0, 1).astype(np.float32)
+        kept = boxes[(boxes[:, 2] - boxes[:, 0] > 0.01)]
+        scores, classes = np.full(len(kept), 0.8, np.float32), np.zeros(len(kept), np.int32)
+        stamp = Stamp("drawn", 1, number, round(t * 1e9), 0, 0)
+        frames.append((stamp, Detections(kept, scores, classes)))
+    true = Counter("lesser" if back else "greater" for *_, back in ways)
+
+    def errors(events: list[Event]) -> int:
+        found = Counter(str(event.data["direction"]) for event in events)
+        return sum(abs(found[key] - true[key]) for key in {*found, *true})
+
+    rules = CameraRules(lines=(ours.LINES.lines[0],))
+    return Case(name, chosen_on, rules, ours.LABELS, frames, len(ways), errors)
+
+
 def _of_sequence(sequence: data.Sequence, chosen_on: bool) -> Case:
     frames = [(stamp, boxes) for stamp, boxes in ours.detections(sequence)]
     true = data.true_crossings(sequence)
@@ -165,8 +206,6 @@ def _clips(root: Path, only: str) -> Iterator[Case]:
 
 
 def _filtered(frames: list[Detections], rules: CameraRules, labels: Labels) -> list[Detections]:
-    from pipelines.detect.filter import DetectionFilter
-
     chosen = DetectionFilter(rules, labels)
     return [replace(chosen.apply(boxes), embeddings=None) for boxes in frames]
 
