@@ -23,17 +23,11 @@ MAX_CAMERAS: Final = 512  # of one daemon, on or off
 
 TraceSample = float | Literal["1/s"]  # which frames are traced: a share of them, or one a second and camera
 Transport = Literal["auto", "tcp", "udp"]  # how a camera sends its packets
+# fmt: off
 CameraState = Literal[
-    "connecting",
-    "live",
-    "auth_failed",
-    "unreachable",
-    "stalled",
-    "no_storage",
-    "ended",
-    "disabled",
-    "misconfigured",
-]
+    "connecting", "live", "auth_failed", "unreachable", "stalled", "no_storage", "ended", "disabled",
+    "misconfigured"]
+# fmt: on
 
 
 class MessageError(ValueError):
@@ -433,13 +427,11 @@ class Resume(_Message, frozen=True):
 
 
 # fmt: off
-Message = (
-    Hello | Ready | CameraWarning | WorkerStatus | CaptureAssignment | InferAssignment
+Message = (Hello | Ready | CameraWarning | WorkerStatus | CaptureAssignment | InferAssignment
     | DeliverAssignment | ApiAssignment | ReplayRequest | CorrectionRequest | CorrectionMade
     | OccupancyRequest | TracksRequest | TracksNow | AllocateRing | RingAllocated | RingRefused | Reclaim
     | SnapshotRequest | CameraStatus | Snapshot | FrameReady | FramesGated | FrameRequest | SourceState
-    | Batch | FrameTrace | Ack | ResumeRequest | Resume
-)
+    | Batch | FrameTrace | Ack | ResumeRequest | Resume)
 # fmt: on
 
 _encoder = msgspec.msgpack.Encoder()
