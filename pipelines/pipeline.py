@@ -26,6 +26,7 @@ from pipelines.track import Tracker, create_tracker
 from pipelines.track.appearance import colour_histograms, small_colours
 from pipelines.track.association import detection_index
 from pipelines.track.global_motion import small_grey
+from pipelines.track.needed_rate import TrackMotion
 from pipelines.values import Detections, Event, Floats, Frame, FrameResult, Image, Labels, Stamp
 
 VIEW_MOVED = 0.05  # of the picture: from here on a line is not where it was drawn
@@ -174,6 +175,10 @@ class Pipeline:
     def stands_still(self, camera: str) -> bool:
         """Whether something is followed in the camera's frames, and all of it has stood still for long."""
         return self._cameras[camera].tracker.stands_still
+
+    def motion(self, camera: str) -> TrackMotion:
+        """What the camera's tracks do, for who decides how often it is looked at (track/needed_rate.py)."""
+        return self._cameras[camera].tracker.motion
 
     def close_camera(self, camera: str) -> None:
         self._cameras.pop(camera, None)

@@ -25,6 +25,7 @@ from pipelines.track.detections import PreparedDetections, prepare
 from pipelines.track.global_motion import CameraMotion
 from pipelines.track.kalman import KalmanFilter
 from pipelines.track.large_displacement import NONE, LargeDisplacement
+from pipelines.track.needed_rate import TrackMotion
 from pipelines.track.output import TrackOutput
 from pipelines.track.scene_motion import SceneMotion
 from pipelines.track.score_calibration import ScoreScale
@@ -98,6 +99,12 @@ class Tracker:
     def stands_still(self) -> bool:
         """Whether there are tracks, and all of them have stood still for long."""
         return self._standstill.all_stand
+
+    @property
+    def motion(self) -> TrackMotion:
+        """What its tracks do after the last frame, tentative ones too; a copy."""
+        tracks = self._tracks
+        return TrackMotion(tracks.box.copy(), tracks.speed[:2].copy(), tracks.hits.copy())
 
     def reset(self) -> None:
         """Forget all tracks. Ids start at 1 with the next epoch, and go on where that is the same."""

@@ -26,6 +26,15 @@ class Finite(click.FloatRange):
         return number
 
 
+class FpsOrAuto(Finite):
+    """Frames a second, or auto."""
+
+    name = "fps or auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return "auto" if value == "auto" else super().convert(value, param, ctx)
+
+
 def split_words(text: str | None) -> list[str]:
     """ "person, vehicle" as its words."""
     return [word.strip() for word in (text or "").split(",") if word.strip()]

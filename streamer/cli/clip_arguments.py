@@ -208,7 +208,7 @@ def chosen_detector(store: ConfigStore, spec: PipelineSpec, model: str | None, t
     engine, installed = models.choose(wanted, model or spec.model)
     cache_dir = _cache_dir(state_dir)
     if spec.actions is None:
-        installed = fitting(engine, installed, cache_dir)
+        installed = fitting(wanted, installed, cache_dir)
     detector = open_detector(
         engine,
         installed,

@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": Entry("streamer.cli.demo:demo", "Show the whole system on a built-in scene or a clip."),
     "run": Entry("streamer.cli.run:run", "Run the daemon in the foreground."),
     "status": Entry("streamer.cli.status:status", "Show cameras, workers, ledger and sinks of the daemon."),
+    "capacity": Entry("streamer.cli.capacity:capacity", "Say what this box carries, and how much more fits."),
     "camera": Entry("streamer.cli.camera:camera", "Add, show, test, change and remove cameras."),
     "line": Entry("streamer.cli.rules:line", "Counting lines of a camera."),
     "zone": Entry("streamer.cli.rules:zone", "Zones of a camera."),

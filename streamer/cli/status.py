@@ -104,7 +104,14 @@ def _clean(value: Any) -> Any:
 def page(report: Json) -> RenderableType:
     """All of one status answer."""
     cameras = report.get("cameras", ())
-    parts = [_headline(report), _cameras(report), *_frames(cameras), *_detectors(cameras), *_notes(cameras)]
+    parts = [
+        _headline(report),
+        _cameras(report),
+        *_frames(cameras),
+        *_cores(cameras),
+        *_detectors(cameras),
+        *_notes(cameras),
+    ]
     parts.append(_workers(report))
     if report.get("ledger"):
         parts.append(_ledger(report["ledger"]))
@@ -169,6 +176,18 @@ def _frames(cameras: Sequence[Json]) -> list[RenderableType]:
     return [table]
 
 
+def _cores(cameras: Sequence[Json]) -> list[RenderableType]:
+    """What each camera costs now. Without anything that costs there is nothing to show."""
+    rows = [(str(camera.get("name")), camera.get("cores") or {}) for camera in cameras]
+    if not any(sum(cores.values()) for _, cores in rows):
+        return []
+    table = _table("camera", right=("cores", "= decode", "+ inference", "+ rest"), last="")
+    for name, cores in rows:
+        parts = [cores.get(part, 0.0) for part in ("decode", "inference", "rest")]
+        table.add_row(Text(name), *(_number(cores, digits=2) for cores in (sum(parts), *parts)), "")
+    return [table]
+
+
 def _state(item: Json) -> Text:
     state = str(item.get("state", "?"))
     return Text(state, style=STATE_STYLES.get(state, "red"))
@@ -197,6 +216,11 @@ def _notes(cameras: Iterable[Json]) -> list[RenderableType]:
             text = f"{camera.get('name')}: alone in its process, which kept dying, for another {left}"
             notes.append(Text(text, style="yellow"))
         notes += [_alert(str(camera.get("name")), alert) for alert in camera.get("alerts") or ()]
+        if rate := camera.get("rate"):
+            often = f"{rate['fps']:g} frames a second" if rate["fps"] else "every frame"
+            notes.append(
+                Text(f"{camera.get('name')}: {often} wanted (fps: auto): {rate['why']}", style="dim")
+            )
         if camera.get("scene"):
             notes.append(Text(f"{camera.get('name')} shows {_scene(camera['scene'])}"))
     return notes

@@ -9,9 +9,20 @@ import re
 import zoneinfo
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SerializeAsAny,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from pipelines.camera_rules import CameraRules
 from pipelines.rules import AbsolutePath, Name, PathText, Strict
@@ -35,10 +46,26 @@ People = Literal["show", "blur", "silhouette"]  # as they are in pictures that c
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
+def _auto_or_number(value: Any, number: ValidatorFunctionWrapHandler) -> Any:
+    return value if value == "auto" else number(value)
+
+
+if TYPE_CHECKING:
+    Fps = float | Literal["auto"]
+else:  # not the union itself: what is wrong with a number is then said of the number alone
+    Fps = Annotated[
+        float,
+        Field(ge=0, le=120),
+        WrapValidator(_auto_or_number),
+        PlainSerializer(lambda fps: fps),
+        WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "number", "minimum": 0, "maximum": 120}]}),
+    ]
+
+
 class SourceOptions(Strict):
     """How a camera's stream is read."""
 
-    fps: float = Field(default=0.0, ge=0, le=120)  # analysed frames a second; 0: as many as fit
+    fps: Fps = 0.0  # analysed frames a second; 0: as many as fit; auto: as many as what is followed needs
     analysis_width: int = Field(default=640, ge=64, le=3840)
     loop: bool = False
     realtime: bool = True
@@ -106,7 +133,7 @@ class CameraConfig(Strict):
 
 
 class InferenceConfig(Strict):
-    engine: Literal["auto", "openvino", "onnx", "torch", "motion"] = "auto"
+    engine: Literal["auto", "auto-int8", "openvino", "onnx", "torch", "motion"] = "auto"
     workers: int = Field(default=1, ge=1, le=16)
     threads: int = Field(default=0, ge=0, le=256)  # 0: all cores the process may use
 

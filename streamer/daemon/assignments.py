@@ -42,7 +42,7 @@ def capture_assignment(spec: WorkerSpec, site: Site) -> CaptureAssignment:
                 url=site.active.secrets.url(camera).reveal(),
                 infer_worker=site.plan.infer_of[camera.name],
                 analysis_width=source.analysis_width,
-                fps=source.fps,
+                fps=0.0 if source.fps == "auto" else source.fps,
                 loop=source.loop,
                 realtime=source.realtime,
                 open_timeout_s=source.open_timeout_s,
@@ -76,6 +76,7 @@ def infer_assignment(spec: WorkerSpec, site: Site) -> InferAssignment:
                 bucket_s=config.counts.bucket_s,
                 newest=camera.source.realtime and not camera.source.fps,
                 scene=looked_at_by(camera),
+                auto_rate=camera.source.fps == "auto" and camera.source.realtime,
             )
         )
     announced = tuple(

@@ -19,6 +19,7 @@ from streamer.daemon.process_manager import ProcessManager, WorkerProcess
 from streamer.daemon.process_spec import Plan
 from streamer.daemon.shared_memory import SharedState
 from streamer.events.cloudevents import rfc3339
+from streamer.ipc.cpu_time import PARTS
 from streamer.ipc.messages import SourceState
 from streamer.models.camera_check import advice_on
 from streamer.models.model_handle import display_name_of
@@ -70,7 +71,7 @@ def daemon_status(
     ]
     cameras += [misconfigured_status(name, fault, shared) for name, fault in misconfigured.items()]
     cameras.sort(key=lambda row: str(row["name"]))
-    cameras = [row | {"latency": _latency(shared, row["name"])} for row in cameras]
+    cameras = [row | _measured(shared, row["name"]) for row in cameras]
     camera_warnings = [f"camera {c['name']}: {c['warning']}" for c in cameras if c["warning"]]
     camera_warnings += [
         f"camera {c['name']}: {c['health']['detail']}" for c in cameras if (c["health"] or {}).get("detail")
@@ -119,7 +120,9 @@ def camera_status(
         "fps_decoded": captured.get("fps_decoded", 0.0),
         "level": captured.get("level", ""),
         "fps_inferred": inferred.get("fps_inferred", 0.0),
+        "rate": inferred.get("rate") if camera.enabled else None,
         "age_ms": inferred.get("age_ms", {"p50": None, "p99": None}),
+        "cores": _cores(captured, inferred) if camera.enabled else _cores({}, {}),
         "epoch": shared.epoch(name),
         "generation": shared.generation(name),
         "worker": worker,
@@ -148,7 +151,9 @@ def misconfigured_status(name: str, fault: Misconfigured, shared: SharedState) -
         "state": "misconfigured",
         "detail": fault.why,
         **nothing,
+        "rate": None,
         "age_ms": {"p50": None, "p99": None},
+        "cores": _cores({}, {}),
         "epoch": shared.epoch(name),
         "generation": shared.generation(name),
         "worker": "",
@@ -197,9 +202,19 @@ def frames_status(shared: SharedState, camera: str) -> dict[str, Any]:
     return {"frames": frames, "books": frames}
 
 
-def _latency(shared: SharedState, camera: str) -> dict[str, Any]:
-    """Histograms of its frames since the daemon began (ipc/latency.py); none where it has no counters."""
-    return shared.counters.latency(shared.row(camera)) if shared.knows(camera) else {}
+def _cores(captured: Mapping[str, Any], inferred: Mapping[str, Any]) -> dict[str, float]:
+    """How many cores a camera takes now, by part, as its workers say."""
+    told = [status["cores"] for status in (captured, inferred) if isinstance(status.get("cores"), dict)]
+    return dict.fromkeys(PARTS, 0.0) | {part: cores for each in told for part, cores in each.items()}
+
+
+def _measured(shared: SharedState, camera: str) -> dict[str, Any]:
+    """What its counters know since the daemon began: `latency`, histograms of its frames (ipc/latency.py),
+    none where it has no counters, and `cpu_s`, what it has cost by part."""
+    if not shared.knows(camera):
+        return {"latency": {}, "cpu_s": dict.fromkeys(PARTS, 0.0)}
+    row = shared.row(camera)
+    return {"latency": shared.counters.latency(row), "cpu_s": shared.counters.cpu_s(row)}
 
 
 def _first_redis(sinks: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamer.errors import CapacityError, StorageError
+from streamer.ipc.cpu_time import PARTS
 from streamer.ipc.latency import AGE, INFERENCE
 from streamer.ipc.messages import MAX_CAMERAS
 
@@ -60,6 +61,7 @@ MAX_WORKERS: Final = 2 * MAX_CAMERAS
 #   drop_damaged     frames   decoded, but no picture could be made of it
 #   drop_closed      frames   still held when the source closed
 #   drop_worker_died frames   in the hands of a worker that died
+#   cpu_decode       ns       CPU time of reading, decoding and scaling (cpu_time.py)
 #
 # INFER, written by the inference worker
 #   version          -        sequence lock, clause 1
@@ -72,19 +74,27 @@ MAX_WORKERS: Final = 2 * MAX_CAMERAS
 #   drop_unassigned  frames   of a camera this worker no longer has
 #   age_…            frames   histogram of how old they were when they were counted (latency.py)
 #   inference_…      frames   histogram of how long the detector took over their batch
+#   cpu_inference    ns       CPU time, of the detector
+#   cpu_rest         ns       CPU time, of all else that is done with its frames
 CAPTURE: Final = (
     *("version", "generation"),
     *("decoded", "held", "handed", "gated"),
     *("drop_not_due", "drop_busy", "drop_no_slot", "drop_no_storage", "drop_damaged", "drop_closed"),
     "drop_worker_died",
+    "cpu_decode",
 )
 INFER: Final = (
     *("version", "epoch", "next_track_id"),
     *("inferred", "drop_refused", "drop_stopped", "drop_stale", "drop_unassigned"),
     *AGE.words,
     *INFERENCE.words,
+    *("cpu_inference", "cpu_rest"),
 )
-NO_COUNTS: Final = ("version", "generation", "epoch", "next_track_id", *AGE.words, *INFERENCE.words)
+CPU_WORDS: Final = {part: f"cpu_{part}" for part in PARTS}
+NO_COUNTS: Final = (
+    *("version", "generation", "epoch", "next_track_id"),
+    *(*AGE.words, *INFERENCE.words, *CPU_WORDS.values()),
+)
 ROW_WORDS: Final = len(CAPTURE) + len(INFER)
 _CAPTURE_AT: Final = {name: i for i, name in enumerate(CAPTURE)}
 _INFER_AT: Final = {name: len(CAPTURE) + i for i, name in enumerate(INFER)}
@@ -204,6 +214,12 @@ class FrameCounters:
         copy = self._copy(row)
         words = {name: int(copy[i]) for name, i in _INFER_AT.items()}
         return {each.name: each.shown(words) for each in (AGE, INFERENCE)}
+
+    def cpu_s(self, row: int) -> dict[str, float]:
+        """CPU seconds of a camera by part (cpu_time.PARTS), since its row was cleared."""
+        copy = self._copy(row)
+        words = _CAPTURE_AT | _INFER_AT
+        return {part: int(copy[words[word]]) / 1e9 for part, word in CPU_WORDS.items()}
 
     def _copy(self, row: int) -> npt.NDArray[np.int64]:
         words = self._row(row)

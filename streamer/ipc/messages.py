@@ -23,17 +23,11 @@ MAX_CAMERAS: Final = 512  # of one daemon, on or off
 
 TraceSample = float | Literal["1/s"]  # which frames are traced: a share of them, or one a second and camera
 Transport = Literal["auto", "tcp", "udp"]  # how a camera sends its packets
+# fmt: off
 CameraState = Literal[
-    "connecting",
-    "live",
-    "auth_failed",
-    "unreachable",
-    "stalled",
-    "no_storage",
-    "ended",
-    "disabled",
-    "misconfigured",
-]
+    "connecting", "live", "auth_failed", "unreachable", "stalled", "no_storage", "ended", "disabled",
+    "misconfigured"]
+# fmt: on
 
 
 class MessageError(ValueError):
@@ -117,6 +111,7 @@ class InferCamera(_Message, frozen=True):
     bucket_s: int
     newest: bool = False  # every frame is wanted while it is new: one that waited may be let go for the next
     scene: str = ""
+    auto_rate: bool = False  # whether it is looked at as often as what is followed in it needs
 
 
 class MisconfiguredCamera(_Message, frozen=True):
@@ -319,14 +314,14 @@ class FramesGated(_Message, frozen=True):
 
 
 class FrameRequest(_Message, frozen=True):
-    """Credit for one frame: the reader is ready for the newest of `camera`, and releases `leases` of
-    `generation`."""
+    """Credit for one frame, the newest of `camera`. It releases `leases` of `generation`."""
 
     camera: str
     generation: int
     leases: tuple[int, ...]
     quiet: bool = False  # nothing is followed in the frames that it has had
     still: bool = False  # all that is followed in them has stood still for long
+    fps: float = 0.0  # frames a second that are wanted from now on; 0: as the camera's configuration says
 
 
 class SourceState(_Message, frozen=True):
@@ -432,13 +427,11 @@ class Resume(_Message, frozen=True):
 
 
 # fmt: off
-Message = (
-    Hello | Ready | CameraWarning | WorkerStatus | CaptureAssignment | InferAssignment
+Message = (Hello | Ready | CameraWarning | WorkerStatus | CaptureAssignment | InferAssignment
     | DeliverAssignment | ApiAssignment | ReplayRequest | CorrectionRequest | CorrectionMade
     | OccupancyRequest | TracksRequest | TracksNow | AllocateRing | RingAllocated | RingRefused | Reclaim
     | SnapshotRequest | CameraStatus | Snapshot | FrameReady | FramesGated | FrameRequest | SourceState
-    | Batch | FrameTrace | Ack | ResumeRequest | Resume
-)
+    | Batch | FrameTrace | Ack | ResumeRequest | Resume)
 # fmt: on
 
 _encoder = msgspec.msgpack.Encoder()

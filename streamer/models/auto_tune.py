@@ -3,8 +3,7 @@
 Both compute the same rendered street, in turns. The int8 one is taken where it costs clearly less and finds
 what the float one finds there: a chip without VNNI adds int8 products in 16 bits, where they may overflow, so
 that what it finds is no matter of the file alone. The outcome is kept in the folder of compiled models.
-Whoever wants the float one names its engine: `auto` alone may choose. Actions are trained on the float one's
-feature maps and keep it.
+Only the engine `auto-int8` asks for it. Actions are trained on the float one's feature maps and keep it.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from pipelines.registry import PACKAGED_INT8
 from streamer.errors import ModelError, StorageError
 from streamer.ipc.atomic_write import locked_folder, write_atomically
 from streamer.models.agreement import MIN_AP_SCORE, Agreement, agreement, detect_all
-from streamer.models.model_handle import PACKAGED, ModelHandle, open_detector
+from streamer.models.model_handle import AUTO_INT8, PACKAGED, ModelHandle, open_detector
 from streamer.models.sample_frames import SampleFrame, samples
 
 log = logging.getLogger(__name__)
@@ -60,7 +59,7 @@ def fitting(engine: str, model: ModelHandle | None, cache_dir: Path | None) -> M
     Takes a few seconds the first time on a chip; another process that asks meanwhile waits for the outcome.
     Raises ModelError where the float model cannot be used.
     """
-    if engine != "auto" or model is None or not model.packaged or cache_dir is None:
+    if engine != AUTO_INT8 or model is None or not model.packaged or cache_dir is None:
         return model
     try:
         small = packaged_int8()

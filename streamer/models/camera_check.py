@@ -128,7 +128,7 @@ def _check_action(where: str, action: str, spec: PipelineSpec, card: ActionCard 
 def advice_on(camera: CameraConfig) -> list[str]:
     """What may be, and will not do what its owner hopes for; lines for people."""
     fps = camera.source.fps
-    if not 0 < fps < MIN_FPS:
+    if fps == "auto" or not 0 < fps < MIN_FPS:
         return []
     return [
         f"camera {camera.name}: at {fps:g} frames a second nobody who moves can be followed or counted: "

@@ -20,6 +20,7 @@ from streamer.errors import ModelError
 
 SUFFIXES = (".onnx", ".pt")  # of weights: for OpenVINO and ONNX Runtime, and for torch
 PACKAGED, MOTION = "default", "motion"  # what names the detector in the package, and the one without weights
+AUTO_INT8 = "auto-int8"  # an engine: as auto, and the detector in the package in int8 where the chip gains
 RESERVED = (PACKAGED, MOTION)
 _HEADER = "# Edit freely: groups (what is counted together), score, nms_iou, precision. Not: sha256.\n"
 _AGAIN = (

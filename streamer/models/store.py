@@ -29,6 +29,7 @@ from pipelines.registry import PACKAGED_MODEL
 from pipelines.rules import check_name
 from streamer.errors import ModelError, StorageError
 from streamer.models.model_handle import (
+    AUTO_INT8,
     MOTION,
     PACKAGED,
     RESERVED,
@@ -174,6 +175,7 @@ class ModelStore:
 
         The motion detector is chosen by either: as the engine, where no model is named, or as the model.
         """
+        engine = "auto" if engine == AUTO_INT8 else engine
         if engine == MOTION and which is None:
             return MOTION, None
         model = self.resolve(which)

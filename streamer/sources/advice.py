@@ -5,6 +5,7 @@ from __future__ import annotations
 from streamer.errors import AuthFailed, AuthUnknown, NoSuchStream, PortClosed, SourceError, StreamNotFound
 from streamer.sources.camera_paths import COMMON_PATHS, CameraPaths, substream_of
 from streamer.sources.report import ProbeReport
+from streamer.sources.room import Room
 from streamer.sources.urls import host_and_port
 
 SMALL_BOX_WIDTH = 1280
@@ -46,26 +47,65 @@ def _path_line(paths: CameraPaths) -> str:
     return f"{paths.maker}: {paths.main}{sub}"
 
 
-def advise(report: ProbeReport) -> list[str]:
-    """For a camera that works: what would make it cheaper, quicker to come back, or better to count by."""
-    return [*_cost(report), *_stream(report)]
+def advise(report: ProbeReport, room: Room | None = None) -> list[str]:
+    """For a camera that works: what would make it cheaper, quicker to come back, or better to count by.
+
+    `room`: what the box has left for it, where it is to be added and that is known.
+    """
+    return [*_cost(report, room), *_stream(report)]
 
 
-def _cost(report: ProbeReport) -> list[str]:
+def warn_of_full_box(report: ProbeReport, room: Room) -> list[str]:
+    """One line where the camera takes the box beyond what it keeps up with; else nothing."""
+    info = report.info
+    if info is None or not report.frames:
+        return []
+    fps = report.fps_measured or info.fps
+    decode, analysis = report.decode_cpu_ms * fps / 1000, room.analysis(fps)
+    after = room.used + decode + analysis
+    if after <= room.most:
+        return []
+    analysed = f"analysing {min(room.analysed_fps, fps):g} of them {analysis:.2f}"
+    if room.analysis_ms is None:
+        analysed = "analysing them is not measured yet"
+    return [
+        f"with it the box is at {after:.1f} of {room.cores:g} cores, and keeps up to {room.most:.1f}: "
+        f"decoding {info.width}x{info.height} at {fps:.0f} frames a second takes {decode:.2f}, {analysed}; "
+        f"{_help(report, fps)}"
+    ]
+
+
+def _help(report: ProbeReport, fps: float) -> str:
+    if _is_main_stream(report, fps):
+        return _substream(report)
+    return (
+        "source.gate=auto lets a camera rest before which nothing moves, a lower source.fps looks at it less "
+        "often; `streamer capacity` says what takes how much"
+    )
+
+
+def _is_main_stream(report: ProbeReport, fps: float) -> bool:
+    return report.info is not None and (report.info.width > SMALL_BOX_WIDTH or fps > SMALL_BOX_FPS)
+
+
+def _substream(report: ProbeReport) -> str:
+    sub = substream_of(report.url)
+    where = f" (probably at the path {sub})" if sub else ""
+    return f"the camera's substream{where}, about 640x360 at 10 to 15, is enough for counting"
+
+
+def _cost(report: ProbeReport, room: Room | None) -> list[str]:
     info = report.info
     if info is None:
         return []
     fps = report.fps_measured or info.fps
     core = report.decode_cpu_ms * fps / 1000
-    advice = []
-    if info.width > SMALL_BOX_WIDTH or fps > SMALL_BOX_FPS:
+    advice = warn_of_full_box(report, room) if room is not None else []
+    if not advice and _is_main_stream(report, fps):
         advice.append(
             f"decoding {info.width}x{info.height} at {fps:.0f} frames a second takes {core:.2f} of a core of "
-            "this box; the camera's substream, about 640x360 at 10 to 15, is enough for counting"
+            f"this box; {_substream(report)}"
         )
-        sub = substream_of(report.url)
-        if sub:
-            advice.append(f"its substream is probably at the path {sub}")
     if info.codec == "hevc":
         advice.append("H.265 takes about 1.7 times the CPU of H.264 to decode: where it is scarce, set H.264")
     if info.codec == "mjpeg":

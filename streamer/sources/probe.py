@@ -12,10 +12,11 @@ from collections.abc import Callable
 from streamer.errors import PortClosed, SourceEnded, SourceError, SourceStalled
 from streamer.ipc.messages import Transport
 from streamer.logs import redact
-from streamer.sources.advice import advise, what_to_try
+from streamer.sources.advice import advise, warn_of_full_box, what_to_try
 from streamer.sources.base import Decoded, Source, create_source
 from streamer.sources.limits import SourceLimits, resolve
 from streamer.sources.report import ProbeReport, Step
+from streamer.sources.room import Room
 from streamer.sources.urls import (
     check_choice,
     check_source_url,
@@ -38,9 +39,10 @@ def probe(
     transport: Transport = "auto",
     limits: SourceLimits | None = None,
     on_picture: Callable[[Decoded], None] | None = None,
+    room: Room | None = None,
 ) -> ProbeReport:
     """Try `url`, which may hold credentials, for at most about `deadline_s`, where `limits` allow it; the
-    first picture goes to `on_picture`.
+    first picture goes to `on_picture`. `room` is what the box has left, where the camera is to be added.
 
     Raise ConfigError if no source can be made of the URL; everything else is in the report.
     """
@@ -68,7 +70,10 @@ def probe(
         report.problem, report.state = str(error), error.state
         report.advice += what_to_try(url, error) if scheme.network else []
     else:
-        report.advice += advise(report) if scheme.live else []
+        if scheme.live:
+            report.advice += advise(report, room)
+        elif room is not None:
+            report.advice += warn_of_full_box(report, room)
     return report
 
 
@@ -162,7 +167,7 @@ def _watch(
     first: Decoded | None = None
     media_s = 0.0
     keyframe_s = 0.0
-    while time.monotonic() < end:
+    while first is None or time.monotonic() < end:  # one, also where the opening took all the time
         try:
             picture = source.read()
         except SourceError as error:

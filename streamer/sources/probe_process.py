@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from streamer.errors import ConfigError, SourceError
 from streamer.ipc.messages import Transport
 from streamer.sources.limits import SourceLimits
+from streamer.sources.room import Room
 
 if TYPE_CHECKING:
     from streamer.sources.base import Decoded
@@ -29,7 +30,12 @@ JPEG_QUALITY = 85
 
 
 def probe_apart(
-    url: str, limits: SourceLimits, stream: int | None, transport: Transport, picture: bool
+    url: str,
+    limits: SourceLimits,
+    stream: int | None,
+    transport: Transport,
+    picture: bool,
+    room: Room | None = None,
 ) -> dict[str, Any]:
     """The report of sources.probe as plain data with `ok`, and where `picture` is asked for the first one as
     `jpeg_base64` (empty where there was none). Raise ConfigError for no address of a source, SourceError
@@ -41,6 +47,7 @@ def probe_apart(
         "stream": stream,
         "transport": transport,
         "picture": picture,
+        "room": room and dataclasses.asdict(room),
     }
     command = [sys.executable, "-m", __name__]
     try:
@@ -70,6 +77,7 @@ def _look(asked: dict[str, Any]) -> dict[str, Any]:
         stream=asked["stream"],
         transport=asked["transport"],
         limits=limits,
+        room=Room(**asked["room"]) if asked["room"] else None,
         on_picture=(lambda decoded: first.append(_jpeg(decoded))) if asked["picture"] else None,
     )
     told = {"ok": report.ok, **dataclasses.asdict(report)}

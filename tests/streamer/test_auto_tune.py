@@ -40,7 +40,7 @@ def test_a_chip_is_measured_once_and_what_was_measured_holds_from_then_on(
     measuring: Measuring, tmp_path: Path
 ) -> None:
     for _ in range(3):
-        chosen = fitting("auto", packaged(), tmp_path)
+        chosen = fitting("auto-int8", packaged(), tmp_path)
         assert chosen is not None
         assert chosen.path == PACKAGED_INT8
     assert measuring.calls == 1
@@ -52,7 +52,7 @@ def test_a_chip_is_measured_once_and_what_was_measured_holds_from_then_on(
 def test_what_was_kept_of_another_chip_or_is_damaged_is_measured_anew(
     what: str, measuring: Measuring, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fitting("auto", packaged(), tmp_path)
+    fitting("auto-int8", packaged(), tmp_path)
     kept = (tmp_path / FILE).read_text()
     damaged = {
         "torn": kept[: len(kept) // 2],
@@ -61,7 +61,7 @@ def test_what_was_kept_of_another_chip_or_is_damaged_is_measured_anew(
         "no truth value": kept.replace("true", '"yes"'),
     }
     (tmp_path / FILE).write_text(damaged[what])
-    assert fitting("auto", packaged(), tmp_path) is not None
+    assert fitting("auto-int8", packaged(), tmp_path) is not None
     assert measuring.calls == 2
     assert (tmp_path / FILE).read_text() == kept
     assert ("of no use" in caplog.text) is (what in ("torn", "no object"))
@@ -78,9 +78,10 @@ def test_an_engine_or_model_that_was_named_is_what_runs(measuring: Measuring, tm
     for engine, model, cache in (
         ("openvino", packaged(), tmp_path),
         ("onnx", packaged(), tmp_path),
-        ("auto", other, tmp_path),
-        ("auto", None, tmp_path),
-        ("auto", packaged(), None),
+        ("auto", packaged(), tmp_path),
+        ("auto-int8", other, tmp_path),
+        ("auto-int8", None, tmp_path),
+        ("auto-int8", packaged(), None),
     ):
         assert fitting(engine, model, cache) is model
     assert measuring.calls == 0
@@ -96,7 +97,7 @@ def test_without_a_sound_int8_file_the_float_one_serves_and_the_log_says_so(
         monkeypatch.setattr(auto_tune, "PACKAGED_INT8", path)
         caplog.clear()
         with caplog.at_level(logging.WARNING):
-            chosen = fitting("auto", packaged(), tmp_path)
+            chosen = fitting("auto-int8", packaged(), tmp_path)
         assert chosen is not None
         assert chosen.path == PACKAGED_MODEL
         assert why in caplog.text
@@ -134,7 +135,7 @@ def test_the_int8_detector_in_the_package_finds_what_the_float_one_finds() -> No
 def test_the_daemon_loads_the_one_that_was_chosen_and_the_float_one_where_its_engine_is_named(
     measuring: Measuring, tmp_path: Path
 ) -> None:
-    loader = PipelineLoader(tmp_path, "auto", 1, lambda: None)
+    loader = PipelineLoader(tmp_path, "auto-int8", 1, lambda: None)
     auto = PipelineSpec(name="default")
     named = auto.model_copy(update={"detector": "openvino"})
     chosen, pinned = (loader._load(s.model_dump_json()).detector.describe() for s in (auto, named))

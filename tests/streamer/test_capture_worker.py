@@ -291,6 +291,29 @@ def test_a_request_that_found_no_slot_free_is_answered_when_one_is_given_back(ar
     around.until(lambda: len(around.of(FrameReady)) == 5, "the answer")
 
 
+def test_a_rate_that_inference_asks_for_holds_until_it_asks_for_another(around: Around) -> None:
+    """All pictures are of one moment, so that of those that are not all wanted one alone is due."""
+
+    def shoot(pictures: int, fps: float) -> None:
+        around.until(lambda: around.infer.send("capture-0", FrameRequest("gate", 1, (), fps=fps)), "it")
+        around.until(lambda: around.worker._cameras["gate"].thread._wanted_fps == fps, "the request")
+        for _ in range(pictures):
+            before = around.balance().decoded
+            around.sources[0].shoot()
+            around.until(lambda n=before: around.balance().decoded > n, "a picture")
+
+    around.assign(camera())
+    around.grant(around.question())
+    around.frame()
+    shoot(1, 2.0)
+    around.until(lambda: len(around.of(FrameReady)) == 2, "the one that is due")
+    shoot(4, 2.0)
+    assert around.balance().dropped == {"not_due": 4}
+    shoot(1, 0.0)
+    around.until(lambda: len(around.of(FrameReady)) == 3, "a frame, as every one is due again")
+    assert unaccounted(around.balance()) == 0
+
+
 # ---- cameras that are changed or removed
 
 

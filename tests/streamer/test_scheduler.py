@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.track.needed_rate import NeededRate
 from pipelines.values import Frame
 from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.frame_ring import RingMemory
@@ -325,3 +326,25 @@ def test_how_long_a_batch_takes_is_learnt_of_each_detector(scene: Callable[..., 
     ]  # type: ignore[arg-type]
     assert request_s[0] < 100.01
     assert request_s[1] > 100.15
+
+
+def test_a_camera_that_is_to_be_looked_at_more_often_says_so_beside_the_request_that_is_out(
+    scene: Callable[..., Scene],
+) -> None:
+    it = scene("ab")
+    camera = it.cameras["a"]
+    camera.need = NeededRate()
+    camera.need.fps = 2.0
+    it.scheduler.send_requests([camera])
+    camera.need.fps = 10.0
+    it.scheduler.request_sooner(camera)
+    assert [(r.camera, r.fps) for r in it.wire.requests] == [("a", 2.0), ("a", 10.0)]
+    it.arrive("a", 1)
+    it.scheduler.request_sooner(camera)
+    assert len(it.wire.requests) == 2, "no request is out that could be wrong"
+
+
+def test_a_camera_with_a_rate_of_its_own_says_nothing_of_rates(scene: Callable[..., Scene]) -> None:
+    it = scene("a")
+    it.scheduler.send_requests(list(it.cameras.values()))
+    assert [r.fps for r in it.wire.requests] == [0.0]

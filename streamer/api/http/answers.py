@@ -172,6 +172,17 @@ class Histogram(Answer):
     sum_s: float
 
 
+class CpuParts(Answer):
+    decode: float = Field(description="reading, decoding and scaling")
+    inference: float = Field(description="the detector")
+    rest: float = Field(description="tracking, counting, events")
+
+
+class NeededRate(Answer):
+    fps: float = Field(description="analysed frames a second that the scene needs now; 0: every one")
+    why: str
+
+
 class CameraRow(Answer):
     name: str
     enabled: bool | None = Field(description="null where its file cannot be read")
@@ -183,7 +194,9 @@ class CameraRow(Answer):
     fps_decoded: float
     level: str = Field(description="how much of it is looked at; empty where it never rests")
     fps_inferred: float
+    rate: NeededRate | None = Field(description="null where source.fps is not auto")
     age_ms: Percentiles
+    cores: CpuParts = Field(description="processor cores that it takes now")
     epoch: int
     generation: int
     worker: str
@@ -199,6 +212,7 @@ class CameraRow(Answer):
     restarts: int
     frames: Frames
     latency: dict[str, Histogram]
+    cpu_s: CpuParts = Field(description="CPU seconds since the daemon began")
 
 
 class Cameras(Answer):

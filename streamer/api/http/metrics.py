@@ -74,6 +74,14 @@ def _of_cameras(rows: Rows) -> Iterator[Metric]:
         ["camera", "outcome", "reason"],
         [sample for row in rows for sample in _frames(row)],
     )
+    text = "CPU time that a camera has cost: decode, inference, rest (tracking, counting, events)."
+    cpu = [sample for row in rows for sample in _cpu(row)]
+    yield _counter("streamer_camera_cpu_seconds", text, ["camera", "part"], cpu)
+
+
+def _cpu(row: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
+    for part, seconds in row["cpu_s"].items():
+        yield (row["name"], part), seconds
 
 
 def _frames(row: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:

@@ -13,13 +13,16 @@ from fastapi.responses import JSONResponse
 from streamer.api.apply_change import WithCredentials, take_credentials, validated
 from streamer.api.arguments import read_arguments
 from streamer.api.callers import Caller
+from streamer.api.capacity.room import room_for
 from streamer.api.http import cameras
 from streamer.api.http.problems import HttpRefusal
 from streamer.api.http.site import Site
 from streamer.api.source_urls import check_source
 from streamer.api.tokens import Token
-from streamer.errors import SourceError
+from streamer.config.schema import CameraConfig
+from streamer.errors import ControlError, RunningError, SourceError
 from streamer.sources.probe_process import probe_apart
+from streamer.sources.room import Room
 from streamer.sources.urls import join_credentials
 
 MAX_PROBES = 2  # at a time: each is a process with a decoder
@@ -84,6 +87,18 @@ def look(site: Site, token: Token, body: dict[str, Any]) -> dict[str, Any]:
     try:
         shown = token.holds("admin") and site.config.privacy.people == "show"
         source = camera.source
-        return probe_apart(url, site.config.sources.limits, source.stream, source.transport, shown)
+        room = room_of(site, camera)
+        return probe_apart(url, site.config.sources.limits, source.stream, source.transport, shown, room)
     finally:
         _probes.release()
+
+
+def room_of(site: Site, camera: CameraConfig) -> Room | None:
+    """What the box has left for a camera that it does not have; None where that says nothing: of a file that
+    is read as fast as it goes, and where the daemon tells nothing now."""
+    if site.config.camera(camera.name) is not None or not camera.source.realtime:
+        return None
+    try:
+        return room_for(site.status(), site.config, camera.source.fps)
+    except (RunningError, ControlError):
+        return None  # a look needs none of it

@@ -6,26 +6,36 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import click
 from pydantic import ValidationError
 
 from pipelines.detect.errors import ModelRefused
 from pipelines.scene.model import SceneModel
+from streamer.api import control_socket as control
+from streamer.api.capacity.room import room_for
 from streamer.cli.camera.settings import HELP, SCENE, absolute_model, absolute_url, read_setting
 from streamer.cli.camera.stream import check_stream
 from streamer.cli.change import send_change
-from streamer.cli.click_types import ANALYSIS_WIDTH, Finite, split_words, stream_option
+from streamer.cli.click_types import ANALYSIS_WIDTH, FpsOrAuto, split_words, stream_option
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import ConfigStore
 from streamer.config.validation_errors import explain, show_place
-from streamer.errors import ConfigError, ModelError, SourceError, StorageError
+from streamer.errors import (
+    ConfigError,
+    ControlError,
+    ModelError,
+    RunningError,
+    SourceError,
+    StorageError,
+)
 from streamer.ipc.messages import Transport
 from streamer.models.camera_check import check_actions, check_camera
 from streamer.models.model_handle import is_path
 from streamer.models.store import ModelStore
 from streamer.sources.base import create_source
+from streamer.sources.room import Room
 from streamer.sources.urls import (
     is_generated,
     join_credentials,
@@ -119,7 +129,12 @@ def _shut(path: str) -> bool:
 @click.option("--pipeline", default="default", show_default=True, help="What is computed: a preset's name.")
 @click.option("--model", help="A model of the store or a path, instead of the pipeline's.")
 @click.option("--actions", metavar="MODEL", help="Tell what people do: motion, or an exported .onnx.")
-@click.option("--fps", type=Finite(0, 120), default=0.0, help="Analysed frames a second; 0: as many as fit.")
+@click.option(
+    "--fps",
+    type=FpsOrAuto(0, 120),
+    default=0.0,
+    help="Analysed frames a second; 0: as many as fit; auto: as many as what is followed needs.",
+)
 @click.option(
     *ANALYSIS_WIDTH, type=int, default=640, show_default=True, help="Width of the analysed picture."
 )
@@ -167,7 +182,10 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
     if not options["no_probe"]:
         try:
             limits = store.settings().sources.limits
-            check_stream(full_url, limits, stream=options["stream"], transport=options["transport"])
+            room = None if options["no_realtime"] or options["disabled"] else _room(store, options["fps"])
+            check_stream(
+                full_url, limits, stream=options["stream"], transport=options["transport"], room=room
+            )
         except SourceError as error:
             if not options["force"]:
                 error.args = (f"{error}; not saved ({FORCE})",)
@@ -181,6 +199,15 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
         f"  streamer line add {name} door 0.1,0.5 0.9,0.5   count what crosses a line\n"
         f"  streamer events --camera {name} --follow        see it happen"
     )
+
+
+def _room(store: ConfigStore, fps: float | Literal["auto"]) -> Room | None:
+    """What the box has left for one more camera; None where no daemon says what others take."""
+    config, _ = store.load_partly()
+    try:
+        return room_for(control.call(config.control_path, "status"), config, fps)
+    except (RunningError, ControlError):
+        return None
 
 
 def _refuse_early(store: ConfigStore, settings: dict[str, Any]) -> None:

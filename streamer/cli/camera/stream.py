@@ -26,6 +26,7 @@ from streamer.ipc.messages import Transport
 from streamer.sources.limits import SourceLimits
 from streamer.sources.probe import probe
 from streamer.sources.report import ProbeReport
+from streamer.sources.room import Room
 from streamer.sources.stream_selection import selection_note
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -38,9 +39,11 @@ def check_stream(
     *,
     stream: int | None = None,
     transport: Transport = "auto",
+    room: Room | None = None,
 ) -> None:
-    """Open `url`, print what it sends and what to know about it. Raises SourceError if it cannot be read."""
-    report = probe(url, stream=stream, transport=transport, limits=limits)
+    """Open `url`, print what it sends and what to know about it; `room` is what the box has left for it.
+    Raises SourceError if it cannot be read."""
+    report = probe(url, stream=stream, transport=transport, limits=limits, room=room)
     click.echo(json.dumps(_as_data(report), indent=2) if as_json else "\n".join(_lines(report)))
     if not report.ok:
         raise SourceError(report.problem)

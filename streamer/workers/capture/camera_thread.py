@@ -24,11 +24,10 @@ from streamer.workers.capture.camera_watch import CameraWatch, HealthChange
 from streamer.workers.capture.gate import Gate
 from streamer.workers.capture.gate_memory import GateMemory
 from streamer.workers.capture.gated_reader import GatedReader
+from streamer.workers.capture.pace import Pace
 
 log = logging.getLogger(__name__)
 
-# Cameras that begin together do not all come due together: their turns are spread by the golden ratio.
-GOLDEN_RATIO = 0.618
 MAX_KEPT = 40  # frames from before a camera woke that wait for inference: more than one wake brings
 
 
@@ -88,7 +87,9 @@ class CameraThread(threading.Thread):
         self._source: Source | None = None
         self._opening = 0
         self._live_since_s: float | None = None
-        self._next_due_ns: int | None = None
+        self._pace = Pace(camera.row)
+        self._wanted_fps = camera.fps
+        self._cpu_ns = 0  # of this thread, as far as it is in the counters
 
     # ---- for the main thread
 
@@ -120,6 +121,10 @@ class CameraThread(threading.Thread):
         """How much of it is decoded and looked at: gate.py; "" where it never rests."""
         return self._gate.level if self._gate is not None else ""
 
+    def want(self, fps: float) -> None:
+        """How many frames a second inference needs from now on; 0: as the configuration says."""
+        self._wanted_fps = fps or self.camera.fps
+
     def set_requested(self, requested: bool) -> None:
         """Whether a frame is requested: then a new one wakes the main thread."""
         with self._lock:
@@ -140,8 +145,11 @@ class CameraThread(threading.Thread):
             else:
                 self._kept.popleft()
             self._released.notify_all()
+        begun_ns = time.thread_time_ns()
         reason = send(held)
+        took_ns = time.thread_time_ns() - begun_ns
         with self._lock, self._counters.writing() as words:
+            words[self._counters.at["cpu_decode"]] += took_ns
             words[self._counters.at["held"]] -= 1
             words[self._counters.at[f"drop_{reason}" if reason else "handed"]] += 1
         return not reason
@@ -162,6 +170,11 @@ class CameraThread(threading.Thread):
             self._ring_refused = refused
             if refused:
                 self._drop_held_locked("no_storage")
+
+    def add_cpu(self, cpu_ns: int) -> None:
+        """CPU time that was spent for it elsewhere than in this thread."""
+        with self._lock, self._counters.writing() as words:
+            words[self._counters.at["cpu_decode"]] += cpu_ns
 
     def set_generation(self, generation: int) -> None:
         with self._lock, self._counters.writing() as words:
@@ -276,6 +289,7 @@ class CameraThread(threading.Thread):
                 return
             self._gated_ns = captured_ns
             with self._counters.writing() as words:
+                words[self._counters.at["cpu_decode"]] += self._cpu_since_ns()
                 words[self._counters.at["decoded"]] += frames
                 words[self._counters.at["gated"]] += frames
 
@@ -284,7 +298,7 @@ class CameraThread(threading.Thread):
         with self._lock:
             self._opening += 1
             self._ring_refused = False  # it asks for one
-            self._next_due_ns = None
+            self._pace.restart()
         if self._watch is not None:
             self._watch.restart()
         sized = f"{info.width}x{info.height}"
@@ -309,7 +323,7 @@ class CameraThread(threading.Thread):
         self._wake()
 
     def _hold(self, decoded: Decoded, frame_id: int) -> None:
-        due = self._due(decoded.media_ns)
+        due = self._pace.due(decoded.media_ns, self._wanted_fps)
         self._newest = decoded
         with self._lock:
             if self._retired:
@@ -317,6 +331,7 @@ class CameraThread(threading.Thread):
             at = self._counters.at
             with self._counters.writing() as words:
                 words[at["decoded"]] += 1
+                words[at["cpu_decode"]] += self._cpu_since_ns()
                 if decoded.kept and not self._ring_refused:
                     gone = self._keep_locked(HeldFrame(decoded, frame_id, self._opening))
                     words[at["held"]] += 1 - gone
@@ -340,6 +355,11 @@ class CameraThread(threading.Thread):
         if not self.camera.realtime:
             self._wait_until_released()
 
+    def _cpu_since_ns(self) -> int:
+        """What this thread has taken since the last call."""
+        before_ns, self._cpu_ns = self._cpu_ns, time.thread_time_ns()
+        return self._cpu_ns - before_ns
+
     def _keep_locked(self, held: HeldFrame) -> int:
         """As small as it is looked at: the decoder's own memory is for few. Returns how many older ones are
         let go for it: of a camera that has woken again and again while nobody had time."""
@@ -357,18 +377,6 @@ class CameraThread(threading.Thread):
         with self._lock:
             while self._held is not None and not self._ending.is_set():
                 self._released.wait(0.5)
-
-    def _due(self, media_ns: int) -> bool:
-        if self.camera.fps <= 0:
-            return True
-        step_ns = int(1e9 / self.camera.fps)
-        if self._next_due_ns is None or media_ns > self._next_due_ns + 2 * step_ns:
-            self._next_due_ns = media_ns + int(step_ns * (self.camera.row * GOLDEN_RATIO % 1.0 or 1.0))
-            return True
-        if media_ns < self._next_due_ns - step_ns // 10:
-            return False
-        self._next_due_ns += step_ns
-        return True
 
     def _drop_held(self, reason: str) -> None:
         with self._lock:

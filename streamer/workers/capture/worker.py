@@ -44,6 +44,7 @@ from streamer.sources.kept_view import view_path
 from streamer.workers.allocator import give_large_buffers_pages_of_their_own
 from streamer.workers.capture.camera_thread import CameraThread, HeldFrame, StateChange
 from streamer.workers.capture.camera_watch import CameraWatch, HealthChange
+from streamer.workers.capture.cpu_share import CpuShare
 from streamer.workers.capture.gate_memory import GateMemory
 from streamer.workers.capture.retired_threads import RetiredThreads
 from streamer.workers.capture.ring_request import RingRequest
@@ -99,6 +100,7 @@ class CaptureWorker:
         self._assigned = False
         self._next_hello_s = 0.0
         self._next_status_s = 0.0
+        self._cpu_share = CpuShare(self._counters)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._infer: dict[str, Client] = {}
         self._bus = Bus(runtime_dir)
@@ -274,6 +276,7 @@ class CaptureWorker:
         camera.state_sent_s = time.monotonic()
         camera.frame_request = request
         camera.thread.hear(request.quiet, request.still)
+        camera.thread.want(request.fps)
         camera.thread.set_requested(True)
         self._send_frame(camera)
 
@@ -400,12 +403,15 @@ class CaptureWorker:
 
     def _send_status(self, now_s: float) -> None:
         self._next_status_s = now_s + STATUS_EVERY_S
+        running = {name: (c.row, c.thread) for name, c in self._cameras.items() if c.started}
+        cores = self._cpu_share.read(running, now_s)
         cameras: dict[str, dict[str, Any]] = {}
         for name, camera in self._cameras.items():
             self._resend_state(camera, now_s)
             camera.decoding.read(self._counters.balance(camera.row).decoded, now_s)
             leased = camera.ring.leased if camera.ring else 0
             cameras[name] = {"fps_decoded": round(camera.decoding.per_s, 2), "leased": leased}
+            cameras[name]["cores"] = {"decode": round(cores.get(name, 0.0), 3)}
             if level := camera.thread.level:
                 cameras[name]["level"] = level
         status = {"cameras": cameras, "threads_overdue": self._retired.overdue}

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pipelines.alerts.camera_alerts import CameraAlerts
 from pipelines.camera_rules import CameraRules
 from pipelines.pipeline import Pipeline
+from pipelines.track.needed_rate import NeededRate, Segments, segments
 from pipelines.values import Stamp, Tracks
 from streamer.ipc.counters import Block
 from streamer.ipc.messages import FrameReady, InferCamera, SourceState
 from streamer.workers.infer.coverage import Coverage
+from streamer.workers.infer.cpu_share import CameraCost
 from streamer.workers.rate import Rate
 
 log = logging.getLogger(__name__)
@@ -91,10 +93,31 @@ class CameraContext:
     ages_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     checkpointed_s: float = 0.0
     inference_rate: Rate = field(default_factory=Rate)
+    cost: CameraCost = field(default_factory=CameraCost)
+    need: NeededRate | None = None  # where its rate is `auto`
+    drawn: Segments = field(default_factory=lambda: segments((), ()))  # its lines and zones
 
     @property
     def name(self) -> str:
         return self.config.name
+
+    def draw(self, rules: CameraRules) -> None:
+        """Take note of where its lines and zones are."""
+        self.drawn = segments([line.points for line in rules.lines], [zone.points for zone in rules.zones])
+
+    def learn_rate(self, stamp: Stamp) -> bool:
+        """After a frame that was followed: how often it is to be looked at; whether that is more often than
+        before."""
+        if self.need is None or self.pipeline is None:
+            return False
+        before = self.need.fps
+        self.need.update(stamp.epoch, stamp.media_ns, self.pipeline.motion(self.name), self.drawn)
+        return self.need.fps > before
+
+    @property
+    def wanted_fps(self) -> float:
+        """0: every frame, or as the configuration says."""
+        return self.need.fps if self.need is not None else 0.0
 
     @property
     def quiet(self) -> bool:

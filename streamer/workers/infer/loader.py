@@ -182,7 +182,7 @@ class PipelineLoader(Loader[Pipeline]):
         engine_name = self._engine if spec.detector == "auto" else spec.detector
         engine, installed = self._store.choose(engine_name, spec.model)
         if spec.actions is None:
-            installed = fitting(engine, installed, self._cache_dir)
+            installed = fitting(engine_name, installed, self._cache_dir)
         detector = self._detector(engine, installed, spec.score)
         actions = None if spec.actions is None else create_engine(spec.actions, detector)
         return Pipeline(detector, actions)

@@ -143,10 +143,18 @@ class BatchScheduler:
 
     def _request(self, camera: CameraContext, now_s: float) -> None:
         leases = tuple(lease for ring, lease in camera.leases_to_release if ring == camera.generation)
-        request = FrameRequest(camera.name, camera.generation, leases, camera.quiet, camera.still)
+        request = FrameRequest(
+            camera.name, camera.generation, leases, camera.quiet, camera.still, camera.wanted_fps
+        )
         if self._server.send(camera.worker, request):
             camera.leases_to_release.clear()
             camera.requested_s = now_s
+
+    def request_sooner(self, camera: CameraContext) -> None:
+        """It is to be looked at more often than the request that is out says, if one is: say so now, since
+        that would wait for the frame that was due."""
+        if camera.requested_s:
+            self._request(camera, time.monotonic())
 
     # ---- frames
 
@@ -290,7 +298,11 @@ class BatchScheduler:
             batch.finished_s, batch.finished = time.monotonic(), True
             self._wake()
 
+        begun_ns = time.thread_time_ns()
         batch.pending = pipeline.submit(frames, done)
+        took_ns = time.thread_time_ns() - begun_ns
+        for camera in cameras:
+            camera.cost.inference_ns += took_ns // len(cameras)
         self._running.append(batch)
 
     def _learn(self, batch: RunningBatch) -> None:
@@ -299,6 +311,15 @@ class BatchScheduler:
         before_s = self._inference_s.get(detector, USUAL_INFERENCE_S)
         self._inference_s[detector] = before_s + SMOOTHING * (took_s - before_s)
         self.inference_ms.append(took_s * 1e3)
+
+
+def charge(batch: RunningBatch, took_ns: int) -> None:
+    """Put down for the cameras of a finished batch what following it took, and their part of the detector."""
+    parts = len(batch.cameras)
+    for camera in batch.cameras:
+        camera.cost.rest_ns += took_ns // parts
+        camera.cost.detector_s += batch.inference_s / parts
+        camera.cost.frames += 1
 
 
 def _stamp(message: FrameReady) -> Stamp:

@@ -11,14 +11,13 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import cv2
 
 from pipelines.camera_rules import CameraRules
-from pipelines.pipeline import VIEW_MOVED, Pipeline
+from pipelines.pipeline import Pipeline
+from pipelines.track.needed_rate import NeededRate
 from streamer.ipc.bus import Bus
 from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.messages import (
@@ -44,20 +43,20 @@ from streamer.workers.infer.alerting import Emitted
 from streamer.workers.infer.camera import MAX_UNSENT_STATES, CameraContext
 from streamer.workers.infer.checkpoint_file import Checkpoints
 from streamer.workers.infer.clock_watch import ClockWatch
-from streamer.workers.infer.coverage import Coverage, percentile
+from streamer.workers.infer.coverage import Coverage
+from streamer.workers.infer.cpu_share import CpuShare
 from streamer.workers.infer.emitter import Emitter
 from streamer.workers.infer.event_sequencer import EventSequencer
 from streamer.workers.infer.pipelines import PipelineAssigner
-from streamer.workers.infer.scheduler import BatchScheduler, RunningBatch
+from streamer.workers.infer.scheduler import BatchScheduler, RunningBatch, charge
+from streamer.workers.infer.status import worker_status
 from streamer.workers.infer.tracing import Tracer
 
 HELLO_EVERY_S = 0.5
 STATUS_EVERY_S = 1.0
 CHECKPOINT_EVERY_S = 0.4
 DRAIN_S = 3.0  # at the stop, for the delivery worker to acknowledge
-REJECTION_SHOWN_S = 10.0  # after the last frame that could not be used, nothing is said of it any more
 HEALTH_MOVED = "moved"
-MOVED = "the view has moved: lines and zones are not where they were drawn; fix the camera or draw them anew"
 
 
 class InferWorker:
@@ -77,6 +76,7 @@ class InferWorker:
         self._closed_sources: set[str] = set()  # of cameras; their tracks end after the last frame
         self._all_assigned = False  # every camera has the pipeline of its configuration, or a warning
         self._clock = ClockWatch()
+        self._cpu_share = CpuShare()
         self._next_hello_s = self._next_status_s = self._next_checkpoint_s = 0.0
         self._tracer: Tracer | None = None
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -254,6 +254,8 @@ class InferWorker:
         camera = CameraContext(config, block, coverage, config.generation)
         camera.last_state = self._emitter.last_state(config.name)
         camera.alerts = self._emitter.alerting.begin(config.rules)
+        camera.need = NeededRate() if config.auto_rate else None
+        camera.draw(CameraRules.model_validate_json(config.rules or "{}"))
         self._emitter.restore_alerts(camera)
         self._cameras[config.name] = camera
         for peer, state in self._early_states.pop(config.name, ()):
@@ -265,6 +267,8 @@ class InferWorker:
             self._emitter.close_buckets(camera, stopping=True)
             camera.coverage = Coverage(config.bucket_s, time.time_ns(), self._counters.balance(config.row))
             camera.coverage.health_changed(camera.health, time.time_ns())
+        if config.auto_rate != old.auto_rate:
+            camera.need = NeededRate() if config.auto_rate else None
         if config.rules != old.rules:
             self._change_rules(camera, config.rules)
 
@@ -272,6 +276,7 @@ class InferWorker:
         try:
             rules = CameraRules.model_validate_json(text)
             camera.alerts.with_rules(rules)
+            camera.draw(rules)
             if camera.pipeline is not None:
                 camera.pipeline.set_rules(camera.name, rules)
                 camera.warn("rules", "")
@@ -349,18 +354,21 @@ class InferWorker:
     def _finish(self, batch: RunningBatch) -> None:
         """Track, count, write down and send what the detector found."""
         events: list[Emitted] = []
-        begun_s = time.monotonic() if self._tracer is not None else 0.0
+        begun_s, begun_ns = time.monotonic(), time.thread_time_ns()
         collected = self._scheduler.collect(batch)
         for camera, result in collected:
             if isinstance(result, str):
                 camera.frame_rejected(f"frame not used: {result}")
                 continue
             self._emitter.frame_inferred(camera, result, batch.inference_s)
+            if camera.learn_rate(result.stamp):
+                self._scheduler.request_sooner(camera)
             events += self._emitter.alerting.frame(camera, result, events)
         self._emitter.emit(events, batch)
         if self._tracer is not None:
             last = self._sequencer.last_batch
             self._tracer.batch_finished(batch, collected, events, begun_s, last)
+        charge(batch, time.thread_time_ns() - begun_ns)
 
     def _drain(self) -> None:
         """Finish the batches in hand, so that no camera changes or goes while it is in the detector."""
@@ -402,6 +410,7 @@ class InferWorker:
                 self._emitter.close_buckets(camera)
                 if self._sequencer.can_number(camera.name):
                     self._emitter.emit(self._emitter.alerting.tick(camera))
+            self._cpu_share.read([(c.cost, c.block) for c in self._cameras.values()], now_s)
             cameras = [camera for camera in self._cameras.values() if camera.config.pipeline]
             status = worker_status(cameras, self._scheduler, self._sequencer, self._emitter, now_s)
             self._supervisor.send(WorkerStatus(self.name, status))
@@ -418,46 +427,6 @@ class InferWorker:
 def _without_pipeline(fault: MisconfiguredCamera) -> InferCamera:
     """A camera of which the state is emitted and the time counted, and no frame comes."""
     return InferCamera(fault.name, fault.row, 0, pipeline="", rules="", bucket_s=fault.bucket_s)
-
-
-# ---- what it says of itself and its cameras, about once a second
-
-
-def worker_status(
-    cameras: Iterable[CameraContext],
-    scheduler: BatchScheduler,
-    sequencer: EventSequencer,
-    emitter: Emitter,
-    now_s: float,
-) -> dict[str, Any]:
-    """The worker's status; what holds of a camera no longer is taken back first."""
-    inference_ms = sorted(scheduler.inference_ms)
-    return {
-        "cameras": {camera.name: _camera_status(camera, now_s) for camera in cameras},
-        "inference_ms": {"p50": percentile(inference_ms, 0.5), "p99": percentile(inference_ms, 0.99)},
-        "unacknowledged": sequencer.unacknowledged,
-        "events_lost": sequencer.lost_events,
-        "resends": sequencer.resends,
-        "checkpoints_failed": emitter.checkpoints_failed,
-    }
-
-
-def _camera_status(camera: CameraContext, now_s: float) -> dict[str, Any]:
-    if now_s - camera.rejected_s > REJECTION_SHOWN_S:
-        camera.warn("frames", "")
-    camera.inference_rate.read(camera.inferred, now_s)
-    pipeline = camera.pipeline
-    if pipeline is not None:
-        camera.warn("view", MOVED if pipeline.view_moved(camera.name) > VIEW_MOVED else "")
-    ages = sorted(camera.ages_ms)
-    return {
-        "fps_inferred": round(camera.inference_rate.per_s, 2),
-        "age_ms": {"p50": percentile(ages, 0.5), "p99": percentile(ages, 0.99)},
-        "detector": pipeline.detector.describe() if pipeline else None,
-        "scene": pipeline.scene(camera.name) if pipeline else None,
-        "alerts": camera.alerts.describe(),
-        "warning": camera.warning,
-    }
 
 
 def create(name: str, runtime_dir: Path, state_dir: Path, shared_dir: Path) -> InferWorker:

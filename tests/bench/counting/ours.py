@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from pipelines.camera_rules import CameraRules
@@ -39,17 +41,22 @@ Run = list[tuple[int, Stamp, Tracks]]
 def track(sequence: Sequence, step: int = 1, settings: TrackerSettings | None = None) -> Run:
     """Each `step`-th frame of a sequence through our tracker."""
     tracker = create_tracker(settings)
+    return [
+        (stamp.frame_id, stamp, tracker.update(stamp, boxes, LABELS))
+        for stamp, boxes in detections(sequence, step)
+    ]
+
+
+def detections(sequence: Sequence, step: int = 1) -> Iterator[tuple[Stamp, Detections]]:
+    """Each `step`-th frame of a sequence as a detector would give it."""
     scale = np.array([sequence.width, sequence.height] * 2)
-    found: Run = []
     for frame, rows in sequence.frames(step):
-        stamp = stamp_of(sequence.name, frame, sequence.time_s(frame))
         boxes = Detections(
             (rows[:, :4] / scale).astype(np.float32),
             np.clip(rows[:, 4], 0, 1).astype(np.float32),
             np.zeros(len(rows), np.int32),
         )
-        found.append((frame, stamp, tracker.update(stamp, boxes, LABELS)))
-    return found
+        yield stamp_of(sequence.name, frame, sequence.time_s(frame)), boxes
 
 
 def count(frames: Run, rules: CameraRules = LINES) -> list[tuple[Crossing, Crossing]]:
@@ -60,6 +67,13 @@ def count(frames: Run, rules: CameraRules = LINES) -> list[tuple[Crossing, Cross
             Crossing(e.subject.upper(), e.data["direction"], e.stamp.media_ns / 1e9),
         )
         for e in line_events(frames, rules)
+    ]
+
+
+def crossings(events: Iterable[Event]) -> list[Crossing]:
+    """Those of the events of lines, at their own times."""
+    return [
+        Crossing(e.subject.upper(), e.data["direction"], e.data["crossed_media_ns"] / 1e9) for e in events
     ]
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import http.server
+import itertools
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from streamer.errors import ConfigError
 from streamer.sources.advice import advise
 from streamer.sources.base import SourceInfo
+from streamer.sources.limits import SourceLimits
 from streamer.sources.probe import probe
+from streamer.sources.probe_process import probe_apart
 from streamer.sources.report import ProbeReport
+from streamer.sources.room import Room
 from streamer.sources.urls import join_credentials
 from tests.clips import make_clip, repeat_clip
 from tests.patience import patient
@@ -165,6 +170,51 @@ def test_the_substream_beside_a_known_main_stream_is_named() -> None:
     told = " ".join(advise(report))
     assert "0.10 of a core" in told
     assert "/Streaming/Channels/102" in told
+
+
+def test_a_source_that_opens_slowly_is_not_well_before_a_picture_was_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(monotonic=itertools.count(0.0, 20.0).__next__, thread_time_ns=time.thread_time_ns)
+    monkeypatch.setattr("streamer.sources.probe.time", clock)
+    report = probe("synthetic:street?seconds=1&width=64&height=36&fps=5", deadline_s=1.0)
+    assert (report.ok, report.frames) == (True, 1)
+
+
+def test_a_look_in_a_process_of_its_own_warns_of_a_full_box_too() -> None:
+    url, full = "synthetic:street?seconds=2&width=64&height=36&fps=5", Room(2, 1.9, 5, 40)
+    report = probe_apart(url, SourceLimits(), None, "auto", False, full)
+    assert [line for line in report["advice"] if "keeps up to 1.8" in line]
+    report = probe_apart(url, SourceLimits(), None, "auto", False)
+    assert [line for line in report["advice"] if "keeps up to" in line] == []
+
+
+def main_stream() -> ProbeReport:
+    report = ProbeReport("rtsp://cam:554/Streaming/Channels/101", fps_measured=25, decode_cpu_ms=8, frames=75)
+    report.keyframe_gap_s, report.keyframe_gap_open = 1, False
+    report.info = SourceInfo(1920, 1080, 25, "h264", "rtp")
+    return report
+
+
+def test_a_camera_that_fills_the_box_is_told_so_once_with_what_would_help() -> None:
+    (line,) = advise(main_stream(), Room(cores=2, used=1.5, analysed_fps=5, analysis_ms=40))
+    assert "the box is at 1.9 of 2 cores, and keeps up to 1.8" in line
+    assert "takes 0.20, analysing 5 of them 0.20" in line
+    assert "/Streaming/Channels/102" in line
+
+
+def test_where_there_is_room_the_advice_is_as_ever() -> None:
+    report = main_stream()
+    assert advise(report, Room(cores=8, used=1.5, analysed_fps=5, analysis_ms=40)) == advise(report)
+
+
+def test_a_substream_that_fills_the_box_is_not_sent_to_its_substream() -> None:
+    report = ProbeReport("rtsp://cam/sub", fps_measured=12, keyframe_gap_s=1, keyframe_gap_open=False)
+    report.info, report.frames = SourceInfo(640, 360, 12, "h264", "rtp"), 36
+    (line,) = advise(report, Room(cores=2, used=1.79, analysed_fps=5, analysis_ms=40))
+    assert "source.gate=auto" in line
+    (line,) = advise(report, Room(cores=2, used=1.9, analysed_fps=5, analysis_ms=None))
+    assert "analysing them is not measured yet" in line
 
 
 @pytest.mark.parametrize(
