@@ -26,10 +26,10 @@ import sys
 if any(word.startswith("streamer.workers.infer") for word in sys.orig_argv):
     from streamer.workers.infer import scheduler
     real, before = scheduler.FrameRequest, []
-    def request(camera, generation, leases):
+    def request(camera, generation, leases, *what):
         again = (*leases, *leases, *before)
         before[:] = [*before, *leases][-8:]
-        return real(camera, generation, again)
+        return real(camera, generation, again, *what)
     scheduler.FrameRequest = request
     open({note!r}, "w").close()
 """

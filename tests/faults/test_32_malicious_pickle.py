@@ -60,6 +60,7 @@ KINDS = {"bare": bare, "archive": archive, "numpy": numpy_object}
 # Every command that takes weights, or a file that could hold some; M stands for the file, C for a clip.
 COMMANDS: dict[str, list[str]] = {
     "demo": ["--model", "M", "--seconds", "1"],
+    "capacity": ["--model", "M"],
     "camera add": ["gate", "C", "--model", "M", "--actions", "M"],
     "analyze": ["C", "--model", "M", "--actions", "M", "--scene", "M"],
     "evaluate": ["C", "--model", "M", "--truth", "M"],
