@@ -177,12 +177,12 @@ def test_a_source_that_opens_slowly_is_not_well_before_a_picture_was_seen(
 ) -> None:
     clock = SimpleNamespace(monotonic=itertools.count(0.0, 20.0).__next__, thread_time_ns=time.thread_time_ns)
     monkeypatch.setattr("streamer.sources.probe.time", clock)
-    report = probe("synthetic:street?seconds=1&width=64&height=36&fps=5", deadline_s=1.0)
+    report = probe("synthetic:street?seconds=1&width=128&height=72&fps=5", deadline_s=1.0)
     assert (report.ok, report.frames) == (True, 1)
 
 
 def test_a_look_in_a_process_of_its_own_warns_of_a_full_box_too() -> None:
-    url, full = "synthetic:street?seconds=2&width=64&height=36&fps=5", Room(2, 1.9, 5, 40)
+    url, full = "synthetic:street?seconds=2&width=128&height=72&fps=5", Room(2, 1.9, 5, 40)
     report = probe_apart(url, SourceLimits(), None, "auto", False, full)
     assert [line for line in report["advice"] if "keeps up to 1.8" in line]
     report = probe_apart(url, SourceLimits(), None, "auto", False)
