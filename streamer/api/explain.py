@@ -25,6 +25,8 @@ from streamer.events.cloudevents import StoredEvent, rfc3339
 from streamer.ledger import LedgerReader
 
 NEAR = 0.05  # of the picture: nearer than this to a line or zone is told
+SET = "set"  # the cause of an occupancy that a person has set
+SET_MEMBERS = ("count", "reason", "by", "uid")
 ALERT_MEMBERS = (
     *("alert", "state", "severity", "kind", "rule", "since_captured_ns", "duration_s", "count", "tracks"),
     *("events", "raised_seq", "repeats", "reason"),
@@ -91,6 +93,8 @@ def explain(reader: LedgerReader, asked: AskedEvent) -> Explanation:
         "rule": _rule(reader, explanation),
         "margins": _margins(data),
     }
+    if data.get("cause") == SET:
+        explanation.as_dict["set"] = {name: data[name] for name in SET_MEMBERS if name in data}
     if event["type"] == ALERT:
         explanation.as_dict["alert"] = {name: data[name] for name in ALERT_MEMBERS if name in data}
         explanation.as_dict["evidence"] = _evidence(reader, data)
@@ -144,7 +148,7 @@ def _frames(explanation: Explanation) -> dict[str, Any]:
         }
     }
     happened_ns = data.get("crossed_media_ns", data.get("changed_media_ns"))
-    if happened_ns is not None:
+    if happened_ns is not None and data.get("cause") != SET:
         frames["happened"] = {
             "media_ns": happened_ns,
             "time": _wall(explanation, happened_ns),

@@ -25,16 +25,21 @@ from streamer.sources.room import MAX_LOAD
 
 
 @click.command()
-@click.option("--measure", is_flag=True, help="Decode and analyse rendered clips for some seconds first.")
-@click.option("--model", help="With --measure or no daemon: this model, instead of the one in use.")
+@click.option(
+    "--measure/--no-measure",
+    default=True,
+    show_default=True,
+    help="Decode and analyse rendered clips for some seconds first.",
+)
+@click.option("--model", help="Measure with this model, instead of the one in use.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def capacity(store: ConfigStore, measure: bool, model: str | None, as_json: bool) -> None:
     """Say how many cores this box has, what takes how much of them, and how many more cameras fit.
 
-    It rests on what the running cameras take; --measure adds what they do not tell, and without a daemon
-    that is measured alone. A camera without source.fps gives way to others, down to 5 analysed frames a
-    second.
+    It rests on what the running cameras take, and on a measurement of what they do not tell. With
+    --no-measure sizes that no camera has are scaled from those that there are: several times off, where
+    clips are simple. A camera without source.fps gives way to others, down to 5 analysed frames a second.
     """
     config, status = _running(store)
     uses = camera_uses(status, config)

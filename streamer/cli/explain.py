@@ -72,6 +72,9 @@ def _text(data: dict[str, Any], zone: ZoneInfo) -> list[str]:
     lines += [*_frames(data["frames"], zone), *_margins(data["margins"]), *_rule(data["rule"], zone)]
     if "alert" in data:
         return [*lines, *_alert(data["alert"], zone), *_evidence(data["evidence"], zone)]
+    if "set" in data:
+        by = data["set"].get("by", "somebody")
+        lines += _row("set", f"to {data['set']['count']} by {by}: {data['set'].get('reason', '')}")
     if "track" not in data:
         return [*lines, *_row("track", "this event is about no single track")]
     lines += _track(data["track"], zone)

@@ -65,7 +65,8 @@ def hosts_of(clean: str, ports: dict[str, int]) -> list[tuple[str, int]]:
     try:
         parts = urlsplit(clean)
         each = [urlsplit(f"//{place}") for place in parts.netloc.split(",")]
-        hosts = [(place.hostname or "", place.port or ports[parts.scheme]) for place in each]
+        usual = ports[parts.scheme]  # another scheme is refused, whatever port is given
+        hosts = [(place.hostname or "", place.port or usual) for place in each]
     except (ValueError, KeyError):
         return []
     return hosts if all(host for host, _ in hosts) else []
