@@ -38,11 +38,11 @@ def serving(running: Daemon) -> Iterator[Daemon]:
     files = [running.state_dir / "models" / "other" / name for name in ("model.onnx", "model.yaml")]
     whole = {path: path.read_bytes() for path in files}
     yield running
-    for path, content in whole.items():
-        path.chmod(0o644)
-        path.write_bytes(content)
     running.cli("camera", "set", "a", "model=good")
     running.wait_for(lambda s: serves(running, "/good/") and not s["warnings"], 20, "the model `good` again")
+    for path, content in whole.items():  # afterwards: a worker that tries again would load it meanwhile
+        path.chmod(0o644)
+        path.write_bytes(content)
 
 
 def serves(daemon: Daemon, model: str) -> bool:
