@@ -10,6 +10,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from streamer.errors import ConfigError
+from streamer.ledger.quarters import QUARTER_S
 
 _FORMATS = {
     "minute": "%Y-%m-%d %H:%M",
@@ -19,7 +20,6 @@ _FORMATS = {
 }
 _WITHOUT_CLOCK = ("day", "week")
 PERIODS = tuple(_FORMATS)
-QUARTER_S = 900  # no timezone's hour, day or week begins within one
 PERIOD_S = {"hour": 3600, "day": 86_400, "week": 604_800}
 _DAY_S = 86_400
 _UNIT_S = {"m": 60, "h": 3600, "d": 86400, "w": 604800}

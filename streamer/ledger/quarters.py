@@ -15,7 +15,7 @@ import msgspec
 
 from streamer.ledger.buckets import Coverage, coverage_of
 
-QUARTER_S = 900
+QUARTER_S = 900  # no timezone's hour, day or week begins within one
 MINUTES = QUARTER_S // 60
 QUARTER_NS = QUARTER_S * 1_000_000_000
 KINDS = ("seen", "gated", "dropped", "offline", "unknown")  # of a bucket's seconds

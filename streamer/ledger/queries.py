@@ -202,20 +202,20 @@ class LedgerReader:
         return int(self._db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])
 
     def counts(
-        self, *, since_s: int = 0, until_s: int = 1 << 40, camera: str | None = None, minutes: int = 1
+        self, *, since_s: int = 0, until_s: int = 1 << 40, camera: str | None = None
     ) -> Iterator[Count]:
-        """Counts by minute, or by so many `minutes`, from the rollups: they outlive pruned events. A minute
+        """Counts by minute, from the rollups: they outlive pruned events. A minute
         that was corrected and has no count of its own comes after the others.
         """
-        corrected = self._corrected(since_s, until_s, camera, minutes)
+        corrected = self._corrected(since_s, until_s, camera)
         rows = self._db.execute(
-            "SELECT c.name, r.minute / ?4 * ?4 * 60 AS start_s, r.key, sum(r.n), sum(t.crossings),"
+            "SELECT c.name, r.minute * 60 AS start_s, r.key, sum(r.n), sum(t.crossings),"
             " sum(t.right_sum), sum(t.stands_for_sum), sum(t.moving)"
             " FROM rollups r JOIN cameras c ON c.id=r.camera"
             " LEFT JOIN tallies t ON t.camera=r.camera AND t.minute=r.minute AND t.key=r.key"
             " WHERE r.minute>=?1 AND r.minute*60<?2 AND (?3 IS NULL OR c.name=?3)"
             " GROUP BY c.name, start_s, r.key ORDER BY c.name, start_s, r.key",
-            (since_s // S_PER_MINUTE, until_s, camera, minutes),
+            (since_s // S_PER_MINUTE, until_s, camera),
         )
         for name, start_s, key, n, crossings, right, stands_for, moving in rows:
             tally = Tally(crossings, right / 1e3, stands_for / 1e3, moving) if crossings else Tally()
@@ -223,15 +223,13 @@ class LedgerReader:
         for (name, start_s, key), amount in corrected.items():
             yield _count(name, start_s, key, 0, Tally(), amount)
 
-    def _corrected(
-        self, since_s: int, until_s: int, camera: str | None, minutes: int
-    ) -> dict[tuple[str, int, str], int]:
-        """By camera, the Unix second of the minute (or of so many), and total's key."""
+    def _corrected(self, since_s: int, until_s: int, camera: str | None) -> dict[tuple[str, int, str], int]:
+        """By camera, the Unix second of the minute, and total's key."""
         rows = self._db.execute(
-            "SELECT c.name, x.minute / ?4 * ?4 * 60, x.key, sum(x.amount) FROM corrections x"
+            "SELECT c.name, x.minute * 60, x.key, sum(x.amount) FROM corrections x"
             " JOIN cameras c ON c.id=x.camera WHERE x.minute>=?1 AND x.minute*60<?2"
             " AND (?3 IS NULL OR c.name=?3) GROUP BY 1, 2, 3",
-            (since_s // S_PER_MINUTE, until_s, camera, minutes),
+            (since_s // S_PER_MINUTE, until_s, camera),
         )
         return {(name, start_s, key): amount for name, start_s, key, amount in rows}
 

@@ -283,8 +283,8 @@ class VideoInput:
 
     def came(self, frame: VideoFrame) -> Arrival | None:
         """When a picture came that was decoded of a kept packet; None of others."""
-        pts = _timestamp(frame)
-        found = self._arrivals.pop(pts, None) if self._arrivals and pts is not None else None
+        pts = _timestamp(frame) if self._arrivals else None
+        found = self._arrivals.pop(pts, None) if pts is not None else None
         return found.arrival if found is not None else None
 
     def next_seen(self, timeout_s: float) -> VideoFrame | PacketSeen | None:
@@ -367,7 +367,7 @@ class VideoInput:
             if packet.stream.index == self.stream.index and not _unchanged(packet):
                 if again is None:
                     self.video_bytes += packet.size
-                    if not packet.is_keyframe:
+                    if self._before is not None and not packet.is_keyframe:
                         self._sizes.append(packet.size)
                     if self._rests_now(packet):
                         return

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamer.ledger.buckets import Coverage
+from streamer.ledger.quarters import QUARTER_NS
 from streamer.ledger.queries import NS_PER_S
 
 WATCHED = ("seen_s", "gated_s")
 NOT_RECORDED = "not_recorded"  # no daemon ran, or the camera was not in it
-STEP_NS = 900 * NS_PER_S  # of a gap: no timezone's hour begins within one
 MIN_SEEN_S = 0.5  # a period of which less was seen is unknown
 WHOLE = 0.995  # share of a period, from which on nothing is said of the rest
 
@@ -104,6 +104,6 @@ class Periods:
 def _gap(at_ns: int, end_of_gap_ns: int) -> Iterator[tuple[int, float]]:
     """The time that is in none of a camera's buckets, in pieces: (when it begins, seconds)."""
     while at_ns < end_of_gap_ns:
-        end_ns = min(end_of_gap_ns, at_ns - at_ns % STEP_NS + STEP_NS)
+        end_ns = min(end_of_gap_ns, at_ns - at_ns % QUARTER_NS + QUARTER_NS)
         yield at_ns, (end_ns - at_ns) / NS_PER_S
         at_ns = end_ns

@@ -16,8 +16,9 @@ from typing import Any, BinaryIO
 import msgspec
 
 from streamer.api.counts.query import Counted, CountQuery
-from streamer.api.moments import PERIODS, QUARTER_S, LocalTime
+from streamer.api.moments import PERIODS, LocalTime
 from streamer.errors import CapacityError, ConfigError
+from streamer.ledger.quarters import QUARTER_S
 
 log = logging.getLogger(__name__)
 

@@ -6,13 +6,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from streamer.api.counts.coverage import STEP_NS
 from streamer.api.counts.query import NO_END_S, Counted
 from streamer.api.moments import PERIODS, LocalTime
-from streamer.ledger.queries import NS_PER_S
+from streamer.ledger.quarters import QUARTER_S
 
 MAX_PERIODS = 20_000
-_STEP_S = STEP_NS // NS_PER_S
 
 
 def periods_of(counted: Counted) -> list[dict[str, Any]]:
@@ -25,7 +23,7 @@ def periods_of(counted: Counted) -> list[dict[str, Any]]:
     if column is None or not 0 < end_s - begin_s <= MAX_PERIODS * 3600:
         return []
     starts: dict[str, int] = {}
-    for at_s in range(begin_s, end_s, _STEP_S):
+    for at_s in range(begin_s, end_s, QUARTER_S):
         starts.setdefault(LocalTime.of(at_s, counted.query.zone, column), at_s)
     return [{"label": str(label), "start_s": start} for label, start in starts.items()]
 
@@ -34,4 +32,4 @@ def _range(counted: Counted) -> tuple[int, int]:
     """From what was asked for, or where that is all, from where the record begins; to now at the latest."""
     query, now_s = counted.query, int(time.time())
     begin_s = query.since_s or min((begun for begun, _ in counted.recorded_s.values()), default=0)
-    return begin_s - begin_s % _STEP_S, now_s if query.until_s == NO_END_S else min(query.until_s, now_s)
+    return begin_s - begin_s % QUARTER_S, now_s if query.until_s == NO_END_S else min(query.until_s, now_s)

@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 from pipelines.count.scene_error import AuditedCount
 from streamer.api.counts.coverage import Period, Periods
 from streamer.api.counts.sure_count import SureCount
-from streamer.api.moments import PERIOD_S, PERIODS, QUARTER_S, LocalTime, row_order, spans_of_offset
+from streamer.api.moments import PERIOD_S, PERIODS, LocalTime, row_order, spans_of_offset
 from streamer.errors import CapacityError, ConfigError
 from streamer.ledger import LedgerReader
 from streamer.ledger.buckets import Coverage
 from streamer.ledger.quarter_sums import Span
+from streamer.ledger.quarters import QUARTER_S
 from streamer.ledger.queries import MAX_NS, NS_PER_S, Count
 
 BY = ("camera", "name", "direction", "class", "rev", *PERIODS)
