@@ -22,11 +22,12 @@ MAX_BYTES = 10_000
 
 
 class Evidence(NamedTuple):
-    """Whether sizes of packets told of each of those who came last, oldest first, and how many times the
-    usual a size is from which on it is unusual (None: not known)."""
+    """Whether sizes of packets told of each of those who came last, oldest first, how many times the usual a
+    size is from which on it is unusual (None: not known), and whether key frames alone showed those."""
 
     told: tuple[bool, ...] = ()
     margin: float | None = None
+    keys: tuple[bool, ...] = ()
 
 
 def evidence_path(state_dir: Path, camera: str) -> Path:
@@ -36,7 +37,7 @@ def evidence_path(state_dir: Path, camera: str) -> Path:
 
 def keep_evidence(path: Path, url: str, stream: str, evidence: Evidence) -> None:
     """Write it, for the camera at `url`; `stream` names codec, size and rate. Raises StorageError."""
-    document = {"source": _source(url, stream), "told": list(evidence.told), "margin": evidence.margin}
+    document = {"source": _source(url, stream), **evidence._asdict()}
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -58,7 +59,7 @@ def kept_evidence(path: Path, url: str, stream: str) -> Evidence:
         margin = document["margin"]
         if margin is not None and not (math.isfinite(margin) and margin >= 1.0):
             raise ValueError
-        return Evidence(tuple(bool(told) for told in document["told"]), margin)
+        return Evidence(_flags(document["told"]), margin, _flags(document.get("keys", [])))
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -73,6 +74,10 @@ def forget_other_evidence(state_dir: Path, cameras: Collection[str]) -> None:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise StorageError(f"{path}: cannot be removed: {error.strerror}") from error
+
+
+def _flags(values: list[object]) -> tuple[bool, ...]:
+    return tuple(map(bool, values))
 
 
 def _source(url: str, stream: str) -> str:

@@ -42,8 +42,9 @@ class Camera:
             if self.gate.level == "packets":
                 self._packet(size, somebody)
                 continue
-            wanted = self.gate.wants_picture(self.now_s)
-            self.gate.frame(self.now_s, [size], grey(somebody) if wanted else None)
+            key = self._number % GROUP == 0
+            wanted = self.gate.wants_picture(self.now_s, key)
+            self.gate.frame(self.now_s, [size], grey(somebody) if wanted else None, key)
             if self.gate.offers(self.now_s):
                 self.offered += 1
                 if self._inference:
@@ -56,10 +57,10 @@ class Camera:
         if groups:
             self.woken.append(groups)
 
-    def days(self, comings: int) -> None:
+    def days(self, comings: int, visit_s: float = 1.5) -> None:
         for _ in range(comings):
             self.run(15)
-            self.run(3, somebody=True)
+            self.run(visit_s, somebody=True)
         self.run(15)
 
 
@@ -90,11 +91,36 @@ def test_sizes_that_told_of_everybody_spare_the_decoder_and_wake_it() -> None:
     assert (camera.gate.level, camera.woken) == ("full", [1])
 
 
-def test_sizes_that_told_of_nobody_are_not_relied_on() -> None:
+def test_sizes_and_key_frames_that_told_of_nobody_are_not_relied_on() -> None:
     camera = Camera(sizes_tell=False)
     camera.days(6)
-    assert not camera.gate.trusts_sizes
+    assert not (camera.gate.trusts_sizes or camera.gate.trusts_keys)
     assert camera.gate.level == "pictures"
+
+
+def test_where_all_who_came_were_seen_in_two_key_frames_these_alone_are_decoded() -> None:
+    camera = Camera(sizes_tell=False)
+    camera.days(MIN_EVIDENCE + 1, visit_s=2.5 * GROUP / FPS)
+    assert not camera.gate.trusts_sizes
+    assert (camera.gate.level, camera.gate.why) == ("packets", "")
+    camera.woken.clear()
+    camera.run(1.1 * GROUP / FPS, somebody=True)
+    assert (camera.gate.level, camera.woken) == ("full", [2])
+
+
+def test_sizes_that_are_not_trusted_wake_nobody() -> None:
+    camera = Camera(evidence=Evidence(keys=(True,) * MIN_EVIDENCE))
+    camera.run(20)
+    assert camera.gate.level == "packets"
+    for _ in range(FPS):
+        camera.now_s += 1 / FPS
+        assert camera.gate.packet(camera.now_s, 3000, None, False) == 0
+
+
+def test_a_detection_that_flickers_says_nothing_of_key_frames() -> None:
+    camera = Camera(sizes_tell=False)
+    camera.days(MIN_EVIDENCE + 1, visit_s=0.3)
+    assert camera.gate.evidence.keys == ()
 
 
 def test_a_key_frame_that_shows_somebody_asks_for_what_came_before_it_too() -> None:
@@ -169,9 +195,9 @@ def test_what_was_learnt_at_an_opening_before_lets_it_go_down_at_once() -> None:
 def test_it_says_why_it_goes_no_lower() -> None:
     camera = Camera(sizes_tell=False)
     camera.run(20)
-    assert camera.gate.why == f"sizes were judged by 0 of {MIN_EVIDENCE} who must come first"
+    assert camera.gate.why == f"0 of the {MIN_EVIDENCE} who must come first have come"
     camera.days(6)
-    assert camera.gate.why.startswith("sizes told of ")
+    assert camera.gate.why.startswith("of the last who came packets' sizes told 0 of 6, key frames alone 0 of 6")
     camera.gate.refuse_packets()
     assert camera.gate.why.startswith("its key frames are too far apart")
     trusting = Camera(evidence=Evidence((True,) * MIN_EVIDENCE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from streamer.workers.capture.gate import MIN_EVIDENCE, Gate
 from streamer.workers.capture.gate_memory import GateMemory
 
 URL = "rtsp://user:canary@10.0.0.5/live"
-TOLD = Evidence((True,) * MIN_EVIDENCE, 1.2)
+TOLD = Evidence((True,) * MIN_EVIDENCE, 1.2, (True, False))
 
 
 def info(codec: str = "h264") -> SourceInfo:
@@ -38,6 +39,14 @@ def test_after_a_restart_sizes_are_trusted_that_told_of_who_came(learnt: Path) -
     assert after.evidence == TOLD
     assert evidence_path(learnt, "hall").stat().st_mode & 0o777 == 0o600
     assert "canary" not in evidence_path(learnt, "hall").read_text()
+
+
+def test_a_file_that_says_nothing_of_key_frames_is_known(learnt: Path) -> None:
+    path = evidence_path(learnt, "hall")
+    document = json.loads(path.read_text())
+    del document["keys"]
+    path.write_text(json.dumps(document))
+    assert memory(learnt).gate(info()).evidence == TOLD._replace(keys=())
 
 
 def test_a_camera_that_is_opened_again_knows_without_a_file() -> None:

@@ -4,7 +4,8 @@ A ladder of three. "full": all frames are decoded and offered to inference. "pic
 small grey picture a few times a second says whether to look; spares inference. "packets": key frames alone
 are decoded, and the sizes of the packets between them tell; spares the decoder as well. Inference is the
 judge: a camera goes down only while it says that it follows nothing, and what pictures and sizes of such a
-time are like is how they are learnt. Sizes are trusted once they have told of what came, time after time.
+time are like is how they are learnt. It goes as far as "packets" once sizes have told of what came, time after
+time, or key frames have: who was seen in two of them would be seen in one wherever they fall.
 
 Where all that is followed has stood still for long (parked cars) a camera goes down to "pictures", and a
 frame of it is offered now and then: the tracks, and what is told of standing ones, go on.
@@ -13,7 +14,7 @@ frame of it is offered now and then: the tracks, and what is told of standing on
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple
 
 from pipelines.scene.stillness import MARGIN, PacketSizes, PictureChange
@@ -32,8 +33,10 @@ MAX_REST_S = 60.0  # a camera is looked at again after that, whatever pictures a
 HEARD_S = 3.0  # what inference said is believed for so long
 MIN_HEARD = 3  # and so often it must have said it since the camera woke
 TELLS_S = 2.0  # sizes have told of what came if they did so at most this long before it was followed
-MIN_EVIDENCE, MAX_EVIDENCE = 3, 20  # comings, by which sizes are judged
-TRUSTED = 0.95  # share of them that sizes must have told of
+MIN_EVIDENCE, MAX_EVIDENCE = 3, 20  # comings, by which sizes and key frames are judged
+TRUSTED = 0.95  # share of them that they must have told of
+MIN_VISIT_S = 0.5  # what is followed for less is a detection that flickers: key frames are not judged by it
+MIN_KEYS = 2  # that must have shown a visit
 GLANCE_S = 0.8  # how often a frame is offered of what stands still; less than makes a gap in the coverage
 
 
@@ -62,7 +65,10 @@ class Gate:
         self._offered_s = float("-inf")
         self._since_s = self._looked_s = self._changed_s = self._unusual_s = float("-inf")
         self._quiet_since_s: float | None = None
+        self._came_s: float | None = None  # who is followed now, if it was quiet before
+        self._key_changed_s: deque[float] = deque(maxlen=MIN_KEYS)
         self._evidence: deque[bool] = deque(learnt.told, maxlen=MAX_EVIDENCE)
+        self._key_evidence: deque[bool] = deque(learnt.keys, maxlen=MAX_EVIDENCE)
         self._refuses_packets = False  # its key frames are too far apart, or it decodes all there is
 
     # ---- what inference says
@@ -73,12 +79,13 @@ class Gate:
 
     # ---- what the camera's thread sees
 
-    def wants_picture(self, now_s: float) -> bool:
-        return now_s - self._looked_s >= LOOK_EVERY_S
+    def wants_picture(self, now_s: float, key: bool = False) -> bool:
+        """Whether it looks at this frame; at every `key` frame."""
+        return key or now_s - self._looked_s >= LOOK_EVERY_S
 
-    def frame(self, now_s: float, sizes: Sequence[int], grey: Image | None) -> None:
+    def frame(self, now_s: float, sizes: Sequence[int], grey: Image | None, key: bool = False) -> None:
         """A decoded frame: `sizes` of the packets since the one before, and a small picture where wanted."""
-        self._saw(now_s, sizes, grey)
+        self._saw(now_s, sizes, grey, key)
         if self.level == "full":
             self._judge(now_s)
             if self._may_rest(now_s):
@@ -104,9 +111,9 @@ class Gate:
     def packet(self, now_s: float, size: int, grey: Image | None, too_long: bool) -> int:
         """A packet at the level "packets". Returns how many groups from a key frame on must be decoded now:
         1 or 2 where it wakes, else 0. Key frames come with their picture, and their size is not looked at."""
-        unusual = self._saw(now_s, () if grey is not None else (size,), grey)
+        unusual = self._saw(now_s, () if grey is not None else (size,), grey, key=True)
         self._refuses_packets |= too_long
-        if unusual:
+        if unusual and self.trusts_sizes:
             return self._wake("sizes", now_s)
         if self._changed_s == now_s:
             return 1 + self._wake("picture", now_s)
@@ -121,6 +128,7 @@ class Gate:
         """The view jumps, as where a file begins again: what pictures are like is learnt anew."""
         self._pictures = PictureChange()
         self._sizes.forget_new()
+        self._came_s = None
         self._wake("", now_s)
 
     def refuse_packets(self) -> None:
@@ -131,24 +139,32 @@ class Gate:
 
     @property
     def trusts_sizes(self) -> bool:
-        told = len(self._evidence)
-        return told >= MIN_EVIDENCE and sum(self._evidence) >= TRUSTED * told
+        return _trusted(self._evidence)
+
+    @property
+    def trusts_keys(self) -> bool:
+        """Whether key frames alone have shown who came."""
+        return _trusted(self._key_evidence)
 
     @property
     def evidence(self) -> Evidence:
         """What is worth keeping for the camera's next opening."""
-        return Evidence(tuple(self._evidence), self._sizes.margin)
+        return Evidence(tuple(self._evidence), self._sizes.margin, tuple(self._key_evidence))
 
     @property
     def why(self) -> str:
         """Why it is not at "packets" while nothing moves; "": nothing speaks against that."""
         if self._refuses_packets:
             return "its key frames are too far apart, or it decodes all there is"
-        if len(self._evidence) < MIN_EVIDENCE:
-            return f"sizes were judged by {len(self._evidence)} of {MIN_EVIDENCE} who must come first"
-        if not self.trusts_sizes:
-            return f"sizes told of {sum(self._evidence)} of the last {len(self._evidence)} who came"
-        return "what is followed stands still" if self._stands else ""
+        if self.trusts_sizes or self.trusts_keys:
+            return "what is followed stands still" if self._stands else ""
+        sizes, keys = self._evidence, self._key_evidence
+        if max(len(sizes), len(keys)) < MIN_EVIDENCE:
+            return f"{max(len(sizes), len(keys))} of the {MIN_EVIDENCE} who must come first have come"
+        return (
+            f"of the last who came packets' sizes told {sum(sizes)} of {len(sizes)}, "
+            f"key frames alone {sum(keys)} of {len(keys)}"
+        )
 
     # ---- inside
 
@@ -157,7 +173,7 @@ class Gate:
         or without one a little later."""
         return now_s - self._since_s > self._max_rest_s + (0 if key else MAX_GROUP_S)
 
-    def _saw(self, now_s: float, sizes: Sequence[int], grey: Image | None) -> bool:
+    def _saw(self, now_s: float, sizes: Sequence[int], grey: Image | None, key: bool) -> bool:
         unusual = [self._sizes.add(size, now_s) for size in sizes]
         if any(unusual):
             self._unusual_s = now_s
@@ -165,6 +181,8 @@ class Gate:
             self._looked_s = now_s
             if self._pictures.add(grey):
                 self._changed_s = now_s
+                if key:
+                    self._key_changed_s.append(now_s)
         return any(unusual)
 
     @property
@@ -190,6 +208,7 @@ class Gate:
             return
         if self._quiet_since_s is None:
             self._quiet_since_s = now_s
+            self._gone(now_s)
         if now_s - self._quiet_since_s > CALM_S:
             self._rest_on(now_s)
 
@@ -199,6 +218,14 @@ class Gate:
             self._evidence.append(told)
         if told:
             self._sizes.found_something()
+        self._came_s = now_s if self._pictures.knows else None
+
+    def _gone(self, now_s: float) -> None:
+        """Nothing is followed any more of what came: would key frames alone have shown it?"""
+        came_s, self._came_s = self._came_s, None
+        if came_s is not None and now_s - came_s >= MIN_VISIT_S:
+            shown = sum(at_s >= came_s - TELLS_S for at_s in self._key_changed_s)
+            self._key_evidence.append(shown >= MIN_KEYS)
 
     def _rest_on(self, now_s: float) -> None:
         """What was seen last is how quiet looks here."""
@@ -213,7 +240,8 @@ class Gate:
         return quiet_s >= least_s and now_s - max(self._changed_s, self._unusual_s) >= min(least_s, CALM_S)
 
     def _lowest(self) -> Level:
-        return "pictures" if self._refuses_packets or self._stands or not self.trusts_sizes else "packets"
+        trusted = self.trusts_sizes or self.trusts_keys
+        return "packets" if trusted and not (self._refuses_packets or self._stands) else "pictures"
 
     def _wake(self, by: Reason, now_s: float) -> int:
         self.woken_by = by
@@ -231,3 +259,7 @@ class Gate:
             self._since_s = now_s
         self.level = level
         self.woken_by = self.woken_by if level == "full" else ""
+
+
+def _trusted(evidence: Collection[bool]) -> bool:
+    return len(evidence) >= MIN_EVIDENCE and sum(evidence) >= TRUSTED * len(evidence)

@@ -55,8 +55,8 @@ class GatedReader:
         if shape != self._shape:
             self._shape = shape
             gate.restart(now_s)
-        grey = _grey(decoded) if gate.wants_picture(now_s) else None
-        gate.frame(now_s, self._source.packet_sizes(), grey)
+        grey = _grey(decoded) if gate.wants_picture(now_s, decoded.key_frame) else None
+        gate.frame(now_s, self._source.packet_sizes(), grey, decoded.key_frame)
         if gate.level == "packets" and not self._source.rest():
             gate.refuse_packets()
         return not gate.offers(now_s)
