@@ -59,6 +59,8 @@ def counts(
     `streamer audit CAMERA --apply` narrows it. What people corrected (`streamer correct`) is in the count,
     and said beside it.
     """
+    if as_csv and (as_json or to is not None):
+        raise click.UsageError("--csv goes with neither --json nor --parquet: choose one")
     if to is not None:
         parquet.check_installed()
         check_outputs([to], [])

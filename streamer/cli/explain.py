@@ -44,6 +44,8 @@ def explain(
     streamer explain gate/4711
     """
     event = explanations.parse_id(event_id, camera)
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise click.BadParameter(f"{picture}: a PNG is drawn: name it so", param_hint="--picture")
     config = readable(store)
     zone = ZoneInfo(config.timezone)
     ledger = ledger_path(config)

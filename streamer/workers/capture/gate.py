@@ -4,8 +4,8 @@ A ladder of three. "full": all frames are decoded and offered to inference. "pic
 small grey picture a few times a second says whether to look; spares inference. "packets": key frames alone
 are decoded, and the sizes of the packets between them tell; spares the decoder as well. Inference is the
 judge: a camera goes down only while it says that it follows nothing, and what pictures and sizes of such a
-time are like is how they are learnt. It goes as far as "packets" once sizes have told of what came, time after
-time, or key frames have: who was seen in two of them would be seen in one wherever they fall.
+time are like is how they are learnt. It goes as far as "packets" once sizes have told of what came, time
+after time, or key frames have: who was seen in two of them would be seen in one wherever they fall.
 
 Where all that is followed has stood still for long (parked cars) a camera goes down to "pictures", and a
 frame of it is offered now and then: the tracks, and what is told of standing ones, go on.

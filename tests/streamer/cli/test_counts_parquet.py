@@ -138,3 +138,10 @@ def test_a_command_writes_the_whole_file_or_none(run: Run, store: ConfigStore, t
     assert json.loads(done.stdout) == {"path": str(tmp_path / "x.parquet"), "rows": 0}
     assert library.read_table(tmp_path / "x.parquet").num_rows == 0
     assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
+
+
+@pytest.mark.parametrize("other", [("--json",), ("--parquet", "counts.parquet")])
+def test_two_forms_at_once_are_refused(run: Run, other: tuple[str, ...]) -> None:
+    result = run("counts", "--csv", *other)
+    assert result.exit_code == 2
+    assert "choose one" in result.stderr

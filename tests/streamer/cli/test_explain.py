@@ -75,6 +75,14 @@ def test_the_picture_shows_line_path_and_crossing(counted: Counted, tmp_path: Pa
     assert (way.min(axis=1) > 200).any()
 
 
+@pytest.mark.usefixtures("open_track")
+def test_a_picture_of_another_kind_than_is_drawn_is_refused(run: Run, tmp_path: Path) -> None:
+    result = run("explain", "gate/4", "--picture", str(tmp_path / "why.svg"))
+    assert result.exit_code == 2
+    assert "a PNG is drawn" in result.stderr
+    assert not list(tmp_path.glob("why*"))
+
+
 def test_an_event_of_no_track_is_told_too(counted: Counted) -> None:
     told = counted.json("explain", "door/1")
     assert told["type"] == "streamer.camera.state.v1"
