@@ -117,6 +117,8 @@ def capture_ended(spec: WorkerSpec, site: Site) -> None:
 
 def infer_ended(spec: WorkerSpec, site: Site) -> None:
     """The slots that it had are free again: the capture process, which alone knows them, is told."""
+    for camera in filter(site.shared.knows, spec.cameras):
+        site.shared.counters.close_infer(site.shared.row(camera))
     if site.stopping:
         return  # the capture processes have stopped before it
     for camera in spec.cameras:

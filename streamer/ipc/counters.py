@@ -253,20 +253,37 @@ class FrameCounters:
                 words[block.at["decoded"]] -= lost
         return lost
 
-    def release_handed(self, row: int) -> int:
+    def release_handed(self, row: int, capture: Block | None = None) -> int:
         """After an inference worker died: what was handed to it and never answered for is lost.
 
         Called by the capture worker (or by the supervisor when that has died too), which alone writes
-        `handed`, at the moment it takes all slots back.
+        `handed`, at the moment it takes all slots back. A capture worker that lives gives its own block, and
+        holds the lock of it; the successor of the dead one may be writing the other by now.
         """
-        infer = self.infer(row)
-        capture = self.capture(row)
-        answered = sum(infer.get(n) for n in INFER if n not in NO_COUNTS)
-        lost = capture.get("handed") - answered
-        if lost > 0:
+        capture = capture or self.capture(row)
+        self.take_back_lost(row, capture)
+        lost = capture.get("handed") - self._answered(row)
+        if lost:
             # The frames count as dropped, no longer as handed over.
             capture.add(handed=-lost, drop_worker_died=lost)
-        return max(0, lost)
+        return lost
+
+    def take_back_lost(self, row: int, capture: Block) -> int:
+        """Frames that a capture worker had sent when it died, and not yet counted as handed, count as lost
+        with it (release_capture). Those that were answered for after all are handed. By its successor, before
+        it hands over anything of this camera; returns how many."""
+        found = max(0, self._answered(row) - capture.get("handed"))
+        if found:
+            capture.add(handed=found, drop_worker_died=-found)
+        return found
+
+    def close_infer(self, row: int) -> None:
+        """After an inference worker died, and before another is there: the block it may have died inside."""
+        self.infer(row)
+
+    def _answered(self, row: int) -> int:
+        words = self._row(row)
+        return sum(int(words[_INFER_AT[name]]) for name in INFER if name not in NO_COUNTS)
 
     def reclaimed(self, row: int) -> int:
         """The ring generation that the camera's capture worker has last taken note of."""

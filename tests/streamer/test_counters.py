@@ -5,13 +5,20 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from streamer.errors import CapacityError, StorageError
-from streamer.ipc.counters import MAX_ROWS, FrameCounters
+from streamer.ipc.counters import CAPTURE, MAX_ROWS, Block, FrameCounters
+from streamer.ipc.messages import CaptureCamera
+from streamer.workers.capture.camera_thread import CameraThread
 from tests.frame_balance import unaccounted
 from tests.patience import patient
 
@@ -100,6 +107,69 @@ def test_frames_in_the_hands_of_a_dead_inference_worker_count_as_lost_with_it(
     assert balance.inferred == 1
     assert balance.dropped == {"worker_died": 2}
     assert (balance.in_flight, unaccounted(balance)) == (0, 0)
+
+
+def test_a_frame_that_a_dead_capture_worker_had_sent_and_not_noted_counts_once(
+    counters: FrameCounters,
+) -> None:
+    counters.capture(0).add(decoded=2, held=2)
+    counters.release_capture(0)  # it died before it could note that one of the two was handed over
+    counters.infer(0).add(inferred=1)
+    assert counters.take_back_lost(0, counters.capture(0)) == 1
+    balance = counters.balance(0)
+    assert balance.dropped == {"worker_died": 1}
+    assert (balance.in_flight, unaccounted(balance)) == (0, 0)
+
+
+def test_slots_that_are_taken_back_leave_the_new_inference_worker_s_block_alone(
+    counters: FrameCounters,
+) -> None:
+    counters.capture(0).add(decoded=1, handed=1)
+    with counters.infer(0).writing() as words:  # the successor is inside
+        before = int(words[0])
+        counters.release_handed(0)
+        assert int(words[0]) == before
+
+
+class Switching(Block):
+    """A block in which threads change places as it is opened and closed."""
+
+    @contextmanager
+    def writing(self) -> Iterator[npt.NDArray[np.int64]]:
+        self._next_version()
+        yield self._words
+        self._next_version()
+
+    def _next_version(self) -> None:
+        now = int(self._words[0])
+        time.sleep(0)
+        self._words[0] = now + 1
+
+
+def test_a_camera_s_thread_and_the_main_thread_never_write_its_block_at_once(counters: FrameCounters) -> None:
+    block = Switching(counters._row(0), CAPTURE, 0)
+    camera = CaptureCamera("gate", 0, "none", "infer-0", 64, 0.0, False, True, 5.0, 5.0)
+    thread = CameraThread(camera, block, lambda: None)
+    held = threading.Event()
+
+    def decodes() -> None:
+        held.set()
+        for _ in range(2000):
+            with thread._lock:
+                block.add(decoded=1, drop_not_due=1)
+
+    other = threading.Thread(target=decodes)
+    other.start()
+    held.wait(patient(5))
+    for _ in range(500):
+        with thread._lock:
+            block.add(decoded=1, handed=1)
+        thread.release_handed(counters)
+    other.join()
+    balance = counters.balance(0)
+    assert balance.dropped == {"not_due": 2000, "worker_died": 500}
+    assert (balance.in_flight, unaccounted(balance)) == (0, 0)
+    assert block.get("version") == 2 * (2000 + 2 * 500)
 
 
 def test_notes_that_are_no_counts_do_not_unbalance_the_counters(counters: FrameCounters) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from streamer.errors import ConfigError, SourceEnded, SourceError
-from streamer.ipc.counters import Block
+from streamer.ipc.counters import Block, FrameCounters
 from streamer.ipc.messages import CameraState, CaptureCamera
 from streamer.logs import redact
 from streamer.sources.base import Decoded, RestingSource, Source, SourceInfo, create_source
@@ -179,6 +179,16 @@ class CameraThread(threading.Thread):
     def set_generation(self, generation: int) -> None:
         with self._lock, self._counters.writing() as words:
             words[self._counters.at["generation"]] = generation
+
+    def release_handed(self, counters: FrameCounters) -> None:
+        """All that was handed over and not answered for is lost: who had it is dead."""
+        with self._lock:
+            counters.release_handed(self.camera.row, self._counters)
+
+    def take_back_lost(self, counters: FrameCounters) -> None:
+        """Of a process before this one: what was answered for after all."""
+        with self._lock:
+            counters.take_back_lost(self.camera.row, self._counters)
 
     def newest(self) -> Decoded | None:
         """The last decoded frame, taken or not, for pictures."""

@@ -229,6 +229,7 @@ class CaptureWorker:
             self._ring_refused(RingRefused(ring.camera, ring.opening, str(error)))
             return
         camera.ring = RingWriter(memory, ring.generation)
+        camera.thread.take_back_lost(self._counters)
         camera.thread.set_generation(ring.generation)
         camera.ring_path = ring.path
         camera.epoch = ring.epoch
@@ -257,7 +258,7 @@ class CaptureWorker:
         camera = self._cameras.get(message.camera)
         if camera is None:
             return
-        self._counters.release_handed(camera.row)
+        camera.thread.release_handed(self._counters)
         if camera.ring is not None:
             camera.ring.reclaim(message.generation)
         camera.thread.set_generation(message.generation)
