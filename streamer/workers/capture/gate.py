@@ -5,7 +5,7 @@ small grey picture a few times a second says whether to look; spares inference. 
 are decoded, and the sizes of the packets between them tell; spares the decoder as well. Inference is the
 judge: a camera goes down only while it says that it follows nothing, and what pictures and sizes of such a
 time are like is how they are learnt. It goes as far as "packets" once sizes have told of what came, time
-after time, or key frames have: who was seen in two of them would be seen in one wherever they fall.
+after time, or key frames have: who was seen in three of them would be seen in one wherever they fall.
 
 Where all that is followed has stood still for long (parked cars) a camera goes down to "pictures", and a
 frame of it is offered now and then: the tracks, and what is told of standing ones, go on.
@@ -33,10 +33,12 @@ MAX_REST_S = 60.0  # a camera is looked at again after that, whatever pictures a
 HEARD_S = 3.0  # what inference said is believed for so long
 MIN_HEARD = 3  # and so often it must have said it since the camera woke
 TELLS_S = 2.0  # sizes have told of what came if they did so at most this long before it was followed
-MIN_EVIDENCE, MAX_EVIDENCE = 3, 20  # comings, by which sizes and key frames are judged
+MIN_EVIDENCE, MAX_EVIDENCE = 3, 20  # comings, by which sizes are judged
 TRUSTED = 0.95  # share of them that they must have told of
-MIN_VISIT_S = 0.5  # what is followed for less is a detection that flickers: key frames are not judged by it
-MIN_KEYS = 2  # that must have shown a visit
+MIN_KEY_EVIDENCE = (
+    5  # by which key frames are judged: nobody tells whom they let pass while they alone are seen
+)
+MIN_KEYS = 3  # that must have shown a visit: it was twice as long as one that could fall between two
 GLANCE_S = 0.8  # how often a frame is offered of what stands still; less than makes a gap in the coverage
 
 
@@ -139,12 +141,12 @@ class Gate:
 
     @property
     def trusts_sizes(self) -> bool:
-        return _trusted(self._evidence)
+        return _trusted(self._evidence, MIN_EVIDENCE)
 
     @property
     def trusts_keys(self) -> bool:
         """Whether key frames alone have shown who came."""
-        return _trusted(self._key_evidence)
+        return _trusted(self._key_evidence, MIN_KEY_EVIDENCE)
 
     @property
     def evidence(self) -> Evidence:
@@ -159,11 +161,9 @@ class Gate:
         if self.trusts_sizes or self.trusts_keys:
             return "what is followed stands still" if self._stands else ""
         sizes, keys = self._evidence, self._key_evidence
-        if max(len(sizes), len(keys)) < MIN_EVIDENCE:
-            return f"{max(len(sizes), len(keys))} of the {MIN_EVIDENCE} who must come first have come"
         return (
-            f"of the last who came packets' sizes told {sum(sizes)} of {len(sizes)}, "
-            f"key frames alone {sum(keys)} of {len(keys)}"
+            f"of those who came packets' sizes told {sum(sizes)} of {len(sizes)}, and key frames alone "
+            f"{sum(keys)} of {len(keys)}; {MIN_EVIDENCE} or {MIN_KEY_EVIDENCE} must be told, and nearly all"
         )
 
     # ---- inside
@@ -208,7 +208,7 @@ class Gate:
             return
         if self._quiet_since_s is None:
             self._quiet_since_s = now_s
-            self._gone(now_s)
+            self._gone()
         if now_s - self._quiet_since_s > CALM_S:
             self._rest_on(now_s)
 
@@ -220,10 +220,11 @@ class Gate:
             self._sizes.found_something()
         self._came_s = now_s if self._pictures.knows else None
 
-    def _gone(self, now_s: float) -> None:
-        """Nothing is followed any more of what came: would key frames alone have shown it?"""
+    def _gone(self) -> None:
+        """Nothing is followed any more of what came: would key frames alone have shown it? They are not
+        judged by what no picture has shown, as a detection that flickers."""
         came_s, self._came_s = self._came_s, None
-        if came_s is not None and now_s - came_s >= MIN_VISIT_S:
+        if came_s is not None and self._changed_s >= came_s - TELLS_S:
             shown = sum(at_s >= came_s - TELLS_S for at_s in self._key_changed_s)
             self._key_evidence.append(shown >= MIN_KEYS)
 
@@ -261,5 +262,5 @@ class Gate:
         self.woken_by = self.woken_by if level == "full" else ""
 
 
-def _trusted(evidence: Collection[bool]) -> bool:
-    return len(evidence) >= MIN_EVIDENCE and sum(evidence) >= TRUSTED * len(evidence)
+def _trusted(evidence: Collection[bool], least: int) -> bool:
+    return len(evidence) >= least and sum(evidence) >= TRUSTED * len(evidence)
