@@ -18,13 +18,15 @@ LOSSES = ("missing", "conflicts", "refused", "marks_refused")  # of what deliver
 
 
 class Watch:
-    """sample() as often as one likes: it looks when it is time. `unbalanced` are rows that did not add up,
-    `losses` what workers say they lost."""
+    """sample() as often as one likes: it looks when it is time. `unbalanced` are rows that did not add up
+    two times in a row, `losses` what workers say they lost."""
 
     def __init__(self, box: Box, warm_up_s: float) -> None:
         self._box = box
         self._next_s = 0.0
         self._lives: dict[tuple[int, str], dict[str, Any]] = {}  # the last row of a daemon's camera
+        # One that was killed as it counted is a frame off until its successor is there: ipc/counters.py.
+        self._suspects: set[tuple[int, str]] = set()
         self.unbalanced: list[str] = []
         self.losses: dict[str, int] = defaultdict(int)
         self.memory, self.descriptors = Growth(warm_up_s), Growth(warm_up_s)
@@ -55,8 +57,12 @@ class Watch:
     def _balance(self, pid: int, camera: dict[str, Any]) -> None:
         frames = camera["frames"]
         self._lives[pid, camera["name"]] = frames
-        if unaccounted(frames) or frames["in_flight"] < 0:
+        if not unaccounted(frames) and frames["in_flight"] >= 0:
+            self._suspects.discard((pid, camera["name"]))
+        elif (pid, camera["name"]) in self._suspects:
             self.unbalanced.append(f"{camera['name']}: {frames}")
+        else:
+            self._suspects.add((pid, camera["name"]))
 
     def _process(self, role: str, pid: int | None) -> None:
         """Of memory what is its own: rings are shared, and files are the kernel's to drop."""
