@@ -8,8 +8,8 @@ time is held against what is counted with every frame of the same streams looked
 In the spared form the gates begin as at a site that has run for a day: they trust the sizes of packets
 (`-o learnt=0`: they have yet to learn). Where that trust is wrong, the counts say so.
 
-A file is read no faster than its pace, and none of its pictures is skipped where the box is too slow: it falls
-behind, which the pace tells, and what was not counted by the end of the window is missed.
+A file is read no faster than its pace, and none of its pictures is skipped where the box is too slow: it
+falls behind, which the pace tells, and what was not counted by the end of the window is missed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The streams of the bench `capacity`: a few clips, 1920x1080 and 25 frames a second, with the quiet of sites.
+"""The streams of the bench `capacity`: a few clips, 1920x1080 at 25 frames a second, with the quiet of sites.
 
 Each is drawn once into a folder: rendered streets full of people and vehicles, the corpus's clips where it
 is, and streets that are empty but for one passer a clip. A camera's stream is a clip's packets over and over
@@ -43,7 +43,7 @@ NEAR_S, IDLE_STEP = 2.0, 5  # pictures near somebody count all, of the others ev
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One to be drawn: a rendered street of `seed`, or the corpus's `file`; in a quiet one somebody passes."""
+    """One to be drawn: a rendered street of `seed`, or the corpus's `file`. In a quiet one one passes."""
 
     name: str
     rules: CameraRules
@@ -54,8 +54,8 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A clip that lies in the folder. `keys`: its key frames; `looked_at`: the pictures that counts with every
-    frame look at (all but most of an empty street's)."""
+    """A clip that lies in the folder. `keys`: its key frames; `looked_at`: the pictures that counting with
+    every frame looks at (all but most of an empty street's)."""
 
     clip: Clip
     path: Path
