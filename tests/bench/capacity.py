@@ -32,7 +32,7 @@ from streamer.sources.base import SourceInfo
 from streamer.sources.kept_evidence import Evidence, evidence_path
 from streamer.workers.capture.gate import MIN_EVIDENCE, Gate
 from streamer.workers.capture.gate_memory import GateMemory
-from tests.bench import capacity_sites, capacity_truth, capacity_watch
+from tests.bench import capacity_demand, capacity_sites, capacity_truth, capacity_watch
 from tests.bench.capacity_sites import FPS, SIZE, Site
 from tests.bench.registry import Unavailable
 from tests.conftest import CORPUS
@@ -46,6 +46,7 @@ FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 COUNTS_WITHIN, MAX_AGE, MIN_FAIR, MIN_PACE = 0.02, 1.0, 0.5, 0.95
 START_S, WARM_S = 60.0, 10.0  # until all cameras are looked at; until the window begins
+MAX_OTHERS = 0.1  # of the cores, where a figure is to be the daemon's own
 LATE_S = 5.0  # for the last crossings of the window
 NS = 1_000_000_000
 
@@ -59,35 +60,64 @@ def run(
     learnt: int = 1,
     folder: str = "",
 ) -> dict[str, Any]:
-    """`cameras` streams for `minutes` in each of `forms`, on `cores`; `clip_s` is how long a clip is at most
-    (busy ones half of it). Clips and counts are made once in `folder`, some minutes, or each time anew."""
-    chosen = [form for form in forms.split(",") if form in FORMS]
-    if not chosen or cameras < 1:
-        raise Unavailable(f"forms are {', '.join(FORMS)}, and a camera is the least")
+    """`cameras` streams for `minutes` in each of `forms`, on `cores`; forms "none": only what they ask for.
+    `clip_s` is how long a clip is at most (busy ones half of it). Clips and counts are made in `folder` once,
+    some minutes, or each time anew."""
+    chosen = [] if forms == "none" else [form for form in forms.split(",") if form in FORMS]
+    if (not chosen and forms != "none") or cameras < 1:
+        raise Unavailable(f"forms are {', '.join(FORMS)} or none, and there is one camera at least")
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory(prefix="sb-", dir="/tmp") as base:
         kept = Path(folder or base) / "clips"
         kept.mkdir(parents=True, exist_ok=True)
-        sites, wanted = streams(kept, cameras, START_S + WARM_S + minutes * 60 + 2 * LATE_S, clip_s)
-        with on_cores(cores):
-            rows = {form: measure(Path(base) / form, form, sites, wanted, minutes, learnt) for form in chosen}
-    return {"cameras": cameras, "cores": cores, "minutes": minutes, "forms": rows}
+        streams = Streams(kept, cameras, START_S + WARM_S + minutes * 60 + 2 * LATE_S, clip_s)
+        demand, rows = streams.demand(bool(learnt)), {}
+        if chosen:
+            wanted = streams.crossings()
+            with on_cores(cores):
+                for form in chosen:
+                    at = Path(base) / form
+                    rows[form] = measure(at, form, streams.sites, wanted, minutes, bool(learnt))
+    of = {"cameras": cameras, "cores": cores, "minutes": minutes}
+    return {**of, "demand": {**demand, "good": off_by(demand) <= COUNTS_WITHIN}, "forms": rows}
 
 
-def streams(
-    folder: Path, cameras: int, seconds: float, clip_s: float
-) -> tuple[list[Site], dict[str, list[Crossing]]]:
-    """The streams, and by camera the crossings that there are in it."""
-    busy, quiet = capacity_sites.clips(CORPUS, cameras)
-    drawn = [
-        [capacity_sites.draw(clip, folder, clip_s if clip.quiet else clip_s / 2, CORPUS) for clip in clips]
-        for clips in (busy, quiet)
-    ]
-    sites = capacity_sites.sites(drawn[0], drawn[1], cameras, seconds, folder)
-    detector = create_detector("openvino", PACKAGED_MODEL, threads=2)
-    used = {site.drawn.path: site.drawn for site in sites}
-    found = {path: capacity_truth.detections(clip, detector, PACKAGED_MODEL) for path, clip in used.items()}
-    return sites, {s.camera: capacity_truth.crossings(s, found[s.drawn.path], detector) for s in sites}
+class Streams:
+    """The cameras' streams, drawn where they are not in `folder` yet, and what is found in their clips."""
+
+    def __init__(self, folder: Path, cameras: int, seconds: float, clip_s: float) -> None:
+        busy, quiet = capacity_sites.clips(CORPUS, cameras)
+        drawn = [
+            [capacity_sites.draw(clip, folder, clip_s if clip.quiet else clip_s / 2, CORPUS) for clip in kind]
+            for kind in (busy, quiet)
+        ]
+        self.sites = capacity_sites.sites(drawn[0], drawn[1], cameras, seconds, folder)
+        self._detector = create_detector("openvino", PACKAGED_MODEL, threads=2)
+        self._clips = {site.drawn.clip.name: site.drawn for site in self.sites}
+        self._found = {
+            name: capacity_truth.detections(clip, self._detector, PACKAGED_MODEL)
+            for name, clip in self._clips.items()
+        }
+
+    def crossings(self) -> dict[str, list[Crossing]]:
+        """By camera, those that there are with every frame looked at; the streams are written."""
+        for site in self.sites:
+            capacity_sites.write(site)
+        return {site.camera: self._of(site) for site in self.sites}
+
+    def _of(self, site: Site) -> list[Crossing]:
+        return capacity_truth.crossings(site, self._found[site.drawn.clip.name], self._detector)
+
+    def demand(self, trusts: bool) -> dict[str, Any]:
+        """What they ask for, in their own time."""
+        a_frame_s = capacity_demand.detector_s(self._detector)
+        demands, wanted = {}, {}
+        for name, clip in self._clips.items():
+            found = dict(self._found[name])
+            demands[name] = capacity_demand.of_clip(clip, found, self._detector, trusts)
+            wanted[name] = self._of(Site(name, clip, clip.path, 0, clip.frames))
+        asked = capacity_demand.of_sites(self.sites, demands, wanted, a_frame_s)
+        return {"detector_ms": a_frame_s * 1e3, **asked}
 
 
 @contextmanager
@@ -105,7 +135,7 @@ def on_cores(cores: int) -> Iterator[None]:
 
 
 def measure(
-    base: Path, form: str, sites: list[Site], wanted: dict[str, list[Crossing]], minutes: float, learnt: int
+    base: Path, form: str, sites: list[Site], wanted: dict[str, list[Crossing]], minutes: float, learnt: bool
 ) -> dict[str, Any]:
     source, settings = FORMS[form]
     daemon = Daemon(base, [camera(site, source) for site in sites], **settings)
@@ -178,13 +208,18 @@ def _began(events: list[dict[str, Any]]) -> float | None:
 # ---- what it comes to
 
 
+def off_by(counts: dict[str, Any]) -> float:
+    """How far what was counted is from what was there, of that."""
+    return float(abs(counts["counted"] - counts["wanted"]) / max(1, counts["wanted"]))
+
+
 def verdicts(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Each figure, and whether it is as it should be."""
     wanted, told = (sum(row[key] for row in rows.values()) for key in ("wanted_crossings", "counted"))
     ages = {n: (r["age_ms"]["p99"] or 0.0) / r["interval_ms"] for n, r in rows.items()}
     served = {name: row["served"] for name, row in rows.items()}
     mean = statistics.mean(served.values()) or 1.0
-    off = abs(told - wanted) / max(1, wanted)
+    off = off_by({"wanted": wanted, "counted": told})
     oldest, least = max(ages, key=ages.__getitem__), min(served, key=served.__getitem__)
     slowest = min(rows, key=lambda name: rows[name]["pace"])
     return {
@@ -205,12 +240,35 @@ def verdicts(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def render(result: dict[str, Any]) -> str:
-    lines = [
-        f"{result['cameras']} cameras 1080p25 on {result['cores']} cores, {result['minutes']:g} minutes each"
-    ]
+    cores, minutes = result["cores"], result["minutes"]
+    lines = [f"{result['cameras']} cameras 1080p25", *_demand_lines(result["demand"])]
     for form, of in result["forms"].items():
-        lines += ["", f"{form}:", *_verdict_lines(of), *_table(of["cameras"])]
+        lines += ["", f"{form}, on {cores} cores, {minutes:g} minutes:", *_verdict_lines(of)]
+        if (others := of["cores"]["other_programs"]) > MAX_OTHERS * cores:
+            lines.append(f"  THE BOX IS NOT FREE: other programs took {others:.2f} cores of it meanwhile")
+        lines += _table(of["cameras"])
     return "\n".join(lines)
+
+
+def _demand_lines(asked: dict[str, Any]) -> Iterator[str]:
+    needed = asked["reading_cores"] + asked["inference_cores"]
+    yield (
+        f"asked for, spared, in their own time: {needed:.2f} cores, of which reading "
+        f"{asked['reading_cores']:.2f} (every frame decoded: {asked['whole_cores']:.2f}) and inference "
+        f"{asked['inference_cores']:.2f} ({asked['detector_ms']:.1f} CPU ms a frame)"
+    )
+    good = "holds" if asked["good"] else "FAILS"
+    yield (
+        f"  counts {asked['counted']} of {asked['wanted']} with every frame, off by {off_by(asked):.1%} "
+        f"(at most {COUNTS_WITHIN:.0%}): {good}"
+    )
+    yield "| clip | every frame | counted | missed | false | analysed/s | cores: whole | read | inference |"
+    yield "|---" * 9 + "|"
+    for name, row in asked["clips"].items():
+        cells = [name, row["wanted"], row["counted"], row["missed"], row["false"]]
+        cells += [f"{row['inferred_fps']:.1f}"]
+        cells += [f"{row[key]:.3f}" for key in ("whole_cores", "reading_cores", "inference_cores")]
+        yield f"| {' | '.join(map(str, cells))} |"
 
 
 def _verdict_lines(of: dict[str, Any]) -> Iterator[str]:

@@ -150,10 +150,13 @@ def _busy(seed: int, frames: int) -> Iterator[Image]:
 
 def _film(path: Path, frames: int) -> Iterator[Image]:
     """Its first pictures, whole groups of them, however fast they were filmed."""
+    group: list[Image] = []
     with av.open(str(path)) as container:
-        whole = min(frames, container.streams.video[0].frames // GOP * GOP)
-        for _, frame in zip(range(whole), container.decode(video=0), strict=False):
-            yield frame.to_ndarray(format="bgr24")
+        for _, frame in zip(range(frames), container.decode(video=0), strict=False):
+            group.append(np.asarray(frame.to_ndarray(format="bgr24"), np.uint8))
+            if len(group) == GOP:
+                yield from group
+                group.clear()
 
 
 def _pieces(seed: int) -> Iterator[Image]:
@@ -205,7 +208,7 @@ def _encode(path: Path, pictures: Iterator[Image]) -> None:
         stream.width, stream.height = SIZE
         stream.codec_context.gop_size = GOP
         stream.codec_context.thread_count = 1
-        stream.options = ENCODER
+        stream.options = dict(ENCODER)
         for number, picture in enumerate(pictures):
             large = picture
             if picture.shape[1::-1] != SIZE:
@@ -236,7 +239,7 @@ class Site:
 
 
 def sites(busy: list[Drawn], quiet: list[Drawn], cameras: int, seconds: float, folder: Path) -> list[Site]:
-    """`cameras` streams of so long, of which a third is busy. What lies there already is used again."""
+    """`cameras` streams of so long, of which a third is busy; write() writes one into `folder`."""
     return [_site(number, busy, quiet, round(seconds * FPS), folder) for number in range(cameras)]
 
 
@@ -246,11 +249,15 @@ def _site(number: int, busy: list[Drawn], quiet: list[Drawn], frames: int, folde
     drawn = kinds[turn % len(kinds)]
     first = drawn.keys[(turn * 7 + number) % len(drawn.keys)]
     path = folder / f"{drawn.path.stem}-from-{first}-{frames}.mp4"
-    if not path.exists():
-        begun = path.with_suffix(".part.mp4")
-        repeat(drawn, begun, first, frames)
-        begun.rename(path)
     return Site(f"{'busy' if is_busy else 'quiet'}-{number}", drawn, path, first, frames)
+
+
+def write(site: Site) -> None:
+    """Write its stream, where that is not there yet."""
+    if not site.path.exists():
+        begun = site.path.with_suffix(".part.mp4")
+        repeat(site.drawn, begun, site.first, site.frames)
+        begun.rename(site.path)
 
 
 def repeat(drawn: Drawn, path: Path, first: int, frames: int) -> None:

@@ -13,7 +13,7 @@ import pytest
 from pipelines.camera_rules import CameraRules
 from pipelines.evaluate.crossings import Crossing
 from pipelines.values import Detections, Image
-from tests.bench import capacity, capacity_sites, capacity_truth, capacity_watch
+from tests.bench import capacity, capacity_demand, capacity_sites, capacity_truth, capacity_watch
 from tests.bench.capacity_sites import EMPTY, GOP, Clip, Drawn
 
 FRAMES = 2 * GOP
@@ -39,6 +39,7 @@ def test_a_stream_is_its_clip_over_and_over_from_the_cameras_own_key_frame(
     sites = capacity_sites.sites([drawn], [drawn], 3, 10.0, tmp_path)
     assert {site.first for site in sites} == {0, GOP}
     for site in sites:
+        capacity_sites.write(site)
         with av.open(str(site.path)) as container:
             frames = list(container.decode(video=0))
         assert len(frames) == site.frames == 250
@@ -152,18 +153,47 @@ def test_a_camera_that_told_of_nothing_began_as_the_others_did() -> None:
     assert capacity.begin_s(events) == {"a": 100.0, "b": 100.0}
 
 
-def test_every_figure_is_in_what_is_printed(make_result: Callable[[], dict[str, Any]]) -> None:
+def test_every_figure_is_in_what_is_printed(make_result: Callable[..., dict[str, Any]]) -> None:
     text = capacity.render(make_result())
     assert "counts 100 of 100 with every frame, off by 0.0 % ".replace(" %", "%") in text
     assert "cores: decode 0.80, all 1.20" in text
+    assert "1.20 cores, of which reading 0.50 (every frame decoded: 1.30) and inference 0.70" in text
+    assert "counts 52 of 50 with every frame, off by 4.0% (at most 2%): FAILS" in text
+    assert "NOT FREE" not in text
     assert "| a | ramp | 100 | 100 | 1 | 1 | 50 | 0 | busy 3 | 90% | 9, 40 ms | 100 ms | 1.00 |" in text
 
 
+def test_figures_of_a_box_that_others_use_are_said_to_be_that(
+    make_result: Callable[..., dict[str, Any]],
+) -> None:
+    assert "NOT FREE: other programs took 0.30 cores" in capacity.render(make_result(0.3))
+
+
 @pytest.fixture
-def make_result() -> Callable[[], dict[str, Any]]:
-    def make() -> dict[str, Any]:
+def make_result() -> Callable[..., dict[str, Any]]:
+    def make(others: float = 0.1) -> dict[str, Any]:
         row = _row(clip="ramp", missed=1, false=1, inferred=50, gated=0, dropped={"busy": 3})
-        form = {"cores": {"decode": 0.8, "all": 1.2}, "cameras": {"a": row}, **capacity.verdicts({"a": row})}
-        return {"cameras": 1, "cores": 2, "minutes": 1.0, "forms": {"default": form}}
+        form = {
+            "cores": {"decode": 0.8, "all": 1.2, "other_programs": others},
+            "cameras": {"a": row},
+            **capacity.verdicts({"a": row}),
+        }
+        asked = {"whole_cores": 1.3, "reading_cores": 0.5, "inference_cores": 0.7, "detector_ms": 15.0}
+        asked |= {"wanted": 50, "counted": 52, "good": False, "clips": {}}
+        return {"cameras": 1, "cores": 2, "minutes": 1.0, "demand": asked, "forms": {"default": form}}
 
     return make
+
+
+def test_cameras_ask_for_what_their_clips_do(drawn: Drawn, tmp_path: Path) -> None:
+    wanted = [Crossing("door", "in", at_s) for at_s in (1.0, 2.0, 3.0)]
+    demand = capacity_demand.Demand(4.0, 0.4, 0.2, 20, [*wanted[:2], Crossing("door", "out", 1.0)])
+    sites = capacity_sites.sites([drawn], [drawn], 3, 10.0, tmp_path)
+    asked = capacity_demand.of_sites(sites, {"ramp": demand}, {"ramp": wanted}, 0.02)
+    assert asked["clips"]["ramp"]["inferred_fps"] == 5.0
+    assert {key: round(asked[key], 6) for key in ("whole_cores", "reading_cores", "inference_cores")} == {
+        "whole_cores": 0.3,
+        "reading_cores": 0.15,
+        "inference_cores": 0.3,
+    }
+    assert [asked[key] for key in ("wanted", "counted", "missed", "false")] == [9, 9, 3, 3]
