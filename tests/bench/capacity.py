@@ -27,7 +27,6 @@ import cv2
 
 from pipelines.evaluate.crossings import Crossing
 from pipelines.events import LINE_CROSSED
-from pipelines.registry import PACKAGED_MODEL, create_detector
 from streamer.sources.base import SourceInfo
 from streamer.sources.kept_evidence import Evidence, evidence_path
 from streamer.workers.capture.gate import MIN_EVIDENCE, Gate
@@ -92,11 +91,10 @@ class Streams:
             for kind in (busy, quiet)
         ]
         self.sites = capacity_sites.sites(drawn[0], drawn[1], cameras, seconds, folder)
-        self._detector = create_detector("openvino", PACKAGED_MODEL, threads=2)
+        self._detector = capacity_truth.default_detector(threads=2)
         self._clips = {site.drawn.clip.name: site.drawn for site in self.sites}
         self._found = {
-            name: capacity_truth.detections(clip, self._detector, PACKAGED_MODEL)
-            for name, clip in self._clips.items()
+            name: capacity_truth.detections(clip, self._detector) for name, clip in self._clips.items()
         }
 
     def crossings(self) -> dict[str, list[Crossing]]:

@@ -31,9 +31,9 @@ SIZE, FPS = (1920, 1080), 25
 DRAWN = (960, 540)  # rendered scenes are drawn so large and scaled up: a quarter of the work
 GOP = 2 * FPS
 NOISE, NOISE_PICTURES = 2.0, 7  # of the sensor, in grey levels; so many pictures of it take turns
-ENCODER = {
-    "preset": "veryfast", "b": "3M", "maxrate": "4M", "bufsize": "4M", "bf": "0", "sc_threshold": "0",
-}  # fmt: skip
+PLAIN = {"preset": "veryfast", "bf": "0", "sc_threshold": "0", "maxrate": "4M", "bufsize": "4M"}
+BUSY_ENCODER = PLAIN | {"b": "3M"}
+QUIET_ENCODER = PLAIN | {"crf": "26"}  # as cameras do that send less where nothing moves
 DOOR_X, RIGHT_X, PAVEMENT_Y = -15.0, 9.0, (7.8, 9.3)  # metres, in the synthetic street
 SPEEDS = (1.1, 1.8)  # m/s
 MAX_BUSY = 4  # clips, which cameras share
@@ -121,11 +121,12 @@ def _draw(clip: Clip, path: Path, frames: int, corpus: Path) -> None:
         _write(source, path, range(min(frames, len(packets))))
     elif clip.quiet:
         pieces = path.with_suffix(".pieces.mp4")
-        _encode(pieces, _pieces(clip.seed))
+        _encode(pieces, _pieces(clip.seed), QUIET_ENCODER)
         _write(pieces, path, _quiet_order(clip.seed, frames))
         pieces.unlink()
     else:
-        _encode(path, _film(source, frames) if clip.file else _busy(clip.seed, frames))
+        pictures = _film(source, frames) if clip.file else _busy(clip.seed, frames)
+        _encode(path, pictures, BUSY_ENCODER)
 
 
 def _size(path: Path) -> tuple[int, int]:
@@ -200,7 +201,7 @@ def _passer(seed: int) -> Walk:
     return Walk(0, dice.randrange(1 << 30), knots, (0.0, RIGHT_X - DOOR_X))
 
 
-def _encode(path: Path, pictures: Iterator[Image]) -> None:
+def _encode(path: Path, pictures: Iterator[Image], encoder: dict[str, str]) -> None:
     dice = np.random.default_rng(7)
     noise = [dice.normal(0, NOISE, (SIZE[1], SIZE[0], 3)).astype(np.int16) for _ in range(NOISE_PICTURES)]
     with av.open(str(path), "w") as output:
@@ -208,7 +209,7 @@ def _encode(path: Path, pictures: Iterator[Image]) -> None:
         stream.width, stream.height = SIZE
         stream.codec_context.gop_size = GOP
         stream.codec_context.thread_count = 1
-        stream.options = dict(ENCODER)
+        stream.options = dict(encoder)
         for number, picture in enumerate(pictures):
             large = picture
             if picture.shape[1::-1] != SIZE:

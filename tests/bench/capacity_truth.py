@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.detect.card import read_card
 from pipelines.detect.detector import Detector
 from pipelines.evaluate.crossings import Crossing, compare
 from pipelines.events import LINE_CROSSED
 from pipelines.pipeline import Pipeline
+from pipelines.registry import PACKAGED_MODEL, create_detector
 from pipelines.values import Detections, Event, Frame, Stamp
 from streamer.sources.base import Decoded
 from tests.bench.capacity_sites import FPS, Drawn, Site
@@ -23,9 +25,18 @@ WITHIN_S = 2.0  # a crossing is the same one
 NS = 1_000_000_000
 
 
-def detections(drawn: Drawn, detector: Detector, model: Path) -> dict[int, Detections]:
-    """By picture, what `detector` (of `model`) finds in those that are looked at; kept beside the clip."""
-    kept = drawn.path.with_suffix(f".{hashlib.sha256(model.read_bytes()).hexdigest()[:12]}.npz")
+CARD = PACKAGED_MODEL.with_suffix(".yaml")
+
+
+def default_detector(threads: int) -> Detector:
+    """As the daemon has it: with the scores of its card, below which nothing is found or proven."""
+    return create_detector("openvino", PACKAGED_MODEL, threads=threads, sidecar=read_card(CARD))
+
+
+def detections(drawn: Drawn, detector: Detector) -> dict[int, Detections]:
+    """By picture, what the default `detector` finds in those that are looked at; kept beside the clip."""
+    model = hashlib.sha256(PACKAGED_MODEL.read_bytes() + CARD.read_bytes()).hexdigest()[:12]
+    kept = drawn.path.with_suffix(f".{model}.npz")
     if not kept.exists():
         begun = kept.with_suffix(".part.npz")
         _keep(begun, _detected(drawn, detector))

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from pipelines.camera_rules import CameraRules
+from pipelines.detect.card import read_card
 from pipelines.evaluate.crossings import Crossing
-from pipelines.values import Detections, Image
+from pipelines.values import Detections, Frame, Image, Stamp
+from streamer.sources.synthetic import Scene
 from tests.bench import capacity, capacity_demand, capacity_sites, capacity_truth, capacity_watch
 from tests.bench.capacity_sites import EMPTY, GOP, Clip, Drawn
 
@@ -29,7 +31,7 @@ def _ramp() -> Iterator[Image]:
 def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drawn:
     monkeypatch.setattr(capacity_sites, "SIZE", (64, 48))
     path = tmp_path / "clip.mp4"
-    capacity_sites._encode(path, _ramp())
+    capacity_sites._encode(path, _ramp(), capacity_sites.BUSY_ENCODER)
     return Drawn(Clip("ramp", CameraRules()), path, FRAMES, (0, GOP), tuple(range(FRAMES)))
 
 
@@ -197,3 +199,15 @@ def test_cameras_ask_for_what_their_clips_do(drawn: Drawn, tmp_path: Path) -> No
         "inference_cores": 0.3,
     }
     assert [asked[key] for key in ("wanted", "counted", "missed", "false")] == [9, 9, 3, 3]
+
+
+def test_every_frame_is_looked_at_with_the_scores_that_the_daemon_uses() -> None:
+    card = read_card(capacity_truth.CARD)
+    assert card.low_score is not None
+    detector = capacity_truth.default_detector(threads=1)
+    scene = Scene(seed=21, width=640, height=360, fps=25.0)
+    frame = Frame(Stamp("a", 1, 0, 0, 0, 0), scene.picture(scene.painter(), 300))
+    (found,) = detector.collect(detector.submit([frame]))
+    assert len(found)
+    assert found.high_threshold == card.score
+    assert found.scores.min() >= card.low_score
