@@ -33,9 +33,10 @@ GOP = 2 * FPS
 NOISE, NOISE_PICTURES = 2.0, 7  # of the sensor, in grey levels; so many pictures of it take turns
 PLAIN = {"preset": "veryfast", "bf": "0", "sc_threshold": "0", "maxrate": "4M", "bufsize": "4M"}
 BUSY_ENCODER = PLAIN | {"b": "3M"}
-QUIET_ENCODER = PLAIN | {"crf": "26"}  # as cameras do that send less where nothing moves
+QUIET_ENCODER = PLAIN | {"crf": "18"}  # as cameras do that send less where nothing moves
 DOOR_X, RIGHT_X, PAVEMENT_Y = -15.0, 9.0, (7.8, 9.3)  # metres, in the synthetic street
 SPEEDS = (1.1, 1.8)  # m/s
+COMES_S = 0.7  # after a key frame: nobody appears with one
 MAX_BUSY = 4  # clips, which cameras share
 EMPTY = 3 * GOP  # pictures of nobody that differ in their noise
 NEAR_S, IDLE_STEP = 2.0, 5  # pictures near somebody count all, of the others every so many
@@ -197,7 +198,7 @@ def _passer(seed: int) -> Walk:
     takes_s = (RIGHT_X - DOOR_X) / dice.uniform(*SPEEDS)
     way = (DOOR_X, RIGHT_X) if dice.random() < 0.5 else (RIGHT_X, DOOR_X)
     y = dice.uniform(*PAVEMENT_Y)
-    knots = tuple(Knot(t_s, x, y) for t_s, x in zip((0.0, takes_s), way, strict=True))
+    knots = tuple(Knot(t_s, x, y) for t_s, x in zip((COMES_S, COMES_S + takes_s), way, strict=True))
     return Walk(0, dice.randrange(1 << 30), knots, (0.0, RIGHT_X - DOOR_X))
 
 

@@ -75,6 +75,7 @@ def test_in_a_quiet_clip_somebody_passes_once_and_every_picture_of_that_is_looke
     assert passing == list(range(passing[0], passing[-1] + 1))
     assert passing[0] > 0
     assert passing[-1] < len(order) - 1
+    assert capacity_sites._passer(seed).pose(0.0) is None  # nobody appears with a key frame
     looked_at = capacity_sites._looked_at(clip, len(order))
     assert set(passing) < set(looked_at)
     assert len(looked_at) < 0.75 * len(order)
