@@ -22,7 +22,7 @@ from tests.clips import make_clip
 from tests.daemon import Daemon
 
 FPS = 5
-BEGINS_S = 6
+BEGINS_S = 9
 LENGTH_S = 60
 BUCKET_S = 2
 BLIND_BUCKETS = 3

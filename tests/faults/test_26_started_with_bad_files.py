@@ -14,17 +14,18 @@ from streamer.errors import Exit
 from tests.daemon import Daemon
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("redis_binary")]
-GOOD = {"name": "street", "url": "synthetic:street?width=320&height=180&fps=5"}
+STREET = "synthetic:street?width=320&height=180&fps=5"  # small and slow, since it is drawn
+GOOD = {"name": "street", "url": STREET}
 BROKEN = {
     "torn": ("name: torn\nurl: [\n", "torn.yaml:3: is not YAML"),
     "empty": ("", "is empty"),
     "mistyped": (
-        "name: mistyped\nurl: synthetic:street?width=320&height=180&fps=5\nspeed: 5\n",
+        f"name: mistyped\nurl: {STREET}\nspeed: 5\n",
         "speed: unknown key",
     ),
-    "strange": ("name: strange\nurl: synthetic:street?width=320&height=180&fps=5\npipeline: nope\n", "nope"),
+    "strange": (f"name: strange\nurl: {STREET}\npipeline: nope\n", "nope"),
     "unicorn": (
-        "name: unicorn\nurl: synthetic:street?width=320&height=180&fps=5\nrules: {classes: [unicorn]}\n",
+        f"name: unicorn\nurl: {STREET}\nrules: {{classes: [unicorn]}}\n",
         "unknown class",
     ),
 }
@@ -85,7 +86,7 @@ def test_other_cameras_are_changed_meanwhile_and_a_mended_one_comes_in(daemon: D
     assert daemon.process is not None
     folder = daemon.config_dir / "cameras.d"
     changes = daemon.commands(
-        ("camera", "add", "yard", "synthetic:street?width=320&height=180&fps=5", "--no-probe"),
+        ("camera", "add", "yard", STREET, "--no-probe"),
         ("line", "add", "street", "door", "0.1,0.5", "0.9,0.5"),
         ("camera", "remove", "torn"),
         ("camera", "remove", "empty"),
@@ -97,16 +98,12 @@ def test_other_cameras_are_changed_meanwhile_and_a_mended_one_comes_in(daemon: D
     assert snapshot.returncode == Exit.CONFIG
     assert "misconfigured" in snapshot.stderr
 
-    (folder / "mistyped.yaml").write_text(
-        "name: mistyped\nurl: synthetic:street?width=320&height=180&fps=5\n"
-    )
+    (folder / "mistyped.yaml").write_text(f"name: mistyped\nurl: {STREET}\n")
     daemon.cli("camera", "set", "yard", "fps=5")  # reads what is there, too
     daemon.wait_for(lambda s: states(s)["mistyped"] == "live", 20, "the mended camera")
 
     for name in ("strange", "unicorn"):
-        (folder / f"{name}.yaml").write_text(
-            f"name: {name}\nurl: synthetic:street?width=320&height=180&fps=5\n"
-        )
+        (folder / f"{name}.yaml").write_text(f"name: {name}\nurl: {STREET}\n")
     (folder / "notes.txt").unlink()
     daemon.process.send_signal(signal.SIGHUP)
     status = daemon.wait_for(lambda s: set(states(s).values()) == {"live"}, 20, "all of them to be live")

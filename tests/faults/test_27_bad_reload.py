@@ -16,15 +16,16 @@ from streamer.errors import Exit
 from tests.daemon import Daemon
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("redis_binary")]
-CAMERA = {"name": "street", "url": "synthetic:street?width=320&height=180&fps=5"}
+STREET = "synthetic:street?width=320&height=180&fps=5"  # small and slow, since it is drawn
+CAMERA = {"name": "street", "url": STREET}
 BAD_FILES = {
     "not YAML": "name: street\nurl: [\n",
-    "an unknown key": "name: street\nurl: synthetic:street?width=320&height=180&fps=5\nspeed: 5\n",
+    "an unknown key": f"name: street\nurl: {STREET}\nspeed: 5\n",
     "a line of no length": (
-        "name: street\nurl: synthetic:street?width=320&height=180&fps=5\nrules: {lines: [{name: a, points: [[0.5, 0.5], [0.5, 0.5]]}]}\n"
+        f"name: street\nurl: {STREET}\nrules: {{lines: [{{name: a, points: [[0.5, 0.5], [0.5, 0.5]]}}]}}\n"
     ),
-    "an unknown class": "name: street\nurl: synthetic:street?width=320&height=180&fps=5\nrules: {classes: [unicorn]}\n",
-    "an unknown pipeline": "name: street\nurl: synthetic:street?width=320&height=180&fps=5\npipeline: nope\n",
+    "an unknown class": f"name: street\nurl: {STREET}\nrules: {{classes: [unicorn]}}\n",
+    "an unknown pipeline": f"name: street\nurl: {STREET}\npipeline: nope\n",
 }
 
 
@@ -52,9 +53,7 @@ def test_the_old_configuration_goes_on_and_the_reason_is_shown(daemon: Daemon, t
     good = path.read_text()
     before = in_force(daemon.status())
     other = daemon.config_dir / "cameras.d" / "another.yaml"
-    other.write_text(
-        "name: another\nurl: synthetic:street?width=320&height=180&fps=5\n"
-    )  # good in itself: all or nothing
+    other.write_text(f"name: another\nurl: {STREET}\n")  # good in itself: all or nothing
     path.write_text(text)
     assert daemon.process is not None
     daemon.process.send_signal(signal.SIGHUP)
@@ -82,9 +81,7 @@ def test_a_broken_file_hinders_no_other_camera_and_its_own_goes_on_until_it_is_r
     good = path.read_text()
     _, (street,), _ = in_force(daemon.status())
     path.write_text("name: street\nurl: [\n")
-    added = daemon.cli(
-        "camera", "add", "another", "synthetic:street?width=320&height=180&fps=5", "--no-probe"
-    )
+    added = daemon.cli("camera", "add", "another", STREET, "--no-probe")
     assert "applied by the running daemon" in added.stdout
     assert added.stderr.startswith(f"warning: {path}:3: is not YAML")
     status = daemon.wait_for(lambda s: len(s["cameras"]) == 2, 10, "the other camera")

@@ -14,6 +14,7 @@ from tests.mosquitto import free_port
 from tests.webhook_server import always, webhook
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
+STREET = "synthetic:street?width=320&height=180&fps=5"  # small and slow, since it is drawn
 
 CANARY = "c@nary/42"
 SIGNING = "whsec_" + base64.b64encode(b"canary-canary-canary-canary").decode()
@@ -40,9 +41,7 @@ def test_no_secret_of_a_sink_shows_anywhere(daemon: Daemon) -> None:
         path = daemon.config_dir / "secrets.yaml"
         path.touch(mode=0o600)
         path.write_text(json.dumps({"sinks": secrets}))
-        daemon.write_camera(
-            {"name": "gate", "url": "synthetic:street?width=320&height=180&fps=5", "source": {"fps": 2}}
-        )
+        daemon.write_camera({"name": "gate", "url": STREET, "source": {"fps": 2}})
         daemon.start()
         daemon.wait_for(lambda s: s["sinks"]["webhook"]["state"] == "auth", 30, "the webhook to refuse")
         daemon.wait_for(lambda s: s["sinks"]["mqtt"]["state"] == "down", 30, "the broker to be away")
