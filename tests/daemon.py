@@ -21,6 +21,7 @@ from streamer.daemon.assignments import LEDGER_FILE
 from streamer.daemon.redis_server import subscriber_url, writer_url
 from streamer.daemon.shared_memory import SHARED_ROOT
 from streamer.ledger import recovery
+from tests.command_series import run_series
 from tests.patience import patient
 
 START_LIMIT_S = 40.0
@@ -79,6 +80,10 @@ class Daemon:
                 f"streamer {' '.join(args)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
             )
         return done
+
+    def commands(self, *commands: tuple[str, ...], **kwargs: Any) -> list[subprocess.CompletedProcess[str]]:
+        """What cli() gives of each, whatever it ends with, from one process (tests/command_series.py)."""
+        return run_series(commands, before=("--config", str(self.config_dir)), **kwargs)
 
     def status(self) -> dict[str, Any]:
         return control.call(self.runtime_dir / "control.sock", "status", timeout_s=patient(5.0))

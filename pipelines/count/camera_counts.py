@@ -16,8 +16,9 @@ from pipelines.count import event_data
 from pipelines.count.anchor_selection import AnchorSelection
 from pipelines.count.box_smoothing import BoxSmoother, SmoothedBoxes
 from pipelines.count.confidence import Judgement, shipped
-from pipelines.count.crossing_signs import CrossingSigns, crossing_signs
+from pipelines.count.crossing_signs import crossing_signs
 from pipelines.count.line import LineCounter
+from pipelines.count.signs import CrossingSigns
 from pipelines.count.trajectory_recorder import RecordedTrajectory, TrajectoryRecorder
 from pipelines.count.zone import ZoneChange, ZoneCounter
 from pipelines.rules import LineSpec, ZoneSpec

@@ -18,8 +18,8 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 from pipelines.count.confidence_coefficients import COEFFICIENTS
-from pipelines.count.crossing_signs import CrossingSigns
 from pipelines.count.scene_error import HALF, AuditedCount, SceneError
+from pipelines.count.signs import CrossingSigns
 
 DIGITS = 3  # of a confidence in an event: what is added up is what was told
 MIN_CONFIDENCE, MAX_CONFIDENCE = 0.01, 0.99

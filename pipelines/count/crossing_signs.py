@@ -6,7 +6,6 @@ All of them are known where the crossing is decided, and cost a look at one fram
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from pipelines.count.box_history import BOX, PRESENT
 from pipelines.count.line import LineCrossing, evidence_reach_s
+from pipelines.count.signs import CrossingSigns
 from pipelines.geometry import cut_by_border
 
 Array = npt.NDArray[np.float64]
@@ -38,22 +38,6 @@ class KnownTracks(Protocol):
 
     def frame_at(self, time_s: float) -> Array | None:
         """What a moment's frame holds of all tracks, (6, R) of BoxHistory; None where it is not kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class CrossingSigns:
-    """Of one crossing. None: not known."""
-
-    evidence: float  # of the side with less, as the line weighed it
-    margin: float  # bands beyond the line
-    seen: float  # share of the frames around it with a box that speaks for the track
-    gap_s: float  # between its last place on the one side and its first on the other
-    age_s: float  # of the track, when it crossed
-    height: float  # of the box, in shares of the picture
-    cut: float  # 1 where the picture's border cuts the box
-    jitter: float | None  # of its boxes, in shares of the box
-    covered: float | None  # the largest share of the box that another track's box lies over
-    near: float | None  # other tracks within a box of it
 
 
 def crossing_signs(crossing: LineCrossing, known: KnownTracks) -> CrossingSigns:

@@ -13,7 +13,6 @@ mean evidence of its interval, there were no runs, and the noise had steps of 19
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import zlib
 from collections.abc import Iterable, Sequence
@@ -22,6 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from pipelines.count.trajectory_text import TrajectoryError as TrajectoryError
+from pipelines.count.trajectory_text import unpack as unpack
 
 Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -62,10 +64,6 @@ class _Form(NamedTuple):
 
 
 _FORMS = {1: _Form(5, 10, 4), VERSION: _Form(6, COLUMNS, NOISE_STEPS)}
-
-
-class TrajectoryError(ValueError):
-    """Raised when text is not a trajectory of this version."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,14 +193,6 @@ def encode(
         put(out, column)
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     return base64.b64encode(packer.compress(bytes(out)) + packer.flush()).decode()
-
-
-def unpack(text: str) -> bytes:
-    """The bytes that a ledger keeps of a trajectory's text. Raises TrajectoryError."""
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise TrajectoryError(f"not a track's path: {error}") from error
 
 
 def decode(packed: bytes | str) -> Trajectory:

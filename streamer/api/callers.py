@@ -16,10 +16,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from streamer.config.schema import ControlConfig
 from streamer.errors import ControlError
+
+if TYPE_CHECKING:  # the whole configuration's model, which who only asks does not need
+    from streamer.config.schema import ControlConfig
 
 Role = Literal["viewer", "operator", "admin"]  # each may do what the ones before it may
 ROLES: tuple[Role, ...] = get_args(Role)

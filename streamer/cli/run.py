@@ -14,7 +14,6 @@ from streamer.daemon.assignments import loaded_by, looked_at_by
 from streamer.errors import ConfigError, Exit, ModelError, StorageError, StreamerError
 from streamer.models.camera_check import check_camera, pipeline_of
 from streamer.models.store import ModelStore
-from streamer.workers.infer.loader import PipelineLoader, SceneLoader
 
 
 @click.command()
@@ -79,6 +78,9 @@ def _sinks_without_secrets(config: Config, secrets: SecretStore) -> Iterator[Str
 
 def _refusals(config: Config) -> Iterator[StreamerError]:
     """What an inference worker would say of its cameras: all that it loads is loaded here too."""
+    # Neither the daemon nor a check that has ended by now needs what computes on pictures.
+    from streamer.workers.infer.loader import PipelineLoader, SceneLoader
+
     state, inference = config.state_path, config.inference
     pipelines = PipelineLoader(state, inference.engine, inference.threads, lambda: None, cache=False)
     scenes = SceneLoader(state, lambda: None)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from pipelines.count.trajectory_codec import TrajectoryError, unpack
+from pipelines.count.trajectory_text import TrajectoryError, unpack
 from pipelines.events import TRACK_ENDED
 from streamer.events import cloudevents
 from streamer.ipc.messages import EventRecord

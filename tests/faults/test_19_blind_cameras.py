@@ -146,8 +146,9 @@ def test_counts_say_unknown_where_a_camera_was_blind(
     fault: str, daemon: Daemon, events: dict[str, list[dict[str, Any]]]
 ) -> None:
     assert events
-    document = json.loads(daemon.cli("counts", "--camera", fault, "--by", "camera,hour", "--json").stdout)
-    assert document["cameras"][fault]["blind"][fault] > BUCKET_S
-    shown = daemon.cli("counts", "--camera", fault, "--by", "minute").stdout.splitlines()
+    counts = ("counts", "--camera", fault, "--by")
+    document, table = daemon.commands((*counts, "camera,hour", "--json"), (*counts, "minute"))
+    assert json.loads(document.stdout)["cameras"][fault]["blind"][fault] > BUCKET_S
+    shown = table.stdout.splitlines()
     assert shown[0].split() == ["MINUTE", "COUNT", "SEEN"]
     assert any(f"{fault} " in row for row in shown[1:])

@@ -14,13 +14,20 @@ from streamer.errors import Exit
 from tests.daemon import Daemon
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("redis_binary")]
-GOOD = {"name": "street", "url": "synthetic:street"}
+STREET = "synthetic:street?width=320&height=180&fps=5"  # small and slow, since it is drawn
+GOOD = {"name": "street", "url": STREET}
 BROKEN = {
     "torn": ("name: torn\nurl: [\n", "torn.yaml:3: is not YAML"),
     "empty": ("", "is empty"),
-    "mistyped": ("name: mistyped\nurl: synthetic:street\nspeed: 5\n", "speed: unknown key"),
-    "strange": ("name: strange\nurl: synthetic:street\npipeline: nope\n", "nope"),
-    "unicorn": ("name: unicorn\nurl: synthetic:street\nrules: {classes: [unicorn]}\n", "unknown class"),
+    "mistyped": (
+        f"name: mistyped\nurl: {STREET}\nspeed: 5\n",
+        "speed: unknown key",
+    ),
+    "strange": (f"name: strange\nurl: {STREET}\npipeline: nope\n", "nope"),
+    "unicorn": (
+        f"name: unicorn\nurl: {STREET}\nrules: {{classes: [unicorn]}}\n",
+        "unknown class",
+    ),
 }
 
 
@@ -61,14 +68,16 @@ def test_the_others_run_and_each_broken_one_is_told_with_its_reason(daemon: Daem
         (event,) = [e for e in daemon.wait_for_events(name, told, 15) if told(e)]
         assert (event["type"], event["data"]["detail"]) == ("streamer.camera.state.v1", details[name])
         assert f"camera {name} is misconfigured" in log
-    kept = daemon.cli("events", "--camera", "torn", "-n", "9", "--json").stdout.splitlines()
-    assert [json.loads(line)["data"]["state"] for line in kept if "state.v1" in line] == ["misconfigured"]
-    listed = {row["name"]: row for row in json.loads(daemon.cli("camera", "list", "--json").stdout)}
+    kept, listed, shown = daemon.commands(
+        ("events", "--camera", "torn", "-n", "9", "--json"), ("camera", "list", "--json"), ("status",)
+    )
+    lines = kept.stdout.splitlines()
+    assert [json.loads(line)["data"]["state"] for line in lines if "state.v1" in line] == ["misconfigured"]
+    rows = {row["name"]: row for row in json.loads(listed.stdout)}
     for name, (_, words) in BROKEN.items():
-        assert (listed[name]["state"], words in listed[name]["problem"]) == ("misconfigured", True)
-    shown = " ".join(daemon.cli("status").stdout.split())
-    assert "misconfigured" in shown
-    assert "speed: unknown key" in shown
+        assert (rows[name]["state"], words in rows[name]["problem"]) == ("misconfigured", True)
+    assert "misconfigured" in shown.stdout
+    assert "speed: unknown key" in " ".join(shown.stdout.split())
     assert daemon.stop() == 0
 
 
@@ -76,22 +85,25 @@ def test_other_cameras_are_changed_meanwhile_and_a_mended_one_comes_in(daemon: D
     daemon.start()
     assert daemon.process is not None
     folder = daemon.config_dir / "cameras.d"
-    daemon.cli("camera", "add", "yard", "synthetic:street", "--no-probe")
-    daemon.cli("line", "add", "street", "door", "0.1,0.5", "0.9,0.5")
-    for name in ("torn", "empty"):
-        daemon.cli("camera", "remove", name)
+    changes = daemon.commands(
+        ("camera", "add", "yard", STREET, "--no-probe"),
+        ("line", "add", "street", "door", "0.1,0.5", "0.9,0.5"),
+        ("camera", "remove", "torn"),
+        ("camera", "remove", "empty"),
+    )
+    assert [done.stderr for done in changes if done.returncode] == []
     status = daemon.wait_for(lambda s: states(s).get("yard") == "live", 20, "the new camera")
     assert set(states(status)) == {"street", "yard", "mistyped", "strange", "unicorn"}
     snapshot = daemon.cli("camera", "snapshot", "strange", check=False)
     assert snapshot.returncode == Exit.CONFIG
     assert "misconfigured" in snapshot.stderr
 
-    (folder / "mistyped.yaml").write_text("name: mistyped\nurl: synthetic:street\n")
+    (folder / "mistyped.yaml").write_text(f"name: mistyped\nurl: {STREET}\n")
     daemon.cli("camera", "set", "yard", "fps=5")  # reads what is there, too
     daemon.wait_for(lambda s: states(s)["mistyped"] == "live", 20, "the mended camera")
 
     for name in ("strange", "unicorn"):
-        (folder / f"{name}.yaml").write_text(f"name: {name}\nurl: synthetic:street\n")
+        (folder / f"{name}.yaml").write_text(f"name: {name}\nurl: {STREET}\n")
     (folder / "notes.txt").unlink()
     daemon.process.send_signal(signal.SIGHUP)
     status = daemon.wait_for(lambda s: set(states(s).values()) == {"live"}, 20, "all of them to be live")

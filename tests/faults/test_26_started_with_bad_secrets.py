@@ -13,7 +13,7 @@ from tests.rtsp_fake import FakeCamera
 from tests.webhook_server import webhook
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("redis_binary")]
-STREET = {"name": "street", "url": "synthetic:street"}
+STREET = {"name": "street", "url": "synthetic:street?width=320&height=180&fps=5"}
 
 
 def states(status: dict[str, Any]) -> dict[str, str]:

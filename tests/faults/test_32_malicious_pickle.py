@@ -121,23 +121,42 @@ def test_the_payload_does_leave_its_mark_where_it_is_loaded(kind: str, tmp_path:
     assert (tmp_path / "mark").exists()
 
 
-def refused(site: Daemon, name: str, path: Path, clip: Path) -> str:
-    """What the command said when it was given the file `path`."""
+def words_of(name: str, path: Path, clip: Path) -> tuple[str, ...]:
+    """The command with the file `path`, beside which lies a card."""
     path.with_suffix(".yaml").write_text("{}\n")
     places = {"M": str(path), "C": str(clip), "D": str(path.parent)}
-    words = [*name.split(), *(places.get(word, word) for word in COMMANDS[name])]
-    done = site.cli(*words, check=False, cwd=path.parent, stdin=subprocess.DEVNULL)
+    return (*name.split(), *(places.get(word, word) for word in COMMANDS[name]))
+
+
+def assert_refused(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode != 0, done.stdout
     assert "Traceback" not in done.stderr, done.stderr
-    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def given_to_all(
+    tmp_path_factory: pytest.TempPathFactory, clip: Path
+) -> dict[str, tuple[subprocess.CompletedProcess[str], bool]]:
+    """Of each command what it said of a file of its own, and whether that left its mark."""
+    base = tmp_path_factory.mktemp("commands")
+    site = Daemon(base / "site", inference={"engine": "motion"}, sinks=[])
+    folders = {name: base / name.replace(" ", "-") for name in COMMANDS}
+    for folder in folders.values():
+        folder.mkdir()
+        (folder / "evil.pt").write_bytes(archive(folder / "mark"))
+    words = [words_of(name, folder / "evil.pt", clip) for name, folder in folders.items()]
+    answers = site.commands(*words, cwd=base)
+    marks = [(folder / "mark").exists() for folder in folders.values()]
+    return dict(zip(COMMANDS, zip(answers, marks, strict=True), strict=True))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_no_command_runs_it(name: str, tmp_path: Path, short_dir: Path, clip: Path) -> None:
-    path = tmp_path / "evil.pt"
-    path.write_bytes(archive(tmp_path / "mark"))
-    refused(Daemon(short_dir, inference={"engine": "motion"}, sinks=[]), name, path, clip)
-    assert not (tmp_path / "mark").exists()
+def test_no_command_runs_it(
+    name: str, given_to_all: dict[str, tuple[subprocess.CompletedProcess[str], bool]]
+) -> None:
+    done, marked = given_to_all[name]
+    assert_refused(done)
+    assert not marked
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("bare", ".pt"), ("bare", ".onnx"), ("archive", ".onnx")])
@@ -146,7 +165,7 @@ def test_no_other_form_or_name_of_it_is_run_when_it_is_added(
 ) -> None:
     path = tmp_path / f"evil{suffix}"
     path.write_bytes(KINDS[kind](tmp_path / "mark"))
-    refused(Daemon(short_dir, sinks=[]), "model add", path, clip)
+    assert_refused(Daemon(short_dir, sinks=[]).cli(*words_of("model add", path, clip), check=False))
     assert not (tmp_path / "mark").exists()
 
 
@@ -154,13 +173,13 @@ def test_no_file_of_detections_runs_it(tmp_path: Path, short_dir: Path, clip: Pa
     site, mark = Daemon(short_dir, sinks=[]), tmp_path / "mark"
     path = tmp_path / "evil.npz"
     path.write_bytes(numpy_object(mark))
-    for words in (
+    for done in site.commands(
         ("evaluate", str(clip), "--detections", str(path), "--truth", str(path)),
         ("audit", "--clip", str(clip), "--detections", str(path)),
+        cwd=tmp_path,
     ):
-        done = site.cli(*words, check=False, cwd=tmp_path, stdin=subprocess.DEVNULL)
-        assert done.returncode != 0, words
-        assert not mark.exists(), words
+        assert done.returncode != 0, done
+    assert not mark.exists()
 
 
 def test_a_running_daemon_and_one_that_starts_with_it_do_not_run_it(
@@ -180,9 +199,8 @@ def test_a_running_daemon_and_one_that_starts_with_it_do_not_run_it(
     try:
         daemon.start()
         daemon.wait_for(lambda s: counted(s, "sound") > 10, 30, "the sound camera to count")
-        for key in KEYS:
-            done = daemon.cli("camera", "set", "sound", f"{key}={path}", check=False)
-            assert done.returncode != 0, key
+        for done in daemon.commands(*(("camera", "set", "sound", f"{key}={path}") for key in KEYS)):
+            assert done.returncode != 0, done
         now = counted(daemon.status(), "sound")
         daemon.wait_for(lambda s: counted(s, "sound") > now + 10, 30, "it to go on")
         assert not mark.exists()

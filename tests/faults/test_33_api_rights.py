@@ -224,8 +224,8 @@ def test_the_daemon_itself_holds_who_asks_for_somebody_to_their_role(daemon: Api
 
 def test_tokens_are_kept_hashed_in_a_file_of_the_daemon_s_alone(daemon: ApiDaemon) -> None:
     assert daemon.tokens.path.stat().st_mode & 0o777 == 0o600
-    text = daemon.tokens.path.read_text() + daemon.log() + daemon.cli("token", "list", "--json").stdout
-    text += daemon.cli("status", "--json").stdout
+    text = daemon.tokens.path.read_text() + daemon.log()
+    text += "".join(d.stdout for d in daemon.commands(("token", "list", "--json"), ("status", "--json")))
     assert "b-viewer" in text
     for secret in daemon.secrets.values():
         assert secret not in text

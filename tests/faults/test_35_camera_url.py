@@ -52,15 +52,16 @@ def files(daemon: Daemon) -> list[str]:
 def test_the_command_is_refused_with_what_to_set(daemon: Daemon, clips: Path, how: str) -> None:
     daemon.start()
     forced = ["--no-probe", "--force"] if how == "forced" else []
-    for url, words in (
-        ("file:///etc/shadow", "the system's"),
-        (f"{daemon.state_dir}/node-id", "the daemon's own"),
-        ("rtsp://169.254.169.254/latest/meta-data", "sources.networks"),
-        ("rtsp://[fd00:ec2::254]/latest", "sources.networks"),
-        ("rtsp://[::ffff:169.254.169.254]:80/", "sources.networks"),
-        ("http://169.254.169.254/", "not supported"),
-    ):
-        done = daemon.cli("camera", "add", "new", url, *forced, check=False)
+    refusals = {
+        "file:///etc/shadow": "the system's",
+        f"{daemon.state_dir}/node-id": "the daemon's own",
+        "rtsp://169.254.169.254/latest/meta-data": "sources.networks",
+        "rtsp://[fd00:ec2::254]/latest": "sources.networks",
+        "rtsp://[::ffff:169.254.169.254]:80/": "sources.networks",
+        "http://169.254.169.254/": "not supported",
+    }
+    answers = daemon.commands(*(("camera", "add", "new", url, *forced) for url in refusals))
+    for (url, words), done in zip(refusals.items(), answers, strict=True):
         said = done.stderr.strip().splitlines()[-1]
         assert done.returncode != 0, url
         if how == "forced" or "sources" in words:

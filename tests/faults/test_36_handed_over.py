@@ -61,7 +61,7 @@ def test_no_credential_of_a_sink_or_from_systemd_shows_anywhere(
     shown: dict[str, str] = {}
     try:
         with RtspServer(rtsp_python, {"/live": minute_clip}, auth=("basic", CANARY, CANARY)) as camera:
-            daemon.write_camera({"name": "by-systemd", "url": camera.url("/live")})
+            daemon.write_camera({"name": "by-systemd", "url": camera.url("/live"), "source": {"fps": 2}})
             env = {
                 "CREDENTIALS_DIRECTORY": str(credentials),
                 "STREAMER_SINK_TAKEN_PASSWORD": CANARY,
@@ -72,9 +72,9 @@ def test_no_credential_of_a_sink_or_from_systemd_shows_anywhere(
             daemon.wait_for(lambda s: s["sinks"]["taken"].get("written"), 20, "events in the sink")
             for name in ("wrong", "away", "tls"):
                 daemon.wait_for(lambda s, n=name: s["sinks"][n].get("last_error"), 20, f"{name} to fail")
-            for command in (("status",), ("status", "--json"), ("run", "--check"), ("doctor",), ("events",)):
-                done = daemon.cli(*command, check=False, env={**os.environ, **env})
-                shown[" ".join(command)] = said(done)
+            commands = (("status",), ("status", "--json"), ("run", "--check"), ("doctor",), ("events",))
+            answers = daemon.commands(*commands, env={**os.environ, **env})
+            shown |= {" ".join(c): said(done) for c, done in zip(commands, answers, strict=True)}
             shown["raw status"] = json.dumps(daemon.status())
             shown["command lines"] = command_lines(daemon)
             shown["environments"] = environments_of_children(daemon)

@@ -14,6 +14,7 @@ from tests.mosquitto import free_port
 from tests.webhook_server import always, webhook
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
+STREET = "synthetic:street?width=320&height=180&fps=5"  # small and slow, since it is drawn
 
 CANARY = "c@nary/42"
 SIGNING = "whsec_" + base64.b64encode(b"canary-canary-canary-canary").decode()
@@ -40,12 +41,13 @@ def test_no_secret_of_a_sink_shows_anywhere(daemon: Daemon) -> None:
         path = daemon.config_dir / "secrets.yaml"
         path.touch(mode=0o600)
         path.write_text(json.dumps({"sinks": secrets}))
-        daemon.write_camera({"name": "gate", "url": "synthetic:street", "source": {"fps": 2}})
+        daemon.write_camera({"name": "gate", "url": STREET, "source": {"fps": 2}})
         daemon.start()
         daemon.wait_for(lambda s: s["sinks"]["webhook"]["state"] == "auth", 30, "the webhook to refuse")
         daemon.wait_for(lambda s: s["sinks"]["mqtt"]["state"] == "down", 30, "the broker to be away")
         commands = ("status",), ("status", "--json"), ("run", "--check"), ("doctor",), ("ledger", "status")
-        shown = {" ".join(command): _said(daemon, *command) for command in commands}
+        answers = daemon.commands(*commands)
+        shown = {" ".join(c): done.stdout + done.stderr for c, done in zip(commands, answers, strict=True)}
         assert daemon.stop() == 0
     assert hook.requests[0].headers["authorization"].startswith("Basic ")
     shown["log"] = daemon.log_path.read_text(errors="replace")
@@ -63,8 +65,3 @@ def test_a_secret_that_signs_nothing_is_named_by_its_sink(daemon: Daemon) -> Non
     assert done.returncode == 3
     assert "sink webhook: signing_secret: is no whsec_" in done.stderr
     assert "c@nary" not in done.stderr
-
-
-def _said(daemon: Daemon, *command: str) -> str:
-    done = daemon.cli(*command, check=False)
-    return done.stdout + done.stderr

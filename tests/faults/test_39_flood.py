@@ -34,7 +34,7 @@ if any("infer" in word for word in sys.orig_argv):
     MotionDetector._detect = slow
 """
 OTHERS, OTHER_FPS, FLOOD_FPS = 5, 25, 100
-LOOKED_AT = 900  # frames, over which shares are compared
+LOOKED_AT = 600  # frames, over which shares are compared
 SHARE = 0.10
 MAX_IN_FLIGHT = 4  # frames of a camera: the slots of its ring
 EVENTS = 20_000

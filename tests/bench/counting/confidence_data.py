@@ -17,7 +17,7 @@ from typing import Any
 
 from pipelines.count import CameraCounts
 from pipelines.count.confidence import Judgement, sign_values
-from pipelines.count.crossing_signs import CrossingSigns
+from pipelines.count.signs import CrossingSigns
 from pipelines.evaluate.crossings import Crossing, compare
 from pipelines.events import LINE_CROSSED
 from tests.bench.counting.data import GROUPS, Sequence, corpus, load, true_crossings

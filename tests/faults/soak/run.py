@@ -141,8 +141,9 @@ class Soak:
 
     def _settle(self) -> None:
         """No camera runs any more, and what was made has come everywhere."""
-        for camera in self._box.daemon.status()["cameras"]:
-            self._box.daemon.cli("camera", "disable", camera["name"])
+        names = [camera["name"] for camera in self._box.daemon.status()["cameras"]]
+        for done in self._box.daemon.commands(*(("camera", "disable", name) for name in names)):
+            assert done.returncode == 0, done
         self._until(_delivered, patient(60), "everything to be delivered")
 
 

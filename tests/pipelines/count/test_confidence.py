@@ -9,7 +9,7 @@ import pytest
 from pipelines.camera_rules import CameraRules
 from pipelines.count import CameraCounts
 from pipelines.count.confidence import CountInterval, IntervalModel, Judgement, Tally, shipped
-from pipelines.count.crossing_signs import CrossingSigns
+from pipelines.count.signs import CrossingSigns
 from pipelines.values import Labels
 
 USUAL = CrossingSigns(
