@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.detect.card import read_card
 from pipelines.detect.detector import Detector
 from pipelines.evaluate.crossings import Crossing, compare
 from pipelines.events import LINE_CROSSED
 from pipelines.pipeline import Pipeline
-from pipelines.registry import PACKAGED_MODEL, create_detector
+from pipelines.registry import PACKAGED_MODEL
 from pipelines.values import Detections, Event, Frame, Stamp
+from streamer.models.model_handle import open_detector, packaged
 from streamer.sources.base import Decoded
 from tests.bench.capacity_sites import FPS, Drawn, Site
 from tests.bench.gate_replay import ANALYSED_WIDTH, ClipInItsTime, Ended
@@ -30,7 +30,7 @@ CARD = PACKAGED_MODEL.with_suffix(".yaml")
 
 def default_detector(threads: int) -> Detector:
     """As the daemon has it: with the scores of its card, below which nothing is found or proven."""
-    return create_detector("openvino", PACKAGED_MODEL, threads=threads, sidecar=read_card(CARD))
+    return open_detector("openvino", packaged(), threads=threads)
 
 
 def detections(drawn: Drawn, detector: Detector) -> dict[int, Detections]:

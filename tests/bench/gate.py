@@ -24,7 +24,7 @@ import cv2
 
 from pipelines.detect.detector import Detector
 from pipelines.evaluate.crossings import compare
-from pipelines.registry import PACKAGED_MODEL, create_detector
+from streamer.models.model_handle import open_detector, packaged
 from streamer.sources.kept_evidence import Evidence
 from streamer.sources.synthetic import Scene
 from streamer.workers.capture.gate import MIN_EVIDENCE, Gate
@@ -62,7 +62,7 @@ def run(minutes: float = 3.0, sites: str = DEFAULT_SITES, idle: int = 1, rounds:
     chosen = tuple(s for s in chosen if s.clip is None or (CORPUS / "videos" / s.clip.file).exists())
     if not chosen and sites:
         raise Unavailable(f"no such sites; known: {'; '.join(s.name for s in SITES)}")
-    detector = create_detector("openvino", PACKAGED_MODEL, threads=1)
+    detector = open_detector("openvino", packaged(), threads=1)
     with TemporaryDirectory() as folder:
         rows = [_site(site, Path(folder) / "site.mp4", minutes, detector) for site in chosen]
         idle_rows = {name: _idle(Path(folder), name, rounds) for name in IDLE_ENCODERS} if idle else {}

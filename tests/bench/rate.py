@@ -19,11 +19,11 @@ from pipelines.camera_rules import CameraRules
 from pipelines.count import CameraCounts
 from pipelines.detect.filter import DetectionFilter
 from pipelines.events import LINE_CROSSED
-from pipelines.registry import PACKAGED_MODEL, create_detector
 from pipelines.track import create_tracker
 from pipelines.track.needed_rate import NeededRate, segments
 from pipelines.train.detector.counts import CLIPS
 from pipelines.values import Detections, Event, Labels, Stamp
+from streamer.models.model_handle import open_detector, packaged
 from streamer.workers.capture.pace import Pace
 from tests.bench.counting import data, ours
 from tests.bench.default_counts import look
@@ -185,7 +185,7 @@ def _of_sequence(sequence: data.Sequence, chosen_on: bool) -> Case:
 def _clips(root: Path, only: str) -> Iterator[Case]:
     if not any(only in clip.name for clip in CLIPS):
         return
-    detector = create_detector("openvino", PACKAGED_MODEL, threads=1)
+    detector = open_detector("openvino", packaged(), threads=1)
     for clip in CLIPS:
         if only not in clip.name:
             continue
