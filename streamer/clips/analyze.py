@@ -24,8 +24,10 @@ from pipelines.events import ACTION_DETECTED, ALERT, LINE_CROSSED, SCENE_CHANGED
 from pipelines.geometry import fit
 from pipelines.pipeline import Pipeline
 from pipelines.scene.tracker import SceneTracker
+from pipelines.track.needed_rate import NeededRate, segments
 from pipelines.values import Detections, Event, FrameResult, Image, Labels, Stamp
 from streamer.clips.drawing import Overlay
+from streamer.clips.needed_frames import Looks, NeededFrames
 from streamer.clips.people import PeopleHider, tracked_people
 from streamer.clips.prefetch import CAMERA, results, stamp_of
 from streamer.clips.stored_detections import DetectionLog, StoredDetections
@@ -33,6 +35,7 @@ from streamer.clips.video_writer import ClipWriter
 from streamer.errors import ConfigError, SourceDamaged
 from streamer.ipc.atomic_write import replacing
 from streamer.sources.base import Decoded, Source, SourceInfo
+from streamer.sources.gate import Gate
 
 # Events of which the number and the last are kept.
 SUMMARISED = frozenset({ACTION_DETECTED, *(event.name for kind in ANALYTICS for event in kind.events)})
@@ -58,6 +61,20 @@ class ClipStart:
 
     at_ns: int = 0
     is_open: IsOpen | None = None
+
+
+@dataclass(frozen=True)
+class Sparing:
+    """Which frames need no look: `gate`, while nothing moves; `rate`, more than what is followed needs."""
+
+    gate: bool = False
+    rate: bool = False
+
+    def __bool__(self) -> bool:
+        return self.gate or self.rate
+
+
+EVERY_FRAME = Sparing()
 
 
 @dataclass
@@ -87,7 +104,8 @@ class ZoneCount:
 
 @dataclass
 class Analysis:
-    """What came out. `duration_s` is the media time covered, the last frame's own length included."""
+    """What came out. `frames` of the clip were read, and all were looked at where `looks` does not say
+    otherwise; `duration_s` is the media time covered, the last frame's own length included."""
 
     rules: CameraRules
     frames: int = 0
@@ -103,6 +121,7 @@ class Analysis:
         default_factory=dict
     )  # last data by type and rule, and how many
     scenes: dict[str, dict[str, float]] = field(default_factory=dict)  # seconds by head and label
+    looks: Looks | None = None  # None: at every frame
     alerts: list[dict[str, Any]] = field(default_factory=list)  # time_s of the clip, and the event's data
     _scene_since_ns: dict[str, int] = field(default_factory=dict, repr=False)
 
@@ -226,13 +245,18 @@ def analyze(
     actions: ActionEngine | None = None,
     scene: SceneTracker | None = None,
     start: ClipStart | None = None,
+    sparing: Sparing = EVERY_FRAME,
 ) -> Analysis:
-    """Run every frame of `source` (open; closed by the caller) through `detector`, tracker and analytics.
+    """Run every frame of `source` (open; closed by the caller), or those that `sparing` leaves, through
+    `detector`, tracker and analytics.
 
     `width` is the analysis width. `partial` accepts a clip that ends before its stated length, which else
-    raises SourceDamaged. Raises ConfigError for a class that the model does not have.
+    raises SourceDamaged. Raises ConfigError for a class that the model does not have, and where `sparing` is
+    for what needs every frame.
     """
     outputs = outputs or Outputs()
+    if sparing:
+        _check_sparing(outputs, detector)
     pipeline = Pipeline(detector, actions)
     _open(pipeline, rules)
     pipeline.watch_scene(CAMERA, scene, None)
@@ -243,14 +267,47 @@ def analyze(
     shape = fit(info.width, info.height, width)[::-1]
     with contextlib.ExitStack() as stack:
         sink = _opened_sink(stack, outputs, analysis, detector.labels, watcher, start or ClipStart())
-        found = results(source, pipeline, shape, low_confidence=log is not None)
-        last = _run(found, sink, log, progress)
+        if sparing:
+            needed = _needed(source, pipeline, shape[1], sparing, rules, progress)
+            _run(needed, sink, log, None)
+            analysis.looks, last = needed.looks, needed.looks.last
+            analysis.frames = needed.looks.frames
+        else:
+            found = results(source, pipeline, shape, low_confidence=log is not None)
+            last = _run(found, sink, log, progress)
         _finish(analysis, pipeline, sink, last)
         if not partial:
             _check_complete(clip, info, analysis)
         if log is not None:
             _write_detections(log, outputs, analysis, detector, clip, shape)
     return analysis
+
+
+def _check_sparing(outputs: Outputs, detector: Detector) -> None:
+    wanted = "leave out --gate and --fps, so that all frames are looked at"
+    if outputs.render is not None or outputs.detections is not None:
+        raise ConfigError(f"--render and --detections show every frame: {wanted}")
+    if detector.describe().get("engine") == "motion":
+        raise ConfigError(f"the motion detector learns its background from every frame: {wanted}")
+
+
+def _needed(
+    source: Source,
+    pipeline: Pipeline,
+    width: int,
+    sparing: Sparing,
+    rules: CameraRules,
+    progress: Progress | None,
+) -> NeededFrames:
+    return NeededFrames(
+        source,
+        pipeline,
+        width,
+        rate=NeededRate() if sparing.rate else None,
+        gate=Gate() if sparing.gate else None,
+        drawn=segments([line.points for line in rules.lines], [zone.points for zone in rules.zones]),
+        progress=progress,
+    )
 
 
 def _opened_sink(
