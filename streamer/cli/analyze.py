@@ -46,7 +46,8 @@ from streamer.cli.output_paths import check_outputs
 from streamer.cli.people_option import hider, people_in, people_option
 from streamer.cli.rules import DEFAULT_DIRECTIONS
 from streamer.clips import analyze as analysis
-from streamer.clips.analyze import Analysis, ClipStart, Outputs, Sparing
+from streamer.clips.analysis import Analysis
+from streamer.clips.analyze import ClipStart, Outputs, Sparing
 from streamer.clips.needed_frames import Looks
 from streamer.clips.video_writer import format_of
 from streamer.config.store import ConfigStore

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from pipelines.camera_rules import CameraRules
 from pipelines.rules import LineSpec
 from streamer.cli.main import cli
-from streamer.clips.analyze import Analysis, Outputs, Sparing, analyze
+from streamer.clips.analysis import Analysis
+from streamer.clips.analyze import Outputs, Sparing, analyze
 from streamer.errors import ConfigError, Exit
 from streamer.models.model_handle import open_detector
 from streamer.sources.base import create_source
@@ -25,7 +26,7 @@ NEAR_THE_DOOR = LineSpec(name="door", points=((0.1, 1.0), (0.1, 0.0)), anchor="c
 RULES = CameraRules(lines=(MIDDLE, NEAR_THE_DOOR), classes=("person",))
 # two who walk and one who runs, a long quiet before, between and after them
 WALKERS = (Walker(8.0, 60.0), Walker(9.0, 60.0, y=40), Walker(20.0, 250.0), Walker(24.0, 40.0))
-SECONDS = 40.0
+SECONDS = 34.0
 
 
 @pytest.fixture(scope="module")
