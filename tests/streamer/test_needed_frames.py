@@ -46,14 +46,16 @@ def counts(result: Analysis) -> dict[str, tuple[int, int]]:
     return {name: (line.left_to_right, line.right_to_left) for name, line in result.lines.items()}
 
 
-@pytest.mark.parametrize("sparing", [BOTH, GATE, RATE], ids=["both", "gate", "rate"])
-def test_the_counts_are_those_of_every_frame(clip: Path, sparing: Sparing) -> None:
+@pytest.mark.parametrize(
+    ("sparing", "share"), [(BOTH, 0.6), (GATE, 0.9), (RATE, 0.6)], ids=["both", "gate", "rate"]
+)
+def test_the_counts_are_those_of_every_frame(clip: Path, sparing: Sparing, share: float) -> None:
     every = look(clip, NONE)
     assert counts(every) == {"middle": (4, 0), "door": (4, 0)}
     spared = look(clip, sparing)
     assert counts(spared) == counts(every)
     assert spared.looks is not None
-    assert spared.looks.inferred < 0.75 * every.frames
+    assert spared.looks.inferred < share * every.frames
     assert (spared.frames, spared.duration_s) == (every.frames, every.duration_s)
 
 
