@@ -176,6 +176,13 @@ class Pipeline:
         """Whether something is followed in the camera's frames, and all of it has stood still for long."""
         return self._cameras[camera].tracker.stands_still
 
+    def sees_more(self, camera: str, detections: Detections) -> bool:
+        """Whether there are more sure boxes, of what the camera's rules ask for, than it follows tracks."""
+        state = self._cameras[camera]
+        kept = state.filter.apply(detections)
+        sure = np.count_nonzero(kept.scores >= kept.high_threshold)
+        return bool(sure > state.tracker.motion.hits.size)
+
     def motion(self, camera: str) -> TrackMotion:
         """What the camera's tracks do, for who decides how often it is looked at (track/needed_rate.py)."""
         return self._cameras[camera].tracker.motion
@@ -191,9 +198,18 @@ class Pipeline:
 
         `notify` is called, from whatever thread, when collect() would no longer wait.
         """
+        return self.pending(frames, self.ask(frames, notify))
+
+    def ask(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:
+        """Hand frames to the detector which may turn out not to be wanted: nothing else hears of them, unless
+        they are given to pending(), in their order, with this ticket."""
         ticket = self.detector.submit(frames, notify)
         ticket.maps = self.actions is not None and self.actions.needs_maps
         ticket.low_confidence = self.actions is not None and self.actions.needs_low_confidence
+        return ticket
+
+    def pending(self, frames: Sequence[Frame], ticket: Ticket) -> Pending:
+        """What follow() needs of frames that the detector was asked about with `ticket`."""
         wanted = self.actions is not None and self.actions.needs_pixels
         return Pending(
             tuple(frame.stamp for frame in frames),

@@ -46,7 +46,9 @@ from streamer.cli.output_paths import check_outputs
 from streamer.cli.people_option import hider, people_in, people_option
 from streamer.cli.rules import DEFAULT_DIRECTIONS
 from streamer.clips import analyze as analysis
-from streamer.clips.analyze import Analysis, ClipStart, Outputs
+from streamer.clips.analysis import Analysis
+from streamer.clips.analyze import ClipStart, Outputs, Sparing
+from streamer.clips.needed_frames import Looks
 from streamer.clips.video_writer import format_of
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
@@ -109,6 +111,20 @@ SIDES = ("left_to_right", "right_to_left")
     show_default=True,
     help="Width of the analysed picture.",
 )
+@click.option(
+    "--gate",
+    type=click.Choice(["off", "auto"]),
+    default="off",
+    show_default=True,
+    help="auto: no frame is looked at while nothing moves in the picture.",
+)
+@click.option(
+    "--fps",
+    type=click.Choice(["all", "auto"]),
+    default="all",
+    show_default=True,
+    help="auto: as many frames are looked at as what is followed needs.",
+)
 @stream_option
 @click.option("--threads", type=click.IntRange(0, 256), default=0, help="0: all cores.")
 @click.option("--render", type=click.Path(path_type=Path), metavar="OUT.mp4", help="Draw what was found.")
@@ -159,6 +175,8 @@ def analyze(
     if clip.endswith(".npz"):
         if scene is not None:
             raise ConfigError(f"{clip}: stored detections have no pictures: --scene needs a video")
+        if asked["gate"] == "auto" or asked["fps"] == "auto":
+            raise ConfigError(f"{clip}: stored detections are there already: leave out --gate and --fps")
         refuse_with_boxes(clip)
         result = _replay(Path(clip), drawn, wanted, spec, outputs, start)
     else:
@@ -224,6 +242,7 @@ def _analyze(
                 actions=chosen_actions(spec, detector, threads),
                 scene=scene,
                 start=start,
+                sparing=Sparing(gate=asked["gate"] == "auto", rate=asked["fps"] == "auto"),
             )
         say_if_short(clip, info, result.duration_s)
         return result
@@ -299,9 +318,24 @@ def _as_dict(result: Analysis) -> dict[str, Any]:
             head: {label: round(s, 3) for label, s in seconds.items()}
             for head, seconds in result.scenes.items()
         },
+        "looks": None if result.looks is None else _looks(result.looks),
         "view_moved": round(result.view_moved, 4),
         "detector": result.detector,
     }
+
+
+def _looks(looks: Looks) -> dict[str, Any]:
+    """How many frames were looked at and why, and why the others were not."""
+    counts = {key: getattr(looks, key) for key in ("inferred", "gated", "not_due", "discarded")}
+    return {**counts, "why": dict(looks.why.most_common())}
+
+
+def _looked_at(looks: Looks) -> str:
+    why = ", ".join(f"{n} {reason}".rstrip() for reason, n in looks.why.most_common())
+    return (
+        f"{looks.inferred} of {looks.frames} frames were looked at ({why}); in {looks.gated} nothing moved, "
+        f"{looks.not_due} were not needed"
+    )
 
 
 def _lines(result: Analysis) -> Table:
@@ -330,6 +364,8 @@ def _print_analysis(result: Analysis) -> None:
         f"{result.frames} frames, {result.duration_s:.1f} s, {result.width}x{result.height}, "
         f"{result.detector.get('model') or result.detector.get('engine', '')}"
     )
+    if result.looks is not None:
+        console.print(_looked_at(result.looks))
     if result.lines:
         console.print(_lines(result))
     if result.zones:

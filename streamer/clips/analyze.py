@@ -9,23 +9,23 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from pipelines.actions.engine import ActionEngine
 from pipelines.alerts.camera_alerts import CameraAlerts, IsOpen
-from pipelines.analytics import ANALYTICS
 from pipelines.camera_rules import CameraRules
-from pipelines.count.confidence import Judgement
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.errors import ModelRefused
-from pipelines.events import ACTION_DETECTED, ALERT, LINE_CROSSED, SCENE_CHANGED, ZONE_ENTERED, ZONE_EXITED
 from pipelines.geometry import fit
 from pipelines.pipeline import Pipeline
 from pipelines.scene.tracker import SceneTracker
+from pipelines.track.needed_rate import NeededRate, segments
 from pipelines.values import Detections, Event, FrameResult, Image, Labels, Stamp
+from streamer.clips.analysis import Analysis
 from streamer.clips.drawing import Overlay
+from streamer.clips.needed_frames import NeededFrames
 from streamer.clips.people import PeopleHider, tracked_people
 from streamer.clips.prefetch import CAMERA, results, stamp_of
 from streamer.clips.stored_detections import DetectionLog, StoredDetections
@@ -33,9 +33,8 @@ from streamer.clips.video_writer import ClipWriter
 from streamer.errors import ConfigError, SourceDamaged
 from streamer.ipc.atomic_write import replacing
 from streamer.sources.base import Decoded, Source, SourceInfo
+from streamer.sources.gate import Gate
 
-# Events of which the number and the last are kept.
-SUMMARISED = frozenset({ACTION_DETECTED, *(event.name for kind in ANALYTICS for event in kind.events)})
 SHORT = 0.9  # fewer than this share of the frames that a clip says it has: it is truncated
 Progress = Callable[[int], None]
 
@@ -60,86 +59,18 @@ class ClipStart:
     is_open: IsOpen | None = None
 
 
-@dataclass
-class LineCount:
-    left_to_right: int = 0
-    right_to_left: int = 0
-    by_class: dict[str, dict[str, int]] = field(default_factory=dict)
-    judgements: dict[str, list[Judgement]] = field(default_factory=dict)  # by side
+@dataclass(frozen=True)
+class Sparing:
+    """Which frames need no look: `gate`, while nothing moves; `rate`, more than what is followed needs."""
 
-    def add(self, side: str, name: str, judgement: Judgement) -> None:
-        self.judgements.setdefault(side, []).append(judgement)
-        kinds = self.by_class.setdefault(name, {"left_to_right": 0, "right_to_left": 0})
-        kinds[side] += 1
-        if side == "left_to_right":
-            self.left_to_right += 1
-        else:
-            self.right_to_left += 1
+    gate: bool = False
+    rate: bool = False
+
+    def __bool__(self) -> bool:
+        return self.gate or self.rate
 
 
-@dataclass
-class ZoneCount:
-    entered: int = 0
-    exited: int = 0
-    by_class: dict[str, int] = field(default_factory=dict)  # entered
-    dwell_s: list[float] = field(default_factory=list)
-
-
-@dataclass
-class Analysis:
-    """What came out. `duration_s` is the media time covered, the last frame's own length included."""
-
-    rules: CameraRules
-    frames: int = 0
-    duration_s: float = 0.0
-    width: int = 0
-    height: int = 0
-    fps: float = 0.0
-    view_moved: float = 0.0  # how far the view is from where it began, in shares of the picture
-    lines: dict[str, LineCount] = field(default_factory=dict)
-    zones: dict[str, ZoneCount] = field(default_factory=dict)
-    detector: dict[str, Any] = field(default_factory=dict)
-    further: dict[str, dict[str, Any]] = field(
-        default_factory=dict
-    )  # last data by type and rule, and how many
-    scenes: dict[str, dict[str, float]] = field(default_factory=dict)  # seconds by head and label
-    alerts: list[dict[str, Any]] = field(default_factory=list)  # time_s of the clip, and the event's data
-    _scene_since_ns: dict[str, int] = field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        self.lines = {line.name: LineCount() for line in self.rules.lines}
-        self.zones = {zone.name: ZoneCount() for zone in self.rules.zones}
-
-    def count(self, event: Event) -> None:
-        data = event.data
-        if event.type == LINE_CROSSED:
-            judgement = Judgement(data["confidence"], data["stands_for"])
-            self.lines[event.subject].add(data["side"], data["class"], judgement)
-        elif event.type == ZONE_ENTERED:
-            zone = self.zones[event.subject]
-            zone.entered += 1
-            zone.by_class[data["class"]] = zone.by_class.get(data["class"], 0) + 1
-        elif event.type == ZONE_EXITED:
-            zone = self.zones[event.subject]
-            zone.exited += 1
-            if "dwell_s" in data:
-                zone.dwell_s.append(float(data["dwell_s"]))
-        elif event.type == ALERT:
-            self.alerts.append({"time_s": round(event.stamp.media_ns / 1e9, 3), **event.data})
-        elif event.type == SCENE_CHANGED:
-            self._scene(event.subject, data["previous"], data["start_media_ns"])
-        elif event.type in SUMMARISED:
-            kind = event.type.removeprefix("streamer.").removesuffix(".v1")
-            told = self.further.setdefault(kind, {}).setdefault(event.subject, {"events": 0})
-            told["events"] += 1
-            told["last"] = dict(data)
-
-    def _scene(self, head: str, ended: str, at_ns: int) -> None:
-        """What was shown until then has had its time."""
-        seconds = self.scenes.setdefault(head, {})
-        lasted_s = (at_ns - self._scene_since_ns.get(head, 0)) / 1e9
-        seconds[ended] = seconds.get(ended, 0.0) + lasted_s
-        self._scene_since_ns[head] = at_ns
+EVERY_FRAME = Sparing()
 
 
 class Watcher(Protocol):
@@ -226,13 +157,18 @@ def analyze(
     actions: ActionEngine | None = None,
     scene: SceneTracker | None = None,
     start: ClipStart | None = None,
+    sparing: Sparing = EVERY_FRAME,
 ) -> Analysis:
-    """Run every frame of `source` (open; closed by the caller) through `detector`, tracker and analytics.
+    """Run every frame of `source` (open; closed by the caller), or those that `sparing` leaves, through
+    `detector`, tracker and analytics.
 
     `width` is the analysis width. `partial` accepts a clip that ends before its stated length, which else
-    raises SourceDamaged. Raises ConfigError for a class that the model does not have.
+    raises SourceDamaged. Raises ConfigError for a class that the model does not have, and where `sparing` is
+    for what needs every frame.
     """
     outputs = outputs or Outputs()
+    if sparing:
+        _check_sparing(outputs, detector)
     pipeline = Pipeline(detector, actions)
     _open(pipeline, rules)
     pipeline.watch_scene(CAMERA, scene, None)
@@ -243,14 +179,47 @@ def analyze(
     shape = fit(info.width, info.height, width)[::-1]
     with contextlib.ExitStack() as stack:
         sink = _opened_sink(stack, outputs, analysis, detector.labels, watcher, start or ClipStart())
-        found = results(source, pipeline, shape, low_confidence=log is not None)
-        last = _run(found, sink, log, progress)
+        if sparing:
+            needed = _needed(source, pipeline, shape[1], sparing, rules, progress)
+            _run(needed, sink, log, None)
+            analysis.looks, last = needed.looks, needed.looks.last
+            analysis.frames = needed.looks.frames
+        else:
+            found = results(source, pipeline, shape, low_confidence=log is not None)
+            last = _run(found, sink, log, progress)
         _finish(analysis, pipeline, sink, last)
         if not partial:
             _check_complete(clip, info, analysis)
         if log is not None:
             _write_detections(log, outputs, analysis, detector, clip, shape)
     return analysis
+
+
+def _check_sparing(outputs: Outputs, detector: Detector) -> None:
+    wanted = "leave out --gate and --fps, so that all frames are looked at"
+    if outputs.render is not None or outputs.detections is not None:
+        raise ConfigError(f"--render and --detections show every frame: {wanted}")
+    if detector.describe().get("engine") == "motion":
+        raise ConfigError(f"the motion detector learns its background from every frame: {wanted}")
+
+
+def _needed(
+    source: Source,
+    pipeline: Pipeline,
+    width: int,
+    sparing: Sparing,
+    rules: CameraRules,
+    progress: Progress | None,
+) -> NeededFrames:
+    return NeededFrames(
+        source,
+        pipeline,
+        width,
+        rate=NeededRate() if sparing.rate else None,
+        gate=Gate() if sparing.gate else None,
+        drawn=segments([line.points for line in rules.lines], [zone.points for zone in rules.zones]),
+        progress=progress,
+    )
 
 
 def _opened_sink(

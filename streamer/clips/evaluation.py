@@ -23,7 +23,8 @@ from pipelines.evaluate.truth import TrueCrossings, TruthError, is_asked, keep_c
 from pipelines.events import LINE_CROSSED
 from pipelines.values import Event, FrameResult, Labels, Tracks
 from streamer.clips import analyze as analysis
-from streamer.clips.analyze import Analysis, Progress
+from streamer.clips.analysis import Analysis
+from streamer.clips.analyze import Progress
 from streamer.clips.stored_detections import StoredDetections
 from streamer.errors import ConfigError, SourceError
 from streamer.sources.base import Source, SourceInfo

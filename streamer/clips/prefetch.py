@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 from pipelines.pipeline import Pending, Pipeline
 from pipelines.values import Detections, Frame, FrameResult, Stamp
@@ -12,7 +13,8 @@ from streamer.errors import SourceEnded, SourceError
 from streamer.sources.base import Decoded, Source
 
 CAMERA = "clip"  # what a clip is called where a camera's name is wanted
-AHEAD = 4  # frames decoded and scaled before the detector wants them
+T = TypeVar("T")
+AHEAD = 4  # frames read before the detector wants them
 
 
 def stamp_of(number: int, media_ns: int) -> Stamp:
@@ -27,7 +29,11 @@ def results(
     `low_confidence` boxes too where they are wanted."""
     detector = pipeline.detector
     waiting: deque[tuple[Decoded, Frame, Pending]] = deque()
-    with _Ahead(source, shape) as ahead:
+
+    def scaled(number: int, decoded: Decoded) -> tuple[Decoded, Frame]:
+        return decoded, Frame(stamp_of(number, decoded.media_ns), decoded.image(shape[1]))
+
+    with Ahead(source, scaled) as ahead:
         ended = False
         while not ended or waiting:
             while not ended and len(waiting) < detector.depth:
@@ -44,25 +50,26 @@ def results(
                 yield decoded, pipeline.follow(pending, detections)[0], detections[0]
 
 
-class _Ahead:
-    """A thread that reads and scales the next frames. What the source raises, take() raises."""
+class Ahead(Generic[T]):
+    """A thread that reads the next frames and has `make` of each, by its number from 0, what take() gives.
+    What the source raises, take() raises."""
 
-    def __init__(self, source: Source, shape: tuple[int, int]) -> None:
+    def __init__(self, source: Source, make: Callable[[int, Decoded], T]) -> None:
         self._source = source
-        self._width = shape[1]
+        self._make = make
         self._number = 0
         self._over = False
         self._pool = ThreadPoolExecutor(1, "decode")
         self._futures = deque(self._pool.submit(self._read) for _ in range(AHEAD))
 
-    def __enter__(self) -> _Ahead:
+    def __enter__(self) -> Ahead[T]:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over = True
         self._pool.shutdown(cancel_futures=True)
 
-    def take(self) -> tuple[Decoded, Frame] | None:
+    def take(self) -> T | None:
         """The next frame; None at the end. Raises the SourceErrors of read()."""
         future = self._futures.popleft()
         try:
@@ -72,7 +79,7 @@ class _Ahead:
         self._futures.append(self._pool.submit(self._read))
         return item
 
-    def _read(self) -> tuple[Decoded, Frame]:
+    def _read(self) -> T:
         if self._over:
             raise SourceEnded("the clip is over")
         try:
@@ -80,6 +87,6 @@ class _Ahead:
         except SourceError:
             self._over = True  # the reads that are queued behind this one come too late
             raise
-        frame = Frame(stamp_of(self._number, decoded.media_ns), decoded.image(self._width))
+        made = self._make(self._number, decoded)
         self._number += 1
-        return decoded, frame
+        return made

@@ -28,8 +28,8 @@ import cv2
 from pipelines.evaluate.crossings import Crossing
 from pipelines.events import LINE_CROSSED
 from streamer.sources.base import SourceInfo
+from streamer.sources.gate import MIN_EVIDENCE, Gate
 from streamer.sources.kept_evidence import Evidence, evidence_path
-from streamer.workers.capture.gate import MIN_EVIDENCE, Gate
 from streamer.workers.capture.gate_memory import GateMemory
 from tests.bench import capacity_demand, capacity_sites, capacity_truth, capacity_watch
 from tests.bench.capacity_sites import FPS, SIZE, Site

@@ -22,8 +22,8 @@ from pipelines.pipeline import Pipeline
 from pipelines.track.needed_rate import NeededRate, segments
 from pipelines.values import Detections, Event, Frame, Stamp
 from streamer.sources.base import Decoded
+from streamer.sources.gate import MIN_EVIDENCE, Gate
 from streamer.sources.kept_evidence import Evidence
-from streamer.workers.capture.gate import MIN_EVIDENCE, Gate
 from streamer.workers.capture.gated_reader import GatedReader
 from streamer.workers.capture.pace import Pace
 from tests.bench.capacity_sites import FPS, Drawn, Site

@@ -25,9 +25,9 @@ import cv2
 from pipelines.detect.detector import Detector
 from pipelines.evaluate.crossings import compare
 from streamer.models.model_handle import open_detector, packaged
+from streamer.sources.gate import MIN_EVIDENCE, Gate
 from streamer.sources.kept_evidence import Evidence
 from streamer.sources.synthetic import Scene
-from streamer.workers.capture.gate import MIN_EVIDENCE, Gate
 from tests.bench.gate_replay import Detected, Followed, Gated, behind_gate, cpu_s, every_frame
 from tests.bench.registry import Unavailable
 from tests.conftest import CORPUS

@@ -20,7 +20,8 @@ from click.testing import CliRunner, Result
 
 from pipelines.values import Detections, Labels
 from streamer.cli.main import cli
-from streamer.clips.analyze import Analysis, Outputs, analyze, replay
+from streamer.clips.analysis import Analysis
+from streamer.clips.analyze import Outputs, analyze, replay
 from streamer.clips.stored_detections import DetectionLog, load_detections
 from streamer.errors import Exit, SourceDamaged
 from streamer.models.model_handle import open_detector

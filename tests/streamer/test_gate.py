@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipelines.values import Image
+from streamer.sources.gate import GLANCE_S, MAX_REST_S, MIN_EVIDENCE, MIN_KEY_EVIDENCE, Gate
 from streamer.sources.kept_evidence import Evidence
-from streamer.workers.capture.gate import GLANCE_S, MAX_REST_S, MIN_EVIDENCE, MIN_KEY_EVIDENCE, Gate
 
 FPS, GROUP = 25, 50
 CHANCE = np.random.default_rng(1)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from streamer.sources.base import SourceInfo
+from streamer.sources.gate import MIN_EVIDENCE, Gate
 from streamer.sources.kept_evidence import Evidence, evidence_path, forget_other_evidence
-from streamer.workers.capture.gate import MIN_EVIDENCE, Gate
 from streamer.workers.capture.gate_memory import GateMemory
 
 URL = "rtsp://user:canary@10.0.0.5/live"

@@ -12,8 +12,8 @@ from pipelines.values import Image, Stamp
 from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.messages import CaptureCamera, FrameReady
 from streamer.sources.base import Decoded
+from streamer.sources.gate import Gate
 from streamer.workers.capture.camera_thread import MAX_KEPT, CameraThread, HeldFrame
-from streamer.workers.capture.gate import Gate
 from tests.streamer.test_scheduler import Scene
 
 SECOND_NS = 1_000_000_000

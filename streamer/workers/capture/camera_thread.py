@@ -18,10 +18,10 @@ from streamer.ipc.counters import Block, FrameCounters
 from streamer.ipc.messages import CameraState, CaptureCamera
 from streamer.logs import redact
 from streamer.sources.base import Decoded, RestingSource, Source, SourceInfo, create_source
+from streamer.sources.gate import Gate
 from streamer.sources.limits import SourceLimits
 from streamer.sources.retry import Backoff
 from streamer.workers.capture.camera_watch import CameraWatch, HealthChange
-from streamer.workers.capture.gate import Gate
 from streamer.workers.capture.gate_memory import GateMemory
 from streamer.workers.capture.gated_reader import GatedReader
 from streamer.workers.capture.pace import Pace

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from streamer.errors import StorageError
 from streamer.sources.base import SourceInfo
+from streamer.sources.gate import Gate
 from streamer.sources.kept_evidence import Evidence, keep_evidence, kept_evidence
-from streamer.workers.capture.gate import Gate
 
 log = logging.getLogger(__name__)
 

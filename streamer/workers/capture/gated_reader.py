@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pipelines.scene.health import small_grey
 from pipelines.values import Image
 from streamer.sources.base import Decoded, Rested, RestingSource
-from streamer.workers.capture.gate import Gate
+from streamer.sources.gate import Gate
 
 LOOK_WIDTH = 160  # of the picture that is compared
 BEFORE_NS = 600_000_000  # looked at from before a packet told that something moves
