@@ -191,7 +191,7 @@ def test_a_client_that_does_not_read_is_let_go(daemon: ApiDaemon) -> None:
             connection.settimeout(1.0)
             for _ in range(2000):
                 connection.sendall(request)
-        assert idle(daemon.status()) >= 1
+        daemon.wait_for(lambda s: idle(s) >= 1, 10, "its place to be told")
         daemon.wait_for(lambda s: idle(s) == 0, SHORT_READ_S + 15, "its place to be given back")
 
 
