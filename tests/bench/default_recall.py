@@ -1,7 +1,7 @@
-"""Precision and recall of the default detector at other input shapes and sizes, by what it was not trained on.
+"""Precision and recall of the default detector at other shapes and sizes of input, on what no training saw.
 
-Pedestrians of PETS09-S2L1 with true boxes, and the labelled stills that no training saw. By the height that an
-object has in the input, in pixels, too: what a smaller input may not go below.
+Pedestrians of PETS09-S2L1 with true boxes, and the labelled stills that no training saw. By the height that
+an object has in the input, in pixels, too: what a smaller input may not go below.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from tests.bench.default_counts import as_input
 from tests.bench.registry import Unavailable
 
 NAME = "default-recall"
-DESCRIPTION = "precision and recall of the default detector, by set and by height, at other shapes and sizes of input"
+DESCRIPTION = (
+    "precision and recall of the default detector, by set and by height, at other shapes and sizes of input"
+)
 STILLS = {
     "coco128_train": ("person", "vehicle"),
     "coco128_val": ("person", "vehicle"),
@@ -78,7 +80,9 @@ def _stills(folder: Path) -> Iterator[tuple[Image, Floats, list[int]]]:
         labels = folder / "labels" / f"{path.stem}.txt"
         rows = [line.split() for line in labels.read_text().splitlines()] if labels.exists() else []
         middle = np.array([row[1:5] for row in rows if row], np.float32).reshape(-1, 4)
-        corners = np.concatenate([middle[:, :2] - middle[:, 2:] / 2, middle[:, :2] + middle[:, 2:] / 2], axis=1)
+        corners = np.concatenate(
+            [middle[:, :2] - middle[:, 2:] / 2, middle[:, :2] + middle[:, 2:] / 2], axis=1
+        )
         wide, high = image.shape[1], image.shape[0]
         yield image, corners * np.array([wide, high, wide, high], np.float32), [int(r[0]) for r in rows if r]
 
@@ -127,7 +131,7 @@ def _hit(seen: Detections, boxes: Floats, wide: int, high: int) -> list[bool]:
         one = data.Score()
         one.add(seen, box[None], wide, high)
         hits[i] = one.hits > 0
-    return hits.tolist()
+    return [bool(hit) for hit in hits]
 
 
 def render(result: dict[str, Any]) -> str:
