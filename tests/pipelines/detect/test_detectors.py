@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import pytest
 
 from pipelines.detect.card import ModelCard, read_card
 from pipelines.detect.errors import InferenceRejected, ModelRefused
-from pipelines.registry import create_detector
+from pipelines.detect.openvino import MAX_GRAPHS
+from pipelines.registry import PACKAGED_MODEL, create_detector
 from pipelines.values import Detections, Frame, Stamp
+from streamer.sources.synthetic.scene import Scene
 from tests.patience import patient
 from tests.pipelines.detect import tiny_models as tiny
 
@@ -318,6 +321,49 @@ def test_a_graph_of_fixed_inner_shapes_asked_for_the_pictures_shape_runs_as_a_sq
         found = detect(detector, [frame(width=128, height=64)])[0]
         assert np.allclose(found.boxes_xyxyn, [[24 / 64, 12 / 32, 40 / 64, 20 / 32]], atol=1e-3)
     assert detector.describe()["compiled"] == [[64, 64]]
+
+
+def of_shape(camera: str, width: int, height: int, seed: int = 0) -> Frame:
+    """A street of this shape, so that there is something to see."""
+    scene = Scene(seed=seed, width=width, height=height, people=6, vehicles=3)
+    return Frame(Stamp(camera, 1, 0, 0, 0, 0), scene.picture(scene.painter(), 200))
+
+
+def test_a_batch_of_several_shapes_is_found_in_as_each_picture_alone() -> None:
+    card = read_card(PACKAGED_MODEL.with_suffix(".yaml")).model_copy(update={"precision": "f32"})
+    detector = create_detector("openvino", PACKAGED_MODEL, threads=1, sidecar=card, score=0.05)
+    frames = [
+        of_shape("wide", 640, 360),
+        of_shape("old", 640, 480),
+        of_shape("wider", 640, 360, 1),
+        of_shape("tall", 360, 640),
+    ]
+    alone = [detect(detector, [each])[0] for each in frames]
+    assert detector.describe()["compiled"] == [[416, 256], [416, 320], [256, 416]]
+    calls = threading.Semaphore(0)
+    ticket = detector.submit(frames, calls.release)
+    together = detector.collect(ticket)
+    for one, other in zip(alone, together, strict=True):
+        assert len(one) > 0
+        assert one.class_ids.tolist() == other.class_ids.tolist()
+        assert np.allclose(one.boxes_xyxyn, other.boxes_xyxyn, atol=1e-3)
+    detect(detector, frames)  # the requests are free again
+    assert calls.acquire(timeout=patient(5))
+    assert not calls.acquire(blocking=False)  # once for the batch, not once for each of its shapes
+
+
+def test_further_shapes_than_are_kept_go_through_the_square() -> None:
+    card = read_card(PACKAGED_MODEL.with_suffix(".yaml"))
+    detector = create_detector("openvino", PACKAGED_MODEL, threads=1, sidecar=card)
+    assert detector.is_prepared(640, 360)  # type: ignore[attr-defined]
+    assert not detector.is_prepared(640, 640)  # type: ignore[attr-defined]
+    for height in range(64, 64 * (MAX_GRAPHS + 3), 64):
+        detector.prepare(640, height)  # type: ignore[attr-defined]
+    compiled = detector.describe()["compiled"]
+    assert len(compiled) <= MAX_GRAPHS + 1
+    assert [416, 416] in compiled
+    assert len(detect(detector, [of_shape("a", 640, 600)])) == 1
+    assert detector.describe()["compiled"] == compiled
 
 
 def test_a_second_start_uses_the_model_cache(tmp_path: Path) -> None:
