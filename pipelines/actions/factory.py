@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.actions.card import ActionCard, model_path
+from pipelines.actions.card import ActionCard, model_path, read_action_card, sidecar_of
 from pipelines.actions.compatibility import check_pair, joints_of, traits_of
 from pipelines.actions.embed import CropEmbedder
 from pipelines.actions.engine import ActionEngine, EngineSettings
@@ -35,6 +35,12 @@ def create_engine(spec: ActionsSpec, detector: Detector, *, threads: int = 1) ->
         spec.labels, spec.min_duration_s, spec.pause_s, groups=spec.groups, joints=joints
     )
     return ActionEngine(model, detector.labels, settings, embedder)
+
+
+def takes_maps(spec: ActionsSpec) -> bool:
+    """Whether its model takes the detector's feature maps. Raises ModelRefused where it has no card."""
+    embedder = read_action_card(sidecar_of(model_path(spec.model))).embedder
+    return embedder is not None and bool(embedder.strides)
 
 
 def _check_sizes(path: Path, card: ActionCard, detector: Detector) -> None:

@@ -6,7 +6,7 @@ Two calls, so that the pre- and post-processing of one frame overlaps the infere
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pipelines.values import Detections, Frame, Labels
 
@@ -66,3 +66,15 @@ class Detector(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON: engine, model, sha256, input (width, height), precision, warnings …"""
+
+
+@runtime_checkable
+class PreparesShapes(Protocol):
+    """A detector that computes each shape of picture by a graph of its own, which takes time to compile. Both
+    may be called by another thread than the one that submits."""
+
+    def is_prepared(self, width: int, height: int) -> bool:
+        """Whether a picture of so many pixels would start at once."""
+
+    def prepare(self, width: int, height: int) -> None:
+        """Compile what a picture of so many pixels needs, a second or so. Raises ModelRefused."""

@@ -8,6 +8,8 @@ import numpy as np
 
 from pipelines.values import Floats, Image
 
+CELL = 32  # pixels; inputs are multiples of the widest stride
+
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
@@ -83,6 +85,13 @@ def fit(width: int, height: int, canvas_width: int, canvas_height: int) -> tuple
     """(width, height) of a picture scaled to fit a canvas with its aspect kept."""
     scale = min(canvas_width / width, canvas_height / height)
     return min(canvas_width, max(1, round(width * scale))), min(canvas_height, max(1, round(height * scale)))
+
+
+def input_shape(width: int, height: int, size: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of the smallest input, in whole cells, that holds a picture at the scale at which it
+    fits into `size`, a model's own input."""
+    wide, high = fit(width, height, *size)
+    return min(-(-wide // CELL) * CELL, size[0]), min(-(-high // CELL) * CELL, size[1])
 
 
 def _place(

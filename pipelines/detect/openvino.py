@@ -8,9 +8,10 @@ one frame at a time is waited for. What is done to the graph first: graph.py.
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Ticket
-from pipelines.detect.errors import ModelRefused
+from pipelines.detect.errors import InferenceRejected, ModelRefused
 from pipelines.detect.feature_maps import choose_maps, frame_maps
 from pipelines.detect.graph import (
     Graph,
@@ -31,23 +32,26 @@ from pipelines.detect.graph import (
     shape_of,
 )
 from pipelines.detect.heads import Head
-from pipelines.detect.letterbox import LetterboxPlacement, fit
+from pipelines.detect.letterbox import LetterboxPlacement, input_shape
 from pipelines.detect.model import ModelFile, Postprocessor
 from pipelines.detect.openvino_graph import CompiledGraph, InferRequest, Size
 from pipelines.values import Detections, Frame, Image
 
 MAX_STREAMS = 4  # at most; each has buffers of its own, about 25 MB for a net at 640
 MAX_BATCH = 8  # frames a submit, where the graph's batch is free
-CELL = 32  # pixels; inputs are multiples of the widest stride
-MAX_GRAPHS = 4  # shapes of picture with a graph of their own; each costs a compilation and some memory
-WARM_UP_ASPECT = (16, 9)  # the shape that is compiled at the start; others are when their first frame comes
+MAX_GRAPHS = 6  # shapes of input with a graph of their own; pictures of further ones go through the square
+WARM_UP_ASPECT = (
+    16,
+    9,
+)  # the shape that is compiled at the start; others by prepare() or a first frame
 
 
 class OpenVinoDetector:
     """Raises ModelRefused if the file cannot be loaded and run on one frame. `threads` 0: all cores.
 
-    With the card's `input_shape: picture` the first frame of a new shape (4:3 after 16:9) waits for a
-    compilation: a second or so, or a third of that from `cache_dir`.
+    With the card's `input_shape: picture` each shape of picture (4:3 after 16:9) is computed by a graph of
+    its own, alone or in a batch with others, so that what is found does not depend on who is beside it.
+    Where prepare() has not compiled that graph, the first frame waits for it.
     """
 
     def __init__(
@@ -94,51 +98,72 @@ class OpenVinoDetector:
             raise ValueError(f"{len(frames)} frames, where one submit takes 1 to {self.max_batch}")
         if self._open_tickets == self.depth:
             raise RuntimeError(f"{self.depth} tickets are open: collect one first")
-        images = [frame.image for frame in frames]
-        compiled = self._graph_for(images)
-        request = compiled.take()
-        placements = request.start(images, notify)
+        parts = self._start([frame.image for frame in frames], notify)
         self._open_tickets += 1
-        return _OpenVinoTicket(tuple(frame.stamp.camera for frame in frames), compiled, request, placements)
+        return _OpenVinoTicket(tuple(frame.stamp.camera for frame in frames), parts)
+
+    def _start(self, images: list[Image], notify: Callable[[], None] | None) -> list[_Part]:
+        by_graph: dict[CompiledGraph, list[int]] = {}
+        for i, image in enumerate(images):
+            by_graph.setdefault(self._graph_for(image.shape[1], image.shape[0]), []).append(i)
+        last = notify if notify is None or len(by_graph) == 1 else _after(len(by_graph), notify)
+        parts = []
+        for compiled, places in by_graph.items():
+            request = compiled.take()
+            placements = request.start([images[i] for i in places], last)
+            parts.append(_Part(compiled, request, placements, places))
+        return parts
 
     def collect(self, ticket: Ticket) -> list[Detections]:
-        if not isinstance(ticket, _OpenVinoTicket) or ticket.request is None:
+        if not isinstance(ticket, _OpenVinoTicket) or ticket.parts is None:
             raise ValueError("this ticket is spent or another detector's")
-        request, ticket.request = ticket.request, None
+        parts, ticket.parts = ticket.parts, None
         self._open_tickets -= 1
-        compiled, places = ticket.compiled, ticket.placements
+        found: dict[int, Detections | None] = {}
+        reasons: dict[int, str] = {}
         try:
-            detections = compiled.postprocessor.run(
-                request.finish(len(places)), places, low_confidence=ticket.low_confidence
-            )
-            if not ticket.maps or not compiled.strides:
-                return detections
-            maps = [request.maps(i) for i in range(len(places))]
+            for part in parts:
+                given = _read(part, ticket)
+                found.update(zip(part.places, given.found, strict=True))
+                reasons.update({part.places[i]: why for i, why in given.reasons.items()})
         finally:
-            request.drop_callback()
-            compiled.free.append(request)
-        return [
-            replace(each, maps=frame_maps(compiled.strides, mine, place, compiled.size))
-            for each, mine, place in zip(detections, maps, places, strict=True)
-        ]
+            for part in parts:
+                part.request.wait()  # of one that was not read
+                part.request.drop_callback()
+                part.compiled.free.append(part.request)
+        ordered = [found[i] for i in range(len(found))]
+        if reasons:
+            raise InferenceRejected(reasons, tuple(ordered))
+        return [detections for detections in ordered if detections is not None]
 
     def enable_feature_maps(self, strides: Sequence[int]) -> int:
-        """Costs a compilation; the graph without them serves until that is done."""
-        if self._rectangular:
-            raise ModelRefused(
-                f"{self._file.path}: its card says `input_shape: picture`, and actions from its feature maps "
-                "are trained at its own input: set it to `fixed`"
-            )
+        """Costs a compilation; the graph without them serves until that is done. From then on every picture
+        lies in the model's own square, whatever the card says: what is trained on maps is trained on those.
+        """
         before = self._strides
         self._strides = tuple(sorted({*before, *strides}))
         try:
-            if self._strides != before and (compiled := self._compile(self.size)) is not None:
+            if (self._strides != before or self._rectangular) and (
+                compiled := self._compile(self.size)
+            ) is not None:
+                self._graphs = {**self._graphs, self.size: compiled}
+                self._rectangular = False  # before the others go: a frame of now finds one or the other
                 self._graphs = {self.size: compiled}
         except (ModelRefused, RuntimeError) as error:
             self._strides = before
             raise ModelRefused(str(error)) from error
         compiled = self._graphs[self.size]
         return sum(compiled.channels[compiled.strides.index(stride)] for stride in strides)
+
+    def is_prepared(self, width: int, height: int) -> bool:
+        return self._input_for(width, height) in self._graphs
+
+    def prepare(self, width: int, height: int) -> None:
+        """Raises ModelRefused where the graph for it cannot be compiled."""
+        try:
+            self._graph_for(width, height)
+        except RuntimeError as error:
+            raise ModelRefused(f"{self._file.path}: OpenVINO cannot compile it: {_reason(error)}") from error
 
     def forget(self, camera: str) -> None:
         """Nothing is kept per camera."""
@@ -163,21 +188,16 @@ class OpenVinoDetector:
         able = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return "bf16" if able and self._file.card.precision == "auto" else "f32"
 
-    def _graph_for(self, images: Sequence[Image]) -> CompiledGraph:
-        """The graph of the smallest input that holds all `images` at the model's scale."""
-        if not self._rectangular:
-            return self._graphs.get(self.size) or self._compile_and_keep(self.size)
-        wide, high = 0, 0
-        for image in images:
-            width, height = fit(image.shape[1], image.shape[0], *self.size)
-            wide, high = max(wide, width), max(high, height)
-        size = (min(-(-wide // CELL) * CELL, self.size[0]), min(-(-high // CELL) * CELL, self.size[1]))
-        compiled = self._graphs.get(size)
-        if compiled is not None:
-            return compiled
-        if len(self._graphs) >= MAX_GRAPHS:
-            size = self.size
+    def _graph_for(self, width: int, height: int) -> CompiledGraph:
+        size = self._input_for(width, height)
         return self._graphs.get(size) or self._compile_and_keep(size)
+
+    def _input_for(self, width: int, height: int) -> Size:
+        """The smallest input that holds a picture of this shape at the model's scale."""
+        if not self._rectangular:
+            return self.size
+        size = input_shape(width, height, self.size)
+        return size if size in self._graphs or len(self._graphs) < MAX_GRAPHS else self.size
 
     def _compile_and_keep(self, size: Size) -> CompiledGraph:
         """Where the graph cannot take a rectangle, all pictures go through the square's graph."""
@@ -185,7 +205,7 @@ class OpenVinoDetector:
         if compiled is None:
             self._rectangular = False
             return self._graphs.get(self.size) or self._compile_and_keep(self.size)
-        self._graphs[size] = compiled
+        self._graphs = {**self._graphs, size: compiled}  # another thread may be reading the one before
         return compiled
 
     def _compile(self, size: Size) -> CompiledGraph | None:
@@ -225,27 +245,65 @@ class OpenVinoDetector:
         """One grey frame, so that a model that cannot run is refused now; it also warms the engine up."""
         height = min(self.size[1], self.size[0] * WARM_UP_ASPECT[1] // WARM_UP_ASPECT[0])
         image: Image = np.full((height, self.size[0], 3), 114, np.uint8)
-        compiled = self._graph_for([image])
+        compiled = self._graph_for(*image.shape[1::-1])
         request = compiled.take()
         request.start([image])
         self._file.check_answer(compiled.head, request.finish(1)[0])
         compiled.free.append(request)
 
 
-class _OpenVinoTicket(Ticket):
-    __slots__ = ("compiled", "placements", "request")
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The pictures of a batch that one graph computes, and their places in the batch."""
 
-    def __init__(
-        self,
-        cameras: tuple[str, ...],
-        compiled: CompiledGraph,
-        request: InferRequest,
-        placements: list[LetterboxPlacement],
-    ) -> None:
+    compiled: CompiledGraph
+    request: InferRequest
+    placements: list[LetterboxPlacement]
+    places: list[int]
+
+
+class _OpenVinoTicket(Ticket):
+    __slots__ = ("parts",)
+
+    def __init__(self, cameras: tuple[str, ...], parts: list[_Part]) -> None:
         super().__init__(cameras)
-        self.compiled = compiled
-        self.request: InferRequest | None = request
-        self.placements = placements
+        self.parts: list[_Part] | None = parts
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What was found in each picture of a part; None, and the reason, where its answer is no set of boxes."""
+
+    found: Sequence[Detections | None]
+    reasons: Mapping[int, str]
+
+
+def _read(part: _Part, ticket: Ticket) -> _Answer:
+    """Wait for a part and read it."""
+    compiled, places = part.compiled, part.placements
+    outputs = part.request.finish(len(places))
+    try:
+        found = compiled.postprocessor.run(outputs, places, low_confidence=ticket.low_confidence)
+    except InferenceRejected as error:
+        return _Answer(error.detections, error.reasons)
+    if ticket.maps and compiled.strides:
+        maps = [part.request.maps(i) for i in range(len(places))]
+        found = [
+            replace(each, maps=frame_maps(compiled.strides, mine, place, compiled.size))
+            for each, mine, place in zip(found, maps, places, strict=True)
+        ]
+    return _Answer(found, {})
+
+
+def _after(count: int, notify: Callable[[], None]) -> Callable[[], None]:
+    """Calls `notify` when it has been called `count` times, from whatever threads."""
+    calls = itertools.count(1)  # its next() is one step
+
+    def one_done() -> None:
+        if next(calls) == count:
+            notify()
+
+    return one_done
 
 
 def _settings(precision: str, threads: int, streams: int, cache_dir: Path | None) -> dict[str, Any]:

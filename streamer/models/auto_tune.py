@@ -108,11 +108,12 @@ def alike(kept: Agreement) -> bool:
 
 
 def key_of(model: ModelHandle, small: ModelHandle) -> str:
-    """Another where the chip, the engine, what limits it, or one of the files is another."""
+    """Another where the chip, the engine, what limits it, one of the files or its input is another."""
     from pipelines.detect.graph import ov
 
     limits = [os.environ.get(name, "") for name in ("ONEDNN_MAX_CPU_ISA", "OV_CPU_MAX_ISA")]
-    parts = [model.card.sha256, small.card.sha256, ov.__version__, *limits, *_chip()]
+    shapes = [f"{each.card.input_shape} {each.card.input_size}" for each in (model, small)]
+    parts = [model.card.sha256, small.card.sha256, *shapes, ov.__version__, *limits, *_chip()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,13 @@ def packaged(default: bool = False) -> ModelHandle:
             f"{card.sha256[:12]}…): {_AGAIN}"
         )
     return ModelHandle(PACKAGED, PACKAGED_MODEL, card, default)
+
+
+def square(model: ModelHandle | None) -> ModelHandle | None:
+    """The same with `input_shape: fixed`: as actions are trained on its feature maps."""
+    if model is None or model.card.input_shape == "fixed":
+        return model
+    return replace(model, card=model.card.model_copy(update={"input_shape": "fixed"}))
 
 
 def display_name_of(path: Path) -> str:

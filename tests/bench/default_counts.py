@@ -60,16 +60,19 @@ def run(
     model: str = str(PACKAGED_MODEL),
     step: int = 1,
     first: int = 0,
+    shape: str = "card",
+    size: int = 0,
 ) -> dict[str, Any]:
     """`sure`, `low`: scores, by commas (`low` "none" for none); without low boxes is tried beside them.
     `step`: every how many frames one is looked at, from which `first` on; `model`: a path, one without a
-    card has the usual one."""
+    card has the usual one. `shape`: "fixed" or "picture" instead of what the card says; `size`: the input's
+    side in pixels instead of the card's."""
     root = counting_data.corpus()
     if root is None:
         raise Unavailable("the corpus is missing: set STREAMER_CORPUS")
     path = Path(model)
     sidecar = path.with_suffix(".yaml")
-    card = read_card(sidecar) if sidecar.exists() else ModelCard()
+    card = as_input(read_card(sidecar) if sidecar.exists() else ModelCard(), shape, size)
     detector = create_detector("openvino", path, threads=1, score=MIN_SCORE, sidecar=card)
     names = [*(clip.name for clip in CLIPS), Path(data.CLIP).name]
     seen = {name: look(detector, root / "videos" / name, step, first) for name in names}
@@ -79,7 +82,21 @@ def run(
         lows = [] if low == "none" else [float(word) for word in str(low).split(",")]
         lower = [value for value in lows if value < least]
         rows += [_row(detector, seen, truth, least, lowest) for lowest in (*lower, least)]
-    return {"shipped": {"score": card.score, "low_score": card.low_score}, "rows": rows}
+    return {
+        "shipped": {"score": card.score, "low_score": card.low_score},
+        "input": {"shape": card.input_shape, "compiled": detector.describe()["compiled"]},
+        "rows": rows,
+    }
+
+
+def as_input(card: ModelCard, shape: str = "card", size: int = 0) -> ModelCard:
+    """The card with another `input_shape` ("card": its own) and `input_size` (0: its own)."""
+    data = card.model_dump()
+    if shape != "card":
+        data["input_shape"] = shape
+    if size:
+        data["input_size"] = (size, size)
+    return ModelCard.model_validate(data)
 
 
 def look(detector: Detector, clip: Path, step: int, first: int = 0) -> ClipDetections:
@@ -153,7 +170,8 @@ def _pets_truth(root: Path) -> list[Crossing]:
 def render(result: dict[str, Any]) -> str:
     shipped = result["shipped"]
     lines = [
-        f"in the card: score {shipped['score']}, low_score {shipped['low_score']}",
+        f"in the card: score {shipped['score']}, low_score {shipped['low_score']}; "
+        f"inputs {' '.join('x'.join(map(str, size)) for size in result['input']['compiled'])}",
         "",
         "| score | low_score | overpass, street, one-by-one | gross error | PETS09 missed x, y | false |",
         "|---|---|---|---|---|---|",

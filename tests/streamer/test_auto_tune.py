@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.pipeline import Pipeline
 from pipelines.registry import PACKAGED_INT8, PACKAGED_MODEL
-from pipelines.spec import PipelineSpec
+from pipelines.spec import ActionsSpec, PipelineSpec
 from streamer.models import auto_tune
 from streamer.models.agreement import Agreement
 from streamer.models.auto_tune import FILE, Outcome, alike, fitting, key_of, measure, packaged_int8
-from streamer.models.model_handle import ModelHandle, display_name_of, packaged
+from streamer.models.model_handle import ModelHandle, display_name_of, open_detector, packaged
 from streamer.workers.infer.loader import PipelineLoader
+from tests.pipelines.actions.test_roi_pooling import write_features
 from tests.pipelines.detect import tiny_models as tiny
 
 
@@ -142,3 +144,22 @@ def test_the_daemon_loads_the_one_that_was_chosen_and_the_float_one_where_its_en
     assert chosen["sha256"] == packaged_int8().card.sha256
     assert pinned["sha256"] == packaged().card.sha256
     assert measuring.calls == 1
+
+
+def test_a_camera_that_tells_actions_of_maps_has_a_square_of_its_own_and_others_keep_their_shape(
+    tmp_path: Path,
+) -> None:
+    loader = PipelineLoader(tmp_path, "auto", 1, lambda: None, cache=False)
+    channels = open_detector("auto", packaged(), threads=1).enable_feature_maps((16, 32))
+    model = write_features(tmp_path / "m.onnx", PACKAGED_MODEL, size=2 * channels)
+    specs = [PipelineSpec(name="a"), PipelineSpec(name="b", actions=ActionsSpec(model=str(model)))]
+    plain, acting = (loader.attempt(spec.model_dump_json()) for spec in specs)
+    assert isinstance(plain, Pipeline)
+    assert isinstance(acting, Pipeline)
+    assert plain.detector.describe()["compiled"] == [[416, 256]]
+    assert acting.detector.describe()["compiled"] == [[416, 416]]
+
+
+def test_another_shape_of_input_is_measured_anew() -> None:
+    square = dataclasses.replace(packaged(), card=packaged().card.model_copy(update={"input_shape": "fixed"}))
+    assert key_of(square, packaged_int8()) != key_of(packaged(), packaged_int8())

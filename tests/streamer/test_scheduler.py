@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.detect.errors import ModelRefused
 from pipelines.track.needed_rate import NeededRate
 from pipelines.values import Frame
 from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
@@ -18,6 +20,7 @@ from streamer.ipc.messages import FrameReady, FrameRequest, InferCamera
 from streamer.workers.infer.camera import CameraContext
 from streamer.workers.infer.coverage import Coverage
 from streamer.workers.infer.scheduler import MAX_OWED, BatchScheduler, RunningBatch
+from tests.patience import patient
 
 STEP_NS = 40_000_000
 
@@ -35,6 +38,26 @@ class QuickDetector(SlowDetector):
     """As the motion detector."""
 
     parallel, depth = 1, 3
+
+
+class ShapedDetector(SlowDetector):
+    """Starts pictures of 64x36; for others it is to be prepared, which lasts until the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prepared = {(64, 36)}
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def is_prepared(self, width: int, height: int) -> bool:
+        return (width, height) in self.prepared
+
+    def prepare(self, width: int, height: int) -> None:
+        self.begun.set()
+        assert self.may_end.wait(patient(5))
+        self.refuse()
+        self.prepared.add((width, height))
+
+    def refuse(self) -> None: ...
 
 
 class FakePipeline:
@@ -67,7 +90,7 @@ class Wire:
 
 class Scene:
     def __init__(self, folder: Path, names: str, newest: bool = True) -> None:
-        self.wire, self.pipeline = Wire(), FakePipeline()
+        self.wire, self.pipeline, self.woken = Wire(), FakePipeline(), threading.Semaphore(0)
         self.ring = folder / "ring"
         RingMemory.create(self.ring, 4, 64, 36)
         counters = FrameCounters.create(folder / COUNTERS_FILE)
@@ -80,13 +103,13 @@ class Scene:
             self.cameras[name] = camera
         self.counters = counters
         self._done: list[RunningBatch] = []
-        self.scheduler = BatchScheduler(self.wire, self.cameras, lambda: None)  # type: ignore[arg-type]
+        self.scheduler = BatchScheduler(self.wire, self.cameras, self.woken.release)  # type: ignore[arg-type]
 
-    def arrive(self, name: str, number: int, age_ns: int = 0) -> None:
+    def arrive(self, name: str, number: int, age_ns: int = 0, width: int = 64) -> None:
         received_ns = time.monotonic_ns() - age_ns
         path = str(self.ring)
         self.scheduler.frame_ready(
-            "capture-0", FrameReady(name, path, 0, 0, 1, number, 64, 36, 0, 0, received_ns, "pts", number)
+            "capture-0", FrameReady(name, path, 0, 0, 1, number, width, 36, 0, 0, received_ns, "pts", number)
         )
 
     def request(self) -> list[str]:
@@ -348,3 +371,47 @@ def test_a_camera_with_a_rate_of_its_own_says_nothing_of_rates(scene: Callable[.
     it = scene("a")
     it.scheduler.send_requests(list(it.cameras.values()))
     assert [r.fps for r in it.wire.requests] == [0.0]
+
+
+def shaped(scene: Callable[..., Scene], detector: ShapedDetector) -> Scene:
+    two = scene("ab", newest=False)
+    two.pipeline.detector = detector
+    return two
+
+
+def test_a_camera_of_a_new_shape_waits_for_its_detector_to_be_prepared_and_the_others_go_on(
+    scene: Callable[..., Scene],
+) -> None:
+    detector = ShapedDetector()
+    two = shaped(scene, detector)
+    two.arrive("a", 0, width=48)
+    assert two.started() == []
+    assert detector.begun.wait(patient(5))
+    for number in range(3):
+        assert two.request() == ["b"]  # what waits for its shape takes nobody's room
+        two.arrive("b", number)
+        assert two.started() == [f"b{number}"]
+        detector.finish.pop()()
+        assert two.finished() == ["b"]
+    while two.woken.acquire(blocking=False):
+        pass
+    detector.may_end.set()
+    assert two.woken.acquire(timeout=patient(5))
+    assert two.started() == ["a0"]
+
+
+def test_a_shape_that_cannot_be_prepared_is_submitted_so_that_its_camera_does_not_wait_for_ever(
+    scene: Callable[..., Scene], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Refusing(ShapedDetector):
+        def refuse(self) -> None:
+            raise ModelRefused("m.onnx: OpenVINO cannot compile it: no memory")
+
+    detector = Refusing()
+    two = shaped(scene, detector)
+    detector.may_end.set()
+    two.arrive("a", 0, width=48)
+    two.started()
+    assert two.woken.acquire(timeout=patient(5))
+    assert two.started() == ["a0"]
+    assert "pictures of 48x36 cannot be detected in: m.onnx" in caplog.text

@@ -128,6 +128,7 @@ def write_card(path: Path, score: float, size: int, low_score: float | None = No
         **({} if low_score is None else {"low_score": low_score}),
         "nms_iou": 0.5,
         "input_size": [size, size],
+        "input_shape": "picture",
         "licence": LICENCE,
     }
     path.with_suffix(".yaml").write_text(yaml.safe_dump(card, sort_keys=False))

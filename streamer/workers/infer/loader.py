@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from pipelines.actions.card import files_of
-from pipelines.actions.factory import create_engine
+from pipelines.actions.factory import create_engine, takes_maps
 from pipelines.detect.detector import Detector
 from pipelines.pipeline import Pipeline
 from pipelines.scene.model import SceneModel
@@ -26,7 +26,7 @@ from pipelines.spec import PipelineSpec, SceneSpec
 from streamer.errors import StreamerError
 from streamer.models.auto_tune import fitting
 from streamer.models.file_fingerprint import Fingerprint, fingerprint_of, fingerprints_of
-from streamer.models.model_handle import ModelHandle, open_detector
+from streamer.models.model_handle import ModelHandle, open_detector, square
 from streamer.models.store import ModelStore
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ class Loader(ABC, Generic[Loaded]):
             return ()
 
     def _run(self) -> None:
-        _yield_to_others()
+        yield_to_others()
         while True:
             with self._lock:
                 if not self._queue:
@@ -163,7 +163,8 @@ class Loader(ABC, Generic[Loaded]):
 
 
 class PipelineLoader(Loader[Pipeline]):
-    """Pipelines by the JSON of a PipelineSpec. Those that differ in actions alone share one detector."""
+    """Pipelines by the JSON of a PipelineSpec. Those that differ in actions alone share one detector, but
+    where actions take the maps of its square and its card says `input_shape: picture`."""
 
     def __init__(
         self, state_dir: Path, engine: str, threads: int, wake: Callable[[], None], cache: bool = True
@@ -183,6 +184,8 @@ class PipelineLoader(Loader[Pipeline]):
         engine, installed = self._store.choose(engine_name, spec.model)
         if spec.actions is None:
             installed = fitting(engine_name, installed, self._cache_dir)
+        elif takes_maps(spec.actions):
+            installed = square(installed)  # of its own: other cameras go on with the picture's shape
         detector = self._detector(engine, installed, spec.score)
         actions = None if spec.actions is None else create_engine(spec.actions, detector)
         return Pipeline(detector, actions)
@@ -227,7 +230,7 @@ class SceneLoader(Loader[SceneModel]):
         return files_of(SceneSpec.model_validate_json(spec_json).model)
 
 
-def _yield_to_others() -> None:
+def yield_to_others() -> None:
     """Make this thread nicer, and with it those that an engine starts from here.
 
     They compute all the time when there is much to do: what decodes, tracks and delivers must not wait for

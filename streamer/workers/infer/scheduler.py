@@ -31,6 +31,7 @@ from streamer.ipc.bus import Server
 from streamer.ipc.frame_ring import RingReader
 from streamer.ipc.messages import FrameReady, FrameRequest
 from streamer.workers.infer.camera import RECENT, CameraContext
+from streamer.workers.infer.shape_preparer import ShapePreparer
 
 USUAL_INFERENCE_S = 0.03  # what a batch takes in a detector of which nothing is known yet
 MIN_LEAD_S, MAX_LEAD_S = 0.002, 0.030  # how long before the end of a batch the next frame is requested
@@ -69,6 +70,7 @@ class BatchScheduler:
         self._server = server
         self._cameras = cameras
         self._wake = wake
+        self._shapes = ShapePreparer(wake)
         self._ring = RingReader()
         # Smoothed, of each detector: how long a batch takes.
         self._inference_s: WeakKeyDictionary[Detector, float] = WeakKeyDictionary()
@@ -112,7 +114,14 @@ class BatchScheduler:
         room = max(detector.parallel - len(computing), 0)
         room += sum(now_s >= self._request_next_at_s(batch) for batch in computing)
         its = [c for c in self._cameras.values() if c.pipeline and c.pipeline.detector is detector]
-        return max(0, room - sum(c.waiting is not None or self._is_coming(c, now_s) for c in its))
+        return max(0, room - sum(self._may_start(c) or self._is_coming(c, now_s) for c in its))
+
+    def _may_start(self, camera: CameraContext) -> bool:
+        """Whether a frame of it waits for nothing but room: not for its shape of picture to be compiled."""
+        frame, pipeline = camera.waiting, camera.pipeline
+        if frame is None or pipeline is None:
+            return False
+        return self._shapes.ready(pipeline.detector, frame.width, frame.height)
 
     def _by_priority(self, cameras: list[CameraContext], now_s: float) -> list[CameraContext]:
         """Who has waited long goes first, who is owed turns, and who has a fresh frame (as much as FRESH)."""
@@ -226,7 +235,7 @@ class BatchScheduler:
 
         An older frame that waits for a busy detector keeps none back from another that has room.
         """
-        ready = [c for c in self._cameras.values() if c.waiting is not None and c.pipeline is not None]
+        ready = [c for c in self._cameras.values() if self._may_start(c)]
         ready.sort(key=lambda c: c.last_served_s)
         pipeline = next((c.pipeline for c in ready if c.pipeline and self._has_room(c.pipeline)), None)
         return None if pipeline is None else (pipeline, [c for c in ready if c.pipeline is pipeline])

@@ -13,7 +13,7 @@ from pipelines.actions.factory import create_engine
 from pipelines.actions.full_frame_features import FullFrameEmbedder
 from pipelines.actions.roi_pooling import roi_pool
 from pipelines.camera_rules import CameraRules
-from pipelines.detect.card import ModelCard
+from pipelines.detect.card import ModelCard, read_card
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.model import sha256_of
@@ -222,13 +222,25 @@ def test_an_export_edited_by_hand_is_refused(size: int, tmp_path: Path) -> None:
         create_engine(ActionsSpec(model=str(model)), open_detector(path))
 
 
-def test_a_detector_that_looks_at_rectangles_is_refused(tmp_path: Path) -> None:
-    path = write_branching(tmp_path / "d.onnx")
-    detector = open_detector(path)
-    detector._rectangular = True  # type: ignore[attr-defined]  # this graph takes none
-    model = write_features(tmp_path / "m.onnx", path)
-    with pytest.raises(ModelRefused, match="input_shape: picture"):
-        create_engine(ActionsSpec(model=str(model)), detector)
+def test_actions_get_the_maps_of_the_square_whatever_shape_the_card_asks_for() -> None:
+    path, image = PACKAGED_MODEL, np.random.default_rng(0).integers(0, 255, (180, 320, 3), dtype=np.uint8)
+    given = []
+    for shape in ("fixed", "picture"):
+        card = read_card(path.with_suffix(".yaml")).model_copy(update={"input_shape": shape})
+        detector = create_detector("openvino", path, threads=1, sidecar=card)
+        early = detector.submit([Frame(Stamp("a", 1, 0, 0, 0, 0), image)])
+        early.maps = True
+        detector.enable_feature_maps((16, 32))
+        assert detector.collect(early)[0].maps is None
+        assert detector.describe()["compiled"] == [[416, 416]]
+        ticket = detector.submit([Frame(Stamp("a", 1, 1, 1, 0, 0), image)])
+        ticket.maps = True
+        given.append(detector.collect(ticket)[0].maps)
+    fixed, picture_shaped = given
+    assert fixed is not None
+    assert picture_shaped is not None
+    assert (fixed.offset, fixed.scale) == (picture_shaped.offset, picture_shaped.scale)
+    assert all(np.array_equal(a, b) for a, b in zip(fixed.maps, picture_shaped.maps, strict=True))
 
 
 def test_motion_has_no_maps(tmp_path: Path) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from pipelines.detect.card import ModelCard, read_card
 from pipelines.detect.errors import InferenceRejected, ModelRefused
-from pipelines.registry import create_detector
+from pipelines.detect.openvino import MAX_GRAPHS
+from pipelines.registry import PACKAGED_MODEL, create_detector
 from pipelines.values import Detections, Frame, Stamp
 from tests.patience import patient
 from tests.pipelines.detect import tiny_models as tiny
@@ -318,6 +321,57 @@ def test_a_graph_of_fixed_inner_shapes_asked_for_the_pictures_shape_runs_as_a_sq
         found = detect(detector, [frame(width=128, height=64)])[0]
         assert np.allclose(found.boxes_xyxyn, [[24 / 64, 12 / 32, 40 / 64, 20 / 32]], atol=1e-3)
     assert detector.describe()["compiled"] == [[64, 64]]
+
+
+def free_model(path: Path) -> Path:
+    """A YOLOv8 shape of any batch and size: the same person in each cell of stride 8 to 32, the surer
+    the brighter the cell."""
+    nodes, levels = [], []
+    constants = {"rows": np.array([0, 5, -1], np.int64)}
+    for stride in (8, 16, 32):
+        weights = np.zeros((5, 3, stride, stride), np.float32)
+        weights[4] = 1 / (3 * stride**2)
+        constants |= {f"w{stride}": weights, f"b{stride}": np.array([16, 40, 8, 16, 0], np.float32)}
+        inputs = ["images", f"w{stride}", f"b{stride}"]
+        nodes.append(helper.make_node("Conv", inputs, [f"map{stride}"], strides=[stride, stride]))
+        nodes.append(helper.make_node("Reshape", [f"map{stride}", "rows"], [f"flat{stride}"]))
+        levels.append(f"flat{stride}")
+    nodes.append(helper.make_node("Concat", levels, ["output0"], axis=2))
+    names = {"names": "{0: 'person'}"}
+    outputs = {"output0": ["batch", 5, "cells"]}
+    return tiny.save(path, nodes, constants, outputs, batch="batch", size=("h", "w"), metadata=names)
+
+
+def test_a_batch_of_several_shapes_is_found_in_as_each_picture_alone(tmp_path: Path) -> None:
+    card = ModelCard(input_shape="picture", input_size=(128, 128), precision="f32")
+    detector = create_detector("openvino", free_model(tmp_path / "m.onnx"), threads=1, sidecar=card)
+    frames = [frame(255, 128, 72), frame(200, 128, 96), frame(150, 128, 72), frame(100, 72, 128)]
+    alone = [detect(detector, [each])[0] for each in frames]
+    assert detector.describe()["compiled"] == [[128, 96], [96, 128]]
+    calls = threading.Semaphore(0)
+    together = detector.collect(detector.submit(frames, calls.release))
+    for one, other in zip(alone, together, strict=True):
+        assert len(one) == 1
+        assert np.allclose(one.boxes_xyxyn, other.boxes_xyxyn, atol=1e-3)
+        assert np.allclose(one.scores, other.scores, atol=1e-3)
+    assert len({round(float(each.scores[0]), 2) for each in together}) == 4  # none has another's answer
+    detect(detector, frames)  # the requests are free again
+    assert calls.acquire(timeout=patient(5))
+    assert not calls.acquire(blocking=False)  # once for the batch, not once for each of its shapes
+
+
+def test_further_shapes_than_are_kept_go_through_the_square() -> None:
+    card = read_card(PACKAGED_MODEL.with_suffix(".yaml"))
+    detector = create_detector("openvino", PACKAGED_MODEL, threads=1, sidecar=card)
+    assert detector.is_prepared(640, 360)  # type: ignore[attr-defined]
+    assert not detector.is_prepared(640, 640)  # type: ignore[attr-defined]
+    for height in range(64, 64 * (MAX_GRAPHS + 3), 64):
+        detector.prepare(640, height)  # type: ignore[attr-defined]
+    compiled = detector.describe()["compiled"]
+    assert len(compiled) <= MAX_GRAPHS + 1
+    assert [416, 416] in compiled
+    assert len(detect(detector, [frame(114, 640, 600)])) == 1
+    assert detector.describe()["compiled"] == compiled
 
 
 def test_a_second_start_uses_the_model_cache(tmp_path: Path) -> None:

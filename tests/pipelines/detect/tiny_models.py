@@ -29,11 +29,12 @@ def save(
     batch: int | str = 1,
     metadata: dict[str, str] | None = None,
     channels: int = 3,
+    size: tuple[int | str, int | str] = (SIZE, SIZE),
 ) -> Path:
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch, channels, SIZE, SIZE])],
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch, channels, *size])],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
