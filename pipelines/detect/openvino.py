@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,13 @@ from pipelines.detect.heads import Head
 from pipelines.detect.letterbox import LetterboxPlacement, fit
 from pipelines.detect.model import ModelFile, Postprocessor
 from pipelines.detect.openvino_graph import CompiledGraph, InferRequest, Size
-from pipelines.values import Detections, Frame, Image
+from pipelines.values import Detections, Frame, Image, Stamp
 
 MAX_STREAMS = 4  # at most; each has buffers of its own, about 25 MB for a net at 640
 MAX_BATCH = 8  # frames a submit, where the graph's batch is free
 CELL = 32  # pixels; inputs are multiples of the widest stride
 MAX_GRAPHS = 4  # shapes of picture with a graph of their own; each costs a compilation and some memory
+NO_STAMP = Stamp("", 0, 0, 0, 0, 0)  # of the warm-up's picture
 WARM_UP_ASPECT = (16, 9)  # the shape that is compiled at the start; others are when their first frame comes
 
 
@@ -47,7 +49,8 @@ class OpenVinoDetector:
     """Raises ModelRefused if the file cannot be loaded and run on one frame. `threads` 0: all cores.
 
     With the card's `input_shape: picture` the first frame of a new shape (4:3 after 16:9) waits for a
-    compilation: a second or so, or a third of that from `cache_dir`.
+    compilation: a second or so, or a third of that from `cache_dir`. So does the first part of a picture of
+    its size (`Frame.whole`), of whatever card.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class OpenVinoDetector:
             self._strides: tuple[int, ...] = ()  # of the maps that frames come with
             self._graphs: dict[Size, CompiledGraph] = {}
             self._rectangular = file.card.input_shape == "picture"
+            self._resizable = True  # until another input is asked of it
             self._warm_up()
         except RuntimeError as error:
             raise ModelRefused(f"{path}: OpenVINO cannot load or run it: {_reason(error)}") from error
@@ -95,7 +99,7 @@ class OpenVinoDetector:
         if self._open_tickets == self.depth:
             raise RuntimeError(f"{self.depth} tickets are open: collect one first")
         images = [frame.image for frame in frames]
-        compiled = self._graph_for(images)
+        compiled = self._graph_for(frames)
         request = compiled.take()
         placements = request.start(images, notify)
         self._open_tickets += 1
@@ -163,27 +167,48 @@ class OpenVinoDetector:
         able = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return "bf16" if able and self._file.card.precision == "auto" else "f32"
 
-    def _graph_for(self, images: Sequence[Image]) -> CompiledGraph:
-        """The graph of the smallest input that holds all `images` at the model's scale."""
-        if not self._rectangular:
-            return self._graphs.get(self.size) or self._compile_and_keep(self.size)
+    def _graph_for(self, frames: Sequence[Frame]) -> CompiledGraph:
+        """The graph of the smallest input that holds all frames at the model's scale."""
         wide, high = 0, 0
-        for image in images:
-            width, height = fit(image.shape[1], image.shape[0], *self.size)
+        for frame in frames:
+            width, height = self._input_for(frame)
             wide, high = max(wide, width), max(high, height)
         size = (min(-(-wide // CELL) * CELL, self.size[0]), min(-(-high // CELL) * CELL, self.size[1]))
         compiled = self._graphs.get(size)
         if compiled is not None:
             return compiled
         if len(self._graphs) >= MAX_GRAPHS:
-            size = self.size
+            size = self._smallest_compiled(size)
         return self._graphs.get(size) or self._compile_and_keep(size)
 
+    def _input_for(self, frame: Frame) -> Size:
+        """The (width, height) that a frame needs: a part of a picture is no larger in it than in the whole.
+
+        Inputs have the shape of the model's own, unless the card lets them have the picture's.
+        """
+        high, wide = frame.image.shape[:2]
+        part = frame.whole is not None and self._resizable
+        if not (part or self._rectangular):
+            return self.size
+        if not part:
+            return fit(wide, high, *self.size)
+        assert frame.whole is not None
+        scale = min(self.size[0] / frame.whole[0], self.size[1] / frame.whole[1])
+        if self._rectangular:
+            return ceil(wide * scale), ceil(high * scale)
+        share = max(wide * scale / self.size[0], high * scale / self.size[1])
+        return ceil(self.size[0] * share), ceil(self.size[1] * share)
+
+    def _smallest_compiled(self, size: Size) -> Size:
+        """Of the inputs that have a graph the smallest that holds this one; the model's own where none."""
+        fitting = [have for have in self._graphs if have[0] >= size[0] and have[1] >= size[1]]
+        return min(fitting, key=lambda have: have[0] * have[1], default=self.size)
+
     def _compile_and_keep(self, size: Size) -> CompiledGraph:
-        """Where the graph cannot take a rectangle, all pictures go through the square's graph."""
+        """Where the graph cannot take another input, all pictures go through its own."""
         compiled = self._compile(size)
         if compiled is None:
-            self._rectangular = False
+            self._rectangular = self._resizable = False
             return self._graphs.get(self.size) or self._compile_and_keep(self.size)
         self._graphs[size] = compiled
         return compiled
@@ -225,7 +250,7 @@ class OpenVinoDetector:
         """One grey frame, so that a model that cannot run is refused now; it also warms the engine up."""
         height = min(self.size[1], self.size[0] * WARM_UP_ASPECT[1] // WARM_UP_ASPECT[0])
         image: Image = np.full((height, self.size[0], 3), 114, np.uint8)
-        compiled = self._graph_for([image])
+        compiled = self._graph_for([Frame(NO_STAMP, image)])
         request = compiled.take()
         request.start([image])
         self._file.check_answer(compiled.head, request.finish(1)[0])

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from pipelines.detect.detector import Detector
-from pipelines.pipeline import Pending, Pipeline
+from pipelines.pending import Pending
+from pipelines.pipeline import Pipeline
 from pipelines.values import Frame, FrameResult, Stamp
 from streamer.errors import StorageError
 from streamer.ipc.bus import Server
