@@ -124,6 +124,7 @@ class Pipeline:
         """The camera has closed: every track ends, and with it what is open in zones and its scene."""
         state = self._cameras[camera]
         state.tracker.reset()
+        state.region.end_tracks()
         self.detector.forget(camera)
         if self.actions is not None:
             self.actions.end_tracks(camera)

@@ -86,6 +86,11 @@ class Approach:
         passage.last = at
         passage.width, passage.height = max(passage.width, x2 - x1), max(passage.height, y2 - y1)
 
+    def end(self) -> None:
+        """Nothing more comes: who is still there has come by."""
+        self._samples.extend(passage.sample() for passage in self._going.values())
+        self._going.clear()
+
     def scale(self) -> ObjectScale | None:
         """Of most that came by; None where too few have."""
         if self.count < MIN_TRACKS:

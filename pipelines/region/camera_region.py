@@ -82,6 +82,10 @@ class CameraRegion:
             self._renewed_s = now_s
             self._renew()
 
+    def end_tracks(self) -> None:
+        """The camera has closed: nobody who was there comes on."""
+        self._approach.end()
+
     def _renew(self) -> None:
         scale = self._approach.scale()
         if scale is None:
