@@ -38,8 +38,11 @@ def test_a_place_comes_back_where_it_was_whatever_the_pictures_size(
 ) -> None:
     crop = Crop.of(box, np.zeros((HEIGHT, width, 3), np.uint8))
     left, top, right, bottom = crop.left, crop.top, crop.right, crop.bottom
-    assert left / width <= box[0] + 1e-6 and right / width >= box[2] - 1e-6  # holds what was asked for
-    assert crop.left >= 0 and crop.right <= width and crop.bottom <= HEIGHT
+    assert left / width <= box[0] + 1e-6
+    assert right / width >= box[2] - 1e-6
+    assert crop.left >= 0
+    assert crop.right <= width
+    assert crop.bottom <= HEIGHT
     whole = crop.place(found((0.0, 0.0, 1.0, 1.0))).boxes_xyxyn[0]
     assert whole == pytest.approx([left / width, top / HEIGHT, right / width, bottom / HEIGHT], abs=1e-6)
     middle = crop.place(found((0.5, 0.5, 0.5, 0.5))).boxes_xyxyn[0]
@@ -57,7 +60,8 @@ def test_joints_and_doubtful_boxes_are_placed_like_the_boxes() -> None:
         low_confidence=found((0.0, 0.0, 0.5, 0.5)),
     )
     placed = Crop.of((0.5, 0.5, 1.0, 1.0), picture()).place(answer)
-    assert placed.keypoints is not None and placed.low_confidence is not None
+    assert placed.keypoints is not None
+    assert placed.low_confidence is not None
     assert placed.keypoints[0, 0] == pytest.approx([0.75, 0.75, 0.8])
     assert placed.low_confidence.boxes_xyxyn[0] == pytest.approx([0.5, 0.5, 0.75, 0.75])
     assert joints[0, 0, 0] == 0.5  # the detector's own answer is left as it was
