@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 Box = tuple[float, float, float, float]  # x1, y1, x2, y2, shares of the picture
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+MIN_ROOM = 0.02  # of the picture: nearer to its edge a box is cut by it
 MIN_SIDE = 0.05  # of the picture: in less there is no room for an object on both sides of a line
 FORMS = "say off, auto, or [x1, y1, x2, y2] in shares of the picture, such as [0.2, 0.4, 0.9, 1]"
 
@@ -68,6 +69,12 @@ def overlap(first: Box, second: Box) -> bool:
     wide = min(first[2], second[2]) - max(first[0], second[0])
     high = min(first[3], second[3]) - max(first[1], second[1])
     return wide >= 0 and high >= 0
+
+
+def has_room(drawn: Box, region: Box) -> bool:
+    """Whether a box keeps off the edges of a region by what counts as a border, but for the picture's own."""
+    edges = zip(drawn, region, (1, 1, -1, -1), WHOLE, strict=True)
+    return all(edge == whole or inward * (mine - edge) >= MIN_ROOM for mine, edge, inward, whole in edges)
 
 
 def around(points: Any) -> Box:

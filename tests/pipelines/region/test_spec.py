@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.camera_rules import CameraRules
+from pipelines.region.spec import Box, has_room
 
 DOOR = {"name": "door", "points": [[0.1, 0.1], [0.2, 0.1]]}
 
@@ -57,3 +58,17 @@ def test_a_line_outside_of_the_region_is_refused_by_its_name() -> None:
 def test_a_line_that_leaves_the_region_is_taken() -> None:
     across = {"name": "road", "points": [[0.0, 0.5], [1.0, 0.5]]}
     assert CameraRules(region=[0.25, 0.25, 0.75, 0.75], lines=[across]).lines[0].name == "road"
+
+
+@pytest.mark.parametrize(
+    ("drawn", "room"),
+    [
+        ((0.3, 0.4, 0.7, 0.6), True),
+        ((0.0, 0.4, 0.7, 0.6), True),  # to the picture's own edge
+        ((0.3, 0.4, 0.79, 0.6), False),
+        ((0.3, 0.4, 0.9, 0.6), False),
+        ((0.3, 0.2, 0.7, 0.6), False),
+    ],
+)
+def test_what_is_drawn_to_the_regions_edge_has_no_room_there(drawn: Box, room: bool) -> None:
+    assert has_room(drawn, (0.0, 0.2, 0.8, 1.0)) == room
