@@ -16,14 +16,15 @@ import numpy as np
 from pipelines.camera_rules import CameraRules, zone_names
 from pipelines.region.approach import MIN_TRACKS, Approach, ObjectScale
 from pipelines.region.crop import Crop
-from pipelines.region.spec import WHOLE, Box, around
+from pipelines.region.spec import WHOLE, Box, around, overhangs, share
 from pipelines.rules import Anchor, LineSpec, ZoneSpec
 from pipelines.values import Bools, Image, Stamp, Tracks
 
 MARGIN = 1.0  # about objects on a line or zone, in their own sizes,
 MARGIN_S = 0.5  # and as far as they move in so many seconds
 MIN_SIDE = 0.3  # of the picture, along each side: less would gain little, and miss the unforeseen
-MAX_SHARE = 0.85  # of the picture: from here on all of it is looked at
+MAX_SHARE = 0.8  # of the picture: from here on all of it is looked at
+SHRINKS = 0.8  # of its area: it grows at once, and becomes less only where that saves something
 RENEW_S = 60.0  # media time between two looks at what came by
 GRID = 32  # steps along each side that the edges lie on, so that the region does not change for a trifle
 MASK_SIDE = 256  # cells of the raster in which masks are looked at
@@ -77,7 +78,7 @@ class CameraRegion:
         now_s = stamp.media_ns / 1e9
         before = self._approach.count
         self._approach.follow(stamp.epoch, now_s, tracks)
-        waits = self.box == WHOLE and before < self._approach.count <= MIN_TRACKS
+        waits = before < min(MIN_TRACKS, self._approach.count)
         if waits or self._renewed_s is None or not 0 <= now_s - self._renewed_s < RENEW_S:
             self._renewed_s = now_s
             self._renew()
@@ -91,7 +92,9 @@ class CameraRegion:
         if scale is None:
             self.why = f"learning: {self._approach.count} of {MIN_TRACKS} objects came by"
             return
-        self.box = auto_region(self._rules, scale)
+        box = auto_region(self._rules, scale)
+        if overhangs(box, self.box) or share(box) < SHRINKS * share(self.box):
+            self.box = box
         seen = f"{self._approach.count} objects that came by"
         self.why = f"by {seen}" if self.box != WHOLE else f"no smaller one holds what is drawn, by {seen}"
 
@@ -99,11 +102,10 @@ class CameraRegion:
         """Plain JSON; None where no region is asked for."""
         if self._rules.region == "off":
             return None
-        x1, y1, x2, y2 = self.box
         return {
             "asked": self._rules.region if self._rules.region == "auto" else "fixed",
             "box": [round(number, 4) for number in self.box],
-            "share": round((x2 - x1) * (y2 - y1), 3),
+            "share": round(share(self.box), 3),
             "zoom": self._rules.region_zoom,
             "why": self.why,
         }
@@ -149,8 +151,7 @@ def auto_region(
     box = _union(boxes) if boxes else WHOLE
     box = _without_masks(box, rules, scale)
     box = _on_grid(_at_least(box))
-    share = (box[2] - box[0]) * (box[3] - box[1])
-    return WHOLE if share > MAX_SHARE else box
+    return WHOLE if share(box) > MAX_SHARE else box
 
 
 def _union(boxes: list[Box]) -> Box:

@@ -77,6 +77,18 @@ def has_room(drawn: Box, region: Box) -> bool:
     return all(edge == whole or inward * (mine - edge) >= MIN_ROOM for mine, edge, inward, whole in edges)
 
 
+def overhangs(inner: Box, outer: Box) -> bool:
+    """Whether a rectangle reaches out of another."""
+    return any(a < b for a, b in zip(inner[:2], outer[:2], strict=True)) or any(
+        a > b for a, b in zip(inner[2:], outer[2:], strict=True)
+    )
+
+
+def share(box: Box) -> float:
+    """How much of the picture a rectangle is."""
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
 def around(points: Any) -> Box:
     """The bounding box of points (x, y)."""
     xs, ys = zip(*points, strict=True)

@@ -24,7 +24,7 @@ from pipelines.events import LINE_CROSSED
 from pipelines.pipeline import Pipeline
 from pipelines.region.approach import Approach
 from pipelines.region.camera_region import MARGIN, MARGIN_S, auto_region
-from pipelines.region.spec import WHOLE, Box, around
+from pipelines.region.spec import WHOLE, around, share
 from pipelines.registry import PACKAGED_MODEL, create_detector
 from pipelines.rules import LineSpec
 from pipelines.train.detector.counts import CLIPS
@@ -80,7 +80,7 @@ def _row(detector: Detector, scene: _Scene, margins: tuple[float, float], step: 
     approach.end()
     scale = approach.scale()
     box = auto_region(rules, scale, *margins) if scale else WHOLE
-    row = {"scene": scene.name, "true": scene.true, "box": box, "whole": whole, "share": _share(box)}
+    row = {"scene": scene.name, "true": scene.true, "box": box, "whole": whole, "share": share(box)}
     if box != WHOLE:
         fixed = rules.model_copy(update={"region": box})
         row["region"] = _count(detector, scene, fixed, step)
@@ -112,10 +112,6 @@ def _count(
     events += pipeline.end_tracks("bench", stamp)
     crossed = [event for event in events if event.type == LINE_CROSSED]
     return _Run(scene.errors(crossed), spent_ns / 1e6 / max(1, frames - 1))
-
-
-def _share(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _scenes(root: Path) -> list[_Scene]:

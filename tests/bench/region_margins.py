@@ -18,7 +18,7 @@ from pipelines.evaluate.crossings import Crossing, compare
 from pipelines.events import LINE_CROSSED
 from pipelines.region.approach import Approach, ObjectScale
 from pipelines.region.camera_region import MARGIN, MARGIN_S, auto_region
-from pipelines.region.spec import WHOLE, Box, around
+from pipelines.region.spec import WHOLE, Box, around, share
 from pipelines.track import create_tracker
 from pipelines.values import Detections, Event
 from tests.bench.counting import data, ours
@@ -59,14 +59,14 @@ def _fold(name: str, tables: dict[str, dict[str, Any]], tried: list[Margins]) ->
     whole = sum(table["whole"] for table in others.values())
     good = [each for each in tried if _errors(others, each) <= whole] or tried[-1:]
     chosen = min(good, key=lambda each: _share(others, each))
-    errors, share = tables[name]["regions"][chosen]
+    errors, part = tables[name]["regions"][chosen]
     return {
         "sequence": name,
         "chosen": chosen,
         "true": tables[name]["true"],
         "whole": tables[name]["whole"],
         "region": errors,
-        "share": share,
+        "share": part,
     }
 
 
@@ -92,9 +92,9 @@ def _table(sequence: data.Sequence) -> dict[str, Any]:
                 for seconds in SECONDS:
                     box = auto_region(rules, scale, size, seconds) if scale else WHOLE
                     gross = _gross(its, _count(sequence, step, rules, box))
-                    errors, share = found["regions"].get((size, seconds), (0, 0.0))
-                    part = (box[2] - box[0]) * (box[3] - box[1]) / 2 / len(STEPS)
-                    found["regions"][size, seconds] = (errors + gross, share + part)
+                    errors, shares = found["regions"].get((size, seconds), (0, 0.0))
+                    part = share(box) / 2 / len(STEPS)
+                    found["regions"][size, seconds] = (errors + gross, shares + part)
     return found
 
 

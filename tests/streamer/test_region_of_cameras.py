@@ -1,4 +1,4 @@
-"""A region of interest, with real processes: it counts as the whole picture does, and says what it looks at."""
+"""A region of interest, with real processes: it counts as the whole picture does, and says where it looks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def daemon(short_dir: Path) -> Iterator[Daemon]:
 
 
 def camera(name: str, clip: Path, region: Any) -> dict[str, Any]:
-    return {"name": name, "url": str(clip), "rules": {"lines": [LINE], "region": region}}
+    rules = {"lines": [LINE], "region": region}
+    return {"name": name, "url": str(clip), "source": {"realtime": False}, "rules": rules}
 
 
 def ended(status: dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from pipelines.camera_rules import CameraRules
 from pipelines.region.approach import MIN_TRACKS, ObjectScale
 from pipelines.region.camera_region import MARGIN, MIN_SIDE, CameraRegion, auto_region
-from pipelines.region.spec import WHOLE, Box
+from pipelines.region.spec import WHOLE, Box, share
 from pipelines.values import Image, Stamp, Tracks
 
 LINE = {"name": "door", "points": [[0.4, 0.5], [0.6, 0.5]], "anchor": "center"}
@@ -149,6 +149,18 @@ def test_larger_objects_that_come_later_widen_it() -> None:
     street.wait(61)
     assert holds(street.region.box, before)
     assert street.region.box != before
+
+
+def test_a_region_becomes_no_less_for_a_trifle_and_less_where_that_saves_much() -> None:
+    street = Street(CameraRegion(rules()), size=(0.12, 0.2))
+    street.walk(MIN_TRACKS)
+    before = street.region.box
+    for size, smaller in (((0.11, 0.18), False), ((0.03, 0.05), True)):
+        street.size = size
+        street.wait(3700)  # the others are forgotten, but for the last
+        street.walk(MIN_TRACKS)
+        street.wait(61)
+        assert (share(street.region.box) < share(before)) == smaller
 
 
 def test_who_is_elsewhere_says_nothing_of_the_line() -> None:
