@@ -9,6 +9,7 @@ from pydantic import Field, create_model, model_validator
 from pipelines.alerts.rule import MAX_ALERTS, AlertSpec
 from pipelines.analytics import ANALYTICS
 from pipelines.analytics.base import AnalyticSpec
+from pipelines.region.spec import Region, around, overlap
 from pipelines.rules import CalibrationSpec, ClassLimit, LineSpec, MaskSpec, Rules, ZoneSpec
 
 # The fields whose items have a `rev`, and the word for one of each.
@@ -28,6 +29,8 @@ class _CameraRules(Rules):
     lines: tuple[LineSpec, ...] = ()
     zones: tuple[ZoneSpec, ...] = ()
     masks: tuple[MaskSpec, ...] = ()
+    region: Region = "off"  # of the picture, that is inferred: off: all of it; auto: about lines and zones
+    region_zoom: bool = False  # whether it is enlarged to the detector's usual input, at its usual cost
     calibration: CalibrationSpec | None = None
     alerts: tuple[AlertSpec, ...] = Field(default=(), max_length=MAX_ALERTS)
 
@@ -38,6 +41,16 @@ class _CameraRules(Rules):
             twice = {n for n in names if names.count(n) > 1}
             if twice:
                 raise ValueError(f"{kind} {sorted(twice)[0]!r} is defined twice")
+        return self
+
+    @model_validator(mode="after")
+    def _region_holds_what_is_drawn(self) -> _CameraRules:
+        if isinstance(self.region, str):
+            return self
+        for what, items in (("line", self.lines), ("zone", self.zones)):
+            for item in items:
+                if not overlap(around(item.points), self.region):
+                    raise ValueError(f"{what} {item.name!r} lies outside of the region: nobody is seen there")
         return self
 
     @model_validator(mode="after")

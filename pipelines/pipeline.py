@@ -20,6 +20,9 @@ from pipelines.count import CameraCounts
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.errors import InferenceRejected
 from pipelines.detect.filter import DetectionFilter
+from pipelines.pending import Asked, Pending, placed
+from pipelines.region.camera_region import CameraRegion
+from pipelines.region.crop import Crop, PictureShape
 from pipelines.scene.tracker import SceneTracker
 from pipelines.skeleton import MIN_SCORE
 from pipelines.track import Tracker, create_tracker
@@ -40,44 +43,12 @@ class _Camera:
     filter: DetectionFilter
     tracker: Tracker
     analytics: CameraCounts
+    region: CameraRegion
+    cropped: Crop | None = None  # of the last frame
     scene: SceneTracker | None = None
     submitted_ns: int | None = None  # the media time of the last frame
     elsewhere: bool = False  # its view, as its health says
     scene_before: dict[str, Any] | None = None  # of a checkpoint, until there is a watch that takes it
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pending:
-    """A batch that the detector has; `stamps` and `aspects` (width over height) in the order of its frames.
-
-    `greys` are small grey copies that tell whether the view has moved, and what moves in it, `images` copies
-    for a model of actions that looks at pixels, `scenes` those of frames whose scene is due, and `colours`
-    small ones of frames far apart; a replay has none.
-    """
-
-    stamps: tuple[Stamp, ...]
-    ticket: Ticket
-    aspects: tuple[float, ...]
-    greys: tuple[Image, ...] = ()
-    images: tuple[Image, ...] = ()
-    scenes: tuple[Image | None, ...] = ()
-    colours: tuple[Image | None, ...] = ()
-
-    def only(self, rows: Sequence[int]) -> Pending:
-        """The frames at these places of the batch, to be followed without the others."""
-
-        def of(values: tuple[Any, ...]) -> tuple[Any, ...]:
-            return tuple(values[i] for i in rows) if values else ()
-
-        return Pending(
-            of(self.stamps),
-            self.ticket,
-            of(self.aspects),
-            of(self.greys),
-            of(self.images),
-            of(self.scenes),
-            of(self.colours),
-        )
 
 
 class Pipeline:
@@ -106,6 +77,7 @@ class Pipeline:
             filter=DetectionFilter(rules, self.labels),
             tracker=create_tracker(),
             analytics=CameraCounts(rules, self.labels),
+            region=CameraRegion(rules, self.actions is not None),
         )
         if self.actions is not None:
             self.actions.open_camera(camera)
@@ -121,6 +93,9 @@ class Pipeline:
             self.actions.check_classes(rules.classes)
         state.analytics.with_rules(rules)
         state.filter = chosen
+        region = CameraRegion(rules, self.actions is not None)
+        if not region.like(state.region):
+            state.region = region
         state.rules = rules
 
     def watch_scene(self, camera: str, scene: SceneTracker | None, stamp: Stamp | None) -> list[Event]:
@@ -149,6 +124,7 @@ class Pipeline:
         """The camera has closed: every track ends, and with it what is open in zones and its scene."""
         state = self._cameras[camera]
         state.tracker.reset()
+        state.region.end_tracks()
         self.detector.forget(camera)
         if self.actions is not None:
             self.actions.end_tracks(camera)
@@ -200,26 +176,47 @@ class Pipeline:
         """
         return self.pending(frames, self.ask(frames, notify))
 
-    def ask(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:
+    def ask(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Asked:
         """Hand frames to the detector which may turn out not to be wanted: nothing else hears of them, unless
-        they are given to pending(), in their order, with this ticket."""
-        ticket = self.detector.submit(frames, notify)
+        they are given to pending(), in their order, with what this returns."""
+        crops = tuple(self._crop_of(frame) for frame in frames)
+        parts = [crop.cut(frame) if crop else frame for crop, frame in zip(crops, frames, strict=True)]
+        ticket = self.detector.submit(parts, notify)
         ticket.maps = self.actions is not None and self.actions.needs_maps
         ticket.low_confidence = self.actions is not None and self.actions.needs_low_confidence
-        return ticket
+        return Asked(ticket, crops)
 
-    def pending(self, frames: Sequence[Frame], ticket: Ticket) -> Pending:
-        """What follow() needs of frames that the detector was asked about with `ticket`."""
+    def answers(self, asked: Asked) -> list[Detections]:
+        """Wait for what the detector finds, in places of the whole pictures. Raises InferenceRejected."""
+        return placed(asked.crops, self.detector.collect(asked.ticket))
+
+    def shape_for(self, camera: str, width: int, height: int) -> PictureShape:
+        """Of what the detector gets of the camera's pictures of this size."""
+        crop = self._cameras[camera].region.crop_of(width, height)
+        return PictureShape(width, height) if crop is None else crop.shape
+
+    def pending(self, frames: Sequence[Frame], asked: Asked) -> Pending:
+        """What follow() needs of frames that the detector was asked about."""
         wanted = self.actions is not None and self.actions.needs_pixels
         return Pending(
             tuple(frame.stamp for frame in frames),
-            ticket,
+            asked.ticket,
             tuple(frame.image.shape[1] / frame.image.shape[0] for frame in frames),
             tuple(small_grey(frame.image) for frame in frames),
             tuple(frame.image.copy() for frame in frames) if wanted else (),
             tuple(self._scene_of(frame) for frame in frames),
             tuple(self._colours_of(frame) for frame in frames),
+            asked.crops,
         )
+
+    def _crop_of(self, frame: Frame) -> Crop | None:
+        """The part of the frame that its camera's region names; None where that is all."""
+        state = self._cameras[frame.stamp.camera]
+        crop = state.region.crop(frame.image)
+        if crop != state.cropped:
+            self.detector.forget(frame.stamp.camera)  # what it has kept lies elsewhere now
+            state.cropped = crop
+        return crop
 
     def _colours_of(self, frame: Frame) -> Image | None:
         state = self._cameras[frame.stamp.camera]
@@ -236,17 +233,27 @@ class Pipeline:
 
         Raises InferenceRejected when the detector's output is not usable; no camera's state has changed then.
         """
-        return self.follow(pending, self.detector.collect(pending.ticket))
+        return self.follow(pending, self.detections(pending))
+
+    def detections(self, pending: Pending) -> list[Detections]:
+        """Wait for what the detector finds in a batch, in places of the whole picture. Raises
+        InferenceRejected, whose detections are not placed."""
+        return pending.placed(self.detector.collect(pending.ticket))
+
+    def region(self, camera: str) -> dict[str, Any] | None:
+        """Which part of the camera's picture is inferred, and why; None where no region is asked for."""
+        return self._cameras[camera].region.describe()
 
     def collect_each(self, pending: Pending) -> list[FrameResult | str]:
         """Likewise, but a frame whose answer is not usable costs the others nothing: in its place is why."""
         try:
-            found = self.detector.collect(pending.ticket)
+            found = self.detections(pending)
         except InferenceRejected as error:
             given = error.detections or (None,) * len(pending.stamps)
             good = [i for i, boxes in enumerate(given) if boxes is not None]
-            taken = [boxes for boxes in given if boxes is not None]
-            followed = dict(zip(good, self.follow(pending.only(good), taken), strict=True)) if good else {}
+            rest = pending.only(good)
+            taken = rest.placed([boxes for boxes in given if boxes is not None])
+            followed = dict(zip(good, self.follow(rest, taken), strict=True)) if good else {}
             return [followed.get(i) or error.reasons.get(i, str(error)) for i in range(len(pending.stamps))]
         return list(self.follow(pending, found))
 
@@ -262,7 +269,7 @@ class Pipeline:
         ]
 
     def follow(self, pending: Pending, found: Sequence[Detections]) -> list[FrameResult]:
-        """What follows the detector, for a batch; the windows of all its cameras are classified at once."""
+        """What follows detections(), for a batch; the windows of all its cameras are classified at once."""
         found = self.look(pending, found)
         greys = pending.greys or (None,) * len(found)
         scenes = pending.scenes or (None,) * len(found)
@@ -310,7 +317,9 @@ class Pipeline:
         kept = state.filter.apply(detections)
         if kept.maps is not None or kept.low_confidence is not None:
             kept = replace(kept, maps=None, low_confidence=None)  # a megabyte a frame, and results are kept
+        state.tracker.view = state.region.box
         tracks = state.tracker.update(stamp, kept, self.labels, grey)
+        state.region.learn(stamp, tracks)
         state.analytics.view_moved = state.elsewhere or self.view_moved(stamp.camera) > VIEW_MOVED
         events = state.analytics.update(stamp, tracks)
         if scene is not None and state.scene is not None:
@@ -348,6 +357,8 @@ class Pipeline:
             "tracker": state.tracker.save(),
             "analytics": state.analytics.save(),
         }
+        if (region := state.region.save()) is not None:
+            saved["region"] = region
         if self.actions is not None:
             saved["actions"] = self.actions.save(camera)
         scene = state.scene_before if state.scene is None else state.scene.save()
@@ -362,6 +373,7 @@ class Pipeline:
         state.analytics.restore(saved["analytics"])
         if self.actions is not None and "actions" in saved:
             self.actions.restore(camera, saved["actions"])
+        state.region.restore(saved.get("region"))
         state.scene_before = saved.get("scene")
 
 

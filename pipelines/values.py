@@ -59,10 +59,15 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """A picture at analysis size: `image` is (H, W, 3) uint8, BGR, C-contiguous in rows."""
+    """A picture at analysis size: `image` is (H, W, 3) uint8, BGR, C-contiguous in rows.
+
+    `whole` (width, height) of a part of a picture: the picture's size, at whose scale a detector that has
+    the choice looks at the part.
+    """
 
     stamp: Stamp
     image: Image
+    whole: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         _check("image", self.image, (None, None, 3), np.dtype(np.uint8))

@@ -70,11 +70,14 @@ class Detector(Protocol):
 
 @runtime_checkable
 class PreparesShapes(Protocol):
-    """A detector that computes each shape of picture by a graph of its own, which takes time to compile. Both
-    may be called by another thread than the one that submits."""
+    """A detector that computes each shape of picture by a graph of its own, which takes time to compile.
 
-    def is_prepared(self, width: int, height: int) -> bool:
+    Both may be called by another thread than the one that submits. `whole` (width, height) of a part of a
+    picture.
+    """
+
+    def is_prepared(self, width: int, height: int, whole: tuple[int, int] | None = None) -> bool:
         """Whether a picture of so many pixels would start at once."""
 
-    def prepare(self, width: int, height: int) -> None:
+    def prepare(self, width: int, height: int, whole: tuple[int, int] | None = None) -> None:
         """Compile what a picture of so many pixels needs, a second or so. Raises ModelRefused."""

@@ -90,7 +90,11 @@ def fit(width: int, height: int, canvas_width: int, canvas_height: int) -> tuple
 def input_shape(width: int, height: int, size: tuple[int, int]) -> tuple[int, int]:
     """(width, height) of the smallest input, in whole cells, that holds a picture at the scale at which it
     fits into `size`, a model's own input."""
-    wide, high = fit(width, height, *size)
+    return in_cells(*fit(width, height, *size), size)
+
+
+def in_cells(wide: int, high: int, size: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of the smallest input, in whole cells and no larger than `size`, that holds so much."""
     return min(-(-wide // CELL) * CELL, size[0]), min(-(-high // CELL) * CELL, size[1])
 
 

@@ -12,6 +12,7 @@ import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from pipelines.detect.graph import (
     shape_of,
 )
 from pipelines.detect.heads import Head
-from pipelines.detect.letterbox import LetterboxPlacement, input_shape
+from pipelines.detect.letterbox import LetterboxPlacement, in_cells, input_shape
 from pipelines.detect.model import ModelFile, Postprocessor
 from pipelines.detect.openvino_graph import CompiledGraph, InferRequest, Size
 from pipelines.values import Detections, Frame, Image
@@ -40,18 +41,16 @@ from pipelines.values import Detections, Frame, Image
 MAX_STREAMS = 4  # at most; each has buffers of its own, about 25 MB for a net at 640
 MAX_BATCH = 8  # frames a submit, where the graph's batch is free
 MAX_GRAPHS = 6  # shapes of input with a graph of their own; pictures of further ones go through the square
-WARM_UP_ASPECT = (
-    16,
-    9,
-)  # the shape that is compiled at the start; others by prepare() or a first frame
+WARM_UP_ASPECT = (16, 9)  # the shape that is compiled at the start; others by prepare() or a first frame
 
 
 class OpenVinoDetector:
     """Raises ModelRefused if the file cannot be loaded and run on one frame. `threads` 0: all cores.
 
     With the card's `input_shape: picture` each shape of picture (4:3 after 16:9) is computed by a graph of
-    its own, alone or in a batch with others, so that what is found does not depend on who is beside it.
-    Where prepare() has not compiled that graph, the first frame waits for it.
+    its own, alone or in a batch with others, so that what is found does not depend on who is beside it. So is
+    each part of a picture by its size (`Frame.whole`), of whatever card. Where prepare() has not compiled
+    that graph, the first frame waits for it.
     """
 
     def __init__(
@@ -89,6 +88,7 @@ class OpenVinoDetector:
             self._strides: tuple[int, ...] = ()  # of the maps that frames come with
             self._graphs: dict[Size, CompiledGraph] = {}
             self._rectangular = file.card.input_shape == "picture"
+            self._resizable = True  # until another input is asked of it
             self._warm_up()
         except RuntimeError as error:
             raise ModelRefused(f"{path}: OpenVINO cannot load or run it: {_reason(error)}") from error
@@ -98,14 +98,16 @@ class OpenVinoDetector:
             raise ValueError(f"{len(frames)} frames, where one submit takes 1 to {self.max_batch}")
         if self._open_tickets == self.depth:
             raise RuntimeError(f"{self.depth} tickets are open: collect one first")
-        parts = self._start([frame.image for frame in frames], notify)
+        parts = self._start(frames, notify)
         self._open_tickets += 1
         return _OpenVinoTicket(tuple(frame.stamp.camera for frame in frames), parts)
 
-    def _start(self, images: list[Image], notify: Callable[[], None] | None) -> list[_Part]:
+    def _start(self, frames: Sequence[Frame], notify: Callable[[], None] | None) -> list[_Part]:
+        images = [frame.image for frame in frames]
         by_graph: dict[CompiledGraph, list[int]] = {}
-        for i, image in enumerate(images):
-            by_graph.setdefault(self._graph_for(image.shape[1], image.shape[0]), []).append(i)
+        for i, frame in enumerate(frames):
+            high, wide = frame.image.shape[:2]
+            by_graph.setdefault(self._graph_for(wide, high, frame.whole), []).append(i)
         last = notify if notify is None or len(by_graph) == 1 else _after(len(by_graph), notify)
         parts = []
         for compiled, places in by_graph.items():
@@ -155,13 +157,13 @@ class OpenVinoDetector:
         compiled = self._graphs[self.size]
         return sum(compiled.channels[compiled.strides.index(stride)] for stride in strides)
 
-    def is_prepared(self, width: int, height: int) -> bool:
-        return self._input_for(width, height) in self._graphs
+    def is_prepared(self, width: int, height: int, whole: Size | None = None) -> bool:
+        return self._input_for(width, height, whole) in self._graphs
 
-    def prepare(self, width: int, height: int) -> None:
+    def prepare(self, width: int, height: int, whole: Size | None = None) -> None:
         """Raises ModelRefused where the graph for it cannot be compiled."""
         try:
-            self._graph_for(width, height)
+            self._graph_for(width, height, whole)
         except RuntimeError as error:
             raise ModelRefused(f"{self._file.path}: OpenVINO cannot compile it: {_reason(error)}") from error
 
@@ -188,22 +190,43 @@ class OpenVinoDetector:
         able = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return "bf16" if able and self._file.card.precision == "auto" else "f32"
 
-    def _graph_for(self, width: int, height: int) -> CompiledGraph:
-        size = self._input_for(width, height)
+    def _graph_for(self, width: int, height: int, whole: Size | None = None) -> CompiledGraph:
+        size = self._input_for(width, height, whole)
         return self._graphs.get(size) or self._compile_and_keep(size)
 
-    def _input_for(self, width: int, height: int) -> Size:
-        """The smallest input that holds a picture of this shape at the model's scale."""
-        if not self._rectangular:
+    def _input_for(self, width: int, height: int, whole: Size | None) -> Size:
+        """The smallest input that holds a picture of this size at the model's scale; a part of a picture at
+        the scale of the `whole`.
+
+        Inputs have the shape of the model's own, unless the card lets them have the picture's.
+        """
+        part = whole is not None and self._resizable
+        if not (part or self._rectangular):
             return self.size
-        size = input_shape(width, height, self.size)
-        return size if size in self._graphs or len(self._graphs) < MAX_GRAPHS else self.size
+        size = self._part_input(width, height, whole) if part else input_shape(width, height, self.size)
+        if size in self._graphs or len(self._graphs) < MAX_GRAPHS:
+            return size
+        return self._smallest_compiled(size) if part else self.size
+
+    def _part_input(self, width: int, height: int, whole: Size | None) -> Size:
+        assert whole is not None
+        scale = min(self.size[0] / whole[0], self.size[1] / whole[1])
+        wide, high = width * scale, height * scale
+        if not self._rectangular:
+            share = max(wide / self.size[0], high / self.size[1])
+            wide, high = self.size[0] * share, self.size[1] * share
+        return in_cells(ceil(wide), ceil(high), self.size)
+
+    def _smallest_compiled(self, size: Size) -> Size:
+        """Of the inputs that have a graph the smallest that holds this one; the model's own where none."""
+        fitting = [have for have in self._graphs if have[0] >= size[0] and have[1] >= size[1]]
+        return min(fitting, key=lambda have: have[0] * have[1], default=self.size)
 
     def _compile_and_keep(self, size: Size) -> CompiledGraph:
-        """Where the graph cannot take a rectangle, all pictures go through the square's graph."""
+        """Where the graph cannot take another input, all pictures go through its own."""
         compiled = self._compile(size)
         if compiled is None:
-            self._rectangular = False
+            self._rectangular = self._resizable = False
             return self._graphs.get(self.size) or self._compile_and_keep(self.size)
         self._graphs = {**self._graphs, size: compiled}  # another thread may be reading the one before
         return compiled

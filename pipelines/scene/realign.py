@@ -1,4 +1,4 @@
-"""Lines, zones, masks and the calibration of a camera, taken along to where its view lies now."""
+"""Lines, zones, masks, the region and the calibration of a camera, taken along to where its view lies now."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.camera_rules import CameraRules
+from pipelines.region.spec import Box
 from pipelines.scene.view import Displacement
 
 DRAWN = ("lines", "zones", "masks")
@@ -28,7 +29,17 @@ def moved_rules(rules: CameraRules, displacement: Displacement, aspect: float) -
     if data["calibration"] is not None:
         its = data["calibration"]
         its["points"] = _moved(its["points"], displacement, aspect, "the calibration")
+    if not isinstance(rules.region, str):
+        data["region"] = _moved_box(rules.region, displacement, aspect)
     return CameraRules.model_validate(data)
+
+
+def _moved_box(box: Box, displacement: Displacement, aspect: float) -> list[float]:
+    """What holds a rectangle's corners where they lie now, as far as that is in the picture."""
+    x1, y1, x2, y2 = box
+    corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], np.float64)
+    moved = np.clip(displacement.apply(corners, aspect), 0.0, 1.0)
+    return [round(float(edge), DIGITS) for edge in (*moved.min(axis=0), *moved.max(axis=0))]
 
 
 def _moved(

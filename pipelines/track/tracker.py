@@ -39,7 +39,7 @@ Index = npt.NDArray[np.intp]
 
 BACKWARDS_S = 1.0  # media time that falls back by more begins anew; by less, the frame is dropped
 MERGED_S = 1e6  # not seen for so long: a track that is another's beginning, and goes at this frame
-OUTSIDE = 0.02  # a predicted centre this far out of the picture has left it
+OUTSIDE = 0.02  # a predicted centre this far out of the picture, or of what is looked at of it, has left
 PREVIOUS = 1.5  # frames: a track that was seen since so many was seen in the last one
 
 
@@ -61,7 +61,8 @@ class _Association:
 class Tracker:
     """The tracker of one camera. Ids start at 1 in each epoch and are never used twice within it.
 
-    `dropped` counts what was refused, by reason; `camera_motion` tells how far the view has moved.
+    `dropped` counts what was refused, by reason; `camera_motion` tells how far the view has moved. `view` is
+    the part x1, y1, x2, y2 of the picture that is looked at: outside of it nobody is found again.
     """
 
     def __init__(self, settings: TrackerSettings | None = None) -> None:
@@ -70,6 +71,7 @@ class Tracker:
         self._iou = BufferedIoU(self.settings)
         self._confirmation = Confirmation(self.settings)
         self._output = TrackOutput(self.settings)
+        self.view: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
         self._camera: str | None = None
         self._epoch: int | None = None
         self._next_id = 1
@@ -320,7 +322,8 @@ class Tracker:
         if confirmed and unseen_s > PREVIOUS * self._dt and tracks.doubt(track) > s.lost_doubt:
             return True
         x, y = tracks.box.item(0, track), tracks.box.item(1, track)
-        return not (-OUTSIDE <= x <= 1 + OUTSIDE and -OUTSIDE <= y <= 1 + OUTSIDE)
+        x1, y1, x2, y2 = self.view
+        return not (x1 - OUTSIDE <= x <= x2 + OUTSIDE and y1 - OUTSIDE <= y <= y2 + OUTSIDE)
 
     def _spawn_tracks(self, frame: _Association) -> None:
         """Each unmatched detection begins a track, but only high ones get it confirmed: the rest is its

@@ -178,6 +178,8 @@ def _rule(reader: LedgerReader, explanation: Explanation) -> dict[str, Any]:
     except (KeyError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         return rule_json | {"note": f"revision {rev} has no rules of this camera that can be read: {reason}"}
+    if explanation.rules.region != "off":
+        rule_json["region"] = explanation.rules.region
     for kind, rules in (("line", explanation.rules.lines), ("zone", explanation.rules.zones)):
         by_name: dict[str, LineSpec | ZoneSpec] = {rule.name: rule for rule in rules}
         if kind in data and data[kind] in by_name:

@@ -141,6 +141,9 @@ def _rule(rule: dict[str, Any], zone: ZoneInfo) -> list[str]:
             points = " ".join(f"{x:g},{y:g}" for x, y in spec["points"])
             classes = ", ".join(spec["classes"]) or "all classes"
             lines += _row("rule", f"{kind} {spec['name']} {points}, by {spec['anchor']}, {classes}")
+    if region := rule.get("region"):
+        where = region if isinstance(region, str) else ",".join(f"{edge:g}" for edge in region)
+        rev += f"; region {where}: nothing outside of it was looked at"
     lines += _row("" if lines else "rule", rev)
     return lines + (_row("", rule["note"]) if "note" in rule else [])
 

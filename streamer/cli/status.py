@@ -221,9 +221,21 @@ def _notes(cameras: Iterable[Json]) -> list[RenderableType]:
             notes.append(
                 Text(f"{camera.get('name')}: {often} wanted (fps: auto): {rate['why']}", style="dim")
             )
+        if region := camera.get("region"):
+            notes.append(Text(f"{camera.get('name')}: {_region(region)}", style="dim"))
         if camera.get("scene"):
             notes.append(Text(f"{camera.get('name')} shows {_scene(camera['scene'])}"))
     return notes
+
+
+def _region(region: Json) -> str:
+    """What of the picture is inferred."""
+    x1, y1, x2, y2 = region["box"]
+    if region["share"] == 1:
+        return f"all of the picture is inferred (region): {region['why']}"
+    zoom = ", enlarged" if region["zoom"] else ""
+    where = f"{x1:.2f},{y1:.2f} to {x2:.2f},{y2:.2f}"
+    return f"{region['share']:.0%} of the picture is inferred (region: {where}{zoom}): {region['why']}"
 
 
 def _alert(camera: str, alert: Json) -> Text:

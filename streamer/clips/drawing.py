@@ -43,7 +43,7 @@ FLASH_NS = 1_600_000_000
 
 
 def draw_rules(image: Image, rules: CameraRules, *, grid: bool = True) -> Image:
-    """Draw masks, grid, zones and lines with their names and directions; returns `image`."""
+    """Draw masks, grid, zones, lines with their directions, and a fixed region; returns `image`."""
     for mask in rules.masks:
         _shade(image, _pixels(image, mask.points), MASK, 0.75)
     if grid:
@@ -59,6 +59,11 @@ def draw_rules(image: Image, rules: CameraRules, *, grid: bool = True) -> Image:
         write(image, zone.name, tuple(points.mean(axis=0)), ZONE, centred=True)
     for line in rules.lines:
         draw_line(image, line)
+    if not isinstance(rules.region, str):
+        x1, y1, x2, y2 = rules.region
+        corners = _pixels(image, ((x1, y1), (x2, y1), (x2, y2), (x1, y2)))
+        cv2.polylines(image, [corners], True, PAPER, _stroke(image), cv2.LINE_AA)
+        write(image, "region", tuple(corners.mean(axis=0)), PAPER, centred=True)
     return image
 
 

@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from pipelines.detect.detector import Ticket
+from pipelines.pending import Asked
 from pipelines.pipeline import Pipeline
 from pipelines.scene.health import small_grey
 from pipelines.track.needed_rate import EVERY_FRAME, NEW_FPS, NeededRate, Segments
@@ -51,12 +51,12 @@ class Looks:
 
 @dataclass(slots=True, eq=False)
 class _Seen:
-    """A frame that was read; `ticket` while the detector has it, `found` of those that it gave back."""
+    """A frame that was read; `asked` while the detector has it, `found` of those that it gave back."""
 
     stamp: Stamp
     decoded: Decoded
     frame: Frame | None = None
-    ticket: Ticket | None = None
+    asked: Asked | None = None
     found: Detections | None = None
     rested: bool = False
     followed: bool = False
@@ -234,19 +234,19 @@ class NeededFrames:
 
     def _ask(self, seen: _Seen) -> None:
         """Unless it was asked before, or has no room."""
-        if seen.ticket is not None or len(self._asked) >= self._pipeline.detector.depth:
+        if seen.asked is not None or len(self._asked) >= self._pipeline.detector.depth:
             return
         seen.frame = Frame(seen.stamp, seen.decoded.image(self._width))
-        seen.ticket = self._pipeline.ask([seen.frame])
+        seen.asked = self._pipeline.ask([seen.frame])
         self._asked.append(seen)
 
     def _detections(self, seen: _Seen) -> Detections:
         if seen.found is None:
-            if seen.ticket is None:
+            if seen.asked is None:
                 self._make_room()
                 self._ask(seen)
-            assert seen.ticket is not None, "there was room"
-            (seen.found,) = self._pipeline.detector.collect(seen.ticket)
+            assert seen.asked is not None, "there was room"
+            (seen.found,) = self._pipeline.answers(seen.asked)
             self._asked.remove(seen)
         return seen.found
 
@@ -257,7 +257,7 @@ class NeededFrames:
 
     def _discard(self, seen: _Seen) -> None:
         """What the detector found in a frame that is not wanted any more."""
-        if not seen.followed and seen.ticket is not None:
+        if not seen.followed and seen.asked is not None:
             self._detections(seen)
             self.looks.discarded += 1
 
@@ -266,9 +266,9 @@ class NeededFrames:
         assert seen is not None, "it is due, so that it is there"
         found = self._detections(seen)
         assert seen.frame is not None
-        assert seen.ticket is not None
+        assert seen.asked is not None
         self.looks.why[self._reason()] += 1
-        pending = self._pipeline.pending([seen.frame], seen.ticket)
+        pending = self._pipeline.pending([seen.frame], seen.asked)
         (detections,) = self._pipeline.look(pending, [found])
         (result,) = self._pipeline.follow(pending, [detections])
         seen.followed = True

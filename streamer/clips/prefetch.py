@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from pipelines.pipeline import Pending, Pipeline
+from pipelines.pending import Pending
+from pipelines.pipeline import Pipeline
 from pipelines.values import Detections, Frame, FrameResult, Stamp
 from streamer.errors import SourceEnded, SourceError
 from streamer.sources.base import Decoded, Source
@@ -46,7 +47,7 @@ def results(
                     waiting.append((*item, pending))
             if waiting:
                 decoded, _, pending = waiting.popleft()
-                detections = pipeline.look(pending, detector.collect(pending.ticket))
+                detections = pipeline.look(pending, pipeline.detections(pending))
                 yield decoded, pipeline.follow(pending, detections)[0], detections[0]
 
 

@@ -21,6 +21,7 @@ from pipelines.defaults import with_defaults
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
+from pipelines.region.spec import around, has_room
 from pipelines.rules import LineSpec
 from pipelines.spec import ActionsSpec, PipelineSpec, preset, with_actions
 from streamer.config.opening_hours import unknown_hours
@@ -129,10 +130,25 @@ def advice_on(camera: CameraConfig) -> list[str]:
     """What may be, and will not do what its owner hopes for; lines for people."""
     fps = camera.source.fps
     if fps == "auto" or not 0 < fps < MIN_FPS:
+        return _advice_on_region(camera)
+    return [
+        *_advice_on_region(camera),
+        f"camera {camera.name}: at {fps:g} frames a second nobody who moves can be followed or counted: "
+        f"set fps to {MIN_FPS:g} at least, better 2; 0 is as many as fit",
+    ]
+
+
+def _advice_on_region(camera: CameraConfig) -> list[str]:
+    """Of what is drawn (almost) to the edge of a region that lies within the picture."""
+    rules = camera.rules
+    if isinstance(rules.region, str):
         return []
     return [
-        f"camera {camera.name}: at {fps:g} frames a second nobody who moves can be followed or counted: "
-        f"set fps to {MIN_FPS:g} at least, better 2; 0 is as many as fit"
+        f"camera {camera.name}: {what} {item.name!r} reaches to the region's edge, where objects are cut and "
+        "tracks begin: widen the region to an object's size beyond it"
+        for what, items in (("line", rules.lines), ("zone", rules.zones))
+        for item in items
+        if not has_room(around(item.points), rules.region)
     ]
 
 

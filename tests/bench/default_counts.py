@@ -76,7 +76,7 @@ def run(
     detector = create_detector("openvino", path, threads=1, score=MIN_SCORE, sidecar=card)
     names = [*(clip.name for clip in CLIPS), Path(data.CLIP).name]
     seen = {name: look(detector, root / "videos" / name, step, first) for name in names}
-    truth = _pets_truth(root)
+    truth = pets_truth(root)
     rows = []
     for least in (float(word) for word in str(sure).split(",")):
         lows = [] if low == "none" else [float(word) for word in str(low).split(",")]
@@ -157,7 +157,7 @@ def events(
     return [e for e in (*found, *pipeline.end_tracks("bench", seen.stamps[-1])) if e.type == LINE_CROSSED]
 
 
-def _pets_truth(root: Path) -> list[Crossing]:
+def pets_truth(root: Path) -> list[Crossing]:
     pets = next(s for s in counting_data.load("MOT15", root) if s.name == "PETS09-S2L1")
     truth = []
     for crossing in counting_data.true_crossings(pets, 0.5, 0.5):

@@ -115,6 +115,8 @@ def _drawn(rules: CameraRules) -> dict[str, object]:
     kept: dict[str, object] = {kind: data[kind] for kind in DRAWN if data[kind]}
     if data["calibration"] is not None:
         kept["calibration"] = data["calibration"]
+    if not isinstance(rules.region, str):
+        kept["region"] = data["region"]
     return kept
 
 

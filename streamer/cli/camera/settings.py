@@ -28,7 +28,9 @@ LIMITS = tuple(ClassLimit.model_fields)
 UNSET = ("", "null", "none")  # how a key is told to be unset; the two words where null is its default
 PATHS = ("model", "actions")  # a path, or a name of the model store
 SCENE = "scene.model"
+RULES = ("classes", "region", "region_zoom")  # of a camera, that have no command of their own
 LISTS = ("classes", "health_ignore")
+REGION = "rules.region"
 AUDIT = "audit"
 
 
@@ -37,7 +39,7 @@ def settable(model: type[BaseModel]) -> dict[str, str]:
 
     A key of `source` goes by its own name. Another section's are `SECTION_KEY`, and its name alone unsets
     one that may be absent; that of `scene` also names its model. Rules have commands of their own, but for
-    the classes.
+    RULES.
     """
     return dict(_settable(model))
 
@@ -48,7 +50,7 @@ def _settable(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
         if name in OTHER_COMMANDS:
             continue
         if name == "rules":
-            yield "classes", "rules.classes"
+            yield from ((key, f"{name}.{key}") for key in RULES)
         elif section is None:
             yield name, name
         elif issubclass(section, SourceOptions):
@@ -97,6 +99,8 @@ def read_setting(text: str) -> tuple[str, Any]:
                 "audit: is unset with audit=; it is set by `streamer audit --apply`, or key by key"
             )
         return way, None
+    if way == REGION and "," in value:
+        return way, [part.strip() for part in value.strip("[] ").split(",")]
     if key in LISTS:
         return way, split_words(value)
     if key in PATHS or key.endswith(".min_score"):

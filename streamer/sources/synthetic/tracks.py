@@ -107,7 +107,7 @@ def _look(pipeline: Pipeline, frame: Frame) -> tuple[Tracks, Floats]:
     """Tracks of a frame, and the boxes of people of which the detector is not sure."""
     pending = pipeline.submit([frame])
     pending.ticket.low_confidence = True
-    found = pipeline.detector.collect(pending.ticket)
+    found = pipeline.detections(pending)
     low_confidence = found[0].low_confidence or Detections.empty()
     persons = pipeline.labels.mask(("person",))
     return pipeline.follow(pending, found)[0].tracks, low_confidence.boxes_xyxyn[

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from pipelines.detect.detector import Detector
-from pipelines.pipeline import Pending, Pipeline
+from pipelines.pending import Pending
+from pipelines.pipeline import Pipeline
 from pipelines.values import Frame, FrameResult, Stamp
 from streamer.errors import StorageError
 from streamer.ipc.bus import Server
@@ -121,7 +122,9 @@ class BatchScheduler:
         frame, pipeline = camera.waiting, camera.pipeline
         if frame is None or pipeline is None:
             return False
-        return self._shapes.ready(pipeline.detector, frame.width, frame.height)
+        return self._shapes.ready(
+            pipeline.detector, pipeline.shape_for(camera.name, frame.width, frame.height)
+        )
 
     def _by_priority(self, cameras: list[CameraContext], now_s: float) -> list[CameraContext]:
         """Who has waited long goes first, who is owed turns, and who has a fresh frame (as much as FRESH)."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from pipelines.detect.detector import Detector, PreparesShapes
 from pipelines.detect.errors import ModelRefused
+from pipelines.region.crop import PictureShape
 from streamer.workers.infer.loader import yield_to_others
 
 log = logging.getLogger(__name__)
@@ -22,16 +23,16 @@ class ShapePreparer:
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._lock = threading.Lock()
-        self._queue: list[tuple[PreparesShapes, int, int]] = []
-        self._refused: list[tuple[PreparesShapes, int, int]] = []
+        self._queue: list[tuple[PreparesShapes, PictureShape]] = []
+        self._refused: list[tuple[PreparesShapes, PictureShape]] = []
         self._thread: threading.Thread | None = None
 
-    def ready(self, detector: Detector, width: int, height: int) -> bool:
-        """Whether a picture of so many pixels may be submitted: the detector would start it at once, or has
+    def ready(self, detector: Detector, shape: PictureShape) -> bool:
+        """Whether a picture of this shape may be submitted: the detector would start it at once, or has
         refused to be prepared for it, which submit() then says."""
-        if not isinstance(detector, PreparesShapes) or detector.is_prepared(width, height):
+        if not isinstance(detector, PreparesShapes) or detector.is_prepared(*shape):
             return True
-        wanted = (detector, width, height)
+        wanted = (detector, shape)
         with self._lock:
             if wanted in self._refused:
                 return True
@@ -53,8 +54,8 @@ class ShapePreparer:
                 if not self._queue:
                     self._thread = None
                     return
-                detector, width, height = self._queue[0]
-            refused = _refuses(detector, width, height)
+                detector, shape = self._queue[0]
+            refused = _refuses(detector, shape)
             with self._lock:
                 wanted = self._queue.pop(0)
                 if refused:
@@ -62,13 +63,13 @@ class ShapePreparer:
             self._wake()
 
 
-def _refuses(detector: PreparesShapes, width: int, height: int) -> bool:
+def _refuses(detector: PreparesShapes, shape: PictureShape) -> bool:
     try:
-        detector.prepare(width, height)
+        detector.prepare(*shape)
     except (ModelRefused, MemoryError) as error:
-        log.error("pictures of %dx%d cannot be detected in: %s", width, height, error)
+        log.error("pictures of %dx%d cannot be detected in: %s", shape.width, shape.height, error)
         return True
     except Exception:  # its cameras would wait for ever
-        log.exception("the detector cannot be prepared for pictures of %dx%d", width, height)
+        log.exception("the detector cannot be prepared for pictures of %dx%d", shape.width, shape.height)
         return True
     return False

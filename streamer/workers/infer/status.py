@@ -52,6 +52,7 @@ def _camera_status(camera: CameraContext, now_s: float) -> dict[str, Any]:
         "alerts": camera.alerts.describe(),
         "warning": camera.warning,
         "rate": _rate(camera.need),
+        "region": pipeline.region(camera.name) if pipeline else None,
         "cores": dict(camera.cost.shown),
     }
 
