@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipelines.detect.errors import ModelRefused
+from pipelines.region.crop import PictureShape
 from pipelines.track.needed_rate import NeededRate
 from pipelines.values import Frame
 from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
@@ -48,10 +49,10 @@ class ShapedDetector(SlowDetector):
         self.prepared = {(64, 36)}
         self.begun, self.may_end = threading.Event(), threading.Event()
 
-    def is_prepared(self, width: int, height: int) -> bool:
+    def is_prepared(self, width: int, height: int, _whole: object = None) -> bool:
         return (width, height) in self.prepared
 
-    def prepare(self, width: int, height: int) -> None:
+    def prepare(self, width: int, height: int, _whole: object = None) -> None:
         self.begun.set()
         assert self.may_end.wait(patient(5))
         self.refuse()
@@ -66,6 +67,9 @@ class FakePipeline:
     def __init__(self, detector: SlowDetector | None = None) -> None:
         self.detector = detector or SlowDetector()
         self.frames: list[str] = []
+
+    def shape_for(self, _camera: str, width: int, height: int) -> PictureShape:
+        return PictureShape(width, height)
 
     def submit(self, frames: Sequence[Frame], notify: Callable[[], None]) -> object:
         self.frames += [f"{f.stamp.camera}{f.stamp.frame_id}" for f in frames]
