@@ -3,7 +3,7 @@
 `auto` looks at the whole picture until enough objects have come by its lines and zones to know how large and
 how fast they are there. Then it is the bounding box of what is drawn, of the boxes of objects that stand on
 it (by its anchor), and of a margin about these: so many of their sizes, and so far as they move in a time.
-A mask at the edge cuts it further. What the margins rest on: docs/decisions/030-region-of-interest.md.
+A mask at the edge cuts it further. What the margins rest on: docs/decisions/025-region-of-interest.md.
 """
 
 from __future__ import annotations
