@@ -162,6 +162,9 @@ class RestingSource(Source, Protocol):
     def follow(self) -> Decoded | Rested:
         """As read(); while it rests, the next packet."""
 
+    def glance(self) -> None:
+        """The picture of the key frame that came last, while it rests, is given to inference."""
+
     def wake(self, groups: int) -> int:
         """Decode all again: first what was kept since the last key frame (1) or the one before it (2), with
         `Decoded.kept`. Returns how many packets were let go."""

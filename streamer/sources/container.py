@@ -281,6 +281,11 @@ class VideoInput:
         self.stream.codec_context.flush_buffers()
         return let_go
 
+    def glance(self) -> None:
+        """The picture of the key frame that came last, while it rests, is given."""
+        if self._kept is not None:
+            self._kept.give_last()
+
     def came(self, frame: VideoFrame) -> Arrival | None:
         """When a picture came that was decoded of a kept packet; None of others."""
         pts = _timestamp(frame) if self._arrivals else None

@@ -157,6 +157,9 @@ class FileSource:
     def packet_sizes(self) -> list[int]:
         return self._input.packet_sizes()
 
+    def glance(self) -> None:
+        self._input.glance()
+
     def wake(self, groups: int) -> int:
         return self._input.wake(groups)
 

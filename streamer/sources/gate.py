@@ -7,8 +7,8 @@ judge: a camera goes down only while it says that it follows nothing, and what p
 time are like is how they are learnt. It goes as far as "packets" once sizes have told of what came, time
 after time, or key frames have: who was seen in three of them would be seen in one wherever they fall.
 
-Where all that is followed has stood still for long (parked cars) a camera goes down to "pictures", and a
-frame of it is offered now and then: the tracks, and what is told of standing ones, go on.
+Where all that is followed has stood still for long (parked cars) a frame is offered now and then: the tracks,
+and what is told of standing ones, go on. At "packets" these are key frames, which have to be near enough.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ MIN_KEY_EVIDENCE = (
     5  # by which key frames are judged: nobody tells whom they let pass while they alone are seen
 )
 MIN_KEYS = 3  # that must have shown a visit: it was twice as long as one that could fall between two
+MAX_KEY_S = 1.6  # between key frames, where something stands: a track ends that is not seen for two seconds
+KEY_GAPS = 5  # that are remembered
 GLANCE_S = 0.8  # how often a frame is offered of what stands still; less than makes a gap in the coverage
 
 
@@ -68,6 +70,8 @@ class Gate:
         self._since_s = self._looked_s = self._changed_s = self._unusual_s = float("-inf")
         self._quiet_since_s: float | None = None
         self._came_s: float | None = None  # who is followed now, if it was quiet before
+        self._key_s: float | None = None  # when the last one came
+        self._key_gaps_s: deque[float] = deque(maxlen=KEY_GAPS)
         self._key_changed_s: deque[float] = deque(maxlen=MIN_KEYS)
         self._evidence: deque[bool] = deque(learnt.told, maxlen=MAX_EVIDENCE)
         self._key_evidence: deque[bool] = deque(learnt.keys, maxlen=MAX_EVIDENCE)
@@ -121,7 +125,7 @@ class Gate:
             return 1 + self._wake("picture", now_s)
         if self._hears_of_somebody:
             return self._wake("inference", now_s)
-        if too_long or self._overdue(now_s, grey is not None):
+        if too_long or self._overdue(now_s, grey is not None) or (self._stands and not self._keys_are_near):
             return self._wake("time", now_s)
         self._rest_on(now_s)
         return 0
@@ -130,7 +134,7 @@ class Gate:
         """The view jumps, as where a file begins again: what pictures are like is learnt anew."""
         self._pictures = PictureChange()
         self._sizes.forget_new()
-        self._came_s = None
+        self._came_s = self._key_s = None
         self._wake("", now_s)
 
     def refuse_packets(self) -> None:
@@ -159,7 +163,9 @@ class Gate:
         if self._refuses_packets:
             return "its key frames are too far apart, or it decodes all there is"
         if self.trusts_sizes or self.trusts_keys:
-            return "what is followed stands still" if self._stands else ""
+            if self._stands and not self._keys_are_near:
+                return f"what is followed stands still: that needs a key frame every {MAX_KEY_S:g} s"
+            return ""
         sizes, keys = self._evidence, self._key_evidence
         return (
             f"of those who came packets' sizes told {sum(sizes)} of {len(sizes)}, and key frames alone "
@@ -174,6 +180,10 @@ class Gate:
         return now_s - self._since_s > self._max_rest_s + (0 if key else MAX_GROUP_S)
 
     def _saw(self, now_s: float, sizes: Sequence[int], grey: Image | None, key: bool) -> bool:
+        if grey is not None and key:
+            if self._key_s is not None:
+                self._key_gaps_s.append(now_s - self._key_s)
+            self._key_s = now_s
         unusual = [self._sizes.add(size, now_s) for size in sizes]
         if any(unusual):
             self._unusual_s = now_s
@@ -242,7 +252,15 @@ class Gate:
 
     def _lowest(self) -> Level:
         trusted = self.trusts_sizes or self.trusts_keys
-        return "packets" if trusted and not (self._refuses_packets or self._stands) else "pictures"
+        if not trusted or self._refuses_packets or (self._stands and not self._keys_are_near):
+            return "pictures"
+        return "packets"
+
+    @property
+    def _keys_are_near(self) -> bool:
+        """Near enough for what stands to be followed by them alone."""
+        gaps_s = self._key_gaps_s
+        return len(gaps_s) == KEY_GAPS and max(gaps_s) <= MAX_KEY_S
 
     def _wake(self, by: Reason, now_s: float) -> int:
         self.woken_by = by

@@ -53,6 +53,11 @@ class KeptPackets:
         if self._bytes > MAX_KEPT_BYTES:
             self._drop_before(1)
 
+    def give_last(self) -> None:
+        """The picture of the packet that came last is given."""
+        if self._groups[-1]:
+            self._groups[-1][-1] = self._groups[-1][-1]._replace(given=True)
+
     def forget(self) -> None:
         """All of them: they have been given, or will be by themselves."""
         self._groups, self._bytes = deque([[]]), 0

@@ -239,6 +239,9 @@ class RtspSource:
     def packet_sizes(self) -> list[int]:
         return self._input.packet_sizes()
 
+    def glance(self) -> None:
+        self._input.glance()
+
     def wake(self, groups: int) -> int:
         return self._input.wake(groups)
 

@@ -68,6 +68,9 @@ class ClipInItsTime:
     def packet_sizes(self) -> list[int]:
         return self._input.packet_sizes()
 
+    def glance(self) -> None:
+        self._input.glance()
+
     def wake(self, groups: int) -> int:
         return self._input.wake(groups)
 

@@ -30,6 +30,7 @@ class Camera:
         self.gate, self.sizes_tell = Gate(evidence), sizes_tell
         self.standing = False  # something is followed that stands still
         self.ghost = False  # or moves, where nothing is
+        self.group = GROUP
         self.now_s = 100.0
         self.offered = 0  # frames that inference had
         self.woken: list[int] = []  # groups of packets that were asked for
@@ -43,20 +44,25 @@ class Camera:
             if self.gate.level == "packets":
                 self._packet(size, somebody)
                 continue
-            key = self._number % GROUP == 0
+            key = self._number % self.group == 0
             wanted = self.gate.wants_picture(self.now_s, key)
             self.gate.frame(self.now_s, [size], grey(somebody) if wanted else None, key)
-            if self.gate.offers(self.now_s):
-                self.offered += 1
-                if self._inference:
-                    quiet = not (somebody or self.standing or self.ghost)
-                    self.gate.heard(quiet, self.now_s, self.standing and not somebody)
+            self._offer(somebody)
+
+    def _offer(self, somebody: bool) -> None:
+        if self.gate.offers(self.now_s):
+            self.offered += 1
+            if self._inference:
+                quiet = not (somebody or self.standing or self.ghost)
+                self.gate.heard(quiet, self.now_s, self.standing and not somebody)
 
     def _packet(self, size: int, somebody: bool) -> None:
-        key = self._number % GROUP == 0
+        key = self._number % self.group == 0
         groups = self.gate.packet(self.now_s, size, grey(somebody) if key else None, False)
         if groups:
             self.woken.append(groups)
+        elif key:
+            self._offer(somebody)
 
     def days(self, comings: int, visit_s: float = 1.5) -> None:
         for _ in range(comings):
@@ -176,7 +182,8 @@ def test_where_all_that_is_followed_stands_still_it_is_glanced_at_and_does_not_g
     camera = Camera(evidence=Evidence((True,) * MIN_EVIDENCE))
     camera.standing = True
     camera.run(20)
-    assert (camera.gate.level, camera.gate.why) == ("pictures", "what is followed stands still")
+    assert camera.gate.level == "pictures"
+    assert camera.gate.why.startswith("what is followed stands still: that needs a key frame")
     before = camera.offered
     camera.run(40)
     assert 0.9 * 40 / GLANCE_S - 1 <= camera.offered - before <= 40 / GLANCE_S + 1
@@ -185,6 +192,19 @@ def test_where_all_that_is_followed_stands_still_it_is_glanced_at_and_does_not_g
     camera.standing = False
     camera.run(20)
     assert camera.gate.level == "packets"
+
+
+def test_what_stands_is_glanced_at_in_key_frames_that_are_near_enough() -> None:
+    camera = Camera(evidence=Evidence((True,) * MIN_EVIDENCE))
+    camera.standing, camera.group = True, FPS
+    camera.run(20)
+    assert (camera.gate.level, camera.gate.why) == ("packets", "")
+    before = camera.offered
+    camera.run(40)
+    assert 39 <= camera.offered - before <= 41
+    camera.group = 2 * FPS
+    camera.run(10)
+    assert camera.gate.level == "pictures"
 
 
 def test_inference_that_follows_somebody_after_all_wakes_it_whatever_it_sees() -> None:

@@ -40,6 +40,8 @@ class GatedReader:
             seen = self._source.follow()
             if isinstance(seen, Rested):
                 passed += self._rested(seen)
+                if seen.picture is not None and self._is_glanced_at(seen.picture):
+                    return seen.picture, passed
                 continue
             self._look(seen)
             if not self._is_let_go(seen):
@@ -72,6 +74,14 @@ class GatedReader:
         gone = seen.let_go + (self._wake(seen, groups) if groups else 0)
         self._let_go(gone, seen.captured_ns)
         return gone
+
+    def _is_glanced_at(self, picture: Decoded) -> bool:
+        """Whether a key frame of a rest is offered, since of what stands something has to be seen."""
+        gate = self._gate
+        if gate.level != "packets" or not gate.offers(picture.received_mono_ns / 1e9):
+            return False
+        self._source.glance()
+        return True
 
     def _wake(self, seen: Rested, groups: int) -> int:
         gone = self._source.wake(groups)

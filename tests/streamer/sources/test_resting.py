@@ -24,16 +24,21 @@ class Followed:
         self.kept: list[int] = []  # likewise, those that came while it rested
         self.keys: list[int] = []  # shown by key frames while it rested
         self.packets = self.let_go = 0
+        self.glances = False  # whether key frames are given while it rests
 
     def follow(self, until: int) -> None:
         """Up to so many frames in all, given or rested."""
         while self.packets + len(self.numbers) - len(self.kept) < until:
             seen = self.source.follow()
             if isinstance(seen, Rested):
-                self.packets += 1
                 self.let_go += seen.let_go
                 if seen.picture is not None:
                     self.keys.append(number_of(seen.picture.image()))
+                if seen.picture is not None and self.glances:
+                    self.source.glance()
+                    self.numbers.append(self.keys[-1])
+                else:
+                    self.packets += 1
             else:
                 self._given(seen)
 
@@ -97,6 +102,23 @@ def test_a_source_that_keeps_its_packets_rests_at_once_and_gives_no_frame_twice(
     assert numbers == sorted(set(numbers))
     assert numbers[-1] + 1 - len(numbers) == followed.let_go
     assert 10 * (52 // 10 - groups + 1) in numbers
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_key_frame_that_was_given_in_a_rest_is_given_once_and_not_let_go(
+    followed: Followed, groups: int
+) -> None:
+    followed.follow(25)
+    followed.source.rest()
+    followed.glances = True
+    followed.follow(57)
+    assert followed.keys == [40, 50]
+    followed.let_go += followed.source.wake(groups)
+    followed.follow(FRAMES - 5)
+    numbers = followed.numbers
+    assert len(numbers) == len(set(numbers))
+    assert {40, 50} <= set(numbers)
+    assert max(numbers) + 1 - len(numbers) == followed.let_go
 
 
 def test_while_it_rests_only_key_frames_show(followed: Followed) -> None:
