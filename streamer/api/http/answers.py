@@ -183,6 +183,14 @@ class NeededRate(Answer):
     why: str
 
 
+class RegionInForce(Answer):
+    asked: Literal["auto", "fixed"]
+    box: list[float] = Field(description="x1, y1, x2, y2 of what is inferred, in shares of the picture")
+    share: float = Field(description="of the picture's area")
+    zoom: bool
+    why: str
+
+
 class CameraRow(Answer):
     name: str
     enabled: bool | None = Field(description="null where its file cannot be read")
@@ -195,6 +203,7 @@ class CameraRow(Answer):
     level: str = Field(description="how much of it is looked at; empty where it never rests")
     fps_inferred: float
     rate: NeededRate | None = Field(description="null where source.fps is not auto")
+    region: RegionInForce | None = Field(description="null where no region is asked for")
     age_ms: Percentiles
     cores: CpuParts = Field(description="processor cores that it takes now")
     epoch: int
