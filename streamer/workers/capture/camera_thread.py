@@ -298,8 +298,9 @@ class CameraThread(threading.Thread):
             if self._retired:
                 return
             self._gated_ns = captured_ns
+            cpu_ns = self._cpu_since_ns()
             with self._counters.writing() as words:
-                words[self._counters.at["cpu_decode"]] += self._cpu_since_ns()
+                words[self._counters.at["cpu_decode"]] += cpu_ns
                 words[self._counters.at["decoded"]] += frames
                 words[self._counters.at["gated"]] += frames
 
@@ -338,10 +339,10 @@ class CameraThread(threading.Thread):
         with self._lock:
             if self._retired:
                 return
-            at = self._counters.at
+            at, cpu_ns = self._counters.at, self._cpu_since_ns()
             with self._counters.writing() as words:
                 words[at["decoded"]] += 1
-                words[at["cpu_decode"]] += self._cpu_since_ns()
+                words[at["cpu_decode"]] += cpu_ns
                 if decoded.kept and not self._ring_refused:
                     gone = self._keep_locked(HeldFrame(decoded, frame_id, self._opening))
                     words[at["held"]] += 1 - gone
@@ -366,7 +367,8 @@ class CameraThread(threading.Thread):
             self._wait_until_released()
 
     def _cpu_since_ns(self) -> int:
-        """What this thread has taken since the last call."""
+        """What this thread has taken since the last call. Not for within a block of the counters: the system
+        takes the processor away at such a call, when the thread has had its share."""
         before_ns, self._cpu_ns = self._cpu_ns, time.thread_time_ns()
         return self._cpu_ns - before_ns
 
