@@ -44,12 +44,12 @@ def explain(
     streamer explain gate/4711
     """
     event = explanations.parse_id(event_id, camera)
-    if picture is not None and picture.suffix.lower() != ".png":
-        raise click.BadParameter(f"{picture}: a PNG is drawn: name it so", param_hint="--picture")
     config = readable(store)
     zone = ZoneInfo(config.timezone)
     ledger = ledger_path(config)
     check_outputs((picture,), (ledger, ledger.with_name(f"{ledger.name}-wal"), store.file))
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise click.BadParameter(f"{picture}: a PNG is drawn: name it so", param_hint="--picture")
     reader = LedgerReader(ledger)
     try:
         explanation = explanations.explain(reader, event)

@@ -138,8 +138,7 @@ def test_a_removed_camera_goes_from_redis_once_the_ledger_keeps_nothing_of_it(
     rig.start_delivery()
     client = rig.client()
     keys = [key(NODE, "yard") for key in (events_key, totals_key, state_key)]
-    rig.until(lambda: not client.exists(*keys))
-    assert not client.hexists(CAMERAS_KEY, f"{NODE}/yard")
+    rig.until(lambda: not client.exists(*keys) and not client.hexists(CAMERAS_KEY, f"{NODE}/yard"))
     client.close()
     assert rig.in_redis("gate") == [1]
 
