@@ -175,6 +175,23 @@ def test_what_was_changed_elsewhere_is_told_and_not_overwritten_unasked(
         daemon.cli("line", "remove", "b", "shared")
 
 
+def test_proposals_that_come_late_leave_what_is_being_typed(daemon: ApiDaemon, browser: Any) -> None:
+    with page_of(browser, daemon) as page:
+        held: list[Any] = []
+        page.route("**/lines/suggested*", lambda route: held.append(route))
+        board(page, daemon, "admin")
+        page.locator(".stage img").wait_for()
+        draw_line(page, (0.3, 0.97), (0.3, 0.7))
+        page.get_by_label("Name").press_sequentially("half a na")
+        until(page, lambda: bool(held), "proposals to be asked for")
+        with page.expect_response("**/lines/suggested*") as answer:
+            held[0].continue_()
+        answer.value.finished()
+        page.wait_for_timeout(500)  # for what follows an answer
+        assert "half a na" in page.get_by_label("Name").input_value()
+        assert page.locator(WOULD).count() == 1
+
+
 def test_zones_and_masks_are_drawn_point_by_point(daemon: ApiDaemon, browser: Any) -> None:
     with page_of(browser, daemon) as page:
         board(page, daemon, "operator", "b")

@@ -26,7 +26,7 @@ export class Editor extends EventTarget {
 
   async suggest() {
     this.suggestions = await this.store.suggested();
-    this.#tell("change");
+    this.#tell("suggested"); // they may come late: what is being typed stays
   }
 
   select(kind, name) {

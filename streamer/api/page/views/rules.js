@@ -69,6 +69,7 @@ class RulesView {
   listen() {
     const { signal } = this;
     this.editor.addEventListener("change", () => this.changed());
+    this.editor.addEventListener("suggested", () => this.draw());
     this.editor.addEventListener("moved", ({ detail }) => this.moved(detail));
     store.addEventListener("counts", () => drawList(this.list, this.editor, this.name), { signal });
     window.addEventListener("keydown", (event) => this.key(event), { signal });
