@@ -24,6 +24,11 @@ def burn(seconds: float) -> None:
         pass
 
 
+def taken_elsewhere_s() -> float:
+    """By the other threads of this process; some may be left by tests before."""
+    return time.process_time() - time.thread_time()
+
+
 def burn_elsewhere(seconds: float) -> None:
     thread = threading.Thread(target=burn, args=(seconds,))
     thread.start()
@@ -65,15 +70,18 @@ def test_the_detector_s_threads_are_paid_for_by_how_long_each_camera_s_batches_w
     share = CpuShare()
     pairs = list(zip(costs, blocks, strict=True))
     share.read(pairs, 0.0)
+    before_s = taken_elsewhere_s()
     burn_elsewhere(BURNT_S)
     burn(BURNT_S)
     for cost, frames in zip(costs, (1, 3), strict=True):
         cost.detector_s, cost.frames = 0.01 * frames, frames
     costs[1].rest_ns = int(BURNT_S / 3 * 1e9)  # measured beside its own batches
+    elsewhere_s = taken_elsewhere_s() - before_s
     share.read(pairs, 1.0)
     first, second = counters.cpu_s(0), counters.cpu_s(1)
-    assert first["inference"] == pytest.approx(BURNT_S / 4, abs=TOLERANCE)
-    assert second["inference"] == pytest.approx(3 * BURNT_S / 4, abs=TOLERANCE)
+    assert elsewhere_s > 0.9 * BURNT_S
+    assert first["inference"] == pytest.approx(elsewhere_s / 4, abs=TOLERANCE)
+    assert second["inference"] == pytest.approx(3 * elsewhere_s / 4, abs=TOLERANCE)
     assert second["inference"] == pytest.approx(3 * first["inference"], rel=0.01)
     assert first["rest"] + second["rest"] == pytest.approx(BURNT_S, abs=TOLERANCE)
     assert second["rest"] > first["rest"] + BURNT_S / 3 - TOLERANCE / 10
