@@ -22,12 +22,10 @@ from pipelines.track.needed_rate import EVERY_FRAME, NEW_FPS, NeededRate, Segmen
 from pipelines.values import Detections, Frame, FrameResult, Image, Stamp
 from streamer.clips.prefetch import CAMERA, Ahead, stamp_of
 from streamer.sources.base import Decoded, Source
-from streamer.sources.gate import Gate
+from streamer.sources.gate import BEFORE_NS, LOOK_WIDTH, Gate
 
 STRIDES = (16, 12, 8, 6, 4, 3, 2, 1)  # frames; what is looked at lies on multiples of them
 LATE = 1.1  # a frame may come so much later than it is due
-BEFORE_NS = 600_000_000  # looked at from before a picture that is changed
-LOOK_WIDTH = 160  # of the picture that a gate compares
 MAX_HELD_WIDTH = 1920  # pictures that wait are made smaller than that
 EARLY = 1  # frames that the detector has beyond those that it computes side by side
 

@@ -26,6 +26,8 @@ Level = Literal["full", "pictures", "packets"]
 Reason = Literal["", "time", "picture", "sizes", "inference"]  # of a wake; "": the view is another
 
 LOOK_EVERY_S = 0.2
+LOOK_WIDTH = 160  # of the picture that is compared
+BEFORE_NS = 600_000_000  # looked at from before the first sign that something moves
 QUIET_S = 2.0  # for so long nothing was followed before a camera rests
 CALM_S = 1.0  # and for so long no picture was changed
 CHECK_S = 0.6  # so long a camera that was woken by time alone is looked at, at least

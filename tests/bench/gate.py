@@ -162,12 +162,13 @@ def _write_idle(path: Path, gop_s: int, options: dict[str, str]) -> None:
 def render(result: dict[str, Any]) -> str:
     lines = [
         "| site | | frames | busy | crossings | kept | false | decoded | keys alone | inferred | "
-        "wakes for nothing/h | why not lower |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "at packets | wakes for nothing/h | why not lower |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in result["sites"]:
         numbers = [row[key] for key in ("crossings", "kept", "false", "decoded", "keys_alone", "inferred")]
         cells = [row["site"], row["part"], row["frames"], f"{row['busy']:.0%}", *numbers]
+        cells += [f"{row['level_s']['packets'] / sum(row['level_s'].values()):.0%}"]
         cells += [f"{row['wakes_for_nothing_an_hour']:g}", row["why_not_lower"] or "-"]
         lines.append(f"| {' | '.join(map(str, cells))} |")
         lines += [f"missed at {row['site']}: {line} at {at_s:g} s" for line, at_s in row["missed"]]

@@ -7,10 +7,8 @@ from collections.abc import Callable
 from pipelines.scene.health import small_grey
 from pipelines.values import Image
 from streamer.sources.base import Decoded, Rested, RestingSource
-from streamer.sources.gate import Gate
+from streamer.sources.gate import BEFORE_NS, LOOK_WIDTH, Gate
 
-LOOK_WIDTH = 160  # of the picture that is compared
-BEFORE_NS = 600_000_000  # looked at from before a packet told that something moves
 KEPT_EVERY_NS = 80_000_000  # of kept frames one in so much time is looked at at least, ...
 MAX_KEPT = 16  # ... and so many in all
 
