@@ -278,6 +278,23 @@ def test_a_camera_s_model_is_chosen_among_those_that_there_are(daemon: ApiDaemon
         until(page, lambda: not settings_of(daemon, "gate").get("model"), "and the box's again")
 
 
+def test_what_is_chosen_while_a_change_is_on_its_way_stays_chosen(daemon: ApiDaemon, browser: Any) -> None:
+    with page_of(browser, daemon) as page:
+        sign_in(page, daemon, "operator")
+        page.goto("/#/camera/gate")
+        choice = page.get_by_label("What is counted")
+        choice.select_option("motion")
+        held: list[Any] = []
+        page.route("**/api/v1/cameras/gate", lambda route: held.append(route), times=1)
+        page.get_by_role("button", name="Save").click()
+        until(page, lambda: bool(held), "the change is on its way")
+        choice.select_option("")
+        held[0].continue_()
+        until(page, lambda: settings_of(daemon, "gate").get("model") == "motion", "it is the camera's")
+        page.get_by_role("button", name="Save").click()
+        until(page, lambda: not settings_of(daemon, "gate").get("model"), "and the box's again")
+
+
 def settings_of(daemon: ApiDaemon, camera: str) -> dict[str, Any]:
     with daemon.client("viewer") as client:
         settings: dict[str, Any] = client.get(f"/api/v1/cameras/{camera}").json()["settings"]

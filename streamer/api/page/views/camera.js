@@ -143,28 +143,43 @@ async function drawSettings(name, settings) {
   try {
     const { settings: found } = await get(cameraPath(name));
     if (found === null) return put(settings, h("p", { class: "quiet" }, t("camera.unreadable")));
-    put(settings, store.may("operator") && modelForm(name, found.model ?? "", () => drawSettings(name, settings)), pairs(flat(found)));
+    const keys = h("div", {}, pairs(flat(found)));
+    put(settings, store.may("operator") && modelForm(name, found.model ?? "", () => drawKeys(name, keys)), keys);
   } catch (refusal) {
     say(settings, refusal.message);
   }
 }
 
-// What it counts by, which can be changed: its tracks begin anew.
+async function drawKeys(name, keys) {
+  const { settings } = await get(cameraPath(name));
+  if (settings !== null) put(keys, pairs(flat(settings)));
+}
+
+// What it counts by, which can be changed: its tracks begin anew. What is chosen while a change is on its way stays chosen.
 function modelForm(name, model, changed) {
   const choice = new ModelChoice("model", model);
   const fault = h("p", { class: "fault", role: "alert", id: "fault-model" });
   const save = h("button", { disabled: true }, t("draw.save"));
   const form = h("form", { class: "field" }, h("label", { for: "model" }, t("add.model")), choice.node, fault, save);
-  choice.select.addEventListener("change", () => { save.disabled = choice.select.value === model; });
+  let saved = model;
+  let saving = false;
+  const allow = () => { save.disabled = saving || choice.select.value === saved; };
+  choice.select.addEventListener("change", allow);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    save.disabled = true;
+    const { value } = choice.select;
+    saving = true;
+    allow();
+    say(fault, "");
     try {
-      await ask("PATCH", cameraPath(name), { values: { model: choice.select.value || null } });
-      changed();
+      await ask("PATCH", cameraPath(name), { values: { model: value || null } });
+      saved = value;
+      await changed();
     } catch (refusal) {
       say(fault, refusal.message || t("fault.connection"));
-      save.disabled = false;
+    } finally {
+      saving = false;
+      allow();
     }
   });
   choice.load().catch((refusal) => say(fault, refusal.message || t("fault.connection")));
