@@ -118,7 +118,8 @@ class Decoded(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Rested:
-    """A packet of a source that rests: its size in bytes, and when it came. `picture` of a key frame alone.
+    """A packet of a source that rests: its size in bytes, 0 of a key frame, and when it came. `picture` of a
+    key frame that is looked at, alone.
 
     `let_go`: how many packets are kept no longer since the one before; `too_long`: key frames are too far
     apart for a rest to be worth it.
@@ -153,8 +154,9 @@ class Source(Protocol):
 class RestingSource(Source, Protocol):
     """A source that need not decode all that comes. All by the thread that reads."""
 
-    def rest(self) -> bool:
-        """Decode key frames alone, from the next one on, and keep the packets; whether it will."""
+    def rest(self, keys_every_s: float = 0.0) -> bool:
+        """Decode key frames alone, of those one in so many seconds, from the next one on, and keep the
+        packets; whether it will."""
 
     def packet_sizes(self) -> list[int]:
         """In bytes, of those decoded since the last call, without key frames."""

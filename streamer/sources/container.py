@@ -45,8 +45,8 @@ _CLOSED = "closed while it was in use"
 
 @dataclass(frozen=True, slots=True)
 class PacketSeen:
-    """A packet of an input that rests; `picture` of a key frame, the others are not decoded. `dts_ns` None:
-    it does not say.
+    """A packet of an input that rests; `picture` of a key frame, the others are not decoded, nor are all of
+    these. `size` is 0 of a key frame: it is as large as the picture is rich. `dts_ns` None: it does not say.
 
     `let_go`: how many such packets are kept no longer since the one before. `too_long`: key frames are too
     far apart to rest.
@@ -169,6 +169,8 @@ class VideoInput:
         self._stream: VideoStream | None = None
         self._sizes: deque[int] = deque(maxlen=MAX_SIZES)
         self._rest_wanted = False
+        self._keys_every_ns = 0
+        self._key_ns: int | None = None  # of the key frame that was decoded last in this rest
         self._kept: KeptPackets | None = None  # while it rests
         self._before: KeptPackets | None = None  # the same before it rests, of one that may
         self._again: deque[Kept] = deque()  # kept packets that are decoded now
@@ -261,10 +263,10 @@ class VideoInput:
         self._sizes.clear()
         return sizes
 
-    def rest(self) -> None:
-        """Decode nothing but key frames, at once where the packets since the last one are kept, else from
-        the next one on: next_seen() gives what there is."""
-        self._rest_wanted = True
+    def rest(self, keys_every_s: float = 0.0) -> None:
+        """Decode nothing but key frames, one in so many seconds, at once where the packets since the last
+        one are kept, else from the next one on: next_seen() gives what there is."""
+        self._rest_wanted, self._keys_every_ns = True, int(keys_every_s * 1e9)
 
     def wake(self, groups: int) -> int:
         """Decode all again, beginning with what came since the last key frame (`groups` 1) or the one before
@@ -309,12 +311,20 @@ class VideoInput:
                 continue
             self.video_bytes += packet.size
             kept.add(packet, self._arrival(packet))
-            picture = self._picture_of(packet) if packet.is_keyframe else None
             base, dts = packet.time_base, packet.dts
             dts_ns = None if dts is None or not base else int(dts * 1_000_000_000 * base)
-            let_go, kept.let_go = kept.let_go, 0
-            return PacketSeen(packet.size, dts_ns, let_go, kept.too_long, picture)
+            key, let_go, kept.let_go = packet.is_keyframe, kept.let_go, 0
+            picture = self._picture_of(packet) if key and self._is_key_due(dts_ns) else None
+            return PacketSeen(0 if key else packet.size, dts_ns, let_go, kept.too_long, picture)
         return None
+
+    def _is_key_due(self, dts_ns: int | None) -> bool:
+        """Whether the key frame of that time is decoded."""
+        before_ns = self._key_ns
+        if dts_ns is not None and before_ns is not None and 0 <= dts_ns - before_ns < self._keys_every_ns:
+            return False
+        self._key_ns = dts_ns
+        return True
 
     def _picture_of(self, packet: Packet[Stream]) -> VideoFrame | None:
         """Of a key frame by itself; the decoder begins anew with what comes after it."""
@@ -338,6 +348,7 @@ class VideoInput:
         self._given.clear()
         codec.flush_buffers()
         self._kept, self._before, self._rest_wanted = self._before or KeptPackets(), None, False
+        self._key_ns = None
 
     def _rests_now(self, packet: Packet[Stream]) -> bool:
         """Whether a rest that is wanted begins with `packet`, which has come and is not decoded yet."""

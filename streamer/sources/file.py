@@ -149,9 +149,9 @@ class FileSource:
         captured_ns = self._wait_until_due(self._start_mono_ns + self._rested_ns)
         return rested(seen, self._rested_ns, captured_ns, time.monotonic_ns())
 
-    def rest(self) -> bool:
+    def rest(self, keys_every_s: float = 0.0) -> bool:
         if self._options.realtime:
-            self._input.rest()
+            self._input.rest(keys_every_s)
         return self._options.realtime
 
     def packet_sizes(self) -> list[int]:

@@ -43,6 +43,7 @@ MIN_KEY_EVIDENCE = (
 MIN_KEYS = 3  # that must have shown a visit: it was twice as long as one that could fall between two
 MAX_KEY_S = 1.6  # between key frames, where something stands: a track ends that is not seen for two seconds
 KEY_GAPS = 5  # that are remembered
+KEYS_EVERY_S = 3.0  # so often a key frame is looked at, where sizes tell who comes and nothing stands
 GLANCE_S = 0.8  # how often a frame is offered of what stands still; less than makes a gap in the coverage
 
 
@@ -118,8 +119,8 @@ class Gate:
 
     def packet(self, now_s: float, size: int, grey: Image | None, too_long: bool) -> int:
         """A packet at the level "packets". Returns how many groups from a key frame on must be decoded now:
-        1 or 2 where it wakes, else 0. Key frames come with their picture, and their size is not looked at."""
-        unusual = self._saw(now_s, () if grey is not None else (size,), grey, key=True)
+        1 or 2 where it wakes, else 0. `size` is 0 of a key frame, and `grey` of one that is looked at."""
+        unusual = self._saw(now_s, (size,) if size else (), grey, key=not size)
         self._refuses_packets |= too_long
         if unusual and self.trusts_sizes:
             return self._wake("sizes", now_s)
@@ -138,6 +139,11 @@ class Gate:
         self._sizes.forget_new()
         self._came_s = self._key_s = None
         self._wake("", now_s)
+
+    @property
+    def keys_every_s(self) -> float:
+        """How often a key frame is looked at in the rest that begins now; 0: each."""
+        return KEYS_EVERY_S if self.trusts_sizes and not self._stands else 0.0
 
     def refuse_packets(self) -> None:
         """The source decodes all there is."""
@@ -182,7 +188,7 @@ class Gate:
         return now_s - self._since_s > self._max_rest_s + (0 if key else MAX_GROUP_S)
 
     def _saw(self, now_s: float, sizes: Sequence[int], grey: Image | None, key: bool) -> bool:
-        if grey is not None and key:
+        if key:
             if self._key_s is not None:
                 self._key_gaps_s.append(now_s - self._key_s)
             self._key_s = now_s

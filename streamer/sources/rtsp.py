@@ -232,8 +232,8 @@ class RtspSource:
             kept=came is not None,
         )
 
-    def rest(self) -> bool:
-        self._input.rest()
+    def rest(self, keys_every_s: float = 0.0) -> bool:
+        self._input.rest(keys_every_s)
         return True
 
     def packet_sizes(self) -> list[int]:

@@ -61,8 +61,8 @@ class ClipInItsTime:
         times = {"media_ns": at_ns, "captured_ns": at_ns, "received_mono_ns": received_ns}
         return VideoDecoded(seen, kept=came is not None, **times)
 
-    def rest(self) -> bool:
-        self._input.rest()
+    def rest(self, keys_every_s: float = 0.0) -> bool:
+        self._input.rest(keys_every_s)
         return True
 
     def packet_sizes(self) -> list[int]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.values import Image
-from streamer.sources.gate import GLANCE_S, MAX_REST_S, MIN_EVIDENCE, MIN_KEY_EVIDENCE, Gate
+from streamer.sources.gate import GLANCE_S, KEYS_EVERY_S, MAX_REST_S, MIN_EVIDENCE, MIN_KEY_EVIDENCE, Gate
 from streamer.sources.kept_evidence import Evidence
 
 FPS, GROUP = 25, 50
@@ -31,7 +31,8 @@ class Camera:
         self.standing = False  # something is followed that stands still
         self.ghost = False  # or moves, where nothing is
         self.group = GROUP
-        self.now_s = 100.0
+        self.now_s, self.key_s = 100.0, 0.0  # of the key frame that was looked at last in a rest
+        self.looked_at = 0  # key frames in rests
         self.offered = 0  # frames that inference had
         self.woken: list[int] = []  # groups of packets that were asked for
         self._number, self._inference = 0, inference
@@ -58,10 +59,14 @@ class Camera:
 
     def _packet(self, size: int, somebody: bool) -> None:
         key = self._number % self.group == 0
-        groups = self.gate.packet(self.now_s, size, grey(somebody) if key else None, False)
+        looks = key and self.now_s - self.key_s >= self.gate.keys_every_s
+        if looks:
+            self.key_s, self.looked_at = self.now_s, self.looked_at + 1
+        size = 0 if key else size
+        groups = self.gate.packet(self.now_s, size, grey(somebody) if looks else None, False)
         if groups:
             self.woken.append(groups)
-        elif key:
+        elif looks:
             self._offer(somebody)
 
     def days(self, comings: int, visit_s: float = 1.5) -> None:
@@ -114,6 +119,27 @@ def test_where_all_who_came_were_seen_in_three_key_frames_these_alone_are_decode
     camera.woken.clear()
     camera.run(1.1 * GROUP / FPS, somebody=True)
     assert (camera.gate.level, camera.woken) == ("full", [2])
+
+
+def test_where_sizes_tell_who_comes_few_key_frames_are_looked_at() -> None:
+    camera = Camera(evidence=Evidence(told=(True,) * MIN_EVIDENCE))
+    camera.run(10)
+    assert camera.gate.level == "packets"
+    camera.looked_at = 0
+    camera.run(30)
+    assert 30 / KEYS_EVERY_S - 3 <= camera.looked_at <= 30 / KEYS_EVERY_S + 1
+    assert camera.gate.level == "packets"
+
+
+def test_where_key_frames_alone_tell_or_something_stands_each_is_looked_at() -> None:
+    camera = Camera(sizes_tell=False, evidence=Evidence(keys=(True,) * MIN_KEY_EVIDENCE))
+    camera.run(20)
+    assert camera.gate.level == "packets"
+    assert camera.gate.keys_every_s == 0
+    standing = Camera(evidence=Evidence(told=(True,) * MIN_EVIDENCE))
+    standing.standing = True
+    standing.run(30)
+    assert standing.gate.keys_every_s == 0
 
 
 def test_sizes_that_are_not_trusted_wake_nobody() -> None:

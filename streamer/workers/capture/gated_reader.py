@@ -57,7 +57,7 @@ class GatedReader:
             gate.restart(now_s)
         grey = _grey(decoded) if gate.wants_picture(now_s, decoded.key_frame) else None
         gate.frame(now_s, self._source.packet_sizes(), grey, decoded.key_frame)
-        if gate.level == "packets" and not self._source.rest():
+        if gate.level == "packets" and not self._source.rest(gate.keys_every_s):
             gate.refuse_packets()
         return not gate.offers(now_s)
 
