@@ -137,4 +137,4 @@ def _fixed(x: float, y: float) -> tuple[int, int]:
 def _fixed_points(points: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
     """The ufuncs themselves: np.clip and np.round would take most of the time of so few points."""
     inside = np.minimum(np.maximum(points - 0.5, -LIMIT), LIMIT)
-    return np.rint(inside * ONE).astype(np.int32)
+    return np.asarray(np.rint(inside * ONE), np.int32)
