@@ -11,7 +11,7 @@ Inference holds it lower still, and has room in its heap from the start. What it
 is below glibc's size: the small grey picture (58 KB), the tables of boxes (49 KB and more), the looks of
 tracks (96 KB, from the first moment at which frames lie far apart). In a busy moment several frames are in
 hand for each camera, and views are compared that lie far apart: the heap rose by 1 to 2 MB for it, whenever
-it came, and small things that settled on top kept half of that. It was a step of 1.4 MB in an hour's soak.
+it came, and small things that settled on top kept up to half of that.
 """
 
 from __future__ import annotations
