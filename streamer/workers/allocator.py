@@ -6,6 +6,12 @@ small things settle, so that the next picture takes new memory at the heap's end
 (`python -m tests.faults.soak --hours 0.5 --quiet --stream-max-len 1000`) capture grew by 1.3 MB an hour so,
 and by 0.7 with the size held where glibc begins; inference, whose motion detector makes a background of
 several megabytes anew at each opening of a camera, took steps of 0.4 to 2 MB now and then.
+
+Inference holds it lower still, and has room in its heap from the start. What it keeps of each frame in hand
+is below glibc's size: the small grey picture (58 KB), the tables of boxes (49 KB and more), the looks of
+tracks (96 KB, from the first moment at which frames lie far apart). In a busy moment several frames are in
+hand for each camera, and views are compared that lie far apart: the heap rose by 1 to 2 MB for it, whenever
+it came, and small things that settled on top kept up to half of that.
 """
 
 from __future__ import annotations
@@ -13,14 +19,32 @@ from __future__ import annotations
 import ctypes
 import gc
 
-M_MMAP_THRESHOLD = -3  # malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 OWN_PAGES_BYTES = 128 * 1024  # DEFAULT_MMAP_THRESHOLD, which is what it is before it is raised
+OF_FRAMES_IN_HAND_BYTES = 32 * 1024  # a fifth more page faults a frame than with the above
+
+ROOM_BYTES = 4 << 20  # what four cameras take of the heap: with their first frames, and then in a busy moment
+_PIECE_BYTES = 16 * 1024  # small enough to be of the heap
 
 
-def give_large_buffers_pages_of_their_own() -> bool:
-    """For the rest of the process; returns whether the C library knows such a thing (glibc does)."""
+def give_large_buffers_pages_of_their_own(from_bytes: int = OWN_PAGES_BYTES) -> bool:
+    """Those of `from_bytes` and more, for the rest of the process; returns whether the C library knows such a
+    thing (glibc does)."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and bool(mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES))
+    return mallopt is not None and bool(mallopt(M_MMAP_THRESHOLD, from_bytes))
+
+
+def take_room_for_busy_moments() -> bool:
+    """Let the heap rise by ROOM_BYTES now and keep that for the rest of the process; returns whether the C
+    library can (glibc can)."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None or not mallopt(M_TRIM_THRESHOLD, 4 * ROOM_BYTES):
+        return False
+    pieces = [
+        b"\1" * _PIECE_BYTES for _ in range(ROOM_BYTES // _PIECE_BYTES)
+    ]  # written, so that they are there
+    pieces.clear()
+    return True
 
 
 def set_apart_what_stays() -> None:

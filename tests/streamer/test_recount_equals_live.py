@@ -92,7 +92,7 @@ def test_busy_synthetic_streets_are_counted_again() -> None:
     """Several, for one place at the very edge of a band may be two differences: there and back."""
     detector = create_detector("motion", None)
     scenes = [
-        Scene(seed=seed, width=640, height=360, fps=15.0, density=1.0, mast=8.0, seconds=60)
+        Scene(seed=seed, width=640, height=360, fps=10.0, density=1.0, mast=8.0, seconds=60)
         for seed in (11, 12, 13, 14)
     ]
     check([compare(scene.url, of_clip(scene.url, detector), detector.labels) for scene in scenes], 320)

@@ -86,6 +86,7 @@ def box_of(shapes: Sequence[Shape]) -> Box:
     """The extent of all `shapes`, in pixels; it may reach outside of the picture."""
     xs: list[float] = []
     ys: list[float] = []
+    corners: list[npt.NDArray[np.float64]] = []  # of polygons, which are most of what there is: asked at once
     for shape in shapes:
         if isinstance(shape, Limb):
             half = max(1, round(shape.width)) / 2
@@ -97,12 +98,15 @@ def box_of(shapes: Sequence[Shape]) -> Box:
             dy = math.hypot(shape.rx * math.sin(turn), shape.ry * math.cos(turn))
             xs += (shape.x - dx, shape.x + dx)
             ys += (shape.y - dy, shape.y + dy)
+        elif isinstance(shape, Wire):
+            half = max(1, round(shape.width)) / 2
+            corners += (shape.points - half, shape.points + half)
         else:
-            half = max(1, round(shape.width)) / 2 if isinstance(shape, Wire) else 0.0
-            x1, y1 = shape.points.min(axis=0).tolist()
-            x2, y2 = shape.points.max(axis=0).tolist()
-            xs += (x1 - half, x2 + half)
-            ys += (y1 - half, y2 + half)
+            corners.append(shape.points)
+    if corners:
+        all_corners = np.concatenate(corners)
+        xs += (float(all_corners[:, 0].min()), float(all_corners[:, 0].max()))
+        ys += (float(all_corners[:, 1].min()), float(all_corners[:, 1].max()))
     return min(xs), min(ys), max(xs), max(ys)
 
 
@@ -131,4 +135,6 @@ def _fixed(x: float, y: float) -> tuple[int, int]:
 
 
 def _fixed_points(points: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
-    return np.round(np.clip(points - 0.5, -LIMIT, LIMIT) * ONE).astype(np.int32)
+    """The ufuncs themselves: np.clip and np.round would take most of the time of so few points."""
+    inside = np.minimum(np.maximum(points - 0.5, -LIMIT), LIMIT)
+    return np.asarray(np.rint(inside * ONE), np.int32)

@@ -38,7 +38,12 @@ from streamer.ipc.messages import (
     TracksRequest,
     WorkerStatus,
 )
-from streamer.workers.allocator import give_large_buffers_pages_of_their_own, set_apart_what_stays
+from streamer.workers.allocator import (
+    OF_FRAMES_IN_HAND_BYTES,
+    give_large_buffers_pages_of_their_own,
+    set_apart_what_stays,
+    take_room_for_busy_moments,
+)
 from streamer.workers.infer.alerting import Emitted
 from streamer.workers.infer.camera import MAX_UNSENT_STATES, CameraContext
 from streamer.workers.infer.checkpoint_file import Checkpoints
@@ -84,7 +89,7 @@ class InferWorker:
         self._opened = False
 
     def open(self) -> None:
-        give_large_buffers_pages_of_their_own()
+        give_large_buffers_pages_of_their_own(OF_FRAMES_IN_HAND_BYTES)
         cv2.setNumThreads(1)  # the detector has the cores
         self._bus.watch(self._wake_fd)
         self._scheduler = BatchScheduler(self._bus.serve(self.name), self._cameras, self._wake)
@@ -306,6 +311,7 @@ class InferWorker:
         self._all_assigned = not assigned.loading
         if self._all_assigned and self._ready_rev != self._assignment.rev:
             self._ready_rev = self._assignment.rev
+            take_room_for_busy_moments()
             set_apart_what_stays()
             self._supervisor.send(Ready(self.name, self._assignment.rev))
 
