@@ -2,8 +2,9 @@
 
 boxes [N, 4] as left, top, right, bottom in input pixels, labels [N] of whole numbers, scores [N], in any
 order; the graph normalises and suppresses by itself. Label 0 is the background: the first class named is
-label 1. Masks and keypoints behind them are passed over. How many classes there are stands nowhere: as many as are
-named, else the 90 of COCO's annotations. Source: torchvision, `models.detection`.
+label 1. Masks and keypoints behind them are passed over. How many classes there are stands nowhere: as many
+as are named, else the 90 of COCO's annotations.
+Source: torchvision, `models.detection`.
 """
 
 from __future__ import annotations
