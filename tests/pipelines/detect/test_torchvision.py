@@ -6,6 +6,7 @@ that these nets use are given here, so that all the rest of it runs.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,10 @@ def detection() -> Any:
         library.impl("nms", nms, "CPU")
         import torchvision
         import torchvision.extension
-        from torchvision.ops.roi_align import _roi_align
 
-        torchvision.extension._has_ops = has_ops
-        library.impl("roi_align", _roi_align.__wrapped__, "CPU")
+        align = sys.modules["torchvision.ops.roi_align"]
+        library.impl("roi_align", align._roi_align.__wrapped__, "CPU")
+        align._has_ops = torchvision.extension._has_ops = has_ops
         torchvision._streamer_library = library  # its operators go with it
     return torchvision.models.detection
 
