@@ -75,7 +75,7 @@ def test_boxes_are_those_that_the_net_gives(detection: Any, name: str, tmp_path:
     net = getattr(detection, name)(weights=None, weights_backbone=None, num_classes=6, **sizes).eval()
     for part, parameter in net.named_parameters():
         if "cls_logits" in part or "cls_score" in part or "classification_head.module_list" in part:
-            torch.nn.init.normal_(parameter, 0.0, 0.1)
+            torch.nn.init.normal_(parameter, 0.0, 0.03 if "retina" in name else 0.1)
     path = exported(net, tmp_path / "m.onnx")
     frame = picture()
     for engine in ("onnx", "auto"):
@@ -83,8 +83,11 @@ def test_boxes_are_those_that_the_net_gives(detection: Any, name: str, tmp_path:
         described = detector.describe()
         assert (described["head"], described["precision"]) == ("torchvision", "f32")
         boxes, scores, labels = by_kind(raw(path, frame, described["engine"]))
-        rows = torch.cat((boxes, scores[:, None], labels[:, None].float() - 1), 1)  # 0 is the background
-        assert_boxes(detector.collect(detector.submit([frame]))[0], rows[scores >= LOW.score], 2e-3)
+        rows = torch.cat((boxes, scores[:, None], labels[:, None].float() - 1), 1)  # 0 is the background,
+        # which RetinaNet has a score for and is never trained to give
+        assert_boxes(
+            detector.collect(detector.submit([frame]))[0], rows[(scores >= LOW.score) & (labels > 0)], 2e-3
+        )
     with torch.no_grad():
         own = net(torch.from_numpy(frame.image[None, ..., ::-1].copy()).permute(0, 3, 1, 2) / 255)[0]
     _, scores, _ = by_kind(raw(path, frame))
