@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
-from pipelines.detect.errors import ModelRefused
+from pipelines.detect.errors import EngineFailed, ModelRefused
 
 DETECTORS: Mapping[str, str] = {
     "openvino": "pipelines.detect.openvino:OpenVinoDetector",
@@ -31,14 +31,21 @@ def create_detector(
     score: float | None = None,
     sidecar: ModelCard | None = None,
 ) -> Detector:
-    """The detector of an engine of the table, or of "auto": torch for a `.pt`, openvino for any other model,
-    motion without one.
+    """The detector of an engine of the table, or of "auto": torch for a `.pt`, openvino for any other model
+    (onnx where that cannot run the file), motion without one.
 
     `threads` 0: all cores; `cache_dir`: where an engine may keep compiled models; `score`: instead of the
     card's minimum score. Raises ModelRefused for an unknown engine, and where the model cannot be used.
     """
     if engine == "auto":
         engine = _usual(model_path)
+        try:
+            return create_detector(
+                engine, model_path, threads=threads, cache_dir=cache_dir, score=score, sidecar=sidecar
+            )
+        except EngineFailed as error:
+            assert model_path is not None
+            return _by_the_portable_engine(model_path, sidecar, threads, score, error)
     if engine not in DETECTORS:
         raise ModelRefused(f"unknown engine {engine!r}: use one of auto, {', '.join(DETECTORS)}")
     if engine == "motion":
@@ -48,6 +55,19 @@ def create_detector(
         raise ModelRefused(f"engine {engine!r} needs a model: add one with `streamer model add FILE`")
     _check_kind(engine, model_path)
     detector: Detector = _load(engine)(model_path, sidecar, threads=threads, cache_dir=cache_dir, score=score)
+    return detector
+
+
+def _by_the_portable_engine(
+    path: Path, sidecar: ModelCard | None, threads: int, score: float | None, failed: EngineFailed
+) -> Detector:
+    """ONNX Runtime's, for a file that OpenVINO `failed` to run; it tells so. Raises the failure where it
+    cannot run it either."""
+    warning = f"{failed}; ONNX Runtime runs it, which is slower"
+    try:
+        detector: Detector = _load("onnx")(path, sidecar, threads=threads, score=score, warnings=[warning])
+    except ModelRefused:
+        raise failed from None
     return detector
 
 

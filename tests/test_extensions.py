@@ -82,7 +82,7 @@ class ToySource:
         pass
 """
 
-# ---- a head: rows of x1, y1, x2, y2, score, class, as graphs that suppress by themselves have
+# ---- a head: rows of x1, y1, x2, y2, score, class and two columns more
 
 HEAD = """
 import numpy as np
@@ -98,7 +98,7 @@ class Toy(Head):
 
     @classmethod
     def match(cls, model):
-        return cls(model.classes or 80) if [shape[-1] for shape in model.outputs] == [6] else None
+        return cls(model.classes or 80) if [shape[-1] for shape in model.outputs] == [8] else None
 
     def decode(self, outputs, min_score):
         rows = outputs[0][outputs[0][:, 4] >= min_score]
@@ -123,7 +123,7 @@ def toy_model(folder: Path) -> None:
 
     from tests.pipelines.detect import tiny_models
 
-    rows = np.array([[8, 8, 24, 40, 0.9, 1], [40, 8, 56, 40, 0.1, 0]], np.float32)
+    rows = np.array([[8, 8, 24, 40, 0.9, 1, 0, 0], [40, 8, 56, 40, 0.1, 0, 0, 0]], np.float32)
     names = {"names": "{0: 'crate', 1: 'ball'}"}
     lit = slice(4, 5)  # the scores: nothing is in a black picture
     tiny_models.table(folder / "toy.onnx", rows, metadata=names, lit_columns=lit, divisor=255.0)

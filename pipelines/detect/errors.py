@@ -14,6 +14,10 @@ class ModelRefused(ValueError):
     """
 
 
+class EngineFailed(ModelRefused):
+    """Raised when an engine cannot load or run a file of which nothing else is wrong: another may."""
+
+
 class InferenceRejected(ValueError):
     """Raised by `collect` when a model's answer to a frame is not a set of boxes (NaN, infinite, absurd).
 

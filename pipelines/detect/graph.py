@@ -30,7 +30,9 @@ __all__ = [
     "branching_ports",
     "cut_decoder",
     "fold_preprocessing",
+    "keep_output",
     "name_nodes",
+    "ops",
     "ov",
     "resize",
     "shape_of",
@@ -89,7 +91,7 @@ def _best_classes(logits: Any) -> tuple[Any, Any]:
     """Of logits (B, classes, cells) the highest of each cell and its class, of equal ones the first, both
     (B, 1, cells). Taken level by level: to join the levels of all classes first means to copy 3 MB.
     A class that is not a number is passed over where others of the cell are."""
-    tops = [ops.topk(part, 1, 1, "max", "value", stable=True) for part in _levels(logits)]
+    tops = [ops.topk(_flat(part), 1, 1, "max", "value", stable=True) for part in _levels(logits)]
     return ops.concat([t.output(0) for t in tops], 2).output(0), ops.concat([t.output(1) for t in tops], 2)
 
 
@@ -105,6 +107,14 @@ def _by_cell(distances: Any) -> Any:
         else:
             parts.append(ops.transpose(part, np.array([0, 2, 1])))
     return ops.concat(parts, 1)
+
+
+def _flat(part: Any) -> Any:
+    """(B, rows, cells) of a level, by a Reshape of ours where the file's holds a fixed batch."""
+    before = part.get_node().input_value(0) if part.get_node().get_type_name() == "Reshape" else part
+    if len(shape_of(before)) != 4 or shape_of(before)[0] in (1, None):
+        return part
+    return ops.reshape(before, np.array([0, 0, -1]), special_zero=True)
 
 
 def _levels(answer: Any) -> list[Any]:
@@ -132,6 +142,12 @@ def _distances(boxes: Any) -> Any | None:
                 return node.output(0) if softmax else None
         todo.extend(port.get_source_output().get_node() for port in node.inputs())
     return None
+
+
+def keep_output(graph: ov.Model, position: int) -> ov.Model:
+    """The graph with this output alone, and without what computes the others."""
+    kept = ops.result(graph.outputs[position].get_node().input_value(0))
+    return ov.Model([kept], graph.get_parameters(), graph.get_friendly_name())
 
 
 def branching_ports(graph: ov.Model) -> list[Any]:

@@ -26,6 +26,16 @@ microwave, oven, toaster, sink, refrigerator, book, clock, vase, scissors, teddy
 toothbrush
 """
 COCO_80 = tuple(" ".join(_COCO.split()).split(", "))
+# The numbers that COCO's annotations never use; nets with 91 classes are numbered as the annotations are.
+_UNUSED = frozenset({0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
+
+
+def _as_annotated() -> tuple[str, ...]:
+    names = iter(COCO_80)
+    return tuple(f"unused {i}" if i in _UNUSED else next(names) for i in range(91))
+
+
+COCO_91 = _as_annotated()
 
 
 def group_of(name: str) -> str:

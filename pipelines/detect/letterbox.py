@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,11 @@ class Pixels:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     pad: int = 114  # grey level around the picture
     centred: bool = True  # else the picture lies at the top left
+    stretched: bool = False  # the picture fills the whole input, whatever its shape
+
+    def as_bytes(self) -> Pixels:
+        """Of values that are the pixels themselves."""
+        return replace(self, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +78,8 @@ class Letterbox:
 
     def _measure(self, image: Image) -> None:
         high, wide = self._canvas.shape[:2]
-        place = _place(image.shape[1], image.shape[0], wide, high, self._pixels.centred)
+        width, height = (wide, high) if self._pixels.stretched else (image.shape[1], image.shape[0])
+        place = _place(width, height, wide, high, self._pixels.centred)
         self._canvas[:] = self._pixels.pad
         self._window = self._canvas[
             place.top : place.top + place.height, place.left : place.left + place.width

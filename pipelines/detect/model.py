@@ -13,17 +13,25 @@ import numpy as np
 
 from pipelines.detect.card import ModelCard, ScoreLimits
 from pipelines.detect.errors import InferenceRejected, InvalidOutput, ModelRefused
-from pipelines.detect.heads import Head, Signature, find_head
+from pipelines.detect.heads import Candidates, Head, Signature, find_head
 from pipelines.detect.heads.base import Shape
 from pipelines.detect.labels import COCO_80, labels_of
 from pipelines.detect.letterbox import LetterboxPlacement
-from pipelines.detect.nms import suppress
+from pipelines.detect.nms import suppress, suppress_other_classes, suppress_rotated
 from pipelines.detect.onnx_file import OnnxFile, read_onnx
+from pipelines.detect.picture_input import GraphInput, PictureInput, picture_input
 from pipelines.skeleton import Skeleton, usual_skeleton
-from pipelines.values import Detections, Floats, Ints, Labels
+from pipelines.values import Detections, Floats, Ints, Labels, Longs
 
 MAX_CANDIDATES = 5000  # boxes above the score before suppression; a picture of a dense crowd has some hundred
-DYNAMIC_INT8 = "dynamic int8 model: slower than its float32 original on every CPU; prefer that one"
+DYNAMIC_INT8 = (
+    "dynamic int8 model: slower than its float32 original on every CPU, since each convolution measures and "
+    "rounds its input anew for every picture; prefer that one, and `streamer model quantize` for int8"
+)
+ASSUMED_CLASSES = (
+    "neither the file nor a sidecar names its classes, and its outputs do not tell how many there are: taken "
+    "to be COCO's {}; if they are others, list them as `classes` in the sidecar"
+)
 DEFAULT_SIZE = (640, 640)
 MAX_REACH = 10.0  # inputs; a box beyond is no box
 MAX_JOINT_REACH = 1.5  # pictures from the middle
@@ -47,20 +55,39 @@ class ModelFile:
         card = card or ModelCard()
         return cls(path, card, read_onnx(path), check_pinned(path, card))
 
+    def picture(self, inputs: Sequence[GraphInput]) -> PictureInput:
+        """How the graph takes its picture; raise ModelRefused where it takes none."""
+        try:
+            return picture_input(inputs)
+        except ModelRefused as error:
+            raise ModelRefused(f"{self.path}: {error}") from error
+
     def input_size(self, shape: Shape) -> tuple[int, int]:
-        """(width, height) for an input of `shape` [B, 3, H, W]; raise ModelRefused if it takes no picture."""
-        if len(shape) != 4 or shape[1] not in (3, None):
-            shown = ",".join("?" if n is None else str(n) for n in shape)
-            raise ModelRefused(f"{self.path}: input [{shown}] is not a picture [B,3,H,W]: not a detector?")
+        """(width, height) for a picture's input of `shape` [B, 3, H, W]."""
         height, width = shape[2:]
         if width is not None and height is not None:
             return width, height
         return self.card.input_size or _exported_size(self.onnx.metadata) or DEFAULT_SIZE
 
-    def head(self, size: tuple[int, int], outputs: Sequence[Shape]) -> Head:
+    def head(
+        self,
+        size: tuple[int, int],
+        outputs: Sequence[Shape],
+        names: Sequence[str] = (),
+        integers: Sequence[bool] = (),
+    ) -> Head:
+        """Of outputs of these shapes, with their names, and which of them are of whole numbers."""
         named = len(self.card.classes) or len(_exported_names(self.onnx.metadata))
-        joints = len(self.card.joints)
-        model = Signature(*size, tuple(outputs), self.onnx.metadata, self.onnx.operators, named, joints)
+        model = Signature(
+            *size,
+            tuple(outputs),
+            self.onnx.metadata,
+            self.onnx.operators,
+            classes=named,
+            joints=len(self.card.joints),
+            names=tuple(names),
+            integers=tuple(integers),
+        )
         try:
             return find_head(model, self.card.head)
         except ModelRefused as error:
@@ -73,7 +100,7 @@ class ModelFile:
             source = "its sidecar"
         else:
             names = _exported_names(self.onnx.metadata)
-            usual = ("person",) if head.joints else COCO_80
+            usual = head.usual_names or (("person",) if head.joints else COCO_80)
             labels, source = labels_of(names or usual), "its metadata" if names else "COCO"
         if len(labels.names) != head.classes:
             raise ModelRefused(
@@ -99,15 +126,22 @@ class ModelFile:
         """Raise ModelRefused if the answer to a plain grey frame is not one that `head` can read."""
         try:
             head.decode(answer, self.card.score)
+            head.check(answer)
         except InvalidOutput as error:
             raise ModelRefused(
                 f"{self.path}: its answer to a grey picture has {error}: wrong head?"
             ) from error
 
-    def warnings(self) -> list[str]:
-        if self.onnx.dynamic_int8:
-            return [DYNAMIC_INT8]
-        return []
+    def warnings(self, head: Head | None = None) -> list[str]:
+        """What an operator should know of the file, and of what its `head` had to assume."""
+        found = [DYNAMIC_INT8] if self.onnx.dynamic_int8 else []
+        if head is not None and not (head.classes_in_shape or self._names_classes):
+            found.append(ASSUMED_CLASSES.format(head.classes))
+        return found
+
+    @property
+    def _names_classes(self) -> bool:
+        return bool(self.card.classes or _exported_names(self.onnx.metadata))
 
     @property
     def licence(self) -> str:
@@ -132,6 +166,22 @@ def check_pinned(path: Path, card: ModelCard) -> str:
             " put the original back, or remove the model and add it again"
         )
     return digest
+
+
+def how_it_runs(at_once: int, parallel: int, fixed: int | None) -> str:
+    """In words: how many pictures a run takes `at_once`, of a file whose batch is `fixed` (None: free)."""
+    if fixed is None:
+        return f"free batch: up to {at_once} pictures at once"
+    if fixed == 1:
+        return "fixed batch of 1: pictures one by one" + (
+            f", {parallel} side by side" if parallel > 1 else ""
+        )
+    if at_once == fixed:
+        return (
+            f"fixed batch of {fixed}: filled up where fewer pictures wait, so that one costs as much as "
+            f"{fixed}; export it with batch 1 or a free one"
+        )
+    return f"its fixed batch of {fixed} could be made free: up to {at_once} pictures at once"
 
 
 def in_picture(
@@ -210,14 +260,26 @@ class Postprocessor:
     ) -> Detections:
         min_score = self._limits.low if score is None else score
         with np.errstate(over="ignore", invalid="ignore"):  # absurd numbers are refused below, as boxes
-            boxes, scores, class_ids, joints = self._head.decode(output, min_score)
+            found = self._head.decode(output, min_score)
+        boxes, scores, class_ids, joints, _ = found
         if not len(scores):
             return Detections.empty()
         self._check(boxes)
-        keep = suppress(boxes, scores, self._group_ids[class_ids], self._nms_iou)
+        keep = self._suppress(found)
         joints = None if joints is None else joints[keep]
         high = self._limits.high_threshold
         return in_picture(boxes[keep], scores[keep], class_ids[keep], placement, joints, high)
+
+    def _suppress(self, found: Candidates) -> Longs:
+        """Positions of the boxes that are kept. Of a head whose boxes are final only those go that show what
+        a surer box of another class of their group shows."""
+        boxes, scores, class_ids, _, rotated = found
+        groups = self._group_ids[class_ids]
+        if self._head.suppressed:
+            return suppress_other_classes(boxes, scores, class_ids, groups, self._nms_iou)
+        if rotated is not None:
+            return suppress_rotated(rotated, scores, groups, self._nms_iou)
+        return suppress(boxes, scores, groups, self._nms_iou)
 
     def _check(self, boxes: Floats) -> None:
         if len(boxes) > MAX_CANDIDATES:

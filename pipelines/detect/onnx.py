@@ -20,15 +20,22 @@ from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Ticket
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.feature_maps import choose_maps, frame_maps
-from pipelines.detect.heads.base import Shape
 from pipelines.detect.letterbox import Letterbox, LetterboxPlacement, Pixels
-from pipelines.detect.model import ModelFile, Postprocessor
+from pipelines.detect.model import ModelFile, Postprocessor, how_it_runs
 from pipelines.detect.onnx_file import branching_tensors, with_outputs
+from pipelines.detect.picture_input import GraphInput
 from pipelines.values import Detections, Floats, Frame, Image
 
 DEPTH = 3  # as many as the other engine, so that a caller need not care
 MAX_BATCH = 8  # frames a submit, where the graph's batch is free
 
+_KINDS = {
+    "tensor(float)": "f32",
+    "tensor(float16)": "f16",
+    "tensor(uint8)": "u8",
+    "tensor(int64)": "i64",
+    "tensor(int32)": "i32",
+}
 # What ONNX Runtime raises for a model it cannot load or run; they share no base but Exception.
 _REFUSALS = (
     ort_errors.Fail,
@@ -44,7 +51,8 @@ _REFUSALS = (
 class OnnxDetector:
     """Raises ModelRefused if the file cannot be loaded and run on one frame. `threads` 0: all cores.
 
-    `cache_dir` is taken for the sake of one signature; this engine keeps nothing.
+    `cache_dir` is taken for the sake of one signature; this engine keeps nothing. `warnings` are told with
+    its own.
     """
 
     def __init__(
@@ -55,34 +63,36 @@ class OnnxDetector:
         threads: int = 0,
         cache_dir: Path | None = None,  # noqa: ARG002
         score: float | None = None,
+        warnings: Sequence[str] = (),
     ) -> None:
+        self._warnings = list(warnings)
         file = ModelFile.read(path, card)
         self._file = file
         self._threads = threads
         try:
             self._net = net = _Net(self._load(str(path)))
-            inputs = net.session.get_inputs()
-            if len(inputs) != 1:
-                raise ModelRefused(f"{path}: {len(inputs)} inputs, where a detector has one")
-            self._input = inputs[0].name
-            shape: Shape = tuple(n if isinstance(n, int) else None for n in inputs[0].shape)
-            self._size = file.input_size(shape)
-            answer = net.session.run(None, {self._input: self._grey()})
+            self._picture = picture = file.picture(inputs_of(net.session))
+            self._size = file.input_size(picture.shape)
+            answer = net.session.run(None, picture.feed(self._grey()))
         except _REFUSALS as error:
             raise ModelRefused(f"{path}: ONNX Runtime cannot load it: {_one_line(error)}") from error
-        self._head = file.head(self._size, [output.shape for output in answer])
-        self._batched = answer[0].ndim == 3
+        outputs = net.session.get_outputs()
+        whole = ["int" in output.type for output in outputs]
+        names = [output.name for output in outputs]
+        self._head = file.head(self._size, [output.shape for output in answer], names, whole)
         file.check_answer(self._head, self._shares(answer, 1)[0])
         self.labels = file.labels(self._head)
         self.joints = file.joints(self._head)
-        self.max_batch = MAX_BATCH if shape[0] is None and self._batched else 1
+        self._fixed = picture.batch  # a run takes so many, whatever there is
+        self.max_batch = (self._fixed or MAX_BATCH) if self._head.batched else 1
         self.parallel = 1
         self.depth = DEPTH
         self._limits = file.card.limits(score)
         self._postprocessor = Postprocessor(
             self._head, self.labels, self._size, self._limits, file.card.nms_iou
         )
-        self._free = [_Slot(self._head.pixels, self._size, self.max_batch) for _ in range(self.depth)]
+        pixels = picture.pixels(self._head.pixels)
+        self._free = [_Slot(pixels, self._size, self.max_batch) for _ in range(self.depth)]
 
     def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:
         """The work is done in collect(): nothing is gained by waiting, so `notify` is called at once."""
@@ -102,7 +112,8 @@ class OnnxDetector:
         slot, ticket.slot = ticket.slot, None
         net, places = self._net, ticket.placements
         try:
-            outputs = net.session.run(None, {self._input: slot.blob[: len(places)]})
+            blob = slot.blob[: self._fixed or len(places)]
+            outputs = net.session.run(None, self._picture.feed(blob))
         finally:
             self._free.append(slot)
         last = len(outputs) - len(net.strides)
@@ -123,7 +134,7 @@ class OnnxDetector:
         try:
             if all_strides != self._net.strides:
                 self._net = self._with_maps(all_strides)
-            grey = self._net.session.run(None, {self._input: self._grey()})[-len(all_strides) :]
+            grey = self._net.session.run(None, self._picture.feed(self._grey()))[-len(all_strides) :]
         except _REFUSALS as error:
             raise ModelRefused(
                 f"{self._file.path}: ONNX Runtime cannot give its feature maps: {_one_line(error)}"
@@ -135,7 +146,7 @@ class OnnxDetector:
         model = self._file.path.read_bytes()
         names = branching_tensors(model)
         session = self._load(with_outputs(model, names))
-        shapes = [map_.shape for map_ in session.run(names, {self._input: self._grey()})]
+        shapes = [map_.shape for map_ in session.run(names, self._picture.feed(self._grey()))]
         chosen = choose_maps(shapes, self._size, strides, str(self._file.path))
         return _Net(self._load(with_outputs(model, [names[i] for i in chosen])), strides)
 
@@ -143,7 +154,7 @@ class OnnxDetector:
         return ort.InferenceSession(model, _options(self._threads), providers=["CPUExecutionProvider"])
 
     def _grey(self) -> Floats:
-        return np.full((1, 3, self._size[1], self._size[0]), 0.5, np.float32)
+        return np.full((self._picture.batch or 1, 3, self._size[1], self._size[0]), 0.5, np.float32)
 
     def forget(self, camera: str) -> None:
         """Nothing is kept per camera."""
@@ -160,14 +171,16 @@ class OnnxDetector:
             "max_batch": self.max_batch,
             "score": self._limits.high,
             "licence": self._file.licence,
-            "warnings": self._file.warnings(),
+            "runs": how_it_runs(self.max_batch, self.parallel, self._fixed),
+            "warnings": [*self._warnings, *self._file.warnings(self._head)],
         }
 
-    def _shares(self, outputs: Sequence[Floats], count: int) -> list[list[Floats]]:
-        """Each frame's share of each output; NanoDet's have no batch axis."""
-        if self._batched:
-            return [[output[i] for output in outputs] for i in range(count)]
-        return [list(outputs)]
+    def _shares(self, outputs: Sequence[Any], count: int) -> list[list[Floats]]:
+        """Each frame's share of each output; some have no batch axis."""
+        floats: list[Floats] = [np.asarray(output, np.float32) for output in outputs]
+        if self._head.batched:
+            return [[output[i] for output in floats] for i in range(count)]
+        return [floats]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,6 +222,18 @@ class _Slot:
                 else:
                     np.multiply(source, self._gain[channel], out=plane)
         return placements
+
+
+def inputs_of(session: ort.InferenceSession) -> list[GraphInput]:
+    """Their types by OpenVINO's names."""
+    return [
+        GraphInput(
+            each.name,
+            tuple(n if isinstance(n, int) else None for n in each.shape),
+            _KINDS.get(each.type, each.type),
+        )
+        for each in session.get_inputs()
+    ]
 
 
 def _options(threads: int) -> ort.SessionOptions:

@@ -20,7 +20,7 @@ import numpy as np
 
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Ticket
-from pipelines.detect.errors import InferenceRejected, ModelRefused
+from pipelines.detect.errors import EngineFailed, InferenceRejected, ModelRefused
 from pipelines.detect.feature_maps import choose_maps, frame_maps
 from pipelines.detect.graph import (
     Graph,
@@ -32,9 +32,10 @@ from pipelines.detect.graph import (
     resize,
     shape_of,
 )
+from pipelines.detect.graph_inputs import inputs_of, same_with_any_batch, take_pictures
 from pipelines.detect.heads import Head
 from pipelines.detect.letterbox import LetterboxPlacement, in_cells, input_shape
-from pipelines.detect.model import ModelFile, Postprocessor
+from pipelines.detect.model import ModelFile, Postprocessor, how_it_runs
 from pipelines.detect.openvino_graph import CompiledGraph, InferRequest, Size
 from pipelines.values import Detections, Frame, Image
 
@@ -67,23 +68,23 @@ class OpenVinoDetector:
         threads = threads or len(os.sched_getaffinity(0))
         self.parallel = min(threads, MAX_STREAMS)
         self.depth = 3 * self.parallel  # computing, done and waiting for an older one, being read
-        self._settings = _settings(self._precision(), threads, self.parallel, cache_dir)
         self._limits = file.card.limits(score)
         try:
             graph = self._core.read_model(path)
-            if len(graph.inputs) != 1:
-                raise ModelRefused(f"{path}: {len(graph.inputs)} inputs, where a detector has one")
-            shape = shape_of(graph.input())
-            self._batch = shape[0]
-            self.size = file.input_size(shape)
-            if self._batch is not None and self._batch > 1:
-                raise ModelRefused(f"{path}: a fixed batch of {self._batch}: export it with batch 1 or free")
-            if None in shape:
+            self._picture = picture = file.picture(inputs_of(graph))
+            self._batch = picture.batch
+            self.size = file.input_size(picture.shape)
+            take_pictures(graph, picture, self.size)
+            if None in picture.shape:
                 resize(graph, self._batch, self.size)
-            self.head = file.head(self.size, [shape_of(output) for output in graph.outputs])
+            self.head = self._head_of(graph, self.size)
             self.labels = file.labels(self.head)
             self.joints = file.joints(self.head)
-            self.max_batch = MAX_BATCH if self._batch is None else 1
+            self._pixels = picture.pixels(self.head.pixels)
+            self._settings = _settings(self._precision(), threads, self.parallel, cache_dir)
+            if (self._batch or 1) > 1 and self._can_be_freed():
+                self._batch = None
+            self.max_batch = (self._batch or MAX_BATCH) if self.head.batched else 1
             self._open_tickets = 0
             self._strides: tuple[int, ...] = ()  # of the maps that frames come with
             self._graphs: dict[Size, CompiledGraph] = {}
@@ -91,7 +92,7 @@ class OpenVinoDetector:
             self._resizable = True  # until another input is asked of it
             self._warm_up()
         except RuntimeError as error:
-            raise ModelRefused(f"{path}: OpenVINO cannot load or run it: {_reason(error)}") from error
+            raise EngineFailed(f"{path}: OpenVINO cannot load or run it: {_reason(error)}") from error
 
     def submit(self, frames: Sequence[Frame], notify: Callable[[], None] | None = None) -> Ticket:
         if not 1 <= len(frames) <= self.max_batch:
@@ -183,12 +184,13 @@ class OpenVinoDetector:
             "max_batch": self.max_batch,
             "score": self._limits.high,
             "licence": self._file.licence,
-            "warnings": self._file.warnings(),
+            "runs": how_it_runs(self.max_batch, self.parallel, self._picture.batch),
+            "warnings": self._file.warnings(self.head),
         }
 
     def _precision(self) -> str:
         able = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        return "bf16" if able and self._file.card.precision == "auto" else "f32"
+        return "bf16" if able and self._file.card.precision == "auto" and not self.head.exact else "f32"
 
     def _graph_for(self, width: int, height: int, whole: Size | None = None) -> CompiledGraph:
         size = self._input_for(width, height, whole)
@@ -241,28 +243,45 @@ class OpenVinoDetector:
             shapes = [shape_of(port) for port in ports]
             chosen = choose_maps(shapes, size, self._strides, str(self._file.path))
             add_maps(graph, [ports[i] for i in chosen])
-        fold_preprocessing(graph, head.pixels)
+        fold_preprocessing(graph, self._pixels)
         name_nodes(graph)
         compiled = self._core.compile_model(graph, "CPU", self._settings)
         postprocessor = Postprocessor(head, self.labels, size, self._limits, self._file.card.nms_iou)
-        return CompiledGraph(compiled, head, size, self.max_batch, postprocessor, self._strides)
+        return CompiledGraph(compiled, head, self._pixels, size, self.max_batch, postprocessor, self._strides)
 
     def _prepare(self, size: Size) -> tuple[Graph, Head] | None:
         """The graph for this input size and its head; None if its inner shapes are fixed to another size."""
         graph = self._core.read_model(self._file.path)
+        take_pictures(graph, self._picture, size)
         prepared = self.head.prepare(graph, size)
         graph = graph if prepared is None else prepared[0]
         rectangle = size != self.size
-        if (rectangle or graph.is_dynamic()) and not resize(graph, self._batch, size):
+        other = rectangle or self._batch != self._picture.batch
+        if (other or graph.is_dynamic()) and not resize(graph, self._batch, size):
             return None
         if prepared is not None:
             return prepared
         try:
-            return graph, self._file.head(size, [shape_of(output) for output in graph.outputs])
+            head = self._head_of(graph, size)
         except ModelRefused:
             if rectangle:
                 return None
             raise
+        return None if rectangle and type(head) is not type(self.head) else (graph, head)
+
+    def _head_of(self, graph: Graph, size: Size) -> Head:
+        ports = graph.outputs
+        names = [next(iter(port.get_names()), "") for port in ports]
+        whole = [port.get_element_type().is_integral() for port in ports]
+        return self._file.head(size, [shape_of(port) for port in ports], names, whole)
+
+    def _can_be_freed(self) -> bool:
+        """Whether the graph answers alike when its fixed batch is made free; costs two compilations."""
+        fixed, free = self._prepare(self.size), self._prepare(self.size)
+        if fixed is None or free is None or not resize(free[0], None, self.size):
+            return False
+        settings = self._settings | {"INFERENCE_PRECISION_HINT": "f32"}
+        return self.head.batched and same_with_any_batch(self._core, fixed[0], free[0], settings)
 
     def _warm_up(self) -> None:
         """One grey frame, so that a model that cannot run is refused now; it also warms the engine up."""

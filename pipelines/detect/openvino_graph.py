@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.detect.graph import ov, shape_of
 from pipelines.detect.heads import Head
-from pipelines.detect.letterbox import Letterbox, LetterboxPlacement
+from pipelines.detect.letterbox import Letterbox, LetterboxPlacement, Pixels
 from pipelines.detect.model import Postprocessor
 from pipelines.values import Floats, Image
 
@@ -26,6 +26,7 @@ class CompiledGraph:
         self,
         compiled: ov.CompiledModel,
         head: Head,
+        pixels: Pixels,
         size: Size,
         batch: int,
         postprocessor: Postprocessor,
@@ -39,7 +40,7 @@ class CompiledGraph:
         self.channels = [int(shape_of(port)[3] or 0) for port in outputs[len(outputs) - len(strides) :]]
         self.free: list[InferRequest] = []
         model = _SharedModel(compiled)
-        self._make = lambda: InferRequest(model, head, size, batch, len(strides))
+        self._make = lambda: InferRequest(model, head, pixels, size, batch, len(strides))
 
     def take(self) -> InferRequest:
         return self.free.pop() if self.free else self._make()  # type: ignore[no-untyped-call]
@@ -98,12 +99,15 @@ class CompletionCallback:
 class InferRequest:
     """An infer request with the canvases (B, H, W, 3) it reads from."""
 
-    def __init__(self, model: _SharedModel, head: Head, size: Size, batch: int, maps: int = 0) -> None:
+    def __init__(
+        self, model: _SharedModel, head: Head, pixels: Pixels, size: Size, batch: int, maps: int = 0
+    ) -> None:
         self._request = model.add(self)
         self._output_count = len(model.compiled.outputs) - maps  # outputs before those of maps
         self._canvases: Image = np.zeros((batch, size[1], size[0], 3), np.uint8)
-        self._letterboxes = [Letterbox(canvas, head.pixels) for canvas in self._canvases]
-        self._batched = len(model.compiled.outputs[0].partial_shape) == 3
+        self._letterboxes = [Letterbox(canvas, pixels) for canvas in self._canvases]
+        self._batched = head.batched
+        self._fixed = shape_of(model.compiled.inputs[0])[0]  # a run takes so many, whatever there is
         self._count = 0
         self._callback: CompletionCallback | None = None
         self._model = model  # the last to go of what is here
@@ -121,8 +125,8 @@ class InferRequest:
         placements = [
             letterbox.put(image) for letterbox, image in zip(self._letterboxes, images, strict=False)
         ]
-        if len(images) != self._count:
-            self._count = len(images)
+        if (self._fixed or len(images)) != self._count:
+            self._count = self._fixed or len(images)
             self._request.set_input_tensor(ov.Tensor(self._canvases[: self._count], shared_memory=True))
         if notify is not None and self._callback is None:
             self._callback = self._model.callback()

@@ -23,6 +23,7 @@ from pipelines.detect.errors import ModelRefused
 from pipelines.detect.heads import Head
 from pipelines.detect.letterbox import Letterbox
 from pipelines.detect.model import ModelFile
+from pipelines.detect.onnx import inputs_of
 from pipelines.values import Floats, Image
 
 OPSET = 13  # the first with a scale for each channel
@@ -55,20 +56,20 @@ class Quantizer:
         self._watched = sorted({node.input[0] for node in self._convolutions})
         self._extents: dict[str, list[Floats]] = {}  # of each watched tensor, a row a picture (see spans)
         self._session = _watching(self._model, self._watched, threads)
-        shape = tuple(n if isinstance(n, int) else None for n in self._session.get_inputs()[0].shape)
-        self._size = self._file.input_size(shape)
+        self._picture = self._file.picture(inputs_of(self._session))
+        self._size = self._file.input_size(self._picture.shape)
         self._head = self._find_head()
 
     def watch(self, images: Iterable[Image]) -> Iterator[int]:
         """Run pictures (H, W, 3) BGR one by one; gives how many there were after each."""
         self._extents = {name: [] for name in self._watched}
-        name = self._session.get_inputs()[0].name
+        name = self._picture.name
         inner = [tensor for tensor in self._watched if tensor != name]
         for count, image in enumerate(images, 1):
             blob = self._blob(image)
             values = {name: blob}
             if inner:
-                values |= dict(zip(inner, self._session.run(inner, {name: blob}), strict=True))
+                values |= dict(zip(inner, self._session.run(inner, self._picture.feed(blob)), strict=True))
             for tensor in self._watched:
                 self._extents[tensor].append(_extent(values[tensor]))
             yield count
@@ -131,19 +132,19 @@ class Quantizer:
         return found
 
     def _find_head(self) -> Head:
-        blob = np.full((1, 3, self._size[1], self._size[0]), 0.5, np.float32)
-        name = self._session.get_inputs()[0].name
+        grey = np.full((self._picture.batch or 1, 3, self._size[1], self._size[0]), 0.5, np.float32)
         outputs = [output.name for output in self._model.graph.output]
-        answer = self._session.run(outputs, {name: blob})
-        return self._file.head(self._size, [value.shape for value in answer])
+        answer = self._session.run(outputs, self._picture.feed(grey))
+        whole = [not np.issubdtype(value.dtype, np.floating) for value in answer]
+        return self._file.head(self._size, [value.shape for value in answer], outputs, whole)
 
     def _blob(self, image: Image) -> Floats:
-        """(1, 3, H, W) as the model wants it."""
-        pixels = self._head.pixels
+        """(B, 3, H, W) as the model wants it: one picture, as often as its batch asks for."""
+        pixels = self._picture.pixels(self._head.pixels)
         canvas: Image = np.zeros((self._size[1], self._size[0], 3), np.uint8)
         Letterbox(canvas, pixels).put(image)
         values = (canvas - np.array(pixels.mean, np.float32)) / np.array(pixels.std, np.float32)
-        return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
+        return np.repeat(values.transpose(2, 0, 1)[None], self._picture.batch or 1, axis=0)
 
 
 def quantisation_needs() -> str:

@@ -31,12 +31,16 @@ _AGAIN = (
 
 @dataclass(frozen=True, slots=True)
 class ModelHandle:
-    """A model that can be loaded; `name` is empty for a file outside the store."""
+    """A model that can be loaded; `name` is empty for a file outside the store.
+
+    `told` is what loading it has shown, where it was just loaded: how it runs here, and warnings.
+    """
 
     name: str
     path: Path
     card: ModelCard
     default: bool = False
+    told: tuple[str, ...] = ()
 
     @property
     def packaged(self) -> bool:
@@ -56,7 +60,7 @@ class ModelHandle:
             )
         if self.path.suffix == ".onnx" and read_onnx(self.path).dynamic_int8:
             notes.append(DYNAMIC_INT8)
-        return notes
+        return [*notes, *(each for each in self.told if each not in notes)]
 
 
 def packaged(default: bool = False) -> ModelHandle:

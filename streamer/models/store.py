@@ -18,7 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.detect.card import ModelCard
@@ -98,7 +98,8 @@ class ModelStore:
         name = check_free(name if name is not None else name_from(file))
         if sha256 is not None:
             card = card.model_copy(update={"sha256": check_digest(sha256)})
-        card = completed_card(card, build_detector("auto", file, card))
+        detector = build_detector("auto", file, card)
+        card, told = completed_card(card, detector), _told_by(detector)
         with self._locked():
             if (self.folder / name).exists():
                 raise ModelError(
@@ -107,7 +108,7 @@ class ModelStore:
             self._install(file, name, card)
             if first_is_default and self.default_name() is None:
                 self._write_default(name)
-        return self.get(name)
+        return replace(self.get(name), told=told)
 
     def listed(self) -> list[Listed]:
         """The one in the package, unless one of the store has its name, and those of the store; also those
@@ -298,6 +299,13 @@ class ModelStore:
         partial = self.folder / ".default-new"
         write_synced(partial, name + "\n")
         partial.replace(self.folder / _DEFAULT)
+
+
+def _told_by(detector: Detector) -> tuple[str, ...]:
+    """How it runs here, and its warnings."""
+    description = detector.describe()
+    runs = [description["runs"]] if "runs" in description else []
+    return (*runs, *description["warnings"])
 
 
 def _weights(folder: Path) -> Path | None:

@@ -8,6 +8,7 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -167,6 +168,23 @@ def test_a_dynamic_int8_model_is_added_with_a_warning(home: Path, corpus: Path) 
     done = model(home, "add", corpus / "weights/yolov8n_int8_320.onnx")
     assert done.exit_code == 0
     assert "note: dynamic int8 model: slower" in done.output
+    assert done.output.count("dynamic int8") == 1
+
+
+def test_add_says_how_the_batch_is_run_and_what_was_assumed(home: Path, tmp_path: Path) -> None:
+    done = model(home, "add", tiny.yolov8(tmp_path / "one.onnx", []))
+    assert "note: fixed batch of 1: pictures one by one" in done.output
+    done = model(home, "add", tiny.yolov8(tmp_path / "free.onnx", [], batch="batch"))
+    assert "note: free batch: up to 8 pictures at once" in done.output
+    rows = np.array([[8, 8, 24, 40, 0.9, 1]] * 3, np.float32)
+    lit = {"lit_columns": slice(4, 5), "divisor": 255.0}
+    done = model(home, "add", tiny.table(tmp_path / "final.onnx", rows, **lit))
+    assert done.exit_code == 0, done.output
+    assert "head end-to-end" in done.output
+    assert "note: neither the file nor a sidecar names its classes" in done.output
+    done = model(home, "add", tiny.table(tmp_path / "none.onnx", np.zeros((7, 9), np.float32)))
+    assert done.exit_code == Exit.MODEL
+    assert "unknown head" in done.output
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: becomes another user")

@@ -13,11 +13,22 @@ __all__ = ["HEADS", "Candidates", "Head", "Signature", "find_head"]
 HEADS: tuple[type[Head], ...] = tuple(
     resolve_name(f"{__name__}.{entry}")
     for entry in (
+        "end_to_end:EndToEndObb",
+        "yolov8_obb:YoloV8Obb",  # before those that take its angle for a class more
+        "rtdetr:RtDetr",  # before EndToEnd, to which its boxes look like pixels
+        "end_to_end:EndToEnd",
         "yolov8_pose:YoloV8Pose",  # before YoloV8, to which joints look like more classes
         "yolov8:YoloV8",
+        "yolov8_seg:YoloV8Seg",
+        "yolov5:YoloV5",
         "yolox:YoloX",
         "yolox:YoloXDecoded",
         "nanodet:NanoDet",
+        "detr:DetrSigmoid",
+        "detr:RfDetr",
+        "detr:Detr",
+        "dfine:Dfine",
+        "torchvision:TorchVision",
     )
 )
 

@@ -3,50 +3,37 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from pipelines.detect.errors import InvalidOutput
+from pipelines.detect.heads.signature import STRIDES, Shape, Signature, grid
 from pipelines.detect.letterbox import Pixels
 from pipelines.values import Floats, Ints
 
-Shape = tuple[int | None, ...]  # None: free
-STRIDES = (8, 16, 32)  # pixels of the input between two cells, per level
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """A model from outside: input size in pixels, output shapes in the model's order, and its own words.
-
-    `classes` and `joints`: how many the sidecar or the metadata names; 0: they name none.
-    """
-
-    width: int
-    height: int
-    outputs: tuple[Shape, ...]
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    operators: frozenset[str] = frozenset()
-    classes: int = 0
-    joints: int = 0
-
-    def cells(self, strides: Sequence[int] = STRIDES) -> int:
-        """How many cells the grids of `strides` have together."""
-        return sum(_grid(self.width, s) * _grid(self.height, s) for s in strides)
-
-    def __str__(self) -> str:
-        def show(shape: Shape) -> str:
-            return "[" + ",".join("?" if n is None else str(n) for n in shape) + "]"
-
-        return f"input {self.width}x{self.height}, outputs {', '.join(show(s) for s in self.outputs)}"
+__all__ = [
+    "STRIDES",
+    "Candidates",
+    "Head",
+    "Shape",
+    "Signature",
+    "best_of",
+    "centres",
+    "check_class_ids",
+    "check_scores",
+    "corners",
+    "distances",
+]
 
 
 class Candidates(NamedTuple):
     """Boxes at or above the asked score, not yet suppressed, in pixels of the model's input.
 
-    Joints of poses have their place and a score; neither need be a sensible number.
+    Joints of poses have their place and a score; neither need be a sensible number. `rotated` are boxes that
+    stand at an angle, for suppression: centre x, y, width, height in pixels, angle in radians (clockwise, as
+    y goes down); `boxes_xyxy` are then the upright boxes around them.
 
     | column of keypoints | unit | meaning |
     |---|---|---|
@@ -58,16 +45,28 @@ class Candidates(NamedTuple):
     scores: Floats  # (N,)
     class_ids: Ints  # (N,)
     keypoints: Floats | None = None  # (N, J, 3)
+    rotated: Floats | None = None  # (N, 5)
 
 
 class Head(ABC):
     """`classes` is how many classes it tells apart, `joints` how many keypoints it gives of each box,
-    `pixels` how it wants its picture."""
+    `pixels` how it wants its picture.
+
+    `usual_names` are its classes where neither the card nor the file names any; `classes_in_shape`: whether
+    the number of classes is seen in the outputs, else it is as many as are named. `suppressed`: its boxes are
+    final, one an object of a class. `batched`: outputs have a batch axis. `exact`: it computes boxes within
+    the net, and needs float32 for that.
+    """
 
     name: ClassVar[str]
     pixels: ClassVar[Pixels]
     classes: int
     joints: int = 0
+    usual_names: tuple[str, ...] = ()
+    classes_in_shape: ClassVar[bool] = True
+    suppressed: ClassVar[bool] = False
+    exact: ClassVar[bool] = False
+    batched: bool = True
 
     @classmethod
     def match(cls, model: Signature) -> Self | None:  # noqa: ARG003
@@ -86,6 +85,9 @@ class Head(ABC):
         """
         return None
 
+    def check(self, outputs: Sequence[Floats]) -> None:  # noqa: B027
+        """Look at the answer to a plain grey picture. Raises InvalidOutput where it is of another head."""
+
     @abstractmethod
     def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:
         """`outputs`: one frame's share of each output, without the batch axis.
@@ -100,11 +102,34 @@ def check_scores(top: float) -> None:
         raise InvalidOutput(f"a score of {top:.3g}, where 0 to 1 is possible")
 
 
+def check_class_ids(class_ids: Floats, classes: int) -> Ints:
+    """As int32. Raises InvalidOutput where one is no class of a model of so many."""
+    wrong = ~((class_ids >= 0) & (class_ids < classes))  # also true for NaN
+    if wrong.any():
+        raise InvalidOutput(f"a class {class_ids[wrong][0]:g}, where the model has 0 to {classes - 1}")
+    return class_ids.astype(np.int32)
+
+
+def corners(boxes_xywh: Floats) -> Floats:
+    """(N, 4) centre x, y, width, height -> (N, 4) left, top, right, bottom."""
+    half = boxes_xywh[:, 2:] / np.float32(2)
+    return np.concatenate((boxes_xywh[:, :2] - half, boxes_xywh[:, :2] + half), axis=1)
+
+
+def best_of(scores: Floats, min_score: float) -> tuple[Any, Floats, Ints]:
+    """Of scores (N, classes) the rows whose best reaches `min_score`, those scores, and their classes; of
+    equal ones the first. Raises InvalidOutput for what is no score."""
+    best = scores.max(axis=1, initial=0.0)
+    check_scores(float(best.max(initial=0.0)))
+    rows = np.flatnonzero(best >= min_score)
+    return rows, best[rows], scores[rows].argmax(axis=1).astype(np.int32)
+
+
 def centres(width: int, height: int, strides: Sequence[int] = STRIDES) -> tuple[Floats, Floats, Floats]:
     """x and y index of each cell in its grid and its stride: three (cells,) float32, level by level."""
     xs, ys, ss = [], [], []
     for stride in strides:
-        y, x = np.mgrid[: _grid(height, stride), : _grid(width, stride)]
+        y, x = np.mgrid[: grid(height, stride), : grid(width, stride)]
         xs.append(x.ravel())
         ys.append(y.ravel())
         ss.append(np.full(x.size, stride))
@@ -116,7 +141,3 @@ def distances(logits: Floats) -> Floats:
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     mean: Floats = (np.arange(logits.shape[1], dtype=np.float32) @ weights) / weights.sum(axis=1)
     return mean
-
-
-def _grid(size: int, stride: int) -> int:
-    return -(-size // stride)

@@ -38,6 +38,7 @@ class NanoDet(Head):
     def __init__(self, model: Signature, classes: int, scores: list[int], distances: list[int]) -> None:
         """`scores` and `distances`: positions of the outputs, by rising stride."""
         self.classes = classes
+        self.batched = len(model.outputs[0]) == 3
         self._scores, self._distances = scores, distances
         x, y, self._stride = centres(model.width, model.height)
         self._x, self._y = (x + 0.5) * self._stride, (y + 0.5) * self._stride

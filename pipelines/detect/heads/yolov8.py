@@ -1,6 +1,7 @@
-"""YOLOv8 and YOLO11 detection: one output [B, 4 + classes, cells], boxes decoded by the graph.
+"""YOLOv8, YOLO11 and their like, also with a P2 or P6 level: one output [B, 4 + classes, cells].
 
-Anchor-free; rows are centre x, centre y, width, height in input pixels, then a score a class, 0 to 1.
+Boxes are decoded by the graph. Anchor-free; rows are centre x, centre y, width, height in input pixels, then
+a score a class, 0 to 1.
 Source: Ultralytics YOLOv8 (2023), `Detect` with export; distances: Li et al., "Generalized Focal Loss",
 arXiv 2006.04388.
 """
@@ -14,7 +15,15 @@ from typing import Any, Self
 import numpy as np
 
 from pipelines.detect.errors import InvalidOutput
-from pipelines.detect.heads.base import Candidates, Head, Signature, centres, check_scores, distances
+from pipelines.detect.heads.base import (
+    STRIDES,
+    Candidates,
+    Head,
+    Signature,
+    centres,
+    check_scores,
+    distances,
+)
 from pipelines.detect.letterbox import Pixels
 from pipelines.values import Floats
 
@@ -25,24 +34,23 @@ class YoloV8(Head):
     name = "yolov8"
     pixels = Pixels(rgb=True, std=(255.0, 255.0, 255.0))
 
-    def __init__(self, classes: int) -> None:
-        self.classes = classes
+    def __init__(self, classes: int, strides: Sequence[int] = STRIDES) -> None:
+        self.classes, self._strides = classes, strides
 
     @classmethod
     def match(cls, model: Signature) -> Self | None:
         if len(model.outputs) != 1 or len(model.outputs[0]) != 3:
             return None
         _, rows, cells = model.outputs[0]
-        if rows is None or rows < 5 or cells != model.cells():
-            return None
-        return cls(rows - 4)
+        strides = model.levels(cells)
+        return None if rows is None or rows < 5 or strides is None else cls(rows - 4, strides)
 
     def prepare(self, graph: Any, size: tuple[int, int]) -> tuple[Any, Head] | None:
         """Without its decoder: most of what that decodes is thrown away."""
         from pipelines.detect.graph import cut_decoder  # other engines do without OpenVINO
 
         cut = cut_decoder(graph)
-        return None if cut is None else (cut, YoloV8Cut(self.classes, *size))
+        return None if cut is None else (cut, YoloV8Cut(self.classes, *size, self._strides))
 
     def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:
         answer = outputs[0]  # (4 + classes, cells)
@@ -66,9 +74,9 @@ class YoloV8Cut(Head):
     name = "yolov8"
     pixels = YoloV8.pixels
 
-    def __init__(self, classes: int, width: int, height: int) -> None:
+    def __init__(self, classes: int, width: int, height: int, strides: Sequence[int] = STRIDES) -> None:
         self.classes = classes
-        x, y, self._stride = centres(width, height)
+        x, y, self._stride = centres(width, height, strides)
         self._x, self._y = (x + 0.5) * self._stride, (y + 0.5) * self._stride
 
     def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:

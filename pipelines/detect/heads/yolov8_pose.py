@@ -7,13 +7,13 @@ values, how sure it is to be seen, 0 to 1; all decoded by the graph. Source: Ult
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 
 from pipelines.detect.heads.base import Candidates, Head, Signature
+from pipelines.detect.heads.signature import literal
 from pipelines.detect.heads.yolov8 import YoloV8
 from pipelines.skeleton import MAX_JOINTS, MIN_JOINTS
 from pipelines.values import Floats
@@ -37,7 +37,7 @@ class YoloV8Pose(Head):
         rows = _rows(model)
         if not rows:
             return None
-        shape = _exported_joints(model)
+        shape = exported_joints(model)
         if shape is not None:
             return cls._of(rows, rows - 4 - shape[0] * shape[1], *shape)
         if model.classes:
@@ -61,11 +61,11 @@ class YoloV8Pose(Head):
         answer = outputs[0]  # (4 + classes + joints * values, cells)
         last = 4 + self.classes
         best = answer[4:last].max(axis=0)
-        boxes, scores, class_ids, _ = self._boxes.decode([answer[:last]], min_score)
+        found = self._boxes.decode([answer[:last]], min_score)
         cells = np.flatnonzero(best >= min_score)
         joints: Floats = np.ones((len(cells), self.joints, 3), np.float32)
         joints[..., : self._values] = answer[last:, cells].T.reshape(len(cells), self.joints, self._values)
-        return Candidates(boxes, scores, class_ids, joints)
+        return found._replace(keypoints=joints)
 
 
 def _rows(model: Signature) -> int:
@@ -73,15 +73,12 @@ def _rows(model: Signature) -> int:
     if len(model.outputs) != 1 or len(model.outputs[0]) != 3:
         return 0
     _, rows, cells = model.outputs[0]
-    return rows if rows is not None and cells == model.cells() else 0
+    return rows if rows is not None and model.levels(cells) is not None else 0
 
 
-def _exported_joints(model: Signature) -> tuple[int, int] | None:
+def exported_joints(model: Signature) -> tuple[int, int] | None:
     """(joints, values) as Ultralytics writes them, "[17, 3]"."""
-    try:
-        shape = ast.literal_eval(model.metadata.get("kpt_shape", ""))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
+    shape = literal(model.metadata, "kpt_shape")
     if isinstance(shape, (list, tuple)) and len(shape) == 2 and shape[1] in (2, 3):
         return (int(shape[0]), int(shape[1])) if isinstance(shape[0], int) else None
     return None

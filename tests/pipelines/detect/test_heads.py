@@ -50,11 +50,11 @@ def test_a_head_is_found_by_its_shapes(signature: Signature, head: str, classes:
     "signature",
     [
         model(640, (1, 1000)),  # a classifier
-        model(640, (1, 300, 6)),  # boxes after suppression
-        model(640, (1, 25200, 85)),  # YOLOv5: three boxes a cell
         model(640, (1, 84, 2100)),  # cells of another size
         model(640, (1, 84, None)),
-        model(640, (1, 116, 8400), (1, 32, 160, 160)),  # segmentation
+        model(640, (1, 25201, 85)),
+        model(640, (1, 36, 8400), (1, 32, 160, 160)),  # masks and no class
+        model(640, (1, 300, 4), (1, 300, 80)),  # a DETR's, without names
         model(320, *NANODET[:5]),
         model(320, *NANODET[:5], (100, 33)),
         model(640),
