@@ -23,6 +23,8 @@ MAX_CAMERAS: Final = 512  # of one daemon, on or off
 
 TraceSample = float | Literal["1/s"]  # which frames are traced: a share of them, or one a second and camera
 Transport = Literal["auto", "tcp", "udp"]  # how a camera sends its packets
+Decode = Literal["none", "auto", "cuda", "qsv", "vaapi"]  # the device that decodes; none: the processor
+Frames = Literal["all", "key"]  # which of a stream's pictures are decoded
 # fmt: off
 CameraState = Literal[
     "connecting", "live", "auth_failed", "unreachable", "stalled", "no_storage", "ended", "disabled",
@@ -85,6 +87,9 @@ class CaptureCamera(_Message, frozen=True):
     read_timeout_s: float
     stream: int | None = None
     transport: Transport = "auto"
+    ca: str = ""
+    decode: Decode = "none"
+    frames: Frames = "all"
     files: tuple[str, ...] | None = None  # folders and networks that it may be in: sources/limits.py
     networks: tuple[str, ...] | None = None
     watched: bool = False  # whether its health is watched, ...

@@ -24,14 +24,18 @@ class Scheme:
     credentials: bool = False  # its URL may hold a user name and a password
     port: int = 0  # of a network scheme, where the URL names none
     udp: bool = False  # of a network scheme: may be read over UDP as well
+    ca: str = ""  # of a scheme over TLS: how certificates are checked where nobody says (tls.py)
     generated: bool = False  # made here, out of its URL alone: no file, no streams to choose from
 
 
 # A bare path is of the scheme "file".
 _CAMERA = {"live": True, "network": True, "credentials": True}
+_HTTP = "streamer.sources.http_camera:create"
 SOURCES: dict[str, Scheme] = {
     "rtsp": Scheme("streamer.sources.rtsp:create", "rtsp://HOST/PATH", port=554, udp=True, **_CAMERA),
-    "rtsps": Scheme("streamer.sources.rtsp:create", "rtsps://HOST/PATH", port=322, **_CAMERA),
+    "rtsps": Scheme("streamer.sources.rtsp:create", "rtsps://HOST/PATH", port=322, ca="any", **_CAMERA),
+    "http": Scheme(_HTTP, "http://HOST/PATH", port=80, **_CAMERA),
+    "https": Scheme(_HTTP, "https://HOST/PATH", port=443, ca="system", **_CAMERA),
     "file": Scheme("streamer.sources.file:create", "a file path, file:///PATH"),
     "synthetic": Scheme("streamer.sources.synthetic:create", "synthetic:NAME", generated=True),
 }

@@ -24,6 +24,7 @@ from av.video.stream import VideoStream
 
 from pipelines.video_facts import VideoFacts
 from streamer.errors import SourceDamaged, SourceError, SourceStalled
+from streamer.ipc.messages import Decode
 from streamer.logs import redact
 from streamer.sources.ffmpeg_errors import explain
 from streamer.sources.kept_packets import Arrival, Kept, KeptPackets, arrives_now
@@ -65,7 +66,8 @@ class OpenRequest:
 
     `opener` opens it, within the deadline and in a thread of its own; it raises SourceError or what PyAV
     raises. `stream` is the number of the stream to read, None: the video that FFmpeg would take. `look_ahead`
-    allows to read on for that choice, which in what is live would cost time.
+    allows to read on for that choice, which in what is live would cost time. `before_read` is called before
+    each packet.
     """
 
     url: str = field(repr=False)
@@ -75,8 +77,16 @@ class OpenRequest:
     open_timeout_s: float = 10.0
     read_timeout_s: float = 5.0
     opener: Callable[[OpenRequest], InputContainer] | None = None
+    before_read: Callable[[], None] | None = None
     stream: int | None = None
     look_ahead: bool = False
+    decode: Decode = "none"
+    key_frames_only: bool = False
+
+
+def decoder_options(_request: OpenRequest) -> dict[str, str]:
+    """For an open: finding out what it is decodes as well."""
+    return dict(_DECODER_OPTIONS)
 
 
 def open_input(request: OpenRequest) -> InputContainer:
@@ -84,7 +94,7 @@ def open_input(request: OpenRequest) -> InputContainer:
     return av.open(
         request.url,
         format=request.format,
-        options={**request.options, **_DECODER_OPTIONS},  # finding out what it is decodes as well
+        options={**request.options, **decoder_options(request)},
         timeout=(request.open_timeout_s + AFTER_S, request.read_timeout_s),
         metadata_errors="replace",
     )
@@ -405,6 +415,8 @@ class VideoInput:
 
     def _next_packet(self) -> Packet[Stream] | None:
         begun = time.monotonic()
+        if self._request.before_read is not None:
+            self._request.before_read()
         failed: Exception | None = None
         assert self._packets is not None, "open() comes first"
         try:

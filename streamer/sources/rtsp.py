@@ -9,6 +9,7 @@ Media time follows the camera's RTP timestamps.
 from __future__ import annotations
 
 import errno
+import ssl
 import time
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ from streamer.sources.live import LiveSource
 from streamer.sources.packets import FFMPEG_ERRORS
 from streamer.sources.rtsp_auth import unsupported_auth
 from streamer.sources.rtsp_relay import Relay
+from streamer.sources.tls import ANY, refused, tls_context
 from streamer.sources.urls import (
     check_source_url,
     host_and_port,
@@ -80,7 +82,7 @@ class RtspSource(LiveSource):
             # A name is judged by its address, and it is that address that is connected to.
             address = resolve(host, port, self._options.limits, self.shown)
             self._judged = with_host(split_credentials(request.url)[0], address)
-            relay = self._relay(address, port, host if scheme_of(request.url) == "rtsps" else None, end)
+            relay = self._relay(request.url, address, end)
             try:
                 return open_input(self._through(relay, request, end))
             except FFMPEG_ERRORS:
@@ -93,12 +95,18 @@ class RtspSource(LiveSource):
             request = replace(request, url=self._redirected(request.url, relay.redirected_to, address))
         raise SourceError(f"{self.shown}: redirects in a circle: check the camera's address")
 
-    def _relay(self, address: str, port: int, tls_name: str | None, end: float) -> Relay:
+    def _relay(self, url: str, address: str, end: float) -> Relay:
+        host, port = host_and_port(url)
+        limits, context = self._options.limits, None
+        if lookup_scheme(url).ca:
+            context = tls_context(self._options.ca or lookup_scheme(url).ca, self.shown)
         try:
-            return Relay(address, port, tls_name, self._options.limits, self.shown, end)
+            return Relay(address, port, end, limits=limits, shown=self.shown, tls=context, tls_name=host)
+        except ssl.SSLCertVerificationError as error:
+            raise refused(error, self.shown) from None
         except ConnectionRefusedError as error:
-            refused = av.error.ConnectionRefusedError(errno.ECONNREFUSED, str(error))
-            raise explain(refused, self.shown, self._options.open_timeout_s) from None
+            closed = av.error.ConnectionRefusedError(errno.ECONNREFUSED, str(error))
+            raise explain(closed, self.shown, self._options.open_timeout_s) from None
         except OSError as error:
             raise explain(error, self.shown, self._options.open_timeout_s) from None
 
@@ -112,7 +120,7 @@ class RtspSource(LiveSource):
         _, user, password = split_credentials(url)
         try:
             there = check_source_url(location)
-            if not lookup_scheme(there).network:
+            if scheme_of(there) not in ("rtsp", "rtsps"):
                 raise ConfigError("no camera's address")
             same = resolve(*host_and_port(there), self._options.limits, self.shown) == address
         except ConfigError:
@@ -120,6 +128,11 @@ class RtspSource(LiveSource):
                 f"{self.shown}: redirects to {redact(location)!r}, which is no RTSP address: check the "
                 "camera's address"
             ) from None
+        if self._options.ca and self._options.ca != ANY and not lookup_scheme(there).ca:
+            raise SourceError(
+                f"{self.shown}: redirects to {redact(location)!r}, which is not encrypted, and source.ca "
+                "asks for a checked certificate: check the camera's address"
+            )
         clean = sendable(split_credentials(there)[0])
         return join_credentials(clean, user, password) if same else clean
 

@@ -156,14 +156,19 @@ def _check_network_url(url: str, scheme: str) -> None:
         raise ConfigError(f"{redact(url)}: port {port} does not exist, ports are 1 to 65535")
 
 
-def check_choice(url: str, stream: int | None, transport: Transport) -> None:
-    """Raise ConfigError where the source cannot have such a stream or transport."""
+def check_choice(url: str, stream: int | None, transport: Transport, ca: str = "") -> None:
+    """Raise ConfigError where the source cannot have such a stream, transport or authority."""
     name, scheme = scheme_of(url), lookup_scheme(url)
     if stream is not None and scheme.generated:
         raise ConfigError(f"{url}: a {name} scene has no streams to choose from: leave stream out")
     if transport == "udp" and scheme.network and not scheme.udp:
         able = _listed([f"{name}://" for name, scheme in SOURCES.items() if scheme.udp])
         raise ConfigError(f"{name} goes over TCP alone: leave transport out, or use {able}")
+    if ca and not scheme.ca:
+        able = _listed([f"{name}://" for name, scheme in SOURCES.items() if scheme.ca])
+        raise ConfigError(f"{name} has no certificate to check: leave ca out, or use {able}")
+    if ca and ca not in ("any", "system") and not ca.startswith("/"):
+        raise ConfigError(f"ca is 'any', 'system' or the whole path of a PEM file, not {ca[:64]!r}")
 
 
 def sendable(url: str) -> str:
@@ -175,6 +180,14 @@ def sendable(url: str) -> str:
     at = start.end() if start else 0
     at += _authority_end(url[at:])
     return url[:at] + _UNSENDABLE.sub(lambda match: quote(match.group(), safe=""), url[at:])
+
+
+def target_of(url: str) -> str:
+    """The path and query of a network URL, as a request names them; "/" where there is none."""
+    start = URL_START.match(url)
+    rest = url[start.end() if start else 0 :].partition("#")[0]
+    target = rest[_authority_end(rest) :]
+    return target if target.startswith("/") else f"/{target}"
 
 
 def host_and_port(url: str) -> tuple[str, int]:
