@@ -17,7 +17,7 @@ from streamer.api.callers import Caller
 from streamer.config.schema import CameraConfig, Config
 from streamer.errors import ConfigError
 from streamer.sources.limits import HOW_FILES, HOW_NETWORKS, lies_in, written_address
-from streamer.sources.urls import host_and_port, lookup_scheme, path_of, scheme_of
+from streamer.sources.urls import host_and_port, lookup_scheme, path_of
 
 # No clip lies there; what does is the system's, or somebody's secret.
 SYSTEM_FOLDERS = ("/etc", "/proc", "/sys", "/dev", "/boot", "/run/credentials", "/run/secrets")
@@ -29,7 +29,7 @@ def check_source(config: Config, before: CameraConfig | None, camera: CameraConf
     if before is not None and before.url == camera.url:
         return
     try:
-        if scheme_of(camera.url) == "file":
+        if lookup_scheme(camera.url).local:
             _check_clip(path_of(camera.url), config, caller)
         elif lookup_scheme(camera.url).network:
             _check_address(camera.url, config)

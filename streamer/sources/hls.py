@@ -8,14 +8,13 @@ as happens at the edge of a live window, is left out and counted.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import re
 from typing import ClassVar, Protocol
 from urllib.parse import urlsplit
 
 from streamer.errors import AuthFailed, SourceDamaged, SourceError, SourceStalled
 from streamer.logs import redact
 from streamer.sources.http_fetch import Body, Fetcher
-from streamer.sources.urls import check_source_url, scheme_of, split_credentials
 
 SEGMENT_S = 10.0  # how much longer than a picture a segment may be waited for
 PLAYLIST_TYPES = (
@@ -27,7 +26,9 @@ PLAYLIST_TYPES = (
 )
 MAX_PLAYLIST_BYTES = 8 << 20
 MAX_GONE = 50  # segments in a row
-_ENCRYPTED = ("crypto", "crypto+http", "crypto+https", "data")
+_ENCRYPTED = re.compile(rb"^#EXT-X-KEY:.*METHOD=(?!NONE)", re.MULTILINE)
+_NAMES = re.compile(rb'(?:^\s*([^#\s][^\r\n]*))|(?:URI="([^"]*)")', re.MULTILINE)
+_SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
 
 
 class _Readable(Protocol):
@@ -65,10 +66,10 @@ class Playlists:
 
     def open(self, url: str, _flags: int, options: dict[str, str]) -> _Readable:
         """For FFmpeg, which takes any exception as the end. Raise SourceError for what is not opened."""
-        self._check(url)
+        _check_name(url, self._shown)
         if self._first is not None and url == self._first[0].url:
             (body, begin), self._first = self._first, None
-            return _Bounded(body.read, body.close, begin, self._shown)
+            return self._playlist(body, begin)
         end = options.get("end_offset")
         try:
             body = self._fetcher.get(url, int(options.get("offset", 0)), None if end is None else int(end))
@@ -76,10 +77,26 @@ class Playlists:
             raise
         except SourceError as error:
             return self._left_out(url, error)
-        self._gone_in_a_row = 0 if not is_playlist(url) else self._gone_in_a_row
-        if is_playlist(url):
-            return _Bounded(body.read, body.close, b"", self._shown)
+        if is_playlist(url) or body.content_type in PLAYLIST_TYPES:
+            return self._playlist(body, b"")
+        self._gone_in_a_row = 0
         return body
+
+    def _playlist(self, body: Body, text: bytes) -> _Readable:
+        """All of it, once what it names is judged; it is small, and one without end would fill the memory."""
+        while part := body.read():
+            text += part
+            if len(text) > MAX_PLAYLIST_BYTES:
+                raise SourceDamaged(f"{self._shown}: the playlist does not end: check the address")
+        body.close()
+        if _ENCRYPTED.search(text):
+            raise SourceDamaged(
+                f"{self._shown}: the stream is encrypted by its playlist (EXT-X-KEY), which is not read: "
+                "switch that off, and use https:// instead"
+            )
+        for name in _NAMES.finditer(text):
+            _check_name((name[1] or name[2]).decode("latin-1"), self._shown)
+        return io.BytesIO(text)
 
     def _left_out(self, url: str, error: SourceError) -> _Readable:
         if is_playlist(url) or not _is_gone(error):
@@ -90,36 +107,13 @@ class Playlists:
             raise SourceError(f"{self._shown}: {MAX_GONE} segments in a row are gone: is it still made?")
         return io.BytesIO()
 
-    def _check(self, url: str) -> None:
-        scheme = scheme_of(url)
-        if scheme in ("http", "https"):
-            check_source_url(split_credentials(url)[0])
-            return
-        named = redact(url)[:200]
-        if scheme in _ENCRYPTED:
-            raise SourceDamaged(
-                f"{self._shown}: the stream is encrypted ({scheme}), which is not read here: switch its "
-                "encryption off, and use https:// instead"
-            )
-        raise SourceError(f"{self._shown}: the playlist names {named!r}: only http and https are followed")
 
-
-class _Bounded:
-    """A playlist is small: one without end would fill the memory."""
-
-    def __init__(
-        self, read: Callable[[int], bytes], close: Callable[[], None], begin: bytes, shown: str
-    ) -> None:
-        self._read, self.close, self._begin, self._shown = read, close, begin, shown
-        self._left = MAX_PLAYLIST_BYTES
-
-    def read(self, size: int) -> bytes:
-        part, self._begin = self._begin[:size], self._begin[size:]
-        part = part or self._read(size)
-        self._left -= len(part)
-        if self._left < 0:
-            raise SourceDamaged(f"{self._shown}: the playlist does not end: check the address")
-        return part
+def _check_name(name: str, shown: str) -> None:
+    """Raise SourceError for what is neither relative nor HTTP."""
+    scheme = _SCHEME.match(name)
+    if scheme is None or scheme[1].lower() in ("http", "https"):
+        return
+    raise SourceError(f"{shown}: the playlist names {redact(name)[:200]!r}: only http and https are followed")
 
 
 def _is_gone(error: SourceError) -> bool:

@@ -218,7 +218,7 @@ def _av_open(
     io_open: Callable[..., Any] | None = None,
     read_timeout_s: float = 0.0,
 ) -> InputContainer:
-    return av.open(
+    opened: InputContainer = av.open(
         file,
         format=format_name,
         options={
@@ -231,3 +231,4 @@ def _av_open(
         metadata_errors="replace",
         io_open=io_open,
     )
+    return opened

@@ -13,6 +13,7 @@ import io
 import socket
 import ssl
 import threading
+from typing import Any
 from urllib.parse import urljoin
 
 from streamer.errors import (
@@ -108,7 +109,7 @@ class _Timed(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any, /) -> int:
         self._connection.settimeout(self._deadline.left_s())
         return self._connection.recv_into(buffer)
 

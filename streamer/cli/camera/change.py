@@ -79,7 +79,7 @@ def _endless(url: str) -> str:
 
 def _check_clip(url: str | None) -> None:
     """Raises SourceError where a clip is not there. What this user may not see is the daemon's to judge."""
-    if url is None or scheme_of(url) != "file":
+    if url is None or not lookup_scheme(url).local:
         return
     path = path_of(url)
     with contextlib.suppress(PermissionError):
