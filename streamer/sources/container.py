@@ -27,6 +27,7 @@ from streamer.errors import SourceDamaged, SourceError, SourceStalled
 from streamer.ipc.messages import Decode
 from streamer.logs import redact
 from streamer.sources.ffmpeg_errors import explain
+from streamer.sources.hardware import accelerator, chosen, note
 from streamer.sources.kept_packets import Arrival, Kept, KeptPackets, arrives_now
 from streamer.sources.packets import FFMPEG_ERRORS, Packets
 from streamer.sources.stream_selection import select_stream
@@ -97,6 +98,7 @@ def open_input(request: OpenRequest) -> InputContainer:
         options={**request.options, **decoder_options(request)},
         timeout=(request.open_timeout_s + AFTER_S, request.read_timeout_s),
         metadata_errors="replace",
+        hwaccel=accelerator(request.decode),
     )
 
 
@@ -388,7 +390,7 @@ class VideoInput:
                         return
                 self._remember(packet, again)
                 try:
-                    self._pending = self._ungiven(self.stream.decode(packet))
+                    self._pending = self._decoded(packet)
                     damaged_in_a_row = 0
                 except FFMPEG_ERRORS as error:
                     self.damaged += 1
@@ -396,9 +398,30 @@ class VideoInput:
                     if damaged_in_a_row >= MAX_DAMAGED_PACKETS:
                         raise self._undecodable(error) from None
             if not self._pending and time.monotonic() > deadline:
+                key = self._request.key_frames_only
                 raise SourceStalled(
                     f"{self._request.shown}: data comes, but made no picture for {timeout_s:g} s"
+                    + (": set a shorter key frame gap in the camera, or more source.read_timeout_s" * key)
                 )
+
+    def _decoded(self, packet: Packet[Stream]) -> list[VideoFrame]:
+        if not self._request.key_frames_only:
+            return self._ungiven(self.stream.decode(packet))
+        picture = self._picture_of(packet) if packet.is_keyframe else None
+        if picture is None:
+            return []
+        picture.pts, picture.time_base = _timestamp(packet), packet.time_base  # a flush leaves none
+        return [picture]
+
+    @property
+    def decoder(self) -> str:
+        """The device that decodes; empty: the processor."""
+        return chosen(self._request.decode) if self.stream.codec_context.is_hwaccel else ""
+
+    @property
+    def note(self) -> str:
+        """One line on what is not as it was asked for."""
+        return note(self._request.decode, bool(self.decoder))
 
     def _ungiven(self, pictures: list[VideoFrame]) -> list[VideoFrame]:
         if not self._given:

@@ -66,6 +66,8 @@ class FileSource:
                 read_timeout_s=self._options.read_timeout_s,
                 stream=self._options.stream,
                 look_ahead=True,
+                decode=self._options.decode,
+                key_frames_only=self._options.frames == "key",
             )
         )
 

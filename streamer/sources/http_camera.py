@@ -20,6 +20,7 @@ from streamer.errors import SourceDamaged, SourceEnded, SourceError, StreamNotFo
 from streamer.logs import redact
 from streamer.sources.base import Decoded, ReadOptions
 from streamer.sources.container import AFTER_S, OpenRequest, decoder_options
+from streamer.sources.hardware import accelerator
 from streamer.sources.hls import PLAYLIST_TYPES, SEGMENT_S, Playlists, is_playlist
 from streamer.sources.http_auth import Login
 from streamer.sources.http_fetch import Body, Fetcher
@@ -230,5 +231,6 @@ def _av_open(
         timeout=(request.open_timeout_s + AFTER_S, read_timeout_s or request.read_timeout_s),
         metadata_errors="replace",
         io_open=io_open,
+        hwaccel=accelerator(request.decode),
     )
     return opened

@@ -72,6 +72,8 @@ class RtspSource(LiveSource):
             read_timeout_s=options.read_timeout_s,
             opener=self._open_somehow,
             stream=options.stream,
+            decode=options.decode,
+            key_frames_only=options.frames == "key",
         )
         super().__init__(request, options)
 
