@@ -18,6 +18,7 @@ import av
 from av.codec import codecs_available
 from av.video.frame import VideoFrame
 
+from pipelines.values import Image
 from streamer.errors import SourceEnded, SourceError
 from streamer.ipc.messages import Decode, Frames
 from streamer.sources.base import create_source
@@ -25,7 +26,7 @@ from streamer.sources.hardware import DEVICES, why_not
 
 FPS = 15
 SECONDS = 4
-WIDTH, HEIGHT = 1280, 720
+WIDTH, HEIGHT = 640, 360
 KEY_FRAME_GAP_S = 2
 # Codec as it is called, FFmpeg's encoder, its options: quick to write, as a camera's own encoder is.
 ENCODERS: tuple[tuple[str, str, dict[str, str]], ...] = (
@@ -50,13 +51,14 @@ class Cost:
 
 def decode_costs() -> Iterator[Cost]:
     """One after the other, as they are measured."""
+    street = _street()
     with TemporaryDirectory(prefix="streamer-bench-") as folder:
         for codec, encoder, options in ENCODERS:
             if encoder not in codecs_available:
                 yield Cost(codec, "none", None, f"this build of FFmpeg cannot write it ({encoder})")
                 continue
             clip = Path(folder) / f"{encoder}.mkv"
-            _write(clip, encoder, options)
+            _write(clip, encoder, options, street)
             yield from _of_clip(codec, clip)
 
 
@@ -88,15 +90,20 @@ def _measured(codec: str, way: str, clip: Path, decode: Decode, frames: Frames) 
             return Cost(codec, way, None, str(error))
 
 
-def _write(clip: Path, encoder: str, options: dict[str, str]) -> None:
+def _street() -> list[Image]:
+    """Rendered pictures, (H, W, 3) uint8 BGR."""
     url = f"synthetic:street?seed=1&width={WIDTH}&height={HEIGHT}&fps={FPS}&seconds={SECONDS}"
-    with closing(create_source(url, realtime=False)) as scene, av.open(str(clip), "w") as output:
+    with closing(create_source(url, realtime=False)) as scene:
         scene.open()
+        return [scene.read().image() for _ in range(FPS * SECONDS)]
+
+
+def _write(clip: Path, encoder: str, options: dict[str, str], street: list[Image]) -> None:
+    with av.open(str(clip), "w") as output:
         stream = output.add_stream(encoder, rate=FPS, options=options)
         stream.width, stream.height = WIDTH, HEIGHT
         stream.pix_fmt = "yuvj420p" if encoder == "mjpeg" else "yuv420p"
         stream.codec_context.gop_size = FPS * KEY_FRAME_GAP_S
-        for _ in range(FPS * SECONDS):
-            picture = VideoFrame.from_ndarray(scene.read().image(), format="bgr24")
-            output.mux(stream.encode(picture))
+        for picture in street:
+            output.mux(stream.encode(VideoFrame.from_ndarray(picture, format="bgr24")))
         output.mux(stream.encode(None))

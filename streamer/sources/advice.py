@@ -6,7 +6,8 @@ from streamer.errors import AuthFailed, AuthUnknown, NoSuchStream, PortClosed, S
 from streamer.sources.camera_paths import COMMON_PATHS, CameraPaths, substream_of
 from streamer.sources.report import ProbeReport
 from streamer.sources.room import Room
-from streamer.sources.urls import host_and_port
+from streamer.sources.tls import CertificateRefused
+from streamer.sources.urls import host_and_port, scheme_of
 
 SMALL_BOX_WIDTH = 1280
 SMALL_BOX_FPS = 15.0
@@ -22,6 +23,10 @@ def what_to_try(url: str, error: SourceError) -> list[str]:
         return []  # the error lists what there is
     if isinstance(error, AuthUnknown):
         return ["the camera's web page says it under Security, Authentication or RTSP authentication"]
+    if isinstance(error, CertificateRefused):
+        return []  # the error says what to name
+    if not scheme_of(url).startswith("rtsp") and isinstance(error, (StreamNotFound, PortClosed)):
+        return [f"the camera's web page or manual says the whole address; here it is port {port} of {host}"]
     if isinstance(error, AuthFailed):
         return [
             "give the user name and password of the camera itself, as its own web page takes them",

@@ -151,7 +151,7 @@ def _shut(path: str) -> bool:
 @click.option("--disabled", is_flag=True, help="Save it switched off.")
 @click.pass_obj
 def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
-    """Probe a camera and add it: an rtsp:// address, a video file, or synthetic:NAME.
+    """Probe a camera and add it: an rtsp://, http:// or rtmp:// address, /dev/video0, a video file or folder.
 
     Credentials in the URL are kept in a file of their own; --username and --password-stdin keep them out of
     the shell's history too.
