@@ -7,6 +7,7 @@ frames alone.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import av
+import numpy as np
 from av.codec import codecs_available
 from av.video.frame import VideoFrame
 
@@ -28,6 +30,7 @@ FPS = 15
 SECONDS = 4
 WIDTH, HEIGHT = 640, 360
 KEY_FRAME_GAP_S = 2
+NOISE = 3.0  # grey values
 # Codec as it is called, FFmpeg's encoder, its options: quick to write, as a camera's own encoder is.
 ENCODERS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("H.264", "libx264", {"preset": "veryfast", "crf": "26"}),
@@ -95,10 +98,18 @@ def _street() -> list[Image]:
     url = f"synthetic:street?seed=1&width={WIDTH}&height={HEIGHT}&fps={FPS}&seconds={SECONDS}"
     with closing(create_source(url, realtime=False)) as scene:
         scene.open()
-        return [scene.read().image() for _ in range(FPS * SECONDS)]
+        rng = np.random.default_rng(1)
+        return [_noisy(scene.read().image(), rng) for _ in range(FPS * SECONDS)]
+
+
+def _noisy(picture: Image, rng: np.random.Generator) -> Image:
+    """As a sensor by daylight has it: without it the encoder would have nothing to do."""
+    noise = rng.normal(0, NOISE, (*picture.shape[:2], 1))
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)
 
 
 def _write(clip: Path, encoder: str, options: dict[str, str], street: list[Image]) -> None:
+    os.environ.setdefault("SVT_LOG", "1")  # errors alone: this encoder of AV1 talks a lot
     with av.open(str(clip), "w") as output:
         stream = output.add_stream(encoder, rate=FPS, options=options)
         stream.width, stream.height = WIDTH, HEIGHT
