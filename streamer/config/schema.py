@@ -32,7 +32,7 @@ from streamer.config.audit_result import AuditResult
 from streamer.config.opening_hours import OpeningHours
 from streamer.config.validation_errors import explain, show_place
 from streamer.errors import ConfigError
-from streamer.ipc.messages import Decode, Frames, Transport
+from streamer.ipc.choices import Decode, Frames, Transport
 from streamer.sinks import SINKS, sink_class
 from streamer.sinks.base import SinkSettings
 from streamer.sinks.redis import RedisSettings

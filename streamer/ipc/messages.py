@@ -19,17 +19,12 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-MAX_CAMERAS: Final = 512  # of one daemon, on or off
+from streamer.ipc.choices import CameraState as CameraState
+from streamer.ipc.choices import Decode, Frames
+from streamer.ipc.choices import Transport as Transport
 
+MAX_CAMERAS: Final = 512  # of one daemon, on or off
 TraceSample = float | Literal["1/s"]  # which frames are traced: a share of them, or one a second and camera
-Transport = Literal["auto", "tcp", "udp"]  # how a camera sends its packets
-Decode = Literal["none", "auto", "cuda", "qsv", "vaapi"]  # the device that decodes; none: the processor
-Frames = Literal["all", "key"]  # which of a stream's pictures are decoded
-# fmt: off
-CameraState = Literal[
-    "connecting", "live", "auth_failed", "unreachable", "stalled", "no_storage", "ended", "disabled",
-    "misconfigured"]
-# fmt: on
 
 
 class MessageError(ValueError):

@@ -22,7 +22,7 @@ from av.video.frame import VideoFrame
 
 from pipelines.values import Image
 from streamer.errors import SourceEnded, SourceError
-from streamer.ipc.messages import Decode, Frames
+from streamer.ipc.choices import Decode, Frames
 from streamer.sources.base import create_source
 from streamer.sources.hardware import DEVICES, why_not
 

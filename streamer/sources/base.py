@@ -12,7 +12,7 @@ import numpy as np
 from pipelines.geometry import fit
 from pipelines.values import Image
 from pipelines.video_facts import VideoFacts
-from streamer.ipc.messages import Decode, Frames, Transport
+from streamer.ipc.choices import Decode, Frames, Transport
 from streamer.sources.limits import SourceLimits
 from streamer.sources.urls import check_choice, check_source_url, lookup_scheme
 

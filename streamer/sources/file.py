@@ -15,8 +15,9 @@ from pipelines.frame_conversion import upright_size
 from pipelines.video_streams import frames_per_second
 from streamer.errors import SourceDamaged, SourceEnded, SourceError
 from streamer.sources.base import Decoded, ReadOptions, Rested, Source, SourceInfo
-from streamer.sources.container import OpenRequest, PacketSeen, VideoInput
+from streamer.sources.container import PacketSeen, VideoInput
 from streamer.sources.file_kind import what_else
+from streamer.sources.opening import OpenRequest
 from streamer.sources.stream import WHOLE, VideoDecoded, describe, frames_stated, pts_ns, rested, unrested
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
 from streamer.sources.urls import path_of

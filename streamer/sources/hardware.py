@@ -12,7 +12,7 @@ from typing import get_args
 from av.codec import Codec
 from av.codec.hwaccel import HWAccel, hwdevices_available
 
-from streamer.ipc.messages import Decode
+from streamer.ipc.choices import Decode
 from streamer.sources.packets import FFMPEG_ERRORS
 
 DEVICES: tuple[str, ...] = tuple(each for each in get_args(Decode) if each not in ("none", "auto"))

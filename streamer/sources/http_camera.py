@@ -19,13 +19,13 @@ from av.video.frame import VideoFrame
 from streamer.errors import SourceDamaged, SourceEnded, SourceError, StreamNotFound
 from streamer.logs import redact
 from streamer.sources.base import Decoded, ReadOptions
-from streamer.sources.container import AFTER_S, OpenRequest, decoder_options
 from streamer.sources.hardware import accelerator
 from streamer.sources.hls import PLAYLIST_TYPES, SEGMENT_S, Playlists, is_playlist
 from streamer.sources.http_auth import Login
 from streamer.sources.http_fetch import Body, Fetcher
 from streamer.sources.jpeg_stream import JpegStream, multipart
 from streamer.sources.live import LiveSource
+from streamer.sources.opening import AFTER_S, DECODER_OPTIONS, OpenRequest
 from streamer.sources.read_deadline import ReadDeadline
 from streamer.sources.urls import sendable, split_credentials
 
@@ -226,7 +226,7 @@ def _av_open(
             "protocol_whitelist": "http,https",
             "fpsprobesize": "0",  # else an open waits for 20 pictures
             **options,
-            **decoder_options(request),
+            **DECODER_OPTIONS,
         },
         timeout=(request.open_timeout_s + AFTER_S, read_timeout_s or request.read_timeout_s),
         metadata_errors="replace",

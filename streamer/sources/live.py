@@ -14,7 +14,8 @@ from av.video.frame import VideoFrame
 from pipelines.video_streams import frames_per_second
 from streamer.errors import SourceDamaged, SourceError, SourceStalled
 from streamer.sources.base import Decoded, ReadOptions, Rested, SourceInfo
-from streamer.sources.container import OpenRequest, PacketSeen, VideoInput
+from streamer.sources.container import PacketSeen, VideoInput
+from streamer.sources.opening import OpenRequest
 from streamer.sources.stream import VideoDecoded, describe, pts_ns, rested, unrested
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
 

@@ -17,11 +17,11 @@ from av.container import InputContainer
 from streamer.errors import PortClosed, SourceError, StreamNotFound
 from streamer.logs import redact
 from streamer.sources.base import ReadOptions
-from streamer.sources.container import OpenRequest, open_input
 from streamer.sources.ffmpeg_errors import explain
 from streamer.sources.limits import resolve
 from streamer.sources.live import LiveSource
 from streamer.sources.loopback_relay import LoopbackRelay
+from streamer.sources.opening import OpenRequest, open_input
 from streamer.sources.packets import FFMPEG_ERRORS
 from streamer.sources.tls import refused, tls_context
 from streamer.sources.urls import (

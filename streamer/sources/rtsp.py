@@ -19,10 +19,10 @@ from av.container import InputContainer
 from streamer.errors import AuthUnknown, ConfigError, SourceError, SourceStalled
 from streamer.logs import redact
 from streamer.sources.base import Decoded, ReadOptions, Rested, SourceInfo
-from streamer.sources.container import OpenRequest, open_input
 from streamer.sources.ffmpeg_errors import explain
 from streamer.sources.limits import resolve
 from streamer.sources.live import LiveSource
+from streamer.sources.opening import OpenRequest, open_input
 from streamer.sources.packets import FFMPEG_ERRORS
 from streamer.sources.rtsp_auth import unsupported_auth
 from streamer.sources.rtsp_relay import Relay

@@ -12,8 +12,8 @@ from av.container import InputContainer
 
 from streamer.errors import SourceError
 from streamer.sources.base import ReadOptions
-from streamer.sources.container import OpenRequest, open_input
 from streamer.sources.live import LiveSource
+from streamer.sources.opening import OpenRequest, open_input
 
 MAJOR = 81  # of all devices of Video4Linux (Documentation/admin-guide/devices.txt)
 _WHICH = "`ls -l /dev/v4l/by-id` lists those of this box"

@@ -16,7 +16,7 @@ from typing import get_args
 
 import psutil
 
-from streamer.ipc.messages import Decode
+from streamer.ipc.choices import Decode
 from streamer.setup.doctor.check import Check, fail, ok, warn
 
 IMPORTS = {  # the wheels with native code, and what is printed beside their version

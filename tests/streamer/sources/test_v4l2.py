@@ -12,7 +12,7 @@ import pytest
 from streamer.errors import ConfigError, SourceError
 from streamer.sources import v4l2
 from streamer.sources.base import create_source
-from streamer.sources.container import OpenRequest
+from streamer.sources.opening import OpenRequest
 from streamer.sources.urls import scheme_of
 
 
