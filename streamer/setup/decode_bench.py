@@ -14,11 +14,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import av
 import numpy as np
 from av.codec import codecs_available
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from pipelines.values import Image
 from streamer.errors import SourceEnded, SourceError
@@ -111,7 +113,7 @@ def _noisy(picture: Image, rng: np.random.Generator) -> Image:
 def _write(clip: Path, encoder: str, options: dict[str, str], street: list[Image]) -> None:
     os.environ.setdefault("SVT_LOG", "1")  # errors alone: this encoder of AV1 talks a lot
     with av.open(str(clip), "w") as output:
-        stream = output.add_stream(encoder, rate=FPS, options=options)
+        stream = cast(VideoStream, output.add_stream(encoder, rate=FPS, options=options))
         stream.width, stream.height = WIDTH, HEIGHT
         stream.pix_fmt = "yuvj420p" if encoder == "mjpeg" else "yuv420p"
         stream.codec_context.gop_size = FPS * KEY_FRAME_GAP_S
