@@ -14,7 +14,7 @@ import time
 from pipelines.frame_conversion import upright_size
 from pipelines.video_streams import frames_per_second
 from streamer.errors import SourceDamaged, SourceEnded, SourceError
-from streamer.sources.base import Decoded, ReadOptions, Rested, Source, SourceInfo
+from streamer.sources.base import Decoded, ReadOptions, Rested, SourceInfo
 from streamer.sources.container import PacketSeen, VideoInput
 from streamer.sources.file_kind import what_else
 from streamer.sources.opening import OpenRequest
@@ -29,11 +29,7 @@ _FORMATS = (
 )
 
 
-def create(url: str, options: ReadOptions) -> Source:
-    if path_of(url).is_dir():
-        from streamer.sources.folder import FolderSource  # which is made of these
-
-        return FolderSource(url, options)
+def create(url: str, options: ReadOptions) -> FileSource:
     return FileSource(url, options)
 
 

@@ -47,7 +47,7 @@ BETWEEN_NS = 40_000_000  # of media time, from the last picture of a clip to the
 
 
 def create(url: str, options: ReadOptions) -> FolderSource:
-    return FolderSource(url.replace("folder:", "file:", 1) if url.startswith("folder:") else url, options)
+    return FolderSource(url, options)
 
 
 class FolderSource:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from streamer.cli.camera.settings import absolute_url
 from streamer.errors import SourceEnded, SourceError
 from streamer.sources.base import Source, create_source
 from streamer.sources.limits import SourceLimits
@@ -39,9 +40,8 @@ def read_all(source: Source) -> list[tuple[int, int, int, int]]:
             found.append((number_of(picture.image()), picture.width, picture.media_ns, picture.loop))
 
 
-@pytest.mark.parametrize("form", ["{}", "folder://{}", "file://{}"])
-def test_clips_are_played_in_the_order_of_their_names(folder: Path, form: str) -> None:
-    found = read_all(create_source(form.format(folder), realtime=False))
+def test_clips_are_played_in_the_order_of_their_names(folder: Path) -> None:
+    found = read_all(create_source(f"folder://{folder}", realtime=False))
     assert [each[0] for each in found] == [0, 1, 2, 3, 4, 5, 0, 1, 2, 3]
     assert [each[1] for each in found] == [320] * 6 + [640] * 4
     assert [each[3] for each in found] == [0] * 6 + [1] * 4
@@ -50,21 +50,30 @@ def test_clips_are_played_in_the_order_of_their_names(folder: Path, form: str) -
 
 def test_a_clip_that_cannot_be_read_is_left_out(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (folder / "a0.mp4").write_bytes(b"\0" * 1000)
-    assert len(read_all(create_source(str(folder), realtime=False))) == 10
+    assert len(read_all(create_source(f"folder://{folder}", realtime=False))) == 10
     assert "a0.mp4" in caplog.text
 
 
 def test_a_folder_without_clips_is_an_error_and_so_is_none(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no clip in it can be read"):
-        create_source(str(tmp_path), realtime=False).open()
+        create_source(f"folder://{tmp_path}", realtime=False).open()
     with pytest.raises(SourceError, match="no such folder"):
         create_source(f"folder://{tmp_path}/none", realtime=False).open()
     with pytest.raises(SourceError, match="may not lie there"):
-        create_source(str(tmp_path), limits=SourceLimits(files=("/srv",))).open()
+        create_source(f"folder://{tmp_path}", limits=SourceLimits(files=("/srv",))).open()
+
+
+def test_the_path_of_a_folder_is_one_where_a_camera_is_added(tmp_path: Path) -> None:
+    made = tmp_path / "two words"
+    made.mkdir()
+    make_clip(made / "a.mp4", frames=3)
+    url = absolute_url(str(made))
+    assert url == f"folder://{tmp_path}/two%20words"
+    assert len(read_all(create_source(url, realtime=False))) == 3
 
 
 def test_a_loop_begins_again_with_the_first(folder: Path) -> None:
-    source = create_source(str(folder), realtime=False, loop=True)
+    source = create_source(f"folder://{folder}", realtime=False, loop=True)
     with closing(source):
         source.open()
         pictures = [source.read() for _ in range(16)]
@@ -93,7 +102,7 @@ def test_what_a_recorder_adds_is_taken_up_once_it_is_whole(
 def test_closing_ends_the_wait_for_the_next_clip(folder: Path) -> None:
     for clip in folder.iterdir():
         os.utime(clip, (1, 1))
-    source = create_source(str(folder), realtime=True)
+    source = create_source(f"folder://{folder}", realtime=True)
     source.open()
     for _ in range(10):
         source.read()
