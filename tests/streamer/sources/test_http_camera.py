@@ -193,12 +193,21 @@ def redirect(to: str) -> Answer:
     return lambda request: request.plain(302, Location=to)
 
 
-def test_a_redirect_is_followed_without_credentials_to_another_origin() -> None:
+def test_a_redirect_is_followed_to_another_origin() -> None:
     with http_server({"/there": motion_jpeg()}) as there:
         moved = {"/video": redirect(there.url("/there")), "/near": redirect("/video")}
         with http_server(moved) as server:
-            assert numbers(server.url("/near", userinfo="me:secret"), 2) == [0, 1]
-        assert all("Authorization" not in headers for _, headers in there.asked)
+            assert numbers(server.url("/near"), 2) == [0, 1]
+
+
+def test_credentials_go_to_no_other_origin_although_it_asks_for_them() -> None:
+    with http_server({"/there": basic("me", "secret", motion_jpeg())}) as there:
+        with (
+            http_server({"/video": redirect(there.url("/there"))}) as server,
+            pytest.raises(AuthFailed, match="asks for user name and password"),
+        ):
+            numbers(server.url("/video", userinfo="me:secret"))
+        assert [headers.get("Authorization") for _, headers in there.asked] == [None]
 
 
 @pytest.mark.parametrize(
