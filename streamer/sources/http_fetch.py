@@ -243,8 +243,9 @@ class Fetcher:
         address = resolve(host, port, self._limits, self._shown)
         default_ca = lookup_scheme(url).ca
         context = tls_context(self._ca or default_ca, self._shown) if default_ca else None
+        left_s = self._deadline.left_s()
         try:
-            plain = socket.create_connection((address, port), self._deadline.left_s())
+            plain = socket.create_connection((address, port), left_s)
         except ConnectionRefusedError:
             raise PortClosed(f"{self._shown}: connection refused: check address and port ({port})") from None
         except TimeoutError:
