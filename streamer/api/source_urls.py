@@ -17,7 +17,7 @@ from streamer.api.callers import Caller
 from streamer.config.schema import CameraConfig, Config
 from streamer.errors import ConfigError
 from streamer.sources.limits import HOW_FILES, HOW_NETWORKS, lies_in, written_address
-from streamer.sources.urls import host_and_port, lookup_scheme, path_of, scheme_of
+from streamer.sources.urls import host_and_port, lookup_scheme, path_of
 
 # No clip lies there; what does is the system's, or somebody's secret.
 SYSTEM_FOLDERS = ("/etc", "/proc", "/sys", "/dev", "/boot", "/run/credentials", "/run/secrets")
@@ -25,15 +25,26 @@ SYSTEM_FOLDERS = ("/etc", "/proc", "/sys", "/dev", "/boot", "/run/credentials", 
 
 def check_source(config: Config, before: CameraConfig | None, camera: CameraConfig, caller: Caller) -> None:
     """Raise ConfigError for a source that `camera` did not have `before` and `caller` may not name."""
+    _check_authority(before, camera, caller)
     if before is not None and before.url == camera.url:
         return
     try:
-        if scheme_of(camera.url) == "file":
+        if lookup_scheme(camera.url).local:
             _check_clip(path_of(camera.url), config, caller)
         elif lookup_scheme(camera.url).network:
             _check_address(camera.url, config)
     except ConfigError as error:
         raise ConfigError(f"camera {camera.name}: url: {error}") from None
+
+
+def _check_authority(before: CameraConfig | None, camera: CameraConfig, caller: Caller) -> None:
+    """What is told of a file of authorities that cannot be used would tell which files there are."""
+    ca = camera.source.ca
+    if ca.startswith("/") and (before is None or before.source.ca != ca) and not caller.owns_the_daemon:
+        raise ConfigError(
+            f"camera {camera.name}: source.ca: only root and the daemon's own user may name a file: 'system' "
+            "and 'any' are for all"
+        )
 
 
 def _check_address(url: str, config: Config) -> None:

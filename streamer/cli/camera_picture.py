@@ -31,6 +31,7 @@ def open_source(store: ConfigStore, camera: CameraConfig) -> Source:
         read_timeout_s=camera.source.read_timeout_s,
         stream=camera.source.stream,
         transport=camera.source.transport,
+        ca=camera.source.ca,
         limits=store.settings().sources.limits,
     )
 

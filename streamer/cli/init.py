@@ -13,7 +13,7 @@ from streamer.ipc.atomic_write import write_atomically
 
 NEXT = """\
 next:
-  streamer camera add NAME URL     an rtsp:// address, a video file, or synthetic:street
+  streamer camera add NAME URL     rtsp://…, http://…, rtmp://…, a device, file or folder
   streamer run                     the daemon, here; `streamer service install` puts it under systemd
   streamer token add ME --role admin --link   a link to its page, once api.listen in the file is set"""
 

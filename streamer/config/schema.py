@@ -32,7 +32,7 @@ from streamer.config.audit_result import AuditResult
 from streamer.config.opening_hours import OpeningHours
 from streamer.config.validation_errors import explain, show_place
 from streamer.errors import ConfigError
-from streamer.ipc.messages import Transport
+from streamer.ipc.choices import Decode, Frames, Transport
 from streamer.sinks import SINKS, sink_class
 from streamer.sinks.base import SinkSettings
 from streamer.sinks.redis import RedisSettings
@@ -73,6 +73,9 @@ class SourceOptions(Strict):
     read_timeout_s: Seconds = 5.0
     stream: int | None = Field(default=None, ge=0, le=10_000)  # None: the video that FFmpeg would take
     transport: Transport = "auto"
+    ca: str = Field(default="", max_length=1024)  # who vouches for its certificate: sources/tls.py
+    decode: Decode = "none"
+    frames: Frames = "all"  # key: key frames alone are decoded
     gate: Literal["off", "auto"] = "off"  # auto: it rests while nothing moves in front of it
 
 
@@ -126,9 +129,13 @@ class CameraConfig(Strict):
     @model_validator(mode="after")
     def _can_be_chosen(self) -> CameraConfig:
         try:
-            check_choice(self.url, self.source.stream, self.source.transport)
+            check_choice(self.url, self.source.stream, self.source.transport, self.source.ca)
         except ConfigError as error:
             raise ValueError(str(error)) from error
+        if self.source.frames == "key" and self.source.gate == "auto":
+            raise ValueError(
+                "source: gate=auto and frames=key are two ways to decode less: leave one of them out"
+            )
         return self
 
 

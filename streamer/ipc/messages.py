@@ -19,15 +19,12 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-MAX_CAMERAS: Final = 512  # of one daemon, on or off
+from streamer.ipc.choices import CameraState as CameraState
+from streamer.ipc.choices import Decode, Frames
+from streamer.ipc.choices import Transport as Transport
 
+MAX_CAMERAS: Final = 512  # of one daemon, on or off
 TraceSample = float | Literal["1/s"]  # which frames are traced: a share of them, or one a second and camera
-Transport = Literal["auto", "tcp", "udp"]  # how a camera sends its packets
-# fmt: off
-CameraState = Literal[
-    "connecting", "live", "auth_failed", "unreachable", "stalled", "no_storage", "ended", "disabled",
-    "misconfigured"]
-# fmt: on
 
 
 class MessageError(ValueError):
@@ -85,6 +82,9 @@ class CaptureCamera(_Message, frozen=True):
     read_timeout_s: float
     stream: int | None = None
     transport: Transport = "auto"
+    ca: str = ""
+    decode: Decode = "none"
+    frames: Frames = "all"
     files: tuple[str, ...] | None = None  # folders and networks that it may be in: sources/limits.py
     networks: tuple[str, ...] | None = None
     watched: bool = False  # whether its health is watched, ...

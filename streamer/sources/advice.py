@@ -6,10 +6,12 @@ from streamer.errors import AuthFailed, AuthUnknown, NoSuchStream, PortClosed, S
 from streamer.sources.camera_paths import COMMON_PATHS, CameraPaths, substream_of
 from streamer.sources.report import ProbeReport
 from streamer.sources.room import Room
-from streamer.sources.urls import host_and_port
+from streamer.sources.tls import CertificateRefused
+from streamer.sources.urls import host_and_port, scheme_of
 
 SMALL_BOX_WIDTH = 1280
 SMALL_BOX_FPS = 15.0
+SUBSTREAM_PIXELS = 640 * 360
 FEW_FPS = 5.0
 SLOW_RECONNECT_S = 4.0
 HIGH_BITRATE_KBPS = 8000
@@ -22,6 +24,10 @@ def what_to_try(url: str, error: SourceError) -> list[str]:
         return []  # the error lists what there is
     if isinstance(error, AuthUnknown):
         return ["the camera's web page says it under Security, Authentication or RTSP authentication"]
+    if isinstance(error, CertificateRefused):
+        return []  # the error says what to name
+    if not scheme_of(url).startswith("rtsp") and isinstance(error, (StreamNotFound, PortClosed)):
+        return [f"the camera's web page or manual says the whole address; here it is port {port} of {host}"]
     if isinstance(error, AuthFailed):
         return [
             "give the user name and password of the camera itself, as its own web page takes them",
@@ -91,7 +97,20 @@ def _is_main_stream(report: ProbeReport, fps: float) -> bool:
 def _substream(report: ProbeReport) -> str:
     sub = substream_of(report.url)
     where = f" (probably at the path {sub})" if sub else ""
-    return f"the camera's substream{where}, about 640x360 at 10 to 15, is enough for counting"
+    core = _substream_core(report)
+    takes = f", and takes about {core:.2f} of a core" if core else ""
+    return f"the camera's substream{where}, about 640x360 at 10 to 15, is enough for counting{takes}"
+
+
+def _substream_core(report: ProbeReport) -> float:
+    """In cores, by what the main stream's pictures take here: decoding costs about as the pixels do. 0: it
+    is not known."""
+    info = report.info
+    if info is None or not report.decode_cpu_ms or info.width * info.height == 0:
+        return 0.0
+    share = min(1.0, SUBSTREAM_PIXELS / (info.width * info.height))
+    fps = min(SMALL_BOX_FPS, report.fps_measured or info.fps or SMALL_BOX_FPS)
+    return report.decode_cpu_ms * share * fps / 1000
 
 
 def _cost(report: ProbeReport, room: Room | None) -> list[str]:

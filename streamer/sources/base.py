@@ -12,7 +12,7 @@ import numpy as np
 from pipelines.geometry import fit
 from pipelines.values import Image
 from pipelines.video_facts import VideoFacts
-from streamer.ipc.messages import Transport
+from streamer.ipc.choices import Decode, Frames, Transport
 from streamer.sources.limits import SourceLimits
 from streamer.sources.urls import check_choice, check_source_url, lookup_scheme
 
@@ -26,6 +26,8 @@ class ReadOptions:
     realtime: frames come when they are due by their own timestamps; else as fast as they are read.
     open_timeout_s bounds open(), and read() for the first frame; read_timeout_s bounds any other read().
     limits: where a file may lie and a camera may be; what is elsewhere is a SourceError of open().
+    ca: who vouches for a camera's certificate (tls.py). decode: the device that decodes (hardware.py).
+    frames: "key": key frames alone are decoded.
     """
 
     loop: bool = False
@@ -35,6 +37,9 @@ class ReadOptions:
     stream: int | None = None
     transport: Transport = "auto"
     limits: SourceLimits = field(default_factory=SourceLimits)
+    ca: str = ""
+    decode: Decode = "none"
+    frames: Frames = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class SourceInfo:
     stream: int | None = None  # the number of the one that is read
     videos: tuple[VideoFacts, ...] = ()  # all that there are, where it is a file or a camera
     transport: str = ""  # "tcp" or "udp", of a camera
+    decoder: str = ""  # the device that decodes it; "" the processor
+    note: str = ""  # one line on what is not as it was asked for
 
 
 class Decoded(ABC):
@@ -186,10 +193,24 @@ def create_source(
     stream: int | None = None,
     transport: Transport = "auto",
     limits: SourceLimits | None = None,
+    ca: str = "",
+    decode: Decode = "none",
+    frames: Frames = "all",
 ) -> Source:
     """The source for `url`, not yet open. Raise ConfigError if no source can be made of the URL."""
     url = check_source_url(url)
-    check_choice(url, stream, transport)
+    check_choice(url, stream, transport, ca)
     create = cast(_Create, resolve_name(lookup_scheme(url).create))
-    limits = limits or SourceLimits()
-    return create(url, ReadOptions(loop, realtime, open_timeout_s, read_timeout_s, stream, transport, limits))
+    options = ReadOptions(
+        loop=loop,
+        realtime=realtime,
+        open_timeout_s=open_timeout_s,
+        read_timeout_s=read_timeout_s,
+        stream=stream,
+        transport=transport,
+        limits=limits or SourceLimits(),
+        ca=ca,
+        decode=decode,
+        frames=frames,
+    )
+    return create(url, options)

@@ -8,14 +8,12 @@ per packet, and here per picture: a stream of packets that never make a picture 
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -24,20 +22,15 @@ from av.video.stream import VideoStream
 
 from pipelines.video_facts import VideoFacts
 from streamer.errors import SourceDamaged, SourceError, SourceStalled
-from streamer.logs import redact
 from streamer.sources.ffmpeg_errors import explain
+from streamer.sources.hardware import chosen, note
 from streamer.sources.kept_packets import Arrival, Kept, KeptPackets, arrives_now
+from streamer.sources.opening import DECODER_OPTIONS, Opening, OpenRequest
 from streamer.sources.packets import FFMPEG_ERRORS, Packets
 from streamer.sources.stream_selection import select_stream
 
-log = logging.getLogger(__name__)
-
-# Pictures larger than 8K are refused by the decoder before it takes memory for them.
-MAX_PIXELS = 8192 * 4320
-_DECODER_OPTIONS = {"max_pixels": str(MAX_PIXELS)}
 MAX_DAMAGED_PACKETS = 250  # in a row: some ten seconds of a stream of which nothing can be decoded
 GENERATE_PTS = 0x0001  # AVFMT_FLAG_GENPTS, which PyAV sets
-AFTER_S = 0.5  # FFmpeg's own timeout of an open comes after ours: interrupted, it names any error
 EARLY_S = 0.05  # an error this close to a deadline is the deadline
 MAX_SIZES = 100  # of packets that nobody has asked for yet
 _CLOSED = "closed while it was in use"
@@ -57,82 +50,6 @@ class PacketSeen:
     let_go: int
     too_long: bool
     picture: VideoFrame | None
-
-
-@dataclass(frozen=True, slots=True)
-class OpenRequest:
-    """`url` goes to FFmpeg and may hold credentials; `shown` is what errors call the source.
-
-    `opener` opens it, within the deadline and in a thread of its own; it raises SourceError or what PyAV
-    raises. `stream` is the number of the stream to read, None: the video that FFmpeg would take. `look_ahead`
-    allows to read on for that choice, which in what is live would cost time.
-    """
-
-    url: str = field(repr=False)
-    shown: str
-    format: str | None
-    options: dict[str, str] = field(default_factory=dict, repr=False)
-    open_timeout_s: float = 10.0
-    read_timeout_s: float = 5.0
-    opener: Callable[[OpenRequest], InputContainer] | None = None
-    stream: int | None = None
-    look_ahead: bool = False
-
-
-def open_input(request: OpenRequest) -> InputContainer:
-    """Raise what PyAV raises."""
-    return av.open(
-        request.url,
-        format=request.format,
-        options={**request.options, **_DECODER_OPTIONS},  # finding out what it is decodes as well
-        timeout=(request.open_timeout_s + AFTER_S, request.read_timeout_s),
-        metadata_errors="replace",
-    )
-
-
-class _Opening(threading.Thread):
-    """Opens an input; gives it to whoever still wants it, else closes it."""
-
-    def __init__(self, request: OpenRequest, done: threading.Event) -> None:
-        super().__init__(name="source-open", daemon=True)
-        self._request = request
-        self._done = done
-        self._lock = threading.Lock()
-        self._wanted = True
-        self._input: InputContainer | None = None
-        self._error: SourceError | None = None
-
-    def run(self) -> None:
-        opened: InputContainer | None = None
-        try:
-            opened = (self._request.opener or open_input)(self._request)
-        except SourceError as error:
-            self._error = error
-        except FFMPEG_ERRORS as error:
-            self._error = explain(error, self._request.shown, self._request.open_timeout_s)
-        except Exception as error:  # it would be taken for a camera that does not answer
-            log.exception("%s: could not be opened", self._request.shown)
-            text = redact(str(error))
-            self._error = SourceError(f"{self._request.shown}: unexpected {type(error).__name__}: {text}")
-        finally:
-            with self._lock:
-                if self._wanted:
-                    self._input = opened
-                elif opened is not None:
-                    opened.close()
-            self._done.set()
-
-    def take(self) -> InputContainer:
-        """The opened input. Raise SourceError if there is none."""
-        with self._lock:
-            self._wanted = False
-            if self._input is not None:
-                taken, self._input = self._input, None
-                return taken
-        raise self._error or SourceStalled(
-            f"{self._request.shown}: no stream within {self._request.open_timeout_s:g} s: "
-            "check that it is switched on and reachable"
-        )
 
 
 def _unchanged(packet: Packet[Stream]) -> bool:
@@ -194,7 +111,7 @@ class VideoInput:
         return self._stream
 
     def open(self) -> None:
-        opening = _Opening(self._request, self._wake)
+        opening = Opening(self._request, self._wake)
         opening.start()
         self._wake.wait(self._request.open_timeout_s)
         try:
@@ -229,7 +146,7 @@ class VideoInput:
             raise
         codec = stream.codec_context
         codec.thread_count = 1  # one thread costs the least CPU and memory; cameras run side by side
-        codec.options = _DECODER_OPTIONS
+        codec.options = DECODER_OPTIONS
         self._stream = stream
         self.format, self.index, self.stated = container.format.name, stream.index, stream.frames
         if self.stated:  # now: another thread may close the container while it is read
@@ -389,7 +306,7 @@ class VideoInput:
                         return
                 self._remember(packet, again)
                 try:
-                    self._pending = self._ungiven(self.stream.decode(packet))
+                    self._pending = self._decoded(packet)
                     damaged_in_a_row = 0
                 except FFMPEG_ERRORS as error:
                     self.damaged += 1
@@ -397,9 +314,30 @@ class VideoInput:
                     if damaged_in_a_row >= MAX_DAMAGED_PACKETS:
                         raise self._undecodable(error) from None
             if not self._pending and time.monotonic() > deadline:
+                key = self._request.key_frames_only
                 raise SourceStalled(
                     f"{self._request.shown}: data comes, but made no picture for {timeout_s:g} s"
+                    + (": set a shorter key frame gap in the camera, or more source.read_timeout_s" * key)
                 )
+
+    def _decoded(self, packet: Packet[Stream]) -> list[VideoFrame]:
+        if not self._request.key_frames_only:
+            return self._ungiven(self.stream.decode(packet))
+        picture = self._picture_of(packet) if packet.is_keyframe else None
+        if picture is None:
+            return []
+        picture.pts, picture.time_base = _timestamp(packet), packet.time_base  # a flush leaves none
+        return [picture]
+
+    @property
+    def decoder(self) -> str:
+        """The device that decodes; empty: the processor."""
+        return chosen(self._request.decode) if self.stream.codec_context.is_hwaccel else ""
+
+    @property
+    def note(self) -> str:
+        """One line on what is not as it was asked for."""
+        return note(self._request.decode, bool(self.decoder))
 
     def _ungiven(self, pictures: list[VideoFrame]) -> list[VideoFrame]:
         if not self._given:
@@ -416,6 +354,8 @@ class VideoInput:
 
     def _next_packet(self) -> Packet[Stream] | None:
         begun = time.monotonic()
+        if self._request.before_read is not None:
+            self._request.before_read()
         failed: Exception | None = None
         assert self._packets is not None, "open() comes first"
         try:

@@ -15,8 +15,9 @@ from pipelines.frame_conversion import upright_size
 from pipelines.video_streams import frames_per_second
 from streamer.errors import SourceDamaged, SourceEnded, SourceError
 from streamer.sources.base import Decoded, ReadOptions, Rested, SourceInfo
-from streamer.sources.container import OpenRequest, PacketSeen, VideoInput
+from streamer.sources.container import PacketSeen, VideoInput
 from streamer.sources.file_kind import what_else
+from streamer.sources.opening import OpenRequest
 from streamer.sources.stream import WHOLE, VideoDecoded, describe, frames_stated, pts_ns, rested, unrested
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
 from streamer.sources.urls import path_of
@@ -62,6 +63,8 @@ class FileSource:
                 read_timeout_s=self._options.read_timeout_s,
                 stream=self._options.stream,
                 look_ahead=True,
+                decode=self._options.decode,
+                key_frames_only=self._options.frames == "key",
             )
         )
 

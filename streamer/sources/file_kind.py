@@ -9,7 +9,12 @@ _MAX_BOXES = 10_000
 _TO_CONVERT = "convert it to MP4 first"
 _PLAYLIST = "not a video, but a playlist, which names other files: give the video itself"
 _SOUND = "not a video, but sound without a picture: give a video"
+_MAKERS = "its maker's own container: export it as MP4, or try `ffmpeg -i IN -c copy OUT.mp4`, and add that"
 _BEGINNINGS = (
+    (b"DHAV", f"a Dahua recording (DAV), {_MAKERS}"),
+    (b"IMKH", f"a Hikvision recording, {_MAKERS}"),
+    (b"HKMI", f"a Hikvision recording, {_MAKERS}"),
+    (b"HKVS", f"a Hikvision recording, {_MAKERS}"),
     (b"\xff\xd8\xff", "not a video, but a JPEG picture: give a video"),
     (b"\x89PNG", f"not a video, but a PNG picture: give a video; an animated one: {_TO_CONVERT}"),
     (b"BM", "not a video, but a BMP picture: give a video"),

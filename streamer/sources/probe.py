@@ -37,6 +37,7 @@ def probe(
     *,
     stream: int | None = None,
     transport: Transport = "auto",
+    ca: str = "",
     limits: SourceLimits | None = None,
     on_picture: Callable[[Decoded], None] | None = None,
     room: Room | None = None,
@@ -47,7 +48,7 @@ def probe(
     Raise ConfigError if no source can be made of the URL; everything else is in the report.
     """
     url = check_source_url(url)
-    check_choice(url, stream, transport)
+    check_choice(url, stream, transport, ca)
     report = ProbeReport(redact(split_credentials(url)[0]))
     end = time.monotonic() + deadline_s
     scheme = lookup_scheme(url)
@@ -62,6 +63,7 @@ def probe(
             read_timeout_s=left_s,
             stream=stream,
             transport=transport,
+            ca=ca,
             limits=limits,
         )
         _open_and_watch(source, end, scheme.live, report, on_picture)

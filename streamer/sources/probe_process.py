@@ -36,6 +36,7 @@ def probe_apart(
     transport: Transport,
     picture: bool,
     room: Room | None = None,
+    ca: str = "",
 ) -> dict[str, Any]:
     """The report of sources.probe as plain data with `ok`, and where `picture` is asked for the first one as
     `jpeg_base64` (empty where there was none). Raise ConfigError for no address of a source, SourceError
@@ -46,6 +47,7 @@ def probe_apart(
         "limits": dataclasses.asdict(limits),
         "stream": stream,
         "transport": transport,
+        "ca": ca,
         "picture": picture,
         "room": room and dataclasses.asdict(room),
     }
@@ -76,6 +78,7 @@ def _look(asked: dict[str, Any]) -> dict[str, Any]:
         MAX_PROBE_S,
         stream=asked["stream"],
         transport=asked["transport"],
+        ca=asked["ca"],
         limits=limits,
         room=Room(**asked["room"]) if asked["room"] else None,
         on_picture=(lambda decoded: first.append(_jpeg(decoded))) if asked["picture"] else None,

@@ -3,31 +3,30 @@
 TCP is tried first, since it loses nothing; UDP where the camera answers that it has no TCP (461), and by
 nothing else: a second attempt with refused credentials is how cameras come to lock a user out.
 
-Times: media time follows the camera's RTP timestamps, the wall clock is the box's own at arrival, since a
-camera's clock is evidence and not authority. A stream that ends is an error here: cameras do not end.
+Media time follows the camera's RTP timestamps.
 """
 
 from __future__ import annotations
 
 import errno
+import ssl
 import time
 from dataclasses import replace
 
 import av
 from av.container import InputContainer
 
-from pipelines.video_streams import frames_per_second
-from streamer.errors import AuthUnknown, ConfigError, SourceDamaged, SourceError, SourceStalled
+from streamer.errors import AuthUnknown, ConfigError, SourceError, SourceStalled
 from streamer.logs import redact
 from streamer.sources.base import Decoded, ReadOptions, Rested, SourceInfo
-from streamer.sources.container import OpenRequest, PacketSeen, VideoInput, open_input
 from streamer.sources.ffmpeg_errors import explain
 from streamer.sources.limits import resolve
+from streamer.sources.live import LiveSource
+from streamer.sources.opening import OpenRequest, open_input
 from streamer.sources.packets import FFMPEG_ERRORS
 from streamer.sources.rtsp_auth import unsupported_auth
 from streamer.sources.rtsp_relay import Relay
-from streamer.sources.stream import VideoDecoded, describe, pts_ns, rested, unrested
-from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
+from streamer.sources.tls import ANY, refused, tls_context
 from streamer.sources.urls import (
     check_source_url,
     host_and_port,
@@ -54,29 +53,29 @@ def create(url: str, options: ReadOptions) -> RtspSource:
     return RtspSource(url, options)
 
 
-class RtspSource:
-    """One RTSP stream. Its first picture may take as long as an open: it begins with a key frame."""
+class RtspSource(LiveSource):
+    """One RTSP stream."""
+
+    clock_source = "rtp"
 
     def __init__(self, url: str, options: ReadOptions) -> None:
         clean, user, password = split_credentials(url)
-        self.shown = redact(clean)
-        self._options = options
-        self._clock = MediaClock(0, live=True)
         self._clean = sendable(clean)
         self._judged = self._clean  # by its address, where it has a name, once that is known
         self._refusal: SourceError | None = None
         self._transport = ""  # of the attempt in progress, and then of the stream
-        self._input = VideoInput(
-            OpenRequest(
-                url=join_credentials(self._clean, user, password),
-                shown=self.shown,
-                format="rtsp",
-                open_timeout_s=options.open_timeout_s,
-                read_timeout_s=options.read_timeout_s,
-                opener=self._open_somehow,
-                stream=options.stream,
-            )
+        request = OpenRequest(
+            url=join_credentials(self._clean, user, password),
+            shown=redact(clean),
+            format="rtsp",
+            open_timeout_s=options.open_timeout_s,
+            read_timeout_s=options.read_timeout_s,
+            opener=self._open_somehow,
+            stream=options.stream,
+            decode=options.decode,
+            key_frames_only=options.frames == "key",
         )
+        super().__init__(request, options)
 
     def _open_there(self, request: OpenRequest, end: float) -> InputContainer:
         """At its address and nowhere else, or where it redirects to and a camera may be."""
@@ -85,7 +84,7 @@ class RtspSource:
             # A name is judged by its address, and it is that address that is connected to.
             address = resolve(host, port, self._options.limits, self.shown)
             self._judged = with_host(split_credentials(request.url)[0], address)
-            relay = self._relay(address, port, host if scheme_of(request.url) == "rtsps" else None, end)
+            relay = self._relay(request.url, address, end)
             try:
                 return open_input(self._through(relay, request, end))
             except FFMPEG_ERRORS:
@@ -98,12 +97,18 @@ class RtspSource:
             request = replace(request, url=self._redirected(request.url, relay.redirected_to, address))
         raise SourceError(f"{self.shown}: redirects in a circle: check the camera's address")
 
-    def _relay(self, address: str, port: int, tls_name: str | None, end: float) -> Relay:
+    def _relay(self, url: str, address: str, end: float) -> Relay:
+        host, port = host_and_port(url)
+        limits, context = self._options.limits, None
+        if lookup_scheme(url).ca:
+            context = tls_context(self._options.ca or lookup_scheme(url).ca, self.shown)
         try:
-            return Relay(address, port, tls_name, self._options.limits, self.shown, end)
+            return Relay(address, port, end, limits=limits, shown=self.shown, tls=context, tls_name=host)
+        except ssl.SSLCertVerificationError as error:
+            raise refused(error, self.shown) from None
         except ConnectionRefusedError as error:
-            refused = av.error.ConnectionRefusedError(errno.ECONNREFUSED, str(error))
-            raise explain(refused, self.shown, self._options.open_timeout_s) from None
+            closed = av.error.ConnectionRefusedError(errno.ECONNREFUSED, str(error))
+            raise explain(closed, self.shown, self._options.open_timeout_s) from None
         except OSError as error:
             raise explain(error, self.shown, self._options.open_timeout_s) from None
 
@@ -117,7 +122,7 @@ class RtspSource:
         _, user, password = split_credentials(url)
         try:
             there = check_source_url(location)
-            if not lookup_scheme(there).network:
+            if scheme_of(there) not in ("rtsp", "rtsps"):
                 raise ConfigError("no camera's address")
             same = resolve(*host_and_port(there), self._options.limits, self.shown) == address
         except ConfigError:
@@ -125,6 +130,11 @@ class RtspSource:
                 f"{self.shown}: redirects to {redact(location)!r}, which is no RTSP address: check the "
                 "camera's address"
             ) from None
+        if self._options.ca and self._options.ca != ANY and not lookup_scheme(there).ca:
+            raise SourceError(
+                f"{self.shown}: redirects to {redact(location)!r}, which is not encrypted, and source.ca "
+                "asks for a checked certificate: check the camera's address"
+            )
         clean = sendable(split_credentials(there)[0])
         return join_credentials(clean, user, password) if same else clean
 
@@ -170,12 +180,6 @@ class RtspSource:
             f"camera's authentication to Digest MD5, or to {plain}"
         )
 
-    def open(self) -> SourceInfo:
-        try:
-            return self._open()
-        except SourceError as error:
-            raise self._failed(error) from None
-
     def _failed(self, error: SourceError) -> SourceError:
         """Forgets what worked, and says what else may be meant by packets that do not come."""
         _udp_only.discard(self._clean)
@@ -186,72 +190,13 @@ class RtspSource:
         return error
 
     def _open(self) -> SourceInfo:
-        self._input.open()
-        codec = self._input.stream.codec_context
-        if codec.width <= 0 or codec.height <= 0:
-            raise SourceStalled(
-                f"{self.shown}: no picture size and no key frame within {self._options.open_timeout_s:g} s: "
-                "set a shorter key frame gap in the camera"
-            )
-        fps = frames_per_second(self._input.stream)
-        self._clock = MediaClock(round(1e9 / fps) if fps else FALLBACK_INTERVAL_NS, live=True)
-        info = describe(self._input, clock_source="rtp", size=(codec.width, codec.height))
-        return replace(info, transport=self._transport)
+        return replace(super()._open(), transport=self._transport)
 
-    def read(self) -> Decoded:
-        return unrested(self.follow())
-
-    def follow(self) -> Decoded | Rested:
-        try:
-            seen = self._follow()
-        except SourceError as error:
-            raise self._failed(error) from None
+    def _follow(self) -> Decoded | Rested:
+        seen = super()._follow()
         if self._transport == "udp" and self._options.transport == "auto":
             _udp_only.add(self._clean)
         return seen
-
-    def _follow(self) -> Decoded | Rested:
-        first = self._input.frames == 0
-        timeout_s = self._options.read_timeout_s
-        seen = self._input.next_seen(max(timeout_s, self._options.open_timeout_s) if first else timeout_s)
-        if seen is None:
-            if first:
-                raise SourceDamaged(f"{self.shown}: the camera ended the stream before its first picture")
-            raise SourceError(f"{self.shown}: the camera ended the stream")
-        now_ns = time.monotonic_ns()
-        if isinstance(seen, PacketSeen):
-            return rested(seen, self._clock.passed_ns(now_ns), time.time_ns(), now_ns)
-        media_ns, used = self._clock.next(pts_ns(seen), now_ns)
-        came = self._input.came(seen)
-        return VideoDecoded(
-            seen,
-            media_ns=media_ns,
-            captured_ns=came.captured_ns if came else time.time_ns(),
-            received_mono_ns=came.received_mono_ns if came else now_ns,
-            clock_source="rtp" if used else "arrival",
-            kept=came is not None,
-        )
-
-    def rest(self, keys_every_s: float = 0.0) -> bool:
-        self._input.rest(keys_every_s)
-        return True
-
-    def packet_sizes(self) -> list[int]:
-        return self._input.packet_sizes()
-
-    def glance(self) -> None:
-        self._input.glance()
-
-    def wake(self, groups: int) -> int:
-        return self._input.wake(groups)
-
-    @property
-    def video_bytes(self) -> int:
-        """Encoded bytes read so far."""
-        return self._input.video_bytes
-
-    def close(self) -> None:
-        self._input.close()
 
 
 def _ffmpeg_options(options: ReadOptions, transport: str) -> dict[str, str]:

@@ -92,4 +92,6 @@ def describe(
         pixel_format=codec.pix_fmt or "",
         stream=stream.index,
         videos=video.videos,
+        decoder=video.decoder,
+        note=video.note,
     )

@@ -29,6 +29,7 @@ ALLOWED = f"allowed are {_listed([scheme.form for scheme in SOURCES.values()])}"
 MAX_CREDENTIALS_BYTES = 127
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)")
+_DEVICE = re.compile(r"/dev/(video|v4l/)")
 _HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s/?#@:\[\]]+)(?::\d{1,5})?"
 _HOST_ONLY = re.compile(_HOST)
 # A host that nobody takes for a part of a path: an address, a dotted name, localhost, or with a port.
@@ -41,6 +42,8 @@ _SAFE = "!$&'()*+,;=-._~"  # sub-delims and unreserved of RFC 3986: need no enco
 
 def scheme_of(url: str) -> str:
     """The lower-case scheme; "file" also for a bare path."""
+    if _DEVICE.match(url):
+        return "v4l2"
     if url.startswith(("/", "./", "../", "~")):
         return "file"
     match = _SCHEME.match(url)
@@ -137,8 +140,15 @@ def check_source_url(url: str) -> str:
         raise ConfigError("the source URL contains a control character or line break: type it again")
     if lookup_scheme(url).network:
         _check_network_url(url, scheme_of(url))
-    elif url.startswith("file:") and not url.startswith("file:///"):
-        raise ConfigError(f"{redact(url)}: a file URL is file:/// and an absolute path; {ALLOWED}")
+    elif (
+        lookup_scheme(url).local
+        and (match := _SCHEME.match(url))
+        and not url[match.end() :].startswith(":///")
+    ):
+        name = match.group()
+        raise ConfigError(f"{redact(url)}: a {name} URL is {name}:/// and an absolute path; {ALLOWED}")
+    elif scheme_of(url) == "v4l2" and not re.fullmatch(r"(v4l2:)?/dev/[^\s?#]+", url, re.IGNORECASE):
+        raise ConfigError(f"{redact(url)}: a camera of this box is v4l2:/dev/ and the device; {ALLOWED}")
     return url
 
 
@@ -156,14 +166,21 @@ def _check_network_url(url: str, scheme: str) -> None:
         raise ConfigError(f"{redact(url)}: port {port} does not exist, ports are 1 to 65535")
 
 
-def check_choice(url: str, stream: int | None, transport: Transport) -> None:
-    """Raise ConfigError where the source cannot have such a stream or transport."""
+def check_choice(url: str, stream: int | None, transport: Transport, ca: str = "") -> None:
+    """Raise ConfigError where the source cannot have such a stream, transport or authority."""
     name, scheme = scheme_of(url), lookup_scheme(url)
+    if stream is not None and name == "v4l2":
+        raise ConfigError(f"{url}: a device has no streams to choose from: leave stream out")
     if stream is not None and scheme.generated:
         raise ConfigError(f"{url}: a {name} scene has no streams to choose from: leave stream out")
     if transport == "udp" and scheme.network and not scheme.udp:
         able = _listed([f"{name}://" for name, scheme in SOURCES.items() if scheme.udp])
         raise ConfigError(f"{name} goes over TCP alone: leave transport out, or use {able}")
+    if ca and not scheme.ca:
+        able = _listed([f"{name}://" for name, scheme in SOURCES.items() if scheme.ca])
+        raise ConfigError(f"{name} has no certificate to check: leave ca out, or use {able}")
+    if ca and ca not in ("any", "system") and not ca.startswith("/"):
+        raise ConfigError(f"ca is 'any', 'system' or the whole path of a PEM file, not {ca[:64]!r}")
 
 
 def sendable(url: str) -> str:
@@ -175,6 +192,14 @@ def sendable(url: str) -> str:
     at = start.end() if start else 0
     at += _authority_end(url[at:])
     return url[:at] + _UNSENDABLE.sub(lambda match: quote(match.group(), safe=""), url[at:])
+
+
+def target_of(url: str) -> str:
+    """The path and query of a network URL, as a request names them; "/" where there is none."""
+    start = URL_START.match(url)
+    rest = url[start.end() if start else 0 :].partition("#")[0]
+    target = rest[_authority_end(rest) :]
+    return target if target.startswith("/") else f"/{target}"
 
 
 def host_and_port(url: str) -> tuple[str, int]:
@@ -216,4 +241,5 @@ def rtsp_at(url: str, host: str, port: int) -> str:
 
 def path_of(url: str) -> Path:
     """The path that a file URL or a bare path means."""
-    return Path(unquote(url[len("file://") :]) if url.startswith("file://") else url).expanduser()
+    match = re.match(r"(file|folder)://(?=/)", url)
+    return Path(unquote(url[match.end() :]) if match else url).expanduser()

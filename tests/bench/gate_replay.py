@@ -17,9 +17,10 @@ from pipelines.events import LINE_CROSSED
 from pipelines.pipeline import Pipeline
 from pipelines.values import Detections, Event, Frame, Stamp
 from streamer.sources.base import Decoded, Rested
-from streamer.sources.container import OpenRequest, PacketSeen, VideoInput
+from streamer.sources.container import PacketSeen, VideoInput
 from streamer.sources.gate import Gate
 from streamer.sources.kept_packets import Arrival
+from streamer.sources.opening import OpenRequest
 from streamer.sources.stream import VideoDecoded, pts_ns, rested
 from streamer.workers.capture.gated_reader import GatedReader
 

@@ -129,10 +129,10 @@ def test_allowed_urls_pass(url: str) -> None:
     [
         "",
         "   ",
-        "http://cam/1",
+        "ftp://cam/1",
         "concat:/etc/passwd|/etc/shadow",
         "pipe:0",
-        "rtmp://u:s3cr3t@cam/1",
+        "mms://u:s3cr3t@cam/1",
         "rtsp:/cam/1",
         "rtsp://",
         "rtsp:///live",

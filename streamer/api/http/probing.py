@@ -88,7 +88,8 @@ def look(site: Site, token: Token, body: dict[str, Any]) -> dict[str, Any]:
         shown = token.holds("admin") and site.config.privacy.people == "show"
         source = camera.source
         room = room_of(site, camera)
-        return probe_apart(url, site.config.sources.limits, source.stream, source.transport, shown, room)
+        limits = site.config.sources.limits
+        return probe_apart(url, limits, source.stream, source.transport, shown, room, source.ca)
     finally:
         _probes.release()
 

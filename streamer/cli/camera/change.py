@@ -79,7 +79,7 @@ def _endless(url: str) -> str:
 
 def _check_clip(url: str | None) -> None:
     """Raises SourceError where a clip is not there. What this user may not see is the daemon's to judge."""
-    if url is None or scheme_of(url) != "file":
+    if url is None or not lookup_scheme(url).local:
         return
     path = path_of(url)
     with contextlib.suppress(PermissionError):
@@ -142,6 +142,7 @@ def _shut(path: str) -> bool:
 @click.option("--loop", is_flag=True, help="A file: start again at its end.")
 @click.option("--no-realtime", is_flag=True, help="A file: as fast as it can be read.")
 @click.option("--transport", type=click.Choice(get_args(Transport)), default="auto", help="TCP, then UDP.")
+@click.option("--ca", default="", help="Who vouches for its certificate: system, any, or a PEM file's path.")
 @stream_option
 @click.option("--username", help="The camera's user name.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
@@ -150,7 +151,7 @@ def _shut(path: str) -> bool:
 @click.option("--disabled", is_flag=True, help="Save it switched off.")
 @click.pass_obj
 def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
-    """Probe a camera and add it: an rtsp:// address, a video file, or synthetic:NAME.
+    """Probe a camera and add it: an rtsp://, http:// or rtmp:// address, /dev/video0, a video file or folder.
 
     Credentials in the URL are kept in a file of their own; --username and --password-stdin keep them out of
     the shell's history too.
@@ -173,6 +174,7 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
             "realtime": not options["no_realtime"],
             "stream": options["stream"],
             "transport": options["transport"],
+            "ca": options["ca"],
         },
         "rules": {"classes": split_words(options["classes"])},
     }
@@ -184,7 +186,12 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
             limits = store.settings().sources.limits
             room = None if options["no_realtime"] or options["disabled"] else _room(store, options["fps"])
             check_stream(
-                full_url, limits, stream=options["stream"], transport=options["transport"], room=room
+                full_url,
+                limits,
+                stream=options["stream"],
+                transport=options["transport"],
+                ca=options["ca"],
+                room=room,
             )
         except SourceError as error:
             if not options["force"]:

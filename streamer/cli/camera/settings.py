@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
+from urllib.parse import quote
 
 import click
 from pydantic import BaseModel
@@ -124,5 +125,6 @@ def absolute_url(url: str) -> str:
     """A clip's path as the daemon, which runs elsewhere, finds it. Raises ConfigError."""
     url = check_source_url(url)
     if scheme_of(url) == "file" and not url.startswith("file:"):
-        return os.path.abspath(Path(url).expanduser())
+        path = os.path.abspath(Path(url).expanduser())
+        return f"folder://{quote(path)}" if os.path.isdir(path) else path
     return url

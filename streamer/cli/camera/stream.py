@@ -39,11 +39,12 @@ def check_stream(
     *,
     stream: int | None = None,
     transport: Transport = "auto",
+    ca: str = "",
     room: Room | None = None,
 ) -> None:
     """Open `url`, print what it sends and what to know about it; `room` is what the box has left for it.
     Raises SourceError if it cannot be read."""
-    report = probe(url, stream=stream, transport=transport, limits=limits, room=room)
+    report = probe(url, stream=stream, transport=transport, ca=ca, limits=limits, room=room)
     click.echo(json.dumps(_as_data(report), indent=2) if as_json else "\n".join(_lines(report)))
     if not report.ok:
         raise SourceError(report.problem)
@@ -82,7 +83,14 @@ def test(store: ConfigStore, name: str, as_json: bool) -> None:
     config, camera = store.load_with(name)
     source = camera.source
     url = SecretStore(store).url(camera).reveal()
-    check_stream(url, config.sources.limits, as_json, stream=source.stream, transport=source.transport)
+    check_stream(
+        url,
+        config.sources.limits,
+        as_json,
+        stream=source.stream,
+        transport=source.transport,
+        ca=source.ca,
+    )
 
 
 @click.command()

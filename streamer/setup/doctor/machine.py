@@ -12,9 +12,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import psutil
 
+from streamer.ipc.choices import Decode
 from streamer.setup.doctor.check import Check, fail, ok, warn
 
 IMPORTS = {  # the wheels with native code, and what is printed beside their version
@@ -49,6 +51,35 @@ def check_packages() -> list[Check]:
         for name, shown in IMPORTS.items()
     }
     return [_imported(name, child) for name, child in children.items()] + _one_opencv()
+
+
+_DECODERS = """
+import sys
+from streamer.sources.hardware import why_not
+print(why_not(sys.argv[1]))
+"""
+
+
+def check_decoders() -> list[Check]:
+    """Each device is opened in a process of its own: a broken driver may take its process with it."""
+    return [_decoder(device) for device in get_args(Decode) if device not in ("none", "auto")]
+
+
+def _decoder(device: str) -> Check:
+    title = f"decode {device}"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _DECODERS, device],
+            capture_output=True,
+            text=True,
+            timeout=IMPORT_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        return warn(title, "its driver hangs", f"leave source.decode={device} out, and mend the driver")
+    if done.returncode != 0:
+        return warn(title, "its driver breaks off", f"leave source.decode={device} out, and mend the driver")
+    reason = done.stdout.strip()
+    return ok(title, f"not here: {reason}" if reason else "can decode (source.decode)")
 
 
 def _imported(name: str, child: subprocess.Popen[str]) -> Check:
@@ -176,6 +207,7 @@ def _tool_output(*command: str) -> str:
 MACHINE_CHECKS: tuple[Callable[[], list[Check]], ...] = (
     check_python,
     check_packages,
+    check_decoders,
     check_processor,
     check_memory,
     check_shared_memory,

@@ -254,6 +254,9 @@ class CameraThread(threading.Thread):
             read_timeout_s=camera.read_timeout_s,
             stream=camera.stream,
             transport=camera.transport,
+            ca=camera.ca,
+            decode=camera.decode,
+            frames=camera.frames,
             limits=SourceLimits(camera.files, camera.networks),
         )
         self._source = source
@@ -313,7 +316,8 @@ class CameraThread(threading.Thread):
         if self._watch is not None:
             self._watch.restart()
         sized = f"{info.width}x{info.height}"
-        self._set_state("live", f"{info.codec} {sized}" if info.codec else sized, info)
+        told = f"{info.codec} {sized}" if info.codec else sized
+        self._set_state("live", f"{told}; {info.note}" if info.note else told, info)
 
     def _look(self, decoded: Decoded) -> None:
         """Whether the camera can be believed; what is not taken by inference is looked at as well."""

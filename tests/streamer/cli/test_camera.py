@@ -70,7 +70,7 @@ def test_a_clip_that_is_none_is_not_saved_but_on_request(run: Run, short_dir: Pa
         (("../gate", "synthetic:street"), Exit.CONFIG, "use 1 to 63 of a-z"),
         (("Gate", "synthetic:street"), Exit.CONFIG, "use 1 to 63 of a-z"),
         (("gate", ""), Exit.CONFIG, "URL is empty"),
-        (("gate", "http://host/x.mjpg"), Exit.CONFIG, "'http:' are not supported"),
+        (("gate", "ftp://host/x.mjpg"), Exit.CONFIG, "'ftp:' are not supported"),
         (("gate", "rtsp://"), Exit.CONFIG, "no host"),
         (("gate", "rtsp://host:99999/x"), Exit.CONFIG, "99999"),
         (("gate", "synthetic:street\nname: x"), Exit.CONFIG, "line break"),

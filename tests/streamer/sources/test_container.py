@@ -10,8 +10,9 @@ from typing import NoReturn
 import pytest
 
 from streamer.errors import SourceDamaged, SourceError
-from streamer.sources.container import OpenRequest, VideoInput
+from streamer.sources.container import VideoInput
 from streamer.sources.ffmpeg_errors import explain
+from streamer.sources.opening import OpenRequest
 from streamer.sources.packets import MAX_AGAIN, Packets
 
 

@@ -159,3 +159,11 @@ def test_a_video_that_begins_after_the_sound_is_read_whole(tmp_path: Path, clip:
     pictures = read_all(create_source(str(path), realtime=False, stream=1))
     assert [number_of(picture.image(160)) for picture in pictures] == list(range(30))
     assert pictures[0].media_ns == 0
+
+
+@pytest.mark.parametrize(("head", "maker"), [(b"DHAV", "Dahua"), (b"IMKH", "Hikvision")])
+def test_a_recorders_own_container_is_told_by_its_maker(head: bytes, maker: str, tmp_path: Path) -> None:
+    path = tmp_path / "recording.dav"
+    path.write_bytes(head + bytes(range(256)) * 20)
+    with pytest.raises(SourceDamaged, match=rf"{maker} recording.*export it as MP4"):
+        create_source(str(path), realtime=False).open()

@@ -13,7 +13,7 @@ from av.container import InputContainer
 from streamer.errors import AuthFailed, SourceError, SourceStalled
 from streamer.sources import rtsp
 from streamer.sources.base import Source, create_source
-from streamer.sources.container import OpenRequest, open_input
+from streamer.sources.opening import OpenRequest, open_input
 from streamer.sources.probe import probe
 from streamer.sources.urls import join_credentials, sendable
 from tests.clips import make_clip, number_of, repeat_clip
