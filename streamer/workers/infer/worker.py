@@ -43,6 +43,7 @@ from streamer.workers.allocator import (
     give_large_buffers_pages_of_their_own,
     set_apart_what_stays,
     take_room_for_busy_moments,
+    take_room_for_passing_names,
 )
 from streamer.workers.infer.alerting import Emitted
 from streamer.workers.infer.camera import MAX_UNSENT_STATES, CameraContext
@@ -310,6 +311,8 @@ class InferWorker:
         self._emitter.emit([(c, event) for c, event in assigned.ended if self._sequencer.can_number(c.name)])
         self._all_assigned = not assigned.loading
         if self._all_assigned and self._ready_rev != self._assignment.rev:
+            if self._ready_rev < 0:
+                take_room_for_passing_names()
             self._ready_rev = self._assignment.rev
             take_room_for_busy_moments()
             set_apart_what_stays()
