@@ -74,6 +74,7 @@ class SourceOptions(Strict):
     stream: int | None = Field(default=None, ge=0, le=10_000)  # None: the video that FFmpeg would take
     transport: Transport = "auto"
     gate: Literal["off", "auto"] = "off"  # auto: it rests while nothing moves in front of it
+    onvif: str = Field(default="", max_length=128)  # the endpoint reference by which it is discovered
 
 
 class HealthOptions(Strict):
