@@ -23,7 +23,7 @@ from xml.etree import ElementTree
 
 GROUP = "239.255.255.250"
 TOLERANCE_S = 5.0  # of the time in a UsernameToken
-REALM, NONCE = "camera", "abcdef0123456789"
+REALM = "camera"
 _ANSWER = (
     '<?xml version="1.0" encoding="UTF-8"?><SOAP-ENV:Envelope '
     'xmlns:SOAP-ENV="http://www.w3.org/2003/05/soap-envelope" xmlns:tt="http://www.onvif.org/ver10/schema" '
@@ -78,6 +78,7 @@ class OnvifCamera:
     xaddr_host: str = ""
     host: str = "127.0.0.1"
     discovery_port: int = 0
+    answers: int = 1  # to one probe; over one, each has an endpoint of its own
     types: str = "dn:NetworkVideoTransmitter"
     raw: Mapping[str, tuple[int, Mapping[str, str], bytes]] = field(default_factory=dict)
     silent: Sequence[str] = ()
@@ -87,7 +88,7 @@ class OnvifCamera:
     def __post_init__(self) -> None:
         self._closed = threading.Event()
         self._seen: set[str] = set()
-        self._count = 0
+        self._counts: dict[str, int] = {}  # by nonce of HTTP Digest
         self._server = http.server.ThreadingHTTPServer((self.host, 0), _handler(self))
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
@@ -128,7 +129,9 @@ class OnvifCamera:
             return self.raw[operation]
         free = ("GetSystemDateAndTime", "GetServices", "GetCapabilities")
         if self.auth and operation not in free and not self._knows(headers, root):
-            asks = f'Digest realm="{REALM}", nonce="{NONCE}", qop="auth", algorithm=MD5'
+            nonce = uuid.uuid4().hex
+            self._counts[nonce] = 0
+            asks = f'Digest realm="{REALM}", nonce="{nonce}", qop="auth", algorithm=MD5'
             if self.auth == "token":
                 return _fault(400, "NotAuthorized", "Sender not Authorized")
             return 401, {"WWW-Authenticate": asks}, b""
@@ -190,12 +193,12 @@ class OnvifCamera:
             key: quoted or plain
             for key, quoted, plain in re.findall(r'(\w+)=(?:"([^"]*)"|([^\s,]+))', header)
         }
-        if said.get("username") != self.user or int(said["nc"], 16) <= self._count:
+        if said.get("username") != self.user or int(said["nc"], 16) <= self._counts[said["nonce"]]:
             return False
-        self._count = int(said["nc"], 16)
+        self._counts[said["nonce"]] = int(said["nc"], 16)
         inner = _md5(f"{self.user}:{REALM}:{self.password}")
         outer = _md5(f"POST:{said['uri']}")
-        return said["response"] == _md5(f"{inner}:{NONCE}:{said['nc']}:{said['cnonce']}:auth:{outer}")
+        return said["response"] == _md5(f"{inner}:{said['nonce']}:{said['nc']}:{said['cnonce']}:auth:{outer}")
 
     # ---- discovery
 
@@ -216,7 +219,9 @@ class OnvifCamera:
             except OSError:
                 return
             wanted = re.search(rb"MessageID>([^<]*)<", raw)
-            if wanted is not None:
+            for _ in range(self.answers if wanted else 0):
+                if self.answers > 1:
+                    self.endpoint = f"urn:uuid:{uuid.uuid4()}"
                 with suppress(OSError):
                     own.sendto(self.match(wanted[1].decode()).encode(), asker)
 

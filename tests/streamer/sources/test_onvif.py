@@ -156,9 +156,9 @@ def test_no_password_goes_over_the_line_as_it_is_and_basic_is_never_answered() -
 def test_a_redirect_is_refused_and_nobody_else_is_asked() -> None:
     with OnvifCamera(BOTH, auth="digest") as other:
         to = {"Location": f"http://127.0.0.1:{other.port}/onvif/device_service"}
-        with OnvifCamera(BOTH, raw={"GetProfiles": (307, to, b"")}) as camera:
-            with pytest.raises(SourceError, match="redirect"):
-                look_up(camera.url, login_of(camera))
+        camera = OnvifCamera(BOTH, raw={"GetProfiles": (307, to, b"")})
+        with camera, pytest.raises(SourceError, match="redirect"):
+            look_up(camera.url, login_of(camera))
         assert other.asked == []
 
 
@@ -192,9 +192,9 @@ def test_an_address_outside_of_the_networks_is_not_asked() -> None:
     ids=["nothing", "broken", "bytes", "bomb", "deep", "many"],
 )
 def test_what_is_no_soap_is_said_in_one_line(body: bytes) -> None:
-    with OnvifCamera(BOTH, raw={"GetProfiles": (200, {}, body)}) as camera:
-        with pytest.raises(SourceError, match="is this an ONVIF camera") as refusal:
-            look_up(camera.url)
+    camera = OnvifCamera(BOTH, raw={"GetProfiles": (200, {}, body)})
+    with camera, pytest.raises(SourceError, match="is this an ONVIF camera") as refusal:
+        look_up(camera.url)
     assert "\n" not in str(refusal.value)
 
 
@@ -208,9 +208,9 @@ def test_no_entity_is_expanded_or_fetched() -> None:
 
 def test_an_answer_without_end_is_cut_off() -> None:
     many = b"<a>" + b" " * (MAX_XML_BYTES + 10)
-    with OnvifCamera(BOTH, raw={"GetSystemDateAndTime": (200, {}, many)}) as camera:
-        with pytest.raises(SourceError, match="1024 KiB"):
-            look_up(camera.url)
+    camera = OnvifCamera(BOTH, raw={"GetSystemDateAndTime": (200, {}, many)})
+    with camera, pytest.raises(SourceError, match="1024 KiB"):
+        look_up(camera.url)
 
 
 def test_a_silent_camera_is_given_up_in_time() -> None:
@@ -270,9 +270,9 @@ def test_nobody_on_the_port_is_said() -> None:
 
 
 def test_a_web_server_without_onvif_is_told_apart() -> None:
-    with OnvifCamera(BOTH, raw={"GetSystemDateAndTime": (404, {}, b"no")}) as camera:
-        with pytest.raises(SourceError, match="404"):
-            look_up(camera.url)
+    camera = OnvifCamera(BOTH, raw={"GetSystemDateAndTime": (404, {}, b"no")})
+    with camera, pytest.raises(SourceError, match="404"):
+        look_up(camera.url)
 
 
 # ---- addresses
