@@ -22,7 +22,7 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 GROUP = "239.255.255.250"
-TOLERANCE_S = 5.0  # of the time in a UsernameToken
+TOLERANCE_S = 60.0  # of the time in a UsernameToken
 REALM = "camera"
 _ANSWER = (
     '<?xml version="1.0" encoding="UTF-8"?><SOAP-ENV:Envelope '
@@ -191,9 +191,10 @@ class OnvifCamera:
     def _digest_is_right(self, header: str) -> bool:
         said = {
             key: quoted or plain
-            for key, quoted, plain in re.findall(r'(\w+)=(?:"([^"]*)"|([^\s,]+))', header)
+            for key, quoted, plain in re.findall(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))', header)
         }
-        if said.get("username") != self.user or int(said["nc"], 16) <= self._counts[said["nonce"]]:
+        name = re.sub(r"\\(.)", r"\1", said.get("username", "")).encode("latin-1").decode()
+        if name != self.user or int(said["nc"], 16) <= self._counts[said["nonce"]]:
             return False
         self._counts[said["nonce"]] = int(said["nc"], 16)
         inner = _md5(f"{self.user}:{REALM}:{self.password}")

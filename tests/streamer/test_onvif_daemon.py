@@ -54,7 +54,7 @@ def test_a_camera_is_discovered_added_by_its_onvif_address_and_counted(
     daemon: Daemon, camera: OnvifCamera
 ) -> None:
     daemon.start()
-    look = ("camera", "discover", "--interface", "lo", "--seconds", "2", "--json")
+    look = ("camera", "discover", "--interface", "lo", "--seconds", "4", "--json")
     devices = json.loads(daemon.cli(*look).stdout)["devices"]
     (row,) = [row for row in devices if row["endpoint"] == camera.endpoint]
     credentials = ("--username", USER, "--password-stdin")

@@ -46,7 +46,10 @@ def authorization(challenge: Mapping[str, str], login: Login, path: str, count: 
     if "opaque" in challenge:
         fields["opaque"] = challenge["opaque"]
     text = ", ".join(f'{key}="{text}"' for key, text in fields.items()) + f", algorithm={algorithm}"
-    return f"Digest {text}" + (f', qop=auth, nc={count:08x}, cnonce="{cnonce}"' if counted else "")
+    text += f', qop=auth, nc={count:08x}, cnonce="{cnonce}"' if counted else ""
+    return f"Digest {text}".encode().decode(
+        "latin-1"
+    )  # a name goes as UTF-8, and headers are sent as Latin-1
 
 
 def _hashed(algorithm: str, text: str) -> str:

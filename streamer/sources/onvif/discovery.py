@@ -28,7 +28,7 @@ from streamer.sources.onvif.profiles import MAX_SHOWN
 GROUP, PORT = "239.255.255.250", 3702
 SECONDS = 4.0
 REPEAT_S = 0.5  # UDP loses: each probe goes out again after it, once
-ENDPOINT_S = 1.0  # for the one device that is asked by itself
+ENDPOINT_S = 2.0  # for the one device that is asked by itself
 MAX_DEVICES = 256
 MAX_DATAGRAM = 16 << 10
 _ONVIF_SCOPE = "onvif://www.onvif.org/"

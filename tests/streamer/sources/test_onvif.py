@@ -137,6 +137,12 @@ def test_a_wrong_password_is_tried_twice_at_most_and_named(auth: str) -> None:
     assert 1 <= len(tried) <= 2
 
 
+@pytest.mark.parametrize("auth", ["token", "digest"])
+def test_a_user_may_have_any_name(auth: str) -> None:
+    with OnvifCamera(BOTH, auth=auth, user='Jürgen "ö" 王 <&>') as camera:  # type: ignore[arg-type]
+        assert look_up(camera.url, login_of(camera)).url == SUB.uri
+
+
 def test_a_camera_that_wants_a_password_says_so_where_none_was_given() -> None:
     with OnvifCamera(BOTH, auth="digest") as camera, pytest.raises(AuthFailed, match="wants a user name"):
         look_up(camera.url)
