@@ -77,6 +77,7 @@ class SourceOptions(Strict):
     decode: Decode = "none"
     frames: Frames = "all"  # key: key frames alone are decoded
     gate: Literal["off", "auto"] = "off"  # auto: it rests while nothing moves in front of it
+    onvif: str = Field(default="", max_length=128)  # the endpoint reference by which it is discovered
 
 
 class HealthOptions(Strict):

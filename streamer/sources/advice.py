@@ -43,7 +43,8 @@ def what_to_try(url: str, error: SourceError) -> list[str]:
         ]
     return [
         f"is the camera on, and in a network that this box reaches? Try: ping {host}",
-        "is the address still the same? Cameras with DHCP may get another one: reserve it in the router",
+        "is the address still the same? Cameras with DHCP may get another one: reserve it in the router; "
+        "`streamer camera discover` tells where ONVIF cameras are",
         f"does a firewall or another VLAN stand between? TCP port {port} must be open",
     ]
 

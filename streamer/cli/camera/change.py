@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,6 +14,7 @@ from pipelines.detect.errors import ModelRefused
 from pipelines.scene.model import SceneModel
 from streamer.api import control_socket as control
 from streamer.api.capacity.room import room_for
+from streamer.cli.camera.onvif import ask_device, print_device, read_password
 from streamer.cli.camera.settings import HELP, SCENE, absolute_model, absolute_url, read_setting
 from streamer.cli.camera.stream import check_stream
 from streamer.cli.change import send_change
@@ -35,6 +35,7 @@ from streamer.models.camera_check import check_actions, check_camera
 from streamer.models.model_handle import is_path
 from streamer.models.store import ModelStore
 from streamer.sources.base import create_source
+from streamer.sources.onvif.address import is_onvif, read_address
 from streamer.sources.room import Room
 from streamer.sources.urls import (
     is_generated,
@@ -47,16 +48,6 @@ from streamer.sources.urls import (
 
 FORCE = "--force saves it, and the daemon keeps trying"
 PAIRED = {"pipeline", "model", "actions"}  # what decides whether a model and actions go together
-
-
-def _read_password(stdin: bool) -> str | None:
-    """The first line of standard input, all of it but the line's end."""
-    if not stdin:
-        return None
-    try:
-        return sys.stdin.buffer.readline().decode().rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise ConfigError("the password on standard input is not UTF-8 text") from error
 
 
 def _note_endless(url: str, loop: bool) -> None:
@@ -151,14 +142,15 @@ def _shut(path: str) -> bool:
 @click.option("--disabled", is_flag=True, help="Save it switched off.")
 @click.pass_obj
 def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
-    """Probe a camera and add it: an rtsp://, http:// or rtmp:// address, /dev/video0, a video file or folder.
+    """Probe a camera and add it: an rtsp://, http://, rtmp:// or onvif:// address, /dev/video0, a video file
+    or a folder of them, or synthetic:NAME.
 
     Credentials in the URL are kept in a file of their own; --username and --password-stdin keep them out of
     the shell's history too.
     """
-    url, user, password = split_credentials(absolute_url(url))
+    url, user, password = split_credentials(url.strip() if is_onvif(url) else absolute_url(url))
     user = options["username"] if options["username"] is not None else user
-    typed = _read_password(options["password_stdin"])
+    typed = read_password(options["password_stdin"])
     password = typed if typed is not None else password
     settings = {
         "name": name,
@@ -178,6 +170,8 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
         },
         "rules": {"classes": split_words(options["classes"])},
     }
+    if is_onvif(url):
+        url = _ask_device(store, settings, user, password)
     _refuse_early(store, settings)
     _note_endless(url, options["loop"])
     full_url = join_credentials(url, user, password)
@@ -206,6 +200,18 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
         f"  streamer line add {name} door 0.1,0.5 0.9,0.5   count what crosses a line\n"
         f"  streamer events --camera {name} --follow        see it happen"
     )
+
+
+def _ask_device(store: ConfigStore, settings: dict[str, Any], user: str | None, password: str | None) -> str:
+    """Put the address of the device's stream, and the device's own, into `settings`; returns the former."""
+    url, source = settings["url"], settings["source"]
+    stand_in = f"rtsp://{read_address(url).bracketed}/"  # the rest of the settings is judged first
+    _refuse_early(store, {**settings, "url": stand_in})
+    limits = store.settings().sources.limits
+    found = ask_device(url, user, password, limits, source["analysis_width"])
+    print_device(found)
+    settings["url"], source["onvif"] = found.url, found.endpoint
+    return found.url
 
 
 def _room(store: ConfigStore, fps: float | Literal["auto"]) -> Room | None:
@@ -258,7 +264,7 @@ def set_(
     if not settings and username is None and not password_stdin:
         raise click.UsageError("say what to set, as KEY=VALUE")
     values = dict(read_setting(text) for text in settings)
-    password = _read_password(password_stdin)
+    password = read_password(password_stdin)
     change = {
         "op": "camera.set",
         "name": name,
