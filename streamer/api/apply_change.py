@@ -7,6 +7,7 @@ line, control socket and page:
 {"op": "camera.remove" | "camera.enable" | "camera.disable", "name": …}
 {"op": "line.put", "camera": …, "line": {...}, "replace": false}      likewise zone.put, mask.put, alert.put
 {"op": "line.remove", "camera": …, "name": …}                         likewise zone.remove, …
+{"op": "line.rename", "camera": …, "name": …, "to": …}                likewise zone.rename
 A rule's change may have `expected`, the rule as it was seen: it is refused where it is another by now.
 
 Everything is validated before anything is written, and the files of a change are replaced together: a
@@ -26,11 +27,12 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, RootModel, ValidationError
 
 from pipelines.alerts.rule import AlertSpec
-from pipelines.camera_rules import REVISED
+from pipelines.camera_rules import REVISED, renamed_rule
 from pipelines.rules import LineSpec, MaskSpec, Rules, ZoneSpec
 from streamer.api.arguments import Arguments, read_arguments
 from streamer.api.callers import Caller
 from streamer.api.source_urls import check_source
+from streamer.config import renames
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import Credentials, SecretStore
 from streamer.config.store import TOO_MANY, ConfigStore
@@ -133,8 +135,17 @@ class RuleRemove(AnyChange):
     expected: Keys | None = None
 
 
+class RuleRename(AnyChange):
+    op: Literal["line.rename", "zone.rename"]
+    camera: Word
+    name: Word
+    to: Word
+    expected: Keys | None = None
+
+
+AnyPut = CameraPut | LinePut | ZonePut | MaskPut | AlertPut
 Change = Annotated[
-    CameraPut | CameraSet | CameraRename | CameraSwitch | LinePut | ZonePut | MaskPut | AlertPut | RuleRemove,
+    AnyPut | CameraSet | CameraRename | CameraSwitch | RuleRemove | RuleRename,
     Field(discriminator="op"),
 ]
 
@@ -191,6 +202,8 @@ class _Editor:
                 self._put_rule(change.camera, "masks", change.mask, change.replace, change.expected)
             case AlertPut():
                 self._put_rule(change.camera, "alerts", change.alert, change.replace, change.expected)
+            case RuleRename():
+                self._rename_rule(change)
             case RuleRemove():
                 kind = change.op.partition(".")[0] + "s"
                 self._remove_rule(change.camera, kind, change.name, change.expected)
@@ -242,7 +255,9 @@ class _Editor:
         self._refuse_taken(change.to, "choose another name")
         path, old_path = self._store.camera_file(change.to), self._store.camera_file(change.name)
         renamed = camera.model_copy(update={"name": change.to})
+        validated(renamed.model_dump(mode="json"))
         writes = [Write(path, self._text(renamed, camera)), Write(old_path, None)]
+        writes += self._recorded(camera, renamed, ("camera", change.name, change.to))
         place, fixed = self._secrets.fixed(change.name)
         if fixed:
             raise ConfigError(
@@ -252,6 +267,33 @@ class _Editor:
             credentials = self._secrets.credentials(change.name)
             writes.insert(0, self._secrets.write_for({change.name: None, change.to: credentials}))
         write_together([*writes, *self._view_writes(change.name, change.to)])
+
+    def _recorded(self, before: CameraConfig, after: CameraConfig, what: tuple[str, str, str]) -> list[Write]:
+        """So that what was counted follows."""
+        running = self._caller is not None
+        return renames.writes_for(self._config.state_path, before, after, what, running)
+
+    def _rename_rule(self, change: RuleRename) -> None:
+        camera, kind = self._camera(change.camera), change.op.partition(".")[0]
+        items = getattr(camera.rules, f"{kind}s")
+        _check_unchanged(change.camera, f"{kind}s", change.name, items, change.expected)
+        names = [item.name for item in items]
+        if change.name not in names:
+            known = ", ".join(names) or "there is none"
+            raise ConfigError(f"camera {change.camera}: no {kind} {change.name!r}; known: {known}")
+        if change.to in names:
+            raise ConfigError(
+                f"camera {change.camera}: {kind} {change.to!r} exists: choose another name"
+            )
+        try:
+            rules = renamed_rule(camera.rules, kind, change.name, change.to)
+        except ValidationError as error:
+            place, text = explain(error, CameraConfig)
+            raise ConfigError(f"{show_place(place)}: {text}" if place else text) from None
+        renamed = camera.model_copy(update={"rules": rules})
+        recorded = self._recorded(camera, renamed, (kind, change.name, change.to))
+        text = self._text(validated(renamed.model_dump(mode="json")), camera)
+        write_together([Write(self._store.camera_file(camera.name), text), *recorded])
 
     def _remove(self, name: str) -> None:
         path = self._store.camera_file(name)

@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from streamer.api.apply_change import AnyChange, apply_change
 from streamer.api.callers import Caller
+from streamer.config.renames import read_renames
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import SecretStore, secret_files
 from streamer.config.store import ConfigStore, Misconfigured, is_camera_file, revise
@@ -33,7 +34,8 @@ Check = Callable[[Config, CameraConfig], object]
 
 class ActiveConfig:
     """`config` with its revision `rev` and the `secrets` that belong to it; `misconfigured` are the cameras
-    that are not in it since their files cannot be used. `warnings` say what of the files is not in force.
+    that are not in it since their files cannot be used. `warnings` say what of the files is not in force, and
+    `renames` what was called otherwise before.
     """
 
     def __init__(self, store: ConfigStore) -> None:
@@ -44,6 +46,7 @@ class ActiveConfig:
         self.misconfigured: Mapping[str, Misconfigured] = {}
         config, broken = self._usable(config, broken, self.secrets, check_camera)
         self.config, self.rev = revise(config, config.state_path)
+        self.renames = read_renames(config.state_path)
         self._refused = ""
         self._watched: tuple[list[Path], tuple[Fingerprint, ...]] = [], ()  # what is awaited to change
         self._leave_out(broken, self.secrets.faults)
@@ -151,6 +154,7 @@ class ActiveConfig:
             }
         )
         self.config, self.rev = revise(config, self.config.state_path)
+        self.renames = read_renames(self.config.state_path)
         self.secrets, self._refused = secrets, ""
         self._leave_out(broken)
 

@@ -63,6 +63,7 @@ def infer_assignment(spec: WorkerSpec, site: Site) -> InferAssignment:
     """Rules, pipelines and rows; the revision goes into every event."""
     config, rev, misconfigured = site.active.config, site.active.rev, site.active.misconfigured
     shared = site.shared
+    formerly = {r.new: r.old for r in site.active.renames if r.rev == rev and r.kind == "camera"}
     cameras = []
     for camera in _cameras(spec, config):
         pipeline = pipeline_of(camera)
@@ -77,6 +78,7 @@ def infer_assignment(spec: WorkerSpec, site: Site) -> InferAssignment:
                 newest=camera.source.realtime and not camera.source.fps,
                 scene=looked_at_by(camera),
                 auto_rate=camera.source.fps == "auto" and camera.source.realtime,
+                formerly=formerly.get(camera.name, ""),
             )
         )
     announced = tuple(
@@ -161,6 +163,7 @@ def deliver_assignment(_spec: WorkerSpec, site: Site) -> DeliverAssignment:
         cameras=tuple(camera.name for camera in config.cameras),
         tracks_days=config.ledger.tracks_days,
         traces_to=config.tracing.endpoint,
+        renames=site.active.renames,
     )
 
 

@@ -15,7 +15,7 @@ Messages are frozen msgspec structs in one tagged union; `encode` and `decode` a
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -112,6 +112,7 @@ class InferCamera(_Message, frozen=True):
     newest: bool = False  # every frame is wanted while it is new: one that waited may be let go for the next
     scene: str = ""
     auto_rate: bool = False  # whether it is looked at as often as what is followed in it needs
+    formerly: str = ""  # its name until the assignment before, where it was renamed
 
 
 class MisconfiguredCamera(_Message, frozen=True):
@@ -149,6 +150,18 @@ class SinkAssignment(_Message, frozen=True):
     refused: str = ""  # why it is not opened: its events wait in the ledger meanwhile
 
 
+class Rename(NamedTuple):
+    """Of a camera, a line or a zone (`kind`), as of revision `rev` of the configuration; `camera` is the
+    camera's name just before."""
+
+    rev: int
+    kind: str
+    camera: str
+    old: str
+    new: str
+    at_ns: int  # Unix time
+
+
 class DeliverAssignment(_Message, frozen=True):
     """Without `sinks` the ledger alone is kept."""
 
@@ -163,6 +176,7 @@ class DeliverAssignment(_Message, frozen=True):
     cameras: tuple[str, ...] | None = None  # all that are configured; sinks tell of others as removed
     tracks_days: float | None = None  # None: as retention_days
     traces_to: str = ""  # the OTLP endpoint of traces; "": there are none
+    renames: tuple[Rename, ...] = ()  # that the ledger is to know of; it keeps each once
 
 
 class ApiAssignment(_Message, frozen=True):

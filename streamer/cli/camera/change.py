@@ -289,7 +289,10 @@ def _in_use(store: ConfigStore, name: str) -> tuple[str, bool]:
 @click.argument("to")
 @click.pass_obj
 def rename(store: ConfigStore, name: str, to: str) -> None:
-    """Give a camera another name. Its counts so far stay under the old one."""
+    """Give a camera another name. What it has counted goes with it.
+
+    Events so far keep the name that they were told under; sinks get what comes under the new one.
+    """
     change = {"op": "camera.rename", "name": name, "to": to}
     send_change(store, change, f"camera {name} is now {to}")
 
