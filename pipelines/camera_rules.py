@@ -127,6 +127,15 @@ def renamed_rule(rules: CameraRules, kind: str, old: str, new: str) -> CameraRul
     return CameraRules.model_validate(data)
 
 
+def in_timezone(rules: CameraRules, timezone: str) -> CameraRules:
+    """The same rules, times of day in them that name no timezone being those of `timezone` (an IANA name)."""
+    timed = tuple(
+        rule.model_copy(update={"timezone": timezone}) if rule.reset_at and not rule.timezone else rule
+        for rule in rules.of("occupancies")
+    )
+    return rules.model_copy(update={"occupancies": timed})
+
+
 def line_names(spec: AnalyticSpec) -> tuple[str, ...]:
     """The lines that a rule rests on."""
     return _names(spec, "lines", "line")

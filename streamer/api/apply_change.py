@@ -1,14 +1,5 @@
 """Changes to the configuration, as data: validated, written, all or nothing. They are the same from command
-line, control socket and page:
-
-{"op": "camera.put", "camera": {...}, "username": …, "password": …, "replace": false}
-{"op": "camera.set", "name": …, "values": {"source.fps": 5, "rules.classes": [...]}, "username": …}
-{"op": "camera.rename", "name": …, "to": …}
-{"op": "camera.remove" | "camera.enable" | "camera.disable", "name": …}
-{"op": "line.put", "camera": …, "line": {...}, "replace": false}      likewise zone.put, mask.put, alert.put
-{"op": "line.remove", "camera": …, "name": …}                         likewise zone.remove, …
-{"op": "line.rename", "camera": …, "name": …, "to": …}                likewise zone.rename
-A rule's change may have `expected`, the rule as it was seen: it is refused where it is another by now.
+line, control socket and page (changes.py).
 
 Everything is validated before anything is written, and the files of a change are replaced together: a
 change happens whole or not at all. Only files of cameras.d are written. A file of a camera that cannot be
@@ -22,15 +13,29 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import ConfigDict, Field, RootModel, ValidationError
+from pydantic import ValidationError
 
-from pipelines.alerts.rule import AlertSpec
 from pipelines.camera_rules import REVISED, renamed_rule
-from pipelines.rules import LineSpec, MaskSpec, Rules, ZoneSpec
-from streamer.api.arguments import Arguments, read_arguments
+from pipelines.rules import Rules
+from streamer.api.arguments import read_arguments
 from streamer.api.callers import Caller
+from streamer.api.changes import (
+    AlertPut,
+    AnyChange,
+    CameraPut,
+    CameraRename,
+    CameraSet,
+    CameraSwitch,
+    LinePut,
+    MaskPut,
+    RuleRemove,
+    RuleRename,
+    WantedChange,
+    WithCredentials,
+    ZonePut,
+)
 from streamer.api.source_urls import check_source
 from streamer.config import renames
 from streamer.config.schema import CameraConfig, Config
@@ -53,110 +58,6 @@ HEADER = "# Written by streamer; your own comments are kept. Keys: docs/referenc
 OLD_HEADER = "# Written by streamer: comments are not kept. Keys: docs/reference/configuration.md\n"
 
 log = logging.getLogger(__name__)
-
-
-# ---- the kinds of change
-
-Word = Annotated[str, Field(max_length=255)]  # a name; which are allowed is said where it is used
-Credential = Annotated[str, Field(max_length=1024)]
-Keys = Annotated[dict[str, Any], Field(max_length=256)]
-
-
-class AnyChange(Arguments):
-    """What all changes have in common."""
-
-
-class WithCredentials(AnyChange):
-    """Credentials given apart from the URL; those in the URL are split off where these are None."""
-
-    username: Credential | None = Field(default=None, repr=False)
-    password: Credential | None = Field(default=None, repr=False)
-
-
-class CameraPut(WithCredentials):
-    op: Literal["camera.put"]
-    camera: Keys = Field(repr=False)
-    replace: bool = False
-
-
-class CameraSet(WithCredentials):
-    op: Literal["camera.set"]
-    name: Word
-    values: Keys = Field(default_factory=dict, repr=False)
-
-
-class CameraRename(AnyChange):
-    op: Literal["camera.rename"]
-    name: Word
-    to: Word
-
-
-class CameraSwitch(AnyChange):
-    op: Literal["camera.remove", "camera.enable", "camera.disable"]
-    name: Word
-
-
-class LinePut(AnyChange):
-    op: Literal["line.put"]
-    camera: Word
-    line: LineSpec
-    replace: bool = False
-    expected: Keys | None = None
-
-
-class ZonePut(AnyChange):
-    op: Literal["zone.put"]
-    camera: Word
-    zone: ZoneSpec
-    replace: bool = False
-    expected: Keys | None = None
-
-
-class MaskPut(AnyChange):
-    op: Literal["mask.put"]
-    camera: Word
-    mask: MaskSpec
-    replace: bool = False
-    expected: Keys | None = None
-
-
-class AlertPut(AnyChange):
-    op: Literal["alert.put"]
-    camera: Word
-    alert: AlertSpec
-    replace: bool = False
-    expected: Keys | None = None
-
-
-class RuleRemove(AnyChange):
-    op: Literal["line.remove", "zone.remove", "mask.remove", "alert.remove"]
-    camera: Word
-    name: Word
-    expected: Keys | None = None
-
-
-class RuleRename(AnyChange):
-    op: Literal["line.rename", "zone.rename"]
-    camera: Word
-    name: Word
-    to: Word
-    expected: Keys | None = None
-
-
-AnyPut = CameraPut | LinePut | ZonePut | MaskPut | AlertPut
-Change = Annotated[
-    AnyPut | CameraSet | CameraRename | CameraSwitch | RuleRemove | RuleRename,
-    Field(discriminator="op"),
-]
-
-
-class WantedChange(RootModel[Change]):
-    """One of them, by its `op`."""
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-
-# ---- applying one
 
 
 def apply_change(
@@ -282,9 +183,7 @@ class _Editor:
             known = ", ".join(names) or "there is none"
             raise ConfigError(f"camera {change.camera}: no {kind} {change.name!r}; known: {known}")
         if change.to in names:
-            raise ConfigError(
-                f"camera {change.camera}: {kind} {change.to!r} exists: choose another name"
-            )
+            raise ConfigError(f"camera {change.camera}: {kind} {change.to!r} exists: choose another name")
         try:
             rules = renamed_rule(camera.rules, kind, change.name, change.to)
         except ValidationError as error:

@@ -18,7 +18,7 @@ from streamer.config.schema import CameraConfig
 from streamer.config.store import REVISIONS_FILE, digest_of_rule, read_revisions
 from streamer.errors import StorageError
 from streamer.ipc.atomic_write import Write
-from streamer.ipc.messages import Rename
+from streamer.ipc.rename import Rename
 
 log = logging.getLogger(__name__)
 

@@ -59,6 +59,7 @@ class ConfigStore:
 
     def __init__(self, path: Path | str | None = None) -> None:
         named = path if path is not None else os.environ.get(ENVIRONMENT) or None
+        self.named = named is not None  # rather than found
         self.file = _file_of(Path(named)) if named is not None else _find()
         self.folder = self.file.parent
         self.cameras_dir = self.folder / "cameras.d"

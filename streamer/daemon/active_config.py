@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from streamer.api.apply_change import AnyChange, apply_change
+from streamer.api.apply_change import apply_change
 from streamer.api.callers import Caller
+from streamer.api.changes import AnyChange
 from streamer.config.renames import read_renames
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import SecretStore, secret_files
@@ -183,7 +184,12 @@ def _since(before: Misconfigured | None, why: str) -> Misconfigured:
 def _file_warnings(broken: Broken) -> Iterable[str]:
     """That these files are not in force, as all others are, and why."""
     for path, error in list(broken.items())[:MAX_WARNINGS]:
-        yield f"{path.name} is not in force: {error}"
+        what = (
+            "is not in force"
+            if is_camera_file(path) or path.name == "streamer.yaml"
+            else "is not all in force"
+        )
+        yield f"{path.name} {what}: {error}"
     if len(broken) > MAX_WARNINGS:
         more = len(broken) - MAX_WARNINGS
         yield f"and {more} more files are not in force: `streamer run --check` names them"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 
+from pipelines.camera_rules import in_timezone
 from pipelines.defaults import with_defaults
 from pipelines.spec import PipelineSpec
 from streamer.config.schema import CameraConfig, Config
@@ -73,7 +74,7 @@ def infer_assignment(spec: WorkerSpec, site: Site) -> InferAssignment:
                 row=shared.row(camera.name),
                 generation=shared.last_reclaim(camera.name),
                 pipeline=loaded_by(camera),
-                rules=with_defaults(camera.rules, pipeline).model_dump_json(),
+                rules=in_timezone(with_defaults(camera.rules, pipeline), config.timezone).model_dump_json(),
                 bucket_s=config.counts.bucket_s,
                 newest=camera.source.realtime and not camera.source.fps,
                 scene=looked_at_by(camera),
@@ -189,7 +190,9 @@ def _sink_assignment(sink: SinkSettings, config: Config, secrets: SecretStore) -
 def _as_applied(config: Config) -> Config:
     """With the rules that the cameras' pipelines complete: the ledger keeps what was in force."""
     cameras = tuple(
-        camera.model_copy(update={"rules": with_defaults(camera.rules, pipeline_of(camera))})
+        camera.model_copy(
+            update={"rules": in_timezone(with_defaults(camera.rules, pipeline_of(camera)), config.timezone)}
+        )
         for camera in config.cameras
     )
     return config.model_copy(update={"cameras": cameras})

@@ -15,9 +15,11 @@ Messages are frozen msgspec structs in one tagged union; `encode` and `decode` a
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import msgspec
+
+from streamer.ipc.rename import Rename
 
 MAX_CAMERAS: Final = 512  # of one daemon, on or off
 
@@ -148,18 +150,6 @@ class SinkAssignment(_Message, frozen=True):
     settings: str  # the kind's Settings as JSON, without secrets
     address: str  # the URL with its credentials; "" where the kind has none
     refused: str = ""  # why it is not opened: its events wait in the ledger meanwhile
-
-
-class Rename(NamedTuple):
-    """Of a camera, a line or a zone (`kind`), as of revision `rev` of the configuration; `camera` is the
-    camera's name just before."""
-
-    rev: int
-    kind: str
-    camera: str
-    old: str
-    new: str
-    at_ns: int  # Unix time
 
 
 class DeliverAssignment(_Message, frozen=True):

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from streamer.ipc.messages import Rename
+from streamer.ipc.rename import Rename
 
 TABLE = """
     CREATE TABLE renames (                         -- what was called otherwise before (renames.py)

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from streamer.errors import StorageError
 from streamer.events import cloudevents
-from streamer.ipc.messages import CameraResume, EventRecord, Rename
+from streamer.ipc.messages import CameraResume, EventRecord
+from streamer.ipc.rename import Rename
 from streamer.ledger import (
     digests,
     high_water,

@@ -17,7 +17,8 @@ from streamer.config.renames import RENAMES_FILE, read_renames
 from streamer.config.store import ConfigStore, revise
 from streamer.errors import ConfigError
 from streamer.events.cloudevents import EventId
-from streamer.ipc.messages import EventRecord, Rename
+from streamer.ipc.messages import EventRecord
+from streamer.ipc.rename import Rename
 from streamer.ledger import Ledger, LedgerReader, schema
 from streamer.ledger.event_feed import EventFeed, EventFilter
 from streamer.ledger.verification import verify

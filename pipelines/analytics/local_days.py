@@ -1,0 +1,51 @@
+"""Days that begin at a time of the clock on the wall, in a timezone with its daylight saving.
+
+A day has one beginning. A time that the clock shows twice, when it is put back, is the first of the two; one
+that it leaves out, when it is put forward, is as long after midnight as on other days (PEP 495, fold=0).
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator
+
+NS_PER_S = 1_000_000_000
+
+
+def _known(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+        raise ValueError(f"{name[:64]!r} is not a timezone name such as Europe/Berlin") from error
+    return name
+
+
+Timezone = Annotated[str, AfterValidator(_known)]
+
+
+class LocalDays:
+    """`begins` is a time as HH:MM, `timezone` an IANA name."""
+
+    def __init__(self, begins: str, timezone: str) -> None:
+        self._begins = time.fromisoformat(begins)
+        self._zone = ZoneInfo(timezone)
+        self._day, self._first_ns, self._end_ns = 0, 0, 0  # the one that was asked for last
+
+    def of(self, at_ns: int) -> int:
+        """The number of the day that `at_ns` (Unix time) lies in; it rises by one a day."""
+        if not self._first_ns <= at_ns < self._end_ns:
+            self._look(at_ns)
+        return self._day
+
+    def _look(self, at_ns: int) -> None:
+        day = datetime.fromtimestamp(at_ns // NS_PER_S, self._zone).date() + timedelta(days=1)
+        while self._begin_ns(day) > at_ns:
+            day -= timedelta(days=1)
+        self._day = day.toordinal()
+        self._first_ns, self._end_ns = self._begin_ns(day), self._begin_ns(day + timedelta(days=1))
+
+    def _begin_ns(self, day: date) -> int:
+        return round(datetime.combine(day, self._begins, self._zone).timestamp()) * NS_PER_S
