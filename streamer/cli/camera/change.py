@@ -64,7 +64,11 @@ def _note_endless(url: str, loop: bool) -> None:
     what = _endless(url) if loop else ""
     if not what:
         return
-    click.secho(f"note: {what} does not end: loop says nothing to it", fg="yellow", err=True)
+    _note(f"{what} does not end: loop says nothing to it")
+
+
+def _note(text: str) -> None:
+    click.secho(f"note: {text}", fg="yellow", err=True)
 
 
 def _endless(url: str) -> str:
@@ -179,10 +183,12 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
     _refuse_early(store, settings)
     _note_endless(url, options["loop"])
     full_url = join_credentials(url, user, password)
+    room = None if options["no_realtime"] or options["disabled"] else _room(store, options["fps"])
+    if options["no_probe"] and not options["disabled"]:
+        _note_full(store, room)
     if not options["no_probe"]:
         try:
             limits = store.settings().sources.limits
-            room = None if options["no_realtime"] or options["disabled"] else _room(store, options["fps"])
             check_stream(
                 full_url, limits, stream=options["stream"], transport=options["transport"], room=room
             )
@@ -199,6 +205,18 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
         f"  streamer line add {name} door 0.1,0.5 0.9,0.5   count what crosses a line\n"
         f"  streamer events --camera {name} --follow        see it happen"
     )
+
+
+def _note_full(store: ConfigStore, room: Room | None) -> None:
+    """Nobody has looked at what the camera sends: say where there is no room for any."""
+    if room is not None and room.used >= room.most:
+        taken = f"{room.used:.1f} of {room.cores:g} cores are taken"
+        _note(f"{taken}: with one more camera frames wait for their turn; see `streamer capacity`")
+    running = sum(camera.enabled for camera in store.load_partly()[0].cameras)
+    if room is None and running >= (os.cpu_count() or 1):
+        _note(
+            f"{running} cameras are there already, and no daemon says what they take: see `streamer capacity`"
+        )
 
 
 def _room(store: ConfigStore, fps: float | Literal["auto"]) -> Room | None:
@@ -273,6 +291,8 @@ def set_(
     typed = (username, password, *split_credentials(values.get("url") or "")[1:])
     secret = any(credential is not None for credential in typed)  # which no camera's settings show
     send_change(store, change, f"camera {name} changed", None if secret else before)
+    if values.get("source.gate") == "auto" and is_generated(url := _in_use(store, name)[0]):
+        _note(f"a {scheme_of(url)} scene never rests: gate says nothing to it")
     if values.get("source.loop"):
         _note_endless(*_in_use(store, name))
     if "url" in values:
