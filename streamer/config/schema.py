@@ -272,6 +272,12 @@ class TracingConfig(Strict):
     sample: Annotated[float, Field(gt=0, le=1)] | Literal["1/s"] = "1/s"
 
 
+class LoggingConfig(Strict):
+    """How the daemon's processes log: `text`, or `json`, one object a line. Taken at the start."""
+
+    format: Literal["text", "json"] = "text"
+
+
 class Config(Strict):
     """The whole configuration. `cameras` are read from `cameras.d`, not from streamer.yaml.
 
@@ -294,6 +300,7 @@ class Config(Strict):
     ledger: LedgerConfig = LedgerConfig()
     counts: CountsConfig = CountsConfig()
     tracing: TracingConfig = TracingConfig()
+    logging: LoggingConfig = LoggingConfig()
     cameras: tuple[CameraConfig, ...] = ()
 
     @field_validator("timezone")

@@ -16,7 +16,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from streamer.errors import ConfigError, SourceError
-from streamer.ipc.messages import Transport
+from streamer.ipc.choices import Transport
 from streamer.sources.limits import SourceLimits
 from streamer.sources.room import Room
 

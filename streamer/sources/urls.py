@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from streamer.errors import ConfigError
-from streamer.ipc.messages import Transport
+from streamer.ipc.choices import Transport
 from streamer.logs import URL_START, redact
 from streamer.sources import SOURCES, Scheme
 

@@ -71,3 +71,11 @@ def set_apart_what_stays() -> None:
     gc.collect()
     gc.freeze()
     gc.collect()
+
+
+def settle_in(first: bool) -> None:
+    """For a process that has loaded all that it needs, the `first` time or after a change."""
+    if first:
+        take_room_for_passing_names()
+    take_room_for_busy_moments()
+    set_apart_what_stays()

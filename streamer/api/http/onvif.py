@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from streamer.api.apply_change import WithCredentials, take_credentials, validated
+from streamer.api.apply_change import take_credentials, validated
 from streamer.api.arguments import read_arguments
 from streamer.api.callers import Caller
+from streamer.api.changes import WithCredentials
 from streamer.api.http.site import Site
 from streamer.api.source_urls import check_source
 from streamer.api.tokens import Token

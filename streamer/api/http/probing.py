@@ -13,10 +13,11 @@ from anyio.to_thread import run_sync
 from fastapi import Request
 from fastapi.responses import JSONResponse
 
-from streamer.api.apply_change import WithCredentials, take_credentials, validated
+from streamer.api.apply_change import take_credentials, validated
 from streamer.api.arguments import read_arguments
 from streamer.api.callers import Caller
 from streamer.api.capacity.room import room_for
+from streamer.api.changes import WithCredentials
 from streamer.api.http import cameras, onvif
 from streamer.api.http.problems import HttpRefusal
 from streamer.api.http.site import Site

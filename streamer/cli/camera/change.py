@@ -30,7 +30,7 @@ from streamer.errors import (
     SourceError,
     StorageError,
 )
-from streamer.ipc.messages import Transport
+from streamer.ipc.choices import Transport
 from streamer.models.camera_check import check_actions, check_camera
 from streamer.models.model_handle import is_path
 from streamer.models.store import ModelStore
@@ -55,7 +55,11 @@ def _note_endless(url: str, loop: bool) -> None:
     what = _endless(url) if loop else ""
     if not what:
         return
-    click.secho(f"note: {what} does not end: loop says nothing to it", fg="yellow", err=True)
+    _note(f"{what} does not end: loop says nothing to it")
+
+
+def _note(text: str) -> None:
+    click.secho(f"note: {text}", fg="yellow", err=True)
 
 
 def _endless(url: str) -> str:
@@ -175,10 +179,12 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
     _refuse_early(store, settings)
     _note_endless(url, options["loop"])
     full_url = join_credentials(url, user, password)
+    room = None if options["no_realtime"] or options["disabled"] else _room(store, options["fps"])
+    if options["no_probe"] and not options["disabled"]:
+        _note_full(store, room)
     if not options["no_probe"]:
         try:
             limits = store.settings().sources.limits
-            room = None if options["no_realtime"] or options["disabled"] else _room(store, options["fps"])
             check_stream(
                 full_url,
                 limits,
@@ -212,6 +218,18 @@ def _ask_device(store: ConfigStore, settings: dict[str, Any], user: str | None, 
     print_device(found)
     settings["url"], source["onvif"] = found.url, found.endpoint
     return found.url
+
+
+def _note_full(store: ConfigStore, room: Room | None) -> None:
+    """Nobody has looked at what the camera sends: say where there is no room for any."""
+    if room is not None and room.used >= room.most:
+        taken = f"{room.used:.1f} of {room.cores:g} cores are taken"
+        _note(f"{taken}: with one more camera frames wait for their turn; see `streamer capacity`")
+    running = sum(camera.enabled for camera in store.load_partly()[0].cameras)
+    if room is None and running >= (os.cpu_count() or 1):
+        _note(
+            f"{running} cameras are there already, and no daemon says what they take: see `streamer capacity`"
+        )
 
 
 def _room(store: ConfigStore, fps: float | Literal["auto"]) -> Room | None:
@@ -286,6 +304,8 @@ def set_(
     typed = (username, password, *split_credentials(values.get("url") or "")[1:])
     secret = any(credential is not None for credential in typed)  # which no camera's settings show
     send_change(store, change, f"camera {name} changed", None if secret else before)
+    if values.get("source.gate") == "auto" and is_generated(url := _in_use(store, name)[0]):
+        _note(f"a {scheme_of(url)} scene never rests: gate says nothing to it")
     if values.get("source.loop"):
         _note_endless(*_in_use(store, name))
     if "url" in values:
@@ -302,7 +322,10 @@ def _in_use(store: ConfigStore, name: str) -> tuple[str, bool]:
 @click.argument("to")
 @click.pass_obj
 def rename(store: ConfigStore, name: str, to: str) -> None:
-    """Give a camera another name. Its counts so far stay under the old one."""
+    """Give a camera another name. What it has counted goes with it.
+
+    Events so far keep the name that they were told under; sinks get what comes under the new one.
+    """
     change = {"op": "camera.rename", "name": name, "to": to}
     send_change(store, change, f"camera {name} is now {to}")
 

@@ -23,7 +23,7 @@ from streamer.config.store import ConfigStore
 from streamer.daemon.operations import MAX_WIDTH
 from streamer.errors import ConfigError, SourceError
 from streamer.ipc.atomic_write import replacing
-from streamer.ipc.messages import Transport
+from streamer.ipc.choices import Transport
 from streamer.sources.limits import SourceLimits
 from streamer.sources.onvif.address import is_onvif
 from streamer.sources.onvif.lookup import Found
