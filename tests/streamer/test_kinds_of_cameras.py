@@ -94,3 +94,4 @@ def test_status_says_that_a_device_for_decoding_is_not_there(daemon: Daemon, tmp
     (found,) = daemon.status()["cameras"]
     assert found["state"] == "live"
     assert "vaapi" in found["detail"], found
+    assert "vaapi" in daemon.cli("status").stdout
