@@ -54,7 +54,8 @@ def take_room_for_passing_names() -> None:
 
     What is written for a moment under a name that C code makes anew uses up a place in it, and when all are
     used it is built again with room for three times the names that live: for inference 0.94 MB became 1.88,
-    once, after ten minutes. That is done here, and is done with. From Python 3.12 on such strings stay.
+    once, after ten minutes, and for delivery 0.4 became 1.9. That is done here, and is done with. From
+    Python 3.12 on such strings stay.
     """
     if sys.version_info >= (3, 12):
         return
@@ -73,9 +74,7 @@ def set_apart_what_stays() -> None:
     gc.collect()
 
 
-def settle_in(first: bool) -> None:
-    """For a process that has loaded all that it needs, the `first` time or after a change."""
-    if first:
-        take_room_for_passing_names()
+def settle_in() -> None:
+    """For a process that has loaded all that it needs."""
     take_room_for_busy_moments()
     set_apart_what_stays()

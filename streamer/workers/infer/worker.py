@@ -315,7 +315,7 @@ class InferWorker:
         self._emitter.emit([(c, event) for c, event in assigned.ended if self._sequencer.can_number(c.name)])
         self._all_assigned = not assigned.loading
         if self._all_assigned and self._ready_rev != self._assignment.rev:
-            settle_in(first=self._ready_rev < 0)
+            settle_in()
             self._ready_rev = self._assignment.rev
             self._supervisor.send(Ready(self.name, self._assignment.rev))
 
