@@ -25,6 +25,7 @@ OWN_PAGES_BYTES = 128 * 1024  # DEFAULT_MMAP_THRESHOLD, which is what it is befo
 OF_FRAMES_IN_HAND_BYTES = 32 * 1024  # a fifth more page faults a frame than with the above
 
 ROOM_BYTES = 4 << 20  # what four cameras take of the heap: with their first frames, and then in a busy moment
+NAMES_TO_COME = 20_000  # of modules that are loaded later: less would do
 PASSING_NAMES = 100_000  # more than such a table has places for; a hundredth of a second
 _PIECE_BYTES = 16 * 1024  # small enough to be of the heap
 
@@ -59,8 +60,10 @@ def take_room_for_passing_names() -> None:
     """
     if sys.version_info >= (3, 12):
         return
+    to_come = [sys.intern(f"a name to come {number}") for number in range(NAMES_TO_COME)]
     for number in range(PASSING_NAMES):
         sys.intern(f"a passing name {number}")
+    to_come.clear()
 
 
 def set_apart_what_stays() -> None:
