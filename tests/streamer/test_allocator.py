@@ -93,5 +93,5 @@ print(mallinfo2().hblkhd - held)
 def test_names_that_come_and_go_take_no_more_memory_once_there_is_room() -> None:
     living = "import sys; from streamer.workers.allocator import take_room_for_passing_names as take\n"
     living += "living = [sys.intern('a name %d' % number) for number in range(30_000)]\n"
-    assert _printed(GROWTH_BY_NAMES.replace("{before}", living + "take()")) == 0
+    assert _printed(GROWTH_BY_NAMES.replace("{before}", living + "take()")) <= 0
     assert _printed(GROWTH_BY_NAMES.replace("{before}", living)) > 500_000

@@ -47,6 +47,7 @@ from streamer.sources.urls import (
 )
 
 FORCE = "--force saves it, and the daemon keeps trying"
+MANY_A_CORE = 8  # cameras: about as many as a core carries where most places are quiet
 PAIRED = {"pipeline", "model", "actions"}  # what decides whether a model and actions go together
 
 
@@ -226,7 +227,7 @@ def _note_full(store: ConfigStore, room: Room | None) -> None:
         taken = f"{room.used:.1f} of {room.cores:g} cores are taken"
         _note(f"{taken}: with one more camera frames wait for their turn; see `streamer capacity`")
     running = sum(camera.enabled for camera in store.load_partly()[0].cameras)
-    if room is None and running >= (os.cpu_count() or 1):
+    if room is None and running >= MANY_A_CORE * (os.cpu_count() or 1):
         _note(
             f"{running} cameras are there already, and no daemon says what they take: see `streamer capacity`"
         )
