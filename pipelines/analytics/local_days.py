@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import numpy as np
 from pydantic import AfterValidator
 
 NS_PER_S = 1_000_000_000
@@ -51,5 +50,7 @@ class LocalDays:
 
     def _begin_ns(self, day: int) -> int:
         """When it begins. numpy knows the calendar, and reads no clock for it."""
+        import numpy as np  # now: `streamer status` knows the rules, and needs none
+
         on_the_wall = np.datetime64(DAY_S * day + self._begins_s, "s").item()
         return round(on_the_wall.replace(tzinfo=self._zone).timestamp()) * NS_PER_S
