@@ -39,6 +39,7 @@ def test_a_full_box_is_noted_where_nobody_looks_at_the_camera(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr("streamer.cli.camera.change.MANY_A_CORE", 1)
     first = run("camera", "add", "gate", "synthetic:street", "--no-probe").output
     second = run("camera", "add", "yard", "synthetic:street", "--no-probe").output
     assert "streamer capacity" not in first
