@@ -22,11 +22,11 @@ import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 OWN_PAGES_BYTES = 128 * 1024  # DEFAULT_MMAP_THRESHOLD, which is what it is before it is raised
-OF_FRAMES_IN_HAND_BYTES = 32 * 1024  # a fifth more page faults a frame than with the above
+OF_FRAMES_IN_HAND_BYTES = 32 * 1024
 
 ROOM_BYTES = 4 << 20  # what four cameras take of the heap: with their first frames, and then in a busy moment
 NAMES_TO_COME = 20_000  # of modules that are loaded later: less would do
-PASSING_NAMES = 100_000  # more than such a table has places for; a hundredth of a second
+PASSING_NAMES = 100_000  # more than such a table has places for
 _PIECE_BYTES = 16 * 1024  # small enough to be of the heap
 
 

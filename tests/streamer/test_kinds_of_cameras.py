@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import av
 import cv2
 import pytest
 
 from pipelines.events import LINE_CROSSED
+from tests.clips import write_playlist
 from tests.daemon import Daemon
 from tests.http_server import Answer, Request, http_server, motion_jpeg
 from tests.moving import FPS, HEIGHT, LINE, WIDTH, camera, crossings, draw, write_moving_clip
@@ -34,19 +34,13 @@ def _picture(number: int) -> bytes:
 
 def _playlist(clip: Path, folder: Path) -> dict[str, Answer]:
     """An HLS recording of the clip: what each path answers."""
-    options = {"hls_time": "2", "hls_list_size": "0", "hls_segment_filename": str(folder / "s%d.ts")}
-    with av.open(str(clip)) as source, av.open(str(folder / "a.m3u8"), "w", "hls", options=options) as out:
-        video = out.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = video
-                out.mux(packet)
+    segments = write_playlist(clip, folder, 2)
 
     def answer(path: Path, content_type: str) -> Answer:
         return lambda request: request.plain(200, path.read_bytes(), content_type)
 
-    segments = {f"/{path.name}": answer(path, "video/mp2t") for path in folder.glob("*.ts")}
-    return {"/a.m3u8": answer(folder / "a.m3u8", "application/vnd.apple.mpegurl"), **segments}
+    answers = {f"/{path.name}": answer(path, "video/mp2t") for path in segments}
+    return {"/a.m3u8": answer(folder / "a.m3u8", "application/vnd.apple.mpegurl"), **answers}
 
 
 def _is_counted(daemon: Daemon, name: str, least: int, _status: object) -> bool:

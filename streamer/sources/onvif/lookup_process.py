@@ -8,12 +8,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
-import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Any
 
 from streamer.errors import ConfigError, SourceError
+from streamer.sources.asked_apart import ask_apart
 from streamer.sources.limits import SourceLimits
 
 ENDED_BY_S = 60  # whatever it hangs in; a busy box takes long to begin
@@ -40,20 +40,9 @@ def look_up_apart(
         "limits": dataclasses.asdict(limits),
         "width": width,
     }
-    command = [sys.executable, "-m", __name__]
-    try:
-        done = subprocess.run(
-            command,
-            input=json.dumps(asked).encode(),
-            capture_output=True,
-            timeout=ENDED_BY_S + 5,
-            check=False,
-        )
-        told: dict[str, Any] = json.loads(done.stdout)
-    except (subprocess.TimeoutExpired, ValueError) as error:
-        raise SourceError("asking the camera by ONVIF was ended: it hung, or broke the reader") from error
-    if "refused" in told:
-        raise ConfigError(told["refused"])
+    told = ask_apart(
+        __name__, asked, ENDED_BY_S, "asking the camera by ONVIF was ended: it hung, or broke the reader"
+    )
     if "problem" in told:
         raise SourceError(told["problem"])
     return FoundApart(**told)
