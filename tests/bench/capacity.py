@@ -59,10 +59,11 @@ def run(
     clip_s: float = 60.0,
     learnt: int = 1,
     folder: str = "",
+    together: int = 0,
 ) -> dict[str, Any]:
     """`cameras` streams for `minutes` in each of `forms`, on `cores`; forms "none": only what they ask for.
     `clip_s` is how long a clip is at most (busy ones half of it). Clips and counts are made in `folder` once,
-    some minutes, or each time anew."""
+    some minutes, or each time anew. `together`: 1, where all cameras' key frames come at once."""
     chosen = [] if forms == "none" else [form for form in forms.split(",") if form in FORMS]
     if (not chosen and forms != "none") or cameras < 1:
         raise Unavailable(f"forms are {', '.join(FORMS)} or none, and there is one camera at least")
@@ -70,7 +71,8 @@ def run(
     with tempfile.TemporaryDirectory(prefix="sb-", dir="/tmp") as base:
         kept = Path(folder or base) / "clips"
         kept.mkdir(parents=True, exist_ok=True)
-        streams = Streams(kept, cameras, START_S + WARM_S + minutes * 60 + 2 * LATE_S, clip_s)
+        seconds = START_S + WARM_S + minutes * 60 + 2 * LATE_S
+        streams = Streams(kept, cameras, seconds, clip_s, bool(together))
         demand, rows = streams.demand(bool(learnt)), {}
         if chosen:
             wanted = streams.crossings()
@@ -85,13 +87,15 @@ def run(
 class Streams:
     """The cameras' streams, drawn where they are not in `folder` yet, and what is found in their clips."""
 
-    def __init__(self, folder: Path, cameras: int, seconds: float, clip_s: float) -> None:
+    def __init__(
+        self, folder: Path, cameras: int, seconds: float, clip_s: float, together: bool = False
+    ) -> None:
         busy, quiet = capacity_sites.clips(CORPUS, cameras)
         drawn = [
             [capacity_sites.draw(clip, folder, clip_s if clip.quiet else clip_s / 2, CORPUS) for clip in kind]
             for kind in (busy, quiet)
         ]
-        self.sites = capacity_sites.sites(drawn[0], drawn[1], cameras, seconds, folder)
+        self.sites = capacity_sites.sites(drawn[0], drawn[1], cameras, seconds, folder, together)
         self._detector = capacity_truth.default_detector(threads=2)
         self._clips = {site.drawn.clip.name: site.drawn for site in self.sites}
         self._found = {

@@ -30,6 +30,7 @@ from streamer.sources.synthetic.world import Actor
 SIZE, FPS = (1920, 1080), 25
 DRAWN = (960, 540)  # rendered scenes are drawn so large and scaled up: a quarter of the work
 GOP = 2 * FPS
+GOLDEN = 0.618034  # of a group after the camera before: however many there are, they are spread
 NOISE, NOISE_PICTURES = 2.0, 7  # of the sensor, in grey levels; so many pictures of it take turns
 PLAIN = {"preset": "veryfast", "bf": "0", "sc_threshold": "0", "maxrate": "4M", "bufsize": "4M"}
 BUSY_ENCODER = PLAIN | {"b": "3M"}
@@ -119,11 +120,11 @@ def _draw(clip: Clip, path: Path, frames: int, corpus: Path) -> None:
     source = corpus / "videos" / clip.file
     if clip.file and _size(source) == SIZE:
         packets = _packets(source)
-        _write(source, path, range(min(frames, len(packets))))
+        _write(source, path, enumerate(range(min(frames, len(packets)))))
     elif clip.quiet:
         pieces = path.with_suffix(".pieces.mp4")
         _encode(pieces, _pieces(clip.seed), QUIET_ENCODER)
-        _write(pieces, path, _quiet_order(clip.seed, frames))
+        _write(pieces, path, enumerate(_quiet_order(clip.seed, frames)))
         pieces.unlink()
     else:
         pictures = _film(source, frames) if clip.file else _busy(clip.seed, frames)
@@ -227,47 +228,60 @@ def _encode(path: Path, pictures: Iterator[Image], encoder: dict[str, str]) -> N
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A camera's stream: `drawn` from its picture `first` on, over and over, `frames` in all."""
+    """A camera's stream: `drawn` from its picture `first` on, over and over, `frames` in all. The second
+    comes `lead` pictures later than it would: each camera's key frames come in their own time."""
 
     camera: str
     drawn: Drawn
     path: Path
     first: int
     frames: int
+    lead: int = 0
+
+    def due(self, number: int) -> int:
+        """When the stream's frame `number` comes, in pictures from the first."""
+        return number + self.lead if number else 0
 
     def picture(self, number: int) -> int:
         """Which of the clip's pictures the stream's frame `number` is."""
         return (self.first + number) % self.drawn.frames
 
 
-def sites(busy: list[Drawn], quiet: list[Drawn], cameras: int, seconds: float, folder: Path) -> list[Site]:
-    """`cameras` streams of so long, of which a third is busy; write() writes one into `folder`."""
-    return [_site(number, busy, quiet, round(seconds * FPS), folder) for number in range(cameras)]
+def sites(
+    busy: list[Drawn], quiet: list[Drawn], cameras: int, seconds: float, folder: Path, together: bool = False
+) -> list[Site]:
+    """`cameras` streams of so long, of which a third is busy; write() writes one into `folder`. Their key
+    frames come one camera after the other, or all `together`, as no cameras' do."""
+    spread = 0.0 if together else GOLDEN
+    return [_site(number, busy, quiet, round(seconds * FPS), folder, spread) for number in range(cameras)]
 
 
-def _site(number: int, busy: list[Drawn], quiet: list[Drawn], frames: int, folder: Path) -> Site:
+def _site(
+    number: int, busy: list[Drawn], quiet: list[Drawn], frames: int, folder: Path, spread: float
+) -> Site:
     is_busy = number % 3 == 0
     turn, kinds = (number // 3, busy) if is_busy else (number - number // 3 - 1, quiet)
     drawn = kinds[turn % len(kinds)]
     first = drawn.keys[(turn * 7 + number) % len(drawn.keys)]
-    path = folder / f"{drawn.path.stem}-from-{first}-{frames}.mp4"
-    return Site(f"{'busy' if is_busy else 'quiet'}-{number}", drawn, path, first, frames)
+    lead = round(GOP * (number * spread % 1))
+    path = folder / f"{drawn.path.stem}-from-{first}-{frames}-lead-{lead}.mp4"
+    return Site(f"{'busy' if is_busy else 'quiet'}-{number}", drawn, path, first, frames, lead)
 
 
 def write(site: Site) -> None:
     """Write its stream, where that is not there yet."""
     if not site.path.exists():
         begun = site.path.with_suffix(".part.mp4")
-        repeat(site.drawn, begun, site.first, site.frames)
+        repeat(site, begun)
         begun.rename(site.path)
 
 
-def repeat(drawn: Drawn, path: Path, first: int, frames: int) -> None:
-    """Write the clip from its picture `first`, a key frame, over and over to `path`, `frames` in all.
-    Raises ValueError where that is no key frame."""
-    if first not in drawn.keys:
-        raise ValueError(f"{drawn.path}: its picture {first} is no key frame")
-    _write(drawn.path, path, [(first + number) % drawn.frames for number in range(frames)])
+def repeat(site: Site, path: Path) -> None:
+    """Write the stream to `path`. Raises ValueError where it does not begin with a key frame."""
+    if site.first not in site.drawn.keys:
+        raise ValueError(f"{site.drawn.path}: its picture {site.first} is no key frame")
+    order = [(site.due(number), site.picture(number)) for number in range(site.frames)]
+    _write(site.drawn.path, path, order)
 
 
 def _packets(path: Path) -> list[tuple[bytes, bool]]:
@@ -277,15 +291,16 @@ def _packets(path: Path) -> list[tuple[bytes, bool]]:
         return [(bytes(packet), packet.is_keyframe) for packet in packets if packet.size]
 
 
-def _write(source: Path, path: Path, order: Iterable[int]) -> None:
-    """The packets of `source` with these numbers, one after another at FPS; each group begins with a key."""
+def _write(source: Path, path: Path, order: Iterable[tuple[int, int]]) -> None:
+    """The packets of `source` in this order: when each is due, in pictures, and its number there; each group
+    begins with a key."""
     packets = _packets(source)
     with av.open(str(source)) as container, av.open(str(path), "w") as output:
         stream = output.add_stream_from_template(container.streams.video[0])
-        for number, which in enumerate(order):
+        for due, which in order:
             content, key = packets[which]
             packet = av.Packet(content)
             packet.stream, packet.is_keyframe, packet.time_base = stream, key, Fraction(1, FPS)
-            packet.pts = packet.dts = number
+            packet.pts = packet.dts = due
             packet.duration = 1
             output.mux(packet)

@@ -95,7 +95,7 @@ def crossings(site: Site, found: dict[int, Detections], detector: Detector) -> l
     for number in range(site.frames):
         boxes = found.get(site.picture(number))
         if boxes is not None:
-            at_ns = number * NS // FPS
+            at_ns = site.due(number) * NS // FPS
             stamp = Stamp(CAMERA, 1, number, at_ns, at_ns, at_ns)
             events += pipeline.advance(stamp, boxes).events
     events += pipeline.end_tracks(CAMERA, stamp)
