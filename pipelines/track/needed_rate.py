@@ -3,8 +3,8 @@
 Between two frames an object should move by no more than a part of its own box: there counts go wrong
 (decision 015), since the next box then overlaps with another's as well as with its own. So the rate is the
 speed of the fastest, in its own box lengths a second, over that part, and more where objects are close to
-each other or to a line. What is new has no speed yet: it is looked at often until it has one. Nothing clocks
-this but the frames' own time.
+each other or to a line. In a crowd it is every frame. What is new has no speed yet: it is looked at often
+until it has one. Nothing clocks this but the frames' own time.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ Array = npt.NDArray[np.float64]
 Segments = npt.NDArray[np.float64]  # (S, 2, 2): two points each, shares of the picture
 
 EVERY_FRAME: Final = 0.0
-IDLE_FPS: Final = 2.0  # while nothing is followed
+IDLE_FPS: Final = 5.0  # while nothing is followed
 MIN_FPS: Final = 4.0  # while anything is
-NEW_FPS: Final = 10.0  # of what has been seen too few times to have a speed, and of a camera that begins
+NEW_FPS: Final = 12.5  # of what has been seen too few times to have a speed, and of a camera that begins
 BEGINS_S: Final = 2.0
 MAX_MOVE: Final = 0.25  # of an object's box between two frames
 CLOSE_MOVE: Final = 0.5  # of MAX_MOVE, where another is within a box, or a line soon reached
+CROWD: Final = 3  # objects that are close to each other: there every frame counts, ...
+CROWD_FPS: Final = 60.0  # ... of any camera
 SOON_S: Final = 0.5
 HOLD_S: Final = 1.0  # a rate falls when it was not wanted for so long; it rises at once
 MIN_HITS: Final = 3  # detections until a track has a speed
@@ -81,6 +83,8 @@ def needed(motion: TrackMotion, lines: Segments) -> tuple[float, str]:
     fps = motion.boxes_a_second / MAX_MOVE * known
     crowded = is_crowded(motion)
     near = reaches_soon(motion, lines)
+    if np.count_nonzero(crowded & known) >= CROWD:
+        return CROWD_FPS, "many are close to each other"
     fps = np.where((crowded | near) & known, fps / CLOSE_MOVE, fps)
     fastest = int(np.argmax(fps))
     most = float(fps[fastest])

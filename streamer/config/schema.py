@@ -65,7 +65,7 @@ else:  # not the union itself: what is wrong with a number is then said of the n
 class SourceOptions(Strict):
     """How a camera's stream is read."""
 
-    fps: Fps = 0.0  # analysed frames a second; 0: as many as fit; auto: as many as what is followed needs
+    fps: Fps = "auto"  # analysed frames a second: as many as what is followed needs; 0: as many as fit
     analysis_width: int = Field(default=640, ge=64, le=3840)
     loop: bool = False
     realtime: bool = True

@@ -157,9 +157,10 @@ def measure(
         daemon.kill()
     by_camera = capacity_watch.cameras(seen)
     begins = begin_s(events)
-    for name, row in by_camera.items():
-        since_s = seen.begun_s - begins[name]
-        row |= capacity_truth.compared(wanted[name], counted(events[name]), since_s, since_s + seen.seconds)
+    for site in sites:
+        name, since_s = site.camera, seen.begun_s - begins[site.camera]
+        until_s, told = since_s + seen.seconds, counted(events[name])
+        by_camera[name] |= capacity_truth.compared(site, wanted[name], told, since_s, until_s)
     rows = {s.camera: {"clip": s.drawn.clip.name, **by_camera[s.camera]} for s in sites}
     return {"seconds": seen.seconds, "cores": capacity_watch.cores(seen), "cameras": rows, **verdicts(rows)}
 

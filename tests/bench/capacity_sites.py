@@ -30,6 +30,7 @@ from streamer.sources.synthetic.world import Actor
 SIZE, FPS = (1920, 1080), 25
 DRAWN = (960, 540)  # rendered scenes are drawn so large and scaled up: a quarter of the work
 GOP = 2 * FPS
+SEAM_S = 0.5  # from where a clip begins anew: everybody is somewhere else there, as before no camera
 GOLDEN = 0.618034  # of a group after the camera before: however many there are, they are spread
 NOISE, NOISE_PICTURES = 2.0, 7  # of the sensor, in grey levels; so many pictures of it take turns
 PLAIN = {"preset": "veryfast", "bf": "0", "sc_threshold": "0", "maxrate": "4M", "bufsize": "4M"}
@@ -245,6 +246,11 @@ class Site:
     def picture(self, number: int) -> int:
         """Which of the clip's pictures the stream's frame `number` is."""
         return (self.first + number) % self.drawn.frames
+
+    def is_near_seam(self, media_s: float) -> bool:
+        """Whether the clip begins anew within SEAM_S of that time, and everybody in it is somewhere else."""
+        place = (self.first + round(media_s * FPS) - self.lead) % self.drawn.frames
+        return min(place, self.drawn.frames - place) < SEAM_S * FPS
 
 
 def sites(

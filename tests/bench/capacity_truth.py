@@ -107,14 +107,15 @@ def crossings(site: Site, found: dict[int, Detections], detector: Detector) -> l
 
 
 def compared(
-    wanted: Sequence[Crossing], counted: Sequence[Crossing], begin_s: float, end_s: float
+    site: Site, wanted: Sequence[Crossing], counted: Sequence[Crossing], begin_s: float, end_s: float
 ) -> dict[str, int]:
     """What was counted against what was there, from `begin_s` to `end_s` of media time. What lies a little
-    outside may be the other half of a pair: it is paired and then left out, so that an edge costs nothing."""
+    outside may be the other half of a pair: it is paired and then left out, so that an edge costs nothing.
+    So is who crosses where the clip begins anew: no camera's view jumps."""
     pairs = compare(wanted, counted, WITHIN_S)
 
     def inside(crossing: Crossing) -> bool:
-        return begin_s <= crossing.time_s < end_s
+        return begin_s <= crossing.time_s < end_s and not site.is_near_seam(crossing.time_s)
 
     matched = sum(inside(true) for true, _ in pairs.matched)
     missed, false = (sum(map(inside, kind)) for kind in (pairs.missed, pairs.false))

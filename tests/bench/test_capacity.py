@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pipelines.evaluate.crossings import Crossing
 from pipelines.values import Detections, Frame, Image, Stamp
 from streamer.sources.synthetic import Scene
 from tests.bench import capacity, capacity_demand, capacity_sites, capacity_truth, capacity_watch
-from tests.bench.capacity_sites import EMPTY, GOP, Clip, Drawn
+from tests.bench.capacity_sites import EMPTY, GOP, Clip, Drawn, Site
 
 FRAMES = 2 * GOP
 STEP = 2  # grey levels from one picture to the next
@@ -53,13 +54,25 @@ def test_a_stream_is_its_clip_over_and_over_from_the_cameras_own_key_frame(
         with av.open(str(site.path)) as container:
             frames = list(container.decode(video=0))
         assert len(frames) == site.frames == 250
-        assert [round(float(frame.time or 0.0) * 25) for frame in frames] == list(range(250))
+        due = [round(float(frame.time or 0.0) * 25) for frame in frames]
+        assert due == [site.due(number) for number in range(250)]
+        assert due == [0, *range(1 + site.lead, 250 + site.lead)]
         assert _brightness(site.path) == [clip[site.picture(number)] for number in range(250)]
 
 
 def test_a_stream_from_a_picture_that_is_no_key_frame_is_refused(drawn: Drawn, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no key frame"):
-        capacity_sites.repeat(drawn, tmp_path / "stream.mp4", 3, FRAMES)
+        capacity_sites.repeat(Site("a", drawn, drawn.path, 3, FRAMES), tmp_path / "stream.mp4")
+
+
+def test_key_frames_come_one_camera_after_the_other_or_all_at_once(drawn: Drawn, tmp_path: Path) -> None:
+    spread, together = (
+        [site.lead for site in capacity_sites.sites([drawn], [drawn], 8, 2.0, tmp_path, at_once)]
+        for at_once in (False, True)
+    )
+    apart = [later - earlier for earlier, later in itertools.pairwise(sorted(spread))]
+    assert min(apart) >= GOP // 16
+    assert together == [0] * 8
 
 
 def test_a_third_of_the_cameras_is_busy(drawn: Drawn, tmp_path: Path) -> None:
@@ -99,8 +112,17 @@ def test_what_was_found_is_the_same_when_it_is_read_again(tmp_path: Path) -> Non
 def test_a_pair_over_the_edge_of_the_window_costs_nothing() -> None:
     wanted = [Crossing("door", "in", at_s) for at_s in (9.9, 15.0, 19.9, 30.0)]
     counted = [Crossing("door", "in", at_s) for at_s in (10.1, 15.2, 20.1, 16.9)]
-    found = capacity_truth.compared(wanted, counted, 10.0, 20.0)
+    site = Site("a", Drawn(Clip("long", CameraRules()), Path(), 10**6, (0,), ()), Path(), 5000, 10**6)
+    found = capacity_truth.compared(site, wanted, counted, 10.0, 20.0)
     assert found == {"wanted_crossings": 2, "counted": 3, "missed": 0, "false": 1}
+
+
+def test_who_crosses_where_the_clip_begins_anew_is_left_out() -> None:
+    clip = Drawn(Clip("of four seconds", CameraRules()), Path(), 100, (0, 50), ())
+    site = Site("a", clip, Path(), first=50, frames=1000, lead=25)  # begins anew after 3, 7, 11 seconds
+    wanted = [Crossing("door", "in", at_s) for at_s in (4.0, 7.4, 9.0, 10.6)]
+    found = capacity_truth.compared(site, wanted, [Crossing("door", "out", 6.6)], 0.0, 20.0)
+    assert found == {"wanted_crossings": 2, "counted": 0, "missed": 2, "false": 0}
 
 
 def _row(**changes: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.track.needed_rate import (
     BEGINS_S,
+    CROWD_FPS,
     EVERY_FRAME,
     HOLD_S,
     IDLE_FPS,
@@ -47,6 +48,15 @@ def test_an_object_moves_by_a_part_of_its_box_between_two_frames() -> None:
 def test_the_fastest_decides_and_one_that_stands_asks_for_little() -> None:
     assert needed(tracks((0.2, 0.2, 0.1)), NOWHERE)[0] == MIN_FPS
     assert needed(tracks((0.2, 0.2, 0.1), (0.2, 0.8, 4.0)), NOWHERE)[0] == pytest.approx(4.0 / MAX_MOVE)
+
+
+def test_in_a_crowd_every_frame_is_looked_at() -> None:
+    near = ((0.2, 0.5, 0.5), (0.25, 0.5, 0.5), (0.23, 0.55, 0.5))
+    assert needed(tracks(*near), NOWHERE) == (CROWD_FPS, "many are close to each other")
+    assert needed(tracks(*near[:2]), NOWHERE)[0] < CROWD_FPS
+    assert needed(tracks(*near, hits=1), NOWHERE) == (NEW_FPS, "something new")
+    apart = [(x, 0.5, 0.5) for x in (0.2, 0.5, 0.8)]
+    assert needed(tracks(*apart), NOWHERE)[0] < CROWD_FPS
 
 
 def test_nothing_followed_asks_for_the_least_and_something_new_for_much() -> None:
