@@ -42,8 +42,10 @@ class Daemon:
         self.process: subprocess.Popen[bytes] | None = None
 
     def write_camera(self, camera: Mapping[str, Any]) -> None:
+        """Every frame of it is looked at where `camera` does not say how many are: tests reckon with that."""
         path = self.config_dir / "cameras.d" / f"{camera['name']}.yaml"
-        path.write_text(yaml.safe_dump(dict(camera)))
+        source = {"fps": 0, **camera.get("source", {})}
+        path.write_text(yaml.safe_dump({**camera, "source": source}))
 
     def start(self, wait: bool = True, env: Mapping[str, str] | None = None) -> Daemon:
         with self.log_path.open("ab") as log:

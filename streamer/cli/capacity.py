@@ -39,7 +39,8 @@ def capacity(store: ConfigStore, measure: bool, model: str | None, as_json: bool
 
     It rests on what the running cameras take, and on a measurement of what they do not tell. With
     --no-measure sizes that no camera has are scaled from those that there are: several times off, where
-    clips are simple. A camera without source.fps gives way to others, down to 5 analysed frames a second.
+    clips are simple. A camera without a number as its source.fps gives way to others, down to 5 analysed
+    frames a second.
     """
     config, status = _running(store)
     uses = camera_uses(status, config)
@@ -122,7 +123,7 @@ def _cameras(found: Capacity) -> Table:
         picture = f"{use.width}x{use.height} {use.codec} {use.fps:.0f}/s"
         table.add_row(use.name, *(f"{cores:.2f}" for cores in parts), analysed, picture)
     if any(use.unlimited for use in found.uses):
-        table.caption = "* as many as there is time for: source.fps is not set"
+        table.caption = "* as many as its scene needs, or as there is time for: source.fps is no number"
     return table
 
 

@@ -41,7 +41,7 @@ from tests.daemon import Daemon
 NAME = "capacity"
 DESCRIPTION = "sixteen cameras 1080p25 on two cores: counts, ages, the least served, and cores by part"
 FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "default": ({}, {}),
+    "default": ({"fps": "auto"}, {}),
     "spared": ({"gate": "auto", "fps": "auto"}, {}),
 }
 COUNTS_WITHIN, MAX_AGE, MIN_FAIR, MIN_PACE = 0.02, 1.0, 0.5, 0.95

@@ -17,7 +17,8 @@ WHOLE = ("", "full")  # levels of a camera in which all that it sends is decoded
 class CameraUse:
     """A camera that runs: what it sends, and the cores that it takes by part.
 
-    `unlimited`: it has no `source.fps`, and is looked at as often as there is time; it gives way to others.
+    `unlimited`: its `source.fps` is no number: it is looked at as often as its scene needs, or as there is
+    time, and gives way to others.
     `gate`: there is nothing to set for it to rest where nothing moves; a synthetic scene never does.
     """
 
@@ -64,7 +65,7 @@ def _use(row: Mapping[str, Any], config: Config) -> CameraUse:
         row["fps_decoded"],
         row["fps_inferred"],
         **{part: float(row["cores"][part]) for part in ("decode", "inference", "rest")},
-        unlimited=source is not None and not source.fps,
+        unlimited=source is not None and source.fps in (0.0, "auto"),
         gate=camera is not None and (camera.source.gate != "off" or lookup_scheme(camera.url).generated),
         resting=row["level"] not in WHOLE,
         model=str((row["detector"] or {}).get("name", "")),

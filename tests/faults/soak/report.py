@@ -14,6 +14,7 @@ from tests.patience import patient
 
 MAX_MB_PER_HOUR = 1.0
 MAX_DESCRIPTORS_PER_HOUR = 2.0
+COURSE_S = 240.0  # of how many seconds a figure of the course is the median
 MIN_LIFE_S = 1140.0  # of one process after its warm-up, to judge of a slope: shorter ones show noise
 
 
@@ -99,14 +100,16 @@ def _slopes(watch: Watch) -> Iterator[str]:
     yield (
         "\nslope of private memory and of descriptors, an hour (Theil-Sen), after "
         f"{watch.memory.warm_up_s / 60:.1f} minutes of warm-up; judged where one process was watched for "
-        f"{MIN_LIFE_S / 60:g} minutes after it:"
+        f"{MIN_LIFE_S / 60:g} minutes after it; then the course of its memory, "
+        f"{COURSE_S / 60:g} minutes a figure:"
     )
     memory, descriptors = watch.memory.slopes(), watch.descriptors.slopes()
     for role in sorted(memory):
         watched = f"watched {memory[role].observed_s / 60:.1f} minutes, one {memory[role].longest_s / 60:.1f}"
         whole = ", memory not judged: its streams are kept whole" * (role in watch.not_judged)
         slopes = f"{_slope(memory[role])} MB {_slope(descriptors[role])} descriptors"
-        yield f"  {role:11} {slopes}; {watched}{whole}"
+        course = " ".join(f"{mb:.2f}" for mb in watch.memory.course(role, COURSE_S))
+        yield f"  {role:11} {slopes}; {watched}{whole}; {course}"
 
 
 def _slope(slope: Slope) -> str:

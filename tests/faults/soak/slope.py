@@ -48,6 +48,14 @@ class Growth:
         found = {kind: _slope(list(lives.values())) for kind, lives in self._lives.items()}
         return {kind: slope for kind, slope in found.items() if slope is not None}
 
+    def course(self, kind: str, every_s: float) -> list[float]:
+        """Medians of so many seconds each, of the process of that kind that was watched longest."""
+        life = max(self._lives[kind].values(), key=lambda life: life[-1][0] - life[0][0], default=[])
+        parts: dict[int, list[float]] = defaultdict(list)
+        for at_s, value in life:
+            parts[int((at_s - life[0][0]) // every_s)].append(value)
+        return [float(np.median(parts[part])) for part in sorted(parts)]
+
 
 def _slope(lives: list[Life]) -> Slope | None:
     lives = [life for life in lives if len(life) >= MIN_SAMPLES]
