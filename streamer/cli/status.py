@@ -221,7 +221,8 @@ def _notes(cameras: Iterable[Json]) -> list[RenderableType]:
             notes.append(Text(text, style="yellow"))
         notes += [_alert(str(camera.get("name")), alert) for alert in camera.get("alerts") or ()]
         if rate := camera.get("rate"):
-            often = f"{rate['fps']:g} frames a second" if rate["fps"] else "every frame"
+            fewer = 0 < rate["fps"] < (camera.get("fps_decoded") or rate["fps"] + 1)
+            often = f"{rate['fps']:g} frames a second" if fewer else "every frame"
             notes.append(
                 Text(f"{camera.get('name')}: {often} wanted (fps: auto): {rate['why']}", style="dim")
             )

@@ -59,7 +59,7 @@ def test_a_change_that_is_written_and_not_in_force_is_said_to_be_both(
     assert caught.value.exit_code == Exit.STORAGE
     assert "nothing" not in str(caught.value)
     assert store.load().cameras[0].source.fps == 5
-    assert active.config.cameras[0].source.fps == 0
+    assert active.config.cameras[0].source.fps == "auto"
     (warning,) = active.warnings
     assert "not in force" in warning
     monkeypatch.undo()

@@ -109,7 +109,7 @@ def test_set_changes_what_it_names_and_nothing_else(store: ConfigStore) -> None:
     camera = apply_change(
         store, {"op": "camera.set", "name": "gate", "values": {"source.fps": None}}
     ).cameras[0]
-    assert camera.source.fps == 0, "None goes back to the default"
+    assert camera.source.fps == "auto", "None goes back to the default"
 
 
 def test_enable_and_disable_keep_everything_else(store: ConfigStore) -> None:

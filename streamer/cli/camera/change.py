@@ -128,8 +128,9 @@ def _shut(path: str) -> bool:
 @click.option(
     "--fps",
     type=FpsOrAuto(0, 120),
-    default=0.0,
-    help="Analysed frames a second; 0: as many as fit; auto: as many as what is followed needs.",
+    default="auto",
+    show_default=True,
+    help="Analysed frames a second; auto: as many as what is followed needs; 0: as many as fit.",
 )
 @click.option(
     *ANALYSIS_WIDTH, type=int, default=640, show_default=True, help="Width of the analysed picture."

@@ -269,7 +269,7 @@ def test_settings_are_changed_by_their_names(run: Run, store: ConfigStore) -> No
     assert (camera.rules.classes, camera.rules.limits["person"].min_height) == (("car",), 0.1)
     assert run("camera", "set", "gate", "fps=", "classes=", "limits.person.min_height=").exit_code == 0
     camera = store.load().cameras[0]
-    assert (camera.source.fps, camera.rules.classes, camera.rules.limits) == (0, (), {})
+    assert (camera.source.fps, camera.rules.classes, camera.rules.limits) == ("auto", (), {})
 
 
 def test_a_key_may_be_called_as_the_file_has_it(run: Run, store: ConfigStore) -> None:
