@@ -90,6 +90,10 @@ class SourceDamaged(SourceError):
     state = "unreachable"
 
 
+class SourceRefused(SourceError):
+    """Raised when a source is not read because of what it is or leads to; the text says what to change."""
+
+
 class SourceEnded(SourceError):
     """Raised when a file has no more frames and does not loop."""
 

@@ -17,7 +17,7 @@ import redis
 import yaml
 
 from streamer.api import control_socket as control
-from streamer.daemon.assignments import LEDGER_FILE
+from streamer.config.schema import LEDGER_FILE
 from streamer.daemon.redis_server import subscriber_url, writer_url
 from streamer.daemon.shared_memory import SHARED_ROOT
 from streamer.ledger import recovery

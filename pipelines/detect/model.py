@@ -129,7 +129,8 @@ class ModelFile:
             head.check(answer)
         except InvalidOutput as error:
             raise ModelRefused(
-                f"{self.path}: its answer to a grey picture has {error}: wrong head?"
+                f"{self.path}: its answer to a grey picture has {error}: its weights are damaged, or it "
+                "is read by the wrong head: export it again, or name its `head` in a sidecar"
             ) from error
 
     def warnings(self, head: Head | None = None) -> list[str]:

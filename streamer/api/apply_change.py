@@ -36,7 +36,9 @@ from streamer.api.changes import (
     WithCredentials,
     ZonePut,
 )
+from streamer.api.earlier_past import refuse_past
 from streamer.api.source_urls import check_source
+from streamer.api.tokens import TokenStore
 from streamer.config import renames
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import Credentials, SecretStore
@@ -157,6 +159,8 @@ class _Editor:
         path, old_path = self._store.camera_file(change.to), self._store.camera_file(change.name)
         renamed = camera.model_copy(update={"name": change.to})
         validated(renamed.model_dump(mode="json"))
+        if not change.merge:
+            refuse_past(self._config, change.to)
         writes = [Write(path, self._text(renamed, camera)), Write(old_path, None)]
         writes += self._recorded(camera, renamed, ("camera", change.name, change.to))
         place, fixed = self._secrets.fixed(change.name)
@@ -167,7 +171,10 @@ class _Editor:
         if self._secrets.knows(change.name):
             credentials = self._secrets.credentials(change.name)
             writes.insert(0, self._secrets.write_for({change.name: None, change.to: credentials}))
-        write_together([*writes, *self._view_writes(change.name, change.to)])
+        writes += self._view_writes(change.name, change.to)
+        with locked_folder(self._config.state_path, 0o700):
+            tokens = TokenStore(self._config.state_path).writes_for_rename(change.name, change.to)
+            write_together([*writes, *tokens])
 
     def _recorded(self, before: CameraConfig, after: CameraConfig, what: tuple[str, str, str]) -> list[Write]:
         """So that what was counted follows."""

@@ -2,7 +2,7 @@
 
 {"op": "camera.put", "camera": {...}, "username": …, "password": …, "replace": false}
 {"op": "camera.set", "name": …, "values": {"source.fps": 5, "rules.classes": [...]}, "username": …}
-{"op": "camera.rename", "name": …, "to": …}
+{"op": "camera.rename", "name": …, "to": …, "merge": false}
 {"op": "camera.remove" | "camera.enable" | "camera.disable", "name": …}
 {"op": "line.put", "camera": …, "line": {...}, "replace": false}      likewise zone.put, mask.put, alert.put
 {"op": "line.remove", "camera": …, "name": …}                         likewise zone.remove, …
@@ -52,6 +52,7 @@ class CameraRename(AnyChange):
     op: Literal["camera.rename"]
     name: Word
     to: Word
+    merge: bool = False  # with what an earlier camera of that name has counted
 
 
 class CameraSwitch(AnyChange):

@@ -21,7 +21,7 @@ from streamer.api.callers import ROLES, Role
 from streamer.config.validation_errors import explain, show_place
 from streamer.errors import ConfigError, StorageError
 from streamer.events.cloudevents import rfc3339
-from streamer.ipc.atomic_write import locked_folder, write_atomically
+from streamer.ipc.atomic_write import Write, locked_folder, write_together
 from streamer.ipc.messages import MAX_CAMERAS
 
 TOKENS_FILE = "tokens.json"
@@ -44,6 +44,13 @@ class Token(Arguments):
 
     def sees(self, camera: str) -> bool:
         return self.cameras is None or camera in self.cameras
+
+    def renamed(self, camera: str, new: str) -> Token:
+        """The same for a camera that is called `new` now."""
+        if self.cameras is None or camera not in self.cameras:
+            return self
+        names = dict.fromkeys(new if name == camera else name for name in self.cameras)
+        return self.model_copy(update={"cameras": tuple(names)})
 
 
 class _Document(Arguments):
@@ -126,10 +133,20 @@ class TokenStore:
                 raise ConfigError(f"no token {name[:64]!r}; known: {known}")
             self._write(remaining)
 
+    def writes_for_rename(self, camera: str, new: str) -> list[Write]:
+        """What lets tokens for `camera` be for `new` instead; none where no token is for it alone. For who
+        holds the folder (locked_folder). Raise StorageError."""
+        before = self.tokens()
+        after = tuple(token.renamed(camera, new) for token in before)
+        return [] if after == before else [self._as_write(after)]
+
     def _write(self, tokens: tuple[Token, ...]) -> None:
+        write_together([self._as_write(tokens)])
+
+    def _as_write(self, tokens: tuple[Token, ...]) -> Write:
         ordered = sorted(tokens, key=lambda token: token.name)
         document = _Document(tokens=tuple(ordered)).model_dump(mode="json", exclude_none=True)
-        write_atomically(self.path, json.dumps(document, indent=1) + "\n", 0o600)
+        return Write(self.path, json.dumps(document, indent=1) + "\n", 0o600)
 
 
 def _digest(secret: str) -> str:

@@ -34,11 +34,11 @@ from streamer.cli.clip_arguments import (
     frames_progress,
     given,
     parse_drawn,
-    read_rules,
     read_stored,
     refuse_with_boxes,
     say_if_short,
     say_which,
+    site_rules,
     warn_low_confidence_missing,
 )
 from streamer.cli.event_summary import one_line
@@ -139,7 +139,7 @@ SIDES = ("left_to_right", "right_to_left")
 @click.option(
     "--at",
     metavar="TIME",
-    help="When the clip begins (2026-11-29T22:00, the site's time): alerts with `when` are judged by it.",
+    help="When the clip begins (2026-11-29T22:00, the site's time), for alerts with `when` and `reset_at`.",
 )
 @click.option("--partial", is_flag=True, help="Count in a truncated clip what there is of it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
@@ -163,7 +163,7 @@ def analyze(
     if scene is None and given("scene_interval"):
         raise ConfigError("--scene-interval is for --scene: add --scene MODEL.onnx, or leave it out")
     spec = chosen_spec(asked["pipeline_name"], asked["engine"], asked["score"], actions)
-    drawn = _drawn(asked, spec)
+    drawn = _drawn(store, asked, spec)
     start = clip_start(store, drawn.rules, asked["at"])
     wanted = tuple(word.strip() for word in (asked["classes"] or "").split(",") if word.strip())
     if render is not None:
@@ -196,14 +196,14 @@ def analyze(
         click.echo("nothing was asked for: add --line NAME=x1,y1,x2,y2 or --zone NAME=x1,y1,x2,y2,x3,y3")
 
 
-def _drawn(asked: Mapping[str, Any], spec: PipelineSpec) -> Drawing:
+def _drawn(store: ConfigStore, asked: Mapping[str, Any], spec: PipelineSpec) -> Drawing:
     return Drawing(
         [parse_drawn(text, "line", 2) for text in asked["lines"]],
         [parse_drawn(text, "zone", 3) for text in asked["zones"]],
         asked["pixels"],
         asked["anchor"] or "auto",
         asked["inward"],
-        CameraRules() if asked["rules_file"] is None else read_rules(asked["rules_file"]),
+        CameraRules() if asked["rules_file"] is None else site_rules(store, asked["rules_file"]),
         spec,
     )
 

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pipelines.actions.engine import ActionEngine
 from pipelines.actions.factory import create_engine
-from pipelines.camera_rules import CameraRules
+from pipelines.camera_rules import CameraRules, in_timezone
 from pipelines.defaults import with_defaults
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
@@ -76,6 +76,15 @@ def refuse_with_boxes(clip: str, *, also_read: bool = False) -> None:
         if given(option) and not (also_read and option == "stream"):
             shown = ANALYSIS_WIDTH[0] if option == "width" else f"--{option}"
             raise ConfigError(f"{clip}: stored detections have their boxes already: leave {shown} out")
+
+
+def site_rules(store: ConfigStore, path: Path) -> CameraRules:
+    """As read_rules(), with times of day by the site's clock, as a daemon has them. Raises ConfigError."""
+    return in_timezone(read_rules(path), _settings(store).timezone)
+
+
+def _settings(store: ConfigStore) -> Config:
+    return store.settings() if store.exists() else Config()
 
 
 class _RulesFile(BaseModel):
@@ -191,13 +200,13 @@ def chosen_scene(
 
 def models_of(store: ConfigStore) -> ModelStore:
     """The store of the configuration, or of the usual place where there is none."""
-    config = store.settings() if store.exists() else Config()
+    config = _settings(store)
     return ModelStore((config.state_dir or store.default_state_dir()) / "models")
 
 
 def chosen_detector(store: ConfigStore, spec: PipelineSpec, model: str | None, threads: int) -> Detector:
     """The model named, else the preset's, else the default: the store's, or the one in the package."""
-    config = store.settings() if store.exists() else Config()
+    config = _settings(store)
     state_dir = config.state_dir or store.default_state_dir()
     models = ModelStore(state_dir / "models")
     if spec.detector == MOTION and model not in (None, MOTION):
@@ -236,13 +245,11 @@ def clip_start(store: ConfigStore, rules: CameraRules, text: str | None) -> Clip
     hours = [alert.when.hours for alert in rules.alerts if alert.when is not None]
     if text is None:
         if hours:
-            click.secho(
-                "note: alerts are judged as if their hours held: say when the clip begins, with --at",
-                fg="yellow",
-                err=True,
-            )
+            _note_unknown_start("alerts are judged as if their hours held")
+        if any(rule.reset_at or rule.reset_at_utc for rule in rules.of("occupancies")):
+            _note_unknown_start("occupancies are set back as if the clip began at 00:00 UTC")
         return ClipStart()
-    config = store.settings() if store.exists() else Config()
+    config = _settings(store)
     for name in hours:
         if name not in config.opening_hours:
             raise ConfigError(unknown_hours(name, config.opening_hours))
@@ -253,6 +260,10 @@ def clip_start(store: ConfigStore, rules: CameraRules, text: str | None) -> Clip
         raise ConfigError(f"--at {text[:40]!r}: is no time such as 2026-11-29T22:00") from error
     at = at if at.tzinfo is not None else at.replace(tzinfo=zone)
     return ClipStart(round(at.timestamp()) * 10**9, Hours(config.opening_hours, config.timezone).is_open)
+
+
+def _note_unknown_start(what: str) -> None:
+    click.secho(f"note: {what}: say when the clip begins, with --at", fg="yellow", err=True)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -59,6 +59,9 @@ class ClipStart:
     is_open: IsOpen | None = None
 
 
+UNKNOWN = ClipStart()
+
+
 @dataclass(frozen=True)
 class Sparing:
     """Which frames need no look: `gate`, while nothing moves; `rate`, more than what is followed needs."""
@@ -97,7 +100,6 @@ class _Sink:
         self._hider = hider
         self._labels = labels
         self._watcher = watcher
-        self._start = start
         self._alerts = CameraAlerts(analysis.rules, start.is_open)
         self._alerts.source_state("live", "")
         self._told = 0  # events, of which alerts name those that made them by their numbers
@@ -115,9 +117,8 @@ class _Sink:
         self._analysis.frames += 1
         if self._watcher is not None:
             self._watcher.frame(result)
-        stamp = replace(result.stamp, captured_ns=self._start.at_ns + result.stamp.media_ns)
         seen = frozenset(result.tracks.track_ids[result.tracks.observed].tolist())
-        alerts = self._alerts.on_frame(stamp, seen, result.events, self._told + 1)
+        alerts = self._alerts.on_frame(result.stamp, seen, result.events, self._told + 1)
         for event in (*result.events, *alerts):
             self.event(event)
         if self._clip is not None and image is not None:
@@ -156,7 +157,7 @@ def analyze(
     watcher: Watcher | None = None,
     actions: ActionEngine | None = None,
     scene: SceneTracker | None = None,
-    start: ClipStart | None = None,
+    start: ClipStart = UNKNOWN,
     sparing: Sparing = EVERY_FRAME,
 ) -> Analysis:
     """Run every frame of `source` (open; closed by the caller), or those that `sparing` leaves, through
@@ -178,14 +179,14 @@ def analyze(
     log = DetectionLog() if outputs.detections is not None else None
     shape = fit(info.width, info.height, width)[::-1]
     with contextlib.ExitStack() as stack:
-        sink = _opened_sink(stack, outputs, analysis, detector.labels, watcher, start or ClipStart())
+        sink = _opened_sink(stack, outputs, analysis, detector.labels, watcher, start)
         if sparing:
-            needed = _needed(source, pipeline, shape[1], sparing, rules, progress)
+            needed = _needed(source, pipeline, shape[1], sparing, rules, progress, start)
             _run(needed, sink, log, None)
             analysis.looks, last = needed.looks, needed.looks.last
             analysis.frames = needed.looks.frames
         else:
-            found = results(source, pipeline, shape, low_confidence=log is not None)
+            found = results(source, pipeline, shape, low_confidence=log is not None, start_ns=start.at_ns)
             last = _run(found, sink, log, progress)
         _finish(analysis, pipeline, sink, last)
         if not partial:
@@ -210,6 +211,7 @@ def _needed(
     sparing: Sparing,
     rules: CameraRules,
     progress: Progress | None,
+    start: ClipStart,
 ) -> NeededFrames:
     return NeededFrames(
         source,
@@ -219,6 +221,7 @@ def _needed(
         gate=Gate() if sparing.gate else None,
         drawn=segments([line.points for line in rules.lines], [zone.points for zone in rules.zones]),
         progress=progress,
+        start_ns=start.at_ns,
     )
 
 
@@ -289,7 +292,7 @@ def replay(
     progress: Progress | None = None,
     watcher: Watcher | None = None,
     actions: ActionEngine | None = None,
-    start: ClipStart | None = None,
+    start: ClipStart = UNKNOWN,
 ) -> Analysis:
     """The same from stored detections: no pixels, no model. Raises ConfigError for an unknown class."""
     outputs = outputs or Outputs()
@@ -303,11 +306,11 @@ def replay(
         if outputs.events is not None:
             path = stack.enter_context(replacing(outputs.events))
             events = stack.enter_context(path.open("w", encoding="utf-8"))
-        sink = _Sink(analysis, stored.labels, events, None, watcher, start or ClipStart())
+        sink = _Sink(analysis, stored.labels, events, None, watcher, start)
         last: Stamp | None = None
         aspect = stored.aspect or stored.width / stored.height
         for number, (media_ns, detections) in enumerate(stored.frames()):
-            last = stamp_of(number, media_ns)
+            last = stamp_of(number, media_ns, start.at_ns)
             sink.take(pipeline.advance(last, detections, aspect), None)
             if progress is not None:
                 progress(1)

@@ -64,7 +64,8 @@ class NeededFrames:
     """Iterate over it once: each frame that is looked at, in order, with its result and its detections.
 
     `rate` None: every frame is due. `gate` None: it never rests. `drawn` are the pieces of lines and zones,
-    `width` the analysis width, `progress` is told of each frame as it is passed.
+    `width` the analysis width, `progress` is told of each frame as it is passed, `start_ns` is when the clip
+    was taken (Unix time; 0: nobody knows).
     """
 
     def __init__(
@@ -77,11 +78,12 @@ class NeededFrames:
         gate: Gate | None,
         drawn: Segments,
         progress: Callable[[int], None] | None = None,
+        start_ns: int = 0,
     ) -> None:
         self.looks = Looks()
         self._source, self._pipeline, self._width = source, pipeline, width
         self._rate, self._gate, self._drawn = rate, gate, drawn
-        self._progress = progress
+        self._progress, self._start_ns = progress, start_ns
         self._held: deque[_Seen] = deque()  # from the oldest that may still be looked at on
         self._ended = False
         # the frame that was looked at last, and when it was; None: it was not, and none before it will be
@@ -104,7 +106,7 @@ class NeededFrames:
     def _read(self, number: int, decoded: Decoded) -> _Seen:
         if decoded.width > MAX_HELD_WIDTH:
             decoded.shrink(max(self._width, LOOK_WIDTH))
-        return _Seen(stamp_of(number, decoded.media_ns), decoded)
+        return _Seen(stamp_of(number, decoded.media_ns, self._start_ns), decoded)
 
     # ---- the frames that are held
 

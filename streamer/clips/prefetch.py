@@ -18,13 +18,19 @@ T = TypeVar("T")
 AHEAD = 4  # frames read before the detector wants them
 
 
-def stamp_of(number: int, media_ns: int) -> Stamp:
-    """In a clip the wall clock plays no part: captured and received times are the media time."""
-    return Stamp(CAMERA, 0, number, media_ns, media_ns, media_ns)
+def stamp_of(number: int, media_ns: int, start_ns: int = 0) -> Stamp:
+    """In a clip this box's clock plays no part: received times are the media time, and captured ones begin at
+    `start_ns`, when the clip was taken (Unix time; 0: nobody knows)."""
+    return Stamp(CAMERA, 0, number, media_ns, start_ns + media_ns, media_ns)
 
 
 def results(
-    source: Source, pipeline: Pipeline, shape: tuple[int, int], *, low_confidence: bool = False
+    source: Source,
+    pipeline: Pipeline,
+    shape: tuple[int, int],
+    *,
+    low_confidence: bool = False,
+    start_ns: int = 0,
 ) -> Iterator[tuple[Decoded, FrameResult, Detections]]:
     """Every frame in order with its result and what the detector found before any rule was applied, with the
     `low_confidence` boxes too where they are wanted."""
@@ -32,7 +38,7 @@ def results(
     waiting: deque[tuple[Decoded, Frame, Pending]] = deque()
 
     def scaled(number: int, decoded: Decoded) -> tuple[Decoded, Frame]:
-        return decoded, Frame(stamp_of(number, decoded.media_ns), decoded.image(shape[1]))
+        return decoded, Frame(stamp_of(number, decoded.media_ns, start_ns), decoded.image(shape[1]))
 
     with Ahead(source, scaled) as ahead:
         ended = False

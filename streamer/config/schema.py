@@ -40,6 +40,7 @@ from streamer.sinks.redis_url import check_redis_url
 from streamer.sources.limits import SourceLimits
 from streamer.sources.urls import ALLOWED, check_choice, check_source_url, scheme_of, split_credentials
 
+LEDGER_FILE = "ledger.sqlite"
 _ACCOUNT = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?")
 HealthFault = Literal["frozen", "black", "covered", "defocused", "moved"]
 People = Literal["show", "blur", "silhouette"]  # as they are in pictures that commands write
@@ -367,6 +368,10 @@ class Config(Strict):
     def runtime_path(self) -> Path:
         """Where the sockets live while the daemon runs."""
         return self.runtime_dir or Path("/run/streamer")
+
+    @property
+    def ledger_path(self) -> Path:
+        return self.state_path / LEDGER_FILE
 
     @property
     def control_path(self) -> Path:

@@ -27,8 +27,6 @@ from streamer.ipc.messages import (
 from streamer.models.camera_check import pipeline_of
 from streamer.sinks.base import SinkSettings
 
-LEDGER_FILE = "ledger.sqlite"
-
 
 def capture_assignment(spec: WorkerSpec, site: Site) -> CaptureAssignment:
     """Cameras with the credentials in their URLs: for the bus alone."""
@@ -159,7 +157,7 @@ def deliver_assignment(_spec: WorkerSpec, site: Site) -> DeliverAssignment:
         rev=rev,
         config_rev=rev,
         sinks=tuple(_sink_assignment(sink, config, secrets) for sink in config.event_sinks),
-        ledger_path=str(config.state_path / LEDGER_FILE),
+        ledger_path=str(config.ledger_path),
         ledger_max_bytes=config.ledger.max_mb << 20,
         retention_days=config.ledger.retention_days,
         node=site.node,
@@ -175,7 +173,7 @@ def api_assignment(_spec: WorkerSpec, site: Site) -> ApiAssignment:
     """No secrets: the API has none to lose. The rules as the files have them, since a changed one is written
     back: what the camera's model adds must not become what a person said."""
     config, rev = site.active.config, site.active.rev
-    return ApiAssignment(rev, site.node, str(config.state_path / LEDGER_FILE), config.model_dump_json())
+    return ApiAssignment(rev, site.node, str(config.ledger_path), config.model_dump_json())
 
 
 def _sink_assignment(sink: SinkSettings, config: Config, secrets: SecretStore) -> SinkAssignment:

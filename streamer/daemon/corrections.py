@@ -17,7 +17,6 @@ from pipelines.defaults import with_defaults
 from pipelines.rules import LineSpec, Name, check_direction
 from streamer.api.arguments import Arguments
 from streamer.config.schema import CameraConfig, Config
-from streamer.daemon.assignments import LEDGER_FILE
 from streamer.daemon.operations import Asked, Daemon, Operation
 from streamer.errors import ConfigError, ControlError
 from streamer.ledger import LedgerReader
@@ -96,7 +95,7 @@ def _check_class(config: Config, camera: CameraConfig, line: LineSpec, name: str
     counts = counted_classes(config, camera, line)
     if not counts or name in counts:
         return
-    known = {*counts, *classes_in_history(config.state_path / LEDGER_FILE, camera.name, line.name)}
+    known = {*counts, *classes_in_history(config.ledger_path, camera.name, line.name)}
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         listed = ", ".join(sorted(known)[:MAX_LISTED]) + (", …" if len(known) > MAX_LISTED else "")

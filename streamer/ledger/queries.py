@@ -6,7 +6,7 @@ The functions take any connection, so that the writer and a read-only reader ask
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from streamer.errors import StorageError
 from streamer.events import cloudevents
 from streamer.events.cloudevents import ERASED, EventId, StoredEvent
 from streamer.ipc.messages import CameraResume
+from streamer.ipc.rename import Rename
 from streamer.ledger import (
     count_rows,
     cursors,
@@ -52,8 +53,9 @@ _PATHS = "SELECT p.seq, p.epoch, p.track_id, p.first_ns, p.last_ns, p.trace FROM
 class LedgerReader:
     """The ledger, read-only, beside its writer. For one thread. Raises StorageError."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, pending: Iterable[Rename] = ()) -> None:
+        """`pending`: renames that may not be recorded in it yet."""
+        self.path, self._pending = path, tuple(pending)
         self._db = schema.connect_readonly(path)
         try:
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -233,7 +235,22 @@ class LedgerReader:
 
     def renames(self) -> Renames:
         """What was called otherwise before."""
-        return renames.read(self._db)
+        return renames.read(self._db, self._pending)
+
+    def has_past(self, camera: str) -> bool:
+        """Whether anything is kept of what is `camera` now, under whatever name it was told."""
+        return (
+            any(self.first_of(stretch) for stretch in self.stretches(camera))
+            or bool(self.totals(camera))
+            or self._in_quarters(camera)
+        )
+
+    def _in_quarters(self, camera: str) -> bool:
+        """Sums outlive the events and totals that they are of."""
+        first, end = self.quarters() or (0, 0)
+        spans = [Span(first, end, 0, 0)] if end else []
+        counts = self.counts_by(spans, 0, MAX_NS // count_rows.NS_PER_S, camera)
+        return any(counts) or any(self.coverage_by(spans, 0, MAX_NS, camera))
 
     def stretches(self, camera: str) -> list[Stretch]:
         """Where the events of what is `camera` now lie, whatever it was called."""

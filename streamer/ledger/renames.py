@@ -78,8 +78,13 @@ class Renames:
 
     def left(self, camera: str, key: str) -> bool:
         """Whether the running total `key` of `camera` goes on under another name."""
-        kind, name, _, rev, _ = key.split("/", 4)
-        return self.rule(camera, kind, name, int(rev)) != (camera, name)
+        return self.total(camera, key) != (camera, key)
+
+    def total(self, camera: str, key: str) -> tuple[str, str]:
+        """The camera and the key under which the running total `key` of `camera` goes on."""
+        kind, name, way, rev, of_class = key.split("/", 4)
+        now, new = self.rule(camera, kind, name, int(rev))
+        return now, f"{kind}/{new}/{way}/{rev}/{of_class}"
 
     def times_ns(self) -> list[int]:
         """When cameras were renamed (Unix ns), in order."""
@@ -96,10 +101,10 @@ def _follow(name: str, later: Iterable[Rename]) -> str:
     return name
 
 
-def read(db: sqlite3.Connection) -> Renames:
-    """Raises what the connection raises."""
+def read(db: sqlite3.Connection, pending: Iterable[Rename] = ()) -> Renames:
+    """With those that are `pending`, which may be recorded too. Raises what the connection raises."""
     rows = db.execute("SELECT rev, kind, camera, old, new, at_ns FROM renames").fetchall()
-    return Renames(Rename(*row) for row in rows)
+    return Renames({*(Rename(*row) for row in rows), *pending})
 
 
 def stretches(db: sqlite3.Connection, renames: Renames, camera: str) -> list[Stretch]:

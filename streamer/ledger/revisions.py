@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from streamer.ledger import renames
+
 KEPT_NEWEST = 16  # revisions kept in any case: events of the last ones may be on their way
 _RULES = {"lines": "line", "zones": "zone"}  # where a configuration has them -> how a total's key begins
 
@@ -60,28 +62,45 @@ def prune(db: sqlite3.Connection) -> None:
 
 def prune_totals(db: sqlite3.Connection) -> int:
     """Delete the totals of rules that are not in force any more, once the counts by minute behind them have
-    gone by age, and every sink has all of their camera. Return how many went.
+    gone by age, and every sink has all of their camera. Return how many went. Of what was renamed the counts
+    by minute stand under the name that they were told under.
     """
     in_force = _in_force(db)
     if in_force is None:
         return 0
-    gone = 0
+    gone, known = 0, renames.read(db)
     for camera, name in db.execute("SELECT id, name FROM cameras WHERE delivered>=last_seq").fetchall():
         keys = [key for (key,) in db.execute("SELECT key FROM totals WHERE camera=?", (camera,))]
         old = [key for key in keys if (name, *_rule(key)) not in in_force]
         if not old:
             continue
-        counted = {
-            key
-            for (key,) in db.execute(
-                "SELECT key FROM rollups WHERE camera=?1 UNION SELECT key FROM corrections WHERE camera=?1",
-                (camera,),
-            )
-        }
+        counted = _counted(db, name) | _counted_before(db, known, name)
         rows = [(camera, key) for key in old if key not in counted]
         db.executemany("DELETE FROM totals WHERE camera=? AND key=?", rows)
         gone += len(rows)
     return gone
+
+
+def _counted(db: sqlite3.Connection, camera: str) -> set[str]:
+    """The keys of the counts by minute under this name."""
+    rows = db.execute(
+        "WITH it AS (SELECT id FROM cameras WHERE name=?1)"
+        " SELECT key FROM rollups WHERE camera=(SELECT id FROM it)"
+        " UNION SELECT key FROM corrections WHERE camera=(SELECT id FROM it)",
+        (camera,),
+    )
+    return {key for (key,) in rows}
+
+
+def _counted_before(db: sqlite3.Connection, known: renames.Renames, camera: str) -> set[str]:
+    """The keys, as they are now, of counts under earlier names of the camera, its lines and its zones."""
+    return {
+        key
+        for source in known.sources(camera)
+        for was in _counted(db, source)
+        for now, key in [known.total(source, was)]
+        if now == camera
+    }
 
 
 def upgrade(db: sqlite3.Connection) -> None:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from streamer.errors import AuthFailed, AuthUnknown, NoSuchStream, PortClosed, SourceError, StreamNotFound
+from streamer.errors import (
+    AuthFailed,
+    AuthUnknown,
+    NoSuchStream,
+    PortClosed,
+    SourceDamaged,
+    SourceError,
+    SourceRefused,
+    StreamNotFound,
+)
 from streamer.sources.camera_paths import COMMON_PATHS, CameraPaths, substream_of
 from streamer.sources.report import ProbeReport
 from streamer.sources.room import Room
@@ -21,8 +30,8 @@ def what_to_try(url: str, error: SourceError) -> list[str]:
     """For a camera at `url` that failed with `error`: most likely first."""
     host, port = host_and_port(url)
     kind = "RTSP" if scheme_of(url).startswith("rtsp") else "this way of reading them"
-    if isinstance(error, NoSuchStream):
-        return []  # the error lists what there is
+    if isinstance(error, (NoSuchStream, SourceRefused, SourceDamaged)):
+        return []  # the error says what there is, or what to change: its host was reached, or is not to be
     if isinstance(error, AuthUnknown):
         return ["the camera's web page says it under Security, Authentication or RTSP authentication"]
     if isinstance(error, CertificateRefused):

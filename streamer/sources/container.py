@@ -27,6 +27,7 @@ from streamer.sources.hardware import chosen, note
 from streamer.sources.kept_packets import Arrival, Kept, KeptPackets, arrives_now
 from streamer.sources.opening import DECODER_OPTIONS, Opening, OpenRequest
 from streamer.sources.packets import FFMPEG_ERRORS, Packets
+from streamer.sources.read_deadline import rounded
 from streamer.sources.stream_selection import select_stream
 
 MAX_DAMAGED_PACKETS = 250  # in a row: some ten seconds of a stream of which nothing can be decoded
@@ -316,7 +317,7 @@ class VideoInput:
             if not self._pending and time.monotonic() > deadline:
                 key = self._request.key_frames_only
                 raise SourceStalled(
-                    f"{self._request.shown}: data comes, but made no picture for {timeout_s:g} s"
+                    f"{self._request.shown}: data comes, but made no picture for {rounded(timeout_s)}"
                     + (": set a shorter key frame gap in the camera, or more source.read_timeout_s" * key)
                 )
 

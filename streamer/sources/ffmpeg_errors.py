@@ -14,6 +14,7 @@ from streamer.errors import (
     SourceStalled,
     StreamNotFound,
 )
+from streamer.sources.read_deadline import rounded
 
 _NOT_A_VIDEO = "not a video, or damaged at its start: check that it plays elsewhere"
 _NO_STREAM = "what it sends is no video stream: check address and path, and that it plays elsewhere"
@@ -31,7 +32,7 @@ def explain(error: Exception, shown: str, timeout_s: float) -> SourceError:
         if isinstance(error, kinds):
             if text is _NOT_A_VIDEO and "://" in shown:
                 text = _NO_STREAM
-            return make(f"{shown}: {text.format(timeout_s=timeout_s)}")
+            return make(f"{shown}: {text.format(timeout=rounded(timeout_s))}")
     if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
         return SourceError(f"{shown}: {_NO_DESCRIPTOR}")
     reason = getattr(error, "strerror", None) or type(error).__name__
@@ -58,7 +59,7 @@ _MEANINGS: list[tuple[type[Exception] | tuple[type[Exception], ...], type[Source
     (
         (_e.ExitError, TimeoutError),
         SourceStalled,
-        "nothing came within {timeout_s:g} s: check that it is switched on and reachable",
+        "nothing came within {timeout}: check that it is switched on and reachable",
     ),
     (
         _e.ConnectionRefusedError,

@@ -10,6 +10,8 @@ _TO_CONVERT = "convert it to MP4 first"
 _PLAYLIST = "not a video, but a playlist, which names other files: give the video itself"
 _SOUND = "not a video, but sound without a picture: give a video"
 _MAKERS = "its maker's own container: export it as MP4, or try `ffmpeg -i IN -c copy OUT.mp4`, and add that"
+MAKERS = f"in {_MAKERS}"
+MAKERS_SUFFIXES = (".dav", ".dhav", ".hik", ".hikvision")  # of recorders, in no container that players know
 _BEGINNINGS = (
     (b"DHAV", f"a Dahua recording (DAV), {_MAKERS}"),
     (b"IMKH", f"a Hikvision recording, {_MAKERS}"),

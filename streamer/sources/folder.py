@@ -18,6 +18,7 @@ from pathlib import Path
 from streamer.errors import SourceDamaged, SourceEnded, SourceError
 from streamer.sources.base import Decoded, ReadOptions, SourceInfo
 from streamer.sources.file import FileSource
+from streamer.sources.file_kind import MAKERS, MAKERS_SUFFIXES, what_else
 from streamer.sources.urls import path_of
 
 log = logging.getLogger(__name__)
@@ -70,9 +71,14 @@ class FolderSource:
         found = self._options.limits.check_file(self._path)
         if not found.is_dir():
             raise SourceError(f"{self._path}: no such folder: check the path")
+        self._tell_passed_over()
         info = self._next_clip()
         if info is None:
-            raise SourceError(f"{self._path}: no clip in it can be read: it takes {_some_suffixes()}")
+            makers = self._makers_own()
+            instead = f"; {makers[0].name} is {what_else(makers[0]) or MAKERS}" if makers else ""
+            raise SourceError(
+                f"{self._path}: no clip in it can be read: it takes {_some_suffixes()}{instead}"
+            )
         return replace(info, duration_s=None, frames=None)
 
     def read(self) -> Decoded:
@@ -151,6 +157,23 @@ class FolderSource:
         if later and self._options.realtime and not self._options.loop and _is_written(later[-1]):
             later.pop()
         return later
+
+    def _tell_passed_over(self) -> None:
+        """Once an opening, however many there are."""
+        makers = self._makers_own()
+        if makers:
+            log.warning(
+                "%s: %d recordings in it are passed over; %s is %s",
+                *(self._path, len(makers), makers[0].name, what_else(makers[0]) or MAKERS),
+            )
+
+    def _makers_own(self) -> list[Path]:
+        """Recordings in containers that no player but their maker's reads, in the order of their names."""
+        try:
+            files = sorted(each for each in self._path.iterdir() if each.suffix.lower() in MAKERS_SUFFIXES)
+        except OSError:
+            return []  # what hinders is said of the clips
+        return [each for each in files if not each.name.startswith(".")]
 
     @property
     def video_bytes(self) -> int:

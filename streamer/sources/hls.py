@@ -12,7 +12,7 @@ import re
 from typing import ClassVar, Protocol
 from urllib.parse import urlsplit
 
-from streamer.errors import AuthFailed, SourceDamaged, SourceError, SourceStalled
+from streamer.errors import AuthFailed, SourceDamaged, SourceError, SourceRefused, SourceStalled
 from streamer.logs import redact
 from streamer.sources.http_fetch import Body, Fetcher
 
@@ -113,7 +113,9 @@ def _check_name(name: str, shown: str) -> None:
     scheme = _SCHEME.match(name)
     if scheme is None or scheme[1].lower() in ("http", "https"):
         return
-    raise SourceError(f"{shown}: the playlist names {redact(name)[:200]!r}: only http and https are followed")
+    raise SourceRefused(
+        f"{shown}: the playlist names {redact(name)[:200]!r}: only http and https are followed"
+    )
 
 
 def _is_gone(error: SourceError) -> bool:

@@ -23,6 +23,7 @@ from streamer.errors import (
     PortClosed,
     SourceDamaged,
     SourceError,
+    SourceRefused,
     SourceStalled,
     StreamNotFound,
 )
@@ -143,7 +144,7 @@ class Fetcher:
                 return self._body(url, response, connection, start)
             connection.close()
             url = self._redirected(url, response.getheader("Location", ""))
-        raise SourceError(f"{self._shown}: redirects in a circle: check the camera's address")
+        raise SourceRefused(f"{self._shown}: redirects in a circle: check the camera's address")
 
     def _body(
         self, url: str, response: http.client.HTTPResponse, connection: socket.socket, start: int
@@ -277,12 +278,12 @@ class Fetcher:
         except ConfigError:
             there = ""
         if scheme_of(there) not in ("http", "https") or not location:
-            raise SourceError(
+            raise SourceRefused(
                 f"{self._shown}: redirects to {redact(location)[:200]!r}, which is no HTTP address: check "
                 "the camera's address"
             )
         if scheme_of(url) == "https" and scheme_of(there) == "http":
-            raise SourceError(
+            raise SourceRefused(
                 f"{self._shown}: redirects to {redact(there)}, which is not encrypted: use http:// if "
                 "that is meant"
             )

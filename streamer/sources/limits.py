@@ -25,7 +25,7 @@ from ipaddress import (
 from pathlib import Path
 from socket import SOCK_STREAM, getaddrinfo, inet_aton, inet_ntoa
 
-from streamer.errors import SourceError
+from streamer.errors import SourceError, SourceRefused
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -70,7 +70,7 @@ class SourceLimits:
         """Where the file really lies. Raise SourceError if it may not lie there."""
         found = Path(os.path.realpath(path))
         if self.files is not None and not lies_in(found, self.files):
-            raise SourceError(f"{path}: files of cameras may not lie there: {HOW_FILES}")
+            raise SourceRefused(f"{path}: files of cameras may not lie there: {HOW_FILES}")
         return found
 
 
@@ -95,7 +95,7 @@ def resolve(host: str, port: int, limits: SourceLimits, shown: str) -> str:
 def _not_allowed(address: str, host: str, shown: str) -> SourceError:
     which = address if address == host else f"{address}, which {host} stands for,"
     why = "a link-local or metadata address" if _in_reserved(address) else "in none of the allowed networks"
-    return SourceError(f"{shown}: {which} is {why}: {HOW_NETWORKS}")
+    return SourceRefused(f"{shown}: {which} is {why}: {HOW_NETWORKS}")
 
 
 def written_address(host: str) -> str | None:

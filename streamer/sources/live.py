@@ -16,6 +16,7 @@ from streamer.errors import SourceDamaged, SourceError, SourceStalled
 from streamer.sources.base import Decoded, ReadOptions, Rested, SourceInfo
 from streamer.sources.container import PacketSeen, VideoInput
 from streamer.sources.opening import OpenRequest
+from streamer.sources.read_deadline import rounded
 from streamer.sources.stream import VideoDecoded, describe, pts_ns, rested, unrested
 from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
 
@@ -45,8 +46,8 @@ class LiveSource:
         codec = self._input.stream.codec_context
         if codec.width <= 0 or codec.height <= 0:
             raise SourceStalled(
-                f"{self.shown}: no picture size and no key frame within {self._options.open_timeout_s:g} s: "
-                "set a shorter key frame gap in the camera"
+                f"{self.shown}: no picture size and no key frame within "
+                f"{rounded(self._options.open_timeout_s)}: set a shorter key frame gap in the camera"
             )
         fps = frames_per_second(self._input.stream)
         self._clock = MediaClock(round(1e9 / fps) if fps else FALLBACK_INTERVAL_NS, live=True)

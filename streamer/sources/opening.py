@@ -16,6 +16,7 @@ from streamer.logs import redact
 from streamer.sources.ffmpeg_errors import explain
 from streamer.sources.hardware import accelerator
 from streamer.sources.packets import FFMPEG_ERRORS
+from streamer.sources.read_deadline import rounded
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,6 @@ class Opening(threading.Thread):
                 taken, self._input = self._input, None
                 return taken
         raise self._error or SourceStalled(
-            f"{self._request.shown}: no stream within {self._request.open_timeout_s:g} s: "
+            f"{self._request.shown}: no stream within {rounded(self._request.open_timeout_s)}: "
             "check that it is switched on and reachable"
         )

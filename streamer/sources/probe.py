@@ -15,6 +15,7 @@ from streamer.logs import redact
 from streamer.sources.advice import advise, warn_of_full_box, what_to_try
 from streamer.sources.base import Decoded, Source, create_source
 from streamer.sources.limits import SourceLimits, resolve
+from streamer.sources.read_deadline import rounded
 from streamer.sources.report import ProbeReport, Step
 from streamer.sources.room import Room
 from streamer.sources.urls import (
@@ -90,7 +91,7 @@ def _reach(url: str, timeout_s: float, limits: SourceLimits, report: ProbeReport
         _knock(url, begun + timeout_s, limits, report.url)
     except TimeoutError:
         error: SourceError = SourceStalled(
-            f"{report.url}: no answer from {host}:{port} within {timeout_s:g} s"
+            f"{report.url}: no answer from {host}:{port} within {rounded(timeout_s)}"
         )
     except ConnectionRefusedError:
         error = PortClosed(f"{report.url}: {host} is there, but refuses connections to port {port}")

@@ -24,3 +24,8 @@ class ReadDeadline:
         if left <= 0:
             raise TimeoutError
         return left
+
+
+def rounded(seconds: float) -> str:
+    """A time limit as people read it: what is left of one is given on from step to step."""
+    return f"{round(seconds, 1):g} s"

@@ -19,7 +19,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from streamer.daemon.assignments import LEDGER_FILE
+from streamer.config.schema import LEDGER_FILE
 from streamer.errors import StorageError
 from streamer.ledger.event_feed import EventFeed, EventFilter
 from tests.api_rig import ApiDaemon

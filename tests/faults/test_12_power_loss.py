@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner
 
 from streamer.cli.main import cli
-from streamer.daemon.assignments import LEDGER_FILE
+from streamer.config.schema import LEDGER_FILE
 from streamer.events.cloudevents import EventId
 from streamer.ipc.messages import EventRecord
 from streamer.ledger import Ledger, LedgerReader, high_water, recovery

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from streamer.cli.main import cli
-from streamer.daemon.assignments import LEDGER_FILE
+from streamer.config.schema import LEDGER_FILE
 from streamer.ipc.counters import Balance
 from streamer.ipc.messages import EventRecord
 from streamer.ledger import Ledger

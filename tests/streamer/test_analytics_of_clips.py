@@ -139,3 +139,18 @@ def test_a_preset_for_people_refuses_a_detector_that_knows_none(clip: Path) -> N
     done = run(clip.parent, clip, "--model", "motion", *people)
     assert done.returncode == Exit.CONFIG
     assert "person" in done.stderr
+
+
+def test_an_occupancy_is_set_back_by_the_site_s_clock_as_a_daemon_does(clip: Path, tmp_path: Path) -> None:
+    rules, events = tmp_path / "rules.yaml", tmp_path / "out.jsonl"
+    lines = [{**LINE, "left_to_right": "in", "right_to_left": "out"}]
+    occupancy = {"name": "shop", "lines": ["middle"], "reset_at": "03:00"}
+    rules.write_text(yaml.safe_dump({"lines": lines, "occupancies": [occupancy]}))
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "streamer.yaml").write_text("timezone: Asia/Kolkata\n")
+    asked = ("--rules", rules, "--events", events, "--model", "motion", "--at", "2026-11-29T02:59:55")
+    done = run(tmp_path, clip, *asked)
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in events.read_text().splitlines()]
+    causes = [e["data"]["cause"] for e in told if e["type"] == "streamer.occupancy.changed.v1"]
+    assert causes.count("reset_at") == 1

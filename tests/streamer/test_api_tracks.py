@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.rules import LineSpec
 from streamer.api.counts.recount import recount_camera
-from streamer.daemon.assignments import LEDGER_FILE
+from streamer.config.schema import LEDGER_FILE
 from streamer.events.cloudevents import COUNTS
 from streamer.ledger import LedgerReader
 from tests.api_rig import ApiDaemon, api_daemon, problem

@@ -13,14 +13,16 @@ import pytest
 
 from streamer.api.apply_change import apply_change
 from streamer.api.callers import Caller
+from streamer.api.tokens import TokenStore
 from streamer.config.renames import RENAMES_FILE, read_renames
 from streamer.config.store import ConfigStore, revise
-from streamer.errors import ConfigError
+from streamer.errors import ConfigError, StorageError
 from streamer.events.cloudevents import EventId
 from streamer.ipc.messages import EventRecord
 from streamer.ipc.rename import Rename
 from streamer.ledger import Ledger, LedgerReader, schema
 from streamer.ledger.event_feed import EventFeed, EventFilter
+from streamer.ledger.revisions import prune_totals
 from streamer.ledger.verification import verify
 from tests.daemon import Daemon
 from tests.patience import patient
@@ -225,6 +227,93 @@ def test_a_damaged_file_of_renames_is_said_and_stops_nothing(
     (store.settings().state_path / RENAMES_FILE).write_text("[[1]]")
     assert read_renames(store.settings().state_path) == ()
     assert "damaged" in caplog.text
+
+
+# ---- a name that was there before
+
+
+def past_of(store: ConfigStore, name: str) -> None:
+    config = store.settings()
+    with closing(Ledger(config.ledger_path, "n", max_bytes=64 << 20, retention_days=36500)) as ledger:
+        ledger.commit([crossing(name, n, 1, n) for n in (1, 2, 3)])
+
+
+def rename(store: ConfigStore, name: str, to: str, **more: Any) -> None:
+    apply_change(store, {"op": "camera.rename", "name": name, "to": to, **more})
+
+
+def test_a_name_that_counted_before_is_refused_unless_both_are_to_be_one(store: ConfigStore) -> None:
+    past_of(store, "yard")
+    with pytest.raises(ConfigError, match=r"'yard' was there before.*another name.*--merge") as caught:
+        rename(store, "gate", "yard")
+    assert "\n" not in str(caught.value)
+    assert [camera.name for camera in store.load().cameras] == ["gate"]
+    assert read_renames(store.settings().state_path) == ()
+    rename(store, "gate", "yard", merge=True)
+    assert [camera.name for camera in store.load().cameras] == ["yard"]
+
+
+def test_what_is_kept_by_quarters_alone_is_a_past_too(store: ConfigStore) -> None:
+    past_of(store, "yard")
+    with closing(sqlite3.connect(store.settings().ledger_path)) as db:
+        for table in ("events", "totals", "rollups", "tallies"):
+            db.execute(f"DELETE FROM {table}")
+        db.commit()
+    with pytest.raises(ConfigError, match="was there before"):
+        rename(store, "gate", "yard")
+
+
+def test_a_name_whose_past_went_along_with_its_camera_is_free_also_before_a_daemon_ran(
+    store: ConfigStore,
+) -> None:
+    past_of(store, "gate")
+    rename(store, "gate", "entrance")
+    apply_change(store, {"op": "camera.put", "camera": {"name": "other", "url": "synthetic:street"}})
+    rename(store, "other", "gate")
+    with pytest.raises(ConfigError, match="'entrance' exists"):
+        rename(store, "gate", "entrance")
+
+
+def test_a_camera_gets_its_own_earlier_name_back(store: ConfigStore) -> None:
+    past_of(store, "gate")
+    rename(store, "gate", "entrance")
+    rename(store, "entrance", "gate")
+    assert [camera.name for camera in store.load().cameras] == ["gate"]
+
+
+def test_tokens_follow_the_camera_and_nobody_else_s_do(store: ConfigStore) -> None:
+    tokens = TokenStore(store.settings().state_path)
+    for name, cameras in (("one", ("gate",)), ("two", ("gate", "yard", "entrance")), ("yard", ("yard",))):
+        tokens.add(name, "viewer", cameras)
+    tokens.add("all", "admin")
+    rename(store, "gate", "entrance")
+    found = {token.name: token.cameras for token in tokens.tokens()}
+    assert found == {"one": ("entrance",), "two": ("entrance", "yard"), "yard": ("yard",), "all": None}
+    assert tokens.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_of_tokens_that_cannot_be_read_keeps_a_camera_from_being_renamed(store: ConfigStore) -> None:
+    (store.settings().state_path / "tokens.json").write_text("{")
+    with pytest.raises(StorageError, match="move it away"):
+        rename(store, "gate", "entrance")
+    assert [camera.name for camera in store.load().cameras] == ["gate"]
+
+
+def test_totals_of_earlier_rules_stay_while_their_counts_do_under_a_new_name(ledger: Ledger) -> None:
+    """The rule's counts by minute stand under the name that they were told under."""
+    ledger.commit([crossing("gate", n, 1, n) for n in (1, 2, 3)])
+    ledger.record_renames([camera_rename(5, "gate", "entrance", 20)])
+    ledger.record_renames([Rename(6, "line", "entrance", "door", "left door", BEGIN_NS + 30 * MINUTE_NS)])
+    rules = {"lines": [{"name": "left door", "rev": 7}]}  # it was moved, too
+    ledger.record_config(7, json.dumps({"cameras": [{"name": "entrance", "rules": rules}]}))
+    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as db:
+        prune_totals(db)
+        with closing(LedgerReader(ledger.path)) as reader:
+            assert reader.totals("entrance") == {"line/left door/in/1/person": 3}
+        db.execute("DELETE FROM rollups")
+        prune_totals(db)
+        with closing(LedgerReader(ledger.path)) as reader:
+            assert reader.totals("entrance") == {}
 
 
 # ---- live

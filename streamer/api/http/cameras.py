@@ -66,7 +66,8 @@ async def change(request: Request, name: str) -> JSONResponse:
 
 
 async def rename(request: Request, name: str) -> JSONResponse:
-    """Give a camera the name `to`. What it has counted goes with it; tokens go on meaning the old name."""
+    """Give a camera the name `to`. What it has counted goes with it, and tokens that are for it; its tracks
+    end. A name that an earlier camera has counted under is refused, unless `merge` is true."""
     body = await read_json(request)
     check_seen(request.state.token, str(body.get("to", name)))
     return await _change_known(request, name, {**body, "op": "camera.rename"})

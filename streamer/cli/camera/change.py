@@ -322,14 +322,22 @@ def _in_use(store: ConfigStore, name: str) -> tuple[str, bool]:
 @click.command()
 @click.argument("name")
 @click.argument("to")
+@click.option(
+    "--merge", is_flag=True, help="Also where a camera of that name was there before: with its counts."
+)
 @click.pass_obj
-def rename(store: ConfigStore, name: str, to: str) -> None:
-    """Give a camera another name. What it has counted goes with it.
+def rename(store: ConfigStore, name: str, to: str, merge: bool) -> None:
+    """Give a camera another name. What it has counted goes with it, and API tokens that are for it.
 
-    Events so far keep the name that they were told under; sinks get what comes under the new one.
+    Events so far keep the name that they were told under; sinks get what comes under the new one. Its stream
+    is opened anew: its tracks end, and its alerts are cleared and raised anew where they hold.
     """
-    change = {"op": "camera.rename", "name": name, "to": to}
+    change = {"op": "camera.rename", "name": name, "to": to, "merge": merge}
     send_change(store, change, f"camera {name} is now {to}")
+    click.echo(
+        f"counts, totals and tokens of {name} go on as {to}; where it runs its stream is opened anew: its "
+        "tracks end, and its alerts are cleared and raised anew where they hold"
+    )
 
 
 @click.command()

@@ -9,7 +9,6 @@ import click
 
 from streamer.cli.lazy_group import Entry, LazyGroup
 from streamer.config.schema import Config
-from streamer.daemon.assignments import LEDGER_FILE
 from streamer.errors import ConfigError
 
 SHOW, CHECK, EXPORT = (f"streamer.cli.ledger.{module}" for module in ("show", "check", "export"))
@@ -28,7 +27,7 @@ OLDER_NAMES = {"new-lineage": "new-incarnation"}
 
 def ledger_path(config: Config) -> Path:
     """Where the configured daemon keeps its ledger, or would."""
-    return config.state_path / LEDGER_FILE
+    return config.ledger_path
 
 
 def check_known(config: Config, camera: str | None, recorded: Iterable[str]) -> None:

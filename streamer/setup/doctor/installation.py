@@ -18,7 +18,6 @@ from streamer.config.schema import Config
 from streamer.config.secrets import SecretStore, secret_files
 from streamer.config.store import ConfigStore, is_camera_file, way_out
 from streamer.daemon import redis_server
-from streamer.daemon.assignments import LEDGER_FILE
 from streamer.errors import ConfigError, RedisError, StreamerError
 from streamer.events.cloudevents import parse_rfc3339_ns
 from streamer.ledger import LedgerReader
@@ -122,7 +121,7 @@ def check_state_folder(store: ConfigStore, config: Config) -> list[Check]:  # no
 
 def check_ledger(store: ConfigStore, config: Config) -> list[Check]:  # noqa: ARG001
     """Whether the ledger can be read, and what damage was found in it within the time that it keeps."""
-    path = config.state_path / LEDGER_FILE
+    path = config.ledger_path
     if _hidden(path.parent) or not path.exists():
         return []  # the state folder's check says it, or nothing was counted yet
     try:

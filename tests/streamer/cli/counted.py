@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streamer.daemon.assignments import LEDGER_FILE
+from streamer.config.schema import LEDGER_FILE
 from streamer.ledger import LedgerReader
 from tests.daemon import Daemon
 from tests.moving import camera, write_moving_clip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shlex
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from click.testing import CliRunner
 from streamer.cli.audit_keeping import offer
 from streamer.cli.main import cli
 from streamer.config.audit_result import AuditResult
+from streamer.config.renames import read_renames
+from streamer.config.schema import LEDGER_FILE
 from streamer.config.store import ConfigStore
-from streamer.daemon.assignments import LEDGER_FILE
 from streamer.errors import Exit
 from streamer.ledger import Ledger
 from tests import moving
@@ -86,6 +88,23 @@ def test_a_kept_audit_changes_the_interval_and_its_removal_restores_it(
     assert gate.load().cameras[0].audit is None
     assert interval(run) == usual
     assert run(*COUNTS).stderr == ""
+
+
+def test_a_kept_audit_goes_with_its_camera_and_its_line_to_new_names(
+    run: Run, gate: ConfigStore, stored: Path
+) -> None:
+    assert audit(run, stored, "--apply").exit_code == 0
+    kept = interval(run)
+    assert run("line", "rename", "gate", "middle", "door").exit_code == 0
+    assert run("camera", "rename", "gate", "yard").exit_code == 0
+    path = gate.load().ledger_path
+    with closing(Ledger(path, "node-1", max_bytes=1 << 26, retention_days=9999)) as ledger:
+        ledger.record_renames(read_renames(gate.load().state_path))
+    shown = run(*COUNTS)
+    assert "yard: the audit of" in shown.stderr
+    assert interval(run) == kept
+    again = run("audit", "yard", "--detections", str(stored), "--number", "12", "--json", stdin=ANSWERS)
+    assert json.loads(again.stdout)["estimates"][0]["name"] == "door right"
 
 
 def test_without_a_terminal_the_line_that_keeps_it_is_printed_and_does_so(

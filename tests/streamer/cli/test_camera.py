@@ -338,7 +338,9 @@ def test_a_camera_is_disabled_renamed_and_removed(run: Run) -> None:
     assert listed(run)[0]["state"] == "disabled"
     assert run("camera", "enable", "gate").exit_code == 0
     assert listed(run)[0]["state"] == "not running"
-    assert run("camera", "rename", "gate", "yard").exit_code == 0
+    renamed = run("camera", "rename", "gate", "yard")
+    assert renamed.exit_code == 0
+    assert "its tracks end, and its alerts are cleared and raised anew" in renamed.stdout
     assert [c["name"] for c in listed(run)] == ["yard"]
     assert run("camera", "remove", "yard").exit_code == 0
     assert "no cameras" in run("camera", "list").stdout

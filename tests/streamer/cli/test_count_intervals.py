@@ -12,8 +12,8 @@ import pytest
 from pipelines.count.confidence import Judgement, Tally
 from pipelines.values import Event, Stamp
 from streamer.api.counts.sure_count import SureCount, sure_count
+from streamer.config.schema import LEDGER_FILE
 from streamer.config.store import ConfigStore
-from streamer.daemon.assignments import LEDGER_FILE
 from streamer.ipc.counters import Balance
 from streamer.ipc.messages import EventRecord
 from streamer.ledger import Ledger, LedgerReader

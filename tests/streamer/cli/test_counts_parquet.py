@@ -16,8 +16,8 @@ from streamer.api.counts import parquet
 from streamer.api.counts.query import Counted, CountQuery
 from streamer.api.http import counts
 from streamer.api.http.problems import HttpRefusal
+from streamer.config.schema import LEDGER_FILE
 from streamer.config.store import ConfigStore
-from streamer.daemon.assignments import LEDGER_FILE
 from streamer.ledger import Ledger
 from streamer.ledger.queries import Count, Coverage
 from tests.streamer.cli.conftest import Run

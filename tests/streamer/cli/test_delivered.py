@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from streamer.config.schema import LEDGER_FILE
 from streamer.config.store import ConfigStore
-from streamer.daemon.assignments import LEDGER_FILE
 from streamer.errors import Exit
 from streamer.events import schemas
 from streamer.ipc.messages import EventRecord

@@ -13,10 +13,13 @@ from streamer.cli.main import cli
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
 from streamer.config.yaml_reader import parse
-from streamer.sinks.jsonl import JsonlSettings
-from streamer.sinks.redis import RedisSettings
+from streamer.sinks import SINKS, sink_class
 
-EVENTS = Path("/var/lib/streamer/events.jsonl")
+REQUIRED = {  # of a sink's keys, as the template has them
+    "jsonl": {"path": "/var/lib/streamer/events.jsonl"},
+    "webhook": {"url": "https://example.org/events"},
+    "kafka": {"url": "kafka://localhost:9092"},
+}
 
 
 def uncommented() -> str:
@@ -36,8 +39,12 @@ def test_every_key_stands_in_it_with_its_default() -> None:
     data = parse(Path("streamer.yaml"), uncommented()).data
     known = yaml.safe_load(yaml.safe_dump(Config().model_dump(mode="json")))
     del known["cameras"], known["redis"]  # the one has files of its own, the other is the older way of sinks
-    kinds = RedisSettings(kind="redis", name="redis"), JsonlSettings(kind="jsonl", name="jsonl", path=EVENTS)
-    known["sinks"] = [kind.model_dump(mode="json", exclude={"name"}) for kind in kinds]
+    known["sinks"] = [
+        sink_class(kind)
+        .Settings.model_validate({"kind": kind, "name": kind, **REQUIRED.get(kind, {})})
+        .model_dump(mode="json", exclude={"name"})
+        for kind in SINKS
+    ]
     known["state_dir"], known["runtime_dir"] = "/var/lib/streamer", "/run/streamer"
     assert data == known
 

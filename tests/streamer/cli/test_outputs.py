@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from streamer.cli.output_paths import check_folder, check_outputs
+from streamer.config.schema import LEDGER_FILE
 from streamer.config.store import ConfigStore
-from streamer.daemon.assignments import LEDGER_FILE
 from streamer.errors import ConfigError, Exit, StorageError
 from streamer.ledger import Ledger
 from tests.clips import make_clip

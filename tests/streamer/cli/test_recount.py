@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from streamer.config.schema import LEDGER_FILE
 from streamer.config.store import ConfigStore
-from streamer.daemon.assignments import LEDGER_FILE
 from streamer.errors import Exit
 from streamer.ipc.messages import EventRecord
 from streamer.ledger import Ledger

@@ -63,6 +63,21 @@ def test_a_folder_without_clips_is_an_error_and_so_is_none(tmp_path: Path) -> No
         create_source(f"folder://{tmp_path}", limits=SourceLimits(files=("/srv",))).open()
 
 
+@pytest.mark.parametrize("name", ["a.dav", "b.DAV", "c.hik"])
+def test_recordings_in_their_maker_s_container_are_answered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """They were passed over in silence."""
+    (tmp_path / name).write_bytes(b"DHAV" + bytes(200) if "a" in name.lower() else bytes(200))
+    with pytest.raises(SourceError, match=rf"{name} is .*its maker's own container: export it as MP4"):
+        create_source(f"folder://{tmp_path}").open()
+    make_clip(tmp_path / "d.mp4", frames=3)
+    caplog.clear()
+    with closing(create_source(f"folder://{tmp_path}", realtime=False)) as source:
+        source.open()
+    assert f"1 recordings in it are passed over; {name} is" in caplog.text
+
+
 def test_the_path_of_a_folder_is_one_where_a_camera_is_added(tmp_path: Path) -> None:
     made = tmp_path / "two words"
     made.mkdir()
