@@ -1,6 +1,7 @@
 """Every message between processes.
 
 Messages are frozen msgspec structs in one tagged union; `encode` and `decode` are the only doors.
+Those about clips are in clip_messages.py.
 
     worker     -> supervisor   Hello, Ready, AllocateRing, SourceState, Snapshot, CameraWarning,
                                WorkerStatus, CorrectionMade, TracksNow
@@ -22,6 +23,7 @@ import msgspec
 from streamer.ipc.choices import CameraState as CameraState
 from streamer.ipc.choices import Decode, Frames
 from streamer.ipc.choices import Transport as Transport
+from streamer.ipc.clip_messages import AnyClipMessage
 
 MAX_CAMERAS: Final = 512  # of one daemon, on or off
 TraceSample = float | Literal["1/s"]  # which frames are traced: a share of them, or one a second and camera
@@ -90,6 +92,8 @@ class CaptureCamera(_Message, frozen=True):
     watched: bool = False  # whether its health is watched, ...
     ignored: tuple[str, ...] = ()  # ... but for these states of it
     gate: bool = False  # whether it rests while nothing moves in front of it
+    clip_s: float = 0.0  # how long its packets are kept for clips; 0: they are not, ...
+    clip_bytes: int = 0  # ... and how many bytes of them at most
 
 
 class CaptureAssignment(_Message, frozen=True):
@@ -431,7 +435,7 @@ Message = (Hello | Ready | CameraWarning | WorkerStatus | CaptureAssignment | In
     | DeliverAssignment | ApiAssignment | ReplayRequest | CorrectionRequest | CorrectionMade
     | OccupancyRequest | TracksRequest | TracksNow | AllocateRing | RingAllocated | RingRefused | Reclaim
     | SnapshotRequest | CameraStatus | Snapshot | FrameReady | FramesGated | FrameRequest | SourceState
-    | Batch | FrameTrace | Ack | ResumeRequest | Resume)
+    | Batch | FrameTrace | Ack | ResumeRequest | Resume | AnyClipMessage)
 # fmt: on
 
 _encoder = msgspec.msgpack.Encoder()

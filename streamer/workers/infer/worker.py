@@ -19,6 +19,7 @@ from pipelines.camera_rules import CameraRules
 from pipelines.pipeline import Pipeline
 from pipelines.track.needed_rate import NeededRate
 from streamer.ipc.bus import Bus
+from streamer.ipc.clip_messages import ClipStored, ClipTold
 from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.messages import (
     Ack,
@@ -97,6 +98,7 @@ class InferWorker:
         self._delivery = self._bus.connect("deliver", self.name)
         self._sequencer = EventSequencer(self.name, self._delivery, self._runtime_dir)
         self._emitter = Emitter(self._sequencer, Checkpoints(self._shared_dir), self._counters)
+        self._emitter.want_clip = self._supervisor.send
         self._opened = True
 
     def step(self) -> None:
@@ -162,6 +164,8 @@ class InferWorker:
             self._set_occupancy(message)
         elif isinstance(message, CorrectionRequest):
             self._correct(message)
+        elif isinstance(message, ClipStored):
+            self._tell_clip(message)
         elif isinstance(message, TracksRequest):
             camera = self._cameras.get(message.camera)
             self._supervisor.send(TracksNow(message.request, *(camera.tracks_now() if camera else (0,))))
@@ -175,6 +179,12 @@ class InferWorker:
         seq = self._emitter.correct(camera, message.data) if camera is not None else 0
         error = "" if seq else "its events cannot be kept now: look at `streamer status`, and try again"
         self._supervisor.send(CorrectionMade(message.request, seq, error))
+
+    def _tell_clip(self, stored: ClipStored) -> None:
+        """It is asked for again where it cannot be told now."""
+        camera = self._cameras.get(stored.camera)
+        if camera is not None and (seq := self._emitter.tell_clip(camera, stored.data)):
+            self._supervisor.send(ClipTold(stored.clip, stored.camera, seq))
 
     def _set_occupancy(self, asked: OccupancyRequest) -> None:
         camera = self._cameras.get(asked.camera)
