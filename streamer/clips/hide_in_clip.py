@@ -1,8 +1,8 @@
 """Makes a clip in which people are hidden out of one that shows them: a program for the clips worker.
 
 One line of JSON on standard input says what to do: `source`, `target`, `how` (blur, silhouette), `camera`
-(its settings), `engine`, `state_dir`. It ends when standard input is closed. Its last line on standard error says
-why it failed; then there is no target. The detector is the camera's own, or the one in the package where
+(its settings), `engine`, `state_dir`. It ends when standard input is closed. Its last line on standard error
+says why it failed; then there is no target. The detector is the camera's own, or the one in the package where
 that knows no people.
 """
 

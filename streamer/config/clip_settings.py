@@ -40,7 +40,7 @@ class ClipsConfig(Strict):
     def _reaches_back(self) -> ClipsConfig:
         if self.buffer_s < self.before_s:
             raise ValueError(
-                f"buffer_s: {self.buffer_s:g} s are kept, and clips begin {self.before_s:g} s before: raise it"
+                f"buffer_s: {self.buffer_s:g} s are kept, clips begin {self.before_s:g} s before: raise it"
             )
         return self
 

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import msgspec
+from streamer.ipc.message_base import Message
 
 
-class _Message(msgspec.Struct, frozen=True, tag=True, tag_field="_", array_like=True):
-    pass
-
-
-class ClipAssignment(_Message, frozen=True):
+class ClipAssignment(Message, frozen=True):
     """For the worker that keeps clips: the configuration in force as JSON, without secrets."""
 
     rev: int
@@ -23,7 +19,7 @@ class ClipAssignment(_Message, frozen=True):
     config_json: str
 
 
-class ClipOrder(_Message, frozen=True):
+class ClipOrder(Message, frozen=True):
     """Somebody asks for a clip, a list, a part of a file or a removal; `args` as daemon/clip_orders.py has
     them."""
 
@@ -32,7 +28,7 @@ class ClipOrder(_Message, frozen=True):
     args: dict[str, Any]
 
 
-class ClipAnswer(_Message, frozen=True):
+class ClipAnswer(Message, frozen=True):
     """The answer to ClipOrder; `error` is one line that says why there is none."""
 
     request: int
@@ -40,7 +36,7 @@ class ClipAnswer(_Message, frozen=True):
     error: str = ""
 
 
-class ClipWanted(_Message, frozen=True):
+class ClipWanted(Message, frozen=True):
     """An alert that asks for a clip was raised, by the camera's event `seq`."""
 
     camera: str
@@ -48,7 +44,7 @@ class ClipWanted(_Message, frozen=True):
     at_ns: int
 
 
-class RecordClip(_Message, frozen=True):
+class RecordClip(Message, frozen=True):
     """For the capture worker of the camera: write its packets of that time to `folder`/`clip`.mp4 or .mkv.
     Times are Unix time in nanoseconds; `at_ns` is the event's."""
 
@@ -60,7 +56,7 @@ class RecordClip(_Message, frozen=True):
     folder: str
 
 
-class ClipRecorded(_Message, frozen=True):
+class ClipRecorded(Message, frozen=True):
     """The answer to RecordClip: the file and what it holds; `note` says what is not as it was asked for,
     `error` why there is no file."""
 
@@ -74,7 +70,7 @@ class ClipRecorded(_Message, frozen=True):
     error: str = ""
 
 
-class ClipStored(_Message, frozen=True):
+class ClipStored(Message, frozen=True):
     """For the inference worker of the camera: a clip is there, tell of it. `data` is the event's."""
 
     clip: str
@@ -82,7 +78,7 @@ class ClipStored(_Message, frozen=True):
     data: dict[str, Any]
 
 
-class ClipTold(_Message, frozen=True):
+class ClipTold(Message, frozen=True):
     """The event that tells of a clip has this number in its camera's sequence."""
 
     clip: str

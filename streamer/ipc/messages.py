@@ -1,7 +1,6 @@
 """Every message between processes.
 
 Messages are frozen msgspec structs in one tagged union; `encode` and `decode` are the only doors.
-Those about clips are in clip_messages.py.
 
     worker     -> supervisor   Hello, Ready, AllocateRing, SourceState, Snapshot, CameraWarning,
                                WorkerStatus, CorrectionMade, TracksNow
@@ -24,6 +23,7 @@ from streamer.ipc.choices import CameraState as CameraState
 from streamer.ipc.choices import Decode, Frames
 from streamer.ipc.choices import Transport as Transport
 from streamer.ipc.clip_messages import AnyClipMessage
+from streamer.ipc.message_base import Message as _Message
 
 MAX_CAMERAS: Final = 512  # of one daemon, on or off
 TraceSample = float | Literal["1/s"]  # which frames are traced: a share of them, or one a second and camera
@@ -31,10 +31,6 @@ TraceSample = float | Literal["1/s"]  # which frames are traced: a share of them
 
 class MessageError(ValueError):
     """Raised when bytes are not one of our messages."""
-
-
-class _Message(msgspec.Struct, frozen=True, tag=True, tag_field="_", array_like=True):
-    pass
 
 
 # ---- worker <-> supervisor
@@ -138,7 +134,7 @@ class InferAssignment(_Message, frozen=True):
     threads: int
     cameras: tuple[InferCamera, ...]
     misconfigured: tuple[MisconfiguredCamera, ...] = ()
-    opening_hours: dict[str, dict[str, tuple[str, ...]]] = {}  # by name: config/opening_hours.py
+    opening_hours: dict[str, dict[str, tuple[str, ...]]] = msgspec.field(default_factory=dict)  # by name
     timezone: str = "UTC"
     trace: TraceSample | None = None  # None: no frame is
 

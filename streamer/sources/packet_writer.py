@@ -87,7 +87,7 @@ class PacketWriter:
             self.path = folder / f"{stem}.mkv"
             self._container = av.open(str(self.path), "w", format="matroska")
             self._stream = _stream_of(self._container, stretch)
-        self.path.chmod(0o600)
+        self.path.touch(0o600)  # FFmpeg opens it with the first packet, and would let others read it
 
     @property
     def mended(self) -> int:

@@ -213,7 +213,7 @@ class ClipsWorker:
         try:
             assert self._assignment is not None
             with closing(LedgerReader(Path(self._assignment.ledger_path))) as ledger:
-                name = f"{wanted.camera}-{ledger.lineage}-{wanted.seq}"
+                name = f"{wanted.camera}-{ledger.lineage()}-{wanted.seq}"
             if name not in self._making and name not in self._usable.clips:
                 self._begin(name, wanted.camera, wanted.at_ns)
         except StreamerError as error:
