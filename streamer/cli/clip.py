@@ -27,6 +27,9 @@ MADE_WITHIN_S = 600.0  # people hidden and all
 class _ClipGroup(click.Group):
     """What is no subcommand is an event's id: `streamer clip gate/4711`."""
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, "make" if "/" in cmd_name else cmd_name)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
