@@ -18,17 +18,19 @@ from streamer.daemon.operations import Answer, Asked
 from streamer.daemon.pending_answers import PendingAnswers
 from streamer.daemon.process_spec import Site
 from streamer.errors import ConfigError, ControlError, SourceError
-from streamer.ipc.clip_messages import ClipAnswer, ClipOrder, RecordClip
-from streamer.ipc.messages import (
+from streamer.ipc.camera_requests import (
     CorrectionMade,
     CorrectionRequest,
-    Message,
     OccupancyRequest,
+    TracksNow,
+    TracksRequest,
+)
+from streamer.ipc.clip_messages import ClipAnswer, ClipOrder, RecordClip
+from streamer.ipc.messages import (
+    Message,
     ReplayRequest,
     Snapshot,
     SnapshotRequest,
-    TracksNow,
-    TracksRequest,
 )
 
 SNAPSHOT_LIMIT_S = 8.0  # for a capture worker to send a picture

@@ -3,30 +3,31 @@
 Messages are frozen msgspec structs in one tagged union; `encode` and `decode` are the only doors.
 
     worker     -> supervisor   Hello, Ready, AllocateRing, SourceState, Snapshot, CameraWarning,
-                               WorkerStatus, CorrectionMade, TracksNow
+                               WorkerStatus
     supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, ApiAssignment,
                                RingAllocated, RingRefused, Reclaim, SnapshotRequest, CameraStatus,
-                               ReplayRequest, CorrectionRequest, OccupancyRequest, TracksRequest
+                               ReplayRequest
     capture    -> inference    FrameReady, FramesGated, SourceState
     inference  -> capture      FrameRequest
     inference  -> delivery     ResumeRequest, Batch, FrameTrace
     delivery   -> inference    Resume, Ack
+
+What people ask of a camera is in camera_requests.py, clips are in clip_messages.py.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
-from streamer.ipc.choices import CameraState as CameraState
-from streamer.ipc.choices import Decode, Frames
-from streamer.ipc.choices import Transport as Transport
+from streamer.ipc.camera_requests import AnyCameraRequest
+from streamer.ipc.choices import CameraState, Decode, Frames, TraceSample, Transport
 from streamer.ipc.clip_messages import AnyClipMessage
 from streamer.ipc.message_base import Message as _Message
+from streamer.ipc.rename import Rename
 
 MAX_CAMERAS: Final = 512  # of one daemon, on or off
-TraceSample = float | Literal["1/s"]  # which frames are traced: a share of them, or one a second and camera
 
 
 class MessageError(ValueError):
@@ -112,6 +113,7 @@ class InferCamera(_Message, frozen=True):
     newest: bool = False  # every frame is wanted while it is new: one that waited may be let go for the next
     scene: str = ""
     auto_rate: bool = False  # whether it is looked at as often as what is followed in it needs
+    formerly: str = ""  # its name until the assignment before, where it was renamed
 
 
 class MisconfiguredCamera(_Message, frozen=True):
@@ -163,6 +165,7 @@ class DeliverAssignment(_Message, frozen=True):
     cameras: tuple[str, ...] | None = None  # all that are configured; sinks tell of others as removed
     tracks_days: float | None = None  # None: as retention_days
     traces_to: str = ""  # the OTLP endpoint of traces; "": there are none
+    renames: tuple[Rename, ...] = ()  # that the ledger is to know of; it keeps each once
 
 
 class ApiAssignment(_Message, frozen=True):
@@ -172,42 +175,6 @@ class ApiAssignment(_Message, frozen=True):
     node: str
     ledger_path: str
     config_json: str
-
-
-class CorrectionRequest(_Message, frozen=True):
-    """For the inference worker of a camera: a person corrects a count. `data` is the event's."""
-
-    request: int
-    camera: str
-    data: dict[str, Any]
-
-
-class CorrectionMade(_Message, frozen=True):
-    """The answer to CorrectionRequest: the event's number in its camera's sequence, or why there is none."""
-
-    request: int
-    seq: int
-    error: str = ""
-
-
-class OccupancyRequest(CorrectionRequest, frozen=True):
-    """Likewise: a person sets an occupancy; `data` has its `name`, `count`, and what is `told` of who."""
-
-
-class TracksRequest(_Message, frozen=True):
-    """For the inference worker of a camera: which tracks are there, of the last frame that was inferred."""
-
-    request: int
-    camera: str
-
-
-class TracksNow(_Message, frozen=True):
-    """The answer to TracksRequest: each track as (id, class, x1, y1, x2, y2), the box as shares of the
-    picture; `captured_ns` is the frame's, 0 where there was none."""
-
-    request: int
-    captured_ns: int
-    tracks: tuple[tuple[int, str, float, float, float, float], ...] = ()
 
 
 class ReplayRequest(_Message, frozen=True):
@@ -428,10 +395,9 @@ class Resume(_Message, frozen=True):
 
 # fmt: off
 Message = (Hello | Ready | CameraWarning | WorkerStatus | CaptureAssignment | InferAssignment
-    | DeliverAssignment | ApiAssignment | ReplayRequest | CorrectionRequest | CorrectionMade
-    | OccupancyRequest | TracksRequest | TracksNow | AllocateRing | RingAllocated | RingRefused | Reclaim
+    | DeliverAssignment | ApiAssignment | ReplayRequest | AllocateRing | RingAllocated | RingRefused | Reclaim
     | SnapshotRequest | CameraStatus | Snapshot | FrameReady | FramesGated | FrameRequest | SourceState
-    | Batch | FrameTrace | Ack | ResumeRequest | Resume | AnyClipMessage)
+    | Batch | FrameTrace | Ack | ResumeRequest | Resume | AnyCameraRequest | AnyClipMessage)
 # fmt: on
 
 _encoder = msgspec.msgpack.Encoder()

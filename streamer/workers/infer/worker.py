@@ -12,6 +12,7 @@ import os
 import time
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -19,34 +20,28 @@ from pipelines.camera_rules import CameraRules
 from pipelines.pipeline import Pipeline
 from pipelines.track.needed_rate import NeededRate
 from streamer.ipc.bus import Bus
-from streamer.ipc.clip_messages import ClipStored, ClipTold
 from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.messages import (
     Ack,
-    CorrectionMade,
-    CorrectionRequest,
     FrameReady,
     FramesGated,
     Hello,
     InferAssignment,
     InferCamera,
     MisconfiguredCamera,
-    OccupancyRequest,
     Ready,
     Resume,
     SourceState,
-    TracksNow,
-    TracksRequest,
     WorkerStatus,
 )
 from streamer.workers.allocator import (
     OF_FRAMES_IN_HAND_BYTES,
     give_large_buffers_pages_of_their_own,
-    set_apart_what_stays,
-    take_room_for_busy_moments,
+    settle_in,
 )
 from streamer.workers.infer.alerting import Emitted
 from streamer.workers.infer.camera import MAX_UNSENT_STATES, CameraContext
+from streamer.workers.infer.camera_requests import CameraRequest, answer_of
 from streamer.workers.infer.checkpoint_file import Checkpoints
 from streamer.workers.infer.clock_watch import ClockWatch
 from streamer.workers.infer.coverage import Coverage
@@ -79,6 +74,7 @@ class InferWorker:
         self._assignment: InferAssignment | None = None
         self._pipelines = PipelineAssigner(state_dir, self._wake)
         self._ready_rev = -1
+        self._handed_over: dict[str, tuple[str, dict[str, Any]]] = {}  # by the new name: pipeline, state
         self._closed_sources: set[str] = set()  # of cameras; their tracks end after the last frame
         self._all_assigned = False  # every camera has the pipeline of its configuration, or a warning
         self._clock = ClockWatch()
@@ -160,39 +156,14 @@ class InferWorker:
             self._source_state(peer, message)
         elif isinstance(message, InferAssignment):
             self._assign(message)
-        elif isinstance(message, OccupancyRequest):  # a correction too
-            self._set_occupancy(message)
-        elif isinstance(message, CorrectionRequest):
-            self._correct(message)
-        elif isinstance(message, ClipStored):
-            self._tell_clip(message)
-        elif isinstance(message, TracksRequest):
-            camera = self._cameras.get(message.camera)
-            self._supervisor.send(TracksNow(message.request, *(camera.tracks_now() if camera else (0,))))
+        elif isinstance(message, CameraRequest):
+            answer = answer_of(message, self._cameras.get(message.camera), self._emitter)
+            if answer is not None:
+                self._supervisor.send(answer)
         elif isinstance(message, Resume):
             for position in self._sequencer.on_resume(message):
                 if position.camera in self._cameras:
                     self._emitter.resume(self._cameras[position.camera], position)
-
-    def _correct(self, message: CorrectionRequest) -> None:
-        camera = self._cameras.get(message.camera)
-        seq = self._emitter.correct(camera, message.data) if camera is not None else 0
-        error = "" if seq else "its events cannot be kept now: look at `streamer status`, and try again"
-        self._supervisor.send(CorrectionMade(message.request, seq, error))
-
-    def _tell_clip(self, stored: ClipStored) -> None:
-        """It is asked for again where it cannot be told now."""
-        camera = self._cameras.get(stored.camera)
-        if camera is not None and (seq := self._emitter.tell_clip(camera, stored.data)):
-            self._supervisor.send(ClipTold(stored.clip, stored.camera, seq))
-
-    def _set_occupancy(self, asked: OccupancyRequest) -> None:
-        camera = self._cameras.get(asked.camera)
-        seq = 0
-        if camera is not None:
-            seq = self._emitter.set_occupancy(camera, **asked.data)
-        error = "" if seq else "it runs no such rule now, or its events cannot be kept: try again in a moment"
-        self._supervisor.send(CorrectionMade(asked.request, seq, error))
 
     def _source_state(self, peer: str, state: SourceState) -> None:
         camera = self._cameras.get(state.camera)
@@ -238,8 +209,9 @@ class InferWorker:
         misconfigured = {fault.name: fault for fault in assignment.misconfigured}
         configs = {config.name: config for config in assignment.cameras}
         configs |= {name: _without_pipeline(fault) for name, fault in misconfigured.items()}
+        renamed = {config.formerly: config.name for config in assignment.cameras}
         for name in [n for n in self._cameras if n not in configs]:
-            self._remove(self._cameras.pop(name))
+            self._remove(self._cameras.pop(name), renamed.get(name, ""))
         for config in configs.values():
             self._configure(config, is_new=running)
         self._emitter.alerting.take_hours(self._cameras.values())
@@ -298,7 +270,8 @@ class InferWorker:
         except ValueError as error:
             camera.warn("rules", f"rules kept as they were: {error}")
 
-    def _remove(self, camera: CameraContext) -> None:
+    def _remove(self, camera: CameraContext, to: str) -> None:
+        """`to`: its new name, where it goes on under one; "" where it does not."""
         if camera.waiting is not None:
             camera.block.add(drop_unassigned=1)
             camera.waiting = None
@@ -307,6 +280,8 @@ class InferWorker:
             self._emitter.emit(self._emitter.alerting.stop(camera))
         self._emitter.close_buckets(camera, stopping=True)
         if camera.pipeline is not None:
+            if to:
+                self._handed_over[to] = (camera.pipeline_spec, camera.pipeline.save(camera.name))
             camera.pipeline.close_camera(camera.name)
         self._emitter.forget(camera)
 
@@ -320,9 +295,8 @@ class InferWorker:
         self._emitter.emit([(c, event) for c, event in assigned.ended if self._sequencer.can_number(c.name)])
         self._all_assigned = not assigned.loading
         if self._all_assigned and self._ready_rev != self._assignment.rev:
+            settle_in()
             self._ready_rev = self._assignment.rev
-            take_room_for_busy_moments()
-            set_apart_what_stays()
             self._supervisor.send(Ready(self.name, self._assignment.rev))
 
     def _assign_pipeline(self, camera: CameraContext, pipeline: Pipeline, spec: str) -> str:
@@ -342,7 +316,10 @@ class InferWorker:
             camera.warn(topic, "")
         pipeline.set_view_moved(camera.name, camera.health == HEALTH_MOVED)
         camera.scene_spec = ""  # nothing looks at its picture in the new one
-        if first and not self._emitter.restore_checkpoint(camera):
+        handed = self._handed_over.pop(camera.name, None)
+        if first and handed is not None and handed[0] == spec:
+            pipeline.restore_standing(camera.name, handed[1])
+        elif first and not self._emitter.restore_checkpoint(camera):
             pipeline.open_camera(camera.name, rules)
         self._emitter.continue_track_ids(camera)
         return ""
