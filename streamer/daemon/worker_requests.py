@@ -7,6 +7,7 @@ answered here.
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Callable
 
 from streamer.config.schema import Config
@@ -25,13 +26,15 @@ from streamer.ipc.camera_requests import (
     TracksNow,
     TracksRequest,
 )
-from streamer.ipc.clip_messages import ClipAnswer, ClipOrder, RecordClip
+from streamer.ipc.clip_messages import ClipAnswer, ClipOrder, ClipWanted, RecordClip
 from streamer.ipc.messages import (
     Message,
     ReplayRequest,
     Snapshot,
     SnapshotRequest,
 )
+
+log = logging.getLogger(__name__)
 
 SNAPSHOT_LIMIT_S = 8.0  # for a capture worker to send a picture
 
@@ -107,11 +110,15 @@ class WorkerRequests:
             self._clips.fail(number, ControlError(clip_orders.AWAY))
 
     def hand_on(self, message: ClipMessage) -> None:
-        """To the worker that a message about a clip is for. What nobody gets, its sender asks for again."""
+        """To the worker that a message about a clip is for. What nobody gets is told, or asked for again."""
         worker = clip_orders.destination(message, self._site.plan)
         sent = bool(worker) and self._send(worker, message)
         if not sent and isinstance(message, RecordClip):
             self._send(clip_orders.WORKER, clip_orders.not_recorded(message))
+        elif not sent and isinstance(message, ClipWanted) and self._config.clips.enabled:
+            log.warning(
+                "camera %s: its alert %d gets no clip: %s", message.camera, message.seq, clip_orders.AWAY
+            )
 
     def replay(self, sink: str, cameras: tuple[str, ...], since_ns: int, rebuild: bool) -> int:
         """Have the delivery worker send again; returns the number of the request. Raises ConfigError for

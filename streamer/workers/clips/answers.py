@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,6 @@ def listed(library: Library, making: Iterable[dict[str, Any]], camera: str) -> d
         "max_bytes": library.settings.max_bytes,
         "folder": str(library.folder),
     }
-
-
-def states(making: Mapping[str, Clip], recording: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Of the clips that are being made."""
-    return [
-        {"clip": name, "camera": clip.camera, "state": "recording" if name in recording else "hiding"}
-        for name, clip in making.items()
-    ]
 
 
 def part_of(path: Path, offset: int) -> dict[str, Any]:

@@ -13,17 +13,21 @@ import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
+from streamer.api.explain import parse_id
 from streamer.config.clip_settings import ClipsConfig, People
-from streamer.errors import StorageError
+from streamer.errors import ConfigError, StorageError
 from streamer.ipc.atomic_write import sync_folder, write_atomically
 
 PARTIAL = ".partial"
 MEDIA = (".mp4", ".mkv")
+Reason = Literal["age", "room", "asked", "missing"]  # why a clip was removed; missing: by somebody else
+REASONS: tuple[Reason, ...] = get_args(Reason)
 MODE = 0o600  # pictures: for the daemon's user alone, who hands them out
+MIN_FREE_MB = 1  # a disk with less is full
 CHUNK = 1 << 20
 
 
@@ -50,13 +54,14 @@ class Clip(msgspec.Struct):
 
 
 class Library:
-    """The clips in `folder`. Raises StorageError where the folder cannot be used; `lost` says how many
-    were found half made, `removed` how many went for age or room."""
+    """The clips in `folder`. Raises StorageError where the folder cannot be used; `half_made` says how many
+    were found so, `removed` how many went, by reason."""
 
     def __init__(self, folder: Path, settings: ClipsConfig) -> None:
         self.folder, self.settings = folder, settings
         self.clips: dict[str, Clip] = {}
-        self.lost = self.removed = 0
+        self.half_made = 0
+        self.removed = dict.fromkeys(REASONS, 0)
         self._prepare()
         self._read()
 
@@ -68,6 +73,24 @@ class Library:
     def bytes(self) -> int:
         return sum(clip.bytes for clip in self.clips.values())
 
+    def status(self) -> dict[str, Any]:
+        """Plain JSON."""
+        size = {"bytes": self.bytes, "max_bytes": self.settings.max_bytes}
+        return {"clips": len(self.clips), **size, "removed": self.removed, "half_made": self.half_made}
+
+    def find(self, text: str) -> Clip:
+        """The clip of an event, or by its own id. Raises ConfigError, UnknownEvent."""
+        if (clip := self.clips.get(text)) is not None:
+            return clip
+        asked = parse_id(text)
+        end = f"-{asked.lineage}-{asked.seq}" if asked.lineage else f"-{asked.seq}"
+        found = [c for c in self.clips.values() if c.camera == asked.camera and c.clip.endswith(end)]
+        if not found:
+            raise ConfigError(
+                f"there is no clip of {text[:80]}: `streamer clip list` has those that there are"
+            )
+        return max(found, key=lambda clip: clip.made_ns)
+
     def _prepare(self) -> None:
         """A folder that was asked for is not made: one that is not mounted would fill the disk below it."""
         try:
@@ -76,7 +99,7 @@ class Library:
             elif not self.folder.is_dir():
                 raise StorageError(f"{self.folder}: no such folder: make it, or mount it (clips.folder)")
             if self.partial.exists():
-                self.lost += sum(path.suffix in MEDIA for path in self.partial.iterdir())
+                self.half_made += sum(path.suffix in MEDIA for path in self.partial.iterdir())
                 shutil.rmtree(self.partial)
             self.partial.mkdir(mode=0o700)
         except OSError as error:
@@ -93,7 +116,7 @@ class Library:
         known = {clip.file for clip in self.clips.values()}
         for path in paths:
             if path.suffix in MEDIA and path.name not in known and _is_ours(path):
-                self.lost += 1
+                self.half_made += 1
                 path.unlink(missing_ok=True)
 
     def check_room(self) -> None:
@@ -105,9 +128,10 @@ class Library:
             os.stat(self.partial)
         except OSError as error:
             raise _unusable(self.folder, error) from error
-        if free < self.settings.min_free_mb << 20:
+        leave_mb = max(self.settings.min_free_mb, MIN_FREE_MB)
+        if free < leave_mb << 20:
             raise StorageError(
-                f"{self.folder}: {free >> 20} MB are free, and clips leave {self.settings.min_free_mb} MB "
+                f"{self.folder}: {free >> 20} MB are free, and clips leave {leave_mb} MB "
                 "(clips.min_free_mb): make room"
             )
 
@@ -145,11 +169,11 @@ class Library:
         """Raise StorageError where somebody else has removed the file; then the clip is no more."""
         path = self.folder / clip.file
         if not path.is_file():
-            self.remove([clip])
+            self.remove([clip], "missing")
             raise StorageError(f"{path}: is gone: somebody has removed it")
         return path
 
-    def remove(self, clips: Iterable[Clip]) -> None:
+    def remove(self, clips: Iterable[Clip], reason: Reason) -> None:
         """Raises StorageError. The file goes before what is known of it."""
         for clip in clips:
             try:
@@ -158,20 +182,18 @@ class Library:
             except OSError as error:
                 raise _unusable(self.folder, error) from error
             self.clips.pop(clip.clip, None)
+            self.removed[reason] += 1
 
     def expire(self) -> None:
         """Remove what is too old. Raises StorageError."""
         oldest_ns = time.time_ns() - int(self.settings.max_days * 86_400e9)
-        old = [clip for clip in self.clips.values() if clip.made_ns < oldest_ns]
-        self.remove(old)
-        self.removed += len(old)
+        self.remove([clip for clip in self.clips.values() if clip.made_ns < oldest_ns], "age")
         self._make_room(0)
 
     def _make_room(self, size: int) -> None:
         by_age = sorted(self.clips.values(), key=lambda clip: clip.made_ns)
         while by_age and self.bytes + size > self.settings.max_bytes:
-            self.remove([by_age.pop(0)])
-            self.removed += 1
+            self.remove([by_age.pop(0)], "room")
 
     def _note(self, clip: Clip) -> None:
         write_atomically(self.folder / f"{clip.clip}.json", json.dumps(clip.as_dict()), MODE)
@@ -183,7 +205,8 @@ def _clip_of(path: Path) -> Clip | None:
         clip = msgspec.json.decode(path.read_bytes(), type=Clip)
     except (OSError, msgspec.DecodeError):
         return None
-    return clip if (path.parent / clip.file).is_file() and clip.file == Path(clip.file).name else None
+    ours = clip.clip == path.stem and clip.file in {f"{path.stem}{suffix}" for suffix in MEDIA}
+    return clip if ours and (path.parent / clip.file).is_file() else None
 
 
 def _is_ours(path: Path) -> bool:
