@@ -53,6 +53,7 @@ METRICS: dict[str, tuple[Kind, str, list[str]]] = {
         "Time in the ledger, by what was seen of it.",
         ["camera", "kind"],
     ),
+    "streamer_camera_clip_buffer_bytes": ("gauge", "Packets kept in memory for clips.", ["camera"]),
     "streamer_clips": ("gauge", "Clips of events that are kept, where clips.enabled.", []),
     "streamer_clips_size_bytes": ("gauge", "All of them on disk.", []),
     "streamer_clips_limit_bytes": ("gauge", "How much they may take: clips.max_gb.", []),

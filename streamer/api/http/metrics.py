@@ -67,6 +67,8 @@ def _of_cameras(rows: Rows) -> Iterator[Metric]:
     yield _histogram("streamer_frame_age_seconds", "age", rows)
     yield _histogram("streamer_inference_seconds", "inference", rows)
     yield _counter("streamer_frames", [sample for row in rows for sample in _frames(row)])
+    kept = [((r["name"],), mb * 1e6) for r in rows if (mb := r["clip_buffer_mb"]) is not None]
+    yield _gauge("streamer_camera_clip_buffer_bytes", kept)
     cpu = [sample for row in rows for sample in _cpu(row)]
     yield _counter("streamer_camera_cpu_seconds", cpu)
 
