@@ -65,7 +65,7 @@ class AlertSpec(AnalyticSpec):
     """One alert. `for_s`: how long it must hold; a break shorter than `debounce_s` is none.
 
     It is cleared when it has not held for `clear_after_s`, and while raised is told again every
-    `repeat_after_s` (None: once).
+    `repeat_after_s` (None: once). `clip`: a clip is kept of when it is raised, where the site keeps clips.
     """
 
     zone: Name | None = None
@@ -84,6 +84,7 @@ class AlertSpec(AnalyticSpec):
     debounce_s: Pause = 1.0
     clear_after_s: Pause = 10.0
     repeat_after_s: Seconds | None = None
+    clip: bool = False
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> AlertSpec:

@@ -62,6 +62,7 @@ _OPTIONS = (
         **SECONDS,
         help="Tell again while it lasts.",
     ),
+    click.option("--clip", is_flag=True, default=None, help="Keep a clip of it, where clips.enabled."),
     click.option("--replace", is_flag=True, help="Change one that exists."),
 )
 
@@ -88,6 +89,7 @@ def add_alert(store: ConfigStore, /, camera: str, name: str, replace: bool, **as
     \b
     streamer alert add shop after-hours --zone room --class person --for 10 --outside opening
     streamer alert add shop crowd --zone entrance --at-least 20 --for 30
+    streamer alert add shop till --zone till --for 5 --outside opening --clip
     streamer alert add shop no-picture --camera-is offline --for 120 --severity critical
     """
     try:
@@ -137,7 +139,8 @@ def list_alerts(store: ConfigStore, camera: str | None, as_json: bool) -> None:
 
 def _shown(rule: AlertSpec) -> str:
     parts = [f"{key.replace('_', ' ')} {value}" for key in SHOWN if (value := getattr(rule, key)) is not None]
-    return ", ".join([*parts, *([f"for {rule.for_s:g} s"] if rule.for_s else [])])
+    more = [f"for {rule.for_s:g} s"] * bool(rule.for_s) + ["with a clip"] * rule.clip
+    return ", ".join([*parts, *more])
 
 
 def _when(rule: AlertSpec) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.alerts.event import summary as of_alert
 from pipelines.analytics import ANALYTICS
 from pipelines.events import ACTION_DETECTED, ALERT, SCENE_CHANGED
-from streamer.events.cloudevents import COUNT_CORRECTED
+from streamer.events.cloudevents import CLIP, COUNT_CORRECTED
 
 _OF_ANALYTICS = {event.name: kind.summary for kind in ANALYTICS for event in kind.events}
 
@@ -21,6 +21,9 @@ def one_line(event_type: str, data: Mapping[str, Any]) -> str | None:
         case str() if event_type == COUNT_CORRECTED:
             what = f"{data['direction']} {data['class']} {data['amount']:+d}"
             return f"{what} by {data['by']}: {data['reason']}"
+        case str() if event_type == CLIP:
+            note = f"; {data['note']}" if data["note"] else ""
+            return f"of {data['event']}: {data['bytes'] / 1e6:.1f} MB, people: {data['people']}{note}"
         case str() if event_type == ACTION_DETECTED:
             who = f", {data['class']} {data['track_id']}" if "track_id" in data else ""
             return f"{data['action']} {data['probability']:.0%}{who}"

@@ -35,6 +35,7 @@ COMMANDS = {
     "alert": Entry("streamer.cli.alert:alert", "Rules that raise an alert: what should not happen."),
     "events": Entry("streamer.cli.events:events", "Print events, as they come or from the past."),
     "counts": Entry("streamer.cli.counts:counts", "Print counts by time, line, direction and class."),
+    "clip": Entry("streamer.cli.clip:clip", "Clips of events: make one, list, remove."),
     "explain": Entry("streamer.cli.explain:explain", "Tell why an event was made, and what nearly happened."),
     "why": Entry("streamer.cli.explain:explain", "The older name of explain."),
     "recount": Entry("streamer.cli.recount:recount", "Count a line drawn today in the tracks of the past."),

@@ -29,6 +29,8 @@ from pipelines.rules import AbsolutePath, Name, PathText, Strict
 from pipelines.spec import MAX_PAUSE_S, SceneSpec
 from streamer.config.api_settings import ApiConfig
 from streamer.config.audit_result import AuditResult
+from streamer.config.clip_settings import ClipsConfig
+from streamer.config.clip_settings import People as People
 from streamer.config.opening_hours import OpeningHours
 from streamer.config.validation_errors import explain, show_place
 from streamer.errors import ConfigError
@@ -43,7 +45,6 @@ from streamer.sources.urls import ALLOWED, check_choice, check_source_url, schem
 LEDGER_FILE = "ledger.sqlite"
 _ACCOUNT = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?")
 HealthFault = Literal["frozen", "black", "covered", "defocused", "moved"]
-People = Literal["show", "blur", "silhouette"]  # as they are in pictures that commands write
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -108,6 +109,11 @@ class CameraConfig(Strict):
     scene: SceneSpec | None = None
     audit: AuditResult | None = None
     rules: CameraRules = CameraRules()
+
+    @property
+    def wants_clips(self) -> bool:
+        """Whether one of its alerts asks for a clip."""
+        return any(alert.clip for alert in self.rules.alerts)
 
     @field_validator("url")
     @classmethod
@@ -295,6 +301,7 @@ class Config(Strict):
     sources: SourcesConfig = SourcesConfig()
     control: ControlConfig = ControlConfig()
     privacy: PrivacyConfig = PrivacyConfig()
+    clips: ClipsConfig = ClipsConfig()
     api: ApiConfig = ApiConfig()
     redis: RedisConfig | None = None  # the older way of `sinks`
     sinks: tuple[AnySink, ...] | None = None  # neither: the private Redis
@@ -329,6 +336,21 @@ class Config(Strict):
             raise ValueError("sinks: two of kind redis have no url, and one private Redis is run at most")
         return self
 
+    @model_validator(mode="after")
+    def _clips_hide_people(self) -> Config:
+        self.clips.check_bound(self.privacy.people)
+        return self
+
+    @property
+    def clip_people(self) -> People:
+        """How people look in clips."""
+        return self.clips.people or self.privacy.people
+
+    @property
+    def clip_folder(self) -> Path:
+        """Where clips are kept, where they are."""
+        return self.clips.folder or self.state_path / "clips"
+
     @property
     def event_sinks(self) -> tuple[SinkSettings, ...]:
         """Where events go, whichever key says so."""
@@ -356,6 +378,10 @@ class Config(Strict):
             advice.append(
                 f"privacy.people is {self.privacy.people}, and whoever may open the control socket can still "
                 "ask for pictures as they are: say who may in control.roles"
+            )
+        if not self.clips.enabled and (wanting := [c.name for c in self.cameras if c.wants_clips]):
+            advice.append(
+                f"alerts of {', '.join(wanting)} ask for clips, and clips.enabled is false: none is made"
             )
         return advice
 

@@ -13,6 +13,7 @@ from streamer.config.secrets import SecretStore
 from streamer.daemon import redis_server
 from streamer.daemon.process_spec import Site, WorkerSpec
 from streamer.errors import ConfigError
+from streamer.ipc.clip_messages import ClipAssignment
 from streamer.ipc.messages import (
     ApiAssignment,
     CaptureAssignment,
@@ -31,7 +32,7 @@ from streamer.sinks.base import SinkSettings
 def capture_assignment(spec: WorkerSpec, site: Site) -> CaptureAssignment:
     """Cameras with the credentials in their URLs: for the bus alone."""
     cameras = []
-    limits = site.active.config.sources.limits
+    limits, clips = site.active.config.sources.limits, site.active.config.clips
     for camera in _cameras(spec, site.active.config):
         source = camera.source
         cameras.append(
@@ -56,6 +57,8 @@ def capture_assignment(spec: WorkerSpec, site: Site) -> CaptureAssignment:
                 watched=camera.health.enabled,
                 ignored=camera.health.ignore,
                 gate=source.gate == "auto",
+                clip_s=clips.buffer_s if clips.enabled else 0.0,
+                clip_bytes=clips.buffer_mb << 20 if clips.enabled else 0,
             )
         )
     return CaptureAssignment(0, tuple(cameras))
@@ -174,6 +177,12 @@ def api_assignment(_spec: WorkerSpec, site: Site) -> ApiAssignment:
     back: what the camera's model adds must not become what a person said."""
     config, rev = site.active.config, site.active.rev
     return ApiAssignment(rev, site.node, str(config.ledger_path), config.model_dump_json())
+
+
+def clip_assignment(_spec: WorkerSpec, site: Site) -> ClipAssignment:
+    """No secrets: it opens no camera."""
+    config, rev = site.active.config, site.active.rev
+    return ClipAssignment(rev, site.node, str(config.state_path / LEDGER_FILE), config.model_dump_json())
 
 
 def _sink_assignment(sink: SinkSettings, config: Config, secrets: SecretStore) -> SinkAssignment:

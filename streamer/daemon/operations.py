@@ -67,6 +67,9 @@ class Daemon(Protocol):
     def set_occupancy(self, arguments: Any, uid: int | None, answer: Answer) -> None:
         """Answer with the number of the setting's event, later. Raises StreamerError."""
 
+    def clip(self, arguments: Any, asked: Asked) -> None:
+        """Answer about a clip, later. Raises StreamerError."""
+
     def tracks_now(self, camera: str, answer: Answer) -> None:
         """Answer with the camera's tracks of its last inferred frame, later. Raises StreamerError."""
 
@@ -126,6 +129,7 @@ OPERATIONS: dict[str, Operation | str] = {
     "replay": Operation(ReplayArguments, _replay, "operator"),
     "correct": "streamer.daemon.corrections:OPERATION",
     "occupancy": "streamer.daemon.occupancy_setting:OPERATION",
+    "clip": "streamer.daemon.clip_orders:OPERATION",
     "tracks": "streamer.daemon.tracks_now:OPERATION",
 }
 

@@ -25,12 +25,13 @@ from streamer.daemon import redis_server
 from streamer.daemon.active_config import ActiveConfig
 from streamer.daemon.assigning import Assigning
 from streamer.daemon.child_process import worker_command
+from streamer.daemon.clip_orders import ClipArguments, ClipMessage
 from streamer.daemon.confinement import confine
 from streamer.daemon.corrections import CorrectionArguments
 from streamer.daemon.guard import Guard
 from streamer.daemon.identity import DaemonLock, node_id
 from streamer.daemon.occupancy_setting import OccupancyArguments
-from streamer.daemon.operations import OPERATIONS, Answer, Operation, serve
+from streamer.daemon.operations import OPERATIONS, Answer, Asked, Operation, serve
 from streamer.daemon.process_manager import ProcessManager, Quarantine, WorkerProcess
 from streamer.daemon.process_spec import Plan, WorkerSpec
 from streamer.daemon.shared_memory import SharedState
@@ -40,18 +41,18 @@ from streamer.daemon.topology import NOTHING, plan
 from streamer.daemon.worker_requests import WorkerRequests
 from streamer.errors import ControlError, Exit, NotApplied, StorageError, StreamerError
 from streamer.ipc.bus import Bus
+from streamer.ipc.camera_requests import CorrectionMade, TracksNow
+from streamer.ipc.clip_messages import ClipAnswer
 from streamer.ipc.messages import (
     AllocateRing,
     CameraStatus,
     CameraWarning,
-    CorrectionMade,
     Hello,
     Message,
     Ready,
     RingRefused,
     Snapshot,
     SourceState,
-    TracksNow,
     WorkerStatus,
 )
 from streamer.logs import choose_format, setup_daemon
@@ -280,8 +281,10 @@ class Supervisor:
         elif isinstance(message, CameraWarning):
             if message.camera in self.plan.capture_of:
                 self._note(message.camera).warning = message.text
-        elif isinstance(message, Snapshot | CorrectionMade | TracksNow):
+        elif isinstance(message, Snapshot | CorrectionMade | TracksNow | ClipAnswer):
             self._requests.arrived(message)
+        elif isinstance(message, ClipMessage):
+            self._requests.hand_on(message)
 
     def _captures(self, process: WorkerProcess, camera: str) -> bool:
         """Whether the camera is this worker's. One that is to go, or has lost the camera, may not know yet:
@@ -333,6 +336,9 @@ class Supervisor:
 
     def set_occupancy(self, arguments: OccupancyArguments, uid: int | None, answer: Answer) -> None:
         self._requests.set_occupancy(arguments, uid, answer)
+
+    def clip(self, arguments: ClipArguments, asked: Asked) -> None:
+        self._requests.clip(arguments, asked)
 
     def tracks_now(self, camera: str, answer: Answer) -> None:
         self._requests.tracks_now(camera, answer)

@@ -18,6 +18,7 @@ from streamer.daemon.assignments import (
     api_assignment,
     capture_assignment,
     capture_ended,
+    clip_assignment,
     deliver_assignment,
     infer_assignment,
     infer_ended,
@@ -38,6 +39,11 @@ def one_if_private(placement: Placement) -> dict[int, tuple[str, ...]]:
 def one_if_listening(placement: Placement) -> dict[int, tuple[str, ...]]:
     """Off by default: nothing listens where streamer.yaml does not say so."""
     return {0: ()} if placement.config.api.listen is not None else {}
+
+
+def one_if_clips(placement: Placement) -> dict[int, tuple[str, ...]]:
+    """Off by default: no picture is kept where streamer.yaml does not say so."""
+    return {0: ()} if placement.config.clips.enabled else {}
 
 
 def by_inference_workers(placement: Placement) -> dict[int, tuple[str, ...]]:
@@ -80,6 +86,9 @@ PROCESSES: tuple[Process, ...] = (
         on_exit=infer_ended,
         awaited=True,
     ),
+    # Not awaited: a folder that cannot be written is no reason to count nothing. Before capture, so that it
+    # is stopped after it.
+    Process("clips", "streamer.workers.clips.worker:create", one_if_clips, clip_assignment),
     # Not awaited: a camera that is late is no reason to start the daemon again.
     Process(
         "capture-{i}",

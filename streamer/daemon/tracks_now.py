@@ -9,7 +9,7 @@ from pipelines.rules import Name
 from streamer.api.arguments import Arguments
 from streamer.daemon.operations import Asked, Daemon, Operation
 from streamer.errors import ControlError
-from streamer.ipc.messages import TracksNow
+from streamer.ipc.camera_requests import TracksNow
 
 ANSWER_LIMIT_S = 3.0
 

@@ -7,27 +7,34 @@ answered here.
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Callable
 
 from streamer.config.schema import Config
-from streamer.daemon import corrections, occupancy_setting, tracks_now
+from streamer.daemon import clip_orders, corrections, occupancy_setting, tracks_now
+from streamer.daemon.clip_orders import ClipArguments, ClipMessage
 from streamer.daemon.corrections import CorrectionArguments, event_data
 from streamer.daemon.occupancy_setting import OccupancyArguments, check_occupancy
-from streamer.daemon.operations import Answer
+from streamer.daemon.operations import Answer, Asked
 from streamer.daemon.pending_answers import PendingAnswers
 from streamer.daemon.process_spec import Site
 from streamer.errors import ConfigError, ControlError, SourceError
-from streamer.ipc.messages import (
+from streamer.ipc.camera_requests import (
     CorrectionMade,
     CorrectionRequest,
-    Message,
     OccupancyRequest,
-    ReplayRequest,
-    Snapshot,
-    SnapshotRequest,
     TracksNow,
     TracksRequest,
 )
+from streamer.ipc.clip_messages import ClipAnswer, ClipOrder, ClipWanted, RecordClip
+from streamer.ipc.messages import (
+    Message,
+    ReplayRequest,
+    Snapshot,
+    SnapshotRequest,
+)
+
+log = logging.getLogger(__name__)
 
 SNAPSHOT_LIMIT_S = 8.0  # for a capture worker to send a picture
 
@@ -40,6 +47,7 @@ class WorkerRequests:
         self._snapshots = PendingAnswers(SNAPSHOT_LIMIT_S, _no_picture)
         self._corrections = PendingAnswers(corrections.ANSWER_LIMIT_S, corrections.late)
         self._tracks = PendingAnswers(tracks_now.ANSWER_LIMIT_S, tracks_now.late)
+        self._clips = PendingAnswers(clip_orders.ANSWER_LIMIT_S, clip_orders.late)
         self._replays = 0  # requests so far
 
     @property
@@ -86,6 +94,32 @@ class WorkerRequests:
             text = f"camera {camera} is not served now: enable it, or try again in a moment"
             self._tracks.fail(number, ControlError(text))
 
+    def clip(self, arguments: ClipArguments, asked: Asked) -> None:
+        """Have the clips worker answer. Raises ConfigError, ControlError."""
+        if not self._config.clips.enabled:
+            raise ControlError(clip_orders.OFF)
+        camera = clip_orders.camera_of(arguments)
+        number = self._clips.expect(asked, camera)
+        told = {
+            "event": arguments.event,
+            "camera": camera,
+            "offset": arguments.offset,
+            "by": asked.caller.name,
+        }
+        if not self._send(clip_orders.WORKER, ClipOrder(number, arguments.action, told)):
+            self._clips.fail(number, ControlError(clip_orders.AWAY))
+
+    def hand_on(self, message: ClipMessage) -> None:
+        """To the worker that a message about a clip is for. What nobody gets is told, or asked for again."""
+        worker = clip_orders.destination(message, self._site.plan)
+        sent = bool(worker) and self._send(worker, message)
+        if not sent and isinstance(message, RecordClip):
+            self._send(clip_orders.WORKER, clip_orders.not_recorded(message))
+        elif not sent and isinstance(message, ClipWanted) and self._config.clips.enabled:
+            log.warning(
+                "camera %s: its alert %d gets no clip: %s", message.camera, message.seq, clip_orders.AWAY
+            )
+
     def replay(self, sink: str, cameras: tuple[str, ...], since_ns: int, rebuild: bool) -> int:
         """Have the delivery worker send again; returns the number of the request. Raises ConfigError for
         what there is not, ControlError while the worker is away.
@@ -101,9 +135,13 @@ class WorkerRequests:
             raise ControlError("the delivery worker is away: try again in a moment")
         return self._replays
 
-    def arrived(self, message: Snapshot | CorrectionMade | TracksNow) -> None:
+    def arrived(self, message: Snapshot | CorrectionMade | TracksNow | ClipAnswer) -> None:
         """A worker has answered."""
-        if isinstance(message, Snapshot):
+        if isinstance(message, ClipAnswer) and message.error:
+            self._clips.fail(message.request, ControlError(message.error))
+        elif isinstance(message, ClipAnswer):
+            self._clips.reply(message.request, message.result)
+        elif isinstance(message, Snapshot):
             self._picture_arrived(message)
         elif isinstance(message, TracksNow):
             self._tracks.reply(message.request, tracks_now.told(message))
@@ -129,6 +167,7 @@ class WorkerRequests:
         self._snapshots.expire(now_s)
         self._corrections.expire(now_s)
         self._tracks.expire(now_s)
+        self._clips.expire(now_s)
 
 
 def _no_picture(_camera: str) -> SourceError:

@@ -20,6 +20,7 @@ NS_PER_S = 1_000_000_000
 COUNTS = "streamer.counts.v1"
 CAMERA_STATE = "streamer.camera.state.v1"
 COUNT_CORRECTED = "streamer.count.corrected.v1"
+CLIP = "streamer.clip.v1"
 ERASED = "erased"  # the type of what is left of a track when its time is over: a number in the sequence
 TRACE = "trace"  # in a track's data: its whole path (pipelines/count/trajectory_codec.py)
 COUNTING_TYPES = (LINE_CROSSED, ZONE_ENTERED, ZONE_EXITED)

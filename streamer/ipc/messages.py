@@ -3,14 +3,16 @@
 Messages are frozen msgspec structs in one tagged union; `encode` and `decode` are the only doors.
 
     worker     -> supervisor   Hello, Ready, AllocateRing, SourceState, Snapshot, CameraWarning,
-                               WorkerStatus, CorrectionMade, TracksNow
+                               WorkerStatus
     supervisor -> worker       CaptureAssignment, InferAssignment, DeliverAssignment, ApiAssignment,
                                RingAllocated, RingRefused, Reclaim, SnapshotRequest, CameraStatus,
-                               ReplayRequest, CorrectionRequest, OccupancyRequest, TracksRequest
+                               ReplayRequest
     capture    -> inference    FrameReady, FramesGated, SourceState
     inference  -> capture      FrameRequest
     inference  -> delivery     ResumeRequest, Batch, FrameTrace
     delivery   -> inference    Resume, Ack
+
+What people ask of a camera is in camera_requests.py, clips are in clip_messages.py.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ from typing import Any, Final
 
 import msgspec
 
+from streamer.ipc.camera_requests import AnyCameraRequest
 from streamer.ipc.choices import CameraState, Decode, Frames, TraceSample, Transport
+from streamer.ipc.clip_messages import AnyClipMessage
+from streamer.ipc.message_base import Message as _Message
 from streamer.ipc.rename import Rename
 
 MAX_CAMERAS: Final = 512  # of one daemon, on or off
@@ -27,10 +32,6 @@ MAX_CAMERAS: Final = 512  # of one daemon, on or off
 
 class MessageError(ValueError):
     """Raised when bytes are not one of our messages."""
-
-
-class _Message(msgspec.Struct, frozen=True, tag=True, tag_field="_", array_like=True):
-    pass
 
 
 # ---- worker <-> supervisor
@@ -88,6 +89,8 @@ class CaptureCamera(_Message, frozen=True):
     watched: bool = False  # whether its health is watched, ...
     ignored: tuple[str, ...] = ()  # ... but for these states of it
     gate: bool = False  # whether it rests while nothing moves in front of it
+    clip_s: float = 0.0  # how long its packets are kept for clips; 0: they are not, ...
+    clip_bytes: int = 0  # ... and how many bytes of them at most
 
 
 class CaptureAssignment(_Message, frozen=True):
@@ -133,7 +136,7 @@ class InferAssignment(_Message, frozen=True):
     threads: int
     cameras: tuple[InferCamera, ...]
     misconfigured: tuple[MisconfiguredCamera, ...] = ()
-    opening_hours: dict[str, dict[str, tuple[str, ...]]] = {}  # by name: config/opening_hours.py
+    opening_hours: dict[str, dict[str, tuple[str, ...]]] = msgspec.field(default_factory=dict)  # by name
     timezone: str = "UTC"
     trace: TraceSample | None = None  # None: no frame is
 
@@ -172,42 +175,6 @@ class ApiAssignment(_Message, frozen=True):
     node: str
     ledger_path: str
     config_json: str
-
-
-class CorrectionRequest(_Message, frozen=True):
-    """For the inference worker of a camera: a person corrects a count. `data` is the event's."""
-
-    request: int
-    camera: str
-    data: dict[str, Any]
-
-
-class CorrectionMade(_Message, frozen=True):
-    """The answer to CorrectionRequest: the event's number in its camera's sequence, or why there is none."""
-
-    request: int
-    seq: int
-    error: str = ""
-
-
-class OccupancyRequest(CorrectionRequest, frozen=True):
-    """Likewise: a person sets an occupancy; `data` has its `name`, `count`, and what is `told` of who."""
-
-
-class TracksRequest(_Message, frozen=True):
-    """For the inference worker of a camera: which tracks are there, of the last frame that was inferred."""
-
-    request: int
-    camera: str
-
-
-class TracksNow(_Message, frozen=True):
-    """The answer to TracksRequest: each track as (id, class, x1, y1, x2, y2), the box as shares of the
-    picture; `captured_ns` is the frame's, 0 where there was none."""
-
-    request: int
-    captured_ns: int
-    tracks: tuple[tuple[int, str, float, float, float, float], ...] = ()
 
 
 class ReplayRequest(_Message, frozen=True):
@@ -428,10 +395,9 @@ class Resume(_Message, frozen=True):
 
 # fmt: off
 Message = (Hello | Ready | CameraWarning | WorkerStatus | CaptureAssignment | InferAssignment
-    | DeliverAssignment | ApiAssignment | ReplayRequest | CorrectionRequest | CorrectionMade
-    | OccupancyRequest | TracksRequest | TracksNow | AllocateRing | RingAllocated | RingRefused | Reclaim
+    | DeliverAssignment | ApiAssignment | ReplayRequest | AllocateRing | RingAllocated | RingRefused | Reclaim
     | SnapshotRequest | CameraStatus | Snapshot | FrameReady | FramesGated | FrameRequest | SourceState
-    | Batch | FrameTrace | Ack | ResumeRequest | Resume)
+    | Batch | FrameTrace | Ack | ResumeRequest | Resume | AnyCameraRequest | AnyClipMessage)
 # fmt: on
 
 _encoder = msgspec.msgpack.Encoder()

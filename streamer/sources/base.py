@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
-from typing import Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from pipelines.video_facts import VideoFacts
 from streamer.ipc.choices import Decode, Frames, Transport
 from streamer.sources.limits import SourceLimits
 from streamer.sources.urls import check_choice, check_source_url, lookup_scheme
+
+if TYPE_CHECKING:
+    from streamer.sources.packet_buffer import PacketBuffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class ReadOptions:
     limits: where a file may lie and a camera may be; what is elsewhere is a SourceError of open().
     ca: who vouches for a camera's certificate (tls.py). decode: the device that decodes (hardware.py).
     frames: "key": key frames alone are decoded.
+    buffer: what keeps the packets that come, for clips; what has no packets leaves it empty.
     """
 
     loop: bool = False
@@ -40,6 +44,7 @@ class ReadOptions:
     ca: str = ""
     decode: Decode = "none"
     frames: Frames = "all"
+    buffer: PacketBuffer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +201,7 @@ def create_source(
     ca: str = "",
     decode: Decode = "none",
     frames: Frames = "all",
+    buffer: PacketBuffer | None = None,
 ) -> Source:
     """The source for `url`, not yet open. Raise ConfigError if no source can be made of the URL."""
     url = check_source_url(url)
@@ -212,5 +218,6 @@ def create_source(
         ca=ca,
         decode=decode,
         frames=frames,
+        buffer=buffer,
     )
     return create(url, options)

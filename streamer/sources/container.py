@@ -26,6 +26,7 @@ from streamer.sources.ffmpeg_errors import explain
 from streamer.sources.hardware import chosen, note
 from streamer.sources.kept_packets import Arrival, Kept, KeptPackets, arrives_now
 from streamer.sources.opening import DECODER_OPTIONS, Opening, OpenRequest
+from streamer.sources.packet_buffer import PacketBuffer
 from streamer.sources.packets import FFMPEG_ERRORS, Packets
 from streamer.sources.read_deadline import rounded
 from streamer.sources.stream_selection import select_stream
@@ -74,10 +75,14 @@ class VideoInput:
     """
 
     def __init__(
-        self, request: OpenRequest, arrival: Callable[[Packet[Stream]], Arrival] = arrives_now
+        self,
+        request: OpenRequest,
+        arrival: Callable[[Packet[Stream]], Arrival] = arrives_now,
+        buffer: PacketBuffer | None = None,
     ) -> None:
         self._request = request
         self._arrival = arrival
+        self._buffer = buffer  # of all that comes, for clips
         self.closed = threading.Event()  # waiting on it is how a paced read sleeps
         self._wake = threading.Event()  # opening done, or closed
         self._reading = threading.Lock()  # held while FFmpeg is inside the container
@@ -153,6 +158,8 @@ class VideoInput:
         if self.stated:  # now: another thread may close the container while it is read
             sizes = [entry.size for entry in stream.index_entries]
             self.listed, self.listed_empty = len(sizes), sizes.count(0)
+        if self._buffer is not None:
+            self._buffer.begin(stream)
 
     def next_frame(self, timeout_s: float) -> VideoFrame | None:
         """The next picture, None at the end. Raise SourceStalled after `timeout_s`, or SourceDamaged."""
@@ -367,6 +374,8 @@ class VideoInput:
             failed = TimeoutError()
         if failed is not None:
             raise explain(failed, self._request.shown, self._request.read_timeout_s) from None
+        if self._buffer is not None and packet is not None and packet.stream.index == self.stream.index:
+            self._buffer.add(packet)
         return packet
 
     def close(self) -> None:

@@ -65,7 +65,8 @@ class FileSource:
                 look_ahead=True,
                 decode=self._options.decode,
                 key_frames_only=self._options.frames == "key",
-            )
+            ),
+            buffer=self._options.buffer,
         )
 
     def open(self) -> SourceInfo:

@@ -33,7 +33,7 @@ class LiveSource:
         self.shown = request.shown
         self._options = options
         self._clock = MediaClock(0, live=True)
-        self._input = VideoInput(request)
+        self._input = VideoInput(request, buffer=options.buffer)
 
     def open(self) -> SourceInfo:
         try:

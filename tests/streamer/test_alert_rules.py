@@ -109,11 +109,13 @@ def test_alerts_are_added_listed_changed_and_removed_by_command(store: ConfigSto
     run(store, "alert", "add", "gate", "night", *options)
     assert "exists" in run(store, "alert", "add", "gate", "night", *options, code=3)
     run(store, "alert", "add", "gate", "night", *options, "--severity", "critical", "--replace")
-    run(store, "alert", "add", "gate", "gone", "--camera-is", "offline", "--for", "60")
+    run(store, "alert", "add", "gate", "gone", "--camera-is", "offline", "--for", "60", "--clip")
     night, gone = json.loads(run(store, "alert", "list", "gate", "--json"))
     assert (night["zone"], night["for_s"], night["severity"]) == ("room", 10, "critical")
     assert (night["when"], night["classes"]) == ({"outside": "opening", "inside": None}, ["object"])
     assert (gone["camera"], gone["zone"]) == ("offline", None)
+    assert (night["clip"], gone["clip"]) == (False, True)
+    assert run(store, "alert", "list").count("clip") == 1
     assert "outside opening" in " ".join(run(store, "alert", "list").split())
     run(store, "alert", "remove", "gate", "night")
     assert [alert.name for alert in store.load().cameras[0].rules.alerts] == ["gone"]

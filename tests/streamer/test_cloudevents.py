@@ -168,6 +168,21 @@ def corrected() -> Event:
     return Event(cloudevents.COUNT_CORRECTED, Stamp("gate", 1, -1, 0, NOW_NS, 0, "arrival"), "door", data)
 
 
+def clip() -> Event:
+    """As workers/clips makes its data; test_clips.py has one of a running daemon."""
+    data = {"clip": "gate-5-7", "event": "node-1/gate/5/7", "path": "/clips/gate-5-7.mp4", "sha256": "0" * 64}
+    data |= {
+        "from_ns": NOW_NS,
+        "to_ns": NOW_NS + 1,
+        "bytes": 1,
+        "people": "show",
+        "codec": "h264",
+        "note": "",
+    }
+    stamp = Stamp("gate", 1, -1, 0, NOW_NS, 0, "arrival")
+    return Event(cloudevents.CLIP, stamp, "node-1/gate/5/7", data)
+
+
 def alert(events: list[Event]) -> list[Event]:
     """As pipelines/alerts makes it of these."""
     alerts = CameraAlerts(ALERTING, None)
@@ -176,7 +191,8 @@ def alert(events: list[Event]) -> list[Event]:
 
 def test_every_type_that_the_analytics_make_fits_its_schema() -> None:
     walked = walk(EVERY_RULE)
-    events = [*walked, closed_bucket(walked), state("live"), fall(), scene(), corrected(), *alert(walked)]
+    events = [*walked, closed_bucket(walked), state("live"), fall(), scene(), corrected()]
+    events += [clip(), *alert(walked)]
     bodies = [cloudevents.body(record(e, n + 1), "node-1", 5) for n, e in enumerate(events)]
     seen = {validate(body)["type"] for body in bodies}
     assert seen == set(schemas.names())  # no schema is without an event, and no event without a schema

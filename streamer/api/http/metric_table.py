@@ -53,6 +53,18 @@ METRICS: dict[str, tuple[Kind, str, list[str]]] = {
         "Time in the ledger, by what was seen of it.",
         ["camera", "kind"],
     ),
+    "streamer_camera_clip_buffer_bytes": ("gauge", "Packets kept in memory for clips.", ["camera"]),
+    "streamer_clips": ("gauge", "Clips of events that are kept, where clips.enabled.", []),
+    "streamer_clips_size_bytes": ("gauge", "All of them on disk.", []),
+    "streamer_clips_limit_bytes": ("gauge", "How much they may take: clips.max_gb.", []),
+    "streamer_clips_made": ("counter", "Clips that were made.", []),
+    "streamer_clips_failed": ("counter", "Clips that could not be made; status and log say why.", []),
+    "streamer_clips_removed": (
+        "counter",
+        "Clips that were removed: for their age, for room, asked for, or missing since somebody else did.",
+        ["reason"],
+    ),
+    "streamer_clips_half_made": ("counter", "Files of clips that a kill had left half made, removed.", []),
     "streamer_uptime_seconds": ("gauge", "How long the daemon has run.", []),
 }
 _INTRODUCTION = """\

@@ -51,6 +51,7 @@ class _Status(Collector):
         yield from _of_cameras(cameras)
         yield from _of_ledger(status, {row["name"] for row in cameras}, self._token)
         yield from _of_workers(status["workers"])
+        yield from _of_clips(status["workers"])
         yield from _of_history(self._site, self._token, self._coverage)
 
 
@@ -66,6 +67,8 @@ def _of_cameras(rows: Rows) -> Iterator[Metric]:
     yield _histogram("streamer_frame_age_seconds", "age", rows)
     yield _histogram("streamer_inference_seconds", "inference", rows)
     yield _counter("streamer_frames", [sample for row in rows for sample in _frames(row)])
+    kept = [((r["name"],), mb * 1e6) for r in rows if (mb := r["clip_buffer_mb"]) is not None]
+    yield _gauge("streamer_camera_clip_buffer_bytes", kept)
     cpu = [sample for row in rows for sample in _cpu(row)]
     yield _counter("streamer_camera_cpu_seconds", cpu)
 
@@ -116,6 +119,22 @@ def _of_workers(rows: Rows) -> Iterator[Metric]:
         yield _counter(name, restarts)
     memory = [((row["name"],), row["rss_mb"] * 1e6) for row in rows]
     yield _gauge("streamer_worker_resident_memory_bytes", memory)
+
+
+def _of_clips(rows: Rows) -> Iterator[Metric]:
+    """None where clips are off, or their worker has said nothing yet."""
+    told = next((row["status"] for row in rows if row["role"] == "clips"), None) or {}
+    if "made" not in told:
+        return
+    for name in ("made", "failed"):
+        yield _counter(f"streamer_clips_{name}", [((), told[name])])
+    if "clips" in told:  # else their folder cannot be used
+        yield _gauge("streamer_clips", [((), told["clips"])])
+        yield _gauge("streamer_clips_size_bytes", [((), told["bytes"])])
+        yield _gauge("streamer_clips_limit_bytes", [((), told["max_bytes"])])
+        removed = [((reason,), count) for reason, count in told["removed"].items()]
+        yield _counter("streamer_clips_removed", removed)
+        yield _counter("streamer_clips_half_made", [((), told["half_made"])])
 
 
 def _of_history(site: Site, token: Token, coverage: CoverageSums) -> Iterator[Metric]:

@@ -23,6 +23,7 @@ from streamer.api.callers import Role
 from streamer.api.http import (
     answers,
     cameras,
+    clips,
     count_answers,
     counts,
     description,
@@ -77,6 +78,7 @@ async def openapi(request: Request) -> JSONResponse:
 _NEW = {"camera": {"name": "gate", "url": "rtsp://192.168.10.5/live"}, "username": "admin", "password": "…"}
 _CHANGED = {"values": {"source.fps": 5, "enabled": True}}
 _CAMERA = "/api/v1/cameras/{name}"
+_CLIP = "/api/v1/events/{event:path}/clip"
 _LINE = {"name": "door", "points": [[0.2, 0.6], [0.8, 0.6]], "left_to_right": "in", "right_to_left": "out"}
 _PROPOSED = {"line": _LINE, "since": "24h"}
 _CORNERS = [[0.1, 0.5], [0.5, 0.5], [0.5, 0.9], [0.1, 0.9]]
@@ -200,6 +202,10 @@ ROUTES: tuple[Route, ...] = (
         produces=("application/json", "image/svg+xml"),
         answer=count_answers.Why,
     ),
+    Route("GET", "/api/v1/clips", clips.list_, "admin", "clip", answer=clips.Clips),
+    Route("GET", _CLIP, clips.show, "admin", "clip", produces=tuple(clips.TYPES.values())),
+    Route("POST", _CLIP, clips.make, "admin", "clip", also=(202,), answer=clips.ClipState),
+    Route("DELETE", _CLIP, clips.remove, "admin", "clip", answer=clips.Clip),
     Route("GET", "/api/v1/models", models.models, answer=answers.Models),
     Route("GET", "/api/v1/actions", models.actions, answer=answers.Actions),
 )

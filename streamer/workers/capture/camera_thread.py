@@ -21,6 +21,7 @@ from streamer.logs import redact
 from streamer.sources.base import Decoded, RestingSource, Source, SourceInfo, create_source
 from streamer.sources.gate import Gate
 from streamer.sources.limits import SourceLimits
+from streamer.sources.packet_buffer import PacketBuffer
 from streamer.sources.retry import Backoff
 from streamer.workers.capture.camera_watch import CameraWatch, HealthChange
 from streamer.workers.capture.gate_memory import GateMemory
@@ -80,6 +81,7 @@ class CameraThread(threading.Thread):
         self._ring_refused = False  # to its opening
         self._retired = False
         self._changes: list[StateChange] = []
+        self.buffer = PacketBuffer(camera.clip_s, camera.clip_bytes) if camera.clip_s else None
         self._watch = watch
         self._health_changes: list[HealthChange] = []
         self._logged_state = ""
@@ -259,6 +261,7 @@ class CameraThread(threading.Thread):
             decode=camera.decode,
             frames=camera.frames,
             limits=SourceLimits(camera.files, camera.networks),
+            buffer=self.buffer,
         )
         self._source = source
         try:
@@ -289,6 +292,8 @@ class CameraThread(threading.Thread):
         finally:
             self._source = None
             source.close()
+            if self.buffer is not None:
+                self.buffer.end()
 
     def _gated(self, source: Source, info: SourceInfo) -> GatedReader | None:
         if not self.camera.gate or not self.camera.realtime or not isinstance(source, RestingSource):

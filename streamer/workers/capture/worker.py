@@ -19,6 +19,7 @@ import msgspec
 from pipelines.geometry import fit
 from streamer.errors import StorageError
 from streamer.ipc.bus import Bus, Client
+from streamer.ipc.clip_messages import RecordClip
 from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.frame_ring import RingMemory, RingWriter
 from streamer.ipc.messages import (
@@ -43,6 +44,7 @@ from streamer.sources.kept_evidence import evidence_path
 from streamer.sources.kept_view import view_path
 from streamer.workers.capture.camera_thread import CameraThread, HeldFrame, StateChange
 from streamer.workers.capture.camera_watch import CameraWatch, HealthChange
+from streamer.workers.capture.clip_recorder import ClipRecorder
 from streamer.workers.capture.cpu_share import CpuShare
 from streamer.workers.capture.gate_memory import GateMemory
 from streamer.workers.capture.retired_threads import RetiredThreads
@@ -102,6 +104,7 @@ class CaptureWorker:
         self._cpu_share = CpuShare(self._counters)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._infer: dict[str, Client] = {}
+        self._clips = ClipRecorder(self._wake)
         self._bus = Bus(runtime_dir)
 
     def open(self) -> None:
@@ -118,6 +121,8 @@ class CaptureWorker:
             self._handle(received.message)
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._wake_fd)
+        for recorded in self._clips.results():
+            self._supervisor.send(recorded)
         self._retired.reap(now_s)
         for camera in self._cameras.values():
             if not camera.started:
@@ -134,6 +139,7 @@ class CaptureWorker:
             self._send_status(now_s)
 
     def close(self) -> None:
+        self._clips.stop()
         threads = [camera.thread for camera in self._cameras.values() if camera.started]
         for thread in threads:
             thread.stop()
@@ -159,6 +165,9 @@ class CaptureWorker:
             self._reclaim(message)
         elif isinstance(message, SnapshotRequest):
             self._snapshot(message)
+        elif isinstance(message, RecordClip):
+            camera = self._cameras.get(message.camera)
+            self._clips.record(message, camera.thread.buffer if camera is not None else None)
 
     def _assign(self, assignment: CaptureAssignment) -> None:
         """Become what is asked; a camera whose entry is unchanged is not touched."""
@@ -411,6 +420,8 @@ class CaptureWorker:
             leased = camera.ring.leased if camera.ring else 0
             cameras[name] = {"fps_decoded": round(camera.decoding.per_s, 2), "leased": leased}
             cameras[name]["cores"] = {"decode": round(cores.get(name, 0.0), 3)}
+            if camera.thread.buffer is not None:
+                cameras[name]["clip_buffer_mb"] = round(camera.thread.buffer.bytes / 1e6, 2)
             if level := camera.thread.level:
                 cameras[name]["level"] = level
         status = {"cameras": cameras, "threads_overdue": self._retired.overdue}

@@ -79,6 +79,16 @@ class Alerting:
         return [(camera, event) for event in camera.alerts.stop(camera.name, time.time_ns())]
 
 
+def asks_for_clip(event: Event) -> bool:
+    """Whether it first tells of an alert whose rule wants a clip of that."""
+    data = event.data
+    return (
+        event.type == ALERT
+        and bool(data["rule"].get("clip"))
+        and (data["state"], data["repeats"]) == ("raised", 0)
+    )
+
+
 def not_sent(events: Iterable[Emitted]) -> None:
     """These were lost: alerts among them are told again."""
     for camera in {id(camera): camera for camera, event in events if event.type == ALERT}.values():

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipelines.values import Event, FrameResult, Stamp
-from streamer.events.cloudevents import CAMERA_STATE, COUNT_CORRECTED, COUNTS
+from streamer.events.cloudevents import CAMERA_STATE, CLIP, COUNT_CORRECTED, COUNTS
+from streamer.ipc.clip_messages import ClipWanted
 from streamer.ipc.counters import FrameCounters
 from streamer.ipc.latency import AGE, INFERENCE
 from streamer.ipc.messages import CameraResume, EventRecord, SourceState
-from streamer.workers.infer.alerting import Alerting, Emitted, not_sent
+from streamer.workers.infer.alerting import Alerting, Emitted, asks_for_clip, not_sent
 from streamer.workers.infer.camera import CameraContext
 from streamer.workers.infer.checkpoint_file import Checkpoints
 from streamer.workers.infer.event_sequencer import EventSequencer
@@ -35,6 +36,7 @@ class Emitter:
         self._checkpoints = checkpoints
         self._counters = counters
         self.alerting = Alerting(sequencer)
+        self.want_clip: Callable[[ClipWanted], object] = lambda _wanted: None
 
     def emit(self, events: Sequence[Emitted], batch: RunningBatch | None = None) -> None:
         """Checkpoint, then hand over: what was sent is never counted again after a restart.
@@ -50,6 +52,10 @@ class Emitter:
             not_sent(events)
             for camera, _ in events:
                 camera.coverage.add_flag("events_lost", time.time_ns())
+            return
+        for camera, event in events:
+            if asks_for_clip(event):
+                self.want_clip(ClipWanted(camera.name, event.data["raised_seq"], event.stamp.captured_ns))
 
     def frame_inferred(self, camera: CameraContext, result: FrameResult, inference_s: float) -> None:
         """Put a frame down in the counters and in the open bucket; `inference_s` took its batch."""
@@ -108,6 +114,17 @@ class Emitter:
         epoch = camera.last_stamp.epoch if camera.last_stamp else 0
         stamp = Stamp(camera.name, epoch, -1, 0, time.time_ns(), 0, "arrival")
         event = Event(COUNT_CORRECTED, stamp, str(data["line"]), data)
+        if not self._sequencer.send([self._record(camera, event, None)]):
+            return 0
+        return self._sequencer.last_number(camera.name)
+
+    def tell_clip(self, camera: CameraContext, data: dict[str, Any]) -> int:
+        """That a clip is there, as the camera's next event; returns its number, 0 where it cannot be kept."""
+        if not self._sequencer.can_number(camera.name):
+            return 0
+        epoch = camera.last_stamp.epoch if camera.last_stamp else 0
+        stamp = Stamp(camera.name, epoch, -1, 0, time.time_ns(), 0, "arrival")
+        event = Event(CLIP, stamp, str(data["event"]), data)
         if not self._sequencer.send([self._record(camera, event, None)]):
             return 0
         return self._sequencer.last_number(camera.name)

@@ -23,20 +23,15 @@ from streamer.ipc.bus import Bus
 from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.messages import (
     Ack,
-    CorrectionMade,
-    CorrectionRequest,
     FrameReady,
     FramesGated,
     Hello,
     InferAssignment,
     InferCamera,
     MisconfiguredCamera,
-    OccupancyRequest,
     Ready,
     Resume,
     SourceState,
-    TracksNow,
-    TracksRequest,
     WorkerStatus,
 )
 from streamer.workers.allocator import (
@@ -46,6 +41,7 @@ from streamer.workers.allocator import (
 )
 from streamer.workers.infer.alerting import Emitted
 from streamer.workers.infer.camera import MAX_UNSENT_STATES, CameraContext
+from streamer.workers.infer.camera_requests import CameraRequest, answer_of
 from streamer.workers.infer.checkpoint_file import Checkpoints
 from streamer.workers.infer.clock_watch import ClockWatch
 from streamer.workers.infer.coverage import Coverage
@@ -98,6 +94,7 @@ class InferWorker:
         self._delivery = self._bus.connect("deliver", self.name)
         self._sequencer = EventSequencer(self.name, self._delivery, self._runtime_dir)
         self._emitter = Emitter(self._sequencer, Checkpoints(self._shared_dir), self._counters)
+        self._emitter.want_clip = self._supervisor.send
         self._opened = True
 
     def step(self) -> None:
@@ -159,31 +156,14 @@ class InferWorker:
             self._source_state(peer, message)
         elif isinstance(message, InferAssignment):
             self._assign(message)
-        elif isinstance(message, OccupancyRequest):  # a correction too
-            self._set_occupancy(message)
-        elif isinstance(message, CorrectionRequest):
-            self._correct(message)
-        elif isinstance(message, TracksRequest):
-            camera = self._cameras.get(message.camera)
-            self._supervisor.send(TracksNow(message.request, *(camera.tracks_now() if camera else (0,))))
+        elif isinstance(message, CameraRequest):
+            answer = answer_of(message, self._cameras.get(message.camera), self._emitter)
+            if answer is not None:
+                self._supervisor.send(answer)
         elif isinstance(message, Resume):
             for position in self._sequencer.on_resume(message):
                 if position.camera in self._cameras:
                     self._emitter.resume(self._cameras[position.camera], position)
-
-    def _correct(self, message: CorrectionRequest) -> None:
-        camera = self._cameras.get(message.camera)
-        seq = self._emitter.correct(camera, message.data) if camera is not None else 0
-        error = "" if seq else "its events cannot be kept now: look at `streamer status`, and try again"
-        self._supervisor.send(CorrectionMade(message.request, seq, error))
-
-    def _set_occupancy(self, asked: OccupancyRequest) -> None:
-        camera = self._cameras.get(asked.camera)
-        seq = 0
-        if camera is not None:
-            seq = self._emitter.set_occupancy(camera, **asked.data)
-        error = "" if seq else "it runs no such rule now, or its events cannot be kept: try again in a moment"
-        self._supervisor.send(CorrectionMade(asked.request, seq, error))
 
     def _source_state(self, peer: str, state: SourceState) -> None:
         camera = self._cameras.get(state.camera)

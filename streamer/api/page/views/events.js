@@ -74,7 +74,7 @@ function item(event) {
   const camera = h("a", { href: `#/camera/${encodeURIComponent(event.data.camera)}` }, event.data.camera);
   return h("li", { "data-time": event.time, "data-type": event.type },
     h("time", { datetime: event.time }, moment(event.time)), camera,
-    h("span", { class: "what" }, badge(kind(event), t(`event.${event.type}`)), ` ${what(event)} `, WITH_A_WAY.includes(event.type) && why(event)));
+    h("span", { class: "what" }, badge(kind(event), t(`event.${event.type}`)), ` ${what(event)} `, WITH_A_WAY.includes(event.type) && why(event), event.type === "streamer.clip.v1" && store.session.role === "admin" && clip(event)));
 }
 
 // What an event rests on, as a picture.
@@ -88,6 +88,12 @@ function why(event) {
     showDialog(text, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": text }, image), note, h("p", { class: "quiet small" }, t("events.why_key")));
   };
   return h("button", { type: "button", class: "link", onclick: open, "aria-label": t("events.why_of", { text }) }, t("events.why"));
+}
+
+// Of an event that tells of a clip: the file itself, for admins, as all pictures.
+function clip(event) {
+  const path = `/api/v1/events/${event.data.event.split("/").map(encodeURIComponent).join("/")}/clip`;
+  return h("a", { class: "link", href: path, target: "_blank", rel: "noopener" }, t("events.clip"));
 }
 
 function kind({ type, data }) {
