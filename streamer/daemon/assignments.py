@@ -8,7 +8,7 @@ import json
 from pipelines.camera_rules import in_timezone
 from pipelines.defaults import with_defaults
 from pipelines.spec import PipelineSpec
-from streamer.config.schema import CameraConfig, Config
+from streamer.config.schema import LEDGER_FILE, CameraConfig, Config
 from streamer.config.secrets import SecretStore
 from streamer.daemon import redis_server
 from streamer.daemon.process_spec import Site, WorkerSpec
