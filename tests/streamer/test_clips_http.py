@@ -71,7 +71,7 @@ def test_an_admin_has_a_clip_made_gets_the_file_and_removes_it_and_the_log_and_t
         assert got.headers["cache-control"] == "no-store"
         assert (hashlib.sha256(got.content).hexdigest(), len(got.content)) == (row["sha256"], row["bytes"])
         assert (row["event"], row["clip"]) == (event, begun.json()["clip"])
-        assert samples(daemon)["streamer_clips", ""] == 1
+        daemon.wait_for(lambda _: samples(daemon)["streamer_clips", ""] == 1, 10, "the clip in the metrics")
         removed = client.delete(f"/api/v1/events/{event}/clip")
         assert (removed.status_code, removed.json()["clip"]) == (200, row["clip"])
         assert client.get(f"/api/v1/events/{event}/clip").status_code >= 400
