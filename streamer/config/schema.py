@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from pipelines.camera_rules import CameraRules
+from pipelines.journeys.spec import JourneySpec
 from pipelines.rules import AbsolutePath, Name, PathText, Strict
 from pipelines.spec import MAX_PAUSE_S, SceneSpec
 from streamer.config.api_settings import ApiConfig
@@ -287,6 +288,7 @@ class Config(Strict):
     sources: SourcesConfig = SourcesConfig()
     control: ControlConfig = ControlConfig()
     privacy: PrivacyConfig = PrivacyConfig()
+    journeys: JourneySpec = JourneySpec()
     api: ApiConfig = ApiConfig()
     redis: RedisConfig | None = None  # the older way of `sinks`
     sinks: tuple[AnySink, ...] | None = None  # neither: the private Redis

@@ -137,6 +137,8 @@ class InferAssignment(_Message, frozen=True):
     opening_hours: dict[str, dict[str, tuple[str, ...]]] = {}  # by name: config/opening_hours.py
     timezone: str = "UTC"
     trace: TraceSample | None = None  # None: no frame is
+    journeys: str = ""  # the JSON of a JourneySpec; "": none are told
+    hides_people: bool = False  # journeys are of vehicles alone
 
 
 class SinkAssignment(_Message, frozen=True):

@@ -52,6 +52,7 @@ from streamer.workers.infer.coverage import Coverage
 from streamer.workers.infer.cpu_share import CpuShare
 from streamer.workers.infer.emitter import Emitter
 from streamer.workers.infer.event_sequencer import EventSequencer
+from streamer.workers.infer.journeys import Journeys
 from streamer.workers.infer.pipelines import PipelineAssigner
 from streamer.workers.infer.scheduler import BatchScheduler, RunningBatch, charge
 from streamer.workers.infer.status import worker_status
@@ -80,6 +81,7 @@ class InferWorker:
         self._ready_rev = -1
         self._closed_sources: set[str] = set()  # of cameras; their tracks end after the last frame
         self._all_assigned = False  # every camera has the pipeline of its configuration, or a warning
+        self._journeys = Journeys()
         self._clock = ClockWatch()
         self._cpu_share = CpuShare()
         self._next_hello_s = self._next_status_s = self._next_checkpoint_s = 0.0
@@ -233,6 +235,7 @@ class InferWorker:
         for config in configs.values():
             self._configure(config, is_new=running)
         self._emitter.alerting.take_hours(self._cameras.values())
+        self._journeys.assign(assignment, self._cameras.values())
         for fault in misconfigured.values():
             state = SourceState(fault.name, "misconfigured", fault.why, fault.since_ns)
             self._source_state("", state)
@@ -292,6 +295,7 @@ class InferWorker:
         if camera.waiting is not None:
             camera.block.add(drop_unassigned=1)
             camera.waiting = None
+        self._journeys.removed(camera)
         self._end_tracks(camera)
         if self._sequencer.can_number(camera.name):
             self._emitter.emit(self._emitter.alerting.stop(camera))
@@ -327,6 +331,7 @@ class InferWorker:
             self._drain()
             self._end_tracks(camera)
             before.close_camera(camera.name)
+            self._journeys.removed(camera)
         camera.pipeline, camera.pipeline_spec = pipeline, spec
         for topic in ("model", "rules", "view"):
             camera.warn(topic, "")
@@ -335,6 +340,7 @@ class InferWorker:
         if first and not self._emitter.restore_checkpoint(camera):
             pipeline.open_camera(camera.name, rules)
         self._emitter.continue_track_ids(camera)
+        self._journeys.ask_for_looks(camera)
         return ""
 
     def _end_tracks(self, camera: CameraContext) -> None:
@@ -370,6 +376,7 @@ class InferWorker:
             if camera.learn_rate(result.stamp):
                 self._scheduler.request_sooner(camera)
             events += self._emitter.alerting.frame(camera, result, events)
+            events += self._journeys.frame(camera, result)
         self._emitter.emit(events, batch)
         if self._tracer is not None:
             last = self._sequencer.last_batch
@@ -409,6 +416,7 @@ class InferWorker:
             self._next_status_s = now_s + STATUS_EVERY_S
             self._retry_loading(now_s)
             self._scheduler.tidy()
+            self._journeys.tick()
             jumped = self._clock.jumped()
             for camera in self._cameras.values():
                 if jumped:
