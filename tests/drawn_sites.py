@@ -12,6 +12,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -99,7 +100,9 @@ class DrawnSite:
         self._painters = [Painter(world, WIDTH, HEIGHT, noise=3.0) for world in worlds]
         self._curves = [self._curve() for _ in CAMERAS]
         self._alike = alike
-        self.visits = [visit for first_s, kind in self._comers(per_minute) for visit in self._life(first_s, kind)]
+        self.visits = [
+            visit for first_s, kind in self._comers(per_minute) for visit in self._life(first_s, kind)
+        ]
 
     def transits(self, within_s: float) -> int:
         """How many came to a camera from another one in that time, and were there before the end."""
@@ -109,7 +112,7 @@ class DrawnSite:
         return sum(
             a.camera != b.camera and b.begin_s - a.end_s <= within_s and b.begin_s < self.seconds - 10
             for visits in by_ident.values()
-            for a, b in zip(visits, visits[1:], strict=False)
+            for a, b in pairwise(visits)
         )
 
     def results(self) -> Iterator[Labelled]:
@@ -125,7 +128,9 @@ class DrawnSite:
                 ns = round(t_s * NS)
                 actors = [a for v in self.visits if v.camera == index and (a := v.at(t_s)) is not None]
                 detector.found, idents = self._boxes(actors, self._painters[index].view)
-                frame = Frame(Stamp(camera, 1, number, ns, ns, ns + NS), self._picture(index, t_s, number, actors))
+                frame = Frame(
+                    Stamp(camera, 1, number, ns, ns, ns + NS), self._picture(index, t_s, number, actors)
+                )
                 yield pipeline.step([frame])[0], idents
 
     # ---- who comes
@@ -167,7 +172,9 @@ class DrawnSite:
         seen = xs[(pixels[:, 0] > 0) & (pixels[:, 0] < WIDTH) & (depth > 1)]
         start, end = (seen[0], seen[-1]) if direction > 0 else (seen[-1], seen[0])
         way = abs(end - start) + 2.0
-        return Visit(ident, kind, look, camera, at_s, at_s + way / speed, start - direction, y, direction, speed)
+        return Visit(
+            ident, kind, look, camera, at_s, at_s + way / speed, start - direction, y, direction, speed
+        )
 
     # ---- what is seen
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-MIN_DIFFERENCE = 1e-3
+MAX_OTHERS = 30  # in a crowd somebody is dressed alike: nothing is told where more could have been instead
+MIN_MARGIN = 0.1  # less, and the next may be the one, however alike both are
+MIN_DIFFERENCE = 0.02  # smaller ones were hardly seen when the weights were chosen
 NOBODY = 0.0  # as alike as chance has it: what stands in where there is nobody else to compare with
 
 
@@ -32,9 +34,11 @@ class Comparison:
         return 1.0, -math.log(differ), ratio, self.margin, math.log1p(self.others), float(self.vehicle)
 
 
-WEIGHTS = (-4.0, 1.5, 1.0, 3.0, 0.0, -2.0)
+WEIGHTS = (-3.571, 2.621, -2.613, 12.766, -0.154, -2.171)
 
 
 def probability(found: Comparison) -> float:
-    """That both are one, 0 to 1."""
+    """That both are one, 0 to 1; 0 where looks cannot tell."""
+    if found.vehicle or found.others > MAX_OTHERS or found.margin < MIN_MARGIN:
+        return 0.0  # too many are painted, or dressed, alike (decision 027)
     return 1.0 / (1.0 + math.exp(-sum(w * f for w, f in zip(WEIGHTS, found.features(), strict=True))))

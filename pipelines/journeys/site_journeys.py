@@ -55,14 +55,10 @@ class Decision:
 
 
 class SiteJourneys:
-    """The journeys among a site's cameras. Times are `received_mono_ns` of frames; none is read here.
+    """The journeys among a site's cameras. Times are `received_mono_ns` of frames; none is read here."""
 
-    `groups` are the kinds that are followed at all; None: all.
-    """
-
-    def __init__(self, spec: JourneySpec, groups: frozenset[str] | None = None) -> None:
+    def __init__(self, spec: JourneySpec) -> None:
         self.spec = spec
-        self._groups = groups
         self._people: dict[Key, Person] = {}
         self._chains = itertools.count()
         self._watches: dict[str, _Watch] = {}
@@ -114,7 +110,7 @@ class SiteJourneys:
             tracks.track_ids.tolist(), tracks.class_ids.tolist(), rows.tolist(), strict=True
         ):
             group = labels.groups[class_id]
-            if row < 0 or (self._groups is not None and group not in self._groups):
+            if row < 0:
                 continue
             key = (stamp.camera, stamp.epoch, track_id)
             person = self._people.pop(key, None)

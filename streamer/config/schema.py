@@ -307,6 +307,14 @@ class Config(Strict):
         return name
 
     @model_validator(mode="after")
+    def _hidden_are_not_followed(self) -> Config:
+        if self.journeys.cameras and self.privacy.people != "show":
+            raise ValueError(
+                "journeys: people are known again at other cameras, and privacy.people hides them: remove one"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _sinks_agree(self) -> Config:
         if self.sinks is None:
             return self

@@ -105,7 +105,6 @@ def infer_assignment(spec: WorkerSpec, site: Site) -> InferAssignment:
         timezone=config.timezone,
         trace=config.tracing.sample if config.tracing.endpoint else None,
         journeys=config.journeys.model_dump_json() if config.journeys.cameras else "",
-        hides_people=config.privacy.people != "show",
     )
 
 

@@ -138,7 +138,6 @@ class InferAssignment(_Message, frozen=True):
     timezone: str = "UTC"
     trace: TraceSample | None = None  # None: no frame is
     journeys: str = ""  # the JSON of a JourneySpec; "": none are told
-    hides_people: bool = False  # journeys are of vehicles alone
 
 
 class SinkAssignment(_Message, frozen=True):

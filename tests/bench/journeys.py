@@ -40,7 +40,9 @@ def run(seeds: Sequence[int] = (), fit: bool = False, seconds: float = SECONDS) 
             told, right = told + len(ways), right + sum(ways)
             transits += site.transits(WITHIN_S)
             samples += decided
-        rows.append({"per_minute": per_minute, "alike": alike, "told": told, "right": right, "transits": transits})
+        rows.append(
+            {"per_minute": per_minute, "alike": alike, "told": told, "right": right, "transits": transits}
+        )
     weights = chosen_weights(samples) if fit else certainty.WEIGHTS
     return {"seeds": list(chosen), "rows": rows, "weights": [round(w, 2) for w in weights]}
 
@@ -59,7 +61,7 @@ class _Observed(SiteJourneys):
 
 
 def follow(results: Sequence[Labelled]) -> tuple[list[bool], list[tuple[certainty.Comparison, bool]]]:
-    """Of each journey that is told whether it is right; and all that was compared, with whether both are one."""
+    """Of each journey told whether it is right; and what was compared, with whether both are one."""
     journeys = _Observed(JourneySpec(cameras=CAMERAS, within_s=WITHIN_S))
     who = owners(results)
     told = []
@@ -108,6 +110,12 @@ def render(result: dict[str, Any]) -> str:
     rows = result["rows"]
     total = {key: sum(row[key] for row in rows) for key in ("told", "right", "transits")}
     for row in [*rows, {**total, "per_minute": None}]:
-        name = "all" if row["per_minute"] is None else f"{row['per_minute']:g}" + (", dark clothes" if row["alike"] else "")
-        lines.append(f"{name:<24} {_share(row['right'], row['told']):<32} {_share(row['right'], row['transits'])}")
+        name = (
+            "all"
+            if row["per_minute"] is None
+            else f"{row['per_minute']:g}" + (", dark clothes" if row["alike"] else "")
+        )
+        lines.append(
+            f"{name:<24} {_share(row['right'], row['told']):<32} {_share(row['right'], row['transits'])}"
+        )
     return "\n".join(lines)

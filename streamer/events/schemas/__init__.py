@@ -19,7 +19,9 @@ from streamer.errors import ConfigError
 
 _ENVELOPE = "cloudevent"
 _COMMON = "common"  # the members that the data of every event on a frame has
-_COMPOSED = {event.name: event for event in (*(e for kind in ANALYTICS for e in kind.events), ALERT_TYPE, JOURNEY_TYPE)}
+_COMPOSED = {
+    event.name: event for event in (*(e for kind in ANALYTICS for e in kind.events), ALERT_TYPE, JOURNEY_TYPE)
+}
 
 
 def names() -> list[str]:

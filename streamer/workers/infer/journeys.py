@@ -16,24 +16,21 @@ from streamer.ipc.messages import InferAssignment
 from streamer.workers.infer.alerting import Emitted
 from streamer.workers.infer.camera import CameraContext
 
-VEHICLES = frozenset({"vehicle"})  # who is in one is not seen, as on a bicycle
-
 
 class Journeys:
     """Off where no assignment names cameras; then no look is asked for."""
 
     def __init__(self) -> None:
-        self._asked = ("", False)
+        self._asked = ""
         self._site: SiteJourneys | None = None
 
     def assign(self, assignment: InferAssignment, cameras: Iterable[CameraContext]) -> None:
         """What is asked for now; anything else than before begins anew."""
-        asked = (assignment.journeys, assignment.hides_people)
+        asked = assignment.journeys
         if asked != self._asked:
             self._asked = asked
             spec = JourneySpec.model_validate_json(assignment.journeys or "{}")
-            groups = VEHICLES if assignment.hides_people else None
-            self._site = SiteJourneys(spec, groups) if spec.cameras else None
+            self._site = SiteJourneys(spec) if spec.cameras else None
         for camera in cameras:
             self.ask_for_looks(camera)
 
