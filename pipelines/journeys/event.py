@@ -16,7 +16,7 @@ JOURNEY_TYPE = EventType(
     "Who or what came to this camera left another camera of the site shortly before, as its look says. Told "
     "where that is sure alone, so that many journeys are not told; no look is in it.",
     {
-        "from_camera": {"type": "string", "description": "the camera that was left; `camera` is the one come to"},
+        "from_camera": {"type": "string", "description": "the camera that was left; `camera`: come to"},
         "from_epoch": {"type": "integer", "description": "scopes from_track_id there", "minimum": 0},
         "from_track_id": {**_TRACK_NUMBER, "description": "the track there, unique within camera and epoch"},
         **TRACK,

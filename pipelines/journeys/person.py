@@ -50,7 +50,7 @@ class Person:
 
 
 def good_boxes(result: FrameResult) -> Bools:
-    """(N,) which detections show one object whole: sure, large enough, cut by nothing and hidden by nobody."""
+    """(N,) which detections show one object whole: sure, large enough, cut by nothing, hidden by nobody."""
     found = result.detections
     if result.looks is None or not len(found):
         return np.zeros(len(found), np.bool_)

@@ -100,8 +100,7 @@ class CaptureAssignment(_Message, frozen=True):
 
 
 class InferCamera(_Message, frozen=True):
-    """One camera of an inference worker; `rules`, `pipeline` and `scene` are the JSON of pipelines.spec
-    models; `scene` is empty where nothing looks at the whole picture."""
+    """`rules`, `pipeline` and `scene` are the JSON of pipelines.spec models; "": no scene is looked at."""
 
     name: str
     row: int  # this camera's row in the counters
