@@ -112,6 +112,30 @@ else:
     )
 
 
+def renamed_rule(rules: CameraRules, kind: str, old: str, new: str) -> CameraRules:
+    """The same rules in the same order, one line or zone (`kind`) under another name, also where others rest
+    on it. Raises pydantic.ValidationError for a name that is none."""
+    data = rules.model_dump(mode="json")
+    for item in data[f"{kind}s"]:
+        item["name"] = new if item["name"] == old else item["name"]
+    for field in (*(analytic.field for analytic in ANALYTICS), "alerts"):
+        for item in data[field]:
+            if item.get(kind) == old:
+                item[kind] = new
+            if isinstance(several := item.get(f"{kind}s"), list):
+                item[f"{kind}s"] = [new if name == old else name for name in several]
+    return CameraRules.model_validate(data)
+
+
+def in_timezone(rules: CameraRules, timezone: str) -> CameraRules:
+    """The same rules, times of day in them that name no timezone being those of `timezone` (an IANA name)."""
+    timed = tuple(
+        rule.model_copy(update={"timezone": timezone}) if rule.reset_at and not rule.timezone else rule
+        for rule in rules.of("occupancies")
+    )
+    return rules.model_copy(update={"occupancies": timed})
+
+
 def line_names(spec: AnalyticSpec) -> tuple[str, ...]:
     """The lines that a rule rests on."""
     return _names(spec, "lines", "line")

@@ -398,6 +398,12 @@ class Pipeline:
         state.region.restore(saved.get("region"))
         state.scene_before = saved.get("scene")
 
+    def restore_standing(self, camera: str, saved: dict[str, Any]) -> None:
+        """Of `saved`, which another camera's may be, only what rests on no track and no epoch.
+
+        Raises KeyError, TypeError or ValueError when it is not from save()."""
+        self._cameras[camera].analytics.restore_standing(saved["analytics"])
+
 
 def _with_looks(result: FrameResult, picture: Image | None) -> FrameResult:
     """The result with what its boxes look like: as their embeddings say, else by the picture's colours."""

@@ -6,14 +6,17 @@ process; elsewhere the line carries both itself.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 import sys
 import threading
+from datetime import UTC, datetime
 
 log = logging.getLogger(__name__)
 
+FORMAT_VARIABLE = "STREAMER_LOG_FORMAT"
 PLAIN = "%(asctime)s.%(msecs)03d %(levelname).1s {process}: %(message)s"
 SYSLOG_LEVELS = {
     logging.DEBUG: 7,
@@ -68,9 +71,52 @@ class RedactingFormatter(logging.Formatter):
         return "\n".join(prefix + line for line in text.split("\n"))
 
 
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, process, camera where the record is about one, message, and
+    exception where there is one. Every text in it is redacted."""
+
+    def __init__(self, process: str, journal: bool = False) -> None:
+        super().__init__()
+        self._process, self._journal = process, journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC)
+        said = {
+            "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "process": self._process,
+            "camera": _camera_of(record),
+            "message": redact(record.getMessage()),
+            "exception": redact(self.formatException(record.exc_info)) if record.exc_info else "",
+        }
+        text = json.dumps({key: value for key, value in said.items() if value}, ensure_ascii=False)
+        return f"<{SYSLOG_LEVELS.get(record.levelno, 6)}>{text}" if self._journal else text
+
+
+def _camera_of(record: logging.LogRecord) -> str:
+    """What a record that begins with `camera NAME` is about; "" for none."""
+    about = isinstance(record.msg, str) and record.msg.startswith("camera %s")
+    return str(record.args[0]) if about and isinstance(record.args, tuple) and record.args else ""
+
+
+def choose_format(name: str) -> None:
+    """For this process from its next set-up on, and for all that it starts; $STREAMER_LOG_FORMAT goes before
+    what is said here."""
+    os.environ.setdefault(FORMAT_VARIABLE, name)
+
+
+def format_in_use() -> str:
+    """`text` or `json`."""
+    return "json" if os.environ.get(FORMAT_VARIABLE) == "json" else "text"
+
+
 def setup_daemon(process: str, level: int = logging.INFO) -> None:
-    """Log to standard error as `process` (supervisor, capture-0, …)."""
+    """Log to standard error as `process` (supervisor, capture-0, …), in the format that is chosen."""
     journal = under_systemd()
+    if format_in_use() == "json":
+        _install(JsonFormatter(process, journal), level)
+        threading.excepthook = _log_death
+        return
     fmt = "{process}: %(message)s" if journal else PLAIN
     _install(RedactingFormatter(fmt.replace("{process}", process), journal), level)
     threading.excepthook = _log_death

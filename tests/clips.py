@@ -123,3 +123,16 @@ def put_together(path: Path, *parts: tuple[Path, Disposition]) -> Path:
         for _, _, packet in sorted(packets, key=lambda each: each[:2]):
             output.mux(packet)
     return path
+
+
+def write_playlist(clip: Path, folder: Path, segment_s: float) -> list[Path]:
+    """The clip as an HLS recording, a.m3u8 in `folder`; returns its segments in order."""
+    segment = {"hls_segment_filename": str(folder / "s%d.ts")}
+    options = {"hls_time": f"{segment_s:g}", "hls_list_size": "0", **segment}
+    with av.open(str(clip)) as source, av.open(str(folder / "a.m3u8"), "w", "hls", options=options) as out:
+        video = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                out.mux(packet)
+    return sorted(folder.glob("s*.ts"), key=lambda path: int(path.stem[1:]))

@@ -16,7 +16,7 @@ import pytest
 
 from streamer.cli.main import COMMANDS, cli
 from streamer.config.store import ConfigStore
-from streamer.ipc.messages import CameraState
+from streamer.ipc.choices import CameraState
 from tests.conftest import REPO
 
 TOP_LEVEL = {

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args
 
+import pytest
+from click import Context
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from pipelines.alerts.rule import When
 from pipelines.rules import CalibrationSpec, ClassLimit, LineSpec, check_name
 from pipelines.spec import SceneSpec
+from streamer.api.http import metric_table
+from streamer.cli import reference as commands
 from streamer.cli.camera.settings import LIMITS, SETTABLE
+from streamer.cli.main import COMMANDS, cli
 from streamer.config.audit_result import AuditResult
 from streamer.config.schema import CameraConfig, Config, RedisConfig, RolesConfig
 from streamer.errors import Exit
 from streamer.sinks import SINKS, sink_class
 from streamer.sinks.base import SinkSettings
+from tests.patience import patient
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 ROW = re.compile(r"^\| `(?P<key>[\w.\[\]]+)` \| (?P<default>[^|]+?) \| (?P<rest>.*) \|$", re.MULTILINE)
@@ -92,7 +101,7 @@ def test_every_exit_code_is_documented_with_its_name() -> None:
 
 
 def test_directions_in_the_documents_have_legal_names_and_the_guide_tells_key_from_name() -> None:
-    pages = {page: page.read_text() for page in REFERENCE.parent.rglob("*.md")}
+    pages = {page: page.read_text() for page in REFERENCE.parent.rglob("*.md") if page.name != "commands.md"}
     given = re.compile(r"(?:left_to_right: |right_to_left: |--left-to-right |--right-to-left )([\w-]+)")
     names = [name for text in pages.values() for name in given.findall(text)]
     assert len(names) >= 4
@@ -101,3 +110,18 @@ def test_directions_in_the_documents_have_legal_names_and_the_guide_tells_key_fr
     guide = pages[REFERENCE.parent / "operator-guide.md"]
     line = LineSpec(name="door", points=((0, 0), (1, 1)))
     assert f"names are `{line.left_to_right}` and `{line.right_to_left}`" in " ".join(guide.split())
+
+
+@pytest.mark.parametrize(("module", "page"), [(commands, "commands.md"), (metric_table, "metrics.md")])
+def test_a_page_that_is_written_from_the_code_says_what_it_says_now(module: ModuleType, page: str) -> None:
+    """In a process of its own: click keeps what it first said of a command, as of `--help`."""
+    command = [sys.executable, "-m", module.__name__]
+    written = subprocess.run(command, capture_output=True, text=True, timeout=patient(60), check=True).stdout
+    told = f"run: python -m {module.__name__} > docs/reference/{page}"
+    assert (REFERENCE / page).read_text() == written, told
+
+
+def test_every_command_that_help_shows_is_in_the_reference() -> None:
+    page = commands.text()
+    missing = [name for name in COMMANDS if f"## streamer {name}\n" not in page]
+    assert [name for name in missing if not cli.get_command(Context(cli), name).hidden] == []  # type: ignore[union-attr]

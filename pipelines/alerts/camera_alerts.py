@@ -18,6 +18,7 @@ from pipelines.alerts.conditions import Condition, Evidence, Momentary, conditio
 from pipelines.alerts.raised import Raised
 from pipelines.alerts.rule import AlertSpec
 from pipelines.alerts.view import KEPT_S, CameraView
+from pipelines.analytics.base import nameless
 from pipelines.camera_rules import CameraRules, line_names, zone_names
 from pipelines.values import Event, Stamp
 
@@ -54,6 +55,10 @@ class CameraAlerts:
     def with_rules(self, rules: CameraRules) -> None:
         """Take new rules; one that is as before goes on. What others raised is cleared at the next step."""
         zones = {zone.name: zone.model_dump(mode="json", exclude={"rev"}) for zone in rules.zones}
+        for name, zone in zones.items():
+            for was, old_zone in self._zones.items():
+                if name not in self._zones and was not in zones and {**old_zone, "name": name} == zone:
+                    self._view.rename_zone(was, name)
         self._view.forget_tracks(
             [name for name in self._view.inside if zones.get(name) != self._zones.get(name)]
         )
@@ -64,8 +69,11 @@ class CameraAlerts:
             if old is not None and old.basis == basis:
                 self._alerts[spec.name] = before.pop(spec.name)
                 old.spec, old.rev = spec, rev
-            else:
-                self._alerts[spec.name] = _Alert(spec, basis, rev, condition_of(spec))
+                continue
+            self._alerts[spec.name] = alert = _Alert(spec, basis, rev, condition_of(spec))
+            if old is not None and nameless(old.basis) == nameless(basis):  # a line or zone was renamed
+                before.pop(spec.name)
+                alert.floor_s, alert.raised, alert.begun = old.floor_s, old.raised, old.begun
         self._orphans += [old.raised for old in before.values() if old.raised is not None]
         self._view.kept_s = max([KEPT_S, *(alert.spec.debounce_s for alert in self._alerts.values())])
 

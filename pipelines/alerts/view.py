@@ -149,6 +149,11 @@ class CameraView:
         for name in list(self.inside) if zones is None else zones:
             self.inside.pop(name, None)
 
+    def rename_zone(self, old: str, new: str) -> None:
+        """Who is in it stays there."""
+        if old in self.inside:
+            self.inside[new] = self.inside.pop(old)
+
     # ---- checkpoints
 
     def save(self) -> dict[str, Any]:

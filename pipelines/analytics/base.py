@@ -254,3 +254,15 @@ def mean_max(values: list[float]) -> dict[str, float | None]:
 def seconds(value: float | None) -> str:
     """For people; "-" where there is none."""
     return "-" if value is None else f"{value:.1f} s"
+
+
+_NAMES = ("line", "lines", "zone", "zones")  # of a rule: the keys that name what it rests on
+
+
+def nameless(basis: Any) -> list[dict[str, Any]]:
+    """What a rule rests on (itself first, then its lines and zones), but for what these are called."""
+    first, *others = basis
+    return [
+        {key: value for key, value in first.items() if key not in _NAMES},
+        *({key: value for key, value in other.items() if key != "name"} for other in others),
+    ]

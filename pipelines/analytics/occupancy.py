@@ -26,13 +26,12 @@ from pipelines.analytics.base import (
     RunningRule,
     TrackSnapshot,
 )
+from pipelines.analytics.local_days import LocalDays, Timezone
 from pipelines.rules import TIME_OF_DAY, LineSpec, Name, Seconds, check_direction
 
 if TYPE_CHECKING:
     from pipelines.values import Labels
 
-DAY_NS = 86_400_000_000_000
-MINUTE_NS = 60_000_000_000
 
 CHANGED = EventType(
     "streamer.occupancy.changed.v1",
@@ -87,10 +86,16 @@ class OccupancySpec(AnalyticSpec):
     zones: tuple[Name, ...] = Field(default=(), max_length=32)
     start: int = Field(default=0, ge=0, le=1_000_000)
     reset_idle_s: Seconds | None = None
+    reset_at: str | None = Field(default=None, pattern=TIME_OF_DAY)
+    timezone: Timezone | None = None
     reset_at_utc: str | None = Field(default=None, pattern=TIME_OF_DAY)
 
     @model_validator(mode="after")
     def _of_something(self) -> OccupancySpec:
+        if self.reset_at is not None and self.reset_at_utc is not None:
+            raise ValueError("reset_at and reset_at_utc are two ways of one thing: keep one")
+        if self.timezone is not None and self.reset_at is None:
+            raise ValueError("timezone is that of reset_at: give a time such as 03:00")
         if not self.lines and not self.zones:
             raise ValueError("name the lines (or zones) over which people come in and go out")
         return self
@@ -108,6 +113,7 @@ class EntranceOccupancy(RunningRule):
         self._classes = ClassFilter(labels, spec.classes)
         self._quiet_since_s: float | None = None
         self._day: int | None = None
+        self._days = _days_of(spec)
         self._reset()
 
     def set_count(self, count: int, told: Mapping[str, Any], time_s: float) -> AnalyticEvent:
@@ -163,9 +169,8 @@ class EntranceOccupancy(RunningRule):
             elif snapshot.time_s - self._quiet_since_s >= self.spec.reset_idle_s:
                 self._quiet_since_s = snapshot.time_s
                 cause = "reset_idle"
-        if self.spec.reset_at_utc is not None:
-            hours, minutes = self.spec.reset_at_utc.split(":")
-            day = (snapshot.captured_ns - (int(hours) * 60 + int(minutes)) * MINUTE_NS) // DAY_NS
+        if self._days is not None:
+            day = self._days.of(snapshot.captured_ns)
             if self._day is not None and day > self._day:
                 cause = "reset_at"
             self._day = day
@@ -197,6 +202,13 @@ class EntranceOccupancy(RunningRule):
         self._count, self._below_zero = int(count), int(below_zero)
         self._quiet_since_s = None if quiet_since_s is None else float(quiet_since_s)
         self._day = None if day is None else int(day)
+
+
+def _days_of(spec: OccupancySpec) -> LocalDays | None:
+    """The days that its count is of; None where no time of day ends it."""
+    if spec.reset_at is not None:
+        return LocalDays(spec.reset_at, spec.timezone or "UTC")
+    return LocalDays(spec.reset_at_utc, "UTC") if spec.reset_at_utc is not None else None
 
 
 def _summary(_kind: str, data: Mapping[str, Any]) -> str:

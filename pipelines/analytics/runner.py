@@ -15,6 +15,7 @@ from pipelines.analytics.base import (
     RuleContext,
     RunningRule,
     TrackSnapshot,
+    nameless,
 )
 from pipelines.analytics.occupancy import EntranceOccupancy
 from pipelines.camera_rules import CameraRules, line_names, zone_names
@@ -48,7 +49,12 @@ class AnalyticsRunner:
         running = {}
         for key, basis, rev, build in _rules_of(rules, self._labels):
             before = self._running.get(key)
-            running[key] = (basis, before[1] if before and before[0] == basis else build(), rev)
+            if before is not None and before[0] == basis:
+                running[key] = (basis, before[1], rev)
+                continue
+            running[key] = (basis, build(), rev)
+            if before is not None and nameless(before[0]) == nameless(basis):
+                running[key][1].restore(before[1].save())  # a line or zone that it rests on was renamed
         self._running = running
         self._zones = tuple(zone.name for zone in rules.zones)
 

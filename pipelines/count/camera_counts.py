@@ -6,7 +6,7 @@ they tell of beside the frame at which they were decided.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
 
@@ -65,7 +65,8 @@ class CameraCounts:
         self._now_s = 0.0
 
     def with_rules(self, rules: CameraRules) -> None:
-        """Take new rules; lines and zones that did not change keep what they know of the tracks.
+        """Take new rules; lines and zones that did not change, or in their name alone, keep what they know
+        of the tracks.
 
         Raises RuleError, and changes nothing, where a rule names a class the model does not have.
         """
@@ -77,18 +78,10 @@ class CameraCounts:
                 self._check_classes(f"{word} {rule.name}", rule.classes)
         self._analytics.with_rules(rules)
         lines, zones = self._lines, self._zones
-        self._lines = {
-            s.name: lines[s.name] if s.name in lines and lines[s.name].spec == s else LineCounter(s)
-            for s in rules.lines
-        }
-        self._zones = {
-            s.name: zones[s.name] if s.name in zones and zones[s.name].spec == s else ZoneCounter(s)
-            for s in rules.zones
-        }
-        self._occupancy = {
-            name: self._occupancy.get(name, {}) if zone is zones.get(name) else {}
-            for name, zone in self._zones.items()
-        }
+        self._lines = {s.name: _going_on(s, lines, rules.lines) or LineCounter(s) for s in rules.lines}
+        before = {id(zone): self._occupancy.get(name, {}) for name, zone in zones.items()}
+        self._zones = {s.name: _going_on(s, zones, rules.zones) or ZoneCounter(s) for s in rules.zones}
+        self._occupancy = {name: before.get(id(zone), {}) for name, zone in self._zones.items()}
         self._line_bases = {line.name: line.model_dump(mode="json") for line in rules.lines}
         self._zone_bases = {zone.name: zone.model_dump(mode="json") for zone in rules.zones}
         self.rules = rules
@@ -250,6 +243,10 @@ class CameraCounts:
             "occupancy": {n: [[c, k] for c, k in v.items()] for n, v in self._occupancy.items()},
         }
 
+    def restore_standing(self, saved: dict[str, Any]) -> None:
+        """Of `save`, what outlives an epoch alone (occupancy). Raises ValueError as restore() does."""
+        self._analytics.restore(saved.get("further", {}))
+
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from `save`; a line or zone that was changed meanwhile starts anew. Raises ValueError where
         another version saved it."""
@@ -270,3 +267,16 @@ class CameraCounts:
             if self._zone_bases.get(name) == spec:
                 self._zones[name].restore(state)
                 self._occupancy[name] = {int(c): int(k) for c, k in saved["occupancy"].get(name, [])}
+
+
+def _going_on(spec: Any, before: Mapping[str, Any], now: Sequence[Any]) -> Any:
+    """What counted for `spec` before, also under a name that there is no more; None: nothing did."""
+    same = before.get(spec.name)
+    if same is not None:
+        return same if same.spec == spec else None
+    names = {item.name for item in now}
+    for name, counter in before.items():
+        if name not in names and counter.spec.model_copy(update={"name": spec.name}) == spec:
+            counter.spec = spec
+            return counter
+    return None

@@ -105,7 +105,7 @@ class ModelFile:
         if len(labels.names) != head.classes:
             raise ModelRefused(
                 f"{self.path}: the model has {head.classes} classes, but {source} names {len(labels.names)}:"
-                " list all its classes with their groups in its sidecar"
+                f" list all its classes with their groups in {self.path.with_suffix('.yaml').name} beside it"
             )
         return labels
 

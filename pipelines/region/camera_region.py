@@ -20,8 +20,8 @@ from pipelines.region.spec import WHOLE, Box, around, overhangs, share
 from pipelines.rules import Anchor, LineSpec, ZoneSpec
 from pipelines.values import Bools, Image, Stamp, Tracks
 
-MARGIN = 1.0  # about objects on a line or zone, in their own sizes,
-MARGIN_S = 0.5  # and as far as they move in so many seconds
+MARGIN = 0.0  # about objects on a line or zone, in their own sizes,
+MARGIN_S = 1.0  # and as far as they move in so many seconds
 MIN_SIDE = 0.3  # of the picture, along each side: less would gain little, and miss the unforeseen
 MAX_SHARE = 0.8  # of the picture: from here on all of it is looked at
 SHRINKS = 0.8  # of its area: it grows at once, and becomes less only where that saves something

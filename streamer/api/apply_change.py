@@ -1,13 +1,5 @@
 """Changes to the configuration, as data: validated, written, all or nothing. They are the same from command
-line, control socket and page:
-
-{"op": "camera.put", "camera": {...}, "username": …, "password": …, "replace": false}
-{"op": "camera.set", "name": …, "values": {"source.fps": 5, "rules.classes": [...]}, "username": …}
-{"op": "camera.rename", "name": …, "to": …}
-{"op": "camera.remove" | "camera.enable" | "camera.disable", "name": …}
-{"op": "line.put", "camera": …, "line": {...}, "replace": false}      likewise zone.put, mask.put, alert.put
-{"op": "line.remove", "camera": …, "name": …}                         likewise zone.remove, …
-A rule's change may have `expected`, the rule as it was seen: it is refused where it is another by now.
+line, control socket and page (changes.py).
 
 Everything is validated before anything is written, and the files of a change are replaced together: a
 change happens whole or not at all. Only files of cameras.d are written. A file of a camera that cannot be
@@ -21,16 +13,31 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import ConfigDict, Field, RootModel, ValidationError
+from pydantic import ValidationError
 
-from pipelines.alerts.rule import AlertSpec
-from pipelines.camera_rules import REVISED
-from pipelines.rules import LineSpec, MaskSpec, Rules, ZoneSpec
-from streamer.api.arguments import Arguments, read_arguments
+from pipelines.camera_rules import REVISED, renamed_rule
+from pipelines.rules import Rules
+from streamer.api.arguments import read_arguments
 from streamer.api.callers import Caller
+from streamer.api.changes import (
+    AlertPut,
+    AnyChange,
+    CameraPut,
+    CameraRename,
+    CameraSet,
+    CameraSwitch,
+    LinePut,
+    MaskPut,
+    RuleRemove,
+    RuleRename,
+    WantedChange,
+    WithCredentials,
+    ZonePut,
+)
 from streamer.api.source_urls import check_source
+from streamer.config import renames
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import Credentials, SecretStore
 from streamer.config.store import TOO_MANY, ConfigStore
@@ -51,101 +58,6 @@ HEADER = "# Written by streamer; your own comments are kept. Keys: docs/referenc
 OLD_HEADER = "# Written by streamer: comments are not kept. Keys: docs/reference/configuration.md\n"
 
 log = logging.getLogger(__name__)
-
-
-# ---- the kinds of change
-
-Word = Annotated[str, Field(max_length=255)]  # a name; which are allowed is said where it is used
-Credential = Annotated[str, Field(max_length=1024)]
-Keys = Annotated[dict[str, Any], Field(max_length=256)]
-
-
-class AnyChange(Arguments):
-    """What all changes have in common."""
-
-
-class WithCredentials(AnyChange):
-    """Credentials given apart from the URL; those in the URL are split off where these are None."""
-
-    username: Credential | None = Field(default=None, repr=False)
-    password: Credential | None = Field(default=None, repr=False)
-
-
-class CameraPut(WithCredentials):
-    op: Literal["camera.put"]
-    camera: Keys = Field(repr=False)
-    replace: bool = False
-
-
-class CameraSet(WithCredentials):
-    op: Literal["camera.set"]
-    name: Word
-    values: Keys = Field(default_factory=dict, repr=False)
-
-
-class CameraRename(AnyChange):
-    op: Literal["camera.rename"]
-    name: Word
-    to: Word
-
-
-class CameraSwitch(AnyChange):
-    op: Literal["camera.remove", "camera.enable", "camera.disable"]
-    name: Word
-
-
-class LinePut(AnyChange):
-    op: Literal["line.put"]
-    camera: Word
-    line: LineSpec
-    replace: bool = False
-    expected: Keys | None = None
-
-
-class ZonePut(AnyChange):
-    op: Literal["zone.put"]
-    camera: Word
-    zone: ZoneSpec
-    replace: bool = False
-    expected: Keys | None = None
-
-
-class MaskPut(AnyChange):
-    op: Literal["mask.put"]
-    camera: Word
-    mask: MaskSpec
-    replace: bool = False
-    expected: Keys | None = None
-
-
-class AlertPut(AnyChange):
-    op: Literal["alert.put"]
-    camera: Word
-    alert: AlertSpec
-    replace: bool = False
-    expected: Keys | None = None
-
-
-class RuleRemove(AnyChange):
-    op: Literal["line.remove", "zone.remove", "mask.remove", "alert.remove"]
-    camera: Word
-    name: Word
-    expected: Keys | None = None
-
-
-Change = Annotated[
-    CameraPut | CameraSet | CameraRename | CameraSwitch | LinePut | ZonePut | MaskPut | AlertPut | RuleRemove,
-    Field(discriminator="op"),
-]
-
-
-class WantedChange(RootModel[Change]):
-    """One of them, by its `op`."""
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-
-# ---- applying one
 
 
 def apply_change(
@@ -191,6 +103,8 @@ class _Editor:
                 self._put_rule(change.camera, "masks", change.mask, change.replace, change.expected)
             case AlertPut():
                 self._put_rule(change.camera, "alerts", change.alert, change.replace, change.expected)
+            case RuleRename():
+                self._rename_rule(change)
             case RuleRemove():
                 kind = change.op.partition(".")[0] + "s"
                 self._remove_rule(change.camera, kind, change.name, change.expected)
@@ -242,7 +156,9 @@ class _Editor:
         self._refuse_taken(change.to, "choose another name")
         path, old_path = self._store.camera_file(change.to), self._store.camera_file(change.name)
         renamed = camera.model_copy(update={"name": change.to})
+        validated(renamed.model_dump(mode="json"))
         writes = [Write(path, self._text(renamed, camera)), Write(old_path, None)]
+        writes += self._recorded(camera, renamed, ("camera", change.name, change.to))
         place, fixed = self._secrets.fixed(change.name)
         if fixed:
             raise ConfigError(
@@ -252,6 +168,31 @@ class _Editor:
             credentials = self._secrets.credentials(change.name)
             writes.insert(0, self._secrets.write_for({change.name: None, change.to: credentials}))
         write_together([*writes, *self._view_writes(change.name, change.to)])
+
+    def _recorded(self, before: CameraConfig, after: CameraConfig, what: tuple[str, str, str]) -> list[Write]:
+        """So that what was counted follows."""
+        running = self._caller is not None
+        return renames.writes_for(self._config.state_path, before, after, what, running)
+
+    def _rename_rule(self, change: RuleRename) -> None:
+        camera, kind = self._camera(change.camera), change.op.partition(".")[0]
+        items = getattr(camera.rules, f"{kind}s")
+        _check_unchanged(change.camera, f"{kind}s", change.name, items, change.expected)
+        names = [item.name for item in items]
+        if change.name not in names:
+            known = ", ".join(names) or "there is none"
+            raise ConfigError(f"camera {change.camera}: no {kind} {change.name!r}; known: {known}")
+        if change.to in names:
+            raise ConfigError(f"camera {change.camera}: {kind} {change.to!r} exists: choose another name")
+        try:
+            rules = renamed_rule(camera.rules, kind, change.name, change.to)
+        except ValidationError as error:
+            place, text = explain(error, CameraConfig)
+            raise ConfigError(f"{show_place(place)}: {text}" if place else text) from None
+        renamed = camera.model_copy(update={"rules": rules})
+        recorded = self._recorded(camera, renamed, (kind, change.name, change.to))
+        text = self._text(validated(renamed.model_dump(mode="json")), camera)
+        write_together([Write(self._store.camera_file(camera.name), text), *recorded])
 
     def _remove(self, name: str) -> None:
         path = self._store.camera_file(name)

@@ -19,7 +19,7 @@ from pipelines.count.replay import stored_anchors
 from pipelines.count.trajectory_codec import Trajectory, TrajectoryError, decode
 from pipelines.events import ALERT, TRACK_ENDED
 from pipelines.rules import LineSpec, ZoneSpec
-from streamer.errors import StreamerError
+from streamer.errors import Exit, StreamerError
 from streamer.events import cloudevents
 from streamer.events.cloudevents import StoredEvent, rfc3339
 from streamer.ledger import LedgerReader
@@ -36,6 +36,8 @@ FORMS = "NODE/CAMERA/LINEAGE/SEQ, CAMERA/SEQ, or LINEAGE-SEQ with --camera CAMER
 
 class UnknownEvent(StreamerError):
     """Raised when text is no event's id, or the ledger does not have that event."""
+
+    exit_code = Exit.CONFIG
 
 
 class AskedEvent(NamedTuple):

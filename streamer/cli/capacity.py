@@ -57,6 +57,8 @@ def capacity(store: ConfigStore, measure: bool, model: str | None, as_json: bool
 def _running(store: ConfigStore) -> tuple[Config, dict[str, Any]]:
     """The configuration, and what the daemon tells; {} where none runs."""
     if not store.exists():
+        if store.named:
+            raise store.missing()
         return Config(), {}
     config, _ = store.load_partly()
     try:

@@ -26,13 +26,30 @@ class Finite(click.FloatRange):
         return number
 
 
+class WholeCount(click.IntRange):
+    """How many there are, within bounds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            int(value)
+        except ValueError:
+            self.fail(f"{value!r} is no whole number: give how many there are, such as 3.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class FpsOrAuto(Finite):
     """Frames a second, or auto."""
 
     name = "fps or auto"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return "auto" if value == "auto" else super().convert(value, param, ctx)
+        if isinstance(value, str) and value.lower() == "auto":
+            return "auto"
+        try:
+            float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of frames a second nor auto.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def split_words(text: str | None) -> list[str]:

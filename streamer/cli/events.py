@@ -97,7 +97,7 @@ def _open(store: ConfigStore, config: Config, camera: str | None, event_type: st
 
     Raises ConfigError for a camera that is not configured and of which nothing is recorded.
     """
-    if config.redis_sinks:
+    if config.redis_sinks and not _was_renamed(config, camera):
         address = SecretStore(store).sink_address(config.redis_sinks[0]).reveal()
         url = address or redis_server.subscriber_url(config.runtime_path)
         try:
@@ -110,6 +110,15 @@ def _open(store: ConfigStore, config: Config, camera: str | None, event_type: st
             click.echo(f"{error}; reading the ledger instead", err=True)
     check_known(config, camera, _in_ledger(config))
     return _LedgerFeed(ledger_path(config), camera, event_type)
+
+
+def _was_renamed(config: Config, camera: str | None) -> bool:
+    """Whether there may be a past of it under another name, which the ledger alone tells together."""
+    try:
+        with closing(LedgerReader(ledger_path(config))) as reader:
+            return camera is not None and len(reader.renames().sources(camera)) > 1
+    except (StorageError, PermissionError):
+        return False
 
 
 def _in_ledger(config: Config) -> list[str]:

@@ -9,6 +9,7 @@ import os
 import click
 
 from streamer.api import control_socket as control
+from streamer.cli.click_types import WholeCount
 from streamer.cli.lenient_config import readable
 from streamer.config.store import ConfigStore
 from streamer.daemon.occupancy_setting import MAX_COUNT, check_occupancy
@@ -20,7 +21,7 @@ TIMEOUT_S = 10.0
 @click.command()
 @click.argument("camera")
 @click.argument("occupancy")
-@click.argument("count", type=click.IntRange(0, MAX_COUNT))
+@click.argument("count", type=WholeCount(0, MAX_COUNT))
 @click.option("--reason", required=True, help="Why: one line, which the event carries.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_obj
@@ -30,8 +31,10 @@ def occupancy(
     """Set OCCUPANCY of CAMERA to COUNT from now on, as an event of its own.
 
     What was counted stays in the record. Needs the running daemon, which goes on from COUNT. A rule sets
-    itself back each day with `reset_at_utc` (docs/analytics.md).
+    itself back each day with `reset_at` (docs/analytics.md).
     """
+    if not reason.strip():
+        raise click.BadParameter("say why in one line: it stands in the event", param_hint="--reason")
     config = readable(store)
     check_occupancy(config.known_camera(camera), occupancy)
     try:

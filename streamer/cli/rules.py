@@ -145,6 +145,15 @@ def _directions(inward: str | None, left_to_right: str | None, right_to_left: st
     return ("in", "out") if inward == "right" else ("out", "in")
 
 
+def _rename(store: ConfigStore, kind: str, camera: str, name: str, to: str) -> None:
+    try:
+        check_name(to, f"{kind} name")
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    change = {"op": f"{kind}.rename", "camera": camera, "name": name, "to": to}
+    send_change(store, change, f"{kind} {name} of camera {camera} is now {to}")
+
+
 # An unknown option could be a negative number: points may lie outside the picture, and are told so.
 _NUMBERS = {"ignore_unknown_options": True}
 
@@ -269,5 +278,19 @@ def _complete(group: click.Group, kind: str) -> None:
         _remove(store, kind, camera, name)
 
 
+def _add_rename(group: click.Group, kind: str) -> None:
+    """For what counts: a mask has nothing that would go with it."""
+
+    @group.command("rename", help=f"Give a {kind} another name. What it has counted goes with it.")
+    @click.argument("camera")
+    @click.argument("name")
+    @click.argument("to")
+    @click.pass_obj
+    def rename_item(store: ConfigStore, camera: str, name: str, to: str) -> None:
+        _rename(store, kind, camera, name, to)
+
+
 for _group, _kind in ((line, "line"), (zone, "zone"), (mask, "mask")):
     _complete(_group, _kind)
+for _group, _kind in ((line, "line"), (zone, "zone")):
+    _add_rename(_group, _kind)

@@ -209,7 +209,11 @@ def _notes(cameras: Iterable[Json]) -> list[RenderableType]:
     notes: list[RenderableType] = []
     for camera in cameras:
         detail = camera.get("detail")
-        if detail and camera.get("state") not in QUIET_STATES:
+        if (
+            camera.get("state") in QUIET_STATES
+        ):  # what it sends, and behind that what is not as it was asked for
+            detail = str(detail or "").partition("; ")[2]
+        if detail:
             notes.append(Text(f"{camera.get('name')}: {detail}", style="yellow"))
         if camera.get("quarantine_s") is not None:
             left = duration(camera["quarantine_s"])

@@ -78,6 +78,7 @@ class SourceOptions(Strict):
     decode: Decode = "none"
     frames: Frames = "all"  # key: key frames alone are decoded
     gate: Literal["off", "auto"] = "off"  # auto: it rests while nothing moves in front of it
+    onvif: str = Field(default="", max_length=128)  # the endpoint reference by which it is discovered
 
 
 class HealthOptions(Strict):
@@ -272,6 +273,12 @@ class TracingConfig(Strict):
     sample: Annotated[float, Field(gt=0, le=1)] | Literal["1/s"] = "1/s"
 
 
+class LoggingConfig(Strict):
+    """How the daemon's processes log: `text`, or `json`, one object a line. Taken at the start."""
+
+    format: Literal["text", "json"] = "text"
+
+
 class Config(Strict):
     """The whole configuration. `cameras` are read from `cameras.d`, not from streamer.yaml.
 
@@ -295,6 +302,7 @@ class Config(Strict):
     ledger: LedgerConfig = LedgerConfig()
     counts: CountsConfig = CountsConfig()
     tracing: TracingConfig = TracingConfig()
+    logging: LoggingConfig = LoggingConfig()
     cameras: tuple[CameraConfig, ...] = ()
 
     @field_validator("timezone")

@@ -7,6 +7,7 @@ file that is no YAML or that others may read, the fault is everybody's: nothing 
 from __future__ import annotations
 
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,8 @@ def _document(path: Path, own: bool) -> Document | None:
         return None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        raise ConfigError(f"{path}: is no file: move it away, and write a file of that name (mode 0600)")
     if own and mode & 0o077:
         raise ConfigError(f"{path}: others may read it (mode {mode & 0o777:04o}): run chmod 600 {path}")
     return read(path, as_text=True, may_be_empty=True)

@@ -59,6 +59,7 @@ class ConfigStore:
 
     def __init__(self, path: Path | str | None = None) -> None:
         named = path if path is not None else os.environ.get(ENVIRONMENT) or None
+        self.named = named is not None  # rather than found
         self.file = _file_of(Path(named)) if named is not None else _find()
         self.folder = self.file.parent
         self.cameras_dir = self.folder / "cameras.d"
@@ -295,7 +296,7 @@ def revise(config: Config, state_dir: Path, floor: int = 0) -> tuple[Config, int
     a lost file must not fall behind. Raises StorageError.
     """
     path = state_dir / REVISIONS_FILE
-    stored = _read_revisions(path)
+    stored = read_revisions(path)
     digest = _digest(config.model_dump(mode="json", exclude={"state_dir", "runtime_dir"}))
     if stored["digest"] == digest and stored["rev"] >= floor:
         rev = stored["rev"]
@@ -304,7 +305,7 @@ def revise(config: Config, state_dir: Path, floor: int = 0) -> tuple[Config, int
     rules: dict[str, dict[str, Any]] = {}
 
     def stamped(camera: str, kind: str, item: Any) -> Any:
-        key, content = f"{camera}/{kind}/{item.name}", _digest(item.model_dump(mode="json", exclude={"rev"}))
+        key, content = f"{camera}/{kind}/{item.name}", digest_of_rule(item)
         before = stored["rules"].get(key)
         rules[key] = before if before and before["digest"] == content else {"rev": rev, "digest": content}
         return item.model_copy(update={"rev": rules[key]["rev"]})
@@ -323,7 +324,8 @@ def revise(config: Config, state_dir: Path, floor: int = 0) -> tuple[Config, int
     return config.model_copy(update={"cameras": tuple(cameras)}), rev
 
 
-def _read_revisions(path: Path) -> dict[str, Any]:
+def read_revisions(path: Path) -> dict[str, Any]:
+    """What revise() keeps; a file that is missing or damaged is an empty one. Raises StorageError."""
     empty: dict[str, Any] = {"rev": 0, "digest": "", "rules": {}}
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -344,6 +346,11 @@ def _read_revisions(path: Path) -> dict[str, Any]:
         log.warning("%s is damaged: lines and zones start new totals under a new revision", path)
         return empty
     return dict(stored)
+
+
+def digest_of_rule(item: Any) -> str:
+    """Of all that a rule says but its revision."""
+    return _digest(item.model_dump(mode="json", exclude={"rev"}))
 
 
 def _digest(content: Any) -> str:

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from streamer.api.apply_change import AnyChange, apply_change
+from streamer.api.apply_change import apply_change
 from streamer.api.callers import Caller
+from streamer.api.changes import AnyChange
+from streamer.config.renames import read_renames
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import SecretStore, secret_files
 from streamer.config.store import ConfigStore, Misconfigured, is_camera_file, revise
@@ -33,7 +35,8 @@ Check = Callable[[Config, CameraConfig], object]
 
 class ActiveConfig:
     """`config` with its revision `rev` and the `secrets` that belong to it; `misconfigured` are the cameras
-    that are not in it since their files cannot be used. `warnings` say what of the files is not in force.
+    that are not in it since their files cannot be used. `warnings` say what of the files is not in force, and
+    `renames` what was called otherwise before.
     """
 
     def __init__(self, store: ConfigStore) -> None:
@@ -44,6 +47,7 @@ class ActiveConfig:
         self.misconfigured: Mapping[str, Misconfigured] = {}
         config, broken = self._usable(config, broken, self.secrets, check_camera)
         self.config, self.rev = revise(config, config.state_path)
+        self.renames = read_renames(config.state_path)
         self._refused = ""
         self._watched: tuple[list[Path], tuple[Fingerprint, ...]] = [], ()  # what is awaited to change
         self._leave_out(broken, self.secrets.faults)
@@ -151,6 +155,7 @@ class ActiveConfig:
             }
         )
         self.config, self.rev = revise(config, self.config.state_path)
+        self.renames = read_renames(self.config.state_path)
         self.secrets, self._refused = secrets, ""
         self._leave_out(broken)
 
@@ -179,7 +184,8 @@ def _since(before: Misconfigured | None, why: str) -> Misconfigured:
 def _file_warnings(broken: Broken) -> Iterable[str]:
     """That these files are not in force, as all others are, and why."""
     for path, error in list(broken.items())[:MAX_WARNINGS]:
-        yield f"{path.name} is not in force: {error}"
+        partly = "all " if "secrets.yaml" in path.name else ""  # of which every other entry is
+        yield f"{path.name} is not {partly}in force: {error}"
     if len(broken) > MAX_WARNINGS:
         more = len(broken) - MAX_WARNINGS
         yield f"and {more} more files are not in force: `streamer run --check` names them"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 
+from pipelines.camera_rules import in_timezone
 from pipelines.defaults import with_defaults
 from pipelines.spec import PipelineSpec
 from streamer.config.schema import CameraConfig, Config
@@ -66,6 +67,7 @@ def infer_assignment(spec: WorkerSpec, site: Site) -> InferAssignment:
     """Rules, pipelines and rows; the revision goes into every event."""
     config, rev, misconfigured = site.active.config, site.active.rev, site.active.misconfigured
     shared = site.shared
+    formerly = {r.new: r.old for r in site.active.renames if r.rev == rev and r.kind == "camera"}
     cameras = []
     for camera in _cameras(spec, config):
         pipeline = pipeline_of(camera)
@@ -75,11 +77,12 @@ def infer_assignment(spec: WorkerSpec, site: Site) -> InferAssignment:
                 row=shared.row(camera.name),
                 generation=shared.last_reclaim(camera.name),
                 pipeline=loaded_by(camera),
-                rules=with_defaults(camera.rules, pipeline).model_dump_json(),
+                rules=in_timezone(with_defaults(camera.rules, pipeline), config.timezone).model_dump_json(),
                 bucket_s=config.counts.bucket_s,
                 newest=camera.source.realtime and not camera.source.fps,
                 scene=looked_at_by(camera),
                 auto_rate=camera.source.fps == "auto" and camera.source.realtime,
+                formerly=formerly.get(camera.name, ""),
             )
         )
     announced = tuple(
@@ -165,6 +168,7 @@ def deliver_assignment(_spec: WorkerSpec, site: Site) -> DeliverAssignment:
         cameras=tuple(camera.name for camera in config.cameras),
         tracks_days=config.ledger.tracks_days,
         traces_to=config.tracing.endpoint,
+        renames=site.active.renames,
     )
 
 
@@ -190,7 +194,9 @@ def _sink_assignment(sink: SinkSettings, config: Config, secrets: SecretStore) -
 def _as_applied(config: Config) -> Config:
     """With the rules that the cameras' pipelines complete: the ledger keeps what was in force."""
     cameras = tuple(
-        camera.model_copy(update={"rules": with_defaults(camera.rules, pipeline_of(camera))})
+        camera.model_copy(
+            update={"rules": in_timezone(with_defaults(camera.rules, pipeline_of(camera)), config.timezone)}
+        )
         for camera in config.cameras
     )
     return config.model_copy(update={"cameras": cameras})

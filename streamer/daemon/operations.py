@@ -13,9 +13,9 @@ from typing import Any, Protocol
 from pydantic import BaseModel, Field
 
 from pipelines.rules import Name
-from streamer.api.apply_change import AnyChange, WantedChange
 from streamer.api.arguments import Arguments, read_arguments
 from streamer.api.callers import Caller, Role, check_role
+from streamer.api.changes import AnyChange, WantedChange
 from streamer.config.schema import ControlConfig
 from streamer.errors import ControlError, StreamerError
 from streamer.ipc.messages import MAX_CAMERAS

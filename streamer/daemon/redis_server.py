@@ -17,6 +17,7 @@ import socket
 from pathlib import Path
 from urllib.parse import quote
 
+from streamer import logs
 from streamer.errors import RedisError, StorageError
 from streamer.sinks.redis import READER_COMMANDS, WRITER_COMMANDS
 
@@ -59,6 +60,9 @@ set-proc-title no
 """
 
 
+LOG_NAME = "redis.log"  # in its folder
+
+
 def binary() -> str:
     """Where redis-server is; Debian puts it on root's path alone. Raise RedisError if it is nowhere."""
     path = os.pathsep.join([os.environ.get("PATH", ""), *_PLACES])
@@ -95,6 +99,8 @@ def command(runtime_dir: Path, state_dir: Path, max_memory_mb: int) -> list[str]
             acl=_quoted(acl),
             max_memory_mb=max_memory_mb,
         )
+        if logs.format_in_use() == "json":  # it knows no JSON: what it says goes into a file of its own
+            text += f"logfile {_quoted(folder / LOG_NAME)}\nloglevel warning\n"
         _write_private(settings, text)
     except OSError as error:
         raise StorageError(f"cannot prepare {folder}: {error.strerror}; check its owner and space") from error

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from streamer.api.apply_change import AnyChange
 from streamer.api.callers import Caller
+from streamer.api.changes import AnyChange
 from streamer.api.control_socket import ControlServer, Request
 from streamer.config.schema import Config, ControlConfig
 from streamer.config.store import ConfigStore
@@ -54,7 +54,7 @@ from streamer.ipc.messages import (
     TracksNow,
     WorkerStatus,
 )
-from streamer.logs import setup_daemon
+from streamer.logs import choose_format, setup_daemon
 from streamer.sources.kept_evidence import forget_other_evidence
 from streamer.sources.kept_view import forget_other_views
 
@@ -391,6 +391,8 @@ class Supervisor:
 
 def run(store: ConfigStore) -> int:
     """The daemon in the foreground; returns its exit code. Raises StreamerError when it cannot start."""
+    setup_daemon("supervisor")
+    choose_format(store.settings().logging.format)
     setup_daemon("supervisor")
     confine()
     return int(Supervisor(store, OPERATIONS).run())

@@ -15,16 +15,14 @@ Messages are frozen msgspec structs in one tagged union; `encode` and `decode` a
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
-from streamer.ipc.choices import CameraState as CameraState
-from streamer.ipc.choices import Decode, Frames
-from streamer.ipc.choices import Transport as Transport
+from streamer.ipc.choices import CameraState, Decode, Frames, TraceSample, Transport
+from streamer.ipc.rename import Rename
 
 MAX_CAMERAS: Final = 512  # of one daemon, on or off
-TraceSample = float | Literal["1/s"]  # which frames are traced: a share of them, or one a second and camera
 
 
 class MessageError(ValueError):
@@ -111,6 +109,7 @@ class InferCamera(_Message, frozen=True):
     newest: bool = False  # every frame is wanted while it is new: one that waited may be let go for the next
     scene: str = ""
     auto_rate: bool = False  # whether it is looked at as often as what is followed in it needs
+    formerly: str = ""  # its name until the assignment before, where it was renamed
 
 
 class MisconfiguredCamera(_Message, frozen=True):
@@ -163,6 +162,7 @@ class DeliverAssignment(_Message, frozen=True):
     cameras: tuple[str, ...] | None = None  # all that are configured; sinks tell of others as removed
     tracks_days: float | None = None  # None: as retention_days
     traces_to: str = ""  # the OTLP endpoint of traces; "": there are none
+    renames: tuple[Rename, ...] = ()  # that the ledger is to know of; it keeps each once
 
 
 class ApiAssignment(_Message, frozen=True):

@@ -8,8 +8,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
+
 from streamer.events.cloudevents import ERASED, EventId, StoredEvent
 from streamer.ledger.queries import LedgerReader
+from streamer.ledger.renames import Renames
 
 LATE_NS = 86_400 * 1_000_000_000  # an event is found by its time if it was committed within a day of it
 MAX_EVENTS_A_CALL = 1000
@@ -17,8 +20,8 @@ MAX_EVENTS_A_CALL = 1000
 
 @dataclass(frozen=True)
 class EventFilter:
-    """Which events are wanted; None: all. Times are of their frames, Unix ns, from `since_ns` to before
-    `until_ns`."""
+    """Which events are wanted; None: all. Cameras are meant by their names of now. Times are of the events'
+    frames, Unix ns, from `since_ns` to before `until_ns`."""
 
     cameras: Collection[str] | None = None
     type: str | None = None
@@ -32,6 +35,14 @@ class Page(NamedTuple):
     events: list[StoredEvent]
     row: int
     done: bool
+
+
+def _config_rev(body: str) -> int:
+    """Of an event; 0 of what is none any more."""
+    try:
+        return int(msgspec.json.decode(body)["data"]["config_rev"])
+    except (msgspec.MsgspecError, LookupError, TypeError, ValueError):
+        return 0
 
 
 class EventFeed(LedgerReader):
@@ -61,10 +72,10 @@ class EventFeed(LedgerReader):
             (after_row, MAX_EVENTS_A_CALL),
         )
         found: list[StoredEvent] = []
-        seen = 0
+        seen, known = 0, self.renames()
         for row in rows:
             seen, after_row = seen + 1, row[0]
-            if self._is(wanted, row):
+            if self._is(wanted, row, known):
                 found.append(StoredEvent(row[1], EventId(row[2], row[3]), *row[4:8]))
                 if len(found) == limit:
                     break
@@ -72,8 +83,12 @@ class EventFeed(LedgerReader):
         return Page(found, after_row, len(found) < limit and seen < MAX_EVENTS_A_CALL)
 
     @staticmethod
-    def _is(wanted: EventFilter, row: tuple[int, str, int, int, str, str, str, int, int]) -> bool:
+    def _is(
+        wanted: EventFilter, row: tuple[int, str, int, int, str, str, str, int, int], known: Renames
+    ) -> bool:
         camera, event_type, captured_ns = row[1], row[4], row[8]
+        if wanted.cameras is not None and known.since(camera) is not None:
+            camera = known.camera(camera, _config_rev(row[5]))
         return (
             event_type != ERASED
             and (wanted.cameras is None or camera in wanted.cameras)

@@ -16,6 +16,7 @@ from pipelines.events import TRACK_ENDED
 from streamer.events import cloudevents
 from streamer.ipc.messages import EventRecord
 from streamer.ledger import digests, quarters
+from streamer.ledger.renames import Renames
 from streamer.ledger.retention import NS_PER_MINUTE
 
 BESIDE = ("blind", "moved_s", "frames")  # of a closed bucket, kept with its coverage
@@ -38,6 +39,7 @@ class Entries:
     """Of one node's ledger."""
 
     def __init__(self, db: sqlite3.Connection, node: str) -> None:
+        self.renames = Renames()  # that what is inserted may be older than
         self._db = db
         self._node = node
 
@@ -55,6 +57,8 @@ class Entries:
         value = None
         if key is not None:
             value = self._correct(camera, key, record) if correction else self._count(camera, key, record)
+            if self.renames:
+                self._raise_renamed(record, key, int(record.data["amount"]) if correction else 1)
         body = cloudevents.body(record, self._node, lineage)
         row = (camera.id, record.seq, lineage, record.type, record.captured_ns, key, value, body)
         cursor = self._db.execute(
@@ -110,6 +114,17 @@ class Entries:
             (camera.id, key, amount),
         ).fetchall()
         return int(row[0][0])
+
+    def _raise_renamed(self, record: EventRecord, key: str, amount: int) -> None:
+        """What was still told under an old name counts in the total that goes on under the new one."""
+        kind, name, rest = key.split("/", 2)
+        camera, now = self.renames.rule(record.camera, kind, name, int(rest.split("/", 2)[1]))
+        if (camera, now) != (record.camera, name):
+            self._db.execute(
+                "INSERT INTO totals SELECT id, ?2, ?3 FROM cameras WHERE name=?1"
+                " ON CONFLICT DO UPDATE SET value=value+?3",
+                (camera, f"{kind}/{now}/{rest}", amount),
+            )
 
     def _add_tally(self, camera: CameraRow, minute: int, key: str, tally: tuple[int, int, int]) -> None:
         self._db.execute(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from streamer.ledger.buckets import Coverage
-from streamer.ledger.quarters import KINDS, QUARTER_S
+from streamer.ledger.quarters import KINDS, QUARTER_NS, QUARTER_S
 
 _MS_PER_S = 1000
 Counts = tuple[str, int, str, int, int, int, int, int, int]  # camera, start_s, key and the sums
@@ -28,6 +29,16 @@ class Span(NamedTuple):
             return "'all'"  # no number: that would be a column's
         since_monday_s = 3 * 86_400  # 1970 began on a Thursday
         return f"(quarter * {QUARTER_S} + {self.offset_s + since_monday_s}) / {self.period_s}"
+
+
+def parted(spans: Sequence[Span], times_ns: Sequence[int]) -> list[Span]:
+    """The same quarters, none of the spans going on after a quarter that one of the times lies in."""
+    ends = [at_ns // QUARTER_NS + 1 for at_ns in times_ns]
+    found = []
+    for span in spans:
+        edges = sorted({span.first, span.end, *(end for end in ends if span.first < end < span.end)})
+        found += [span._replace(first=a, end=b) for a, b in pairwise(edges)]
+    return found
 
 
 def ends(db: sqlite3.Connection) -> tuple[int, int] | None:

@@ -6,43 +6,33 @@ The functions take any connection, so that the writer and a read-only reader ask
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
-from pipelines.count.confidence import Tally
 from streamer.errors import StorageError
 from streamer.events import cloudevents
 from streamer.events.cloudevents import ERASED, EventId, StoredEvent
 from streamer.ipc.messages import CameraResume
-from streamer.ledger import cursors, pruning, quarter_sums, recovery, resume, revisions, schema
-from streamer.ledger.buckets import Coverage, coverage_of
-from streamer.ledger.quarter_sums import Span
-from streamer.ledger.quarters import QUARTER_NS, QUARTER_S
+from streamer.ledger import (
+    count_rows,
+    cursors,
+    pruning,
+    quarter_sums,
+    recovery,
+    renames,
+    resume,
+    revisions,
+    schema,
+)
+from streamer.ledger.buckets import Coverage
+from streamer.ledger.count_rows import Count
+from streamer.ledger.quarter_sums import Span, parted
+from streamer.ledger.renames import Renames, Stretch
 
-NS_PER_S = 1_000_000_000
-S_PER_MINUTE = 60
-MAX_BUCKET_NS = 86_400 * NS_PER_S  # no bucket is longer
 MAX_NS = (1 << 63) - 1
 _KEPT = f"e.type<>'{ERASED}'"
-
-
-class Count(NamedTuple):
-    """How often something happened in one minute. `kind` is "line" or "zone"."""
-
-    camera: str
-    start_s: int  # Unix time of the minute
-    kind: str
-    name: str
-    direction: str
-    rule_rev: int
-    class_name: str
-    n: int
-    tally: Tally = Tally()  # of those that have a confidence: of lines, not of older versions
-    corrected: int = 0  # by people, beside `n`
 
 
 class StoredPath(NamedTuple):
@@ -56,10 +46,7 @@ class StoredPath(NamedTuple):
     trace: bytes  # pipelines.count.trajectory_codec.decode
 
 
-_PATHS = (
-    "SELECT p.seq, p.epoch, p.track_id, p.first_ns, p.last_ns, p.trace FROM paths p"
-    " WHERE p.camera=(SELECT id FROM cameras WHERE name=?)"
-)
+_PATHS = "SELECT p.seq, p.epoch, p.track_id, p.first_ns, p.last_ns, p.trace FROM paths p WHERE"
 
 
 class LedgerReader:
@@ -171,12 +158,12 @@ class LedgerReader:
         return row, seq if begins is None else min(seq, begins)
 
     def totals(self, camera: str) -> dict[str, int]:
-        """The running totals of `camera` now."""
-        return dict(
-            self._db.execute(
-                "SELECT key, value FROM totals WHERE camera=(SELECT id FROM cameras WHERE name=?)", (camera,)
-            ).fetchall()
-        )
+        """The running totals of `camera` now; those that go on under another name are not among them."""
+        rows = self._db.execute(
+            "SELECT key, value FROM totals WHERE camera=(SELECT id FROM cameras WHERE name=?)", (camera,)
+        ).fetchall()
+        known = self.renames()
+        return {key: value for key, value in rows if not known or not known.left(camera, key)}
 
     def tail(self, after_row: int, limit: int) -> list[tuple[int, StoredEvent]]:
         """Events of all cameras in the order of commit, with the row number to go on from."""
@@ -189,13 +176,23 @@ class LedgerReader:
 
     def last_events(self, count: int, camera: str | None, event_type: str | None = None) -> list[StoredEvent]:
         """The newest `count` events (of `camera`, of one type), in the order of commit."""
+        of_camera, values = self._of_camera("+e", camera)  # "+": backwards by the row, not by an index
         rows = self._db.execute(
             "SELECT c.name, e.lineage, e.seq, e.type, e.body, e.total_key, e.total_value"
-            " FROM events e JOIN cameras c ON c.id=e.camera WHERE (?2 IS NULL OR c.name=?2)"
-            f" AND (?3 IS NULL OR e.type=?3) AND {_KEPT} ORDER BY e.id DESC LIMIT ?1",
-            (count, camera, event_type),
+            f" FROM events e JOIN cameras c ON c.id=e.camera WHERE {of_camera}"
+            f" AND (? IS NULL OR e.type=?) AND {_KEPT} ORDER BY e.id DESC LIMIT ?",
+            (*values, event_type, event_type, count),
         ).fetchall()
         return [StoredEvent(r[0], EventId(r[1], r[2]), *r[3:]) for r in reversed(rows)]
+
+    def _of_camera(self, table: str, camera: str | None) -> tuple[str, tuple[Any, ...]]:
+        """A condition on the `camera` and `seq` of rows of `table`, and its values: that they are of what is
+        called `camera` now (None: all are)."""
+        if camera is None:
+            return "1", ()
+        found = self.stretches(camera)
+        one = f"({table}.camera=(SELECT id FROM cameras WHERE name=?) AND {table}.seq BETWEEN ? AND ?)"
+        return f"({' OR '.join([one] * len(found)) or '0'})", tuple(v for stretch in found for v in stretch)
 
     def last_row(self) -> int:
         """The row number of the newest event, for `tail`."""
@@ -206,32 +203,10 @@ class LedgerReader:
     ) -> Iterator[Count]:
         """Counts by minute, from the rollups: they outlive pruned events. A minute
         that was corrected and has no count of its own comes after the others.
-        """
-        corrected = self._corrected(since_s, until_s, camera)
-        rows = self._db.execute(
-            "SELECT c.name, r.minute * 60 AS start_s, r.key, sum(r.n), sum(t.crossings),"
-            " sum(t.right_sum), sum(t.stands_for_sum), sum(t.moving)"
-            " FROM rollups r JOIN cameras c ON c.id=r.camera"
-            " LEFT JOIN tallies t ON t.camera=r.camera AND t.minute=r.minute AND t.key=r.key"
-            " WHERE r.minute>=?1 AND r.minute*60<?2 AND (?3 IS NULL OR c.name=?3)"
-            " GROUP BY c.name, start_s, r.key ORDER BY c.name, start_s, r.key",
-            (since_s // S_PER_MINUTE, until_s, camera),
-        )
-        for name, start_s, key, n, crossings, right, stands_for, moving in rows:
-            tally = Tally(crossings, right / 1e3, stands_for / 1e3, moving) if crossings else Tally()
-            yield _count(name, start_s, key, n, tally, corrected.pop((name, start_s, key), 0))
-        for (name, start_s, key), amount in corrected.items():
-            yield _count(name, start_s, key, 0, Tally(), amount)
 
-    def _corrected(self, since_s: int, until_s: int, camera: str | None) -> dict[tuple[str, int, str], int]:
-        """By camera, the Unix second of the minute, and total's key."""
-        rows = self._db.execute(
-            "SELECT c.name, x.minute * 60, x.key, sum(x.amount) FROM corrections x"
-            " JOIN cameras c ON c.id=x.camera WHERE x.minute>=?1 AND x.minute*60<?2"
-            " AND (?3 IS NULL OR c.name=?3) GROUP BY 1, 2, 3",
-            (since_s // S_PER_MINUTE, until_s, camera),
-        )
-        return {(name, start_s, key): amount for name, start_s, key, amount in rows}
+        What is counted is under the names of now, as in all that is asked by a camera's name.
+        """
+        return self._counts_now(camera, lambda name: count_rows.counts(self._db, since_s, until_s, name))
 
     def counts_by(
         self, spans: Sequence[Span], since_s: int, until_s: int, camera: str | None
@@ -239,16 +214,30 @@ class LedgerReader:
         """Counts from `since_s` to before `until_s`, of the periods of `spans`; what lies before the first
         and after the last of these by minute.
         """
-        if not spans:
-            yield from self.counts(since_s=since_s, until_s=until_s, camera=camera)
+        return self._counts_now(
+            camera, lambda name: count_rows.counts_by(self._db, spans, since_s, until_s, name)
+        )
+
+    def _counts_now(
+        self, camera: str | None, read: Callable[[str | None], Iterator[Count]]
+    ) -> Iterator[Count]:
+        known = self.renames()
+        if not known:
+            yield from read(camera)
             return
-        begin_s, end_s = spans[0].first * QUARTER_S, spans[-1].end * QUARTER_S
-        yield from self.counts(since_s=since_s, until_s=begin_s, camera=camera)
-        rows = quarter_sums.counts(self._db, spans, camera)
-        for name, start_s, key, n, crossings, right, stands_for, moving, corrected in rows:
-            tally = Tally(crossings, right / 1e3, stands_for / 1e3, moving) if crossings else Tally()
-            yield _count(name, start_s, key, n, tally, corrected)
-        yield from self.counts(since_s=end_s, until_s=until_s, camera=camera)
+        for source in (None,) if camera is None else known.sources(camera):
+            for count in read(source):
+                now, name = known.rule(count.camera, count.kind, count.name, count.rule_rev)
+                if camera in (None, now):
+                    yield count._replace(camera=now, name=name)
+
+    def renames(self) -> Renames:
+        """What was called otherwise before."""
+        return renames.read(self._db)
+
+    def stretches(self, camera: str) -> list[Stretch]:
+        """Where the events of what is `camera` now lie, whatever it was called."""
+        return renames.stretches(self._db, self.renames(), camera)
 
     def quarters(self) -> tuple[int, int] | None:
         """From which quarter of an hour (Unix time / 900 s) to before which one anything is kept by
@@ -259,32 +248,36 @@ class LedgerReader:
         self, *, since_ns: int = 0, until_ns: int = MAX_NS, camera: str | None = None
     ) -> Iterator[Coverage]:
         """What was seen of each closed bucket that ends after `since_ns` and begins before `until_ns`."""
-        rows = self._db.execute(
-            "SELECT c.name, v.start_ns, v.end_ns, v.json FROM coverage v JOIN cameras c ON c.id=v.camera"
-            " WHERE v.start_ns>? AND v.end_ns>? AND v.start_ns<? AND (?4 IS NULL OR c.name=?4)"
-            " ORDER BY c.name, v.start_ns",
-            (since_ns - MAX_BUCKET_NS, since_ns, until_ns, camera),
+        return self._coverage_now(
+            camera, lambda name, _: count_rows.coverage(self._db, since_ns, until_ns, name)
         )
-        for name, start_ns, end_ns, text in rows:
-            yield coverage_of(name, start_ns, end_ns, msgspec.json.decode(text))
 
     def coverage_by(
         self, spans: Sequence[Span], since_ns: int, until_ns: int, camera: str | None
     ) -> Iterator[Coverage]:
         """What was seen, camera by camera in the order of time: of the periods of `spans`, and before and
         after these of each closed bucket, as coverage() has them."""
-        if not spans:
-            yield from self.coverage(since_ns=since_ns, until_ns=until_ns, camera=camera)
+        return self._coverage_now(
+            camera,
+            lambda name, known: count_rows.coverage_by(
+                self._db, parted(spans, known.times_ns()), since_ns, until_ns, name
+            ),
+        )
+
+    def _coverage_now(
+        self, camera: str | None, read: Callable[[str | None, Renames], Iterator[Coverage]]
+    ) -> Iterator[Coverage]:
+        known = self.renames()
+        if not known:
+            yield from read(camera, known)
             return
-        begin_ns, end_ns = spans[0].first * QUARTER_NS, spans[-1].end * QUARTER_NS
-        before = list(self.coverage(since_ns=since_ns, until_ns=begin_ns, camera=camera))
-        found = quarter_sums.coverage(self._db, spans, camera)
-        after = list(self.coverage(since_ns=end_ns, until_ns=until_ns, camera=camera))
-        after = [bucket for bucket in after if bucket.start_ns >= end_ns]
-        for name in sorted({*found, *(bucket.camera for bucket in (*before, *after))}):
-            yield from (bucket for bucket in before if bucket.camera == name)
-            yield from found.get(name, ())
-            yield from (bucket for bucket in after if bucket.camera == name)
+        found = []
+        for source in (None,) if camera is None else known.sources(camera):
+            for bucket in read(source, known):
+                now = known.camera_at(bucket.camera, bucket.start_ns)
+                if camera in (None, now):
+                    found.append(bucket._replace(camera=now))
+        yield from sorted(found, key=lambda bucket: (bucket.camera, bucket.start_ns))
 
     def seconds(self, first: int, end: int) -> dict[str, dict[str, float]]:
         """By camera and kind (seen, gated, offline, ...), of the quarters from `first` to before `end`."""
@@ -298,6 +291,15 @@ class LedgerReader:
             (camera, seq),
         ).fetchone()
         return StoredEvent(camera, EventId(row[0], row[1]), *row[2:]) if row else None
+
+    def first_of(self, stretch: Stretch) -> StoredEvent | None:
+        """The oldest event in it that is kept."""
+        row = self._db.execute(
+            "SELECT e.seq FROM events e WHERE e.camera=(SELECT id FROM cameras WHERE name=?)"
+            f" AND e.seq BETWEEN ? AND ? AND {_KEPT} ORDER BY e.seq LIMIT 1",
+            stretch,
+        ).fetchone()
+        return self.event(stretch.name, row[0]) if row else None
 
     def first_seq(self, camera: str) -> int | None:
         """The number of the oldest event of `camera` that is kept."""
@@ -325,7 +327,9 @@ class LedgerReader:
     def path_of(self, camera: str, epoch: int, track_id: int) -> StoredPath | None:
         """The path of a track that has ended, or None."""
         row = self._db.execute(
-            f"{_PATHS} AND p.epoch=? AND p.track_id=? ORDER BY p.seq DESC LIMIT 1", (camera, epoch, track_id)
+            f"{_PATHS} p.camera=(SELECT id FROM cameras WHERE name=?)"
+            " AND p.epoch=? AND p.track_id=? ORDER BY p.seq DESC LIMIT 1",
+            (camera, epoch, track_id),
         ).fetchone()
         return StoredPath(*row) if row else None
 
@@ -334,27 +338,30 @@ class LedgerReader:
     ) -> Iterator[StoredPath]:
         """The paths of tracks that were there in that time, by the end of them."""
         order = "DESC" if newest_first else "ASC"
+        of_camera, values = self._of_camera("p", camera)
         rows = self._db.execute(
-            f"{_PATHS} AND p.last_ns>=? AND p.first_ns<? ORDER BY p.last_ns {order}",
-            (camera, since_ns, until_ns),
+            f"{_PATHS} {of_camera} AND p.last_ns>=? AND p.first_ns<? ORDER BY p.last_ns {order}",
+            (*values, since_ns, until_ns),
         )
         return (StoredPath(*row) for row in rows)
 
     def count_paths(self, camera: str, since_ns: int, until_ns: int) -> int:
         """How many paths there are whose track's event is of that time."""
+        of_camera, values = self._of_camera("p", camera)
         row = self._db.execute(
             "SELECT count(*) FROM paths p JOIN events e ON e.camera=p.camera AND e.seq=p.seq"
-            " WHERE p.camera=(SELECT id FROM cameras WHERE name=?) AND e.captured_ns>=? AND e.captured_ns<?",
-            (camera, since_ns, until_ns),
+            f" WHERE {of_camera} AND e.captured_ns>=? AND e.captured_ns<?",
+            (*values, since_ns, until_ns),
         ).fetchone()
         return int(row[0])
 
     def count_events(self, camera: str, event_type: str, since_ns: int, until_ns: int) -> int:
         """How many events of one type there are of that time."""
+        of_camera, values = self._of_camera("e", camera)
         row = self._db.execute(
-            "SELECT count(*) FROM events WHERE camera=(SELECT id FROM cameras WHERE name=?) AND type=?"
+            f"SELECT count(*) FROM events e WHERE {of_camera} AND type=?"
             " AND captured_ns>=? AND captured_ns<?",
-            (camera, event_type, since_ns, until_ns),
+            (*values, event_type, since_ns, until_ns),
         ).fetchone()
         return int(row[0])
 
@@ -366,11 +373,6 @@ class LedgerReader:
 
     def close(self) -> None:
         self._db.close()
-
-
-def _count(camera: str, start_s: int, key: str, n: int, tally: Tally, corrected: int) -> Count:
-    kind, name, direction, rev, class_name = key.split("/", 4)
-    return Count(camera, start_s, kind, name, direction, int(rev), class_name, n, tally, corrected)
 
 
 def status(db: sqlite3.Connection, path: Path) -> dict[str, Any]:

@@ -44,7 +44,7 @@ _MAX_EMPTY_PIECES = 50  # pieces in a row without a readable row: the end, where
 _TABLES = (
     *("meta", "lineages", "lineage_starts", "cameras", "events"),
     *("totals", "rollups", "tallies", "coverage", "config_revisions", "paths", "sinks", "cursors"),
-    *("corrections", "quarters", "quarter_blind", "quarter_counts"),
+    *("corrections", "quarters", "quarter_blind", "quarter_counts", "renames"),
 )
 _DAMAGE = "damage"  # the key in `meta`
 

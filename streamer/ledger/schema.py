@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from streamer.errors import StorageError
-from streamer.ledger import cursors, quarters, revisions
+from streamer.ledger import cursors, quarters, renames, revisions
 from streamer.ledger.refusals import LedgerLocked, refusal
 
 PAGE_BYTES = 4096
@@ -117,6 +117,7 @@ MIGRATIONS = (
     CREATE INDEX alerts ON events (camera, seq) WHERE type='streamer.alert.v1';
     """,
     quarters.TABLES,
+    renames.TABLE,
 )
 # What a step needs beside its statements, by the version that it leads to. Tables keep their columns, so that
 # the rows of a damaged file of any version fit (recovery.py).

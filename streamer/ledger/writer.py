@@ -19,7 +19,18 @@ from typing import Any, NamedTuple
 from streamer.errors import StorageError
 from streamer.events import cloudevents
 from streamer.ipc.messages import CameraResume, EventRecord
-from streamer.ledger import digests, high_water, queries, recovery, resume, revisions, schema, schema_copy
+from streamer.ipc.rename import Rename
+from streamer.ledger import (
+    digests,
+    high_water,
+    queries,
+    recovery,
+    renames,
+    resume,
+    revisions,
+    schema,
+    schema_copy,
+)
 from streamer.ledger.cursors import Cursors
 from streamer.ledger.high_water import HighWater
 from streamer.ledger.insert import CameraRow, Entries
@@ -79,6 +90,7 @@ class Ledger:
                 self._go_on_after_mark()
                 self._high_water = HighWater(path)
                 self._entries = Entries(self._db, self.node)
+                self._entries.renames = renames.read(self._db)
                 self._cursors = Cursors(self._db)
                 self._load_cameras()
             except BaseException:
@@ -205,6 +217,18 @@ class Ledger:
             if code(error) == sqlite3.SQLITE_FULL:
                 self._make_room()  # for the next attempt
             raise refused from error
+
+    def record_renames(self, known: Collection[Rename]) -> bool:
+        """Put down what is called otherwise now; True where that was news: running totals are under other
+        names then. Raise as commit()."""
+        with self._our_errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            news = renames.record(self._db, known)
+            self._db.execute("COMMIT")
+            if news:
+                self._load_cameras()
+            self._entries.renames = renames.read(self._db)
+        return news
 
     def tick(self) -> bool:
         """Prune what is past its retention, a bounded piece at a time; call it about once a second.

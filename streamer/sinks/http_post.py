@@ -7,14 +7,13 @@ the status has come the answer is decided: of the body no more is read than keep
 from __future__ import annotations
 
 import http.client
-import io
-import socket
 import ssl
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+
+from streamer.ipc.timed_http import TimedConnection
 
 MAX_BODY = 64 << 10
 BODY_S = 0.5  # for the rest of an answer whose status has come
@@ -35,7 +34,7 @@ class Poster:
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
         self._host, self._port, self._context = host, port, context
-        self._connection: _Connection | None = None
+        self._connection: TimedConnection | None = None
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
         """Raises NotSent, ssl.SSLError."""
@@ -81,7 +80,7 @@ class Poster:
         self._finish(connection, response)
         return answer
 
-    def _finish(self, connection: _Connection, response: http.client.HTTPResponse) -> None:
+    def _finish(self, connection: TimedConnection, response: http.client.HTTPResponse) -> None:
         """Read what is left of the answer, or give the connection up."""
         connection.end_s = min(connection.end_s, time.monotonic() + BODY_S)
         whole = False
@@ -90,68 +89,12 @@ class Poster:
         if not whole:
             self.close()
 
-    def _connected(self, end_s: float) -> _Connection:
+    def _connected(self, end_s: float) -> TimedConnection:
         if self._connection is None:
-            self._connection = _Connection(self._host, self._port, self._context)
+            self._connection = TimedConnection(self._host, self._port, self._context)
             self._connection.end_s = end_s
             self._connection.connect()
         return self._connection
-
-
-class _Connection(http.client.HTTPConnection):
-    """`end_s` is when the exchange must be over, on the monotonic clock."""
-
-    end_s = 0.0
-
-    def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
-        super().__init__(host, port)
-        self._context = context
-
-    def connect(self) -> None:
-        plain = socket.create_connection((self.host, self.port), self.left_s())
-        try:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            plain.settimeout(self.left_s())
-            made = self._context.wrap_socket(plain, server_hostname=self.host) if self._context else plain
-        except BaseException:
-            plain.close()
-            raise
-        self.sock = _TimedSocket(made, self)
-
-    def left_s(self) -> float:
-        """Raises TimeoutError."""
-        if (left_s := self.end_s - time.monotonic()) <= 0:
-            raise TimeoutError
-        return left_s
-
-
-class _TimedSocket:
-    """As much of a socket as http.client uses, within its connection's time."""
-
-    def __init__(self, inner: socket.socket, connection: _Connection) -> None:
-        self._inner, self._connection = inner, connection
-
-    def sendall(self, data: bytes) -> None:
-        self._inner.settimeout(self._connection.left_s())
-        self._inner.sendall(data)  # its timeout is for all of it
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_TimedReader(self._inner, self._connection))
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-class _TimedReader(io.RawIOBase):
-    def __init__(self, inner: socket.socket, connection: _Connection) -> None:
-        self._inner, self._connection = inner, connection
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._inner.settimeout(self._connection.left_s())
-        return self._inner.recv_into(buffer)
 
 
 def _said(error: Exception) -> str:

@@ -20,6 +20,7 @@ HIGH_BITRATE_KBPS = 8000
 def what_to_try(url: str, error: SourceError) -> list[str]:
     """For a camera at `url` that failed with `error`: most likely first."""
     host, port = host_and_port(url)
+    kind = "RTSP" if scheme_of(url).startswith("rtsp") else "this way of reading them"
     if isinstance(error, NoSuchStream):
         return []  # the error lists what there is
     if isinstance(error, AuthUnknown):
@@ -31,7 +32,7 @@ def what_to_try(url: str, error: SourceError) -> list[str]:
     if isinstance(error, AuthFailed):
         return [
             "give the user name and password of the camera itself, as its own web page takes them",
-            "some cameras want RTSP switched on, or a user of their own for it (ONVIF or RTSP user)",
+            f"some cameras want {kind} switched on, or a user of their own for it",
             "many cameras lock a user out after a few attempts: wait some minutes before the next one",
         ]
     if isinstance(error, StreamNotFound):
@@ -43,7 +44,8 @@ def what_to_try(url: str, error: SourceError) -> list[str]:
         ]
     return [
         f"is the camera on, and in a network that this box reaches? Try: ping {host}",
-        "is the address still the same? Cameras with DHCP may get another one: reserve it in the router",
+        "is the address still the same? Cameras with DHCP may get another one: reserve it in the router; "
+        "`streamer camera discover` tells where ONVIF cameras are",
         f"does a firewall or another VLAN stand between? TCP port {port} must be open",
     ]
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from streamer.errors import PortClosed, SourceEnded, SourceError, SourceStalled
-from streamer.ipc.messages import Transport
+from streamer.ipc.choices import Transport
 from streamer.logs import redact
 from streamer.sources.advice import advise, warn_of_full_box, what_to_try
 from streamer.sources.base import Decoded, Source, create_source

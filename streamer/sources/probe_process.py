@@ -11,12 +11,12 @@ import contextlib
 import dataclasses
 import json
 import signal
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from streamer.errors import ConfigError, SourceError
-from streamer.ipc.messages import Transport
+from streamer.errors import ConfigError
+from streamer.ipc.choices import Transport
+from streamer.sources.asked_apart import ask_apart
 from streamer.sources.limits import SourceLimits
 from streamer.sources.room import Room
 
@@ -51,21 +51,9 @@ def probe_apart(
         "picture": picture,
         "room": room and dataclasses.asdict(room),
     }
-    command = [sys.executable, "-m", __name__]
-    try:
-        done = subprocess.run(
-            command,
-            input=json.dumps(asked).encode(),
-            capture_output=True,
-            timeout=ENDED_BY_S + 5,
-            check=False,
-        )
-        report: dict[str, Any] = json.loads(done.stdout)
-    except (subprocess.TimeoutExpired, ValueError) as error:
-        raise SourceError("the look at the camera was ended: it hung, or broke the decoder") from error
-    if "refused" in report:
-        raise ConfigError(report["refused"])
-    return report
+    return ask_apart(
+        __name__, asked, ENDED_BY_S, "the look at the camera was ended: it hung, or broke the decoder"
+    )
 
 
 def _look(asked: dict[str, Any]) -> dict[str, Any]:

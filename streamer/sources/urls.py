@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from streamer.errors import ConfigError
-from streamer.ipc.messages import Transport
+from streamer.ipc.choices import Transport
 from streamer.logs import URL_START, redact
 from streamer.sources import SOURCES, Scheme
 
@@ -53,6 +53,11 @@ def scheme_of(url: str) -> str:
 def lookup_scheme(url: str) -> Scheme:
     """The entry of SOURCES for `url`. Raise ConfigError where there is none."""
     scheme = scheme_of(url)
+    if scheme == "onvif":
+        raise ConfigError(
+            f"{redact(url)}: a camera keeps its rtsp:// address, for which `streamer camera add` and "
+            "`camera test` ask an onvif:// one"
+        )
     if scheme not in SOURCES:
         raise ConfigError(f"{redact(url)}: sources of scheme '{scheme}:' are not supported; {ALLOWED}")
     return SOURCES[scheme]

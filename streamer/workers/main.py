@@ -11,6 +11,7 @@ from pathlib import Path
 
 from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.logs import setup_daemon
+from streamer.workers.allocator import give_large_buffers_pages_of_their_own, take_room_for_passing_names
 from streamer.workers.loop import Worker, run
 
 # How long a thread may keep the interpreter while another waits for it: frames pass between threads.
@@ -28,6 +29,8 @@ def main(argv: list[str]) -> int:
     module, _, function = program.partition(":")
     create = getattr(importlib.import_module(module), function)
     worker: Worker = create(name, runtime_dir, state_dir, shared_dir)
+    give_large_buffers_pages_of_their_own()
+    take_room_for_passing_names()
     return run(worker, lambda: counters.beat(beat))
 
 

@@ -58,7 +58,7 @@ def test_the_command_is_refused_with_what_to_set(daemon: Daemon, clips: Path, ho
         "rtsp://169.254.169.254/latest/meta-data": "sources.networks",
         "rtsp://[fd00:ec2::254]/latest": "sources.networks",
         "rtsp://[::ffff:169.254.169.254]:80/": "sources.networks",
-        "http://169.254.169.254/": "not supported",
+        "http://169.254.169.254/": "sources.networks",
     }
     answers = daemon.commands(*(("camera", "add", "new", url, *forced) for url in refusals))
     for (url, words), done in zip(refusals.items(), answers, strict=True):

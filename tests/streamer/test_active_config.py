@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from streamer.api.apply_change import AnyChange, WantedChange, apply_change
+from streamer.api.apply_change import apply_change
 from streamer.api.arguments import read_arguments
+from streamer.api.changes import AnyChange, WantedChange
 from streamer.cli.main import cli
 from streamer.config.store import ConfigStore
 from streamer.daemon import active_config

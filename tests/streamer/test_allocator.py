@@ -75,3 +75,23 @@ def _rise(before: str) -> int:
 def test_the_heap_of_inference_has_room_for_a_busy_moment_before_it_comes() -> None:
     assert _rise("import streamer.workers.allocator as a; assert a.take_room_for_busy_moments()") == 0
     assert _rise("") > 0
+
+
+# By how much blocks with pages of their own grow while names come and go, in bytes, with 30,000 that live.
+GROWTH_BY_NAMES = (
+    PICTURE_IN_PAGES.partition("large =")[0]
+    + """
+held = mallinfo2().hblkhd
+for number in range(60_000):
+    sys.intern(f"another passing name {number}")
+print(mallinfo2().hblkhd - held)
+"""
+)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="interned strings stay for ever")
+def test_names_that_come_and_go_take_no_more_memory_once_there_is_room() -> None:
+    living = "import sys; from streamer.workers.allocator import take_room_for_passing_names as take\n"
+    living += "living = [sys.intern('a name %d' % number) for number in range(30_000)]\n"
+    assert _printed(GROWTH_BY_NAMES.replace("{before}", living + "take()")) <= 0
+    assert _printed(GROWTH_BY_NAMES.replace("{before}", living)) > 500_000

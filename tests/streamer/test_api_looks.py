@@ -16,6 +16,7 @@ import pytest
 
 from tests.api_rig import ApiDaemon, api_daemon, events_of, problem, stream_of
 from tests.moving import write_moving_clip
+from tests.onvif_camera import CameraProfile, OnvifCamera
 from tests.patience import patient
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -78,6 +79,29 @@ def test_one_that_can_be_read_is_added_with_what_was_found(daemon: ApiDaemon, cl
     assert "jpeg_base64" not in added.json()["probe"]
     assert client.delete("/api/v1/cameras/new").status_code == 200
     assert cameras(daemon) == ["a", "b"]
+
+
+def test_a_device_is_asked_by_onvif_and_its_stream_looked_at_and_kept(
+    daemon: ApiDaemon, client: httpx.Client
+) -> None:
+    profile = CameraProfile("sub", "rtsp://127.0.0.1:9/live")
+    with OnvifCamera([profile], "digest", password="sesame", media2=True) as camera:
+        body = {"camera": {"name": "new", "url": camera.url}, "username": camera.user, "password": "sesame"}
+        told = client.post(TEST, json=body).json()
+        assert told["ok"] is False  # nothing streams there
+        assert told["url"] == profile.uri
+        assert "profile sub H264 640x360" in told["advice"][0]
+        wrong = client.post(TEST, json={**body, "password": "wrong"}).json()
+        assert (wrong["ok"], wrong["state"]) == (False, "unreachable")
+        assert "refuses the user name or password" in wrong["problem"]
+        assert problem(client.post("/api/v1/cameras", json={**body, "password": "no"}))["status"] == 502
+        assert client.post("/api/v1/cameras?check=false", json=body).status_code == 201
+    settings = client.get("/api/v1/cameras/new").json()["settings"]
+    assert settings["url"] == profile.uri
+    assert client.delete("/api/v1/cameras/new").status_code == 200
+    refused = problem(client.post(TEST, json={"camera": {"name": "new", "url": "onvif://169.254.169.254"}}))
+    assert "networks" in refused["detail"]
+    assert "sesame" not in daemon.log() + json.dumps(told)
 
 
 def explained(client: httpx.Client, event: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from streamer.api.counts.periods import MAX_PERIODS, periods_of
 from streamer.api.counts.query import NO_END_S, Counted, CountQuery
 from streamer.api.moments import LocalTime
 from streamer.ledger.buckets import Coverage
-from streamer.ledger.queries import NS_PER_S
+from streamer.ledger.count_rows import NS_PER_S
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -133,7 +133,7 @@ def test_a_ledger_of_version_8_gets_its_quarters(path: Path) -> None:
         query = CountQuery(columns_of("camera,hour,direction"), ZoneInfo("UTC"), 0)
         before = by_quarters(reader, query)
     with closing(sqlite3.connect(path)) as db, db:
-        for table in ("quarters", "quarter_blind", "quarter_counts"):
+        for table in ("quarters", "quarter_blind", "quarter_counts", "renames"):
             db.execute(f"DROP TABLE {table}")
         db.execute("PRAGMA user_version=8")
     Ledger(path, NODE, max_bytes=64 << 20, retention_days=400).close()

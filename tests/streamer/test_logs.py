@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
 import sys
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from streamer.logs import PLAIN, RedactingFormatter, redact
+from streamer.logs import PLAIN, JsonFormatter, RedactingFormatter, redact
+from tests.daemon import Daemon
 
 SCRIPT = """
 import logging, sys
@@ -93,3 +97,43 @@ def test_a_long_line_costs_its_length_and_not_its_square(piece: str) -> None:
 def test_what_stands_before_a_url_hides_nothing_of_it() -> None:
     for before in ("", "x" * 100, "7" * 100, "see "):
         assert "secret" not in redact(f"{before}rtsp://u:secret@host/x")
+
+
+def test_as_json_a_line_is_one_object_without_credentials() -> None:
+    env = {**os.environ, "STREAMER_LOG_FORMAT": "json", "JOURNAL_STREAM": ""}
+    done = subprocess.run([sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True, check=True)
+    assert "canary" not in done.stderr
+    first, second, third = [json.loads(line) for line in done.stderr.splitlines()]
+    assert first["message"] == "opening rtsp://***@10.0.0.5/live"
+    assert (first["level"], first["process"]) == ("info", "capture-0")
+    assert datetime.fromisoformat(first["time"]).utcoffset() == timedelta(0)
+    assert "Traceback" in second["exception"]
+    assert "***@10.0.0.5/live: refused" in second["exception"]
+    assert "odd" in third["message"]
+
+
+def test_as_json_a_record_about_a_camera_says_which() -> None:
+    said = JsonFormatter("infer-0").format(record("camera %s: %s", "gate", "is\nblack", level=logging.ERROR))
+    assert "\n" not in said
+    assert {"camera": "gate", "level": "error"}.items() <= json.loads(said).items()
+    assert "camera" not in json.loads(JsonFormatter("infer-0").format(record("ready")))
+
+
+def test_as_json_the_journal_still_gets_its_level() -> None:
+    said = JsonFormatter("infer-0", journal=True).format(record("a\nb", level=logging.WARNING))
+    assert said.startswith('<4>{"time"')
+    assert "\n" not in said
+
+
+@pytest.mark.integration
+def test_every_process_of_a_daemon_logs_as_its_file_asks(short_dir: Path) -> None:
+    camera = {"name": "gate", "url": "synthetic:street"}
+    daemon = Daemon(short_dir, [camera], logging={"format": "json"})
+    daemon.start()
+    try:
+        daemon.wait_for(lambda s: s["cameras"][0]["fps_inferred"] > 0, 40, "frames")
+    finally:
+        daemon.stop()
+    said = [json.loads(line) for line in daemon.log().splitlines()]
+    assert {"supervisor"} <= {line["process"] for line in said}
+    assert {"capture", "infer", "deliver"} & {line["process"].split("-")[0] for line in said}

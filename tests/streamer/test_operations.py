@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.api.apply_change import AnyChange, apply_change
+from streamer.api.apply_change import apply_change
 from streamer.api.arguments import read_arguments
 from streamer.api.callers import ROLES, Caller
+from streamer.api.changes import AnyChange
 from streamer.config.schema import ControlConfig
 from streamer.config.store import ConfigStore
 from streamer.daemon.operations import (

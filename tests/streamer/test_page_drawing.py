@@ -140,7 +140,7 @@ def test_undo_takes_back_and_deleting_is_asked_for_first(daemon: ApiDaemon, brow
         assert drawn["points"][1][1] == pytest.approx(0.2, abs=0.02)
         page.get_by_label("Name").fill("hall")
         page.get_by_label("Name").press("Tab")
-        page.get_by_text("begins at 0").wait_for()
+        page.get_by_text("goes with it to its new name").wait_for()
         page.get_by_role("button", name="Save").click()
         until(page, lambda: set(lines(daemon, "b")) == {"middle", "hall"}, "the old name is gone")
         page.get_by_role("button", name="Delete").click()

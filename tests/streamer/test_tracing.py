@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from pipelines.pipeline import Pipeline
 from pipelines.values import Detections, Stamp
 from streamer.config.schema import TracingConfig
-from streamer.ipc.messages import DeliverAssignment, FrameTrace, InferAssignment, TraceSample
+from streamer.ipc.choices import TraceSample
+from streamer.ipc.messages import DeliverAssignment, FrameTrace, InferAssignment
 from streamer.workers.deliver import traces
 from streamer.workers.deliver.traces import address_of
 from streamer.workers.infer.loader import PipelineLoader

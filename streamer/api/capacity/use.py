@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamer.config.schema import Config
+from streamer.sources.urls import lookup_scheme
 
 LEAST_FPS = 5.0  # analysed frames a second that a camera is to keep (docs/operator-guide.md)
 WHOLE = ("", "full")  # levels of a camera in which all that it sends is decoded
@@ -17,6 +18,7 @@ class CameraUse:
     """A camera that runs: what it sends, and the cores that it takes by part.
 
     `unlimited`: it has no `source.fps`, and is looked at as often as there is time; it gives way to others.
+    `gate`: there is nothing to set for it to rest where nothing moves; a synthetic scene never does.
     """
 
     name: str
@@ -63,7 +65,7 @@ def _use(row: Mapping[str, Any], config: Config) -> CameraUse:
         row["fps_inferred"],
         **{part: float(row["cores"][part]) for part in ("decode", "inference", "rest")},
         unlimited=source is not None and not source.fps,
-        gate=source is not None and source.gate != "off",
+        gate=camera is not None and (camera.source.gate != "off" or lookup_scheme(camera.url).generated),
         resting=row["level"] not in WHOLE,
         model=str((row["detector"] or {}).get("name", "")),
     )

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamer.ledger.buckets import Coverage
+from streamer.ledger.count_rows import NS_PER_S
 from streamer.ledger.quarters import QUARTER_NS
-from streamer.ledger.queries import NS_PER_S
 
 WATCHED = ("seen_s", "gated_s")
 NOT_RECORDED = "not_recorded"  # no daemon ran, or the camera was not in it

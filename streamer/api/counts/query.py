@@ -16,9 +16,10 @@ from streamer.api.moments import PERIOD_S, PERIODS, LocalTime, row_order, spans_
 from streamer.errors import CapacityError, ConfigError
 from streamer.ledger import LedgerReader
 from streamer.ledger.buckets import Coverage
+from streamer.ledger.count_rows import NS_PER_S, Count
 from streamer.ledger.quarter_sums import Span
 from streamer.ledger.quarters import QUARTER_S
-from streamer.ledger.queries import MAX_NS, NS_PER_S, Count
+from streamer.ledger.queries import MAX_NS
 
 BY = ("camera", "name", "direction", "class", "rev", *PERIODS)
 DEFAULT_BY = "camera,name,direction,class"

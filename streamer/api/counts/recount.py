@@ -220,9 +220,8 @@ def as_dict(found: Recount, rows: Sequence[Mapping[str, Any]], total: SureCount)
 
 def _kept_since(reader: LedgerReader, camera: str) -> int | None:
     """The time of the oldest event of the camera that is kept; paths go with events."""
-    first = reader.first_seq(camera)
-    stored = reader.event(camera, first) if first is not None else None
-    return parse_rfc3339_ns(json.loads(stored.body)["time"]) if stored else None
+    oldest = [reader.first_of(stretch) for stretch in reader.stretches(camera)]
+    return min((parse_rfc3339_ns(json.loads(x.body)["time"]) for x in oldest if x is not None), default=None)
 
 
 def _missing(reader: LedgerReader, result: Recount, oldest_ns: int | None) -> list[Missing]:
@@ -233,7 +232,7 @@ def _missing(reader: LedgerReader, result: Recount, oldest_ns: int | None) -> li
     missing = []
     begin_ns = min(max(since_ns, oldest_ns), until_ns)
     if begin_ns > since_ns:
-        pruned = (reader.first_seq(result.camera) or 1) > 1
+        pruned = any((reader.first_seq(s.name) or 1) > 1 for s in reader.stretches(result.camera))
         reason, text = (
             ("not_kept", "older than what the ledger keeps (ledger.retention_days, ledger.max_mb)")
             if pruned

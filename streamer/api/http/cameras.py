@@ -65,6 +65,13 @@ async def change(request: Request, name: str) -> JSONResponse:
     return await _change_known(request, name, {**body, "op": "camera.set"})
 
 
+async def rename(request: Request, name: str) -> JSONResponse:
+    """Give a camera the name `to`. What it has counted goes with it; tokens go on meaning the old name."""
+    body = await read_json(request)
+    check_seen(request.state.token, str(body.get("to", name)))
+    return await _change_known(request, name, {**body, "op": "camera.rename"})
+
+
 async def remove(request: Request, name: str) -> JSONResponse:
     """Remove a camera, its rules and its credentials. Its counts stay."""
     return await _change_known(request, name, {"op": "camera.remove"})

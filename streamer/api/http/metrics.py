@@ -19,10 +19,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from streamer.api.http.coverage_sums import CoverageSums
+from streamer.api.http.metric_table import METRICS
 from streamer.api.http.site import Site
 from streamer.api.tokens import Token
 from streamer.errors import StorageError
-from streamer.ipc.messages import CameraState
+from streamer.ipc.choices import CameraState
 from streamer.ledger import LedgerReader
 
 Rows = list[dict[str, Any]]
@@ -46,9 +47,7 @@ class _Status(Collector):
     def collect(self) -> Iterator[Metric]:
         status = self._site.status()
         cameras = [row for row in status["cameras"] if self._token.sees(row["name"])]
-        yield _gauge(
-            "streamer_uptime_seconds", "How long the daemon has run.", [], [((), status["uptime_s"])]
-        )
+        yield _gauge("streamer_uptime_seconds", [((), status["uptime_s"])])
         yield from _of_cameras(cameras)
         yield from _of_ledger(status, {row["name"] for row in cameras}, self._token)
         yield from _of_workers(status["workers"])
@@ -57,26 +56,18 @@ class _Status(Collector):
 
 def _of_cameras(rows: Rows) -> Iterator[Metric]:
     states = [((r["name"], s), r["state"] == s) for r in rows for s in get_args(CameraState)]
-    yield _gauge("streamer_camera_state", "1 for the state that a camera is in.", ["camera", "state"], states)
+    yield _gauge("streamer_camera_state", states)
     blind = [
         ((r["name"],), r["state"] == "live" and (r["health"] or {}).get("state", "ok") != "ok") for r in rows
     ]
-    yield _gauge("streamer_camera_blind", "1 where a live camera cannot be believed.", ["camera"], blind)
+    yield _gauge("streamer_camera_blind", blind)
     rates = [((r["name"], stage), r[f"fps_{stage}"]) for r in rows for stage in ("decoded", "inferred")]
-    yield _gauge("streamer_camera_frame_rate_hertz", "Frames a second now.", ["camera", "stage"], rates)
-    text = "How old frames were when they were counted."
-    yield _histogram("streamer_frame_age_seconds", text, "age", rows)
-    text = "How long the detector took over the batch that a frame was in."
-    yield _histogram("streamer_inference_seconds", text, "inference", rows)
-    yield _counter(
-        "streamer_frames",
-        "Frames that were decoded, by what became of them; reason says why they were dropped.",
-        ["camera", "outcome", "reason"],
-        [sample for row in rows for sample in _frames(row)],
-    )
-    text = "CPU time that a camera has cost: decode, inference, rest (tracking, counting, events)."
+    yield _gauge("streamer_camera_frame_rate_hertz", rates)
+    yield _histogram("streamer_frame_age_seconds", "age", rows)
+    yield _histogram("streamer_inference_seconds", "inference", rows)
+    yield _counter("streamer_frames", [sample for row in rows for sample in _frames(row)])
     cpu = [sample for row in rows for sample in _cpu(row)]
-    yield _counter("streamer_camera_cpu_seconds", text, ["camera", "part"], cpu)
+    yield _counter("streamer_camera_cpu_seconds", cpu)
 
 
 def _cpu(row: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
@@ -95,10 +86,9 @@ def _frames(row: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
 def _of_ledger(status: dict[str, Any], seen: set[str], token: Token) -> Iterator[Metric]:
     ledger, sinks = status["ledger"], status["sinks"]
     if "bytes" in ledger:
-        yield _gauge("streamer_ledger_size_bytes", "The ledger on disk.", [], [((), ledger["bytes"])])
+        yield _gauge("streamer_ledger_size_bytes", [((), ledger["bytes"])])
     if "max_bytes" in ledger:
-        text = "How large the ledger may become: ledger.max_mb."
-        yield _gauge("streamer_ledger_limit_bytes", text, [], [((), ledger["max_bytes"])])
+        yield _gauge("streamer_ledger_limit_bytes", [((), ledger["max_bytes"])])
     lag = [
         ((sink, camera), _undelivered(of))
         for sink, its in ledger.get("sinks", {}).items()
@@ -108,12 +98,10 @@ def _of_ledger(status: dict[str, Any], seen: set[str], token: Token) -> Iterator
     sums = dict.fromkeys(ledger.get("sinks", {}), 0.0)
     for (sink, _), count in lag:
         sums[sink] += count
-    text = "Events in the ledger that a sink does not have yet."
-    yield _gauge("streamer_outbox_events", text, ["sink"], [((sink,), n) for sink, n in sums.items()])
-    text = "Events of a camera in the ledger that a sink does not have yet."
-    yield _gauge("streamer_outbox_camera_events", text, ["sink", "camera"], lag)
+    yield _gauge("streamer_outbox_events", [((sink,), n) for sink, n in sums.items()])
+    yield _gauge("streamer_outbox_camera_events", lag)
     up = [((name,), sink.get("state") == "up") for name, sink in sinks.items()]
-    yield _gauge("streamer_sink_up", "1 where a sink takes events.", ["sink"], up)
+    yield _gauge("streamer_sink_up", up)
 
 
 def _undelivered(lag: Any) -> float:
@@ -122,12 +110,12 @@ def _undelivered(lag: Any) -> float:
 
 def _of_workers(rows: Rows) -> Iterator[Metric]:
     up = [((row["name"],), row["state"] == "ready") for row in rows]
-    yield _gauge("streamer_worker_up", "1 for a process that serves.", ["worker"], up)
+    yield _gauge("streamer_worker_up", up)
     restarts = [((row["name"],), row["restarts"]) for row in rows]
     for name in ("streamer_restarts", "streamer_worker_restarts"):  # and under its older name
-        yield _counter(name, "How often a process was started again.", ["worker"], restarts)
+        yield _counter(name, restarts)
     memory = [((row["name"],), row["rss_mb"] * 1e6) for row in rows]
-    yield _gauge("streamer_worker_resident_memory_bytes", "Memory of a process.", ["worker"], memory)
+    yield _gauge("streamer_worker_resident_memory_bytes", memory)
 
 
 def _of_history(site: Site, token: Token, coverage: CoverageSums) -> Iterator[Metric]:
@@ -140,12 +128,9 @@ def _of_history(site: Site, token: Token, coverage: CoverageSums) -> Iterator[Me
             seconds = coverage.read(reader, cameras)
     except (StorageError, OSError):
         return
-    labels = ["camera", "line", "direction", "class"]
-    text = "Crossings in the ledger, with corrections."
-    yield _counter("streamer_crossings", text, labels, list(crossings.items()))
+    yield _counter("streamer_crossings", list(crossings.items()))
     covered = [((camera, kind), n) for camera, its in seconds.items() for kind, n in its.items()]
-    text = "Time in the ledger, by what was seen of it."
-    yield _counter("streamer_coverage_seconds", text, ["camera", "kind"], covered)
+    yield _counter("streamer_coverage_seconds", covered)
 
 
 def _crossings(reader: LedgerReader, cameras: Iterable[str]) -> dict[tuple[str, ...], int]:
@@ -163,16 +148,19 @@ def _crossings(reader: LedgerReader, cameras: Iterable[str]) -> dict[tuple[str, 
 Samples = Iterable[tuple[tuple[str, ...], float]]
 
 
-def _gauge(name: str, text: str, labels: list[str], samples: Samples) -> Metric:
+def _gauge(name: str, samples: Samples) -> Metric:
+    _, text, labels = METRICS[name]
     return _filled(GaugeMetricFamily(name, text, labels=labels), samples)
 
 
-def _counter(name: str, text: str, labels: list[str], samples: Samples) -> Metric:
+def _counter(name: str, samples: Samples) -> Metric:
+    _, text, labels = METRICS[name]
     return _filled(CounterMetricFamily(name, text, labels=labels), samples)
 
 
-def _histogram(name: str, text: str, key: str, rows: Rows) -> Metric:
-    family = HistogramMetricFamily(name, text, labels=["camera"])
+def _histogram(name: str, key: str, rows: Rows) -> Metric:
+    _, text, labels = METRICS[name]
+    family = HistogramMetricFamily(name, text, labels=labels)
     for row in rows:
         if latency := row.get("latency"):
             buckets = [("+Inf" if le is None else f"{le:g}", n) for le, n in latency[key]["buckets"]]

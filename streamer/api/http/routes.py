@@ -97,6 +97,12 @@ def _rules(kind: RuleKind, example: Mapping[str, Any]) -> tuple[Route, ...]:
     )
 
 
+def _renamed(kind: RuleKind) -> Route:
+    """Of what counts: its counts go with it."""
+    path = f"{_CAMERA}/{kind.plural}/{{rule}}/rename"
+    return Route("POST", path, kind.rename, "operator", "change", {"to": "entrance"})
+
+
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/livez", health.livez, None, answer=answers.Word),
     Route("GET", "/readyz", health.readyz, None, answer=answers.Word),
@@ -132,12 +138,15 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _CAMERA, cameras.show, operation="status", answer=answers.Camera),
     Route("PATCH", _CAMERA, cameras.change, "operator", "change", _CHANGED),
     Route("DELETE", _CAMERA, cameras.remove, "operator", "change"),
+    Route("POST", f"{_CAMERA}/rename", cameras.rename, "operator", "change", {"to": "entrance"}),
     Route("GET", f"{_CAMERA}/snapshot.jpg", cameras.snapshot, "admin", "snapshot", produces=("image/jpeg",)),
     Route(
         "GET", f"{_CAMERA}/lines/suggested", tracks.suggested, answer=count_answers.Proposals
     ),  # before …/lines/{rule}
     *_rules(LINES, _LINE),
     *_rules(ZONES, {"name": "yard", "points": _CORNERS}),
+    _renamed(LINES),
+    _renamed(ZONES),
     *_rules(MASKS, {"name": "street", "points": _CORNERS}),
     *_rules(ALERTS, _ALERT),
     Route("GET", f"{_CAMERA}/occupancies", occupancies.list_, answer=count_answers.Occupancies),

@@ -67,6 +67,13 @@ class RuleKind:
         kept = {key: value for key, value in merged.items() if value is not None}
         return await self._put(request, name, kept, 200, self._expected(request, rule, before))
 
+    async def rename(self, request: Request, name: str, rule: str) -> JSONResponse:
+        """Give it the name `to`. What it has counted goes with it."""
+        body = await cameras.read_json(request, ("op", "camera", "name", "expected"))
+        before = await run_sync(self._one, *_asked(request), name, rule)
+        change = {**body, "op": f"{self.word}.rename", "camera": name, "name": rule}
+        return await cameras.apply(request, change | self._expected(request, rule, before), 200)
+
     async def remove(self, request: Request, name: str, rule: str) -> JSONResponse:
         """Remove it. What it has counted stays."""
         before = await run_sync(self._one, *_asked(request), name, rule)

@@ -6,12 +6,13 @@ import click
 
 from streamer.cli.lazy_group import Entry, LazyGroup
 
-CHANGE, SHOW, STREAM, REALIGN = (
-    f"streamer.cli.camera.{module}" for module in ("change", "show", "stream", "realign")
+CHANGE, SHOW, STREAM, REALIGN, DISCOVER = (
+    f"streamer.cli.camera.{module}" for module in ("change", "show", "stream", "realign", "discover")
 )
 COMMANDS = {
     "list": Entry(f"{SHOW}:list_", "List the cameras, with their states where a daemon runs."),
     "show": Entry(f"{SHOW}:show", "Show all settings of a camera; never its password."),
+    "discover": Entry(f"{DISCOVER}:discover_", "Look for ONVIF cameras on the local network."),
     "test": Entry(f"{STREAM}:test", "Open a camera and say what it sends, and what to mend."),
     "snapshot": Entry(f"{STREAM}:snapshot", "Write the camera's next picture to a file."),
     "add": Entry(f"{CHANGE}:add", "Probe a camera and add it: an address, a file, or a scene."),

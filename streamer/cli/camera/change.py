@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,6 +14,7 @@ from pipelines.detect.errors import ModelRefused
 from pipelines.scene.model import SceneModel
 from streamer.api import control_socket as control
 from streamer.api.capacity.room import room_for
+from streamer.cli.camera.onvif import ask_device, print_device, read_password
 from streamer.cli.camera.settings import HELP, SCENE, absolute_model, absolute_url, read_setting
 from streamer.cli.camera.stream import check_stream
 from streamer.cli.change import send_change
@@ -30,11 +30,12 @@ from streamer.errors import (
     SourceError,
     StorageError,
 )
-from streamer.ipc.messages import Transport
+from streamer.ipc.choices import Transport
 from streamer.models.camera_check import check_actions, check_camera
 from streamer.models.model_handle import is_path
 from streamer.models.store import ModelStore
 from streamer.sources.base import create_source
+from streamer.sources.onvif.address import is_onvif, read_address
 from streamer.sources.room import Room
 from streamer.sources.urls import (
     is_generated,
@@ -46,17 +47,8 @@ from streamer.sources.urls import (
 )
 
 FORCE = "--force saves it, and the daemon keeps trying"
+MANY_A_CORE = 8  # cameras: about as many as a core carries where most places are quiet
 PAIRED = {"pipeline", "model", "actions"}  # what decides whether a model and actions go together
-
-
-def _read_password(stdin: bool) -> str | None:
-    """The first line of standard input, all of it but the line's end."""
-    if not stdin:
-        return None
-    try:
-        return sys.stdin.buffer.readline().decode().rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise ConfigError("the password on standard input is not UTF-8 text") from error
 
 
 def _note_endless(url: str, loop: bool) -> None:
@@ -64,7 +56,11 @@ def _note_endless(url: str, loop: bool) -> None:
     what = _endless(url) if loop else ""
     if not what:
         return
-    click.secho(f"note: {what} does not end: loop says nothing to it", fg="yellow", err=True)
+    _note(f"{what} does not end: loop says nothing to it")
+
+
+def _note(text: str) -> None:
+    click.secho(f"note: {text}", fg="yellow", err=True)
 
 
 def _endless(url: str) -> str:
@@ -151,14 +147,15 @@ def _shut(path: str) -> bool:
 @click.option("--disabled", is_flag=True, help="Save it switched off.")
 @click.pass_obj
 def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
-    """Probe a camera and add it: an rtsp://, http:// or rtmp:// address, /dev/video0, a video file or folder.
+    """Probe a camera and add it: an rtsp://, http://, rtmp:// or onvif:// address, /dev/video0, a video file
+    or a folder of them, or synthetic:NAME.
 
     Credentials in the URL are kept in a file of their own; --username and --password-stdin keep them out of
     the shell's history too.
     """
-    url, user, password = split_credentials(absolute_url(url))
+    url, user, password = split_credentials(url.strip() if is_onvif(url) else absolute_url(url))
     user = options["username"] if options["username"] is not None else user
-    typed = _read_password(options["password_stdin"])
+    typed = read_password(options["password_stdin"])
     password = typed if typed is not None else password
     settings = {
         "name": name,
@@ -178,13 +175,17 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
         },
         "rules": {"classes": split_words(options["classes"])},
     }
+    if is_onvif(url):
+        url = _ask_device(store, settings, user, password)
     _refuse_early(store, settings)
     _note_endless(url, options["loop"])
     full_url = join_credentials(url, user, password)
+    room = None if options["no_realtime"] or options["disabled"] else _room(store, options["fps"])
+    if options["no_probe"] and not options["disabled"]:
+        _note_full(store, room)
     if not options["no_probe"]:
         try:
             limits = store.settings().sources.limits
-            room = None if options["no_realtime"] or options["disabled"] else _room(store, options["fps"])
             check_stream(
                 full_url,
                 limits,
@@ -206,6 +207,30 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
         f"  streamer line add {name} door 0.1,0.5 0.9,0.5   count what crosses a line\n"
         f"  streamer events --camera {name} --follow        see it happen"
     )
+
+
+def _ask_device(store: ConfigStore, settings: dict[str, Any], user: str | None, password: str | None) -> str:
+    """Put the address of the device's stream, and the device's own, into `settings`; returns the former."""
+    url, source = settings["url"], settings["source"]
+    stand_in = f"rtsp://{read_address(url).bracketed}/"  # the rest of the settings is judged first
+    _refuse_early(store, {**settings, "url": stand_in})
+    limits = store.settings().sources.limits
+    found = ask_device(url, user, password, limits, source["analysis_width"])
+    print_device(found)
+    settings["url"], source["onvif"] = found.url, found.endpoint
+    return found.url
+
+
+def _note_full(store: ConfigStore, room: Room | None) -> None:
+    """Nobody has looked at what the camera sends: say where there is no room for any."""
+    if room is not None and room.used >= room.most:
+        taken = f"{room.used:.1f} of {room.cores:g} cores are taken"
+        _note(f"{taken}: with one more camera frames wait for their turn; see `streamer capacity`")
+    running = sum(camera.enabled for camera in store.load_partly()[0].cameras)
+    if room is None and running >= MANY_A_CORE * (os.cpu_count() or 1):
+        _note(
+            f"{running} cameras are there already, and no daemon says what they take: see `streamer capacity`"
+        )
 
 
 def _room(store: ConfigStore, fps: float | Literal["auto"]) -> Room | None:
@@ -258,7 +283,7 @@ def set_(
     if not settings and username is None and not password_stdin:
         raise click.UsageError("say what to set, as KEY=VALUE")
     values = dict(read_setting(text) for text in settings)
-    password = _read_password(password_stdin)
+    password = read_password(password_stdin)
     change = {
         "op": "camera.set",
         "name": name,
@@ -280,6 +305,8 @@ def set_(
     typed = (username, password, *split_credentials(values.get("url") or "")[1:])
     secret = any(credential is not None for credential in typed)  # which no camera's settings show
     send_change(store, change, f"camera {name} changed", None if secret else before)
+    if values.get("source.gate") == "auto" and is_generated(url := _in_use(store, name)[0]):
+        _note(f"a {scheme_of(url)} scene never rests: gate says nothing to it")
     if values.get("source.loop"):
         _note_endless(*_in_use(store, name))
     if "url" in values:
@@ -296,7 +323,10 @@ def _in_use(store: ConfigStore, name: str) -> tuple[str, bool]:
 @click.argument("to")
 @click.pass_obj
 def rename(store: ConfigStore, name: str, to: str) -> None:
-    """Give a camera another name. Its counts so far stay under the old one."""
+    """Give a camera another name. What it has counted goes with it.
+
+    Events so far keep the name that they were told under; sinks get what comes under the new one.
+    """
     change = {"op": "camera.rename", "name": name, "to": to}
     send_change(store, change, f"camera {name} is now {to}")
 

@@ -13,6 +13,7 @@ import cv2
 
 from pipelines.values import Image
 from streamer.cli import camera_picture
+from streamer.cli.camera.onvif import as_data, ask_device, print_device, read_password
 from streamer.cli.output_paths import check_outputs
 from streamer.cli.people_option import camera_hider, chosen_people, hide_in, people_option
 from streamer.clips import drawing
@@ -22,12 +23,16 @@ from streamer.config.store import ConfigStore
 from streamer.daemon.operations import MAX_WIDTH
 from streamer.errors import ConfigError, SourceError
 from streamer.ipc.atomic_write import replacing
-from streamer.ipc.messages import Transport
+from streamer.ipc.choices import Transport
 from streamer.sources.limits import SourceLimits
+from streamer.sources.onvif.address import is_onvif
+from streamer.sources.onvif.lookup import Found
+from streamer.sources.onvif.profiles import WIDTH
 from streamer.sources.probe import probe
 from streamer.sources.report import ProbeReport
 from streamer.sources.room import Room
 from streamer.sources.stream_selection import selection_note
+from streamer.sources.urls import check_source_url, join_credentials, split_credentials
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -41,11 +46,13 @@ def check_stream(
     transport: Transport = "auto",
     ca: str = "",
     room: Room | None = None,
+    found: Found | None = None,
 ) -> None:
-    """Open `url`, print what it sends and what to know about it; `room` is what the box has left for it.
-    Raises SourceError if it cannot be read."""
+    """Open `url`, print what it sends and what to know about it; `room` is what the box has left for it,
+    `found` the device that named it. Raises SourceError if it cannot be read."""
     report = probe(url, stream=stream, transport=transport, ca=ca, limits=limits, room=room)
-    click.echo(json.dumps(_as_data(report), indent=2) if as_json else "\n".join(_lines(report)))
+    data = _as_data(report) | ({"onvif": as_data(found)} if found else {})
+    click.echo(json.dumps(data, indent=2) if as_json else "\n".join(_lines(report)))
     if not report.ok:
         raise SourceError(report.problem)
 
@@ -75,11 +82,21 @@ def _lines(report: ProbeReport) -> Iterator[str]:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", metavar="NAME|URL")
+@click.option("--username", help="The user name, where an address is given.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def test(store: ConfigStore, name: str, as_json: bool) -> None:
-    """Open a camera and say what it sends: codec, size, rate, keyframes; and what to mend."""
+def test(store: ConfigStore, name: str, username: str | None, password_stdin: bool, as_json: bool) -> None:
+    """Open a camera and say what it sends: codec, size, rate, keyframes; and what to mend.
+
+    In place of a camera that is added an address may be given, rtsp:// or onvif://; nothing is saved.
+    """
+    if "://" in name:
+        _test_address(store, name, username, read_password(password_stdin), as_json)
+        return
+    if username is not None or password_stdin:
+        raise click.UsageError("user and password go with an address: those of a camera are kept with it")
     config, camera = store.load_with(name)
     source = camera.source
     url = SecretStore(store).url(camera).reveal()
@@ -91,6 +108,19 @@ def test(store: ConfigStore, name: str, as_json: bool) -> None:
         transport=source.transport,
         ca=source.ca,
     )
+
+
+def _test_address(
+    store: ConfigStore, url: str, user: str | None, password: str | None, as_json: bool
+) -> None:
+    limits = store.settings().sources.limits
+    clean, url_user, url_password = split_credentials(url.strip())
+    user, password = (url_user if user is None else user), (url_password if password is None else password)
+    found = ask_device(clean, user, password, limits, WIDTH) if is_onvif(clean) else None
+    if found and not as_json:
+        print_device(found)
+    full_url = join_credentials(found.url if found else check_source_url(clean), user, password)
+    check_stream(full_url, limits, as_json, found=found)
 
 
 @click.command()

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from streamer.errors import ConfigError, SourceEnded, SourceError
+from streamer.ipc.choices import CameraState
 from streamer.ipc.counters import Block, FrameCounters
-from streamer.ipc.messages import CameraState, CaptureCamera
+from streamer.ipc.messages import CaptureCamera
 from streamer.logs import redact
 from streamer.sources.base import Decoded, RestingSource, Source, SourceInfo, create_source
 from streamer.sources.gate import Gate

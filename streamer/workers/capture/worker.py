@@ -41,7 +41,6 @@ from streamer.ipc.messages import (
 )
 from streamer.sources.kept_evidence import evidence_path
 from streamer.sources.kept_view import view_path
-from streamer.workers.allocator import give_large_buffers_pages_of_their_own
 from streamer.workers.capture.camera_thread import CameraThread, HeldFrame, StateChange
 from streamer.workers.capture.camera_watch import CameraWatch, HealthChange
 from streamer.workers.capture.cpu_share import CpuShare
@@ -106,7 +105,6 @@ class CaptureWorker:
         self._bus = Bus(runtime_dir)
 
     def open(self) -> None:
-        give_large_buffers_pages_of_their_own()
         cv2.setNumThreads(1)  # several cameras share the process; a pool would fight with inference
         self._bus.watch(self._wake_fd)
         self._supervisor = self._bus.connect("supervisor", self.name)

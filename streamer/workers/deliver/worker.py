@@ -193,10 +193,13 @@ class DeliverWorker:
             self._note(None)
         else:
             self._ledger.set_limits(new.ledger_max_bytes, new.retention_days, new.tracks_days)
+        renamed = self._ledger.record_renames(new.renames)
         self._apply_sinks({sink.name: sink for sink in new.sinks}, new.node, self._ledger)
         if new.cameras is not None:
             for publisher in self._publishers.values():
                 publisher.configure(new.cameras)
+        if renamed:
+            self._recheck()
         self._describe(new.config_json)
         self._applied = new
 
@@ -340,8 +343,12 @@ class DeliverWorker:
             self._recorded_rev = new.config_rev
         self._mark()
         if ledger.tick():
-            for publisher in self._publishers.values():
-                publisher.recheck()
+            self._recheck()
+
+    def _recheck(self) -> None:
+        """Running totals are others: have the sinks' put right."""
+        for publisher in self._publishers.values():
+            publisher.recheck()
 
     def _mark(self) -> None:
         """Not before the ledger was told of the sinks that there are: it keeps events for those it knows."""

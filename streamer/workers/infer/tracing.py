@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 from pipelines.values import FrameResult, Stamp
 from streamer.ipc.bus import Client
-from streamer.ipc.messages import FrameTrace, TraceSample
+from streamer.ipc.choices import TraceSample
+from streamer.ipc.messages import FrameTrace
 from streamer.workers.infer.alerting import Emitted
 from streamer.workers.infer.camera import CameraContext
 from streamer.workers.infer.scheduler import RunningBatch

@@ -12,6 +12,7 @@ import os
 import time
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -41,8 +42,7 @@ from streamer.ipc.messages import (
 from streamer.workers.allocator import (
     OF_FRAMES_IN_HAND_BYTES,
     give_large_buffers_pages_of_their_own,
-    set_apart_what_stays,
-    take_room_for_busy_moments,
+    settle_in,
 )
 from streamer.workers.infer.alerting import Emitted
 from streamer.workers.infer.camera import MAX_UNSENT_STATES, CameraContext
@@ -79,6 +79,7 @@ class InferWorker:
         self._assignment: InferAssignment | None = None
         self._pipelines = PipelineAssigner(state_dir, self._wake)
         self._ready_rev = -1
+        self._handed_over: dict[str, tuple[str, dict[str, Any]]] = {}  # by the new name: pipeline, state
         self._closed_sources: set[str] = set()  # of cameras; their tracks end after the last frame
         self._all_assigned = False  # every camera has the pipeline of its configuration, or a warning
         self._journeys = Journeys()
@@ -230,8 +231,9 @@ class InferWorker:
         misconfigured = {fault.name: fault for fault in assignment.misconfigured}
         configs = {config.name: config for config in assignment.cameras}
         configs |= {name: _without_pipeline(fault) for name, fault in misconfigured.items()}
+        renamed = {config.formerly: config.name for config in assignment.cameras}
         for name in [n for n in self._cameras if n not in configs]:
-            self._remove(self._cameras.pop(name))
+            self._remove(self._cameras.pop(name), renamed.get(name, ""))
         for config in configs.values():
             self._configure(config, is_new=running)
         self._emitter.alerting.take_hours(self._cameras.values())
@@ -278,20 +280,10 @@ class InferWorker:
         if config.auto_rate != old.auto_rate:
             camera.need = NeededRate() if config.auto_rate else None
         if config.rules != old.rules:
-            self._change_rules(camera, config.rules)
+            camera.change_rules(config.rules)
 
-    def _change_rules(self, camera: CameraContext, text: str) -> None:
-        try:
-            rules = CameraRules.model_validate_json(text)
-            camera.alerts.with_rules(rules)
-            camera.draw(rules)
-            if camera.pipeline is not None:
-                camera.pipeline.set_rules(camera.name, rules)
-                camera.warn("rules", "")
-        except ValueError as error:
-            camera.warn("rules", f"rules kept as they were: {error}")
-
-    def _remove(self, camera: CameraContext) -> None:
+    def _remove(self, camera: CameraContext, to: str) -> None:
+        """`to`: its new name, where it goes on under one; "" where it does not."""
         if camera.waiting is not None:
             camera.block.add(drop_unassigned=1)
             camera.waiting = None
@@ -301,6 +293,8 @@ class InferWorker:
             self._emitter.emit(self._emitter.alerting.stop(camera))
         self._emitter.close_buckets(camera, stopping=True)
         if camera.pipeline is not None:
+            if to:
+                self._handed_over[to] = (camera.pipeline_spec, camera.pipeline.save(camera.name))
             camera.pipeline.close_camera(camera.name)
         self._emitter.forget(camera)
 
@@ -314,9 +308,8 @@ class InferWorker:
         self._emitter.emit([(c, event) for c, event in assigned.ended if self._sequencer.can_number(c.name)])
         self._all_assigned = not assigned.loading
         if self._all_assigned and self._ready_rev != self._assignment.rev:
+            settle_in()
             self._ready_rev = self._assignment.rev
-            take_room_for_busy_moments()
-            set_apart_what_stays()
             self._supervisor.send(Ready(self.name, self._assignment.rev))
 
     def _assign_pipeline(self, camera: CameraContext, pipeline: Pipeline, spec: str) -> str:
@@ -337,7 +330,10 @@ class InferWorker:
             camera.warn(topic, "")
         pipeline.set_view_moved(camera.name, camera.health == HEALTH_MOVED)
         camera.scene_spec = ""  # nothing looks at its picture in the new one
-        if first and not self._emitter.restore_checkpoint(camera):
+        handed = self._handed_over.pop(camera.name, None)
+        if first and handed is not None and handed[0] == spec:
+            pipeline.restore_standing(camera.name, handed[1])
+        elif first and not self._emitter.restore_checkpoint(camera):
             pipeline.open_camera(camera.name, rules)
         self._emitter.continue_track_ids(camera)
         self._journeys.ask_for_looks(camera)

@@ -13,7 +13,7 @@ from pipelines.actions.low_score_recovery import MAX_GAP_S, MAX_UNCONFIRMED_S, L
 from pipelines.camera_rules import CameraRules
 from pipelines.detect.card import ScoreLimits
 from pipelines.detect.detector import Detector, Ticket
-from pipelines.detect.heads.base import Candidates
+from pipelines.detect.heads.base import Candidates, Head
 from pipelines.detect.letterbox import Letterbox, Pixels
 from pipelines.detect.model import LOW_CONFIDENCE_RATIO, Postprocessor
 from pipelines.pipeline import Pipeline
@@ -77,10 +77,10 @@ def test_who_was_not_seen_at_all_for_a_while_is_lost_and_nobody_is_followed_for_
     assert MAX_UNCONFIRMED_S + 0.8 < max(seen_s) <= MAX_UNCONFIRMED_S + 1.0
 
 
-class Told:
+class Told(Head):
     """A head whose boxes are what it is given, as pixels of the input, with scores."""
 
-    name, classes, joints, pixels = "told", 1, 0, Pixels(rgb=True)
+    name, classes, pixels = "told", 1, Pixels(rgb=True)
 
     def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:
         rows = outputs[0][outputs[0][:, 4] >= min_score]

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
 import pytest
 
+from pipelines.analytics.local_days import LocalDays
+from pipelines.camera_rules import in_timezone
 from pipelines.count import CameraCounts
 from tests.pipelines.count.walks import (
     LABELS,
@@ -86,6 +92,51 @@ def test_the_hour_resets_once_a_day() -> None:
     assert [(d["cause"], d["count"]) for d in found] == [("in", 1), ("reset_at", 0)]
 
 
+def ns(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp()) * 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("begins", "since", "hours"),
+    [
+        ("03:00", "2026-03-28T12:00:00+01:00", 72),  # put forward from 02:00 to 03:00 on the 29th
+        ("02:30", "2026-03-28T12:00:00+01:00", 72),  # which the clock does not show that day
+        ("03:00", "2026-10-24T12:00:00+02:00", 72),  # put back from 03:00 to 02:00 on the 25th
+        ("02:30", "2026-10-24T12:00:00+02:00", 72),  # which the clock shows twice that day
+        ("00:00", "2026-10-24T12:00:00+02:00", 72),
+    ],
+)
+def test_a_day_by_the_site_s_clock_begins_once_also_when_the_clock_is_changed(
+    begins: str, since: str, hours: int
+) -> None:
+    days = LocalDays(begins, "Europe/Berlin")
+    minute_ns = 60 * 1_000_000_000
+    found = [days.of(ns(since) + n * minute_ns) for n in range(hours * 60)]
+    steps = [b - a for a, b in pairwise(found)]
+    assert set(steps) == {0, 1}
+    assert sum(steps) == 3
+
+
+def test_a_day_begins_when_the_clock_on_the_wall_says_so() -> None:
+    days = LocalDays("03:00", "Europe/Berlin")
+    for date, offset in (("2026-01-15", "+01:00"), ("2026-07-15", "+02:00"), ("2026-10-25", "+01:00")):
+        assert days.of(ns(f"{date}T03:00:00{offset}")) - days.of(ns(f"{date}T02:59:59{offset}")) == 1
+    assert days.of(ns("2026-10-25T02:59:00+02:00")) == days.of(ns("2026-10-25T02:01:00+01:00"))
+    skipped = LocalDays("02:30", "Europe/Berlin")
+    assert skipped.of(ns("2026-03-29T03:30:00+02:00")) - skipped.of(ns("2026-03-29T03:29:59+02:00")) == 1
+
+
+def test_a_count_is_set_back_by_the_site_s_timezone() -> None:
+    local = datetime.fromtimestamp(START_NS // 1_000_000_000 + 60, ZoneInfo("Asia/Kolkata"))
+    rule = {"name": "shop", "lines": ["middle"], "reset_at": f"{local:%H:%M}"}
+    daily = in_timezone(rules(occupancies=[rule]), "Asia/Kolkata")
+    analytics = CameraCounts(daily, LABELS)
+    events = play(analytics, walkers(IN), 6, close=False)
+    for n in range(60, 1300):
+        events += analytics.update(stamp(n / 10), tracks({}))
+    assert [d["cause"] for d in of(events, "occupancy.changed")] == ["in", "reset_at"]
+
+
 def test_who_turns_back_at_the_door_changes_nothing() -> None:
     turns = through((0, 0.3, 0.5), (2, 0.49, 0.5), (4, 0.3, 0.5))
     events = play(rules(occupancies=[{"name": "shop", "lines": ["middle"]}]), {1: turns}, 8)
@@ -102,6 +153,12 @@ def test_who_turns_back_at_the_door_changes_nothing() -> None:
             "no direction 'upwards'; it has in and out",
         ),
         ({"name": "x", "lines": ["middle"], "reset_at_utc": "25:00"}, "pattern"),
+        ({"name": "x", "lines": ["middle"], "reset_at": "03:00", "reset_at_utc": "03:00"}, "keep one"),
+        (
+            {"name": "x", "lines": ["middle"], "reset_at": "03:00", "timezone": "Mars"},
+            "not a timezone",
+        ),
+        ({"name": "x", "lines": ["middle"], "timezone": "UTC"}, "that of reset_at"),
     ],
 )
 def test_a_rule_that_cannot_count_is_refused(given: dict[str, object], reason: str) -> None:

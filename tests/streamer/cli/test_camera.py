@@ -363,14 +363,16 @@ def test_a_running_daemon_makes_the_change_and_its_refusal_is_the_command_s(
 ) -> None:
     from streamer.errors import ModelError
 
+    daemon.answers["status"] = lambda request: request.reply({"cameras": [], "workers": []})
     daemon.answers["change"] = lambda request: request.reply({"config_rev": 3})
     result = run("camera", "add", "gate", "synthetic:street", "--no-probe")
     assert "applied by the running daemon, config_rev 3" in result.stdout
-    assert daemon.asked[0][1]["op"] == "camera.put"
+    assert [args["op"] for op, args in daemon.asked if op == "change"] == ["camera.put"]
     assert store.load().cameras == (), "the files are the daemon's to write"
     daemon.answers["change"] = lambda request: request.fail(ModelError("that model is broken"))
     result = run("camera", "add", "gate", "synthetic:street", "--no-probe")
-    assert (result.exit_code, result.stderr) == (Exit.MODEL, "error: that model is broken\n")
+    assert result.exit_code == Exit.MODEL
+    assert result.stderr.endswith("error: that model is broken\n")
 
 
 def test_a_snapshot_needs_a_place_to_write_and_a_known_suffix(run: Run, short_dir: Path) -> None:

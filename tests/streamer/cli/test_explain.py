@@ -106,7 +106,7 @@ def test_an_event_of_no_track_is_told_too(counted: Counted) -> None:
 @pytest.mark.usefixtures("open_track")
 def test_an_unknown_id_is_refused_in_one_line(run: Run, args: tuple[str, ...], says: str) -> None:
     result = run("explain", *args)
-    assert result.exit_code == Exit.FAILED
+    assert result.exit_code == Exit.CONFIG
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
     assert says in result.stderr

@@ -70,6 +70,7 @@ def test_a_configuration_that_may_not_be_read_is_named(installed: Path) -> None:
 def test_a_camera_is_added_through_the_daemon_whose_models_the_user_may_not_see(installed: Path) -> None:
     daemon = Daemon(installed / "run/control.sock")
     daemon.answers["change"] = lambda request: request.reply({"config_rev": 7})
+    daemon.answers["status"] = lambda request: request.reply({"cameras": [], "workers": []})
     try:
         (installed / "run/control.sock").chmod(0o666)  # as if the user were in the group
         done = streamer(installed, "camera", "add", "door", "synthetic:street", "--no-probe")
@@ -77,7 +78,7 @@ def test_a_camera_is_added_through_the_daemon_whose_models_the_user_may_not_see(
         daemon.close()
     assert done.exit_code == 0, done.output
     assert "config_rev 7" in done.output
-    assert [op for op, _ in daemon.asked] == ["change"]
+    assert [op for op, _ in daemon.asked] == ["status", "change"]
 
 
 def test_a_stranger_to_the_service_still_has_a_configuration_of_its_own(

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from contextlib import closing
 from itertools import pairwise
 
-import av
 import pytest
 
 from streamer.errors import AuthFailed, SourceEnded, SourceError, SourceStalled
 from streamer.sources.base import Source, create_source
 from streamer.sources.limits import SourceLimits
-from tests.clips import make_clip, number_of
+from tests.clips import make_clip, number_of, write_playlist
 from tests.http_server import Answer, Request, basic, http_server
 from tests.patience import patient
 
@@ -25,14 +24,7 @@ def segments(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     """Four segments of a second; the frames are numbered through, and so are their times."""
     folder = tmp_path_factory.mktemp("hls")
     clip = make_clip(folder / "a.mp4", frames=4 * SEGMENT_FRAMES, key_frame_gap=SEGMENT_FRAMES)
-    options = {"hls_time": "1", "hls_list_size": "0", "hls_segment_filename": str(folder / "s%d.ts")}
-    with av.open(str(clip)) as source, av.open(str(folder / "a.m3u8"), "w", "hls", options=options) as out:
-        video = out.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = video
-                out.mux(packet)
-    return [(folder / f"s{number}.ts").read_bytes() for number in range(4)]
+    return [path.read_bytes() for path in write_playlist(clip, folder, 1)]
 
 
 def playlist(names: list[str], first: int = 0, *, ended: bool = True, breaks: tuple[int, ...] = ()) -> bytes:

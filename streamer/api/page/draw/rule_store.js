@@ -35,12 +35,23 @@ export class RuleStore {
     if (was !== null && was.name === rule.name) {
       return (await ask("PUT", this.#path(kind, rule.name), rule, { "if-match": was.etag })).config_rev;
     }
+    if (was !== null && kind !== "masks") return this.#renamed(kind, rule, was);
     const { config_rev: rev } = await ask("POST", this.#path(kind), rule);
-    return was === null ? rev : this.#renamed(kind, rule, was);
+    return was === null ? rev : this.#replaced(kind, rule, was);
   }
 
-  // The old name goes when the new one is there; where it may not, as an alert rests on it, the new one goes again.
+  // Its counts go with it, and alerts rest on the new name; what else was changed comes after that.
   async #renamed(kind, rule, was) {
+    const before = this.find(kind, was.name);
+    const path = `${this.#path(kind, was.name)}/rename`;
+    const { config_rev: rev } = await ask("POST", path, { to: rule.name }, { "if-match": was.etag });
+    if (JSON.stringify({ ...before, name: rule.name }) === JSON.stringify(rule)) return rev;
+    const { etags } = await get(this.#path(kind));
+    return (await ask("PUT", this.#path(kind, rule.name), rule, { "if-match": etags[rule.name] })).config_rev;
+  }
+
+  // The old name goes when the new one is there; where it may not, the new one goes again.
+  async #replaced(kind, rule, was) {
     try {
       return await this.remove(kind, was);
     } catch (refusal) {

@@ -1,0 +1,75 @@
+"""One request to a device and its answer: bounded in time and size, to one address, without redirects.
+
+Whoever answers there gets a password as a digest at most, and never one that was typed for another host: all
+requests go to the address that was judged (sources/limits.py), whatever the device says of where it is.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from dataclasses import dataclass
+
+from streamer.errors import PortClosed, SourceError, SourceStalled
+from streamer.ipc.timed_http import TimedConnection
+from streamer.sources.onvif.address import OnvifAddress
+from streamer.sources.onvif.hostile_xml import MAX_XML_BYTES
+
+HOW_ON = "is ONVIF switched on in the camera's web page, and at which port?"
+_HEADERS = {"Content-Type": "application/soap+xml; charset=utf-8", "Connection": "close"}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    status: int
+    challenges: tuple[str, ...]  # its WWW-Authenticate headers
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """To the device at `address`, which `at` was resolved to; all is over at `end_s` (monotonic)."""
+
+    device: OnvifAddress
+    address: str
+    end_s: float
+
+    def post(self, port: int, path: str, body: bytes, authorization: str = "") -> HttpAnswer:
+        """Raise SourceError where nothing of use comes back."""
+        host = self.device.bracketed + ("" if port == 80 else f":{port}")
+        headers = _HEADERS | {"Host": host} | ({"Authorization": authorization} if authorization else {})
+        connection = TimedConnection(self.address, port, None)
+        connection.end_s = self.end_s
+        try:
+            return self._exchange(connection, path, body, headers)
+        except TimeoutError:
+            raise SourceStalled(f"{self.device}: no answer from port {port} in time: {HOW_ON}") from None
+        except ConnectionRefusedError:
+            raise PortClosed(f"{self.device}: nothing listens on port {port}: {HOW_ON}") from None
+        except OSError as error:
+            said = error.strerror or "cut off"
+            raise SourceError(f"{self.device}: is not reached ({said}): is it on?") from None
+        except (http.client.HTTPException, ValueError):
+            raise SourceError(f"{self.device}: port {port} answers in no HTTP: {HOW_ON}") from None
+        finally:
+            connection.close()
+
+    def _exchange(
+        self, connection: TimedConnection, path: str, body: bytes, headers: dict[str, str]
+    ) -> HttpAnswer:
+        connection.request("POST", path, body, headers)
+        with connection.getresponse() as response:
+            return self._read(response)
+
+    def _read(self, response: http.client.HTTPResponse) -> HttpAnswer:
+        if 300 <= response.status < 400:
+            raise SourceError(f"{self.device}: answers with a redirect, which is not followed: {HOW_ON}")
+        raw = response.read(MAX_XML_BYTES + 1)
+        if len(raw) > MAX_XML_BYTES:
+            most = f"{MAX_XML_BYTES >> 10} KiB"
+            raise SourceError(f"{self.device}: answers with over {most}: is this an ONVIF camera?")
+        challenges = tuple(response.headers.get_all("WWW-Authenticate") or ())
+        return HttpAnswer(response.status, challenges, raw)
+
+    def left_s(self) -> float:
+        return self.end_s - time.monotonic()
