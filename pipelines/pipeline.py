@@ -20,6 +20,7 @@ from pipelines.count import CameraCounts
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.errors import InferenceRejected
 from pipelines.detect.filter import DetectionFilter
+from pipelines.journeys.clothes import clothes
 from pipelines.pending import Asked, Pending, placed
 from pipelines.region.camera_region import CameraRegion
 from pipelines.region.crop import Crop, PictureShape
@@ -406,13 +407,14 @@ class Pipeline:
 
 
 def _with_looks(result: FrameResult, picture: Image | None) -> FrameResult:
-    """The result with what its boxes look like: as their embeddings say, else by the picture's colours."""
+    """The result with what its boxes look like: as embeddings say (unit vectors), else by their clothes."""
     if picture is None:
         return result
     looks = result.detections.embeddings
     if looks is None:
-        looks = colour_histograms(picture, result.detections.boxes_xyxyn)
-    return replace(result, looks=looks)
+        return replace(result, looks=clothes(picture, result.detections.boxes_xyxyn))
+    norms = np.linalg.norm(looks, axis=1, keepdims=True)
+    return replace(result, looks=np.asarray(looks / np.where(norms > 0, norms, 1.0), np.float32))
 
 
 def _poses(result: FrameResult) -> dict[int, Floats]:

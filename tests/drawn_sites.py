@@ -105,12 +105,12 @@ class DrawnSite:
         ]
 
     def transits(self, within_s: float) -> int:
-        """How many came to a camera from another one in that time, and were there before the end."""
+        """How many people came to a camera from another one in that time, and were there before the end."""
         by_ident: dict[int, list[Visit]] = defaultdict(list)
-        for visit in self.visits:
+        for visit in (each for each in self.visits if each.kind == "person"):
             by_ident[visit.ident].append(visit)
         return sum(
-            a.camera != b.camera and b.begin_s - a.end_s <= within_s and b.begin_s < self.seconds - 10
+            a.camera != b.camera and b.begin_s - a.end_s <= within_s and b.begin_s < self.seconds - 20
             for visits in by_ident.values()
             for a, b in pairwise(visits)
         )

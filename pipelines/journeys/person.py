@@ -16,7 +16,7 @@ MAX_HIDDEN = 0.1  # of a box, by others: more, and it shows them as well
 
 @dataclass(slots=True, eq=False)
 class Person:
-    """A track of a camera; a vehicle too. `total` is the sum of its unit looks, `arrives` whether it came in
+    """A track of a camera; a vehicle too. `total` is the sum of its looks, `arrives` whether it came in
     while the camera was watched, so that when it came is known."""
 
     group: str
@@ -39,7 +39,7 @@ class Person:
         """Take one box's look (E,) into account; a model of another length begins anew."""
         if self.total.shape != look.shape:
             self.total, self.looks = np.zeros_like(look, np.float32), 0
-        self.total = self.total + look / np.float32(np.linalg.norm(look))
+        self.total = self.total + look
         self.looks += 1
         if self.looks == MIN_LOOKS:
             self.known_ns = now_ns
@@ -59,10 +59,10 @@ def good_boxes(result: FrameResult) -> Bools:
     large = boxes[:, 3] - boxes[:, 1] >= MIN_HEIGHT
     sound = np.isfinite(result.looks).all(axis=1) & result.looks.any(axis=1)
     sure = found.scores >= found.high_threshold
-    return np.asarray(whole & large & sound & sure & (_hidden(boxes) <= MAX_HIDDEN))
+    return np.asarray(whole & large & sound & sure & (hidden(boxes) <= MAX_HIDDEN))
 
 
-def _hidden(boxes: Floats) -> Floats:
+def hidden(boxes: Floats) -> Floats:
     """(N,) the largest share of each box that another one covers."""
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])

@@ -11,24 +11,20 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from pipelines.events import JOURNEY
-from pipelines.journeys.certainty import NOBODY, Comparison, probability
+from pipelines.journeys.certainty import Comparison, log_likelihood_ratio, probability
 from pipelines.journeys.person import Person, good_boxes
 from pipelines.journeys.spec import JourneySpec
 from pipelines.journeys.transit_times import TransitTimes
-from pipelines.journeys.usual_looks import UsualLooks
+from pipelines.journeys.usual_looks import Unusual, UsualLooks
 from pipelines.track.association import detection_index
 from pipelines.values import Event, FrameResult, Labels, Stamp
 
-Array = npt.NDArray[np.float64]
 Key = tuple[str, int, int]  # camera, epoch, track id
 
 SETTLE_NS = 3_000_000_000  # after a camera's first frame, or a pause: who is there may have been there before
 PAUSE_NS = 2_000_000_000
-DECIDE_NS = 3_000_000_000  # after somebody is known: longer than a track that is not seen may go on
+DECIDE_NS = 15_000_000_000  # after somebody is known: by then he was seen all through the view, mostly
 LIKELY = 0.5  # from here on two tracks do not stand against each other as two who look alike
 VEHICLE = "vehicle"  # the group of them
 MAX_PEOPLE = 500  # of all cameras; the oldest are forgotten first
@@ -119,13 +115,7 @@ class SiteJourneys:
             self._people[key] = person  # at the end: the last that were seen
             person.last, person.group, person.class_name = stamp, group, labels.names[class_id]
             if good[row] and result.looks is not None:
-                self._see(person, result.looks[row])
-
-    def _see(self, person: Person, look: npt.NDArray[np.float32]) -> None:
-        known = person.known
-        person.see(look, person.last.received_mono_ns)
-        if person.known and not known:
-            self._usual.learn(person.last.camera, person.group, person.mean())
+                person.see(result.looks[row], stamp.received_mono_ns)
 
     # ---- who was where before
 
@@ -152,6 +142,7 @@ class SiteJourneys:
                 continue
             if waited_ns >= DECIDE_NS:
                 person.decided = True
+                self._usual.learn(person.last.camera, person.group, person.mean())
                 if person.arrives and (found := self._best(person)) is not None:
                     yield found
 
@@ -165,19 +156,20 @@ class SiteJourneys:
             return None
         best, likest = max(before, key=lambda pair: pair[0])
         _, left = max((pair for pair in before if pair[1].chain == likest.chain), key=_last_seen)
-        others = [share for share, p in before if p.chain != left.chain]
+        others = [ratio for ratio, p in before if p.chain != left.chain]
         its_look = self._unusual(left)
         if its_look is not None:
             after = [p for p in self._people.values() if p is not came and _came_after(left, p)]
-            others += [share for share, p in self._alike(its_look, after) if p.chain != left.chain]
-        found = Comparison(best, best - max([NOBODY, *others]), len(others), left.group == VEHICLE)
+            rivals = [p for p in after if p.chain != left.chain or not _may_be(p, came)]
+            others += [ratio for ratio, _ in self._alike(its_look, rivals)]
+        found = Comparison(best, tuple(others), left.group == VEHICLE)
         return Decision(came, left, found, self._possible(left, came))
 
-    def _alike(self, look: Array, people: list[Person]) -> list[tuple[float, Person]]:
-        """How alike to a look those are whose own is known."""
-        return [(float(v @ look), p) for p in people if (v := self._unusual(p)) is not None]
+    def _alike(self, look: Unusual, people: list[Person]) -> list[tuple[float, Person]]:
+        """How alike to a look those are whose own is known, as log-likelihood ratios."""
+        return [(log_likelihood_ratio(v, look), p) for p in people if (v := self._unusual(p)) is not None]
 
-    def _unusual(self, person: Person) -> Array | None:
+    def _unusual(self, person: Person) -> Unusual | None:
         if not person.known:
             return None
         return self._usual.unusual(person.last.camera, person.group, person.mean())

@@ -31,7 +31,7 @@ class JourneySpec(Strict):
     cameras: tuple[Name, ...] = Field(default=(), max_length=32)
     within_s: float = Field(default=120.0, ge=5, le=MAX_WITHIN_S)
     between: tuple[BetweenSpec, ...] = ()
-    min_probability: float = Field(default=0.8, ge=0.5, lt=1)
+    min_probability: float = Field(default=0.9, ge=0.5, lt=1)
 
     @field_validator("cameras")
     @classmethod

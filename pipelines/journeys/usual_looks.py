@@ -1,5 +1,5 @@
-"""How things usually look at each camera: light, exposure and white balance shift all looks of a camera
-alike, so that looks are compared by how they differ from what is usual there.
+"""How things usually look at each camera: light, exposure and white balance shift and stretch all looks of a
+camera alike, so that looks are compared by how they differ from what is usual there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ from pipelines.values import Floats
 Array = npt.NDArray[np.float64]
 MIN_LEARNT = 10  # of a kind at a camera, before their looks are compared
 MEMORY = 200.0  # of them: light changes with the day
-MIN_SPREAD = 0.5  # of the mean spread: a colour that hardly anybody wears is not blown up
+MIN_SPREAD = 0.02  # of the mean spread: a number that hardly differs between any two is not blown up
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unusual:
+    """`away` (E,) is how many spreads a look lies from what is usual; `unsure` the variance that this has
+    since what is usual was learnt of so many alone."""
+
+    away: Array
+    unsure: float
 
 
 @dataclass(slots=True, eq=False)
@@ -45,12 +54,11 @@ class UsualLooks:
         for key in [key for key in self._usual if key[0] == camera]:
             del self._usual[key]
 
-    def unusual(self, camera: str, group: str, look: Floats) -> Array | None:
-        """(E,) unit vector of how a look differs from what is usual; None where that is not known yet."""
+    def unusual(self, camera: str, group: str, look: Floats) -> Unusual | None:
+        """How a look (E,) differs from what is usual; None where that is not known yet."""
         usual = self._usual.get((camera, group))
         if usual is None or usual.n < MIN_LEARNT or usual.mean.shape != look.shape:
             return None
         spread = np.sqrt(usual.variance)
-        scaled = (look - usual.mean) / np.maximum(spread, max(MIN_SPREAD * float(spread.mean()), 1e-6))
-        norm = float(np.linalg.norm(scaled))
-        return scaled / norm if norm > 0 else None
+        least = max(MIN_SPREAD * float(spread.mean()), 1e-6)
+        return Unusual((look - usual.mean) / np.maximum(spread, least), 1.0 / usual.n)

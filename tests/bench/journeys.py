@@ -15,36 +15,54 @@ import numpy as np
 from pipelines.journeys import certainty
 from pipelines.journeys.site_journeys import Decision, SiteJourneys
 from pipelines.journeys.spec import JourneySpec
+from tests.bench import journeys_footage
 from tests.drawn_sites import CAMERAS, LABELS, DrawnSite, Labelled, owners
 
 NAME = "journeys"
 DESCRIPTION = "Journeys between the cameras of drawn sites: precision and recall by how many people come"
 
 CROWDS = ((6.0, False), (15.0, False), (15.0, True), (30.0, False))  # people a minute; all in dark clothes
-FIT, HELD_OUT = (1, 2, 3), (101, 102, 103)
+FIT, HELD_OUT = (1, 2, 3), (101, 102)
 SECONDS = 360.0
 WITHIN_S = 120.0
 RIDGE = 1e-3
+Sample = tuple[certainty.Comparison, bool]  # and whether both are one
 
 
-def run(seeds: Sequence[int] = (), fit: bool = False, seconds: float = SECONDS) -> dict[str, Any]:
-    """`seeds` of sites, one for each crowd; none: those held out, or with `fit` those for choosing."""
-    chosen = tuple(seeds) or (FIT if fit else HELD_OUT)
-    rows, samples = [], []
-    for per_minute, alike in CROWDS:
-        told = right = transits = 0
-        for seed in chosen:
-            site = DrawnSite(seed, per_minute, alike, seconds)
-            results = list(site.results())
-            ways, decided = follow(results)
-            told, right = told + len(ways), right + sum(ways)
-            transits += site.transits(WITHIN_S)
-            samples += decided
-        rows.append(
-            {"per_minute": per_minute, "alike": alike, "told": told, "right": right, "transits": transits}
-        )
+def run(
+    seeds: int | Sequence[int] = (), fit: bool = False, seconds: float = SECONDS, footage: bool = True
+) -> dict[str, Any]:
+    """`seeds` of sites, one for each crowd; none: those held out, or with `fit` those for choosing.
+    `footage`: the real clip as well, where it is."""
+    given = (seeds,) if isinstance(seeds, int) else tuple(seeds)
+    chosen = given or (FIT if fit else HELD_OUT)
+    samples: list[Sample] = []
+    rows = [measure(chosen, crowd, seconds, samples) for crowd in CROWDS]
     weights = chosen_weights(samples) if fit else certainty.WEIGHTS
-    return {"seeds": list(chosen), "rows": rows, "weights": [round(w, 2) for w in weights]}
+    found = {"seeds": list(chosen), "rows": rows, "weights": [round(w, 3) for w in weights]}
+    if footage and journeys_footage.CLIP.is_file():
+        found["footage"] = journeys_footage.measure()
+    return found
+
+
+def measure(
+    seeds: Sequence[int], crowd: tuple[float, bool], seconds: float, samples: list[Sample]
+) -> dict[str, Any]:
+    """One crowd at the sites of these seeds; what was compared is added to `samples`."""
+    told = right = transits = 0
+    for seed in seeds:
+        site = DrawnSite(seed, *crowd, seconds)
+        ways, decided = follow(list(site.results()))
+        told, right = told + len(ways), right + sum(ways)
+        transits += site.transits(WITHIN_S)
+        samples += [sample for sample in decided if not sample[0].vehicle]
+    return {
+        "per_minute": crowd[0],
+        "alike": crowd[1],
+        "told": told,
+        "right": right,
+        "transits": int(transits),
+    }
 
 
 class _Observed(SiteJourneys):
@@ -60,7 +78,7 @@ class _Observed(SiteJourneys):
             yield decision
 
 
-def follow(results: Sequence[Labelled]) -> tuple[list[bool], list[tuple[certainty.Comparison, bool]]]:
+def follow(results: Sequence[Labelled]) -> tuple[list[bool], list[Sample]]:
     """Of each journey told whether it is right; and what was compared, with whether both are one."""
     journeys = _Observed(JourneySpec(cameras=CAMERAS, within_s=WITHIN_S))
     who = owners(results)
@@ -77,7 +95,7 @@ def follow(results: Sequence[Labelled]) -> tuple[list[bool], list[tuple[certaint
     return told, same
 
 
-def chosen_weights(samples: Sequence[tuple[certainty.Comparison, bool]]) -> list[float]:
+def chosen_weights(samples: Sequence[Sample]) -> list[float]:
     """Logistic regression with a little ridge, by Newton's method."""
     x = np.array([found.features() for found, _ in samples])
     y = np.array([float(same) for _, same in samples])
@@ -118,4 +136,6 @@ def render(result: dict[str, Any]) -> str:
         lines.append(
             f"{name:<24} {_share(row['right'], row['told']):<32} {_share(row['right'], row['transits'])}"
         )
+    if "footage" in result:
+        lines.append(journeys_footage.render(result["footage"]))
     return "\n".join(lines)

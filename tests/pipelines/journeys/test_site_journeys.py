@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipelines.journeys.clothes import LENGTH, clothes
 from pipelines.journeys.site_journeys import SiteJourneys
 from pipelines.journeys.spec import JourneySpec
 from pipelines.values import Detections, Event, Floats, FrameResult, Labels, Stamp, Tracks
@@ -12,11 +13,11 @@ from pipelines.values import Detections, Event, Floats, FrameResult, Labels, Sta
 LABELS = Labels(("person", "car", "dog"), ("person", "vehicle", "dog"))
 NS = 1_000_000_000
 RNG = np.random.default_rng(5)
-SHIFT = {"gate": np.zeros(16, np.float32), "yard": np.full(16, 0.15, np.float32)}
+SHIFT = {"gate": np.zeros(LENGTH, np.float32), "yard": np.full(LENGTH, 0.15, np.float32)}
 
 
 def look() -> Floats:
-    return np.asarray(RNG.uniform(0.2, 1.0, 16), np.float32)
+    return np.asarray(RNG.uniform(0.2, 1.0, LENGTH), np.float32)
 
 
 class Site:
@@ -34,7 +35,7 @@ class Site:
         ids, self._next = list(range(self._next, self._next + len(looks))), self._next + len(looks)
         told = [event for _ in range(10) for event in self.frame(camera, [], [], class_id)]
         told += [e for _ in range(8) for e in self.frame(camera, ids, list(looks), class_id)]
-        return told + [e for _ in range(10) for e in self.frame(camera, [], [], class_id)]
+        return told + [e for _ in range(30) for e in self.frame(camera, [], [], class_id)]
 
     def frame(self, camera: str, ids: list[int], looks: list[Floats], class_id: int) -> list[Event]:
         self.now_s += 0.5
@@ -52,7 +53,7 @@ class Site:
             np.zeros((n, 2), np.float32),
             boxes,
         )
-        seen = np.array([each + SHIFT[camera] for each in looks], np.float32).reshape(n, 16)
+        seen = np.array([each + SHIFT[camera] for each in looks], np.float32).reshape(n, LENGTH)
         found = Detections(boxes, scores, classes)
         stamp = Stamp(camera, 1, int(self.now_s * 2), ns, ns, ns)
         return self.journeys.frame(FrameResult(stamp, found, tracks, (), seen), LABELS)
@@ -64,7 +65,7 @@ def test_who_left_one_camera_is_known_at_another_whose_colours_are_shifted() -> 
     (event,) = site.visit("yard", who)
     assert (event.data["from_camera"], event.stamp.camera) == ("gate", "yard")
     assert event.data["from_track_id"] == event.data["track_id"] - 1
-    assert event.data["between_s"] == pytest.approx(10.5)
+    assert event.data["between_s"] == pytest.approx(20.5)
 
 
 def test_of_two_alike_who_left_nothing_is_told() -> None:
@@ -99,3 +100,37 @@ def test_a_worker_that_was_started_again_knows_nobody() -> None:
     site.visit("gate", who)
     site.journeys = SiteJourneys(JourneySpec(cameras=("gate", "yard")))
     assert site.visit("yard", who) == []
+
+
+def test_of_vehicles_nothing_is_told() -> None:
+    site, who = Site(), look()
+    for _ in range(12):
+        site.visit("gate", look(), class_id=1)
+        site.visit("yard", look(), class_id=1)
+    site.visit("gate", who, class_id=1)
+    assert site.visit("yard", who, class_id=1) == []
+
+
+def dressed(top: tuple[int, int, int], wall: int, gain: float = 1.0) -> Floats:
+    """The look of somebody in grey trousers before a wall."""
+    picture = np.full((100, 100, 3), wall, np.uint8)
+    picture[25:50, 44:56], picture[50:75, 44:56] = top, (90, 90, 90)
+    lit = np.clip(picture * gain, 0, 255).astype(np.uint8)
+    return clothes(lit, np.array([[0.4, 0.2, 0.6, 0.8]], np.float32))[0]
+
+
+def test_clothes_are_the_same_before_another_wall_and_another_top_is_not() -> None:
+    red, blue = (40, 40, 160), (160, 40, 40)
+    same = np.abs(dressed(red, 200) - dressed(red, 20))[3:6].max()
+    assert same < 0.05 < np.abs(dressed(red, 200) - dressed(blue, 200))[3:6].max()
+
+
+def test_a_gain_of_the_camera_changes_how_light_clothes_are_and_hardly_their_colour() -> None:
+    change = dressed((60, 60, 160), 200, gain=0.8) - dressed((60, 60, 160), 200)
+    assert change[3] < -0.15
+    assert np.abs(change[4:6]).max() < 0.06
+
+
+def test_a_box_that_the_border_cuts_has_no_look() -> None:
+    picture = np.full((100, 100, 3), 80, np.uint8)
+    assert not clothes(picture, np.array([[-0.1, 0.2, 0.3, 0.8], [np.nan] * 4], np.float32)).any()
