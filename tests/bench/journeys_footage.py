@@ -70,7 +70,7 @@ def _looks() -> dict[tuple[str, int], Any]:
         boxes = rows[:, 2:6].copy() * SCALE
         boxes[:, 2:] += boxes[:, :2]
         boxes = (boxes / np.tile(picture.shape[1::-1], 2)).astype(np.float32)
-        seen = clothes(picture, boxes)
+        seen = clothes(np.asarray(picture, np.uint8), boxes)
         for row in np.flatnonzero((hidden(boxes) <= MAX_HIDDEN) & seen.any(axis=1)).tolist():
             half = HALVES[int(boxes[row, [0, 2]].mean() > 0.5)]
             sums.setdefault((half, int(rows[row, 1])), []).append(seen[row])
