@@ -16,8 +16,9 @@ class Pending:
     """A batch that the detector has; `stamps` and `aspects` (width over height) in the order of its frames.
 
     `greys` are small grey copies that tell whether the view has moved, and what moves in it, `images` copies
-    for a model of actions that looks at pixels, `scenes` those of frames whose scene is due, and `colours`
-    small ones of frames far apart; a replay has none. `crops` are the parts that the detector was given, None
+    for a model of actions that looks at pixels, `scenes` those of frames whose scene is due, `colours`
+    small ones of frames far apart, `journeys` those where looks are asked for; a replay has none.
+    `crops` are the parts that the detector was given, None
     for a whole picture.
     """
 
@@ -29,6 +30,7 @@ class Pending:
     scenes: tuple[Image | None, ...] = ()
     colours: tuple[Image | None, ...] = ()
     crops: tuple[Crop | None, ...] = ()
+    journeys: tuple[Image | None, ...] = ()
 
     def only(self, rows: Sequence[int]) -> Pending:
         """The frames at these places of the batch, to be followed without the others."""
@@ -45,6 +47,7 @@ class Pending:
             of(self.scenes),
             of(self.colours),
             of(self.crops),
+            of(self.journeys),
         )
 
     def placed(self, found: Sequence[Detections]) -> list[Detections]:

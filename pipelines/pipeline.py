@@ -20,6 +20,7 @@ from pipelines.count import CameraCounts
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.errors import InferenceRejected
 from pipelines.detect.filter import DetectionFilter
+from pipelines.journeys.clothes import clothes
 from pipelines.pending import Asked, Pending, placed
 from pipelines.region.camera_region import CameraRegion
 from pipelines.region.crop import Crop, PictureShape
@@ -34,6 +35,7 @@ from pipelines.values import Detections, Event, Floats, Frame, FrameResult, Imag
 
 VIEW_MOVED = 0.05  # of the picture: from here on a line is not where it was drawn
 COLOURS_NS = 95_000_000  # frames so far apart are looked at for colours: where they come faster, places tell
+LOOKS_NS = 250_000_000  # frames so far apart are looked at for journeys: enough of whoever walks through
 USUAL_ASPECT = 16 / 9  # of a picture of which nothing is known
 
 
@@ -47,6 +49,8 @@ class _Camera:
     cropped: Crop | None = None  # of the last frame
     scene: SceneTracker | None = None
     submitted_ns: int | None = None  # the media time of the last frame
+    wants_looks: bool = False
+    looked_ns: int | None = None  # the media time of the last frame whose looks were asked for
     elsewhere: bool = False  # its view, as its health says
     scene_before: dict[str, Any] | None = None  # of a checkpoint, until there is a watch that takes it
 
@@ -207,6 +211,7 @@ class Pipeline:
             tuple(self._scene_of(frame) for frame in frames),
             tuple(self._colours_of(frame) for frame in frames),
             asked.crops,
+            tuple(self._journey_picture(frame) for frame in frames),
         )
 
     def _crop_of(self, frame: Frame) -> Crop | None:
@@ -223,6 +228,21 @@ class Pipeline:
         before, state.submitted_ns = state.submitted_ns, frame.stamp.media_ns
         far = before is not None and frame.stamp.media_ns - before >= COLOURS_NS
         return small_colours(frame.image) if far else None
+
+    def ask_for_looks(self, camera: str, wanted: bool) -> None:
+        """Whether results of the camera say every LOOKS_NS what its boxes look like. Tracking is not touched
+        by it."""
+        self._cameras[camera].wants_looks = wanted
+
+    def _journey_picture(self, frame: Frame) -> Image | None:
+        state = self._cameras[frame.stamp.camera]
+        if not state.wants_looks:
+            return None
+        before, at_ns = state.looked_ns, frame.stamp.media_ns
+        if before is not None and 0 <= at_ns - before < LOOKS_NS:
+            return None
+        state.looked_ns = at_ns
+        return small_colours(frame.image)
 
     def _scene_of(self, frame: Frame) -> Image | None:
         scene = self._cameras[frame.stamp.camera].scene
@@ -273,9 +293,12 @@ class Pipeline:
         found = self.look(pending, found)
         greys = pending.greys or (None,) * len(found)
         scenes = pending.scenes or (None,) * len(found)
+        pictures = pending.journeys or (None,) * len(found)
         results = [
-            self._track(stamp, boxes, grey, scene)
-            for stamp, boxes, grey, scene in zip(pending.stamps, found, greys, scenes, strict=True)
+            _with_looks(self._track(stamp, boxes, grey, scene), picture)
+            for stamp, boxes, grey, scene, picture in zip(
+                pending.stamps, found, greys, scenes, pictures, strict=True
+            )
         ]
         if self.actions is None:
             return results
@@ -381,6 +404,17 @@ class Pipeline:
 
         Raises KeyError, TypeError or ValueError when it is not from save()."""
         self._cameras[camera].analytics.restore_standing(saved["analytics"])
+
+
+def _with_looks(result: FrameResult, picture: Image | None) -> FrameResult:
+    """The result with what its boxes look like: as embeddings say (unit vectors), else by their clothes."""
+    if picture is None:
+        return result
+    looks = result.detections.embeddings
+    if looks is None:
+        return replace(result, looks=clothes(picture, result.detections.boxes_xyxyn))
+    norms = np.linalg.norm(looks, axis=1, keepdims=True)
+    return replace(result, looks=np.asarray(looks / np.where(norms > 0, norms, 1.0), np.float32))
 
 
 def _poses(result: FrameResult) -> dict[int, Floats]:

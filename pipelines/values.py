@@ -279,9 +279,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameResult:
-    """All that a pipeline has to say about one frame."""
+    """All that a pipeline has to say about one frame.
+
+    `looks` (N, E) float32 are what the N detections look like, zero where that is not known; None where
+    nobody asked, or the frame was not due.
+    """
 
     stamp: Stamp
     detections: Detections
     tracks: Tracks
     events: tuple[Event, ...]
+    looks: Floats | None = None

@@ -7,7 +7,8 @@ from typing import Any
 
 from pipelines.alerts.event import summary as of_alert
 from pipelines.analytics import ANALYTICS
-from pipelines.events import ACTION_DETECTED, ALERT, SCENE_CHANGED
+from pipelines.events import ACTION_DETECTED, ALERT, JOURNEY, SCENE_CHANGED
+from pipelines.journeys.event import summary as of_journey
 from streamer.events.cloudevents import CLIP, COUNT_CORRECTED
 
 _OF_ANALYTICS = {event.name: kind.summary for kind in ANALYTICS for event in kind.events}
@@ -31,4 +32,6 @@ def one_line(event_type: str, data: Mapping[str, Any]) -> str | None:
             return f"{data['scene']} {data['probability']:.0%}, was {data['previous']}"
         case str() if event_type == ALERT:
             return of_alert(data)
+        case str() if event_type == JOURNEY:
+            return of_journey(data)
     return None

@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from pipelines.camera_rules import CameraRules
+from pipelines.journeys.spec import JourneySpec
 from pipelines.rules import AbsolutePath, Name, PathText, Strict
 from pipelines.spec import MAX_PAUSE_S, SceneSpec
 from streamer.config.api_settings import ApiConfig
@@ -302,6 +303,7 @@ class Config(Strict):
     control: ControlConfig = ControlConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     clips: ClipsConfig = ClipsConfig()
+    journeys: JourneySpec = JourneySpec()
     api: ApiConfig = ApiConfig()
     redis: RedisConfig | None = None  # the older way of `sinks`
     sinks: tuple[AnySink, ...] | None = None  # neither: the private Redis
@@ -319,6 +321,14 @@ class Config(Strict):
         except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
             raise ValueError(f"{name[:64]!r} is not a timezone name such as Europe/Berlin") from error
         return name
+
+    @model_validator(mode="after")
+    def _hidden_are_not_followed(self) -> Config:
+        if self.journeys.cameras and self.privacy.people != "show":
+            raise ValueError(
+                "journeys: people are known again at other cameras, and privacy.people hides them: remove one"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sinks_agree(self) -> Config:

@@ -108,6 +108,7 @@ def infer_assignment(spec: WorkerSpec, site: Site) -> InferAssignment:
         opening_hours=config.opening_hours,
         timezone=config.timezone,
         trace=config.tracing.sample if config.tracing.endpoint else None,
+        journeys=config.journeys.model_dump_json() if config.journeys.cameras else "",
     )
 
 

@@ -125,6 +125,7 @@ def plan(
         sorted((*cameras, *misconfigured)),
         {**before.announced_by, **before.infer_of},
         config.inference.workers,
+        config.journeys.cameras,
     )
     infer_of = {camera: worker for camera, worker in numbered_by.items() if camera in capture_of}
     announced_by = {camera: worker for camera, worker in numbered_by.items() if camera not in capture_of}
@@ -162,8 +163,15 @@ def _place_capture(
     return {camera: placed[camera] for camera in cameras}
 
 
-def _place_infer(cameras: list[str], before: Mapping[str, str], count: int) -> dict[str, str]:
+def _place_infer(
+    cameras: list[str], before: Mapping[str, str], count: int, together: Iterable[str] = ()
+) -> dict[str, str]:
+    """The cameras `together` get one worker, where the first of them is: looks do not travel."""
     load: dict[str, int] = {f"infer-{i}": 0 for i in range(count)}
+    one = {camera for camera in together if camera in cameras}
+    if one:
+        stays = next((before[c] for c in cameras if c in one and before.get(c) in load), "infer-0")
+        before = {**before, **dict.fromkeys(one, stays)}
     placed: dict[str, str] = {}
     for camera in cameras:
         worker = before.get(camera, "")

@@ -101,8 +101,7 @@ class CaptureAssignment(_Message, frozen=True):
 
 
 class InferCamera(_Message, frozen=True):
-    """One camera of an inference worker; `rules`, `pipeline` and `scene` are the JSON of pipelines.spec
-    models; `scene` is empty where nothing looks at the whole picture."""
+    """`rules`, `pipeline` and `scene` are the JSON of pipelines.spec models; "": no scene is looked at."""
 
     name: str
     row: int  # this camera's row in the counters
@@ -139,6 +138,7 @@ class InferAssignment(_Message, frozen=True):
     opening_hours: dict[str, dict[str, tuple[str, ...]]] = msgspec.field(default_factory=dict)  # by name
     timezone: str = "UTC"
     trace: TraceSample | None = None  # None: no frame is
+    journeys: str = ""  # the JSON of a JourneySpec; "": none are told
 
 
 class SinkAssignment(_Message, frozen=True):

@@ -24,6 +24,7 @@ from streamer.events.schemas import reference
 from streamer.ipc.counters import Balance
 from streamer.ipc.messages import EventRecord
 from streamer.workers.infer.coverage import Coverage
+from tests.pipelines.journeys.test_site_journeys import Site, look
 
 NOW_NS = 1_795_000_000_123_456_789
 LABELS = Labels(("person", "car"), ("person", "vehicle"))
@@ -161,6 +162,13 @@ def scene() -> Event:
     return Event("streamer.scene.changed.v1", Stamp("gate", 1, 50, 2_000_000_000, NOW_NS, 1), "scene", data)
 
 
+def journey() -> Event:
+    """As pipelines/journeys makes it of two visits."""
+    site, who = Site(), look()
+    site.visit("gate", who)
+    return site.visit("yard", who)[0]
+
+
 def corrected() -> Event:
     """As daemon/corrections.py makes its data; test_corrections.py has one of a running daemon."""
     data = {"line": "door", "direction": "right-to-left", "class": "person", "rule_rev": 3, "amount": -2}
@@ -191,7 +199,7 @@ def alert(events: list[Event]) -> list[Event]:
 
 def test_every_type_that_the_analytics_make_fits_its_schema() -> None:
     walked = walk(EVERY_RULE)
-    events = [*walked, closed_bucket(walked), state("live"), fall(), scene(), corrected()]
+    events = [*walked, closed_bucket(walked), state("live"), fall(), scene(), journey(), corrected()]
     events += [clip(), *alert(walked)]
     bodies = [cloudevents.body(record(e, n + 1), "node-1", 5) for n, e in enumerate(events)]
     seen = {validate(body)["type"] for body in bodies}

@@ -6,7 +6,7 @@ const AGAIN_MS = 3000;
 export const TYPES = [
   "streamer.line.crossed.v1", "streamer.zone.entered.v1", "streamer.zone.exited.v1",
   "streamer.zone.occupancy.v1", "streamer.camera.state.v1", "streamer.count.corrected.v1", "streamer.clip.v1",
-  "streamer.alert.v1", "streamer.action.detected.v1", "streamer.scene.changed.v1",
+  "streamer.alert.v1", "streamer.action.detected.v1", "streamer.scene.changed.v1", "streamer.journey.v1",
   "streamer.dwell.exceeded.v1", "streamer.occupancy.changed.v1", "streamer.queue.changed.v1",
   "streamer.flow.moved.v1", "streamer.flow.matrix.v1", "streamer.speed.measured.v1",
   "streamer.wrongway.detected.v1", "streamer.heatmap.measured.v1", "streamer.unique.counted.v1",

@@ -14,11 +14,14 @@ from typing import Any
 from pipelines.alerts.event import ALERT_TYPE
 from pipelines.analytics import ANALYTICS
 from pipelines.analytics.base import EventType
+from pipelines.journeys.event import JOURNEY_TYPE
 from streamer.errors import ConfigError
 
 _ENVELOPE = "cloudevent"
 _COMMON = "common"  # the members that the data of every event on a frame has
-_COMPOSED = {event.name: event for event in (*(e for kind in ANALYTICS for e in kind.events), ALERT_TYPE)}
+_COMPOSED = {
+    event.name: event for event in (*(e for kind in ANALYTICS for e in kind.events), ALERT_TYPE, JOURNEY_TYPE)
+}
 
 
 def names() -> list[str]:

@@ -105,6 +105,18 @@ class CameraContext:
         """Take note of where its lines and zones are."""
         self.drawn = segments([line.points for line in rules.lines], [zone.points for zone in rules.zones])
 
+    def change_rules(self, text: str) -> None:
+        """Go on with these rules, JSON of a CameraRules; wrong ones change nothing and are warned of."""
+        try:
+            rules = CameraRules.model_validate_json(text)
+            self.alerts.with_rules(rules)
+            self.draw(rules)
+            if self.pipeline is not None:
+                self.pipeline.set_rules(self.name, rules)
+                self.warn("rules", "")
+        except ValueError as error:
+            self.warn("rules", f"rules kept as they were: {error}")
+
     def learn_rate(self, stamp: Stamp) -> bool:
         """After a frame that was followed: how often it is to be looked at; whether that is more often than
         before."""

@@ -48,6 +48,7 @@ from streamer.workers.infer.coverage import Coverage
 from streamer.workers.infer.cpu_share import CpuShare
 from streamer.workers.infer.emitter import Emitter
 from streamer.workers.infer.event_sequencer import EventSequencer
+from streamer.workers.infer.journeys import Journeys
 from streamer.workers.infer.pipelines import PipelineAssigner
 from streamer.workers.infer.scheduler import BatchScheduler, RunningBatch, charge
 from streamer.workers.infer.status import worker_status
@@ -77,6 +78,7 @@ class InferWorker:
         self._handed_over: dict[str, tuple[str, dict[str, Any]]] = {}  # by the new name: pipeline, state
         self._closed_sources: set[str] = set()  # of cameras; their tracks end after the last frame
         self._all_assigned = False  # every camera has the pipeline of its configuration, or a warning
+        self._journeys = Journeys()
         self._clock = ClockWatch()
         self._cpu_share = CpuShare()
         self._next_hello_s = self._next_status_s = self._next_checkpoint_s = 0.0
@@ -215,6 +217,7 @@ class InferWorker:
         for config in configs.values():
             self._configure(config, is_new=running)
         self._emitter.alerting.take_hours(self._cameras.values())
+        self._journeys.assign(assignment, self._cameras.values())
         for fault in misconfigured.values():
             state = SourceState(fault.name, "misconfigured", fault.why, fault.since_ns)
             self._source_state("", state)
@@ -257,24 +260,14 @@ class InferWorker:
         if config.auto_rate != old.auto_rate:
             camera.need = NeededRate() if config.auto_rate else None
         if config.rules != old.rules:
-            self._change_rules(camera, config.rules)
-
-    def _change_rules(self, camera: CameraContext, text: str) -> None:
-        try:
-            rules = CameraRules.model_validate_json(text)
-            camera.alerts.with_rules(rules)
-            camera.draw(rules)
-            if camera.pipeline is not None:
-                camera.pipeline.set_rules(camera.name, rules)
-                camera.warn("rules", "")
-        except ValueError as error:
-            camera.warn("rules", f"rules kept as they were: {error}")
+            camera.change_rules(config.rules)
 
     def _remove(self, camera: CameraContext, to: str) -> None:
         """`to`: its new name, where it goes on under one; "" where it does not."""
         if camera.waiting is not None:
             camera.block.add(drop_unassigned=1)
             camera.waiting = None
+        self._journeys.removed(camera)
         self._end_tracks(camera)
         if self._sequencer.can_number(camera.name):
             self._emitter.emit(self._emitter.alerting.stop(camera))
@@ -311,6 +304,7 @@ class InferWorker:
             self._drain()
             self._end_tracks(camera)
             before.close_camera(camera.name)
+            self._journeys.removed(camera)
         camera.pipeline, camera.pipeline_spec = pipeline, spec
         for topic in ("model", "rules", "view"):
             camera.warn(topic, "")
@@ -322,6 +316,7 @@ class InferWorker:
         elif first and not self._emitter.restore_checkpoint(camera):
             pipeline.open_camera(camera.name, rules)
         self._emitter.continue_track_ids(camera)
+        self._journeys.ask_for_looks(camera)
         return ""
 
     def _end_tracks(self, camera: CameraContext) -> None:
@@ -357,6 +352,7 @@ class InferWorker:
             if camera.learn_rate(result.stamp):
                 self._scheduler.request_sooner(camera)
             events += self._emitter.alerting.frame(camera, result, events)
+            events += self._journeys.frame(camera, result)
         self._emitter.emit(events, batch)
         if self._tracer is not None:
             last = self._sequencer.last_batch
@@ -396,6 +392,7 @@ class InferWorker:
             self._next_status_s = now_s + STATUS_EVERY_S
             self._retry_loading(now_s)
             self._scheduler.tidy()
+            self._journeys.tick()
             jumped = self._clock.jumped()
             for camera in self._cameras.values():
                 if jumped:

@@ -1,0 +1,72 @@
+"""Journeys in an inference worker: off nothing looks; one worker has them; who hides people has none."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from pipelines import pipeline as pipelines
+from pipelines.camera_rules import CameraRules
+from pipelines.pipeline import Pipeline
+from pipelines.values import Detections, Frame, Image, Stamp
+from streamer.config.schema import CameraConfig, Config
+from streamer.daemon.topology import plan
+from tests.drawn_sites import Told
+
+NS = 40_000_000  # 25 frames a second: no colours are looked at for tracking
+
+
+def looked_at(monkeypatch: pytest.MonkeyPatch, wanted: bool) -> int:
+    """How many of 25 frames are looked at."""
+    copies: list[Image] = []
+    monkeypatch.setattr(pipelines, "small_colours", lambda image: copies.append(image) or image)
+    pipeline = Pipeline(Told())  # type: ignore[arg-type]
+    pipeline.open_camera("gate", CameraRules())
+    pipeline.ask_for_looks("gate", wanted)
+    for n in range(25):
+        picture = np.zeros((36, 64, 3), np.uint8)
+        pipeline.step([Frame(Stamp("gate", 1, n, n * NS, n * NS, n * NS), picture)])
+    return len(copies)
+
+
+def test_no_look_is_made_where_journeys_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert looked_at(monkeypatch, False) == 0
+    assert looked_at(monkeypatch, True) == 4
+
+
+def test_the_cameras_of_journeys_are_given_to_one_worker_and_others_are_shared_out() -> None:
+    cameras = tuple(CameraConfig(name=n, url="synthetic:street") for n in ("a", "b", "c", "d"))
+    config = Config.model_validate(
+        {"cameras": cameras, "inference": {"workers": 2}, "journeys": {"cameras": ["a", "b", "d"]}}
+    )
+    placed = plan(config).infer_of
+    assert len({placed[name] for name in "abd"}) == 1
+    assert placed["c"] != placed["a"]
+
+
+def test_a_site_that_hides_people_cannot_have_journeys() -> None:
+    with pytest.raises(ValueError, match=r"privacy\.people hides them"):
+        Config.model_validate({"privacy": {"people": "blur"}, "journeys": {"cameras": ["a", "b"]}})
+
+
+def saved(wanted: bool) -> bytes:
+    """What a checkpoint holds of a camera that somebody walks through."""
+    detector = Told()
+    pipeline = Pipeline(detector)  # type: ignore[arg-type]
+    pipeline.open_camera("gate", CameraRules())
+    pipeline.ask_for_looks("gate", wanted)
+    looks = 0
+    for n in range(25):
+        box = np.array([[0.3 + 0.01 * n, 0.3, 0.4 + 0.01 * n, 0.7]], np.float32)
+        detector.found = Detections(box, np.array([0.9], np.float32), np.zeros(1, np.int32))
+        picture = np.full((36, 64, 3), 90, np.uint8)
+        result = pipeline.step([Frame(Stamp("gate", 1, n, n * NS, n * NS, n * NS), picture)])[0]
+        looks += result.looks is not None and bool(result.looks.any())
+    assert bool(looks) == wanted
+    return pickle.dumps(pipeline.save("gate"))
+
+
+def test_a_checkpoint_is_the_same_where_looks_are_made_and_where_none_are() -> None:
+    assert saved(True) == saved(False)
