@@ -33,8 +33,7 @@ from streamer.sinks.redis_url import check_redis_url, is_tls, parse_redis_url, w
 # All that an ACL user needs (`+evalsha +script|load …` on the keys `streamer:*`), beyond what Redis lets all
 # do: AUTH, HELLO, QUIT. For a database other than 0 SELECT comes to it.
 WRITER_COMMANDS = (
-    *("evalsha", "script|load", "type", "exists", "xinfo|stream", "xadd"),
-    *("hset", "hsetnx", "hdel", "hkeys", "del"),
+    *("evalsha", "script|load", "type", "exists", "xinfo|stream", "xadd", "hset", "hdel", "hkeys", "del"),
 )
 READER_COMMANDS = ("hgetall", "xread", "xrevrange")  # of `streamer events`
 
@@ -174,6 +173,7 @@ class RedisSink:
         self._write, self._replace = Script(_WRITE), Script(_REPLACE)
         self._places = Places(node)
         self._standing: dict[str, Standing] = {}
+        self._named: set[Place] = set()  # the terms that are known to be in Redis
         self._totals: dict[str, dict[str, int]] = {}  # of each camera, as they stand where it stands
 
     @property
@@ -191,6 +191,7 @@ class RedisSink:
         known = [self._standing[c].place for c in cameras if c in self._standing]
         found = {standing.place.camera: standing for standing in self._ends(known)}
         others = [c for c in cameras if c not in found or found[c].at is None]
+        self._named -= {place for place in self._named if place.camera in others}
         ends = self._ends([place for camera in others for place in self._places.all(camera)])
         for camera in others:
             furthest = newest(end for end in ends if end.place.camera == camera)
@@ -304,17 +305,21 @@ class RedisSink:
                 pipe.hset(place.state, mapping=dict(fields))
                 if before is not None:
                     pipe.delete(before.state)
-                if place.term and (began := self._places.began(place)):
-                    self._name_term(pipe, place, began)
+                if place.term and place not in self._named:
+                    self._name_term(place)
                 where[f"{self._node}/{camera}"] = place.described(self._node)
             pipe.hset(CAMERAS_KEY, mapping=where)
             pipe.execute()
 
-    def _name_term(self, pipe: Any, place: Place, began: str) -> None:
+    def _name_term(self, place: Place) -> None:
         """Who took the term has said so; a Redis that lost it is told again."""
-        terms = terms_key(place.owner, place.camera)
-        pipe.hsetnx(terms, str(place.term), began)
-        pipe.hsetnx(site_cameras_key(place.owner), place.camera, json.dumps({"terms": terms}))
+        terms, cameras = terms_key(place.owner, place.camera), site_cameras_key(place.owner)
+        began = self._places.began(place)
+        if began and str(place.term) not in map(_text, self._redis.hkeys(terms)):
+            self._redis.hset(terms, str(place.term), began)
+        if place.camera not in map(_text, self._redis.hkeys(cameras)):
+            self._redis.hset(cameras, place.camera, json.dumps({"terms": terms}))
+        self._named.add(place)
 
     def cameras(self) -> set[str]:
         with failures():
@@ -343,6 +348,7 @@ class RedisSink:
         if self._client is not None:
             self._client.close()
         self._client = None
+        self._named.clear()
 
     def report(self) -> Mapping[str, Any]:
         """Who is the primary, where sentinels say so."""
