@@ -1,4 +1,4 @@
-"""`streamer site agent`: keeps this box's Ray, its daemon's cameras, and at the head the placings themselves."""
+"""`streamer site agent`: keeps this box's Ray and its daemon's cameras, and at the head the placings."""
 
 from __future__ import annotations
 

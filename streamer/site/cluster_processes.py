@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -31,7 +32,7 @@ RAYLET = "raylet"
 
 
 class RayProcesses:
-    """Of one box, with their files below `folder`. They outlive who started them: an agent may be replaced."""
+    """Of one box, with their files below `folder`. They outlive who started them: agents may be replaced."""
 
     def __init__(self, settings: SiteSettings, folder: Path, environment: Mapping[str, str]) -> None:
         self._settings, self._folder = settings, folder
@@ -96,10 +97,9 @@ class RayProcesses:
     def _start(self) -> subprocess.Popen[bytes]:
         self._clear()
         with self._log.open("wb") as log:
-            return subprocess.Popen(
-                self.command(), env={**os.environ, **self._environment, **self._of_head()}, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+            streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            environment = {**os.environ, **self._environment, **self._of_head()}
+            return subprocess.Popen(self.command(), env=environment, start_new_session=True, **streams)
 
     def _clear(self) -> None:
         """Each start makes a folder of logs. Raises StorageError."""

@@ -24,8 +24,8 @@ def apply(
 ) -> Changes:
     """Place what is not placed, place anew what costs something else or must be elsewhere, remove the rest.
 
-    `owners`: by camera the name of the box that had its last term. It keeps the camera where it has room, also
-    after a head has lost its table: nothing moves that need not. Raises SiteError.
+    `owners`: by camera the name of the box that had its last term. It keeps the camera where it has room,
+    also after a head has lost its table: nothing moves that need not. Raises SiteError.
     """
     changes = Changes()
     for placing in table.placings:
