@@ -150,7 +150,7 @@ def _cost(site: OpenSite, name: str) -> float:
         if use.name == name:
             return round(use.needs(), 3)
     raise ConfigError(
-        f"camera {name}: what it costs is not known: give --cost CORES, as `streamer capacity` has it for its "
+        f"camera {name}: its cost is not known: give --cost CORES, as `streamer capacity` has it for its "
         "kind"
     )
 
