@@ -38,3 +38,13 @@ def term_state_key(site: str, camera: str, term: int) -> str:
 def site_cameras_key(site: str) -> str:
     """The cameras that have, or had, a term in the site."""
     return f"streamer:site:{site}:cameras"
+
+
+def site_configuration_key(site: str) -> str:
+    """The site's cameras as they are configured: what boxes read, and `streamer site` writes."""
+    return f"streamer:site:{site}:configuration"
+
+
+def site_boxes_key(site: str) -> str:
+    """What each box of the site said last, and when."""
+    return f"streamer:site:{site}:boxes"
