@@ -175,6 +175,8 @@ def test_a_box_that_is_cut_off_counts_on_and_what_it_sends_later_is_not_counted_
     assert_all_accounted_for(document, buckets(a)[0]["start_ns"], buckets(a)[-1]["end_ns"])
     assert document["cameras"][CAMERA]["blind"]["moved_box"] > 0
     assert counts_of_site(a)[0] == document  # whoever asks
+    for box in boxes:
+        box.cli("ledger", "verify")  # buckets that a term cut fit their events
 
 
 def test_a_daemon_that_is_killed_between_the_term_and_the_first_frame_makes_every_event_in_it(
