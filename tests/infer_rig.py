@@ -120,6 +120,7 @@ class InferRig:
         self.load_late = False  # whether the ledger's answer is there before a pipeline is
         self.may_load = threading.Event()
         self.terms: dict[str, CameraTerm] = {}  # of the cameras that are given next
+        self.bucket_s = 60
         self._rows: dict[str, int] = {}
         self._rev = 0
         self._bus = Bus(base / "run")
@@ -141,7 +142,9 @@ class InferRig:
         for camera in models:
             self._rows.setdefault(camera, len(self._rows))
         cameras = tuple(
-            InferCamera(camera, self._rows[camera], 0, spec(model), rules, 60, term=self.terms.get(camera))
+            InferCamera(
+                camera, self._rows[camera], 0, spec(model), rules, self.bucket_s, term=self.terms.get(camera)
+            )
             for camera, model in models.items()
         )
         self.worker._handle("supervisor", InferAssignment(self._rev, self._rev, "onnx", 1, cameras))
