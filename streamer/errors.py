@@ -118,6 +118,10 @@ class RedisError(StreamerError):
     exit_code = Exit.REDIS
 
 
+class SiteError(StreamerError):
+    """Raised when the cluster of a site cannot be reached, refuses this box, or what it needs is missing."""
+
+
 class RunningError(StreamerError):
     """Raised when a daemon runs already, or none runs where one is needed."""
 

@@ -23,6 +23,7 @@ from pipelines.spec import PipelineSpec
 from pipelines.values import Detections, Frame, Labels, Stamp
 from streamer.events.cloudevents import COUNTING_TYPES, COUNTS
 from streamer.ipc.bus import Bus
+from streamer.ipc.camera_term import CameraTerm
 from streamer.ipc.counters import COUNTERS_FILE, FrameCounters
 from streamer.ipc.frame_ring import RingMemory
 from streamer.ipc.messages import (
@@ -118,6 +119,8 @@ class InferRig:
         self.records: list[EventRecord] = []
         self.load_late = False  # whether the ledger's answer is there before a pipeline is
         self.may_load = threading.Event()
+        self.terms: dict[str, CameraTerm] = {}  # of the cameras that are given next
+        self.bucket_s = 60
         self._rows: dict[str, int] = {}
         self._rev = 0
         self._bus = Bus(base / "run")
@@ -139,7 +142,9 @@ class InferRig:
         for camera in models:
             self._rows.setdefault(camera, len(self._rows))
         cameras = tuple(
-            InferCamera(camera, self._rows[camera], 0, spec(model), rules, 60)
+            InferCamera(
+                camera, self._rows[camera], 0, spec(model), rules, self.bucket_s, term=self.terms.get(camera)
+            )
             for camera, model in models.items()
         )
         self.worker._handle("supervisor", InferAssignment(self._rev, self._rev, "onnx", 1, cameras))

@@ -52,6 +52,7 @@ COMMANDS = {
     "sink": Entry("streamer.cli.sink:sink", "Events that a sink refused: show, send again, drop."),
     "token": Entry("streamer.cli.token:token", "Tokens for programs that ask over HTTP."),
     "schema": Entry("streamer.cli.schema:schema", "Print the JSON Schemas of the events."),
+    "site": Entry("streamer.cli.site:site", "Several boxes that share their cameras."),
     "doctor": Entry("streamer.cli.doctor:doctor", "Check this machine, and say what to mend."),
     "service": Entry("streamer.cli.service:service", "Install the systemd service."),
 }

@@ -84,6 +84,7 @@ def infer_assignment(spec: WorkerSpec, site: Site) -> InferAssignment:
                 scene=looked_at_by(camera),
                 auto_rate=camera.source.fps == "auto" and camera.source.realtime,
                 formerly=formerly.get(camera.name, ""),
+                term=site.terms.of(camera.name),
             )
         )
     announced = tuple(
@@ -93,6 +94,7 @@ def infer_assignment(spec: WorkerSpec, site: Site) -> InferAssignment:
             bucket_s=config.counts.bucket_s,
             why=misconfigured[name].why,
             since_ns=misconfigured[name].since_ns,
+            term=site.terms.of(name),
         )
         for name, worker in site.plan.announced_by.items()
         if worker == spec.name and name in misconfigured
@@ -170,6 +172,7 @@ def deliver_assignment(_spec: WorkerSpec, site: Site) -> DeliverAssignment:
         tracks_days=config.ledger.tracks_days,
         traces_to=config.tracing.endpoint,
         renames=site.active.renames,
+        terms=site.terms.held(),
     )
 
 

@@ -18,6 +18,7 @@ from streamer.api.callers import Caller, Role, check_role
 from streamer.api.changes import AnyChange, WantedChange
 from streamer.config.schema import ControlConfig
 from streamer.errors import ControlError, StreamerError
+from streamer.ipc.camera_term import CameraTerm
 from streamer.ipc.messages import MAX_CAMERAS
 
 MAX_WIDTH = 16384  # pixels; no camera sends as many
@@ -69,6 +70,9 @@ class Daemon(Protocol):
 
     def clip(self, arguments: Any, asked: Asked) -> None:
         """Answer about a clip, later. Raises StreamerError."""
+
+    def take_term(self, arguments: Any, caller: Caller) -> CameraTerm:
+        """Run a camera in a term of its site from now on. Raises StreamerError: nothing has changed."""
 
     def tracks_now(self, camera: str, answer: Answer) -> None:
         """Answer with the camera's tracks of its last inferred frame, later. Raises StreamerError."""
@@ -131,6 +135,7 @@ OPERATIONS: dict[str, Operation | str] = {
     "occupancy": "streamer.daemon.occupancy_setting:OPERATION",
     "clip": "streamer.daemon.clip_orders:OPERATION",
     "tracks": "streamer.daemon.tracks_now:OPERATION",
+    "camera.term": "streamer.daemon.camera_terms:OPERATION",
 }
 
 

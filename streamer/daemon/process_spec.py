@@ -9,6 +9,7 @@ from typing import Protocol
 
 from streamer.config.schema import Config
 from streamer.daemon.active_config import ActiveConfig
+from streamer.daemon.camera_terms import CameraTerms
 from streamer.daemon.shared_memory import SharedState
 from streamer.ipc.messages import Message
 
@@ -61,6 +62,7 @@ class Site(Protocol):
     plan: Plan
     shared: SharedState
     node: str
+    terms: CameraTerms
     stopping: bool
 
     def send_to_capture(self, camera: str, message: Message) -> bool:

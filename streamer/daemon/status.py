@@ -14,11 +14,12 @@ import psutil
 
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import Misconfigured
-from streamer.daemon import oom_kills
+from streamer.daemon import camera_terms, oom_kills
 from streamer.daemon.process_manager import ProcessManager, WorkerProcess
 from streamer.daemon.process_spec import Plan
 from streamer.daemon.shared_memory import SharedState
 from streamer.events.cloudevents import rfc3339
+from streamer.ipc.camera_term import CameraTerm
 from streamer.ipc.cpu_time import PARTS
 from streamer.ipc.messages import SourceState
 from streamer.models.camera_check import advice_on
@@ -34,6 +35,7 @@ class CameraNote:
     state: SourceState | None = None
     warning: str = ""
     opens: int = 0
+    term: CameraTerm | None = None  # of its site; None: it is the box's own
     quarantine_s: float | None = None  # how long it is still captured by a process of its own
 
 
@@ -69,10 +71,14 @@ def daemon_status(
     cameras = [
         camera_status(c, plan, manager, shared, notes.get(c.name, CameraNote())) for c in config.cameras
     ]
-    cameras += [misconfigured_status(name, fault, shared) for name, fault in misconfigured.items()]
+    cameras += [
+        misconfigured_status(name, fault, shared, notes.get(name, CameraNote()))
+        for name, fault in misconfigured.items()
+    ]
     cameras.sort(key=lambda row: str(row["name"]))
     cameras = [row | _measured(shared, row["name"]) for row in cameras]
     camera_warnings = [f"camera {c['name']}: {c['warning']}" for c in cameras if c["warning"]]
+    camera_warnings += [f"camera {c['name']}: {camera_terms.UNOWNED}" for c in cameras if c["owned"] is False]
     camera_warnings += [
         f"camera {c['name']}: {c['health']['detail']}" for c in cameras if (c["health"] or {}).get("detail")
     ]
@@ -135,6 +141,7 @@ def camera_status(
         "scene": inferred.get("scene") if state is not None and state.state == "live" else None,
         "alerts": inferred.get("alerts", []) if camera.enabled else [],
         "opens": note.opens,
+        **camera_terms.told(note.term),
         **_warning(inferred.get("warning") or note.warning),
         "quarantine_s": None if note.quarantine_s is None else round(note.quarantine_s),
     }
@@ -144,7 +151,9 @@ def camera_status(
     return status
 
 
-def misconfigured_status(name: str, fault: Misconfigured, shared: SharedState) -> dict[str, Any]:
+def misconfigured_status(
+    name: str, fault: Misconfigured, shared: SharedState, note: CameraNote
+) -> dict[str, Any]:
     """The row of a camera whose file cannot be used: the same keys, of which little is known."""
     nothing = {"width": 0, "height": 0, "codec": "", "fps_decoded": 0.0, "fps_inferred": 0.0, "level": ""}
     return {
@@ -168,6 +177,7 @@ def misconfigured_status(name: str, fault: Misconfigured, shared: SharedState) -
         "scene": None,
         "alerts": [],
         "opens": 0,
+        **camera_terms.told(note.term),
         **_warning(""),
         "restarts": 0,
         **frames_status(shared, name),

@@ -24,6 +24,7 @@ from streamer.config.store import ConfigStore
 from streamer.daemon import redis_server
 from streamer.daemon.active_config import ActiveConfig
 from streamer.daemon.assigning import Assigning
+from streamer.daemon.camera_terms import CameraTerms, TermArguments
 from streamer.daemon.child_process import worker_command
 from streamer.daemon.clip_orders import ClipArguments, ClipMessage
 from streamer.daemon.confinement import confine
@@ -42,6 +43,7 @@ from streamer.daemon.worker_requests import WorkerRequests
 from streamer.errors import ControlError, Exit, NotApplied, StorageError, StreamerError
 from streamer.ipc.bus import Bus
 from streamer.ipc.camera_requests import CorrectionMade, TracksNow
+from streamer.ipc.camera_term import CameraTerm
 from streamer.ipc.clip_messages import ClipAnswer
 from streamer.ipc.messages import (
     AllocateRing,
@@ -92,6 +94,7 @@ class Supervisor:
             self.node = node_id(state_dir)
             self.active = ActiveConfig(self._store)
             self.shared = SharedState(runtime_dir, state_dir)
+            self.terms = CameraTerms(state_dir)
             self._manager = ProcessManager(self.shared.counters, self._command)
             self._startup = Startup(notifier, self._manager)
             self._bus = Bus(runtime_dir)
@@ -160,6 +163,7 @@ class Supervisor:
         for name in gone:
             self._cameras.pop(name, None)
             self._quarantine.forget(name)
+        self._forget_terms(gone)
         self._replan()
         # After everyone has been told, so that nobody is told to use a ring or a row that is no more.
         for name in before - self.plan.capture_of.keys():
@@ -200,6 +204,13 @@ class Supervisor:
         if self.active.reload():
             self._advise()
             self._apply(before)
+
+    def _forget_terms(self, gone: set[str]) -> None:
+        """What is added under the name of a camera that was removed belongs to the box."""
+        try:
+            self.terms.forget(gone)
+        except StorageError as error:
+            log.error("the term of a camera that was removed is still its name's: %s", error)
 
     def _forget_views(self) -> None:
         """Of cameras that are no more, also those whose files were removed by hand or while no daemon ran."""
@@ -318,7 +329,7 @@ class Supervisor:
         self._note(camera).state = None
 
     def _note(self, camera: str) -> CameraNote:
-        return self._cameras.setdefault(camera, CameraNote())
+        return self._cameras.setdefault(camera, CameraNote(term=self.terms.of(camera)))
 
     # ---- what it can be asked for (operations.Daemon)
 
@@ -343,6 +354,17 @@ class Supervisor:
     def tracks_now(self, camera: str, answer: Answer) -> None:
         self._requests.tracks_now(camera, answer)
 
+    def take_term(self, arguments: TermArguments, caller: Caller) -> CameraTerm:
+        camera, before = arguments.camera, self.terms.of(arguments.camera)
+        term = self.terms.take(arguments)
+        if camera in self._cameras:
+            self._cameras[camera].term = term
+        self._assigning.tell_all()
+        if term != before:
+            owned = "owned" if term.owned else "unowned"
+            log.info("camera %s: term %d of %s, %s, by %s", camera, term.term, term.site, owned, caller.name)
+        return term
+
     def replay(self, sink: str, cameras: tuple[str, ...], since_ns: int, rebuild: bool) -> int:
         return self._requests.replay(sink, cameras, since_ns, rebuild)
 
@@ -358,9 +380,9 @@ class Supervisor:
             plan=self.plan,
             manager=self._manager,
             shared=self.shared,
-            notes=self._cameras,
+            notes={name: self._note(name) for name in self._known()},
             misconfigured=self.active.misconfigured,
-            warnings=[*self.active.warnings, *filter(None, [self._guard.warning()])],
+            warnings=[*self.active.warnings, *filter(None, [self._guard.warning(), self.terms.warning])],
         )
 
     def _once_a_second(self, now_s: float) -> None:
@@ -378,7 +400,7 @@ class Supervisor:
                 self._server.send("deliver", CameraStatus(camera.name, row))
         for name, fault in self.active.misconfigured.items():
             with self._guard("status of a camera"):
-                row = misconfigured_status(name, fault, self.shared)
+                row = misconfigured_status(name, fault, self.shared, self._note(name))
                 self._server.send("deliver", CameraStatus(name, row))
         with self._guard("start"):
             self._startup.tick(len(self._config.cameras))

@@ -22,6 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from streamer.ipc.camera_requests import AnyCameraRequest
+from streamer.ipc.camera_term import CameraTerm
 from streamer.ipc.choices import CameraState, Decode, Frames, TraceSample, Transport
 from streamer.ipc.clip_messages import AnyClipMessage
 from streamer.ipc.message_base import Message as _Message
@@ -113,6 +114,7 @@ class InferCamera(_Message, frozen=True):
     scene: str = ""
     auto_rate: bool = False  # whether it is looked at as often as what is followed in it needs
     formerly: str = ""  # its name until the assignment before, where it was renamed
+    term: CameraTerm | None = None  # of its site, for its events; None: it is the box's own
 
 
 class MisconfiguredCamera(_Message, frozen=True):
@@ -124,6 +126,7 @@ class MisconfiguredCamera(_Message, frozen=True):
     bucket_s: int
     why: str
     since_ns: int
+    term: CameraTerm | None = None
 
 
 class InferAssignment(_Message, frozen=True):
@@ -166,6 +169,8 @@ class DeliverAssignment(_Message, frozen=True):
     tracks_days: float | None = None  # None: as retention_days
     traces_to: str = ""  # the OTLP endpoint of traces; "": there are none
     renames: tuple[Rename, ...] = ()  # that the ledger is to know of; it keeps each once
+    # The terms that cameras had on this box, the newest last.
+    terms: dict[str, tuple[CameraTerm, ...]] = msgspec.field(default_factory=dict)
 
 
 class ApiAssignment(_Message, frozen=True):
@@ -189,10 +194,8 @@ class ReplayRequest(_Message, frozen=True):
 
 
 class AllocateRing(_Message, frozen=True):
-    """A source is open: asks for slots of `width` x `height` x 3 bytes and the camera's next epoch.
-
-    Asked again after a while where it was refused or not answered.
-    """
+    """A source is open: asks for slots of `width` x `height` x 3 bytes and the camera's next epoch; again
+    after a while where it was refused or not answered."""
 
     worker: str
     camera: str
@@ -292,10 +295,8 @@ class FrameRequest(_Message, frozen=True):
 
 
 class SourceState(_Message, frozen=True):
-    """A camera's state or health changed. `detail` is one line for people, `at_ns` the wall clock.
-
-    `health` is one of pipelines.scene.health, since `health_since_ns`; "" where nobody watches it, or nothing
-    is live.
+    """A camera's state or health changed. `detail` is one line for people, `at_ns` the wall clock; `health`
+    is one of pipelines.scene.health, since `health_since_ns`; "" where nobody watches it, or nothing is live.
     """
 
     camera: str

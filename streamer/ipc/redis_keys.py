@@ -16,3 +16,35 @@ def state_key(node: str, camera: str) -> str:
 
 
 CAMERAS_KEY = "streamer:cameras"
+
+
+def terms_key(site: str, camera: str) -> str:
+    """Of a site's camera: which box owns it from when on."""
+    return f"streamer:{{{site}/{camera}}}:terms"
+
+
+def term_events_key(site: str, camera: str, term: int) -> str:
+    return f"streamer:{{{site}/{camera}}}:{term}:events"
+
+
+def term_totals_key(site: str, camera: str, term: int) -> str:
+    return f"streamer:{{{site}/{camera}}}:{term}:totals"
+
+
+def term_state_key(site: str, camera: str, term: int) -> str:
+    return f"streamer:{{{site}/{camera}}}:{term}:state"
+
+
+def site_cameras_key(site: str) -> str:
+    """The cameras that have, or had, a term in the site."""
+    return f"streamer:site:{site}:cameras"
+
+
+def site_configuration_key(site: str) -> str:
+    """The site's cameras as they are configured: what boxes read, and `streamer site` writes."""
+    return f"streamer:site:{site}:configuration"
+
+
+def site_boxes_key(site: str) -> str:
+    """What each box of the site said last, and when."""
+    return f"streamer:site:{site}:boxes"

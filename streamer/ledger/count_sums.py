@@ -17,7 +17,8 @@ from streamer.events.cloudevents import rfc3339
 NS_PER_MINUTE = 60_000_000_000
 SETTLED_NS = 10_000_000_000  # events this far apart come in the order of their time
 OPEN_MINUTES = 120  # kept in memory behind the newest; what comes later still is added at the end
-UNSURE_FLAGS = frozenset({"clock_jumped", "events_lost"})  # buckets that say themselves that they differ
+# of buckets that say themselves that they differ
+UNSURE_FLAGS = frozenset({"clock_jumped", "events_lost", "term_changed"})
 
 Told = Callable[[str], None]  # takes one line that says what is wrong
 Sums = Counter[tuple[str, str, str, str]]  # line or zone, its name, direction, class ("" of a zone)

@@ -372,3 +372,36 @@ def test_a_clock_that_is_set_is_noticed_once(monkeypatch: pytest.MonkeyPatch) ->
     really_ns = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: really_ns() - 3 * S)
     assert [watch.jumped(), watch.jumped()] == [True, False]
+
+
+def test_a_cut_bucket_and_the_one_after_it_are_the_whole_minute_and_a_checkpoint_knows_where_it_was_cut() -> (
+    None
+):
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 20)
+    ((end_ns, first),) = coverage.cut(T0 + 20 * S, EMPTY)
+    coverage.add_event(crossing(T0 + 21 * S, crossed_ns=T0 + 19 * S))  # decided late
+    look(coverage, 20.1, 40)
+    heir = Coverage(60, T0 + 41 * S, EMPTY)
+    heir.restore(coverage.save(), T0 + 41 * S)
+    heir.begin_after(end_ns)
+    for one in (coverage, heir):
+        look(one, 41, 62)
+        (second,) = closed(one, 63)
+        assert (first["start_ns"], end_ns, second["start_ns"]) == (T0, T0 + 20 * S, T0 + 20 * S)
+        assert spent(first) == {"seen_s": pytest.approx(20, abs=0.01)}
+        assert sum(second["coverage"].values()) == pytest.approx(40, abs=0.01)
+    assert first["lines"] == {}
+    assert closed(coverage, 123)[0]["start_ns"] == T0 + 60 * S
+
+
+def test_health_that_changes_after_a_cut_changes_nothing_that_was_told() -> None:
+    coverage = Coverage(60, T0, EMPTY)
+    look(coverage, 0, 20)
+    coverage.cut(T0 + 20 * S, EMPTY)
+    look(coverage, 20.1, 30)
+    coverage.health_changed("frozen", T0 + 10 * S)
+    look(coverage, 30, 62)
+    (second,) = closed(coverage, 63)
+    assert second["blind"] == {"frozen": pytest.approx(40, abs=0.01)}
+    assert "blind_before" in second["flags"]

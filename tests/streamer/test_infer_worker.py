@@ -204,3 +204,16 @@ def test_a_frame_that_is_refused_costs_the_other_cameras_of_its_batch_nothing(
     crossed = Counter(record.camera for record in rig.records if record.type == LINE_CROSSED)
     assert crossed["gate"] == crossed["yard"] >= 2
     assert detector.batches == {3: 30}
+
+
+def test_another_length_of_buckets_tells_no_moment_twice(rig: InferRig) -> None:
+    rig.assign(gate="one")
+    rig.frames("gate", range(12))
+    rig.bucket_s = 3600
+    rig.assign(gate="one")
+    rig.frames("gate", range(12, 24))
+    rig.worker._emitter.close_buckets(rig.worker._cameras["gate"], stopping=True)
+    rig.settle()
+    before, after = [record.data for record in rig.records if record.type == COUNTS][-2:]
+    assert (before["bucket_s"], after["bucket_s"]) == (60, 3600)
+    assert before["end_ns"] <= after["start_ns"]

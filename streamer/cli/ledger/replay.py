@@ -19,11 +19,12 @@ from streamer.cli.times import unix_s
 from streamer.config.schema import Config
 from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
+from streamer.daemon.camera_terms import CameraTerms
 from streamer.errors import ConfigError, ControlError, RunningError, StreamerError
 from streamer.events.cloudevents import NS_PER_S
 from streamer.ledger import LedgerReader
 from streamer.sinks import open_sink
-from streamer.sinks.base import SinkSettings
+from streamer.sinks.base import KnowsTerms, SinkSettings
 from streamer.workers.deliver.publisher import Publisher
 from streamer.workers.deliver.replay import Replay
 
@@ -107,9 +108,10 @@ def _from_here(
     node = str(reader.status()["node"])
     reader.close()
     address = SecretStore(store).sink_address(settings).reveal()
-    publisher = Publisher(
-        path, settings.name, open_sink(settings.kind, settings.model_dump_json(), node, address, path.parent)
-    )
+    sink = open_sink(settings.kind, settings.model_dump_json(), node, address, path.parent)
+    if isinstance(sink, KnowsTerms):
+        sink.know_terms(CameraTerms(config.state_path).held())
+    publisher = Publisher(path, settings.name, sink)
     publisher.replay(asked)
     publisher.start()
     try:

@@ -26,7 +26,8 @@ def text() -> str:
     """The whole page."""
     parts = [_INTRODUCTION, "## The envelope\n", _table(schemas.envelope())]
     common = _common()
-    parts += ["## In the data of every event\n", _table({"properties": common, "required": list(common)})]
+    required = schemas.get(schemas.names()[0])["required"]
+    parts += ["## In the data of every event\n", _table({"properties": common, "required": required})]
     for name in schemas.names():
         schema = schemas.get(name)
         description = schema["description"].split(" This is the schema")[0]

@@ -12,6 +12,7 @@ from pipelines.camera_rules import CameraRules
 from pipelines.pipeline import Pipeline
 from pipelines.track.needed_rate import NeededRate, Segments, segments
 from pipelines.values import Stamp, Tracks
+from streamer.ipc.camera_term import CameraTerm
 from streamer.ipc.counters import Block
 from streamer.ipc.messages import FrameReady, InferCamera, SourceState
 from streamer.workers.infer.coverage import Coverage
@@ -67,6 +68,7 @@ class CameraContext:
     block: Block
     coverage: Coverage
     generation: int  # of the ring its frames come in; older ones are not ours
+    term: CameraTerm | None = None  # of its site, that its events are made in; as `config` says, or before
     alerts: CameraAlerts = field(default_factory=lambda: CameraAlerts(CameraRules(), None))
     worker: str = ""  # the capture worker it comes from
     pipeline: Pipeline | None = None

@@ -150,7 +150,8 @@ class Coverage:
             bucket = self._open.get(self._start_of(span.start_ns))
             if bucket is not None and start_ns < span.end_ns:
                 bucket.respend(span.kind, span.end_ns - start_ns, before, health)
-        open_ns = self._closed_until_ns
+        oldest = self._open.get(self._closed_until_ns)
+        open_ns = self._closed_until_ns if oldest is None else oldest.start_ns
         if health in (*BLIND_STATES, MOVED) and since_ns < open_ns <= self._at_ns:
             self._bucket(open_ns).add_flag("blind_before")
 
@@ -196,11 +197,21 @@ class Coverage:
                 closed += self._close_as_they_are(balance)
                 self._restart_clock(now_ns)
 
+    def cut(self, now_ns: int, balance: Balance) -> list[tuple[int, dict[str, Any]]]:
+        """Close all that is open, as close_due() does, and go on with a bucket that begins now. What is
+        decided later of the time before is counted in that one."""
+        closed = self.close_due(now_ns, balance, stopping=True)
+        self._closed_until_ns = self._start_of(now_ns)
+        self._spans.clear()  # they are of what is closed
+        self._open = {self._closed_until_ns: _Bucket(now_ns)}
+        return closed
+
     def save(self) -> dict[str, Any]:
         return {
             "at_ns": self._at_ns,
             "closed_until_ns": self._closed_until_ns,
             "spent": [[at, b.spent_ns, b.flags, b.ages_ms.save()] for at, b in self._open.items()],
+            "begun": [[at, b.start_ns] for at, b in self._open.items()],
         }
 
     def restore(self, saved: dict[str, Any], now_ns: int) -> None:
@@ -213,8 +224,9 @@ class Coverage:
         if not 0 <= now_ns - at_ns < MAX_PAUSE_BUCKETS * self._size_ns or closed_until_ns > now_ns:
             return
         buckets: dict[int, _Bucket] = {}
+        begun = dict(saved.get("begun", ()))  # of those that were cut, within the bucket
         for start_ns, spent, flags, ages in saved["spent"]:
-            bucket = buckets[int(start_ns)] = _Bucket(int(start_ns))
+            bucket = buckets[int(start_ns)] = _Bucket(int(begun.get(start_ns, start_ns)))
             bucket.spent_ns.update({k: int(v) for k, v in spent.items() if k in bucket.spent_ns})
             bucket.flags.extend(str(flag) for flag in flags)
             bucket.ages_ms.add_saved(ages)

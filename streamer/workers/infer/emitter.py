@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from pipelines.values import Event, FrameResult, Stamp
 from streamer.events.cloudevents import CAMERA_STATE, CLIP, COUNT_CORRECTED, COUNTS
+from streamer.ipc.camera_term import CameraTerm, is_of, stamp_of
 from streamer.ipc.clip_messages import ClipWanted
 from streamer.ipc.counters import FrameCounters
 from streamer.ipc.latency import AGE, INFERENCE
-from streamer.ipc.messages import CameraResume, EventRecord, SourceState
+from streamer.ipc.messages import CameraResume, EventRecord, InferCamera, SourceState
 from streamer.workers.infer.alerting import Alerting, Emitted, asks_for_clip, not_sent
 from streamer.workers.infer.camera import CameraContext
 from streamer.workers.infer.checkpoint_file import Checkpoints
@@ -21,6 +24,7 @@ from streamer.workers.infer.scheduler import RunningBatch
 
 log = logging.getLogger(__name__)
 
+TERM_CHANGED = "term_changed"  # a flag of the buckets on both sides
 MAX_CHECKPOINT_AGE_S = 30.0  # an older one says nothing about where things are now
 
 # What a checkpoint that is not as it should be can lead to.
@@ -45,7 +49,9 @@ class Emitter:
         """
         if not events:
             return
-        records = [self._record(camera, event, batch) for camera, event in events]
+        self._hand_over(events, [self._record(camera, event, batch) for camera, event in events])
+
+    def _hand_over(self, events: Sequence[Emitted], records: Sequence[EventRecord]) -> None:
         for camera in {id(c): c for c, _ in events}.values():
             self.checkpoint(camera)
         if not self._sequencer.send(records):
@@ -151,7 +157,11 @@ class Emitter:
         self.alerting.resume(camera, position)
         camera.coverage.begin_after(position.bucket_start_ns)
         for event in position.bucket_events:
-            camera.coverage.restore_event(event.type, event.subject, event.data, event.captured_ns)
+            if is_of(camera.term, event.data):
+                camera.coverage.restore_event(event.type, event.subject, event.data, event.captured_ns)
+            else:  # of a term that is over: it counts, in none of our buckets
+                camera.coverage.add_flag(TERM_CHANGED, time.time_ns())
+        self.take_term(camera)
         while camera.unsent_states:
             self.emit_state(camera, camera.unsent_states.popleft())
 
@@ -169,6 +179,23 @@ class Emitter:
             events.append((camera, Event(COUNTS, stamp, camera.name, data)))
         self.emit(events)
 
+    def take_term(self, camera: CameraContext) -> None:
+        """Go on in the term that the camera's configuration has. A bucket belongs to one term: the open one
+        ends here, and what is followed goes on."""
+        term = camera.config.term
+        if term == camera.term or not self._sequencer.can_number(camera.name):
+            return  # resume() takes it: then what a predecessor left open is told in its own term
+        now_ns, balance = time.time_ns(), self._counters.balance(camera.config.row)
+        camera.coverage.add_flag(TERM_CHANGED, now_ns)
+        epoch = camera.last_stamp.epoch if camera.last_stamp else 0
+        closed = camera.coverage.cut(now_ns, balance)
+        stamps = [Stamp(camera.name, epoch, -1, 0, end_ns, 0, "arrival") for end_ns, _ in closed]
+        told = [Event(COUNTS, s, camera.name, data) for s, (_, data) in zip(stamps, closed, strict=True)]
+        records = [self._record(camera, event, None) for event in told]
+        camera.term = term
+        camera.coverage.add_flag(TERM_CHANGED, now_ns)
+        self._hand_over([(camera, event) for event in told], records)
+
     # ---- checkpoints
 
     def checkpoint(self, camera: CameraContext) -> None:
@@ -183,6 +210,7 @@ class Emitter:
             "pipeline": camera.pipeline.save(camera.name),
             "coverage": camera.coverage.save(),
             "alerts": camera.alerts.save(),
+            "term": camera.term,
         }
         try:
             self._checkpoints.write(camera.name, state)
@@ -199,6 +227,16 @@ class Emitter:
             return str(saved["state"][0]), int(saved["state"][1])
         except (KeyError, TypeError, ValueError, IndexError):
             return "", 0
+
+    def last_term(self, camera: InferCamera) -> CameraTerm | None:
+        """The term in which a predecessor left the camera, whose bucket may be open; else that of now."""
+        saved = self._checkpoints.read(camera.name) or {}
+        try:
+            if _is_fresh(saved):
+                return msgspec.convert(saved["term"], CameraTerm | None)
+        except (*CHECKPOINT_ERRORS, msgspec.ValidationError):
+            pass  # there is none, or restoring it says what is wrong with it
+        return camera.term
 
     def restore_checkpoint(self, camera: CameraContext) -> bool:
         """Go on with the tracks of a predecessor's checkpoint. False: its pipeline must be opened anew."""
@@ -263,7 +301,7 @@ class Emitter:
             captured_ns=stamp.captured_ns,
             age_ms=round(_age_ms(stamp), 3),
             config_rev=self.config_rev,
-            data=dict(event.data),
+            data={**event.data, **stamp_of(camera.term)},
             emitted_ns=time.time_ns(),
             inference_ms=round(inference_ms, 3),
             taken_ms=round(taken_ms, 3),

@@ -231,6 +231,7 @@ class InferWorker:
             self._add(config, is_new)
         elif config != camera.config:
             self._change(camera, config)
+            self._emitter.take_term(camera)
         if config.pipeline:
             self._pipelines.start_loading(config)
 
@@ -241,7 +242,8 @@ class InferWorker:
         if is_new:
             coverage.begin_after(now_ns)
         block = self._counters.infer(config.row)
-        camera = CameraContext(config, block, coverage, config.generation)
+        term = self._emitter.last_term(config)
+        camera = CameraContext(config, block, coverage, config.generation, term)
         camera.last_state = self._emitter.last_state(config.name)
         camera.alerts = self._emitter.alerting.begin(config.rules)
         camera.need = NeededRate() if config.auto_rate else None
@@ -255,8 +257,10 @@ class InferWorker:
         old, camera.config = camera.config, config
         if config.bucket_s != old.bucket_s:
             self._emitter.close_buckets(camera, stopping=True)
-            camera.coverage = Coverage(config.bucket_s, time.time_ns(), self._counters.balance(config.row))
-            camera.coverage.health_changed(camera.health, time.time_ns())
+            now_ns = time.time_ns()
+            camera.coverage = Coverage(config.bucket_s, now_ns, self._counters.balance(config.row))
+            camera.coverage.begin_after(now_ns)  # the time before is in the bucket that was closed
+            camera.coverage.health_changed(camera.health, now_ns)
         if config.auto_rate != old.auto_rate:
             camera.need = NeededRate() if config.auto_rate else None
         if config.rules != old.rules:
@@ -416,7 +420,7 @@ class InferWorker:
 
 def _without_pipeline(fault: MisconfiguredCamera) -> InferCamera:
     """A camera of which the state is emitted and the time counted, and no frame comes."""
-    return InferCamera(fault.name, fault.row, 0, pipeline="", rules="", bucket_s=fault.bucket_s)
+    return InferCamera(fault.name, fault.row, 0, "", rules="", bucket_s=fault.bucket_s, term=fault.term)
 
 
 def create(name: str, runtime_dir: Path, state_dir: Path, shared_dir: Path) -> InferWorker:

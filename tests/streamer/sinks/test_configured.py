@@ -126,7 +126,7 @@ def test_the_worker_is_told_of_every_sink_and_the_ledger_s_document_holds_no_sec
     secrets.write_text("sinks: {b: {password: canary}}\n")
     secrets.chmod(0o600)
     active = SimpleNamespace(config=store.load(), rev=1, secrets=SecretStore(store), renames=())
-    site: Any = SimpleNamespace(active=active, node="node")
+    site: Any = SimpleNamespace(active=active, node="node", terms=SimpleNamespace(held=dict))
     told = deliver_assignment(plan(active.config).workers["deliver"], site)
     private, outside = told.sinks
     assert private.address.startswith("unix://streamer:")

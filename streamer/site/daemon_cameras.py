@@ -1,0 +1,46 @@
+"""The site's cameras in this box's daemon, over its control socket. The daemon knows of no cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from streamer.api import control_socket as control
+
+CHANGE_TIMEOUT_S = 15.0  # a model that must be loaded first takes longer than the change itself
+
+
+class Told(NamedTuple):
+    """In which term the daemon runs a camera; None: it is the box's own."""
+
+    term: int | None
+    owned: bool | None
+
+
+class DaemonCameras:
+    """Everything raises RunningError where no daemon answers, and ControlError where it refuses."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    def status(self) -> tuple[str, dict[str, Told]]:
+        """(the daemon's node, its cameras by name with what it was told of them)."""
+        status = control.call(self._socket, "status")
+        cameras = {str(row["name"]): Told(row.get("term"), row.get("owned")) for row in status["cameras"]}
+        return str(status["node"]), cameras
+
+    def tell_term(self, site: str, camera: str, term: int, owned: bool, from_ns: int) -> None:
+        """In which term of the site it runs the camera, from now on."""
+        arguments = {"site": site, "camera": camera, "term": term, "owned": owned, "from_ns": from_ns}
+        self._call("camera.term", arguments)
+
+    def put(self, camera: Mapping[str, Any]) -> None:
+        """Add it, or change it to what it is now in the site."""
+        self._call("change", {"op": "camera.put", "camera": dict(camera), "replace": True})
+
+    def remove(self, camera: str) -> None:
+        self._call("change", {"op": "camera.remove", "name": camera})
+
+    def _call(self, operation: str, arguments: Mapping[str, Any]) -> None:
+        control.call(self._socket, operation, arguments, CHANGE_TIMEOUT_S)

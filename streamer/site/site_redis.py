@@ -1,0 +1,73 @@
+"""The site's Redis as an agent uses it: terms, configuration, and a sign of life with what is wrong.
+
+The client is made anew after a failure. Everything raises RedisError.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.errors import RedisError
+from streamer.ipc.redis_keys import site_boxes_key
+from streamer.sinks.redis_connection import connect, failures_for_people
+from streamer.site.configuration import Published, SiteCamera, publish, published
+from streamer.site.terms import Term, next_term, terms_of
+
+
+@dataclass(frozen=True)
+class Sign:
+    """What a box said last: when (Unix ns), and by camera, or "" for the box itself, what is wrong."""
+
+    at_ns: int
+    node: str
+    faults: Mapping[str, str]
+
+
+class SiteRedis:
+    def __init__(self, url: str, site: str) -> None:
+        self._url, self._site = url, site
+        self._client: Any = None
+
+    @property
+    def client(self) -> Any:
+        if self._client is None:
+            with failures_for_people():
+                self._client = connect(self._url)
+        return self._client
+
+    def last_term(self, camera: str) -> Term | None:
+        return next(iter(reversed(terms_of(self.client, self._site, camera))), None)
+
+    def next_term(self, camera: str, node: str, name: str, from_ns: int, above: int) -> int:
+        return next_term(self.client, self._site, camera, node, from_ns, name=name, above=above)
+
+    def cameras(self) -> dict[str, Published]:
+        return published(self.client, self._site)
+
+    def publish(self, cameras: list[SiteCamera]) -> None:
+        publish(self.client, self._site, cameras)
+
+    def give_sign(self, box: str, sign: Sign) -> None:
+        text = json.dumps({"at_ns": sign.at_ns, "node": sign.node, "faults": dict(sign.faults)})
+        with failures_for_people():
+            self.client.hset(site_boxes_key(self._site), box, text)
+
+    def forget_box(self, box: str) -> None:
+        with failures_for_people():
+            self.client.hdel(site_boxes_key(self._site), box)
+
+    def signs(self) -> dict[str, Sign]:
+        key = site_boxes_key(self._site)
+        with failures_for_people():
+            found = self.client.hgetall(key)
+        try:
+            return {_text(box): Sign(**json.loads(value)) for box, value in found.items()}
+        except (ValueError, TypeError) as error:
+            raise RedisError(f"{key} holds what is no box's: remove it (DEL)") from error
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

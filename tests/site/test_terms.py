@@ -1,0 +1,98 @@
+"""Terms in a real Redis: each is taken once, in the order of their begins, by one server and by a Cluster."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamer.errors import RedisError
+from streamer.ipc.redis_keys import terms_key
+from streamer.sinks.redis_connection import connect
+from streamer.site.terms import Term, cameras_of, next_term, terms_of
+from tests.redis_servers import Cluster, Node
+
+pytestmark = pytest.mark.integration
+
+NOW_NS = 1_800_000_000_123_456_789  # a double does not hold its last digits
+
+
+@pytest.fixture(scope="module", params=["server", "cluster"])
+def url(
+    request: pytest.FixtureRequest, redis_binary: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    folder: Path = tmp_path_factory.mktemp("terms")
+    servers = Cluster(redis_binary, folder) if request.param == "cluster" else Node(redis_binary, folder)
+    yield servers.url()
+    servers.close() if isinstance(servers, Cluster) else servers.kill()
+
+
+@pytest.fixture
+def redis(url: str) -> Iterator[Any]:
+    client = connect(url)
+    client.flushall(target_nodes="primaries") if hasattr(client, "get_node_from_key") else client.flushall()
+    yield client
+    client.close()
+
+
+def test_terms_rise_by_one_a_camera_and_say_who_owns_it_from_when_on(redis: Any) -> None:
+    assert next_term(redis, "shop", "door", "node-a", NOW_NS, name="till") == 1
+    assert next_term(redis, "shop", "door", "node-b", NOW_NS + 1) == 2
+    assert next_term(redis, "shop", "gate", "node-b", NOW_NS) == 1
+    assert terms_of(redis, "shop", "door") == [
+        Term(1, "node-a", "till", NOW_NS),
+        Term(2, "node-b", "", NOW_NS + 1),
+    ]
+    assert cameras_of(redis, "shop") == ["door", "gate"]
+    assert cameras_of(redis, "other") == terms_of(redis, "other", "door") == []
+
+
+def test_the_tenth_term_follows_the_ninth(redis: Any) -> None:
+    assert [next_term(redis, "shop", "door", "a", NOW_NS + n) for n in range(12)] == list(range(1, 13))
+    assert [term.from_ns - NOW_NS for term in terms_of(redis, "shop", "door")] == list(range(12))
+
+
+@pytest.mark.parametrize("late_ns", [NOW_NS - 1, 0, 999])
+def test_a_box_whose_clock_is_behind_begins_with_the_term_before_it(redis: Any, late_ns: int) -> None:
+    next_term(redis, "shop", "door", "node-a", NOW_NS)
+    assert next_term(redis, "shop", "door", "node-b", late_ns) == 2
+    assert [term.from_ns for term in terms_of(redis, "shop", "door")] == [NOW_NS, NOW_NS]
+
+
+def test_a_redis_that_lost_its_terms_goes_on_above_what_is_known_to_be_taken(redis: Any) -> None:
+    assert next_term(redis, "shop", "door", "node-a", NOW_NS, above=7) == 8
+    assert next_term(redis, "shop", "door", "node-a", NOW_NS, above=3) == 9
+
+
+def test_boxes_that_ask_at_once_get_a_term_each(url: str, redis: Any) -> None:
+    taken: list[int] = []
+
+    def ask(node: str) -> None:
+        client = connect(url)
+        taken.extend(next_term(client, "shop", "door", node, NOW_NS + n) for n in range(50))
+        client.close()
+
+    threads = [threading.Thread(target=ask, args=(f"node-{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == list(range(1, 201))
+    begins = [term.from_ns for term in terms_of(redis, "shop", "door")]
+    assert begins == sorted(begins)
+
+
+def test_what_is_no_term_is_named_with_its_key(redis: Any) -> None:
+    redis.hset(terms_key("shop", "door"), "1", "nonsense")
+    with pytest.raises(RedisError, match=r"streamer:\{shop/door\}:terms"):
+        terms_of(redis, "shop", "door")
+    with pytest.raises(RedisError, match="Redis refuses"):
+        next_term(redis, "shop", "door", "node-a", NOW_NS)
+
+
+def test_a_redis_that_is_away_takes_no_term() -> None:
+    with pytest.raises(RedisError, match="not reached"):
+        next_term(connect("redis://127.0.0.1:1/0"), "shop", "door", "node-a", NOW_NS)
