@@ -101,7 +101,7 @@ class SiteFolder:
 
     def write(self, settings: SiteSettings) -> None:
         """Raises StorageError."""
-        write_atomically(self.settings_file, HEADER + dump(settings.model_dump(mode="json")), 0o640)
+        write_atomically(self.settings_file, HEADER + dump(settings.model_dump(mode="json")), 0o644)  # no secrets
 
     def key(self, name: str) -> str:
         """What one of the files in `site.keys` holds. Raises StorageError."""

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import pytest
 
-from streamer.site.cluster import Box
+from streamer.site.cluster import Box, Table
 from streamer.site.configuration import Published
 from streamer.site.placement import camera_places, cameras_of, why_it_waits
 from streamer.site.placing import apply, place_elsewhere
 from streamer.site.terms import Term
-from tests.site.boxes import box, placed, table, waiting
+from tests.site.boxes import HandCluster, box, placed, table, waiting
 
 
 @pytest.mark.parametrize(
@@ -80,25 +80,40 @@ def _wanted(**costs: float) -> dict[str, Published]:
 
 def test_what_is_as_it_should_be_is_not_moved() -> None:
     asked = Asked()
-    apply(asked, table([box("a")], placed("gate", "a", 0.5)), _wanted(gate=0.5), {})
+    apply(asked, HandCluster(table([box("a")], placed("gate", "a", 0.5))), _wanted(gate=0.5), {})
     assert asked.said == []
 
 
 def test_what_costs_something_else_is_placed_anew_where_it_is() -> None:
     asked = Asked()
-    apply(asked, table([box("a")], placed("gate", "a", 0.5)), _wanted(gate=0.7), {})
+    apply(asked, HandCluster(table([box("a")], placed("gate", "a", 0.5))), _wanted(gate=0.7), {})
     assert asked.said == [("remove", "gate"), ("place", "gate", "id-a")]
 
 
 def test_a_head_without_its_table_places_cameras_where_they_run() -> None:
     asked = Asked()
-    apply(asked, table([box("a"), box("b")]), _wanted(gate=0.5, yard=0.5), {"gate": "b"})
+    apply(asked, HandCluster(table([box("a"), box("b")])), _wanted(gate=0.5, yard=0.5), {"gate": "b"})
     assert asked.said == [("place", "gate", "id-b"), ("place", "yard", "")]
+
+
+def test_a_camera_is_asked_for_again_only_when_its_box_has_its_room_back() -> None:
+    full, free = (table([box("a", 1.0, left)], placed("gate", "a", 0.8)) for left in (0.2, 1.0))
+    asked, cluster = Asked(), HandCluster(full)
+    looks = iter([full, full, free])
+
+    def look() -> Table:
+        assert len(asked.said) < 2, "asked for before there is room"
+        return next(looks, free)
+
+    cluster.table = look  # type: ignore[method-assign]
+    apply(asked, cluster, _wanted(gate=0.7), {})
+    assert next(looks, None) is None
+    assert asked.said == [("remove", "gate"), ("place", "gate", "id-a")]
 
 
 def test_what_is_not_configured_is_removed() -> None:
     asked = Asked()
-    changes = apply(asked, table([box("a")], placed("gate", "a")), {}, {})
+    changes = apply(asked, HandCluster(table([box("a")], placed("gate", "a"))), {}, {})
     assert (asked.said, changes.removed) == ([("remove", "gate")], ["gate"])
 
 

@@ -145,7 +145,7 @@ def _apply(site: OpenSite, published: bool) -> placing.Changes:
         redis.publish(cameras)
     wanted = redis.cameras()
     with site.placer() as placer:
-        return placing.apply(placer, site.table().table(), wanted, owners(redis, wanted))
+        return placing.apply(placer, site.table(), wanted, owners(redis, wanted))
 
 
 def _cost(site: OpenSite, name: str) -> float:
