@@ -20,6 +20,7 @@ from streamer.cli.kept_audits import audits_in_use
 from streamer.cli.ledger import check_known, ledger_path
 from streamer.cli.lenient_config import readable
 from streamer.cli.output_paths import check_outputs
+from streamer.cli.site_counts import counts_of_site
 from streamer.cli.times import unix_s
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
@@ -47,9 +48,23 @@ _BLIND = ("dropped_s", "offline_s", "unknown_s")
     metavar="FILE",
     help="Write a Parquet file (extra parquet).",
 )
+@click.option(
+    "--site",
+    is_flag=False,
+    flag_value="",
+    metavar="[NAME]",
+    help="Of all boxes of this box's site, or of the site NAME, from its Redis.",
+)
 @click.pass_obj
 def counts(
-    store: ConfigStore, camera: str | None, since: str, by: str, as_csv: bool, as_json: bool, to: Path | None
+    store: ConfigStore,
+    camera: str | None,
+    since: str,
+    by: str,
+    as_csv: bool,
+    as_json: bool,
+    to: Path | None,
+    site: str | None,
 ) -> None:
     """Print counts of lines and zones by time, direction and class.
 
@@ -58,6 +73,9 @@ def counts(
     `312 (310-489)`, or `312 ± 9`: nine times in ten the true count lies within, as far as the cameras saw.
     `streamer audit CAMERA --apply` narrows it. What people corrected (`streamer correct`) is in the count,
     and said beside it.
+
+    With --site each moment counts what the box made of it that owned the camera then; the time in which a
+    camera went from one box to another is blind, for the reason moved_box.
     """
     if as_csv and (as_json or to is not None):
         raise click.UsageError("--csv goes with neither --json nor --parquet: choose one")
@@ -68,9 +86,12 @@ def counts(
     zone = ZoneInfo(config.timezone)
     wanted = None if camera is None else frozenset((camera,))
     query = CountQuery(_columns(by), zone, unix_s(since, zone), cameras=wanted)
-    with closing(LedgerReader(ledger_path(config))) as reader:
-        check_known(config, camera, reader.cameras())
-        found, buckets = list(query.counts(reader)), list(query.buckets(reader))
+    if site is not None:
+        found, buckets = counts_of_site(store, config, site, query)
+    else:
+        with closing(LedgerReader(ledger_path(config))) as reader:
+            check_known(config, camera, reader.cameras())
+            found, buckets = list(query.counts(reader)), list(query.buckets(reader))
     audits = audits_in_use(config, (count.camera for count in found if count.kind == "line"))
     counted = Counted(query, found, buckets, audits)
     if to is not None:

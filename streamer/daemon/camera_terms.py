@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 
 FILE = "terms.json"
 MAX_TERM = 1 << 53  # exact in JSON and in Lua
+UNOWNED = (
+    "its site confirms no more that this box owns it: it counts on, marked unowned; look at "
+    "`streamer site status`"
+)
 
 
 class TermArguments(Arguments):

@@ -78,6 +78,7 @@ def daemon_status(
     cameras.sort(key=lambda row: str(row["name"]))
     cameras = [row | _measured(shared, row["name"]) for row in cameras]
     camera_warnings = [f"camera {c['name']}: {c['warning']}" for c in cameras if c["warning"]]
+    camera_warnings += [f"camera {c['name']}: {camera_terms.UNOWNED}" for c in cameras if c["owned"] is False]
     camera_warnings += [
         f"camera {c['name']}: {c['health']['detail']}" for c in cameras if (c["health"] or {}).get("detail")
     ]

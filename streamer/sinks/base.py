@@ -33,6 +33,7 @@ from pydantic import Field, model_validator
 
 from pipelines.rules import Name, Strict
 from streamer.events.cloudevents import EventId, StoredEvent
+from streamer.ipc.camera_term import CameraTerm
 
 if TYPE_CHECKING:
     from pipelines.camera_rules import CameraRules
@@ -183,6 +184,15 @@ class ShowsRules(Protocol):
 
     def describe(self, cameras: Mapping[str, CameraRules]) -> None:
         """These are the cameras and their rules from now on. Called from any thread; takes no time."""
+
+
+@runtime_checkable
+class KnowsTerms(Protocol):
+    """A sink that keeps what cameras of a site made by the terms in which they made it."""
+
+    def know_terms(self, terms: Mapping[str, Sequence[CameraTerm]]) -> None:
+        """By camera the terms of its site that this box had, the newest last, also of cameras that are gone.
+        Called from any thread; takes no time."""
 
 
 @runtime_checkable

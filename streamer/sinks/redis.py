@@ -21,11 +21,13 @@ from pydantic import Field, field_validator, model_validator
 from pipelines.rules import AbsolutePath
 from streamer.errors import ConfigError
 from streamer.events.cloudevents import EventId, StoredEvent
-from streamer.ipc.redis_keys import CAMERAS_KEY, events_key, state_key, totals_key
+from streamer.ipc.camera_term import CameraTerm
+from streamer.ipc.redis_keys import CAMERAS_KEY, site_cameras_key, terms_key
 from streamer.sinks.base import Behind, SinkError, SinkSettings
 from streamer.sinks.redis_connection import REPLY_TIMEOUT_S as REPLY_TIMEOUT_S
 from streamer.sinks.redis_connection import Script, failures, failures_for_people, opener, read_streams
 from streamer.sinks.redis_connection import connect as connect
+from streamer.sinks.redis_places import Place, Places, Standing, newest
 from streamer.sinks.redis_url import check_redis_url, is_tls, parse_redis_url, with_query, with_sentinel_login
 
 # All that an ACL user needs (`+evalsha +script|load …` on the keys `streamer:*`), beyond what Redis lets all
@@ -169,6 +171,10 @@ class RedisSink:
         self._watched = parse_redis_url(address).topology == "sentinel"
         self._primary = ""  # HOST:PORT, as the sentinels had it last
         self._write, self._replace = Script(_WRITE), Script(_REPLACE)
+        self._places = Places(node)
+        self._standing: dict[str, Standing] = {}
+        self._named: set[Place] = set()  # the terms that are known to be in Redis
+        self._totals: dict[str, dict[str, int]] = {}  # of each camera, as they stand where it stands
 
     @property
     def _redis(self) -> Any:
@@ -177,50 +183,143 @@ class RedisSink:
             self._client = self._open()
         return self._client
 
+    def know_terms(self, terms: Mapping[str, Sequence[CameraTerm]]) -> None:
+        self._places.learn(terms)
+
     def positions(self, cameras: Sequence[str]) -> dict[str, EventId | None]:
+        """Asked where each stood before, and of all its streams where nothing is there."""
+        known = [self._standing[c].place for c in cameras if c in self._standing]
+        found = {standing.place.camera: standing for standing in self._ends(known)}
+        others = [c for c in cameras if c not in found or found[c].at is None]
+        self._named -= {place for place in self._named if place.camera in others}
+        ends = self._ends([place for camera in others for place in self._places.all(camera)])
+        for camera in others:
+            furthest = newest(end for end in ends if end.place.camera == camera)
+            found[camera] = furthest or Standing(self._places.own(camera), None)
+        self._standing.update(found)
+        return {camera: found[camera].at for camera in cameras}
+
+    def _ends(self, places: Sequence[Place]) -> list[Standing]:
+        """Where the streams of these places end."""
+        if not places:
+            return []
         with failures():
             pipe = self._redis.pipeline(transaction=False)
-            for camera in cameras:
-                pipe.xinfo_stream(events_key(self._node, camera))
+            for place in places:
+                pipe.xinfo_stream(place.events)
             replies = pipe.execute(raise_on_error=False)
             self._note_primary()
-            return {c: _position(reply) for c, reply in zip(cameras, replies, strict=True)}
+            return [_standing(place, reply) for place, reply in zip(places, replies, strict=True)]
 
-    def write(self, camera: str, after: EventId | None, events: Sequence[StoredEvent]) -> EventId:
+    def write(self, camera: str, after: EventId | None, events: Sequence[StoredEvent]) -> EventId:  # noqa: ARG002
+        at = after
+        for place, group in self._places.by_place(events):
+            at = self._add(place, at, group)
+        assert at is not None
+        return at
+
+    def _add(self, place: Place, after: EventId | None, events: Sequence[StoredEvent]) -> EventId:
+        """Events of one place; returns the position of the camera, which is that of the newest place."""
+        standing = self._standing.get(place.camera, Standing(self._places.own(place.camera), after))
+        if place == standing.place:
+            at = self._run(place, after, events)
+        else:
+            self._enter(place, after)
+            at = self._run(place, None, events)
+        if after is None or at >= after:
+            self._standing[place.camera] = Standing(place, at)
+            news = [e for e in events if after is None or e.id > after]
+            changed = {e.total_key: e.total_value or 0 for e in news if e.total_key is not None}
+            self._totals.setdefault(place.camera, {}).update(changed)
+            return at
+        return after  # what is sent again, to a term that is over
+
+    def _enter(self, place: Place, after: EventId | None) -> None:
+        """The first events of a term follow those of another: the camera must stand where that one ends, and
+        its totals go on. Raises Behind."""
+        stands = self.positions([place.camera])[place.camera]
+        if (stands or EventId(-1, -1)) < (after or EventId(-1, -1)):
+            raise Behind(stands)
+        with failures():
+            begun = self._redis.exists(place.events)
+        totals = self._totals.get(place.camera)
+        if totals and not begun:
+            self._put_totals(place, totals, after)
+        self._drop_old(place)
+
+    def _drop_old(self, entered: Place) -> None:
+        """Of a camera's terms that are over, the newest are kept that hold together what one may hold."""
+        older = [place for place in self._places.all(entered.camera) if place != entered]
+        kept = 0
+        for end in sorted(self._ends(older), key=Standing.order, reverse=True):
+            if self.max_events is not None and kept >= self.max_events and end.at is not None:
+                self._delete(end.place)
+            kept += end.length
+        for place in self._places.dropped(entered.camera):
+            self._delete(place)
+
+    def _delete(self, place: Place) -> None:
+        with failures():
+            self._redis.delete(*place.keys)
+
+    def _run(self, place: Place, after: EventId | None, events: Sequence[StoredEvent]) -> EventId:
         arguments: list[str | int] = [self.max_events or 0, *(after or (-1, -1))]
         for event in events:
             total = (event.total_key or "", event.total_value or 0)
             arguments.extend((*event.id, event.type, event.body, *total))
-        keys = [events_key(self._node, camera), totals_key(self._node, camera)]
         with failures():
-            reply = _text(self._write.run(self._redis, keys, arguments))
-        verdict, _, place = reply.rpartition(" ")
+            reply = _text(self._write.run(self._redis, [place.events, place.totals], arguments))
+        verdict, _, end = reply.rpartition(" ")
         if verdict == "BEHIND":
-            raise Behind(None if place.startswith("-") else EventId.parse(place))
+            raise Behind(None if end.startswith("-") else EventId.parse(end))
         if verdict == "AHEAD":
             raise SinkError(
                 "ahead",
-                f"camera {camera}: Redis holds {place}, a later lineage than this ledger's "
+                f"camera {place.camera}: Redis holds {end}, a later lineage than this ledger's "
                 f"{events[0].id.lineage}; if this ledger is the right one: streamer ledger new-incarnation",
             )
-        return EventId.parse(place)
+        return EventId.parse(end)
 
     def replace_totals(self, camera: str, totals: Mapping[str, int], at: EventId | None) -> None:
+        """Those of a camera of which nothing is there are written with its first event, in its term."""
+        self._totals[camera] = dict(totals)
+        standing = self._standing.get(camera, Standing(self._places.own(camera), None))
+        if standing.at is not None or len(self._places.all(camera)) == 1:
+            self._put_totals(standing.place, totals, at)
+
+    def _put_totals(self, place: Place, totals: Mapping[str, int], at: EventId | None) -> None:
         fields: list[str | int] = [item for pair in totals.items() for item in pair]
         if at is not None:
             fields += ["lineage", at.lineage, "seq", at.seq]
         with failures():
-            self._replace.run(self._redis, [totals_key(self._node, camera)], fields)
+            self._replace.run(self._redis, [place.totals], fields)
 
     def publish(self, states: Mapping[str, Mapping[str, str]]) -> None:
         if not states:
             return
         with failures():
             pipe = self._redis.pipeline(transaction=False)
+            where = {}
             for camera, fields in states.items():
-                pipe.hset(state_key(self._node, camera), mapping=dict(fields))
-            pipe.hset(CAMERAS_KEY, mapping={f"{self._node}/{c}": self._where(c) for c in states})
+                place, before = self._places.show(camera, fields)
+                pipe.hset(place.state, mapping=dict(fields))
+                if before is not None:
+                    pipe.delete(before.state)
+                if place.term and place not in self._named:
+                    self._name_term(place)
+                where[f"{self._node}/{camera}"] = place.described(self._node)
+            pipe.hset(CAMERAS_KEY, mapping=where)
             pipe.execute()
+
+    def _name_term(self, place: Place) -> None:
+        """Who took the term has said so; a Redis that lost it is told again."""
+        terms, cameras = terms_key(place.owner, place.camera), site_cameras_key(place.owner)
+        began = self._places.began(place)
+        if began and str(place.term) not in map(_text, self._redis.hkeys(terms)):
+            self._redis.hset(terms, str(place.term), began)
+        if place.camera not in map(_text, self._redis.hkeys(cameras)):
+            self._redis.hset(cameras, place.camera, json.dumps({"terms": terms}))
+        self._named.add(place)
 
     def cameras(self) -> set[str]:
         with failures():
@@ -231,20 +330,25 @@ class RedisSink:
         with failures():
             for camera, fields in states.items():
                 pairs = [item for pair in fields.items() for item in pair]
-                self._replace.run(self._redis, [state_key(self._node, camera)], pairs)
-                self._redis.hset(CAMERAS_KEY, f"{self._node}/{camera}", self._where(camera))
+                place = self._places.shown(camera)
+                self._replace.run(self._redis, [place.state], pairs)
+                self._redis.hset(CAMERAS_KEY, f"{self._node}/{camera}", place.described(self._node))
 
     def forget(self, cameras: Sequence[str]) -> None:
         with failures():
             for camera in cameras:
-                keys = (key(self._node, camera) for key in (events_key, totals_key, state_key))
-                self._redis.delete(*keys)
+                for place in self._places.all(camera):
+                    self._redis.delete(*place.keys)
                 self._redis.hdel(CAMERAS_KEY, f"{self._node}/{camera}")
+                self._places.forget(camera)
+                self._standing.pop(camera, None)
+                self._totals.pop(camera, None)
 
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
         self._client = None
+        self._named.clear()
 
     def report(self) -> Mapping[str, Any]:
         """Who is the primary, where sentinels say so."""
@@ -253,16 +357,6 @@ class RedisSink:
     def _note_primary(self) -> None:
         if self._watched and (at := self._redis.connection_pool.master_address):
             self._primary = f"{at[0]}:{at[1]}"
-
-    def _where(self, camera: str) -> str:
-        keys = {
-            "node": self._node,
-            "camera": camera,
-            "events": events_key(self._node, camera),
-            "totals": totals_key(self._node, camera),
-            "state": state_key(self._node, camera),
-        }
-        return json.dumps(keys)
 
 
 class Subscriber:
@@ -322,14 +416,15 @@ class Subscriber:
         self._redis.close()
 
 
-def _position(reply: Any) -> EventId | None:
+def _standing(place: Place, reply: Any) -> Standing:
+    """Of what XINFO STREAM says."""
     import redis
 
     if isinstance(reply, redis.ResponseError) and "no such key" in str(reply):
-        return None
+        return Standing(place, None)
     if isinstance(reply, redis.RedisError):
         raise reply
-    return EventId.parse(_text(reply["last-generated-id"]))
+    return Standing(place, EventId.parse(_text(reply["last-generated-id"])), int(reply["length"]))
 
 
 def _text(raw: Any) -> str:

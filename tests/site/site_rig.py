@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -21,6 +22,7 @@ from click.testing import CliRunner
 
 from streamer.cli.main import cli
 from streamer.site.cluster_processes import MARK, RAYLET
+from tests.conftest import missing_part
 from tests.daemon import Daemon
 from tests.patience import patient
 from tests.redis_servers import free_port
@@ -33,6 +35,22 @@ def address(number: int) -> str:
     """Of loopback, another for each process that tests."""
     pid = os.getpid()
     return f"127.{64 + (pid >> 8) % 64}.{pid % 256}.{number}"
+
+
+class OwnRedis:
+    """The site's Redis, which can be stopped and go on with what it had."""
+
+    def __init__(self, folder: Path) -> None:
+        binary = shutil.which("redis-server")
+        if binary is None:
+            missing_part("redis-server (apt install redis-server)")
+        self.port = free_port()
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+        self.process = subprocess.Popen([binary, *options], stdout=subprocess.DEVNULL)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
 
 class SiteBox:

@@ -4,34 +4,15 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import missing_part
-from tests.redis_servers import free_port
-from tests.site.site_rig import Site, SiteBox, started
+from tests.site.site_rig import OwnRedis, Site, SiteBox, started
 
 pytestmark = [pytest.mark.cluster, pytest.mark.integration, pytest.mark.slow]
-
-
-class OwnRedis:
-    """The site's Redis, which can be stopped and go on with what it had."""
-
-    def __init__(self, folder: Path) -> None:
-        binary = shutil.which("redis-server")
-        if binary is None:
-            missing_part("redis-server (apt install redis-server)")
-        self.port = free_port()
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-        self.process = subprocess.Popen([binary, *options], stdout=subprocess.DEVNULL)
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_a_bucket_ends_where_the_term_changes_and_the_next_begins_there(rig: Inf
     buckets = [r for r in told(rig, COUNTS) if r.data["end_ns"] > r.data["start_ns"]]
     cuts = [n for n, r in enumerate(buckets) if "term_changed" in r.data["flags"]]
     assert [stamp(r) for r in buckets[cuts[0] :]][:3] == [{}, SHOP, {**SHOP, "unowned": True}]
-    for before, after in zip(buckets, buckets[1:], strict=False):
+    for before, after in itertools.pairwise(buckets):
         assert before.data["end_ns"] == after.data["start_ns"]
     for bucket in buckets:
         length_s = (bucket.data["end_ns"] - bucket.data["start_ns"]) / 1e9

@@ -216,6 +216,9 @@ class CameraRow(Answer):
     scene: dict[str, Any] | None
     alerts: list[dict[str, Any]]
     opens: int
+    site: str | None = maybe()
+    term: int | None = maybe()
+    owned: bool | None = maybe()
     warning: str
     quarantine_s: float | None = maybe()
     restarts: int

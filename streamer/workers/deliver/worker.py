@@ -49,7 +49,7 @@ from streamer.ipc.messages import (
 )
 from streamer.ledger import Ledger, LedgerFull, LedgerLocked, LedgerRefused
 from streamer.sinks import open_sink
-from streamer.sinks.base import ShowsRules, Sink, TakesCommands
+from streamer.sinks.base import KnowsTerms, ShowsRules, Sink, TakesCommands
 from streamer.workers.deliver.commands import Commands
 from streamer.workers.deliver.publisher import Publisher
 from streamer.workers.deliver.replay import Replay
@@ -154,6 +154,8 @@ class DeliverWorker:
     def _assign(self, new: DeliverAssignment) -> None:
         """Serve, whether the ledger can be opened now or not: what is sent to it waits with the senders."""
         old, self._assignment = self._assignment, new
+        for sink in self._opened.values():
+            _tell_terms(sink, new)
         if old is None or old.rev != new.rev:
             self._try(self._apply)
             self._trace_to(new.traces_to, new.node)
@@ -240,6 +242,7 @@ class DeliverWorker:
             log.error("sink %s: %s", name, error)
             self._sinks_refused[name] = str(error)
             return
+        _tell_terms(sink, self._assignment)
         if isinstance(sink, TakesCommands):
             sink.obey_with(partial(self._commands.ask, name))
         self._opened[name] = sink
@@ -406,6 +409,11 @@ class DeliverWorker:
         if name in self._sinks_refused:
             return {"state": "refused", "last_error": self._sinks_refused[name]}
         return {"state": "connecting"}
+
+
+def _tell_terms(sink: Sink, assignment: DeliverAssignment | None) -> None:
+    if isinstance(sink, KnowsTerms) and assignment is not None:
+        sink.know_terms(assignment.terms)
 
 
 def _state_fields(status: dict[str, Any]) -> dict[str, str]:
