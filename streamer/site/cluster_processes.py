@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from streamer.errors import SiteError, StorageError
-from streamer.site.cluster import CAPACITY
+from streamer.site.cluster import CAPACITY, in_resource
 from streamer.site.cluster_environment import HEALTH
 from streamer.site.settings import NODE_LABEL, SiteSettings
 
@@ -132,7 +132,7 @@ class RayProcesses:
     def command(self, as_head: bool, drained: bool = False) -> list[str]:
         """`ray start` for this box: no processors and no memory, since nothing of ours runs in Ray."""
         settings = self._settings
-        capacity = 0.0 if drained else settings.capacity
+        capacity = 0 if drained else in_resource(settings.capacity)
         labels = {NODE_LABEL: settings.node, **settings.labels}
         options = {
             "--node-ip-address": settings.address,

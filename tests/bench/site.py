@@ -22,7 +22,7 @@ from typing import Any
 
 from streamer.site.agent import Agent
 from streamer.site.agent_memory import AgentMemory
-from streamer.site.cluster import CAPACITY, Table
+from streamer.site.cluster import CAPACITY, Table, in_resource
 from streamer.site.cluster_environment import HEALTH
 from streamer.site.cluster_table import GcsTable
 from streamer.site.configuration import SiteCamera
@@ -110,7 +110,7 @@ class _Box:
         self.name = f"b{number}"
         self.node = site.cluster.add_node(
             num_cpus=0,
-            resources={CAPACITY: site.capacity},
+            resources={CAPACITY: in_resource(site.capacity)},
             labels={NODE_LABEL: self.name},
             object_store_memory=OBJECT_STORE,
         )
