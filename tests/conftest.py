@@ -2,7 +2,7 @@
 
 A missing real part (redis-server, the RTSP server) is a skip on a developer's box and an error in CI. The
 corpus of footage and weights is no part of the project: tests marked `corpus` skip where it is absent, and so
-do those marked `torch` where that extra is not installed.
+do those marked `torch` or `cluster` where that extra is not installed.
 
 `make test` runs files side by side (pytest-xdist), each file by one process, so that what a module's tests
 share is made once.
@@ -33,6 +33,7 @@ REPO = Path(__file__).resolve().parent.parent
 CORPUS = Path(os.environ.get("STREAMER_CORPUS") or REPO.parent / "shared" / "corpus")
 IN_CI = bool(os.environ.get("CI"))
 HAS_TORCH = importlib.util.find_spec("torch") is not None
+HAS_RAY = importlib.util.find_spec("ray") is not None
 # A module that imports torch is skipped as a whole where there is none, and marked `torch` where there is.
 TORCH_GUARD = re.compile(r'^(torch = )?pytest\.importorskip\("torch"', re.MULTILINE)
 SIDE_BY_SIDE = "PYTEST_XDIST_WORKER" in os.environ
@@ -42,6 +43,7 @@ MAY_SKIP_IN_CI = (
     "needs root",
     "needs a GPU",
     "needs torch",
+    "needs ray",
     "needs kafka",
     "no docker client with compose",
 )  # how the reasons begin that are no missing part
@@ -91,6 +93,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.torch)
         if not HAS_TORCH and item.get_closest_marker("torch"):
             item.add_marker(pytest.mark.skip(reason="needs torch (make install EXTRAS=torch)"))
+        if not HAS_RAY and item.get_closest_marker("cluster"):
+            item.add_marker(pytest.mark.skip(reason="needs ray (make install EXTRAS=cluster)"))
         if not CORPUS.is_dir() and item.get_closest_marker("corpus"):
             item.add_marker(pytest.mark.skip(reason=f"no corpus at {CORPUS} (set STREAMER_CORPUS)"))
     if SIDE_BY_SIDE:  # what takes long begins: begun last, it would keep the others waiting at the end

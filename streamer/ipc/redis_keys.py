@@ -48,3 +48,8 @@ def site_configuration_key(site: str) -> str:
 def site_boxes_key(site: str) -> str:
     """What each box of the site said last, and when."""
     return f"streamer:site:{site}:boxes"
+
+
+def site_drained_key(site: str) -> str:
+    """The boxes of the site that are to have no cameras."""
+    return f"streamer:site:{site}:drained"

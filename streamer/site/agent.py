@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from streamer.errors import RedisError, SiteError, StreamerError
 from streamer.site.agent_memory import AgentMemory, Held
-from streamer.site.cluster import Cluster, Table
+from streamer.site.cluster import Box, Cluster, Table
 from streamer.site.configuration import Published, keep_copy, kept_copy
 from streamer.site.daemon_cameras import Told
 from streamer.site.placement import cameras_of
@@ -59,6 +59,8 @@ class Shared(Protocol):
 
     def cameras(self) -> dict[str, Published]: ...
 
+    def drained(self) -> frozenset[str]: ...
+
     def give_sign(self, box: str, sign: Sign) -> None: ...
 
 
@@ -91,6 +93,9 @@ class Agent:
         self._confirmed_at_s = clocks.monotonic()
         self._node = ""  # the daemon's
         self.unplaced = frozenset[str]()  # cameras of which the cluster knows nothing
+        self.is_drained = False  # this box is to have no cameras
+        self.box: Box | None = None  # this one, as the cluster has it
+        self.is_reached = False  # the cluster, in the last step
         self.faults: dict[str, str] = {}
         self._before: dict[str, str] = {}
 
@@ -114,9 +119,10 @@ class Agent:
         try:
             table = self._cluster.table()
         except SiteError as error:
-            self.faults[""] = str(error)
+            self.faults[""], self.is_reached, self.box = str(error), False, None
             return None
         self._confirmed_at_s = self._clocks.monotonic()
+        self.is_reached, self.box = True, table.box(self._settings.node)
         return table
 
     @property
@@ -133,6 +139,7 @@ class Agent:
             if found != self._cameras:
                 keep_copy(self._copy, found)
             self._cameras, self._fresh, self._read_at_s = found, True, self._clocks.monotonic()
+            self.is_drained = self._settings.node in self._shared.drained()
 
     def _is_due(self, since_s: float, every_s: float) -> bool:
         return self._clocks.monotonic() - since_s >= every_s

@@ -41,7 +41,7 @@ class AgentProcess:
     placing is missing, as after a head that had no store was started anew."""
 
     def __init__(self, site: OpenSite, apply: Sequence[str]) -> None:
-        self._agent, self._processes = agent_of(site), site.processes()
+        self._site, self._agent, self._processes = site, agent_of(site), site.processes()
         self._healer = Healer(apply) if site.settings.is_head else None
         self._answered_at_s = time.monotonic()
         self._said = ""
@@ -67,12 +67,20 @@ class AgentProcess:
         """A box that cannot count leaves the cluster, which places its cameras elsewhere."""
         try:
             if time.monotonic() - self._answered_at_s < MAX_SILENCE_S:
-                processes.keep()
+                agent, is_head = self._agent, self._site.settings.is_head
+                if self._has_wrong_room(agent):
+                    processes.end_node()
+                processes.keep(may_start=is_head or agent.is_reached, drained=agent.is_drained)
                 return ""
             processes.stop()
         except StreamerError as error:
             return str(error)
         return f"the daemon has not answered for {MAX_SILENCE_S:g} s: this box leaves its cameras to others"
+
+    def _has_wrong_room(self, agent: Agent) -> bool:
+        """It was started as drained and is so no more. (A drained one ends by itself, once it is empty.)"""
+        no_room = agent.box is not None and not agent.box.capacity
+        return no_room and not agent.is_drained and self._site.settings.capacity > 0
 
     def _say(self, fault: str) -> None:
         if fault and fault != self._said:

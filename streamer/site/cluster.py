@@ -13,8 +13,14 @@ from typing import Literal, Protocol
 from streamer.errors import SiteError
 
 CAPACITY = "capacity"  # the resource of which a camera takes its cost
+MILLI = 1000  # it is counted in thousandths of a core: above 1, Ray takes whole numbers alone
 
 State = Literal["placed", "waiting"]
+
+
+def in_resource(cores: float) -> int:
+    """`cores` as the cluster counts them."""
+    return round(cores * MILLI)
 
 
 class NotReached(SiteError):

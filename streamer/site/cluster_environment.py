@@ -26,6 +26,8 @@ def ray_environment(folder: SiteFolder) -> dict[str, str]:
         "RAY_TLS_SERVER_KEY": str(folder.keys / keys.KEY),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        # Ray's helpers are Python: on a busy box they take longer than Ray gives them to start
+        "RAY_agent_register_timeout_ms": "180000",
         # a raylet that lost its head waits for it, rather than to end
         "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",
     }

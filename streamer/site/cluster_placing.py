@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from streamer.errors import SiteError
-from streamer.site.cluster import CAPACITY, NotReached
+from streamer.site.cluster import CAPACITY, NotReached, in_resource
 from streamer.site.cluster_table import HOW_TO_INSTALL, NAMESPACE
 
 STRATEGY = "STRICT_PACK"  # of one bundle all are the same; only this one heeds the box that has it now
@@ -29,7 +29,9 @@ class RayPlacer:
         if near:
             asked["_soft_target_node_id"] = near
         with _refusals(camera):
-            placement_group([{CAPACITY: cost}], strategy=STRATEGY, name=camera, lifetime="detached", **asked)
+            placement_group(
+                [{CAPACITY: in_resource(cost)}], strategy=STRATEGY, name=camera, lifetime="detached", **asked
+            )
 
     def remove(self, camera: str) -> None:
         from ray.util.placement_group import get_placement_group, remove_placement_group

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from streamer.errors import SiteError, StorageError
-from streamer.site.cluster import CAPACITY
+from streamer.site.cluster import CAPACITY, in_resource
 from streamer.site.cluster_environment import HEALTH
 from streamer.site.settings import NODE_LABEL, SiteSettings
 
@@ -28,7 +28,7 @@ MARK = "STREAMER_SITE_RAY"
 MIN_OBJECT_STORE = 78_643_200  # bytes; the least that Ray takes. Nothing is ever put into it
 FIRST_PAUSE_S, MAX_PAUSE_S = 1.0, 30.0  # between starts that fail
 END_S = 5.0  # for processes to end before they are killed
-RAYLET = "raylet"
+RAYLET, GCS = "raylet", "gcs_server"  # the node itself; the head's table
 
 
 class RayProcesses:
@@ -41,13 +41,30 @@ class RayProcesses:
         self._raylet: psutil.Process | None = None
         self._pause_s, self._not_before_s = FIRST_PAUSE_S, 0.0
 
-    def keep(self) -> None:
-        """Start what does not run, without waiting for it. Raises SiteError where the last start failed."""
+    def keep(self, may_start: bool, drained: bool = False) -> None:
+        """Start what does not run, without waiting for it; `drained`: without room for cameras. A start takes
+        half a minute to fail where the head is away, so that `may_start` is false then.
+
+        Raises SiteError where the last start failed.
+        """
         if self._starting is not None:
             self._end_of_start()
-        elif not self._runs() and time.monotonic() >= self._not_before_s:
-            self.stop()  # what is left of the last ones: a new head does not start beside an old one
-            self._starting = self._start()
+        elif not self._runs() and may_start and time.monotonic() >= self._not_before_s:
+            beside_head = self._settings.is_head and self._has(GCS)
+            if not beside_head:
+                self.stop()  # what is left of the last ones: a new head does not start beside an old one
+            self._starting = self._start(as_head=self._settings.is_head and not beside_head, drained=drained)
+
+    def end_node(self) -> None:
+        """End what makes this box a place for cameras; a head stays one. The next keep() starts it again."""
+        for process in self._own():
+            if _name(process) == RAYLET:
+                with suppress(psutil.Error):
+                    process.terminate()
+        self._raylet = None
+
+    def _has(self, name: str) -> bool:
+        return any(_name(process) == name for process in self._own())
 
     def _runs(self) -> bool:
         if self._raylet is None:
@@ -94,48 +111,51 @@ class RayProcesses:
     def _log(self) -> Path:
         return self._folder / "start.log"
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        self._clear()
+    def _start(self, as_head: bool, drained: bool) -> subprocess.Popen[bytes]:
+        self._clear(keep_sessions=self._settings.is_head and not as_head)
         with self._log.open("wb") as log:
             streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
             environment = {**os.environ, **self._environment, **self._of_head()}
-            return subprocess.Popen(self.command(), env=environment, start_new_session=True, **streams)
+            return subprocess.Popen(
+                self.command(as_head, drained), env=environment, start_new_session=True, **streams
+            )
 
-    def _clear(self) -> None:
+    def _clear(self, keep_sessions: bool) -> None:
         """Each start makes a folder of logs. Raises StorageError."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for session in self._folder.glob("session_*"):
+            for session in () if keep_sessions else self._folder.glob("session_*"):
                 session.unlink() if session.is_symlink() else shutil.rmtree(session)
         except OSError as error:
             raise StorageError(f"{self._folder}: cannot be used: {error.strerror}") from error
 
-    def command(self) -> list[str]:
+    def command(self, as_head: bool, drained: bool = False) -> list[str]:
         """`ray start` for this box: no processors and no memory, since nothing of ours runs in Ray."""
         settings = self._settings
+        capacity = 0 if drained else in_resource(settings.capacity)
         labels = {NODE_LABEL: settings.node, **settings.labels}
         options = {
             "--node-ip-address": settings.address,
             "--num-cpus": 0,
             "--num-gpus": 0,
             "--object-store-memory": MIN_OBJECT_STORE,
-            "--resources": json.dumps({CAPACITY: settings.capacity} if settings.capacity else {}),
+            "--resources": json.dumps({CAPACITY: capacity} if capacity else {}),
             "--labels": ",".join(f"{name}={value}" for name, value in labels.items()),
             "--temp-dir": self._folder,
             "--include-log-monitor": "false",
             "--min-worker-port": 0,
             "--max-worker-port": 0,
-            **self._place(),
+            **self._place(as_head),
         }
         given = [str(each) for option in options.items() for each in option]
-        head = ["--head"] if settings.is_head else []
+        head = ["--head"] if as_head else []
         return [sys.executable, "-m", "ray.scripts.scripts", "start", *head, *given, "--disable-usage-stats"]
 
-    def _place(self) -> dict[str, object]:
+    def _place(self, as_head: bool) -> dict[str, object]:
         settings = self._settings
         ports = {"--node-manager-port": settings.ports, "--object-manager-port": settings.ports + 1}
         fixed: dict[str, object] = {**ports} if settings.ports else {}
-        if not settings.is_head:
+        if not as_head:
             return {"--address": settings.head, **fixed}
         port = settings.head.rpartition(":")[2]
         return {

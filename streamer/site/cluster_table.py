@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from streamer.errors import SiteError
-from streamer.site.cluster import CAPACITY, Box, NotReached, Placing, Table
+from streamer.site.cluster import CAPACITY, MILLI, Box, NotReached, Placing, Table
 from streamer.site.settings import NODE_LABEL
 
 HOW_TO_INSTALL = "Ray is not installed here: pip install 'streamer[cluster]'"
@@ -142,8 +142,8 @@ def _box(info: Any, free: Mapping[str, float], draining: bool) -> Box:
         address=info.node_manager_address,
         alive=info.state == _ALIVE,
         draining=draining,
-        capacity=float(info.resources_total.get(CAPACITY, 0.0)),
-        free=float(free.get(CAPACITY, 0.0)),
+        capacity=float(info.resources_total.get(CAPACITY, 0.0)) / MILLI,
+        free=float(free.get(CAPACITY, 0.0)) / MILLI,
         labels={name: value for name, value in labels.items() if not name.startswith("ray.io/")},
         is_head=info.is_head_node,
     )
@@ -162,6 +162,6 @@ def _placings(rows: Any) -> Iterator[Placing]:
             id=row.placement_group_id.hex(),
             state="placed" if placed else "waiting",
             box=bundle.node_id.hex() if placed else "",
-            cost=float(bundle.unit_resources.get(CAPACITY, 0.0)),
+            cost=float(bundle.unit_resources.get(CAPACITY, 0.0)) / MILLI,
             on=dict(bundle.label_selector),
         )

@@ -11,7 +11,7 @@ from streamer.site.settings import NODE_LABEL
 from streamer.site.terms import Term
 
 Doing = Literal["running", "moving", "waiting", "unplaced", "left over"]
-ROUNDING = 1e-4  # Ray counts capacity in ten-thousandths
+ROUNDING = 0.0005  # cores; half of what the cluster counts in
 
 
 @dataclass(frozen=True, slots=True)

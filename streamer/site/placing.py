@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from streamer.site.cluster import Box, Placer, Placing, Table
+from streamer.site.cluster import Box, Cluster, Placer, Placing, Table
 from streamer.site.configuration import Published
 from streamer.site.placement import ROUNDING
+
+MAX_WAIT_S, WAIT_STEP_S = 2.0, 0.05
 
 
 @dataclass
@@ -20,14 +23,14 @@ class Changes:
 
 
 def apply(
-    placer: Placer, table: Table, wanted: Mapping[str, Published], owners: Mapping[str, str]
+    placer: Placer, cluster: Cluster, wanted: Mapping[str, Published], owners: Mapping[str, str]
 ) -> Changes:
     """Place what is not placed, place anew what costs something else or must be elsewhere, remove the rest.
 
     `owners`: by camera the name of the box that had its last term. It keeps the camera where it has room,
     also after a head has lost its table: nothing moves that need not. Raises SiteError.
     """
-    changes = Changes()
+    changes, table = Changes(), cluster.table()
     for placing in table.placings:
         if placing.camera not in wanted:
             placer.remove(placing.camera)
@@ -36,15 +39,28 @@ def apply(
         now = table.placing(camera)
         if now is not None and _is_as_wanted(now, want):
             continue
+        near = _near(table, now, owners.get(camera, ""))
         if now is not None:
             placer.remove(camera)
-        placer.place(camera, want.cost, want.on, _near(table, now, owners.get(camera, "")))
+            _wait_for_room(cluster, near, want.cost)
+        placer.place(camera, want.cost, want.on, near)
         (changes.placed if now is None else changes.moved).append(camera)
     return changes
 
 
 def _is_as_wanted(now: Placing, want: Published) -> bool:
     return abs(now.cost - want.cost) < ROUNDING and dict(now.on) == dict(want.on)
+
+
+def _wait_for_room(cluster: Cluster, box_id: str, cost: float) -> None:
+    """The room of what was removed comes back a moment later; asked for before that, a camera that could stay
+    would move."""
+    end_s = time.monotonic() + MAX_WAIT_S
+    while time.monotonic() < end_s:
+        box = cluster.table().box_by_id(box_id)
+        if box is None or box.free + ROUNDING >= min(cost, box.capacity):
+            return
+        time.sleep(WAIT_STEP_S)
 
 
 def _near(table: Table, now: Placing | None, owner: str) -> str:

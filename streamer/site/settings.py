@@ -101,7 +101,8 @@ class SiteFolder:
 
     def write(self, settings: SiteSettings) -> None:
         """Raises StorageError."""
-        write_atomically(self.settings_file, HEADER + dump(settings.model_dump(mode="json")), 0o640)
+        text = HEADER + dump(settings.model_dump(mode="json"))
+        write_atomically(self.settings_file, text, 0o644)  # no secrets: the daemon's user reads it
 
     def key(self, name: str) -> str:
         """What one of the files in `site.keys` holds. Raises StorageError."""

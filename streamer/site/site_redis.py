@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamer.errors import RedisError
-from streamer.ipc.redis_keys import site_boxes_key
+from streamer.ipc.redis_keys import site_boxes_key, site_drained_key
 from streamer.sinks.redis_connection import connect, failures_for_people
 from streamer.site.configuration import Published, SiteCamera, publish, published
 from streamer.site.terms import Term, next_term, terms_of
@@ -58,6 +58,20 @@ class SiteRedis:
     def forget_box(self, box: str) -> None:
         with failures_for_people():
             self.client.hdel(site_boxes_key(self._site), box)
+            self.client.hdel(site_drained_key(self._site), box)
+
+    def set_drained(self, box: str, at_ns: int) -> None:
+        """From `at_ns` (Unix ns) on it is to have no cameras; 0: it may again."""
+        key = site_drained_key(self._site)
+        with failures_for_people():
+            if at_ns:
+                self.client.hset(key, box, at_ns)
+            else:
+                self.client.hdel(key, box)
+
+    def drained(self) -> frozenset[str]:
+        with failures_for_people():
+            return frozenset(_text(box) for box in self.client.hkeys(site_drained_key(self._site)))
 
     def signs(self) -> dict[str, Sign]:
         key = site_boxes_key(self._site)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import click
@@ -98,13 +99,18 @@ def apply(store: ConfigStore, published: bool, removing: bool, as_json: bool) ->
 
 @click.command()
 @click.argument("node")
+@click.option("--end", is_flag=True, help="Let it have cameras again.")
 @click.pass_obj
-def drain(store: ConfigStore, node: str) -> None:
+def drain(store: ConfigStore, node: str, end: bool) -> None:
     """Empty the box NODE, for work on it: others take its cameras, each of which goes on until then.
 
-    It gets none until its Ray is started anew, as at its next boot.
+    It gets none until `streamer site drain NODE --end`, also over restarts.
     """
     site = open_site(store)
+    if end:
+        site.redis().set_drained(node, 0)
+        click.echo(f"{node} may have cameras again; what runs elsewhere stays there")
+        return
     with site.placer() as placer:
         cluster = site.table()
         table = cluster.table()
@@ -112,7 +118,9 @@ def drain(store: ConfigStore, node: str) -> None:
         if box is None:
             known = sorted(box.name for box in table.boxes if box.alive and box.name)
             raise SiteError(f"no box {node[:64]!r} in the site; known: {', '.join(known)}")
-        cluster.drain(box.id)
+        site.redis().set_drained(node, time.time_ns())
+        if box.capacity:
+            cluster.drain(box.id)
         moving = placing.place_elsewhere(placer, table, box)
     click.echo(f"{node} is drained; moving: {', '.join(moving) or 'none'}")
 
@@ -137,7 +145,7 @@ def _apply(site: OpenSite, published: bool) -> placing.Changes:
         redis.publish(cameras)
     wanted = redis.cameras()
     with site.placer() as placer:
-        return placing.apply(placer, site.table().table(), wanted, owners(redis, wanted))
+        return placing.apply(placer, site.table(), wanted, owners(redis, wanted))
 
 
 def _cost(site: OpenSite, name: str) -> float:

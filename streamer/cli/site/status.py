@@ -35,8 +35,8 @@ def status(store: ConfigStore, as_json: bool) -> None:
     """
     site = open_site(store)
     table = site.table().table()
-    places, signs, fault = _shared(site, table)
-    boxes = [_box_row(box, signs.get(box.name)) for box in _newest(table)]
+    places, signs, drained, fault = _shared(site, table)
+    boxes = [_box_row(box, signs.get(box.name), box.name in drained) for box in _newest(table)]
     cameras = [_with_fault(place, signs) for place in places]
     if as_json:
         rows = {"site": site.settings.site, "fault": fault, "boxes": boxes, "cameras": cameras}
@@ -45,17 +45,17 @@ def status(store: ConfigStore, as_json: bool) -> None:
     _print(boxes, cameras, fault)
 
 
-def _shared(site: OpenSite, table: Table) -> tuple[list[CameraPlace], dict[str, Sign], str]:
+def _shared(site: OpenSite, table: Table) -> tuple[list[CameraPlace], dict[str, Sign], frozenset[str], str]:
     """What needs the site's Redis, and why it is missing."""
     redis = site.redis()
     try:
         wanted = redis.cameras()
         names = wanted.keys() | {placing.camera for placing in table.placings}
         terms = {name: redis.last_term(name) for name in names}
-        return camera_places(table, wanted, terms), redis.signs(), ""
+        return camera_places(table, wanted, terms), redis.signs(), redis.drained(), ""
     except RedisError as error:
         placed = [placing.camera for placing in table.placings]
-        return camera_places(table, placed, {}), {}, f"terms are not known: {error}"
+        return camera_places(table, placed, {}), {}, frozenset(), f"terms are not known: {error}"
 
 
 def _newest(table: Table) -> list[Box]:
@@ -67,8 +67,9 @@ def _newest(table: Table) -> list[Box]:
     return [by_name[name] for name in sorted(by_name)]
 
 
-def _box_row(box: Box, sign: Sign | None) -> dict[str, Any]:
-    state = "dead" if not box.alive else "draining" if box.draining else "alive"
+def _box_row(box: Box, sign: Sign | None, drained: bool) -> dict[str, Any]:
+    going = "drained" if drained else "draining" if box.draining else "alive"
+    state = going if box.alive else "dead"
     return {
         "box": box.name,
         "state": state,
