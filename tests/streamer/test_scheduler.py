@@ -76,6 +76,9 @@ class FakePipeline:
         self.detector.finish.append(notify)
         return object()
 
+    def collect_each(self, _pending: object) -> list[str]:
+        return ["not used"]
+
 
 class Wire:
     """Keeps the requests that are sent."""
@@ -130,6 +133,8 @@ class Scene:
         """What is done by now; nothing waits to be started."""
         self._done += self.scheduler.advance()
         done, self._done = self._done, []
+        for batch in done:
+            self.scheduler.collect(batch)
         return [camera.name for batch in done for camera in batch.cameras]
 
     def dropped(self, name: str) -> dict[str, int]:
@@ -203,7 +208,27 @@ def test_one_slow_frame_never_leads_to_more_open_tickets_than_the_detector_allow
         for notify in one.pipeline.detector.finish[1:]:
             notify()
         one.finished()
-        assert len(one.scheduler._running) <= SlowDetector.depth - SlowDetector.parallel
+        assert len(one.scheduler._running) <= SlowDetector.depth
+
+
+def test_batches_that_are_done_before_the_next_one_starts_never_open_more_tickets_than_allowed(
+    scene: Callable[..., Scene],
+) -> None:
+    """As where this process had no time while its detector had."""
+    many = scene("abcdefghijkl")
+    detector = many.pipeline.detector
+    most = 0
+    for _ in range(5):
+        for name in many.cameras:
+            many.arrive(name, 0)
+        while many.started():  # of each turn, none is collected
+            for notify in detector.finish:
+                notify()
+            opened = len(many.scheduler._running) + len(many._done)
+            most = max(most, opened)
+            assert opened <= SlowDetector.depth
+        many.finished()
+    assert most == SlowDetector.depth
 
 
 def busy_then_late(scene: Scene, names: str) -> None:

@@ -68,6 +68,7 @@ class BatchScheduler:
     ) -> None:
         self.inference_ms: deque[float] = deque(maxlen=RECENT)
         self._running: list[RunningBatch] = []  # in the order of their start
+        self._given: list[RunningBatch] = []  # to be finished, and not collected yet: their tickets are open
         self._server = server
         self._cameras = cameras
         self._wake = wake
@@ -207,11 +208,13 @@ class BatchScheduler:
     def drain(self) -> list[RunningBatch]:
         """Take out all batches, also those that are not done: collect() then waits for them."""
         batches, self._running = self._running, []
+        self._given += batches
         return batches
 
     def collect(self, batch: RunningBatch) -> list[tuple[CameraContext, FrameResult | str]]:
         """Track and count what was found in each frame of `batch`; the text says why one cannot be used."""
         assert batch.pending is not None
+        self._given.remove(batch)
         results = batch.pipeline.collect_each(batch.pending)
         self._learn(batch)
         return list(zip(batch.cameras, results, strict=True))
@@ -231,6 +234,7 @@ class BatchScheduler:
             held_up = any(camera in older.cameras for older in still for camera in batch.cameras)
             (done if batch.finished and not held_up else still).append(batch)
         self._running = still
+        self._given += done
         return done
 
     def _next_batch(self) -> tuple[Pipeline, list[CameraContext]] | None:
@@ -244,11 +248,13 @@ class BatchScheduler:
         return None if pipeline is None else (pipeline, [c for c in ready if c.pipeline is pipeline])
 
     def _has_room(self, pipeline: Pipeline) -> bool:
-        """Whether another batch can compute now. Those that are being finished have tickets open as well."""
+        """Whether another batch can compute now. Those that are being finished have tickets open as well, and
+        on a busy box a batch may be done before the next one starts."""
         detector = pipeline.detector
         its = self._running_in(detector)
         computing = sum(not batch.finished for batch in its)
-        return computing < detector.parallel and len(its) < detector.depth - detector.parallel
+        opened = len(its) + sum(batch.pipeline.detector is detector for batch in self._given)
+        return computing < detector.parallel and opened < detector.depth
 
     def _running_in(self, detector: Detector) -> list[RunningBatch]:
         return [batch for batch in self._running if batch.pipeline.detector is detector]
