@@ -57,7 +57,7 @@ class NeededRate:
         self._recent: deque[tuple[int, float, str]] = deque()  # media time, what was wanted then, and why
         self._begun_ns: int | None = None
         self._epoch: int | None = None
-        self.fps, self.why = EVERY_FRAME, "it begins"
+        self.fps, self.why = EVERY_FRAME, "its picture is new"
 
     def update(self, epoch: int, media_ns: int, motion: TrackMotion, lines: Segments) -> None:
         """Take the tracks after a frame into account."""
@@ -66,7 +66,7 @@ class NeededRate:
             self._recent.clear()
         fps, why = needed(motion, lines)
         if media_ns - self._begun_ns < BEGINS_S * 1e9 and fps < NEW_FPS:
-            fps, why = NEW_FPS, "it begins"
+            fps, why = NEW_FPS, "its picture is new"
         while self._recent and (media_ns - self._recent[0][0] > HOLD_S * 1e9 or self._recent[0][1] <= fps):
             self._recent.popleft()
         while self._recent and self._recent[-1][1] <= fps:

@@ -139,8 +139,8 @@ def list_alerts(store: ConfigStore, camera: str | None, as_json: bool) -> None:
 
 def _shown(rule: AlertSpec) -> str:
     parts = [f"{key.replace('_', ' ')} {value}" for key in SHOWN if (value := getattr(rule, key)) is not None]
-    more = [f"for {rule.for_s:g} s"] * bool(rule.for_s) + ["with a clip"] * rule.clip
-    return ", ".join([*parts, *more])
+    lasting = [f"for {rule.for_s:g} s"] if rule.for_s else []
+    return ", ".join([*parts, *lasting, *["with a clip"] * rule.clip])
 
 
 def _when(rule: AlertSpec) -> str:

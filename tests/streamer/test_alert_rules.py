@@ -118,6 +118,9 @@ def test_alerts_are_added_listed_changed_and_removed_by_command(store: ConfigSto
     assert run(store, "alert", "list").count("clip") == 1
     assert "outside opening" in " ".join(run(store, "alert", "list").split())
     run(store, "alert", "remove", "gate", "night")
+    run(store, "alert", "add", "gate", "at-once", "--line", "door", "--clip")
+    assert "line door, with a clip" in " ".join(run(store, "alert", "list").split())
+    run(store, "alert", "remove", "gate", "at-once")
     assert [alert.name for alert in store.load().cameras[0].rules.alerts] == ["gone"]
 
 

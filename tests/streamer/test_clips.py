@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from streamer.api import control_socket as control
 from streamer.daemon.clip_orders import OFF
+from streamer.errors import StreamerError
 from tests import clip_rig, moving
 from tests.daemon import Daemon
 from tests.patience import patient
@@ -125,6 +127,12 @@ def test_an_event_that_is_older_than_what_is_kept_in_memory_is_too_late(start: S
         "door", lambda e: e["type"] == clip_rig.CROSSED and e["data"]["media_ns"] > first + 8e9, 40
     )
     assert "too late: what is kept of it begins" in refused(daemon, event)
+    socket = daemon.runtime_dir / "control.sock"
+    asked = control.call(socket, "clip", {"action": "make", "event": event})
+    assert asked["state"] == "recording"
+    daemon.wait_for(lambda s: clip_rig.counts(s)["making"] == 0, 20, "that to fail")
+    with pytest.raises(StreamerError, match="too late: what is kept of it begins"):
+        control.call(socket, "clip", {"action": "read", "event": event})
 
 
 def test_a_folder_that_is_missing_is_not_made_but_told_and_taken_once_it_is_there(

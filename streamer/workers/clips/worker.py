@@ -118,7 +118,7 @@ class ClipsWorker:
             return listed(library, self._making.states(), order.args["camera"])
         if order.action == "make":
             return self._make(order.args["event"], by)
-        clip = library.find(order.args["event"])
+        clip = self._find(order.args["event"])
         if order.action == "remove":
             library.remove([clip], "asked")
             log.info("clip %s removed by %s", clip.clip, by)
@@ -127,6 +127,15 @@ class ClipsWorker:
         if not order.args["offset"]:
             log.info("clip %s given to %s", clip.clip, by)
         return part_of(library.path_of(clip), order.args["offset"])
+
+    def _find(self, event: str) -> Clip:
+        """Raises ConfigError where there is none, StorageError with why it could not be made."""
+        try:
+            return self._folder.usable.find(event)
+        except ConfigError:
+            if why := self._making.failure(_name(self._event(event))):
+                raise StorageError(why) from None
+            raise
 
     def _check_shown(self, clip: Clip) -> None:
         """Raise ControlError for one that was made when the site showed people."""
@@ -139,7 +148,7 @@ class ClipsWorker:
     def _make(self, event: str, by: str) -> dict[str, Any]:
         """How far the event's clip is; it is begun where there is none. Raises StreamerError."""
         stored = self._event(event)
-        name = f"{stored.camera}-{stored.id.lineage}-{stored.id.seq}"
+        name = _name(stored)
         library = self._folder.usable
         if (clip := library.clips.get(name)) is not None:
             self._check_shown(clip)
@@ -217,6 +226,10 @@ class ClipsWorker:
         kept = {} if library is None else library.status()
         counts = {"made": making.made, "failed": making.failed, "making": len(making)}
         return {**kept, **counts, "warning": self._folder.warning or making.warning(now_s)}
+
+
+def _name(event: StoredEvent) -> str:
+    return f"{event.camera}-{event.id.lineage}-{event.id.seq}"
 
 
 def create(name: str, runtime_dir: Path, state_dir: Path, shared_dir: Path) -> ClipsWorker:  # noqa: ARG001
