@@ -75,7 +75,7 @@ def test_nobody_s_details_are_like_the_original_s_and_the_background_is_bit_iden
 ) -> None:
     image, people = street(3)
     hidden = image.copy()
-    found = find_people(detector, people_classes(detector.labels), image)
+    found = find_people(detector, people_classes(detector.labels), image).boxes_xyxyn
     assert PeopleHider(detector, how).hide(hidden) == len(found) >= len(people) > 3
     covered = within(found, image)
     assert 0.01 < covered.mean() < 0.8
