@@ -33,6 +33,8 @@ class Outline:
 def outline_of(masks: InstanceMasks, index: int, width: int, height: int) -> Outline | None:
     """Of one object in a picture of `width` by `height` pixels; None where its mask is not to be relied on:
     the net gave none, or it is nearly empty."""
+    if not masks.is_known(index):
+        return None
     left, top, inside = masks.patch(index, width, height)
     if not inside.size or inside.mean() < MIN_SHARE:
         return None

@@ -15,6 +15,7 @@ from pipelines.detect.filter import DetectionFilter
 from pipelines.detect.letterbox import Letterbox, Pixels
 from pipelines.detect.mask_placement import masks_in_picture
 from pipelines.instance_masks import InstanceMasks
+from pipelines.pipeline import Pipeline
 from pipelines.region.crop import Crop
 from pipelines.registry import create_detector
 from pipelines.rules import ClassLimit
@@ -233,6 +234,18 @@ def test_a_camera_s_filter_keeps_the_masks_of_the_boxes_that_it_keeps() -> None:
     assert len(kept) == 1
     assert kept.masks is not None
     assert kept.masks.raster(0, 8, 8)[:4].all()
+
+
+def test_results_keep_masks_for_who_draws_them_alone(models: dict[str, Path]) -> None:
+    pipeline = Pipeline(create_detector("onnx", models["yolov8-seg"], sidecar=CARD))
+    pipeline.open_camera("door", CameraRules())
+    kept = []
+    for pipeline.keeps_masks in (False, True):
+        (result,) = pipeline.step([frame()])
+        kept.append(result.detections.masks)
+    assert kept[0] is None
+    assert kept[1] is not None
+    assert len(kept[1]) == 3
 
 
 def test_what_is_found_in_a_region_has_its_mask_at_the_region_s_place() -> None:
