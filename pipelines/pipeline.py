@@ -61,6 +61,7 @@ class Pipeline:
     def __init__(self, detector: Detector, actions: ActionEngine | None = None) -> None:
         self.detector = detector
         self.actions = actions
+        self.keeps_masks = False  # in its results, for who draws them
         self._cameras: dict[str, _Camera] = {}
 
     @property
@@ -338,8 +339,10 @@ class Pipeline:
         """Filter, tracker, analytics, and the scene where its picture is there."""
         state = self._cameras[stamp.camera]
         kept = state.filter.apply(detections)
-        if kept.maps is not None or kept.low_confidence is not None:
-            kept = replace(kept, maps=None, low_confidence=None)  # a megabyte a frame, and results are kept
+        if kept.maps is not None or kept.low_confidence is not None or kept.masks is not None:
+            masks = kept.masks if self.keeps_masks else None
+            # A megabyte a frame each, and results are kept.
+            kept = replace(kept, maps=None, low_confidence=None, masks=masks)
         state.tracker.view = state.region.box
         tracks = state.tracker.update(stamp, kept, self.labels, grey)
         state.region.learn(stamp, tracks)

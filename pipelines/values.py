@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.class_names import named, named_by_any, spelled
+from pipelines.instance_masks import InstanceMasks
 
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -148,9 +149,10 @@ class Detections:
     boxes_xyxyn (N, 4) float32; scores (N,) float32 in [0, 1]; class_ids (N,) int32;
     embeddings (N, D) float32 or None, one appearance vector a box where the user has such a model;
     keypoints (N, J, 3) float32 or None: of each box's joints x and y normalised to the picture and a score in
-    [0, 1], all finite; a joint of score 0 is unknown. Boxes below `high_threshold` are low ones
-    (as in ByteTrack, 2022): a track goes on with them, but they are no proof of an object. Where they were
-    asked for: `maps` are the frame's, `low_confidence` the boxes of scores below these, which suppress none.
+    [0, 1], all finite; a joint of score 0 is unknown; masks of the boxes, one each, or None: where the user
+    of the detector asked for them. Boxes below `high_threshold` are low ones (as in ByteTrack, 2022): a track
+    goes on with them, but they are no proof of an object. Where they were asked for: `maps` are the frame's,
+    `low_confidence` the boxes of scores below these, which suppress none.
     """
 
     boxes_xyxyn: Floats
@@ -161,6 +163,7 @@ class Detections:
     maps: FeatureMaps | None = None
     high_threshold: float = 0.0
     low_confidence: Detections | None = None
+    masks: InstanceMasks | None = None
 
     def __post_init__(self) -> None:
         n = len(self.boxes_xyxyn)
@@ -171,6 +174,8 @@ class Detections:
             _check("embeddings", self.embeddings, (n, None), _FLOAT32)
         if self.keypoints is not None:
             _check("keypoints", self.keypoints, (n, None, 3), _FLOAT32)
+        if self.masks is not None and len(self.masks) != n:
+            raise ValueError(f"masks: expected {n}, one a box, got {len(self.masks)}")
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -190,6 +195,7 @@ class Detections:
             self.maps,
             self.high_threshold,
             self.low_confidence,
+            None if self.masks is None else self.masks.take(index),
         )
 
 

@@ -65,7 +65,7 @@ class OnvifCamera:
     """`auth`: how it wants the password, "both" takes either. `clock_ahead_s` is its clock's error.
     `raw` answers an operation with (status, headers, body) instead; `silent` are not answered until close.
     `asked` holds (operation, headers, body). `host` is an address of 127.0.0.0/8, so that several can be told
-    apart; `discovery_port` 0: it cannot be discovered.
+    apart, or ::1, where it cannot be discovered; `discovery_port` 0: it cannot be discovered.
     """
 
     profiles: Sequence[CameraProfile]
@@ -89,15 +89,18 @@ class OnvifCamera:
         self._closed = threading.Event()
         self._seen: set[str] = set()
         self._counts: dict[str, int] = {}  # by nonce of HTTP Digest
-        self._server = http.server.ThreadingHTTPServer((self.host, 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = (_Server6 if ":" in self.host else _Server)((self.host, 0), _handler(self))
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         self._sockets = self._listen() if self.discovery_port else []
 
     @property
     def url(self) -> str:
-        return f"onvif://{self.host}:{self.port}"
+        return f"onvif://{self._bracketed}:{self.port}"
+
+    @property
+    def _bracketed(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
 
     def operations(self) -> list[str]:
         return [operation for operation, _, _ in self.asked]
@@ -140,7 +143,7 @@ class OnvifCamera:
     def _do(
         self, operation: str, second: bool, request: ElementTree.Element
     ) -> tuple[int, Mapping[str, str], bytes]:
-        base = f"http://{self.xaddr_host or self.host}:{self.port}/onvif"
+        base = f"http://{self.xaddr_host or self._bracketed}:{self.port}/onvif"
         if operation == "GetSystemDateAndTime":
             return _ok(_clock(datetime.now(UTC) + timedelta(seconds=self.clock_ahead_s)))
         if operation == "GetServices" and self.services:
@@ -236,6 +239,14 @@ class OnvifCamera:
             scopes=" ".join(f"onvif://www.onvif.org/{scope}" for scope in scopes),
             xaddrs=f"http://{self.xaddr_host or self.host}:{self.port}/onvif/device_service",
         )
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 def _handler(camera: OnvifCamera) -> type[http.server.BaseHTTPRequestHandler]:

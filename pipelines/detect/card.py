@@ -51,7 +51,8 @@ class ModelCard(BaseModel):
     Empty or None means: take it from the file's own metadata and shapes. `input_size` (width, height) in
     pixels is for graphs of free size only. `input_shape` "picture" lets OpenVINO run the graph at the shape
     of the picture instead of its own square, where the graph can: 40 % less work for 16:9, at slightly lower
-    scores (docs/decisions/009-detector-input.md).
+    scores (docs/decisions/009-detector-input.md). `masks`: of a segmentation model the masks are computed
+    too, for who asks for them (pictures in which people are hidden or drawn).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -66,6 +67,7 @@ class ModelCard(BaseModel):
     input_size: tuple[int, int] | None = None
     input_shape: Literal["fixed", "picture"] = "fixed"
     precision: Literal["auto", "f32"] = "auto"
+    masks: bool = False
     licence: str = ""
     quantized: Quantization | None = None  # of an int8 model that was made here
 

@@ -17,6 +17,7 @@ from pipelines.detect.heads import Candidates, Head, Signature, find_head
 from pipelines.detect.heads.base import Shape
 from pipelines.detect.labels import COCO_80, labels_of
 from pipelines.detect.letterbox import LetterboxPlacement
+from pipelines.detect.mask_placement import masks_in_picture
 from pipelines.detect.nms import suppress, suppress_other_classes, suppress_rotated
 from pipelines.detect.onnx_file import OnnxFile, read_onnx
 from pipelines.detect.picture_input import GraphInput, PictureInput, picture_input
@@ -89,9 +90,19 @@ class ModelFile:
             integers=tuple(integers),
         )
         try:
-            return find_head(model, self.card.head)
+            head = find_head(model, self.card.head)
+            return self._with_masks(head) if self.card.masks else head
         except ModelRefused as error:
             raise ModelRefused(f"{self.path}: {error}") from error
+
+    def _with_masks(self, head: Head) -> Head:
+        given = head.with_masks()
+        if given is None:
+            raise ModelRefused(
+                f"the card says `masks: true`, and this model (head {head.name}) has none that are read: "
+                "take `masks` out of its sidecar"
+            )
+        return given
 
     def labels(self, head: Head) -> Labels:
         """From the card, else the file's metadata, else COCO-80 where there are 80 classes."""
@@ -125,8 +136,10 @@ class ModelFile:
     def check_answer(self, head: Head, answer: Sequence[Floats]) -> None:
         """Raise ModelRefused if the answer to a plain grey frame is not one that `head` can read."""
         try:
-            head.decode(answer, self.card.score)
+            found = head.decode(answer, self.card.score)
             head.check(answer)
+            if found.prototypes is not None and not np.isfinite(found.prototypes).all():
+                raise InvalidOutput("masks that are infinite or not numbers")
         except InvalidOutput as error:
             raise ModelRefused(
                 f"{self.path}: its answer to a grey picture has {error}: its weights are damaged, or it "
@@ -185,6 +198,11 @@ def how_it_runs(at_once: int, parallel: int, fixed: int | None) -> str:
     return f"its fixed batch of {fixed} could be made free: up to {at_once} pictures at once"
 
 
+def told_of_masks(head: Head) -> dict[str, bool]:
+    """For describe(): `masks`, whether they are computed; nothing for a model that has none."""
+    return {"masks": head.masks} if head.masks or head.with_masks() is not None else {}
+
+
 def in_picture(
     boxes_xyxy: Floats,
     scores: Floats,
@@ -192,9 +210,13 @@ def in_picture(
     placement: LetterboxPlacement,
     keypoints: Floats | None = None,
     high_threshold: float = 0.0,
+    coefficients: Floats | None = None,
+    prototypes: Floats | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Detections:
     """Boxes, and joints (N, J, 3), in pixels of the model's input, normalised to the picture; boxes all in
-    the border go. A joint that is not finite, or a picture's size away from the picture, is unknown."""
+    the border go. A joint that is not finite, or a picture's size away from the picture, is unknown. Masks
+    are given where there are `coefficients`, `prototypes` and the `size` (width, height) of the input."""
     units = placement.to_unit(boxes_xyxy)
     inside = (units[:, 2] > units[:, 0]) & (units[:, 3] > units[:, 1])
     if keypoints is not None:
@@ -203,7 +225,12 @@ def in_picture(
         near = (np.abs(keypoints[..., :2] - 0.5) <= MAX_JOINT_REACH).all(axis=2)  # false for NaN
         keypoints[~(near & np.isfinite(keypoints[..., 2]))] = 0.0
         keypoints[..., 2].clip(0.0, 1.0, out=keypoints[..., 2])
-    detections = Detections(units, scores, class_ids, keypoints=keypoints, high_threshold=high_threshold)
+    masks = None
+    if coefficients is not None and prototypes is not None and size is not None:
+        masks = masks_in_picture(coefficients, prototypes, units, placement, size)
+    detections = Detections(
+        units, scores, class_ids, keypoints=keypoints, high_threshold=high_threshold, masks=masks
+    )
     return detections if inside.all() else detections.take(inside)
 
 
@@ -234,6 +261,7 @@ class Postprocessor:
     ) -> None:
         self._head = head
         self._group_ids = labels.group_ids()
+        self._size = size
         self._max_reach = MAX_REACH * max(size)
         self._limits = limits
         self._nms_iou = nms_iou
@@ -262,19 +290,26 @@ class Postprocessor:
         min_score = self._limits.low if score is None else score
         with np.errstate(over="ignore", invalid="ignore"):  # absurd numbers are refused below, as boxes
             found = self._head.decode(output, min_score)
-        boxes, scores, class_ids, joints, _ = found
-        if not len(scores):
+        if not len(found.scores):
             return Detections.empty()
-        self._check(boxes)
+        self._check(found.boxes_xyxy)
         keep = self._suppress(found)
-        joints = None if joints is None else joints[keep]
-        high = self._limits.high_threshold
-        return in_picture(boxes[keep], scores[keep], class_ids[keep], placement, joints, high)
+        return in_picture(
+            found.boxes_xyxy[keep],
+            found.scores[keep],
+            found.class_ids[keep],
+            placement,
+            None if found.keypoints is None else found.keypoints[keep],
+            self._limits.high_threshold,
+            None if found.coefficients is None else found.coefficients[keep],
+            found.prototypes,
+            self._size,
+        )
 
     def _suppress(self, found: Candidates) -> Longs:
         """Positions of the boxes that are kept. Of a head whose boxes are final only those go that show what
         a surer box of another class of their group shows."""
-        boxes, scores, class_ids, _, rotated = found
+        boxes, scores, class_ids, rotated = found.boxes_xyxy, found.scores, found.class_ids, found.rotated
         groups = self._group_ids[class_ids]
         if self._head.suppressed:
             return suppress_other_classes(boxes, scores, class_ids, groups, self._nms_iou)

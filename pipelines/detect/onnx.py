@@ -21,7 +21,7 @@ from pipelines.detect.detector import Ticket
 from pipelines.detect.errors import ModelRefused
 from pipelines.detect.feature_maps import choose_maps, frame_maps
 from pipelines.detect.letterbox import Letterbox, LetterboxPlacement, Pixels
-from pipelines.detect.model import ModelFile, Postprocessor, how_it_runs
+from pipelines.detect.model import ModelFile, Postprocessor, how_it_runs, told_of_masks
 from pipelines.detect.onnx_file import branching_tensors, with_outputs
 from pipelines.detect.picture_input import GraphInput
 from pipelines.values import Detections, Floats, Frame, Image
@@ -172,6 +172,7 @@ class OnnxDetector:
             "score": self._limits.high,
             "licence": self._file.licence,
             "runs": how_it_runs(self.max_batch, self.parallel, self._fixed),
+            **told_of_masks(self._head),
             "warnings": [*self._warnings, *self._file.warnings(self._head)],
         }
 

@@ -35,7 +35,7 @@ from pipelines.detect.graph import (
 from pipelines.detect.graph_inputs import inputs_of, same_with_any_batch, take_pictures
 from pipelines.detect.heads import Head
 from pipelines.detect.letterbox import LetterboxPlacement, in_cells, input_shape
-from pipelines.detect.model import ModelFile, Postprocessor, how_it_runs
+from pipelines.detect.model import ModelFile, Postprocessor, how_it_runs, told_of_masks
 from pipelines.detect.openvino_graph import CompiledGraph, InferRequest, Size
 from pipelines.values import Detections, Frame, Image
 
@@ -185,6 +185,7 @@ class OpenVinoDetector:
             "score": self._limits.high,
             "licence": self._file.licence,
             "runs": how_it_runs(self.max_batch, self.parallel, self._picture.batch),
+            **told_of_masks(self.head),
             "warnings": self._file.warnings(self.head),
         }
 

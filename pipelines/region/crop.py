@@ -70,6 +70,7 @@ class Crop:
             found,
             boxes_xyxyn=found.boxes_xyxyn * np.tile(scale, 2) + np.tile(offset, 2),
             keypoints=joints,
+            masks=None if found.masks is None else found.masks.placed(scale, offset),
             maps=None if found.maps is None else self._place_maps(found.maps),
             low_confidence=None if found.low_confidence is None else self.place(found.low_confidence),
         )

@@ -227,7 +227,7 @@ def _analyze(
         if is_generated(clip) and info.frames is None:
             raise ConfigError(f"{clip}: this scene has no end: add seconds=60 to its URL")
         rules = drawn_rules(drawn, (info.width, info.height), classes)
-        detector = chosen_detector(store, spec, model, threads)
+        detector = chosen_detector(store, spec, model, threads, masks=outputs.render is not None)
         with frames_progress(info.frames) as advance:
             result = analysis.analyze(
                 source,

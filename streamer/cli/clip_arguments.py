@@ -204,8 +204,11 @@ def models_of(store: ConfigStore) -> ModelStore:
     return ModelStore((config.state_dir or store.default_state_dir()) / "models")
 
 
-def chosen_detector(store: ConfigStore, spec: PipelineSpec, model: str | None, threads: int) -> Detector:
-    """The model named, else the preset's, else the default: the store's, or the one in the package."""
+def chosen_detector(
+    store: ConfigStore, spec: PipelineSpec, model: str | None, threads: int, masks: bool = False
+) -> Detector:
+    """The model named, else the preset's, else the default: the store's, or the one in the package; with
+    `masks` where pictures are made of them, and the model's sidecar says so."""
     config = _settings(store)
     state_dir = config.state_dir or store.default_state_dir()
     models = ModelStore(state_dir / "models")
@@ -224,6 +227,7 @@ def chosen_detector(store: ConfigStore, spec: PipelineSpec, model: str | None, t
         threads=threads,
         cache_dir=cache_dir,
         score=spec.score,
+        masks=masks,
     )
     for warning in detector.describe().get("warnings", []):
         click.secho(f"note: {warning}", fg="yellow", err=True)

@@ -65,7 +65,7 @@ def hider(
     package, which is said; None where they are shown. Raises ModelError."""
     if people == "show":
         return None
-    detector = chosen_detector(store, spec, model, threads)
+    detector = chosen_detector(store, spec, model, threads, masks=True)
     if not people_classes(detector.labels).any():
         click.secho(
             f"note: {_name_of(detector.describe())} knows no people: the detector in the package looks for "

@@ -171,6 +171,7 @@ def analyze(
     if sparing:
         _check_sparing(outputs, detector)
     pipeline = Pipeline(detector, actions)
+    pipeline.keeps_masks = outputs.render is not None
     _open(pipeline, rules)
     pipeline.watch_scene(CAMERA, scene, None)
     analysis = Analysis(

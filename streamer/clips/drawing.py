@@ -220,6 +220,7 @@ def draw_result(
     for track_id, trail in (trails or {}).items():
         _trail(image, trail, _id_colour(track_id))
     _boxes(image, result.tracks, labels)
+    _outlines(image, result, labels)
     if result.detections.keypoints is not None:
         for joints in result.detections.keypoints:
             _body(image, joints)
@@ -240,7 +241,7 @@ def _boxes(image: Image, tracks: Tracks, labels: Labels) -> None:
         if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
             continue  # predicted to have left: its label would stand at the edge with nothing beside it
         name = int(tracks.class_ids[row])
-        colour = GROUP_COLOURS.get(class_key(labels.groups[name]), OTHER_GROUP)
+        colour = _group_colour(labels, name)
         stroke = _stroke(image)
         if tracks.observed[row]:
             cv2.rectangle(image, (x1, y1), (x2, y2), INK, stroke + 2, cv2.LINE_AA)
@@ -249,6 +250,22 @@ def _boxes(image: Image, tracks: Tracks, labels: Labels) -> None:
             _corners(image, (x1, y1, x2, y2), colour)
         text = f"{labels.names[name]} {int(tracks.track_ids[row])}"
         write(image, text, (x1 + stroke + 2, y1 - stroke - 4), colour, size=0.8)
+
+
+def _outlines(image: Image, result: FrameResult, labels: Labels) -> None:
+    """Where the detector gives masks, the edges of what they cover."""
+    masks, height, width = result.detections.masks, *image.shape[:2]
+    for i in range(0 if masks is None else len(masks)):
+        assert masks is not None
+        left, top, inside = masks.patch(i, width, height)
+        colour = _group_colour(labels, int(result.detections.class_ids[i]))
+        edges, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        shifted = [edge + np.array([left, top], np.int32) for edge in edges]
+        cv2.polylines(image, shifted, True, colour, _stroke(image), cv2.LINE_AA)
+
+
+def _group_colour(labels: Labels, class_id: int) -> Colour:
+    return GROUP_COLOURS.get(class_key(labels.groups[class_id]), OTHER_GROUP)
 
 
 def _body(image: Image, joints: Floats) -> None:

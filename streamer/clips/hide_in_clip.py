@@ -72,7 +72,7 @@ def _detector(camera: CameraConfig, engine: str, state_dir: str) -> Detector:
 
 def _opened(store: ModelStore, engine: str, model: str | None, score: float | None) -> Detector:
     name, installed = store.choose(engine, model)
-    return open_detector(name, installed, threads=1, cache_dir=None, score=score)
+    return open_detector(name, installed, threads=1, cache_dir=None, score=score, masks=True)
 
 
 def hide(source: Path, target: Path, hider: PeopleHider) -> int:

@@ -24,6 +24,7 @@ F frames, N boxes, J joints, E numbers of an appearance embedding:
 |               | float32            | them exactly                                                          |
 | looked        | (F,) bool          | which frames have embeddings; looks and looked only where any has     |
 
+Masks are not kept: nothing that is counted again rests on them, and the prototypes of a frame are a megabyte.
 Files of earlier versions lack aspect, sure_score, looks, looked and the boxes of low confidence. The keys are
 those of the format's first version, and differ in some cases from the names in the code.
 """
@@ -120,7 +121,7 @@ class DetectionLog:
 
     def add(self, media_ns: int, detections: Detections) -> None:
         self._media_ns.append(media_ns)
-        self._detections.append(replace(detections, maps=None, embeddings=None))
+        self._detections.append(replace(detections, maps=None, masks=None, embeddings=None))
         self._embeddings.append(None if detections.embeddings is None else _narrow(detections.embeddings))
 
     def write(

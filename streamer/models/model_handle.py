@@ -121,12 +121,16 @@ def open_detector(
     threads: int = 0,
     cache_dir: Path | None = None,
     score: float | None = None,
+    masks: bool = False,
 ) -> Detector:
     """The detector for a resolved model; engine "auto" without a model is motion. Raises ModelError.
 
-    A file whose SHA-256 is not the one of its sidecar is refused.
+    A file whose SHA-256 is not the one of its sidecar is refused. `masks`: give them where the sidecar says
+    so; who makes no use of them is spared their cost.
     """
     path, card = (model.path, model.card) if model is not None else (None, None)
+    if card is not None and card.masks and not masks:
+        card = card.model_copy(update={"masks": False})
     return build_detector(engine, path, card, threads=threads, cache_dir=cache_dir, score=score)
 
 

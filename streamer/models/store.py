@@ -48,6 +48,11 @@ from streamer.models.model_handle import (
     write_synced,
 )
 
+MASKS_TOLD = {
+    False: "it can give masks, which are off: with `masks: true` in its sidecar who is hidden in pictures is "
+    "hidden by outline, and --render draws it",
+    True: "masks are on: who is hidden in pictures is hidden by outline",
+}
 _SIDECAR, _DEFAULT, _PARTIAL = "model.yaml", ".default", ".partial-"
 
 
@@ -305,7 +310,8 @@ def _told_by(detector: Detector) -> tuple[str, ...]:
     """How it runs here, and its warnings."""
     description = detector.describe()
     runs = [description["runs"]] if "runs" in description else []
-    return (*runs, *description["warnings"])
+    masks = [MASKS_TOLD[description["masks"]]] if "masks" in description else []
+    return (*runs, *masks, *description["warnings"])
 
 
 def _weights(folder: Path) -> Path | None:

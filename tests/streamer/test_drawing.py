@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.camera_rules import CameraRules
+from pipelines.instance_masks import InstanceMasks
 from pipelines.rules import LineSpec, MaskSpec, ZoneSpec
 from pipelines.values import Detections, FrameResult, Image, Labels, Stamp, Tracks
 from streamer.clips.drawing import (
@@ -138,6 +139,21 @@ def test_the_label_of_a_box_at_the_edge_is_as_whole_as_any_other() -> None:
     wanted = plate(drawn([0.4, 0.4, 0.6, 0.8]))
     for box in ([0.97, 0.4, 1.1, 0.8], [-0.1, -0.2, 0.03, 0.3], [0.4, 0.97, 0.6, 1.4]):
         assert plate(drawn(box)) == wanted
+
+
+def test_the_edge_of_a_mask_is_drawn_and_nothing_within_it() -> None:
+    box = np.array([[0.25, 0.25, 0.75, 0.75]], np.float32)
+    masks = InstanceMasks(
+        np.ones((1, 1), np.float32), np.ones((1, 2, 2), np.float32), box, (0.0, 0.0), (2.0, 2.0)
+    )
+    found = Detections(box, np.ones(1, np.float32), np.zeros(1, np.int32), masks=masks)
+    image = blank()
+    draw_result(image, FrameResult(Stamp("c", 0, 0, 0, 0, 0), found, Tracks.empty(), ()), LABELS)
+    height, width = image.shape[:2]
+    assert (image[height // 4, width // 2] != 128).any()
+    assert (image[height // 2, width // 4] != 128).any()
+    assert (image[height // 2, width // 2] == 128).all()
+    assert (image[: height // 5] == 128).all()
 
 
 def test_bones_are_drawn_between_joints_that_are_known() -> None:

@@ -17,6 +17,7 @@ from streamer.models import store as models
 from streamer.models.model_handle import open_detector
 from streamer.models.store import ModelStore
 from tests.pipelines.detect import tiny_models as tiny
+from tests.pipelines.detect.mask_models import seg_model
 
 NAMES = "{0: 'person', 1: 'car', 2: 'truck'}"
 
@@ -396,3 +397,18 @@ def test_an_unknown_engine_is_a_model_error() -> None:
     with pytest.raises(ModelError, match="unknown engine"):
         open_detector("tpu", None)
     assert issubclass(ModelRefused, ValueError)
+
+
+def test_a_model_that_could_give_masks_says_how_and_gives_them_to_who_makes_use_of_them(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    path = seg_model(tmp_path / "seg.onnx", "yolov8-seg", [(32, 32, 20, 20, 0, 0.9)], [[1.0, 0.0]])
+    added = store.add(path)
+    assert any("with `masks: true` in its sidecar" in note for note in added.notes())
+    sidecar = added.path.with_suffix(".yaml")
+    sidecar.write_text(sidecar.read_text().replace("masks: false", "masks: true"))
+    asked = store.get(added.name)
+    assert asked.card.masks
+    assert open_detector("onnx", asked, masks=True).describe()["masks"] is True
+    assert open_detector("onnx", asked).describe()["masks"] is False, "who does not ask is spared the cost"
+    assert any("masks are on" in note for note in store.add(added.path, "again", sidecar=sidecar).notes())

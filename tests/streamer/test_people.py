@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -12,14 +13,18 @@ import pytest
 
 from pipelines.detect.detector import Detector, Ticket
 from pipelines.detect.errors import InferenceRejected
+from pipelines.instance_masks import InstanceMasks
 from pipelines.values import Detections, Frame, Image, Labels
+from streamer.clips.outlines import Outline
 from streamer.clips.people import (
     GROWN,
     HOLD_NS,
     MAX_TILE,
     MIN_GROWN,
+    FoundPeople,
     Hiding,
     PeopleHider,
+    _distinct,
     conceal,
     find_people,
     people_classes,
@@ -75,7 +80,7 @@ def test_nobody_s_details_are_like_the_original_s_and_the_background_is_bit_iden
 ) -> None:
     image, people = street(3)
     hidden = image.copy()
-    found = find_people(detector, people_classes(detector.labels), image)
+    found = find_people(detector, people_classes(detector.labels), image).boxes_xyxyn
     assert PeopleHider(detector, how).hide(hidden) == len(found) >= len(people) > 3
     covered = within(found, image)
     assert 0.01 < covered.mean() < 0.8
@@ -224,6 +229,99 @@ def test_where_a_track_is_somebody_is_hidden_whether_found_or_not() -> None:
     known = np.array([FAR, HERE], np.float32)
     assert PeopleHider(Scripted([[(HERE, 0)]]), "silhouette").hide(image, known) == 2
     assert filled(image)[120, 300]
+
+
+class Masked(Scripted):
+    """The same, with a mask of each box: its left half where `coefficient` is 1, nothing where it is 0."""
+
+    def __init__(self, answers: Sequence[Any], coefficient: float = 1.0) -> None:
+        super().__init__(answers)
+        self._coefficient = coefficient
+
+    def collect(self, ticket: Ticket) -> list[Detections]:
+        return [self._masked(each) for each in super().collect(ticket)]
+
+    def _masked(self, found: Detections) -> Detections:
+        if not len(found):
+            return found
+        x1, _, x2, _ = found.boxes_xyxyn[0]
+        wide, high = 400, 300  # a cell a pixel of noise(), so that a mask ends where it is said to
+        across = np.where((np.arange(wide) + 0.5) / wide < (x1 + x2) / 2, 1.0, -1.0)
+        prototypes = np.tile(across, (high, 1))[None].astype(np.float32)
+        numbers = np.full((len(found), 1), self._coefficient, np.float32)
+        masks = InstanceMasks(numbers, prototypes, found.boxes_xyxyn, (0.0, 0.0), (wide, high))
+        return replace(found, masks=masks)
+
+
+WIDE = (0.2, 0.2, 0.6, 0.8)  # of 400x300 pixels: columns 80 to 240, rows 60 to 240
+LEFT_HALF, RIGHT_THIRD = (slice(60, 240), slice(80, 160)), (slice(60, 240), slice(190, 240))
+
+
+@pytest.mark.parametrize("how", HIDINGS)
+def test_where_the_detector_gives_a_mask_that_is_hidden_and_a_little_around_it(how: Hiding) -> None:
+    image, before = noise(), noise()
+    assert PeopleHider(Masked([[(WIDE, 0)]]), how).hide(image) == 1
+    changed = (image != before).any(axis=2)
+    assert changed[LEFT_HALF].mean() > 0.99
+    assert changed[60:240, 162:165].mean() > 0.5, "the mask is grown beyond its edge at 160"
+    assert not changed[RIGHT_THIRD].any(), "the rest of the box is not who was found"
+    if how == "silhouette":
+        assert filled(image)[LEFT_HALF].all()
+
+
+@pytest.mark.parametrize("coefficient", [0.0, -1e-9])
+def test_a_mask_that_is_nearly_nothing_is_not_relied_on(coefficient: float) -> None:
+    image = noise()
+    thin = (0.2, 0.2, 0.6, 0.8)
+    detector = Masked([[(thin, 0)]], coefficient)
+    if coefficient:
+        detector._masked = lambda found: replace(  # type: ignore[method-assign]
+            found, masks=InstanceMasks(SLIT, SLIT_PROTOTYPES, found.boxes_xyxyn, (0.0, 0.0), (20.0, 1.0))
+        )
+    PeopleHider(detector, "silhouette").hide(image)
+    assert filled(image)[LEFT_HALF].all()
+    assert filled(image)[60:240, 190:235].all()
+
+
+SLIT = np.ones((1, 1), np.float32)
+SLIT_PROTOTYPES = np.where(np.arange(20) == 4, 0.5, -1.0).astype(np.float32).reshape(1, 1, 20)
+
+
+def test_who_is_held_or_known_without_a_mask_is_hidden_by_the_box() -> None:
+    image, before = noise(), noise()
+    hider = PeopleHider(Masked([[(WIDE, 0)], []]), "silhouette")
+    hider.hide_next(image, 0)
+    assert not filled(image)[RIGHT_THIRD].any()
+    hider.hide_next(before, 1)
+    assert filled(before)[RIGHT_THIRD][:, :-4].all()
+
+
+def test_a_mask_found_on_a_tile_lies_at_the_tile_s_place_in_the_picture() -> None:
+    image: Image = np.random.default_rng(5).integers(0, 256, (1080, 1920, 3), np.uint8)
+    before = image.copy()
+    places = list(tiles(1920, 1080))
+    (x1, x2), (y1, y2) = places[4]
+    answers: list[Any] = [[] for _ in range(1 + len(places))]
+    answers[1 + 4] = [(WIDE, 0)]
+    PeopleHider(Masked(answers), "silhouette").hide(image)
+    left, right = (round(x1 + share * (x2 - x1)) for share in (0.2, 0.4))
+    top, bottom = (round(y1 + share * (y2 - y1)) for share in (0.2, 0.8))
+    assert filled(image)[top:bottom, left:right].all()
+    changed = np.argwhere((image != before).any(axis=2))
+    assert (changed.max(axis=0) - (bottom, right)).max() < 0.1 * (x2 - x1)
+
+
+def test_of_who_is_found_twice_both_masks_are_hidden_and_all_of_the_box_where_one_is_missing() -> None:
+    boxes = np.array([[0.2, 0.2, 0.6, 0.8], [0.21, 0.2, 0.6, 0.8]], np.float32)
+    half: Mask = np.ones((180, 80), np.bool_)
+    left, right = Outline(80, 60, half, 1.0), Outline(160, 60, half, 1.0)
+    both = _distinct(FoundPeople(boxes, ((left,), (right,))))
+    assert (len(both), both.outlines) == (1, ((left, right),))
+    assert _distinct(FoundPeople(boxes, ((left,), ()))).outlines == ((),)
+    assert _distinct(FoundPeople(boxes, ((), (right,)))).outlines == ((),)
+    image = noise()
+    conceal(image, both.boxes_xyxyn, "silhouette", both.outlines)
+    assert filled(image)[60:240, 80:240].all()
 
 
 def test_without_an_answer_there_is_an_error_and_no_half_hidden_picture() -> None:

@@ -33,7 +33,8 @@ class Candidates(NamedTuple):
 
     Joints of poses have their place and a score; neither need be a sensible number. `rotated` are boxes that
     stand at an angle, for suppression: centre x, y, width, height in pixels, angle in radians (clockwise, as
-    y goes down); `boxes_xyxy` are then the upright boxes around them.
+    y goes down); `boxes_xyxy` are then the upright boxes around them. Of masks there are the coefficients of
+    each box and the frame's prototypes, which cover the whole input; a view of the engine's memory.
 
     | column of keypoints | unit | meaning |
     |---|---|---|
@@ -46,6 +47,8 @@ class Candidates(NamedTuple):
     class_ids: Ints  # (N,)
     keypoints: Floats | None = None  # (N, J, 3)
     rotated: Floats | None = None  # (N, 5)
+    coefficients: Floats | None = None  # (N, M)
+    prototypes: Floats | None = None  # (M, h, w)
 
 
 class Head(ABC):
@@ -55,7 +58,7 @@ class Head(ABC):
     `usual_names` are its classes where neither the card nor the file names any; `classes_in_shape`: whether
     the number of classes is seen in the outputs, else it is as many as are named. `suppressed`: its boxes are
     final, one an object of a class. `batched`: outputs have a batch axis. `exact`: it computes boxes within
-    the net, and needs float32 for that.
+    the net, and needs float32 for that. `masks`: whether it gives them.
     """
 
     name: ClassVar[str]
@@ -67,6 +70,7 @@ class Head(ABC):
     suppressed: ClassVar[bool] = False
     exact: ClassVar[bool] = False
     batched: bool = True
+    masks: bool = False
 
     @classmethod
     def match(cls, model: Signature) -> Self | None:  # noqa: ARG003
@@ -77,6 +81,10 @@ class Head(ABC):
     def match_named(cls, model: Signature) -> Self | None:
         """As match(), where the model's card names this head: what fits is enough."""
         return cls.match(model)
+
+    def with_masks(self) -> Head | None:
+        """The head that gives masks besides; None: this model has none, or its family's are not read."""
+        return None
 
     def prepare(self, graph: Any, size: tuple[int, int]) -> tuple[Any, Head] | None:  # noqa: ARG002
         """Another OpenVINO graph that costs less, and the head that reads it; None: run `graph` as it is.

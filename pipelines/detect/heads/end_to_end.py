@@ -1,16 +1,18 @@
 """Graphs that give the final boxes themselves: YOLOv10 and YOLO26, and Ultralytics' exports with nms=True.
 
 One output [B, boxes, 6 + more]: left, top, right, bottom in input pixels, score, class; the rest are zeros.
-More are coefficients of masks (with prototypes as another output: boxes alone are read), the joints of a pose
-(x and y in input pixels, and how sure each is to be seen), or an angle in radians: the first four are then
-centre x, y, width and height. Their number tells no classes: these are as many as are named.
+More are coefficients of masks (with prototypes as another output, which OpenVINO leaves out where nobody
+asked for masks), the joints of a pose (x and y in input pixels, and how sure each is to be seen), or an angle
+in radians: the first four are then centre x, y, width and height. Their number tells no classes: these are as
+many as are named.
 Source: Wang et al., "YOLOv10: Real-Time End-to-End Object Detection", arXiv 2405.14458; Ultralytics (2026).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
 
@@ -45,6 +47,7 @@ class EndToEnd(Head):
     def __init__(self, model: Signature, position: int, joints: int = 0, values: int = 3) -> None:
         self.joints, self._values, self._position = joints, values, position
         self.classes = model.classes or (1 if joints else len(COCO_80))
+        self._prototypes = model.prototypes[0] if model.prototypes else None
 
     @classmethod
     def match(cls, model: Signature) -> Self | None:
@@ -68,12 +71,32 @@ class EndToEnd(Head):
         fits = more == joints * values and MIN_JOINTS <= joints <= MAX_JOINTS
         return cls(model, position, joints, values) if fits else None
 
+    def with_masks(self) -> Head | None:
+        if self._prototypes is None:
+            return None
+        head = copy(self)
+        head.masks = True
+        return head
+
+    def prepare(self, graph: Any, size: tuple[int, int]) -> tuple[Any, Head] | None:  # noqa: ARG002
+        if self.masks or self._prototypes is None:
+            return None
+        from pipelines.detect.graph import keep_output  # other engines do without OpenVINO
+
+        head = copy(self)
+        head._position, head._prototypes = 0, None
+        return keep_output(graph, self._position), head
+
     def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:
         rows = outputs[self._position]
         check_scores(float(rows[:, 4].max(initial=0.0)))
         rows = rows[rows[:, 4] >= min_score]
         class_ids = check_class_ids(rows[:, 5], self.classes)
-        return Candidates(rows[:, :4], rows[:, 4], class_ids, self._joints(rows))
+        found = Candidates(rows[:, :4], rows[:, 4], class_ids, self._joints(rows))
+        if not self.masks or self._prototypes is None:
+            return found
+        coefficients = rows[:, PLAIN + self.joints * self._values :]
+        return found._replace(coefficients=coefficients, prototypes=outputs[self._prototypes])
 
     def check(self, outputs: Sequence[Floats]) -> None:
         """Raises InvalidOutput where the table holds boxes, and none of them could be in pixels."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.detect.heads.base import Candidates, Head, Signature, centres, check_scores
 from pipelines.detect.letterbox import Pixels
-from pipelines.values import Floats, Longs
+from pipelines.values import Floats, Ints, Longs
 
 
 class YoloX(Head):
@@ -37,6 +37,14 @@ class YoloX(Head):
 
     def decode(self, outputs: Sequence[Floats], min_score: float) -> Candidates:
         answer = outputs[0]  # (cells, 5 + classes)
+        cells, scores, class_ids = self._best(answer, min_score)
+        middle, size = self._places(answer[cells], cells)
+        half = size / np.float32(2)
+        boxes = np.concatenate((middle - half, middle + half), axis=1)
+        return Candidates(boxes, scores, class_ids)
+
+    def _best(self, answer: Floats, min_score: float) -> tuple[Longs, Floats, Ints]:
+        """The cells whose best score reaches `min_score`, those scores, and their classes."""
         objectness = answer[:, 4]
         check_scores(float(objectness.max()))
         candidates = np.flatnonzero(objectness >= min_score)  # a class score is at most 1
@@ -45,11 +53,7 @@ class YoloX(Head):
         best = scores.max(axis=1)
         check_scores(float(best.max(initial=0.0)))
         good = best >= min_score
-        cells, rows = candidates[good], rows[good]
-        middle, size = self._places(rows, cells)
-        half = size / np.float32(2)
-        boxes = np.concatenate((middle - half, middle + half), axis=1)
-        return Candidates(boxes, best[good], scores[good].argmax(axis=1).astype(np.int32))
+        return candidates[good], best[good], scores[good].argmax(axis=1).astype(np.int32)
 
     def _places(self, rows: Floats, cells: Longs) -> tuple[Floats, Floats]:
         """Centres and sizes, (N, 2) each in pixels of the input, of the rows of these cells."""

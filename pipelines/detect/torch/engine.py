@@ -66,6 +66,11 @@ class TorchDetector:
     ) -> None:
         self._card = card or ModelCard()
         self._sha256 = check_pinned(path, self._card)
+        if self._card.masks:
+            raise ModelRefused(
+                f"{path}: the card says `masks: true`, and the engine torch runs detectors without masks: "
+                "take `masks` out of its sidecar, or add the model as ONNX"
+            )
         self._checkpoint = checkpoint = read_pt_file(path)
         self._device = torch.device(device or best_device())
         if threads:

@@ -31,6 +31,7 @@ REPEAT_S = 0.5  # UDP loses: each probe goes out again after it, once
 ENDPOINT_S = 2.0  # for the one device that is asked by itself
 MAX_DEVICES = 256
 MAX_DATAGRAM = 16 << 10
+_BY_IPV4 = "cameras are looked for by IPv4; one with IPv6 alone is asked by its address, onvif://[ADDRESS]"
 _ONVIF_SCOPE = "onvif://www.onvif.org/"
 _VIDEO = (
     '<d:Types xmlns:n="http://www.onvif.org/ver10/network/wsdl">'
@@ -73,7 +74,9 @@ def interfaces(wanted: Sequence[str] = ()) -> dict[str, str]:
     for name in wanted:
         if name not in found:
             there = ", ".join(found)
-            raise ConfigError(f"--interface {name[:32]!r}: with an IPv4 address there are {there}")
+            raise ConfigError(
+                f"--interface {name[:32]!r}: with an IPv4 address there are {there}: {_BY_IPV4}"
+            )
     return {
         name: address
         for name, address in found.items()
@@ -143,7 +146,7 @@ def _opened(
         selector.register(probing, selectors.EVENT_READ)
         sockets.append(probing)
     if not sockets:
-        where = ", ".join(refusals) or "no interface is up: name one with --interface"
+        where = ", ".join(refusals) or f"no interface is up: name one with --interface; {_BY_IPV4}"
         raise SourceError(f"no camera can be looked for on {where}")
     return sockets
 

@@ -7,6 +7,8 @@ requests go to the address that was judged (sources/limits.py), whatever the dev
 from __future__ import annotations
 
 import http.client
+import socket
+import ssl
 import time
 from dataclasses import dataclass
 
@@ -15,6 +17,10 @@ from streamer.ipc.timed_http import TimedConnection
 from streamer.sources.onvif.address import OnvifAddress
 from streamer.sources.onvif.hostile_xml import MAX_XML_BYTES
 
+HOW_PLAIN = (
+    "ONVIF is spoken over HTTP alone: switch HTTP on for it in the camera's web page and give its port, or "
+    "give the camera's rtsp:// or rtsps:// address"
+)
 HOW_ON = "is ONVIF switched on in the camera's web page, and at which port?"
 _HEADERS = {"Content-Type": "application/soap+xml; charset=utf-8", "Connection": "close"}
 
@@ -47,9 +53,12 @@ class Line:
         except ConnectionRefusedError:
             raise PortClosed(f"{self.device}: nothing listens on port {port}: {HOW_ON}") from None
         except OSError as error:
+            if isinstance(error, ConnectionResetError):
+                self._refuse_https(port)
             said = error.strerror or "cut off"
             raise SourceError(f"{self.device}: is not reached ({said}): is it on?") from None
         except (http.client.HTTPException, ValueError):
+            self._refuse_https(port)
             raise SourceError(f"{self.device}: port {port} answers in no HTTP: {HOW_ON}") from None
         finally:
             connection.close()
@@ -63,13 +72,29 @@ class Line:
 
     def _read(self, response: http.client.HTTPResponse) -> HttpAnswer:
         if 300 <= response.status < 400:
+            if response.headers.get("Location", "").lower().startswith("https:"):
+                raise SourceError(f"{self.device}: answers with a redirect to HTTPS: {HOW_PLAIN}")
             raise SourceError(f"{self.device}: answers with a redirect, which is not followed: {HOW_ON}")
         raw = response.read(MAX_XML_BYTES + 1)
         if len(raw) > MAX_XML_BYTES:
             most = f"{MAX_XML_BYTES >> 10} KiB"
             raise SourceError(f"{self.device}: answers with over {most}: is this an ONVIF camera?")
+        if response.status == 400 and b"HTTPS port" in raw:  # as nginx says it
+            raise SourceError(f"{self.device}: speaks HTTPS at this port: {HOW_PLAIN}")
         challenges = tuple(response.headers.get_all("WWW-Authenticate") or ())
         return HttpAnswer(response.status, challenges, raw)
+
+    def _refuse_https(self, port: int) -> None:
+        """Raise SourceError where a TLS server is on the port, which cuts off who speaks HTTP to it. Nothing
+        is told to it, so that its certificate is not looked at."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            with socket.create_connection((self.address, port), max(0.1, self.left_s())) as plain:
+                context.wrap_socket(plain).close()
+        except OSError:
+            return  # it speaks no TLS either
+        raise SourceError(f"{self.device}: port {port} speaks HTTPS: {HOW_PLAIN}")
 
     def left_s(self) -> float:
         return self.end_s - time.monotonic()

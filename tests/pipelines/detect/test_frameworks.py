@@ -23,6 +23,7 @@ pytest.importorskip("ultralytics.nn.tasks", reason="needs torch (make install EX
 import torch
 
 from pipelines.detect.card import ModelCard
+from pipelines.detect.letterbox import Letterbox, Pixels
 from pipelines.detect.torch.ultralytics_net import ultralytics_tasks
 from pipelines.registry import create_detector
 from pipelines.values import Detections, Frame, Stamp
@@ -54,10 +55,19 @@ def ultralytics_net(kind: str, config: str, *, end2end: bool = False) -> Any:
         for level in getattr(head, name, None) or ():
             last = level[-1] if isinstance(level, torch.nn.Sequential) else level
             last.register_forward_hook(spread)
+    if hasattr(head, "proto"):
+        head.proto.cv3.bn.register_forward_pre_hook(centre)
     with torch.no_grad():
         net(torch.rand(1, 3, SIDE, SIDE))
-        net.apply(lambda module: module._forward_hooks.clear())
+        net.apply(lambda module: (module._forward_hooks.clear(), module._forward_pre_hooks.clear()))
     return net
+
+
+def centre(norm: Any, given: Any) -> None:
+    """Have prototypes vary over the picture, so that masks cover a part of their boxes."""
+    std, mean = torch.std_mean(given[0], (0, 2, 3))
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(std**2)
 
 
 def spread(layer: Any, _given: Any, logits: Any) -> Any:
@@ -152,6 +162,56 @@ def test_nets_that_are_suppressed_afterwards(
     said = {"task": task, **({"kpt_shape": "[17, 3]"} if task == "pose" else {})}
     path = exported(ultralytics_net(kind, config), tmp_path / "m.onnx", **said)
     check(path, head, suppressed)
+
+
+@pytest.mark.parametrize(("config", "end2end"), [("yolo11n-seg.yaml", False), ("yolo26n-seg.yaml", True)])
+@pytest.mark.parametrize(("width", "height"), [(SIDE, SIDE), (2 * SIDE, SIDE + SIDE // 2)])
+def test_masks_are_those_of_the_framework_pixel_by_pixel(
+    config: str, end2end: bool, width: int, height: int, tmp_path: Path
+) -> None:
+    said = {"task": "segment", **({"end2end": "True"} if end2end else {})}
+    net = ultralytics_net("SegmentationModel", config, end2end=end2end)
+    path = exported(net, tmp_path / "m.onnx", **said)
+    image = np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    card = CARD.model_copy(update={"masks": True})
+    for engine in ("onnx", "auto"):
+        detector = create_detector(engine, path, sidecar=card)
+        found = detector.collect(detector.submit([Frame(Stamp("door", 1, 0, 0, 0, 0), image)]))[0]
+        rows, masks = framework_masks(path, image, detector.describe()["engine"], end2end)
+        assert len(found) == len(rows) >= 3
+        assert_masks(found, rows, masks)
+
+
+def framework_masks(path: Path, image: Any, engine: str, end2end: bool) -> tuple[Any, Any]:
+    """(N, 6) boxes in pixels of the picture, scores and classes, and (N, height, width) masks, as Ultralytics
+    makes them of the file's answer to the letterboxed picture."""
+    from ultralytics.utils.nms import non_max_suppression
+    from ultralytics.utils.ops import process_mask_native, scale_boxes
+
+    canvas = np.full((SIDE, SIDE, 3), 114, np.uint8)
+    Letterbox(canvas, Pixels(rgb=False)).put(image)
+    table, prototypes = raw(path, Frame(Stamp("door", 1, 0, 0, 0, 0), canvas), engine)
+    rows = non_max_suppression(table, SCORE, IOU, nc=len(NAMES), max_det=9999, end2end=end2end)[0]
+    boxes = scale_boxes((SIDE, SIDE), rows[:, :4], image.shape)
+    keep = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    masks = process_mask_native(prototypes[0], rows[:, 6:], boxes, image.shape[:2])
+    return torch.cat((boxes, rows[:, 4:6]), 1)[keep].numpy(), masks[keep].numpy()
+
+
+def assert_masks(found: Detections, rows: Any, masks: Any) -> None:
+    """That each box has the mask that is expected of it, but for pixels at which the evidence is 0."""
+    assert found.masks is not None
+    height, width = masks.shape[1:]
+    shares = []
+    for i, box in enumerate(found.boxes_xyxyn * (width, height, width, height)):
+        apart = np.abs(rows[:, :4] - box).max(axis=1) + 100 * np.abs(rows[:, 4] - found.scores[i])
+        apart[rows[:, 5] != found.class_ids[i]] = np.inf
+        expected = masks[int(apart.argmin())] > 0
+        given = found.masks.raster(i, width, height)
+        assert apart.min() < 0.5
+        assert (given != expected).mean() < 1e-3
+        shares.append(given.sum() / max(1.0, float((box[2] - box[0]) * (box[3] - box[1]))))
+    assert any(0.1 < share < 0.9 for share in shares), "masks that cover all of their boxes prove nothing"
 
 
 def test_boxes_at_an_angle(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from pipelines.values import Image
 from streamer.api.callers import Caller, role_of, this_user
+from streamer.clips.people import FoundPeople
 from streamer.config.schema import Config, ControlConfig
 from streamer.config.store import ConfigStore
 from streamer.errors import Exit
@@ -149,9 +150,9 @@ def test_what_an_evaluation_shows_hides_people_where_the_site_does(
         assert grey(np.asarray(image, np.uint8)).mean() > 0.5
 
 
-def everywhere(*_: object) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def everywhere(*_: object) -> FoundPeople:
     """Somebody who fills the picture."""
-    return np.array([[0.0, 0.0, 1.0, 1.0]], np.float32)
+    return FoundPeople(np.array([[0.0, 0.0, 1.0, 1.0]], np.float32), ((),))
 
 
 def test_who_audits_sees_people_and_what_is_kept_of_it_hides_them(

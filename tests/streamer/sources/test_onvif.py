@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import base64
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -20,8 +22,10 @@ from streamer.sources.onvif.hostile_xml import MAX_XML_BYTES, BadXml, parse
 from streamer.sources.onvif.lookup import look_up, read_login
 from streamer.sources.onvif.profiles import Profile, choose
 from streamer.sources.onvif.soap import Login, password_digest
+from tests.certificates import Authority
 from tests.onvif_camera import CameraProfile, OnvifCamera
 from tests.patience import patient
+from tests.talking_server import talking
 
 MAIN = CameraProfile("p_main", "rtsp://127.0.0.1:8554/main", "main", size=(1920, 1080), fps=25)
 SUB = CameraProfile("p_sub", "rtsp://127.0.0.1:8554/sub?channel=1&subtype=1", "sub")
@@ -166,6 +170,47 @@ def test_a_redirect_is_refused_and_nobody_else_is_asked() -> None:
         with camera, pytest.raises(SourceError, match="redirect"):
             look_up(camera.url, login_of(camera))
         assert other.asked == []
+
+
+def test_a_camera_that_redirects_to_https_is_told_apart_with_what_to_do() -> None:
+    raw = {"GetProfiles": (301, {"Location": "https://127.0.0.1/onvif/device_service"}, b"")}
+    with OnvifCamera(BOTH, raw=raw) as camera, pytest.raises(SourceError, match=r"HTTPS: .*switch HTTP on"):
+        look_up(camera.url)
+
+
+def test_a_port_that_speaks_https_is_told_apart_with_what_to_do(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*Authority(tmp_path / "ca").sign("camera", "IP:127.0.0.1"))
+
+    def refuse(connection: socket.socket, _ending: threading.Event) -> None:
+        with suppress(OSError):
+            context.wrap_socket(connection, server_side=True).close()
+
+    said = r"port \d+ speaks HTTPS: .*switch HTTP on .*rtsps:// address"
+    with talking(refuse) as there, pytest.raises(SourceError, match=said):
+        look_up(f"onvif://127.0.0.1:{there.port}")
+
+
+def test_a_web_server_that_says_it_wants_https_is_told_apart() -> None:
+    page = b"<html>The plain HTTP request was sent to HTTPS port</html>"
+    camera = OnvifCamera(BOTH, raw={"GetSystemDateAndTime": (400, {}, page)})
+    with camera, pytest.raises(SourceError, match=r"speaks HTTPS .*switch HTTP on"):
+        look_up(camera.url)
+
+
+def test_a_camera_is_asked_by_its_ipv6_address_and_its_stream_read_there() -> None:
+    sub = CameraProfile("p", "rtsp://10.66.66.66:8554/live", size=(640, 360))
+    try:
+        camera = OnvifCamera([sub], auth="both", host="::1")
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with camera:
+        found = look_up(camera.url, login_of(camera))
+        assert found.url == "rtsp://[::1]:8554/live"
+        assert all(headers["host"] == f"[::1]:{camera.port}" for _, headers, _ in camera.asked)
+        limits = SourceLimits(networks=("127.0.0.0/8",))
+        with pytest.raises(SourceError, match=r"\[::1\].*::1 is in none of the allowed networks"):
+            look_up(camera.url, login_of(camera), limits)
 
 
 def test_services_and_streams_that_a_camera_places_elsewhere_are_sought_at_the_camera() -> None:
