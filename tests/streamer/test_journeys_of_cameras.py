@@ -52,6 +52,14 @@ def test_a_site_that_hides_people_cannot_have_journeys() -> None:
         Config.model_validate({"privacy": {"people": "blur"}, "journeys": {"cameras": ["a", "b"]}})
 
 
+def test_a_camera_of_journeys_that_there_is_not_is_said() -> None:
+    cameras = tuple(CameraConfig(name=name, url="synthetic:street") for name in ("gate", "yard"))
+    config = Config.model_validate({"cameras": cameras, "journeys": {"cameras": ["gate", "court"]}})
+    assert any("journeys.cameras names court" in line for line in config.advice)
+    config = Config.model_validate({"cameras": cameras, "journeys": {"cameras": ["gate", "yard"]}})
+    assert config.advice == []
+
+
 def walk(pipeline: Pipeline, apart_ns: int = NS, embeddings: Floats | None = None) -> list[FrameResult]:
     """Somebody walks through the view of "gate"; `embeddings` (1, E) are what the detector says of them."""
     results = []
