@@ -21,6 +21,9 @@ SHINE = {"gate": 1.0, "yard": 0.8}
 CAME_S = {"gate": 4.0, "yard": 11.0}  # when that one comes
 OTHERS_FROM_S, OTHERS_EVERY_S, OTHERS = 3.0, 0.6, 12
 SECONDS = 30.0  # he is decided upon 15 s after he was known
+WITHIN_S = (
+    30.0  # where clips begin again, nobody is remembered from the time before: he would stand against himself
+)
 HIS_CLOTHES = ((60, 60, 60), (30, 30, 220), (200, 60, 30), (20, 20, 20))
 CLOTHES = ((0.0, 0.17), (0.17, 0.52), (0.52, 0.88), (0.88, 1.0))  # from where to where of the height
 

@@ -57,7 +57,8 @@ def site(base: Path) -> Daemon:
         {"name": name, "url": str(clip), "source": {"realtime": True, "loop": True}}
         for name, clip in passers_by.write_clips(base / "clips").items()
     ]
-    return Daemon(base, cameras, inference={"engine": "motion"}, journeys={"cameras": ["gate", "yard"]})
+    journeys = {"cameras": ["gate", "yard"], "within_s": passers_by.WITHIN_S}
+    return Daemon(base, cameras, inference={"engine": "motion"}, journeys=journeys)
 
 
 def tracks(daemon: Daemon) -> dict[tuple[str, int, int], dict[str, Any]]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipelines.journeys.clothes import LENGTH, clothes
-from pipelines.journeys.site_journeys import SiteJourneys
-from pipelines.journeys.spec import JourneySpec
+from pipelines.journeys.site_journeys import DECIDE_NS, SiteJourneys
+from pipelines.journeys.spec import MIN_WITHIN_S, JourneySpec
 from pipelines.journeys.transit_times import MIN_LEARNT, TransitTimes
 from pipelines.values import Detections, Event, Floats, FrameResult, Labels, Stamp, Tracks
 
@@ -101,6 +101,12 @@ def test_a_worker_that_was_started_again_knows_nobody() -> None:
     site.visit("gate", who)
     site.journeys = SiteJourneys(JourneySpec(cameras=("gate", "yard")))
     assert site.visit("yard", who) == []
+
+
+def test_a_time_in_which_nobody_could_be_decided_upon_is_refused() -> None:
+    assert MIN_WITHIN_S > DECIDE_NS / NS + 2  # and to be known
+    with pytest.raises(ValueError, match="within_s"):
+        JourneySpec(cameras=("gate", "yard"), within_s=15)
 
 
 def test_how_long_ways_take_is_forgotten_with_the_camera_at_either_end() -> None:
