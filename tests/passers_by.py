@@ -14,8 +14,8 @@ from pipelines.values import Image
 from tests.clips import make_clip
 
 WIDTH, HEIGHT, FPS = 480, 270, 10
-TALL, WIDE = 50, 20  # of a figure, in pixels
-PASSAGE_S = 2.4  # from one side to the other
+TALL, WIDE = 50, 30  # of a figure, in pixels: it stays over itself where a busy machine drops two frames
+PASSAGE_S = 5.0  # from one side to the other
 UPPER, LOWER = 8, (76, 142, 208)  # where lanes begin, in pixels; UPPER: of the one who comes to both
 SHINE = {"gate": 1.0, "yard": 0.8}
 CAME_S = {"gate": 4.0, "yard": 11.0}  # when that one comes
