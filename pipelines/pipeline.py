@@ -291,14 +291,15 @@ class Pipeline:
 
     def follow(self, pending: Pending, found: Sequence[Detections]) -> list[FrameResult]:
         """What follows detections(), for a batch; the windows of all its cameras are classified at once."""
+        given = [boxes.embeddings is not None for boxes in found]
         found = self.look(pending, found)
         greys = pending.greys or (None,) * len(found)
         scenes = pending.scenes or (None,) * len(found)
         pictures = pending.journeys or (None,) * len(found)
         results = [
-            _with_looks(self._track(stamp, boxes, grey, scene), picture)
-            for stamp, boxes, grey, scene, picture in zip(
-                pending.stamps, found, greys, scenes, pictures, strict=True
+            _with_looks(self._track(stamp, boxes, grey, scene), picture, embedded)
+            for stamp, boxes, grey, scene, picture, embedded in zip(
+                pending.stamps, found, greys, scenes, pictures, given, strict=True
             )
         ]
         if self.actions is None:
@@ -409,12 +410,13 @@ class Pipeline:
         self._cameras[camera].analytics.restore_standing(saved["analytics"])
 
 
-def _with_looks(result: FrameResult, picture: Image | None) -> FrameResult:
-    """The result with what its boxes look like: as embeddings say (unit vectors), else by their clothes."""
+def _with_looks(result: FrameResult, picture: Image | None, embedded: bool) -> FrameResult:
+    """The result with what its boxes look like: as embeddings say (unit vectors) where they are the detector's
+    (`embedded`; tracking's colours hold in one camera's light alone), else by their clothes."""
     if picture is None:
         return result
     looks = result.detections.embeddings
-    if looks is None:
+    if looks is None or not embedded:
         return replace(result, looks=clothes(picture, result.detections.boxes_xyxyn))
     norms = np.linalg.norm(looks, axis=1, keepdims=True)
     return replace(result, looks=np.asarray(looks / np.where(norms > 0, norms, 1.0), np.float32))

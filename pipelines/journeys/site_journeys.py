@@ -86,6 +86,7 @@ class SiteJourneys:
         """It goes, or is another one now."""
         self._watches.pop(camera, None)
         self._usual.forget(camera)
+        self._times.forget(camera)
         for key in [key for key in self._people if key[0] == camera]:
             del self._people[key]
 

@@ -7,6 +7,9 @@ from pydantic import Field, field_validator, model_validator
 from pipelines.rules import Name, Strict
 
 MAX_WITHIN_S = 600.0  # minutes and no more: docs/privacy.md promises it
+MIN_WITHIN_S = (
+    20.0  # who comes is decided upon some 16 s later: with less all who left would be forgotten by then
+)
 
 
 class BetweenSpec(Strict):
@@ -29,7 +32,7 @@ class JourneySpec(Strict):
     """No cameras: off. `between` empty: each camera can follow each other one."""
 
     cameras: tuple[Name, ...] = Field(default=(), max_length=32)
-    within_s: float = Field(default=120.0, ge=5, le=MAX_WITHIN_S)
+    within_s: float = Field(default=120.0, ge=MIN_WITHIN_S, le=MAX_WITHIN_S)
     between: tuple[BetweenSpec, ...] = ()
     min_probability: float = Field(default=0.9, ge=0.5, lt=1)
 

@@ -23,3 +23,8 @@ class TransitTimes:
         """Whether a journey may take so long, as far as is known; anything where little is."""
         seen = self._seconds.get((left, came), ())
         return len(seen) < MIN_LEARNT or SHORTEST * min(seen) <= seconds <= LONGEST * max(seen)
+
+    def forget(self, camera: str) -> None:
+        """It may hang elsewhere now."""
+        for ends in [ends for ends in self._seconds if camera in ends]:
+            del self._seconds[ends]

@@ -393,6 +393,12 @@ class Config(Strict):
             advice.append(
                 f"alerts of {', '.join(wanting)} ask for clips, and clips.enabled is false: none is made"
             )
+        known = {camera.name for camera in self.cameras}
+        if strange := [name for name in self.journeys.cameras if name not in known]:
+            advice.append(
+                f"journeys.cameras names {', '.join(strange)}, and there is no such camera: nobody is known "
+                "again there until it has the name of today"
+            )
         return advice
 
     @property

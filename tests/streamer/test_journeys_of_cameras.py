@@ -9,8 +9,9 @@ import pytest
 
 from pipelines import pipeline as pipelines
 from pipelines.camera_rules import CameraRules
+from pipelines.journeys.clothes import LENGTH
 from pipelines.pipeline import Pipeline
-from pipelines.values import Detections, Frame, Image, Stamp
+from pipelines.values import Detections, Floats, Frame, FrameResult, Image, Stamp
 from streamer.config.schema import CameraConfig, Config
 from streamer.daemon.topology import plan
 from tests.drawn_sites import Told
@@ -51,20 +52,63 @@ def test_a_site_that_hides_people_cannot_have_journeys() -> None:
         Config.model_validate({"privacy": {"people": "blur"}, "journeys": {"cameras": ["a", "b"]}})
 
 
-def saved(wanted: bool) -> bytes:
-    """What a checkpoint holds of a camera that somebody walks through."""
-    detector = Told()
-    pipeline = Pipeline(detector)  # type: ignore[arg-type]
-    pipeline.open_camera("gate", CameraRules())
-    pipeline.ask_for_looks("gate", wanted)
-    looks = 0
+def test_a_camera_of_journeys_that_there_is_not_is_said() -> None:
+    cameras = tuple(CameraConfig(name=name, url="synthetic:street") for name in ("gate", "yard"))
+    config = Config.model_validate({"cameras": cameras, "journeys": {"cameras": ["gate", "court"]}})
+    assert any("journeys.cameras names court" in line for line in config.advice)
+    config = Config.model_validate({"cameras": cameras, "journeys": {"cameras": ["gate", "yard"]}})
+    assert config.advice == []
+
+
+def walk(pipeline: Pipeline, apart_ns: int = NS, embeddings: Floats | None = None) -> list[FrameResult]:
+    """Somebody walks through the view of "gate"; `embeddings` (1, E) are what the detector says of them."""
+    results = []
     for n in range(25):
         box = np.array([[0.3 + 0.01 * n, 0.3, 0.4 + 0.01 * n, 0.7]], np.float32)
-        detector.found = Detections(box, np.array([0.9], np.float32), np.zeros(1, np.int32))
-        picture = np.full((36, 64, 3), 90, np.uint8)
-        result = pipeline.step([Frame(Stamp("gate", 1, n, n * NS, n * NS, n * NS), picture)])[0]
-        looks += result.looks is not None and bool(result.looks.any())
-    assert bool(looks) == wanted
+        pipeline.detector.found = Detections(  # type: ignore[attr-defined]
+            box, np.array([0.9], np.float32), np.zeros(1, np.int32), embeddings=embeddings
+        )
+        picture, at_ns = np.full((36, 64, 3), 90, np.uint8), n * apart_ns
+        results += pipeline.step([Frame(Stamp("gate", 1, n, at_ns, at_ns, at_ns), picture)])
+    return results
+
+
+def watched(wanted: bool) -> Pipeline:
+    pipeline = Pipeline(Told())  # type: ignore[arg-type]
+    pipeline.open_camera("gate", CameraRules())
+    pipeline.ask_for_looks("gate", wanted)
+    return pipeline
+
+
+@pytest.mark.parametrize("fps", [2, 5, 25])
+def test_at_any_rate_looks_are_of_clothes_and_not_the_colours_that_tracking_looks_at(fps: int) -> None:
+    looks = [r.looks for r in walk(watched(True), 1_000_000_000 // fps) if r.looks is not None]
+    assert len(looks) > 3
+    assert {look.shape for look in looks} == {(1, LENGTH)}
+
+
+def test_of_a_detector_that_gives_embeddings_looks_are_those() -> None:
+    looks = [r.looks for r in walk(watched(True), embeddings=np.array([[3.0, 4.0]], np.float32))]
+    given = [look for look in looks if look is not None]
+    assert len(given) == 4
+    assert np.allclose(given, [[0.6, 0.8]])
+
+
+def test_where_journeys_are_off_the_maker_of_looks_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> Floats:
+        raise AssertionError("a look was made")
+
+    monkeypatch.setattr(pipelines, "clothes", refuse)
+    assert all(result.looks is None for result in walk(watched(False), NS * 10))
+    with pytest.raises(AssertionError, match="a look was made"):
+        walk(watched(True))
+
+
+def saved(wanted: bool) -> bytes:
+    """What a checkpoint holds of a camera that somebody walks through."""
+    pipeline = watched(wanted)
+    looked = any(r.looks is not None and r.looks.any() for r in walk(pipeline))
+    assert looked == wanted
     return pickle.dumps(pipeline.save("gate"))
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from pipelines.journeys.clothes import LENGTH, clothes
-from pipelines.journeys.site_journeys import SiteJourneys
-from pipelines.journeys.spec import JourneySpec
+from pipelines.journeys.site_journeys import DECIDE_NS, SiteJourneys
+from pipelines.journeys.spec import MIN_WITHIN_S, JourneySpec
+from pipelines.journeys.transit_times import MIN_LEARNT, TransitTimes
 from pipelines.values import Detections, Event, Floats, FrameResult, Labels, Stamp, Tracks
 
 LABELS = Labels(("person", "car", "dog"), ("person", "vehicle", "dog"))
@@ -99,6 +100,31 @@ def test_a_worker_that_was_started_again_knows_nobody() -> None:
     site, who = Site(), look()
     site.visit("gate", who)
     site.journeys = SiteJourneys(JourneySpec(cameras=("gate", "yard")))
+    assert site.visit("yard", who) == []
+
+
+def test_a_time_in_which_nobody_could_be_decided_upon_is_refused() -> None:
+    assert MIN_WITHIN_S > DECIDE_NS / NS + 2  # and to be known
+    with pytest.raises(ValueError, match="within_s"):
+        JourneySpec(cameras=("gate", "yard"), within_s=15)
+
+
+def test_how_long_ways_take_is_forgotten_with_the_camera_at_either_end() -> None:
+    times = TransitTimes()
+    for ends in (("gate", "yard"), ("yard", "gate"), ("hall", "yard")):
+        for _ in range(MIN_LEARNT):
+            times.learn(*ends, 10.0)
+    times.forget("gate")
+    assert times.usual("gate", "yard", 100.0)
+    assert times.usual("yard", "gate", 100.0)
+    assert not times.usual("hall", "yard", 100.0)
+
+
+def test_a_camera_that_is_removed_is_forgotten_with_all_who_were_seen_there() -> None:
+    site, who = Site(), look()
+    site.visit("gate", who)
+    site.journeys.forget_camera("gate")
+    assert len(site.journeys) == 0
     assert site.visit("yard", who) == []
 
 
