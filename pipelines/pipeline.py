@@ -411,8 +411,8 @@ class Pipeline:
 
 
 def _with_looks(result: FrameResult, picture: Image | None, embedded: bool) -> FrameResult:
-    """The result with what its boxes look like: as embeddings say (unit vectors) where they are the detector's
-    (`embedded`; tracking's colours hold in one camera's light alone), else by their clothes."""
+    """The result with what its boxes look like: as embeddings say (unit vectors) where they are the
+    detector's (`embedded`; tracking's colours hold in one camera's light alone), else by their clothes."""
     if picture is None:
         return result
     looks = result.detections.embeddings
