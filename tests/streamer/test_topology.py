@@ -131,7 +131,7 @@ def test_the_table_names_modules_that_are_there() -> None:
 
 def test_a_process_ends_after_those_whose_work_it_takes() -> None:
     ending = [process.role for process in reversed(PROCESSES)]
-    assert ending == ["api", "capture", "infer", "deliver", "redis"]
+    assert ending == ["api", "capture", "clips", "infer", "deliver", "redis"]
 
 
 # One file (toy_worker.py) and one line:

@@ -10,6 +10,7 @@ import click
 
 from streamer.api import control_socket as control
 from streamer.api.capacity.use import camera_uses
+from streamer.cli.click_types import Finite
 from streamer.cli.site.opening import open_site, owners, pairs
 from streamer.config.store import ConfigStore
 from streamer.config.validation_errors import explain
@@ -26,7 +27,7 @@ _on = click.option(
 @click.command()
 @click.argument("name")
 @click.argument("url")
-@click.option("--cost", type=float, help="Cores that it takes; else what it takes of this box now.")
+@click.option("--cost", type=Finite(0.001), help="Cores that it takes; else what it takes of this box now.")
 @_on
 @click.pass_obj
 def add(store: ConfigStore, name: str, url: str, cost: float | None, on: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ import click
 from pydantic import ValidationError
 
 from streamer.api.capacity.box import measure_box
+from streamer.cli.click_types import Finite
 from streamer.cli.site.opening import open_site, pairs
 from streamer.config.store import ConfigStore
 from streamer.config.validation_errors import explain
@@ -30,7 +31,9 @@ SHARED = (keys.TOKEN, keys.CA, keys.REDIS)  # what all boxes of a site have alik
 NEXT = "now run `streamer site agent` here (docs/site.md has a unit for systemd)"
 
 _capacity = click.option(
-    "--capacity", type=float, help="Cores that its cameras may take; else what others leave of the box's."
+    "--capacity",
+    type=Finite(0.01),
+    help="Cores that its cameras may take; else what others leave of the box's.",
 )
 _labels = click.option("--label", "labels", multiple=True, metavar="LABEL=VALUE", help="May be repeated.")
 
