@@ -17,9 +17,8 @@ class Pending:
 
     `greys` are small grey copies that tell whether the view has moved, and what moves in it, `images` copies
     for a model of actions that looks at pixels, `scenes` those of frames whose scene is due, `colours`
-    small ones of frames far apart, `journeys` those where looks are asked for; a replay has none.
-    `crops` are the parts that the detector was given, None
-    for a whole picture.
+    small ones of frames far apart, `journeys` those where looks are asked for; a replay has none. `crops` are
+    the parts that the detector was given, None for a whole picture.
     """
 
     stamps: tuple[Stamp, ...]

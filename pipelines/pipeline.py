@@ -203,6 +203,7 @@ class Pipeline:
     def pending(self, frames: Sequence[Frame], asked: Asked) -> Pending:
         """What follow() needs of frames that the detector was asked about."""
         wanted = self.actions is not None and self.actions.needs_pixels
+        colours = tuple(self._colours_of(frame) for frame in frames)
         return Pending(
             tuple(frame.stamp for frame in frames),
             asked.ticket,
@@ -210,9 +211,9 @@ class Pipeline:
             tuple(small_grey(frame.image) for frame in frames),
             tuple(frame.image.copy() for frame in frames) if wanted else (),
             tuple(self._scene_of(frame) for frame in frames),
-            tuple(self._colours_of(frame) for frame in frames),
+            colours,
             asked.crops,
-            tuple(self._journey_picture(frame) for frame in frames),
+            tuple(map(self._journey_picture, frames, colours)),
         )
 
     def _crop_of(self, frame: Frame) -> Crop | None:
@@ -235,7 +236,8 @@ class Pipeline:
         by it."""
         self._cameras[camera].wants_looks = wanted
 
-    def _journey_picture(self, frame: Frame) -> Image | None:
+    def _journey_picture(self, frame: Frame, colours: Image | None) -> Image | None:
+        """`colours` is the frame's small picture where tracking has one made already."""
         state = self._cameras[frame.stamp.camera]
         if not state.wants_looks:
             return None
@@ -243,7 +245,7 @@ class Pipeline:
         if before is not None and 0 <= at_ns - before < LOOKS_NS:
             return None
         state.looked_ns = at_ns
-        return small_colours(frame.image)
+        return small_colours(frame.image) if colours is None else colours
 
     def _scene_of(self, frame: Frame) -> Image | None:
         scene = self._cameras[frame.stamp.camera].scene

@@ -82,9 +82,9 @@ def needed(motion: TrackMotion, lines: Segments) -> tuple[float, str]:
     known = motion.hits >= MIN_HITS
     fps = motion.boxes_a_second / MAX_MOVE * known
     crowded = is_crowded(motion)
-    near = reaches_soon(motion, lines)
     if np.count_nonzero(crowded & known) >= CROWD:
         return CROWD_FPS, "many are close to each other"
+    near = reaches_soon(motion, lines)
     fps = np.where((crowded | near) & known, fps / CLOSE_MOVE, fps)
     fastest = int(np.argmax(fps))
     most = float(fps[fastest])

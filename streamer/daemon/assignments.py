@@ -8,7 +8,7 @@ import json
 from pipelines.camera_rules import in_timezone
 from pipelines.defaults import with_defaults
 from pipelines.spec import PipelineSpec
-from streamer.config.schema import LEDGER_FILE, CameraConfig, Config
+from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import SecretStore
 from streamer.daemon import redis_server
 from streamer.daemon.process_spec import Site, WorkerSpec
@@ -186,7 +186,7 @@ def api_assignment(_spec: WorkerSpec, site: Site) -> ApiAssignment:
 def clip_assignment(_spec: WorkerSpec, site: Site) -> ClipAssignment:
     """No secrets: it opens no camera."""
     config, rev = site.active.config, site.active.rev
-    return ClipAssignment(rev, site.node, str(config.state_path / LEDGER_FILE), config.model_dump_json())
+    return ClipAssignment(rev, site.node, str(config.ledger_path), config.model_dump_json())
 
 
 def _sink_assignment(sink: SinkSettings, config: Config, secrets: SecretStore) -> SinkAssignment:

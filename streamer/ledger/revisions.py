@@ -94,13 +94,8 @@ def _counted(db: sqlite3.Connection, camera: str) -> set[str]:
 
 def _counted_before(db: sqlite3.Connection, known: renames.Renames, camera: str) -> set[str]:
     """The keys, as they are now, of counts under earlier names of the camera, its lines and its zones."""
-    return {
-        key
-        for source in known.sources(camera)
-        for was in _counted(db, source)
-        for now, key in [known.total(source, was)]
-        if now == camera
-    }
+    found = (known.total(source, was) for source in known.sources(camera) for was in _counted(db, source))
+    return {key for now, key in found if now == camera}
 
 
 def upgrade(db: sqlite3.Connection) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from pipelines.camera_rules import CameraRules
 from pipelines.count import CameraCounts
 from pipelines.detect.filter import DetectionFilter
 from pipelines.events import LINE_CROSSED
-from pipelines.track import create_tracker
+from pipelines.track import create_tracker, needed_rate
 from pipelines.track.needed_rate import NeededRate, segments
 from pipelines.train.detector.counts import CLIPS
 from pipelines.values import Detections, Event, Labels, Stamp
@@ -49,13 +50,30 @@ class Case:
     errors: Callable[[list[Event]], int]
 
 
-def run(only: str = "") -> dict[str, Any]:
-    """`only`: a part of a case's name."""
+def run(only: str = "", constants: str = "") -> dict[str, Any]:
+    """`only`: a part of a case's name. `constants`: others of pipelines.track.needed_rate than it has, as
+    "CROWD=5,IDLE_FPS=4" (decision 031)."""
     root = data.corpus()
     if root is None:
         raise Unavailable("the corpus is missing: set STREAMER_CORPUS")
-    rows = [_row(case) for case in (*_drawn(only), *_sequences(root, only), *_clips(root, only))]
+    with _changed(constants):
+        rows = [_row(case) for case in (*_drawn(only), *_sequences(root, only), *_clips(root, only))]
     return {"rows": rows, "sums": [_sum(rows, chosen) for chosen in (True, False)]}
+
+
+@contextmanager
+def _changed(constants: str) -> Iterator[None]:
+    pairs = [pair.partition("=") for pair in constants.split(",") if pair]
+    if unknown := [name for name, _, _ in pairs if not (name.isupper() and hasattr(needed_rate, name))]:
+        raise Unavailable(f"pipelines.track.needed_rate has no {', '.join(unknown)}")
+    before = {name: getattr(needed_rate, name) for name, _, _ in pairs}
+    try:
+        for name, _, value in pairs:
+            setattr(needed_rate, name, float(value))
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(needed_rate, name, value)
 
 
 # ---- what is looked at

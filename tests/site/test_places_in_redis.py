@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,36 +20,12 @@ from streamer.ipc.redis_keys import (
 )
 from streamer.sinks.base import Behind
 from streamer.sinks.redis import RedisSettings, RedisSink
-from streamer.sinks.redis_connection import connect
 from streamer.site.terms import Term, cameras_of, next_term, terms_of
-from tests.redis_servers import Cluster, Node
 
 pytestmark = pytest.mark.integration
 
 LINEAGE = 1_700_000_000_000
 KEY = "line/door/in/1/person"
-
-
-@pytest.fixture(scope="module", params=["server", "cluster"])
-def url(
-    request: pytest.FixtureRequest, redis_binary: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    folder: Path = tmp_path_factory.mktemp("places")
-    servers = Cluster(redis_binary, folder) if request.param == "cluster" else Node(redis_binary, folder)
-    yield servers.url()
-    servers.close() if isinstance(servers, Cluster) else servers.kill()
-
-
-@pytest.fixture
-def redis(url: str) -> Iterator[Any]:
-    client = connect(url)
-    flush(client)
-    yield client
-    client.close()
-
-
-def flush(client: Any) -> None:
-    client.flushall(target_nodes="primaries") if hasattr(client, "get_node_from_key") else client.flushall()
 
 
 def sink_at(url: str, *terms: int, max_events: int = 1000) -> RedisSink:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,29 +11,10 @@ from streamer.errors import RedisError
 from streamer.ipc.redis_keys import terms_key
 from streamer.sinks.redis_connection import connect
 from streamer.site.terms import Term, cameras_of, next_term, terms_of
-from tests.redis_servers import Cluster, Node
 
 pytestmark = pytest.mark.integration
 
 NOW_NS = 1_800_000_000_123_456_789  # a double does not hold its last digits
-
-
-@pytest.fixture(scope="module", params=["server", "cluster"])
-def url(
-    request: pytest.FixtureRequest, redis_binary: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    folder: Path = tmp_path_factory.mktemp("terms")
-    servers = Cluster(redis_binary, folder) if request.param == "cluster" else Node(redis_binary, folder)
-    yield servers.url()
-    servers.close() if isinstance(servers, Cluster) else servers.kill()
-
-
-@pytest.fixture
-def redis(url: str) -> Iterator[Any]:
-    client = connect(url)
-    client.flushall(target_nodes="primaries") if hasattr(client, "get_node_from_key") else client.flushall()
-    yield client
-    client.close()
 
 
 def test_terms_rise_by_one_a_camera_and_say_who_owns_it_from_when_on(redis: Any) -> None:

@@ -13,21 +13,14 @@ import pytest
 
 from pipelines.events import LINE_CROSSED
 from pipelines.pipeline import Pipeline
-from pipelines.values import Detections, Stamp
 from streamer.events import cloudevents, schemas
 from streamer.events.cloudevents import COUNTS
 from streamer.ipc.camera_term import CameraTerm
 from streamer.ipc.messages import EventRecord
 from streamer.workers.infer import loader as loading
-from tests.infer_rig import InferRig, ScriptedDetector, boxes
+from tests.infer_rig import InferRig, ScriptedDetector, passers_by
 
 SHOP = {"site": "shop", "term": 3}
-
-
-def passers_by(stamp: Stamp) -> Detections:
-    """Every 12 frames somebody crosses the line within 8 of them, and then nobody is there."""
-    at = stamp.frame_id % 12
-    return boxes((0.3 + 0.05 * at, 0.8)) if at < 9 else boxes()
 
 
 @pytest.fixture

@@ -17,13 +17,7 @@ from pipelines.values import Detections, Stamp
 from streamer.events.cloudevents import COUNTS
 from streamer.ipc.messages import InferAssignment, MisconfiguredCamera
 from streamer.workers.infer import loader as loading
-from tests.infer_rig import InferRig, ScriptedDetector, boxes
-
-
-def passers_by(stamp: Stamp) -> Detections:
-    """Every 12 frames somebody crosses the line within 8 of them, and then nobody is there."""
-    at = stamp.frame_id % 12
-    return boxes((0.3 + 0.05 * at, 0.8)) if at < 9 else boxes()
+from tests.infer_rig import InferRig, ScriptedDetector, passers_by
 
 
 @pytest.fixture

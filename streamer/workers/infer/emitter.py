@@ -115,22 +115,18 @@ class Emitter:
 
     def correct(self, camera: CameraContext, data: dict[str, Any]) -> int:
         """A person's correction as the camera's next event; returns its number, 0 where it cannot be kept."""
-        if not self._sequencer.can_number(camera.name):
-            return 0
-        epoch = camera.last_stamp.epoch if camera.last_stamp else 0
-        stamp = Stamp(camera.name, epoch, -1, 0, time.time_ns(), 0, "arrival")
-        event = Event(COUNT_CORRECTED, stamp, str(data["line"]), data)
-        if not self._sequencer.send([self._record(camera, event, None)]):
-            return 0
-        return self._sequencer.last_number(camera.name)
+        return self._tell(camera, COUNT_CORRECTED, str(data["line"]), data)
 
     def tell_clip(self, camera: CameraContext, data: dict[str, Any]) -> int:
         """That a clip is there, as the camera's next event; returns its number, 0 where it cannot be kept."""
+        return self._tell(camera, CLIP, str(data["event"]), data)
+
+    def _tell(self, camera: CameraContext, kind: str, subject: str, data: dict[str, Any]) -> int:
+        """An event that rests on no frame; its number, 0 where it cannot be kept."""
         if not self._sequencer.can_number(camera.name):
             return 0
         epoch = camera.last_stamp.epoch if camera.last_stamp else 0
-        stamp = Stamp(camera.name, epoch, -1, 0, time.time_ns(), 0, "arrival")
-        event = Event(CLIP, stamp, str(data["event"]), data)
+        event = Event(kind, Stamp(camera.name, epoch, -1, 0, time.time_ns(), 0, "arrival"), subject, data)
         if not self._sequencer.send([self._record(camera, event, None)]):
             return 0
         return self._sequencer.last_number(camera.name)

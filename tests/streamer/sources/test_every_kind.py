@@ -5,7 +5,6 @@ an answer here fails. A daemon's side of it: tests/faults, cases 20 to 25."""
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
@@ -31,6 +30,7 @@ from tests.http_server import basic, http_server, jpeg, motion_jpeg
 from tests.patience import patient
 from tests.rtsp_fake import FakeCamera
 from tests.talking_server import Talk, talking
+from tests.tls_end import behind_tls
 
 NETWORK = [name for name, scheme in SOURCES.items() if scheme.network]
 OVER_TLS = [name for name in NETWORK if SOURCES[name].ca]
@@ -72,35 +72,6 @@ WRONG_PASSWORD: dict[str, type[SourceError]] = {
 }
 
 
-@contextmanager
-def behind_tls(port: int, folder: Path) -> Iterator[int]:
-    """A TLS end in front of the server at `port`."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*Authority(folder / "ca").sign("camera", "IP:127.0.0.1"))
-
-    def pass_on(connection: socket.socket, _ending: threading.Event) -> None:
-        with (
-            context.wrap_socket(connection, server_side=True) as near,
-            socket.create_connection(("127.0.0.1", port)) as far,
-        ):
-            back = threading.Thread(target=pump, args=(far, near))
-            back.start()
-            pump(near, far)
-            back.join()
-
-    with talking(pass_on) as server:
-        yield server.port
-
-
-def pump(near: socket.socket, far: socket.socket) -> None:
-    """Until one of both ends it."""
-    with suppress(OSError):  # the other side has had enough, which is what the tests are about
-        while part := near.recv(65536):
-            far.sendall(part)
-    with suppress(OSError):
-        far.shutdown(socket.SHUT_RDWR)
-
-
 def refusal(name: str, port: int, path: str = "/live/cam", open_timeout_s: float = 5.0) -> StreamerError:
     """What opening it ends in: one line that shows no password."""
     url = f"{name}://admin:{PASSWORD}@127.0.0.1:{port}{path}"
@@ -139,7 +110,7 @@ def test_a_wrong_path_and_a_wrong_password_are_told_apart(name: str, path: str, 
     family = name.removesuffix("s")
     with (
         SERVERS[family](path) as plain,
-        behind_tls(plain, tmp_path) if name in OVER_TLS else nullcontext(plain) as port,
+        behind_tls(plain, Authority(tmp_path / "ca")) if name in OVER_TLS else nullcontext(plain) as port,
     ):
         error = refusal(name, port, path, patient(5))
     assert isinstance(error, StreamNotFound if path == "/missing" else WRONG_PASSWORD[family]), repr(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.clips import make_clip, number_of
 from tests.patience import patient
 from tests.rtmp_server import rtmp_server
 from tests.talking_server import talking
+from tests.tls_end import behind_tls
 
 
 @pytest.fixture(scope="module")
@@ -67,34 +67,10 @@ def test_a_server_is_in_the_allowed_networks() -> None:
 def test_a_certificate_is_checked_before_anything_is_said(clip: Path, tmp_path: Path) -> None:
     """A TLS end in front of the real server."""
     authority = Authority(tmp_path / "ca")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*authority.sign("camera", "IP:127.0.0.1"))
-    with rtmp_server(clip) as port:
-
-        def pass_on(connection: socket.socket, _ending: threading.Event) -> None:
-            with (
-                context.wrap_socket(connection, server_side=True) as near,
-                socket.create_connection(("127.0.0.1", port)) as far,
-            ):
-                back = threading.Thread(target=pump, args=(far, near))
-                back.start()
-                pump(near, far)
-                back.join()
-
-        with talking(pass_on) as server:
-            url = f"rtmps://127.0.0.1:{server.port}/live/cam"
-            with pytest.raises(SourceError, match="not trusted"):
-                create_source(url, open_timeout_s=patient(5)).open()
-            source = create_source(url, open_timeout_s=patient(5), ca=str(authority.ca))
-            with closing(source):
-                assert source.open().codec == "h264"
-
-
-def pump(near: socket.socket, far: socket.socket) -> None:
-    """Until one of both ends it."""
-    try:
-        while part := near.recv(65536):
-            far.sendall(part)
-        far.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return
+    with rtmp_server(clip) as plain, behind_tls(plain, authority) as port:
+        url = f"rtmps://127.0.0.1:{port}/live/cam"
+        with pytest.raises(SourceError, match="not trusted"):
+            create_source(url, open_timeout_s=patient(5)).open()
+        source = create_source(url, open_timeout_s=patient(5), ca=str(authority.ca))
+        with closing(source):
+            assert source.open().codec == "h264"
