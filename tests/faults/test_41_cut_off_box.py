@@ -16,7 +16,7 @@ import pytest
 
 from pipelines.events import LINE_CROSSED
 from streamer.api import control_socket as control
-from streamer.daemon.assignments import LEDGER_FILE
+from streamer.config.schema import LEDGER_FILE
 from streamer.errors import ControlError, RedisError
 from streamer.events.cloudevents import COUNTS
 from streamer.ipc.redis_keys import events_key, term_events_key

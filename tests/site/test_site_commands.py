@@ -15,7 +15,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from streamer.cli.main import cli
-from streamer.daemon.assignments import LEDGER_FILE
+from streamer.config.schema import LEDGER_FILE
 from streamer.daemon.camera_terms import CameraTerms, TermArguments
 from streamer.errors import Exit
 from streamer.events.cloudevents import COUNT_CORRECTED, COUNTS, rfc3339
