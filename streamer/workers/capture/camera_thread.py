@@ -100,6 +100,7 @@ class CameraThread(threading.Thread):
         self._wanted = False  # since its epoch began
         self._spares = spares
         self.due_frames = self.missed_frames = 0
+        self.infer_short = False
         self._cpu_ns = 0  # of this thread, as far as it is in the counters
 
     # ---- for the main thread
@@ -138,8 +139,9 @@ class CameraThread(threading.Thread):
         source = self._source
         return isinstance(source, SparingSource) and source.spared
 
-    def want(self, fps: float) -> None:
-        """How many frames a second inference needs from now on; 0: as the configuration says."""
+    def want(self, fps: float, infer_short: bool = False) -> None:
+        """Frames a second that inference needs, 0: as is configured, and whether it waits long for a core."""
+        self.infer_short = infer_short
         self._wanted_fps = fps or self.camera.fps
         self._wanted = True
 

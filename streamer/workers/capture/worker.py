@@ -263,7 +263,7 @@ class CaptureWorker:
         camera.state_sent_s = time.monotonic()
         camera.frame_request = request
         camera.thread.hear(request.quiet, request.still)
-        camera.thread.want(request.fps)
+        camera.thread.want(request.fps, request.short)
         camera.thread.set_requested(True)
         self._send_frame(camera)
 
