@@ -30,6 +30,7 @@ STATE_STYLES = {
 SEVERITY_STYLES = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
 RESTING_LEVELS = ("pictures", "packets")  # of a camera's gate
 QUIET_STATES = ("live", "ready", "disabled")  # whose detail says nothing that a person must act on
+SPARED = "decoded without the deblocking filter, since the box is full (streamer capacity says what fits)"
 INTERVAL_S = 1.0
 
 
@@ -228,6 +229,8 @@ def _notes(cameras: Iterable[Json]) -> list[RenderableType]:
             )
         if region := camera.get("region"):
             notes.append(Text(f"{camera.get('name')}: {_region(region)}", style="dim"))
+        if camera.get("decoding_spared"):
+            notes.append(Text(f"{camera.get('name')}: {SPARED}", style="yellow"))
         if camera.get("scene"):
             notes.append(Text(f"{camera.get('name')} shows {_scene(camera['scene'])}"))
     return notes

@@ -292,6 +292,7 @@ class FrameRequest(_Message, frozen=True):
     quiet: bool = False  # nothing is followed in the frames that it has had
     still: bool = False  # all that is followed in them has stood still for long
     fps: float = 0.0  # frames a second that are wanted from now on; 0: as the camera's configuration says
+    short: bool = False  # inference waits long for a core
 
 
 class SourceState(_Message, frozen=True):

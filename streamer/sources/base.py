@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
@@ -32,6 +33,7 @@ class ReadOptions:
     ca: who vouches for a camera's certificate (tls.py). decode: the device that decodes (hardware.py).
     frames: "key": key frames alone are decoded.
     buffer: what keeps the packets that come, for clips; what has no packets leaves it empty.
+    spares: asked at each key frame whether decoding may be cheaper and less exact (picture_decoder.py).
     """
 
     loop: bool = False
@@ -45,6 +47,7 @@ class ReadOptions:
     decode: Decode = "none"
     frames: Frames = "all"
     buffer: PacketBuffer | None = None
+    spares: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,15 @@ class RestingSource(Source, Protocol):
         `Decoded.kept`. Returns how many packets were let go."""
 
 
+@runtime_checkable
+class SparingSource(Source, Protocol):
+    """A source that asks `ReadOptions.spares`."""
+
+    @property
+    def spared(self) -> bool:
+        """Whether its pictures are decoded so now; of any thread."""
+
+
 class _Create(Protocol):
     def __call__(self, url: str, options: ReadOptions) -> Source: ...
 
@@ -202,6 +214,7 @@ def create_source(
     decode: Decode = "none",
     frames: Frames = "all",
     buffer: PacketBuffer | None = None,
+    spares: Callable[[], bool] | None = None,
 ) -> Source:
     """The source for `url`, not yet open. Raise ConfigError if no source can be made of the URL."""
     url = check_source_url(url)
@@ -219,5 +232,6 @@ def create_source(
         decode=decode,
         frames=frames,
         buffer=buffer,
+        spares=spares,
     )
     return create(url, options)

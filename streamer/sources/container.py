@@ -25,9 +25,10 @@ from streamer.errors import SourceDamaged, SourceError, SourceStalled
 from streamer.sources.ffmpeg_errors import explain
 from streamer.sources.hardware import chosen, note
 from streamer.sources.kept_packets import Arrival, Kept, KeptPackets, arrives_now
-from streamer.sources.opening import DECODER_OPTIONS, Opening, OpenRequest
+from streamer.sources.opening import Opening, OpenRequest
 from streamer.sources.packet_buffer import PacketBuffer
 from streamer.sources.packets import FFMPEG_ERRORS, Packets
+from streamer.sources.picture_decoder import PictureDecoder
 from streamer.sources.read_deadline import rounded
 from streamer.sources.stream_selection import select_stream
 
@@ -79,8 +80,10 @@ class VideoInput:
         request: OpenRequest,
         arrival: Callable[[Packet[Stream]], Arrival] = arrives_now,
         buffer: PacketBuffer | None = None,
+        spares: Callable[[], bool] | None = None,
     ) -> None:
         self._request = request
+        self._spares = spares
         self._arrival = arrival
         self._buffer = buffer  # of all that comes, for clips
         self.closed = threading.Event()  # waiting on it is how a paced read sleeps
@@ -90,6 +93,7 @@ class VideoInput:
         self._packets: Packets | None = None
         self._pending: list[VideoFrame] = []
         self._stream: VideoStream | None = None
+        self._codec: PictureDecoder | None = None
         self._sizes: deque[int] = deque(maxlen=MAX_SIZES)
         self._rest_wanted = False
         self._keys_every_ns = 0
@@ -115,6 +119,11 @@ class VideoInput:
     def stream(self) -> VideoStream:
         assert self._stream is not None, "open() comes first"
         return self._stream
+
+    @property
+    def codec(self) -> PictureDecoder:
+        assert self._codec is not None, "open() comes first"
+        return self._codec
 
     def open(self) -> None:
         opening = Opening(self._request, self._wake)
@@ -150,9 +159,7 @@ class VideoInput:
             container.close()
             self._container = None
             raise
-        codec = stream.codec_context
-        codec.thread_count = 1  # one thread costs the least CPU and memory; cameras run side by side
-        codec.options = DECODER_OPTIONS
+        self._codec = PictureDecoder(stream, self._spares)
         self._stream = stream
         self.format, self.index, self.stated = container.format.name, stream.index, stream.frames
         if self.stated:  # now: another thread may close the container while it is read
@@ -205,7 +212,7 @@ class VideoInput:
         timed = [(pts, kept) for kept in self._again if (pts := _timestamp(kept.packet)) is not None]
         self._arrivals = {pts: kept for pts, kept in timed if not kept.given}
         self._given = {pts for pts, kept in timed if kept.given}
-        self.stream.codec_context.flush_buffers()
+        self.codec.flush()
         return let_go
 
     def glance(self) -> None:
@@ -253,25 +260,24 @@ class VideoInput:
 
     def _picture_of(self, packet: Packet[Stream]) -> VideoFrame | None:
         """Of a key frame by itself; the decoder begins anew with what comes after it."""
-        codec = self.stream.codec_context
+        codec = self.codec
         try:
-            codec.flush_buffers()
-            return next(iter([*self.stream.decode(packet), *self.stream.decode(None)]), None)
+            codec.flush()
+            return next(iter([*codec.decode(packet), *codec.decode(None)]), None)
         except FFMPEG_ERRORS:
             self.damaged += 1
             return None
         finally:
-            codec.flush_buffers()
+            codec.flush()
 
     def _begin_rest(self) -> None:
         """What the decoder still has comes out before it."""
-        codec = self.stream.codec_context
         try:
-            self._pending = self._ungiven(self.stream.decode(None))
+            self._pending = self._ungiven(self.codec.decode(None))
         except FFMPEG_ERRORS:
             self.damaged += 1
         self._given.clear()
-        codec.flush_buffers()
+        self.codec.flush()
         self._kept, self._before, self._rest_wanted = self._before or KeptPackets(), None, False
         self._key_ns = None
 
@@ -330,7 +336,7 @@ class VideoInput:
 
     def _decoded(self, packet: Packet[Stream]) -> list[VideoFrame]:
         if not self._request.key_frames_only:
-            return self._ungiven(self.stream.decode(packet))
+            return self._ungiven(self.codec.decode(packet))
         picture = self._picture_of(packet) if packet.is_keyframe else None
         if picture is None:
             return []
@@ -338,9 +344,14 @@ class VideoInput:
         return [picture]
 
     @property
+    def spared(self) -> bool:
+        """Whether the decoder leaves something out now, to be cheaper."""
+        return self._codec is not None and self._codec.spared
+
+    @property
     def decoder(self) -> str:
         """The device that decodes; empty: the processor."""
-        return chosen(self._request.decode) if self.stream.codec_context.is_hwaccel else ""
+        return chosen(self._request.decode) if self.codec.is_hwaccel else ""
 
     @property
     def note(self) -> str:

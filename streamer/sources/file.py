@@ -67,6 +67,7 @@ class FileSource:
                 key_frames_only=self._options.frames == "key",
             ),
             buffer=self._options.buffer,
+            spares=self._options.spares,
         )
 
     def open(self) -> SourceInfo:
@@ -160,6 +161,10 @@ class FileSource:
 
     def packet_sizes(self) -> list[int]:
         return self._input.packet_sizes()
+
+    @property
+    def spared(self) -> bool:
+        return self._input.spared
 
     def glance(self) -> None:
         self._input.glance()

@@ -33,7 +33,7 @@ class LiveSource:
         self.shown = request.shown
         self._options = options
         self._clock = MediaClock(0, live=True)
-        self._input = VideoInput(request, buffer=options.buffer)
+        self._input = VideoInput(request, buffer=options.buffer, spares=options.spares)
 
     def open(self) -> SourceInfo:
         try:
@@ -101,6 +101,10 @@ class LiveSource:
 
     def packet_sizes(self) -> list[int]:
         return self._input.packet_sizes()
+
+    @property
+    def spared(self) -> bool:
+        return self._input.spared
 
     def glance(self) -> None:
         self._input.glance()

@@ -22,12 +22,14 @@ Status = dict[str, Any]
 @dataclass
 class Watched:
     """`begun_s`, `ended_s` on the wall clock; `wanted`: by camera, the frames that it should have had looked
-    at; `rates`: by camera, how many a second were, read while it did not rest."""
+    at; `rates`: by camera, how many a second were, read while it did not rest; `spared_s`: how long cameras
+    were decoded without the deblocking filter, in all."""
 
     begun_s: float
     before: Status
     wanted: dict[str, float] = field(default_factory=dict)
     rates: dict[str, list[float]] = field(default_factory=dict)
+    spared_s: float = 0.0
     after: Status = field(default_factory=dict)
     ended_s: float = 0.0
     cpu_s: float = 0.0
@@ -65,6 +67,7 @@ def _busy_s() -> float:
 
 def _note(seen: Watched, took_s: float) -> None:
     for camera in seen.after["cameras"]:
+        seen.spared_s += took_s * camera["decoding_spared"]
         if camera["level"] not in LOOKED_AT:
             continue
         name, rate = camera["name"], (camera["rate"] or {}).get("fps") or FPS

@@ -168,8 +168,9 @@ def _camera(level: str, **changes: Any) -> dict[str, Any]:
 def test_a_camera_wants_frames_only_while_it_does_not_rest(
     camera: dict[str, Any], wanted: float, rates: list[float]
 ) -> None:
-    seen = capacity_watch.Watched(0.0, {}, after={"cameras": [camera]})
+    seen = capacity_watch.Watched(0.0, {}, after={"cameras": [{**camera, "decoding_spared": True}]})
     capacity_watch._note(seen, 2.0)
+    assert seen.spared_s == 2.0
     assert seen.wanted.get("a", 0.0) == wanted
     assert seen.rates.get("a", []) == rates
 
@@ -190,6 +191,7 @@ def test_every_figure_is_in_what_is_printed(make_result: Callable[..., dict[str,
     assert "cores: decode 0.80, all 1.20" in text
     assert "1.20 cores, of which reading 0.50 (every frame decoded: 1.30) and inference 0.70" in text
     assert "counts 52 of 50 with every frame, off by 4.0% (at most 2%): FAILS" in text
+    assert "decoded without the deblocking filter: 25% of the time" in text
     assert "NOT FREE" not in text
     assert "| a | ramp | 100 | 100 | 1 | 1 | 50 | 0 | busy 3 | 90% | 9, 40 ms | 100 ms | 1.00 |" in text
 
@@ -206,6 +208,7 @@ def make_result() -> Callable[..., dict[str, Any]]:
         row = _row(clip="ramp", missed=1, false=1, inferred=50, gated=0, dropped={"busy": 3})
         form = {
             "cores": {"decode": 0.8, "all": 1.2, "other_programs": others},
+            "spared": 0.25,
             "cameras": {"a": row},
             **capacity.verdicts({"a": row}),
         }

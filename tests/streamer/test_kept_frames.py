@@ -136,3 +136,14 @@ def test_a_backlog_takes_no_more_turns_than_another_camera_s_newest_frames(
         two.finished()
     assert abs(taken.count("a") - taken.count("b")) <= 3
     assert len(taken) >= 30
+
+
+def test_due_frames_that_come_while_one_waits_are_missed_once_inference_asks(tmp_path: Path) -> None:
+    camera = Held(tmp_path)
+    camera.hold(1, 2, 3)  # nobody has asked yet: models are loaded
+    assert (camera.thread.due_frames, camera.thread.missed_frames) == (0, 0)
+    camera.thread.want(12.5)  # every other one
+    camera.handed_over()
+    camera.hold(*range(4, 14))
+    assert camera.thread.due_frames == 5
+    assert camera.thread.missed_frames == 4

@@ -201,6 +201,7 @@ class CameraRow(Answer):
     codec: str
     fps_decoded: float
     level: str = Field(description="how much of it is looked at; empty where it never rests")
+    decoding_spared: bool = Field(description="decoded without the deblocking filter: the box is full")
     clip_buffer_mb: float | None = Field(description="its packets kept for clips; null where none are")
     fps_inferred: float
     rate: NeededRate | None = Field(description="null where source.fps is not auto")

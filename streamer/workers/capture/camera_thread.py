@@ -18,7 +18,7 @@ from streamer.ipc.choices import CameraState
 from streamer.ipc.counters import Block, FrameCounters
 from streamer.ipc.messages import CaptureCamera
 from streamer.logs import redact
-from streamer.sources.base import Decoded, RestingSource, Source, SourceInfo, create_source
+from streamer.sources.base import Decoded, RestingSource, Source, SourceInfo, SparingSource, create_source
 from streamer.sources.gate import Gate
 from streamer.sources.limits import SourceLimits
 from streamer.sources.packet_buffer import PacketBuffer
@@ -55,7 +55,11 @@ class StateChange:
 
 class CameraThread(threading.Thread):
     """Calls `wake` when there is a state to announce or a frame that was waited for. `watch` looks at its
-    frames, where its health is watched; `memory` keeps what its gate learns."""
+    frames, where its health is watched; `memory` keeps what its gate learns; `spares`: see ReadOptions.
+
+    `due_frames` counts those that inference wants, `missed_frames` those of them that came while the one
+    before still waited for it.
+    """
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class CameraThread(threading.Thread):
         wake: Callable[[], None],
         watch: CameraWatch | None = None,
         memory: GateMemory | None = None,
+        spares: Callable[[], bool] | None = None,
     ) -> None:
         super().__init__(name=f"camera {camera.name}", daemon=True)
         self.camera = camera
@@ -92,6 +97,10 @@ class CameraThread(threading.Thread):
         self._live_since_s: float | None = None
         self._pace = Pace(camera.row)
         self._wanted_fps = camera.fps
+        self._wanted = False  # since its epoch began
+        self._spares = spares
+        self.due_frames = self.missed_frames = 0
+        self.infer_short = False
         self._cpu_ns = 0  # of this thread, as far as it is in the counters
 
     # ---- for the main thread
@@ -124,9 +133,17 @@ class CameraThread(threading.Thread):
         """How much of it is decoded and looked at: gate.py; "" where it never rests."""
         return self._gate.level if self._gate is not None else ""
 
-    def want(self, fps: float) -> None:
-        """How many frames a second inference needs from now on; 0: as the configuration says."""
+    @property
+    def decoding_spared(self) -> bool:
+        """Whether its decoder leaves something out since the processor is short: picture_decoder.py."""
+        source = self._source
+        return isinstance(source, SparingSource) and source.spared
+
+    def want(self, fps: float, infer_short: bool = False) -> None:
+        """Frames a second that inference needs, 0: as is configured, and whether it waits long for a core."""
+        self.infer_short = infer_short
         self._wanted_fps = fps or self.camera.fps
+        self._wanted = True
 
     def set_requested(self, requested: bool) -> None:
         """Whether a frame is requested: then a new one wakes the main thread."""
@@ -262,6 +279,7 @@ class CameraThread(threading.Thread):
             frames=camera.frames,
             limits=SourceLimits(camera.files, camera.networks),
             buffer=self.buffer,
+            spares=self._spares,
         )
         self._source = source
         try:
@@ -319,6 +337,7 @@ class CameraThread(threading.Thread):
             self._opening += 1
             self._ring_refused = False  # it asks for one
             self._pace.restart()
+            self._wanted = False
         if self._watch is not None:
             self._watch.restart()
         sized = f"{info.width}x{info.height}"
@@ -349,6 +368,9 @@ class CameraThread(threading.Thread):
         with self._lock:
             if self._retired:
                 return
+            if due and self._wanted:
+                self.due_frames += 1
+                self.missed_frames += self._held is not None
             at, cpu_ns = self._counters.at, self._cpu_since_ns()
             with self._counters.writing() as words:
                 words[at["decoded"]] += 1

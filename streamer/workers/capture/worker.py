@@ -42,14 +42,15 @@ from streamer.ipc.messages import (
 )
 from streamer.sources.kept_evidence import evidence_path
 from streamer.sources.kept_view import view_path
+from streamer.workers.capture.camera import CapturedCamera
 from streamer.workers.capture.camera_thread import CameraThread, HeldFrame, StateChange
 from streamer.workers.capture.camera_watch import CameraWatch, HealthChange
 from streamer.workers.capture.clip_recorder import ClipRecorder
 from streamer.workers.capture.cpu_share import CpuShare
 from streamer.workers.capture.gate_memory import GateMemory
+from streamer.workers.capture.overload import Overload
 from streamer.workers.capture.retired_threads import RetiredThreads
 from streamer.workers.capture.ring_request import RingRequest
-from streamer.workers.rate import Rate
 
 log = logging.getLogger(__name__)
 
@@ -64,30 +65,6 @@ GATED_EVERY_S = 0.4  # how often a camera that rests says so
 RESEND_STATE_S = 10.0  # of a live camera of which no frame was requested: inference then requests anew
 
 
-class _Camera:
-    """The main thread's side of one camera."""
-
-    def __init__(self, config: CaptureCamera, row: int, thread: CameraThread) -> None:
-        self.config = config
-        self.row = row
-        self.thread = thread
-        self.predecessor: CameraThread | None = None  # its thread before, while that has not ended
-        self.started = False
-        self.start_by_s = 0.0  # it is started then, or when its predecessor has ended
-        self.ring_request: RingRequest | None = None  # of the present opening
-        self.state_sent_s = 0.0  # or a frame of it was last requested; 0: not yet
-        self.ring: RingWriter | None = None
-        self.ring_path = ""
-        self.epoch = 0
-        self.opening = -1  # the opening that the ring belongs to
-        self.frame_request: FrameRequest | None = None
-        self.state: SourceState | None = None
-        self.health: HealthChange | None = None  # the last; None: it has been well
-        self.gated_sent_s = 0.0
-        self.decoding = Rate()
-        self.conversion_error = ""  # why a frame of it could last not be converted
-
-
 class CaptureWorker:
     """See the module's docstring; implements `workers.loop.Worker`."""
 
@@ -96,12 +73,13 @@ class CaptureWorker:
         self.name = name
         self._counters = FrameCounters.attach(shared_dir / COUNTERS_FILE)
         self._state_dir = state_dir  # None: reference views are not kept
-        self._cameras: dict[str, _Camera] = {}
+        self._cameras: dict[str, CapturedCamera] = {}
         self._retired = RetiredThreads()
         self._assigned = False
         self._next_hello_s = 0.0
         self._next_status_s = 0.0
         self._cpu_share = CpuShare(self._counters)
+        self._overload = Overload()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._infer: dict[str, Client] = {}
         self._clips = ClipRecorder(self._wake)
@@ -185,8 +163,9 @@ class CaptureWorker:
         if config.infer_worker not in self._infer:
             self._infer[config.infer_worker] = self._bus.connect(config.infer_worker, self.name)
         counters = self._counters.capture(config.row)
-        thread = CameraThread(config, counters, self._wake, self._watch(config), self._memory(config))
-        camera = self._cameras[config.name] = _Camera(config, config.row, thread)
+        watch, memory = self._watch(config), self._memory(config)
+        thread = CameraThread(config, counters, self._wake, watch, memory, self._overload.is_on)
+        camera = self._cameras[config.name] = CapturedCamera(config, config.row, thread)
         now_s = time.monotonic()
         camera.predecessor = self._retired.last_of(config.name)
         camera.start_by_s = now_s + HANDOVER_S if camera.predecessor is not None else 0.0
@@ -202,7 +181,7 @@ class CaptureWorker:
         path = evidence_path(self._state_dir, config.name) if self._state_dir is not None else None
         return GateMemory(config.name, config.url, path)
 
-    def _start(self, camera: _Camera, now_s: float) -> None:
+    def _start(self, camera: CapturedCamera, now_s: float) -> None:
         """Start its thread as soon as its predecessor has ended, or will not do so soon."""
         if now_s < camera.start_by_s and (camera.predecessor is None or camera.predecessor.is_alive()):
             return
@@ -284,13 +263,13 @@ class CaptureWorker:
         camera.state_sent_s = time.monotonic()
         camera.frame_request = request
         camera.thread.hear(request.quiet, request.still)
-        camera.thread.want(request.fps)
+        camera.thread.want(request.fps, request.short)
         camera.thread.set_requested(True)
         self._send_frame(camera)
 
     # ---- frames
 
-    def _send_frame(self, camera: _Camera) -> None:
+    def _send_frame(self, camera: CapturedCamera) -> None:
         """Send the newest frame if one is requested and there."""
         ring = camera.ring
         request = camera.frame_request
@@ -301,14 +280,14 @@ class CaptureWorker:
             camera.frame_request = None
             camera.thread.set_requested(False)
 
-    def _send_gated(self, camera: _Camera, now_s: float) -> None:
+    def _send_gated(self, camera: CapturedCamera, now_s: float) -> None:
         """Let inference know that the camera rests, a few times a second."""
         if now_s - camera.gated_sent_s < GATED_EVERY_S or not (until_ns := camera.thread.gated_until_ns()):
             return
         camera.gated_sent_s = now_s
         self._infer[camera.config.infer_worker].send(FramesGated(camera.config.name, until_ns))
 
-    def _convert_and_send(self, camera: _Camera, ring: RingWriter, held: HeldFrame) -> str:
+    def _convert_and_send(self, camera: CapturedCamera, ring: RingWriter, held: HeldFrame) -> str:
         slot = ring.acquire()
         if slot is None:
             return "no_slot"
@@ -347,7 +326,7 @@ class CaptureWorker:
 
     # ---- states, snapshots, status
 
-    def _on_state_change(self, camera: _Camera, change: StateChange) -> None:
+    def _on_state_change(self, camera: CapturedCamera, change: StateChange) -> None:
         info = change.info
         state = SourceState(
             camera=camera.config.name,
@@ -368,24 +347,24 @@ class CaptureWorker:
         message = AllocateRing(self.name, camera.config.name, width, height, change.opening)
         camera.ring_request = RingRequest(message, state)
 
-    def _on_health_change(self, camera: _Camera, change: HealthChange) -> None:
+    def _on_health_change(self, camera: CapturedCamera, change: HealthChange) -> None:
         camera.health = change
         if camera.state is not None and camera.state.state == "live":
             self._set_state(camera, camera.state)
 
-    def _set_state(self, camera: _Camera, state: SourceState) -> None:
+    def _set_state(self, camera: CapturedCamera, state: SourceState) -> None:
         """With the health that it has, where it is live."""
-        state = camera.state = _with_health(state, camera)
+        state = camera.state = camera.with_health(state)
         self._supervisor.send(state)
         self._send_state(camera)
 
-    def _send_state(self, camera: _Camera) -> None:
+    def _send_state(self, camera: CapturedCamera) -> None:
         """The state becomes an event there; the last one is sent again to a new inference worker."""
         if camera.state is not None:
             sent = self._infer[camera.config.infer_worker].send(camera.state)
             camera.state_sent_s = time.monotonic() if sent else 0.0
 
-    def _resend_state(self, camera: _Camera, now_s: float) -> None:
+    def _resend_state(self, camera: CapturedCamera, now_s: float) -> None:
         """What did not get through, or may have been lost on its way to inference: it asks for no frame, or
         waits for one while it has all the slots."""
         live = camera.state is not None and camera.state.state == "live"
@@ -413,33 +392,17 @@ class CaptureWorker:
         self._next_status_s = now_s + STATUS_EVERY_S
         running = {name: (c.row, c.thread) for name, c in self._cameras.items() if c.started}
         cores = self._cpu_share.read(running, now_s)
+        self._overload.read([camera.thread for camera in self._cameras.values()], now_s)
         cameras: dict[str, dict[str, Any]] = {}
         for name, camera in self._cameras.items():
             self._resend_state(camera, now_s)
-            camera.decoding.read(self._counters.balance(camera.row).decoded, now_s)
-            leased = camera.ring.leased if camera.ring else 0
-            cameras[name] = {"fps_decoded": round(camera.decoding.per_s, 2), "leased": leased}
+            cameras[name] = camera.describe(self._counters.balance(camera.row).decoded, now_s)
             cameras[name]["cores"] = {"decode": round(cores.get(name, 0.0), 3)}
-            if camera.thread.buffer is not None:
-                cameras[name]["clip_buffer_mb"] = round(camera.thread.buffer.bytes / 1e6, 2)
-            if level := camera.thread.level:
-                cameras[name]["level"] = level
         status = {"cameras": cameras, "threads_overdue": self._retired.overdue}
         self._supervisor.send(WorkerStatus(self.name, status))
 
     def _wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)
-
-
-def _with_health(state: SourceState, camera: _Camera) -> SourceState:
-    if state.state != "live" or not camera.config.watched:
-        return state
-    if camera.health is None:
-        return msgspec.structs.replace(state, health="ok", health_since_ns=state.at_ns)
-    health = camera.health.health
-    return msgspec.structs.replace(
-        state, health=health.state, health_detail=health.detail, health_since_ns=camera.health.since_ns
-    )
 
 
 def create(name: str, runtime_dir: Path, state_dir: Path, shared_dir: Path) -> CaptureWorker:

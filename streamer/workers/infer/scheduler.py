@@ -31,6 +31,7 @@ from streamer.errors import StorageError
 from streamer.ipc.bus import Server
 from streamer.ipc.frame_ring import RingReader
 from streamer.ipc.messages import FrameReady, FrameRequest
+from streamer.workers.core_wait import CoreWait
 from streamer.workers.infer.camera import RECENT, CameraContext
 from streamer.workers.infer.shape_preparer import ShapePreparer
 
@@ -67,6 +68,7 @@ class BatchScheduler:
         self, server: Server, cameras: Mapping[str, CameraContext], wake: Callable[[], None]
     ) -> None:
         self.inference_ms: deque[float] = deque(maxlen=RECENT)
+        self.cores = CoreWait()
         self._running: list[RunningBatch] = []  # in the order of their start
         self._given: list[RunningBatch] = []  # to be finished, and not collected yet: their tickets are open
         self._server = server
@@ -157,7 +159,13 @@ class BatchScheduler:
     def _request(self, camera: CameraContext, now_s: float) -> None:
         leases = tuple(lease for ring, lease in camera.leases_to_release if ring == camera.generation)
         request = FrameRequest(
-            camera.name, camera.generation, leases, camera.quiet, camera.still, camera.wanted_fps
+            camera.name,
+            camera.generation,
+            leases,
+            camera.quiet,
+            camera.still,
+            camera.wanted_fps,
+            self.cores.short,
         )
         if self._server.send(camera.worker, request):
             camera.leases_to_release.clear()
@@ -224,8 +232,10 @@ class BatchScheduler:
         return any(camera in batch.cameras for batch in self._running)
 
     def tidy(self) -> None:
-        """Let go of memory that no frame comes in any more; about once a second."""
+        """Let go of memory that no frame comes in any more, and see how long cores are waited for; about
+        once a second."""
         self._ring.tidy()
+        self.cores.read(time.monotonic())
 
     def _take_done(self) -> list[RunningBatch]:
         done: list[RunningBatch] = []

@@ -275,3 +275,11 @@ def test_the_table_says_how_little_is_looked_at_of_a_camera_that_rests(level: st
     text = console.export_text()
     assert ("live packets" in text or "live pictures" in text) == shown
     assert not shown or f"live {level}" in text
+
+
+def test_what_a_full_box_spares_is_said_of_the_camera() -> None:
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(page({**STATUS, "cameras": [{**GATE, "decoding_spared": True}]}))
+    assert "gate: decoded without the deblocking filter, since the box is full" in console.export_text()
+    console.print(page({**STATUS, "cameras": [{**GATE, "decoding_spared": False}]}))
+    assert "deblocking" not in console.export_text(clear=True)
