@@ -53,7 +53,7 @@ def scheme_of(url: str) -> str:
 def lookup_scheme(url: str) -> Scheme:
     """The entry of SOURCES for `url`. Raise ConfigError where there is none."""
     scheme = scheme_of(url)
-    if scheme == "onvif":
+    if scheme in ("onvif", "onvifs"):
         raise ConfigError(
             f"{redact(url)}: a camera keeps its rtsp:// address, for which `streamer camera add` and "
             "`camera test` ask an onvif:// one"
@@ -184,6 +184,11 @@ def check_choice(url: str, stream: int | None, transport: Transport, ca: str = "
     if ca and not scheme.ca:
         able = _listed([f"{name}://" for name, scheme in SOURCES.items() if scheme.ca])
         raise ConfigError(f"{name} has no certificate to check: leave ca out, or use {able}")
+    check_ca(ca)
+
+
+def check_ca(ca: str) -> None:
+    """Raise ConfigError for what names nobody who could vouch for a certificate (tls.py)."""
     if ca and ca not in ("any", "system") and not ca.startswith("/"):
         raise ConfigError(f"ca is 'any', 'system' or the whole path of a PEM file, not {ca[:64]!r}")
 

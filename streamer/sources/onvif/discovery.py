@@ -20,8 +20,7 @@ import psutil
 
 from streamer.errors import ConfigError, SourceError, one_line
 from streamer.sources.limits import SourceLimits, resolve
-from streamer.sources.onvif.address import PORT as HTTP_PORT
-from streamer.sources.onvif.address import OnvifAddress
+from streamer.sources.onvif.address import PORTS, OnvifAddress
 from streamer.sources.onvif.hostile_xml import BadXml, parse, value
 from streamer.sources.onvif.profiles import MAX_SHOWN
 
@@ -187,7 +186,7 @@ def read_match(raw: bytes, address: str, probe_ids: Sequence[str]) -> Announced 
     if "NetworkVideoTransmitter" not in value(match, "Types") and not _onvif(scopes):
         return None
     return Announced(
-        OnvifAddress(address, _port(match, address)),
+        _place(match, address),
         one_line(value(match, "EndpointReference", "Address").lower()[:128]),
         *(_scope(scopes, key) for key in ("name", "hardware", "location")),
     )
@@ -197,16 +196,19 @@ def _onvif(scopes: Sequence[str]) -> bool:
     return any(scope.startswith(_ONVIF_SCOPE) for scope in scopes)
 
 
-def _port(match: Element, address: str) -> int:
-    """Of its HTTP address at the place where it answered from, if it names one."""
+def _place(match: Element, address: str) -> OnvifAddress:
+    """Where it answered from, by the scheme and port that it names there: HTTPS where that is all."""
+    named: dict[str, int | None] = {}
     for xaddr in value(match, "XAddrs").split():
         try:
             parts = urlsplit(xaddr)
-            if parts.scheme == "http" and parts.hostname == address:
-                return parts.port or HTTP_PORT
+            if parts.hostname == address:
+                named.setdefault(parts.scheme, parts.port)
         except ValueError:
             continue  # no address: the next one
-    return HTTP_PORT
+    if "https" in named and "http" not in named:
+        return OnvifAddress(address, named["https"] or PORTS["onvifs"], secure=True)
+    return OnvifAddress(address, named.get("http") or PORTS["onvif"])
 
 
 def _scope(scopes: Sequence[str], key: str) -> str:
