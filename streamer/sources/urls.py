@@ -30,11 +30,12 @@ MAX_CREDENTIALS_BYTES = 127
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)")
 _DEVICE = re.compile(r"/dev/(video|v4l/)")
-_HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s/?#@:\[\]]+)(?::\d{1,5})?"
+_IPV6 = r"\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]"  # %eth0: of which interface a link-local one is
+_HOST = rf"(?:{_IPV6}|[^\s/?#@:\[\]]+)(?::\d{{1,5}})?"
 _HOST_ONLY = re.compile(_HOST)
 # A host that nobody takes for a part of a path: an address, a dotted name, localhost, or with a port.
 _SURE_HOST = re.compile(
-    r"(?:\[[0-9A-Fa-f:.%]+\]|localhost|[\w-]+(?:\.[\w-]+)+|[\w.-]+(?=:\d))(?::\d{1,5})?(?=[/?#]|$)"
+    rf"(?:{_IPV6}|localhost|[\w-]+(?:\.[\w-]+)+|[\w.-]+(?=:\d))(?::\d{{1,5}})?(?=[/?#]|$)"
 )
 _UNSENDABLE = re.compile(r"""[^\x21-\x7e]|["<>\\`]|%(?![0-9A-Fa-f]{2})""")
 _SAFE = "!$&'()*+,;=-._~"  # sub-delims and unreserved of RFC 3986: need no encoding, which saves room

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,19 +85,26 @@ def discover_(
 
 def _rows(devices: Sequence[Announced], cameras: Sequence[CameraConfig], limits: SourceLimits) -> list[Row]:
     rows = [Row(device, limits.allows(device.at.host)) for device in devices]
-    for row in rows:
-        for camera in cameras:
-            _compare(row, camera)
+    for camera in cameras:
+        if lookup_scheme(camera.url).network:
+            _find(camera, rows)
     return rows
 
 
-def _compare(row: Row, camera: CameraConfig) -> None:
-    if not lookup_scheme(camera.url).network:
-        return
+def _find(camera: CameraConfig, rows: Sequence[Row]) -> None:
+    """A device may answer by IPv4 and by IPv6: it has moved where it answers no more at its address."""
+    place = written_address(host_and_port(camera.url)[0])
     known = camera.source.onvif
-    same_place = written_address(host_and_port(camera.url)[0]) == row.device.at.host
+    stays = any(row.device.endpoint == known and row.device.at.host == place for row in rows)
+    for row in rows:
+        _compare(row, camera, place, stays)
+
+
+def _compare(row: Row, camera: CameraConfig, place: str | None, stays: bool) -> None:
+    known = camera.source.onvif
+    same_place = place == row.device.at.host
     same_device = bool(known) and known == row.device.endpoint
-    if same_device and not same_place and written_address(host_and_port(camera.url)[0]):
+    if same_device and not same_place and place and not stays:
         row.moved.append(camera)
     elif same_place and known and row.device.endpoint and not same_device:
         row.replaced.append(camera.name)
@@ -158,10 +165,10 @@ def _new_address(camera: CameraConfig, host: str) -> str:
     return f"streamer camera set {camera.name} 'url={with_host(camera.url, host)}'"
 
 
-def _next(rows: Sequence[Row], on: dict[str, str], seconds: float) -> str:
+def _next(rows: Sequence[Row], on: Mapping[str, Sequence[str]], seconds: float) -> str:
     if rows:
         return "add one: streamer camera add NAME URL --username USER --password-stdin"
-    where = ", ".join(f"{name} ({address})" for name, address in on.items())
+    where = ", ".join(f"{name} ({', '.join(addresses)})" for name, addresses in on.items())
     return (
         f"no ONVIF camera answered within {seconds:g} s on {where}: are ONVIF and its discovery switched on "
         "in the camera, is it in this network, does a firewall keep its UDP answers from this box?"

@@ -13,7 +13,9 @@ from streamer.sources.urls import split_credentials
 PORTS = {"onvif": 80, "onvifs": 443}
 FORM = "onvif://HOST[:PORT][/PROFILE], or onvifs:// where it wants HTTPS"
 DEVICE_PATH = "/onvif/device_service"  # ONVIF Core Specification, 5.2.1: of every device
-_PARTS = re.compile(r"(?i)(onvifs?)://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(?::(\d{1,5}))?(?:/(.*))?")
+_PARTS = re.compile(
+    r"(?i)(onvifs?)://(\[[0-9a-f:.]+(?:%[\w.-]+)?\]|[^\s/?#@:\[\]]+)(?::(\d{1,5}))?(?:/(.*))?"
+)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -21,7 +23,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 class OnvifAddress:
     """`profile`: its token or name; "" where the choice is ours. `secure`: over TLS. No credentials."""
 
-    host: str  # without brackets
+    host: str  # without brackets; of a link-local one with its interface, fe80::1%eth0
     port: int
     profile: str = ""
     secure: bool = False

@@ -42,9 +42,12 @@ class Line:
 
     def post(self, port: int, path: str, body: bytes, authorization: str = "") -> HttpAnswer:
         """Raise SourceError where nothing of use comes back."""
-        host = self.device.bracketed + ("" if port == default_port(self.device) else f":{port}")
+        plain = self.device.host.partition("%")[0]  # what the interface is called is nobody else's (RFC 6874)
+        host = (f"[{plain}]" if ":" in plain else plain) + (
+            "" if port == default_port(self.device) else f":{port}"
+        )
         headers = _HEADERS | {"Host": host} | ({"Authorization": authorization} if authorization else {})
-        connection = TimedConnection(self.address, port, self.context, self.device.host)
+        connection = TimedConnection(self.address, port, self.context, plain)
         connection.end_s = self.end_s
         try:
             return self._exchange(connection, path, body, headers)
