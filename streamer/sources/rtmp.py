@@ -56,14 +56,10 @@ class RtmpSource(LiveSource):
             url=self._clean,
             shown=redact(clean),
             format="live_flv",
-            open_timeout_s=options.open_timeout_s,
             read_timeout_s=options.read_timeout_s,
             opener=self._open_there,
             before_read=lambda: self._expect_packet(options.read_timeout_s),
             after_read=lambda: self._expect_packet(None),
-            stream=options.stream,
-            decode=options.decode,
-            key_frames_only=options.frames == "key",
         )
         super().__init__(request, options)
 
