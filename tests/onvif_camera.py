@@ -11,6 +11,7 @@ import hashlib
 import http.server
 import re
 import socket
+import ssl
 import struct
 import threading
 import uuid
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
 
@@ -65,7 +67,8 @@ class OnvifCamera:
     """`auth`: how it wants the password, "both" takes either. `clock_ahead_s` is its clock's error.
     `raw` answers an operation with (status, headers, body) instead; `silent` are not answered until close.
     `asked` holds (operation, headers, body). `host` is an address of 127.0.0.0/8, so that several can be told
-    apart, or ::1, where it cannot be discovered; `discovery_port` 0: it cannot be discovered.
+    apart, or ::1, where it cannot be discovered; `discovery_port` 0: it cannot be discovered. With a
+    `certificate` and its key it speaks HTTPS; `xaddr_scheme` is what it says that it speaks.
     """
 
     profiles: Sequence[CameraProfile]
@@ -76,6 +79,8 @@ class OnvifCamera:
     services: bool = True
     media2: bool = False
     xaddr_host: str = ""
+    xaddr_scheme: str = ""
+    certificate: tuple[Path, Path] | None = None
     host: str = "127.0.0.1"
     discovery_port: int = 0
     answers: int = 1  # to one probe; over one, each has an endpoint of its own
@@ -91,12 +96,20 @@ class OnvifCamera:
         self._counts: dict[str, int] = {}  # by nonce of HTTP Digest
         self._server = (_Server6 if ":" in self.host else _Server)((self.host, 0), _handler(self))
         self.port = self._server.server_address[1]
+        if self.certificate:
+            self._server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._server.context.load_cert_chain(*self.certificate)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         self._sockets = self._listen() if self.discovery_port else []
 
     @property
     def url(self) -> str:
-        return f"onvif://{self._bracketed}:{self.port}"
+        return f"{'onvifs' if self.certificate else 'onvif'}://{self._bracketed}:{self.port}"
+
+    @property
+    def _xaddr(self) -> str:
+        scheme = self.xaddr_scheme or ("https" if self.certificate else "http")
+        return f"{scheme}://{self.xaddr_host or self._bracketed}:{self.port}/onvif"
 
     @property
     def _bracketed(self) -> str:
@@ -143,7 +156,7 @@ class OnvifCamera:
     def _do(
         self, operation: str, second: bool, request: ElementTree.Element
     ) -> tuple[int, Mapping[str, str], bytes]:
-        base = f"http://{self.xaddr_host or self._bracketed}:{self.port}/onvif"
+        base = self._xaddr
         if operation == "GetSystemDateAndTime":
             return _ok(_clock(datetime.now(UTC) + timedelta(seconds=self.clock_ahead_s)))
         if operation == "GetServices" and self.services:
@@ -237,12 +250,21 @@ class OnvifCamera:
             endpoint=self.endpoint,
             types=self.types,
             scopes=" ".join(f"onvif://www.onvif.org/{scope}" for scope in scopes),
-            xaddrs=f"http://{self.xaddr_host or self.host}:{self.port}/onvif/device_service",
+            xaddrs=f"{self._xaddr}/device_service",
         )
 
 
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
+    context: ssl.SSLContext | None = None
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """In a thread of its own; who does not trust us ends the handshake."""
+        with suppress(OSError):
+            if self.context:
+                request = self.context.wrap_socket(request, server_side=True)
+            super().finish_request(request, client_address)
+            request.close()  # where it was wrapped, nobody else does
 
 
 class _Server6(_Server):

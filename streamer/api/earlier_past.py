@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from streamer.config.renames import read_renames
+from streamer.config.past_names import read_renames
 from streamer.config.schema import Config
 from streamer.errors import ConfigError
 

@@ -8,6 +8,12 @@ from typing import Any
 import click
 
 ANALYSIS_WIDTH = ("--analysis-width", "--width", "width")  # --width is the older name
+ca_option = click.option(
+    "--ca",
+    default="",
+    metavar="WHO",
+    help="Who vouches for its certificate: system, any, or a PEM file's path.  [default: by its scheme]",
+)
 stream_option = click.option(
     "--stream",
     type=click.IntRange(0),

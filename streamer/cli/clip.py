@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,10 @@ from streamer.ipc.atomic_write import replacing
 TIMEOUT_S = 10.0
 LOOK_EVERY_S = 0.5
 MADE_WITHIN_S = 600.0  # people hidden and all
+HIDING = (
+    "hiding people: each picture is looked at and encoded anew, which can take minutes; it goes on without "
+    "this command too"
+)
 
 
 class _ClipGroup(click.Group):
@@ -62,7 +67,7 @@ def make(store: ConfigStore, event_id: str, output: Path | None, as_json: bool) 
     that time are kept in memory (clips.buffer_s).
     """
     config = readable(store)
-    made = _made(config, event_id)
+    made = _made(config, event_id, quiet=as_json or not sys.stderr.isatty())
     if output is not None:
         _copy(config, made["clip"], output)
     if as_json:
@@ -73,13 +78,16 @@ def make(store: ConfigStore, event_id: str, output: Path | None, as_json: bool) 
         click.echo(f"{output or made['path']}: {size}, people: {made['people']}{note}")
 
 
-def _made(config: Config, event_id: str) -> dict[str, Any]:
+def _made(config: Config, event_id: str, quiet: bool) -> dict[str, Any]:
     """The clip, once it is there. Raises ControlError, with why there is none."""
-    end_s = time.monotonic() + MADE_WITHIN_S
+    end_s, said = time.monotonic() + MADE_WITHIN_S, quiet
     while time.monotonic() < end_s:
         answer = _ask(config, "make", event=event_id)
         if answer["state"] == "ready":
             return answer
+        if answer["state"] == "hiding" and not said:
+            said = True
+            click.echo(HIDING, err=True)
         time.sleep(LOOK_EVERY_S)
     late = f"the clip is not ready after {MADE_WITHIN_S:.0f} s"
     raise NoAnswer(f"{late}: `streamer clip list` says how far it is")
@@ -111,6 +119,8 @@ def list_clips(store: ConfigStore, camera: str | None, as_json: bool) -> None:
     """List the clips of a camera, or of all, newest first, and those that are being made."""
     config = readable(store)
     answer = _ask(config, "list", camera=camera)
+    if camera and not answer["clips"] and not answer["making"]:
+        config.known_camera(camera)  # one that was removed may have clips still
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return

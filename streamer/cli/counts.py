@@ -17,7 +17,7 @@ from streamer.api.counts import parquet
 from streamer.api.counts.query import BY, DEFAULT_BY, UNKNOWN, Counted, CountQuery, columns_of
 from streamer.api.moments import row_order
 from streamer.cli.kept_audits import audits_in_use
-from streamer.cli.ledger import check_known, ledger_path
+from streamer.cli.ledger import check_known, open_ledger
 from streamer.cli.lenient_config import readable
 from streamer.cli.output_paths import check_outputs
 from streamer.cli.site_counts import counts_of_site
@@ -25,7 +25,6 @@ from streamer.cli.times import unix_s
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
 from streamer.ipc.atomic_write import replacing
-from streamer.ledger import LedgerReader
 
 _BLIND = ("dropped_s", "offline_s", "unknown_s")
 
@@ -89,7 +88,7 @@ def counts(
     if site is not None:
         found, buckets = counts_of_site(store, config, site, query)
     else:
-        with closing(LedgerReader(ledger_path(config))) as reader:
+        with closing(open_ledger(config)) as reader:
             check_known(config, camera, reader.cameras())
             found, buckets = list(query.counts(reader)), list(query.buckets(reader))
     audits = audits_in_use(config, (count.camera for count in found if count.kind == "line"))

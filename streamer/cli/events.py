@@ -10,14 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 import click
 
 from streamer.cli.event_summary import one_line
-from streamer.cli.ledger import check_known, ledger_path
+from streamer.cli.ledger import check_known, open_ledger
 from streamer.cli.lenient_config import readable
 from streamer.config.schema import Config
 from streamer.config.secrets import SecretStore
@@ -109,13 +108,13 @@ def _open(store: ConfigStore, config: Config, camera: str | None, event_type: st
         except RedisError as error:
             click.echo(f"{error}; reading the ledger instead", err=True)
     check_known(config, camera, _in_ledger(config))
-    return _LedgerFeed(ledger_path(config), camera, event_type)
+    return _LedgerFeed(open_ledger(config), camera, event_type)
 
 
 def _was_renamed(config: Config, camera: str | None) -> bool:
     """Whether there may be a past of it under another name, which the ledger alone tells together."""
     try:
-        with closing(LedgerReader(ledger_path(config))) as reader:
+        with closing(open_ledger(config)) as reader:
             return camera is not None and len(reader.renames().sources(camera)) > 1
     except (StorageError, PermissionError):
         return False
@@ -124,7 +123,7 @@ def _was_renamed(config: Config, camera: str | None) -> bool:
 def _in_ledger(config: Config) -> list[str]:
     """The cameras that the ledger knows; none where it cannot be read, which who reads it will say."""
     try:
-        with closing(LedgerReader(ledger_path(config))) as reader:
+        with closing(open_ledger(config)) as reader:
             return list(reader.cameras())
     except (StorageError, PermissionError):
         return []
@@ -194,8 +193,8 @@ def _emitted(shown: Shown) -> tuple[int, EventId]:
 class _LedgerFeed:
     """The ledger's events in the order of their commit."""
 
-    def __init__(self, path: Path, camera: str | None, event_type: str | None) -> None:
-        self._reader = LedgerReader(path)
+    def __init__(self, reader: LedgerReader, camera: str | None, event_type: str | None) -> None:
+        self._reader = reader
         self._camera = camera
         self._type = event_type
         self._row = self._reader.last_row()

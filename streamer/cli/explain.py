@@ -13,12 +13,11 @@ import click
 from pipelines.alerts.event import summary
 from streamer.api import explain as explanations
 from streamer.cli.event_summary import one_line
-from streamer.cli.ledger import ledger_path
+from streamer.cli.ledger import ledger_path, open_ledger
 from streamer.cli.lenient_config import readable
 from streamer.cli.output_paths import check_outputs
 from streamer.clips.explanation_image import draw_explanation
 from streamer.config.store import ConfigStore
-from streamer.ledger import LedgerReader
 
 
 @click.command()
@@ -50,7 +49,7 @@ def explain(
     check_outputs((picture,), (ledger, ledger.with_name(f"{ledger.name}-wal"), store.file))
     if picture is not None and picture.suffix.lower() != ".png":
         raise click.BadParameter(f"{picture}: a PNG is drawn: name it so", param_hint="--picture")
-    reader = LedgerReader(ledger)
+    reader = open_ledger(config)
     try:
         explanation = explanations.explain(reader, event)
     finally:

@@ -21,14 +21,13 @@ from streamer.api.counts.sure_count import SureCount, sure_count
 from streamer.cli.click_types import split_words
 from streamer.cli.clip_arguments import parse_drawn
 from streamer.cli.kept_audits import audits_in_use
-from streamer.cli.ledger import ledger_path
+from streamer.cli.ledger import open_ledger
 from streamer.cli.lenient_config import readable
 from streamer.cli.rules import normalised
 from streamer.cli.times import unix_s
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
 from streamer.events.cloudevents import NS_PER_S, rfc3339
-from streamer.ledger import LedgerReader
 
 COLUMNS = (*KEYS, "count", "low", "high")
 
@@ -99,7 +98,7 @@ def recount(
     spec = _zone(area, point, classes) if area is not None else _line(line or "", point, classes, names)
     since_ns = unix_s(since, zone) * NS_PER_S
     until_ns = unix_s(until, zone, "--until") * NS_PER_S if until else time.time_ns()
-    reader = LedgerReader(ledger_path(config))
+    reader = open_ledger(config)
     try:
         console = Console(stderr=True)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:

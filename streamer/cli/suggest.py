@@ -15,14 +15,13 @@ from pipelines.count.line_suggestion import MAX_LINES, MIN_PATHS
 from streamer.api.counts.suggest_lines import LineProposals, ProposedLine, as_dict, propose_lines, wanted_of
 from streamer.cli.change import send_change
 from streamer.cli.click_types import split_words
-from streamer.cli.ledger import ledger_path
+from streamer.cli.ledger import open_ledger
 from streamer.cli.lenient_config import readable
 from streamer.cli.times import unix_s
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
 from streamer.errors import ConfigError
 from streamer.events.cloudevents import NS_PER_S
-from streamer.ledger import LedgerReader
 
 
 @click.command()
@@ -71,7 +70,7 @@ def _proposals(
     zone = ZoneInfo(config.timezone)
     since_ns = unix_s(since, zone) * NS_PER_S
     until_ns = unix_s(until, zone, "--until") * NS_PER_S if until else time.time_ns()
-    with closing(LedgerReader(ledger_path(config))) as reader:
+    with closing(open_ledger(config)) as reader:
         return propose_lines(reader, camera, since_ns, until_ns, wanted)
 
 

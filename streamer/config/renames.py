@@ -7,41 +7,19 @@ in the same total.
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pipelines.camera_rules import REVISED
+from streamer.config.past_names import RENAMES_FILE, read_renames
 from streamer.config.schema import CameraConfig
 from streamer.config.store import REVISIONS_FILE, digest_of_rule, read_revisions
-from streamer.errors import StorageError
 from streamer.ipc.atomic_write import Write
 from streamer.ipc.rename import Rename
 
-log = logging.getLogger(__name__)
-
-RENAMES_FILE = "renames.json"
 MAX_KEPT = 1000  # the newest: the ledger knows those before
-
-
-def read_renames(state_dir: Path) -> tuple[Rename, ...]:
-    """All that are kept, in their order. Raises StorageError."""
-    path = state_dir / RENAMES_FILE
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        found = [Rename(*row) for row in rows]
-        if all(_is_sound(rename) for rename in found):
-            return tuple(found)
-    except FileNotFoundError:
-        return ()
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError):
-        pass
-    log.warning("%s is damaged: renames that the ledger does not know yet are lost", path)
-    return ()
 
 
 def writes_for(
@@ -76,10 +54,3 @@ def _carried(rules: Mapping[str, Any], before: CameraConfig, after: CameraConfig
             carried.pop(f"{before.name}/{word}/{old.name}", None)
             carried[f"{after.name}/{word}/{new.name}"] = {**stored, "digest": digest_of_rule(new)}
     return carried
-
-
-def _is_sound(rename: Rename) -> bool:
-    names = (rename.kind, rename.camera, rename.old, rename.new)
-    return all(isinstance(name, str) for name in names) and all(
-        isinstance(number, int) for number in (rename.rev, rename.at_ns)
-    )

@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from pipelines.camera_rules import REVISED
 from pipelines.rules import NAME_PATTERN, check_name
 from streamer.config.partial_config import salvage
+from streamer.config.past_names import journeys_today
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.yaml_reader import read
 from streamer.errors import ConfigError, StorageError
@@ -89,7 +90,13 @@ class ConfigStore:
         Raises ConfigError for streamer.yaml, and where the folder of cameras cannot be read.
         """
         config, faults = self.settings(), dict[Path, ConfigError]()
-        return config.model_copy(update={"cameras": tuple(self._cameras(faults))}), faults
+        return self._with(config, tuple(self._cameras(faults)), faults), faults
+
+    def _with(self, config: Config, cameras: tuple[CameraConfig, ...], faults: Collection[Path]) -> Config:
+        """Journeys name cameras, and no program writes streamer.yaml: who was renamed since is meant."""
+        known = {camera.name for camera in cameras} | {path.stem for path in faults}
+        journeys = journeys_today(config.journeys, known, config.state_path)
+        return config.model_copy(update={"cameras": cameras, "journeys": journeys})
 
     def load_with(self, name: str) -> tuple[Config, CameraConfig]:
         """As load_partly(), and one of its cameras. Raises ConfigError also for what is wrong with that
@@ -127,7 +134,7 @@ class ConfigStore:
         except ConfigError as error:
             return config, [*faults, error]
         faults += [self.with_way_out(path, fault) for path, fault in broken.items()]
-        return config.model_copy(update={"cameras": cameras}), faults
+        return self._with(config, cameras, broken), faults
 
     def settings(self) -> Config:
         """streamer.yaml alone, without cameras. Raises ConfigError with file, line and key."""

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from streamer.api.apply_change import apply_change
 from streamer.api.callers import Caller
 from streamer.api.changes import AnyChange
-from streamer.config.renames import read_renames
+from streamer.config.past_names import read_renames
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.secrets import SecretStore, secret_files
 from streamer.config.store import ConfigStore, Misconfigured, is_camera_file, revise

@@ -13,22 +13,23 @@ from typing import Any
 
 
 class TimedConnection(http.client.HTTPConnection):
-    """To `host`; `context`: of TLS, None for plain HTTP. `end_s` is when the exchange must be over, on the
-    monotonic clock: beyond it everything raises TimeoutError.
+    """To `host`; `context`: of TLS, None for plain HTTP; `named`: whose certificate it must be, if not
+    `host`'s. `end_s` is when the exchange must be over, on the monotonic clock: beyond it everything raises
+    TimeoutError.
     """
 
     end_s = 0.0
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
+    def __init__(self, host: str, port: int, context: ssl.SSLContext | None, named: str = "") -> None:
         super().__init__(host, port)
-        self._context = context
+        self._context, self._named = context, named or host
 
     def connect(self) -> None:
         plain = socket.create_connection((self.host, self.port), self.left_s())
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             plain.settimeout(self.left_s())
-            made = self._context.wrap_socket(plain, server_hostname=self.host) if self._context else plain
+            made = self._context.wrap_socket(plain, server_hostname=self._named) if self._context else plain
         except BaseException:
             plain.close()
             raise

@@ -233,13 +233,18 @@ class VideoInput:
             if frame is not None or self._kept is None:
                 return frame
         with self._reading:
-            seen = None if self.closed.is_set() else self._keep_next(self._kept)
+            seen = None if self.closed.is_set() else self._keep_next(self._kept, timeout_s)
         self._raise_if_closed()
         return seen
 
-    def _keep_next(self, kept: KeptPackets) -> PacketSeen | None:
+    def _keep_next(self, kept: KeptPackets, timeout_s: float) -> PacketSeen | None:
+        deadline = time.monotonic() + timeout_s
         while (packet := self._next_packet()) is not None:
             if packet.stream.index != self.stream.index or not packet.size:
+                if time.monotonic() > deadline:
+                    raise SourceStalled(
+                        f"{self._request.shown}: data comes, but no video for {rounded(timeout_s)}"
+                    )
                 continue
             self.video_bytes += packet.size
             kept.add(packet, self._arrival(packet))
@@ -381,6 +386,8 @@ class VideoInput:
             packet = self._packets.next()
         except FFMPEG_ERRORS as error:
             packet, failed = None, error
+        if self._request.after_read is not None:
+            self._request.after_read()
         if packet is None and time.monotonic() - begun >= self._request.read_timeout_s - EARLY_S:
             failed = TimeoutError()
         if failed is not None:

@@ -66,13 +66,9 @@ class HttpSource(LiveSource):
             url=self._url,
             shown=redact(clean),
             format=None,
-            open_timeout_s=options.open_timeout_s,
             read_timeout_s=self._read_s,
             opener=self._open_whatever,
             before_read=lambda: self._deadline.start(self._read_s),
-            stream=options.stream,
-            decode=options.decode,
-            key_frames_only=options.frames == "key",
         )
         super().__init__(request, options)
 

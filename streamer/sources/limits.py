@@ -24,6 +24,7 @@ from ipaddress import (
 )
 from pathlib import Path
 from socket import SOCK_STREAM, getaddrinfo, inet_aton, inet_ntoa
+from typing import Any
 
 from streamer.errors import SourceError, SourceRefused
 
@@ -85,11 +86,17 @@ def resolve(host: str, port: int, limits: SourceLimits, shown: str) -> str:
         found = getaddrinfo(host, port, type=SOCK_STREAM)
     except (OSError, UnicodeError):
         raise SourceError(f"{shown}: no host of the name {host}: check it, or use its address") from None
-    addresses = [str(entry[4][0]) for entry in found]
+    addresses = [_scoped(entry[4]) for entry in found]
     allowed = next((address for address in addresses if limits.allows(address)), None)
     if allowed is None:
         raise _not_allowed(addresses[0], host, shown)
     return allowed
+
+
+def _scoped(place: tuple[Any, ...]) -> str:
+    """The address of a socket's; a link-local one of IPv6 with the number of its interface (RFC 4007)."""
+    host = str(place[0])
+    return f"{host}%{place[3]}" if len(place) == 4 and place[3] and "%" not in host else host
 
 
 def _not_allowed(address: str, host: str, shown: str) -> SourceError:

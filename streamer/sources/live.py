@@ -8,6 +8,7 @@ here: cameras do not end.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from av.video.frame import VideoFrame
 
@@ -24,7 +25,8 @@ from streamer.sources.times import FALLBACK_INTERVAL_NS, MediaClock
 class LiveSource:
     """One camera's stream. Its first picture may take as long as an open: it begins with a key frame.
 
-    `clock_source` says whose time the stream's timestamps are; "arrival": they mean nothing.
+    The `request` says how it is opened; what `options` choose of it is filled in here. `clock_source` says
+    whose time the stream's timestamps are; "arrival": they mean nothing.
     """
 
     clock_source = "pts"
@@ -33,7 +35,14 @@ class LiveSource:
         self.shown = request.shown
         self._options = options
         self._clock = MediaClock(0, live=True)
-        self._input = VideoInput(request, buffer=options.buffer, spares=options.spares)
+        chosen = replace(
+            request,
+            open_timeout_s=options.open_timeout_s,
+            stream=options.stream,
+            decode=options.decode,
+            key_frames_only=options.frames == "key",
+        )
+        self._input = VideoInput(chosen, buffer=options.buffer, spares=options.spares)
 
     def open(self) -> SourceInfo:
         try:

@@ -26,7 +26,8 @@ class Unreadable(Exception):
 class LoopbackRelay:
     """`address` and `port` are the camera's; `tls` and `tls_name` how it is spoken to where that is over TLS,
     and as whom. All ends at `end`, in monotonic seconds, unless the stream plays by then: then it goes on
-    until one of both sides ends it.
+    until one of both sides ends it, or data comes while FFmpeg has been asked for a packet for too long:
+    then `fruitless` is set.
     """
 
     name = "relay"  # of its thread
@@ -36,6 +37,8 @@ class LoopbackRelay:
     ) -> None:
         """Connect. Raise OSError where that fails, ssl.SSLCertVerificationError among them."""
         self._end = end
+        self.fruitless = False
+        self._packet_by: float | None = None
         self.host = "::1" if ":" in address else "127.0.0.1"
         self._camera = socket.create_connection((address, port), timeout=self._left_s())
         try:
@@ -49,6 +52,10 @@ class LoopbackRelay:
         self._end = end + AFTER_S
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._run, name=self.name, daemon=True).start()
+
+    def expect_packet(self, within_s: float | None) -> None:
+        """FFmpeg is asked for a packet, which is to come `within_s`; None: it has come."""
+        self._packet_by = None if within_s is None else time.monotonic() + within_s
 
     def opened(self) -> None:
         """FFmpeg's open is over: who has not come by now does not come."""
@@ -82,7 +89,7 @@ class LoopbackRelay:
         raise TimeoutError
 
     def _pass_on(self, ffmpeg: socket.socket) -> None:
-        """Until one of both ends it."""
+        """Until one of both ends it, or all that comes makes no packet."""
         ffmpeg.settimeout(None)
         self._camera.settimeout(None)
         to = {ffmpeg: self._camera, self._camera: ffmpeg}
@@ -93,6 +100,10 @@ class LoopbackRelay:
                 for key, _ in selector.select():
                     side: socket.socket = key.fileobj  # type: ignore[assignment]
                     to[side].sendall(received(side))
+                by = self._packet_by
+                if by is not None and time.monotonic() > by:
+                    self.fruitless = True
+                    return
 
 
 def received(one: socket.socket) -> bytes:

@@ -33,7 +33,7 @@ class OpenRequest:
     `opener` opens it, within the deadline and in a thread of its own; it raises SourceError or what PyAV
     raises. `stream` is the number of the stream to read, None: the video that FFmpeg would take. `look_ahead`
     allows to read on for that choice, which in what is live would cost time. `before_read` is called before
-    each packet.
+    each packet, `after_read` when it has come.
     """
 
     url: str = field(repr=False)
@@ -44,6 +44,7 @@ class OpenRequest:
     read_timeout_s: float = 5.0
     opener: Callable[[OpenRequest], InputContainer] | None = None
     before_read: Callable[[], None] | None = None
+    after_read: Callable[[], None] | None = None
     stream: int | None = None
     look_ahead: bool = False
     decode: Decode = "none"

@@ -14,7 +14,7 @@ from dataclasses import replace
 import av
 from av.container import InputContainer
 
-from streamer.errors import PortClosed, SourceError, StreamNotFound
+from streamer.errors import PortClosed, SourceError, SourceStalled, StreamNotFound
 from streamer.logs import redact
 from streamer.sources.base import ReadOptions
 from streamer.sources.ffmpeg_errors import explain
@@ -51,22 +51,21 @@ class RtmpSource(LiveSource):
         clean, user, password = split_credentials(url)
         self._clean = sendable(clean)
         self._login = user, password
+        self._relay: LoopbackRelay | None = None
         request = OpenRequest(
             url=self._clean,
             shown=redact(clean),
             format="live_flv",
-            open_timeout_s=options.open_timeout_s,
             read_timeout_s=options.read_timeout_s,
             opener=self._open_there,
-            stream=options.stream,
-            decode=options.decode,
-            key_frames_only=options.frames == "key",
+            before_read=lambda: self._expect_packet(options.read_timeout_s),
+            after_read=lambda: self._expect_packet(None),
         )
         super().__init__(request, options)
 
     def _open_there(self, request: OpenRequest) -> InputContainer:
         end = time.monotonic() + request.open_timeout_s
-        relay = self._relay(end)
+        relay = self._relay = self._connected(end)
         host = f"[{relay.host}]" if ":" in relay.host else relay.host
         url = join_credentials(f"rtmp://{host}:{relay.port}{target_of(self._clean)}", *self._login)
         left_s = max(0.1, end - time.monotonic())
@@ -93,7 +92,20 @@ class RtmpSource(LiveSource):
             "fpsprobesize": "0",
         }
 
-    def _relay(self, end: float) -> LoopbackRelay:
+    def _expect_packet(self, within_s: float | None) -> None:
+        """FFmpeg asks on and on while what comes is of a stream that was not there at the open."""
+        if self._relay is not None:
+            self._relay.expect_packet(within_s)
+
+    def _failed(self, error: SourceError) -> SourceError:
+        if self._relay is None or not self._relay.fruitless:
+            return error
+        return SourceStalled(
+            f"{self.shown}: data comes, but no more of the video that was opened: the camera may have "
+            "changed its codec, and is opened anew"
+        )
+
+    def _connected(self, end: float) -> LoopbackRelay:
         host, port = host_and_port(self._clean)
         address = resolve(host, port, self._options.limits, self.shown)
         ca, context = lookup_scheme(self._clean).ca, None

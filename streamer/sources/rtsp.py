@@ -68,12 +68,8 @@ class RtspSource(LiveSource):
             url=join_credentials(self._clean, user, password),
             shown=redact(clean),
             format="rtsp",
-            open_timeout_s=options.open_timeout_s,
             read_timeout_s=options.read_timeout_s,
             opener=self._open_somehow,
-            stream=options.stream,
-            decode=options.decode,
-            key_frames_only=options.frames == "key",
         )
         super().__init__(request, options)
 

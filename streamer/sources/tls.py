@@ -49,5 +49,5 @@ def refused(error: ssl.SSLCertVerificationError, shown: str) -> CertificateRefus
     why = error.verify_message or "not verified"
     return CertificateRefused(
         f"{shown}: the certificate is not trusted ({why}): name its authority's PEM file, or its own "
-        "certificate, in source.ca (source.ca=any goes without a check)"
+        "certificate, in source.ca or by --ca (any goes without a check)"
     )

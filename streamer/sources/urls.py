@@ -30,11 +30,12 @@ MAX_CREDENTIALS_BYTES = 127
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)")
 _DEVICE = re.compile(r"/dev/(video|v4l/)")
-_HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s/?#@:\[\]]+)(?::\d{1,5})?"
+_IPV6 = r"\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]"  # %eth0: of which interface a link-local one is
+_HOST = rf"(?:{_IPV6}|[^\s/?#@:\[\]]+)(?::\d{{1,5}})?"
 _HOST_ONLY = re.compile(_HOST)
 # A host that nobody takes for a part of a path: an address, a dotted name, localhost, or with a port.
 _SURE_HOST = re.compile(
-    r"(?:\[[0-9A-Fa-f:.%]+\]|localhost|[\w-]+(?:\.[\w-]+)+|[\w.-]+(?=:\d))(?::\d{1,5})?(?=[/?#]|$)"
+    rf"(?:{_IPV6}|localhost|[\w-]+(?:\.[\w-]+)+|[\w.-]+(?=:\d))(?::\d{{1,5}})?(?=[/?#]|$)"
 )
 _UNSENDABLE = re.compile(r"""[^\x21-\x7e]|["<>\\`]|%(?![0-9A-Fa-f]{2})""")
 _SAFE = "!$&'()*+,;=-._~"  # sub-delims and unreserved of RFC 3986: need no encoding, which saves room
@@ -53,7 +54,7 @@ def scheme_of(url: str) -> str:
 def lookup_scheme(url: str) -> Scheme:
     """The entry of SOURCES for `url`. Raise ConfigError where there is none."""
     scheme = scheme_of(url)
-    if scheme == "onvif":
+    if scheme in ("onvif", "onvifs"):
         raise ConfigError(
             f"{redact(url)}: a camera keeps its rtsp:// address, for which `streamer camera add` and "
             "`camera test` ask an onvif:// one"
@@ -184,6 +185,11 @@ def check_choice(url: str, stream: int | None, transport: Transport, ca: str = "
     if ca and not scheme.ca:
         able = _listed([f"{name}://" for name, scheme in SOURCES.items() if scheme.ca])
         raise ConfigError(f"{name} has no certificate to check: leave ca out, or use {able}")
+    check_ca(ca)
+
+
+def check_ca(ca: str) -> None:
+    """Raise ConfigError for what names nobody who could vouch for a certificate (tls.py)."""
     if ca and ca not in ("any", "system") and not ca.startswith("/"):
         raise ConfigError(f"ca is 'any', 'system' or the whole path of a PEM file, not {ca[:64]!r}")
 

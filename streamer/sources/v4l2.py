@@ -48,11 +48,8 @@ class V4l2Source(LiveSource):
             shown=str(self._device),
             format="video4linux2,v4l2",
             options={"fpsprobesize": "0"},
-            open_timeout_s=options.open_timeout_s,
             read_timeout_s=options.read_timeout_s,
             opener=self._open_device,
-            decode=options.decode,
-            key_frames_only=options.frames == "key",
         )
         super().__init__(request, options)
 

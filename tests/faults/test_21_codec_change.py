@@ -11,6 +11,7 @@ from tests.clips import make_clip
 from tests.daemon import Daemon
 from tests.frame_balance import unaccounted
 from tests.moving import FPS, LINE, draw
+from tests.rtmp_fake import rtmp_playing
 from tests.rtsp_server import RtspServer
 
 pytestmark = pytest.mark.integration
@@ -46,5 +47,31 @@ def test_a_camera_that_changes_its_codec_is_opened_anew_and_counted_once(
     keys = [(d["epoch"], d["track_id"], d["line"], d["direction"], d["crossed_media_ns"]) for d in data]
     assert len(keys) == len(set(keys))
     assert [e["data"]["seq"] for e in events] == list(range(1, len(events) + 1))
+    assert unaccounted(daemon.camera("gate")["frames"]) == 0
+    assert daemon.stop() == 0
+
+
+def test_a_camera_that_changes_its_codec_while_it_sends_is_opened_anew(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    before = make_clip(tmp_path / "h264.flv", frames=15 * FPS, draw=draw, options={"bf": "0"})
+    after = make_clip(tmp_path / "h263.flv", frames=120 * FPS, draw=draw, codec="flv")
+    with rtmp_playing(before, after) as port:
+        times = {"open_timeout_s": 3.0, "read_timeout_s": 2.0}
+        url = f"rtmp://127.0.0.1:{port}/live/cam"
+        daemon.write_camera({"name": "gate", "url": url, "source": times, "rules": {"lines": [LINE]}})
+        daemon.start()
+        daemon.wait_for_events("gate", lambda e: e["type"] == CROSSED, 30)
+        first = daemon.camera("gate")
+        assert first["codec"] == "h264"
+        daemon.wait_for(lambda s: s["cameras"][0]["codec"] == "flv", 30, "the other codec")
+        epoch = daemon.camera("gate")["epoch"]
+        assert epoch > first["epoch"]
+        events = daemon.wait_for_events(
+            "gate", lambda e: e["type"] == CROSSED and e["data"]["epoch"] == epoch, 30
+        )
+    data = [e["data"] for e in events if e["type"] == CROSSED]
+    keys = [(d["epoch"], d["track_id"], d["line"], d["direction"], d["crossed_media_ns"]) for d in data]
+    assert len(keys) == len(set(keys))
     assert unaccounted(daemon.camera("gate")["frames"]) == 0
     assert daemon.stop() == 0

@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.api_rig import ApiDaemon, api_daemon, events_of, problem, stream_of
+from tests.certificates import Authority
 from tests.moving import write_moving_clip
 from tests.onvif_camera import CameraProfile, OnvifCamera
 from tests.patience import patient
@@ -102,6 +104,20 @@ def test_a_device_is_asked_by_onvif_and_its_stream_looked_at_and_kept(
     refused = problem(client.post(TEST, json={"camera": {"name": "new", "url": "onvif://169.254.169.254"}}))
     assert "networks" in refused["detail"]
     assert "sesame" not in daemon.log() + json.dumps(told)
+
+
+def test_a_device_is_asked_over_https_with_who_vouches_for_it(client: httpx.Client, tmp_path: Path) -> None:
+    pair = Authority(tmp_path / "ca").sign("camera", "IP:127.0.0.1")
+    with OnvifCamera([CameraProfile("sub", "rtsps://127.0.0.1:9/live")], certificate=pair) as camera:
+        new = {"name": "new", "url": camera.url}
+        told = client.post(TEST, json={"camera": new}).json()
+        assert (told["ok"], camera.asked) == (False, [])
+        assert "not trusted" in told["problem"]
+        body = {"camera": {**new, "source": {"ca": "any"}}}
+        assert client.post("/api/v1/cameras?check=false", json=body).status_code == 201
+    settings = client.get("/api/v1/cameras/new").json()["settings"]
+    assert (settings["url"], settings["source"]["ca"]) == ("rtsps://127.0.0.1:9/live", "any")
+    assert client.delete("/api/v1/cameras/new").status_code == 200
 
 
 def explained(client: httpx.Client, event: str) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def test_a_clip_of_an_event_begins_before_it_is_told_as_an_event_and_can_be_list
     }
     assert Path(data["path"]).stat().st_mode & 0o777 == 0o600
     assert daemon.cli("clip", "list").stdout.startswith(made["clip"])
-    assert daemon.cli("clip", "list", "yard").stdout == ""
+    assert "no camera 'yard'; known: door" in refused(daemon, "list", "yard")
     daemon.cli("clip", "remove", event)
     assert clip_rig.clips_in(daemon) == []
     assert "no clip of" in refused(daemon, "remove", event)

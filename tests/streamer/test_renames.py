@@ -14,7 +14,7 @@ import pytest
 from streamer.api.apply_change import apply_change
 from streamer.api.callers import Caller
 from streamer.api.tokens import TokenStore
-from streamer.config.renames import RENAMES_FILE, read_renames
+from streamer.config.past_names import RENAMES_FILE, read_renames
 from streamer.config.store import ConfigStore, revise
 from streamer.errors import ConfigError, StorageError
 from streamer.events.cloudevents import EventId
@@ -355,3 +355,33 @@ def test_places_in_the_sequence_are_of_one_name(renamed: Ledger) -> None:
     with closing(LedgerReader(renamed.path)) as reader:
         assert [e.id.seq for e in reader.after("entrance", None, 10)] == [1, 2, 3]
         assert reader.after("gate", EventId(reader.lineage(), 4), 10)[0].id.seq == 5
+
+
+# ---- journeys, which name cameras in streamer.yaml
+
+
+def test_journeys_follow_a_camera_that_is_renamed(store: ConfigStore) -> None:
+    text = store.file.read_text()
+    apply_change(store, {"op": "camera.put", "camera": {"name": "yard", "url": "synthetic:street"}})
+    store.file.write_text(
+        text + "journeys: {cameras: [gate, yard], between: [{cameras: [gate, yard], max_s: 60}]}\n"
+    )
+    rename(store, "gate", "door")
+    rename(store, "door", "entrance")
+    for config in (store.load(), store.load_partly()[0], store.load_readable()[0]):
+        assert config.journeys.cameras == ("entrance", "yard")
+        assert [pair.cameras for pair in config.journeys.between] == [("entrance", "yard")]
+        assert not any("journeys" in advice for advice in config.advice)
+    assert "gate" in store.file.read_text()
+    apply_change(store, {"op": "camera.put", "camera": {"name": "gate", "url": "synthetic:street"}})
+    assert store.load().journeys.cameras == ("gate", "yard")
+
+
+def test_journeys_stand_as_they_are_where_nobody_was_renamed_or_two_became_one(store: ConfigStore) -> None:
+    apply_change(store, {"op": "camera.put", "camera": {"name": "yard", "url": "synthetic:street"}})
+    store.file.write_text(store.file.read_text() + "journeys: {cameras: [gate, other]}\n")
+    assert store.load().journeys.cameras == ("gate", "other")
+    store.file.write_text(store.file.read_text().replace("other", "yard"))
+    apply_change(store, {"op": "camera.remove", "name": "yard"})
+    rename(store, "gate", "yard", merge=True)
+    assert store.load().journeys.cameras == ("gate", "yard")

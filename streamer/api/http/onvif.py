@@ -12,7 +12,7 @@ from streamer.api.changes import WithCredentials
 from streamer.api.http.site import Site
 from streamer.api.source_urls import check_source
 from streamer.api.tokens import Token
-from streamer.sources.onvif.address import is_onvif, read_address
+from streamer.sources.onvif.address import is_onvif, read_address, stand_in
 from streamer.sources.onvif.lookup_process import look_up_apart
 
 
@@ -32,13 +32,15 @@ def with_stream(site: Site, token: Token, body: dict[str, Any]) -> tuple[dict[st
     rest = {key: value for key, value in body.items() if key != "camera"}
     credentials = take_credentials(settings, read_arguments(WithCredentials, rest))
     url = settings["url"]
-    camera = validated({**settings, "url": f"rtsp://{read_address(url).bracketed}/"})  # all but its path
+    source = settings.get("source")
+    ca = source.get("ca") if isinstance(source, dict) else ""
+    camera = validated({**settings, "url": stand_in(read_address(url), ca)})
     caller = Caller(os.geteuid(), at_most=token.role, behalf=f"token {token.name}")
     check_source(site.config, None, camera, caller)
     user, password = (credentials.username, credentials.password) if credentials else (None, None)
     limits, width = site.config.sources.limits, camera.source.analysis_width
-    found = look_up_apart(url, user, password, limits, width)
-    source = {**settings.get("source", {}), "onvif": found.endpoint}
+    found = look_up_apart(url, user, password, limits, width, camera.source.ca)
+    source = {**settings.get("source", {}), "onvif": found.endpoint, "ca": found.ca}
     resolved = {**rest, "camera": {**settings, "url": found.url, "source": source}}
     if credentials:
         resolved |= {"username": user, "password": password}

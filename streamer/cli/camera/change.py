@@ -18,7 +18,7 @@ from streamer.cli.camera.onvif import ask_device, print_device, read_password
 from streamer.cli.camera.settings import HELP, SCENE, absolute_model, absolute_url, read_setting
 from streamer.cli.camera.stream import check_stream
 from streamer.cli.change import send_change
-from streamer.cli.click_types import ANALYSIS_WIDTH, FpsOrAuto, split_words, stream_option
+from streamer.cli.click_types import ANALYSIS_WIDTH, FpsOrAuto, ca_option, split_words, stream_option
 from streamer.config.schema import CameraConfig, Config
 from streamer.config.store import ConfigStore
 from streamer.config.validation_errors import explain, show_place
@@ -35,7 +35,7 @@ from streamer.models.camera_check import check_actions, check_camera
 from streamer.models.model_handle import is_path
 from streamer.models.store import ModelStore
 from streamer.sources.base import create_source
-from streamer.sources.onvif.address import is_onvif, read_address
+from streamer.sources.onvif.address import is_onvif, read_address, stand_in
 from streamer.sources.room import Room
 from streamer.sources.urls import (
     is_generated,
@@ -139,7 +139,7 @@ def _shut(path: str) -> bool:
 @click.option("--loop", is_flag=True, help="A file: start again at its end.")
 @click.option("--no-realtime", is_flag=True, help="A file: as fast as it can be read.")
 @click.option("--transport", type=click.Choice(get_args(Transport)), default="auto", help="TCP, then UDP.")
-@click.option("--ca", default="", help="Who vouches for its certificate: system, any, or a PEM file's path.")
+@ca_option
 @stream_option
 @click.option("--username", help="The camera's user name.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
@@ -148,8 +148,8 @@ def _shut(path: str) -> bool:
 @click.option("--disabled", is_flag=True, help="Save it switched off.")
 @click.pass_obj
 def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
-    """Probe a camera and add it: an rtsp://, http://, rtmp:// or onvif:// address, /dev/video0, a video file
-    or a folder of them, or synthetic:NAME.
+    """Probe a camera and add it: an rtsp://, http://, rtmp:// or onvif:// address (over TLS rtsps://, https://,
+    rtmps:// or onvifs://), /dev/video0, a video file or a folder of them, or synthetic:NAME.
 
     Credentials in the URL are kept in a file of their own; --username and --password-stdin keep them out of
     the shell's history too.
@@ -192,7 +192,7 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
                 limits,
                 stream=options["stream"],
                 transport=options["transport"],
-                ca=options["ca"],
+                ca=settings["source"]["ca"],
                 room=room,
             )
         except SourceError as error:
@@ -213,12 +213,11 @@ def add(store: ConfigStore, /, name: str, url: str, **options: Any) -> None:
 def _ask_device(store: ConfigStore, settings: dict[str, Any], user: str | None, password: str | None) -> str:
     """Put the address of the device's stream, and the device's own, into `settings`; returns the former."""
     url, source = settings["url"], settings["source"]
-    stand_in = f"rtsp://{read_address(url).bracketed}/"  # the rest of the settings is judged first
-    _refuse_early(store, {**settings, "url": stand_in})
+    _refuse_early(store, {**settings, "url": stand_in(read_address(url), source["ca"])})
     limits = store.settings().sources.limits
-    found = ask_device(url, user, password, limits, source["analysis_width"])
+    found = ask_device(url, user, password, limits, source["analysis_width"], source["ca"])
     print_device(found)
-    settings["url"], source["onvif"] = found.url, found.endpoint
+    settings["url"], source["onvif"], source["ca"] = found.url, found.endpoint, found.ca
     return found.url
 
 

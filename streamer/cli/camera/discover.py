@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from streamer.cli.camera.onvif import read_password
-from streamer.cli.click_types import Finite
+from streamer.cli.click_types import Finite, ca_option
 from streamer.config.schema import CameraConfig
 from streamer.config.store import ConfigStore
 from streamer.errors import SourceError
@@ -21,7 +21,7 @@ from streamer.sources.onvif.discovery import SECONDS, Announced, discover, inter
 from streamer.sources.onvif.lookup import open_device
 from streamer.sources.onvif.profiles import Profile
 from streamer.sources.onvif.soap import Login
-from streamer.sources.urls import host_and_port, lookup_scheme, with_host
+from streamer.sources.urls import check_ca, host_and_port, lookup_scheme, with_host
 
 ASKED_AT_A_TIME = 8
 MAX_SECONDS = 60
@@ -51,6 +51,7 @@ class Row:
 )
 @click.option("--username", help="Ask each camera for its profiles, as this user.")
 @click.option("--password-stdin", is_flag=True, help="Read that user's password from standard input.")
+@ca_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def discover_(
@@ -59,6 +60,7 @@ def discover_(
     seconds: float,
     username: str | None,
     password_stdin: bool,
+    ca: str,
     as_json: bool,
 ) -> None:
     """Look for ONVIF cameras on the local network, and say which are added already.
@@ -71,7 +73,8 @@ def discover_(
     on = interfaces(names)
     rows = _rows(discover(on, seconds), store.load_partly()[0].cameras, limits)
     if username is not None or password is not None:
-        _ask_all(rows, Login(username or "", password or ""), limits)
+        check_ca(ca)
+        _ask_all(rows, Login(username or "", password or ""), limits, ca)
     if as_json:
         click.echo(json.dumps({"interfaces": on, "devices": [_data(row) for row in rows]}, indent=2))
         return
@@ -82,19 +85,26 @@ def discover_(
 
 def _rows(devices: Sequence[Announced], cameras: Sequence[CameraConfig], limits: SourceLimits) -> list[Row]:
     rows = [Row(device, limits.allows(device.at.host)) for device in devices]
-    for row in rows:
-        for camera in cameras:
-            _compare(row, camera)
+    for camera in cameras:
+        if lookup_scheme(camera.url).network:
+            _find(camera, rows)
     return rows
 
 
-def _compare(row: Row, camera: CameraConfig) -> None:
-    if not lookup_scheme(camera.url).network:
-        return
+def _find(camera: CameraConfig, rows: Sequence[Row]) -> None:
+    """A device may answer by IPv4 and by IPv6: it has moved where it answers no more at its address."""
+    place = written_address(host_and_port(camera.url)[0])
     known = camera.source.onvif
-    same_place = written_address(host_and_port(camera.url)[0]) == row.device.at.host
+    stays = any(row.device.endpoint == known and row.device.at.host == place for row in rows)
+    for row in rows:
+        _compare(row, camera, place, stays)
+
+
+def _compare(row: Row, camera: CameraConfig, place: str | None, stays: bool) -> None:
+    known = camera.source.onvif
+    same_place = place == row.device.at.host
     same_device = bool(known) and known == row.device.endpoint
-    if same_device and not same_place and written_address(host_and_port(camera.url)[0]):
+    if same_device and not same_place and place and not stays:
         row.moved.append(camera)
     elif same_place and known and row.device.endpoint and not same_device:
         row.replaced.append(camera.name)
@@ -102,15 +112,15 @@ def _compare(row: Row, camera: CameraConfig) -> None:
         row.cameras.append(camera.name)
 
 
-def _ask_all(rows: Sequence[Row], login: Login, limits: SourceLimits) -> None:
+def _ask_all(rows: Sequence[Row], login: Login, limits: SourceLimits, ca: str) -> None:
     with ThreadPoolExecutor(ASKED_AT_A_TIME) as pool:
-        for _ in pool.map(lambda row: _ask(row, login, limits), [row for row in rows if row.allowed]):
+        for _ in pool.map(lambda row: _ask(row, login, limits, ca), [row for row in rows if row.allowed]):
             pass
 
 
-def _ask(row: Row, login: Login, limits: SourceLimits) -> None:
+def _ask(row: Row, login: Login, limits: SourceLimits, ca: str) -> None:
     try:
-        row.profiles = open_device(row.device.at, login, limits).profiles()
+        row.profiles = open_device(row.device.at, login, limits, ca=ca).profiles()
     except SourceError as error:
         row.problem = str(error)
 
@@ -155,10 +165,10 @@ def _new_address(camera: CameraConfig, host: str) -> str:
     return f"streamer camera set {camera.name} 'url={with_host(camera.url, host)}'"
 
 
-def _next(rows: Sequence[Row], on: dict[str, str], seconds: float) -> str:
+def _next(rows: Sequence[Row], on: Mapping[str, Sequence[str]], seconds: float) -> str:
     if rows:
-        return "add one: streamer camera add NAME onvif://ADDRESS --username USER --password-stdin"
-    where = ", ".join(f"{name} ({address})" for name, address in on.items())
+        return "add one: streamer camera add NAME URL --username USER --password-stdin"
+    where = ", ".join(f"{name} ({', '.join(addresses)})" for name, addresses in on.items())
     return (
         f"no ONVIF camera answered within {seconds:g} s on {where}: are ONVIF and its discovery switched on "
         "in the camera, is it in this network, does a firewall keep its UDP answers from this box?"

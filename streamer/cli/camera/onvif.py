@@ -23,11 +23,13 @@ def read_password(stdin: bool) -> str | None:
         raise ConfigError("the password on standard input is not UTF-8 text") from error
 
 
-def ask_device(url: str, user: str | None, password: str | None, limits: SourceLimits, width: int) -> Found:
+def ask_device(
+    url: str, user: str | None, password: str | None, limits: SourceLimits, width: int, ca: str
+) -> Found:
     """What the device at the onvif:// address says of its stream for a picture `width` pixels wide. `url` may
-    hold credentials. Raises ConfigError, SourceError."""
+    hold credentials; `ca` as in sources/tls.py. Raises ConfigError, SourceError."""
     clean, login = read_login(url, user, password)
-    return look_up(clean, login, limits, width)
+    return look_up(clean, login, limits, width, ca)
 
 
 def print_device(found: Found) -> None:

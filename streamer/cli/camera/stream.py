@@ -14,6 +14,7 @@ import cv2
 from pipelines.values import Image
 from streamer.cli import camera_picture
 from streamer.cli.camera.onvif import as_data, ask_device, print_device, read_password
+from streamer.cli.click_types import ca_option
 from streamer.cli.output_paths import check_outputs
 from streamer.cli.people_option import camera_hider, chosen_people, hide_in, people_option
 from streamer.clips import drawing
@@ -85,18 +86,21 @@ def _lines(report: ProbeReport) -> Iterator[str]:
 @click.argument("name", metavar="NAME|URL")
 @click.option("--username", help="The user name, where an address is given.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@ca_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def test(store: ConfigStore, name: str, username: str | None, password_stdin: bool, as_json: bool) -> None:
+def test(
+    store: ConfigStore, name: str, username: str | None, password_stdin: bool, ca: str, as_json: bool
+) -> None:
     """Open a camera and say what it sends: codec, size, rate, keyframes; and what to mend.
 
-    In place of a camera that is added an address may be given, rtsp:// or onvif://; nothing is saved.
+    In place of a camera that is added an address may be given, also onvif:// or onvifs://; nothing is saved.
     """
     if "://" in name:
-        _test_address(store, name, username, read_password(password_stdin), as_json)
+        _test_address(store, name, username, read_password(password_stdin), ca, as_json)
         return
-    if username is not None or password_stdin:
-        raise click.UsageError("user and password go with an address: those of a camera are kept with it")
+    if username is not None or password_stdin or ca:
+        raise click.UsageError("user, password and ca go with an address: those of a camera are kept with it")
     config, camera = store.load_with(name)
     source = camera.source
     url = SecretStore(store).url(camera).reveal()
@@ -111,16 +115,16 @@ def test(store: ConfigStore, name: str, username: str | None, password_stdin: bo
 
 
 def _test_address(
-    store: ConfigStore, url: str, user: str | None, password: str | None, as_json: bool
+    store: ConfigStore, url: str, user: str | None, password: str | None, ca: str, as_json: bool
 ) -> None:
     limits = store.settings().sources.limits
     clean, url_user, url_password = split_credentials(url.strip())
     user, password = (url_user if user is None else user), (url_password if password is None else password)
-    found = ask_device(clean, user, password, limits, WIDTH) if is_onvif(clean) else None
+    found = ask_device(clean, user, password, limits, WIDTH, ca) if is_onvif(clean) else None
     if found and not as_json:
         print_device(found)
     full_url = join_credentials(found.url if found else check_source_url(clean), user, password)
-    check_stream(full_url, limits, as_json, found=found)
+    check_stream(full_url, limits, as_json, ca=found.ca if found else ca, found=found)
 
 
 @click.command()

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from streamer.cli.lazy_group import Entry, LazyGroup
+from streamer.config.past_names import read_renames
 from streamer.config.schema import Config
-from streamer.errors import ConfigError
+from streamer.errors import ConfigError, StorageError
+from streamer.ipc.rename import Rename
+
+if TYPE_CHECKING:
+    from streamer.ledger import LedgerReader
 
 SHOW, CHECK, EXPORT = (f"streamer.cli.ledger.{module}" for module in ("show", "check", "export"))
 CHANGE, REPLAY = (f"streamer.cli.ledger.{module}" for module in ("change", "replay"))
@@ -28,6 +35,16 @@ OLDER_NAMES = {"new-lineage": "new-incarnation"}
 def ledger_path(config: Config) -> Path:
     """Where the configured daemon keeps its ledger, or would."""
     return config.ledger_path
+
+
+def open_ledger(config: Config) -> LedgerReader:
+    """With the renames that it learns of at the daemon's next start. Raises StorageError."""
+    from streamer.ledger import LedgerReader  # here: the table of commands is read by every command
+
+    pending: tuple[Rename, ...] = ()
+    with suppress(StorageError):
+        pending = read_renames(config.state_path)
+    return LedgerReader(ledger_path(config), pending)
 
 
 def check_known(config: Config, camera: str | None, recorded: Iterable[str]) -> None:

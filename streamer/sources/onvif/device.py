@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element
 
 from streamer.errors import AuthFailed, NoSuchStream, SourceError, one_line
-from streamer.sources.onvif.address import DEVICE_PATH
+from streamer.sources.onvif.address import DEVICE_PATH, default_port
 from streamer.sources.onvif.digest_auth import authorization, digest_challenge
 from streamer.sources.onvif.exchange import HOW_ON, HttpAnswer, Line
 from streamer.sources.onvif.hostile_xml import BadXml, first, value
@@ -137,13 +137,14 @@ class Device:
 
     def _place(self, xaddr: str) -> tuple[int, str]:
         """Port and path of a service. The host stays ours: many name one that is theirs behind a router, and
-        none is to lead a password elsewhere; its port counts where it is at our address.
+        none is to lead a password elsewhere; its port counts where it is at our address and as encrypted.
         """
         device = self._line.device
+        scheme = "https" if device.secure else "http"
         try:
             parts = urlsplit(xaddr)
             ours = parts.hostname in (device.host, self._line.address)
-            port = (parts.port or 80) if ours and parts.scheme == "http" else device.port
+            port = (parts.port or default_port(device)) if ours and parts.scheme == scheme else device.port
         except ValueError:
             return device.port, DEVICE_PATH
         path = parts.path + (f"?{parts.query}" if parts.query else "")

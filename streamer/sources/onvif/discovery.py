@@ -1,5 +1,8 @@
 """Which ONVIF cameras are on the networks at hand: WS-Discovery (April 2005) by UDP, ONVIF Core chapter 7.
 
+By IPv6 a camera answers from an address of the kind that it was asked from, so that it is asked from a wider
+one and from the link-local one; of a device that answers from both, the link-local one is left out.
+
 Anybody on the network may answer, with anything. So a device is where its answer came from, whatever it says;
 of a device that has answered nothing more is read than a name, and there are MAX_DEVICES at most.
 """
@@ -10,28 +13,28 @@ import selectors
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
 from urllib.parse import unquote, urlsplit
 from xml.etree.ElementTree import Element
 
 import psutil
 
 from streamer.errors import ConfigError, SourceError, one_line
-from streamer.sources.limits import SourceLimits, resolve
-from streamer.sources.onvif.address import PORT as HTTP_PORT
-from streamer.sources.onvif.address import OnvifAddress
+from streamer.sources.limits import SourceLimits, resolve, written_address
+from streamer.sources.onvif.address import PORTS, OnvifAddress
 from streamer.sources.onvif.hostile_xml import BadXml, parse, value
 from streamer.sources.onvif.profiles import MAX_SHOWN
 
-GROUP, PORT = "239.255.255.250", 3702
+GROUP, GROUP6, PORT = "239.255.255.250", "ff02::c", 3702
 SECONDS = 4.0
 REPEAT_S = 0.5  # UDP loses: each probe goes out again after it, once
 ENDPOINT_S = 2.0  # for the one device that is asked by itself
 MAX_DEVICES = 256
 MAX_DATAGRAM = 16 << 10
-_BY_IPV4 = "cameras are looked for by IPv4; one with IPv6 alone is asked by its address, onvif://[ADDRESS]"
 _ONVIF_SCOPE = "onvif://www.onvif.org/"
 _VIDEO = (
     '<d:Types xmlns:n="http://www.onvif.org/ver10/network/wsdl">'
@@ -59,32 +62,39 @@ class Announced:
     location: str
 
 
-def interfaces(wanted: Sequence[str] = ()) -> dict[str, str]:
-    """IPv4 addresses by the name of their interface: the `wanted` ones, else all that are up, but loopback.
-
-    Raise ConfigError for one that there is not.
+def interfaces(wanted: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+    """The addresses to ask from by the name of their interface: of IPv4, of IPv6, and link-local; of the
+    `wanted` ones, else of all that are up, but loopback. Raise ConfigError for one that there is not.
     """
     up = {name for name, stats in psutil.net_if_stats().items() if stats.isup}
     found = {
-        name: next((entry.address for entry in entries if entry.family == socket.AF_INET), "")
+        name: _one_of_each_kind(
+            [entry.address for entry in entries if entry.family in (socket.AF_INET, socket.AF_INET6)]
+        )
         for name, entries in psutil.net_if_addrs().items()
         if name in up
     }
-    found = {name: address for name, address in found.items() if address}
+    found = {name: addresses for name, addresses in found.items() if addresses}
     for name in wanted:
         if name not in found:
             there = ", ".join(found)
-            raise ConfigError(
-                f"--interface {name[:32]!r}: with an IPv4 address there are {there}: {_BY_IPV4}"
-            )
+            raise ConfigError(f"--interface {name[:32]!r}: with an address there are {there}")
     return {
-        name: address
-        for name, address in found.items()
-        if name in wanted or (not wanted and not address.startswith("127."))
+        name: addresses
+        for name, addresses in found.items()
+        if name in wanted or (not wanted and not ip_address(addresses[0]).is_loopback)
     }
 
 
-def discover(on: Mapping[str, str], seconds: float = SECONDS, port: int = PORT) -> list[Announced]:
+def _one_of_each_kind(addresses: Sequence[str]) -> tuple[str, ...]:
+    kinds: dict[tuple[int, bool], str] = {}
+    for text in addresses:
+        address = ip_address(text)
+        kinds.setdefault((address.version, address.version == 6 and address.is_link_local), text)
+    return tuple(kinds[kind] for kind in sorted(kinds))
+
+
+def discover(on: Mapping[str, Sequence[str]], seconds: float = SECONDS, port: int = PORT) -> list[Announced]:
     """Who answers within `seconds` on the interfaces `on` (addresses by name), by address. Raise SourceError
     where nothing can be sent on any of them.
     """
@@ -98,10 +108,23 @@ def discover(on: Mapping[str, str], seconds: float = SECONDS, port: int = PORT) 
             if now >= again:
                 again = end
                 for probing in sockets:
-                    _send(probing, probes, port)
+                    with suppress(OSError):  # the network went away meanwhile
+                        _send(probing, probes, port)
             for device in _heard(selector, min(again, end) - now, probes):
                 found.setdefault((device.at, device.endpoint), device)
-    return sorted(found.values(), key=lambda device: _in_order(device.at))
+    return sorted(_reachable(found.values()), key=lambda device: _in_order(device.at))
+
+
+def _reachable(found: Collection[Announced]) -> Iterator[Announced]:
+    wider = {device.endpoint for device in found if not _is_link_local(device.at.host)}
+    for device in found:
+        if device.endpoint not in wider or not _is_link_local(device.at.host):
+            yield device
+
+
+def _is_link_local(host: str) -> bool:
+    address = ip_address(host)
+    return address.version == 6 and address.is_link_local
 
 
 def ask_endpoint(host: str, limits: SourceLimits, port: int = PORT, seconds: float = ENDPOINT_S) -> str:
@@ -127,33 +150,51 @@ def _probe(probe_id: str, types: str) -> bytes:
 def _opened(
     stack: ExitStack,
     selector: selectors.BaseSelector,
-    on: Mapping[str, str],
+    on: Mapping[str, Sequence[str]],
     probes: Mapping[str, str],
     port: int,
 ) -> list[socket.socket]:
     sockets, refusals = [], []
-    for name, address in on.items():
-        probing = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    for name, address in ((name, address) for name, addresses in on.items() for address in addresses):
         try:
-            probing.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
-            probing.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
-            probing.bind((address, 0))
-            probing.setblocking(False)
+            probing = stack.enter_context(_bound(name, address))
             _send(probing, probes, port)
         except OSError as error:
-            refusals.append(f"{name} ({error.strerror})")
+            refusals.append(f"{name} ({address}: {error.strerror})")
             continue
         selector.register(probing, selectors.EVENT_READ)
         sockets.append(probing)
     if not sockets:
-        where = ", ".join(refusals) or f"no interface is up: name one with --interface; {_BY_IPV4}"
+        where = ", ".join(refusals) or "no interface is up: name one with --interface"
         raise SourceError(f"no camera can be looked for on {where}")
     return sockets
 
 
+def _bound(name: str, address: str) -> socket.socket:
+    """Its multicasts go out on the interface, and no router passes them on. Raise OSError."""
+    six = ":" in address
+    probing = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        if six:
+            index = socket.if_nametoindex(name)
+            probing.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+            probing.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 1)
+            probing.bind((address.partition("%")[0], 0, 0, index if _is_link_local(address) else 0))
+        else:
+            probing.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
+            probing.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
+            probing.bind((address, 0))
+        probing.setblocking(False)
+    except OSError:
+        probing.close()
+        raise
+    return probing
+
+
 def _send(probing: socket.socket, probes: Mapping[str, str], port: int) -> None:
+    group = GROUP6 if probing.family == socket.AF_INET6 else GROUP
     for probe_id, types in probes.items():
-        probing.sendto(_probe(probe_id, types), (GROUP, port))
+        probing.sendto(_probe(probe_id, types), (group, port))
 
 
 def _heard(
@@ -163,12 +204,21 @@ def _heard(
         probing = key.fileobj
         assert isinstance(probing, socket.socket)
         try:
-            raw, (address, *_) = probing.recvfrom(MAX_DATAGRAM)
+            raw, sender = probing.recvfrom(MAX_DATAGRAM)
+            address = _with_interface(sender)
         except OSError:
             continue  # a checksum that was wrong, an ICMP error: nobody's answer
         device = read_match(raw, address, list(probes))
         if device is not None:
             yield device
+
+
+def _with_interface(sender: tuple[Any, ...]) -> str:
+    """The sender's address; a link-local one means something with its interface alone (RFC 4007)."""
+    host = str(sender[0])
+    if len(sender) < 4 or not sender[3] or "%" in host:
+        return host
+    return f"{host}%{socket.if_indextoname(sender[3])}"
 
 
 def read_match(raw: bytes, address: str, probe_ids: Sequence[str]) -> Announced | None:
@@ -187,7 +237,7 @@ def read_match(raw: bytes, address: str, probe_ids: Sequence[str]) -> Announced 
     if "NetworkVideoTransmitter" not in value(match, "Types") and not _onvif(scopes):
         return None
     return Announced(
-        OnvifAddress(address, _port(match, address)),
+        _place(match, address),
         one_line(value(match, "EndpointReference", "Address").lower()[:128]),
         *(_scope(scopes, key) for key in ("name", "hardware", "location")),
     )
@@ -197,16 +247,20 @@ def _onvif(scopes: Sequence[str]) -> bool:
     return any(scope.startswith(_ONVIF_SCOPE) for scope in scopes)
 
 
-def _port(match: Element, address: str) -> int:
-    """Of its HTTP address at the place where it answered from, if it names one."""
+def _place(match: Element, address: str) -> OnvifAddress:
+    """Where it answered from, by the scheme and port that it names there: HTTPS where that is all."""
+    here = address.partition("%")[0]
+    named: dict[str, int | None] = {}
     for xaddr in value(match, "XAddrs").split():
         try:
             parts = urlsplit(xaddr)
-            if parts.scheme == "http" and parts.hostname == address:
-                return parts.port or HTTP_PORT
+            if written_address((parts.hostname or "").partition("%")[0]) == here:
+                named.setdefault(parts.scheme, parts.port)
         except ValueError:
             continue  # no address: the next one
-    return HTTP_PORT
+    if "https" in named and "http" not in named:
+        return OnvifAddress(address, named["https"] or PORTS["onvifs"], secure=True)
+    return OnvifAddress(address, named.get("http") or PORTS["onvif"])
 
 
 def _scope(scopes: Sequence[str], key: str) -> str:
@@ -215,5 +269,6 @@ def _scope(scopes: Sequence[str], key: str) -> str:
     return one_line(unquote(text)[:MAX_SHOWN])
 
 
-def _in_order(at: OnvifAddress) -> tuple[bytes, int]:
-    return socket.inet_aton(at.host), at.port
+def _in_order(at: OnvifAddress) -> tuple[int, bytes, int]:
+    address = ip_address(at.host)
+    return address.version, address.packed, at.port

@@ -1,4 +1,4 @@
-"""onvif:// to rtsp://: ask a camera which of its profiles to read, and where that is streamed."""
+"""onvif:// or onvifs:// to rtsp://: ask a camera which of its profiles to read, and where it is streamed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from streamer.sources.onvif.discovery import ask_endpoint
 from streamer.sources.onvif.exchange import Line
 from streamer.sources.onvif.profiles import WIDTH, Profile, choose
 from streamer.sources.onvif.soap import Login
-from streamer.sources.urls import check_source_url, host_and_port, scheme_of, split_credentials, with_host
+from streamer.sources.tls import SYSTEM, tls_context
+from streamer.sources.urls import (
+    check_ca,
+    check_source_url,
+    host_and_port,
+    lookup_scheme,
+    scheme_of,
+    split_credentials,
+    with_host,
+)
 
 MAX_LOOKUP_S = 15.0  # of all that is asked of one device
 _STREAMS = ("rtsp", "rtsps")
@@ -23,7 +32,7 @@ _STREAMS = ("rtsp", "rtsps")
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a device said. `url` has no credentials; `endpoint` is its WS-Discovery address, "" where it told
-    none; `notes` are worth reading.
+    none; `ca` is for its stream, "" where that has no certificate to check; `notes` are worth reading.
     """
 
     url: str
@@ -32,26 +41,38 @@ class Found:
     profile: Profile
     profiles: tuple[Profile, ...]
     clock_ahead_s: float
+    ca: str = ""
     notes: list[str] = field(default_factory=list)
 
 
 def open_device(
-    device: OnvifAddress, login: Login | None, limits: SourceLimits, timeout_s: float = MAX_LOOKUP_S
+    device: OnvifAddress,
+    login: Login | None,
+    limits: SourceLimits,
+    timeout_s: float = MAX_LOOKUP_S,
+    ca: str = "",
 ) -> Device:
-    """The device at an address, if `limits` allow it; its time begins now. Raise SourceError."""
+    """The device at an address, if `limits` allow it; its time begins now. `ca`: who vouches for it where it
+    is asked over TLS (tls.py; empty: `system`). Raise SourceError."""
+    context = tls_context(ca or SYSTEM, str(device)) if device.secure else None
     address = resolve(device.host, device.port, limits, str(device))
-    return Device(Line(device, address, time.monotonic() + timeout_s), login)
+    return Device(Line(device, address, time.monotonic() + timeout_s, context), login)
 
 
 def look_up(
-    url: str, login: Login | None = None, limits: SourceLimits | None = None, width: int = WIDTH
+    url: str,
+    login: Login | None = None,
+    limits: SourceLimits | None = None,
+    width: int = WIDTH,
+    ca: str = "",
 ) -> Found:
     """Ask the device at `url` (address.py: FORM; no credentials in it) where its stream is, for a picture
     that is analysed `width` pixels wide. Raise ConfigError for no such address, SourceError for the rest.
     """
     at = read_address(url)
+    check_ca(ca)
     limits = limits or SourceLimits()
-    device = open_device(at, login, limits)
+    device = open_device(at, login, limits, ca=ca)
     clock_ahead_s = device.clock_ahead_s()
     profiles = device.profiles()
     try:
@@ -61,8 +82,14 @@ def look_up(
     stream, notes = _stream_of(at, device.stream_uri(profile))
     notes += _told_of(profiles, profile, width) if not at.profile else []
     notes += _clock(clock_ahead_s)
+    plain = not lookup_scheme(stream).ca
+    if at.secure and plain:
+        notes.append("the stream itself is not encrypted: ONVIF alone goes over HTTPS with this camera")
     endpoint = ask_endpoint(at.host, limits)
-    return Found(stream, endpoint, device.information(), profile, tuple(profiles), clock_ahead_s, notes)
+    kept_ca = "" if at.secure and plain else ca
+    return Found(
+        stream, endpoint, device.information(), profile, tuple(profiles), clock_ahead_s, kept_ca, notes
+    )
 
 
 def read_login(url: str, user: str | None, password: str | None) -> tuple[str, Login | None]:

@@ -21,16 +21,18 @@ ENDED_BY_S = 60  # whatever it hangs in; a busy box takes long to begin
 
 @dataclass(frozen=True, slots=True)
 class FoundApart:
-    """`url` has no credentials; `endpoint` is "" where the device told none; `profile` is for people."""
+    """`url` has no credentials; `endpoint` is "" where the device told none; `profile` is for people; `ca` is
+    for the stream."""
 
     url: str
     endpoint: str
     profile: str
+    ca: str
     notes: list[str]
 
 
 def look_up_apart(
-    url: str, user: str | None, password: str | None, limits: SourceLimits, width: int
+    url: str, user: str | None, password: str | None, limits: SourceLimits, width: int, ca: str = ""
 ) -> FoundApart:
     """As lookup.look_up. Raise ConfigError for no such address, SourceError for the rest."""
     asked = {
@@ -39,6 +41,7 @@ def look_up_apart(
         "password": password,
         "limits": dataclasses.asdict(limits),
         "width": width,
+        "ca": ca,
     }
     told = ask_apart(
         __name__, asked, ENDED_BY_S, "asking the camera by ONVIF was ended: it hung, or broke the reader"
@@ -53,8 +56,9 @@ def _look_up(asked: dict[str, Any]) -> dict[str, Any]:
 
     limits = SourceLimits(*(tuple(of) if of is not None else None for of in asked["limits"].values()))
     url, login = read_login(asked["url"], asked["user"], asked["password"])
-    found = look_up(url, login, limits, asked["width"])
-    return dataclasses.asdict(FoundApart(found.url, found.endpoint, str(found.profile), found.notes))
+    found = look_up(url, login, limits, asked["width"], asked["ca"])
+    told = FoundApart(found.url, found.endpoint, str(found.profile), found.ca, found.notes)
+    return dataclasses.asdict(told)
 
 
 def main() -> None:

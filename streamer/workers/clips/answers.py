@@ -18,7 +18,8 @@ def described(clip: Clip, library: Library) -> dict[str, Any]:
 
 
 def listed(library: Library, making: Iterable[dict[str, Any]], camera: str) -> dict[str, Any]:
-    """Newest first; of one camera, or of all."""
+    """Newest first; of one camera, or of all. Raises StorageError where the folder is gone."""
+    library.check_there()
     clips = sorted(library.clips.values(), key=lambda clip: -clip.made_ns)
     return {
         "clips": [described(clip, library) for clip in clips if camera in ("", clip.camera)],

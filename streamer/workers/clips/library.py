@@ -96,14 +96,18 @@ class Library:
         try:
             if self.settings.folder is None:
                 self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            elif not self.folder.is_dir():
-                raise StorageError(f"{self.folder}: no such folder: make it, or mount it (clips.folder)")
+            self.check_there()
             if self.partial.exists():
                 self.half_made += sum(path.suffix in MEDIA for path in self.partial.iterdir())
                 shutil.rmtree(self.partial)
             self.partial.mkdir(mode=0o700)
         except OSError as error:
             raise _unusable(self.folder, error) from error
+
+    def check_there(self) -> None:
+        """Raise StorageError where the folder is gone, or not mounted."""
+        if not self.folder.is_dir():
+            raise StorageError(f"{self.folder}: no such folder: make it, or mount it (clips.folder)")
 
     def _read(self) -> None:
         try:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from streamer.cli.audit_keeping import offer
 from streamer.cli.main import cli
 from streamer.config.audit_result import AuditResult
-from streamer.config.renames import read_renames
+from streamer.config.past_names import read_renames
 from streamer.config.schema import LEDGER_FILE
 from streamer.config.store import ConfigStore
 from streamer.errors import Exit

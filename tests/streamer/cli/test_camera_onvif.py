@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from streamer.config.secrets import SecretStore
 from streamer.config.store import ConfigStore
 from streamer.errors import Exit
+from tests.certificates import Authority
 from tests.onvif_camera import CameraProfile, OnvifCamera
 from tests.streamer.cli.conftest import Run
 
@@ -161,3 +163,29 @@ def test_a_file_of_a_camera_holds_no_onvif_address(run: Run) -> None:
 
 def test_credentials_go_with_an_address_and_not_with_a_cameras_name(run: Run) -> None:
     assert run("camera", "test", "gate", "--username", "x").exit_code == Exit.USAGE
+
+
+def test_a_camera_over_https_is_added_with_who_vouches_for_it(
+    run: Run, store: ConfigStore, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path / "ca")
+    pair = authority.sign("camera", "IP:127.78.0.9")
+    with camera(9, auth="digest", certificate=pair) as one:
+        row = device(run, one, "--username", one.user, "--password-stdin", stdin=PASSWORD)
+        assert row["url"] == one.url
+        assert one.url.startswith("onvifs://")
+        assert "not trusted" in row["problem"]
+        refused = add(run, one, "gate")
+        assert (refused.exit_code, store.load().cameras) == (Exit.SOURCE, ())
+        assert "--ca" in refused.stderr
+        result = add(run, one, "gate", "--ca", str(authority.ca))
+        assert result.exit_code == 0, result.stderr
+        assert "not encrypted" in result.stdout
+        known = device(run, one, "--ca", str(authority.ca), "--username", one.user, "--password-stdin",
+                       stdin=PASSWORD)  # fmt: skip
+        assert (known["problem"], len(known["profiles"])) == ("", 2)
+        tested = run("camera", "test", one.url, "--ca", "any", "--username", one.user, "--password-stdin",
+                     stdin=PASSWORD)  # fmt: skip
+        assert "takes profile p_sub" in tested.stdout
+    (kept,) = store.load().cameras
+    assert (kept.url, kept.source.ca) == (f"rtsp://{one.host}:8554/sub", "")

@@ -174,7 +174,10 @@ def test_a_redirect_is_refused_and_nobody_else_is_asked() -> None:
 
 def test_a_camera_that_redirects_to_https_is_told_apart_with_what_to_do() -> None:
     raw = {"GetProfiles": (301, {"Location": "https://127.0.0.1/onvif/device_service"}, b"")}
-    with OnvifCamera(BOTH, raw=raw) as camera, pytest.raises(SourceError, match=r"HTTPS: .*switch HTTP on"):
+    with (
+        OnvifCamera(BOTH, raw=raw) as camera,
+        pytest.raises(SourceError, match=r"HTTPS: ask it as onvifs://127\.0\.0\.1\[:PORT\]"),
+    ):
         look_up(camera.url)
 
 
@@ -186,7 +189,7 @@ def test_a_port_that_speaks_https_is_told_apart_with_what_to_do(tmp_path: Path) 
         with suppress(OSError):
             context.wrap_socket(connection, server_side=True).close()
 
-    said = r"port \d+ speaks HTTPS: .*switch HTTP on .*rtsps:// address"
+    said = r"port \d+ speaks HTTPS: ask it as onvifs://.*--ca"
     with talking(refuse) as there, pytest.raises(SourceError, match=said):
         look_up(f"onvif://127.0.0.1:{there.port}")
 
@@ -194,7 +197,7 @@ def test_a_port_that_speaks_https_is_told_apart_with_what_to_do(tmp_path: Path) 
 def test_a_web_server_that_says_it_wants_https_is_told_apart() -> None:
     page = b"<html>The plain HTTP request was sent to HTTPS port</html>"
     camera = OnvifCamera(BOTH, raw={"GetSystemDateAndTime": (400, {}, page)})
-    with camera, pytest.raises(SourceError, match=r"speaks HTTPS .*switch HTTP on"):
+    with camera, pytest.raises(SourceError, match=r"speaks HTTPS .*onvifs://"):
         look_up(camera.url)
 
 
@@ -335,7 +338,11 @@ def test_an_address_has_a_host_a_port_and_a_profile() -> None:
     assert read_address("onvif://10.0.0.7/onvif/device_service").profile == ""
     assert read_address("onvif://[fd00::7]:8080/a").host == "fd00::7"
     assert str(OnvifAddress("fd00::7", 8080, "a/b")) == "onvif://[fd00::7]:8080/a%2Fb"
+    assert read_address("ONVIFS://cam.lan/main") == OnvifAddress("cam.lan", 443, "main", secure=True)
+    assert str(OnvifAddress("cam.lan", 443, secure=True)) == "onvifs://cam.lan"
+    assert str(OnvifAddress("cam.lan", 80, secure=True)) == "onvifs://cam.lan:80"
     assert is_onvif("onvif://x")
+    assert is_onvif("onvifs://x")
     assert not is_onvif("rtsp://onvif:x@y/")
 
 

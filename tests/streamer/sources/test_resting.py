@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from contextlib import closing
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
+from streamer.errors import SourceStalled
 from streamer.sources import kept_packets
 from streamer.sources.base import Decoded, ReadOptions, Rested
+from streamer.sources.container import VideoInput
 from streamer.sources.file import FileSource
-from tests.clips import make_clip, number_of
+from streamer.sources.opening import OpenRequest
+from tests.clips import make_clip, number_of, numbered_picture
+from tests.patience import patient
 
 FRAMES, GAP = 90, 10
 
@@ -162,3 +170,26 @@ def test_a_file_that_is_read_as_fast_as_it_is_wanted_does_not_rest(tmp_path: Pat
     source = FileSource(str(make_clip(tmp_path / "clip.mp4")), ReadOptions(realtime=False))
     source.open()
     assert not source.rest()
+
+
+def test_a_camera_whose_sound_goes_on_without_video_stalls_while_it_rests_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "sound.mkv"
+    with av.open(str(path), "w") as output:
+        video, sound = output.add_stream("libx264", rate=25), output.add_stream("pcm_s16le", rate=8000)
+        video.width, video.height, video.pix_fmt = 320, 180, "yuv420p"
+        for number in range(25):
+            output.mux(video.encode(av.VideoFrame.from_ndarray(numbered_picture(number, 320, 180), "bgr24")))
+        output.mux(video.encode(None))
+        for _ in range(500):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+            frame.sample_rate = 8000
+            output.mux(sound.encode(frame))
+    resting = VideoInput(OpenRequest(url=str(path), shown="x", format=None))
+    resting.open()
+    with closing(resting):
+        resting.packet_sizes()  # from here on it may rest
+        resting.next_frame(patient(5))
+        resting.rest()
+        resting.next_seen(patient(5))
+        with pytest.raises(SourceStalled, match="data comes, but no video"):
+            deque(iter(lambda: resting.next_seen(0.0), None), 0)
