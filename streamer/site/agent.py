@@ -130,9 +130,12 @@ class Agent:
         return self._clocks.monotonic() - self._confirmed_at_s <= self._settings.unowned_after_s
 
     def _read_cameras(self, table: Table | None) -> None:
-        """Now and then, and at once where a camera is placed here that is not known yet."""
+        """Now and then; at once where a camera is placed here that is not known yet, and while this box is
+        about to be started or to end: its start asks whether it is drained."""
         placed = cameras_of(table, self._settings.node) if table is not None else frozenset()
-        if placed <= self._cameras.keys() and not self._is_due(self._read_at_s, CONFIGURATION_EVERY_S):
+        may_start = table is not None and (self.box is None or self.box.draining)
+        known = placed <= self._cameras.keys() and not may_start
+        if known and not self._is_due(self._read_at_s, CONFIGURATION_EVERY_S):
             return
         with self._noted(""):
             found = self._shared.cameras()

@@ -40,6 +40,7 @@ class RayProcesses:
         self._starting: subprocess.Popen[bytes] | None = None
         self._raylet: psutil.Process | None = None
         self._pause_s, self._not_before_s = FIRST_PAUSE_S, 0.0
+        self._is_table_trusted = True  # a head's table that lives while its node does not
 
     def keep(self, may_start: bool, drained: bool = False) -> None:
         """Start what does not run, without waiting for it; `drained`: without room for cameras. A start takes
@@ -50,7 +51,7 @@ class RayProcesses:
         if self._starting is not None:
             self._end_of_start()
         elif not self._runs() and may_start and time.monotonic() >= self._not_before_s:
-            beside_head = self._settings.is_head and self._has(GCS)
+            beside_head = self._settings.is_head and self._is_table_trusted and self._has(GCS)
             if not beside_head:
                 self.stop()  # what is left of the last ones: a new head does not start beside an old one
             self._starting = self._start(as_head=self._settings.is_head and not beside_head, drained=drained)
@@ -82,6 +83,8 @@ class RayProcesses:
         if code is None:
             return
         self._starting = None
+        # A node cannot join a head whose own first node never came up: then the head starts anew too.
+        self._is_table_trusted = code == 0
         if code == 0:
             self._pause_s = FIRST_PAUSE_S
             return

@@ -209,6 +209,15 @@ def test_a_camera_waits_while_its_term_cannot_be_taken(a: HandBox, redis: HandRe
     assert set(a.cameras) == {"gate", "yard"}
 
 
+def test_a_box_that_ends_by_its_drain_knows_of_it_at_its_next_start(a: HandBox, redis: HandRedis) -> None:
+    """Else it would have room again, and cameras."""
+    a.step()
+    redis.drained_boxes.add("a")
+    a.cluster.now = table([B], placed("gate", "b", number=2))
+    a.step(each_s=0.25)
+    assert a.agent.is_drained
+
+
 def test_a_memory_that_cannot_be_read_is_not_taken_for_an_empty_one(a: HandBox, tmp_path: Path) -> None:
     a.step()
     (tmp_path / "a.json").write_text('{"gate": ')
