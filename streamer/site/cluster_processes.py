@@ -38,7 +38,7 @@ class RayProcesses:
         self._settings, self._folder = settings, folder
         self._environment = {**environment, MARK: str(folder)}
         self._starting: subprocess.Popen[bytes] | None = None
-        self._raylet: psutil.Process | None = None
+        self._found: dict[str, psutil.Process] = {}  # by name
         self._pause_s, self._not_before_s = FIRST_PAUSE_S, 0.0
         self._is_table_trusted = True  # a head's table that lives while its node does not
 
@@ -62,19 +62,24 @@ class RayProcesses:
             if _name(process) == RAYLET:
                 with suppress(psutil.Error):
                     process.terminate()
-        self._raylet = None
+        self._found.clear()
 
     def _has(self, name: str) -> bool:
         return any(_name(process) == name for process in self._own())
 
     def _runs(self) -> bool:
-        if self._raylet is None:
-            found = [process for process in self._own() if _name(process) == RAYLET]
-            self._raylet = found[0] if found else None
+        """A raylet waits for a head that has died, for as long as it takes: at the head both are looked at."""
+        wanted = (GCS, RAYLET) if self._settings.is_head else (RAYLET,)
+        return all(self._is_up(name) for name in wanted)
+
+    def _is_up(self, name: str) -> bool:
+        if name not in self._found:
+            found = [process for process in self._own() if _name(process) == name]
+            self._found.update({name: found[0]} if found else {})
         with suppress(psutil.Error):
-            if self._raylet is not None and self._raylet.status() != psutil.STATUS_ZOMBIE:
+            if name in self._found and self._found[name].status() != psutil.STATUS_ZOMBIE:
                 return True
-        self._raylet = None
+        self._found.pop(name, None)
         return False
 
     def _end_of_start(self) -> None:
@@ -103,7 +108,7 @@ class RayProcesses:
             with suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(alive, END_S)
-        self._raylet = None
+        self._found.clear()
 
     def _own(self) -> list[psutil.Process]:
         return [process for process in psutil.process_iter() if _mark(process) == str(self._folder)]

@@ -11,7 +11,7 @@ from streamer.errors import SiteError
 from streamer.site import cluster_processes
 from streamer.site.agent_process import WRONG_ROOM_FOR_S, Room
 from streamer.site.cluster import Box
-from streamer.site.cluster_processes import GCS, RayProcesses
+from streamer.site.cluster_processes import GCS, RAYLET, RayProcesses
 from streamer.site.settings import SiteSettings
 from tests.site.boxes import box
 
@@ -79,6 +79,45 @@ def test_a_head_whose_node_does_not_come_up_beside_its_table_is_started_whole(
     for _ in range(4):
         processes.keep(may_start=True)
     assert asked == [False, True, False]
+
+
+class _Process:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def name(self) -> str:
+        return self._name
+
+    def status(self) -> str:
+        return "running"
+
+
+@pytest.mark.parametrize(
+    ("running", "is_head", "as_head"),
+    [
+        ([GCS, RAYLET], True, []),
+        ([RAYLET], True, [True]),  # it waits for its head, which nobody else starts
+        ([GCS], True, [False]),
+        ([], True, [True]),
+        ([RAYLET], False, []),
+        ([], False, [False]),
+    ],
+)
+def test_a_head_runs_when_its_table_and_its_node_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: list[str], is_head: bool, as_head: list[bool]
+) -> None:
+    settings = SiteSettings(site="shop", node="b1", address="a", head="a:1", capacity=1, is_head=is_head)
+    processes, asked = RayProcesses(settings, tmp_path, {}), []
+
+    def start(as_head: bool, drained: bool) -> _Start:  # noqa: ARG001
+        asked.append(as_head)
+        return _Start(0)
+
+    monkeypatch.setattr(processes, "_own", lambda: [_Process(name) for name in running])
+    monkeypatch.setattr(processes, "stop", lambda: None)
+    monkeypatch.setattr(processes, "_start", start)
+    processes.keep(may_start=True)
+    assert asked == as_head
 
 
 def test_no_secret_is_in_the_command_line(tmp_path: Path) -> None:
