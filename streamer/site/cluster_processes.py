@@ -68,7 +68,7 @@ class RayProcesses:
         return any(_name(process) == name for process in self._own())
 
     def _runs(self) -> bool:
-        """A raylet waits for a head that has died, for as long as it takes: at the head both are looked at."""
+        """A raylet waits for a head that has died, for as long as it takes: there both are looked at."""
         wanted = (GCS, RAYLET) if self._settings.is_head else (RAYLET,)
         return all(self._is_up(name) for name in wanted)
 
@@ -156,7 +156,7 @@ class RayProcesses:
             **self._place(as_head),
         }
         given = [str(each) for option in options.items() for each in option]
-        head = ["--head"] if as_head else []
+        head = ["--head", "--no-monitor"] if as_head else []  # it scales clusters, and listens everywhere
         return [sys.executable, "-m", "ray.scripts.scripts", "start", *head, *given, "--disable-usage-stats"]
 
     def _place(self, as_head: bool) -> dict[str, object]:

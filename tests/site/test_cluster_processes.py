@@ -20,7 +20,7 @@ def _options(folder: Path, as_head: bool, drained: bool = False, **more: object)
     given = {"site": "shop", "node": "b1", "address": "10.0.0.5", "head": "10.0.0.5:6380", "capacity": 1.7}
     settings = SiteSettings.model_validate({**given, "is_head": as_head, "labels": {"gpu": "yes"}, **more})
     words = RayProcesses(settings, folder, {}).command(as_head, drained)[4:]
-    words = [word for word in words if word not in ("--head", "--disable-usage-stats")]
+    words = [word for word in words if word not in ("--head", "--no-monitor", "--disable-usage-stats")]
     return dict(zip(words[::2], words[1::2], strict=True))
 
 

@@ -95,6 +95,21 @@ def test_a_redis_that_is_away_makes_no_site(tmp_path: Path) -> None:
     assert not (tmp_path / "site.yaml").exists()
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "::"])
+def test_an_address_that_is_no_one_s_is_refused(head: Path, tmp_path: Path, address: str) -> None:
+    given = ("--redis", "redis://127.0.0.1:1/0", "--capacity", "1")
+    assert "is no one's address" in _refusal(tmp_path, "init", "shop", "--address", address, *given)
+    assert "is no one's address" in _refusal(head, "invite", "b2", address)
+
+
+@pytest.mark.parametrize(("address", "warns"), [("8.8.8.8", True), ("10.0.0.5", False), ("head.lan", False)])
+def test_a_public_address_is_warned_of(tmp_path: Path, redis_url: str, address: str, warns: bool) -> None:
+    given = ("--redis", redis_url, "--capacity", "1")
+    done = _site(tmp_path / "cfg", "init", "shop", "--address", address, *given)
+    assert done.exit_code == 0, done.output
+    assert ("Ray listens on all of this box's" in done.output) is warns
+
+
 def test_a_folder_that_lacks_cameras_of_the_site_is_not_published(head: Path, redis_url: str) -> None:
     """It is another box's folder, or files were lost: all cameras that it lacks would leave the site."""
     client = connect(redis_url)
