@@ -28,6 +28,7 @@ MARK = "STREAMER_SITE_RAY"
 MIN_OBJECT_STORE = 78_643_200  # bytes; the least that Ray takes. Nothing is ever put into it
 FIRST_PAUSE_S, MAX_PAUSE_S = 1.0, 30.0  # between starts that fail
 END_S = 5.0  # for processes to end before they are killed
+CURRENT = "ray_current_cluster"  # the last head here; while a raylet waits for it, Ray takes it for running
 RAYLET, GCS = "raylet", "gcs_server"  # the node itself; the head's table
 
 
@@ -134,6 +135,8 @@ class RayProcesses:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for session in () if keep_sessions else self._folder.glob("session_*"):
                 session.unlink() if session.is_symlink() else shutil.rmtree(session)
+            if not keep_sessions:
+                (self._folder / CURRENT).unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"{self._folder}: cannot be used: {error.strerror}") from error
 

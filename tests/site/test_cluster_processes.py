@@ -120,6 +120,17 @@ def test_a_head_runs_when_its_table_and_its_node_do(
     assert asked == as_head
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_head_starts_though_other_boxes_of_its_machine_wait_for_the_one_before(
+    tmp_path: Path, keep: bool
+) -> None:
+    settings = SiteSettings(site="shop", node="b1", address="a", head="a:1", capacity=1, is_head=True)
+    last = tmp_path / "ray_current_cluster"
+    last.write_text("a:1")
+    RayProcesses(settings, tmp_path, {})._clear(keep_sessions=keep)
+    assert last.exists() is keep
+
+
 def test_no_secret_is_in_the_command_line(tmp_path: Path) -> None:
     settings = SiteSettings(site="shop", node="b1", address="a", head="a:1", capacity=1)
     canary = "a-token-that-is-secret"
