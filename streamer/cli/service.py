@@ -32,9 +32,10 @@ def service() -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be written and run; change nothing.")
 def install(prefix: Path, dry_run: bool) -> None:
-    """Write the unit, make its user and folders, and say what to do next.
+    """Write the units, make their user and folders, and say what to do next.
 
-    The service runs the `streamer` of the environment this command belongs to. It is not started or enabled.
+    The service runs the `streamer` of the environment this command belongs to. It is not started or enabled;
+    streamer-site, the agent of a site, is one for boxes that are in a site.
     """
     prefix = prefix.absolute()
     bin_dir = installing.own_bin_dir()

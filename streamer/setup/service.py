@@ -1,6 +1,6 @@
-"""Putting the daemon under systemd: the unit, its user and its folders, from the files in `units/`.
+"""Putting the daemon under systemd: the units, their user and its folders, from the files in `units/`.
 
-Only three files are written, and each is replaced whole; what a site changes belongs into a drop-in
+Only these files are written, and each is replaced whole; what a site changes belongs into a drop-in
 (`systemctl edit streamer`), which is never touched.
 """
 
@@ -29,6 +29,7 @@ HIDDEN = (
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"  # where redis-server is found
 TARGETS = {  # the name in units/ -> the place below the prefix
     "streamer.service": "etc/systemd/system/streamer.service",
+    "streamer-site.service": "etc/systemd/system/streamer-site.service",
     "streamer.sysusers": "etc/sysusers.d/streamer.conf",
     "streamer.tmpfiles": "etc/tmpfiles.d/streamer.conf",
 }

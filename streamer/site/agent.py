@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 CONFIGURATION_EVERY_S = 2.0
 TERMS_EVERY_S = 5.0  # all held terms are compared with the highest, whatever the table says
 SIGN_EVERY_S = 2.0
+CLOCK_EVERY_S = 30.0
+MAX_CLOCK_S = 0.5  # a box opens a camera no faster: with clocks this near nothing comes twice at a move
+NS_PER_S = 1_000_000_000
 
 Standing = Literal["highest", "left", "unknown"]  # of a term that this box has
 
@@ -56,6 +59,8 @@ class Shared(Protocol):
     def last_term(self, camera: str) -> Term | None: ...
 
     def next_term(self, camera: str, node: str, name: str, from_ns: int, above: int) -> int: ...
+
+    def clock_ns(self) -> int: ...
 
     def cameras(self) -> dict[str, Published]: ...
 
@@ -89,7 +94,8 @@ class Agent:
         self._memory, self._copy, self._clocks = memory, copy, clocks
         self._cameras = kept_copy(copy)
         self._fresh = False  # whether `_cameras` was read from Redis since this start
-        self._read_at_s = self._terms_at_s = self._signed_at_s = float("-inf")
+        self._read_at_s = self._terms_at_s = self._signed_at_s = self._clock_at_s = float("-inf")
+        self._clock_fault = ""
         self._confirmed_at_s = clocks.monotonic()
         self._node = ""  # the daemon's
         self.unplaced = frozenset[str]()  # cameras of which the cluster knows nothing
@@ -110,6 +116,7 @@ class Agent:
             self._take_placed(table, told)
             self.unplaced = self._without_placing(table)
         self._look_after_held(table, told)
+        self._compare_clocks()
         self._log_changes()
         self._give_sign()
 
@@ -130,9 +137,12 @@ class Agent:
         return self._clocks.monotonic() - self._confirmed_at_s <= self._settings.unowned_after_s
 
     def _read_cameras(self, table: Table | None) -> None:
-        """Now and then, and at once where a camera is placed here that is not known yet."""
+        """Now and then; at once where a camera is placed here that is not known yet, and while this box is
+        about to be started or to end: its start asks whether it is drained."""
         placed = cameras_of(table, self._settings.node) if table is not None else frozenset()
-        if placed <= self._cameras.keys() and not self._is_due(self._read_at_s, CONFIGURATION_EVERY_S):
+        may_start = table is not None and (self.box is None or self.box.draining)
+        known = placed <= self._cameras.keys() and not may_start
+        if known and not self._is_due(self._read_at_s, CONFIGURATION_EVERY_S):
             return
         with self._noted(""):
             found = self._shared.cameras()
@@ -254,6 +264,27 @@ class Agent:
             self._memory.change(camera, revision=wanted.revision)
 
     # ---- what it tells
+
+    def _compare_clocks(self) -> None:
+        """At a move the moment decides, by each box's own clock."""
+        if self._is_due(self._clock_at_s, CLOCK_EVERY_S):
+            self._clock_at_s = self._clocks.monotonic()
+            with suppress(RedisError):
+                self._clock_fault = self._fault_of_clock()
+        if self._clock_fault:
+            self.faults.setdefault("", self._clock_fault)
+
+    def _fault_of_clock(self) -> str:
+        before_ns = self._clocks.wall_ns()
+        redis_ns, after_ns = self._shared.clock_ns(), self._clocks.wall_ns()
+        ahead_s = ((before_ns + after_ns) / 2 - redis_ns) / NS_PER_S
+        if after_ns - before_ns > MAX_CLOCK_S * NS_PER_S or abs(ahead_s) <= MAX_CLOCK_S:
+            return ""
+        way = "ahead of" if ahead_s > 0 else "behind"
+        return (
+            f"this box's clock is {abs(ahead_s):.1f} s {way} the site's Redis: what crosses at a move may be "
+            "lost or come twice; run a time service on both (chrony)"
+        )
 
     @contextmanager
     def _noted(self, whose: str) -> Iterator[None]:

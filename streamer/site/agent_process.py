@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from streamer.errors import ControlError, RunningError, StreamerError
 from streamer.site.agent import Agent
 from streamer.site.agent_memory import CONFIGURATION_FILE, FILE_NAME, AgentMemory
+from streamer.site.cluster import Box
 from streamer.site.cluster_processes import RayProcesses
 from streamer.site.daemon_cameras import DaemonCameras
 from streamer.site.opened import OpenSite
@@ -21,6 +22,7 @@ POLL_S = 0.25
 MAX_SILENCE_S = 30.0  # of the daemon; then the box leaves its cameras to others
 MISSING_FOR_S = 5.0  # before the head asks for a place: a person's command may be about to
 HEAL_EVERY_S = 30.0
+WRONG_ROOM_FOR_S = 5.0  # a drain and its end reach Redis and the cluster one after the other
 
 
 def agent_of(site: OpenSite) -> Agent:
@@ -43,6 +45,7 @@ class AgentProcess:
     def __init__(self, site: OpenSite, apply: Sequence[str]) -> None:
         self._site, self._agent, self._processes = site, agent_of(site), site.processes()
         self._healer = Healer(apply) if site.settings.is_head else None
+        self._room = Room()
         self._answered_at_s = time.monotonic()
         self._said = ""
 
@@ -68,7 +71,8 @@ class AgentProcess:
         try:
             if time.monotonic() - self._answered_at_s < MAX_SILENCE_S:
                 agent, is_head = self._agent, self._site.settings.is_head
-                if self._has_wrong_room(agent):
+                may_have = self._site.settings.capacity > 0 and not agent.is_drained
+                if self._room.is_wrong(agent.box, may_have, time.monotonic()):
                     processes.end_node()
                 processes.keep(may_start=is_head or agent.is_reached, drained=agent.is_drained)
                 return ""
@@ -77,15 +81,30 @@ class AgentProcess:
             return str(error)
         return f"the daemon has not answered for {MAX_SILENCE_S:g} s: this box leaves its cameras to others"
 
-    def _has_wrong_room(self, agent: Agent) -> bool:
-        """It was started as drained and is so no more. (A drained one ends by itself, once it is empty.)"""
-        no_room = agent.box is not None and not agent.box.capacity
-        return no_room and not agent.is_drained and self._site.settings.capacity > 0
-
     def _say(self, fault: str) -> None:
         if fault and fault != self._said:
             log.warning("%s", fault)
         self._said = fault
+
+
+class Room:
+    """Whether a box was started for something else than it is now: with room for cameras though it is
+    drained, or without though it is not. One that is being drained ends by itself, once it is empty."""
+
+    def __init__(self) -> None:
+        self._wrong_since_s: float | None = None
+
+    def is_wrong(self, box: Box | None, may_have: bool, now_s: float) -> bool:
+        """For a while already. Each start is given as long."""
+        has = box is not None and box.capacity > 0 and not box.draining
+        if box is None or has == may_have:
+            self._wrong_since_s = None
+        elif self._wrong_since_s is None:
+            self._wrong_since_s = now_s
+        elif now_s - self._wrong_since_s >= WRONG_ROOM_FOR_S:
+            self._wrong_since_s = None
+            return True
+        return False
 
 
 class Healer:

@@ -28,6 +28,7 @@ MARK = "STREAMER_SITE_RAY"
 MIN_OBJECT_STORE = 78_643_200  # bytes; the least that Ray takes. Nothing is ever put into it
 FIRST_PAUSE_S, MAX_PAUSE_S = 1.0, 30.0  # between starts that fail
 END_S = 5.0  # for processes to end before they are killed
+CURRENT = "ray_current_cluster"  # the last head here; while a raylet waits for it, Ray takes it for running
 RAYLET, GCS = "raylet", "gcs_server"  # the node itself; the head's table
 
 
@@ -38,8 +39,9 @@ class RayProcesses:
         self._settings, self._folder = settings, folder
         self._environment = {**environment, MARK: str(folder)}
         self._starting: subprocess.Popen[bytes] | None = None
-        self._raylet: psutil.Process | None = None
+        self._found: dict[str, psutil.Process] = {}  # by name
         self._pause_s, self._not_before_s = FIRST_PAUSE_S, 0.0
+        self._is_table_trusted = True  # a head's table that lives while its node does not
 
     def keep(self, may_start: bool, drained: bool = False) -> None:
         """Start what does not run, without waiting for it; `drained`: without room for cameras. A start takes
@@ -50,7 +52,7 @@ class RayProcesses:
         if self._starting is not None:
             self._end_of_start()
         elif not self._runs() and may_start and time.monotonic() >= self._not_before_s:
-            beside_head = self._settings.is_head and self._has(GCS)
+            beside_head = self._settings.is_head and self._is_table_trusted and self._has(GCS)
             if not beside_head:
                 self.stop()  # what is left of the last ones: a new head does not start beside an old one
             self._starting = self._start(as_head=self._settings.is_head and not beside_head, drained=drained)
@@ -61,19 +63,24 @@ class RayProcesses:
             if _name(process) == RAYLET:
                 with suppress(psutil.Error):
                     process.terminate()
-        self._raylet = None
+        self._found.clear()
 
     def _has(self, name: str) -> bool:
         return any(_name(process) == name for process in self._own())
 
     def _runs(self) -> bool:
-        if self._raylet is None:
-            found = [process for process in self._own() if _name(process) == RAYLET]
-            self._raylet = found[0] if found else None
+        """A raylet waits for a head that has died, for as long as it takes: there both are looked at."""
+        wanted = (GCS, RAYLET) if self._settings.is_head else (RAYLET,)
+        return all(self._is_up(name) for name in wanted)
+
+    def _is_up(self, name: str) -> bool:
+        if name not in self._found:
+            found = [process for process in self._own() if _name(process) == name]
+            self._found.update({name: found[0]} if found else {})
         with suppress(psutil.Error):
-            if self._raylet is not None and self._raylet.status() != psutil.STATUS_ZOMBIE:
+            if name in self._found and self._found[name].status() != psutil.STATUS_ZOMBIE:
                 return True
-        self._raylet = None
+        self._found.pop(name, None)
         return False
 
     def _end_of_start(self) -> None:
@@ -82,6 +89,8 @@ class RayProcesses:
         if code is None:
             return
         self._starting = None
+        # A node cannot join a head whose own first node never came up: then the head starts anew too.
+        self._is_table_trusted = code == 0
         if code == 0:
             self._pause_s = FIRST_PAUSE_S
             return
@@ -100,7 +109,7 @@ class RayProcesses:
             with suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(alive, END_S)
-        self._raylet = None
+        self._found.clear()
 
     def _own(self) -> list[psutil.Process]:
         return [process for process in psutil.process_iter() if _mark(process) == str(self._folder)]
@@ -126,6 +135,8 @@ class RayProcesses:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for session in () if keep_sessions else self._folder.glob("session_*"):
                 session.unlink() if session.is_symlink() else shutil.rmtree(session)
+            if not keep_sessions:
+                (self._folder / CURRENT).unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"{self._folder}: cannot be used: {error.strerror}") from error
 
@@ -148,7 +159,7 @@ class RayProcesses:
             **self._place(as_head),
         }
         given = [str(each) for option in options.items() for each in option]
-        head = ["--head"] if as_head else []
+        head = ["--head", "--no-monitor"] if as_head else []  # it scales clusters, and listens everywhere
         return [sys.executable, "-m", "ray.scripts.scripts", "start", *head, *given, "--disable-usage-stats"]
 
     def _place(self, as_head: bool) -> dict[str, object]:

@@ -7,6 +7,7 @@ address of the site's Redis, which may have a password in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,14 @@ Labels = Annotated[dict[Label, Label], Field(max_length=32)]
 HEADER = "# Written by `streamer site init` and `join`; restart `streamer site agent` after a change.\n"
 
 
+def ip_of(address: str) -> IPv4Address | IPv6Address | None:
+    """None for a name."""
+    try:
+        return ip_address(address)
+    except ValueError:
+        return None
+
+
 class SiteSettings(BaseModel):
     """`address`: where this box is reached by the others; `head`: HOST:PORT of the cluster's head.
 
@@ -52,6 +61,14 @@ class SiteSettings(BaseModel):
     unowned_after_s: float = Field(default=DEFAULT_UNOWNED_AFTER_S, ge=MIN_UNOWNED_AFTER_S, le=3600)
     store: str = Field(default="", max_length=262)
     ports: int = Field(default=0, ge=0, lt=(1 << 16) - 1)
+
+    @field_validator("address")
+    @classmethod
+    def _is_of_one_interface(cls, address: str) -> str:
+        found = ip_of(address)
+        if found is not None and found.is_unspecified:
+            raise ValueError("is no one's address: write the one at which the other boxes reach this box")
+        return address
 
     @field_validator("head", "store")
     @classmethod

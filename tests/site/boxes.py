@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,13 @@ class HandRedis:
     signs: dict[str, Sign] = field(default_factory=dict)
     drained_boxes: set[str] = field(default_factory=set)
     away: bool = False
+    clock: Callable[[], int] | None = None  # Unix ns; None: as each box's own
+
+    def clock_ns(self) -> int:
+        self._check()
+        if self.clock is None:
+            raise RedisError("it says nothing of its clock")
+        return self.clock()
 
     def configure(self, *cameras: str, revision: int = 1) -> None:
         for name in cameras:

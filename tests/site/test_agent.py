@@ -209,6 +209,40 @@ def test_a_camera_waits_while_its_term_cannot_be_taken(a: HandBox, redis: HandRe
     assert set(a.cameras) == {"gate", "yard"}
 
 
+def test_a_box_that_ends_by_its_drain_knows_of_it_at_its_next_start(a: HandBox, redis: HandRedis) -> None:
+    """Else it would have room again, and cameras."""
+    a.step()
+    redis.drained_boxes.add("a")
+    a.cluster.now = table([B], placed("gate", "b", number=2))
+    a.step(each_s=0.25)
+    assert a.agent.is_drained
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "said"), [(3.0, "3.0 s ahead of"), (-60.0, "60.0 s behind"), (0.4, ""), (-0.4, "")]
+)
+def test_a_clock_that_is_off_is_said_until_it_is_right(
+    a: HandBox, redis: HandRedis, ahead_s: float, said: str
+) -> None:
+    redis.clock = lambda: int((a.clock.now_s - ahead_s) * 1e9)
+    a.step(3)
+    assert said in a.agent.faults.get("", "")
+    assert bool(said) == bool(a.agent.faults)
+    redis.clock = a.clock.wall_ns
+    a.step(31)
+    assert a.agent.faults == {}
+
+
+def test_a_redis_that_answers_slowly_says_nothing_of_the_clock(a: HandBox, redis: HandRedis) -> None:
+    def slow() -> int:
+        a.clock.now_s += 2.0
+        return int((a.clock.now_s - 2.0) * 1e9)
+
+    redis.clock = slow
+    a.step()
+    assert a.agent.faults == {}
+
+
 def test_a_memory_that_cannot_be_read_is_not_taken_for_an_empty_one(a: HandBox, tmp_path: Path) -> None:
     a.step()
     (tmp_path / "a.json").write_text('{"gate": ')

@@ -15,6 +15,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from streamer.cli.main import cli
+from streamer.cli.site import membership
 from streamer.sinks.redis_connection import connect
 from streamer.site.configuration import SiteCamera, publish
 from tests.conftest import missing_part
@@ -39,7 +40,7 @@ def head(tmp_path: Path, redis_url: str) -> Path:
     (folder / "cameras.d").mkdir(parents=True)
     paths = {"state_dir": str(tmp_path / "state"), "runtime_dir": str(tmp_path / "run")}
     (folder / "streamer.yaml").write_text(yaml.safe_dump(paths))
-    done = _site(folder, "init", "shop", "--address", "127.0.0.1", "--redis", redis_url, "--capacity", "1.5")
+    done = _site(folder, "init", "shop", "--address", "127.0.1.1", "--redis", redis_url, "--capacity", "1.5")
     assert done.exit_code == 0, done.output
     return folder
 
@@ -95,6 +96,36 @@ def test_a_redis_that_is_away_makes_no_site(tmp_path: Path) -> None:
     assert not (tmp_path / "site.yaml").exists()
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "::"])
+def test_an_address_that_is_no_one_s_is_refused(head: Path, tmp_path: Path, address: str) -> None:
+    given = ("--redis", "redis://127.0.0.1:1/0", "--capacity", "1")
+    assert "is no one's address" in _refusal(tmp_path, "init", "shop", "--address", address, *given)
+    assert "is no one's address" in _refusal(head, "invite", "b2", address)
+
+
+def test_an_address_that_is_every_box_s_own_is_refused(tmp_path: Path) -> None:
+    """Ray would take the machine's outer one for it, at which nothing answers."""
+    given = ("--redis", "redis://127.0.0.1:1/0", "--capacity", "1")
+    assert "127.0.1.1, 127.0.1.2" in _refusal(tmp_path, "init", "shop", "--address", "127.0.0.1", *given)
+
+
+@pytest.mark.parametrize(("address", "warns"), [("8.8.8.8", True), ("10.0.0.5", False), ("head.lan", False)])
+def test_a_public_address_is_warned_of(tmp_path: Path, redis_url: str, address: str, warns: bool) -> None:
+    given = ("--redis", redis_url, "--capacity", "1")
+    done = _site(tmp_path / "cfg", "init", "shop", "--address", address, *given)
+    assert done.exit_code == 0, done.output
+    assert ("Ray listens on all of this box's" in done.output) is warns
+
+
+def test_a_box_that_is_full_already_says_that_it_gets_no_camera(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "_usable", lambda: 0.0)
+    done = _site(tmp_path / "cfg", "init", "shop", "--address", "10.0.0.5", "--redis", redis_url)
+    assert done.exit_code == 0, done.output
+    assert "no camera is placed here: set `capacity` in site.yaml" in done.output
+
+
 def test_a_folder_that_lacks_cameras_of_the_site_is_not_published(head: Path, redis_url: str) -> None:
     """It is another box's folder, or files were lost: all cameras that it lacks would leave the site."""
     client = connect(redis_url)
@@ -117,4 +148,4 @@ def test_a_box_without_ray_is_told_what_to_install(head: Path, monkeypatch: pyte
 
 @pytest.mark.cluster
 def test_a_head_that_is_away_is_named(head: Path) -> None:
-    assert "the head at 127.0.0.1:6380 is not reached" in _refusal(head, "status")
+    assert "the head at 127.0.1.1:6380 is not reached" in _refusal(head, "status")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from streamer.errors import RedisError
 from streamer.ipc.redis_keys import terms_key
 from streamer.sinks.redis_connection import connect
+from streamer.site.site_redis import SiteRedis
 from streamer.site.terms import Term, cameras_of, next_term, terms_of
 
 pytestmark = pytest.mark.integration
@@ -75,3 +77,7 @@ def test_what_is_no_term_is_named_with_its_key(redis: Any) -> None:
 def test_a_redis_that_is_away_takes_no_term() -> None:
     with pytest.raises(RedisError, match="not reached"):
         next_term(connect("redis://127.0.0.1:1/0"), "shop", "door", "node-a", NOW_NS)
+
+
+def test_redis_says_what_time_it_has(url: str) -> None:
+    assert abs(SiteRedis(url, "shop").clock_ns() - time.time_ns()) < 3600 * 10**9

@@ -16,29 +16,32 @@ from streamer.setup import service
 from tests.conftest import missing_part
 
 UNIT = "etc/systemd/system/streamer.service"
+UNITS = ("streamer.service", "streamer-site.service")
 
 
 def tool(name: str) -> str:
     return shutil.which(name) or missing_part(f"{name} (Debian package systemd)")
 
 
-def test_systemd_finds_no_fault_with_the_unit(repo: Path) -> None:
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_finds_no_fault_with_the_unit(repo: Path, name: str) -> None:
     done = subprocess.run(
-        [tool("systemd-analyze"), "verify", "--man=no", repo / "systemd/streamer.service"],
+        [tool("systemd-analyze"), "verify", "--man=no", repo / "systemd" / name],
         capture_output=True,
         text=True,
     )
     assert (done.returncode, done.stderr.strip()) == (0, "")
 
 
-def test_the_units_exposure_is_at_most_2(repo: Path) -> None:
+@pytest.mark.parametrize("name", UNITS)
+def test_the_units_exposure_is_at_most_2(repo: Path, name: str) -> None:
     done = subprocess.run(
         [
             tool("systemd-analyze"),
             "security",
             "--offline=true",
             "--threshold=20",  # tenths
-            repo / "systemd/streamer.service",
+            repo / "systemd" / name,
         ],
         capture_output=True,
         text=True,
@@ -54,6 +57,14 @@ def test_a_prefix_gets_the_unit_with_this_environments_path(tmp_path: Path) -> N
     assert unit.target == tmp_path / UNIT
     assert 'Environment="PATH=/srv/own place/bin:/usr/local/bin:/usr/bin:/bin"\n' in unit.text
     assert "/opt/streamer/bin" not in unit.text
+
+
+def test_the_site_s_agent_has_a_unit_of_the_same_environment_and_waits_for_a_site() -> None:
+    files = {file.target.name: file.text for file in service.plan(Path("/srv/own/bin")).files}
+    agent = files["streamer-site.service"]
+    assert 'Environment="PATH=/srv/own/bin:' in agent
+    assert "ConditionPathExists=/etc/streamer/site.yaml\n" in agent
+    assert "KillMode=process\n" in agent, "Ray outlives an agent that is replaced"
 
 
 def test_a_percent_sign_in_the_path_is_no_specifier(tmp_path: Path) -> None:

@@ -22,13 +22,14 @@ from streamer.site import keys
 from streamer.site.agent_memory import FILE_NAME, AgentMemory
 from streamer.site.cluster_table import GcsTable
 from streamer.site.opened import OpenSite
-from streamer.site.settings import SiteFolder, SiteSettings
+from streamer.site.settings import SiteFolder, SiteSettings, ip_of
 from streamer.site.site_redis import SiteRedis
 from streamer.sources.room import MAX_LOAD
 
 DEFAULT_PORT = 6380  # beside a Redis's 6379, which Ray's own default is too
+EVERYBODYS = ("127.0.0.1", "localhost", "::1")
 SHARED = (keys.TOKEN, keys.CA, keys.REDIS)  # what all boxes of a site have alike
-NEXT = "now run `streamer site agent` here (docs/site.md has a unit for systemd)"
+NEXT = "now `systemctl enable --now streamer-site`, or run `streamer site agent` here"
 
 _capacity = click.option(
     "--capacity",
@@ -80,6 +81,7 @@ def init(
     folder.write_key(keys.REDIS, redis_url)
     _keep_pair(folder, *keys.sign_for(folder, settings.node, address))
     folder.write(settings)
+    _warn(settings)
     click.echo(
         f"site {site} made; this box is its head, with {settings.capacity:g} cores for cameras; {NEXT}"
     )
@@ -131,6 +133,7 @@ def join(store: ConfigStore, invitation: Path, capacity: float | None, labels: t
     for name, text in files.items():
         folder.write_key(name, text)
     folder.write(settings)
+    _warn(settings)
     click.echo(f"joined site {settings.site} as {settings.node}, with {settings.capacity:g} cores; {NEXT}")
 
 
@@ -155,6 +158,22 @@ def leave(store: ConfigStore, yes: bool) -> None:
         click.echo(f"it still counts {', '.join(left)}: run `streamer camera remove` for each that moved on")
 
 
+def _warn(settings: SiteSettings) -> None:
+    if not settings.capacity:
+        click.echo(
+            "warning: other programs leave none of this box's cores, and no camera is placed here: set "
+            "`capacity` in site.yaml, or begin again with --capacity CORES",
+            err=True,
+        )
+    found = ip_of(settings.address)
+    if found is not None and found.is_global:
+        click.echo(
+            f"warning: {settings.address} is a public address, and Ray listens on all of this box's: let the "
+            "firewall admit the site's boxes alone (docs/site.md says which ports)",
+            err=True,
+        )
+
+
 def _forget(site: OpenSite) -> None:
     shutil.rmtree(site.folder.keys)
     for path in (site.folder.settings_file, site.config.state_path / FILE_NAME):
@@ -170,10 +189,16 @@ def _refuse_second(folder: SiteFolder) -> None:
 def _checked(**values: Any) -> SiteSettings:
     """Raises ConfigError, which names what is wrong."""
     try:
-        return SiteSettings(**values)
+        settings = SiteSettings(**values)
     except ValidationError as error:
         place, text = explain(error, SiteSettings)
         raise ConfigError(f"{'.'.join(map(str, place))}: {text}") from None
+    if settings.address in EVERYBODYS:
+        raise ConfigError(
+            f"address: {settings.address} is every box's own, and Ray takes another for it: write the one at "
+            "which the other boxes reach this box (boxes on one machine: 127.0.1.1, 127.0.1.2, …)"
+        )
+    return settings
 
 
 def _usable() -> float:

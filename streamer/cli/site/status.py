@@ -84,7 +84,8 @@ def _box_row(box: Box, sign: Sign | None, drained: bool) -> dict[str, Any]:
 
 def _fault_of_box(box: Box, sign: Sign | None) -> str:
     if sign is None:
-        return "its agent has said nothing yet" if box.capacity else ""
+        nothing = "its agent has said nothing yet" if box.alive else ""  # a dead one has left
+        return nothing if box.capacity else ""
     age_s = (time.time_ns() - sign.at_ns) / NS_PER_S
     if age_s > MAX_SIGN_AGE_S:
         return f"its agent has been silent for {age_s:.0f} s: run `streamer site agent` there"
