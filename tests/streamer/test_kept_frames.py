@@ -14,6 +14,7 @@ from streamer.ipc.messages import CaptureCamera, FrameReady
 from streamer.sources.base import Decoded
 from streamer.sources.gate import Gate
 from streamer.workers.capture.camera_thread import MAX_KEPT, CameraThread, HeldFrame
+from streamer.workers.infer.status import _camera_status
 from tests.streamer.test_scheduler import Scene
 
 SECOND_NS = 1_000_000_000
@@ -114,8 +115,8 @@ def test_what_a_camera_kept_is_in_no_age_and_known_as_such(scene: Callable[[str]
     ready("a", one, 1, kept=False)
     assert one.started() == ["a1"]
     camera = one.cameras["a"]
-    assert len(camera.ages_ms) == 1
-    assert camera.ages_ms[0] < 5000
+    ((_, age_ms),) = camera.ages
+    assert age_ms < 5000
     assert [camera.was_kept(Stamp("a", 1, number, 0, 0, 0)) for number in (0, 1)] == [True, False]
 
 
@@ -136,6 +137,17 @@ def test_a_backlog_takes_no_more_turns_than_another_camera_s_newest_frames(
         two.finished()
     assert abs(taken.count("a") - taken.count("b")) <= 3
     assert len(taken) >= 30
+
+
+def test_ages_are_told_of_the_last_minute(scene: Callable[[str], Scene]) -> None:
+    """A camera that is looked at seldom kept the age of its first frame, which had waited for the model, for
+    minutes."""
+    camera = scene("a").cameras["a"]
+    camera.pipeline = None  # nothing of a pipeline is told then
+    camera.ages.extend([(100.0, 1500.0), (159.0, 40.0)])
+    assert _camera_status(camera, 159.5)["age_ms"]["p99"] == 1500.0
+    assert _camera_status(camera, 161.0)["age_ms"]["p99"] == 40.0
+    assert _camera_status(camera, 300.0)["age_ms"]["p99"] is None
 
 
 def test_due_frames_that_come_while_one_waits_are_missed_once_inference_asks(tmp_path: Path) -> None:

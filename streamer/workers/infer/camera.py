@@ -21,7 +21,7 @@ from streamer.workers.rate import Rate
 
 log = logging.getLogger(__name__)
 
-RECENT = 512  # latencies kept for the status
+RECENT, RECENT_S = 512, 60.0  # latencies kept for the status, and how long an age is told
 MAX_UNSENT_STATES = 64  # state changes that wait until the camera's place in its sequence is known
 MAX_KEPT_FRAMES = 64  # (epoch, frame) of those in the detector that came before their camera woke
 INTERVAL_SMOOTHING = 0.2
@@ -92,7 +92,7 @@ class CameraContext:
     last_tracks: Tracks | None = None  # likewise
     next_ids: tuple[int, int] = (0, 0)  # as they stand in the counters: the epoch, and its next track id
     kept_frames: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=MAX_KEPT_FRAMES))
-    ages_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+    ages: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=RECENT))  # when (s), ms
     checkpointed_s: float = 0.0
     inference_rate: Rate = field(default_factory=Rate)
     cost: CameraCost = field(default_factory=CameraCost)

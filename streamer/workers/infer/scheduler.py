@@ -309,7 +309,8 @@ class BatchScheduler:
         if message.kept:
             camera.kept_frames.append((message.epoch, message.frame_id))
         else:
-            camera.ages_ms.append((time.monotonic_ns() - message.received_mono_ns) / 1e6)
+            now_ns = time.monotonic_ns()
+            camera.ages.append((now_ns / 1e9, (now_ns - message.received_mono_ns) / 1e6))
         return Frame(_stamp(message), image)
 
     def _count_turn(self, camera: CameraContext) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.pipeline import VIEW_MOVED
 from pipelines.track.needed_rate import NeededRate
-from streamer.workers.infer.camera import CameraContext
+from streamer.workers.infer.camera import RECENT_S, CameraContext
 from streamer.workers.infer.coverage import percentile
 from streamer.workers.infer.emitter import Emitter
 from streamer.workers.infer.event_sequencer import EventSequencer
@@ -43,7 +43,7 @@ def _camera_status(camera: CameraContext, now_s: float) -> dict[str, Any]:
     pipeline = camera.pipeline
     if pipeline is not None:
         camera.warn("view", MOVED if pipeline.view_moved(camera.name) > VIEW_MOVED else "")
-    ages = sorted(camera.ages_ms)
+    ages = sorted(age_ms for at_s, age_ms in camera.ages if now_s - at_s <= RECENT_S)
     return {
         "fps_inferred": round(camera.inference_rate.per_s, 2),
         "age_ms": {"p50": percentile(ages, 0.5), "p99": percentile(ages, 0.99)},
