@@ -16,6 +16,7 @@ import numpy as np
 from av.stream import Disposition
 
 from pipelines.values import Image
+from streamer.setup.real_time import end_real_time
 
 BITS = 12
 
@@ -62,6 +63,8 @@ def make_clip(
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         stream.codec_context.gop_size = key_frame_gap
         stream.codec_context.thread_count = 1
+        stream.codec_context.open()
+        end_real_time()  # of the encoder of AV1
         for number, ticks in zip(range(frames), pts or range(frames), strict=False):
             frame = av.VideoFrame.from_ndarray(draw(number, width, height), format="bgr24")
             frame.pts, frame.time_base = ticks, Fraction(1, fps)

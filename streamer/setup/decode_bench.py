@@ -25,6 +25,7 @@ from av.video.stream import VideoStream
 from pipelines.values import Image
 from streamer.errors import SourceEnded, SourceError
 from streamer.ipc.choices import Decode, Frames
+from streamer.setup.real_time import end_real_time
 from streamer.sources.base import create_source
 from streamer.sources.hardware import DEVICES, why_not
 
@@ -117,6 +118,8 @@ def _write(clip: Path, encoder: str, options: dict[str, str], street: list[Image
         stream.width, stream.height = WIDTH, HEIGHT
         stream.pix_fmt = "yuvj420p" if encoder == "mjpeg" else "yuv420p"
         stream.codec_context.gop_size = FPS * KEY_FRAME_GAP_S
+        stream.codec_context.open()
+        end_real_time()  # of the encoder of AV1
         for picture in street:
             output.mux(stream.encode(VideoFrame.from_ndarray(picture, format="bgr24")))
         output.mux(stream.encode(None))
