@@ -43,7 +43,7 @@ def journeys_today(journeys: JourneySpec, known: Collection[str], state_dir: Pat
         renames = read_renames(state_dir)
     except StorageError:
         return journeys
-    today = {name: _followed(name, known, renames) for name in journeys.cameras}
+    today = {name: followed(name, known, renames) for name in journeys.cameras}
     if len(set(today.values())) < len(today):
         return journeys
     pairs = (
@@ -53,7 +53,8 @@ def journeys_today(journeys: JourneySpec, known: Collection[str], state_dir: Pat
     return journeys.model_copy(update={"cameras": tuple(today.values()), "between": tuple(pairs)})
 
 
-def _followed(name: str, known: Collection[str], renames: Iterable[Rename]) -> str:
+def followed(name: str, known: Collection[str], renames: Iterable[Rename]) -> str:
+    """What the camera that was called `name` is called now; `name` where that is `known`, or nobody knows."""
     if name in known:
         return name
     today = name

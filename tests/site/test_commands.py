@@ -85,6 +85,8 @@ def test_what_cannot_be_is_refused_in_one_line(head: Path, tmp_path: Path) -> No
     assert "give --cost CORES" in _refusal(head, "add", "gate", "rtsp://h/s")
     assert "write LABEL=VALUE" in _refusal(head, "add", "gate", "rtsp://h/s", "--cost", "1", "--on", "gpu")
     assert "no camera 'gate' in the site" in _refusal(head, "place", "gate")
+    own = yaml.safe_load((head / "site.yaml").read_text())["node"]
+    assert "this box's own name" in _refusal(head, "invite", own, "10.1.2.3")
     assert "cannot be read as an invitation" in _refusal(tmp_path, "join", str(head / "streamer.yaml"))
 
 

@@ -281,7 +281,7 @@ def set_(
     force: bool,
 ) -> None:
     if not settings and username is None and not password_stdin:
-        raise click.UsageError("say what to set, as KEY=VALUE")
+        raise click.UsageError("say what to set, for example fps=5")
     values = dict(read_setting(text) for text in settings)
     password = read_password(password_stdin)
     change = {

@@ -21,6 +21,7 @@ from streamer.sources.onvif.discovery import SECONDS, Announced, discover, inter
 from streamer.sources.onvif.lookup import open_device
 from streamer.sources.onvif.profiles import Profile
 from streamer.sources.onvif.soap import Login
+from streamer.sources.tls import tls_context
 from streamer.sources.urls import check_ca, host_and_port, lookup_scheme, with_host
 
 ASKED_AT_A_TIME = 8
@@ -70,10 +71,12 @@ def discover_(
     """
     password = read_password(password_stdin)
     limits = store.settings().sources.limits
+    if ca:
+        check_ca(ca)
+        tls_context(ca, "camera discover")  # said before anything is asked
     on = interfaces(names)
     rows = _rows(discover(on, seconds), store.load_partly()[0].cameras, limits)
     if username is not None or password is not None:
-        check_ca(ca)
         _ask_all(rows, Login(username or "", password or ""), limits, ca)
     if as_json:
         click.echo(json.dumps({"interfaces": on, "devices": [_data(row) for row in rows]}, indent=2))

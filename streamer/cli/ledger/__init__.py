@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streamer.cli.lazy_group import Entry, LazyGroup
-from streamer.config.past_names import read_renames
+from streamer.config.past_names import followed, read_renames
 from streamer.config.schema import Config
 from streamer.errors import ConfigError, StorageError
 from streamer.ipc.rename import Rename
@@ -48,15 +48,26 @@ def open_ledger(config: Config) -> LedgerReader:
 
 
 def check_known(config: Config, camera: str | None, recorded: Iterable[str]) -> None:
-    """Raise ConfigError, with the cameras there are, for one neither configured nor `recorded`.
+    """Raise ConfigError, with the cameras there are, for one neither configured nor `recorded`, and for one
+    that is called otherwise now: its past is found under that name.
 
     A camera that was removed is still recorded.
     """
-    names = {*recorded, *(c.name for c in config.cameras)}
+    there = {c.name for c in config.cameras}
+    if camera is not None and (now := _called_now(config, camera, there)) != camera:
+        raise ConfigError(f"camera {camera[:64]!r} is called {now!r} now, and so is all that it counted")
+    names = {*recorded, *there}
     if camera is not None and camera not in names:
         raise ConfigError(
             f"no camera {camera[:64]!r}; known: {', '.join(sorted(names)) or 'there is none yet'}"
         )
+
+
+def _called_now(config: Config, camera: str, there: Collection[str]) -> str:
+    try:
+        return followed(camera, there, read_renames(config.state_path))
+    except StorageError:
+        return camera
 
 
 class _Ledger(LazyGroup):

@@ -100,6 +100,8 @@ def invite(store: ConfigStore, node: str, address: str, out: Path | None) -> Non
     folder = SiteFolder(store.folder)
     settings = folder.settings()
     _checked(site=settings.site, node=node, address=address, head=settings.head, capacity=0)
+    if node == settings.node:
+        raise ConfigError(f"{node} is this box's own name: give the other one a name of its own")
     certificate, key = keys.sign_for(folder, node, address)
     own = {keys.CERTIFICATE: certificate, keys.KEY: key}
     files = {name: folder.key(name) for name in SHARED} | own

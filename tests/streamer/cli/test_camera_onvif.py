@@ -111,6 +111,13 @@ def test_another_device_at_the_address_of_a_camera_is_told(run: Run) -> None:
         assert "it was another device" in run("camera", "discover", *LISTEN).stdout
 
 
+def test_a_file_of_authorities_that_is_not_there_is_said_before_anything_is_asked(run: Run) -> None:
+    for ca in ("/nowhere/ca.pem", "ca.pem"):
+        result = run("camera", "discover", "--ca", ca)
+        assert result.exit_code in (Exit.SOURCE, Exit.CONFIG)
+        assert ca in result.stderr
+
+
 def test_a_device_outside_of_the_networks_is_listed_and_not_asked(run: Run, store: ConfigStore) -> None:
     path = store.folder / "streamer.yaml"
     path.write_text(path.read_text() + "sources: {networks: [10.0.0.0/8]}\n")

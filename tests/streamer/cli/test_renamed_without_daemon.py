@@ -42,6 +42,15 @@ def test_counts_and_events_are_those_of_the_name_of_today(run: Run, renamed: Con
     assert counted(run, "yard") == []
 
 
+@pytest.mark.usefixtures("renamed")
+def test_the_name_of_before_is_answered_with_that_of_today(run: Run) -> None:
+    """It said that nothing was counted."""
+    for command in ("counts", "events"):
+        result = run(command, "--camera", "gate")
+        assert result.exit_code == 3
+        assert "camera 'gate' is called 'yard' now" in result.stderr
+
+
 def test_renames_that_cannot_be_read_leave_the_past_under_the_old_name(
     run: Run, renamed: ConfigStore
 ) -> None:
