@@ -33,7 +33,10 @@ class CoreWait:
         readings = self._readings
         while readings and now_s - readings[0].at_s > WINDOW_S:
             readings.popleft()
-        last = _Reading(now_s, *self._times_ns())
+        try:
+            last = _Reading(now_s, *self._times_ns())
+        except OSError:  # out of descriptors: nothing is known now, and nobody ends of it
+            return
         first = readings[0] if readings else last
         ran_ns, waited_ns = last.ran_ns - first.ran_ns, last.waited_ns - first.waited_ns
         self.short = waited_ns > 0 and waited_ns >= SHORT * ran_ns
