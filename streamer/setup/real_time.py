@@ -14,8 +14,7 @@ def end_real_time() -> None:
 
     SVT-AV1, opened by root, makes its threads and the one that opens it real-time ones of the highest
     priority (`SCHED_FIFO`, 99), which each thread that is started later inherits. On two cores such threads
-    that wait for each other by yielding leave nothing to the one that they wait for: tests stood still for an
-    hour.
+    that wait for each other by yielding leave nothing to the one that they wait for: tests stood still.
     """
     if not hasattr(os, "sched_setscheduler"):
         return  # not on this system

@@ -4,6 +4,7 @@ nothing is counted twice."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,18 +38,21 @@ def test_a_camera_that_changes_its_codec_is_opened_anew_and_counted_once(
         changed = RtspServer(rtsp_python, {"/live": after})
         changed.port = server.port
         with changed:
-            daemon.wait_for(lambda s: s["cameras"][0]["codec"] == "hevc", REOPENED_S, "the other codec")
-            epoch = daemon.camera("gate")["epoch"]
-            assert epoch > first["epoch"]
-            events = daemon.wait_for_events(
-                "gate", lambda e: e["type"] == CROSSED and e["data"]["epoch"] == epoch, 30
-            )
+            events = events_in_epoch_after(daemon, first["epoch"], "hevc", REOPENED_S)
     data = [e["data"] for e in events if e["type"] == CROSSED]
     keys = [(d["epoch"], d["track_id"], d["line"], d["direction"], d["crossed_media_ns"]) for d in data]
     assert len(keys) == len(set(keys))
     assert [e["data"]["seq"] for e in events] == list(range(1, len(events) + 1))
     assert unaccounted(daemon.camera("gate")["frames"]) == 0
     assert daemon.stop() == 0
+
+
+def events_in_epoch_after(daemon: Daemon, before: int, codec: str, within_s: float) -> list[dict[str, Any]]:
+    """All events, once something crossed in the other codec's epoch."""
+    daemon.wait_for(lambda s: s["cameras"][0]["codec"] == codec, within_s, "the other codec")
+    epoch = daemon.camera("gate")["epoch"]
+    assert epoch > before
+    return daemon.wait_for_events("gate", lambda e: e["type"] == CROSSED and e["data"]["epoch"] == epoch, 30)
 
 
 def test_a_camera_that_changes_its_codec_while_it_sends_is_opened_anew(
@@ -64,12 +68,7 @@ def test_a_camera_that_changes_its_codec_while_it_sends_is_opened_anew(
         daemon.wait_for_events("gate", lambda e: e["type"] == CROSSED, 30)
         first = daemon.camera("gate")
         assert first["codec"] == "h264"
-        daemon.wait_for(lambda s: s["cameras"][0]["codec"] == "flv", 30, "the other codec")
-        epoch = daemon.camera("gate")["epoch"]
-        assert epoch > first["epoch"]
-        events = daemon.wait_for_events(
-            "gate", lambda e: e["type"] == CROSSED and e["data"]["epoch"] == epoch, 30
-        )
+        events = events_in_epoch_after(daemon, first["epoch"], "flv", 30)
     data = [e["data"] for e in events if e["type"] == CROSSED]
     keys = [(d["epoch"], d["track_id"], d["line"], d["direction"], d["crossed_media_ns"]) for d in data]
     assert len(keys) == len(set(keys))

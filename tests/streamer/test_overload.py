@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +105,18 @@ def test_a_kernel_that_counts_nothing_says_nothing(tmp_path: Path) -> None:
     cores.read(1.0)
     stat(tmp_path, 1, 900, 0)
     cores.read(2.0)
+    assert not cores.short
+
+
+def test_who_has_no_descriptor_left_learns_nothing_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_cores: CoreWait) -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(CoreWait, "_times_ns", refused)
+    cores = CoreWait(tmp_path)
+    cores.read(1.0)
     assert not cores.short
 
 

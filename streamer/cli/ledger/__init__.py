@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,10 +40,7 @@ def open_ledger(config: Config) -> LedgerReader:
     """With the renames that it learns of at the daemon's next start. Raises StorageError."""
     from streamer.ledger import LedgerReader  # here: the table of commands is read by every command
 
-    pending: tuple[Rename, ...] = ()
-    with suppress(StorageError):
-        pending = read_renames(config.state_path)
-    return LedgerReader(ledger_path(config), pending)
+    return LedgerReader(ledger_path(config), _renames(config))
 
 
 def check_known(config: Config, camera: str | None, recorded: Iterable[str]) -> None:
@@ -54,7 +50,7 @@ def check_known(config: Config, camera: str | None, recorded: Iterable[str]) -> 
     A camera that was removed is still recorded.
     """
     there = {c.name for c in config.cameras}
-    if camera is not None and (now := _called_now(config, camera, there)) != camera:
+    if camera is not None and (now := followed(camera, there, _renames(config))) != camera:
         raise ConfigError(f"camera {camera[:64]!r} is called {now!r} now, and so is all that it counted")
     names = {*recorded, *there}
     if camera is not None and camera not in names:
@@ -63,11 +59,12 @@ def check_known(config: Config, camera: str | None, recorded: Iterable[str]) -> 
         )
 
 
-def _called_now(config: Config, camera: str, there: Collection[str]) -> str:
+def _renames(config: Config) -> tuple[Rename, ...]:
+    """None where they cannot be read: the past is found under the names that it had."""
     try:
-        return followed(camera, there, read_renames(config.state_path))
+        return read_renames(config.state_path)
     except StorageError:
-        return camera
+        return ()
 
 
 class _Ledger(LazyGroup):
