@@ -80,7 +80,7 @@ def infer_assignment(spec: WorkerSpec, site: Site) -> InferAssignment:
                 pipeline=loaded_by(camera),
                 rules=in_timezone(with_defaults(camera.rules, pipeline), config.timezone).model_dump_json(),
                 bucket_s=config.counts.bucket_s,
-                newest=camera.source.realtime and not camera.source.fps,
+                newest=camera.source.realtime and camera.source.fps in (0, "auto"),
                 scene=looked_at_by(camera),
                 auto_rate=camera.source.fps == "auto" and camera.source.realtime,
                 formerly=formerly.get(camera.name, ""),

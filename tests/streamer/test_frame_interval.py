@@ -30,6 +30,18 @@ def test_a_frame_is_over_when_there_is_a_newer_one() -> None:
     assert interval.is_stale(last, 1_000 + STEP_NS + STEP_NS * 11 // 10)
 
 
+def test_a_frame_of_a_camera_that_is_looked_at_seldom_is_over_when_the_next_is_due() -> None:
+    interval = FrameIntervalEstimator()
+    interval.add(frame(0, 1_000))
+    last = frame(1, 1_000 + STEP_NS)
+    interval.add(last)
+    every_third, at_every = 1e9 / (3 * STEP_NS), 2e9 / STEP_NS
+    assert not interval.is_stale(last, 1_000 + STEP_NS + STEP_NS * 29 // 10, every_third)
+    assert interval.is_stale(last, 1_000 + STEP_NS + STEP_NS * 31 // 10, every_third)
+    assert not interval.is_stale(last, 1_000 + STEP_NS + STEP_NS * 9 // 10, at_every)
+    assert interval.is_stale(last, 1_000 + STEP_NS + STEP_NS * 11 // 10, at_every)
+
+
 def test_a_new_epoch_says_nothing_about_the_pace() -> None:
     interval = FrameIntervalEstimator()
     interval.add(frame(0, 1_000))

@@ -48,9 +48,12 @@ class FrameIntervalEstimator:
             share = INTERVAL_SMOOTHING if self._interval_ns else 1.0
             self._interval_ns += share * (interval_ns - self._interval_ns)
 
-    def is_stale(self, frame: FrameReady, at_mono_ns: int) -> bool:
-        """Whether there is a newer frame than this one by now."""
-        return not frame.kept and 0 < self._interval_ns < at_mono_ns - frame.received_mono_ns
+    def is_stale(self, frame: FrameReady, at_mono_ns: int, wanted_fps: float = 0.0) -> bool:
+        """Whether there is a newer frame than this one by now that is to be looked at: `wanted_fps` a second
+        are, 0: all."""
+        wanted_ns = 1e9 / wanted_fps if wanted_fps else 0.0
+        age_ns = at_mono_ns - frame.received_mono_ns
+        return not frame.kept and self._interval_ns > 0 and age_ns > max(self._interval_ns, wanted_ns)
 
     def age(self, at_mono_ns: int) -> float:
         """The newest frame's age at a moment, in frame intervals: 0 just decoded, 1 about to be replaced."""

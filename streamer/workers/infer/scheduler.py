@@ -275,7 +275,9 @@ class BatchScheduler:
         stale = [
             c
             for c in cameras
-            if c.waiting and not c.stale_dropped and c.interval.is_stale(c.waiting, int(now_s * 1e9))
+            if c.waiting
+            and not c.stale_dropped
+            and c.interval.is_stale(c.waiting, int(now_s * 1e9), c.wanted_fps)
         ]
         for camera in stale:
             assert camera.waiting is not None
