@@ -1,9 +1,9 @@
 """One turn of a box's agent: its daemon's cameras are made equal to what the cluster's table says.
 
 A camera that is placed here gets its next term in the site's Redis, then the daemon is told of the term, then
-of the camera: so its first event has it. A camera that is no longer placed here goes on until another box has
-taken its next term, and only then leaves the daemon: a move has no moment in which nobody counts but the one
-that the new box needs to open the camera.
+of the camera: so its first event has it. Once a frame of it was inferred, the agent says from when on this
+box sees it. A camera that is no longer placed here goes on until another box has taken its next term and sees
+it, and only then leaves the daemon: where the box before lives, a move has no moment in which nobody counts.
 
 Where the cluster gives no answer for `unowned_after_s`, nobody confirms that the cameras are this box's: they
 go on, and the daemon marks what they count. It stops where the cluster answers and the term is still the
@@ -35,10 +35,13 @@ CONFIGURATION_EVERY_S = 2.0
 TERMS_EVERY_S = 5.0  # all held terms are compared with the highest, whatever the table says
 SIGN_EVERY_S = 2.0
 CLOCK_EVERY_S = 30.0
-MAX_CLOCK_S = 0.5  # a box opens a camera no faster: with clocks this near nothing comes twice at a move
+MAX_CLOCK_S = 0.5  # nobody is known sooner after the first frame: with clocks this near nothing comes twice
+SETTLE_S = 1.0  # after another box sees the camera: what crossed before that is decided
+HAND_OVER_S = 10.0  # then it leaves, seen or not: a camera may give its stream to one box alone
 NS_PER_S = 1_000_000_000
 
-Standing = Literal["highest", "left", "unknown"]  # of a term that this box has
+# Of a term that this box has. Taken: another box has the next one, and has the camera still to open.
+Standing = Literal["highest", "taken", "left", "unknown"]
 
 
 class Daemon(Protocol):
@@ -58,7 +61,11 @@ class Shared(Protocol):
 
     def last_term(self, camera: str) -> Term | None: ...
 
-    def next_term(self, camera: str, node: str, name: str, from_ns: int, above: int) -> int: ...
+    def next_term(
+        self, camera: str, node: str, name: str, from_ns: int, above: int, opening: bool
+    ) -> int: ...
+
+    def say_open(self, camera: str, term: int, seen_ns: int) -> None: ...
 
     def clock_ns(self) -> int: ...
 
@@ -74,6 +81,20 @@ class Clocks(NamedTuple):
 
     monotonic: Callable[[], float] = time.monotonic
     wall_ns: Callable[[], int] = time.time_ns
+
+
+class _HandOver:
+    """Of a camera of which another box has the next term: seconds of the monotonic clock."""
+
+    def __init__(self, noticed_s: float) -> None:
+        self._noticed_s = noticed_s
+        self._seen_s = float("inf")
+
+    def is_over(self, is_open: bool, now_s: float) -> bool:
+        """`is_open`: the other box sees the camera."""
+        if is_open:
+            self._seen_s = min(self._seen_s, now_s)
+        return now_s - self._seen_s >= SETTLE_S or now_s - self._noticed_s >= HAND_OVER_S
 
 
 class Agent:
@@ -98,6 +119,9 @@ class Agent:
         self._clock_fault = ""
         self._confirmed_at_s = clocks.monotonic()
         self._node = ""  # the daemon's
+        self._asked_ns = 0  # when it was asked last what it runs
+        self._unseen_ns: dict[str, int] = {}  # of cameras that it has to open: when it did not see them yet
+        self._hand_overs: dict[str, _HandOver] = {}
         self.unplaced = frozenset[str]()  # cameras of which the cluster knows nothing
         self.is_drained = False  # this box is to have no cameras
         self.box: Box | None = None  # this one, as the cluster has it
@@ -108,6 +132,7 @@ class Agent:
     def step(self) -> None:
         """Raises RunningError and ControlError where the daemon does not answer at all."""
         self._before, self.faults = self.faults, {}
+        self._asked_ns = self._clocks.wall_ns()
         self._node, told = self._daemon.status()
         table = self._table()
         self._read_cameras(table)
@@ -181,13 +206,15 @@ class Agent:
         if held is not None and (last is None or last.term <= held.term):
             self._memory.change(camera, placing=placing)  # nobody has had it meanwhile
             return
-        self._begin_term(camera, placing, held)
+        self._begin_term(camera, placing, held, told)
 
-    def _begin_term(self, camera: str, placing: str, held: Held | None) -> None:
+    def _begin_term(self, camera: str, placing: str, held: Held | None, told: Mapping[str, Told]) -> None:
         from_ns, above = self._clocks.wall_ns(), held.term if held is not None else 0
-        term = self._shared.next_term(camera, self._node, self._settings.node, from_ns, above)
+        opening = camera not in told or not told[camera].sees
+        term = self._shared.next_term(camera, self._node, self._settings.node, from_ns, above, opening)
         revision = held.revision if held is not None else 0
-        self._memory.set(camera, Held(term, from_ns, placing, revision=revision))
+        self._memory.set(camera, Held(term, from_ns, placing, revision=revision, seen=not opening))
+        self._hand_overs.pop(camera, None)
         log.info("camera %s is this box's in term %d", camera, term)
 
     # ---- cameras that are in the daemon
@@ -198,7 +225,7 @@ class Agent:
         for camera in self._memory.cameras():
             with self._noted(camera):
                 doubtful = camera not in placed or not self._memory[camera].owned
-                standing = self._standing(camera, table) if doubtful or look_at_all else "highest"
+                standing = self._standing(camera, table, told) if doubtful or look_at_all else "highest"
                 self._look_after(camera, standing, table is not None, told)
         if look_at_all:
             self._terms_at_s = self._clocks.monotonic()
@@ -209,9 +236,11 @@ class Agent:
             return
         self._mark(camera, confirmed=reached and standing == "highest")
         self._make_equal(camera, told)
+        if not self._memory[camera].seen:
+            self._look_whether_it_sees(camera, told)
 
-    def _standing(self, camera: str, table: Table | None) -> Standing:
-        """Left: another box has it, or the site has it no more. While Redis is away that cannot be told."""
+    def _standing(self, camera: str, table: Table | None, told: Mapping[str, Told]) -> Standing:
+        """Left: another box sees it, or the site has it no more. While Redis is away that cannot be told."""
         if (
             table is not None
             and self._fresh
@@ -226,18 +255,35 @@ class Agent:
             return "unknown"
         held = self._memory[camera]
         if last is None or last.term < held.term:
-            self._say_term_again(camera, held)
-        return "left" if last is not None and last.term > held.term else "highest"
+            self._say_term_again(camera, held, told)
+        if last is None or last.term <= held.term:
+            return "highest"
+        now_s = self._clocks.monotonic()
+        hand_over = self._hand_overs.setdefault(camera, _HandOver(now_s))
+        return "left" if hand_over.is_over(last.is_open, now_s) else "taken"
 
-    def _say_term_again(self, camera: str, held: Held) -> None:
+    def _say_term_again(self, camera: str, held: Held, told: Mapping[str, Told]) -> None:
         """The site's Redis has lost this box's term. It takes one above it, or the next box would begin at 1
         and its counts would lie below those of today."""
-        self._begin_term(camera, held.placing, held)
+        self._begin_term(camera, held.placing, held, told)
+
+    def _look_whether_it_sees(self, camera: str, told: Mapping[str, Told]) -> None:
+        """The camera is this box's from the last moment on at which no frame of it had come, which is before
+        anything that this box has counted."""
+        held, now = self._memory[camera], told.get(camera)
+        if now is None or now.term != held.term or not now.sees:
+            self._unseen_ns[camera] = self._asked_ns
+            return
+        self._shared.say_open(camera, held.term, max(held.from_ns, self._unseen_ns.get(camera, 0)))
+        self._memory.change(camera, seen=True)
+        self._unseen_ns.pop(camera, None)
 
     def _release(self, camera: str, told: Mapping[str, Told]) -> None:
         if camera in told:
             self._daemon.remove(camera)
         self._memory.forget(camera)
+        self._hand_overs.pop(camera, None)
+        self._unseen_ns.pop(camera, None)
         log.info("camera %s has left this box", camera)
 
     def _mark(self, camera: str, confirmed: bool) -> None:
@@ -257,7 +303,7 @@ class Agent:
         is_there = camera in told
         if wanted is None:
             return
-        if not is_there or told[camera] != Told(held.term, held.owned):
+        if not is_there or told[camera][:2] != (held.term, held.owned):
             self._daemon.tell_term(self._settings.site, camera, held.term, held.owned, held.from_ns)
         if not is_there or held.revision != wanted.revision:
             self._daemon.put(wanted.camera)

@@ -20,13 +20,14 @@ CONFIGURATION_FILE = "site-cameras.json"
 @dataclass(frozen=True, slots=True)
 class Held:
     """`term` is this box's own, from `from_ns` on, taken for the placing `placing`; `revision` is that of the
-    camera as it is in the daemon, 0 before it is there."""
+    camera as it is in the daemon, 0 before it is there. `seen`: the site knows that this box sees it."""
 
     term: int
     from_ns: int
     placing: str
     owned: bool = True
     revision: int = 0
+    seen: bool = True
 
 
 class AgentMemory:

@@ -12,10 +12,12 @@ CHANGE_TIMEOUT_S = 15.0  # a model that must be loaded first takes longer than t
 
 
 class Told(NamedTuple):
-    """In which term the daemon runs a camera; None: it is the box's own."""
+    """In which term the daemon runs a camera; None: it is the box's own. `sees`: a frame of it was inferred
+    since it was added, or since the daemon began."""
 
     term: int | None
     owned: bool | None
+    sees: bool = False
 
 
 class DaemonCameras:
@@ -27,8 +29,7 @@ class DaemonCameras:
     def status(self) -> tuple[str, dict[str, Told]]:
         """(the daemon's node, its cameras by name with what it was told of them)."""
         status = control.call(self._socket, "status")
-        cameras = {str(row["name"]): Told(row.get("term"), row.get("owned")) for row in status["cameras"]}
-        return str(status["node"]), cameras
+        return str(status["node"]), {str(row["name"]): _told(row) for row in status["cameras"]}
 
     def tell_term(self, site: str, camera: str, term: int, owned: bool, from_ns: int) -> None:
         """In which term of the site it runs the camera, from now on."""
@@ -44,3 +45,7 @@ class DaemonCameras:
 
     def _call(self, operation: str, arguments: Mapping[str, Any]) -> None:
         control.call(self._socket, operation, arguments, CHANGE_TIMEOUT_S)
+
+
+def _told(row: Mapping[str, Any]) -> Told:
+    return Told(row.get("term"), row.get("owned"), row["frames"]["inferred"] > 0)

@@ -1,8 +1,9 @@
 """A camera's counts and coverage from all boxes of its site: each moment from the one box that owned it.
 
-A moment belongs to the highest term that had begun by then, and counts what that term's box made of it, in
-whatever term that box itself thought to be. A box numbers each crossing once, so nothing comes twice; and
-what a box that was cut off made after another had taken over is refused, whenever it is delivered.
+A moment belongs to the highest term that had begun by then (a box that has its camera still to open has not
+begun), and counts what that term's box made of it, in whatever term that box itself thought to be. A box
+numbers each crossing once, so nothing comes twice; and what a box that was cut off made after another had
+taken over is refused, whenever it is delivered.
 Pure: no Redis, no clock.
 """
 
@@ -72,9 +73,9 @@ class Owners:
         begin_ns = 0
         if self.stretches:
             last = self.stretches[-1]
-            if last.node == term.node:
+            if last.node == term.node or not term.is_open:
                 return
-            begin_ns = max(term.from_ns, last.from_ns)
+            begin_ns = max(term.begin_ns, last.from_ns)
             self.stretches[-1] = last._replace(until_ns=begin_ns)
         self.stretches.append(Stretch(begin_ns, MAX_NS, term.node))
 

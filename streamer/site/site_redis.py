@@ -14,7 +14,7 @@ from streamer.errors import RedisError
 from streamer.ipc.redis_keys import site_boxes_key, site_drained_key
 from streamer.sinks.redis_connection import connect, failures_for_people
 from streamer.site.configuration import Published, SiteCamera, publish, published
-from streamer.site.terms import Term, next_term, terms_of
+from streamer.site.terms import Term, next_term, say_open, terms_of
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,14 @@ class SiteRedis:
     def last_term(self, camera: str) -> Term | None:
         return next(iter(reversed(terms_of(self.client, self._site, camera))), None)
 
-    def next_term(self, camera: str, node: str, name: str, from_ns: int, above: int) -> int:
-        return next_term(self.client, self._site, camera, node, from_ns, name=name, above=above)
+    def next_term(
+        self, camera: str, node: str, name: str, from_ns: int, above: int, opening: bool = False
+    ) -> int:
+        given: dict[str, Any] = {"name": name, "above": above, "opening": opening}
+        return next_term(self.client, self._site, camera, node, from_ns, **given)
+
+    def say_open(self, camera: str, term: int, seen_ns: int) -> None:
+        say_open(self.client, self._site, camera, term, seen_ns)
 
     def clock_ns(self) -> int:
         """Unix ns by Redis's own clock, which all boxes can compare theirs with."""

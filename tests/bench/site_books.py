@@ -24,9 +24,9 @@ import logging
 import random
 import shutil
 import tempfile
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ IN_MEMORY = Path("/dev/shm")  # what is measured is no disk's speed
 FIRST_S, APART_S, LAST_S = 30.0, 60.0, 60.0
 DELIVER_EVERY = 4  # turns
 MINUTE_NS = 60 * NS_PER_S
+NEAR_S = 1.0  # what is lost so near a move is lost by it: who crossed was not known yet, or not decided
 ALL_S = 0.02  # of a camera's whole time, by rounding in its buckets
 
 
@@ -120,17 +121,20 @@ def render(result: dict[str, Any]) -> str:
         "{moves} moves, {crossings} crossings\n"
         "counted twice: {twice} (goal 0); refused at moments of another box's: {refused}\n"
         "committed by the owner of the moment, and not in the site's counts: {lost_after_commit} (goal 0)\n"
-        "lost although a box had the camera open: {lost_watched}, at most {most_watched_a_move} a move "
-        "(goal 1)\n"
-        "lost while none had: {lost_unwatched} in {unwatched_s:.0f} s, "
-        "at most {most_unwatched_a_move} a move\n"
-        "moves that lost more than one, in all: {lost_many} (goal 0); a crossing comes every 10 s\n"
+        "lost at {moves_living} moves from a box that lived: {lost_living}, at most {most_living} a move "
+        "(goal 1), more than one at {many_living}\n"
+        "lost at {moves_dead} moves from a box that was dead: {lost_dead}, at most {most_dead} a move "
+        "(goal 1), more than one at {many_dead}; a crossing comes every 10 s\n"
+        "of these while no box had the camera open: {lost_blind} in {blind_s:.0f} s, "
+        "{blind_move_s:.1f} s a move\n"
+        "lost beside moves (at a daemon's restart, or at the site's begin): {lost_beside}\n"
         "coverage sums to {coverage:.2%} (goal 100 %), without gap or overlap: {is_whole}; "
         "seen {seen:.2%}, blind by a move {moved_s:.0f} s of {length_s:.0f}"
     ).format(
         **result,
         coverage=result["spent_s"] / result["length_s"],
         seen=result["seen_s"] / result["length_s"],
+        blind_move_s=result["blind_s"] / max(1, result["moves_dead"]),
     )
 
 
@@ -226,38 +230,79 @@ def _books(site: _Site) -> dict[str, Any]:
     client.close()
     return {
         "crossings": sum(len(book.truth) for book in books),
-        "moves": sum(len(book.moves_s) for book in books),
+        "moves": sum(len(book.moves) for book in books),
         "twice": sum(book.twice for book in books),
         "refused": sum(book.found.refused for book in books),
         "lost_after_commit": sum(book.lost_after_commit for book in books),
-        "lost_watched": sum(len(book.lost[True]) for book in books),
-        "lost_unwatched": sum(len(book.lost[False]) for book in books),
-        "most_watched_a_move": max(book.most_a_move(True) for book in books),
-        "most_unwatched_a_move": max(book.most_a_move(False) for book in books),
-        "lost_many": sum(book.moves_that_lost_many() for book in books),
-        "unwatched_s": sum(book.unwatched_s() for book in books),
+        **_lost("living", [move for book in books for move in book.moves if move.lived]),
+        **_lost("dead", [move for book in books for move in book.moves if not move.lived]),
+        "lost_blind": sum(move.blind for book in books for move in book.moves),
+        "blind_s": sum(move.seen_s - move.unseen_s for book in books for move in book.moves),
+        "lost_beside": sum(book.lost_beside for book in books),
         "is_whole": all(book.is_whole() for book in books),
         **_times([book.found for book in books]),
     }
 
 
+@dataclass
+class _Move:
+    """From the last moment at which the box before had the camera open (`unseen_s`) to the first at which
+    the next one had (`seen_s`); the same where the box before `lived`. `lost` crossings, `blind` of them
+    between."""
+
+    unseen_s: float
+    seen_s: float
+    lived: bool
+    lost: int = 0
+    blind: int = 0
+
+
+def _lost(kind: str, moves: list[_Move]) -> dict[str, int]:
+    lost = [move.lost for move in moves]
+    of = {
+        "moves": len(moves),
+        "lost": sum(lost),
+        "most": max(lost, default=0),
+        "many": sum(n > 1 for n in lost),
+    }
+    return {f"{name}_{kind}": n for name, n in of.items()}
+
+
 class _Book:
-    """One camera's. `lost`: by whether a box had it open, the true times of what is in no count."""
+    """One camera's. `lost_beside` moves are crossings that are in no count, and at no move."""
 
     def __init__(self, site: _Site, client: Any, camera: str, begin_ns: int) -> None:
         self._site, self._camera = site, camera
         self.truth = site.world.truth[camera]
         self.found: Merged = camera_counts(client, SITE, camera, begin_ns, MINUTE_NS)
         self._owners = Owners(terms_of(client, SITE, camera))
-        self.moves_s = [s.from_ns / NS_PER_S - BEGIN_S for s in self._owners.stretches[1:]]
-        self._watched = [part[1:] for part in site.world.watched if part[0] == camera]
+        self._watched = sorted(part[1:] for part in site.world.watched if part[0] == camera)
+        begins = [s.from_ns / NS_PER_S - BEGIN_S for s in self._owners.stretches[1:]]
+        self.moves = [self._move(begin_s) for begin_s in begins]
         counted = Counter(int(count.name[1:]) for count in self.found.counts for _ in range(count.n))
         self.twice = sum(n - 1 for n in counted.values())
         self.lost_after_commit = len(self._committed() - counted.keys())
-        self.lost: dict[bool, list[float]] = {True: [], False: []}
+        self.lost_beside = 0
         for number, at_s in enumerate(self.truth):
             if number not in counted:
-                self.lost[any(a <= at_s < b for a, b in self._watched)].append(at_s)
+                self._put_down(at_s)
+
+    def _move(self, begin_s: float) -> _Move:
+        """`begin_s`: from when on its moments are the next box's."""
+        if any(a < begin_s - NEAR_S and begin_s <= b for a, b in self._watched):
+            return _Move(begin_s, begin_s, lived=True)
+        before = [b for _, b in self._watched if b < begin_s]
+        after = [a for a, _ in self._watched if a >= begin_s - NEAR_S]
+        return _Move(max(before, default=begin_s), min(after, default=begin_s), lived=False)
+
+    def _put_down(self, at_s: float) -> None:
+        """A lost crossing, for the move that it was lost at."""
+        for move in self.moves:
+            if move.unseen_s - NEAR_S <= at_s <= move.seen_s + NEAR_S:
+                move.lost += 1
+                move.blind += move.unseen_s <= at_s < move.seen_s
+                return
+        self.lost_beside += 1
 
     def _committed(self) -> set[int]:
         """What is in the ledger of a box that owned its moment."""
@@ -271,25 +316,6 @@ class _Book:
                 found |= {int(each["line"][1:]) for each in owned}
             reader.close()
         return found
-
-    def most_a_move(self, watched: bool) -> int:
-        return max(self._by_move(self.lost[watched]).values(), default=0)
-
-    def moves_that_lost_many(self) -> int:
-        return sum(n > 1 for n in self._by_move([*self.lost[True], *self.lost[False]]).values())
-
-    def _by_move(self, lost_s: list[float]) -> Counter[int]:
-        """A crossing that is lost is of the last move before it, or of one that follows within its fault."""
-        begins = [s - APART_S / 2 for s in self.moves_s]
-        return Counter(bisect_right(begins, at_s) for at_s in lost_s)
-
-    def unwatched_s(self) -> float:
-        """From the first frame on."""
-        blind, end_s = 0.0, min(a for a, _ in self._watched)
-        for begin_s, until_s in sorted(self._watched):
-            blind += max(0.0, begin_s - end_s)
-            end_s = max(end_s, until_s)
-        return blind
 
     def is_whole(self) -> bool:
         """Its buckets follow each other, and each is spent in full."""

@@ -190,10 +190,11 @@ class Daemon:
     def status(self) -> tuple[str, dict[str, Told]]:
         if not self.alive:
             raise RunningError("no daemon answers")
-        told = {camera: self._terms.of(camera) for camera in self.cameras}
-        return f"node-{self.name}", {
-            camera: Told(term.term, term.owned) if term else Told(None, None) for camera, term in told.items()
-        }
+        return f"node-{self.name}", {camera: self._told(camera) for camera in self.cameras}
+
+    def _told(self, camera: str) -> Told:
+        term, sees = self._terms.of(camera), self._views[camera].live_from_s <= self._world.now_s
+        return Told(term.term, term.owned, sees) if term else Told(None, None, sees)
 
     def tell_term(self, site: str, camera: str, term: int, owned: bool, from_ns: int) -> None:
         taken = self._terms.take(

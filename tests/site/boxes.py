@@ -83,11 +83,17 @@ class HandRedis:
         self._check()
         return self.terms[camera][-1] if self.terms.get(camera) else None
 
-    def next_term(self, camera: str, node: str, name: str, from_ns: int, above: int) -> int:
+    def next_term(self, camera: str, node: str, name: str, from_ns: int, above: int, opening: bool) -> int:
         last = self.last_term(camera)
         term = max(last.term if last else 0, above) + 1
-        self.terms.setdefault(camera, []).append(Term(term, node, name, from_ns))
+        taken = Term(term, node, name, from_ns, 0 if opening else None)
+        self.terms.setdefault(camera, []).append(taken)
         return term
+
+    def say_open(self, camera: str, term: int, seen_ns: int) -> None:
+        self._check()
+        found = self.terms.get(camera, [])
+        self.terms[camera] = [t._replace(seen_ns=seen_ns) if t.term == term else t for t in found]
 
     def cameras(self) -> dict[str, Published]:
         self._check()
@@ -104,15 +110,16 @@ class HandRedis:
 
 @dataclass
 class HandDaemon:
-    """Keeps what it was told, in the order in which it was."""
+    """Keeps what it was told, in the order in which it was. `sees`: frames of its cameras come."""
 
     node: str
+    sees: bool = True
     cameras: dict[str, Told] = field(default_factory=dict)
     terms: dict[str, Told] = field(default_factory=dict)
     said: list[tuple[Any, ...]] = field(default_factory=list)
 
     def status(self) -> tuple[str, dict[str, Told]]:
-        return self.node, dict(self.cameras)
+        return self.node, {name: told._replace(sees=self.sees) for name, told in self.cameras.items()}
 
     def tell_term(self, site: str, camera: str, term: int, owned: bool, from_ns: int) -> None:
         assert site == "shop"

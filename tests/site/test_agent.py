@@ -56,10 +56,71 @@ def test_a_box_keeps_a_camera_until_the_next_one_has_taken_its_term(
     cluster.now = table([A, B], placed("gate", "b", number=2))
     a.step(10)
     assert a.cameras == {"gate": Told(1, True)}, "nobody else has taken it"
-    b.step()
+    b.daemon.sees = False
+    b.step(4)
     assert b.cameras == {"gate": Told(2, True)}
+    a.step(4)
+    assert a.cameras == {"gate": Told(1, True)}, "the other box does not see it yet"
+    b.daemon.sees = True
+    b.step()
+    a.step()
+    assert a.cameras == {"gate": Told(1, True)}, "what crossed until then is not decided"
     a.step()
     assert a.cameras == {}
+
+
+def test_a_camera_is_the_next_box_s_from_the_last_moment_on_at_which_that_did_not_see_it(
+    a: HandBox, b: HandBox, cluster: HandCluster, redis: HandRedis
+) -> None:
+    a.step()
+    cluster.now = table([A, B], placed("gate", "b", number=2))
+    b.daemon.sees = False
+    b.step(3)
+    asked_ns = b.clock.wall_ns()
+    assert redis.terms["gate"][-1].seen_ns == 0
+    b.daemon.sees = True
+    b.step()
+    assert redis.terms["gate"][-1].seen_ns == asked_ns
+    b.step(30)
+    assert redis.terms["gate"][-1].seen_ns == asked_ns, "it is said once"
+
+
+def test_a_camera_that_the_next_box_cannot_open_is_given_up_so_that_it_can(
+    a: HandBox, b: HandBox, cluster: HandCluster
+) -> None:
+    a.step()
+    cluster.now = table([A, B], placed("gate", "b", number=2))
+    b.daemon.sees = False
+    b.step()
+    a.step(10)
+    assert a.cameras == {"gate": Told(1, True)}
+    a.step(2)
+    assert a.cameras == {}
+
+
+def test_a_restarted_agent_says_that_its_box_sees_a_camera_from_the_begin_of_the_term(
+    a: HandBox, redis: HandRedis
+) -> None:
+    a.daemon.sees = False
+    a.step(3)
+    a.start()
+    a.daemon.sees = True
+    a.step()
+    (term,) = redis.terms["gate"]
+    assert term.seen_ns == term.from_ns
+
+
+def test_a_box_that_has_the_camera_open_when_it_takes_the_term_says_nothing_more(
+    a: HandBox, b: HandBox, cluster: HandCluster, redis: HandRedis
+) -> None:
+    a.step()
+    cluster.now = table([A, B], placed("gate", "b", number=2))
+    b.daemon.sees = False
+    b.step()
+    cluster.now = table([A, B], placed("gate", "a", number=3))
+    a.step()
+    assert a.cameras == {"gate": Told(3, True)}
+    assert redis.terms["gate"][-1].seen_ns is None
 
 
 def test_a_camera_that_waits_for_room_goes_on_where_it_was(a: HandBox, cluster: HandCluster) -> None:
@@ -95,7 +156,8 @@ def test_a_box_that_comes_back_gives_up_what_another_has_taken(
     b.step()
     cut_off.now = b_cluster.now
     a.redis.away = False
-    a.step()
+    b.step()
+    a.step(2)
     assert (a.cameras, b.cameras) == ({}, {"gate": Told(2, True)})
 
 

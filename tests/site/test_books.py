@@ -41,7 +41,7 @@ def test_two_boxes_hand_cameras_over_and_every_crossing_is_counted_once(url: str
     assert found["refused"] > 0, "a box that was cut off has counted on"
     assert (found["twice"], found["lost_after_commit"], found["is_whole"]) == (0, 0, True)
     assert found["spent_s"] == pytest.approx(found["length_s"], abs=0.1)
-    lost = found["lost_watched"] + found["lost_unwatched"]
+    lost = found["lost_living"] + found["lost_dead"] + found["lost_beside"]
     assert lost < 0.2 * found["crossings"], "most are counted"
 
 

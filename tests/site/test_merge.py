@@ -62,6 +62,28 @@ def test_a_box_that_is_cut_off_and_counts_on_is_refused_from_when_another_took_o
     assert seconds(found) == pytest.approx({"seen_s": 175, "unknown_s": 5, MOVED_BOX: 5})
 
 
+def test_until_the_next_box_sees_the_camera_its_moments_are_those_of_the_box_before() -> None:
+    first, second = terms(("a", 0), ("b", 30))
+    made = [crossing(1, 29), crossing(1, 31), crossing(1, 33), crossing(2, 34), crossing(2, 31.5)]
+    opening = second._replace(seen_ns=0)
+    found = site([first, opening], made, [bucket(1, 0, 40)])
+    assert (len(found.counts), found.refused) == (3, 2)
+    seen = second._replace(seen_ns=T0 + 32 * S)
+    buckets = [bucket(1, 0, 35), bucket(2, 30.5, 60, seen_s=28, offline_s=1.5)]
+    found = site([first, seen], made, buckets)
+    assert (len(found.counts), found.refused) == (3, 2)
+    assert [((b.start_ns - T0) / S, (b.end_ns - T0) / S) for b in found.buckets] == [(0, 32), (32, 60)]
+
+
+def test_a_box_that_never_saw_the_camera_owned_no_moment_of_it() -> None:
+    first, second, third = terms(("a", 0), ("b", 30), ("c", 60))
+    owned = [first, second._replace(seen_ns=0), third._replace(seen_ns=T0 + 62 * S)]
+    found = site(owned, [crossing(1, 45), crossing(1, 61), crossing(3, 63), crossing(1, 63)], [])
+    assert (len(found.counts), found.refused) == (3, 1)
+    alone = site([second._replace(seen_ns=0)], [crossing(2, 31)], [])
+    assert (len(alone.counts), alone.refused) == (1, 0), "there was no box before it"
+
+
 def test_the_minute_of_a_move_is_put_together_from_both_boxes() -> None:
     found = site(terms(("a", 0), ("b", 30)), [crossing(1, 10), crossing(2, 50)], [])
     assert {c.start_s for c in found.counts} == {T0 // S}

@@ -12,7 +12,7 @@ from streamer.errors import RedisError
 from streamer.ipc.redis_keys import terms_key
 from streamer.sinks.redis_connection import connect
 from streamer.site.site_redis import SiteRedis
-from streamer.site.terms import Term, cameras_of, next_term, terms_of
+from streamer.site.terms import Term, cameras_of, next_term, say_open, terms_of
 
 pytestmark = pytest.mark.integration
 
@@ -46,6 +46,18 @@ def test_a_box_whose_clock_is_behind_begins_with_the_term_before_it(redis: Any, 
 def test_a_redis_that_lost_its_terms_goes_on_above_what_is_known_to_be_taken(redis: Any) -> None:
     assert next_term(redis, "shop", "door", "node-a", NOW_NS, above=7) == 8
     assert next_term(redis, "shop", "door", "node-a", NOW_NS, above=3) == 9
+
+
+def test_a_box_says_when_it_sees_the_camera_and_the_next_term_begins_no_earlier(redis: Any) -> None:
+    next_term(redis, "shop", "door", "node-a", NOW_NS)
+    assert next_term(redis, "shop", "door", "node-b", NOW_NS + 5, name="till", opening=True) == 2
+    assert terms_of(redis, "shop", "door")[1] == Term(2, "node-b", "till", NOW_NS + 5, 0)
+    say_open(redis, "shop", "door", 2, NOW_NS + 9)
+    assert terms_of(redis, "shop", "door")[1] == Term(2, "node-b", "till", NOW_NS + 5, NOW_NS + 9)
+    assert next_term(redis, "shop", "door", "node-a", NOW_NS + 3) == 3
+    assert terms_of(redis, "shop", "door")[2].from_ns == NOW_NS + 5
+    say_open(redis, "shop", "door", 7, NOW_NS + 9)
+    assert len(terms_of(redis, "shop", "door")) == 3, "of a term that nobody took there is nothing to say"
 
 
 def test_boxes_that_ask_at_once_get_a_term_each(url: str, redis: Any) -> None:
