@@ -35,7 +35,10 @@ CONFIGURATION_EVERY_S = 2.0
 TERMS_EVERY_S = 5.0  # all held terms are compared with the highest, whatever the table says
 SIGN_EVERY_S = 2.0
 CLOCK_EVERY_S = 30.0
-MAX_CLOCK_S = 0.5  # nobody is known sooner after the first frame: with clocks this near nothing comes twice
+MAX_CLOCK_S = 0.5  # beyond that a person hears of it
+# From the Redis's. A box counts nobody sooner than half a second after its first frame, so that with clocks
+# this near nothing comes twice where two boxes have a camera open at once; with others that is left out.
+HAND_OVER_CLOCK_S = 0.25
 SETTLE_S = 1.0  # after another box sees the camera: what crossed before that is decided
 HAND_OVER_S = 10.0  # then it leaves, seen or not: a camera may give its stream to one box alone
 NS_PER_S = 1_000_000_000
@@ -90,9 +93,11 @@ class _HandOver:
         self._noticed_s = noticed_s
         self._seen_s = float("inf")
 
-    def is_over(self, is_open: bool, now_s: float) -> bool:
-        """`is_open`: the other box sees the camera."""
-        if is_open:
+    def is_over(self, term: Term, now_s: float) -> bool:
+        """`term`: the other box's. One that does not say when it sees the camera expects it to be left now."""
+        if term.seen_ns is None:
+            return True
+        if term.is_open:
             self._seen_s = min(self._seen_s, now_s)
         return now_s - self._seen_s >= SETTLE_S or now_s - self._noticed_s >= HAND_OVER_S
 
@@ -117,6 +122,7 @@ class Agent:
         self._fresh = False  # whether `_cameras` was read from Redis since this start
         self._read_at_s = self._terms_at_s = self._signed_at_s = self._clock_at_s = float("-inf")
         self._clock_fault = ""
+        self._ahead_s = 0.0  # of the site's Redis, as far as is known
         self._confirmed_at_s = clocks.monotonic()
         self._node = ""  # the daemon's
         self._asked_ns = 0  # when it was asked last what it runs
@@ -132,6 +138,7 @@ class Agent:
     def step(self) -> None:
         """Raises RunningError and ControlError where the daemon does not answer at all."""
         self._before, self.faults = self.faults, {}
+        self._compare_clocks()
         self._asked_ns = self._clocks.wall_ns()
         self._node, told = self._daemon.status()
         table = self._table()
@@ -141,7 +148,8 @@ class Agent:
             self._take_placed(table, told)
             self.unplaced = self._without_placing(table)
         self._look_after_held(table, told)
-        self._compare_clocks()
+        if self._clock_fault:
+            self.faults.setdefault("", self._clock_fault)
         self._log_changes()
         self._give_sign()
 
@@ -210,7 +218,7 @@ class Agent:
 
     def _begin_term(self, camera: str, placing: str, held: Held | None, told: Mapping[str, Told]) -> None:
         from_ns, above = self._clocks.wall_ns(), held.term if held is not None else 0
-        opening = camera not in told or not told[camera].sees
+        opening = self._can_hand_over and not (camera in told and told[camera].sees)
         term = self._shared.next_term(camera, self._node, self._settings.node, from_ns, above, opening)
         revision = held.revision if held is not None else 0
         self._memory.set(camera, Held(term, from_ns, placing, revision=revision, seen=not opening))
@@ -260,7 +268,11 @@ class Agent:
             return "highest"
         now_s = self._clocks.monotonic()
         hand_over = self._hand_overs.setdefault(camera, _HandOver(now_s))
-        return "left" if hand_over.is_over(last.is_open, now_s) else "taken"
+        return "left" if not self._can_hand_over or hand_over.is_over(last, now_s) else "taken"
+
+    @property
+    def _can_hand_over(self) -> bool:
+        return abs(self._ahead_s) <= HAND_OVER_CLOCK_S
 
     def _say_term_again(self, camera: str, held: Held, told: Mapping[str, Told]) -> None:
         """The site's Redis has lost this box's term. It takes one above it, or the next box would begin at 1
@@ -317,14 +329,15 @@ class Agent:
             self._clock_at_s = self._clocks.monotonic()
             with suppress(RedisError):
                 self._clock_fault = self._fault_of_clock()
-        if self._clock_fault:
-            self.faults.setdefault("", self._clock_fault)
 
     def _fault_of_clock(self) -> str:
         before_ns = self._clocks.wall_ns()
         redis_ns, after_ns = self._shared.clock_ns(), self._clocks.wall_ns()
         ahead_s = ((before_ns + after_ns) / 2 - redis_ns) / NS_PER_S
-        if after_ns - before_ns > MAX_CLOCK_S * NS_PER_S or abs(ahead_s) <= MAX_CLOCK_S:
+        if after_ns - before_ns > HAND_OVER_CLOCK_S * NS_PER_S:
+            return self._clock_fault  # the answer took too long to tell
+        self._ahead_s = ahead_s
+        if abs(ahead_s) <= MAX_CLOCK_S:
             return ""
         way = "ahead of" if ahead_s > 0 else "behind"
         return (

@@ -7,6 +7,7 @@ which its children inherit, and only what has this box's mark is ended.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -23,6 +24,8 @@ from streamer.errors import SiteError, StorageError
 from streamer.site.cluster import CAPACITY, in_resource
 from streamer.site.cluster_environment import HEALTH
 from streamer.site.settings import NODE_LABEL, SiteSettings
+
+log = logging.getLogger(__name__)
 
 MARK = "STREAMER_SITE_RAY"
 MIN_OBJECT_STORE = 78_643_200  # bytes; the least that Ray takes. Nothing is ever put into it
@@ -55,6 +58,7 @@ class RayProcesses:
             beside_head = self._settings.is_head and self._is_table_trusted and self._has(GCS)
             if not beside_head:
                 self.stop()  # what is left of the last ones: a new head does not start beside an old one
+            log.info("Ray starts on this box: that takes half a minute or so")
             self._starting = self._start(as_head=self._settings.is_head and not beside_head, drained=drained)
 
     def end_node(self) -> None:
@@ -92,6 +96,7 @@ class RayProcesses:
         # A node cannot join a head whose own first node never came up: then the head starts anew too.
         self._is_table_trusted = code == 0
         if code == 0:
+            log.info("Ray runs on this box")
             self._pause_s = FIRST_PAUSE_S
             return
         self._not_before_s = time.monotonic() + self._pause_s

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streamer.site.cluster import Box, Cluster, Placer, Placing, Table
 from streamer.site.configuration import Published
-from streamer.site.placement import ROUNDING
+from streamer.site.placement import ROUNDING, why_it_waits
 
 MAX_WAIT_S, WAIT_STEP_S = 2.0, 0.05
 
@@ -78,3 +78,16 @@ def place_elsewhere(placer: Placer, table: Table, box: Box) -> list[str]:
         placer.remove(placing.camera)
         placer.place(placing.camera, placing.cost, placing.on)
     return [placing.camera for placing in moving]
+
+
+def without_place(cluster: Cluster, cameras: Sequence[str]) -> dict[str, str]:
+    """Those of `cameras` that the cluster has found no place for within two seconds, and why. Raises
+    SiteError."""
+    end_s = time.monotonic() + MAX_WAIT_S
+    while True:
+        table = cluster.table()
+        placings = [placing for placing in map(table.placing, cameras) if placing is not None]
+        waiting = [placing for placing in placings if placing.state == "waiting"]
+        if not waiting or time.monotonic() >= end_s:
+            return {placing.camera: why_it_waits(table, placing) for placing in waiting}
+        time.sleep(WAIT_STEP_S)

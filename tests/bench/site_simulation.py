@@ -135,6 +135,9 @@ class Daemon:
         """By its own clock."""
         return int((BEGIN_S + self.ahead_s + (self._world.now_s if at_s is None else at_s)) * NS_PER_S)
 
+    def true_ns(self) -> int:
+        return int((BEGIN_S + self._world.now_s) * NS_PER_S)
+
     @property
     def ledger_path(self) -> Path:
         return self._folder / "ledger.db"
@@ -298,6 +301,11 @@ class _Shared(SiteRedis):
     def __init__(self, daemon: Daemon, url: str) -> None:
         super().__init__(url, SITE)
         self._daemon = daemon
+
+    def clock_ns(self) -> int:
+        if self._daemon.is_cut:
+            raise RedisError("Redis is not reached")
+        return self._daemon.true_ns()
 
     @property
     def client(self) -> Any:

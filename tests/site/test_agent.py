@@ -295,6 +295,24 @@ def test_a_clock_that_is_off_is_said_until_it_is_right(
     assert a.agent.faults == {}
 
 
+@pytest.mark.parametrize("whose", ["a", "b"])
+def test_boxes_whose_clocks_are_too_far_apart_never_have_a_camera_open_at_once(
+    a: HandBox, b: HandBox, cluster: HandCluster, redis: HandRedis, whose: str
+) -> None:
+    """What both saw would come twice where their clocks put it on different sides of the move."""
+    off = {"a": a, "b": b}[whose].clock
+    redis.clock = lambda: int((off.now_s - 0.4) * 1e9)
+    ({"a": a, "b": b}[whose]).step()
+    redis.clock = None
+    a.step()
+    b.daemon.sees = False
+    cluster.now = table([A, B], placed("gate", "b", number=2))
+    b.step()
+    assert (redis.terms["gate"][-1].seen_ns is None) is (whose == "b")
+    a.step()
+    assert a.cameras == {}
+
+
 def test_a_redis_that_answers_slowly_says_nothing_of_the_clock(a: HandBox, redis: HandRedis) -> None:
     def slow() -> int:
         a.clock.now_s += 2.0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -17,7 +19,11 @@ from click.testing import CliRunner, Result
 from streamer.cli.main import cli
 from streamer.cli.site import membership
 from streamer.sinks.redis_connection import connect
+from streamer.site.agent_lock import as_only_agent
+from streamer.site.cluster import Box, NotReached, Table
 from streamer.site.configuration import SiteCamera, publish
+from streamer.site.opened import OpenSite
+from streamer.site.site_redis import SiteRedis
 from tests.conftest import missing_part
 from tests.redis_servers import Node
 
@@ -88,6 +94,43 @@ def test_what_cannot_be_is_refused_in_one_line(head: Path, tmp_path: Path) -> No
     own = yaml.safe_load((head / "site.yaml").read_text())["node"]
     assert "this box's own name" in _refusal(head, "invite", own, "10.1.2.3")
     assert "cannot be read as an invitation" in _refusal(tmp_path, "join", str(head / "streamer.yaml"))
+
+
+def test_a_box_whose_agent_runs_does_not_leave_and_has_no_second_one(head: Path, tmp_path: Path) -> None:
+    with as_only_agent(tmp_path / "state", "so it is"):
+        assert "end it first (`systemctl disable --now streamer-site`)" in _refusal(head, "leave", "--yes")
+        refused = _refusal(head, "agent")
+        assert f"this box's agent runs (pid {os.getpid()}): one keeps a box" in refused
+    assert (head / "site.yaml").exists()
+    assert "end it first" not in _site(head, "leave", "--yes").output
+
+
+def test_the_name_of_another_box_is_not_given_to_a_second_one(
+    head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes = Table((Box("id", "b2", "10.1.2.3", True, False, 1.0, 1.0),), ())
+    monkeypatch.setattr(OpenSite, "table", lambda _self: SimpleNamespace(table=lambda: boxes))
+    refused = _refusal(head, "invite", "b2", "10.1.2.4")
+    assert "the site has a box b2 at 10.1.2.3: take another name" in refused
+    out = str(tmp_path / "again")
+    assert _site(head, "invite", "b2", "10.1.2.3", "--out", out).exit_code == 0, "it may join anew"
+
+
+def test_what_is_asked_while_ray_is_away_is_kept_and_that_is_said(
+    head: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_self: OpenSite) -> None:
+        raise NotReached("Ray does not answer at head:6380")
+
+    monkeypatch.setattr(OpenSite, "placer", away)
+    monkeypatch.setattr(OpenSite, "redis", lambda _self: SiteRedis(keys_redis(head), "away"))
+    refused = _refusal(head, "add", "gate", "rtsp://h/s", "--cost", "1")
+    assert "Ray does not answer at head:6380; the site's cameras are as you said" in refused
+    assert (head / "site.d" / "gate.yaml").exists()
+
+
+def keys_redis(head: Path) -> str:
+    return (head / "site.keys" / "redis").read_text().strip()
 
 
 def test_a_redis_that_is_away_makes_no_site(tmp_path: Path) -> None:

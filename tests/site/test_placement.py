@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import pytest
 
+from streamer.site import placing
 from streamer.site.cluster import Box, Table
 from streamer.site.configuration import Published
 from streamer.site.placement import camera_places, cameras_of, why_it_waits
-from streamer.site.placing import apply, place_elsewhere
+from streamer.site.placing import apply, place_elsewhere, without_place
 from streamer.site.terms import Term
 from tests.site.boxes import HandCluster, box, placed, table, waiting
 
@@ -124,3 +125,11 @@ def test_a_drained_box_s_cameras_are_asked_for_without_it() -> None:
         asked, table([drained, box("b")], placed("gate", "a"), placed("yard", "b")), drained
     )
     assert (moving, asked.said) == (["gate"], [("remove", "gate"), ("place", "gate", "")])
+
+
+def test_what_finds_no_place_after_a_drain_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placing, "MAX_WAIT_S", 0.2)
+    full = table([box("a", draining=True), box("b", free=0.1)], waiting("gate"), placed("yard", "b"))
+    found = without_place(HandCluster(full), ["gate", "yard", "gone"])
+    assert found == {"gate": "it costs 0.5 cores, and the most that is free is 0.1, on b"}
+    assert without_place(HandCluster(full), ["yard"]) == {}

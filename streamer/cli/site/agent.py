@@ -19,11 +19,13 @@ def agent(store: ConfigStore) -> None:
 
     It ends at SIGTERM and leaves Ray and the cameras as they are, so that it can be replaced.
     """
+    from streamer.site.agent_lock import as_only_agent
     from streamer.site.agent_process import AgentProcess
 
     logging.getLogger("streamer").setLevel(logging.INFO)
-    process = AgentProcess(open_site(store), command_line(store, "site", "apply", "--published"))
+    site = open_site(store)
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
-    process.run(stop)
+    with as_only_agent(site.config.state_path, "one keeps a box"):
+        AgentProcess(site, command_line(store, "site", "apply", "--published")).run(stop)

@@ -16,6 +16,7 @@ from streamer.config.store import ConfigStore
 from streamer.config.validation_errors import explain
 from streamer.errors import ConfigError, RunningError, SiteError
 from streamer.site import placing
+from streamer.site.cluster import NotReached
 from streamer.site.configuration import SiteCamera, read_folder, remove_camera, write_camera
 from streamer.site.opened import OpenSite
 
@@ -123,7 +124,11 @@ def drain(store: ConfigStore, node: str, end: bool) -> None:
         if box.capacity:
             cluster.drain(box.id)
         moving = placing.place_elsewhere(placer, table, box)
-    click.echo(f"{node} is drained; moving: {', '.join(moving) or 'none'}")
+        staying = placing.without_place(cluster, moving)
+    moved = [camera for camera in moving if camera not in staying]
+    click.echo(f"{node} is drained; moving: {', '.join(moved) or 'none'}")
+    for camera, why in staying.items():
+        click.echo(f"{camera} goes on at {node} until there is a place: {why}")
 
 
 def _refuse_part(site: OpenSite) -> None:
@@ -145,8 +150,14 @@ def _apply(site: OpenSite, published: bool) -> placing.Changes:
     if not published:
         redis.publish(cameras)
     wanted = redis.cameras()
-    with site.placer() as placer:
-        return placing.apply(placer, site.table(), wanted, owners(redis, wanted))
+    try:
+        with site.placer() as placer:
+            return placing.apply(placer, site.table(), wanted, owners(redis, wanted))
+    except NotReached as error:
+        raise NotReached(
+            f"{error}; the site's cameras are as you said, and what is new is placed once the head's agent "
+            "runs; for the rest run `streamer site apply` then"
+        ) from error
 
 
 def _cost(site: OpenSite, name: str) -> float:

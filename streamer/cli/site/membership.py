@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from pydantic import ValidationError
 
 from streamer.api.capacity.box import measure_box
 from streamer.cli.click_types import Finite
-from streamer.cli.site.opening import open_site, pairs
+from streamer.cli.site.opening import configuration, open_site, pairs
 from streamer.config.store import ConfigStore
 from streamer.config.validation_errors import explain
 from streamer.errors import ConfigError, SiteError
 from streamer.ipc.atomic_write import write_atomically
 from streamer.site import keys
+from streamer.site.agent_lock import as_only_agent
 from streamer.site.agent_memory import FILE_NAME, AgentMemory
+from streamer.site.cluster import Table
 from streamer.site.cluster_table import GcsTable
 from streamer.site.opened import OpenSite
 from streamer.site.settings import SiteFolder, SiteSettings, ip_of
@@ -29,6 +32,7 @@ from streamer.sources.room import MAX_LOAD
 DEFAULT_PORT = 6380  # beside a Redis's 6379, which Ray's own default is too
 EVERYBODYS = ("127.0.0.1", "localhost", "::1")
 SHARED = (keys.TOKEN, keys.CA, keys.REDIS)  # what all boxes of a site have alike
+END_AGENT = "end it first (`systemctl disable --now streamer-site`), or it would start this box's Ray again"
 NEXT = "now `systemctl enable --now streamer-site`, or run `streamer site agent` here"
 
 _capacity = click.option(
@@ -102,6 +106,11 @@ def invite(store: ConfigStore, node: str, address: str, out: Path | None) -> Non
     _checked(site=settings.site, node=node, address=address, head=settings.head, capacity=0)
     if node == settings.node:
         raise ConfigError(f"{node} is this box's own name: give the other one a name of its own")
+    table = None
+    with suppress(SiteError):  # it does not answer: the head is asked again when the box joins
+        table = OpenSite(store.folder, configuration(store)).table().table()
+    if table is not None:
+        _refuse_name_of_another(table, node, address)
     certificate, key = keys.sign_for(folder, node, address)
     own = {keys.CERTIFICATE: certificate, keys.KEY: key}
     files = {name: folder.key(name) for name in SHARED} | own
@@ -149,12 +158,13 @@ def leave(store: ConfigStore, yes: bool) -> None:
     """
     site = open_site(store)
     name = site.settings.node
-    if site.settings.is_head and not yes:
-        click.confirm("this is the head: without it no camera is placed any more. Go on?", abort=True)
-    site.processes().stop()
-    site.redis().forget_box(name)
-    left = AgentMemory(site.config.state_path / FILE_NAME).cameras()
-    _forget(site)
+    with as_only_agent(site.config.state_path, END_AGENT):
+        if site.settings.is_head and not yes:
+            click.confirm("this is the head: without it no camera is placed any more. Go on?", abort=True)
+        site.processes().stop()
+        site.redis().forget_box(name)
+        left = AgentMemory(site.config.state_path / FILE_NAME).cameras()
+        _forget(site)
     click.echo(f"{name} has left site {site.settings.site}")
     if left:
         click.echo(f"it still counts {', '.join(left)}: run `streamer camera remove` for each that moved on")
@@ -236,6 +246,11 @@ def _ask_head(settings: SiteSettings, files: dict[str, str]) -> None:
     """Raises SiteError where it is not reached, or has a box of this name."""
     ca, certificate, key = (files[name].encode() for name in (keys.CA, keys.CERTIFICATE, keys.KEY))
     table = GcsTable(settings.head, files[keys.TOKEN], (ca, certificate, key)).table()
-    box = table.box(settings.node)
-    if box is not None and box.address != settings.address:
-        raise SiteError(f"site {settings.site} has a box {settings.node} at {box.address}: take another name")
+    _refuse_name_of_another(table, settings.node, settings.address)
+
+
+def _refuse_name_of_another(table: Table, node: str, address: str) -> None:
+    """Raises SiteError."""
+    box = table.box(node)
+    if box is not None and box.address != address:
+        raise SiteError(f"the site has a box {node} at {box.address}: take another name")
