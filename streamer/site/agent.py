@@ -94,7 +94,7 @@ class _HandOver:
         self._seen_s = float("inf")
 
     def is_over(self, term: Term, now_s: float) -> bool:
-        """`term`: the other box's. One that does not say when it sees the camera expects it to be left now."""
+        """`term`: the other box's. One that does not say when it sees the camera has it at once."""
         if term.seen_ns is None:
             return True
         if term.is_open:
