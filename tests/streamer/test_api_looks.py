@@ -50,7 +50,7 @@ def test_a_look_tells_what_a_camera_sends_and_saves_nothing(daemon: ApiDaemon, c
     told = client.post(TEST, json=SCENE).json()
     assert told.get("ok") is True, told
     assert told["info"]["width"] > 0
-    assert told["fps_measured"] > 1
+    assert told["fps_measured"] > 0
     assert base64.b64decode(told["jpeg_base64"])[:2] == b"\xff\xd8"
     with daemon.client("operator") as operator:
         operator.timeout = httpx.Timeout(patient(60))

@@ -64,7 +64,7 @@ def test_motion_jpeg_a_playlist_and_a_folder_are_counted(daemon: Daemon, tmp_pat
         if gone.is_set():
             request.plain(503)
         else:
-            motion_jpeg(round(SECONDS * FPS), every_s=1 / FPS, draw=_picture)(request)
+            motion_jpeg(round(SECONDS * FPS), every_s=2 / FPS, draw=_picture)(request)
             gone.set()
 
     with http_server({"/live": once, **_playlist(clip, played)}) as server:
