@@ -7,31 +7,26 @@ rest        tracking, counting, events, and its share of the worker's own bookke
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from streamer.ipc.growth import Growth
+
 PARTS: Final = ("decode", "inference", "rest")
-WINDOW_S: Final = 10.0  # what is shown as cores is the mean of so long
 
 
 class Cores:
-    """How many cores something takes: its CPU time over the time of the last WINDOW_S. It is read about once
-    a second; what was spent before the first reading is not known to have been spent in any time.
+    """How many cores something takes: its CPU time over that of the last ten seconds. It is read about once a
+    second; what was spent before the first reading is not known to have been spent in any time.
     """
 
     def __init__(self) -> None:
-        self._read: deque[tuple[float, float]] = deque()  # when, and the CPU seconds by then
+        self._growth = Growth()
 
     def read(self, cpu_s: float, now_s: float) -> float:
         """The cores now; 0 at the first reading."""
-        if self._read and cpu_s < self._read[-1][1]:
-            self._read.clear()  # its counters begin anew
-        self._read.append((now_s, cpu_s))
-        while len(self._read) > 2 and now_s - self._read[1][0] >= WINDOW_S:
-            self._read.popleft()
-        begun_s, before_s = self._read[0]
-        return (cpu_s - before_s) / (now_s - begun_s) if now_s > begun_s else 0.0
+        grown = self._growth.read(now_s, cpu_s)
+        return grown.by[0] / grown.seconds if grown.seconds > 0 else 0.0
 
 
 def share_out(total_ns: int, weights: Sequence[float]) -> list[int]:

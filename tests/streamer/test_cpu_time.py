@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from streamer.ipc.counters import FrameCounters
-from streamer.ipc.cpu_time import WINDOW_S, Cores, share_out
+from streamer.ipc.cpu_time import Cores, share_out
+from streamer.ipc.growth import WINDOW_S
 from streamer.workers.capture.cpu_share import CpuShare as CaptureShare
 from streamer.workers.infer.cpu_share import CameraCost, CpuShare
 

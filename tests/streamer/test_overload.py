@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from streamer.workers.capture.overload import CALM_S, WINDOW_S, Overload
+from streamer.ipc.growth import WINDOW_S
+from streamer.workers.capture.overload import CALM_S, Overload
 from streamer.workers.core_wait import CoreWait
 
 

@@ -8,11 +8,11 @@ its own.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-WINDOW_S = 10.0
+from streamer.ipc.growth import Growth
+
 MISSED = 0.1  # of the frames that were due
 CALM_S = 60.0  # without those signs until it is over
 
@@ -26,17 +26,11 @@ class Asked(Protocol):
     infer_short: bool
 
 
-class _Reading(NamedTuple):
-    at_s: float
-    due: int
-    missed: int
-
-
 class Overload:
     """Read about once a second by one thread; `is_on` by any."""
 
     def __init__(self) -> None:
-        self._readings: deque[_Reading] = deque()
+        self._growth = Growth()
         self._seen_s = float("-inf")
         self._on = False
 
@@ -45,16 +39,8 @@ class Overload:
 
     def read(self, cameras: Iterable[Asked], now_s: float) -> None:
         asked = list(cameras)
-        last = _Reading(now_s, sum(c.due_frames for c in asked), sum(c.missed_frames for c in asked))
-        readings = self._readings
-        while readings and now_s - readings[0].at_s > WINDOW_S:
-            readings.popleft()
-        if readings and any(c.infer_short for c in asked) and _misses(readings[0], last):
+        counts = (sum(c.due_frames for c in asked), sum(c.missed_frames for c in asked))
+        due, missed = self._growth.read(now_s, *counts).by
+        if due > 0 and missed >= MISSED * due and any(c.infer_short for c in asked):
             self._seen_s = now_s
-        readings.append(last)
         self._on = now_s - self._seen_s < CALM_S
-
-
-def _misses(first: _Reading, last: _Reading) -> bool:
-    due, missed = last.due - first.due, last.missed - first.missed
-    return due > 0 and missed >= MISSED * due
