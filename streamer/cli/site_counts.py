@@ -76,6 +76,9 @@ def _say(camera: str, found: Merged) -> None:
     if found.refused:
         text = "were counted by a box while another owned the camera, and are not in it"
         click.echo(f"{camera}: {found.refused} {text}", err=True)
+    if not (found.counts or found.buckets or found.refused):
+        text = "has come to the site's Redis in this time: does each box's daemon have it as a sink?"
+        click.echo(f"{camera}: nothing of it {text}", err=True)
     if found.unowned_s >= MIN_SHOWN_S:
         text = "of it by a box that nobody confirmed any more, and that nobody took over from"
         click.echo(f"{camera}: {found.unowned_s:.0f} s {text}", err=True)

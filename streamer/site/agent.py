@@ -206,7 +206,8 @@ class Agent:
             return
         if held is None and camera in told:
             raise SiteError(
-                f"this box has a camera {camera} of its own: rename one of the two (`streamer camera rename`)"
+                f"this box has a camera {camera} of its own, and the site's is to run here: rename it, or "
+                f"`streamer camera remove {camera}` here, as after it has left the site and joined again"
             )
         if camera not in self._cameras:
             raise SiteError("it is placed here, and not configured: run `streamer site apply`")
@@ -242,6 +243,8 @@ class Agent:
         if standing == "left":
             self._release(camera, told)
             return
+        if camera in told and told[camera].trouble:
+            self.faults.setdefault(camera, told[camera].trouble)
         self._mark(camera, confirmed=reached and standing == "highest")
         self._make_equal(camera, told)
         if not self._memory[camera].seen:

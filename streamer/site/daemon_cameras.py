@@ -8,16 +8,19 @@ from typing import Any, NamedTuple
 
 from streamer.api import control_socket as control
 
+WELL = ("live", "connecting", "ended")  # states of a camera that need nobody
 CHANGE_TIMEOUT_S = 15.0  # a model that must be loaded first takes longer than the change itself
 
 
 class Told(NamedTuple):
     """In which term the daemon runs a camera; None: it is the box's own. `sees`: a frame of it was inferred
-    since it was added, or since the daemon began."""
+    since it was added, or since the daemon began; `trouble`: why it counts nothing there, "" where it does.
+    """
 
     term: int | None
     owned: bool | None
     sees: bool = False
+    trouble: str = ""
 
 
 class DaemonCameras:
@@ -48,4 +51,7 @@ class DaemonCameras:
 
 
 def _told(row: Mapping[str, Any]) -> Told:
-    return Told(row.get("term"), row.get("owned"), row["frames"]["inferred"] > 0)
+    state, trouble = row["state"], ""
+    if state not in WELL:
+        trouble = f"it is {state} there: `streamer status` on that box says why"
+    return Told(row.get("term"), row.get("owned"), row["frames"]["inferred"] > 0, trouble)

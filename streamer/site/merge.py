@@ -100,21 +100,28 @@ class Owners:
 
 
 def merged(
-    camera: str, terms: Iterable[Term], made: Iterable[Made], buckets: Iterable[Bucket], piece_ns: int
+    camera: str,
+    terms: Iterable[Term],
+    made: Iterable[Made],
+    buckets: Iterable[Bucket],
+    piece_ns: int,
+    since_ns: int = 0,
 ) -> Merged:
     """What all boxes of the site know of the camera. Time that is in no bucket is blind, and told in pieces
-    that end at multiples of `piece_ns`, so that each is of one row."""
-    owners, found = Owners(terms), Merged()
+    that end at multiples of `piece_ns`, so that each is of one row. `since_ns`: what ends by then is left
+    out, and yet tells that the time after it is in no bucket."""
+    owners, found, told_ns = Owners(terms), Merged(), 0
     for each in made:
         if owners.owned(each.term, each.at_ns):
             found.counts.append(each.counted)
         else:
             found.refused += 1
     for seen, unowned in _in_turn(owners, buckets):
-        if found.buckets:
-            found.buckets += _blind(camera, owners, found.buckets[-1].end_ns, seen.start_ns, piece_ns)
-        found.buckets.append(seen)
-        found.unowned_s += (seen.end_ns - seen.start_ns) / NS_PER_S if unowned else 0.0
+        blind = _blind(camera, owners, told_ns, seen.start_ns, piece_ns) if told_ns else ()
+        found.buckets += [each for each in (*blind, seen) if each.end_ns > since_ns]
+        if unowned and seen.end_ns > since_ns:
+            found.unowned_s += (seen.end_ns - seen.start_ns) / NS_PER_S
+        told_ns = seen.end_ns
     return found
 
 

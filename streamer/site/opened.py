@@ -39,7 +39,8 @@ class OpenSite:
 
     @contextmanager
     def placer(self) -> Iterator[RayPlacer]:
-        """Raises SiteError."""
+        """Raises SiteError, at once where the head gives no answer: Ray itself would wait for minutes."""
+        self.table().table()
         head, address = self.settings.head, self.settings.address
         with connected(head, address, ray_environment(self.folder)) as placer:
             yield placer

@@ -70,7 +70,10 @@ def why_it_waits(table: Table, placing: Placing) -> str:
     """The first that rules out all boxes: there is none, its labels, a drain, its cost, the room."""
     boxes = [box for box in table.boxes if box.alive and box.capacity > 0]
     if not boxes:
-        return "no box with a capacity is in the site: start `streamer site agent` on one"
+        return (
+            "no box with a capacity is in the site: start `streamer site agent` on one, or wait where one is "
+            "just started or is no longer drained: Ray takes half a minute"
+        )
     asked = ", ".join(f"{name}={value}" for name, value in placing.on.items())
     fitting = [box for box in boxes if _matches(box, placing.on)]
     if not fitting:

@@ -64,7 +64,7 @@ def _wait_for_room(cluster: Cluster, box_id: str, cost: float) -> None:
 
 
 def _near(table: Table, now: Placing | None, owner: str) -> str:
-    box = table.box_by_id(now.box) if now is not None else table.box(owner)
+    box = table.box_by_id(now.box) if now is not None and now.box else table.box(owner)
     return box.id if box is not None and box.alive and not box.draining else ""
 
 

@@ -18,5 +18,4 @@ def camera_counts(redis: Any, site: str, camera: str, since_ns: int, piece_ns: i
     terms = terms_of(redis, site, camera)  # who took over meanwhile ends what was read of the one before
     begin_s = since_ns // NS_PER_S // S_PER_MINUTE * S_PER_MINUTE
     made = [each for each in streams.made if each.counted.start_s >= begin_s]
-    buckets = [bucket for bucket in streams.buckets if since_ns < bucket.seen.end_ns]
-    return merged(camera, terms, made, buckets, piece_ns)
+    return merged(camera, terms, made, streams.buckets, piece_ns, since_ns)

@@ -195,6 +195,13 @@ def test_a_camera_that_went_away_and_came_back_has_a_new_term(
     assert a.cameras == {"gate": Told(3, True)}
 
 
+def test_a_camera_that_its_box_cannot_open_is_said_to_be_so(a: HandBox, redis: HandRedis) -> None:
+    a.step()
+    a.daemon.cameras["gate"] = a.daemon.cameras["gate"]._replace(trouble="it is unreachable there")
+    a.step(3)
+    assert redis.signs["a"].faults == {"gate": "it is unreachable there"}
+
+
 def test_a_restarted_agent_goes_on_in_the_same_term(a: HandBox) -> None:
     a.step()
     a.daemon.said.clear()

@@ -112,6 +112,7 @@ def test_the_name_of_another_box_is_not_given_to_a_second_one(
     monkeypatch.setattr(OpenSite, "table", lambda _self: SimpleNamespace(table=lambda: boxes))
     refused = _refusal(head, "invite", "b2", "10.1.2.4")
     assert "the site has a box b2 at 10.1.2.3: take another name" in refused
+    assert "10.1.2.3 is the box b2's" in _refusal(head, "invite", "b3", "10.1.2.3")
     out = str(tmp_path / "again")
     assert _site(head, "invite", "b2", "10.1.2.3", "--out", out).exit_code == 0, "it may join anew"
 
@@ -122,7 +123,7 @@ def test_what_is_asked_while_ray_is_away_is_kept_and_that_is_said(
     def away(_self: OpenSite) -> None:
         raise NotReached("Ray does not answer at head:6380")
 
-    monkeypatch.setattr(OpenSite, "placer", away)
+    monkeypatch.setattr(OpenSite, "table", away)
     monkeypatch.setattr(OpenSite, "redis", lambda _self: SiteRedis(keys_redis(head), "away"))
     refused = _refusal(head, "add", "gate", "rtsp://h/s", "--cost", "1")
     assert "Ray does not answer at head:6380; the site's cameras are as you said" in refused

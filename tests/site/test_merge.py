@@ -104,6 +104,15 @@ def test_time_in_which_no_box_ran_is_not_recorded_and_only_that_of_a_move_is_one
     assert [(b.start_ns - T0) // S for b in pieces] == [160, 180]  # of one minute each
 
 
+@pytest.mark.parametrize("since_s", [0, 100, 160, 170, 179])
+def test_time_that_nobody_saw_is_told_wherever_the_question_begins(since_s: float) -> None:
+    buckets = [bucket(1, 0, 100), bucket(1, 100, 160, unowned=True), bucket(2, 200, 260)]
+    found = merged("gate", terms(("a", 0), ("b", 200)), [], buckets, MINUTE, T0 + int(since_s * S))
+    assert [(b.start_ns - T0) // S for b in found.buckets if MOVED_BOX in b.blind] == [160, 180]
+    assert seconds(found)["seen_s"] == 60 + (60 if since_s < 160 else 0) + (100 if since_s < 100 else 0)
+    assert found.unowned_s == (60 if since_s < 160 else 0)
+
+
 def test_a_bucket_that_reaches_over_a_move_gives_its_part() -> None:
     owned = terms(("a", 0), ("b", 45))
     found = site(owned, [], [bucket(1, 0, 60, seen_s=40, offline_s=20), bucket(2, 45, 60)])

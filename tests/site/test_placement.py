@@ -118,6 +118,13 @@ def test_what_is_not_configured_is_removed() -> None:
     assert (asked.said, changes.removed) == ([("remove", "gate")], ["gate"])
 
 
+def test_a_camera_that_waits_and_may_run_anywhere_again_is_asked_for_where_it_runs() -> None:
+    asked = Asked()
+    cluster = HandCluster(table([box("a"), box("b")], waiting("gate", on={"gpu": "yes"})))
+    apply(asked, cluster, _wanted(gate=0.5), {"gate": "a"})
+    assert asked.said == [("remove", "gate"), ("place", "gate", "id-a")]
+
+
 def test_a_drained_box_s_cameras_are_asked_for_without_it() -> None:
     asked = Asked()
     drained = box("a", draining=True)

@@ -157,6 +157,11 @@ def test_counts_of_a_site_as_csv_and_for_people(boxes: list[Box]) -> None:
     assert "gate: seen 95.8 % of 120 s in closed buckets" in table.stderr
 
 
+def test_a_camera_of_which_nothing_was_delivered_is_named(boxes: list[Box]) -> None:
+    done = counted(boxes[0])
+    assert "gate: nothing of it has come to the site's Redis in this time" in done.stderr
+
+
 def test_a_box_that_delivers_late_changes_only_what_was_its_own(boxes: list[Box]) -> None:
     boxes[1].deliver()
     early = json.loads(counted(boxes[1], "--json").stdout)

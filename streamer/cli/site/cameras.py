@@ -139,7 +139,7 @@ def _refuse_part(site: OpenSite) -> None:
     if lost:
         raise ConfigError(
             f"{folder} lacks {', '.join(lost[:5])}, which the site has: give commands on the box that keeps "
-            "site.d, or run `streamer site apply --remove` to remove what has no file"
+            "site.d; only there, and only where these are to leave the site, `streamer site apply --remove`"
         )
 
 

@@ -85,7 +85,7 @@ def init(
     folder.write_key(keys.REDIS, redis_url)
     _keep_pair(folder, *keys.sign_for(folder, settings.node, address))
     folder.write(settings)
-    _warn(settings)
+    _warn(settings, store_)
     click.echo(
         f"site {site} made; this box is its head, with {settings.capacity:g} cores for cameras; {NEXT}"
     )
@@ -144,7 +144,7 @@ def join(store: ConfigStore, invitation: Path, capacity: float | None, labels: t
     for name, text in files.items():
         folder.write_key(name, text)
     folder.write(settings)
-    _warn(settings)
+    _warn(settings, store)
     click.echo(f"joined site {settings.site} as {settings.node}, with {settings.capacity:g} cores; {NEXT}")
 
 
@@ -170,7 +170,13 @@ def leave(store: ConfigStore, yes: bool) -> None:
         click.echo(f"it still counts {', '.join(left)}: run `streamer camera remove` for each that moved on")
 
 
-def _warn(settings: SiteSettings) -> None:
+def _warn(settings: SiteSettings, store: ConfigStore) -> None:
+    if not any(sink.address for sink in configuration(store).redis_sinks):
+        click.echo(
+            "warning: this box's daemon has no Redis that other boxes reach as a sink: what it counts is not "
+            "in `streamer counts --site` until it has the site's (`sinks` in streamer.yaml; docs/site.md)",
+            err=True,
+        )
     if not settings.capacity:
         click.echo(
             "warning: other programs leave none of this box's cores, and no camera is placed here: set "
@@ -250,7 +256,9 @@ def _ask_head(settings: SiteSettings, files: dict[str, str]) -> None:
 
 
 def _refuse_name_of_another(table: Table, node: str, address: str) -> None:
-    """Raises SiteError."""
-    box = table.box(node)
-    if box is not None and box.address != address:
-        raise SiteError(f"the site has a box {node} at {box.address}: take another name")
+    """Raises SiteError where a box that is up has one of the two, and not both."""
+    for box in table.boxes:
+        if box.alive and box.name == node and box.address != address:
+            raise SiteError(f"the site has a box {node} at {box.address}: take another name")
+        if box.alive and box.name != node and box.address == address:
+            raise SiteError(f"{address} is the box {box.name}'s: each box has an address of its own")

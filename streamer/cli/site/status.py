@@ -36,7 +36,8 @@ def status(store: ConfigStore, as_json: bool) -> None:
     site = open_site(store)
     table = site.table().table()
     places, signs, drained, fault = _shared(site, table)
-    boxes = [_box_row(box, signs.get(box.name), box.name in drained) for box in _newest(table)]
+    head = site.settings.head.rpartition(":")[0]
+    boxes = [_box_row(box, signs.get(box.name), box.name in drained, head) for box in _newest(table)]
     cameras = [_with_fault(place, signs) for place in places]
     if as_json:
         rows = {"site": site.settings.site, "fault": fault, "boxes": boxes, "cameras": cameras}
@@ -67,7 +68,8 @@ def _newest(table: Table) -> list[Box]:
     return [by_name[name] for name in sorted(by_name)]
 
 
-def _box_row(box: Box, sign: Sign | None, drained: bool) -> dict[str, Any]:
+def _box_row(box: Box, sign: Sign | None, drained: bool, head: str) -> dict[str, Any]:
+    """`head`: the address of the head. Ray's own mark goes when the node there is started anew."""
     going = "drained" if drained else "draining" if box.draining else "alive"
     state = going if box.alive else "dead"
     return {
@@ -77,7 +79,7 @@ def _box_row(box: Box, sign: Sign | None, drained: bool) -> dict[str, Any]:
         "capacity": round(box.capacity, 3),
         "free": round(box.free, 3),
         "labels": dict(box.labels),
-        "is_head": box.is_head,
+        "is_head": box.is_head or box.address == head,
         "fault": _fault_of_box(box, sign),
     }
 
