@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from streamer.api import control_socket as control
 
-WELL = ("live", "connecting", "ended")  # states of a camera that need nobody
+WELL = ("live", "connecting", "ended", "disabled")  # states of a camera that need nobody
 CHANGE_TIMEOUT_S = 15.0  # a model that must be loaded first takes longer than the change itself
 
 
