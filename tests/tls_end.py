@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import selectors
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from tests.certificates import Authority
 from tests.talking_server import talking
@@ -23,19 +25,31 @@ def behind_tls(port: int, authority: Authority) -> Iterator[int]:
             context.wrap_socket(connection, server_side=True) as near,
             socket.create_connection(("127.0.0.1", port)) as far,
         ):
-            back = threading.Thread(target=_pump, args=(far, near))
-            back.start()
-            _pump(near, far)
-            back.join()
+            _pass_on(near, far)
 
     with talking(pass_on) as server:
         yield server.port
 
 
-def _pump(near: socket.socket, far: socket.socket) -> None:
-    """Until one of both ends it."""
-    with suppress(OSError):  # the other side has had enough, which is what the tests are about
-        while part := near.recv(65536):
-            far.sendall(part)
-    with suppress(OSError):
-        far.shutdown(socket.SHUT_RDWR)
+def _pass_on(near: ssl.SSLSocket, far: socket.socket) -> None:
+    """Until one of both ends it. By one thread: a TLS connection is not for two at once."""
+    to: dict[Any, socket.socket] = {near: far, far: near}
+    with (
+        selectors.DefaultSelector() as ready,
+        suppress(OSError),
+    ):  # who has had enough is what tests are about
+        for end in to:
+            ready.register(end, selectors.EVENT_READ)
+        while True:
+            for key, _ in ready.select():
+                part = _received(key.fileobj)
+                if not part:
+                    return
+                to[key.fileobj].sendall(part)
+
+
+def _received(end: Any) -> bytes:
+    part: bytes = end.recv(65536)
+    while part and isinstance(end, ssl.SSLSocket) and end.pending():  # which no selector knows of
+        part += end.recv(end.pending())
+    return part

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from streamer.errors import ControlError, RunningError, StreamerError
 from streamer.site.agent import Agent
@@ -36,6 +37,21 @@ def agent_of(site: OpenSite) -> Agent:
         AgentMemory(state / FILE_NAME),
         state / CONFIGURATION_FILE,
     )
+
+
+def hand_over(site: OpenSite, limit_s: float) -> list[str]:
+    """Let other boxes take the cameras of this one, whose Ray has ended, for up to `limit_s`; returns those
+    that none has taken.
+
+    For who keeps other agents of the box away. Raises SiteError, StorageError.
+    """
+    agent, path = agent_of(site), site.config.state_path / FILE_NAME
+    end_s = time.monotonic() + limit_s
+    while (left := AgentMemory(path).cameras()) and time.monotonic() < end_s:
+        with suppress(RunningError, ControlError):
+            agent.step()
+        time.sleep(POLL_S)
+    return left
 
 
 class AgentProcess:

@@ -106,8 +106,8 @@ def test_other_cameras_are_changed_meanwhile_and_a_mended_one_comes_in(daemon: D
         (folder / f"{name}.yaml").write_text(f"name: {name}\nurl: {STREET}\n")
     (folder / "notes.txt").unlink()
     daemon.process.send_signal(signal.SIGHUP)
-    status = daemon.wait_for(lambda s: set(states(s).values()) == {"live"}, 20, "all of them to be live")
-    assert status["warnings"] == []
+    daemon.wait_for(lambda s: set(states(s).values()) == {"live"}, 20, "all of them to be live")
+    daemon.wait_for(lambda s: s["warnings"] == [], 20, "no warning any more")
     events = daemon.wait_for_events("unicorn", lambda e: e["data"].get("state") == "live", 20)
     sequence = [e["data"]["state"] for e in events if e["type"].endswith("state.v1")]
     assert sequence[:2] == ["misconfigured", "connecting"]

@@ -148,6 +148,22 @@ def test_a_wrong_token_and_a_head_that_is_away_are_refused_in_one_line(site: Sit
     assert refused.stderr.count("\n") == 1
 
 
+def test_a_box_that_leaves_has_handed_its_cameras_over(site: Site) -> None:
+    """The last one: there are two boxes then."""
+    site.add("gone", 0.1, "side=b3")
+    before = _one_owner(site, "gone")
+    site.head.site("place", "gone")
+    site.head.site("place", "hall", check=False)  # of a test before, if that ran
+    assert before.agent is not None
+    before.agent.terminate()
+    before.agent.wait()
+    done = before.site("leave", "--yes")
+    assert f"{before.name} has left site shop" in done.stdout
+    assert "still counts" not in done.stdout
+    assert before.cameras() == {}
+    assert _one_owner(site, "gone").name != before.name
+
+
 def _state(site: Site, name: str) -> tuple[str, float] | None:
     rows = [(b["state"], b["capacity"]) for b in site.status()["boxes"] if b["box"] == name]
     return rows[0] if rows else None

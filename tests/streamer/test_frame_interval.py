@@ -3,7 +3,7 @@
 import pytest
 
 from streamer.ipc.messages import FrameReady
-from streamer.workers.infer.camera import FrameIntervalEstimator
+from streamer.workers.infer.camera import MIN_STALE_NS, FrameIntervalEstimator
 
 STEP_NS = 40_000_000
 
@@ -28,6 +28,15 @@ def test_a_frame_is_over_when_there_is_a_newer_one() -> None:
     interval.add(last)
     assert not interval.is_stale(last, 1_000 + STEP_NS + STEP_NS * 9 // 10)
     assert interval.is_stale(last, 1_000 + STEP_NS + STEP_NS * 11 // 10)
+
+
+def test_a_frame_of_a_fast_camera_is_not_over_at_once() -> None:
+    interval = FrameIntervalEstimator()
+    for number in range(3):
+        interval.add(frame(number, 1_000 + number * STEP_NS // 4))
+    last = frame(3, 1_000)
+    assert not interval.is_stale(last, 1_000 + MIN_STALE_NS * 9 // 10)
+    assert interval.is_stale(last, 1_000 + MIN_STALE_NS * 11 // 10)
 
 
 def test_a_frame_of_a_camera_that_is_looked_at_seldom_is_over_when_the_next_is_due() -> None:

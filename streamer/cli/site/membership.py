@@ -22,6 +22,7 @@ from streamer.ipc.atomic_write import write_atomically
 from streamer.site import keys
 from streamer.site.agent_lock import as_only_agent
 from streamer.site.agent_memory import FILE_NAME, AgentMemory
+from streamer.site.agent_process import hand_over
 from streamer.site.cluster import Table
 from streamer.site.cluster_table import GcsTable
 from streamer.site.opened import OpenSite
@@ -30,6 +31,7 @@ from streamer.site.site_redis import SiteRedis
 from streamer.sources.room import MAX_LOAD
 
 DEFAULT_PORT = 6380  # beside a Redis's 6379, which Ray's own default is too
+HAND_OVER_S = 30.0  # for other boxes to find room and open the cameras
 EVERYBODYS = ("127.0.0.1", "localhost", "::1")
 SHARED = (keys.TOKEN, keys.CA, keys.REDIS)  # what all boxes of a site have alike
 END_AGENT = "end it first (`systemctl disable --now streamer-site`), or it would start this box's Ray again"
@@ -154,7 +156,7 @@ def join(store: ConfigStore, invitation: Path, capacity: float | None, labels: t
 def leave(store: ConfigStore, yes: bool) -> None:
     """Take this box out of its site: its Ray ends, and others take its cameras. End its agent first.
 
-    Cameras that it still has go on until then; those that nobody has taken are named, and stay its own.
+    Each camera goes on here until another box sees it; those that none has taken are named, and stay its own.
     """
     site = open_site(store)
     name = site.settings.node
@@ -162,12 +164,21 @@ def leave(store: ConfigStore, yes: bool) -> None:
         if site.settings.is_head and not yes:
             click.confirm("this is the head: without it no camera is placed any more. Go on?", abort=True)
         site.processes().stop()
+        left = _handed_over(site)
         site.redis().forget_box(name)
-        left = AgentMemory(site.config.state_path / FILE_NAME).cameras()
         _forget(site)
     click.echo(f"{name} has left site {site.settings.site}")
     if left:
         click.echo(f"it still counts {', '.join(left)}: run `streamer camera remove` for each that moved on")
+
+
+def _handed_over(site: OpenSite) -> list[str]:
+    """The cameras that no other box has taken."""
+    held = AgentMemory(site.config.state_path / FILE_NAME).cameras()
+    if not held or site.settings.is_head:  # without a head nobody takes anything
+        return held
+    click.echo(f"others take {', '.join(held)}: waiting for that, {HAND_OVER_S:g} s at most", err=True)
+    return hand_over(site, HAND_OVER_S)
 
 
 def _warn(settings: SiteSettings, store: ConfigStore) -> None:

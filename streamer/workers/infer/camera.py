@@ -25,6 +25,7 @@ RECENT, RECENT_S = 512, 60.0  # latencies kept for the status, and how long an a
 MAX_UNSENT_STATES = 64  # state changes that wait until the camera's place in its sequence is known
 MAX_KEPT_FRAMES = 64  # (epoch, frame) of those in the detector that came before their camera woke
 INTERVAL_SMOOTHING = 0.2
+MIN_STALE_NS = 33_000_000  # of 30 frames a second one
 ShownTrack = tuple[int, str, float, float, float, float]  # id, class, box
 
 
@@ -50,10 +51,11 @@ class FrameIntervalEstimator:
 
     def is_stale(self, frame: FrameReady, at_mono_ns: int, wanted_fps: float = 0.0) -> bool:
         """Whether there is a newer frame than this one by now that is to be looked at: `wanted_fps` a second
-        are, 0: all."""
+        are, 0: all. Of a fast camera one that is not MIN_STALE_NS old is new: it would have all of its frames
+        exchanged, and fewer turns than others."""
         wanted_ns = 1e9 / wanted_fps if wanted_fps else 0.0
-        age_ns = at_mono_ns - frame.received_mono_ns
-        return not frame.kept and self._interval_ns > 0 and age_ns > max(self._interval_ns, wanted_ns)
+        age_ns, least_ns = at_mono_ns - frame.received_mono_ns, max(wanted_ns, MIN_STALE_NS)
+        return not frame.kept and self._interval_ns > 0 and age_ns > max(self._interval_ns, least_ns)
 
     def age(self, at_mono_ns: int) -> float:
         """The newest frame's age at a moment, in frame intervals: 0 just decoded, 1 about to be replaced."""
