@@ -29,6 +29,8 @@ import pytest
 
 from tests.mosquitto import mosquitto_path
 
+pytest_plugins = ("tests.side_by_side",)
+
 REPO = Path(__file__).resolve().parent.parent
 CORPUS = Path(os.environ.get("STREAMER_CORPUS") or REPO.parent / "shared" / "corpus")
 IN_CI = bool(os.environ.get("CI"))
