@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import uuid
 from pathlib import Path
@@ -10,6 +9,7 @@ from types import TracebackType
 
 from streamer.errors import RunningError, StorageError
 from streamer.ipc.atomic_write import write_atomically
+from streamer.ipc.pid_lock import LockHeld, take_lock
 
 NODE_FILE = "node"
 LOCK_FILE = "lock"
@@ -59,25 +59,17 @@ class DaemonLock:
         self._release()
 
     def _lock(self, folder: Path, mode: int) -> None:
-        path = folder / LOCK_FILE
         try:
             folder.mkdir(mode=mode, parents=True, exist_ok=True)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._fds.append(take_lock(folder / LOCK_FILE))
+        except LockHeld as held:
+            raise RunningError(
+                f"another daemon (pid {held.pid}) uses {folder}: stop it, or give this one folders of its own"
+            ) from None
         except OSError as error:
             raise StorageError(
                 f"{error.filename}: {error.strerror}: the daemon needs to write to {folder}"
             ) from error
-        self._fds.append(fd)
-        try:
-            # The kernel lets go of it with the process, however that ends: no lock file is ever stale.
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
-            raise RunningError(
-                f"another daemon (pid {holder}) uses {folder}: stop it, or give this one folders of its own"
-            ) from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
 
     def _release(self) -> None:
         while self._fds:

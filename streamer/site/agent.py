@@ -135,6 +135,11 @@ class Agent:
         self.faults: dict[str, str] = {}
         self._before: dict[str, str] = {}
 
+    @property
+    def cameras(self) -> list[str]:
+        """Those that the site has on this box."""
+        return self._memory.cameras()
+
     def step(self) -> None:
         """Raises RunningError and ControlError where the daemon does not answer at all."""
         self._before, self.faults = self.faults, {}

@@ -45,9 +45,8 @@ def hand_over(site: OpenSite, limit_s: float) -> list[str]:
 
     For who keeps other agents of the box away. Raises SiteError, StorageError.
     """
-    agent, path = agent_of(site), site.config.state_path / FILE_NAME
-    end_s = time.monotonic() + limit_s
-    while (left := AgentMemory(path).cameras()) and time.monotonic() < end_s:
+    agent, end_s = agent_of(site), time.monotonic() + limit_s
+    while (left := agent.cameras) and time.monotonic() < end_s:
         with suppress(RunningError, ControlError):
             agent.step()
         time.sleep(POLL_S)

@@ -36,6 +36,16 @@ def b(tmp_path: Path, redis: HandRedis, cluster: HandCluster) -> HandBox:
     return HandBox("b", tmp_path, redis, cluster)
 
 
+@pytest.fixture
+def opening(a: HandBox, b: HandBox, cluster: HandCluster) -> HandBox:
+    """b, which has taken the camera over from a, and does not see it yet."""
+    a.step()
+    cluster.now = table([A, B], placed("gate", "b", number=2))
+    b.daemon.sees = False
+    b.step()
+    return b
+
+
 def test_a_placed_camera_has_its_term_before_its_daemon_has_it(a: HandBox, redis: HandRedis) -> None:
     a.step()
     assert a.daemon.said == [("term", "gate", 1, True), ("put", "gate")]
@@ -70,28 +80,20 @@ def test_a_box_keeps_a_camera_until_the_next_one_has_taken_its_term(
 
 
 def test_a_camera_is_the_next_box_s_from_the_last_moment_on_at_which_that_did_not_see_it(
-    a: HandBox, b: HandBox, cluster: HandCluster, redis: HandRedis
+    opening: HandBox, redis: HandRedis
 ) -> None:
-    a.step()
-    cluster.now = table([A, B], placed("gate", "b", number=2))
-    b.daemon.sees = False
-    b.step(3)
-    asked_ns = b.clock.wall_ns()
+    opening.step(2)
+    asked_ns = opening.clock.wall_ns()
     assert redis.terms["gate"][-1].seen_ns == 0
-    b.daemon.sees = True
-    b.step()
+    opening.daemon.sees = True
+    opening.step()
     assert redis.terms["gate"][-1].seen_ns == asked_ns
-    b.step(30)
+    opening.step(30)
     assert redis.terms["gate"][-1].seen_ns == asked_ns, "it is said once"
 
 
-def test_a_camera_that_the_next_box_cannot_open_is_given_up_so_that_it_can(
-    a: HandBox, b: HandBox, cluster: HandCluster
-) -> None:
-    a.step()
-    cluster.now = table([A, B], placed("gate", "b", number=2))
-    b.daemon.sees = False
-    b.step()
+@pytest.mark.usefixtures("opening")
+def test_a_camera_that_the_next_box_cannot_open_is_given_up_so_that_it_can(a: HandBox) -> None:
     a.step(10)
     assert a.cameras == {"gate": Told(1, True)}
     a.step(2)
@@ -110,13 +112,10 @@ def test_a_restarted_agent_says_that_its_box_sees_a_camera_from_the_begin_of_the
     assert term.seen_ns == term.from_ns
 
 
+@pytest.mark.usefixtures("opening")
 def test_a_box_that_has_the_camera_open_when_it_takes_the_term_says_nothing_more(
-    a: HandBox, b: HandBox, cluster: HandCluster, redis: HandRedis
+    a: HandBox, cluster: HandCluster, redis: HandRedis
 ) -> None:
-    a.step()
-    cluster.now = table([A, B], placed("gate", "b", number=2))
-    b.daemon.sees = False
-    b.step()
     cluster.now = table([A, B], placed("gate", "a", number=3))
     a.step()
     assert a.cameras == {"gate": Told(3, True)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +107,11 @@ def invite(store: ConfigStore, node: str, address: str, out: Path | None) -> Non
     _checked(site=settings.site, node=node, address=address, head=settings.head, capacity=0)
     if node == settings.node:
         raise ConfigError(f"{node} is this box's own name: give the other one a name of its own")
-    table = None
-    with suppress(SiteError):  # it does not answer: the head is asked again when the box joins
+    try:
         table = OpenSite(store.folder, configuration(store)).table().table()
-    if table is not None:
+    except SiteError:
+        pass  # it does not answer: the head is asked again when the box joins
+    else:
         _refuse_name_of_another(table, node, address)
     certificate, key = keys.sign_for(folder, node, address)
     own = {keys.CERTIFICATE: certificate, keys.KEY: key}

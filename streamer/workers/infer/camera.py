@@ -25,7 +25,7 @@ RECENT, RECENT_S = 512, 60.0  # latencies kept for the status, and how long an a
 MAX_UNSENT_STATES = 64  # state changes that wait until the camera's place in its sequence is known
 MAX_KEPT_FRAMES = 64  # (epoch, frame) of those in the detector that came before their camera woke
 INTERVAL_SMOOTHING = 0.2
-MIN_STALE_NS = 33_000_000  # of 30 frames a second one
+MIN_STALE_NS = 33_000_000  # an interval between 30 frames a second
 ShownTrack = tuple[int, str, float, float, float, float]  # id, class, box
 
 
@@ -54,8 +54,9 @@ class FrameIntervalEstimator:
         are, 0: all. Of a fast camera one that is not MIN_STALE_NS old is new: it would have all of its frames
         exchanged, and fewer turns than others."""
         wanted_ns = 1e9 / wanted_fps if wanted_fps else 0.0
-        age_ns, least_ns = at_mono_ns - frame.received_mono_ns, max(wanted_ns, MIN_STALE_NS)
-        return not frame.kept and self._interval_ns > 0 and age_ns > max(self._interval_ns, least_ns)
+        age_ns = at_mono_ns - frame.received_mono_ns
+        is_old = age_ns > max(self._interval_ns, wanted_ns, MIN_STALE_NS)
+        return is_old and not frame.kept and self._interval_ns > 0
 
     def age(self, at_mono_ns: int) -> float:
         """The newest frame's age at a moment, in frame intervals: 0 just decoded, 1 about to be replaced."""
