@@ -107,10 +107,19 @@ class LoopbackRelay:
 
 
 def received(one: socket.socket) -> bytes:
-    """What has come, with what TLS has decrypted already. Raise OSError at the end."""
-    parts = [one.recv(_PART)]
-    while getattr(one, "pending", int)():
+    """What has come of a side that can be read, without a wait: nothing where TLS has read what is its own
+    (the tickets of a session, RFC 8446 4.6.1) or the part of a record. Raise OSError at the end."""
+    parts = []
+    waits_s = one.gettimeout()
+    one.setblocking(False)
+    try:
         parts.append(one.recv(_PART))
+        while getattr(one, "pending", int)():  # decrypted already, so that no selector tells of it
+            parts.append(one.recv(_PART))
+    except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return b"".join(parts)
+    finally:
+        one.settimeout(waits_s)
     if not parts[0]:
         raise ConnectionResetError
     return b"".join(parts)

@@ -100,6 +100,6 @@ def test_two_events_whose_clips_overlap_get_one_each_and_asking_twice_makes_none
     assert [clip["event"] for clip in clips] == [first, second]
     assert clips[0]["from_ns"] <= clips[1]["from_ns"] < clips[0]["to_ns"] < clips[1]["to_ns"]
     assert all(clip_rig.frames(Path(clip["path"])) > 16 * FPS for clip in clips)
-    assert clip_rig.counts(daemon.status())["made"] == 2
+    daemon.wait_for(lambda s: clip_rig.counts(s)["made"] == 2, 5, "the worker to tell of both")
     kept_mb = daemon.camera("door")["clip_buffer_mb"]
     assert 0 < kept_mb <= 16 * (1 << 20) / 1e6
