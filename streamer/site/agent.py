@@ -13,14 +13,14 @@ highest; where another box has a higher one, the camera leaves.
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 from streamer.errors import RedisError, SiteError, StreamerError
 from streamer.site.agent_memory import AgentMemory, Held
+from streamer.site.clocks import Clocks, ClockWatch
 from streamer.site.cluster import Box, Cluster, Table
 from streamer.site.configuration import Published, keep_copy, kept_copy
 from streamer.site.daemon_cameras import Told
@@ -34,14 +34,8 @@ log = logging.getLogger(__name__)
 CONFIGURATION_EVERY_S = 2.0
 TERMS_EVERY_S = 5.0  # all held terms are compared with the highest, whatever the table says
 SIGN_EVERY_S = 2.0
-CLOCK_EVERY_S = 30.0
-MAX_CLOCK_S = 0.5  # beyond that a person hears of it
-# From the Redis's. A box counts nobody sooner than half a second after its first frame, so that with clocks
-# this near nothing comes twice where two boxes have a camera open at once; with others that is left out.
-HAND_OVER_CLOCK_S = 0.25
 SETTLE_S = 1.0  # after another box sees the camera: what crossed before that is decided
 HAND_OVER_S = 10.0  # then it leaves, seen or not: a camera may give its stream to one box alone
-NS_PER_S = 1_000_000_000
 
 # Of a term that this box has. Taken: another box has the next one, and has the camera still to open.
 Standing = Literal["highest", "taken", "left", "unknown"]
@@ -79,13 +73,6 @@ class Shared(Protocol):
     def give_sign(self, box: str, sign: Sign) -> None: ...
 
 
-class Clocks(NamedTuple):
-    """For tests: seconds that only rise, and Unix nanoseconds."""
-
-    monotonic: Callable[[], float] = time.monotonic
-    wall_ns: Callable[[], int] = time.time_ns
-
-
 class _HandOver:
     """Of a camera of which another box has the next term: seconds of the monotonic clock."""
 
@@ -120,9 +107,8 @@ class Agent:
         self._memory, self._copy, self._clocks = memory, copy, clocks
         self._cameras = kept_copy(copy)
         self._fresh = False  # whether `_cameras` was read from Redis since this start
-        self._read_at_s = self._terms_at_s = self._signed_at_s = self._clock_at_s = float("-inf")
-        self._clock_fault = ""
-        self._ahead_s = 0.0  # of the site's Redis, as far as is known
+        self._read_at_s = self._terms_at_s = self._signed_at_s = float("-inf")
+        self._clock_watch = ClockWatch(clocks, shared.clock_ns)
         self._confirmed_at_s = clocks.monotonic()
         self._node = ""  # the daemon's
         self._asked_ns = 0  # when it was asked last what it runs
@@ -143,7 +129,7 @@ class Agent:
     def step(self) -> None:
         """Raises RunningError and ControlError where the daemon does not answer at all."""
         self._before, self.faults = self.faults, {}
-        self._compare_clocks()
+        self._clock_watch.look()
         self._asked_ns = self._clocks.wall_ns()
         self._node, told = self._daemon.status()
         table = self._table()
@@ -153,8 +139,8 @@ class Agent:
             self._take_placed(table, told)
             self.unplaced = self._without_placing(table)
         self._look_after_held(table, told)
-        if self._clock_fault:
-            self.faults.setdefault("", self._clock_fault)
+        if self._clock_watch.fault:
+            self.faults.setdefault("", self._clock_watch.fault)
         self._log_changes()
         self._give_sign()
 
@@ -224,7 +210,7 @@ class Agent:
 
     def _begin_term(self, camera: str, placing: str, held: Held | None, told: Mapping[str, Told]) -> None:
         from_ns, above = self._clocks.wall_ns(), held.term if held is not None else 0
-        opening = self._can_hand_over and not (camera in told and told[camera].sees)
+        opening = self._clock_watch.can_hand_over and not (camera in told and told[camera].sees)
         term = self._shared.next_term(camera, self._node, self._settings.node, from_ns, above, opening)
         revision = held.revision if held is not None else 0
         self._memory.set(camera, Held(term, from_ns, placing, revision=revision, seen=not opening))
@@ -276,11 +262,7 @@ class Agent:
             return "highest"
         now_s = self._clocks.monotonic()
         hand_over = self._hand_overs.setdefault(camera, _HandOver(now_s))
-        return "left" if not self._can_hand_over or hand_over.is_over(last, now_s) else "taken"
-
-    @property
-    def _can_hand_over(self) -> bool:
-        return abs(self._ahead_s) <= HAND_OVER_CLOCK_S
+        return "left" if not self._clock_watch.can_hand_over or hand_over.is_over(last, now_s) else "taken"
 
     def _say_term_again(self, camera: str, held: Held, told: Mapping[str, Told]) -> None:
         """The site's Redis has lost this box's term. It takes one above it, or the next box would begin at 1
@@ -330,28 +312,6 @@ class Agent:
             self._memory.change(camera, revision=wanted.revision)
 
     # ---- what it tells
-
-    def _compare_clocks(self) -> None:
-        """At a move the moment decides, by each box's own clock."""
-        if self._is_due(self._clock_at_s, CLOCK_EVERY_S):
-            self._clock_at_s = self._clocks.monotonic()
-            with suppress(RedisError):
-                self._clock_fault = self._fault_of_clock()
-
-    def _fault_of_clock(self) -> str:
-        before_ns = self._clocks.wall_ns()
-        redis_ns, after_ns = self._shared.clock_ns(), self._clocks.wall_ns()
-        ahead_s = ((before_ns + after_ns) / 2 - redis_ns) / NS_PER_S
-        if after_ns - before_ns > HAND_OVER_CLOCK_S * NS_PER_S:
-            return self._clock_fault  # the answer took too long to tell
-        self._ahead_s = ahead_s
-        if abs(ahead_s) <= MAX_CLOCK_S:
-            return ""
-        way = "ahead of" if ahead_s > 0 else "behind"
-        return (
-            f"this box's clock is {abs(ahead_s):.1f} s {way} the site's Redis: what crosses at a move may be "
-            "lost or come twice; run a time service on both (chrony)"
-        )
 
     @contextmanager
     def _noted(self, whose: str) -> Iterator[None]:

@@ -5,6 +5,9 @@ seconds of a whole run, less those of one over its first START frames, since loa
 exports the weights, so that nobody runs a graph that its own tools would not make; where it is absent all run
 the corpus's file. Peers may live in another environment (`-o peers=/venv/bin/python`).
 
+`analyze at the picture's shape` runs the same file with `input_shape: picture` in its card, as Ultralytics
+runs a .pt and not an ONNX file (docs/decisions/009-detector-input.md says what it costs in score).
+
 `isa`: instruction sets as of an older processor, of OpenVINO, oneDNN and torch; ONNX Runtime cannot be told.
 """
 
@@ -33,7 +36,8 @@ THREADS = 2
 START = 10  # frames
 TIMEOUT_S = 1800.0
 SPARING = ("--gate", "auto", "--fps", "auto")
-OURS = {"analyze": (), "analyze, gate and fps auto": SPARING}
+PICTURE = "analyze at the picture's shape"
+OURS = {"analyze": (), PICTURE: (), "analyze, gate and fps auto": SPARING}
 PEERS = {  # and what they need
     "ultralytics-torch": ("ultralytics", "torch"),
     "ultralytics-onnx": ("ultralytics", "onnxruntime"),
@@ -82,12 +86,16 @@ def run(
     with tempfile.TemporaryDirectory(prefix="sb-", dir="/tmp") as folder:
         base = Path(folder)
         model = _model(base, peers, "ultralytics-torch" in there)
+        shaped = _with_picture_shape(model, base)
         whole, start = _cut(base, chosen, frames), _cut(base, chosen, START)
         found: dict[str, list[Run]] = {}
         for number in range(rounds):
             names = [*OURS, *there]
             for name in names if number % 2 == 0 else reversed(names):
-                command = [_command(name, path, model, chosen, peers) for path in (start, whole)]
+                command = [
+                    _command(name, path, shaped if name == PICTURE else model, chosen, peers)
+                    for path in (start, whole)
+                ]
                 loading, all_of_it = (measured(c, environment, base) for c in command)
                 found.setdefault(name, []).append(_less(all_of_it, loading))
     left_out = {name: absent(peers, PEERS[name]) for name in PEERS if name not in there}
@@ -183,6 +191,14 @@ def _command(name: str, path: Path, model: Path, clip: Clip, peers: str) -> list
     command = [sys.executable, "-m", "streamer.cli.main", "analyze", str(path), "--model", str(model)]
     command += ["--line", line, "--anchor", "center", "--classes", ours, "--threads", str(THREADS)]
     return [*command, "--partial", "--json", *OURS[name]]
+
+
+def _with_picture_shape(model: Path, folder: Path) -> Path:
+    """The same file beside a card that asks for it."""
+    link = folder / "picture-shape.onnx"
+    link.symlink_to(model)
+    link.with_suffix(".yaml").write_text("input_shape: picture\n")
+    return link
 
 
 def _row(runs: Sequence[Run]) -> dict[str, Any]:

@@ -24,8 +24,9 @@ from streamer.ipc.messages import EventRecord
 from streamer.ledger import Ledger, LedgerReader
 from streamer.sinks.base import Behind, SinkError
 from streamer.sinks.redis import RedisSettings, RedisSink
-from streamer.site.agent import Agent, Clocks
+from streamer.site.agent import Agent
 from streamer.site.agent_memory import AgentMemory
+from streamer.site.clocks import Clocks
 from streamer.site.cluster import Box, NotReached, Placing, Table
 from streamer.site.daemon_cameras import Told
 from streamer.site.settings import SiteSettings

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from streamer.errors import RedisError, SiteError
-from streamer.site.agent import Agent, Clocks
+from streamer.site.agent import Agent
 from streamer.site.agent_memory import AgentMemory
+from streamer.site.clocks import Clocks
 from streamer.site.cluster import Box, NotReached, Placing, Table
 from streamer.site.configuration import Published
 from streamer.site.daemon_cameras import Told
