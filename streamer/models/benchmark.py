@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from pipelines.detect.card import ModelCard
 from pipelines.detect.detector import Detector
 from pipelines.detect.errors import ModelRefused
+from pipelines.detect.letterbox import input_shape
 from pipelines.registry import DETECTORS, create_detector
 from streamer.errors import ModelError
 from streamer.models.agreement import detect_all
@@ -27,13 +29,19 @@ SPARE = 0.8  # of the cores: the rest is for tracking, delivery and whatever els
 DECODE_CORES = 0.045  # of one for a 1280x720 stream at 25 fps (docs/operator-guide.md)
 
 
+Size = tuple[int, int]  # width, height in pixels
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One way to run the model. `cpu_ms` is the time of all cores together for one frame."""
+    """One way to run the model. `size` is its own input; `inputs` those of the pictures' own shapes, with
+    `input_shape: picture`. `cpu_ms` is the time of all cores together for one frame.
+    """
 
     engine: str
     precision: str
-    size: tuple[int, int]
+    size: Size
+    inputs: list[Size]
     batch: int
     ms: float
     worst_ms: float
@@ -52,9 +60,9 @@ class Variant:
     card: ModelCard
 
 
-def variants(model: ModelHandle, sizes: Sequence[tuple[int, int]], engines: Sequence[str]) -> list[Variant]:
-    """Every way worth timing: each engine, and each precision that may differ, at each size."""
-    result = []
+def variants(model: ModelHandle, sizes: Sequence[Size], engines: Sequence[str]) -> list[Variant]:
+    """Every way worth timing: each engine, and each precision and shape that may differ, at each size."""
+    result: list[Variant] = []
     engines_able = ("torch",) if model.path.suffix == ".pt" else ("openvino", "onnx")
     for engine in engines or engines_able:
         if engine not in DETECTORS or engine == "motion":
@@ -63,13 +71,11 @@ def variants(model: ModelHandle, sizes: Sequence[tuple[int, int]], engines: Sequ
             raise ModelError(
                 f"engine {engine!r} does not run {model.path.name}: one of {', '.join(engines_able)}"
             )
-        for size in sizes or (model.card.input_size,):
-            for precision in ("auto", "f32") if engine != "onnx" else ("f32",):
-                result.append(
-                    Variant(
-                        engine, model.card.model_copy(update={"input_size": size, "precision": precision})
-                    )
-                )
+        precisions = ("auto", "f32") if engine != "onnx" else ("f32",)
+        shapes = ("fixed", "picture") if engine == "openvino" else ("fixed",)
+        for size, shape, precision in product(sizes or (model.card.input_size,), shapes, precisions):
+            ways = {"input_size": size, "input_shape": shape, "precision": precision}
+            result.append(Variant(engine, model.card.model_copy(update=ways)))
     return result
 
 
@@ -85,7 +91,8 @@ def bench(
     progress: Callable[[int], None] | None = None,
 ) -> list[Timing]:
     """Timings in the order of `tried`, without what turned out to be the same. Raises ModelError."""
-    detectors = _opened(model, tried, threads)
+    opened = _opened(model, tried, threads)
+    detectors = [detector for _, detector in opened]
     times: list[list[tuple[float, float]]] = [[] for _ in detectors]
     for number in range(rounds + 1):
         order = range(len(detectors)) if number % 2 else reversed(range(len(detectors)))
@@ -96,15 +103,18 @@ def bench(
             if progress is not None:
                 progress(1)
     cores = len(os.sched_getaffinity(0))
+    sizes = {(sample.image.shape[1], sample.image.shape[0]) for sample in samples}
     return [
-        _timing(detector, spent, cores, camera_fps, decode_cores)
-        for detector, spent in zip(detectors, times, strict=True)
+        _timing(detector, _inputs(variant, detector, sizes), spent, cores, camera_fps, decode_cores)
+        for (variant, detector), spent in zip(opened, times, strict=True)
     ]
 
 
-def _opened(model: ModelHandle, tried: Sequence[Variant], threads: int) -> list[Detector]:
-    """A detector for each variant; one that runs as another does (no bfloat16 here) only once."""
-    detectors: list[Detector] = []
+def _opened(model: ModelHandle, tried: Sequence[Variant], threads: int) -> list[tuple[Variant, Detector]]:
+    """A detector for each variant; one that runs as another does (no bfloat16 here, or a graph whose shape
+    is fixed) only once.
+    """
+    opened: list[tuple[Variant, Detector]] = []
     keys = set()
     for variant in tried:
         try:
@@ -117,11 +127,12 @@ def _opened(model: ModelHandle, tried: Sequence[Variant], threads: int) -> list[
             raise ModelError(
                 f"{model.path.name}: its input is {fixed} and cannot be changed: leave --size out"
             )
-        key = (description["engine"], description["precision"], tuple(description["input"]))
+        compiled = description.get("compiled", [description["input"]])
+        key = (description["engine"], description["precision"], str(description["input"]), str(compiled))
         if key not in keys:
             keys.add(key)
-            detectors.append(detector)
-    return detectors
+            opened.append((variant, detector))
+    return opened
 
 
 def _round(detector: Detector, samples: Sequence[SampleFrame]) -> tuple[float, float]:
@@ -132,8 +143,22 @@ def _round(detector: Detector, samples: Sequence[SampleFrame]) -> tuple[float, f
     return took_s / len(samples) * 1e3, cpu_s / len(samples) * 1e3
 
 
+def _inputs(variant: Variant, detector: Detector, pictures: Collection[Size]) -> list[Size]:
+    """Those in which pictures of these sizes are computed, where they are not the detector's own."""
+    if variant.card.input_shape == "fixed":
+        return []
+    described = detector.describe()
+    compiled = {(wide, high) for wide, high in described["compiled"]}
+    return sorted({input_shape(*picture, described["input"]) for picture in pictures} & compiled)
+
+
 def _timing(
-    detector: Detector, times: list[tuple[float, float]], cores: int, camera_fps: float, decode_cores: float
+    detector: Detector,
+    inputs: list[Size],
+    times: list[tuple[float, float]],
+    cores: int,
+    camera_fps: float,
+    decode_cores: float,
 ) -> Timing:
     description: dict[str, Any] = detector.describe()
     ms = statistics.median(wall for wall, _ in times)
@@ -143,6 +168,7 @@ def _timing(
         description["engine"],
         description["precision"],
         (description["input"][0], description["input"][1]),
+        inputs,
         description["max_batch"],
         ms,
         max(wall for wall, _ in times),

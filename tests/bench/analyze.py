@@ -37,7 +37,12 @@ START = 10  # frames
 TIMEOUT_S = 1800.0
 SPARING = ("--gate", "auto", "--fps", "auto")
 PICTURE = "analyze at the picture's shape"
-OURS = {"analyze": (), PICTURE: (), "analyze, gate and fps auto": SPARING}
+OURS = {
+    "analyze": (),
+    PICTURE: (),
+    "analyze, gate and fps auto": SPARING,
+    PICTURE + ", gate and fps auto": SPARING,
+}
 PEERS = {  # and what they need
     "ultralytics-torch": ("ultralytics", "torch"),
     "ultralytics-onnx": ("ultralytics", "onnxruntime"),
@@ -93,7 +98,7 @@ def run(
             names = [*OURS, *there]
             for name in names if number % 2 == 0 else reversed(names):
                 command = [
-                    _command(name, path, shaped if name == PICTURE else model, chosen, peers)
+                    _command(name, path, shaped if name.startswith(PICTURE) else model, chosen, peers)
                     for path in (start, whole)
                 ]
                 loading, all_of_it = (measured(c, environment, base) for c in command)
@@ -113,11 +118,11 @@ def render(result: dict[str, Any]) -> str:
     lines = [
         f"{result['clip']}, YOLOv8n 640, {THREADS} threads, instruction set {result['isa']}, "
         f"{result['rounds']} rounds in turn (medians, loading left out)",
-        f"{'':28} {'frames':>6} {'wall s':>8} {'CPU s':>8} {'CPU ms a frame':>15} {'down':>5} {'up':>4}",
+        f"{'':50} {'frames':>6} {'wall s':>8} {'CPU s':>8} {'CPU ms a frame':>15} {'down':>5} {'up':>4}",
     ]
     for name, row in result["rows"].items():
         lines.append(
-            f"{name:28} {row['frames']:6} {row['wall_s']:8.2f} {row['cpu_s']:8.2f} {row['cpu_ms']:15.1f} "
+            f"{name:50} {row['frames']:6} {row['wall_s']:8.2f} {row['cpu_s']:8.2f} {row['cpu_ms']:15.1f} "
             f"{row['down']:5} {row['up']:4}  {row['more']}"
         )
     for ours, ratios in result["ratios"].items():

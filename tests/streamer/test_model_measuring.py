@@ -13,9 +13,10 @@ from click.testing import CliRunner, Result
 
 from pipelines.values import Detections, Labels
 from streamer.cli.main import cli
+from streamer.cli.model import bench as bench_command_module
 from streamer.errors import Exit, SourceError
 from streamer.models.agreement import Agreement, agreement
-from streamer.models.benchmark import cameras
+from streamer.models.benchmark import Timing, cameras
 from streamer.models.sample_frames import SCENE, samples, split
 from streamer.models.store import ModelStore
 from tests.pipelines.detect import tiny_models as tiny
@@ -111,6 +112,35 @@ def test_a_bench_times_each_engine_and_precision_on_a_rendered_street(home: Path
     assert "onnx" in table.output
     assert "openvino" not in table.output
     assert "80% of" in table.output
+
+
+def test_a_bench_times_the_pictures_own_shape_where_the_graph_can_take_it(home: Path, tmp_path: Path) -> None:
+    words = ("--rounds", "1", "--pictures", "1", "--threads", "1", "--engine", "openvino", "--json")
+    timings = json.loads(model(home, "bench", *words).output)["timings"]
+    assert [row["inputs"] for row in timings if row["precision"] == "f32"] == [[], [[416, 256]]]
+    model(home, "add", tiny.yolov8(tmp_path / "small.onnx", [(10, 10, 8, 8, 0, 0.9)]))  # it cannot
+    timings = json.loads(model(home, "bench", "small", *words).output)["timings"]
+    assert all(row["inputs"] == [] for row in timings)
+
+
+@pytest.mark.parametrize(("cpu_ms", "told"), [(6.1, True), (9.5, False)])
+def test_a_bench_tells_where_the_pictures_own_shape_would_take_less(
+    cpu_ms: float, told: bool, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model(home, "add", tiny.yolov8(tmp_path / "small.onnx", [(10, 10, 8, 8, 0, 0.9)]))
+    square = Timing("openvino", "f32", (64, 64), [], 1, 5.0, 6.0, 10.0, 4)
+    own = Timing("openvino", "f32", (64, 64), [(64, 32)], 1, 5.0, 6.0, cpu_ms, 4)
+    monkeypatch.setattr(bench_command_module, "bench", lambda *_, **__: [square, own])
+    output = model(home, "bench", "small", "--pictures", "1").output
+    assert "64x32" in output
+    assert ("`input_shape: picture`" in output) == told
+    assert ("take 0.61 of the processor time" in output) == told
+
+
+def test_a_configuration_that_is_named_and_not_there_has_no_models(tmp_path: Path) -> None:
+    done = model(tmp_path / "gone", "add", tiny.yolov8(tmp_path / "small.onnx", [(10, 10, 8, 8, 0, 0.9)]))
+    assert done.exit_code == Exit.CONFIG
+    assert "no configuration at" in done.output
 
 
 @pytest.mark.parametrize(

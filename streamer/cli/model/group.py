@@ -21,8 +21,11 @@ SHOWN_CLASSES = 6  # groups named in the listing before it says how many more th
 def model_store(store: ConfigStore) -> ModelStore:
     """The store in the configured state folder, or in the usual one where nothing is configured yet.
 
-    Raises ConfigError, or StorageError where this user may not see it.
+    Raises ConfigError, also where there is nothing at the path that was named, and StorageError where this
+    user may not see the store.
     """
+    if store.named and not store.exists():
+        raise store.missing()
     state = store.settings().state_path if store.exists() else store.default_state_dir()
     folder = state / "models"
     try:
