@@ -17,7 +17,7 @@ from streamer.api.capacity.box import measure_box
 from streamer.api.capacity.costs import Costs, seen_costs
 from streamer.api.capacity.fits import Capacity, Fit
 from streamer.api.capacity.fits import capacity as reckon
-from streamer.api.capacity.use import camera_uses, pids
+from streamer.api.capacity.use import LEAST_FPS, camera_uses, pids
 from streamer.config.schema import Config
 from streamer.config.store import ConfigStore
 from streamer.errors import RunningError
@@ -98,11 +98,12 @@ def _box(found: Capacity) -> Text:
     box, cameras = found.box, sum(use.cores for use in found.uses)
     beside = max(0.0, box.streamer - cameras)
     free = found.usable - found.needed
+    given_way = f", with {LEAST_FPS:g} analysed frames a second of each camera that gives way"
     text = (
         f"{box.cores:g} cores; cameras take {cameras:.2f}, the daemon beside them {beside:.2f}, others "
         f"{box.others:.2f}\n"
         f"needed for good: {found.needed:.2f} of the {found.usable:.2f} up to which the box keeps up "
-        f"({MAX_LOAD:.0%}); "
+        f"({MAX_LOAD:.0%}){given_way if any(use.unlimited for use in found.uses) else ''}; "
     )
     return Text(text + (f"{free:.2f} are free" if free > 0 else f"{-free:.2f} too much: the box is full"))
 

@@ -22,7 +22,9 @@ SUFFIXES = (".onnx", ".pt")  # of weights: for OpenVINO and ONNX Runtime, and fo
 PACKAGED, MOTION = "default", "motion"  # what names the detector in the package, and the one without weights
 AUTO_INT8 = "auto-int8"  # an engine: as auto, and the detector in the package in int8 where the chip gains
 RESERVED = (PACKAGED, MOTION)
-_HEADER = "# Edit freely: groups (what is counted together), score, nms_iou, precision. Not: sha256.\n"
+_HEADER = (
+    "# Edit freely: groups (what is counted together), score, nms_iou, precision, input_shape. Not: sha256.\n"
+)
 _AGAIN = (
     "install streamer again (in a checkout: `git restore` the file), or choose another "
     "(`streamer model default NAME`, or motion)"

@@ -31,7 +31,7 @@ from streamer.logs import redact
 from streamer.sources.http_auth import Login, challenges
 from streamer.sources.limits import SourceLimits, resolve
 from streamer.sources.read_deadline import ReadDeadline
-from streamer.sources.tls import refused, tls_context
+from streamer.sources.tls import no_tls, refused, tls_context
 from streamer.sources.urls import (
     check_source_url,
     host_and_port,
@@ -264,9 +264,7 @@ class Fetcher:
             raise refused(error, self._shown) from None
         except ssl.SSLError as error:
             plain.close()
-            raise PortClosed(
-                f"{self._shown}: no TLS on this port ({error.reason or 'broken off'}): check scheme and port"
-            ) from None
+            raise no_tls(error, self._shown) from None
         except OSError:
             plain.close()
             raise

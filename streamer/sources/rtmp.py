@@ -23,7 +23,7 @@ from streamer.sources.live import LiveSource
 from streamer.sources.loopback_relay import LoopbackRelay
 from streamer.sources.opening import OpenRequest, open_input
 from streamer.sources.packets import FFMPEG_ERRORS
-from streamer.sources.tls import refused, tls_context
+from streamer.sources.tls import no_tls, refused, tls_context
 from streamer.sources.urls import (
     host_and_port,
     join_credentials,
@@ -115,6 +115,8 @@ class RtmpSource(LiveSource):
             return LoopbackRelay(address, port, end, context, host)
         except ssl.SSLCertVerificationError as error:
             raise refused(error, self.shown) from None
+        except ssl.SSLError as error:
+            raise no_tls(error, self.shown) from None
         except ConnectionRefusedError:
             raise PortClosed(f"{self.shown}: connection refused: check address and port ({port})") from None
         except OSError as error:

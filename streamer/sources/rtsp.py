@@ -26,7 +26,7 @@ from streamer.sources.opening import OpenRequest, open_input
 from streamer.sources.packets import FFMPEG_ERRORS
 from streamer.sources.rtsp_auth import unsupported_auth
 from streamer.sources.rtsp_relay import Relay
-from streamer.sources.tls import ANY, refused, tls_context
+from streamer.sources.tls import ANY, no_tls, refused, tls_context
 from streamer.sources.urls import (
     check_source_url,
     host_and_port,
@@ -102,6 +102,8 @@ class RtspSource(LiveSource):
             return Relay(address, port, end, limits=limits, shown=self.shown, tls=context, tls_name=host)
         except ssl.SSLCertVerificationError as error:
             raise refused(error, self.shown) from None
+        except ssl.SSLError as error:
+            raise no_tls(error, self.shown) from None
         except ConnectionRefusedError as error:
             closed = av.error.ConnectionRefusedError(errno.ECONNREFUSED, str(error))
             raise explain(closed, self.shown, self._options.open_timeout_s) from None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from streamer.errors import SourceError
+from streamer.errors import PortClosed, SourceError
 
 ANY = "any"
 SYSTEM = "system"
@@ -51,3 +51,9 @@ def refused(error: ssl.SSLCertVerificationError, shown: str) -> CertificateRefus
         f"{shown}: the certificate is not trusted ({why}): name its authority's PEM file, or its own "
         "certificate, in source.ca or by --ca (any goes without a check)"
     )
+
+
+def no_tls(error: ssl.SSLError, shown: str) -> PortClosed:
+    """What answers shakes no hands."""
+    why = error.reason or "broken off"
+    return PortClosed(f"{shown}: no TLS on this port ({why}): check scheme and port")

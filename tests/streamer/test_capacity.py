@@ -142,6 +142,22 @@ def test_the_advice_is_what_saves_the_most() -> None:
     assert "smaller or int8 model" in capacity(BOX, [replace(LIMITED, gate=True)], COSTS).advice
 
 
+def test_a_camera_of_which_nothing_was_decoded_tells_nothing() -> None:
+    silent = replace(LIMITED, name="silent", fps=0.0, analysed_fps=0.0, decode=0.0, inference=0.0, rest=0.0)
+    found = capacity(BOX, [replace(LIMITED, gate=True), silent], COSTS)
+    assert "silent" not in found.advice
+    assert (found.fits[0].kind, found.fits[0].basis) == ("like those there are", "camera door")
+    assert silent in found.uses
+    assert capacity(BOX, [silent], COSTS).fits[0].kind != "like those there are"
+
+
+def test_what_other_programs_take_is_said_where_it_is_much() -> None:
+    assert "other programs" not in capacity(BOX, [HALL], COSTS).advice
+    found = capacity(replace(BOX, others=0.9), [HALL], COSTS)
+    assert "use the substream" in found.advice
+    assert "other programs take 0.9 of the 2 cores" in found.advice
+
+
 def test_the_daemon_s_status_is_read_with_what_the_configuration_says() -> None:
     row = {
         "name": "hall",

@@ -26,6 +26,7 @@ KINDS = tuple(
 )
 SUBSTREAM_PIXELS = 640 * 360
 WORTH_SAYING = 0.1  # of a core: what makes less room is no advice
+MUCH = 0.2  # of the cores: what others take of them is said
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +69,24 @@ class Capacity:
 def capacity(box: BoxUse, uses: Sequence[CameraUse], costs: Costs) -> Capacity:
     """What fits into the box beside the cameras that run."""
     usable = box.cores * MAX_LOAD
-    fits = [*_like_those_there_are(box, uses), *(_fit(box, uses, costs, kind) for kind in KINDS)]
     needs = needed(box, uses)
-    advice = _advice(uses)
+    known = [use for use in uses if use.is_known]
+    fits = [*_like_those_there_are(box, known, needs), *(_fit(box, uses, costs, kind) for kind in KINDS)]
+    advice = _advice(known)
+    if box.others > MUCH * box.cores:
+        advice += (
+            f"; other programs take {box.others:.1f} of the {box.cores:g} cores: can they run elsewhere?"
+        )
     return Capacity(box, tuple(uses), costs, usable, needs, tuple(fits), advice)
 
 
-def _like_those_there_are(box: BoxUse, uses: Sequence[CameraUse]) -> Iterator[Fit]:
+def _like_those_there_are(box: BoxUse, uses: Sequence[CameraUse], needs: float) -> Iterator[Fit]:
     if not uses:
         return
     mean = sum(use.needs() for use in uses) / len(uses)
     analysed = sum(min(use.analysed_fps, LEAST_FPS) if use.unlimited else use.analysed_fps for use in uses)
     basis = f"the mean of {len(uses)}" if len(uses) > 1 else f"camera {uses[0].name}"
-    more = _more(box.cores * MAX_LOAD - needed(box, uses), mean)
+    more = _more(box.cores * MAX_LOAD - needs, mean)
     yield Fit("like those there are", round(analysed / len(uses), 1), round(mean, 3), more, basis)
 
 
@@ -117,7 +123,11 @@ def _advice(uses: Sequence[CameraUse]) -> str:
     awake = [use for use in uses if not use.gate]
     if awake:  # what that saves is for the scene to say
         return f"set source.gate: auto for {_names(awake)}, where nothing moves for long"
-    return "the cameras are set as cheaply as their streams allow: a smaller or int8 model is what is left"
+    return (
+        "the cameras are set as cheaply as their streams allow: a smaller or int8 model is what is left "
+        "(`streamer model bench NAME` tells what each takes, without NAME what the one in the package does), "
+        "or fewer cameras"
+    )
 
 
 def _ways(uses: Sequence[CameraUse]) -> Iterator[tuple[float, str]]:

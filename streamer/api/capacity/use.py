@@ -37,6 +37,11 @@ class CameraUse:
     model: str
 
     @property
+    def is_known(self) -> bool:
+        """Whether anything of it was decoded lately: else it tells nothing of what cameras take."""
+        return self.fps > 0 or self.resting
+
+    @property
     def cores(self) -> float:
         return self.decode + self.inference + self.rest
 

@@ -80,6 +80,16 @@ def test_a_camera_that_is_checked_does_not_lead_to_an_unencrypted_one(authority:
         assert "not encrypted" in fault_of(server.port, str(authority.ca))
 
 
+def in_the_clear(connection: socket.socket, _ending: threading.Event) -> None:
+    connection.recv(4096)
+    connection.sendall(b"RTSP/1.0 400 Bad Request\r\n\r\n")
+
+
+def test_a_port_that_speaks_no_tls_is_told() -> None:
+    with talking(in_the_clear) as server:
+        assert "no TLS on this port" in fault_of(server.port, "")
+
+
 @pytest.mark.parametrize(
     ("url", "ca", "text"),
     [
