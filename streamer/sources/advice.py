@@ -52,7 +52,7 @@ def what_to_try(url: str, error: SourceError) -> list[str]:
             "the camera's web page says it under Network, Ports or Integration",
         ]
     return [
-        f"is the camera on, and in a network that this box reaches? Try: ping {host}",
+        f"is the camera on, and in a network that this box reaches? `ping {host}` tells",
         "is the address still the same? Cameras with DHCP may get another one: reserve it in the router; "
         "`streamer camera discover` tells where ONVIF cameras are",
         f"does a firewall or another VLAN stand between? TCP port {port} must be open",

@@ -96,8 +96,8 @@ def bench_command(
     if chosen.card.input_shape == "fixed" and (share := _share_of_own_shape(timings)) < WORTH_A_NOTE:
         click.echo(
             f"note: with `input_shape: picture` in {chosen.path.with_suffix('.yaml')} these pictures take "
-            f"{share:.2f} of the processor time; faint objects may score a little lower: compare the counts by "
-            "`streamer analyze`"
+            f"{share:.2f} of the processor time; faint objects may score a little lower: compare "
+            "the counts by `streamer analyze`"
         )
 
 
