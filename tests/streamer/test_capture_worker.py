@@ -56,16 +56,17 @@ class Camera:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.opened = threading.Event()
+        self.hangs = threading.Event()
         self.closed = threading.Event()
         self._pictures = threading.Semaphore(1)  # the first comes with the opening
 
     def open(self) -> SourceInfo:
-        self.opened.set()
         return SourceInfo(WIDTH, HEIGHT, 25.0, "h264", "rtp")
 
     def read(self) -> Decoded:
-        self._pictures.acquire()
+        if not self._pictures.acquire(blocking=False):
+            self.hangs.set()
+            self._pictures.acquire()
         return Picture()
 
     def shoot(self) -> None:
@@ -398,7 +399,7 @@ def test_a_process_in_which_threads_never_end_says_so_and_is_replaced(
     for number in range(2, retired_threads.MAX_OVERDUE + 1):
         around.assign(camera(url=f"rtsp://box/{number}"))
         around.until(lambda n=number: len(around.sources) == n, "the next connection")
-        around.sources[-1].opened.wait(10)
+        around.until(around.sources[-1].hangs.is_set, "a read that hangs")  # one that is not begun is ended
     around.until(
         lambda: any(m.status["threads_overdue"] == ["gate"] * 3 for m in around.of(WorkerStatus)),  # type: ignore[union-attr]
         "the threads in its status",
